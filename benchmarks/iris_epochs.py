@@ -1,0 +1,61 @@
+"""How long a user's whole Iris takes: 150 rows, 4-10-3, batch 32, 100 epochs in one `fit`.
+
+    python -m benchmarks.iris_epochs
+
+Small nets are all overhead; this is the overhead, everything a call to `fit` does included.
+"""
+
+import argparse
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.timer import measure, repeated
+
+EPOCHS, BATCH = 100, 32
+
+
+def iris() -> tuple[np.ndarray, np.ndarray, str]:
+    """The flowers, or numbers of their shape where scikit-learn is not installed."""
+    try:
+        from sklearn.datasets import load_iris
+    except ImportError:
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((150, 4), dtype=np.float32)
+        return x, np.arange(150) % 3, "random rows (scikit-learn, which has Iris, is not installed)"
+    x, y = load_iris(return_X_y=True)
+    return x.astype(np.float32), y, "Iris"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.iris_epochs", description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=21)
+    asked = parser.parse_args()
+    machine.limit_threads(asked.threads)
+
+    import fastnn
+
+    x, y, source = iris()
+    fastnn.set_num_threads(asked.threads)
+    model = fastnn.Sequential(
+        [
+            fastnn.layers.Dense(10, activation="relu", input_shape=(4,)),
+            fastnn.layers.Dense(3),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+
+    def fit() -> None:
+        model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+
+    taken = measure({"fit": repeated(fit)}, rounds=asked.rounds, seconds=0.02)["fit"]
+    print(*machine.describe(asked.threads), sep="\n")
+    print(
+        f"{source}, {EPOCHS} epochs of batches of {BATCH} in one fit: "
+        f"{1e3 * taken.median:.2f} ms ({1e3 * taken.low:.2f}-{1e3 * taken.high:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

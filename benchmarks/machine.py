@@ -1,0 +1,167 @@
+"""What machine a benchmark ran on, and the two floors that its hardware sets.
+
+Every benchmark calls `limit_threads` before NumPy is used, and prints `describe()`.
+Floors are measured anew in each run: clocks and neighbours change. The rates
+are of NumPy and of a small C loop, so that fastnn is not its own yardstick.
+"""
+
+import bisect
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import timer
+
+ROOT = Path(__file__).resolve().parent.parent
+POOLS = ("OMP", "OPENBLAS", "MKL", "FASTNN")  # each reads <name>_NUM_THREADS when it is loaded
+SETS = tuple(1 << k for k in range(17, 30))  # bytes: 128 KiB to 512 MiB
+
+
+def limit_threads(threads: int) -> None:
+    """Starts this program again where it, its libraries and its children keep to so many cores.
+
+    Thread pools look at the environment and at the affinity when they are
+    loaded, and XLA at the affinity alone; both are inherited by workers.
+    """
+    wanted = {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
+    if all(os.environ.get(name) == value for name, value in wanted.items()):
+        return
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        if threads > len(allowed):
+            sys.exit(f"--threads {threads}: this process may run on {len(allowed)} cores")
+        os.sched_setaffinity(0, allowed[-threads:])  # the first serves most interrupts
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the tree, with a word where it was changed."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    name = git("rev-parse", "--short=12", "HEAD") or "no commit"
+    return f"{name} with changes" if git("status", "--porcelain", "-uno") else name
+
+
+def describe(threads: int) -> list[str]:
+    """Lines that belong above any table of times."""
+    try:
+        import fastnn
+
+        config = fastnn.show_config("dicts") or {}
+    except ImportError:
+        config = {"version": "not installed", "build": {}, "isa": "-"}
+    build = f"{config['isa']}; {config['build'].get('compiler', '-')}"
+    return [
+        f"{processor()}, {os.cpu_count()} cores, {threads} used; {platform.platform(terse=True)}",
+        f"fastnn {config['version']} ({build}), commit {commit()}",
+        f"Python {platform.python_version()}, NumPy {np.__version__}",
+    ]
+
+
+@dataclass(frozen=True)
+class Floors:
+    """Rates that no step can pass."""
+
+    flops: float
+    """float32 operations a second"""
+    bandwidths: tuple[tuple[int, float], ...]
+    """(bytes that are worked on, bytes a second), ascending"""
+    source: str
+    """where `flops` comes from"""
+
+    def bandwidth(self, working_set: int) -> float:
+        """Bytes a second where `working_set` bytes come back again and again."""
+        sizes = [size for size, _ in self.bandwidths]
+        return self.bandwidths[min(bisect.bisect_left(sizes, working_set), len(sizes) - 1)][1]
+
+    def floor(self, flops: int, moved: int, working_set: int) -> tuple[float, str]:
+        """Seconds, and which of the two rates sets them."""
+        by_flops, by_bytes = flops / self.flops, moved / self.bandwidth(working_set)
+        return (by_flops, "flops") if by_flops > by_bytes else (by_bytes, "bytes")
+
+    def describe(self) -> str:
+        rates = ", ".join(
+            f"{rate / 1e9:.0f} at {size >> 10} KiB"
+            if size < 1 << 20
+            else f"{rate / 1e9:.0f} at {size >> 20} MiB"
+            for size, rate in self.bandwidths[::3]
+        )
+        return f"peak {self.flops / 1e9:.0f} GFLOP/s float32 ({self.source}); GB/s {rates}"
+
+
+def floors(threads: int) -> Floors:
+    """Measures both; takes a few seconds."""
+    flops, source = _register_peak(threads) or (_product_peak(), "a product in NumPy")
+    rates = [(size, _bandwidth(size, threads)) for size in SETS]
+    # A smaller set can not be slower to reach; what says otherwise is call overhead.
+    best = [(size, max(rate for _, rate in rates[k:])) for k, (size, _) in enumerate(rates)]
+    return Floors(flops, tuple(best), source)
+
+
+def _register_peak(threads: int) -> tuple[float, str] | None:
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "peak"
+        source = Path(__file__).with_name("peak.c")
+        flags = ["-O3", "-march=native", "-ffp-contract=fast"]
+        command = [compiler, *flags, str(source), "-o", str(program)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        rates = []
+        for _ in range(3):
+            running = [
+                subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
+                for _ in range(threads)
+            ]
+            rates.append(sum(float(process.communicate()[0]) for process in running))
+    return max(rates) * 1e9, "multiply-adds in registers"
+
+
+def _product_peak(n: int = 1024) -> float:
+    a, b = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
+    c = np.empty_like(a)
+    taken = timer.measure({"product": timer.repeated(lambda: np.matmul(a, b, out=c))})
+    return 2 * n**3 / taken["product"].low
+
+
+def _bandwidth(size: int, threads: int) -> float:
+    """Of a += b over `size` bytes in all: as Adam does, it reads more than it writes."""
+    n = size // 8 // threads
+    pairs = [(np.zeros(n, np.float32), np.ones(n, np.float32)) for _ in range(threads)]
+    turns = max(1, (1 << 24) // size)
+
+    def work(pair: Sequence[np.ndarray]) -> None:
+        a, b = pair
+        for _ in range(turns):
+            np.add(a, b, out=a)
+
+    with ThreadPoolExecutor(threads) as pool:
+        one = timer.repeated(lambda: list(pool.map(work, pairs)) if threads > 1 else work(pairs[0]))
+        taken = min(one.run(1) for _ in range(8))
+    return 12 * n * threads * turns / taken

@@ -1,0 +1,89 @@
+"""The one timer of all benchmarks: interleaved rounds, medians, and their spread.
+
+A contestant is called for so many repeats and says how long they took, so the
+clock may stand in another process. Rounds go over all contestants in turn,
+each round beginning with another one: a machine that is slow for a while is
+slow for all. It does not decide what a fair repeat is; the contestants do.
+"""
+
+import gc
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+PAUSE = 0.01  # seconds between turns, in which idle threads of the last one fall asleep
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something to time: `run(repeats)` returns the seconds that the repeats took."""
+
+    run: Callable[[int], float]
+    steps: int = 1
+    """How many of the things that are counted one repeat does."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds for one step, one number a round."""
+
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    @property
+    def low(self) -> float:
+        return min(self.rounds)
+
+    @property
+    def high(self) -> float:
+        return max(self.rounds)
+
+
+def clock(run: Callable[[], object], repeats: int = 1) -> float:
+    """Seconds that `repeats` calls take, without garbage collection in between."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for _ in itertools.repeat(None, repeats):
+            run()
+        return time.perf_counter() - start
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def repeated(run: Callable[[], object], steps: int = 1) -> Contestant:
+    """A contestant of this process, from a function that does `steps` steps a call."""
+    return Contestant(lambda repeats: clock(run, repeats), steps)
+
+
+def calibrate(contestant: Contestant, seconds: float) -> int:
+    """Warms up and returns how many repeats take about `seconds`, at least one."""
+    contestant.run(1)  # compilation, first touch of memory
+    repeats = 1
+    while (elapsed := contestant.run(repeats)) < seconds / 4:
+        repeats *= 2 if elapsed > 0.01 * seconds else 8
+    return max(1, math.ceil(repeats * seconds / elapsed))
+
+
+def measure(
+    contestants: Mapping[str, Contestant], *, rounds: int = 9, seconds: float = 0.2
+) -> dict[str, Timing]:
+    """Times all contestants against each other, each for about `seconds` a round."""
+    repeats = {name: calibrate(one, seconds) for name, one in contestants.items()}
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    order = list(contestants)
+    for _ in range(rounds):
+        for name in order:
+            time.sleep(PAUSE)
+            one = contestants[name]
+            taken[name].append(one.run(repeats[name]) / (repeats[name] * one.steps))
+        order = order[1:] + order[:1]
+    return {name: Timing(tuple(values)) for name, values in taken.items()}

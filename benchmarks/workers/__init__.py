@@ -1,0 +1,1 @@
+"""One process per contestant: `python -m benchmarks.workers.<name>` answers on its pipe."""

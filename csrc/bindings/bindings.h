@@ -1,0 +1,42 @@
+// What the binding files share. They convert arguments and release the GIL;
+// there is no arithmetic in them.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/kernels.h"
+
+namespace fastnn::bindings {
+
+namespace py = pybind11;
+
+void register_settings(py::module_& module);
+void register_ops(py::module_& module);
+void register_random(py::module_& module);
+void register_network(py::module_& module);
+
+// "(3, 4)", as NumPy prints a shape.
+std::string shape_of(const py::array& array);
+
+inline bool is_double(const py::array& array) {
+  return array.dtype().kind() == 'f' && array.itemsize() == 8;
+}
+
+// A C-contiguous array of T, named in the error where it is not.
+template <class T>
+const T* data_of(const py::array& array, const char* name) {
+  const bool right = py::isinstance<py::array_t<T>>(array) &&
+                     (array.flags() & py::array::c_style) != 0;
+  check(right, name, ": expected a C-contiguous array of ",
+        std::string(py::str(py::dtype::of<T>())), ", got ", std::string(py::str(array.dtype())));
+  return static_cast<const T*>(array.data());
+}
+
+void must(Status status);
+
+}  // namespace fastnn::bindings

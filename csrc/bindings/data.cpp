@@ -1,0 +1,138 @@
+#include "bindings/data.h"
+
+#include <pybind11/stl.h>
+
+#include <atomic>
+#include <utility>
+
+namespace fastnn::bindings {
+
+namespace {
+
+Element element_of(const char* name, const py::array& array) {
+  const char kind = array.dtype().kind();
+  const py::ssize_t size = array.itemsize();
+  const char order = array.dtype().byteorder();
+  const bool native = order == '=' || order == '|';
+  if (native && (kind == 'u' || kind == 'b')) {
+    if (size == 1) return Element::u8;
+    if (size == 2) return Element::u16;
+    if (size == 4) return Element::u32;
+    if (size == 8) return Element::u64;
+  }
+  if (native && kind == 'i') {
+    if (size == 1) return Element::i8;
+    if (size == 2) return Element::i16;
+    if (size == 4) return Element::i32;
+    if (size == 8) return Element::i64;
+  }
+  if (native && kind == 'f') {
+    if (size == 2) return Element::f16;
+    if (size == 4) return Element::f32;
+    if (size == 8) return Element::f64;
+  }
+  throw py::type_error(message(name, ": expected numbers of up to 64 bits in native byte order, got ",
+                               std::string(py::str(array.dtype()))));
+}
+
+std::uint64_t next_id() {
+  static std::atomic<std::uint64_t> id{0};
+  return ++id;
+}
+
+// The axes after the first, joined where they lie at one stride.
+struct Axes {
+  std::vector<Index> lengths, strides;
+};
+
+Axes column_axes(const py::array& array) {
+  Axes axes;
+  for (py::ssize_t axis = 1; axis < array.ndim(); ++axis) {
+    const Index length = array.shape(axis);
+    const Index stride = array.strides(axis);
+    if (length == 1) continue;
+    if (!axes.lengths.empty() && axes.strides.back() == stride * length) {
+      axes.lengths.back() *= length;
+      axes.strides.back() = stride;
+    } else {
+      axes.lengths.push_back(length);
+      axes.strides.push_back(stride);
+    }
+  }
+  return axes;
+}
+
+std::vector<Index> column_offsets(const Axes& axes) {
+  std::vector<Index> offsets{0};
+  for (std::size_t axis = 0; axis < axes.lengths.size(); ++axis) {
+    std::vector<Index> finer;
+    finer.reserve(offsets.size() * static_cast<std::size_t>(axes.lengths[axis]));
+    for (const Index offset : offsets) {
+      for (Index i = 0; i < axes.lengths[axis]; ++i) finer.push_back(offset + i * axes.strides[axis]);
+    }
+    offsets = std::move(finer);
+  }
+  return offsets;
+}
+
+template <class T>
+const T* vector_of(const std::optional<py::array>& array, const char* name, Index length) {
+  if (!array) return nullptr;
+  check(array->ndim() == 1 && (length < 0 || array->shape(0) == length), name,
+        ": expected shape (", length, ",) to match x, got ", shape_of(*array));
+  return data_of<T>(*array, name);
+}
+
+}  // namespace
+
+Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::array> labels,
+           std::optional<py::array> weights, std::optional<py::array> rows)
+    : x_(std::move(x)),
+      targets_(std::move(targets)),
+      labels_(std::move(labels)),
+      weights_(std::move(weights)),
+      rows_(std::move(rows)) {
+  check(x_.ndim() >= 1, "x: expected rows, got a scalar");
+  const Index n = x_.shape(0);
+  dataset_.x = view("x", x_, x_offsets_);
+  if (targets_) {
+    check(targets_->ndim() >= 1 && targets_->shape(0) == n, "y: expected ", n,
+          " rows to match x, got shape ", shape_of(*targets_));
+    dataset_.targets = view("y", *targets_, target_offsets_);
+  }
+  dataset_.labels = vector_of<std::int32_t>(labels_, "y", n);
+  dataset_.weights = vector_of<double>(weights_, "sample_weight", n);
+  dataset_.rows = vector_of<Index>(rows_, "rows", -1);
+  dataset_.count = rows_ ? rows_->shape(0) : n;
+  dataset_.id = next_id();
+}
+
+ArrayView Data::view(const char* name, const py::array& array, std::vector<Index>& offsets) {
+  ArrayView view;
+  view.data = array.data();
+  view.element = element_of(name, array);
+  view.rows = array.shape(0);
+  view.row_stride = array.strides(0);
+  view.columns = 1;
+  for (py::ssize_t axis = 1; axis < array.ndim(); ++axis) view.columns *= array.shape(axis);
+  const Axes axes = column_axes(array);
+  if (axes.lengths.size() > 1) {
+    offsets = column_offsets(axes);
+    view.offsets = offsets.data();
+  } else {
+    view.column_stride = axes.lengths.empty() ? array.itemsize() : axes.strides.front();
+  }
+  return view;
+}
+
+void register_data(py::module_& module) {
+  using namespace py::literals;
+  py::class_<Data>(module, "Data")
+      .def(py::init<py::array, std::optional<py::array>, std::optional<py::array>,
+                    std::optional<py::array>, std::optional<py::array>>(),
+           "x"_a, py::kw_only(), "targets"_a = py::none(), "labels"_a = py::none(),
+           "weights"_a = py::none(), "rows"_a = py::none())
+      .def("__len__", [](const Data& data) { return data.dataset().count; });
+}
+
+}  // namespace fastnn::bindings

@@ -1,0 +1,270 @@
+// The network as Python drives it.
+#include "bindings/network.h"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+
+#include "bindings/data.h"
+#include "nn/data.h"
+#include "nn/network.h"
+
+namespace fastnn::bindings {
+
+namespace {
+
+template <class Kind, std::size_t n>
+Kind kind_named(const char* what, const char* const (&names)[n], const std::string& name) {
+  for (std::size_t i = 0; i < n; ++i) {
+    if (name == names[i]) return static_cast<Kind>(i);
+  }
+  invalid(what, ": unknown name '", name, "'");
+}
+
+Compile::Metric metric_named(const std::string& name, double value) {
+  const std::string prefix = "weighted:";
+  const bool weighted = name.rfind(prefix, 0) == 0;
+  return {kind_named<MetricKind>("metric", metric_names,
+                                 weighted ? name.substr(prefix.size()) : name),
+          value, weighted};
+}
+
+void compile(Network& network, const std::string& loss, const std::string& optimizer,
+             double label_smoothing, std::optional<std::int32_t> ignore_class,
+             const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
+             const std::vector<std::pair<std::string, double>>& metrics) {
+  Compile request;
+  request.loss.kind = kind_named<LossKind>("loss", loss_names, loss);
+  request.loss.label_smoothing = label_smoothing;
+  request.loss.ignores = ignore_class.has_value();
+  request.loss.ignore_class = ignore_class.value_or(0);
+  if (pos_weight) {
+    const Index outputs = network.plan().output_width();
+    check(pos_weight->ndim() == 1 && pos_weight->shape(0) == outputs,
+          "pos_weight: expected shape (", outputs, ",), got ", shape_of(*pos_weight));
+    request.loss.pos_weight.assign(pos_weight->data(), pos_weight->data() + pos_weight->size());
+  }
+  request.optimizer = kind_named<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  for (const auto& [name, value] : metrics) request.metrics.push_back(metric_named(name, value));
+  network.compile(request);
+}
+
+OptimizerSettings settings_of(const py::dict& given) {
+  OptimizerSettings settings;
+  for (const auto& [name, value] : given) {
+    const auto key = py::cast<std::string>(name);
+    const auto number = py::cast<double>(value);
+    if (key == "learning_rate") {
+      settings.learning_rate = number;
+    } else if (key == "weight_decay") {
+      settings.weight_decay = number;
+    } else if (key == "momentum") {
+      settings.momentum = number;
+    } else if (key == "nesterov") {
+      settings.nesterov = number != 0;
+    } else if (key == "beta_1") {
+      settings.beta_1 = number;
+    } else if (key == "beta_2") {
+      settings.beta_2 = number;
+    } else if (key == "epsilon") {
+      settings.epsilon = number;
+    } else {
+      invalid("optimizer: unknown setting '", key, "'");
+    }
+  }
+  return settings;
+}
+
+py::array_t<double> array_of(std::span<const Sum> sums) {
+  py::array_t<double> array(static_cast<py::ssize_t>(2 * sums.size()));
+  double* out = array.mutable_data();
+  for (const Sum& sum : sums) {
+    *out++ = sum.value;
+    *out++ = sum.weight;
+  }
+  return array;
+}
+
+// Looks at signals, then calls `progress` unless it is None.
+Poll poll_with(const py::object& progress) {
+  return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
+    const py::gil_scoped_acquire locked;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!progress.is_none()) progress(epoch, step, array_of(sums));
+  };
+}
+
+py::array_t<double> train(Network& network, const Data& data, Index batch_size,
+                          const py::dict& optimizer, Index epochs, Index first_epoch,
+                          Index first_step, std::optional<Index> steps, bool shuffle,
+                          const Data* validation, const py::object& progress) {
+  Train request;
+  request.batch_size = batch_size;
+  request.epochs = epochs;
+  request.first_epoch = first_epoch;
+  request.shuffled = shuffle;
+  request.first_step = first_step;
+  request.steps = steps.value_or(-1);
+  request.settings = settings_of(optimizer);
+  network.compiled_plan();  // made while the GIL is held
+  std::vector<Sum> sums;
+  {
+    const py::gil_scoped_release unlocked;
+    sums = network.train(data.dataset(), request,
+                         validation != nullptr ? &validation->dataset() : nullptr,
+                         poll_with(progress));
+  }
+  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(2 * sums.size()) / epochs : 0;
+  return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
+}
+
+py::array_t<double> evaluate(Network& network, const Data& data) {
+  network.compiled_plan();
+  std::vector<Sum> sums;
+  {
+    const py::gil_scoped_release unlocked;
+    sums = network.evaluate(data.dataset(), poll_with(py::none()));
+  }
+  return array_of(sums);
+}
+
+py::array predict(Network& network, const Data& data) {
+  const Index rows = data.dataset().count;
+  py::array out(dtype_of(network.element()),
+                std::vector<Index>{rows, network.plan().output_width()});
+  void* const memory = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  network.predict(data.dataset(), memory, poll_with(py::none()));
+  return out;
+}
+
+py::tuple gradients(Network& network, const Data& data, bool training) {
+  network.compiled_plan();
+  const ParameterBuffer gradient(network.parameter_size(), network.element());
+  Sum loss;
+  {
+    const py::gil_scoped_release unlocked;
+    loss = network.gradients(data.dataset(), training, gradient.data(), poll_with(py::none()));
+  }
+  // Without a base, NumPy copies.
+  return py::make_tuple(loss.weight > 0 ? loss.value / loss.weight : 0.0,
+                        py::array(dtype_of(network.element()),
+                                  std::vector<Index>{gradient.size()}, gradient.data()));
+}
+
+py::list parameters(const Network& network) {
+  py::list list;
+  for (const Parameter& p : network.parameters()) {
+    py::tuple shape = py::make_tuple(p.rows, p.columns);
+    if (p.vector) shape = py::make_tuple(p.columns);
+    list.append(py::make_tuple(p.offset, shape));
+  }
+  return list;
+}
+
+std::vector<py::array> optimizer_state(Network& network) {
+  std::vector<py::array> state;
+  for (const ParameterBuffer* slot : network.optimizer_state()) {
+    state.emplace_back(dtype_of(network.element()), std::vector<Index>{slot->size()},
+                       slot->data());
+  }
+  return state;
+}
+
+void set_optimizer_state(Network& network, const std::vector<py::array>& state) {
+  std::vector<const void*> values;
+  for (const py::array& array : state) {
+    check(array.ndim() == 1 && array.shape(0) == network.parameter_size(),
+          "optimizer state: expected shape (", network.parameter_size(), ",), got ",
+          shape_of(array));
+    values.push_back(network.element() == Element::f64
+                         ? static_cast<const void*>(data_of<double>(array, "optimizer state"))
+                         : static_cast<const void*>(data_of<float>(array, "optimizer state")));
+  }
+  network.set_optimizer_state(values);
+}
+
+template <void (*check_function)(const Plan&, const Dataset&)>
+void checked(const Plan& plan, const Data& data) {
+  const py::gil_scoped_release unlocked;
+  check_function(plan, data.dataset());
+}
+
+// A Python exception with the place where training went wrong.
+void register_diverged(py::module_& module) {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
+  storage.call_once_and_store_result([&]() -> py::object {
+    return py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
+        "fastnn.TrainingDiverged",
+        "The loss of a training step was NaN or infinite.\n\n"
+        "Attributes: epoch and step (both from 0), loss. The weights are those of a\n"
+        "recent step whose loss was finite.",
+        PyExc_ArithmeticError, nullptr));
+  });
+  module.attr("TrainingDiverged") = storage.get_stored();
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const Diverged& diverged) {
+      const py::object& type = storage.get_stored();
+      const py::object made = type(diverged.what());
+      made.attr("epoch") = diverged.epoch;
+      made.attr("step") = diverged.step;
+      made.attr("loss") = diverged.loss;
+      PyErr_SetObject(type.ptr(), made.ptr());
+    }
+  });
+}
+
+void register_training(py::class_<Network>& network) {
+  using namespace py::literals;
+  network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a,
+              "label_smoothing"_a = 0.0, "ignore_class"_a = py::none(),
+              "pos_weight"_a = py::none(), "metrics"_a = py::tuple());
+  network.def_readwrite("steps", &Network::steps);
+  network.def_readwrite("epochs", &Network::epochs);
+  network.def_property_readonly("optimizer_state", optimizer_state);
+  network.def("set_optimizer_state", set_optimizer_state, "state"_a);
+  network.def(
+      "check", [](Network& self, const Data& data) { checked<check_data>(self.compiled_plan(), data); },
+      "data"_a);
+  network.def(
+      "check_input", [](Network& self, const Data& data) { checked<check_input>(self.plan(), data); },
+      "data"_a);
+  network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
+              "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
+              "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none());
+  network.def("evaluate", evaluate, "data"_a);
+  network.def("predict", predict, "data"_a);
+  network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
+}
+
+}  // namespace
+
+void register_network(py::module_& module) {
+  using namespace py::literals;
+  register_diverged(module);
+  register_parameters(module);
+  register_data(module);
+  py::class_<Network> network(module, "Network");
+  network.def(py::init([](Index width, const std::string& dtype, std::uint64_t key) {
+                return std::make_unique<Network>(width, element_named(dtype), key);
+              }),
+              "width"_a, "dtype"_a, "key"_a);
+  network.def("dense", &Network::dense, "input"_a, "units"_a, "activation"_a, py::kw_only(),
+              "use_bias"_a = true);
+  network.def("activation", &Network::activation, "input"_a, "name"_a);
+  network.def("dropout", &Network::dropout, "input"_a, "rate"_a);
+  network.def("rescale", &Network::rescale, "input"_a, "scale"_a, "offset"_a);
+  network.def("add", &Network::add, "a"_a, "b"_a);
+  network.def("width", &Network::width, "tensor"_a);
+  network.def_property_readonly("parameter_size", &Network::parameter_size);
+  network.def_property_readonly("parameters", parameters);
+  network.def("bind", &Network::bind, "parameters"_a);
+  network.def("set_output", &Network::set_output, "tensor"_a);
+  network.def("set_trainable", &Network::set_trainable, "flags"_a);
+  register_training(network);
+}
+
+}  // namespace fastnn::bindings

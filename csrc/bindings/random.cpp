@@ -1,0 +1,36 @@
+// Random numbers for choices made in Python.
+#include "core/random.h"
+
+#include "bindings/bindings.h"
+#include "core/backend.h"
+
+namespace fastnn::bindings {
+
+void register_random(py::module_& module) {
+  module.def(
+      "permutation",
+      [](Index n, std::uint64_t key, std::uint64_t epoch) {
+        check(n >= 0, "n: expected at least 0, got ", n);
+        py::array_t<Index> order(n);
+        must(backend().table->shuffle(backend().context(),
+                                      {key, epoch, n, 0, n, true, nullptr, order.mutable_data()}));
+        return order;
+      },
+      py::arg("n"), py::arg("key"), py::arg("epoch"));
+  module.def(
+      "random_bits",
+      [](Index count, std::uint64_t key, std::uint64_t stream) {
+        check(count >= 0, "count: expected at least 0, got ", count);
+        py::array_t<std::uint32_t> bits(count);
+        std::uint32_t* const out = bits.mutable_data();
+        const std::uint64_t stream_key = portable::stream_key(key, stream);
+        for (Index i = 0; i < count; ++i) {
+          const auto counter = static_cast<std::uint64_t>(i) / 4;
+          out[i] = portable::philox(stream_key, counter, 0).word[i % 4];
+        }
+        return bits;
+      },
+      py::arg("count"), py::arg("key"), py::arg("stream"));
+}
+
+}  // namespace fastnn::bindings

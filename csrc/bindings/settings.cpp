@@ -1,0 +1,41 @@
+// What was built, what runs, and on how many threads.
+#include <pybind11/stl.h>
+
+#include <map>
+
+#include "bindings/bindings.h"
+#include "core/backend.h"
+#include "cpu/parallel.h"
+
+namespace fastnn::bindings {
+
+namespace {
+
+std::map<std::string, std::string> build_info() {
+  return {
+      {"compiler", FASTNN_COMPILER},
+      {"build_type", FASTNN_BUILD_TYPE},
+      {"architecture", FASTNN_ARCHITECTURE},
+      {"pybind11", message(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR)},
+      {"cuda", "not built"},
+  };
+}
+
+std::vector<std::string> activations() {
+  return {std::begin(activation_names), std::end(activation_names)};
+}
+
+}  // namespace
+
+void register_settings(py::module_& module) {
+  module.def("build_info", build_info);
+  module.def("isas_built", isas_built);
+  module.def("isas_supported", isas_supported);
+  module.def("isa", [] { return backend().table->name; });
+  module.def("num_threads", num_threads);
+  module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("activations", activations);
+  module.def("shutdown", stop_workers, py::call_guard<py::gil_scoped_release>());
+}
+
+}  // namespace fastnn::bindings

@@ -1,0 +1,46 @@
+// What a backend offers: its kernels, something for them to run on, sessions.
+// csrc/registry.cpp alone knows which backends there are.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/kernels.h"
+#include "core/session.h"
+
+namespace fastnn {
+
+template <class T>
+const Kernels<T>& kernels(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels<float>(const KernelTable& table) {
+  return table.f32;
+}
+template <>
+inline const Kernels<double>& kernels<double>(const KernelTable& table) {
+  return table.f64;
+}
+
+struct SessionRequest {
+  const Plan* plan;  // must outlive the session
+  Buffers buffers;
+  Element element;   // f32 or f64: of parameters and arithmetic
+  Index batch_size;  // rows in a training step; 0: for inference alone
+};
+
+struct Backend {
+  const KernelTable* table;
+  // A context of the calling thread, for single ops.
+  Context& (*context)();
+  std::unique_ptr<Session> (*prepare)(const SessionRequest&);
+};
+
+// The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.
+const Backend& backend();
+
+// Names of the kernel tables of the CPU, least capable first.
+std::vector<std::string> isas_built();
+std::vector<std::string> isas_supported();
+
+}  // namespace fastnn

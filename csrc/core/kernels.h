@@ -1,0 +1,348 @@
+// The table of kernels: what a backend must be able to do.
+//
+// A kernel is a plain function on pointers and sizes. It checks nothing: shapes,
+// ranges and overlap have been looked at by whoever calls it. Matrices are
+// row-major and dense. n counts rows, i inputs, o outputs, c classes. Outputs
+// never alias inputs unless the comment says that they may.
+//
+// The law of sums: an element of a product is one chain of additions in
+// ascending order of the summed index, in blocks of fixed length; a sum over
+// rows goes in groups (row_groups below), whose partial sums are added in
+// order. Neither depends on how many threads there are.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/activation.h"
+#include "core/loss.h"
+#include "core/optimizer.h"
+
+namespace fastnn {
+
+using Index = int64_t;
+
+enum class [[nodiscard]] Status : unsigned char { ok, out_of_memory, failed };
+
+// What a backend's kernels run on: workers and scratch memory, or a stream.
+struct Context;
+
+// -- sums over rows ---------------------------------------------------------
+
+inline constexpr Index max_groups = 32;
+
+struct RowGroups {
+  Index count;  // at most max_groups
+  Index rows;   // in each but the last
+};
+
+constexpr RowGroups row_groups(Index n) {
+  constexpr Index least = 128;
+  const Index even = (n + max_groups - 1) / max_groups;
+  const Index rows = even < least ? least : even;
+  return {(n + rows - 1) / rows, rows};
+}
+
+// -- arrays as the caller has them ------------------------------------------
+
+#define FASTNN_ELEMENTS(use) \
+  use(u8, uint8_t)           \
+  use(i8, int8_t)            \
+  use(u16, uint16_t)         \
+  use(i16, int16_t)          \
+  use(u32, uint32_t)         \
+  use(i32, int32_t)          \
+  use(u64, uint64_t)         \
+  use(i64, int64_t)          \
+  use(f16, Half)             \
+  use(f32, float)            \
+  use(f64, double)
+
+// IEEE binary16, as bits.
+struct Half {
+  uint16_t bits;
+};
+
+enum class Element : unsigned char {
+#define FASTNN_USE(name, type) name,
+  FASTNN_ELEMENTS(FASTNN_USE)
+#undef FASTNN_USE
+};
+
+// Rows of `columns` elements at any byte strides. Where the columns of a row do
+// not lie at one stride (a slice of images, say), offsets[j] is where column j is.
+struct ArrayView {
+  const void* data = nullptr;
+  Element element = Element::f32;
+  Index rows = 0;
+  Index columns = 0;
+  Index row_stride = 0;
+  Index column_stride = 0;
+  const Index* offsets = nullptr;
+};
+
+// Which rows: order[0..n), or first..first+n where there is no order.
+struct Rows {
+  const Index* order = nullptr;
+  Index first = 0;
+  Index n = 0;
+};
+
+// -- arguments --------------------------------------------------------------
+
+struct Shuffle {  // out[r] = rows[permutation of `n` at first + r], or without rows that itself
+  uint64_t key, epoch;
+  Index n, first, count;
+  bool shuffled;
+  const Index* rows;  // may be null
+  Index* out;
+};
+
+template <class T>
+struct Gather {  // out (n, columns) = scale * source[rows] + offset
+  ArrayView source;
+  Rows rows;
+  T scale, offset;
+  T* out;
+};
+
+template <class T>
+struct GatherLabels {  // out_labels (n), out_weights (n)
+  const int32_t* labels;   // may be null: then out_labels is not written
+  const double* weights;   // may be null: all one
+  int32_t ignore_class;    // its rows get weight 0
+  bool ignores;
+  Rows rows;
+  int32_t* out_labels;
+  T* out_weights;  // may be null: not wanted
+};
+
+template <class T>
+struct DenseForward {  // y = activation(x w + b)
+  Index n, i, o;
+  const T* x;  // (n, i)
+  const T* w;  // (i, o)
+  const T* b;  // (o), may be null
+  Activation activation;
+  T* z;  // (n, o) the pre-activation, may be null; may be y
+  T* y;  // (n, o)
+};
+
+template <class T>
+struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db = sum of dz over rows
+  Index n, i, o;
+  const T* dy;  // (n, o)
+  const T* x;
+  const T* w;
+  const T* y;  // not read where the activation is linear
+  const T* z;  // read only where needs_preactivation(activation)
+  Activation activation;
+  T* dz;  // (n, o), may be dy; not written where the activation is linear
+  T* dx;  // (n, i), may be null
+  T* dw;  // (i, o), may be null
+  T* db;  // (o), may be null
+};
+
+template <class T>
+struct ActivationForward {
+  Activation activation;
+  Index n;     // elements
+  const T* x;
+  T* y;  // may be x
+};
+
+template <class T>
+struct ActivationBackward {
+  Activation activation;
+  Index n;  // elements
+  const T* dy;
+  const T* x;  // read only where needs_preactivation(activation)
+  const T* y;  // read only where not
+  T* dx;       // may be dy
+};
+
+template <class T>
+struct SoftmaxForward {
+  Index n, c;
+  const T* x;
+  T* y;  // may be x
+};
+
+template <class T>
+struct SoftmaxBackward {  // dx = y (dy - sum(dy y))
+  Index n, c;
+  const T* dy;
+  const T* y;
+  T* dx;  // may be dy
+};
+
+// Losses. The loss of row r, times its weight, goes into sums; the gradient is
+// scale * weight * d loss / d logits. A row or element of weight 0 is left out
+// whatever it holds.
+template <class T>
+struct SoftmaxCrossEntropy {
+  Index n, c;
+  const T* logits;        // (n, c)
+  const int32_t* labels;  // (n); null: targets
+  const T* targets;       // (n, c)
+  const T* weights;       // (n), may be null
+  T scale;
+  T label_smoothing;
+  double* sums;  // (max_groups): weighted loss by row group
+  T* dlogits;    // (n, c), may be null
+};
+
+template <class T>
+struct SigmoidCrossEntropy {
+  Index n, c;
+  const T* logits;
+  const T* targets;     // (n, c); NaN: missing
+  const T* weights;     // (n), may be null
+  const T* pos_weight;  // (c), may be null
+  T scale;
+  T label_smoothing;
+  double* sums;
+  T* dlogits;
+};
+
+template <class T>
+struct MeanSquaredError {  // the mean over the c outputs of a row
+  Index n, c;
+  const T* pred;
+  const T* targets;
+  const T* weights;
+  T scale;
+  double* sums;
+  T* dpred;
+};
+
+// Sums of what the losses divide by, by row group: of the weights of rows or,
+// with targets, of weight times the number of targets that are not NaN.
+template <class T>
+struct WeightSum {
+  Index n, c;
+  const T* targets;  // may be null
+  const T* weights;  // may be null
+  double* sums;      // (max_groups)
+};
+
+template <class T>
+struct MetricRows {
+  MetricKind kind;
+  double value;  // threshold (on `output`) or k
+  Index n, c;
+  const T* output;        // (n, c): what the kind looks at
+  const int32_t* labels;  // (n); null: targets
+  const T* targets;       // (n, c)
+  const T* weights;       // (n), may be null
+  double* sums;           // (2 * max_groups): by row group, sum and weight
+};
+
+template <class T>
+struct Dropout {  // y = x / (1 - rate) where kept, else 0; for the gradient, x is dy
+  uint64_t key;
+  uint64_t step;
+  Index first_row;  // of x, in the batch
+  Index n, c;
+  double rate;
+  const T* x;
+  T* y;  // may be x
+};
+
+template <class T>
+struct Affine {  // y = scale * x + offset
+  Index n;       // elements
+  T scale, offset;
+  const T* x;
+  T* y;  // may be x
+};
+
+template <class T>
+struct Add {  // y = a + b
+  Index n;    // elements
+  const T* a;
+  const T* b;
+  T* y;  // may be a or b
+};
+
+template <class T>
+struct OptimizerStep {
+  OptimizerKind kind;
+  Index n;
+  T* param;
+  const T* grad;
+  T* slots[2];  // velocity (null where momentum is 0); m, v
+  OptimizerSettings settings;
+  uint64_t step;  // of Adam, from 1
+};
+
+template <class T>
+struct Fill {  // out[j] for j in [0, n), from the counter-based generator
+  Index n;
+  uint64_t key;
+  double a, b;     // low, high; mean, standard deviation
+  bool truncated;  // normal only: within two standard deviations
+  T* out;
+};
+
+struct Scan {  // the first row (of `rows`) and column with NaN or infinity
+  ArrayView source;
+  Rows rows;
+  Index* row;     // -1: none
+  Index* column;
+};
+
+// -- the tables -------------------------------------------------------------
+
+template <class Arguments>
+using Kernel = Status (*)(Context&, const Arguments&);
+
+// Kernels on one element type. Each member is one op, found under its name in
+// every folder.
+template <class T>
+struct Kernels {
+  Kernel<Gather<T>> gather;
+  Kernel<GatherLabels<T>> gather_labels;
+  Kernel<DenseForward<T>> dense_forward;
+  Kernel<DenseBackward<T>> dense_backward;
+  Kernel<ActivationForward<T>> activation_forward;
+  Kernel<ActivationBackward<T>> activation_backward;
+  Kernel<SoftmaxForward<T>> softmax_forward;
+  Kernel<SoftmaxBackward<T>> softmax_backward;
+  Kernel<SoftmaxCrossEntropy<T>> softmax_cross_entropy;
+  Kernel<SigmoidCrossEntropy<T>> sigmoid_cross_entropy;
+  Kernel<MeanSquaredError<T>> mean_squared_error;
+  Kernel<WeightSum<T>> weight_sum;
+  Kernel<MetricRows<T>> metric_rows;
+  Kernel<Dropout<T>> dropout;
+  Kernel<Affine<T>> affine;
+  Kernel<Add<T>> add;
+  Kernel<OptimizerStep<T>> optimizer_step;
+  Kernel<Fill<T>> fill_uniform;
+  Kernel<Fill<T>> fill_normal;
+};
+
+struct KernelTable {
+  const char* name;  // of the instruction set or device
+  Kernel<Shuffle> shuffle;
+  Kernel<Scan> scan;
+  Kernels<float> f32;
+  Kernels<double> f64;
+};
+
+// Tables are constants and each file that makes one asserts this, so that a
+// missing kernel does not compile.
+template <class T>
+constexpr bool complete(const Kernels<T>& k) {
+  return k.gather && k.gather_labels && k.dense_forward && k.dense_backward &&
+         k.activation_forward && k.activation_backward && k.softmax_forward &&
+         k.softmax_backward && k.softmax_cross_entropy && k.sigmoid_cross_entropy &&
+         k.mean_squared_error && k.weight_sum && k.metric_rows && k.dropout && k.affine && k.add &&
+         k.optimizer_step && k.fill_uniform && k.fill_normal;
+}
+
+constexpr bool complete(const KernelTable& table) {
+  return table.name && table.shuffle && table.scan && complete(table.f32) && complete(table.f64);
+}
+
+}  // namespace fastnn

@@ -1,0 +1,281 @@
+// Every elementwise formula of fastnn, for host and device, float and double.
+//
+// What is here is one scalar in, one scalar out. There are no branches, only
+// selections, so that a loop over any of these functions vectorises. NaN in
+// gives NaN out; infinities give the limit where there is one.
+//
+// In float, exp, log and erfc are ours: polynomials fitted (minimax, weighted
+// for relative error) on the reduced argument. In double they are the C library's,
+// since double is for checking, not for speed.
+//
+// Compiled with -ffp-contract=off: a product and a sum are fused where
+// mul_add says so and nowhere else, so that the result of an element depends
+// neither on the compiler's mood nor on its place in a vector.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#include "core/target.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+// -- arithmetic -------------------------------------------------------------
+
+#if defined(__FMA__) || defined(__aarch64__) || defined(__CUDA_ARCH__)
+FASTNN_INLINE float mul_add(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FASTNN_INLINE double mul_add(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else
+FASTNN_INLINE float mul_add(float a, float b, float c) { return a * b + c; }
+FASTNN_INLINE double mul_add(double a, double b, double c) { return a * b + c; }
+#endif
+
+FASTNN_INLINE float abs(float x) { return __builtin_fabsf(x); }
+FASTNN_INLINE double abs(double x) { return __builtin_fabs(x); }
+FASTNN_INLINE float sqrt(float x) { return __builtin_sqrtf(x); }
+FASTNN_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
+FASTNN_INLINE float copy_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
+FASTNN_INLINE double copy_sign(double x, double sign) { return __builtin_copysign(x, sign); }
+
+// In [low, high]; NaN stays NaN.
+template <class T>
+FASTNN_INLINE T clamp(T x, T low, T high) {
+  const T above = x < low ? low : x;
+  return above > high ? high : above;
+}
+
+// a * b, and 0 where a is 0 whatever b is: a weight of zero leaves its term out.
+template <class T>
+FASTNN_INLINE T weigh(T a, T b) {
+  return a == T(0) ? T(0) : a * b;
+}
+
+template <class T>
+FASTNN_INLINE bool is_finite(T x) {
+  return x - x == T(0);
+}
+
+// -- exponential and logarithm, float ---------------------------------------
+
+// exp(x) = 2^n e^r with |r| <= log(2) / 2.
+struct Reduced {
+  float r;
+  int32_t n;
+};
+
+FASTNN_INLINE Reduced reduce_exponent(float x) {
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the
+  // low bits. log(2) is subtracted in two parts, of which the first is short
+  // enough for n * high to be exact.
+  constexpr float shift = 12582912.0F;
+  constexpr float high = 0.693359375F;
+  constexpr float low = -2.12194440e-4F;
+  const float shifted = mul_add(x, 1.44269504F, shift);
+  const float n = shifted - shift;
+  const float r = mul_add(n, -low, mul_add(n, -high, x));
+  return {r, __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, shift)};
+}
+
+// e^r - 1, relative error 3e-9 before rounding.
+FASTNN_INLINE float expm1_reduced(float r) {
+  float p = 1.395054052e-3F;
+  p = mul_add(p, r, 8.368917867e-3F);
+  p = mul_add(p, r, 4.166620506e-2F);
+  p = mul_add(p, r, 1.666651860e-1F);
+  p = mul_add(p, r, 0.5F);
+  return mul_add(p * r, r, r);
+}
+
+// 2^n for -126 <= n <= 127.
+FASTNN_INLINE float power_of_two(int32_t n) {
+  return __builtin_bit_cast(float, static_cast<int32_t>(static_cast<uint32_t>(n + 127) << 23U));
+}
+
+// Error under 1.5 units in the last place; subnormal results are kept.
+FASTNN_INLINE float exp(float x) {
+  const Reduced reduced = reduce_exponent(clamp(x, -104.0F, 89.0F));
+  // 2^n in two factors, since n reaches from -150 to 128.
+  const int32_t half = reduced.n >> 1;
+  const float y = 1.0F + expm1_reduced(reduced.r);
+  return y * power_of_two(half) * power_of_two(reduced.n - half);
+}
+
+FASTNN_INLINE float expm1(float x) {
+  const Reduced reduced = reduce_exponent(clamp(x, -104.0F, 89.0F));
+  const int32_t half = reduced.n >> 1;
+  const float first = power_of_two(half);
+  const float second = power_of_two(reduced.n - half);
+  return mul_add(expm1_reduced(reduced.r) * first, second, first * second - 1.0F);
+}
+
+// log(m * 2^e) with m in [sqrt(1/2), sqrt(2)). For x >= 0 that is not subnormal.
+FASTNN_INLINE float log(float x) {
+  constexpr int32_t sqrt_half = 0x3f3504f3;
+  const int32_t bits = __builtin_bit_cast(int32_t, x);
+  const int32_t exponent = (bits - sqrt_half) >> 23;
+  const float m = __builtin_bit_cast(
+      float, static_cast<int32_t>(static_cast<uint32_t>(bits) -
+                                  (static_cast<uint32_t>(exponent) << 23U)));
+  const float r = m - 1.0F;
+  const auto e = static_cast<float>(exponent);
+  float p = 6.915428444e-2F;
+  p = mul_add(p, r, -1.178983670e-1F);
+  p = mul_add(p, r, 1.187296447e-1F);
+  p = mul_add(p, r, -1.238434275e-1F);
+  p = mul_add(p, r, 1.421865899e-1F);
+  p = mul_add(p, r, -1.666925117e-1F);
+  p = mul_add(p, r, 2.000222658e-1F);
+  p = mul_add(p, r, -2.499998659e-1F);
+  p = mul_add(p, r, 3.333331044e-1F);
+  const float square = r * r;
+  float y = mul_add(p * square, r, e * -2.12194440e-4F);
+  y = mul_add(square, -0.5F, y);
+  y = mul_add(e, 0.693359375F, y + r);
+  y = x > 3.4028234e38F ? x : y;
+  y = x == 0.0F ? -__builtin_inff() : y;
+  return x >= 0.0F ? y : __builtin_nanf("");
+}
+
+// For x >= 0. The rounding error of 1 + x is put back to first order.
+FASTNN_INLINE float log1p(float x) {
+  const float sum = 1.0F + x;
+  return log(sum) + (x - (sum - 1.0F)) / sum;
+}
+
+// erfc(z) for z >= 0 as t Q(t) exp(-z^2), t = 1 / (1 + z / 2); Q fitted to
+// relative error 5e-8 on z <= 13, beyond which erfc is 0 in float.
+FASTNN_INLINE float erfc_positive(float z) {
+  const float x = z > 13.0F ? 13.0F : z;
+  const float t = 1.0F / mul_add(x, 0.5F, 1.0F);
+  float q = -5.938629422e-2F;
+  q = mul_add(q, t, 2.861232252e-1F);
+  q = mul_add(q, t, -4.904050107e-1F);
+  q = mul_add(q, t, 2.817319467e-1F);
+  q = mul_add(q, t, -2.914778046e-2F);
+  q = mul_add(q, t, 2.037522879e-1F);
+  q = mul_add(q, t, 2.428351538e-1F);
+  q = mul_add(q, t, 2.824120963e-1F);
+  q = mul_add(q, t, 2.820843313e-1F);
+  // exp(-(s + d)) = exp(-s) (1 - d), d being what rounding took from x * x:
+  // without it the tail is wrong by z^2 units in the last place.
+  const float s = x * x;
+  const float d = mul_add(x, x, -s);
+  return t * q * exp(-s) * (1.0F - d);
+}
+
+// -- the same, double -------------------------------------------------------
+
+FASTNN_INLINE double exp(double x) { return ::exp(x); }
+FASTNN_INLINE double expm1(double x) { return ::expm1(x); }
+FASTNN_INLINE double log(double x) { return ::log(x); }
+FASTNN_INLINE double log1p(double x) { return ::log1p(x); }
+FASTNN_INLINE double erfc_positive(double x) { return ::erfc(x); }
+
+// -- what activations and losses are made of --------------------------------
+
+// exp(-|x|), from which sigmoid(x), sigmoid(-x) and softplus all follow
+// without cancellation.
+template <class T>
+FASTNN_INLINE T exp_minus_abs(T x) {
+  return exp(-abs(x));
+}
+
+template <class T>
+FASTNN_INLINE T sigmoid(T x) {
+  const T e = exp_minus_abs(x);
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+
+template <class T>
+FASTNN_INLINE T softplus(T x) {
+  return (x < T(0) ? T(0) : x) + log1p(exp_minus_abs(x));
+}
+
+template <class T>
+FASTNN_INLINE T tanh(T x) {
+  const T e = expm1(T(-2) * abs(x));
+  return copy_sign(-e / (T(2) + e), x);
+}
+
+// The normal distribution function, with relative accuracy in the lower tail
+// too, where (1 + erf(x / sqrt 2)) / 2 has lost every digit.
+template <class T>
+FASTNN_INLINE T normal_cdf(T x) {
+  constexpr T half_sqrt_two = T(0.70710678118654752440);
+  const T tail = T(0.5) * erfc_positive(abs(x) * half_sqrt_two);
+  return x < T(0) ? tail : T(1) - tail;
+}
+
+// Large enough for every vanishing factor to be 0, and finite, so that an
+// infinite argument meets its factor 0 as 0 and not as NaN.
+template <class T>
+FASTNN_INLINE T finite(T x) {
+  return clamp(x, T(-1e4), T(1e4));
+}
+
+// -- losses, one element ----------------------------------------------------
+
+template <class T>
+struct LossAndGradient {
+  T loss;
+  T gradient;
+};
+
+// Cross-entropy of a sigmoid, from the logit z, with the positive term
+// multiplied by `positive`:  positive y softplus(-z) + (1 - y) softplus(z).
+// Both terms are sums of positive numbers, so that nothing cancels.
+template <class T>
+FASTNN_INLINE LossAndGradient<T> sigmoid_cross_entropy(T z, T y, T positive) {
+  const T e = exp_minus_abs(z);
+  const T l = log1p(e);
+  const T inverse = T(1) / (T(1) + e);
+  const T above = (z < T(0) ? T(0) : z) + l;   // softplus(z)
+  const T below = (z < T(0) ? -z : T(0)) + l;  // softplus(-z)
+  const T p = (z < T(0) ? e : T(1)) * inverse;
+  const T q = (z < T(0) ? T(1) : e) * inverse;  // 1 - p
+  const T on = positive * y;
+  const T off = T(1) - y;
+  return {weigh(on, below) + weigh(off, above), off * p - on * q};
+}
+
+// -- optimizers, one element ------------------------------------------------
+
+template <class T>
+struct SgdRates {
+  T learning_rate;
+  T momentum;
+  T decay;  // learning_rate * weight_decay
+};
+
+// Keras's form: velocity = momentum velocity - learning_rate gradient.
+template <class T>
+FASTNN_INLINE void sgd(const SgdRates<T>& rates, bool nesterov, T g, T& p, T& velocity) {
+  const T step = rates.learning_rate * g;
+  velocity = mul_add(rates.momentum, velocity, -step);
+  const T move = nesterov ? mul_add(rates.momentum, velocity, -step) : velocity;
+  p = mul_add(-rates.decay, p, p) + move;
+}
+
+template <class T>
+struct AdamRates {
+  T learning_rate;
+  T beta_1, beta_2;
+  T rest_1, rest_2;              // 1 - beta, rounded once
+  T correction_1, correction_2;  // 1 / (1 - beta^step)
+  T epsilon;
+  T decay;  // learning_rate * weight_decay
+};
+
+// Kingma and Ba, arXiv:1412.6980, algorithm 1, with the decoupled decay of
+// Loshchilov and Hutter, arXiv:1711.05101.
+template <class T>
+FASTNN_INLINE void adam(const AdamRates<T>& rates, T g, T& p, T& m, T& v) {
+  m = mul_add(rates.beta_1, m, rates.rest_1 * g);
+  v = mul_add(rates.beta_2, v, rates.rest_2 * g * g);
+  const T m_hat = m * rates.correction_1;
+  const T v_hat = v * rates.correction_2;
+  const T move = rates.learning_rate * m_hat / (sqrt(v_hat) + rates.epsilon);
+  p = mul_add(-rates.decay, p, p) - move;
+}
+
+}  // namespace fastnn::FASTNN_TARGET

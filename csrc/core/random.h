@@ -1,0 +1,118 @@
+// Random numbers by counter, for host and device: any number of any stream can
+// be had without the ones before it, so results depend on no order of work.
+//
+// Philox 4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011. The permutation is a keyed Feistel network with cycle walking:
+// Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.
+#pragma once
+
+#include <stdint.h>
+
+#include "core/target.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+struct Philox {
+  uint32_t word[4];
+};
+
+FASTNN_INLINE Philox philox(uint64_t key, uint64_t counter_low, uint64_t counter_high) {
+  auto k0 = static_cast<uint32_t>(key);
+  auto k1 = static_cast<uint32_t>(key >> 32U);
+  auto c0 = static_cast<uint32_t>(counter_low);
+  auto c1 = static_cast<uint32_t>(counter_low >> 32U);
+  auto c2 = static_cast<uint32_t>(counter_high);
+  auto c3 = static_cast<uint32_t>(counter_high >> 32U);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t product_0 = uint64_t{0xD2511F53U} * c0;
+    const uint64_t product_1 = uint64_t{0xCD9E8D57U} * c2;
+    c0 = static_cast<uint32_t>(product_1 >> 32U) ^ c1 ^ k0;
+    c2 = static_cast<uint32_t>(product_0 >> 32U) ^ c3 ^ k1;
+    c1 = static_cast<uint32_t>(product_1);
+    c3 = static_cast<uint32_t>(product_0);
+    k0 += 0x9E3779B9U;
+    k1 += 0xBB67AE85U;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+// The key of one stream (a layer, say) of a model: splitmix64's finaliser.
+FASTNN_INLINE uint64_t stream_key(uint64_t key, uint64_t stream) {
+  uint64_t x = key + (stream + 1) * 0x9E3779B97F4A7C15U;
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBU;
+  return x ^ (x >> 31U);
+}
+
+// Uniform in (0, 1), never 0 or 1; every value has its exact mirror image.
+FASTNN_INLINE double uniform(uint32_t bits) { return (bits + 0.5) * 0x1p-32; }
+
+// Streams of a model that are not layers.
+inline constexpr uint64_t permutation_stream = uint64_t{1} << 32U;
+
+// A random permutation of [0, n), evaluated point by point: a Feistel network
+// on pairs (left, right) of Z_a x Z_b with a b just above n.
+struct Permutation {
+  static constexpr int rounds = 10;
+  uint64_t n;
+  uint32_t a, b;
+  uint32_t keys[2 * rounds];
+};
+
+FASTNN_INLINE Permutation make_permutation(uint64_t n, uint64_t key, uint64_t epoch) {
+  Permutation p{};
+  p.n = n;
+  // Sides under 8 would leave the rounds too few functions to draw from for all
+  // orders to be alike; the walk then takes longer, on a handful of rows.
+  constexpr uint64_t least = 8;
+  uint64_t a = least;
+  while (a * a < n && a < 0xFFFFFFFFU) a += a < 4096 ? 1 : a / 4096;
+  p.a = static_cast<uint32_t>(a);
+  const uint64_t b = (n + a - 1) / a;
+  p.b = static_cast<uint32_t>(b < least ? least : b);
+  const uint64_t stream = stream_key(key, permutation_stream);
+  for (uint32_t i = 0; i < 2 * Permutation::rounds; i += 4) {
+    const Philox words = philox(stream, epoch, i);
+    for (uint32_t j = 0; j < 4; ++j) p.keys[i + j] = words.word[j];
+  }
+  return p;
+}
+
+// (x + F(y)) mod size, for x < size.
+FASTNN_INLINE uint32_t turn(uint32_t x, uint32_t y, uint32_t key, uint32_t size) {
+  uint32_t h = (y ^ key) * 0x7FEB352DU;
+  h = (h ^ (h >> 15U)) * 0x846CA68BU;
+  const auto step = static_cast<uint32_t>((uint64_t{h} * size) >> 32U);
+  const uint32_t room = size - x;
+  return step < room ? x + step : step - room;
+}
+
+struct Pair {
+  uint32_t left, right;
+};
+
+FASTNN_INLINE Pair encipher(const Permutation& p, Pair pair) {
+#pragma GCC unroll 10
+  for (int round = 0; round < Permutation::rounds; ++round) {
+    pair.left = turn(pair.left, pair.right, p.keys[2 * round], p.a);
+    pair.right = turn(pair.right, pair.left, p.keys[2 * round + 1], p.b);
+  }
+  return pair;
+}
+
+FASTNN_INLINE uint64_t join(const Permutation& p, Pair pair) {
+  return uint64_t{pair.left} * p.b + pair.right;
+}
+
+FASTNN_INLINE Pair split(const Permutation& p, uint64_t x) {
+  return {static_cast<uint32_t>(x / p.b), static_cast<uint32_t>(x % p.b)};
+}
+
+// Where the walk from i first comes back into [0, n).
+FASTNN_INLINE uint64_t permute(const Permutation& p, uint64_t i) {
+  uint64_t x = join(p, encipher(p, split(p, i)));
+  while (x >= p.n) x = join(p, encipher(p, split(p, x)));
+  return x;
+}
+
+}  // namespace fastnn::FASTNN_TARGET

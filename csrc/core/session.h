@@ -1,0 +1,84 @@
+// A plan made ready to run on one backend.
+//
+// A session owns what its hardware needs: activations, gradients, packed
+// copies, device memory. It borrows the parameters and the optimizer's state.
+// It is used by one thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "core/plan.h"
+
+namespace fastnn {
+
+// Rows to work on. Nothing here is owned.
+struct Dataset {
+  ArrayView x;
+  ArrayView targets;                   // data null: labels
+  const std::int32_t* labels = nullptr;
+  const double* weights = nullptr;     // null: all one
+  const Index* rows = nullptr;         // the rows that count; null: all
+  Index count = 0;                     // of rows that count
+  std::uint64_t id = 0;                // differs between datasets, never 0
+};
+
+// Parameters and optimizer state on the host, of the session's element type.
+struct Buffers {
+  void* parameters = nullptr;
+  void* slots[2] = {nullptr, nullptr};
+};
+
+// Numerator and denominator of a mean over rows.
+struct Sum {
+  double value = 0;
+  double weight = 0;
+};
+
+struct Epoch {
+  std::uint64_t number;  // in the life of the model
+  Index batch_size;
+  bool shuffled;
+};
+
+// How far a run came. Where steps is less than was asked for, the loss of the
+// next step, `loss`, was NaN or infinite, and its update was not made.
+struct Ran {
+  Index steps;
+  double loss;
+};
+
+class Session {
+ public:
+  Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  virtual ~Session() = default;
+
+  // Trains steps first..first+count of an epoch, adding up the loss and the
+  // metrics in sums (1 + metrics of them). `life` is the number of the first
+  // step in the life of the model, from 0.
+  virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                  std::uint64_t life, const OptimizerSettings& settings,
+                  std::span<Sum> sums) = 0;
+
+  // Adds up loss and metrics of rows first..first+count, nothing random.
+  virtual void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) = 0;
+
+  // Writes the output of rows first..first+count to out (count, output width).
+  virtual void predict(const Dataset& data, Index first, Index count, void* out) = 0;
+
+  // The gradient of rows first..first+count of the loss whose weights add up to
+  // `total`, added to `gradient` (laid out as the parameters).
+  virtual void add_gradients(const Dataset& data, Index first, Index count, double total,
+                             bool training, std::uint64_t life, void* gradient,
+                             std::span<Sum> sums) = 0;
+
+  // What the weights of rows first..first+count add up to, as the loss counts them.
+  virtual double weight(const Dataset& data, Index first, Index count) = 0;
+
+  // Rows that one call of evaluate, predict or add_gradients takes at most.
+  virtual Index capacity() const = 0;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,17 @@
+// Where shared formulas live: one namespace per compilation target.
+//
+// Headers with code (math.h, activation.h, random.h) are compiled once per
+// instruction set, and once more for code that has no instruction set of its
+// own. An inline function outside these namespaces could be emitted with AVX
+// instructions and then be linked into the baseline path, so there is none.
+#pragma once
+
+#ifndef FASTNN_TARGET
+#define FASTNN_TARGET portable
+#endif
+
+#ifdef __CUDACC__
+#define FASTNN_INLINE __host__ __device__ __forceinline__
+#else
+#define FASTNN_INLINE inline __attribute__((always_inline))
+#endif

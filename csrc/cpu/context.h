@@ -1,0 +1,40 @@
+// What CPU kernels run on: the worker threads and scratch memory.
+#pragma once
+
+#include <cstddef>
+
+#include "core/kernels.h"
+
+namespace fastnn {
+
+inline constexpr int max_threads = 256;
+
+// Does piece `index` of some work; `worker` < max_threads is who does it.
+using Task = void (*)(const void* arguments, Index index, int worker);
+
+// One for each session, used by one thread at a time. Not to be copied.
+struct Context {
+  Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context();
+
+  // Calls task(arguments, i, worker) for each i in [0, count), on several
+  // threads where there are some; returns when all are done. Tasks may not call run.
+  void run(Index count, Task task, const void* arguments);
+
+  // At least `bytes` of memory aligned to 64 bytes, null where there is none.
+  // Its contents last until the next call for the same worker; `shared` is for
+  // the thread that calls run.
+  void* scratch(int worker, std::size_t bytes);
+  static constexpr int shared = max_threads;
+
+ private:
+  struct Slot {
+    void* memory = nullptr;
+    std::size_t bytes = 0;
+  };
+  Slot slots_[max_threads + 1];
+};
+
+}  // namespace fastnn

@@ -1,0 +1,155 @@
+// Rows out of the caller's arrays: chosen, converted, scaled; and the search for
+// what is not finite.
+#include "cpu/kernels.h"
+#include "cpu/loops.h"
+
+#include "core/math.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+template <class Pointer>
+struct PointeeOf;
+template <class U>
+struct PointeeOf<const U*> {
+  using Type = U;
+};
+template <class Pointer>
+using Pointee = typename PointeeOf<Pointer>::Type;
+
+template <class To, class From>
+static FASTNN_INLINE To convert(From x) {
+  return static_cast<To>(x);
+}
+
+// IEEE binary16, by moving its exponent and fraction into place; subnormal
+// numbers become right by a multiplication, infinities and NaN by hand.
+template <class To>
+static FASTNN_INLINE To convert(Half x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000U) << 16U;
+  const uint32_t rest = static_cast<uint32_t>(x.bits & 0x7FFFU) << 13U;
+  const float scaled = __builtin_bit_cast(float, rest) * 0x1p112F;
+  const uint32_t special = __builtin_bit_cast(uint32_t, scaled) | 0x7F800000U;
+  const uint32_t magnitude =
+      rest >= 0x0F800000U ? special | rest : __builtin_bit_cast(uint32_t, scaled);
+  return static_cast<To>(__builtin_bit_cast(float, magnitude | sign));
+}
+
+template <class From>
+static FASTNN_INLINE bool not_finite(From x) {
+  return !is_finite(x);
+}
+
+static FASTNN_INLINE bool not_finite(Half x) { return (x.bits & 0x7C00U) == 0x7C00U; }
+
+// Calls f with a null pointer to the type of an element.
+template <class F>
+static void with_element(Element element, const F& f) {
+  switch (element) {
+#define FASTNN_USE(name, type)             \
+  case Element::name:                      \
+    f(static_cast<const type*>(nullptr));  \
+    return;
+    FASTNN_ELEMENTS(FASTNN_USE)
+#undef FASTNN_USE
+  }
+}
+
+static Index row_at(const Rows& rows, Index r) {
+  return rows.order != nullptr ? rows.order[r] : rows.first + r;
+}
+
+template <class From>
+static FASTNN_INLINE From load(const char* at) {
+  From x;
+  __builtin_memcpy(&x, at, sizeof x);  // rows need not be aligned
+  return x;
+}
+
+template <class From, class F>
+static FASTNN_INLINE void each_column(const ArrayView& source, Index row, const F& f) {
+  const char* const start = static_cast<const char*>(source.data) + row * source.row_stride;
+  if (source.offsets != nullptr) {
+    for (Index j = 0; j < source.columns; ++j) f(j, load<From>(start + source.offsets[j]));
+  } else if (source.column_stride == sizeof(From)) {
+    for (Index j = 0; j < source.columns; ++j) {
+      f(j, load<From>(start + j * static_cast<Index>(sizeof(From))));
+    }
+  } else {
+    for (Index j = 0; j < source.columns; ++j) {
+      f(j, load<From>(start + j * source.column_stride));
+    }
+  }
+}
+
+template <class T>
+Status gather(Context& context, const Gather<T>& a) {
+  const Index columns = a.source.columns;
+  const bool plain = a.scale == T(1) && a.offset == T(0);
+  with_element(a.source.element, [&](auto* type) {
+    using From = Pointee<decltype(type)>;
+    for_ranges(context, a.rows.n, most(columns, 1), [&](Index begin, Index end) {
+      for (Index r = begin; r < end; ++r) {
+        T* const out = a.out + r * columns;
+        const Index row = row_at(a.rows, r);
+        if (plain) {
+          each_column<From>(a.source, row,
+                            [&](Index j, From x) { out[j] = convert<T>(x); });
+        } else {
+          each_column<From>(a.source, row, [&](Index j, From x) {
+            out[j] = mul_add(a.scale, convert<T>(x), a.offset);
+          });
+        }
+      }
+    });
+  });
+  return Status::ok;
+}
+
+template <class T>
+Status gather_labels(Context&, const GatherLabels<T>& a) {
+  for (Index r = 0; r < a.rows.n; ++r) {
+    const Index row = row_at(a.rows, r);
+    T weight = a.weights != nullptr ? static_cast<T>(a.weights[row]) : T(1);
+    if (a.labels != nullptr) {
+      a.out_labels[r] = a.labels[row];
+      if (a.ignores && a.labels[row] == a.ignore_class) weight = T(0);
+    }
+    if (a.out_weights != nullptr) a.out_weights[r] = weight;
+  }
+  return Status::ok;
+}
+
+Status scan(Context& context, const Scan& a) {
+  // The first of each group of rows, then the first of those.
+  Index found[max_groups];
+  const RowGroups groups = row_groups(a.rows.n);
+  *a.row = -1;
+  with_element(a.source.element, [&](auto* type) {
+    using From = Pointee<decltype(type)>;
+    for_row_groups(context, a.rows.n, most(a.source.columns, 1),
+                   [&](Index group, Index begin, Index end, int) {
+                     found[group] = -1;
+                     for (Index r = begin; r < end && found[group] < 0; ++r) {
+                       uint32_t bad = 0;
+                       each_column<From>(a.source, row_at(a.rows, r), [&](Index, From x) {
+                         bad |= static_cast<uint32_t>(not_finite(x));
+                       });
+                       if (bad != 0) found[group] = r;
+                     }
+                   });
+    for (Index group = 0; group < groups.count && *a.row < 0; ++group) {
+      if (found[group] < 0) continue;
+      *a.row = row_at(a.rows, found[group]);
+      *a.column = -1;
+      each_column<From>(a.source, *a.row, [&](Index j, From x) {
+        if (*a.column < 0 && not_finite(x)) *a.column = j;
+      });
+    }
+  });
+  return Status::ok;
+}
+
+FASTNN_INSTANTIATE(gather, Gather)
+FASTNN_INSTANTIATE(gather_labels, GatherLabels)
+
+}  // namespace fastnn::FASTNN_TARGET

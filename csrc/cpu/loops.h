@@ -1,0 +1,109 @@
+// How kernels spread over elements, rows and threads. Included by per-set files
+// only; no standard-library templates here (see core/target.h).
+#pragma once
+
+#include "core/kernels.h"
+#include "core/target.h"
+#include "cpu/context.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+FASTNN_INLINE Index least(Index a, Index b) { return a < b ? a : b; }
+FASTNN_INLINE Index most(Index a, Index b) { return a > b ? a : b; }
+FASTNN_INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+FASTNN_INLINE Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
+
+// f(index, worker) for each index in [0, count), on several threads.
+template <class F>
+inline void for_tasks(Context& context, Index count, const F& f) {
+  context.run(
+      count,
+      [](const void* arguments, Index index, int worker) {
+        (*static_cast<const F*>(arguments))(index, worker);
+      },
+      &f);
+}
+
+// As for_tasks, but on this thread alone where all the work together comes to
+// fewer than `worthwhile` elements' worth: waking workers costs some 10 us.
+inline constexpr Index worthwhile = 1 << 17;
+
+template <class F>
+inline void for_tasks(Context& context, Index count, Index work, const F& f) {
+  if (work < worthwhile) {
+    for (Index i = 0; i < count; ++i) f(i, 0);
+  } else {
+    for_tasks(context, count, f);
+  }
+}
+
+// f(begin, end) over ranges that cover [0, n); `cost` is the work of one element
+// in units of a few flops.
+template <class F>
+inline void for_ranges(Context& context, Index n, Index cost, const F& f) {
+  constexpr Index piece = 1 << 14;
+  if (n * cost < worthwhile) {
+    if (n > 0) f(Index{0}, n);
+    return;
+  }
+  const Index length = most(piece / cost, 1);
+  for_tasks(context, ceil_div(n, length), [&](Index index, int) {
+    f(index * length, least((index + 1) * length, n));
+  });
+}
+
+// f(group, begin, end, worker) for each group of rows; `cost` as above, of a row.
+template <class F>
+inline void for_row_groups(Context& context, Index n, Index cost, const F& f) {
+  const RowGroups groups = row_groups(n);
+  for_tasks(context, groups.count, n * cost, [&](Index group, int worker) {
+    f(group, group * groups.rows, least((group + 1) * groups.rows, n), worker);
+  });
+}
+
+// Adds and compares in a fixed order that vectorises: 16 running results,
+// joined pairwise at the end.
+inline constexpr int lanes = 16;
+
+template <class T>
+inline T sum_of(const T* x, Index n) {
+  if (n < lanes) {
+    T sum = T(0);
+    for (Index i = 0; i < n; ++i) sum += x[i];
+    return sum;
+  }
+  T partial[lanes] = {};
+  Index i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    for (int j = 0; j < lanes; ++j) partial[j] += x[i + j];
+  }
+  for (int j = 0; i + j < n; ++j) partial[j] += x[i + j];
+  for (int width = lanes / 2; width > 0; width /= 2) {
+    for (int j = 0; j < width; ++j) partial[j] += partial[j + width];
+  }
+  return partial[0];
+}
+
+template <class T>
+FASTNN_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+
+// NaN is passed over, unless it comes first.
+template <class T>
+inline T max_of(const T* x, Index n) {
+  T best = x[0];
+  Index i = 0;
+  if (n >= lanes) {
+    T partial[lanes];
+    for (int j = 0; j < lanes; ++j) partial[j] = x[j];
+    for (i = lanes; i + lanes <= n; i += lanes) {
+      for (int j = 0; j < lanes; ++j) partial[j] = larger(x[i + j], partial[j]);
+    }
+    for (int j = 0; j < lanes; ++j) best = larger(partial[j], best);
+  }
+  for (; i < n; ++i) best = larger(x[i], best);
+  return best;
+}
+
+}  // namespace fastnn::FASTNN_TARGET

@@ -1,0 +1,15 @@
+// Sessions on the CPU.
+#pragma once
+
+#include <memory>
+
+#include "core/backend.h"
+
+namespace fastnn {
+
+std::unique_ptr<Session> prepare_cpu(const SessionRequest& request);
+
+// Of the calling thread, for single ops.
+Context& cpu_context();
+
+}  // namespace fastnn

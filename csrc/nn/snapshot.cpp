@@ -1,0 +1,38 @@
+#include "nn/snapshot.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace fastnn {
+
+void Snapshots::consider(const Buffers& buffers, std::uint64_t steps) {
+  const bool first = !good_.held && !candidate_.held;
+  const auto begin = Clock::now();
+  if (!first && begin < next_) return;
+  candidate_.bytes.resize(buffers.size());
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    const char* const data = static_cast<const char*>(buffers[i]->data());
+    candidate_.bytes[i].assign(data, data + buffers[i]->bytes());
+  }
+  candidate_.steps = steps;
+  candidate_.held = true;
+  const auto end = Clock::now();
+  next_ = end + std::max<Clock::duration>(std::chrono::seconds(1), 50 * (end - begin));
+}
+
+void Snapshots::prove() {
+  if (!candidate_.held) return;
+  std::swap(good_, candidate_);
+  candidate_.held = false;
+}
+
+std::uint64_t Snapshots::restore(const Buffers& buffers) const {
+  const State& state = good_.held ? good_ : candidate_;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    std::memcpy(buffers[i]->data(), state.bytes[i].data(), state.bytes[i].size());
+  }
+  return state.steps;
+}
+
+}  // namespace fastnn

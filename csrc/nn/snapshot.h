@@ -1,0 +1,41 @@
+// Copies of a training state, to go back to when a loss is no longer a number.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nn/parameters.h"
+
+namespace fastnn {
+
+// Keeps the last state that is known to be good (a step from it had a finite
+// loss) and a candidate that a step has yet to prove. Copies at most once a
+// second, and for no more than 2 % of the time.
+class Snapshots {
+ public:
+  using Buffers = std::vector<ParameterBuffer*>;
+
+  // Before a step: copies the state where it is time to.
+  void consider(const Buffers& buffers, std::uint64_t steps);
+  // The first step from the candidate had a finite loss.
+  void prove();
+  // Puts the good state back, or an unproved first one; returns its steps.
+  std::uint64_t restore(const Buffers& buffers) const;
+  // The state was changed from outside: what was copied is no longer recent.
+  void forget() { good_ = candidate_ = {}; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct State {
+    std::vector<std::vector<char>> bytes;
+    std::uint64_t steps = 0;
+    bool held = false;
+  };
+
+  State good_, candidate_;
+  Clock::time_point next_{};
+};
+
+}  // namespace fastnn

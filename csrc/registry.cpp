@@ -1,0 +1,13 @@
+// The one file that names the backends.
+#include "core/backend.h"
+#include "cpu/isa.h"
+#include "cpu/session_cpu.h"
+
+namespace fastnn {
+
+const Backend& backend() {
+  static const Backend cpu{&cpu_kernels(), cpu_context, prepare_cpu};
+  return cpu;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,57 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2"]
+# ///
+"""The few commands of this project, each in an environment of its own: `nox -s tests`, `nox --list`.
+
+.ci/run is what must pass; this is for working. Benchmarks are never part of either.
+"""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "venv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Builds and installs fastnn as users do, and runs the tests."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS, default=False)
+def tests_on(session: nox.Session) -> None:
+    """The tests on every Python that is here."""
+    tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Every linter."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("bash", ".ci/lint", external=True)
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Times a training step: `nox -s benchmarks -- --against numpy --rows iris`."""
+    session.install(".", "scikit-learn")
+    session.run("python", "-m", "benchmarks.train_step", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def clean(session: nox.Session) -> None:  # noqa: ARG001
+    """Removes what builds and tools leave behind."""
+    for name in ("build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"):
+        shutil.rmtree(Path(name), ignore_errors=True)
+
+
+if __name__ == "__main__":
+    nox.main()

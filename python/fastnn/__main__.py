@@ -1,0 +1,39 @@
+"""`python -m fastnn demo` trains on shipped data; `python -m fastnn info` tells what runs here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fastnn.words import unknown
+
+_USAGE = """usage: python -m fastnn COMMAND
+
+commands:
+  demo   train on the digits in the package, and time a step against NumPy
+  info   tell what was built and what runs here"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status."""
+    if len(arguments) == 1 and arguments[0] == "demo":
+        from fastnn import demo
+
+        demo.main()
+        return 0
+    if len(arguments) == 1 and arguments[0] == "info":
+        from fastnn import show_config
+
+        show_config()
+        return 0
+    if arguments in (["-h"], ["--help"]):
+        print(_USAGE)
+        return 0
+    if len(arguments) == 1:
+        print(unknown("command", arguments[0], ["demo", "info"]), file=sys.stderr)
+    print(_USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,263 @@
+"""The native module. Python passes words and arrays in; loops and memory are native.
+
+Everything here is private: it checks shapes and names the offending value, but
+the public modules resolve words, defaults and types before they call it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32] | NDArray[np.float64]
+Dtype = Literal["float32", "float64"]
+
+__version__: str
+
+class TrainingDiverged(ArithmeticError):
+    """The loss of a training step was NaN or infinite; see `fastnn.TrainingDiverged`."""
+
+    epoch: int
+    step: int
+    loss: float
+
+# -- settings ---------------------------------------------------------------
+
+def build_info() -> dict[str, str]:
+    """Compiler, build type and the like, as text."""
+
+def isas_built() -> list[str]:
+    """Instruction sets compiled in, from the least to the most capable."""
+
+def isas_supported() -> list[str]:
+    """Those of `isas_built` that this processor can run."""
+
+def isa() -> str:
+    """The instruction set in use: the last of `isas_supported`, or what FASTNN_ISA names."""
+
+def num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def activations() -> list[str]:
+    """Names of the elementwise activations, the one list that there is."""
+
+def shutdown() -> None:
+    """Joins the worker threads; called when the interpreter ends."""
+
+# -- ops: float32 or float64 C-contiguous arrays, all of one type -----------
+
+def dense_forward(x: Floats, w: Floats, b: Floats | None, activation: str) -> Floats: ...
+def dense_backward(
+    dy: Floats, x: Floats, w: Floats, y: Floats | None, z: Floats | None, activation: str
+) -> tuple[Floats, Floats, Floats]: ...
+def activation_forward(x: Floats, name: str) -> Floats: ...
+def activation_backward(dy: Floats, x: Floats, y: Floats, name: str) -> Floats: ...
+def softmax(x: Floats) -> Floats: ...
+def softmax_cross_entropy(
+    logits: Floats,
+    labels: NDArray[np.int32] | Floats,
+    sample_weight: Floats | None,
+    label_smoothing: float,
+    ignore_class: int | None,
+) -> tuple[float, Floats]: ...
+def sigmoid_cross_entropy(
+    logits: Floats,
+    targets: Floats,
+    sample_weight: Floats | None,
+    pos_weight: Floats | None,
+    label_smoothing: float,
+) -> tuple[float, Floats]: ...
+def mean_squared_error(
+    pred: Floats, target: Floats, sample_weight: Floats | None
+) -> tuple[float, Floats]: ...
+def sgd_step(
+    param: Floats,
+    grad: Floats,
+    velocity: Floats | None,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None: ...
+def adam_step(
+    param: Floats,
+    grad: Floats,
+    m: Floats,
+    v: Floats,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> None: ...
+
+# -- random numbers ---------------------------------------------------------
+
+def permutation(n: int, key: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which epoch `epoch` of the model with `key` visits `n` rows."""
+
+def random_bits(count: int, key: int, stream: int) -> NDArray[np.uint32]:
+    """Philox 4x32-10 words of one stream, for choices that must repeat."""
+
+# -- the network ------------------------------------------------------------
+
+class Parameters:
+    """One aligned buffer with all parameters of a model, zeros at first."""
+
+    def __init__(self, size: int, dtype: Dtype) -> None:
+        """`size` in elements. MemoryError names the size where it cannot be had."""
+    @property
+    def size(self) -> int: ...
+    @property
+    def dtype(self) -> Dtype: ...
+    @property
+    def version(self) -> int:
+        """Grows with every write; holders of packed copies compare it."""
+    def view(self, offset: int, shape: Sequence[int]) -> Floats:
+        """A read-only array on the buffer, which it keeps alive."""
+    def write(self, offset: int, values: Array) -> None:
+        """Copies C-contiguous `values` of this buffer's dtype to `offset`.
+        RuntimeError while a network trains on the buffer in a native call."""
+    def fill_uniform(
+        self, offset: int, count: int, low: float, high: float, *, key: int, stream: int
+    ) -> None: ...
+    def fill_normal(
+        self,
+        offset: int,
+        count: int,
+        mean: float,
+        stddev: float,
+        *,
+        truncated: bool,
+        key: int,
+        stream: int,
+    ) -> None:
+        """`truncated`: redraw what lies further than two standard deviations off."""
+
+class Data:
+    """Rows to train on or to predict from: views of the caller's arrays, never copies.
+
+    x: (n, ...) of bool, integer or floating type (float16 too), native byte order, any strides.
+    targets: (n, o), likewise; NaN marks a missing label (sigmoid cross-entropy only).
+    labels: (n,) int32, C-contiguous, in place of targets.
+    weights: (n,) float64, C-contiguous, not negative; None: all one.
+    rows: int64 indices of the rows that count, in order; None: all.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        *,
+        targets: Array | None = None,
+        labels: NDArray[np.int32] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None: ...
+    def __len__(self) -> int:
+        """Rows that count."""
+
+Loss = Literal["softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error"]
+
+class Network:
+    """A graph of layers, the plan made of it, and the sessions that run the plan.
+
+    Tensors are numbered; 0 is the input, one row of `width` numbers. Building
+    methods return the number of the tensor that they make.
+    """
+
+    def __init__(self, width: int, dtype: Dtype, key: int) -> None:
+        """`key`: 64 bits that all random numbers of this model come from."""
+    def dense(self, input: int, units: int, activation: str, *, use_bias: bool = True) -> int:
+        """`activation`: one of `activations()`, or "softmax". Adds a parameter
+        (width, units) and, with `use_bias`, another (units,)."""
+    def activation(self, input: int, name: str) -> int: ...
+    def dropout(self, input: int, rate: float) -> int: ...
+    def rescale(self, input: int, scale: float, offset: float) -> int: ...
+    def add(self, a: int, b: int) -> int: ...
+    def width(self, tensor: int) -> int: ...
+    @property
+    def parameter_size(self) -> int:
+        """Elements of a buffer that holds every parameter (each starts aligned)."""
+    @property
+    def parameters(self) -> list[tuple[int, tuple[int, ...]]]:
+        """(offset, shape) of each parameter, in the order in which layers were added."""
+    def bind(self, parameters: Parameters) -> None:
+        """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def set_output(self, tensor: int) -> None: ...
+    def set_trainable(self, flags: Sequence[bool]) -> None:
+        """One flag for each parameter; all True at first. Takes effect at `compile`."""
+    def compile(
+        self,
+        *,
+        loss: Loss,
+        optimizer: Literal["sgd", "adam"],
+        label_smoothing: float = 0.0,
+        ignore_class: int | None = None,
+        pos_weight: NDArray[np.float64] | None = None,
+        metrics: Sequence[tuple[str, float]] = (),
+    ) -> None:
+        """Makes the plan and zeroes the optimizer's state.
+
+        A softmax before softmax_cross_entropy and a sigmoid before
+        sigmoid_cross_entropy are folded into the loss; any other output is
+        taken as it is (for the cross-entropies: as logits).
+        Metrics are (kind, value): sparse_categorical_accuracy,
+        categorical_accuracy, binary_accuracy (value: the threshold of the
+        probability), top_k_categorical_accuracy (value: k; for labels and for
+        probabilities), softmax_cross_entropy, sigmoid_cross_entropy,
+        mean_squared_error, mean_absolute_error. A kind beginning with
+        "weighted:" uses the weights of the rows; others count each row once
+        (a missing label and an ignored class never count).
+        Accuracies and cross-entropies know whether the output is a folded or
+        a plain softmax or sigmoid, or logits; the last two see what `predict` returns.
+        """
+    steps: int
+    """Steps trained in the life of the model; random numbers and Adam count them."""
+    epochs: int
+    """Epochs begun in the life of the model; the permutation counts them."""
+    @property
+    def optimizer_state(self) -> list[Floats]:
+        """Copies of the optimizer's buffers, each laid out as the parameters."""
+    def set_optimizer_state(self, state: Sequence[Floats]) -> None: ...
+    def check(self, data: Data) -> None:
+        """ValueError naming row and value: NaN or infinity in x, labels out of
+        range, targets that the loss cannot take, weights that are negative or not finite."""
+    def check_input(self, data: Data) -> None:
+        """The part of `check` that concerns x."""
+    def train(
+        self,
+        data: Data,
+        *,
+        batch_size: int,
+        optimizer: Mapping[str, float],
+        epochs: int = 1,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        steps: int | None = None,
+        shuffle: bool = True,
+        validation: Data | None = None,
+        progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
+    ) -> NDArray[np.float64]:
+        """Trains on checked data; returns (epochs, columns) of sums.
+
+        Columns are pairs (sum, weight), the loss first, then each metric; their
+        ratio is the value. With `validation` as many pairs follow for it.
+        `optimizer`: learning_rate, weight_decay; momentum, nesterov (0 or 1);
+        beta_1, beta_2, epsilon.
+        With `steps`, one epoch is run in part, `steps` steps from `first_step`,
+        and `epochs` (the attribute) is left alone; else it grows by one an epoch.
+        `first_epoch` is only for messages. Every 0.1 s or so signals are
+        looked at and `progress(epoch, steps done in it, sums so far)` is called.
+        Raises TrainingDiverged (a recent good state is restored) or what a
+        signal handler or `progress` raises (the weights stay as they are), and
+        RuntimeError where another thread trains or predicts on this network.
+        """
+    def evaluate(self, data: Data) -> NDArray[np.float64]:
+        """Sums as in `train`, one dimension; nothing is changed."""
+    def predict(self, data: Data) -> Floats:
+        """(rows, width of the output). Many threads may call it at once."""
+    def gradients(self, data: Data, *, training: bool = False) -> tuple[float, Floats]:
+        """The loss over all rows of `data` and its gradient, laid out as the
+        parameters; `training` lets dropout act. Nothing is changed."""

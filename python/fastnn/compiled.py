@@ -1,0 +1,275 @@
+"""What a model is told by `compile`, and how data are made ready for it.
+
+Training itself is `trainer`'s; which layers there are is said in `models`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import config, data, heads, losses, optimizers
+from fastnn.data import Table
+from fastnn.losses import Loss
+from fastnn.metrics import Columns, Metric
+from fastnn.optimizers import Optimizer
+from fastnn.split import Split, held_out, strata_of
+from fastnn.training import Exclusive
+from fastnn.words import keywords
+
+if TYPE_CHECKING:
+    from fastnn import _core
+    from fastnn.layer import Layer, Shape
+
+Metrics = Sequence[str | Metric | type[Metric]] | str | Metric | None
+
+
+class Compilable:
+    """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics."""
+
+    stop_training: bool = False
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self._exclusive = Exclusive()
+        self._loss: Loss | None = None
+        self._optimizer: Optimizer | None = None
+        self._columns: Columns | None = None
+        # Whether the native network knows what compile was told.
+        self._prepared = False
+        self._not_compiled = "call model.compile(...) first"
+        self._splits: dict[tuple[int, float], Split] = {}
+
+    # -- what a kind of model says of itself
+
+    @property
+    def layers(self) -> list[Layer]:
+        raise NotImplementedError
+
+    @property
+    def network(self) -> _core.Network:
+        """The native network; RuntimeError before the model is built."""
+        raise NotImplementedError
+
+    def row_shapes(self) -> tuple[Shape, Shape] | None:
+        """Shapes of an input and an output row; None before the model is built."""
+        raise NotImplementedError
+
+    def shapes_for(self, row_shape: Shape) -> list[Shape]:
+        """Shapes of a row through the layers, the input's first; builds nothing."""
+        raise NotImplementedError
+
+    def build_for(self, row_shape: Shape) -> None:
+        """Builds the model for rows of this shape."""
+        raise NotImplementedError
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        raise NotImplementedError
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        raise NotImplementedError
+
+    def trainable_flags(self) -> list[bool]:
+        """For each parameter, whether it is to be trained."""
+        raise NotImplementedError
+
+    # -- compile
+
+    @keywords()
+    def compile(
+        self,
+        optimizer: str | Optimizer | type[Optimizer] = "adam",
+        loss: str | Loss | type[Loss] | None = None,
+        *,
+        metrics: Metrics = None,
+        weighted_metrics: Metrics = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        matmul_precision: Literal["highest", "high", "medium"] | None = None,
+    ) -> None:
+        """Says how to train. Weights are kept; the optimizer's state begins anew.
+
+        Args:
+            optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam";
+                Keras's default, rmsprop, does not exist here.)
+            loss: a name, an object or a class of `fastnn.losses`.
+            metrics: names or objects of `fastnn.metrics`, in which each row counts once.
+                "accuracy" is the accuracy that the loss and the outputs call for.
+            weighted_metrics: the same, with rows counted by their weight.
+            device: "auto", "cpu" or "cuda" (not built: RuntimeError).
+            matmul_precision: "highest", "high" or "medium"; None: what
+                `fastnn.set_float32_matmul_precision` says now.
+
+        A cross-entropy looks at the last layer, whatever `from_logits` says (in Keras a
+        forgotten or superfluous `from_logits` trains silently on the wrong loss): a softmax or
+        sigmoid there is folded into the loss, a linear layer means logits.
+
+        Raises:
+            ValueError: an unknown name (with the near match), a last layer that cannot be
+                meant with the loss, a metric that does not go with it.
+
+        Warns:
+            UserWarning: from_logits=True after a softmax or sigmoid.
+        """
+        self._exclusive.refuse_all("compile")
+        if loss is None:
+            raise ValueError("compile: expected a loss, for example loss='mean_squared_error'")
+        new_loss = losses.get(loss)
+        new_optimizer = optimizers.get(optimizer)
+        head = heads.find(self.layers)
+        # heads.check, compile, the decorator, the user's call.
+        heads.check(head, new_loss, stacklevel=4)
+        columns = Columns(new_loss, head, _listed(metrics), _listed(weighted_metrics))
+        config.device(device)
+        precision = config.matmul_precision(matmul_precision)
+        if self.row_shapes() is not None:
+            self._compile_network(new_loss, new_optimizer, columns)
+        self._prepared = self.row_shapes() is not None
+        self._loss, self._optimizer, self._columns = new_loss, new_optimizer, columns
+        self.matmul_precision = precision
+        self.stop_training = False
+
+    def _compile_network(self, loss: Loss, optimizer: Optimizer, columns: Columns) -> None:
+        shapes = self.row_shapes()
+        assert shapes is not None
+        self.network.set_trainable(self.trainable_flags())
+        self.network.compile(
+            loss=loss.native,
+            optimizer=optimizer.native,
+            metrics=columns.native,
+            **loss.options(math.prod(shapes[1])),
+        )
+
+    def forget_compile(self) -> None:
+        """Undoes compile where layers come or go (for models)."""
+        if self._loss is not None:
+            self._not_compiled = "its layers changed since compile: call model.compile(...) again"
+        self._loss = self._optimizer = self._columns = None
+        self._prepared = False
+
+    def _compiled(self, doing: str) -> Loss:
+        if self._loss is None:
+            raise RuntimeError(f"{doing}: the model is not compiled; {self._not_compiled}")
+        return self._loss
+
+    @property
+    def compiled(self) -> bool:
+        return self._loss is not None
+
+    @property
+    def loss(self) -> Loss:
+        """The loss given to `compile`."""
+        return self._compiled("loss")
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer given to `compile`; its `learning_rate` may be changed at any time."""
+        self._compiled("optimizer")
+        assert self._optimizer is not None
+        return self._optimizer
+
+    @property
+    def columns(self) -> Columns:
+        """Names and native columns of loss and metrics."""
+        self._compiled("metrics")
+        assert self._columns is not None
+        return self._columns
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics given to `compile`."""
+        return list(self.columns.metrics)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns: "loss", then the metrics."""
+        return list(self.columns.names)
+
+    # -- data
+
+    def _shapes(self, x: NDArray[Any]) -> tuple[Shape, Shape]:
+        """Shapes of an input and an output row, also where x is yet to build the model."""
+        shapes = self.row_shapes()
+        if shapes is None:
+            through = self.shapes_for(x.shape[1:])
+            shapes = through[0], through[-1]
+        return shapes
+
+    def _rows(self, x: object) -> NDArray[Any]:
+        shapes = self.row_shapes()
+        return data.rows("x", x, None if shapes is None else shapes[0])
+
+    def _ready(self, x: NDArray[Any]) -> None:
+        """Builds and natively compiles what is still due, once all arrays have been checked."""
+        if self.row_shapes() is None:
+            self.build_for(x.shape[1:])
+        if not self._prepared and self._loss is not None:
+            self._compile_network(self._loss, self.optimizer, self.columns)
+            self._prepared = True
+
+    def _table(
+        self, doing: str, x: object, y: object, weights: object, like: Table | None = None
+    ) -> Table:
+        """x, y and weights as arrays that native code reads, with types and shapes checked.
+
+        `like`: the table whose rows the model is for, where it is not built yet.
+        """
+        loss = self._compiled(doing)
+        if x is None or y is None:
+            missing = "x" if x is None else "y"
+            raise ValueError(f"{doing}: expected x and y, got None for {missing}")
+        rows = self._rows(x) if like is None else data.rows("x", x, like.x.shape[1:])
+        output = self._shapes(rows)[1]
+        n = len(rows)
+        labels = data.labels(y, n, output) if loss.takes_labels else None
+        targets = None if loss.takes_labels else data.targets(y, n, output, loss.name)
+        by_row = None if weights is None else data.row_weights("sample_weight", weights, n)
+        return Table(rows, targets, labels, by_row)
+
+    def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
+        if class_weight is None:
+            return table
+        several = table.targets is not None and table.targets.shape[1] > 1
+        if self.loss.native == "mean_squared_error" or (
+            several and self.loss.native == "sigmoid_cross_entropy"
+        ):
+            raise ValueError(
+                f"class_weight: rows have no one class with the loss {self.loss.name}; use "
+                "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
+            )
+        outputs = math.prod(self._shapes(table.x)[1])
+        classes = 2 if outputs == 1 else outputs
+        return table._replace(weights=data.class_weights(class_weight, table, classes))
+
+    def _validation(
+        self, table: Table, share: float, given: object
+    ) -> tuple[Split | None, Table | None]:
+        """The split of `table`, or the table that validation_data makes, or neither."""
+        if given is not None:
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise ValueError(
+                    "validation_data: expected (x, y) or (x, y, sample_weight), got "
+                    f"{type(given).__name__}"
+                )
+            x, y, weights = (*given, None)[:3]
+            return None, self._table("validation_data", x, y, weights, like=table)
+        if share == 0.0:
+            return None, None
+        place = (len(table.x), share)
+        if place not in self._splits:
+            strata = strata_of(table, self.loss.native)
+            self._splits[place] = held_out(*place, strata, self._key)
+        split = self._splits[place]
+        return split, table._replace(chosen=split.validation)
+
+
+def _listed(metrics: Metrics) -> Sequence[str | Metric | type[Metric]]:
+    if metrics is None:
+        return ()
+    if isinstance(metrics, (str, Metric)):
+        return (metrics,)
+    if not isinstance(metrics, (list, tuple)):
+        raise TypeError(f"metrics: expected a list of names or Metric objects, got {metrics!r}")
+    return metrics

@@ -1,0 +1,125 @@
+"""Settings of the process: threads, precision, device; and what was built.
+
+Only words are checked here. The instruction set is chosen natively, once, at
+import (FASTNN_ISA forces one).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from fastnn import _core
+from fastnn.words import choose, integer, keywords
+
+Precision = Literal["highest", "high", "medium"]
+Device = Literal["cpu", "cuda"]
+
+_PRECISIONS: dict[str, Precision] = {"highest": "highest", "high": "high", "medium": "medium"}
+_DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
+_NO_CUDA = "not built"
+
+_precision: Precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Sets how exact float32 matrix products must be, in PyTorch's words.
+
+    Args:
+        precision: "highest" (the default; as exact as float32 fused multiply-add gives),
+            "high" (each float32 may be split into two bfloat16) or "medium" (operands
+            rounded to bfloat16).
+
+    A machine without units for "high" and "medium" runs both as "highest", which is
+    what this build does everywhere; nothing is ever emulated at a loss of speed.
+
+    Raises:
+        ValueError: for any other word.
+    """
+    global _precision
+    _precision = matmul_precision(precision)
+
+
+def get_float32_matmul_precision() -> Precision:
+    """The word given to `set_float32_matmul_precision`, "highest" at first."""
+    return _precision
+
+
+def matmul_precision(word: str | None) -> Precision:
+    """A checked word of precision; None means the global setting."""
+    return _precision if word is None else choose("matmul_precision", word, _PRECISIONS)
+
+
+def device(word: str | None = "auto") -> Device:
+    """The device that a word means here. "auto" asks FASTNN_DEVICE, and is the CPU without it.
+
+    Raises:
+        ValueError: for a word other than "auto", "cpu" and "cuda".
+        RuntimeError: for "cuda", which this build does not have.
+    """
+    chosen = choose("device", "auto" if word is None else word, _DEVICES)
+    source = "device='cuda'"
+    if chosen is None:
+        asked = os.environ.get("FASTNN_DEVICE", "")
+        chosen = choose("FASTNN_DEVICE", asked, _DEVICES) if asked else None
+        source = "FASTNN_DEVICE=cuda"
+    if chosen == "cuda":
+        raise RuntimeError(f"{source}: CUDA is {_NO_CUDA} into this fastnn; use 'cpu' or 'auto'")
+    return "cpu"
+
+
+def set_num_threads(n: int) -> None:
+    """Sets how many threads native calls may use.
+
+    Results do not depend on it: the same seed gives the same bits with any number.
+
+    Args:
+        n: a positive integer; 1 means that only the calling thread works.
+    """
+    _core.set_num_threads(integer("n", n))
+
+
+def get_num_threads() -> int:
+    """How many threads native calls may use.
+
+    Default: the physical cores that this process may run on, or FASTNN_NUM_THREADS.
+    """
+    return _core.num_threads()
+
+
+@keywords()
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Tells what was built and what runs here.
+
+    Args:
+        mode: "stdout" prints the settings and returns None; "dicts" returns them as a
+            dictionary and prints nothing (NumPy's `show_config` does the same).
+    """
+    choose("mode", mode, {"stdout": None, "dicts": None})
+    build = dict(_core.build_info())
+    settings: dict[str, Any] = {
+        "version": _core.__version__,
+        "build": build,
+        "isa": _core.isa(),
+        "isas_supported": _core.isas_supported(),
+        "isas_built": _core.isas_built(),
+        "threads": _core.num_threads(),
+        "float32_matmul_precision": _precision,
+        "cuda": {"built": False, "usable": False, "reason": _NO_CUDA},
+    }
+    if mode == "dicts":
+        return settings
+    rows = [("fastnn", settings["version"])]
+    rows += list(build.items())
+    rows += [
+        ("instruction set", settings["isa"]),
+        ("supported here", ", ".join(settings["isas_supported"])),
+        ("built", ", ".join(settings["isas_built"])),
+        ("threads", str(settings["threads"])),
+        ("matmul precision", settings["float32_matmul_precision"]),
+        ("CUDA", f"{_NO_CUDA}: runs on the CPU alone"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        print(f"{name:<{width}}  {text}")
+    return None

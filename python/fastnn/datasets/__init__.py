@@ -1,0 +1,28 @@
+"""Data sets that are shipped with the package, for demonstrations and tests.
+
+Nothing is downloaded. Each data file has a text file beside it with its source
+and licence.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """1,797 images of handwritten digits.
+
+    Returns:
+        x: (1797, 64) uint8, 8 x 8 pixels row by row, 0 (paper) to 16 (ink);
+            `x.reshape(-1, 8, 8)` are the images.
+        y: (1797,) uint8, the digits 0 to 9.
+
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (1998), UCI
+    Machine Learning Repository, https://doi.org/10.24432/C50P49, the file optdigits.tes, under
+    the licence Creative Commons Attribution 4.0 (CC BY 4.0).
+    """
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+        return file["x"], file["y"]

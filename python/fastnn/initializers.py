@@ -1,0 +1,266 @@
+"""First values of parameters: Keras's initializers, drawn natively from the model's key.
+
+The same seed gives the same bits on any machine and thread count. These classes
+hold distributions; the random numbers themselves are made in the native buffer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _core, keys
+from fastnn.data import numeric
+from fastnn.variables import Place
+from fastnn.words import choose, integer, keywords, number
+
+# The standard deviation of a standard normal cut at two standard deviations.
+_TRUNCATED_STDDEV = 0.87962566103423978
+
+
+class Initializer:
+    """How a parameter gets its first values.
+
+    Called with a shape, an initializer returns an array, as in Keras:
+
+        >>> import fastnn
+        >>> fastnn.initializers.Zeros()((2, 3)).shape
+        (2, 3)
+
+    With `seed=None` the values come from the model's key and the layer's index, so two
+    layers never share them. With a seed they are the same at every use.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = None if seed is None else integer("seed", seed, 0)
+
+    def fill(self, place: Place, key: int, stream: int) -> None:
+        """Writes the values; `key` and `stream` name the random numbers to use."""
+        if self.seed is not None:
+            key, stream = keys.key_of(self.seed), 0
+        self._fill(place, key, stream)
+
+    def _fill(self, place: Place, key: int, stream: int) -> None:
+        raise NotImplementedError
+
+    def __call__(
+        self, shape: tuple[int, ...], dtype: Literal["float32", "float64"] = "float32"
+    ) -> NDArray[Any]:
+        place = Place(_core.Parameters(math.prod(shape), dtype), 0, tuple(shape))
+        self.fill(place, keys.next_key() if self.seed is None else 0, 0)
+        return np.array(place.view())
+
+
+class Constant(Initializer):
+    """Every element is `value`."""
+
+    @keywords()
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.value = number("value", value)
+
+    def _fill(self, place: Place, _key: int, _stream: int) -> None:
+        place.write(np.full(place.shape, self.value, dtype=place.parameters.dtype))
+
+
+class Zeros(Constant):
+    """Every element is 0; the default for biases."""
+
+    @keywords()
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+
+class Ones(Constant):
+    """Every element is 1."""
+
+    @keywords()
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+
+class RandomUniform(Initializer):
+    """Uniform in [minval, maxval)."""
+
+    @keywords()
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        self.minval = number("minval", minval)
+        self.maxval = number("maxval", maxval, self.minval)
+
+    def _fill(self, place: Place, key: int, stream: int) -> None:
+        place.parameters.fill_uniform(
+            place.offset, place.size, self.minval, self.maxval, key=key, stream=stream
+        )
+
+
+class RandomNormal(Initializer):
+    """Normal with `mean` and `stddev`."""
+
+    _truncated = False
+
+    @keywords()
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.mean = number("mean", mean)
+        self.stddev = number("stddev", stddev, 0.0)
+
+    def _fill(self, place: Place, key: int, stream: int) -> None:
+        place.parameters.fill_normal(
+            place.offset,
+            place.size,
+            self.mean,
+            self.stddev,
+            truncated=self._truncated,
+            key=key,
+            stream=stream,
+        )
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal with `mean` and `stddev`, redrawn beyond two standard deviations."""
+
+    _truncated = True
+
+
+class VarianceScaling(Initializer):
+    """Values whose variance is `scale` / fan, so that signals keep their size through a layer.
+
+    Args:
+        scale: a positive number.
+        mode: the fan: "fan_in" (inputs), "fan_out" (units) or "fan_avg" (their mean).
+        distribution: "uniform", "untruncated_normal" or "truncated_normal" (its stddev is
+            divided by 0.8796, so that the variance is the same after the cut).
+        seed: see `Initializer`.
+    """
+
+    @keywords()
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        self.scale = number("scale", scale, 0.0, open_low=True)
+        known = ("fan_in", "fan_out", "fan_avg")
+        self.mode = choose("mode", mode, {name: name for name in known})
+        known = ("uniform", "truncated_normal", "untruncated_normal")
+        self.distribution = choose("distribution", distribution, {name: name for name in known})
+
+    def _fill(self, place: Place, key: int, stream: int) -> None:
+        fan_in, fan_out = place.shape[0], place.shape[-1]
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        stddev = math.sqrt(self.scale / max(1.0, fan))
+        inner: Initializer
+        if self.distribution == "uniform":
+            # A uniform variable on [-a, a] has the standard deviation a / sqrt(3).
+            inner = RandomUniform(-math.sqrt(3.0) * stddev, math.sqrt(3.0) * stddev)
+        elif self.distribution == "truncated_normal":
+            inner = TruncatedNormal(0.0, stddev / _TRUNCATED_STDDEV)
+        else:
+            inner = RandomNormal(0.0, stddev)
+        inner.fill(place, key, stream)
+
+
+class GlorotUniform(VarianceScaling):
+    """Uniform within sqrt(6 / (inputs + units)) (Glorot and Bengio, 2010); the default."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "uniform", seed)
+
+
+class GlorotNormal(VarianceScaling):
+    """Truncated normal of variance 2 / (inputs + units)."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+
+
+class HeUniform(VarianceScaling):
+    """Uniform within sqrt(6 / inputs) (He et al., 2015); for relu and its relatives."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "uniform", seed)
+
+
+class HeNormal(VarianceScaling):
+    """Truncated normal of variance 2 / inputs (He et al., 2015)."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+
+
+class LecunUniform(VarianceScaling):
+    """Uniform within sqrt(3 / inputs) (LeCun et al., 1998)."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "uniform", seed)
+
+
+class LecunNormal(VarianceScaling):
+    """Truncated normal of variance 1 / inputs (LeCun et al., 1998)."""
+
+    @keywords()
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+
+
+class _FromFunction(Initializer):
+    """A user's function (shape, dtype) -> array."""
+
+    def __init__(self, function: Callable[[tuple[int, ...], str], ArrayLike]) -> None:
+        super().__init__()
+        self.function = function
+
+    def _fill(self, place: Place, _key: int, _stream: int) -> None:
+        dtype = place.parameters.dtype
+        values = numeric("initializer", self.function(place.shape, dtype))
+        if values.shape != place.shape:
+            raise ValueError(
+                f"initializer: expected an array of shape {place.shape}, got {values.shape}"
+            )
+        place.write(np.asarray(values, dtype=dtype, order="C"))
+
+
+_CLASSES: dict[str, type[Initializer]] = {
+    "constant": Constant,
+    "zeros": Zeros,
+    "ones": Ones,
+    "random_uniform": RandomUniform,
+    "random_normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+}
+_NAMES = {**_CLASSES, **{cls.__name__: cls for cls in _CLASSES.values()}}
+
+InitializerLike = str | Initializer | type[Initializer] | Callable[[tuple[int, ...], str], Any]
+
+
+def get(identifier: Any, what: str = "initializer") -> Initializer:
+    """The initializer that a name, an object, a class or a function (shape, dtype) means."""
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    if callable(identifier):
+        return _FromFunction(identifier)
+    return choose(what, identifier, _NAMES)()

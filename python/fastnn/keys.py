@@ -1,0 +1,58 @@
+"""Where random numbers start: the 64-bit key of each model.
+
+All random numbers of a model (initial weights, dropout, the order of rows, the
+validation split) are drawn natively from its key; nothing here draws them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+_MASK = 2**64 - 1
+# The odd constant of Weyl's sequence in splitmix64: 2**64 divided by the golden ratio.
+_GOLDEN = 0x9E3779B97F4A7C15
+
+# Streams of a model's key. Native code uses 0 to 2**32; what is drawn for Python's
+# sake stands above: first weights (two streams a layer), the validation split.
+WEIGHTS_STREAM = 2 << 32
+SPLIT_STREAM = 3 << 32
+
+
+def splitmix64(x: int) -> int:
+    """One step of splitmix64 (Steele, Lea and Flood, 2014): a bijective mix of 64 bits."""
+    x = (x + _GOLDEN) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+def key_of(seed: int, count: int = 0) -> int:
+    """The key of model number `count` after seed `seed`: splitmix64(splitmix64(seed) + count)."""
+    return splitmix64((splitmix64(seed) + count) & _MASK)
+
+
+class _Seed:
+    """The seed set by `fastnn.utils.set_random_seed`, and how many keys were drawn since."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seed: int | None = None
+        self._count = 0
+
+    def reset(self, seed: int) -> None:
+        with self._lock:
+            self._seed = seed
+            self._count = 0
+
+    def next_key(self) -> int:
+        with self._lock:
+            if self._seed is None:
+                return int.from_bytes(os.urandom(8), "little")
+            self._count += 1
+            return key_of(self._seed, self._count - 1)
+
+
+_seed = _Seed()
+reset = _seed.reset
+next_key = _seed.next_key

@@ -1,0 +1,266 @@
+"""What all layers share: name, dtype, shapes, and the making of their Variables.
+
+The layers themselves stand in `layers`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _core, keys
+from fastnn.initializers import Initializer
+from fastnn.variables import Place, Variable
+from fastnn.words import choose, flag, integer, refuse_unknown_keywords
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Shape = tuple[int, ...]
+
+_DTYPES: dict[str, Literal["float32", "float64"]] = {"float32": "float32", "float64": "float64"}
+
+
+class Common(TypedDict, total=False):
+    """Keyword arguments that every layer takes."""
+
+    name: str | None
+    dtype: str | None
+    trainable: bool
+    input_shape: Sequence[int] | None
+    input_dim: int | None
+
+
+COMMON = tuple(Common.__annotations__)
+
+
+class WeightSpec(NamedTuple):
+    """A parameter that a layer wants."""
+
+    name: str
+    shape: Shape
+    initializer: Initializer
+
+
+class Layer:
+    """What all layers share.
+
+    Args:
+        name: unique in a model; None numbers it: "dense", "dense_1".
+        dtype: "float32" or "float64"; must agree with the model's. None: the model's.
+        trainable: whether its parameters are trained; takes effect at `compile`.
+        input_shape: the shape of one row, on the first layer of a model: the model is then
+            built at once, and its parameters exist.
+        input_dim: `input_dim=n` is `input_shape=(n,)`.
+
+    Attributes:
+        built: whether its parameters exist.
+        variables, weights: its Variables; `trainable_weights` those that are trained.
+        input_shape, output_shape: (None, ...) once it is built.
+    """
+
+    # How the layer treats a head before it (see heads): it may leave outputs as they are.
+    passes_outputs: ClassVar[bool] = False
+
+    def __init__(self, **common: Unpack[Common]) -> None:
+        refuse_unknown_keywords(type(self).__name__, common, COMMON)
+        name: object = common.get("name")
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
+        dtype = common.get("dtype")
+        self.given_name = name
+        self.name: str = name or snake_case(type(self).__name__)
+        self.dtype = None if dtype is None else dtype_of(dtype)
+        self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
+        self._trainable = flag("trainable", common.get("trainable", True))
+        self._rows: tuple[Shape, Shape] | None = None
+        self._owner: weakref.ref[Any] | None = None
+        self.variables: list[Variable] = []
+
+    # -- what each layer says of itself
+
+    def row_shape(self, shape: Shape) -> Shape:
+        """The shape of an output row for an input row of `shape`; ValueError if it cannot be."""
+        return shape
+
+    def weight_specs(self, _shape: Shape) -> list[WeightSpec]:
+        """The parameters wanted for input rows of `shape`, in native order."""
+        return []
+
+    def extend(self, _network: _core.Network, tensor: int) -> int:
+        """Adds this layer's nodes after `tensor`; returns the number of the output."""
+        return tensor
+
+    # -- state
+
+    @property
+    def built(self) -> bool:
+        return self._rows is not None
+
+    @property
+    def owner(self) -> object | None:
+        """The model that the layer belongs to."""
+        return None if self._owner is None else self._owner()
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        return (None, *self._built_rows()[0])
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        return (None, *self._built_rows()[1])
+
+    def _built_rows(self) -> tuple[Shape, Shape]:
+        if self._rows is None:
+            raise AttributeError(f"layer {self.name!r} has no shape until it is built")
+        return self._rows
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag("trainable", value)
+        for variable in self.variables:
+            variable.trainable = self._trainable
+
+    @property
+    def weights(self) -> list[Variable]:
+        return list(self.variables)
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.variables if variable.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.variables if not variable.trainable]
+
+    def count_params(self) -> int:
+        """The number of parameters, trainable or not."""
+        return sum(variable.size for variable in self.variables)
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies of the parameters: kernel, then bias."""
+        return [variable.numpy().copy() for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Writes the parameters; everything is checked before anything is written."""
+        write_all(f"layer {self.name!r}", self.variables, weights)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The output's shape for an input's shape, both with the batch axis first."""
+        return (input_shape[0], *self.row_shape(without_batch(input_shape)))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the parameters for inputs of shape (None, ...), in a buffer of the layer's own.
+
+        Their values are kept when the layer joins a model. A second call does nothing.
+        """
+        if self.built:
+            return
+        shape = without_batch(input_shape)
+        output = self.row_shape(shape)
+        network = _core.Network(math.prod(shape), self.dtype or "float32", 0)
+        self.extend(network, 0)
+        buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
+        key = keys.next_key()
+        made = make_variables(self, shape, network.parameters, buffer, key, 0)
+        self.settle(shape, output, made)
+
+    def settle(self, shape: Shape, output: Shape, variables: list[Variable]) -> None:
+        """Records that the layer is built (for models)."""
+        self._rows = (shape, output)
+        self.variables = variables
+
+    def join(self, model: object, name: str) -> None:
+        """Records that the layer belongs to a model, and its name there (for models)."""
+        self._owner = weakref.ref(model)
+        self.name = name
+
+    def leave(self) -> None:
+        """Records that the layer belongs to no model (for models)."""
+        self._owner = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def snake_case(name: str) -> str:
+    """ "InputLayer" -> "input_layer"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def dtype_of(word: object) -> Literal["float32", "float64"]:
+    """A checked dtype: a name, or NumPy's type."""
+    if not isinstance(word, str):
+        try:
+            word = np.dtype(word).name  # type: ignore[call-overload]
+        except TypeError:
+            raise TypeError(f"dtype: expected 'float32' or 'float64', got {word!r}") from None
+    return choose("dtype", word, _DTYPES)
+
+
+def _given_shape(shape: object, dim: object) -> Shape | None:
+    if dim is not None:
+        if shape is not None:
+            raise ValueError("give input_shape or input_dim, not both")
+        return (integer("input_dim", dim),)
+    if shape is None:
+        return None
+    if isinstance(shape, str) or not isinstance(shape, Sequence):
+        raise TypeError(f"input_shape: expected a tuple such as (784,), got {shape!r}")
+    if not shape:
+        raise ValueError("input_shape: expected the shape of one row such as (784,), got ()")
+    return tuple(integer("input_shape", size) for size in shape)
+
+
+def without_batch(shape: object) -> Shape:
+    """The shape of a row, of a shape such as (None, 784)."""
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) < 2:
+        raise ValueError(
+            f"input_shape: expected the batch axis, then the shape of a row, such as "
+            f"(None, 784), got {shape!r}"
+        )
+    return tuple(integer("input_shape", size) for size in shape[1:])
+
+
+def make_variables(
+    layer: Layer,
+    shape: Shape,
+    places: Sequence[tuple[int, Shape]],
+    buffer: _core.Parameters,
+    key: int,
+    index: int,
+) -> list[Variable]:
+    """Variables of a layer in `buffer`, with their first values.
+
+    `index` is the place of the layer in its model, which sets it apart from the others
+    that draw random numbers from the same key.
+    """
+    made = []
+    for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
+        place = Place(buffer, offset, spec.shape)
+        spec.initializer.fill(place, key, keys.WEIGHTS_STREAM + 2 * index + i)
+        variable = Variable(place, spec.name, f"{layer.name}/{spec.name}")
+        variable.trainable = layer.trainable
+        made.append(variable)
+    return made
+
+
+def write_all(owner: str, variables: Sequence[Variable], weights: Sequence[ArrayLike]) -> None:
+    """Writes every variable; all are checked before the first is written."""
+    if len(weights) != len(variables):
+        raise ValueError(f"{owner}: expected {len(variables)} arrays, got {len(weights)}")
+    converted = [
+        variable.converted(value) for variable, value in zip(variables, weights, strict=True)
+    ]
+    for variable, value in zip(variables, converted, strict=True):
+        variable.assign(value)

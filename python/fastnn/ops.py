@@ -1,0 +1,352 @@
+"""The kernels as functions on NumPy arrays.
+
+Computed in float64 if any array of numbers (not labels, not weights of rows) is
+float64, else in float32. Shapes are checked natively; only types and words are
+here. No function keeps anything; all but the steps allocate their results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _core, activations, config, data
+from fastnn.words import flag, integer, keywords, number
+
+Array = NDArray[Any]
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adam_step",
+    "dense_backward",
+    "dense_forward",
+    "mean_squared_error",
+    "sgd_step",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+]
+
+
+def _floats(**arrays: ArrayLike | None) -> list[Any]:
+    """The arrays in one type and C order; None stays None."""
+    config.device()
+    taken = [None if value is None else data.numeric(name, value) for name, value in arrays.items()]
+    double = any(array is not None and array.dtype == np.float64 for array in taken)
+    dtype = np.float64 if double else np.float32
+    return [None if array is None else _converted(array, dtype) for array in taken]
+
+
+def _converted(array: Array, dtype: Any) -> Array:
+    # Not np.ascontiguousarray, which makes a single number an array of one.
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _like(name: str, value: ArrayLike | None, other: Array) -> Array | None:
+    """Weights, or targets: converted to the type of the primary array."""
+    return None if value is None else _converted(data.numeric(name, value), other.dtype)
+
+
+@keywords()
+def dense_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
+) -> Array:
+    """y = activation(x @ w + b).
+
+    Args:
+        x: (n, i).
+        w: (i, o).
+        b: (o,) or None.
+        activation: a name, see `activation_forward`.
+
+    Returns:
+        y of shape (n, o).
+
+    Raises:
+        ValueError: shapes do not fit, or the activation is unknown.
+        TypeError: an array does not hold real numbers.
+    """
+    name = activations.get_elementwise(activation)
+    x_, w_, b_ = _floats(x=x, w=w, b=b)
+    return _core.dense_forward(x_, w_, b_, name)
+
+
+@keywords()
+def dense_backward(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    y: ArrayLike | None,
+    activation: str = "linear",
+    *,
+    z: ArrayLike | None = None,
+) -> tuple[Array, Array, Array]:
+    """The gradients of `dense_forward`.
+
+    Args:
+        dy: the gradient with respect to y, (n, o).
+        x, w: the inputs (n, i) and the kernel (i, o).
+        y: the output (n, o) of `dense_forward`; None is taken for linear.
+        activation: the activation of `dense_forward`.
+        z: the pre-activation x @ w + b (n, o), for activations whose derivative cannot be had
+            from y alone (gelu, silu); computing it again would need b.
+
+    Returns:
+        dx (n, i), dw (i, o) and db (o,).
+
+    Raises:
+        ValueError: shapes do not fit, z is missing where it is needed, or the activation is
+            unknown.
+        TypeError: an array does not hold real numbers.
+    """
+    name = activations.get_elementwise(activation)
+    dy_, x_, w_, y_, z_ = _floats(dy=dy, x=x, w=w, y=y, z=z)
+    return _core.dense_backward(dy_, x_, w_, y_, z_, name)
+
+
+@keywords()
+def activation_forward(x: ArrayLike, name: str) -> Array:
+    """y = f(x), element by element, of any shape.
+
+    Args:
+        x: any shape.
+        name: "linear", "relu", "leaky_relu", "elu", "gelu" (the exact form with erf), "silu"
+            (or "swish"), "softplus", "sigmoid" or "tanh". NaN gives NaN.
+
+    Raises:
+        ValueError: the name is unknown; the near match is suggested.
+    """
+    word = activations.get_elementwise(name)
+    (x_,) = _floats(x=x)
+    return _core.activation_forward(x_, word)
+
+
+@keywords()
+def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) -> Array:
+    """dx = dy * f'(x), for y = f(x).
+
+    Args:
+        dy, x, y: of one shape; both x and y are given, and each activation uses the one from
+            which its derivative is exact.
+        name: see `activation_forward`.
+    """
+    word = activations.get_elementwise(name)
+    dy_, x_, y_ = _floats(dy=dy, x=x, y=y)
+    return _core.activation_backward(dy_, x_, y_, word)
+
+
+@keywords()
+def softmax(x: ArrayLike) -> Array:
+    """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
+
+    Args:
+        x: at least one axis; the last must not be empty.
+    """
+    (x_,) = _floats(x=x)
+    return _core.softmax(x_)
+
+
+@keywords()
+def softmax_cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_class: int | None = None,
+) -> tuple[float, Array]:
+    """The cross-entropy of softmax(logits), and its gradient.
+
+    A row's loss is -sum(t * log(softmax(z))), computed as logsumexp(z) - z[label]; the result
+    is the weighted mean sum(w * l) / sum(w) over rows (Keras divides by n).
+
+    Args:
+        logits: (n, c).
+        labels: integers (n,) in [0, c), or probabilities (n, c).
+        sample_weight: (n,), at least 0; None: all 1.
+        label_smoothing: s in [0, 1]: targets become (1 - s) * t + s / c.
+        ignore_class: a label whose rows count nowhere.
+
+    Returns:
+        The loss, a float (0 where no row has weight), and dlogits (n, c), the gradient of it.
+
+    Raises:
+        ValueError: shapes do not fit, or a label or weight is out of range (with its row).
+        TypeError: integer labels were expected.
+    """
+    smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
+    ignored = None if ignore_class is None else integer("ignore_class", ignore_class, -(2**31))
+    (z,) = _floats(logits=logits)
+    given = data.numeric("labels", labels)
+    given = _labels(given) if given.ndim == 1 else _converted(given, z.dtype)
+    weights = _like("sample_weight", sample_weight, z)
+    return _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
+
+
+def _labels(given: Array) -> NDArray[np.int32]:
+    if given.dtype.kind not in "biu":
+        raise TypeError(f"labels: expected integers of shape (n,), got dtype {given.dtype}")
+    # Out of range for 32 bits is out of range for any number of classes, and has to stay so.
+    limits = np.iinfo(np.int32)
+    wrong = (given < limits.min) | (given > limits.max)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
+    return np.ascontiguousarray(given, dtype=np.int32)
+
+
+@keywords()
+def sigmoid_cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[float, Array]:
+    """The cross-entropy of sigmoid(logits), each output for itself, and its gradient.
+
+    An element's loss is max(z, 0) - z * t + log1p(exp(-abs(z))) (with `pos_weight`, its part
+    for positive targets is multiplied); the result is the weighted mean over rows and labels.
+
+    Args:
+        logits: (n, o) or (n,).
+        targets: the same shape, 0 to 1; NaN marks a missing label, which counts nowhere.
+        sample_weight: (n,), at least 0; None: all 1.
+        pos_weight: the weight of positive targets, a number or (o,); it does not enter the sum
+            of weights.
+        label_smoothing: s in [0, 1]: targets become (1 - s) * t + s / 2.
+
+    Returns:
+        The loss, a float (0 where nothing has weight), and dlogits, the gradient of it.
+
+    Raises:
+        ValueError: shapes do not fit, or a target or weight is out of range (with its row).
+    """
+    smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
+    (z,) = _floats(logits=logits)
+    given = _like("targets", targets, z)
+    weights = _like("sample_weight", sample_weight, z)
+    positive = _like("pos_weight", pos_weight, z)
+    if positive is not None and positive.ndim == 0:
+        positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
+    assert given is not None
+    return _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
+
+
+@keywords()
+def mean_squared_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of (pred - target)**2, and its gradient.
+
+    Args:
+        pred: (n, o) or (n,).
+        target: the same shape.
+        sample_weight: (n,), at least 0; None: all 1. The mean over o is taken first, then the
+            weighted mean over rows.
+
+    Returns:
+        The loss, a float (0 where no row has weight), and dpred, the gradient of it.
+    """
+    p, t = _floats(pred=pred, target=target)
+    return _core.mean_squared_error(p, t, _like("sample_weight", sample_weight, p))
+
+
+@keywords()
+def sgd_step(
+    param: Array,
+    grad: Array,
+    velocity: Array | None,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of stochastic gradient descent, in place.
+
+    velocity = momentum * velocity - learning_rate * grad, and param moves by velocity, or with
+    nesterov by momentum * velocity - learning_rate * grad. Before that, param loses
+    learning_rate * weight_decay of itself.
+
+    Args:
+        param: any shape; changed.
+        grad: the same shape and type.
+        velocity: the same shape and type; changed. None where momentum is 0.
+
+    Raises:
+        TypeError: not NumPy arrays of one type, float32 or float64.
+        ValueError: not writable or not C-contiguous; shapes differ; a number is out of range.
+            Nothing has changed then.
+    """
+    _in_place(("param", "grad", "velocity"), (param, grad, velocity), written=("param", "velocity"))
+    rate = number("learning_rate", learning_rate, 0.0)
+    decay = number("weight_decay", weight_decay, 0.0)
+    speed = number("momentum", momentum, 0.0, 1.0, open_high=True)
+    _core.sgd_step(param, grad, velocity, rate, speed, flag("nesterov", nesterov), decay)
+
+
+@keywords()
+def adam_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Adam (Kingma and Ba, 2015), in place.
+
+    m and v move towards grad and grad**2; param moves by
+    -learning_rate * m_hat / (sqrt(v_hat) + epsilon), with m_hat = m / (1 - beta_1**step) and
+    v_hat = v / (1 - beta_2**step). Before that, param loses learning_rate * weight_decay of
+    itself (AdamW).
+
+    Args:
+        param, m, v: any shape; changed.
+        grad: the same shape and type.
+        step: the number of this step, from 1.
+
+    Raises:
+        TypeError: not NumPy arrays of one type, float32 or float64.
+        ValueError: not writable or not C-contiguous; shapes differ; a number is out of range.
+            Nothing has changed then.
+    """
+    _in_place(("param", "grad", "m", "v"), (param, grad, m, v), written=("param", "m", "v"))
+    count = integer("step", step)
+    rate = number("learning_rate", learning_rate, 0.0)
+    decay = number("weight_decay", weight_decay, 0.0)
+    first = number("beta_1", beta_1, 0.0, 1.0, open_high=True)
+    second = number("beta_2", beta_2, 0.0, 1.0, open_high=True)
+    tiny = number("epsilon", epsilon, 0.0)
+    _core.adam_step(param, grad, m, v, count, rate, first, second, tiny, decay)
+
+
+def _in_place(names: Sequence[str], arrays: Sequence[Array | None], written: Sequence[str]) -> None:
+    """Refuses what would have to be converted: the caller's own array must change."""
+    config.device()
+    first = None
+    for name, array in zip(names, arrays, strict=True):
+        if array is None and name == "velocity":
+            continue
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+        if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+            raise TypeError(f"{name}: expected float32 or float64, got {array.dtype}")
+        first = array if first is None else first
+        if array.dtype != first.dtype:
+            raise TypeError(f"{name}: expected {first.dtype} as {names[0]} is, got {array.dtype}")
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
+        if name in written and not array.flags.writeable:
+            raise ValueError(f"{name}: the array is not writable, but is changed in place")

@@ -1,0 +1,74 @@
+"""The validation split: which rows are held out, the same at every fit.
+
+A deterministic function of the model's key, the number of rows, the split and
+the classes; only indices are made, no row is moved.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core, keys
+from fastnn.data import Table, classes_of
+
+Indices = NDArray[np.int64]
+
+
+class Split(NamedTuple):
+    """Indices of rows, each in ascending order."""
+
+    training: Indices
+    validation: Indices
+
+
+def strata_of(table: Table, loss: str) -> Indices | None:
+    """A number for each row such that rows of one stratum share it; None: all alike.
+
+    Classes for the softmax cross-entropy and for one output of a sigmoid, sets of
+    labels for several outputs of a sigmoid, nothing for regression.
+    """
+    if loss == "mean_squared_error":
+        return None
+    y = table.targets
+    if y is None or y.shape[1] == 1 or loss == "softmax_cross_entropy":
+        return classes_of(table)
+    bits = np.packbits(y > 0.5, axis=1)
+    _, numbers = np.unique(bits, axis=0, return_inverse=True)
+    return numbers.reshape(len(y)).astype(np.int64)
+
+
+def held_out(n: int, share: float, strata: Indices | None, key: int) -> Split:
+    """Splits n rows so that about `share` of every stratum, within one row, is held out.
+
+    Each row of a stratum of c rows, in random order, stands at (rank + u) / c, where u is
+    random and common to the stratum; the rows that stand lowest are held out. As many
+    rows are held out as Keras would: n - floor(n * (1 - share)).
+
+    Raises:
+        ValueError: one of the two parts would be empty.
+    """
+    count = n - math.floor(n * (1.0 - share))
+    if count in (0, n):
+        raise ValueError(
+            f"validation_split: {share} of {n} rows leaves {n - count} rows to train on and "
+            f"{count} to validate; give validation_data, or a split that leaves both some"
+        )
+    bits = _core.random_bits(n, key, keys.SPLIT_STREAM)
+    if strata is None:
+        numbers = np.zeros(n, dtype=np.int64)
+    else:
+        numbers = np.unique(strata, return_inverse=True)[1].reshape(n)
+    sizes = np.bincount(numbers)
+    offsets = _core.random_bits(len(sizes), key, keys.SPLIT_STREAM + 1) / 2.0**32
+    # Rows stratum by stratum, in random order within each: one sort of (stratum, bits).
+    order = np.argsort((numbers.astype(np.uint64) << np.uint64(32)) | bits, kind="stable")
+    stratum = numbers[order]
+    rank = np.arange(n) - (np.cumsum(sizes) - sizes)[stratum]
+    position = (rank + offsets[stratum]) / sizes[stratum]
+    held = np.zeros(n, dtype=np.bool_)
+    held[order[np.argsort(position, kind="stable")[:count]]] = True
+    return Split(np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64))

@@ -1,0 +1,297 @@
+"""What every model does once it is compiled: fit, evaluate, predict.
+
+Arguments become checked words and arrays here; the loops stand in `training`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import training
+from fastnn.callbacks import Callback, CallbackList, History, ProgbarLogger, values_text
+from fastnn.compiled import Compilable
+from fastnn.data import Table
+from fastnn.training import Fit, Schedule
+from fastnn.words import choose, flag, integer, keywords, number
+
+Callbacks = Callback | Iterable[Callback] | None
+
+_DEFAULT_BATCH = 32
+
+
+class Trainer(Compilable):
+    """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
+
+    history: History | None = None
+
+    # -- fit
+
+    @keywords()
+    def fit(
+        self,
+        x: object = None,
+        y: object = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Literal["auto", 0, 1, 2] = "auto",
+        callbacks: Callbacks = None,
+        validation_split: float = 0.0,
+        validation_data: Sequence[object] | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: object = None,
+        initial_epoch: int = 0,
+        *,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Container[int] = 1,
+    ) -> History:
+        """Trains for epochs `initial_epoch` to `epochs`.
+
+        Args:
+            x: rows (n, ...) of any real type, order and byte order: NumPy arrays, memory maps,
+                lists, pandas, CPU DLPack. Batches are converted as they are gathered; x is
+                never copied whole.
+            y: what the loss wants: labels (n,), or targets (n, outputs).
+            batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
+            epochs: the number of the last epoch.
+            verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
+                terminal and 2 elsewhere.
+            callbacks: `fastnn.callbacks.Callback` objects.
+            validation_split: the share of rows, in [0, 1), held out for validation: random
+                rows, chosen by the model's key, in which each class has its share, the same at
+                every `fit` of this model on as many rows. (Keras takes the last rows, which
+                of sorted data are one class.)
+            validation_data: (x, y) or (x, y, sample_weight), used as given.
+            shuffle: whether each epoch visits the rows in a new random order.
+            class_weight: a dictionary of class to weight, multiplied into sample_weight; a
+                class that is not named weighs 1. It does not touch validation.
+            sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
+            initial_epoch: the number of the first epoch.
+            validation_batch_size: the batch of callbacks' on_test_batch hooks.
+            validation_freq: validate after every so many epochs, or after those listed (from 1).
+
+        Returns:
+            The History, whose `history` has a list for "loss", each metric, and "val_" of each.
+
+        Raises:
+            RuntimeError: not compiled, or the model is being trained already.
+            TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
+            fastnn.TrainingDiverged: the loss became NaN or infinite; weights of a recent good
+                state are kept.
+            KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
+        """
+        self._compiled("fit")
+        with self._exclusive.training("fit"):
+            size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+            schedule = Schedule(
+                size,
+                integer("epochs", epochs, 0),
+                integer("initial_epoch", initial_epoch, 0),
+                flag("shuffle", shuffle),
+                _frequency(validation_freq),
+                _batch("validation_batch_size", validation_batch_size, size),
+            )
+            level = _verbosity(verbose)
+            share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            table = self._table("fit", x, y, sample_weight)
+            split, validation = self._validation(table, share, validation_data)
+            train = self._weigh_classes(table, class_weight)
+            if split is not None:
+                train = train._replace(chosen=split.training)
+            params = {
+                "verbose": level,
+                "epochs": schedule.epochs,
+                "steps": math.ceil(train.length / schedule.batch_size),
+            }
+            progress = [ProgbarLogger(live=level == 1)] if level else []
+            listeners = CallbackList(callbacks, self, params, *progress, History())
+            self._ready(table.x)
+            run = Fit(self, train.native(), validation, schedule, listeners)
+            run.check()
+            self.stop_training = False
+            self.history = run.history
+            return run.run()
+
+    # -- evaluate and predict
+
+    @keywords()
+    def evaluate(
+        self,
+        x: object = None,
+        y: object = None,
+        batch_size: int | None = None,
+        verbose: Literal["auto", 0, 1, 2] = "auto",
+        sample_weight: object = None,
+        *,
+        callbacks: Callbacks = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """The loss and metrics over all rows, exactly.
+
+        Args:
+            x, y, sample_weight, callbacks: see `fit`.
+            batch_size: the batch of on_test_batch hooks; results do not depend on it.
+            verbose: 0 prints nothing, all else one line.
+            return_dict: whether to return names to values.
+
+        Returns:
+            The loss; [loss, metrics...] where there are metrics; or a dictionary.
+        """
+        self._exclusive.refuse_others("evaluate")
+        table = self._table("evaluate", x, y, sample_weight)
+        size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+        level = _verbosity(verbose)
+        params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
+        listeners = CallbackList(callbacks, self, params)
+        self._ready(table.x)
+        self.network.check(table.native())
+        logs = self.columns.logs(training.evaluate(self, table, listeners, size))
+        if level:
+            print(f"evaluate{values_text(logs)}")
+        return _results(logs, flag("return_dict", return_dict))
+
+    @keywords()
+    def predict(
+        self,
+        x: object,
+        batch_size: int | None = None,
+        verbose: Literal["auto", 0, 1, 2] = "auto",
+        *,
+        callbacks: Callbacks = None,
+    ) -> NDArray[Any]:
+        """The output of the last layer for each row, as in Keras: a linear layer's are logits.
+
+        Many threads may predict with one model at once. Nothing is printed.
+
+        Args:
+            x: rows, see `fit`. The model need not be compiled.
+            batch_size: the batch of on_predict_batch hooks; results do not depend on it.
+            verbose: taken for Keras's sake.
+            callbacks: see `fit`.
+
+        Returns:
+            An array (n, outputs) of the model's dtype.
+
+        Raises:
+            RuntimeError: another thread is training this model.
+            ValueError: x is empty, of another shape, or has NaN or infinity in it.
+        """
+        self._exclusive.refuse_others("predict")
+        table = Table(self._rows(x))
+        shapes = self._shapes(table.x)
+        size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+        params = {
+            "verbose": _verbosity(verbose),
+            "epochs": 1,
+            "steps": math.ceil(table.length / size),
+        }
+        listeners = CallbackList(callbacks, self, params)
+        self._ready(table.x)
+        self.network.check_input(table.native())
+        outputs = training.predict(self.network, table, listeners, size)
+        return outputs.reshape(-1, *shapes[1])
+
+    def predict_on_batch(self, x: object) -> NDArray[Any]:
+        """The same as `predict(x)`."""
+        return self.predict(x, verbose=0)
+
+    # -- one batch
+
+    @keywords()
+    def train_on_batch(
+        self,
+        x: object,
+        y: object = None,
+        sample_weight: object = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """One step on all rows of x; returns the loss and metrics before it.
+
+        Args and errors: see `fit`. Results: see `evaluate`; they are of these rows alone
+        (Keras returns a mean since metrics were last reset).
+        """
+        self._compiled("train_on_batch")
+        with self._exclusive.training("train_on_batch"):
+            table = self._table("train_on_batch", x, y, sample_weight)
+            table = self._weigh_classes(table, class_weight)
+            self._ready(table.x)
+            schedule = Schedule(table.length, 1, 0, False, 1, table.length)
+            run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
+            run.check()
+            logs = run.step()
+        return _results(logs, flag("return_dict", return_dict))
+
+    @keywords()
+    def test_on_batch(
+        self,
+        x: object,
+        y: object = None,
+        sample_weight: object = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """The same as `evaluate` without printing."""
+        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
+
+    @keywords()
+    def value_and_grad(
+        self,
+        x: object,
+        y: object,
+        sample_weight: object = None,
+        *,
+        class_weight: Mapping[int, float] | None = None,
+        training: bool = False,
+    ) -> tuple[float, list[NDArray[Any]]]:
+        """The loss over all rows of x, and its gradient; nothing is changed.
+
+        Args:
+            x, y, sample_weight, class_weight: see `fit`.
+            training: whether dropout acts.
+
+        Returns:
+            The loss, and for each array of `get_weights`, in its order, the gradient of the
+            loss, of the same shape and dtype.
+        """
+        self._exclusive.refuse_others("value_and_grad")
+        table = self._table("value_and_grad", x, y, sample_weight)
+        rows = self._weigh_classes(table, class_weight).native()
+        self._ready(table.x)
+        self.network.check(rows)
+        loss, flat = self.network.gradients(rows, training=flag("training", training))
+        return loss, [
+            flat[offset : offset + math.prod(shape)].reshape(shape)
+            for offset, shape in self.network.parameters
+        ]
+
+
+def _batch(name: str, given: int | None, default: int) -> int:
+    return default if given is None else integer(name, given)
+
+
+def _frequency(value: object) -> int | Container[int]:
+    if isinstance(value, Container) and not isinstance(value, str):
+        return value
+    return integer("validation_freq", value)
+
+
+def _verbosity(verbose: object) -> int:
+    if isinstance(verbose, str):
+        choose("verbose", verbose, {"auto": None})
+        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+    if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+
+
+def _results(logs: dict[str, float], as_dict: bool) -> float | list[float] | dict[str, float]:
+    if as_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]

@@ -1,0 +1,273 @@
+"""The loops of fit, evaluate and predict: how much one native call may do.
+
+Native code runs as many epochs as nobody listens to. Words and arrays are
+already checked (see `trainer` and `data`); no arithmetic is done here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.callbacks import (
+    EPOCH_HOOKS,
+    PREDICT_BATCH_HOOKS,
+    TEST_BATCH_HOOKS,
+    TEST_HOOKS,
+    TRAIN_BATCH_HOOKS,
+    CallbackList,
+    History,
+    Logs,
+    ProgbarLogger,
+)
+from fastnn.data import Table
+
+if TYPE_CHECKING:
+    from fastnn.trainer import Trainer
+
+Sums = NDArray[np.float64]
+
+
+class Exclusive:
+    """Which thread trains a model: one at a time, and nobody else uses the model meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: tuple[int, int] | None = None
+        self._doing = ""
+
+    @contextmanager
+    def training(self, doing: str) -> Iterator[None]:
+        """Holds the model for training; RuntimeError at once if it is held."""
+        if self._owner is not None and self._owner[0] != os.getpid():
+            # A fork during fit: the thread that held the model does not exist in the child.
+            self._lock, self._owner = threading.Lock(), None
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                f"{doing}: this model is in a {self._doing} already"
+                f"{self._where()}; one at a time may change a model"
+            )
+        self._owner, self._doing = _here(), doing
+        try:
+            yield
+        finally:
+            self._owner = None
+            self._lock.release()
+
+    def _where(self) -> str:
+        return ", which called this" if self._owner == _here() else " in another thread"
+
+    def refuse_others(self, doing: str) -> None:
+        """RuntimeError where another thread trains the model; its own callbacks may go on."""
+        owner = self._owner
+        if owner is not None and owner[0] == os.getpid() and owner != _here():
+            raise RuntimeError(f"{doing}: this model is in a {self._doing} in another thread")
+
+    def refuse_all(self, doing: str) -> None:
+        """RuntimeError where the model is being trained, also by this thread."""
+        self.refuse_others(doing)
+        if self._owner == _here():
+            raise RuntimeError(f"{doing}: not possible during {self._doing} of the same model")
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+class Schedule(NamedTuple):
+    """How long and in what batches to train."""
+
+    batch_size: int
+    epochs: int
+    initial_epoch: int
+    shuffle: bool
+    validation_freq: int | Container[int]
+    validation_batch_size: int
+
+    def validates(self, epoch: int) -> bool:
+        if isinstance(self.validation_freq, int):
+            return (epoch + 1) % self.validation_freq == 0
+        return epoch + 1 in self.validation_freq
+
+    def validates_always(self) -> bool:
+        return isinstance(self.validation_freq, int) and self.validation_freq == 1
+
+
+class Fit:
+    """One call of `fit` on checked data."""
+
+    def __init__(
+        self,
+        model: Trainer,
+        train: _core.Data,
+        validation: Table | None,
+        schedule: Schedule,
+        callbacks: CallbackList,
+    ) -> None:
+        self.model = model
+        self.network = model.network
+        self.train = train
+        self.validation = validation
+        self.validation_data = None if validation is None else validation.native()
+        self.schedule = schedule
+        self.callbacks = callbacks
+        self.columns = model.columns
+        self.steps = math.ceil(len(train) / schedule.batch_size)
+        self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
+        self.history: History = callbacks.first(History)
+
+    def check(self) -> None:
+        """Natively checks all values before any step runs."""
+        self.network.check(self.train)
+        if self.validation_data is not None:
+            self.network.check(self.validation_data)
+
+    def run(self) -> History:
+        self.callbacks.call("on_train_begin", {})
+        epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
+        logs: Logs = {}
+        # on_train_begin may have asked to stop, which Keras looks at after one epoch.
+        if epochs and not self._needs_epochs() and not self.model.stop_training:
+            logs = self._all_at_once(epochs)
+        else:
+            for epoch in epochs:
+                logs = self._epoch(epoch)
+                if self.model.stop_training:
+                    break
+        self.callbacks.call("on_train_end", logs)
+        return self.history
+
+    def step(self) -> Logs:
+        """One step on the first batch; it counts as no epoch."""
+        return self._logs(self._train(first_step=0, steps=1)[0])
+
+    def _needs_epochs(self) -> bool:
+        """Whether somebody looks between epochs."""
+        hooks = [*EPOCH_HOOKS, *TRAIN_BATCH_HOOKS]
+        if self.validation is not None:
+            if not self.schedule.validates_always():
+                return True
+            hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
+        return self.callbacks.listens(*hooks)
+
+    def _train(self, **how: Any) -> Sums:
+        optimizer = self.model.optimizer
+        before = self.network.steps
+        try:
+            return self.network.train(
+                self.train,
+                batch_size=self.schedule.batch_size,
+                optimizer=optimizer.settings(),
+                shuffle=self.schedule.shuffle,
+                **how,
+            )
+        finally:
+            optimizer.iterations += self.network.steps - before
+
+    def _logs(self, sums: Sums) -> Logs:
+        logs = self.columns.logs(sums[: self.columns.width])
+        if len(sums) > self.columns.width:
+            logs |= self.columns.logs(sums[self.columns.width :], "val_")
+        return logs
+
+    def _all_at_once(self, epochs: range) -> Logs:
+        sums = self._train(
+            epochs=len(epochs), first_epoch=epochs.start, validation=self.validation_data
+        )
+        logs: Logs = {}
+        for epoch, row in zip(epochs, sums, strict=True):
+            logs = self._logs(row)
+            self.history.on_epoch_end(epoch, logs)
+        return logs
+
+    def _epoch(self, epoch: int) -> Logs:
+        self.callbacks.call("on_epoch_begin", epoch, {})
+        validates = self.validation is not None and self.schedule.validates(epoch)
+        by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
+        watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
+        # Validation rides in the same native call unless hooks come between.
+        together = validates and not by_batch and not watched
+        if by_batch:
+            logs = self._batches(epoch)
+        else:
+            sums = self._train(
+                first_epoch=epoch,
+                validation=self.validation_data if together else None,
+                progress=self._show if self.progress is not None and self.progress.live else None,
+            )
+            logs = self._logs(sums[0])
+        if validates and not together:
+            logs |= self._validate()
+        self.callbacks.call("on_epoch_end", epoch, logs)
+        return logs
+
+    def _show(self, _epoch: int, steps: int, sums: Sums) -> None:
+        """Called natively every 0.1 s or so."""
+        if self.progress is not None:
+            self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
+
+    def _batches(self, epoch: int) -> Logs:
+        total = np.zeros(self.columns.width)
+        logs: Logs = {}
+        try:
+            for step in range(self.steps):
+                self.callbacks.call("on_train_batch_begin", step, {})
+                total += self._train(first_epoch=epoch, first_step=step, steps=1)[0]
+                logs = self.columns.logs(total)
+                self.callbacks.call("on_train_batch_end", step, logs)
+                if self.progress is not None:
+                    self.progress.update(step + 1, logs)
+                if self.model.stop_training:
+                    break
+        finally:
+            # Native calls for a part of an epoch do not count it as begun.
+            self.network.epochs += 1
+        return logs
+
+    def _validate(self) -> Logs:
+        assert self.validation is not None
+        sums = evaluate(
+            self.model, self.validation, self.callbacks, self.schedule.validation_batch_size
+        )
+        return self.columns.logs(sums, "val_")
+
+
+def evaluate(model: Trainer, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
+    """Sums over checked rows, in one native call unless batch hooks listen."""
+    callbacks.call("on_test_begin", {})
+    if callbacks.listens(*TEST_BATCH_HOOKS):
+        sums = np.zeros(model.columns.width)
+        for batch, start in enumerate(range(0, table.length, batch_size)):
+            callbacks.call("on_test_batch_begin", batch, {})
+            sums += model.network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, model.columns.logs(sums))
+    else:
+        sums = model.network.evaluate(table.native())
+    callbacks.call("on_test_end", model.columns.logs(sums))
+    return sums
+
+
+def predict(
+    network: _core.Network, table: Table, callbacks: CallbackList, batch_size: int
+) -> NDArray[Any]:
+    """Outputs of checked rows, in one native call unless batch hooks listen."""
+    callbacks.call("on_predict_begin", {})
+    if callbacks.listens(*PREDICT_BATCH_HOOKS):
+        parts = []
+        for batch, start in enumerate(range(0, table.length, batch_size)):
+            callbacks.call("on_predict_batch_begin", batch, {})
+            parts.append(network.predict(table.part(start, start + batch_size)))
+            callbacks.call("on_predict_batch_end", batch, {"outputs": parts[-1]})
+        outputs: NDArray[Any] = np.concatenate(parts)
+    else:
+        outputs = network.predict(table.native())
+    callbacks.call("on_predict_end", {})
+    return outputs

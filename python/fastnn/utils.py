@@ -1,0 +1,79 @@
+"""Small public functions with Keras's names: the seed, one-hot targets, normalised rows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import data, keys
+from fastnn.words import choose, integer, keywords
+
+
+def set_random_seed(seed: int) -> None:
+    """Makes what follows repeatable: models made in the same order are the same, bit for bit.
+
+    Each model draws a 64-bit key when it is made: of model number k after this call (from 0)
+    it is splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
+    validation split come from that key. Without a seed, keys come from the system's entropy.
+
+    As in Keras, Python's `random` and NumPy's global generator are seeded, too; fastnn itself
+    uses neither.
+
+    Args:
+        seed: an integer in [0, 2**32).
+    """
+    if integer("seed", seed, 0) >= 2**32:
+        raise ValueError(f"seed: expected an integer in [0, 2**32), got {seed}")
+    import random
+
+    random.seed(int(seed))
+    np.random.seed(int(seed))  # noqa: NPY002 (this is the generator that is meant)
+    keys.reset(int(seed))
+
+
+@keywords()
+def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
+    """One-hot targets (..., classes) of integer labels (...).
+
+    Args:
+        x: labels from 0; a last axis of length 1 is dropped, as in Keras.
+        num_classes: the number of classes; None: the largest label and one.
+
+    Raises:
+        ValueError: a label is negative, not integral, or not below num_classes.
+    """
+    array = data.numeric("x", x)
+    shape = array.shape[:-1] if array.ndim > 1 and array.shape[-1] == 1 else array.shape
+    flat = data.labels(array.reshape(-1), array.size, (array.size,))
+    classes = int(flat.max(initial=-1)) + 1
+    if num_classes is not None:
+        classes = integer("num_classes", num_classes)
+    wrong = (flat < 0) | (flat >= classes)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(
+            f"x: expected integers in [0, {classes}), got {flat[place]} at place {place}"
+        )
+    hot = np.zeros((flat.size, classes), dtype=np.float32)
+    hot[np.arange(flat.size), flat] = 1.0
+    return hot.reshape(*shape, classes)
+
+
+@keywords()
+def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
+    """x divided by its norm along an axis; what has the norm 0 stays 0.
+
+    Args:
+        x: an array of any shape.
+        axis: the axis along which norms are taken.
+        order: 2 for Euclid's norm, 1 for the sum of absolute values.
+    """
+    choose("order", str(order), {"1": 1, "2": 2})
+    array = data.numeric("x", x)
+    if array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    norm = np.linalg.norm(np.atleast_1d(array), order, axis, keepdims=True)
+    norm[norm == 0] = 1
+    return np.asarray(array / norm)

@@ -1,0 +1,132 @@
+"""Variables: named places in the buffer that holds a model's parameters.
+
+A Variable owns no numbers. The native buffer does; networks borrow it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _core
+from fastnn.data import numeric
+from fastnn.words import flag
+
+
+class Place:
+    """Where an array lies in a native buffer of parameters."""
+
+    __slots__ = ("offset", "parameters", "shape")
+
+    def __init__(self, parameters: _core.Parameters, offset: int, shape: tuple[int, ...]) -> None:
+        self.parameters = parameters
+        self.offset = offset
+        self.shape = shape
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def view(self) -> NDArray[Any]:
+        return self.parameters.view(self.offset, self.shape)
+
+    def write(self, values: NDArray[Any]) -> None:
+        self.parameters.write(self.offset, values)
+
+
+class Variable:
+    """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
+
+    Attributes:
+        name: "kernel" or "bias".
+        path: "model/layer/name", or "layer/name" while the layer stands alone.
+        shape: a tuple of ints; kernels are (inputs, units).
+        dtype: "float32" or "float64".
+        trainable: whether optimizers change it; takes effect at the next `compile`.
+
+    Variables are made by layers, never by users. The same Variable stays with its layer
+    for life, also when `model.add` moves the parameters to a larger buffer.
+    """
+
+    __slots__ = ("_place", "_trainable", "name", "path")
+
+    def __init__(self, place: Place, name: str, path: str) -> None:
+        self._place = place
+        self.name = name
+        self.path = path
+        self._trainable = True
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._place.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._place.parameters.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._place.size
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = flag("trainable", value)
+
+    def move(self, place: Place) -> None:
+        """Points to another place of the same shape, which holds the same values (for models)."""
+        self._place = place
+
+    def numpy(self) -> NDArray[Any]:
+        """The values as a read-only view: it shows later training, and costs no copy."""
+        return self._place.view()
+
+    @property
+    def value(self) -> NDArray[Any]:
+        """The same as `numpy()`."""
+        return self.numpy()
+
+    def assign(self, value: ArrayLike) -> None:
+        """Writes `value`, and marks the model changed.
+
+        Args:
+            value: an array of real numbers of exactly this variable's shape (a shape is
+                never broadcast); it is converted to this variable's dtype.
+
+        Raises:
+            ValueError: the shape differs; both shapes are in the message.
+            TypeError: the values are not real numbers.
+            RuntimeError: a `fit` of the model is running in another thread.
+        """
+        self._place.write(self.converted(value))
+
+    def converted(self, value: ArrayLike) -> NDArray[Any]:
+        """`value` as `assign` would write it: checked, and nothing written."""
+        array = numeric(self.path, value)
+        if array.shape != self.shape:
+            raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
+        return np.asarray(array, dtype=self.dtype, order="C")
+
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        view = self.numpy()
+        if copy or (dtype is not None and np.dtype(dtype) != view.dtype):
+            if copy is False:
+                raise ValueError(f"{self.path}: a copy is needed to convert to {dtype}")
+            return np.array(view, dtype=dtype)
+        return view
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"

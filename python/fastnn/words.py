@@ -1,0 +1,124 @@
+"""Words and numbers that users pass: names, keywords, hyperparameters.
+
+Every message about an unknown name comes from here, with the nearest known
+name in it. What the words mean is decided where they are used.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """The message for a name that is not among `known`, with the near match suggested."""
+    # difflib is imported only where something already went wrong.
+    import difflib
+
+    names = sorted(set(known))
+    # Case is folded for the search alone: "Relu" is nearer to "relu" than difflib thinks.
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(given.lower(), list(folded), n=1)
+    if near:
+        return f"{what}: unknown name {given!r}, did you mean {folded[near[0]]!r}?"
+    return f"{what}: unknown name {given!r}, expected one of {', '.join(names)}"
+
+
+def choose(what: str, given: object, known: Mapping[str, T]) -> T:
+    """`known[given]`; ValueError with the near match, TypeError if not a string."""
+    if not isinstance(given, str):
+        raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
+    if given not in known:
+        raise ValueError(unknown(what, given, known))
+    return known[given]
+
+
+def refuse_unknown_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """TypeError for the first keyword of `given` that is not `known`."""
+    accepted = set(known)
+    for keyword in given:
+        if keyword not in accepted:
+            raise TypeError(unknown(f"{where}() keyword argument", keyword, accepted))
+
+
+def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorates a function so that unknown keyword arguments are answered with a near match.
+
+    `also` names keywords that the function takes in its `**` argument.
+    (Python does this by itself only from 3.13 on.)
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        # Read from the code object: `inspect.signature` would cost more than the import allows.
+        code = function.__code__
+        count = code.co_argcount + code.co_kwonlyargcount
+        known = frozenset(code.co_varnames[:count]) - {"self"} | frozenset(also)
+        where = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **given: P.kwargs) -> R:
+            if not known.issuperset(given):
+                refuse_unknown_keywords(where, given, known)
+            return function(*args, **given)
+
+        return checked
+
+    return decorate
+
+
+def integer(name: str, value: object, low: int = 1) -> int:
+    """`value` as an int of 64 bits, at least `low`; NumPy integers are taken, bools are not."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    result = int(value)
+    if result < low:
+        kind = "a positive integer" if low == 1 else f"an integer of at least {low}"
+        raise ValueError(f"{name}: expected {kind}, got {value!r}")
+    if result >= 2**63:
+        raise ValueError(f"{name}: expected an integer below 2**63, got {value!r}")
+    return result
+
+
+def number(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """`value` as a finite float between `low` and `high` (included unless `open_*`)."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    result = float(value)
+    above = result > low if open_low else result >= low
+    below = result < high if open_high else result <= high
+    if not (math.isfinite(result) and above and below):
+        bounds = _interval(low, high, open_low, open_high)
+        raise ValueError(f"{name}: expected a finite number{bounds}, got {value!r}")
+    return result
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if low == -math.inf and high == math.inf:
+        return ""
+    if high == math.inf:
+        return f" above {low:g}" if open_low else f" of at least {low:g}"
+    left = "(" if open_low or low == -math.inf else "["
+    right = ")" if open_high else "]"
+    return f" in {left}{low:g}, {high:g}{right}"
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` as a bool; anything but True and False (NumPy's too) is a TypeError."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)

@@ -1,0 +1,117 @@
+"""What the tests are run over: sizes, shapes, types, random inputs, central differences.
+
+No test and no tolerance is here, and no knowledge of what fastnn computes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import reference
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 257)
+DTYPES = ("float32", "float64")
+ACTIVATIONS = tuple(reference.ACTIVATIONS)
+CURVED = tuple(a for a in ACTIVATIONS if a not in ("linear", "relu", "leaky_relu"))
+
+
+def shapes(dimensions: int, sampled: int) -> list[tuple[int, ...]]:
+    """Every size in every dimension, beside small odd ones, and `sampled` mixtures."""
+    beside = (5, 3, 6)
+    each = [
+        tuple(size if d == varied else beside[d] for d in range(dimensions))
+        for varied in range(dimensions)
+        for size in SIZES
+    ]
+    draw = np.random.default_rng(dimensions)
+    mixed = [tuple(int(s) for s in draw.choice(SIZES, dimensions)) for _ in range(sampled)]
+    return list(dict.fromkeys(each + mixed))
+
+
+def name(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def strided(x: Array) -> Iterator[tuple[str, Array]]:
+    """The same values in every layout that NumPy offers."""
+    yield "contiguous", np.ascontiguousarray(x)
+    yield "fortran", np.asfortranarray(x)
+    yield "reversed", np.ascontiguousarray(x[::-1])[::-1]
+    wide = np.zeros(tuple(2 * s + 1 for s in x.shape), dtype=x.dtype)
+    inside = wide[tuple(slice(1, None, 2) for _ in x.shape)]
+    inside[...] = x
+    yield "every other", inside
+    if x.ndim > 1:
+        yield "reversed columns", np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+    raw = bytearray(x.nbytes + 1)
+    unaligned = np.frombuffer(raw, dtype=x.dtype, count=x.size, offset=1).reshape(x.shape)
+    unaligned[...] = x
+    yield "unaligned", unaligned
+    readonly = x.copy()
+    readonly.flags.writeable = False
+    yield "read-only", readonly
+    yield "other byte order", x.astype(x.dtype.newbyteorder())
+
+
+def conditioning(name: str, x: Array, y: Array) -> Array:
+    """How much of y hangs on the last bit of x: x^2 |y| in gelu's left tail, as exp(-x^2 / 2)."""
+    return np.abs(y) * np.float64(x) ** 2 if name == "gelu" else np.zeros_like(y)
+
+
+def directional(f: Callable[[Array], float], x: Array, d: Array, step: float = 1e-4) -> float:
+    """The derivative of f at x along d by the central stencil of fourth order."""
+    near = f(x + step * d) - f(x - step * d)
+    far = f(x + 2 * step * d) - f(x - 2 * step * d)
+    return float((8.0 * near - far) / (12.0 * step))
+
+
+def gradient(f: Callable[[Array], float], x: Array, step: float = 1e-4) -> Array:
+    """The whole gradient, one element after the other."""
+    result = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        d = np.zeros_like(x)
+        d[index] = 1.0
+        result[index] = directional(f, x, d, step)
+    return result
+
+
+def targets_for(loss: str, n: int, o: int, rng: np.random.Generator) -> Array:
+    """Targets that the loss can take: labels, zeros and ones, or numbers."""
+    if loss == "softmax_cross_entropy":
+        return rng.integers(0, o, n).astype(np.int32)
+    if loss == "sigmoid_cross_entropy":
+        return rng.integers(0, 2, (n, o)).astype(np.float64)
+    return rng.normal(size=(n, o))
+
+
+def glorot(rng: np.random.Generator, widths: Sequence[int], use_bias: bool = True) -> list[Array]:
+    """Weights for a chain of dense layers, with biases that are not zero."""
+    weights: list[Array] = []
+    for i, o in pairwise(widths):
+        weights.append(rng.normal(size=(i, o)) * np.sqrt(2.0 / (i + o)))
+        if use_bias:
+            weights.append(0.1 * rng.normal(size=o))
+    return weights
+
+
+def python(
+    code: str, *, timeout: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        check=False,
+    )

@@ -1,0 +1,384 @@
+"""The oracle: every op of `fastnn.ops` and a whole network, in float64 NumPy, written to be read.
+
+Each op has the name that it has in `fastnn.ops`. Nothing here is fast, nothing imports
+fastnn, and nothing works in place: the optimizers return what they would have written.
+A coefficient of zero contributes nothing, even where it multiplies an infinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Array = NDArray[np.float64]
+
+
+def float64(x: ArrayLike) -> Array:
+    return np.asarray(x, dtype=np.float64)
+
+
+def _times(coefficient: Array, value: Array) -> Array:
+    """coefficient * value, with 0 * inf = 0: what is not asked for cannot hurt."""
+    with np.errstate(invalid="ignore"):
+        return np.where((coefficient == 0) & np.isinf(value), 0.0, coefficient * value)
+
+
+# -- activations: value and derivative, both as functions of the pre-activation ----------
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), by exp(-|x|), which never overflows."""
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, 1.0) / (1.0 + small)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)); Dugas et al. 2001."""
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def normal_cdf(x: Array) -> Array:
+    """Phi(x) = erfc(-x / sqrt 2) / 2: the form without cancellation in the left tail."""
+    return 0.5 * special.erfc(-x / np.sqrt(2.0))
+
+
+def normal_density(x: Array) -> Array:
+    return np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
+
+
+def _step(x: Array, below: ArrayLike) -> Array:
+    """1 above zero, `below` at and under it, NaN where x is NaN."""
+    return np.where(np.isnan(x), np.nan, np.where(x > 0, 1.0, below))
+
+
+def _elu(x: Array) -> Array:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+
+
+LEAKY_SLOPE = 0.2  # Keras's activations.leaky_relu; its layer LeakyReLU has 0.3
+
+# name: (value, derivative)
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "linear": (lambda x: x.copy(), lambda x: np.where(np.isnan(x), np.nan, 1.0)),
+    # Nair & Hinton 2010; the derivative at 0 is 0, as in PyTorch and TensorFlow.
+    "relu": (lambda x: np.maximum(x, 0.0), lambda x: _step(x, 0.0)),
+    # Maas et al. 2013; the derivative at 0 is the slope.
+    "leaky_relu": (lambda x: np.where(x > 0, x, LEAKY_SLOPE * x), lambda x: _step(x, LEAKY_SLOPE)),
+    # Clevert et al. 2015, alpha = 1: x above zero, expm1(x) below.
+    "elu": (_elu, lambda x: _step(x, np.exp(np.minimum(x, 0.0)))),
+    # Hendrycks & Gimpel 2016, the exact form: x Phi(x).
+    "gelu": (
+        lambda x: _times(normal_cdf(x), x),
+        lambda x: normal_cdf(x) + _times(normal_density(x), x),
+    ),
+    # Elfwing et al. 2017, also called swish: x sigmoid(x).
+    "silu": (
+        lambda x: _times(sigmoid(x), x),
+        lambda x: sigmoid(x) + _times(sigmoid(x) * sigmoid(-x), x),
+    ),
+    "softplus": (softplus, sigmoid),
+    "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+    "tanh": (np.tanh, lambda x: 4.0 * sigmoid(2.0 * x) * sigmoid(-2.0 * x)),  # 1 / cosh^2
+}
+
+
+def activation_forward(x: ArrayLike, name: str) -> Array:
+    return ACTIVATIONS[name][0](float64(x))
+
+
+def activation_backward(dy: ArrayLike, x: ArrayLike, name: str) -> Array:
+    """dy * f'(x); fastnn's op also takes y, which the oracle has no need of."""
+    return float64(dy) * ACTIVATIONS[name][1](float64(x))
+
+
+def activate(z: ArrayLike, name: str) -> Array:
+    """An activation of a layer: one of the table, or softmax over the row."""
+    return softmax(z) if name == "softmax" else activation_forward(z, name)
+
+
+def activate_backward(dy: ArrayLike, z: ArrayLike, name: str) -> Array:
+    """dz from dy; for softmax p * (dy - sum(dy * p))."""
+    if name != "softmax":
+        return activation_backward(dy, z, name)
+    p, dy = softmax(z), float64(dy)
+    return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+
+
+# -- dense ------------------------------------------------------------------------------
+
+
+def dense_forward(
+    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
+) -> Array:
+    """y = f(x w + b)."""
+    z = float64(x) @ float64(w)
+    return activate(z if b is None else z + float64(b), activation)
+
+
+def dense_backward(
+    dy: ArrayLike, x: ArrayLike, w: ArrayLike, z: ArrayLike, activation: str = "linear"
+) -> tuple[Array, Array, Array]:
+    """dz = dy f'(z); dx = dz w^T, dw = x^T dz, db = the sum of dz over rows."""
+    dz = activate_backward(dy, z, activation)
+    return dz @ float64(w).T, float64(x).T @ dz, dz.sum(axis=0)
+
+
+# -- softmax and losses -----------------------------------------------------------------
+
+
+def _below_maximum(x: Array) -> Array:
+    """x - max(x) over the last axis, and 0 where x is the maximum, also an infinite one."""
+    maximum = x.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(x == maximum, 0.0, x - maximum)
+
+
+def softmax(x: ArrayLike) -> Array:
+    """exp(x) / sum exp(x) over the last axis; equal infinite maxima share the mass."""
+    e = np.exp(_below_maximum(float64(x)))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _weighted_mean(loss: Array, gradient: Array, weight: Array) -> tuple[float, Array]:
+    """sum(w l) / sum(w) and its gradient; 0 where there is no weight at all."""
+    total = weight.sum()
+    if total == 0:
+        return 0.0, np.zeros_like(gradient)
+    scale = weight / total
+    per_gradient = scale.reshape(scale.shape + (1,) * (gradient.ndim - scale.ndim))
+    return float((scale * loss).sum()), per_gradient * gradient
+
+
+def _row_weight(n: int, sample_weight: ArrayLike | None) -> Array:
+    return np.ones(n) if sample_weight is None else float64(sample_weight)
+
+
+def softmax_cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_class: int | None = None,
+) -> tuple[float, Array]:
+    """-sum_j t_j log softmax(z)_j per row, weighted mean over rows; gradient (sum t) p - t.
+
+    Smoothing: t (1 - e) + e / c (Szegedy et al. 2016). Rows whose label is
+    `ignore_class` leave the sum and the weight.
+    """
+    z, given = float64(logits), np.asarray(labels)
+    n, c = z.shape
+    weight = _row_weight(n, sample_weight)
+    kept = np.ones(n, dtype=bool)
+    if given.ndim == 1:
+        if ignore_class is not None:
+            kept = given != ignore_class
+        target = np.zeros((n, c))
+        target[np.arange(n)[kept], given[kept]] = 1.0
+    else:
+        target = float64(given)
+    target = target * (1.0 - label_smoothing) + label_smoothing / c
+    below = _below_maximum(z)
+    log_p = below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
+    loss = -_times(target, log_p).sum(axis=-1)
+    gradient = target.sum(axis=-1, keepdims=True) * softmax(z) - target
+    return _weighted_mean(
+        np.where(kept, loss, 0.0), np.where(kept[:, None], gradient, 0.0), weight * kept
+    )
+
+
+def sigmoid_cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[float, Array]:
+    """q t softplus(-z) + (1 - t) softplus(z) per label, weighted mean over rows and labels.
+
+    max(z, 0) - z t + log1p(exp(-|z|)) where q = 1. q is `pos_weight`, and is not part of
+    the weight. A NaN target is missing: no loss, no weight. Smoothing: t (1 - e) + e / 2.
+    """
+    z, t = float64(logits), float64(targets)
+    observed = ~np.isnan(t)
+    t = np.where(observed, t, 0.0) * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    q = 1.0 if pos_weight is None else float64(pos_weight)
+    positive, negative = q * t, 1.0 - t
+    loss = _times(positive, softplus(-z)) + _times(negative, softplus(z))
+    gradient = negative * sigmoid(z) - positive * sigmoid(-z)
+    weight = _row_weight(len(z), sample_weight)[:, None] * observed
+    return _weighted_mean(np.where(observed, loss, 0.0), np.where(observed, gradient, 0.0), weight)
+
+
+def mean_squared_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean over outputs of (p - t)^2 per row, weighted mean over rows."""
+    difference = float64(pred) - float64(target)
+    n, o = difference.shape
+    loss = (difference**2).mean(axis=1)
+    return _weighted_mean(loss, 2.0 / o * difference, _row_weight(n, sample_weight))
+
+
+LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_cross_entropy": sigmoid_cross_entropy,
+    "mean_squared_error": mean_squared_error,
+}
+FOLDED = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
+
+
+# -- optimizers -------------------------------------------------------------------------
+
+
+def sgd_step(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array]:
+    """Keras's SGD: v = momentum v - lr g; p += v, or with Nesterov p += momentum v - lr g."""
+    param = param - learning_rate * weight_decay * param  # decoupled: Loshchilov & Hutter 2019
+    velocity = momentum * velocity - learning_rate * grad
+    step = momentum * velocity - learning_rate * grad if nesterov else velocity
+    return param + step, velocity
+
+
+def adam_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """Kingma & Ba 2015, algorithm 1 (epsilon outside of the corrected root), `step` from 1."""
+    param = param - learning_rate * weight_decay * param
+    m = beta_1 * m + (1.0 - beta_1) * grad
+    v = beta_2 * v + (1.0 - beta_2) * grad * grad
+    m_hat = m / (1.0 - beta_1**step)
+    v_hat = v / (1.0 - beta_2**step)
+    return param - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+
+
+# -- a whole network --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain of dense layers under a loss.
+
+    `activations`: one per layer; the last may be "softmax". A softmax or sigmoid that ends
+    the chain under its own cross-entropy is folded: the loss sees the logits before it.
+    `weights` are kernel, bias, kernel, bias ... (kernels alone without `use_bias`).
+    """
+
+    activations: Sequence[str]
+    loss: str
+    use_bias: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def _layers(self, weights: Sequence[ArrayLike]) -> Iterable[tuple[Array, Array | None, str]]:
+        each = 2 if self.use_bias else 1
+        for i, activation in enumerate(self.activations):
+            w = float64(weights[each * i])
+            yield w, float64(weights[each * i + 1]) if self.use_bias else None, activation
+
+    def _trace(self, weights: Sequence[ArrayLike], x: ArrayLike) -> list[tuple[Array, Array]]:
+        """(input, pre-activation) of every layer."""
+        trace, y = [], float64(x)
+        for w, b, activation in self._layers(weights):
+            z = dense_forward(y, w, b)
+            trace.append((y, z))
+            y = activate(z, activation)
+        return trace
+
+    def margin(self, weights: Sequence[ArrayLike], x: ArrayLike) -> float:
+        """The smallest |pre-activation|: how far the nearest kink is."""
+        return min(float(np.abs(z).min()) for _, z in self._trace(weights, x))
+
+    def predict(self, weights: Sequence[ArrayLike], x: ArrayLike) -> Array:
+        return activate(self._trace(weights, x)[-1][1], self.activations[-1])
+
+    def value_and_grad(
+        self,
+        weights: Sequence[ArrayLike],
+        x: ArrayLike,
+        target: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[float, list[Array]]:
+        trace = self._trace(weights, x)
+        last = self.activations[-1]
+        if last == FOLDED.get(self.loss):
+            last = "linear"
+        output = activate(trace[-1][1], last)
+        loss, dy = LOSSES[self.loss](output, target, sample_weight=sample_weight, **self.options)
+        gradients: list[Array] = []
+        activations = [*self.activations[:-1], last]
+        layers = list(self._layers(weights))
+        for (w, b, _), (y, z), activation in zip(
+            reversed(layers), reversed(trace), reversed(activations), strict=True
+        ):
+            dy, dw, db = dense_backward(dy, y, w, z, activation)
+            gradients[:0] = [dw] if b is None else [dw, db]
+        return loss, gradients
+
+
+@dataclass
+class Trainer:
+    """SGD or Adam over a `Network`, one `step` at a time; `weights` are its own copies."""
+
+    network: Network
+    weights: list[Array]
+    optimizer: str
+    settings: Mapping[str, Any]
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.weights = [float64(w).copy() for w in self.weights]
+        self.state = [[np.zeros_like(w) for w in self.weights] for _ in range(2)]
+
+    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        loss, gradients = self.network.value_and_grad(self.weights, x, y, sample_weight)
+        self.steps += 1
+        m, v = self.state
+        for i, (p, g) in enumerate(zip(self.weights, gradients, strict=True)):
+            if self.optimizer == "sgd":
+                self.weights[i], m[i] = sgd_step(p, g, m[i], **self.settings)
+            else:
+                self.weights[i], m[i], v[i] = adam_step(
+                    p, g, m[i], v[i], step=self.steps, **self.settings
+                )
+        return loss
+
+    def epoch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        order: NDArray[np.int64],
+        batch_size: int,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """One pass in `order`, the last short batch included; the exact mean of the losses."""
+        x, y = float64(x), np.asarray(y)
+        weight = _row_weight(len(x), sample_weight)
+        total = 0.0
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            total += self.step(x[rows], y[rows], weight[rows]) * weight[rows].sum()
+        return total / weight[order].sum()

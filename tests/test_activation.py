@@ -1,0 +1,180 @@
+"""`ops.activation_forward` and `ops.activation_backward`: values, slopes, extremes."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+import reference
+from tolerances import check
+
+from fastnn import _core, ops
+
+pytestmark = pytest.mark.isa
+
+# |x| that decide something: the ends of exp in either type, of erfc, of denormals.
+EDGES = np.array(
+    [
+        *(0, 1e-45, 1e-38, 1e-30, 1e-8, 1e-4, 0.3, 1, 5, 9, 9.2, 13, 16.6, 17, 20, 36, 38),
+        *(87, 88.7, 89, 104, 300, 708, 709.7, 710, 746, 1e4, 1e30),
+    ]
+)
+
+
+def spread(rng, *shape, dtype):
+    """Both signs and many magnitudes."""
+    sign = rng.choice([-1.0, 1.0], shape)
+    return (sign * 10.0 ** rng.uniform(-6, 1.6, shape)).astype(dtype)
+
+
+def forward(y, x, activation, dtype):
+    expected = reference.activation_forward(x, activation)
+    scale = cases.conditioning(activation, x, expected)
+    check(y, expected, "activation", dtype, scale=scale, what="y")
+
+
+def test_one_list():
+    """The native list of activations is the oracle's."""
+    assert sorted(_core.activations()) == sorted(cases.ACTIVATIONS)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_every_length(activation, dtype, rng):
+    for n in cases.SIZES:
+        x, dy = spread(rng, n, dtype=dtype), rng.normal(size=n).astype(dtype)
+        y = ops.activation_forward(x, activation)
+        assert y.dtype == dtype
+        forward(y, x, activation, dtype)
+        dx = ops.activation_backward(dy, x, y, activation)
+        assert dx.dtype == dtype
+        expected = reference.activation_backward(dy, x, activation)
+        check(dx, expected, "activation gradient", dtype, scale=dy, what=f"dx, {n}")
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_dense_sweep(activation, dtype):
+    """A fine grid, so that no seam between two pieces of a formula goes unseen."""
+    x = np.linspace(-110, 110, 40001).astype(dtype)
+    x = np.concatenate([x, np.linspace(-3, 3, 40001).astype(dtype)])
+    y = ops.activation_forward(x, activation)
+    forward(y, x, activation, dtype)
+    dx = ops.activation_backward(np.ones_like(x), x, y, activation)
+    expected = reference.activation_backward(np.ones_like(x), x, activation)
+    check(dx, expected, "activation gradient", dtype, what="dx")
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_extreme(activation, dtype):
+    x = np.concatenate([EDGES, -EDGES]).astype(dtype)
+    y = ops.activation_forward(x, activation)
+    forward(y, x, activation, dtype)
+    dy = np.full_like(x, -2.0)
+    dx = ops.activation_backward(dy, x, y, activation)
+    expected = reference.activation_backward(dy, x, activation)
+    check(dx, expected, "activation gradient", dtype, scale=dy, what="dx")
+
+
+AT_INFINITY = {  # name: values at -inf and inf
+    "linear": (-np.inf, np.inf),
+    "relu": (0.0, np.inf),
+    "leaky_relu": (-np.inf, np.inf),
+    "elu": (-1.0, np.inf),
+    "gelu": (0.0, np.inf),
+    "silu": (0.0, np.inf),
+    "softplus": (0.0, np.inf),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_infinity(activation, dtype):
+    """The limits; the slopes there are finite too."""
+    x = np.array([-np.inf, np.inf], dtype)
+    y = ops.activation_forward(x, activation)
+    np.testing.assert_array_equal(y, np.array(AT_INFINITY[activation], dtype))
+    dx = ops.activation_backward(np.ones_like(x), x, y, activation)
+    expected = reference.activation_backward(np.ones_like(x), x, activation)
+    np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+@pytest.mark.parametrize("n", [1, 4, 8, 17, 33])
+def test_nan(n, activation, dtype):
+    """NaN in gives NaN out at its place alone, in the vector part and in the tail."""
+    for place in range(n):
+        x = np.linspace(-1, 1.5, n).astype(dtype)
+        x[place] = np.nan
+        y = ops.activation_forward(x, activation)
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+        dx = ops.activation_backward(np.ones_like(x), x, y, activation)
+        assert np.isfinite(np.delete(dx, place)).all()
+        if activation not in ("linear", "relu", "leaky_relu"):
+            assert np.isnan(dx[place])
+
+
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_central_differences(activation, rng):
+    x = spread(rng, 300, dtype="float64")
+    x = x[np.abs(x) > 1e-3]
+    step = 1e-4
+    f = [ops.activation_forward(x + k * step, activation) for k in (1, -1, 2, -2)]
+    numeric = (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * step)
+    y = ops.activation_forward(x, activation)
+    dx = ops.activation_backward(np.ones_like(x), x, y, activation)
+    check(dx, numeric, "central difference", "float64", scale=1 + np.abs(x))
+
+
+def test_slope_at_zero():
+    """At a kink: 0 for relu, the slope for leaky_relu, as in PyTorch and TensorFlow."""
+    for x in (0.0, -0.0):
+        zero = np.array([x])
+        for activation, slope in (("relu", 0.0), ("leaky_relu", 0.2), ("elu", 1.0)):
+            y = ops.activation_forward(zero, activation)
+            assert ops.activation_backward(np.ones(1), zero, y, activation)[0] == slope
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (2, 3, 4), (1, 1, 1, 5)], ids=str)
+def test_any_number_of_dimensions(shape, dtype, rng):
+    x = rng.normal(size=shape).astype(dtype)
+    y = ops.activation_forward(x, "silu")
+    assert y.shape == shape
+    check(y, reference.activation_forward(x, "silu"), "activation", dtype)
+    assert ops.activation_backward(x, x, y, "silu").shape == shape
+
+
+@pytest.mark.parametrize("activation", ["linear", "softplus"])
+def test_every_layout_gives_the_same_bits(activation, rng):
+    x = rng.normal(size=(9, 7)).astype(np.float32)
+    expected = ops.activation_forward(x, activation)
+    for how, view in cases.strided(x):
+        y = ops.activation_forward(view, activation)
+        np.testing.assert_array_equal(y, expected, how)
+        assert not np.shares_memory(y, view), how
+
+
+def test_the_place_does_not_matter(rng):
+    """An element's value is the same in the vector part, in the tail and alone."""
+    x = spread(rng, 67, dtype="float32")
+    for activation in cases.ACTIVATIONS:
+        y = ops.activation_forward(x, activation)
+        alone = [ops.activation_forward(x[i : i + 1], activation)[0] for i in range(len(x))]
+        np.testing.assert_array_equal(y, np.array(alone))
+
+
+def test_bad_input():
+    one = np.ones(3)
+    with pytest.raises(ValueError, match=r"tanj.*tanh"):
+        ops.activation_forward(one, "tanj")
+    with pytest.raises(ValueError, match=r"dy.*\(2,\).*\(3,\)|\(3,\).*dy.*\(2,\)"):
+        ops.activation_backward(np.ones(2), one, one, "tanh")
+    with pytest.raises(ValueError, match=r"y.*\(4,\)"):
+        ops.activation_backward(one, one, np.ones(4), "tanh")
+    with pytest.raises((TypeError, ValueError), match="x"):
+        ops.activation_forward(one * 1j, "tanh")

@@ -1,0 +1,162 @@
+"""What was built and installed: what it needs, what it weighs, what its symbols are.
+
+How fast the import is, is a benchmark's business.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cases
+import pytest
+
+import fastnn
+from fastnn import _core
+
+PACKAGE = Path(fastnn.__file__).parent
+CORE = Path(_core.__file__)
+ISAS = ("baseline", "avx2", "avx512")
+
+
+def test_only_numpy_at_run_time():
+    required = [r for r in importlib.metadata.requires("fastnn") or [] if "extra ==" not in r]
+    assert len(required) == 1
+    assert re.match(r"numpy\b", required[0])
+
+
+def test_import_loads_numpy_and_the_standard_library_alone():
+    program = """
+import sys
+import numpy
+before = set(sys.modules)
+import fastnn
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(new - set(sys.stdlib_module_names) - {"numpy"}))
+"""
+    done = cases.python(program)
+    assert done.stdout.split() == ["fastnn"], done.stdout + done.stderr
+
+
+def test_import_has_no_side_effects():
+    """No output, no thread, no signal handler, no seed of NumPy touched."""
+    program = """
+import os, signal, threading
+import numpy as np
+np.random.seed(1)
+state, handlers = np.random.get_state()[1].copy(), [signal.getsignal(s) for s in (2, 15)]
+import fastnn
+assert (np.random.get_state()[1] == state).all()
+assert handlers == [signal.getsignal(s) for s in (2, 15)]
+assert threading.active_count() == 1
+if os.path.isdir("/proc/self/task"):
+    from_numpy = int(os.popen(f"ls /proc/{os.getpid()}/task | wc -l").read())
+    import subprocess, sys
+    alone = "import numpy, os; print(len(os.listdir('/proc/self/task')))"
+    assert from_numpy == int(subprocess.check_output([sys.executable, "-c", alone]))
+"""
+    done = cases.python(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_version():
+    assert fastnn.__version__ == _core.__version__ == importlib.metadata.version("fastnn")
+
+
+def test_typed():
+    assert (PACKAGE / "py.typed").exists()
+    assert (PACKAGE / "_core.pyi").exists()
+
+
+def test_stub_names_what_is_there():
+    """Every public name of the native module stands in its stub, and the other way round."""
+    stub = (PACKAGE / "_core.pyi").read_text()
+    named = set(re.findall(r"^(?:def|class) (\w+)", stub, re.MULTILINE)) | {"__version__"}
+    there = {name for name in dir(_core) if not name.startswith("_")} | {"__version__"}
+    assert there == named
+    for kind in ("Parameters", "Data", "Network"):
+        body = re.search(rf"^class {kind}:\n(.*?)(?=^\S)", stub + "\nend", re.MULTILINE | re.DOTALL)
+        assert body
+        methods = set(re.findall(r"^    (?:def )?(\w+)(?:\(|: )", body[1], re.MULTILINE))
+        have = {n for n in dir(getattr(_core, kind)) if not n.startswith("_")}
+        assert have == {m for m in methods if not m.startswith("_")}
+
+
+def test_size():
+    """The wheel is to stay under 5 MB; unpacked it is larger, and nothing else is in it."""
+    files = [f for f in PACKAGE.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    if any(f.suffix in (".cpp", ".h", ".cu") for f in files):
+        raise AssertionError("sources are no part of the wheel")
+    assert sum(f.stat().st_size for f in files) < 12e6
+
+
+@pytest.mark.skipif(shutil.which("ldd") is None, reason="ldd is not installed")
+def test_no_foreign_libraries():
+    """The C and C++ run-time libraries, and nothing else: no BLAS, no OpenMP, no CUDA."""
+    text = subprocess.run(["ldd", CORE], capture_output=True, text=True, check=True).stdout
+    needed = {line.split()[0].partition(".so")[0] for line in text.splitlines() if line.strip()}
+    system = re.compile(r"(.*/)?(linux-vdso|ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+))$")
+    assert [n for n in needed if not system.match(n)] == []
+
+
+def symbols(*options):
+    done = subprocess.run(["nm", *options, CORE], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not installed")
+def test_no_stray_weak_symbols():
+    """Code compiled for one instruction set may be linked under that set's name alone.
+
+    A weak function outside of its namespace that AVX code brought along could be the copy
+    that the baseline path gets: a crash on an old processor. Weak symbols of fastnn must
+    name their set, or be of code that is not compiled per set.
+    """
+    lines = symbols("-C", "--defined-only")
+    if not any("fastnn::" in line for line in lines):
+        pytest.skip("the module is stripped")
+    weak = [line.split(maxsplit=2)[2] for line in lines if line.split()[1] in "WwVvu"]
+    per_set = re.compile(r"fastnn::(" + "|".join(ISAS) + r")\b")
+    # arithmetic lives in per-set namespaces; a weak symbol of it elsewhere is stray
+    arithmetic = re.compile(
+        r"fastnn::(?!(?:" + "|".join(ISAS) + r")\b)[\w:]*"
+        r"\b(exp|log1p|expm1|erf\w*|sigmoid|softplus|tanh|gelu|silu|elu|relu|dot|loops|gather)\b"
+    )
+    assert [w for w in weak if arithmetic.search(w) and not per_set.search(w)] == []
+    of_sets = [w for w in weak if per_set.search(w)]
+    mixed = [w for w in of_sets if len(set(per_set.findall(w))) > 1]
+    assert mixed == [], "a symbol of two sets at once"
+
+
+@pytest.mark.skipif(
+    shutil.which("objdump") is None or sys.platform != "linux", reason="objdump is not installed"
+)
+@pytest.mark.skipif("avx512" not in _core.isas_built(), reason="one instruction set alone is built")
+def test_wide_registers_stay_in_their_namespaces():
+    """The disassembly: ymm and zmm are used by functions of avx2 and avx512, by no other."""
+    if not any("fastnn::" in line for line in symbols("-C", "--defined-only")):
+        pytest.skip("the module is stripped")
+    listing = subprocess.Popen(
+        ["objdump", "-d", "-C", "--no-show-raw-insn", CORE], stdout=subprocess.PIPE, text=True
+    )
+    stray, seen, function = set(), set(), ""
+    header = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+    assert listing.stdout is not None
+    for line in listing.stdout:
+        if match := header.match(line):
+            function = match[1]
+        elif "%zmm" in line or "%ymm" in line or "%k1" in line:
+            wide = "zmm" if "%zmm" in line else "ymm"
+            home = re.search(r"fastnn::(avx2|avx512)\b", function)
+            if home:
+                seen.add((home[1], wide))
+            if home is None or (home[1] == "avx2" and wide == "zmm"):
+                stray.add(function)
+    assert listing.wait() == 0
+    assert ("avx2", "ymm") in seen
+    assert ("avx512", "zmm") in seen
+    assert stray == set()

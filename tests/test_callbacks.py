@@ -1,0 +1,247 @@
+"""Callbacks: Keras's hooks, in Keras's order, with its arguments; listening changes no number."""
+
+from __future__ import annotations
+
+import networks
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import callbacks
+
+HOOKS = [
+    f"on_{what}_{when}"
+    for what in (
+        "train", "epoch", "train_batch", "test", "test_batch", "predict", "predict_batch"
+    )
+    for when in ("begin", "end")
+]  # fmt: skip
+
+
+class Recorder(callbacks.Callback):
+    """Writes down every hook with its index and the names in its logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+        self.logs = []
+
+
+def _hook(name):
+    def hook(self, *args, **kwargs):
+        index = args[:1] if "epoch" in name or "batch" in name else ()
+        logs = kwargs.get("logs", args[len(index)] if len(args) > len(index) else None)
+        self.calls.append((name, *index))
+        self.logs.append((name, dict(logs or {})))
+
+    return hook
+
+
+for _name in HOOKS:
+    setattr(Recorder, _name, _hook(_name))
+
+
+def compiled(**options):
+    model = networks.sequential((4, 8, 3), ("relu", "softmax"))
+    model.compile(
+        optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"], **options
+    )
+    return model
+
+
+def data(n=10):
+    rng = np.random.default_rng(4)
+    return rng.normal(size=(n, 4)), rng.integers(0, 3, n)
+
+
+def batches(what, count):
+    return [(f"on_{what}_batch_{when}", i) for i in range(count) for when in ("begin", "end")]
+
+
+def test_order_in_fit():
+    x, y = data(10)
+    recorder, model = Recorder(), compiled()
+    model.fit(
+        x, y, batch_size=4, epochs=2, verbose=0, validation_data=data(5), callbacks=[recorder]
+    )
+    expected = [("on_train_begin",)]
+    for epoch in range(2):
+        expected += [("on_epoch_begin", epoch), *batches("train", 3)]
+        expected += [("on_test_begin",), *batches("test", 2), ("on_test_end",)]
+        expected += [("on_epoch_end", epoch)]
+    assert recorder.calls == [*expected, ("on_train_end",)]
+    assert recorder.model is model
+    assert recorder.params["epochs"] == 2
+    assert recorder.params["steps"] == 3
+    assert recorder.params["verbose"] == 0
+
+
+def test_order_in_evaluate_and_predict():
+    x, y = data(10)
+    recorder, model = Recorder(), compiled()
+    model.evaluate(x, y, batch_size=4, verbose=0, callbacks=[recorder])
+    assert recorder.calls == [("on_test_begin",), *batches("test", 3), ("on_test_end",)]
+    recorder.calls.clear()
+    model.predict(x, batch_size=5, verbose=0, callbacks=[recorder])
+    assert recorder.calls == [("on_predict_begin",), *batches("predict", 2), ("on_predict_end",)]
+
+
+def test_logs():
+    x, y = data(10)
+    recorder, model = Recorder(), compiled()
+    history = model.fit(
+        x, y, batch_size=4, epochs=2, verbose=0, validation_data=data(5), callbacks=[recorder]
+    ).history
+    by_name = {}
+    for name, logs in recorder.logs:
+        by_name.setdefault(name, []).append(logs)
+    everything = {k: v[-1] for k, v in history.items()}
+    assert by_name["on_epoch_end"][-1] == everything
+    assert by_name["on_train_end"][-1] == everything
+    assert set(everything) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert [set(b) for b in by_name["on_train_batch_end"]] == [{"loss", "accuracy"}] * 6
+    # what a batch reports is the value over the epoch so far: the last is the epoch's
+    last = by_name["on_train_batch_end"][2]
+    assert last["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
+    assert by_name["on_test_end"][-1] == pytest.approx(
+        {"loss": everything["val_loss"], "accuracy": everything["val_accuracy"]}, rel=1e-6
+    )
+
+
+class EpochOnly(callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.losses = []
+
+    def on_epoch_end(self, *args):
+        self.losses.append(args[1]["loss"])
+
+
+class BatchOnly(callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def on_train_batch_end(self, *_):
+        self.count += 1
+
+
+@pytest.mark.parametrize("listeners", [[EpochOnly], [BatchOnly], [Recorder], [EpochOnly, Recorder]])
+def test_listening_changes_no_bit(listeners):
+    x, y = data(37)
+    results = []
+    for given in (None, [kind() for kind in listeners]):
+        fastnn.utils.set_random_seed(1)
+        model = compiled()
+        history = model.fit(
+            x, y, batch_size=4, epochs=3, verbose=0, validation_split=0.2, callbacks=given
+        )
+        results.append((history.history, model.get_weights()))
+    assert results[0][0].keys() == results[1][0].keys()
+    for key, values in results[0][0].items():
+        np.testing.assert_allclose(results[1][0][key], values, rtol=1e-12)
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_counts(epochs):
+    x, y = data(10)
+    epoch, batch = EpochOnly(), BatchOnly()
+    compiled().fit(x, y, batch_size=3, epochs=epochs, verbose=0, callbacks=[epoch, batch])
+    assert len(epoch.losses) == epochs
+    assert batch.count == 4 * epochs
+
+
+def test_stop_training_after_an_epoch():
+    class Stop(callbacks.Callback):
+        def on_epoch_end(self, epoch, *_):
+            if epoch == 1:
+                self.model.stop_training = True
+
+    x, y = data(10)
+    model = compiled()
+    for _ in range(2):  # a later fit begins anew
+        recorder = Recorder()
+        history = model.fit(x, y, epochs=10, verbose=0, callbacks=[Stop(), recorder])
+        assert history.epoch == [0, 1]
+        assert recorder.calls[-1] == ("on_train_end",)
+
+
+def test_stop_training_within_an_epoch():
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch, *_):
+            if batch == 1:
+                self.model.stop_training = True
+
+    x, y = data(40)
+    history = compiled().fit(x, y, batch_size=4, epochs=5, verbose=0, callbacks=[Stop()])
+    assert history.epoch == [0]
+
+
+def test_initial_epoch_is_seen():
+    recorder = Recorder()
+    x, y = data(4)
+    compiled().fit(x, y, epochs=4, initial_epoch=2, verbose=0, callbacks=[recorder])
+    assert [c for c in recorder.calls if "epoch" in c[0]] == [
+        ("on_epoch_begin", 2),
+        ("on_epoch_end", 2),
+        ("on_epoch_begin", 3),
+        ("on_epoch_end", 3),
+    ]
+
+
+def test_a_callback_may_look_and_write():
+    """Weights can be read and set between epochs, and the learning rate changed."""
+    seen = []
+
+    class Meddle(callbacks.Callback):
+        def on_epoch_end(self, epoch, *_):
+            seen.append([w.copy() for w in self.model.get_weights()])
+            if epoch == 0:
+                self.model.optimizer.learning_rate = 0.0
+            if epoch == 1:
+                self.model.set_weights([np.zeros_like(w) for w in self.model.get_weights()])
+
+    x, y = data(10)
+    model = compiled()
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[Meddle()])
+    for a, b in zip(seen[0], seen[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all((w == 0).all() for w in seen[2])
+
+
+def test_what_a_callback_raises_comes_out():
+    """With the weights as they are then, and the model usable."""
+
+    class Fail(callbacks.Callback):
+        def on_train_batch_end(self, batch, *_):
+            if batch == 1:
+                raise LookupError("mine")
+
+    x, y = data(40)
+    model = compiled()
+    before = model.get_weights()
+    with pytest.raises(LookupError, match="mine"):
+        model.fit(x, y, batch_size=4, verbose=0, callbacks=[Fail()])
+    assert not np.array_equal(model.get_weights()[0], before[0])
+    model.fit(x, y, verbose=0)
+
+
+def test_lambda_callback():
+    calls = []
+    watch = callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, *_: calls.append(("begin", epoch)),
+        on_epoch_end=lambda epoch, *_: calls.append(("end", epoch)),
+        on_train_end=lambda *_: calls.append(("done",)),
+    )
+    x, y = data(4)
+    compiled().fit(x, y, epochs=2, verbose=0, callbacks=[watch])
+    assert calls == [("begin", 0), ("end", 0), ("begin", 1), ("end", 1), ("done",)]
+
+
+@pytest.mark.parametrize("bad", ["history", 3, object()], ids=str)
+def test_not_a_callback(bad):
+    x, y = data(4)
+    with pytest.raises(TypeError, match=r"(?i)callback"):
+        compiled().fit(x, y, verbose=0, callbacks=[bad])

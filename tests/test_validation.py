@@ -1,0 +1,102 @@
+"""Validation: which rows are held out, and that holding them out changes nothing else.
+
+With a learning rate of 0, rows can be given losses that are powers of two, so that the
+loss of an epoch tells which rows it is of.
+"""
+
+from __future__ import annotations
+
+import networks
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import optimizers
+
+
+def telling(n, labels, classes):
+    """x for an identity softmax: row i's loss is 2**(i + 6), to the last bit."""
+    x = np.zeros((n, classes))
+    x[np.arange(n), (labels + 1) % classes] = 2.0 ** (np.arange(n) + 6)
+    return x
+
+
+def teller(classes):
+    model = networks.sequential((classes, classes), ("softmax",), dtype="float64", use_bias=False)
+    model.compile(optimizer=optimizers.SGD(0.0), loss="sparse_categorical_crossentropy")
+    model.set_weights([np.eye(classes)])
+    return model
+
+
+def rows_of(mean, n):
+    """Which rows a mean of `telling` losses is of; their number is tried out."""
+    for count in range(1, n + 1):
+        total = round(mean * count / 64)
+        rows = [i for i in range(n) if total >> i & 1]
+        if len(rows) == count and abs(total * 64 / count - mean) <= 1e-9 * mean:
+            return rows
+    raise AssertionError(f"{mean} is no mean of such losses")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_validation_split(share):
+    """Disjoint, complete, shuffled, stratified, and the same at every fit of the model."""
+    n, classes = 40, 3
+    labels = np.sort(np.random.default_rng(3).choice(classes, n, p=[0.5, 0.3, 0.2]))
+    x, model = telling(n, labels, classes), teller(classes)
+    seen = []
+    for _ in range(2):
+        history = model.fit(x, labels, epochs=2, verbose=0, validation_split=share).history
+        for epoch in range(2):
+            training = rows_of(history["loss"][epoch], n)
+            held_out = rows_of(history["val_loss"][epoch], n)
+            assert sorted(training + held_out) == list(range(n))
+            seen.append(held_out)
+    assert all(s == seen[0] for s in seen)
+    assert len(seen[0]) == pytest.approx(n * share, abs=1)
+    assert seen[0] != list(range(n - len(seen[0]), n)), "the last rows, as in Keras"
+    for label in range(classes):
+        rows = set(np.flatnonzero(labels == label))
+        assert len(rows & set(seen[0])) == pytest.approx(share * len(rows), abs=1)
+
+
+def test_validation_split_depends_on_the_seed():
+    splits = []
+    for seed in (1, 1, 2):
+        fastnn.utils.set_random_seed(seed)
+        labels = np.arange(40) % 3
+        history = teller(3).fit(telling(40, labels, 3), labels, verbose=0, validation_split=0.3)
+        splits.append(rows_of(history.history["val_loss"][0], 40))
+    assert splits[0] == splits[1]
+    assert splits[0] != splits[2]
+
+
+def test_validation_data_is_used_as_given(rng):
+    model = networks.sequential((4, 3), ("softmax",), dtype="float64")
+    model.compile(
+        optimizer=optimizers.SGD(0.0),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    x, y = rng.normal(size=(12, 4)), rng.integers(0, 3, 12)
+    vx, vy, vw = rng.normal(size=(7, 4)), rng.integers(0, 3, 7), rng.random(7)
+    for given in ((vx, vy), (vx, vy, vw)):
+        history = model.fit(x, y, verbose=0, validation_data=given, batch_size=4).history
+        weight = None if len(given) == 2 else vw
+        loss, accuracy = model.evaluate(vx, vy, sample_weight=weight, verbose=0)
+        assert history["val_loss"][0] == pytest.approx(loss, rel=1e-12)
+        assert history["val_accuracy"][0] == pytest.approx(accuracy, rel=1e-12)
+
+
+def test_validation_changes_nothing(rng):
+    """Neither the weights nor the order of later epochs know that somebody looked."""
+    x, y = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
+    results = []
+    for given in ({}, {"validation_data": (x[:7], y[:7])}):
+        fastnn.utils.set_random_seed(3)
+        model = networks.sequential((4, 8, 3), ("relu", "softmax"))
+        model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=4, epochs=3, verbose=0, **given)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
