@@ -6,8 +6,9 @@ error. Needs scikit-learn for the data (569 rows, 30 measurements). No medical a
 
 import sys
 
-import fastnn
 import numpy as np
+
+import fastnn
 from fastnn import layers, metrics, optimizers
 
 try:

@@ -3,8 +3,9 @@
 The images come with the package. It is a whole program, not a tuned one.
 """
 
-import fastnn
 import numpy as np
+
+import fastnn
 from fastnn import layers
 
 SHADES = " .:-=+*#%@"
@@ -36,9 +37,11 @@ def main() -> float:
     history = model.fit(
         x[train], y[train], epochs=200, validation_split=0.15, callbacks=[stop], verbose=0
     )
-    loss, accuracy = model.evaluate(x[test], y[test], verbose=0)
+    _, accuracy = model.evaluate(x[test], y[test], verbose=0)
     epochs = len(history.history["loss"])
-    print(f"{epochs} epochs; of {len(test)} digits not seen before {100 * accuracy:.1f} % are right")
+    print(
+        f"{epochs} epochs; of {len(test)} digits not seen before {100 * accuracy:.1f} % are right"
+    )
 
     logits = model.predict(x[test], verbose=0)
     scores = fastnn.ops.softmax(logits)

@@ -5,8 +5,9 @@ rows, 103 numbers), else rows made up with the same shape. A third of the
 training labels is hidden; a net that takes them for "no" is trained beside.
 """
 
-import fastnn
 import numpy as np
+
+import fastnn
 from fastnn import layers
 
 LABELS = 14

@@ -172,7 +172,7 @@ def test_bad_input():
     one = np.ones(3)
     with pytest.raises(ValueError, match=r"tanj.*tanh"):
         ops.activation_forward(one, "tanj")
-    with pytest.raises(ValueError, match=r"dy.*\(2,\).*\(3,\)|\(3,\).*dy.*\(2,\)"):
+    with pytest.raises(ValueError, match=r"dy: .*\(3,\).*\(2,\)"):
         ops.activation_backward(np.ones(2), one, one, "tanh")
     with pytest.raises(ValueError, match=r"y.*\(4,\)"):
         ops.activation_backward(one, one, np.ones(4), "tanh")

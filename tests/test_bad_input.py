@@ -182,7 +182,10 @@ def test_targets(loss, y, message):
 WORDS = {
     "activation": (lambda: layers.Dense(3, activation="rleu"), r"rleu.*relu"),
     "activation layer": (lambda: layers.Activation("sofmax"), r"sofmax.*softmax"),
-    "initializer": (lambda: layers.Dense(3, kernel_initializer="glorot"), r"glorot.*glorot_"),
+    "initializer": (
+        lambda: layers.Dense(3, kernel_initializer="glorot"),
+        r"'glorot'.*(?i:glorot_?(normal|uniform))",
+    ),
     "loss": (lambda: classifier().compile("adam", "mean_square_error"), r"mean_squared_error"),
     "loss near": (
         lambda: classifier().compile("adam", "categorical_crosentropy"),

@@ -245,3 +245,121 @@ def test_not_a_callback(bad):
     x, y = data(4)
     with pytest.raises(TypeError, match=r"(?i)callback"):
         compiled().fit(x, y, verbose=0, callbacks=[bad])
+
+
+def test_a_callback_may_use_its_model():
+    """evaluate, predict and value_and_grad between batches, as is usual; a second fit is not."""
+    x, y = data(20)
+    seen = []
+
+    class Look(callbacks.Callback):
+        def on_train_batch_end(self, *_):
+            seen.append(self.model.predict(x, verbose=0).sum())
+
+        def on_epoch_end(self, *_):
+            self.model.evaluate(x, y, verbose=0)
+            self.model.value_and_grad(x, y)
+
+    results = []
+    for given in (None, [Look()]):
+        fastnn.utils.set_random_seed(1)
+        model = compiled()
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=given)
+        results.append(model.get_weights())
+    assert len(seen) == 10
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_threads_may_change_while_it_trains():
+    class Change(callbacks.Callback):
+        def on_train_batch_end(self, batch, *_):
+            fastnn.set_num_threads(1 + batch % 3)
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3000, 64)).astype(np.float32), rng.integers(0, 3, 3000)
+    results = []
+    for given in (None, [Change()]):
+        fastnn.utils.set_random_seed(1)
+        model = networks.sequential((64, 256, 3), ("relu", "softmax"))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=500, epochs=2, verbose=0, callbacks=given)
+        results.append(model.get_weights())
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_fit_within_a_fit_says_so():
+    errors = []
+
+    class Again(callbacks.Callback):
+        def on_epoch_end(self, *_):
+            with pytest.raises(RuntimeError, match=r"(?i)train|fit") as caught:
+                self.model.fit(*data(4), verbose=0)
+            errors.append(caught.value)
+
+    compiled().fit(*data(10), epochs=2, verbose=0, callbacks=[Again()])
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_progress_changes_no_bit(verbose, capsys):
+    """Long enough that the line is drawn while an epoch runs."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20_000, 200)).astype(np.float32), rng.integers(0, 3, 20_000)
+    results = []
+    for how in (0, verbose):
+        fastnn.utils.set_random_seed(1)
+        model = networks.sequential((200, 256, 3), ("relu", "softmax"))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=64, epochs=2, verbose=how)
+        results.append(model.get_weights())
+    assert "2/2" in capsys.readouterr().out
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- early stopping ---------------------------------------------------------------------------
+
+
+class Scripted(callbacks.Callback):
+    """Puts chosen values into the logs before others read them."""
+
+    def __init__(self, name, values):
+        super().__init__()
+        self.name, self.values = name, values
+
+    def on_epoch_end(self, epoch, logs):
+        logs[self.name] = self.values[epoch]
+
+
+# name: (options, the monitored values, epochs that are run, the best epoch)
+STOPPING = {
+    "no patience": ({}, [3, 2, 2.5, 1], 3, 1),
+    "patience": ({"patience": 2}, [3, 2, 2.5, 1.5, 1.6, 1.7, 1], 6, 3),
+    "equal is no improvement": ({"patience": 1}, [3, 3, 1], 2, 0),
+    "min_delta": ({"min_delta": 0.5, "patience": 1}, [3, 2.7, 1], 2, 0),
+    "max": ({"mode": "max"}, [1, 2, 1.5, 9], 3, 1),
+    "start_from_epoch": ({"start_from_epoch": 2}, [1, 2, 3, 2.5, 2.6, 1], 5, 3),
+    "never": ({"patience": 5}, [4, 3, 2, 1], 4, 3),
+}
+
+
+@pytest.mark.parametrize("case", STOPPING)
+def test_early_stopping(case):
+    options, values, epochs, best = STOPPING[case]
+    x, y = data(10)
+    weights = []
+
+    class Keep(callbacks.Callback):
+        def on_epoch_end(self, *_):
+            weights.append(self.model.get_weights())
+
+    stop = callbacks.EarlyStopping(monitor="seen", restore_best_weights=True, **options)
+    model = compiled()
+    history = model.fit(
+        x, y, epochs=len(values), verbose=0, callbacks=[Scripted("seen", values), Keep(), stop]
+    )
+    assert len(history.epoch) == epochs
+    for a, b in zip(model.get_weights(), weights[best], strict=True):
+        np.testing.assert_array_equal(a, b)

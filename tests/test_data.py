@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cases
 import networks
 import numpy as np
@@ -30,6 +32,7 @@ def classifier(width, *, dtype="float32", first=(), seed=1):
         dtype=dtype,
     )
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.set_weights(cases.glorot(np.random.default_rng(seed), (math.prod(shape), 8, 3)))
     return model
 
 

@@ -65,7 +65,9 @@ def test_softmax(shape, dtype, rng):
     x = (3 * rng.normal(size=shape)).astype(dtype)
     p = ops.softmax(x)
     assert p.dtype == dtype
-    check(p, reference.softmax(x), "softmax", dtype)
+    expected = reference.softmax(x)
+    scale = expected * np.float64(x.max(axis=1, keepdims=True) - x)
+    check(p, expected, "softmax", dtype, scale=scale)
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0, 3), (1,), (2, 1, 257)], ids=str)
@@ -233,7 +235,7 @@ def test_targets_that_do_not_sum_to_one(rng):
     except ValueError as refusal:
         dz, message = None, str(refusal)
     if dz is None:
-        assert "sum" in message
+        assert "add up to 1" in message
         return
     numeric = cases.gradient(lambda z: ops.softmax_cross_entropy(z, t)[0], z, 1e-3)
     check(dz, numeric, "central difference", "float64")
@@ -266,7 +268,7 @@ BAD = {
     "label negative": (Z, [0, -1, 0, 0], {}, r"label.*-1.*row 1"),
     "too few labels": (Z, [0, 1, 2], {}, r"label.*3.*4|label.*4.*3"),
     "labels in a column": (Z, np.zeros((4, 1)), {}, r"label.*\(4, 1\)"),
-    "fractional labels": (Z, [0.5, 1, 0, 0], {}, r"label.*0\.5"),
+    "fractional labels": (Z, [0.5, 1, 0, 0], {}, r"labels: expected integers.*float64"),
     "too many classes": (Z, np.ones((4, 5)), {}, r"label.*5"),
     "negative probability": (Z, [[1, 0, 0]] * 3 + [[-1, 1, 1]], {}, r"label.*-1.*row 3"),
     "NaN probability": (Z, [[1, 0, 0]] * 3 + [[NAN, 1, 1]], {}, r"label.*nan.*row 3"),
@@ -283,5 +285,5 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(case):
     z, labels, options, message = BAD[case]
-    with pytest.raises(ValueError, match=f"(?i){message}"):
+    with pytest.raises((ValueError, TypeError), match=f"(?i){message}"):
         ops.softmax_cross_entropy(z, np.array(labels), **options)

@@ -33,7 +33,7 @@ def rows_of(mean, n):
     for count in range(1, n + 1):
         total = round(mean * count / 64)
         rows = [i for i in range(n) if total >> i & 1]
-        if len(rows) == count and abs(total * 64 / count - mean) <= 1e-9 * mean:
+        if len(rows) == count and abs(total * 64 / count - mean) <= 4e-16 * mean:
             return rows
     raise AssertionError(f"{mean} is no mean of such losses")
 
@@ -100,3 +100,48 @@ def test_validation_changes_nothing(rng):
         results.append(model.get_weights())
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,)], ids=str)
+def test_split_of_a_regression(shape):
+    """Without classes: random rows, disjoint and complete; squares of 2**i tell which."""
+    n = 20
+    outputs = shape[0] if shape else 1
+    model = networks.sequential((3, outputs), (None,), dtype="float64")
+    model.compile(optimizer=optimizers.SGD(0.0), loss="mse")
+    model.set_weights([np.zeros((3, outputs)), np.zeros(outputs)])
+    y = np.broadcast_to((2.0 ** np.arange(n)).reshape(-1, *(1 for _ in shape)), (n, *shape))
+    history = model.fit(np.ones((n, 3)), y, epochs=2, verbose=0, validation_split=0.25).history
+    held, training = round(history["val_loss"][0] * 5), round(history["loss"][0] * 15)
+    assert held + training == (4**n - 1) // 3
+    bits = [i for i in range(n) if held >> 2 * i & 3]
+    assert held == sum(4**i for i in bits)
+    assert len(bits) == 5
+    assert bits != list(range(15, 20))
+    assert history["val_loss"][0] == history["val_loss"][1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "make"),
+    [
+        ("binary_crossentropy", lambda y: y[:, None]),
+        ("binary_crossentropy", lambda y: y),
+        ("categorical_crossentropy", lambda y: np.eye(2)[y]),
+        ("sparse_categorical_crossentropy", lambda y: y),
+    ],
+)
+def test_rare_classes_are_on_both_sides(loss, make):
+    """Ten rows of a rare class among 200, half held out: five here and five there."""
+    y = np.zeros(200, int)
+    y[::20] = 1
+    model = networks.sequential(
+        (1, 1 if loss.startswith("binary") else 2), (None,), dtype="float64"
+    )
+    model.compile(optimizer=optimizers.SGD(0.0), loss=loss, metrics=["accuracy"])
+    kernel = np.zeros_like(model.get_weights()[0])
+    bias = np.zeros_like(model.get_weights()[1])
+    bias[0] = -5.0 if bias.size == 1 else 5.0  # always says class 0
+    model.set_weights([kernel, bias])
+    history = model.fit(np.ones((200, 1)), make(y), verbose=0, validation_split=0.5).history
+    assert history["accuracy"][0] == pytest.approx(0.95)
+    assert history["val_accuracy"][0] == pytest.approx(0.95)

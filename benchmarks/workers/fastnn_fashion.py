@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import fastnn
 import numpy as np
 
+import fastnn
 from benchmarks.fashion_mnist import Images
 from benchmarks.workers.fashion import BATCH, CLASSES, EPOCHS, HIDDEN, run
 

@@ -25,7 +25,6 @@ inline const Kernels<double>& kernels<double>(const KernelTable& table) {
 struct SessionRequest {
   const Plan* plan;  // must outlive the session
   Buffers buffers;
-  Element element;   // f32 or f64: of parameters and arithmetic
   Index batch_size;  // rows in a training step; 0: for inference alone
 };
 

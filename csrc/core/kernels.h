@@ -288,6 +288,7 @@ struct Fill {  // out[j] for j in [0, n), from the counter-based generator
 struct Scan {  // the first row (of `rows`) and column with NaN or infinity
   ArrayView source;
   Rows rows;
+  bool narrow;    // what is infinite as a float counts too
   Index* row;     // -1: none
   Index* column;
 };

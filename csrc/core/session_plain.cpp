@@ -565,7 +565,7 @@ void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index coun
 }  // namespace
 
 std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request) {
-  if (request.element == Element::f64) {
+  if (request.plan->element == Element::f64) {
     return std::make_unique<PlainSession<double>>(std::move(machine), request);
   }
   return std::make_unique<PlainSession<float>>(std::move(machine), request);

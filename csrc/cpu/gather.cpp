@@ -35,11 +35,15 @@ static FASTNN_INLINE To convert(Half x) {
 }
 
 template <class From>
-static FASTNN_INLINE bool not_finite(From x) {
+static FASTNN_INLINE bool not_finite(From x, bool) {
   return !is_finite(x);
 }
 
-static FASTNN_INLINE bool not_finite(Half x) { return (x.bits & 0x7C00U) == 0x7C00U; }
+static FASTNN_INLINE bool not_finite(Half x, bool) { return (x.bits & 0x7C00U) == 0x7C00U; }
+
+static FASTNN_INLINE bool not_finite(double x, bool narrow) {
+  return narrow ? !is_finite(static_cast<float>(x)) : !is_finite(x);
+}
 
 // Calls f with a null pointer to the type of an element.
 template <class F>
@@ -132,7 +136,7 @@ Status scan(Context& context, const Scan& a) {
                      for (Index r = begin; r < end && found[group] < 0; ++r) {
                        uint32_t bad = 0;
                        each_column<From>(a.source, row_at(a.rows, r), [&](Index, From x) {
-                         bad |= static_cast<uint32_t>(not_finite(x));
+                         bad |= static_cast<uint32_t>(not_finite(x, a.narrow));
                        });
                        if (bad != 0) found[group] = r;
                      }
@@ -142,7 +146,7 @@ Status scan(Context& context, const Scan& a) {
       *a.row = row_at(a.rows, found[group]);
       *a.column = -1;
       each_column<From>(a.source, *a.row, [&](Index j, From x) {
-        if (*a.column < 0 && not_finite(x)) *a.column = j;
+        if (*a.column < 0 && not_finite(x, a.narrow)) *a.column = j;
       });
     }
   });

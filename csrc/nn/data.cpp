@@ -31,16 +31,17 @@ void each_row(const ArrayView& view, const Rows& rows, const F& f) {
   }
 }
 
-void check_finite(const char* name, const ArrayView& view, const Rows& rows) {
+void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element) {
   Index row = -1;
   Index column = 0;
   const Status status =
-      backend().table->scan(backend().context(), {view, rows, &row, &column});
+      backend().table->scan(backend().context(), {view, rows, element == Element::f32, &row, &column});
   if (status != Status::ok) throw std::bad_alloc();
   if (row < 0) return;
   each_row(view, {nullptr, row, 1}, [&](Index, const double* values) {
-    invalid(name, ": expected finite numbers, got ", values[column], " at row ", row,
-            ", column ", column);
+    const bool narrow = std::isfinite(values[column]);
+    invalid(name, ": expected finite numbers", narrow ? " of float32" : "", ", got ",
+            values[column], " at row ", row, ", column ", column);
   });
 }
 
@@ -105,7 +106,7 @@ void check_input(const Plan& plan, const Dataset& data) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
-  check_finite("x", data.x, all_rows(data));
+  check_finite("x", data.x, all_rows(data), plan.element);
 }
 
 void check_data(const Plan& plan, const Dataset& data) {
@@ -126,7 +127,7 @@ void check_data(const Plan& plan, const Dataset& data) {
     } else if (plan.loss.kind == LossKind::sigmoid_cross_entropy) {
       check_binary_targets("y", data.targets, rows);
     } else {
-      check_finite("y", data.targets, rows);
+      check_finite("y", data.targets, rows, plan.element);
     }
   }
   check_weights(data);

@@ -110,8 +110,9 @@ Metric place_metric(const Plan& plan, const Compile::Metric& metric) {
 
 }  // namespace
 
-Network::Network(Index width, Element element, std::uint64_t key) : element_(element) {
+Network::Network(Index width, Element element, std::uint64_t key) {
   check(width >= 1, "width: expected at least 1, got ", width);
+  graph_.element = element;
   graph_.key = key;
   add_tensor(width);
 }
@@ -127,7 +128,7 @@ int Network::add_tensor(Index width) {
 int Network::add_parameter(Index rows, Index columns, bool vector) {
   constexpr Index most = Index{1} << 56;
   if (columns > most / rows) throw std::bad_alloc();
-  const Index step = parameter_alignment / (element_ == Element::f64 ? 8 : 4);
+  const Index step = parameter_alignment / (element() == Element::f64 ? 8 : 4);
   const Index size = (rows * columns + step - 1) / step * step;
   if (size > most - graph_.parameter_size) throw std::bad_alloc();
   graph_.parameters.push_back({graph_.parameter_size, rows, columns, vector, true});
@@ -206,7 +207,7 @@ void Network::set_trainable(const std::vector<bool>& flags) {
 }
 
 void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
-  check(buffer->size() == graph_.parameter_size && buffer->element() == element_,
+  check(buffer->size() == graph_.parameter_size && buffer->element() == element(),
         "parameters: expected a buffer of ", graph_.parameter_size,
         " elements of the network's type, got ", buffer->size());
   forget_sessions();
@@ -216,7 +217,7 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
 void Network::compile(const Compile& request) {
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
   for (int i = 0; i < slot_count(request.optimizer); ++i) {
-    slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element_));
+    slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
   }
   forget_sessions();
   compiled_ = request;
@@ -286,7 +287,7 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
-    training_session_ = backend().prepare({&plan(), buffers(), element_, batch_size});
+    training_session_ = backend().prepare({&plan(), buffers(), batch_size});
     training_batch_ = batch_size;
   }
   return *training_session_;
@@ -301,7 +302,7 @@ std::unique_ptr<Session> Network::borrow_session() {
       return session;
     }
   }
-  return backend().prepare({&*plan_, buffers(), element_, 0});
+  return backend().prepare({&*plan_, buffers(), 0});
 }
 
 void Network::give_back(std::unique_ptr<Session> session) {

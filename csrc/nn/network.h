@@ -66,7 +66,7 @@ class Network {
   int add(int a, int b);
   Index width(int tensor) const;
 
-  Element element() const { return element_; }
+  Element element() const { return graph_.element; }
   const std::vector<Parameter>& parameters() const { return graph_.parameters; }
   Index parameter_size() const { return graph_.parameter_size; }
   void bind(std::shared_ptr<ParameterBuffer> buffer);
@@ -109,7 +109,6 @@ class Network {
                    Index index, Index first, Index last, Clock& clock, std::span<Sum> sums,
                    const Poll& poll);
 
-  Element element_;
   Plan graph_;  // as the layers were added; plan_ is made of it
   std::optional<Plan> plan_;
   std::optional<Compile> compiled_;

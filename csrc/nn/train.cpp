@@ -37,6 +37,7 @@ struct Network::Clock {
   SteadyClock::time_point last_poll = SteadyClock::now();
   SteadyClock::time_point begin{};
   Index count = 1;
+  static constexpr Index most = Index{1} << 20;
 
   Index start(Index room) {
     begin = SteadyClock::now();
@@ -46,7 +47,7 @@ struct Network::Clock {
     const auto now = SteadyClock::now();
     const auto taken = now - begin;
     if (taken < run_target / 2) {
-      count *= 2;
+      count = std::min(count * 2, most);
     } else if (taken > run_target) {
       count = std::max<Index>(count / 2, 1);
     }
@@ -185,7 +186,7 @@ void Network::predict(const Dataset& data, void* out, const Poll& poll) {
   buffers();
   const Reading reading(*this);
   std::unique_ptr<Session> session = borrow_session();
-  const Index row_bytes = plan_->output_width() * (element_ == Element::f64 ? 8 : 4);
+  const Index row_bytes = plan_->output_width() * (element() == Element::f64 ? 8 : 4);
   Clock clock;
   for (Index first = 0; first < data.count; first += session->capacity()) {
     session->predict(data, first, std::min(session->capacity(), data.count - first),

@@ -50,7 +50,7 @@ def main() -> float:
     print(f"\nheld-out accuracy   {accuracy:.4f}")
     print(f"one training step   {1e6 * ours:8.1f} us  (batch {_BATCH}, Adam, fastnn)")
     print(f"the same in NumPy   {1e6 * theirs:8.1f} us  (NumPy {np.__version__}, float32)")
-    print(f"ratio               {theirs / ours:8.1f}")
+    print(f"ratio               {theirs / ours:8.1f} x")
     return accuracy
 
 

@@ -242,8 +242,7 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `index` is the place of the layer in its model, which sets it apart from the others
-    that draw random numbers from the same key.
+    `index` numbers the layers with parameters of a model, which draw from the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):

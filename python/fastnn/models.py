@@ -212,22 +212,23 @@ class Sequential(Trainer):
         dtype = self._agreed_dtype(layers)
         shapes = _shapes_through(layers, shape)
         network = _core.Network(math.prod(shape), dtype, self._key)
-        tensor, counts = 0, []
+        tensor = 0
+        counts: list[int] = []  # of parameters of each layer
         for layer in layers:
             before = len(network.parameters)
-            tensor = layer.extend(network, tensor)
+            tensor = _extended(network, layer, tensor, shapes[len(counts)])
             counts.append(len(network.parameters) - before)
         network.set_output(tensor)
         parameters = _core.Parameters(network.parameter_size, dtype)
         found = iter(network.parameters)
         built = _Built(network, parameters, shapes, [], [])
-        index = 0
+        index = 0  # of layers with parameters, so that a Flatten changes nobody's values
         for layer, layer_shape, count in zip(layers, shapes, counts, strict=False):
             own = [next(found) for _ in range(count)]
             variables, places = self._variables(layer, layer_shape, own, parameters, index)
             built.variables.append(variables)
             built.places.append(places)
-            index += not isinstance(layer, InputLayer)
+            index += count > 0
         network.bind(parameters)
         if self._built is not None:
             network.steps = self._built.network.steps
@@ -428,6 +429,16 @@ def _shapes_through(layers: Sequence[Layer], shape: Shape) -> list[Shape]:
             )
         shapes.append(layer.row_shape(shapes[-1]))
     return shapes
+
+
+def _extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) -> int:
+    try:
+        return layer.extend(network, tensor)
+    except MemoryError:
+        sizes = " and ".join(
+            f"a {spec.name} of shape {spec.shape}" for spec in layer.weight_specs(shape)
+        )
+        raise MemoryError(f"layer {layer.name!r}: no memory for {sizes}") from None
 
 
 def _numbered(base: str, taken: Sequence[str]) -> str:

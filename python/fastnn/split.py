@@ -17,6 +17,9 @@ from fastnn.data import Table, classes_of
 
 Indices = NDArray[np.int64]
 
+# Shares of rows are rounded to so many digits: 0.1 * 30 is a little more than 3 otherwise.
+_DIGITS = 9
+
 
 class Split(NamedTuple):
     """Indices of rows, each in ascending order."""
@@ -42,33 +45,47 @@ def strata_of(table: Table, loss: str) -> Indices | None:
 
 
 def held_out(n: int, share: float, strata: Indices | None, key: int) -> Split:
-    """Splits n rows so that about `share` of every stratum, within one row, is held out.
+    """Splits n rows so that `share` of every stratum, within one row, is held out.
 
-    Each row of a stratum of c rows, in random order, stands at (rank + u) / c, where u is
-    random and common to the stratum; the rows that stand lowest are held out. As many
-    rows are held out as Keras would: n - floor(n * (1 - share)).
+    As many rows are held out as Keras would: n - floor(n * (1 - share)). Of each stratum
+    they are the first in a random order.
 
     Raises:
         ValueError: one of the two parts would be empty.
     """
-    count = n - math.floor(n * (1.0 - share))
+    count = n - math.floor(round(n * (1.0 - share), _DIGITS))
     if count in (0, n):
         raise ValueError(
             f"validation_split: {share} of {n} rows leaves {n - count} rows to train on and "
             f"{count} to validate; give validation_data, or a split that leaves both some"
         )
-    bits = _core.random_bits(n, key, keys.SPLIT_STREAM)
     if strata is None:
         numbers = np.zeros(n, dtype=np.int64)
     else:
         numbers = np.unique(strata, return_inverse=True)[1].reshape(n)
     sizes = np.bincount(numbers)
-    offsets = _core.random_bits(len(sizes), key, keys.SPLIT_STREAM + 1) / 2.0**32
+    quotas = _quotas(sizes, share, count, key)
+    bits = _core.random_bits(n, key, keys.SPLIT_STREAM)
     # Rows stratum by stratum, in random order within each: one sort of (stratum, bits).
     order = np.argsort((numbers.astype(np.uint64) << np.uint64(32)) | bits, kind="stable")
     stratum = numbers[order]
     rank = np.arange(n) - (np.cumsum(sizes) - sizes)[stratum]
-    position = (rank + offsets[stratum]) / sizes[stratum]
     held = np.zeros(n, dtype=np.bool_)
-    held[order[np.argsort(position, kind="stable")[:count]]] = True
+    held[order] = rank < quotas[stratum]
     return Split(np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64))
+
+
+def _quotas(sizes: Indices, share: float, count: int, key: int) -> Indices:
+    """How many rows of each stratum are held out: `count` in all, each share rounded up or down.
+
+    Rounding up is drawn by lot, a stratum's chances growing with what rounding down would
+    take from it; so of many strata of one row each, about `share` are held out.
+    """
+    exact = np.round(share * sizes, _DIGITS)
+    quotas: Indices = np.floor(exact).astype(np.int64)
+    rest = exact - quotas
+    lots = _core.random_bits(len(sizes), key, keys.SPLIT_STREAM + 1) / 2.0**32
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = np.where(rest > 0, lots / rest, np.inf)
+    quotas[np.argsort(turn, kind="stable")[: max(0, count - int(quotas.sum()))]] += 1
+    return quotas

@@ -22,13 +22,13 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     # difflib is imported only where something already went wrong.
     import difflib
 
-    names = sorted(set(known))
-    # Case is folded for the search alone: "Relu" is nearer to "relu" than difflib thinks.
-    folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(given.lower(), list(folded), n=1)
+    names = set(known)
+    # Names of classes and abbreviations in capitals are second names; the first are suggested.
+    first = sorted(name for name in names if name == name.lower()) or sorted(names)
+    near = difflib.get_close_matches(given.lower(), first, n=1)
     if near:
-        return f"{what}: unknown name {given!r}, did you mean {folded[near[0]]!r}?"
-    return f"{what}: unknown name {given!r}, expected one of {', '.join(names)}"
+        return f"{what}: unknown name {given!r}, did you mean {near[0]!r}?"
+    return f"{what}: unknown name {given!r}, expected one of {', '.join(first)}"
 
 
 def choose(what: str, given: object, known: Mapping[str, T]) -> T:
