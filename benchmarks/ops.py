@@ -139,15 +139,11 @@ def line(case: Case, floors: machine.Floors, asked: argparse.Namespace) -> list[
     taken = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
     ours, theirs = taken["fastnn"].median, taken.get("NumPy")
     floor, by = floors.floor(case.flops, case.moved, case.moved)
-    rate = (
-        f"{case.flops / ours / 1e9:.0f} GFLOP/s"
-        if case.flops
-        else f"{case.moved / ours / 1e9:.1f} GB/s"
-    )
+    rate, unit = (case.flops, "GFLOP/s") if case.flops else (case.moved, "GB/s")
     return [
         case.name,
         microseconds(ours),
-        rate,
+        f"{rate / ours / 1e9:.3g} {unit}",
         f"{times(ours / floor)} {by}",
         microseconds(theirs.median) if theirs else "-",
         times(theirs.median / ours) if theirs else "-",

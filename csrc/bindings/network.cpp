@@ -1,5 +1,6 @@
 // The network as Python drives it.
 #include "bindings/network.h"
+#include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
 
@@ -89,6 +90,7 @@ py::array_t<double> array_of(std::span<const Sum> sums) {
 // Looks at signals, then calls `progress` unless it is None.
 Poll poll_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
+    stay_if_ending();
     const py::gil_scoped_acquire locked;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (!progress.is_none()) progress(epoch, step, array_of(sums));
@@ -110,7 +112,7 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
   network.compiled_plan();  // made while the GIL is held
   std::vector<Sum> sums;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     sums = network.train(data.dataset(), request,
                          validation != nullptr ? &validation->dataset() : nullptr,
                          poll_with(progress));
@@ -123,7 +125,7 @@ py::array_t<double> evaluate(Network& network, const Data& data) {
   network.compiled_plan();
   std::vector<Sum> sums;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     sums = network.evaluate(data.dataset(), poll_with(py::none()));
   }
   return array_of(sums);
@@ -134,7 +136,7 @@ py::array predict(Network& network, const Data& data) {
   py::array out(dtype_of(network.element()),
                 std::vector<Index>{rows, network.plan().output_width()});
   void* const memory = out.mutable_data();
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   network.predict(data.dataset(), memory, poll_with(py::none()));
   return out;
 }
@@ -144,7 +146,7 @@ py::tuple gradients(Network& network, const Data& data, bool training) {
   const ParameterBuffer gradient(network.parameter_size(), network.element());
   Sum loss;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     loss = network.gradients(data.dataset(), training, gradient.data(), poll_with(py::none()));
   }
   // Without a base, NumPy copies.
@@ -187,7 +189,7 @@ void set_optimizer_state(Network& network, const std::vector<py::array>& state) 
 
 template <void (*check_function)(const Plan&, const Dataset&)>
 void checked(const Plan& plan, const Data& data) {
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   check_function(plan, data.dataset());
 }
 

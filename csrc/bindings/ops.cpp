@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "bindings/unlocked.h"
 #include "core/backend.h"
 #include "nn/data.h"
 
@@ -16,7 +17,7 @@ using Optional = std::optional<py::array>;
 
 template <class T, class Arguments>
 void call(Kernel<Arguments> Kernels<T>::*kernel, const Arguments& arguments) {
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   must((kernels<T>(*backend().table).*kernel)(backend().context(), arguments));
 }
 

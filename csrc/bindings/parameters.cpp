@@ -7,6 +7,7 @@
 #include <new>
 
 #include "bindings/network.h"
+#include "bindings/unlocked.h"
 #include "core/backend.h"
 #include "core/random.h"
 
@@ -62,7 +63,7 @@ template <class T>
 void fill_typed(ParameterBuffer& buffer, Index offset, Fill<T> fill, bool normal) {
   fill.out = static_cast<T*>(buffer.at(offset));
   const Kernels<T>& table = kernels<T>(*backend().table);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   must((normal ? table.fill_normal : table.fill_uniform)(backend().context(), fill));
 }
 

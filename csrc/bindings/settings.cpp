@@ -4,6 +4,7 @@
 #include <map>
 
 #include "bindings/bindings.h"
+#include "bindings/unlocked.h"
 #include "core/backend.h"
 #include "cpu/parallel.h"
 
@@ -35,7 +36,10 @@ void register_settings(py::module_& module) {
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
   module.def("activations", activations);
-  module.def("shutdown", stop_workers, py::call_guard<py::gil_scoped_release>());
+  module.def("shutdown", [] {
+    end_native_calls();
+    stop_workers();
+  });
 }
 
 }  // namespace fastnn::bindings

@@ -45,10 +45,16 @@ class Pool {
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-  ~Pool() {
+
+  // Ends the workers; the next run starts others. A pool is never deleted, for a
+  // thread may be about to use it.
+  void stop() {
+    const std::lock_guard<std::mutex> lock(busy_);
     ending_.store(true);
     announce(0);
     for (std::thread& worker : workers_) worker.join();
+    workers_.clear();
+    ending_.store(false);
   }
 
   // False where another caller has the pool; nothing was done then.
@@ -248,9 +254,7 @@ void set_num_threads(int n) {
 }
 
 void stop_workers() {
-  Process& state = process();
-  const std::lock_guard<std::mutex> lock(state.making);
-  delete state.pool.exchange(nullptr);
+  if (Pool* made = process().pool.load()) made->stop();
 }
 
 Context::~Context() {

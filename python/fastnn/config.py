@@ -17,7 +17,6 @@ Device = Literal["cpu", "cuda"]
 
 _PRECISIONS: dict[str, Precision] = {"highest": "highest", "high": "high", "medium": "medium"}
 _DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
-_NO_CUDA = "not built"
 
 _precision: Precision = "highest"
 
@@ -64,8 +63,13 @@ def device(word: str | None = "auto") -> Device:
         chosen = choose("FASTNN_DEVICE", asked, _DEVICES) if asked else None
         source = "FASTNN_DEVICE=cuda"
     if chosen == "cuda":
-        raise RuntimeError(f"{source}: CUDA is {_NO_CUDA} into this fastnn; use 'cpu' or 'auto'")
+        raise RuntimeError(f"{source}: CUDA is {_cuda()} in this fastnn; use 'cpu' or 'auto'")
     return "cpu"
+
+
+def _cuda() -> str:
+    """Why CUDA cannot be used."""
+    return _core.build_info().get("cuda", "not built")
 
 
 def set_num_threads(n: int) -> None:
@@ -96,7 +100,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
             dictionary and prints nothing (NumPy's `show_config` does the same).
     """
     choose("mode", mode, {"stdout": None, "dicts": None})
-    build = dict(_core.build_info())
+    build = {name: text for name, text in _core.build_info().items() if name != "cuda"}
     settings: dict[str, Any] = {
         "version": _core.__version__,
         "build": build,
@@ -105,7 +109,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "isas_built": _core.isas_built(),
         "threads": _core.num_threads(),
         "float32_matmul_precision": _precision,
-        "cuda": {"built": False, "usable": False, "reason": _NO_CUDA},
+        "cuda": {"built": False, "usable": False, "reason": _cuda()},
     }
     if mode == "dicts":
         return settings
@@ -117,7 +121,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         ("built", ", ".join(settings["isas_built"])),
         ("threads", str(settings["threads"])),
         ("matmul precision", settings["float32_matmul_precision"]),
-        ("CUDA", f"{_NO_CUDA}: runs on the CPU alone"),
+        ("CUDA", f"{_cuda()}: runs on the CPU alone"),
     ]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
