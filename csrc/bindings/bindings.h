@@ -30,8 +30,8 @@ inline bool is_double(const py::array& array) {
 // A C-contiguous array of T, named in the error where it is not.
 template <class T>
 const T* data_of(const py::array& array, const char* name) {
-  const bool right = py::isinstance<py::array_t<T>>(array) &&
-                     (array.flags() & py::array::c_style) != 0;
+  const bool right =
+      py::isinstance<py::array_t<T>>(array) && (array.flags() & py::array::c_style) != 0;
   check(right, name, ": expected a C-contiguous array of ",
         std::string(py::str(py::dtype::of<T>())), ", got ", std::string(py::str(array.dtype())));
   return static_cast<const T*>(array.data());

@@ -31,7 +31,8 @@ Element element_of(const char* name, const py::array& array) {
     if (size == 4) return Element::f32;
     if (size == 8) return Element::f64;
   }
-  throw py::type_error(message(name, ": expected numbers of up to 64 bits in native byte order, got ",
+  throw py::type_error(message(name,
+                               ": expected numbers of up to 64 bits in native byte order, got ",
                                std::string(py::str(array.dtype()))));
 }
 
@@ -68,7 +69,8 @@ std::vector<Index> column_offsets(const Axes& axes) {
     std::vector<Index> finer;
     finer.reserve(offsets.size() * static_cast<std::size_t>(axes.lengths[axis]));
     for (const Index offset : offsets) {
-      for (Index i = 0; i < axes.lengths[axis]; ++i) finer.push_back(offset + i * axes.strides[axis]);
+      for (Index i = 0; i < axes.lengths[axis]; ++i)
+        finer.push_back(offset + i * axes.strides[axis]);
     }
     offsets = std::move(finer);
   }
@@ -78,8 +80,8 @@ std::vector<Index> column_offsets(const Axes& axes) {
 template <class T>
 const T* vector_of(const std::optional<py::array>& array, const char* name, Index length) {
   if (!array) return nullptr;
-  check(array->ndim() == 1 && (length < 0 || array->shape(0) == length), name,
-        ": expected shape (", length, ",) to match x, got ", shape_of(*array));
+  check(array->ndim() == 1 && (length < 0 || array->shape(0) == length), name, ": expected shape (",
+        length, ",) to match x, got ", shape_of(*array));
   return data_of<T>(*array, name);
 }
 

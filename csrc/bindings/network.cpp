@@ -26,9 +26,9 @@ Kind kind_named(const char* what, const char* const (&names)[n], const std::stri
 Compile::Metric metric_named(const std::string& name, double value) {
   const std::string prefix = "weighted:";
   const bool weighted = name.rfind(prefix, 0) == 0;
-  return {kind_named<MetricKind>("metric", metric_names,
-                                 weighted ? name.substr(prefix.size()) : name),
-          value, weighted};
+  return {
+      kind_named<MetricKind>("metric", metric_names, weighted ? name.substr(prefix.size()) : name),
+      value, weighted};
 }
 
 void compile(Network& network, const std::string& loss, const std::string& optimizer,
@@ -150,9 +150,9 @@ py::tuple gradients(Network& network, const Data& data, bool training) {
     loss = network.gradients(data.dataset(), training, gradient.data(), poll_with(py::none()));
   }
   // Without a base, NumPy copies.
-  return py::make_tuple(loss.weight > 0 ? loss.value / loss.weight : 0.0,
-                        py::array(dtype_of(network.element()),
-                                  std::vector<Index>{gradient.size()}, gradient.data()));
+  return py::make_tuple(
+      loss.weight > 0 ? loss.value / loss.weight : 0.0,
+      py::array(dtype_of(network.element()), std::vector<Index>{gradient.size()}, gradient.data()));
 }
 
 py::list parameters(const Network& network) {
@@ -168,8 +168,7 @@ py::list parameters(const Network& network) {
 std::vector<py::array> optimizer_state(Network& network) {
   std::vector<py::array> state;
   for (const ParameterBuffer* slot : network.optimizer_state()) {
-    state.emplace_back(dtype_of(network.element()), std::vector<Index>{slot->size()},
-                       slot->data());
+    state.emplace_back(dtype_of(network.element()), std::vector<Index>{slot->size()}, slot->data());
   }
   return state;
 }
@@ -221,19 +220,20 @@ void register_diverged(py::module_& module) {
 
 void register_training(py::class_<Network>& network) {
   using namespace py::literals;
-  network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a,
-              "label_smoothing"_a = 0.0, "ignore_class"_a = py::none(),
-              "pos_weight"_a = py::none(), "metrics"_a = py::tuple());
+  network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
+              "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
+              "metrics"_a = py::tuple());
   network.def_readwrite("steps", &Network::steps);
   network.def_readwrite("epochs", &Network::epochs);
   network.def_property_readonly("optimizer_state", optimizer_state);
   network.def("set_optimizer_state", set_optimizer_state, "state"_a);
   network.def(
-      "check", [](Network& self, const Data& data) { checked<check_data>(self.compiled_plan(), data); },
+      "check",
+      [](Network& self, const Data& data) { checked<check_data>(self.compiled_plan(), data); },
       "data"_a);
   network.def(
-      "check_input", [](Network& self, const Data& data) { checked<check_input>(self.plan(), data); },
-      "data"_a);
+      "check_input",
+      [](Network& self, const Data& data) { checked<check_input>(self.plan(), data); }, "data"_a);
   network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
               "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
               "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none());

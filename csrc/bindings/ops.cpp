@@ -16,7 +16,7 @@ namespace {
 using Optional = std::optional<py::array>;
 
 template <class T, class Arguments>
-void call(Kernel<Arguments> Kernels<T>::*kernel, const Arguments& arguments) {
+void call(Kernel<Arguments> Kernels<T>::* kernel, const Arguments& arguments) {
   const Unlocked unlocked;
   must((kernels<T>(*backend().table).*kernel)(backend().context(), arguments));
 }
@@ -83,10 +83,10 @@ py::array dense_forward(const py::array& x, const py::array& w, const Optional& 
   if (b) check_shape(*b, "b", {o});
   return with_type(x, [&]<class T>() -> py::array {
     py::array_t<T> y({n, o});
-    call<T>(&Kernels<T>::dense_forward,
-            DenseForward<T>{n, i, o, data_of<T>(x, "x"), data_of<T>(w, "w"),
-                            data_or_null<T>(b, "b"), activation_of(activation), nullptr,
-                            y.mutable_data()});
+    call<T>(
+        &Kernels<T>::dense_forward,
+        DenseForward<T>{n, i, o, data_of<T>(x, "x"), data_of<T>(w, "w"), data_or_null<T>(b, "b"),
+                        activation_of(activation), nullptr, y.mutable_data()});
     return y;
   });
 }
@@ -115,9 +115,9 @@ py::tuple dense_backward(const py::array& dy, const py::array& x, const py::arra
     py::array_t<T> dw({i, o});
     py::array_t<T> db(o);
     call<T>(&Kernels<T>::dense_backward,
-            DenseBackward<T>{n, i, o, data_of<T>(dy, "dy"), data_of<T>(x, "x"),
-                             data_of<T>(w, "w"), data_or_null<T>(y, "y"), data_or_null<T>(z, "z"),
-                             activation, dz.mutable_data(), dx.mutable_data(), dw.mutable_data(),
+            DenseBackward<T>{n, i, o, data_of<T>(dy, "dy"), data_of<T>(x, "x"), data_of<T>(w, "w"),
+                             data_or_null<T>(y, "y"), data_or_null<T>(z, "z"), activation,
+                             dz.mutable_data(), dx.mutable_data(), dw.mutable_data(),
                              db.mutable_data()});
     return py::make_tuple(dx, dw, db);
   });
@@ -126,9 +126,9 @@ py::tuple dense_backward(const py::array& dy, const py::array& x, const py::arra
 py::array activation_forward(const py::array& x, const std::string& name) {
   return with_type(x, [&]<class T>() -> py::array {
     py::array_t<T> y = array_like<T>(x);
-    call<T>(&Kernels<T>::activation_forward,
-            ActivationForward<T>{activation_of(name), x.size(), data_of<T>(x, "x"),
-                                 y.mutable_data()});
+    call<T>(
+        &Kernels<T>::activation_forward,
+        ActivationForward<T>{activation_of(name), x.size(), data_of<T>(x, "x"), y.mutable_data()});
     return y;
   });
 }
@@ -176,12 +176,8 @@ std::vector<T> row_weights(const Optional& sample_weight, Index n) {
 template <class T>
 ArrayView view_of(const py::array& array, const T* data) {
   const Index columns = array.ndim() > 1 ? array.shape(1) : 1;
-  return {data,
-          sizeof(T) == 8 ? Element::f64 : Element::f32,
-          array.shape(0),
-          columns,
-          columns * static_cast<Index>(sizeof(T)),
-          sizeof(T),
+  return {data,    sizeof(T) == 8 ? Element::f64 : Element::f32, array.shape(0),
+          columns, columns * static_cast<Index>(sizeof(T)),      sizeof(T),
           nullptr};
 }
 
@@ -203,8 +199,8 @@ double total_weight(Index n, Index c, const T* targets, const std::vector<T>& we
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
 template <class T, class Arguments>
-py::tuple run_loss(Kernel<Arguments> Kernels<T>::*kernel, Arguments arguments, double total,
-                   T* Arguments::*gradient, const py::array& logits) {
+py::tuple run_loss(Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments, double total,
+                   T* Arguments::* gradient, const py::array& logits) {
   std::array<double, max_groups> sums{};
   py::array_t<T> d = array_like<T>(logits);
   arguments.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
@@ -333,8 +329,8 @@ void optimizer_step(OptimizerKind kind, py::array& param, const py::array& grad,
     if (slots[i] != nullptr) check_like(*slots[i], names[i], param, "param");
   }
   with_type(param, [&]<class T>() {
-    OptimizerStep<T> a{kind, param.size(), nullptr, data_of<T>(grad, "grad"),
-                       {nullptr, nullptr}, settings, step};
+    OptimizerStep<T> a{
+        kind, param.size(), nullptr, data_of<T>(grad, "grad"), {nullptr, nullptr}, settings, step};
     a.param = writable<T>(param, "param");
     for (std::size_t i = 0; i < 2; ++i) {
       if (slots[i] != nullptr) a.slots[i] = writable<T>(*slots[i], names[i]);
@@ -355,9 +351,9 @@ void sgd_step(py::array param, const py::array& grad, Optional velocity, double 
                  {"velocity", ""}, settings, 1);
 }
 
-void adam_step(py::array param, const py::array& grad, py::array m, py::array v,
-               std::int64_t step, double learning_rate, double beta_1, double beta_2,
-               double epsilon, double weight_decay) {
+void adam_step(py::array param, const py::array& grad, py::array m, py::array v, std::int64_t step,
+               double learning_rate, double beta_1, double beta_2, double epsilon,
+               double weight_decay) {
   check(step >= 1, "step: expected at least 1 (the first step is 1), got ", step);
   OptimizerSettings settings;
   settings.learning_rate = learning_rate;
@@ -378,11 +374,15 @@ void register_ops(py::module_& module) {
   module.def("activation_forward", activation_forward, "x"_a, "name"_a);
   module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a);
   module.def("softmax", softmax, "x"_a);
-  module.def("softmax_cross_entropy", softmax_cross_entropy, "logits"_a, "labels"_a, "sample_weight"_a, "label_smoothing"_a, "ignore_class"_a);
-  module.def("sigmoid_cross_entropy", sigmoid_cross_entropy, "logits"_a, "targets"_a, "sample_weight"_a, "pos_weight"_a, "label_smoothing"_a);
+  module.def("softmax_cross_entropy", softmax_cross_entropy, "logits"_a, "labels"_a,
+             "sample_weight"_a, "label_smoothing"_a, "ignore_class"_a);
+  module.def("sigmoid_cross_entropy", sigmoid_cross_entropy, "logits"_a, "targets"_a,
+             "sample_weight"_a, "pos_weight"_a, "label_smoothing"_a);
   module.def("mean_squared_error", mean_squared_error, "pred"_a, "target"_a, "sample_weight"_a);
-  module.def("sgd_step", sgd_step, "param"_a, "grad"_a, "velocity"_a, "learning_rate"_a, "momentum"_a, "nesterov"_a, "weight_decay"_a);
-  module.def("adam_step", adam_step, "param"_a, "grad"_a, "m"_a, "v"_a, "step"_a, "learning_rate"_a, "beta_1"_a, "beta_2"_a, "epsilon"_a, "weight_decay"_a);
+  module.def("sgd_step", sgd_step, "param"_a, "grad"_a, "velocity"_a, "learning_rate"_a,
+             "momentum"_a, "nesterov"_a, "weight_decay"_a);
+  module.def("adam_step", adam_step, "param"_a, "grad"_a, "m"_a, "v"_a, "step"_a, "learning_rate"_a,
+             "beta_1"_a, "beta_2"_a, "epsilon"_a, "weight_decay"_a);
 }
 
 }  // namespace fastnn::bindings

@@ -16,9 +16,9 @@ namespace fastnn::bindings {
 namespace {
 
 [[noreturn]] void out_of_memory(Index size, Element element) {
-  const std::string text = message("cannot have ", size, " parameters of ", name_of(element), " (",
-                                   size / (Index{1} << 30) * (element == Element::f64 ? 8 : 4),
-                                   " GiB)");
+  const std::string text =
+      message("cannot have ", size, " parameters of ", name_of(element), " (",
+              size / (Index{1} << 30) * (element == Element::f64 ? 8 : 4), " GiB)");
   PyErr_SetString(PyExc_MemoryError, text.c_str());
   throw py::error_already_set();
 }
@@ -99,8 +99,8 @@ void register_parameters(py::module_& module) {
   py::class_<ParameterBuffer, std::shared_ptr<ParameterBuffer>>(module, "Parameters")
       .def(py::init(&make_buffer), "size"_a, "dtype"_a)
       .def_property_readonly("size", &ParameterBuffer::size)
-      .def_property_readonly("dtype",
-                             [](const ParameterBuffer& buffer) { return name_of(buffer.element()); })
+      .def_property_readonly(
+          "dtype", [](const ParameterBuffer& buffer) { return name_of(buffer.element()); })
       .def_property_readonly("version", &ParameterBuffer::version)
       .def("view", view, "offset"_a, "shape"_a)
       .def("write", write, "offset"_a, "values"_a)

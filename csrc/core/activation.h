@@ -44,35 +44,51 @@ namespace fastnn::FASTNN_TARGET {
 struct Linear {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return z; }
+  static FASTNN_INLINE T forward(T z) {
+    return z;
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T) { return T(1); }
+  static FASTNN_INLINE T slope(T, T) {
+    return T(1);
+  }
 };
 
 struct Relu {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return z < T(0) ? T(0) : z; }
+  static FASTNN_INLINE T forward(T z) {
+    return z < T(0) ? T(0) : z;
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return y > T(0) ? T(1) : y * T(0); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return y > T(0) ? T(1) : y * T(0);
+  }
 };
 
 // Slope 0.2 below zero, as keras.activations.leaky_relu has it.
 struct LeakyRelu {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return z < T(0) ? T(0.2) * z : z; }
+  static FASTNN_INLINE T forward(T z) {
+    return z < T(0) ? T(0.2) * z : z;
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return y > T(0) ? T(1) : (y == y ? T(0.2) : y); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return y > T(0) ? T(1) : (y == y ? T(0.2) : y);
+  }
 };
 
 // Clevert et al., arXiv:1511.07289, with alpha = 1.
 struct Elu {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return z > T(0) ? z : expm1(z); }
+  static FASTNN_INLINE T forward(T z) {
+    return z > T(0) ? z : expm1(z);
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return y > T(0) ? T(1) : y + T(1); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return y > T(0) ? T(1) : y + T(1);
+  }
 };
 
 // z Phi(z): Hendrycks and Gimpel, arXiv:1606.08415, exact.
@@ -108,26 +124,38 @@ struct Silu {
 struct Softplus {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return softplus(z); }
+  static FASTNN_INLINE T forward(T z) {
+    return softplus(z);
+  }
   // sigmoid(z) = 1 - exp(-softplus(z))
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return -expm1(-y); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return -expm1(-y);
+  }
 };
 
 struct Sigmoid {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return sigmoid(z); }
+  static FASTNN_INLINE T forward(T z) {
+    return sigmoid(z);
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return y * (T(1) - y); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return y * (T(1) - y);
+  }
 };
 
 struct Tanh {
   static constexpr bool from_output = true;
   template <class T>
-  static FASTNN_INLINE T forward(T z) { return tanh(z); }
+  static FASTNN_INLINE T forward(T z) {
+    return tanh(z);
+  }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) { return (T(1) - y) * (T(1) + y); }
+  static FASTNN_INLINE T slope(T, T y) {
+    return (T(1) - y) * (T(1) + y);
+  }
 };
 
 // Calls f(Relu{}) and so on for the activation at hand.

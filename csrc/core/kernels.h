@@ -107,10 +107,10 @@ struct Gather {  // out (n, columns) = scale * source[rows] + offset
 };
 
 template <class T>
-struct GatherLabels {  // out_labels (n), out_weights (n)
-  const int32_t* labels;   // may be null: then out_labels is not written
-  const double* weights;   // may be null: all one
-  int32_t ignore_class;    // its rows get weight 0
+struct GatherLabels {     // out_labels (n), out_weights (n)
+  const int32_t* labels;  // may be null: then out_labels is not written
+  const double* weights;  // may be null: all one
+  int32_t ignore_class;   // its rows get weight 0
   bool ignores;
   Rows rows;
   int32_t* out_labels;
@@ -129,7 +129,8 @@ struct DenseForward {  // y = activation(x w + b)
 };
 
 template <class T>
-struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db = sum of dz over rows
+struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db = sum of dz over
+                        // rows
   Index n, i, o;
   const T* dy;  // (n, o)
   const T* x;
@@ -146,7 +147,7 @@ struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db
 template <class T>
 struct ActivationForward {
   Activation activation;
-  Index n;     // elements
+  Index n;  // elements
   const T* x;
   T* y;  // may be x
 };
@@ -288,8 +289,8 @@ struct Fill {  // out[j] for j in [0, n), from the counter-based generator
 struct Scan {  // the first row (of `rows`) and column with NaN or infinity
   ArrayView source;
   Rows rows;
-  bool narrow;    // what is infinite as a float counts too
-  Index* row;     // -1: none
+  bool narrow;  // what is infinite as a float counts too
+  Index* row;   // -1: none
   Index* column;
 };
 
@@ -336,10 +337,10 @@ struct KernelTable {
 template <class T>
 constexpr bool complete(const Kernels<T>& k) {
   return k.gather && k.gather_labels && k.dense_forward && k.dense_backward &&
-         k.activation_forward && k.activation_backward && k.softmax_forward &&
-         k.softmax_backward && k.softmax_cross_entropy && k.sigmoid_cross_entropy &&
-         k.mean_squared_error && k.weight_sum && k.metric_rows && k.dropout && k.affine && k.add &&
-         k.optimizer_step && k.fill_uniform && k.fill_normal;
+         k.activation_forward && k.activation_backward && k.softmax_forward && k.softmax_backward &&
+         k.softmax_cross_entropy && k.sigmoid_cross_entropy && k.mean_squared_error &&
+         k.weight_sum && k.metric_rows && k.dropout && k.affine && k.add && k.optimizer_step &&
+         k.fill_uniform && k.fill_normal;
 }
 
 constexpr bool complete(const KernelTable& table) {

@@ -9,14 +9,14 @@
 
 // What is counted besides the loss. The value that a metric takes (see Metric in
 // plan.h) is the threshold for binary_accuracy and k for top_k_categorical_accuracy.
-#define FASTNN_METRICS(use)         \
-  use(sparse_categorical_accuracy)  \
-  use(categorical_accuracy)         \
-  use(binary_accuracy)              \
-  use(top_k_categorical_accuracy)   \
-  use(softmax_cross_entropy)        \
-  use(sigmoid_cross_entropy)        \
-  use(mean_squared_error)           \
+#define FASTNN_METRICS(use)        \
+  use(sparse_categorical_accuracy) \
+  use(categorical_accuracy)        \
+  use(binary_accuracy)             \
+  use(top_k_categorical_accuracy)  \
+  use(softmax_cross_entropy)       \
+  use(sigmoid_cross_entropy)       \
+  use(mean_squared_error)          \
   use(mean_absolute_error)
 
 namespace fastnn {

@@ -114,8 +114,8 @@ FASTNN_INLINE float log(float x) {
   const int32_t bits = __builtin_bit_cast(int32_t, x);
   const int32_t exponent = (bits - sqrt_half) >> 23;
   const float m = __builtin_bit_cast(
-      float, static_cast<int32_t>(static_cast<uint32_t>(bits) -
-                                  (static_cast<uint32_t>(exponent) << 23U)));
+      float,
+      static_cast<int32_t>(static_cast<uint32_t>(bits) - (static_cast<uint32_t>(exponent) << 23U)));
   const float r = m - 1.0F;
   const auto e = static_cast<float>(exponent);
   float p = 6.915428444e-2F;

@@ -2,7 +2,9 @@
 // in math.h.
 #pragma once
 
-#define FASTNN_OPTIMIZERS(use) use(sgd) use(adam)
+#define FASTNN_OPTIMIZERS(use) \
+  use(sgd)                     \
+  use(adam)
 
 namespace fastnn {
 

@@ -58,7 +58,7 @@ struct Metric {
 };
 
 struct Plan {
-  Element element = Element::f32;  // of parameters and arithmetic: f32 or f64
+  Element element = Element::f32;    // of parameters and arithmetic: f32 or f64
   std::vector<TensorShape> tensors;  // the first is the input
   std::vector<Node> nodes;
   std::vector<Parameter> parameters;

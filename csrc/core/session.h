@@ -15,12 +15,12 @@ namespace fastnn {
 // Rows to work on. Nothing here is owned.
 struct Dataset {
   ArrayView x;
-  ArrayView targets;                   // data null: labels
+  ArrayView targets;  // data null: labels
   const std::int32_t* labels = nullptr;
-  const double* weights = nullptr;     // null: all one
-  const Index* rows = nullptr;         // the rows that count; null: all
-  Index count = 0;                     // of rows that count
-  std::uint64_t id = 0;                // differs between datasets, never 0
+  const double* weights = nullptr;  // null: all one
+  const Index* rows = nullptr;      // the rows that count; null: all
+  Index count = 0;                  // of rows that count
+  std::uint64_t id = 0;             // differs between datasets, never 0
 };
 
 // Parameters and optimizer state on the host, of the session's element type.
@@ -59,8 +59,7 @@ class Session {
   // metrics in sums (1 + metrics of them). `life` is the number of the first
   // step in the life of the model, from 0.
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                  std::uint64_t life, const OptimizerSettings& settings,
-                  std::span<Sum> sums) = 0;
+                  std::uint64_t life, const OptimizerSettings& settings, std::span<Sum> sums) = 0;
 
   // Adds up loss and metrics of rows first..first+count, nothing random.
   virtual void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) = 0;

@@ -4,48 +4,16 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <limits>
-#include <new>
 #include <utility>
 #include <vector>
 
+#include "core/batch.h"
 #include "core/random.h"
 
 namespace fastnn {
 namespace {
 
-// Memory of one machine, zeros at first.
-class Memory {
- public:
-  explicit Memory(Machine& machine) : machine_(machine) {}
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  ~Memory() {
-    for (void* block : blocks_) machine_.release(*machine_.context, block);
-  }
-
-  template <class T>
-  T* take(Index count) {
-    constexpr auto most = static_cast<Index>(std::numeric_limits<std::ptrdiff_t>::max() / 16);
-    if (count < 0 || count > most) throw std::bad_alloc();
-    const std::size_t bytes = static_cast<std::size_t>(std::max<Index>(count, 1)) * sizeof(T);
-    void* block = machine_.allocate(*machine_.context, bytes);
-    if (block == nullptr) throw std::bad_alloc();
-    blocks_.push_back(block);
-    return static_cast<T*>(block);
-  }
-
- private:
-  Machine& machine_;
-  std::vector<void*> blocks_;
-};
-
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-void must(Status status) {
-  if (status == Status::out_of_memory) throw std::bad_alloc();
-  if (status == Status::failed) throw std::runtime_error("a kernel failed");
-}
 
 // What a pass over the nodes is for.
 struct Pass {
@@ -71,15 +39,11 @@ class PlainSession final : public Session {
  private:
   template <class Arguments>
   void call(Kernel<Arguments> kernel, const Arguments& arguments) {
-    must(kernel(*machine_.context, arguments));
+    machine_.call(kernel, arguments);
   }
 
   void allocate_values();
-  void allocate_targets();
   void allocate_gradients();
-  void choose_rows(const Dataset& data, const Epoch* epoch, Index first, Index n);
-  void gather_input(const Dataset& data, Index n);
-  double gather_targets(const Dataset& data, Index n);
   void forward(const Pass& pass, Index n, bool whole);
   void forward_node(const Node& node, const Pass& pass, Index n);
   double loss(Index n, double total, T* gradient);
@@ -89,7 +53,6 @@ class PlainSession final : public Session {
   void pass_gradient(int tensor, Index n, const Node& node, const Pass& pass);
   void update(std::uint64_t life, const OptimizerSettings& settings);
   bool needs_output() const;
-  double total_of(const double* sums, Index n, Index stride, Index offset);
 
   Index width(int tensor) const { return plan_.tensors[at(tensor)].width; }
   T* parameter(int index) {
@@ -106,31 +69,22 @@ class PlainSession final : public Session {
   const Plan& plan_;
   Memory memory_;
   Index capacity_;
+  Batch<T> batch_;
 
   T* parameters_;
   std::array<T*, 2> slots_;
   T* gradients_ = nullptr;  // laid out as the parameters
 
   // By tensor.
-  std::vector<T*> home_;              // where its values are kept
-  std::vector<T*> value_;             // where they are in this pass
-  std::vector<T*> gradient_;          // null where none is wanted
-  std::vector<bool> has_gradient_;    // in this pass
+  std::vector<T*> home_;            // where its values are kept
+  std::vector<T*> value_;           // where they are in this pass
+  std::vector<T*> gradient_;        // null where none is wanted
+  std::vector<bool> has_gradient_;  // in this pass
   // By node.
   std::vector<T*> preactivation_;
   T* spare_ = nullptr;  // a second gradient of a tensor that several nodes read
 
-  Index* order_ = nullptr;
-  Index ordered_first_ = 0, ordered_count_ = 0, order_room_ = 0;
-  std::pair<std::uint64_t, std::uint64_t> ordered_for_{};  // epoch, data
-  Rows rows_;
-
-  std::int32_t* labels_ = nullptr;
-  T* targets_ = nullptr;
-  T* weights_ = nullptr;
-  T* present_ = nullptr;  // 1, or 0 for an ignored row
   T* pos_weight_ = nullptr;
-  bool has_labels_ = false, has_weights_ = false;
   double* sums_ = nullptr;
 };
 
@@ -150,6 +104,7 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request)
       plan_(*request.plan),
       memory_(machine_),
       capacity_(request.batch_size > 0 ? request.batch_size : chunk_rows(plan_)),
+      batch_(machine_, memory_, plan_, capacity_),
       parameters_(static_cast<T*>(request.buffers.parameters)),
       slots_{static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])} {
   home_.resize(plan_.tensors.size());
@@ -157,7 +112,6 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request)
   has_gradient_.resize(home_.size());
   preactivation_.resize(plan_.nodes.size());
   allocate_values();
-  if (plan_.has_loss) allocate_targets();
   if (plan_.has_loss && request.batch_size > 0) allocate_gradients();
 }
 
@@ -167,22 +121,18 @@ void PlainSession<T>::allocate_values() {
     home_[t] = memory_.take<T>(capacity_ * plan_.tensors[t].width);
   }
   value_ = home_;
-  order_room_ = std::max<Index>(capacity_, 4096 / capacity_ * capacity_);
-  order_ = memory_.take<Index>(order_room_);
-}
-
-template <class T>
-void PlainSession<T>::allocate_targets() {
-  labels_ = memory_.take<std::int32_t>(capacity_);
-  targets_ = memory_.take<T>(capacity_ * plan_.output_width());
-  weights_ = memory_.take<T>(capacity_);
-  present_ = memory_.take<T>(capacity_);
+  if (!plan_.has_loss) return;
   sums_ = memory_.take<double>(2 * max_groups);
   if (!plan_.loss.pos_weight.empty()) {
     pos_weight_ = memory_.take<T>(plan_.output_width());
     // A few numbers, gathered as any row of the caller's is.
-    const ArrayView view{plan_.loss.pos_weight.data(), Element::f64, 1, plan_.output_width(), 0,
-                         sizeof(double), nullptr};
+    const ArrayView view{plan_.loss.pos_weight.data(),
+                         Element::f64,
+                         1,
+                         plan_.output_width(),
+                         0,
+                         sizeof(double),
+                         nullptr};
     call<Gather<T>>(kernels_.gather, {view, {nullptr, 0, 1}, T(1), T(0), pos_weight_});
   }
 }
@@ -217,80 +167,6 @@ void PlainSession<T>::allocate_gradients() {
   gradients_ = memory_.take<T>(plan_.parameter_size);
 }
 
-// -- data -------------------------------------------------------------------
-
-// Sets rows_ to where positions first..first+n of the epoch lie. The order is
-// made for many batches at once.
-template <class T>
-void PlainSession<T>::choose_rows(const Dataset& data, const Epoch* epoch, Index first, Index n) {
-  const bool shuffled = epoch != nullptr && epoch->shuffled;
-  if (!shuffled && data.rows == nullptr) {
-    rows_ = {nullptr, first, n};
-    return;
-  }
-  if (!shuffled) {
-    rows_ = {data.rows + first, 0, n};
-    return;
-  }
-  const std::pair wanted{epoch->number, data.id};
-  if (wanted != ordered_for_ || first < ordered_first_ ||
-      first + n > ordered_first_ + ordered_count_) {
-    ordered_count_ = std::min(order_room_, data.count - first);
-    ordered_first_ = first;
-    ordered_for_ = wanted;
-    call<Shuffle>(machine_.table->shuffle,
-                  {plan_.key, epoch->number, data.count, first, ordered_count_, true, data.rows,
-                   order_});
-  }
-  rows_ = {order_ + (first - ordered_first_), 0, n};
-}
-
-template <class T>
-void PlainSession<T>::gather_input(const Dataset& data, Index n) {
-  rows_.n = n;
-  call<Gather<T>>(kernels_.gather, {data.x, rows_, static_cast<T>(plan_.input_scale),
-                                    static_cast<T>(plan_.input_offset), value_[0]});
-}
-
-// Brings labels or targets and weights; returns the sum of what the loss counts.
-template <class T>
-double PlainSession<T>::gather_targets(const Dataset& data, Index n) {
-  has_labels_ = data.labels != nullptr;
-  const bool ignores = has_labels_ && plan_.loss.ignores;
-  has_weights_ = data.weights != nullptr || ignores;
-  if (!has_labels_) {
-    call<Gather<T>>(kernels_.gather, {data.targets, rows_, T(1), T(0), targets_});
-  }
-  if (has_labels_ || has_weights_) {
-    call<GatherLabels<T>>(kernels_.gather_labels,
-                          {data.labels, data.weights, plan_.loss.ignore_class, ignores, rows_,
-                           labels_, has_weights_ ? weights_ : nullptr});
-  }
-  if (ignores) {
-    call<GatherLabels<T>>(kernels_.gather_labels, {data.labels, nullptr, plan_.loss.ignore_class,
-                                                   true, rows_, labels_, present_});
-  }
-  const bool by_element = plan_.loss.kind == LossKind::sigmoid_cross_entropy;
-  if (!has_weights_ && !by_element) return static_cast<double>(n);
-  call<WeightSum<T>>(kernels_.weight_sum,
-                     {n, plan_.output_width(), by_element ? targets_ : nullptr,
-                      has_weights_ ? weights_ : nullptr, sums_});
-  return total_of(sums_, n, 1, 0);
-}
-
-template <class T>
-double PlainSession<T>::total_of(const double* sums, Index n, Index stride, Index offset) {
-  std::array<double, 2 * max_groups> host;
-  const Index groups = row_groups(n).count;
-  machine_.read(*machine_.context, host.data(), sums,
-                static_cast<std::size_t>(groups * stride) * sizeof(double));
-  double total = 0;
-  for (Index group = 0; group < groups; ++group) {
-    total += host[static_cast<std::size_t>(group * stride + offset)];
-  }
-  return total;
-}
-
 // -- forward ----------------------------------------------------------------
 
 template <class T>
@@ -321,11 +197,11 @@ void PlainSession<T>::forward_node(const Node& node, const Pass& pass, Index n) 
   T* y = value_[at(node.output)];
   switch (node.kind) {
     case NodeKind::dense:
-      call<DenseForward<T>>(kernels_.dense_forward,
-                            {n, width(node.input), width(node.output), x, parameter(node.kernel),
-                             parameter(node.bias), node.activation,
-                             preactivation_[static_cast<std::size_t>(&node - plan_.nodes.data())],
-                             y});
+      call<DenseForward<T>>(
+          kernels_.dense_forward,
+          {n, width(node.input), width(node.output), x, parameter(node.kernel),
+           parameter(node.bias), node.activation,
+           preactivation_[static_cast<std::size_t>(&node - plan_.nodes.data())], y});
       break;
     case NodeKind::activation:
       call<ActivationForward<T>>(kernels_.activation_forward, {node.activation, elements, x, y});
@@ -334,13 +210,12 @@ void PlainSession<T>::forward_node(const Node& node, const Pass& pass, Index n) 
       call<SoftmaxForward<T>>(kernels_.softmax_forward, {n, width(node.input), x, y});
       break;
     case NodeKind::dropout:
-      call<Dropout<T>>(kernels_.dropout,
-                       {portable::stream_key(plan_.key, node.stream), pass.life, pass.first_row, n,
-                        width(node.input), node.rate, x, y});
+      call<Dropout<T>>(kernels_.dropout, {portable::stream_key(plan_.key, node.stream), pass.life,
+                                          pass.first_row, n, width(node.input), node.rate, x, y});
       break;
     case NodeKind::affine:
-      call<Affine<T>>(kernels_.affine, {elements, static_cast<T>(node.scale),
-                                        static_cast<T>(node.offset), x, y});
+      call<Affine<T>>(kernels_.affine,
+                      {elements, static_cast<T>(node.scale), static_cast<T>(node.offset), x, y});
       break;
     case NodeKind::add:
       call<Add<T>>(kernels_.add, {elements, x, value_[at(node.input_b)], y});
@@ -352,44 +227,42 @@ void PlainSession<T>::forward_node(const Node& node, const Pass& pass, Index n) 
 template <class T>
 double PlainSession<T>::loss(Index n, double total, T* gradient) {
   const T* output = value_[at(plan_.loss_input())];
-  const T* weights = has_weights_ ? weights_ : nullptr;
   const T scale = total > 0 ? static_cast<T>(1 / total) : T(0);
   const T smoothing = static_cast<T>(plan_.loss.label_smoothing);
   const Index c = plan_.output_width();
   switch (plan_.loss.kind) {
     case LossKind::softmax_cross_entropy:
       call<SoftmaxCrossEntropy<T>>(kernels_.softmax_cross_entropy,
-                                   {n, c, output, has_labels_ ? labels_ : nullptr, targets_,
-                                    weights, scale, smoothing, sums_, gradient});
+                                   {n, c, output, batch_.labels(), batch_.targets(),
+                                    batch_.weights(), scale, smoothing, sums_, gradient});
       break;
     case LossKind::sigmoid_cross_entropy:
       call<SigmoidCrossEntropy<T>>(kernels_.sigmoid_cross_entropy,
-                                   {n, c, output, targets_, weights, pos_weight_, scale, smoothing,
-                                    sums_, gradient});
+                                   {n, c, output, batch_.targets(), batch_.weights(), pos_weight_,
+                                    scale, smoothing, sums_, gradient});
       break;
     case LossKind::mean_squared_error:
-      call<MeanSquaredError<T>>(kernels_.mean_squared_error,
-                                {n, c, output, targets_, weights, scale, sums_, gradient});
+      call<MeanSquaredError<T>>(
+          kernels_.mean_squared_error,
+          {n, c, output, batch_.targets(), batch_.weights(), scale, sums_, gradient});
       break;
   }
-  return total_of(sums_, n, 1, 0);
+  return machine_.total(sums_, n);
 }
 
 template <class T>
 void PlainSession<T>::measure(Index n, double loss, double total, std::span<Sum> sums) {
   sums[0].value += loss;
   sums[0].weight += total;
-  const bool ignores = has_labels_ && plan_.loss.ignores;
   for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
     const Metric& metric = plan_.metrics[i];
-    const T* weights = ignores ? present_ : nullptr;
-    if (metric.weighted && has_weights_) weights = weights_;
-    call<MetricRows<T>>(kernels_.metric_rows,
-                        {metric.kind, metric.value, n, width(metric.tensor),
-                         value_[at(metric.tensor)], has_labels_ ? labels_ : nullptr, targets_,
-                         weights, sums_});
-    sums[i + 1].value += total_of(sums_, n, 2, 0);
-    sums[i + 1].weight += total_of(sums_, n, 2, 1);
+    const bool weighted = metric.weighted && batch_.weights() != nullptr;
+    call<MetricRows<T>>(
+        kernels_.metric_rows,
+        {metric.kind, metric.value, n, width(metric.tensor), value_[at(metric.tensor)],
+         batch_.labels(), batch_.targets(), weighted ? batch_.weights() : batch_.present(), sums_});
+    sums[i + 1].value += machine_.total(sums_, n, 2, 0);
+    sums[i + 1].weight += machine_.total(sums_, n, 2, 1);
   }
 }
 
@@ -440,9 +313,9 @@ void PlainSession<T>::pass_gradient(int tensor, Index n, const Node& node, const
   const Index elements = n * width(tensor);
   switch (node.kind) {
     case NodeKind::activation:
-      call<ActivationBackward<T>>(kernels_.activation_backward,
-                                  {node.activation, elements, dy, value_[at(node.input)],
-                                   value_[at(node.output)], dx});
+      call<ActivationBackward<T>>(
+          kernels_.activation_backward,
+          {node.activation, elements, dy, value_[at(node.input)], value_[at(node.output)], dx});
       break;
     case NodeKind::softmax:
       call<SoftmaxBackward<T>>(kernels_.softmax_backward,
@@ -450,8 +323,8 @@ void PlainSession<T>::pass_gradient(int tensor, Index n, const Node& node, const
       break;
     case NodeKind::dropout:
       if (pass.random) {
-        call<Dropout<T>>(kernels_.dropout, {portable::stream_key(plan_.key, node.stream),
-                                            pass.life, pass.first_row, n, width(tensor), node.rate, dy, dx});
+        call<Dropout<T>>(kernels_.dropout, {portable::stream_key(plan_.key, node.stream), pass.life,
+                                            pass.first_row, n, width(tensor), node.rate, dy, dx});
         break;
       }
       call<Affine<T>>(kernels_.affine, {elements, T(1), T(0), dy, dx});
@@ -480,12 +353,15 @@ void PlainSession<T>::update(std::uint64_t life, const OptimizerSettings& settin
     if (parameters[i].trainable) {
       const Index begin = parameters[i].offset;
       const Index stop = end < parameters.size() ? parameters[end].offset : plan_.parameter_size;
-      call<OptimizerStep<T>>(
-          kernels_.optimizer_step,
-          {plan_.optimizer, stop - begin, parameters_ + begin, gradients_ + begin,
-           {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
-            slots_[1] == nullptr ? nullptr : slots_[1] + begin},
-           settings, life + 1});
+      call<OptimizerStep<T>>(kernels_.optimizer_step,
+                             {plan_.optimizer,
+                              stop - begin,
+                              parameters_ + begin,
+                              gradients_ + begin,
+                              {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
+                               slots_[1] == nullptr ? nullptr : slots_[1] + begin},
+                              settings,
+                              life + 1});
     }
     i = end;
   }
@@ -503,9 +379,9 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);
     const Pass pass{true, life + static_cast<std::uint64_t>(step), 0};
-    choose_rows(data, &epoch, start, n);
-    gather_input(data, n);
-    const double total = gather_targets(data, n);
+    batch_.choose(data, &epoch, start, n);
+    batch_.gather_input(data, value_[0]);
+    const double total = batch_.gather_targets(data);
     forward(pass, n, whole);
     const double value = loss(n, total, gradient_[at(plan_.loss_input())]);
     if (!std::isfinite(value)) return {step, total > 0 ? value / total : value};
@@ -517,12 +393,11 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
 }
 
 template <class T>
-void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count,
-                               std::span<Sum> sums) {
+void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) {
   value_ = home_;
-  choose_rows(data, nullptr, first, count);
-  gather_input(data, count);
-  const double total = gather_targets(data, count);
+  batch_.choose(data, nullptr, first, count);
+  batch_.gather_input(data, value_[0]);
+  const double total = batch_.gather_targets(data);
   forward({}, count, needs_output());
   measure(count, loss(count, total, nullptr), total, sums);
 }
@@ -530,8 +405,8 @@ void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count,
 template <class T>
 void PlainSession<T>::predict(const Dataset& data, Index first, Index count, void* out) {
   value_ = home_;
-  choose_rows(data, nullptr, first, count);
-  gather_input(data, count);
+  batch_.choose(data, nullptr, first, count);
+  batch_.gather_input(data, value_[0]);
   forward({}, count, true);
   machine_.read(*machine_.context, out, value_[at(plan_.output)],
                 static_cast<std::size_t>(count * plan_.output_width()) * sizeof(T));
@@ -539,8 +414,8 @@ void PlainSession<T>::predict(const Dataset& data, Index first, Index count, voi
 
 template <class T>
 double PlainSession<T>::weight(const Dataset& data, Index first, Index count) {
-  choose_rows(data, nullptr, first, count);
-  return gather_targets(data, count);
+  batch_.choose(data, nullptr, first, count);
+  return batch_.gather_targets(data);
 }
 
 template <class T>
@@ -550,9 +425,9 @@ void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index coun
   if (gradients_ == nullptr) allocate_gradients();
   value_ = home_;
   const Pass pass{training, life, first};
-  choose_rows(data, nullptr, first, count);
-  gather_input(data, count);
-  const double part = gather_targets(data, count);
+  batch_.choose(data, nullptr, first, count);
+  batch_.gather_input(data, value_[0]);
+  const double part = batch_.gather_targets(data);
   forward(pass, count, needs_output());
   measure(count, loss(count, total, gradient_[at(plan_.loss_input())]), part, sums);
   backward(pass, count);

@@ -6,18 +6,9 @@
 
 #include <memory>
 
-#include "core/backend.h"
+#include "core/machine.h"
 
 namespace fastnn {
-
-// Kernels, what they run on, and its memory. On a CPU this is the host's.
-struct Machine {
-  const KernelTable* table;
-  std::unique_ptr<Context, void (*)(Context*)> context;
-  void* (*allocate)(Context&, std::size_t bytes);  // aligned to 64 bytes; null: out of memory
-  void (*release)(Context&, void* memory);
-  void (*read)(Context&, void* host, const void* memory, std::size_t bytes);
-};
 
 std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request);
 

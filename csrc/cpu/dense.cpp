@@ -50,8 +50,8 @@ static Status sum_rows(Context& context, Index n, Index o, const T* dz, T* db) {
   const RowGroups groups = row_groups(n);
   T* sums = db;
   if (groups.count > 1) {
-    sums = static_cast<T*>(context.scratch(
-        Context::shared, static_cast<size_t>(groups.count * o) * sizeof(T)));
+    sums = static_cast<T*>(
+        context.scratch(Context::shared, static_cast<size_t>(groups.count * o) * sizeof(T)));
     if (sums == nullptr) return Status::out_of_memory;
   }
   for_row_groups(context, n, o, [&](Index group, Index begin, Index end, int) {
@@ -80,8 +80,8 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
   Status status = Status::ok;
   if (a.activation != Activation::linear) {
     status = activation_backward<T>(
-        context, {.activation = a.activation, .n = a.n * a.o, .dy = a.dy, .x = a.z, .y = a.y,
-                  .dx = a.dz});
+        context,
+        {.activation = a.activation, .n = a.n * a.o, .dy = a.dy, .x = a.z, .y = a.y, .dx = a.dz});
     dz = a.dz;
   }
   if (status == Status::ok && a.db != nullptr) status = sum_rows(context, a.n, a.o, dz, a.db);

@@ -49,9 +49,9 @@ static FASTNN_INLINE bool not_finite(double x, bool narrow) {
 template <class F>
 static void with_element(Element element, const F& f) {
   switch (element) {
-#define FASTNN_USE(name, type)             \
-  case Element::name:                      \
-    f(static_cast<const type*>(nullptr));  \
+#define FASTNN_USE(name, type)            \
+  case Element::name:                     \
+    f(static_cast<const type*>(nullptr)); \
     return;
     FASTNN_ELEMENTS(FASTNN_USE)
 #undef FASTNN_USE
@@ -96,8 +96,7 @@ Status gather(Context& context, const Gather<T>& a) {
         T* const out = a.out + r * columns;
         const Index row = row_at(a.rows, r);
         if (plain) {
-          each_column<From>(a.source, row,
-                            [&](Index j, From x) { out[j] = convert<T>(x); });
+          each_column<From>(a.source, row, [&](Index j, From x) { out[j] = convert<T>(x); });
         } else {
           each_column<From>(a.source, row, [&](Index j, From x) {
             out[j] = mul_add(a.scale, convert<T>(x), a.offset);

@@ -232,8 +232,7 @@ static void multiply_panel(const Product<T>& p, const Heights& h, const Block& b
     const bool packed = packed_a != nullptr;
     tiles<T>.at[rows - 1][vectors - 1][masked]({
         .k = kc,
-        .a = packed ? packed_a + start * kc
-                    : p.a + (block.row + start) * p.a_row + k0 * p.a_column,
+        .a = packed ? packed_a + start * kc : p.a + (block.row + start) * p.a_row + k0 * p.a_column,
         .a_row = packed ? 1 : p.a_row,
         .a_column = packed ? rows : p.a_column,
         .b = b,
@@ -310,8 +309,8 @@ Status multiply(Context& context, const Product<T>& p) {
                ? Status::ok
                : Status::out_of_memory;
   }
-  T* const packed = static_cast<T*>(context.scratch(
-      Context::shared, static_cast<size_t>(p.k * s.columns) * sizeof(T)));
+  T* const packed = static_cast<T*>(
+      context.scratch(Context::shared, static_cast<size_t>(p.k * s.columns) * sizeof(T)));
   if (packed == nullptr) return Status::out_of_memory;
   for (Index first = 0; first < p.n; first += s.columns) {
     const Index count = least(s.columns, p.n - first);

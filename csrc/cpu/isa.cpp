@@ -32,9 +32,7 @@ const Level levels[] = {
     {&baseline::table, [] { return true; }},
 #ifdef FASTNN_X86
     {&avx2::table,
-     [] {
-       return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-     }},
+     [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
     {&avx512::table,
      [] {
        return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&

@@ -47,9 +47,8 @@ inline void for_ranges(Context& context, Index n, Index cost, const F& f) {
     return;
   }
   const Index length = most(piece / cost, 1);
-  for_tasks(context, ceil_div(n, length), [&](Index index, int) {
-    f(index * length, least((index + 1) * length, n));
-  });
+  for_tasks(context, ceil_div(n, length),
+            [&](Index index, int) { f(index * length, least((index + 1) * length, n)); });
 }
 
 // f(group, begin, end, worker) for each group of rows; `cost` as above, of a row.

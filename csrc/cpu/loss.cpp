@@ -24,9 +24,7 @@ struct SoftmaxRow {
   Index c;
 
   // Equal infinities share the mass, which is the limit.
-  FASTNN_INLINE T below_top(Index j) const {
-    return logits[j] == top ? T(0) : logits[j] - top;
-  }
+  FASTNN_INLINE T below_top(Index j) const { return logits[j] == top ? T(0) : logits[j] - top; }
   FASTNN_INLINE T minus_log_p(Index j) const { return log_sum - below_top(j); }
 };
 
@@ -106,8 +104,7 @@ Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a) 
     T* work = nullptr;
     if (a.dlogits == nullptr) {
       const Index elements = most(rows * a.c, block_elements);
-      work = static_cast<T*>(
-          context.scratch(worker, static_cast<size_t>(elements) * sizeof(T)));
+      work = static_cast<T*>(context.scratch(worker, static_cast<size_t>(elements) * sizeof(T)));
       if (work == nullptr) {
         __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
         return;
@@ -166,8 +163,7 @@ static void spread_columns(const T* columns, Index c, Index first, Index count, 
 // f(elements, first, count) for each block of the group's elements; it fills
 // elements.loss with weighted losses, which go into sums[group].
 template <class T, class F>
-static void for_elements(Context& context, Index n, Index c, Index cost, double* sums,
-                         const F& f) {
+static void for_elements(Context& context, Index n, Index c, Index cost, double* sums, const F& f) {
   for_row_groups(context, n, c * cost, [&](Index group, Index begin, Index end, int) {
     Elements<T> elements;
     double total = 0;
@@ -184,47 +180,47 @@ template <class T>
 Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) {
   const T share = T(1) - a.label_smoothing;
   const T rest = a.label_smoothing / T(2);
-  for_elements<T>(
-      context, a.n, a.c, 12, a.sums, [&](Elements<T>& elements, Index first, Index count) {
-        spread_weights(a.weights, a.c, first, count, elements.weight);
-        spread_columns(a.pos_weight, a.c, first, count, elements.positive);
-        const T* const logits = a.logits + first;
-        const T* const targets = a.targets + first;
-        T gradient[block_elements];
-        for (Index i = 0; i < count; ++i) {
-          const bool missing = targets[i] != targets[i];
-          const T weight = missing ? T(0) : elements.weight[i];
-          const T y = missing ? T(0) : mul_add(share, targets[i], rest);
-          const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
-          elements.loss[i] = weigh(weight, one.loss);
-          gradient[i] = weigh(weight * a.scale, one.gradient);
-        }
-        if (a.dlogits != nullptr) {
-          for (Index i = 0; i < count; ++i) a.dlogits[first + i] = gradient[i];
-        }
-      });
+  for_elements<T>(context, a.n, a.c, 12, a.sums,
+                  [&](Elements<T>& elements, Index first, Index count) {
+                    spread_weights(a.weights, a.c, first, count, elements.weight);
+                    spread_columns(a.pos_weight, a.c, first, count, elements.positive);
+                    const T* const logits = a.logits + first;
+                    const T* const targets = a.targets + first;
+                    T gradient[block_elements];
+                    for (Index i = 0; i < count; ++i) {
+                      const bool missing = targets[i] != targets[i];
+                      const T weight = missing ? T(0) : elements.weight[i];
+                      const T y = missing ? T(0) : mul_add(share, targets[i], rest);
+                      const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
+                      elements.loss[i] = weigh(weight, one.loss);
+                      gradient[i] = weigh(weight * a.scale, one.gradient);
+                    }
+                    if (a.dlogits != nullptr) {
+                      for (Index i = 0; i < count; ++i) a.dlogits[first + i] = gradient[i];
+                    }
+                  });
   return Status::ok;
 }
 
 template <class T>
 Status mean_squared_error(Context& context, const MeanSquaredError<T>& a) {
   const T share = T(1) / static_cast<T>(a.c);
-  for_elements<T>(
-      context, a.n, a.c, 4, a.sums, [&](Elements<T>& elements, Index first, Index count) {
-        spread_weights(a.weights, a.c, first, count, elements.weight);
-        const T* const pred = a.pred + first;
-        const T* const targets = a.targets + first;
-        T gradient[block_elements];
-        for (Index i = 0; i < count; ++i) {
-          const T difference = pred[i] - targets[i];
-          const T weight = elements.weight[i] * share;
-          elements.loss[i] = weigh(weight, difference * difference);
-          gradient[i] = weigh(T(2) * a.scale * weight, difference);
-        }
-        if (a.dpred != nullptr) {
-          for (Index i = 0; i < count; ++i) a.dpred[first + i] = gradient[i];
-        }
-      });
+  for_elements<T>(context, a.n, a.c, 4, a.sums,
+                  [&](Elements<T>& elements, Index first, Index count) {
+                    spread_weights(a.weights, a.c, first, count, elements.weight);
+                    const T* const pred = a.pred + first;
+                    const T* const targets = a.targets + first;
+                    T gradient[block_elements];
+                    for (Index i = 0; i < count; ++i) {
+                      const T difference = pred[i] - targets[i];
+                      const T weight = elements.weight[i] * share;
+                      elements.loss[i] = weigh(weight, difference * difference);
+                      gradient[i] = weigh(T(2) * a.scale * weight, difference);
+                    }
+                    if (a.dpred != nullptr) {
+                      for (Index i = 0; i < count; ++i) a.dpred[first + i] = gradient[i];
+                    }
+                  });
   return Status::ok;
 }
 

@@ -50,15 +50,13 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
       return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
     }
     case MetricKind::binary_accuracy:
-      return over_elements(a, r, [&](double y, double t) {
-        return (y > a.value) == (t > 0.5) ? 1.0 : 0.0;
-      });
+      return over_elements(
+          a, r, [&](double y, double t) { return (y > a.value) == (t > 0.5) ? 1.0 : 0.0; });
     case MetricKind::mean_squared_error:
     case MetricKind::mean_absolute_error: {
       const bool squared = a.kind == MetricKind::mean_squared_error;
-      const Counted sum = over_elements(a, r, [&](double y, double t) {
-        return squared ? (y - t) * (y - t) : abs(y - t);
-      });
+      const Counted sum = over_elements(
+          a, r, [&](double y, double t) { return squared ? (y - t) * (y - t) : abs(y - t); });
       return sum.weight > 0 ? Counted{sum.value / sum.weight, 1} : Counted{0, 0};
     }
     case MetricKind::softmax_cross_entropy:

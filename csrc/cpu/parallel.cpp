@@ -221,8 +221,8 @@ int available_cores() {
     std::set<std::string> physical;  // each named by the hardware threads that share it
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
       if (!CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) continue;
-      const std::string siblings = first_line(
-          message("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
+      const std::string siblings =
+          first_line(message("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
       physical.insert(siblings.empty() ? std::to_string(cpu) : siblings);
     }
     cores = static_cast<int>(physical.size());

@@ -24,8 +24,8 @@ void each_row(const ArrayView& view, const Rows& rows, const F& f) {
     const Index n = std::min(chunk, rows.n - first);
     const Rows part = rows.order != nullptr ? Rows{rows.order + first, 0, n}
                                             : Rows{nullptr, rows.first + first, n};
-    const Status status = backend().table->f64.gather(backend().context(),
-                                                      {view, part, 1.0, 0.0, values.data()});
+    const Status status =
+        backend().table->f64.gather(backend().context(), {view, part, 1.0, 0.0, values.data()});
     if (status != Status::ok) throw std::bad_alloc();
     for (Index r = 0; r < n; ++r) f(row_at(part, r), values.data() + r * view.columns);
   }
@@ -34,8 +34,8 @@ void each_row(const ArrayView& view, const Rows& rows, const F& f) {
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element) {
   Index row = -1;
   Index column = 0;
-  const Status status =
-      backend().table->scan(backend().context(), {view, rows, element == Element::f32, &row, &column});
+  const Status status = backend().table->scan(backend().context(),
+                                              {view, rows, element == Element::f32, &row, &column});
   if (status != Status::ok) throw std::bad_alloc();
   if (row < 0) return;
   each_row(view, {nullptr, row, 1}, [&](Index, const double* values) {
@@ -72,8 +72,8 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
     const Index row = rows != nullptr ? rows[i] : i;
     const std::int32_t label = labels[row];
     const bool known = label >= 0 && label < classes;
-    check(known || (ignores && label == ignore_class), name, ": expected integers in [0, ",
-          classes, "), got ", label, " at row ", row);
+    check(known || (ignores && label == ignore_class), name, ": expected integers in [0, ", classes,
+          "), got ", label, " at row ", row);
   }
 }
 
@@ -81,14 +81,14 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
   each_row(targets, rows, [&](Index row, const double* values) {
     double sum = 0;
     for (Index j = 0; j < targets.columns; ++j) {
-      check(values[j] >= 0 && std::isfinite(values[j]), name,
-            ": expected probabilities, got ", values[j], " at row ", row, ", column ", j);
+      check(values[j] >= 0 && std::isfinite(values[j]), name, ": expected probabilities, got ",
+            values[j], " at row ", row, ", column ", j);
       sum += values[j];
     }
     constexpr double rounding = 1e-3;
     check(std::abs(sum - 1) <= rounding, name,
-          ": expected rows that add up to 1 (one class, or a distribution over classes), got ",
-          sum, " at row ", row, "; labels that do not exclude each other want binary_crossentropy");
+          ": expected rows that add up to 1 (one class, or a distribution over classes), got ", sum,
+          " at row ", row, "; labels that do not exclude each other want binary_crossentropy");
   });
 }
 
@@ -96,8 +96,8 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
   each_row(targets, rows, [&](Index row, const double* values) {
     for (Index j = 0; j < targets.columns; ++j) {
       check(std::isnan(values[j]) || (values[j] >= 0 && values[j] <= 1), name,
-            ": expected numbers in [0, 1], or NaN for a missing label, got ", values[j],
-            " at row ", row, ", column ", j);
+            ": expected numbers in [0, 1], or NaN for a missing label, got ", values[j], " at row ",
+            row, ", column ", j);
     }
   });
 }

@@ -260,8 +260,8 @@ std::vector<ParameterBuffer*> Network::optimizer_state() {
 }
 
 void Network::set_optimizer_state(const std::vector<const void*>& state) {
-  check(state.size() == slots_.size(), "optimizer state: expected ", slots_.size(),
-        " arrays, got ", state.size());
+  check(state.size() == slots_.size(), "optimizer state: expected ", slots_.size(), " arrays, got ",
+        state.size());
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
   snapshots_.forget();
 }

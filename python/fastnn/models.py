@@ -23,6 +23,7 @@ from fastnn.layer import (
     write_all,
 )
 from fastnn.layers import InputLayer
+from fastnn.summary import summary_lines
 from fastnn.trainer import Trainer
 from fastnn.variables import Place, Variable
 from fastnn.words import flag, integer, keywords, unknown
@@ -374,28 +375,9 @@ class Sequential(Trainer):
             line_length: the width of the table; None: as wide as it needs to be.
             print_fn: called with each line; None: print.
         """
-        rows = [("Layer (type)", "Output shape", "Parameters")]
-        for layer in self.layers:
-            output = str(layer.output_shape) if layer.built else "?"
-            count = f"{layer.count_params():,}" if layer.built else "?"
-            rows.append((f"{layer.name} ({type(layer).__name__})", output, count))
-        widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
-        if line_length is not None:
-            widths[0] += max(0, integer("line_length", line_length) - sum(widths))
         write = print if print_fn is None else print_fn
-        shape = self.input_shape if self.built else "not known yet"
-        write(f'Model: "{self.name}" ({self.dtype}), input shape {shape}')
-        for i, row in enumerate(rows):
-            if i < 2:
-                write("-" * sum(widths))
-            write(f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}")
-        write("-" * sum(widths))
-        if self._built is None:
-            write("Parameters: not known until the model is built")
-            return
-        trained = sum(variable.size for variable in self.trainable_weights)
-        total = self.count_params()
-        write(f"Parameters: {total:,} ({trained:,} trainable, {total - trained:,} not)")
+        for line in summary_lines(self, line_length):
+            write(line)
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"

@@ -1,0 +1,76 @@
+#include "core/batch.h"
+
+#include <algorithm>
+
+namespace fastnn {
+
+template <class T>
+Batch<T>::Batch(const Machine& machine, Memory& memory, const Plan& plan, Index capacity)
+    : machine_(machine),
+      kernels_(kernels<T>(*machine.table)),
+      plan_(plan),
+      order_(nullptr),
+      order_room_(std::max<Index>(capacity, 4096 / capacity * capacity)) {
+  order_ = memory.take<Index>(order_room_);
+  if (!plan_.has_loss) return;
+  labels_ = memory.take<std::int32_t>(capacity);
+  targets_ = memory.take<T>(capacity * plan_.output_width());
+  weights_ = memory.take<T>(capacity);
+  present_ = memory.take<T>(capacity);
+  sums_ = memory.take<double>(max_groups);
+}
+
+template <class T>
+void Batch<T>::choose(const Dataset& data, const Epoch* epoch, Index first, Index n) {
+  if (epoch == nullptr || !epoch->shuffled) {
+    rows_ = data.rows == nullptr ? Rows{nullptr, first, n} : Rows{data.rows + first, 0, n};
+    return;
+  }
+  const std::pair wanted{epoch->number, data.id};
+  if (wanted != ordered_for_ || first < ordered_first_ ||
+      first + n > ordered_first_ + ordered_count_) {
+    ordered_count_ = std::min(order_room_, data.count - first);
+    ordered_first_ = first;
+    ordered_for_ = wanted;
+    machine_.call<Shuffle>(machine_.table->shuffle, {plan_.key, epoch->number, data.count, first,
+                                                     ordered_count_, true, data.rows, order_});
+  }
+  rows_ = {order_ + (first - ordered_first_), 0, n};
+}
+
+template <class T>
+void Batch<T>::gather_input(const Dataset& data, T* x) {
+  machine_.call<Gather<T>>(kernels_.gather, {data.x, rows_, static_cast<T>(plan_.input_scale),
+                                             static_cast<T>(plan_.input_offset), x});
+}
+
+template <class T>
+double Batch<T>::gather_targets(const Dataset& data) {
+  has_labels_ = data.labels != nullptr;
+  const bool ignores = has_labels_ && plan_.loss.ignores;
+  has_weights_ = data.weights != nullptr || ignores;
+  if (!has_labels_) {
+    machine_.call<Gather<T>>(kernels_.gather, {data.targets, rows_, T(1), T(0), targets_});
+  }
+  if (has_labels_ || has_weights_) {
+    machine_.call<GatherLabels<T>>(
+        kernels_.gather_labels, {data.labels, data.weights, plan_.loss.ignore_class, ignores, rows_,
+                                 labels_, has_weights_ ? weights_ : nullptr});
+  }
+  if (ignores) {
+    machine_.call<GatherLabels<T>>(
+        kernels_.gather_labels,
+        {data.labels, nullptr, plan_.loss.ignore_class, true, rows_, labels_, present_});
+  }
+  const bool by_element = plan_.loss.kind == LossKind::sigmoid_cross_entropy;
+  if (!has_weights_ && !by_element) return static_cast<double>(rows_.n);
+  machine_.call<WeightSum<T>>(
+      kernels_.weight_sum,
+      {rows_.n, plan_.output_width(), by_element ? targets_ : nullptr, weights(), sums_});
+  return machine_.total(sums_, rows_.n);
+}
+
+template class Batch<float>;
+template class Batch<double>;
+
+}  // namespace fastnn

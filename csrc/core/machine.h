@@ -1,0 +1,71 @@
+// Where a session runs: kernels, what they run on, and memory there.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "core/backend.h"
+
+namespace fastnn {
+
+// On a CPU the memory is the host's.
+struct Machine {
+  const KernelTable* table;
+  std::unique_ptr<Context, void (*)(Context*)> context;
+  void* (*allocate)(Context&, std::size_t bytes);  // zeroed, aligned; null: out of memory
+  void (*release)(Context&, void* memory);
+  void (*read)(Context&, void* host, const void* memory, std::size_t bytes);
+
+  template <class Arguments>
+  void call(Kernel<Arguments> kernel, const Arguments& arguments) const {
+    const Status status = kernel(*context, arguments);
+    if (status == Status::out_of_memory) throw std::bad_alloc();
+    if (status == Status::failed) throw std::runtime_error("a kernel failed");
+  }
+
+  // The total over row groups of what a kernel wrote, `stride` numbers a group.
+  double total(const double* sums, Index n, Index stride = 1, Index offset = 0) const {
+    std::array<double, 2 * max_groups> host;
+    const Index groups = row_groups(n).count;
+    read(*context, host.data(), sums, static_cast<std::size_t>(groups * stride) * sizeof(double));
+    double sum = 0;
+    for (Index group = 0; group < groups; ++group) {
+      sum += host[static_cast<std::size_t>(group * stride + offset)];
+    }
+    return sum;
+  }
+};
+
+// Memory of one machine, zeros at first, given back together.
+class Memory {
+ public:
+  explicit Memory(const Machine& machine) : machine_(machine) {}
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() {
+    for (void* block : blocks_) machine_.release(*machine_.context, block);
+  }
+
+  template <class T>
+  T* take(Index count) {
+    constexpr auto most = static_cast<Index>(std::numeric_limits<std::ptrdiff_t>::max() / 16);
+    if (count < 0 || count > most) throw std::bad_alloc();
+    const std::size_t bytes = static_cast<std::size_t>(std::max<Index>(count, 1)) * sizeof(T);
+    void* block = machine_.allocate(*machine_.context, bytes);
+    if (block == nullptr) throw std::bad_alloc();
+    blocks_.push_back(block);
+    return static_cast<T*>(block);
+  }
+
+ private:
+  const Machine& machine_;
+  std::vector<void*> blocks_;
+};
+
+}  // namespace fastnn
