@@ -190,11 +190,27 @@ def test_optimizer_state_can_be_carried_over(rng):
     assert len(state) == 2
     assert all(s.shape == (first.network.parameter_size,) for s in state)
     second.network.set_optimizer_state(state)
-    second.network.steps, second.network.epochs = first.network.steps, first.network.epochs
+    for count in ("steps", "epochs", "updates"):
+        setattr(second.network, count, getattr(first.network, count))
     for native in (first, second):
         native.network.train(data, batch_size=8, epochs=2, optimizer=ADAM)
     for a, b in zip(first.read(), second.read(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_adam_begins_anew_at_compile(rng):
+    """With m and v zero, its correction counts from there and not from the model's first step."""
+    x, y = rng.normal(size=(16, WIDTHS[0])).astype(np.float32), rng.integers(0, 3, 16)
+    data = networks.rows(x, y)
+    native, _ = problem("softmax_cross_entropy", "adam", ADAM, "float64", rng)
+    native.network.train(data, batch_size=16, epochs=50, optimizer=ADAM)
+    native.network.compile(loss="softmax_cross_entropy", optimizer="adam")
+    assert (native.network.steps, native.network.updates) == (50, 0)
+    before = native.read()
+    native.network.train(data, batch_size=16, optimizer=ADAM | {"epsilon": 1e-300})
+    moved = [np.abs(b - a)[b != a] for a, b in zip(before, native.read(), strict=True)]
+    # m_hat / sqrt(v_hat) is the sign of the gradient at the first step.
+    np.testing.assert_allclose(np.concatenate(moved), ADAM["learning_rate"], rtol=1e-9)
 
 
 def test_frozen_parameters_stay(rng):

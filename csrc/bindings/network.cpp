@@ -223,7 +223,12 @@ void register_training(py::class_<Network>& network) {
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
               "metrics"_a = py::tuple());
-  network.def_readwrite("steps", &Network::steps);
+  network.def_property(
+      "steps", [](const Network& self) { return self.steps.life; },
+      [](Network& self, std::uint64_t steps) { self.steps.life = steps; });
+  network.def_property(
+      "updates", [](const Network& self) { return self.steps.updates; },
+      [](Network& self, std::uint64_t updates) { self.steps.updates = updates; });
   network.def_readwrite("epochs", &Network::epochs);
   network.def_property_readonly("optimizer_state", optimizer_state);
   network.def("set_optimizer_state", set_optimizer_state, "state"_a);

@@ -35,6 +35,13 @@ struct Sum {
   double weight = 0;
 };
 
+// Steps done: in the life of the model, which random numbers count, and since the
+// optimizer's state was zero, which Adam counts.
+struct Steps {
+  std::uint64_t life = 0;
+  std::uint64_t updates = 0;
+};
+
 struct Epoch {
   std::uint64_t number;  // in the life of the model
   Index batch_size;
@@ -56,10 +63,10 @@ class Session {
   virtual ~Session() = default;
 
   // Trains steps first..first+count of an epoch, adding up the loss and the
-  // metrics in sums (1 + metrics of them). `life` is the number of the first
-  // step in the life of the model, from 0.
+  // metrics in sums (1 + metrics of them). `done` counts the steps before the
+  // first.
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                  std::uint64_t life, const OptimizerSettings& settings, std::span<Sum> sums) = 0;
+                  const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) = 0;
 
   // Adds up loss and metrics of rows first..first+count, nothing random.
   virtual void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) = 0;

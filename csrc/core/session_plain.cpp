@@ -27,7 +27,7 @@ class PlainSession final : public Session {
  public:
   PlainSession(Machine machine, const SessionRequest& request);
 
-  Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, std::uint64_t life,
+  Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const OptimizerSettings& settings, std::span<Sum> sums) override;
   void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override;
   void predict(const Dataset& data, Index first, Index count, void* out) override;
@@ -51,7 +51,7 @@ class PlainSession final : public Session {
   void backward(const Pass& pass, Index n);
   void backward_node(const Node& node, const Pass& pass, Index n);
   void pass_gradient(int tensor, Index n, const Node& node, const Pass& pass);
-  void update(std::uint64_t life, const OptimizerSettings& settings);
+  void update(std::uint64_t updates, const OptimizerSettings& settings);
   bool needs_output() const;
 
   Index width(int tensor) const { return plan_.tensors[at(tensor)].width; }
@@ -344,7 +344,7 @@ void PlainSession<T>::pass_gradient(int tensor, Index n, const Node& node, const
 
 // One optimizer step over each run of neighbouring trainable parameters.
 template <class T>
-void PlainSession<T>::update(std::uint64_t life, const OptimizerSettings& settings) {
+void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& settings) {
   const auto& parameters = plan_.parameters;
   const bool still = plan_.optimizer == OptimizerKind::sgd && settings.momentum == 0;
   for (std::size_t i = 0; i < parameters.size();) {
@@ -361,7 +361,7 @@ void PlainSession<T>::update(std::uint64_t life, const OptimizerSettings& settin
                               {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
                                slots_[1] == nullptr ? nullptr : slots_[1] + begin},
                               settings,
-                              life + 1});
+                              updates + 1});
     }
     i = end;
   }
@@ -371,14 +371,15 @@ void PlainSession<T>::update(std::uint64_t life, const OptimizerSettings& settin
 
 template <class T>
 Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                         std::uint64_t life, const OptimizerSettings& settings,
+                         const Steps& done, const OptimizerSettings& settings,
                          std::span<Sum> sums) {
   value_ = home_;
   const bool whole = needs_output();
   for (Index step = 0; step < count; ++step) {
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);
-    const Pass pass{true, life + static_cast<std::uint64_t>(step), 0};
+    const auto steps = static_cast<std::uint64_t>(step);
+    const Pass pass{true, done.life + steps, 0};
     batch_.choose(data, &epoch, start, n);
     batch_.gather_input(data, value_[0]);
     const double total = batch_.gather_targets(data);
@@ -387,7 +388,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     if (!std::isfinite(value)) return {step, total > 0 ? value / total : value};
     measure(n, value, total, sums);
     backward(pass, n);
-    update(pass.life, settings);
+    update(done.updates + steps, settings);
   }
   return {count, 0};
 }

@@ -222,6 +222,7 @@ void Network::compile(const Compile& request) {
   forget_sessions();
   compiled_ = request;
   slots_ = std::move(slots);
+  steps.updates = 0;
 }
 
 const Plan& Network::plan() {

@@ -78,8 +78,8 @@ class Network {
   const Plan& compiled_plan();
 
   std::size_t columns() const;  // of sums: the loss and the metrics
-  std::uint64_t steps = 0;      // in the life of the model
-  std::uint64_t epochs = 0;
+  Steps steps;
+  std::uint64_t epochs = 0;  // begun in the life of the model
   std::vector<ParameterBuffer*> optimizer_state();
   void set_optimizer_state(const std::vector<const void*>& state);
 

@@ -6,7 +6,7 @@
 
 namespace fastnn {
 
-void Snapshots::consider(const Buffers& buffers, std::uint64_t steps) {
+void Snapshots::consider(const Buffers& buffers, const Steps& steps) {
   const bool first = !good_.held && !candidate_.held;
   const auto begin = Clock::now();
   if (!first && begin < next_) return;
@@ -27,7 +27,7 @@ void Snapshots::prove() {
   candidate_.held = false;
 }
 
-std::uint64_t Snapshots::restore(const Buffers& buffers) const {
+Steps Snapshots::restore(const Buffers& buffers) const {
   const State& state = good_.held ? good_ : candidate_;
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     std::memcpy(buffers[i]->data(), state.bytes[i].data(), state.bytes[i].size());

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/session.h"
 #include "nn/parameters.h"
 
 namespace fastnn {
@@ -18,11 +19,11 @@ class Snapshots {
   using Buffers = std::vector<ParameterBuffer*>;
 
   // Before a step: copies the state where it is time to.
-  void consider(const Buffers& buffers, std::uint64_t steps);
+  void consider(const Buffers& buffers, const Steps& steps);
   // The first step from the candidate had a finite loss.
   void prove();
   // Puts the good state back, or an unproved first one; returns its steps.
-  std::uint64_t restore(const Buffers& buffers) const;
+  Steps restore(const Buffers& buffers) const;
   // The state was changed from outside: what was copied is no longer recent.
   void forget() { good_ = candidate_ = {}; }
 
@@ -30,7 +31,7 @@ class Snapshots {
   using Clock = std::chrono::steady_clock;
   struct State {
     std::vector<std::vector<char>> bytes;
-    std::uint64_t steps = 0;
+    Steps steps;
     bool held = false;
   };
 

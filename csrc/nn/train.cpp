@@ -111,7 +111,8 @@ void Network::train_steps(Session& session, const Dataset& data, const Train& re
     snapshots_.consider(state, steps);
     const Index count = clock.start(last - step);
     const Ran ran = session.run(data, epoch, step, count, steps, request.settings, sums);
-    steps += static_cast<std::uint64_t>(ran.steps);
+    steps.life += static_cast<std::uint64_t>(ran.steps);
+    steps.updates += static_cast<std::uint64_t>(ran.steps);
     if (ran.steps > 0) snapshots_.prove();
     if (ran.steps < count) {
       steps = snapshots_.restore(state);
@@ -209,7 +210,7 @@ Sum Network::gradients(const Dataset& data, bool training, void* gradient, const
   }
   for (Index first = 0; first < data.count; first += capacity) {
     session->add_gradients(data, first, std::min(capacity, data.count - first), total, training,
-                           steps, gradient, sums);
+                           steps.life, gradient, sums);
     if (clock.poll_is_due()) poll(0, 0, sums);
   }
   give_back(std::move(session));

@@ -214,7 +214,9 @@ class Network:
         a plain softmax or sigmoid, or logits; the last two see what `predict` returns.
         """
     steps: int
-    """Steps trained in the life of the model; random numbers and Adam count them."""
+    """Steps trained in the life of the model; random numbers count them."""
+    updates: int
+    """Steps since the optimizer's state was zero, as `compile` makes it; Adam counts them."""
     epochs: int
     """Epochs begun in the life of the model; the permutation counts them."""
     @property
