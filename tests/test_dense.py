@@ -121,6 +121,27 @@ def test_error_of_long_sums(k, dtype, rng):
     check_frobenius(db, reference.float64(dy).sum(axis=0), dtype)
 
 
+# n, i, o at which large products are cut, copied or shared out in another way than small ones:
+# rows 4 KB apart, wide outputs, kernels beyond a second cache, kernels beyond any buffer
+LARGE = [(130, 1024, 70), (70, 96, 530), (131, 300, 301), (20, 3000, 1500), (300, 2049, 260)]
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("shape", LARGE, ids=cases.name)
+def test_large(shape, dtype, rng):
+    n, i, o = shape
+    dy, x, w, b = (normal(rng, *s, dtype=dtype) for s in ((n, o), (n, i), (i, o), (o,)))
+    y = ops.dense_forward(x, w, b)
+    scale = np.abs(x) @ np.abs(w) + np.abs(b)
+    check(y, reference.dense_forward(x, w, b), "product", dtype, scale=scale)
+    scales = np.abs(dy) @ np.abs(w).T, np.abs(x).T @ np.abs(dy), np.abs(dy).sum(axis=0)
+    expected = reference.dense_backward(dy, x, w, y)
+    for what, g, e, s in zip(
+        ("dx", "dw", "db"), ops.dense_backward(dy, x, w, y), expected, scales, strict=True
+    ):
+        check(g, e, "product", dtype, scale=s, what=what)
+
+
 @pytest.mark.parametrize("dtype", cases.DTYPES)
 @pytest.mark.parametrize("activation", ["linear", "gelu"])
 def test_no_rows(activation, dtype):

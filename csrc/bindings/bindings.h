@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,12 @@ void register_ops(py::module_& module);
 void register_random(py::module_& module);
 void register_network(py::module_& module);
 
-// "(3, 4)", as NumPy prints a shape.
-std::string shape_of(const py::array& array);
+// Prints as NumPy prints a shape, "(3, 4)"; costs nothing where no error is made.
+struct Shape {
+  const py::array& array;
+};
+inline Shape shape_of(const py::array& array) { return {array}; }
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 inline bool is_double(const py::array& array) {
   return array.dtype().kind() == 'f' && array.itemsize() == 8;
@@ -32,8 +37,10 @@ template <class T>
 const T* data_of(const py::array& array, const char* name) {
   const bool right =
       py::isinstance<py::array_t<T>>(array) && (array.flags() & py::array::c_style) != 0;
-  check(right, name, ": expected a C-contiguous array of ",
-        std::string(py::str(py::dtype::of<T>())), ", got ", std::string(py::str(array.dtype())));
+  if (!right) {  // the words cost more than most calls
+    invalid(name, ": expected a C-contiguous array of ", std::string(py::str(py::dtype::of<T>())),
+            ", got ", std::string(py::str(array.dtype())));
+  }
   return static_cast<const T*>(array.data());
 }
 

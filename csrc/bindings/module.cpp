@@ -7,12 +7,12 @@
 
 namespace fastnn::bindings {
 
-std::string shape_of(const py::array& array) {
-  std::string text = "(";
-  for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-    text += (axis > 0 ? ", " : "") + std::to_string(array.shape(axis));
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  out << '(';
+  for (py::ssize_t axis = 0; axis < shape.array.ndim(); ++axis) {
+    out << (axis > 0 ? ", " : "") << shape.array.shape(axis);
   }
-  return text + (array.ndim() == 1 ? ",)" : ")");
+  return out << (shape.array.ndim() == 1 ? ",)" : ")");
 }
 
 void must(Status status) {

@@ -184,13 +184,16 @@ Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) 
                   [&](Elements<T>& elements, Index first, Index count) {
                     spread_weights(a.weights, a.c, first, count, elements.weight);
                     spread_columns(a.pos_weight, a.c, first, count, elements.positive);
-                    const T* const logits = a.logits + first;
-                    const T* const targets = a.targets + first;
+                    const T* __restrict__ const logits = a.logits + first;
+                    const T* __restrict__ const targets = a.targets + first;
                     T gradient[block_elements];
                     for (Index i = 0; i < count; ++i) {
-                      const bool missing = targets[i] != targets[i];
-                      const T weight = missing ? T(0) : elements.weight[i];
-                      const T y = missing ? T(0) : mul_add(share, targets[i], rest);
+                      // All is loaded before it is chosen, or the loop does not vectorise.
+                      const T t = targets[i];
+                      const T known = elements.weight[i];
+                      const T smooth = mul_add(share, t, rest);
+                      const T weight = t == t ? known : T(0);
+                      const T y = t == t ? smooth : T(0);
                       const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
                       elements.loss[i] = weigh(weight, one.loss);
                       gradient[i] = weigh(weight * a.scale, one.gradient);
