@@ -278,74 +278,7 @@ def test_a_loss_that_is_only_large_goes_on():
     assert math.isfinite(history.history["loss"][0])
 
 
-# -- parameters ------------------------------------------------------------------------------
-
-
-def test_parameters_exist_from_the_moment_a_layer_is_built():
-    dense = layers.Dense(3, input_shape=(4,))
-    model = fastnn.Sequential([dense])
-    assert dense.kernel.shape == (4, 3)
-    assert dense.bias.shape == (3,)
-    assert dense.kernel.dtype == "float32"
-    assert (dense.kernel.numpy() != 0).any()
-    before = model.get_weights()
-    model.compile(optimizer="sgd", loss="mse")
-    for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_a_variable_is_a_place(rng):
-    """numpy() is a read-only view of what trains; assign writes; copies stay copies."""
-    model = chain("tanh", "softmax")
-    model.compile(optimizer="sgd", loss=CATEGORICAL)
-    kernel = model.layers[0].kernel
-    view, copy = kernel.numpy(), model.get_weights()[0]
-    assert not view.flags.writeable
-    assert copy.flags.writeable
-    model.fit(rng.normal(size=(9, 4)), rng.integers(0, 3, 9), verbose=0)
-    assert not np.array_equal(view, copy), "the view shows training"
-    np.testing.assert_array_equal(view, kernel.numpy())
-    kernel.assign(np.full((4, 5), 0.25))
-    assert (view == 0.25).all()
-    np.testing.assert_array_equal(model.get_weights()[0], view)
-    with pytest.raises(ValueError, match="read-only"):
-        view[0, 0] = 1
-    with pytest.raises(ValueError, match=r"(?s)\(4, 5\).*\(5, 4\)|\(5, 4\).*\(4, 5\)"):
-        kernel.assign(np.ones((5, 4)))
-    assert (view == 0.25).all()
-
-
-def test_assigning_is_seen_by_predict_and_fit(rng):
-    model = chain(None, widths=(4, 1))
-    model.compile(optimizer=optimizers.SGD(0.0), loss="mse")
-    x = rng.normal(size=(6, 4))
-    for value in (1.0, 2.0):
-        model.layers[0].kernel.assign(np.full((4, 1), value))
-        model.layers[0].bias.assign([value])
-        want = value * (x.sum(axis=1, keepdims=True) + 1)
-        np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-12)
-        loss = model.fit(x, np.zeros(6), verbose=0).history["loss"][0]
-        assert loss == pytest.approx((want**2).mean(), rel=1e-12)
-
-
-def test_a_view_outlives_its_model():
-    model = chain("tanh", "softmax")
-    view = model.layers[0].kernel.numpy()
-    copy = view.copy()
-    del model
-    junk = [np.ones((64, 64)) for _ in range(50)]
-    np.testing.assert_array_equal(view, copy)
-    assert len(junk) == 50
-
-
-def test_frozen_layers_stay(rng):
-    model = chain("tanh", "softmax")
-    model.layers[0].trainable = False
-    model.compile(optimizer="adam", loss=CATEGORICAL)
-    before = model.get_weights()
-    model.fit(rng.normal(size=(9, 4)), rng.integers(0, 3, 9), verbose=0)
-    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
-    assert changed == [False, False, True, True]
+# -- small things that are as in Keras ---------------------------------------------------------
 
 
 def test_input_shape_and_input_dim():

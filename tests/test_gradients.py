@@ -245,6 +245,22 @@ def test_rescaled_input(rng):
         check(g, e, "network", "float64")
 
 
+def test_rescaling_between_layers(rng):
+    network = _core.Network(3, "float64", 1)
+    hidden = network.rescale(network.dense(0, 4, "tanh"), -1.5, 0.25)
+    both = network.add(hidden, network.rescale(hidden, 0.5, 0.0))
+    network.set_output(network.rescale(network.dense(both, 2, "linear"), 3.0, 1.0))
+    native = networks.bound(network, "float64")
+    native.write([rng.normal(size=s) for _, s in network.parameters])
+    network.compile(loss="mean_squared_error", optimizer="sgd")
+    x = rng.normal(size=(6, 3))
+    w0, b0, w1, b1 = native.read()
+    hidden = -1.5 * np.tanh(x @ w0 + b0) + 0.25
+    want = 3.0 * (1.5 * hidden @ w1 + b1) + 1.0
+    np.testing.assert_allclose(network.predict(_core.Data(x)), want, rtol=1e-12)
+    against_differences(native, networks.rows(x, rng.normal(size=(6, 2))))
+
+
 def test_rows_that_count(rng):
     """`rows` picks and orders, and may name a row twice."""
     oracle = reference.Network(("tanh", "softmax"), "softmax_cross_entropy")

@@ -119,6 +119,39 @@ def test_shuffled_rows_that_count(rng):
     same_weights(native, oracle, "float64")
 
 
+def test_many_steps_of_one_epoch(rng):
+    """More rows than the order is made for at a time; the last batch is one row."""
+    n = 9025
+    oracle_network = reference.Network(("linear",), "mean_squared_error")
+    native = networks.chain((2, 1), ("linear",), "float64", key=11)
+    native.network.compile(loss="mean_squared_error", optimizer="sgd")
+    native.write(cases.glorot(rng, (2, 1)))
+    oracle = reference.Trainer(oracle_network, native.read(), "sgd", oracle_settings("sgd", SGD))
+    x, y = rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
+    native.network.train(networks.rows(x, y), batch_size=64, epochs=2, optimizer=SGD)
+    for epoch in range(2):
+        oracle.epoch(x, y, _core.permutation(n, 11, epoch), 64)
+    same_weights(native, oracle, "float64")
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_the_size_of_weights_does_not_matter(factor, rng):
+    """The loss is a weighted mean: only ratios of weights count, in float32 too."""
+    for loss in HEADS:
+        results = []
+        x, y = rng.normal(size=(13, WIDTHS[0])), cases.targets_for(loss, 13, 3, rng)
+        w = rng.random(13) + 0.1
+        start = cases.glorot(rng, WIDTHS)
+        for scale in (1.0, factor):
+            native, _ = problem(loss, "adam", ADAM, "float32", rng)
+            native.write(start)
+            data = networks.rows(x, y, scale * w)
+            native.network.train(data, batch_size=8, epochs=3, optimizer=ADAM)
+            results.append(native.read())
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=loss)
+
+
 def test_a_batch_without_weight(rng):
     """Its loss and gradient are 0; momentum carries on, and the step counts."""
     settings = SGD | {"momentum": 0.9}

@@ -145,3 +145,20 @@ def test_rare_classes_are_on_both_sides(loss, make):
     history = model.fit(np.ones((200, 1)), make(y), verbose=0, validation_split=0.5).history
     assert history["accuracy"][0] == pytest.approx(0.95)
     assert history["val_accuracy"][0] == pytest.approx(0.95)
+
+
+def test_weights_of_held_out_rows(rng):
+    """Rows keep their sample_weight when they are held out; class_weight is for training."""
+    n = 40
+    labels = np.arange(n) % 3
+    x, model = telling(n, labels, 3), teller(3)
+    w = rng.random(n) + 0.1
+    split = {"verbose": 0, "validation_split": 0.3}
+    held = rows_of(model.fit(x, labels, **split).history["val_loss"][0], n)
+    rest = np.setdiff1d(np.arange(n), held)
+    losses = 2.0 ** (np.arange(n) + 6)
+    by_class = {0: 1.0, 1: 5.0, 2: 0.0}
+    history = model.fit(x, labels, sample_weight=w, class_weight=by_class, **split).history
+    assert history["val_loss"][0] == pytest.approx(np.average(losses[held], weights=w[held]))
+    both = w * np.array([1.0, 5.0, 0.0])[labels]
+    assert history["loss"][0] == pytest.approx(np.average(losses[rest], weights=both[rest]))

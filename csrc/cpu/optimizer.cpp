@@ -7,6 +7,30 @@
 
 namespace fastnn::FASTNN_TARGET {
 
+// The loops are functions of their own because __restrict__ is believed for
+// parameters, and not for what a lambda captures: without it they stay scalar.
+
+template <class T>
+static void sgd_range(const SgdRates<T> rates, bool nesterov, Index n, T* __restrict__ param,
+                      const T* __restrict__ grad, T* __restrict__ velocity) {
+  for (Index i = 0; i < n; ++i) sgd(rates, nesterov, grad[i], param[i], velocity[i]);
+}
+
+template <class T>
+static void sgd_range(const SgdRates<T> rates, Index n, T* __restrict__ param,
+                      const T* __restrict__ grad) {
+  for (Index i = 0; i < n; ++i) {
+    T still = T(0);
+    sgd(rates, false, grad[i], param[i], still);
+  }
+}
+
+template <class T>
+static void adam_range(const AdamRates<T> rates, Index n, T* __restrict__ param,
+                       const T* __restrict__ grad, T* __restrict__ m, T* __restrict__ v) {
+  for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i]);
+}
+
 template <class T>
 static void sgd_step(Context& context, const OptimizerStep<T>& a) {
   const OptimizerSettings& s = a.settings;
@@ -15,14 +39,11 @@ static void sgd_step(Context& context, const OptimizerStep<T>& a) {
   T* const velocity = a.slots[0];
   for_ranges(context, a.n, 2, [&](Index begin, Index end) {
     if (velocity == nullptr) {
-      for (Index i = begin; i < end; ++i) {
-        T still = T(0);
-        sgd(rates, false, a.grad[i], a.param[i], still);
-      }
+      sgd_range(rates, end - begin, a.param + begin, a.grad + begin);
     } else if (s.nesterov) {
-      for (Index i = begin; i < end; ++i) sgd(rates, true, a.grad[i], a.param[i], velocity[i]);
+      sgd_range(rates, true, end - begin, a.param + begin, a.grad + begin, velocity + begin);
     } else {
-      for (Index i = begin; i < end; ++i) sgd(rates, false, a.grad[i], a.param[i], velocity[i]);
+      sgd_range(rates, false, end - begin, a.param + begin, a.grad + begin, velocity + begin);
     }
   });
 }
@@ -53,12 +74,9 @@ static void adam_step(Context& context, const OptimizerStep<T>& a) {
       .epsilon = static_cast<T>(s.epsilon),
       .decay = static_cast<T>(s.learning_rate * s.weight_decay),
   };
-  T* __restrict__ const param = a.param;
-  T* __restrict__ const m = a.slots[0];
-  T* __restrict__ const v = a.slots[1];
-  const T* __restrict__ const grad = a.grad;
   for_ranges(context, a.n, 4, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) adam(rates, grad[i], param[i], m[i], v[i]);
+    adam_range(rates, end - begin, a.param + begin, a.grad + begin, a.slots[0] + begin,
+               a.slots[1] + begin);
   });
 }
 
