@@ -110,6 +110,17 @@ def test_any_view_predicts_the_same(kind, shape, steps, transposed):
     )
 
 
+def test_every_layout_of_labels_and_weights(rng):
+    x, y, w = rng.normal(size=(30, 5)), rng.integers(0, 3, 30), rng.random(30)
+    results = []
+    for (_, labels), (_, weights) in zip(cases.strided(y), cases.strided(w), strict=True):
+        model = classifier(5)
+        model.fit(x, labels, sample_weight=weights, verbose=0)
+        results.append(model.get_weights())
+    for other in results[1:]:
+        same(other, results[0])
+
+
 def test_broadcast_views_and_overlaps(rng):
     """Strides of zero, and rows that overlap each other."""
     y = rng.integers(0, 3, 20)

@@ -128,8 +128,9 @@ def test_against_the_oracle(widths, n, dtype, rng):
         value, flat = native.network.gradients(networks.rows(x, y))
         want, gradients = network.value_and_grad(weights, x, y.astype(dtype) if y.ndim == 2 else y)
         check(value, want, "network", dtype, what=loss)
+        scale = max(np.abs(e).max() for e in gradients)  # of one output all may cancel
         for g, e in zip(native.split(flat), gradients, strict=True):
-            check(g, e, "network", dtype, scale=np.abs(e).max(), what=loss)
+            check(g, e, "network", dtype, scale=scale, what=loss)
 
 
 def branching(dtype):
@@ -302,13 +303,13 @@ PUBLIC = [
 @pytest.mark.parametrize(("loss", "op", "head"), PUBLIC)
 def test_value_and_grad(loss, op, head, rng):
     """The public name gives the loss and one gradient per weight, in the order of the weights."""
-    model = networks.sequential((4, 5, 3), ("elu", head), dtype="float64")
+    model = networks.sequential((4, 5, 3), ("silu", head), dtype="float64")
     model.compile(optimizer="sgd", loss=loss)
     weights = cases.glorot(rng, (4, 5, 3))
     model.set_weights(weights)
     x, y = rng.normal(size=(7, 4)), cases.targets_for(op, 7, 3, rng)
     value, gradients = model.value_and_grad(x, y)
-    oracle = reference.Network(("elu", head or "linear"), op)
+    oracle = reference.Network(("silu", head or "linear"), op)
     want, expected = oracle.value_and_grad(weights, x, y)
     check(value, want, "network", "float64")
     assert [g.shape for g in gradients] == [w.shape for w in model.get_weights()]

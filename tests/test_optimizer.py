@@ -154,6 +154,10 @@ def read_only(x):
     return x
 
 
+def unaligned(x):
+    return np.frombuffer(bytearray(x.nbytes + 1), x.dtype, x.size, offset=1).reshape(x.shape)
+
+
 # name: (which argument, what it becomes, what the message says)
 REFUSED = {
     "read-only": (read_only, r"read-only|writ"),
@@ -162,6 +166,8 @@ REFUSED = {
     "another shape": (lambda x: np.zeros((4, 5), x.dtype), r"\(4, 5\)"),
     "another type": (lambda x: x.astype(np.float32), "float32"),
     "an integer type": (lambda x: x.astype(np.int64), "int64"),
+    "another byte order": (lambda x: x.astype(x.dtype.newbyteorder()), "f8|float64"),
+    "unaligned": (unaligned, "aligned"),
     "a list": (lambda x: x.tolist(), "list|array"),
 }
 

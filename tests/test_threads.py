@@ -287,7 +287,7 @@ model = network((784, 512, 512, 3))
 before = digest(model)
 sent = []
 def interrupt():
-    time.sleep(0.5)
+    time.sleep(0.25)
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 {listener}

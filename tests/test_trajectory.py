@@ -211,6 +211,20 @@ def test_an_epoch_in_pieces(rng):
             np.testing.assert_array_equal(a, b)
 
 
+def test_pieces_of_two_data_sets_in_turn(rng):
+    """An order belongs to its data: nothing of one is left over for the other."""
+    native, oracle = problem("mean_squared_error", "sgd", SGD, "float64", rng)
+    x, y = rng.normal(size=(20, WIDTHS[0])), rng.normal(size=(20, 3))
+    sets = [rng.permutation(20)[:n] for n in (12, 12, 9)]
+    data = [networks.rows(x, y, order=rows) for rows in sets]
+    for step in range(2):
+        for rows, given in zip(sets, data, strict=True):
+            native.network.train(given, batch_size=4, first_step=step, steps=1, optimizer=SGD)
+            batch = rows[_core.permutation(len(rows), 11, 0)[4 * step : 4 * step + 4]]
+            oracle.step(x[batch], y[batch])
+    same_weights(native, oracle, "float64")
+
+
 def test_optimizer_state_can_be_carried_over(rng):
     """Weights, state and counts together are all there is: a copy goes on with the same bits."""
     x, y = rng.normal(size=(16, WIDTHS[0])).astype(np.float32), rng.integers(0, 3, 16)

@@ -32,14 +32,16 @@ inline bool is_double(const py::array& array) {
   return array.dtype().kind() == 'f' && array.itemsize() == 8;
 }
 
-// A C-contiguous array of T, named in the error where it is not.
+// A C-contiguous, aligned array of T, named in the error where it is not.
 template <class T>
 const T* data_of(const py::array& array, const char* name) {
-  const bool right =
-      py::isinstance<py::array_t<T>>(array) && (array.flags() & py::array::c_style) != 0;
+  constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  constexpr int wanted = py::array::c_style | aligned;
+  const bool right = py::isinstance<py::array_t<T>>(array) && (array.flags() & wanted) == wanted;
   if (!right) {  // the words cost more than most calls
-    invalid(name, ": expected a C-contiguous array of ", std::string(py::str(py::dtype::of<T>())),
-            ", got ", std::string(py::str(array.dtype())));
+    invalid(name, ": expected a C-contiguous, aligned array of ",
+            std::string(py::str(py::dtype::of<T>())), ", got ",
+            std::string(py::str(array.dtype())));
   }
   return static_cast<const T*>(array.data());
 }

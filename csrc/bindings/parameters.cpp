@@ -34,7 +34,10 @@ std::shared_ptr<ParameterBuffer> make_buffer(Index size, const std::string& dtyp
 
 Index count_of(const std::vector<Index>& shape) {
   Index count = 1;
-  for (const Index length : shape) count *= length;
+  for (const Index length : shape) {
+    check(length >= 0 && !__builtin_mul_overflow(count, length, &count),
+          "shape: a length is negative, or the product too large");
+  }
   return count;
 }
 

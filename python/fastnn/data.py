@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastnn import _core
 from fastnn.words import integer, number
@@ -34,6 +34,13 @@ _WHY_NOT = {
     "m": "time differences; pass numbers, for example seconds",
     "V": "structured or extension types; convert with astype(np.float32)",
 }
+
+
+def plain(array: Array, dtype: DTypeLike) -> Array:
+    """The array in C order, aligned and of `dtype`, as native code reads it; copied if need be."""
+    # Not np.ascontiguousarray, which makes a single number an array of one.
+    converted = np.asarray(array, dtype=dtype, order="C")
+    return converted if converted.flags.aligned else converted.copy()
 
 
 def numeric(name: str, value: object) -> Array:
@@ -128,7 +135,7 @@ def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.i
     if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
         outside = (y < _INT32.min) | (y > _INT32.max)
         _refuse_first(y, outside, "a label that fits in 32 bits")
-    return np.ascontiguousarray(y, dtype=np.int32)
+    return plain(y, np.int32)
 
 
 def _refuse_first(y: Array, wrong: NDArray[np.bool_], expected: str) -> None:
@@ -156,7 +163,7 @@ def row_weights(name: str, value: object, n: int) -> NDArray[np.float64]:
     weights = numeric(name, value)
     if weights.shape not in ((n,), (n, 1)):
         raise ValueError(f"{name}: expected one weight a row, shape ({n},), got {weights.shape}")
-    return np.ascontiguousarray(weights.reshape(n), dtype=np.float64)
+    return plain(weights.reshape(n), np.float64)
 
 
 class Table(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
-from fastnn.data import numeric
+from fastnn.data import numeric, plain
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number
 
@@ -232,7 +232,7 @@ class _FromFunction(Initializer):
             raise ValueError(
                 f"initializer: expected an array of shape {place.shape}, got {values.shape}"
             )
-        place.write(np.asarray(values, dtype=dtype, order="C"))
+        place.write(plain(values, dtype))
 
 
 _CLASSES: dict[str, type[Initializer]] = {

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
+from fastnn.data import plain
 from fastnn.layer import (
     Layer,
     Shape,
@@ -256,7 +256,7 @@ class Sequential(Trainer):
                     f"{variable.shape}, but needs {wanted} here"
                 )
             place = Place(parameters, offset, wanted)
-            place.write(np.asarray(variable.numpy(), dtype=parameters.dtype, order="C"))
+            place.write(plain(variable.numpy(), parameters.dtype))
             moved.append(place)
         return layer.variables, moved
 

@@ -38,17 +38,12 @@ def _floats(**arrays: ArrayLike | None) -> list[Any]:
     taken = [None if value is None else data.numeric(name, value) for name, value in arrays.items()]
     double = any(array is not None and array.dtype == np.float64 for array in taken)
     dtype = np.float64 if double else np.float32
-    return [None if array is None else _converted(array, dtype) for array in taken]
-
-
-def _converted(array: Array, dtype: Any) -> Array:
-    # Not np.ascontiguousarray, which makes a single number an array of one.
-    return np.asarray(array, dtype=dtype, order="C")
+    return [None if array is None else data.plain(array, dtype) for array in taken]
 
 
 def _like(name: str, value: ArrayLike | None, other: Array) -> Array | None:
     """Weights, or targets: converted to the type of the primary array."""
-    return None if value is None else _converted(data.numeric(name, value), other.dtype)
+    return None if value is None else data.plain(data.numeric(name, value), other.dtype)
 
 
 @keywords()
@@ -182,7 +177,7 @@ def softmax_cross_entropy(
     ignored = None if ignore_class is None else integer("ignore_class", ignore_class, -(2**31))
     (z,) = _floats(logits=logits)
     given = data.numeric("labels", labels)
-    given = _labels(given) if given.ndim == 1 else _converted(given, z.dtype)
+    given = _labels(given) if given.ndim == 1 else data.plain(given, z.dtype)
     weights = _like("sample_weight", sample_weight, z)
     return _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
 
@@ -196,7 +191,7 @@ def _labels(given: Array) -> NDArray[np.int32]:
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
-    return np.ascontiguousarray(given, dtype=np.int32)
+    return data.plain(given, np.int32)
 
 
 @keywords()
@@ -348,5 +343,7 @@ def _in_place(names: Sequence[str], arrays: Sequence[Array | None], written: Seq
             raise TypeError(f"{name}: expected {first.dtype} as {names[0]} is, got {array.dtype}")
         if not array.flags.c_contiguous:
             raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
+        if not array.flags.aligned:
+            raise ValueError(f"{name}: expected an aligned array")
         if name in written and not array.flags.writeable:
             raise ValueError(f"{name}: the array is not writable, but is changed in place")

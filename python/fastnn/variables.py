@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.data import numeric
+from fastnn.data import numeric, plain
 from fastnn.words import flag
 
 
@@ -116,7 +116,7 @@ class Variable:
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
-        return np.asarray(array, dtype=self.dtype, order="C")
+        return plain(array, self.dtype)
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
