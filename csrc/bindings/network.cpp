@@ -204,6 +204,7 @@ void register_diverged(py::module_& module) {
         PyExc_ArithmeticError, nullptr));
   });
   module.attr("TrainingDiverged") = storage.get_stored();
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): pybind11 asks for this signature
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);

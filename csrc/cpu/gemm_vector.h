@@ -97,7 +97,7 @@ struct Vector<double> {
 template <class T>
 struct Vector {
   static constexpr Index lanes = 16 / sizeof(T);
-  typedef T Type __attribute__((vector_size(16)));
+  using Type __attribute__((vector_size(16))) = T;
   using Mask = Index;
   static FASTNN_INLINE Mask first(Index count) { return count; }
   static FASTNN_INLINE Type zero() { return Type{}; }

@@ -42,7 +42,7 @@ const Level levels[] = {
 #endif
 };
 
-std::string list(const std::vector<std::string>& names) {
+std::string listed(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
@@ -50,17 +50,17 @@ std::string list(const std::vector<std::string>& names) {
 
 const KernelTable& choose() {
   const char* wanted = std::getenv("FASTNN_ISA");
-  const KernelTable* best = nullptr;
+  const KernelTable* best = levels[0].table;
   for (const Level& level : levels) {
     const bool named = wanted != nullptr && std::string(wanted) == level.table->name;
     if (named && !level.supported()) {
-      refuse("FASTNN_ISA=", wanted, ": this processor lacks it; it has ", list(isas_supported()));
+      refuse("FASTNN_ISA=", wanted, ": this processor lacks it; it has ", listed(isas_supported()));
     }
     if (named) return *level.table;
     if (level.supported()) best = level.table;
   }
   if (wanted != nullptr && *wanted != '\0') {
-    refuse("FASTNN_ISA=", wanted, ": expected one of ", list(isas_built()));
+    refuse("FASTNN_ISA=", wanted, ": expected one of ", listed(isas_built()));
   }
   return *best;
 }

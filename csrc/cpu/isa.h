@@ -2,18 +2,12 @@
 // the choice among them.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "core/kernels.h"
+#include "core/backend.h"
 
 namespace fastnn {
 
 // The most capable table that this processor runs, or the one that FASTNN_ISA
 // names. Throws std::runtime_error where that is not to be had.
 const KernelTable& cpu_kernels();
-
-std::vector<std::string> isas_built();
-std::vector<std::string> isas_supported();
 
 }  // namespace fastnn

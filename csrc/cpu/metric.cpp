@@ -67,7 +67,8 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
 }
 
 template <class T>
-static Status cross_entropy(Context& context, const MetricRows<T>& a, double* losses) {
+static Status cross_entropy(Context& context, const MetricRows<T>& a,
+                            double (&losses)[max_groups]) {
   if (a.kind == MetricKind::softmax_cross_entropy) {
     return softmax_cross_entropy<T>(context, {.n = a.n,
                                               .c = a.c,

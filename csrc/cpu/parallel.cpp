@@ -143,7 +143,7 @@ class Pool {
         const int worker = static_cast<int>(workers_.size()) + 1;
         workers_.emplace_back([this, worker] { serve(worker); });
       }
-    } catch (const std::system_error&) {
+    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): fewer it is
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }

@@ -58,7 +58,7 @@ Status dropout(Context& context, const Dropout<T>& a) {
       T* const y = a.y + r * a.c;
       // Four columns share a counter: word j % 4 of counter j / 4.
       constexpr Index block = 256;
-      uint32_t bits[block];
+      uint32_t bits[block] = {};
       for (Index start = 0; start < a.c; start += block) {
         const Index count = least(block, a.c - start);
         for (Index q = 0; q < ceil_div(count, 4); ++q) {
