@@ -6,7 +6,6 @@
 #include "bindings/bindings.h"
 #include "bindings/unlocked.h"
 #include "core/backend.h"
-#include "cpu/parallel.h"
 
 namespace fastnn::bindings {
 

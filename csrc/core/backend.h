@@ -38,6 +38,13 @@ struct Backend {
 // The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.
 const Backend& backend();
 
+// Threads that a kernel may use: at first the physical cores that this process may
+// run on, or FASTNN_NUM_THREADS.
+int num_threads();
+void set_num_threads(int n);
+// Ends them; the next call that has use for several starts them again.
+void stop_workers();
+
 // Names of the kernel tables of the CPU, least capable first.
 std::vector<std::string> isas_built();
 std::vector<std::string> isas_supported();

@@ -5,8 +5,6 @@
 // holds up no more than the piece it has. The caller works too. Idle workers
 // spin briefly, then sleep. While one caller has the pool, others run their
 // work alone. After fork the child starts a pool of its own.
-#include "cpu/parallel.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,6 +24,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/backend.h"
 #include "core/check.h"
 #include "cpu/context.h"
 
@@ -211,8 +210,7 @@ int quota() {
 }
 #endif
 
-}  // namespace
-
+// Physical cores that this process may run on, no more than its CPU quota.
 int available_cores() {
   int cores = static_cast<int>(std::thread::hardware_concurrency());
 #ifdef __linux__
@@ -231,6 +229,8 @@ int available_cores() {
 #endif
   return std::clamp(cores, 1, max_threads);
 }
+
+}  // namespace
 
 int num_threads() {
   std::atomic<int>& threads = process().threads;
