@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "bindings/data.h"
+#include "core/names.h"
 #include "nn/data.h"
 #include "nn/network.h"
 
@@ -15,19 +16,11 @@ namespace fastnn::bindings {
 
 namespace {
 
-template <class Kind, std::size_t n>
-Kind kind_named(const char* what, const char* const (&names)[n], const std::string& name) {
-  for (std::size_t i = 0; i < n; ++i) {
-    if (name == names[i]) return static_cast<Kind>(i);
-  }
-  invalid(what, ": unknown name '", name, "'");
-}
-
 Compile::Metric metric_named(const std::string& name, double value) {
   const std::string prefix = "weighted:";
   const bool weighted = name.rfind(prefix, 0) == 0;
   return {
-      kind_named<MetricKind>("metric", metric_names, weighted ? name.substr(prefix.size()) : name),
+      find_name<MetricKind>("metric", metric_names, weighted ? name.substr(prefix.size()) : name),
       value, weighted};
 }
 
@@ -36,17 +29,17 @@ void compile(Network& network, const std::string& loss, const std::string& optim
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              const std::vector<std::pair<std::string, double>>& metrics) {
   Compile request;
-  request.loss.kind = kind_named<LossKind>("loss", loss_names, loss);
+  request.loss.kind = find_name<LossKind>("loss", loss_names, loss);
   request.loss.label_smoothing = label_smoothing;
   request.loss.ignores = ignore_class.has_value();
   request.loss.ignore_class = ignore_class.value_or(0);
   if (pos_weight) {
-    const Index outputs = network.plan().output_width();
-    check(pos_weight->ndim() == 1 && pos_weight->shape(0) == outputs,
-          "pos_weight: expected shape (", outputs, ",), got ", shape_of(*pos_weight));
+    for (Index j = 0; j < pos_weight->size(); ++j) {
+      check_weight("pos_weight", pos_weight->data()[j], "label", j);
+    }
     request.loss.pos_weight.assign(pos_weight->data(), pos_weight->data() + pos_weight->size());
   }
-  request.optimizer = kind_named<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  request.optimizer = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
   for (const auto& [name, value] : metrics) request.metrics.push_back(metric_named(name, value));
   network.compile(request);
 }
@@ -87,12 +80,17 @@ py::array_t<double> array_of(std::span<const Sum> sums) {
   return array;
 }
 
+void look_at_signals() {
+  stay_if_ending();
+  const py::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
 // Looks at signals, then calls `progress` unless it is None.
 Poll poll_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
-    stay_if_ending();
+    look_at_signals();
     const py::gil_scoped_acquire locked;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (!progress.is_none()) progress(epoch, step, array_of(sums));
   };
 }
@@ -100,8 +98,9 @@ Poll poll_with(const py::object& progress) {
 py::array_t<double> train(Network& network, const Data& data, Index batch_size,
                           const py::dict& optimizer, Index epochs, Index first_epoch,
                           Index first_step, std::optional<Index> steps, bool shuffle,
-                          const Data* validation, const py::object& progress) {
+                          const Data* validation, const py::object& progress, bool fresh) {
   Train request;
+  request.fresh = fresh;
   request.batch_size = batch_size;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
@@ -109,7 +108,6 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
   request.first_step = first_step;
   request.steps = steps.value_or(-1);
   request.settings = settings_of(optimizer);
-  network.compiled_plan();  // made while the GIL is held
   std::vector<Sum> sums;
   {
     const Unlocked unlocked;
@@ -122,32 +120,29 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
 }
 
 py::array_t<double> evaluate(Network& network, const Data& data) {
-  network.compiled_plan();
   std::vector<Sum> sums;
   {
     const Unlocked unlocked;
-    sums = network.evaluate(data.dataset(), poll_with(py::none()));
+    sums = network.evaluate(data.dataset(), look_at_signals);
   }
   return array_of(sums);
 }
 
 py::array predict(Network& network, const Data& data) {
   const Index rows = data.dataset().count;
-  py::array out(dtype_of(network.element()),
-                std::vector<Index>{rows, network.plan().output_width()});
+  py::array out(dtype_of(network.element()), std::vector<Index>{rows, network.output_width()});
   void* const memory = out.mutable_data();
   const Unlocked unlocked;
-  network.predict(data.dataset(), memory, poll_with(py::none()));
+  network.predict(data.dataset(), memory, look_at_signals);
   return out;
 }
 
 py::tuple gradients(Network& network, const Data& data, bool training) {
-  network.compiled_plan();
   const ParameterBuffer gradient(network.parameter_size(), network.element());
   Sum loss;
   {
     const Unlocked unlocked;
-    loss = network.gradients(data.dataset(), training, gradient.data(), poll_with(py::none()));
+    loss = network.gradients(data.dataset(), training, gradient.data(), look_at_signals);
   }
   // Without a base, NumPy copies.
   return py::make_tuple(
@@ -186,12 +181,6 @@ void set_optimizer_state(Network& network, const std::vector<py::array>& state) 
   network.set_optimizer_state(values);
 }
 
-template <void (*check_function)(const Plan&, const Dataset&)>
-void checked(const Plan& plan, const Data& data) {
-  const Unlocked unlocked;
-  check_function(plan, data.dataset());
-}
-
 // A Python exception with the place where training went wrong.
 void register_diverged(py::module_& module) {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
@@ -224,25 +213,29 @@ void register_training(py::class_<Network>& network) {
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
               "metrics"_a = py::tuple());
-  network.def_property(
-      "steps", [](const Network& self) { return self.steps.life; },
-      [](Network& self, std::uint64_t steps) { self.steps.life = steps; });
-  network.def_property(
-      "updates", [](const Network& self) { return self.steps.updates; },
-      [](Network& self, std::uint64_t updates) { self.steps.updates = updates; });
-  network.def_readwrite("epochs", &Network::epochs);
+  network.def_property("steps", &Network::steps, &Network::set_steps);
+  network.def_property("updates", &Network::updates, &Network::set_updates);
+  network.def_property("epochs", &Network::epochs, &Network::set_epochs);
   network.def_property_readonly("optimizer_state", optimizer_state);
   network.def("set_optimizer_state", set_optimizer_state, "state"_a);
   network.def(
       "check",
-      [](Network& self, const Data& data) { checked<check_data>(self.compiled_plan(), data); },
+      [](Network& self, const Data& data) {
+        const Unlocked unlocked;
+        self.check_data(data.dataset(), look_at_signals);
+      },
       "data"_a);
   network.def(
       "check_input",
-      [](Network& self, const Data& data) { checked<check_input>(self.plan(), data); }, "data"_a);
+      [](Network& self, const Data& data) {
+        const Unlocked unlocked;
+        self.check_input(data.dataset(), look_at_signals);
+      },
+      "data"_a);
   network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
               "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
-              "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none());
+              "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none(),
+              "fresh"_a = false);
   network.def("evaluate", evaluate, "data"_a);
   network.def("predict", predict, "data"_a);
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);

@@ -7,6 +7,7 @@
 #include "bindings/bindings.h"
 #include "bindings/unlocked.h"
 #include "core/backend.h"
+#include "core/names.h"
 #include "nn/data.h"
 
 namespace fastnn::bindings {
@@ -63,10 +64,7 @@ const T* data_or_null(const Optional& array, const char* name) {
 }
 
 Activation activation_of(const std::string& name) {
-  for (std::size_t i = 0; i < std::size(activation_names); ++i) {
-    if (name == activation_names[i]) return static_cast<Activation>(i);
-  }
-  invalid("activation: unknown name '", name, "'");
+  return find_name<Activation>("activation", activation_names, name);
 }
 
 // -- layers -----------------------------------------------------------------
@@ -166,10 +164,7 @@ std::vector<T> row_weights(const Optional& sample_weight, Index n) {
   if (!sample_weight) return {};
   check_shape(*sample_weight, "sample_weight", {n});
   const T* const given = data_of<T>(*sample_weight, "sample_weight");
-  for (Index r = 0; r < n; ++r) {
-    check(given[r] >= T(0) && given[r] - given[r] == T(0),
-          "sample_weight: expected finite numbers of at least 0, got ", given[r], " at row ", r);
-  }
+  for (Index r = 0; r < n; ++r) check_weight("sample_weight", given[r], "row", r);
   return {given, given + n};
 }
 
@@ -181,20 +176,12 @@ ArrayView view_of(const py::array& array, const T* data) {
           nullptr};
 }
 
-double group_total(const std::array<double, max_groups>& sums, Index n) {
-  double total = 0;
-  for (Index group = 0; group < row_groups(n).count; ++group) {
-    total += sums[static_cast<std::size_t>(group)];
-  }
-  return total;
-}
-
 template <class T>
 double total_weight(Index n, Index c, const T* targets, const std::vector<T>& weights) {
   std::array<double, max_groups> sums{};
   call<T>(&Kernels<T>::weight_sum,
           WeightSum<T>{n, c, targets, weights.empty() ? nullptr : weights.data(), sums.data()});
-  return group_total(sums, n);
+  return sum_of_groups(sums.data(), n);
 }
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
@@ -207,7 +194,7 @@ py::tuple run_loss(Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments, 
   arguments.sums = sums.data();
   arguments.*gradient = d.mutable_data();
   call<T>(kernel, arguments);
-  return py::make_tuple(total > 0 ? group_total(sums, arguments.n) / total : 0.0, d);
+  return py::make_tuple(total > 0 ? sum_of_groups(sums.data(), arguments.n) / total : 0.0, d);
 }
 
 void check_smoothing(double label_smoothing) {
@@ -280,9 +267,7 @@ py::tuple sigmoid_cross_entropy(const py::array& logits, const py::array& target
     a.weights = weights.empty() ? nullptr : weights.data();
     a.pos_weight = data_or_null<T>(pos_weight, "pos_weight");
     for (Index j = 0; a.pos_weight != nullptr && j < c; ++j) {
-      const T weight = a.pos_weight[j];
-      check(weight >= T(0) && weight - weight == T(0),
-            "pos_weight: expected finite numbers of at least 0, got ", weight, " at label ", j);
+      check_weight("pos_weight", a.pos_weight[j], "label", j);
     }
     a.label_smoothing = static_cast<T>(label_smoothing);
     return run_loss<T>(&Kernels<T>::sigmoid_cross_entropy, a,

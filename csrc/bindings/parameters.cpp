@@ -18,7 +18,7 @@ namespace {
 [[noreturn]] void out_of_memory(Index size, Element element) {
   const std::string text =
       message("cannot have ", size, " parameters of ", name_of(element), " (",
-              size / (Index{1} << 30) * (element == Element::f64 ? 8 : 4), " GiB)");
+              static_cast<double>(size) * (element == Element::f64 ? 8 : 4) / 0x1p30, " GiB)");
   PyErr_SetString(PyExc_MemoryError, text.c_str());
   throw py::error_already_set();
 }

@@ -2,6 +2,7 @@
 #include "core/random.h"
 
 #include "bindings/bindings.h"
+#include "bindings/unlocked.h"
 #include "core/backend.h"
 
 namespace fastnn::bindings {
@@ -12,8 +13,10 @@ void register_random(py::module_& module) {
       [](Index n, std::uint64_t key, std::uint64_t epoch) {
         check(n >= 0, "n: expected at least 0, got ", n);
         py::array_t<Index> order(n);
+        Index* const out = order.mutable_data();
+        const Unlocked unlocked;
         must(backend().table->shuffle(backend().context(),
-                                      {key, epoch, n, 0, n, true, nullptr, order.mutable_data()}));
+                                      {key, epoch, n, 0, n, true, nullptr, out}));
         return order;
       },
       py::arg("n"), py::arg("key"), py::arg("epoch"));
@@ -23,6 +26,7 @@ void register_random(py::module_& module) {
         check(count >= 0, "count: expected at least 0, got ", count);
         py::array_t<std::uint32_t> bits(count);
         std::uint32_t* const out = bits.mutable_data();
+        const Unlocked unlocked;
         const std::uint64_t stream_key = portable::stream_key(key, stream);
         for (Index i = 0; i < count; ++i) {
           const auto counter = static_cast<std::uint64_t>(i) / 4;

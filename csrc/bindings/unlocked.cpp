@@ -1,5 +1,7 @@
 #include "bindings/unlocked.h"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -9,13 +11,17 @@ namespace fastnn::bindings {
 namespace {
 
 std::atomic<bool> ending{false};
+std::thread::id ender;  // the thread that ends the interpreter, which must not stay
 std::atomic<int> under_way{0};
 std::atomic<int> staying{0};
+
+// In a forked child the calls of other threads are not under way.
+const int registered = pthread_atfork(nullptr, nullptr, [] { under_way.store(0); });
 
 }  // namespace
 
 void stay_if_ending() {
-  if (!ending.load()) return;
+  if (!ending.load() || std::this_thread::get_id() == ender) return;
   ++staying;
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
@@ -32,6 +38,7 @@ Unlocked::~Unlocked() {
 }
 
 void end_native_calls() {
+  ender = std::this_thread::get_id();
   ending.store(true);
   PyThreadState* const state = PyEval_SaveThread();
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);

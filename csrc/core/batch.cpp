@@ -53,14 +53,15 @@ double Batch<T>::gather_targets(const Dataset& data) {
     machine_.call<Gather<T>>(kernels_.gather, {data.targets, rows_, T(1), T(0), targets_});
   }
   if (has_labels_ || has_weights_) {
-    machine_.call<GatherLabels<T>>(
-        kernels_.gather_labels, {data.labels, data.weights, plan_.loss.ignore_class, ignores, rows_,
-                                 labels_, has_weights_ ? weights_ : nullptr});
-  }
-  if (ignores) {
-    machine_.call<GatherLabels<T>>(
-        kernels_.gather_labels,
-        {data.labels, nullptr, plan_.loss.ignore_class, true, rows_, labels_, present_});
+    machine_.call<GatherLabels<T>>(kernels_.gather_labels,
+                                   {.labels = data.labels,
+                                    .weights = data.weights,
+                                    .ignore_class = plan_.loss.ignore_class,
+                                    .ignores = ignores,
+                                    .rows = rows_,
+                                    .out_labels = has_labels_ ? labels_ : nullptr,
+                                    .out_weights = has_weights_ ? weights_ : nullptr,
+                                    .out_present = ignores ? present_ : nullptr});
   }
   const bool by_element = plan_.loss.kind == LossKind::sigmoid_cross_entropy;
   if (!has_weights_ && !by_element) return static_cast<double>(rows_.n);

@@ -17,6 +17,7 @@
 #include "core/activation.h"
 #include "core/loss.h"
 #include "core/optimizer.h"
+#include "core/target.h"
 
 namespace fastnn {
 
@@ -36,11 +37,21 @@ struct RowGroups {
   Index rows;   // in each but the last
 };
 
-constexpr RowGroups row_groups(Index n) {
+constexpr FASTNN_INLINE RowGroups row_groups(Index n) {
   constexpr Index least = 128;
   const Index even = (n + max_groups - 1) / max_groups;
   const Index rows = even < least ? least : even;
   return {(n + rows - 1) / rows, rows};
+}
+
+// The total of what a kernel wrote for n rows, `stride` numbers a group.
+constexpr FASTNN_INLINE double sum_of_groups(const double* sums, Index n, Index stride = 1,
+                                             Index offset = 0) {
+  double total = 0;
+  for (Index group = 0; group < row_groups(n).count; ++group) {
+    total += sums[group * stride + offset];
+  }
+  return total;
 }
 
 // -- arrays as the caller has them ------------------------------------------
@@ -107,14 +118,15 @@ struct Gather {  // out (n, columns) = scale * source[rows] + offset
 };
 
 template <class T>
-struct GatherLabels {     // out_labels (n), out_weights (n)
-  const int32_t* labels;  // may be null: then out_labels is not written
+struct GatherLabels {     // each output (n), null where not wanted
+  const int32_t* labels;  // may be null
   const double* weights;  // may be null: all one
   int32_t ignore_class;   // its rows get weight 0
   bool ignores;
   Rows rows;
   int32_t* out_labels;
-  T* out_weights;  // may be null: not wanted
+  T* out_weights;
+  T* out_present;  // 1, or 0 for a row of the ignored class
 };
 
 template <class T>

@@ -32,13 +32,9 @@ struct Machine {
   // The total over row groups of what a kernel wrote, `stride` numbers a group.
   double total(const double* sums, Index n, Index stride = 1, Index offset = 0) const {
     std::array<double, 2 * max_groups> host;
-    const Index groups = row_groups(n).count;
-    read(*context, host.data(), sums, static_cast<std::size_t>(groups * stride) * sizeof(double));
-    double sum = 0;
-    for (Index group = 0; group < groups; ++group) {
-      sum += host[static_cast<std::size_t>(group * stride + offset)];
-    }
-    return sum;
+    read(*context, host.data(), sums,
+         static_cast<std::size_t>(row_groups(n).count * stride) * sizeof(double));
+    return sum_of_groups(host.data(), n, stride, offset);
   }
 };
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "core/plan.h"
@@ -48,11 +49,11 @@ struct Epoch {
   bool shuffled;
 };
 
-// How far a run came. Where steps is less than was asked for, the loss of the
-// next step, `loss`, was NaN or infinite, and its update was not made.
+// How far a run came: `steps` had finite losses and were made. Where there is a
+// bad_loss, that of the next was NaN or infinite, and its update was not made.
 struct Ran {
   Index steps;
-  double loss;
+  std::optional<double> bad_loss;
 };
 
 class Session {

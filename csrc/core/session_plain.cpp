@@ -385,12 +385,12 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const double total = batch_.gather_targets(data);
     forward(pass, n, whole);
     const double value = loss(n, total, gradient_[at(plan_.loss_input())]);
-    if (!std::isfinite(value)) return {step, total > 0 ? value / total : value};
+    if (!std::isfinite(value)) return {step, value / total};
     measure(n, value, total, sums);
     backward(pass, n);
     update(done.updates + steps, settings);
   }
-  return {count, 0};
+  return {count, std::nullopt};
 }
 
 template <class T>

@@ -112,12 +112,11 @@ template <class T>
 Status gather_labels(Context&, const GatherLabels<T>& a) {
   for (Index r = 0; r < a.rows.n; ++r) {
     const Index row = row_at(a.rows, r);
-    T weight = a.weights != nullptr ? static_cast<T>(a.weights[row]) : T(1);
-    if (a.labels != nullptr) {
-      a.out_labels[r] = a.labels[row];
-      if (a.ignores && a.labels[row] == a.ignore_class) weight = T(0);
-    }
-    if (a.out_weights != nullptr) a.out_weights[r] = weight;
+    const bool ignored = a.ignores && a.labels[row] == a.ignore_class;
+    const T weight = a.weights != nullptr ? static_cast<T>(a.weights[row]) : T(1);
+    if (a.out_labels != nullptr) a.out_labels[r] = a.labels[row];
+    if (a.out_weights != nullptr) a.out_weights[r] = ignored ? T(0) : weight;
+    if (a.out_present != nullptr) a.out_present[r] = ignored ? T(0) : T(1);
   }
   return Status::ok;
 }

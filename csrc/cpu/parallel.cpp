@@ -15,12 +15,12 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <new>
 #include <set>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -38,6 +38,22 @@ void pause_briefly() {
   asm volatile("yield");
 #endif
 }
+
+// Workers are born with the mask of their maker; signals are for Python's threads.
+class SignalsMasked {
+ public:
+  SignalsMasked() : before_() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsMasked(const SignalsMasked&) = delete;
+  SignalsMasked& operator=(const SignalsMasked&) = delete;
+  ~SignalsMasked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
 
 class Pool {
  public:
@@ -133,18 +149,14 @@ class Pool {
   // Where the system gives no more threads, fewer do the work.
   void start_workers(int wanted) {
     if (static_cast<int>(workers_.size()) >= wanted) return;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads of Python
+    const SignalsMasked masked;
     try {
       while (static_cast<int>(workers_.size()) < wanted) {
         const int worker = static_cast<int>(workers_.size()) + 1;
         workers_.emplace_back([this, worker] { serve(worker); });
       }
-    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): fewer it is
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): fewer it is
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   std::mutex busy_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "nn/pace.h"
 
 namespace fastnn {
 namespace {
@@ -15,34 +16,56 @@ Index row_at(const Rows& rows, Index r) {
   return rows.order != nullptr ? rows.order[r] : rows.first + r;
 }
 
+Rows part_of(const Rows& rows, Index first, Index n) {
+  return rows.order != nullptr ? Rows{rows.order + first, 0, n}
+                               : Rows{nullptr, rows.first + first, n};
+}
+
 // f(row, values) for every row, some rows at a time.
 template <class F>
-void each_row(const ArrayView& view, const Rows& rows, const F& f) {
-  const Index chunk = std::clamp<Index>(65536 / std::max<Index>(view.columns, 1), 1, rows.n);
+void each_row(const ArrayView& view, const Rows& rows, const Look& look, const F& f) {
+  const Index chunk = std::max<Index>(65536 / std::max<Index>(view.columns, 1), 1);
+  Pace pace(look);
   std::vector<double> values(static_cast<std::size_t>(chunk * view.columns));
   for (Index first = 0; first < rows.n; first += chunk) {
     const Index n = std::min(chunk, rows.n - first);
-    const Rows part = rows.order != nullptr ? Rows{rows.order + first, 0, n}
-                                            : Rows{nullptr, rows.first + first, n};
+    const Rows part = part_of(rows, first, n);
     const Status status =
         backend().table->f64.gather(backend().context(), {view, part, 1.0, 0.0, values.data()});
     if (status != Status::ok) throw std::bad_alloc();
     for (Index r = 0; r < n; ++r) f(row_at(part, r), values.data() + r * view.columns);
+    pace.done();
   }
 }
 
-void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element) {
-  Index row = -1;
-  Index column = 0;
-  const Status status = backend().table->scan(backend().context(),
-                                              {view, rows, element == Element::f32, &row, &column});
-  if (status != Status::ok) throw std::bad_alloc();
-  if (row < 0) return;
-  each_row(view, {nullptr, row, 1}, [&](Index, const double* values) {
-    const bool narrow = std::isfinite(values[column]);
-    invalid(name, ": expected finite numbers", narrow ? " of float32" : "", ", got ",
-            values[column], " at row ", row, ", column ", column);
-  });
+// The first row and column of some rows that are not finite, or row -1.
+struct Place {
+  Index row = -1, column = 0;
+};
+
+Place find_not_finite(const ArrayView& view, const Rows& rows, Element element) {
+  Place place;
+  const Scan scan{view, rows, element == Element::f32, &place.row, &place.column};
+  if (backend().table->scan(backend().context(), scan) != Status::ok) throw std::bad_alloc();
+  return place;
+}
+
+void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
+                  const Look& look) {
+  const Index chunk = std::max<Index>((Index{1} << 22) / std::max<Index>(view.columns, 1), 1);
+  Pace pace(look);
+  for (Index first = 0; first < rows.n; first += chunk) {
+    const Rows part = part_of(rows, first, std::min(chunk, rows.n - first));
+    const Place place = find_not_finite(view, part, element);
+    if (place.row >= 0) {
+      each_row(view, {nullptr, place.row, 1}, look, [&](Index, const double* values) {
+        const bool narrow = std::isfinite(values[place.column]);
+        invalid(name, ": expected finite numbers", narrow ? " of float32" : "", ", got ",
+                values[place.column], " at row ", place.row, ", column ", place.column);
+      });
+    }
+    pace.done();
+  }
 }
 
 void check_rows(const Dataset& data) {
@@ -57,18 +80,23 @@ void check_rows(const Dataset& data) {
 void check_weights(const Dataset& data) {
   const Rows rows = all_rows(data);
   for (Index i = 0; data.weights != nullptr && i < rows.n; ++i) {
-    const double weight = data.weights[row_at(rows, i)];
-    check(std::isfinite(weight) && weight >= 0,
-          "sample_weight: expected finite numbers of at least 0, got ", weight, " at row ",
-          row_at(rows, i));
+    check_weight("sample_weight", data.weights[row_at(rows, i)], "row", row_at(rows, i));
   }
+}
+
+bool has_metric(const Plan& plan, MetricKind kind) {
+  return std::any_of(plan.metrics.begin(), plan.metrics.end(),
+                     [&](const Metric& metric) { return metric.kind == kind; });
 }
 
 }  // namespace
 
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
-                  Index classes, bool ignores, std::int32_t ignore_class) {
+                  Index classes, bool ignores, std::int32_t ignore_class, const Look& look) {
+  Pace pace(look);
+  constexpr Index chunk = 1 << 20;
   for (Index i = 0; i < n; ++i) {
+    if (i % chunk == 0) pace.done();
     const Index row = rows != nullptr ? rows[i] : i;
     const std::int32_t label = labels[row];
     const bool known = label >= 0 && label < classes;
@@ -77,8 +105,9 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
   }
 }
 
-void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows) {
-  each_row(targets, rows, [&](Index row, const double* values) {
+void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
+                         const Look& look) {
+  each_row(targets, rows, look, [&](Index row, const double* values) {
     double sum = 0;
     for (Index j = 0; j < targets.columns; ++j) {
       check(values[j] >= 0 && std::isfinite(values[j]), name, ": expected probabilities, got ",
@@ -92,8 +121,9 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
   });
 }
 
-void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows) {
-  each_row(targets, rows, [&](Index row, const double* values) {
+void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
+                          const Look& look) {
+  each_row(targets, rows, look, [&](Index row, const double* values) {
     for (Index j = 0; j < targets.columns; ++j) {
       check(std::isnan(values[j]) || (values[j] >= 0 && values[j] <= 1), name,
             ": expected numbers in [0, 1], or NaN for a missing label, got ", values[j], " at row ",
@@ -102,35 +132,36 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
   });
 }
 
-void check_input(const Plan& plan, const Dataset& data) {
+void check_input(const Plan& plan, const Dataset& data, const Look& look) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
-  check_finite("x", data.x, all_rows(data), plan.element);
+  check_finite("x", data.x, all_rows(data), plan.element, look);
 }
 
-void check_data(const Plan& plan, const Dataset& data) {
-  check_input(plan, data);
+void check_data(const Plan& plan, const Dataset& data, const Look& look) {
+  check_input(plan, data, look);
   const Rows rows = all_rows(data);
   const Index outputs = plan.output_width();
   const bool softmax = plan.loss.kind == LossKind::softmax_cross_entropy;
+  const bool sigmoid = plan.loss.kind == LossKind::sigmoid_cross_entropy;
+  check_weights(data);
   if (data.labels != nullptr) {
     check(softmax, "y: this loss takes targets of shape (n, ", outputs, "), not class labels");
     check_labels("y", data.labels, data.rows, data.count, outputs, plan.loss.ignores,
-                 plan.loss.ignore_class);
-  } else {
-    check(data.targets.data != nullptr, "y: expected targets, got none");
-    check(data.targets.columns == outputs, "y: expected shape (", data.x.rows, ", ", outputs,
-          ") to match the output, got (", data.targets.rows, ", ", data.targets.columns, ")");
-    if (softmax) {
-      check_probabilities("y", data.targets, rows);
-    } else if (plan.loss.kind == LossKind::sigmoid_cross_entropy) {
-      check_binary_targets("y", data.targets, rows);
-    } else {
-      check_finite("y", data.targets, rows, plan.element);
-    }
+                 plan.loss.ignore_class, look);
+    return;
   }
-  check_weights(data);
+  check(data.targets.data != nullptr, "y: expected targets, got none");
+  check(data.targets.columns == outputs, "y: expected shape (", data.x.rows, ", ", outputs,
+        ") to match the output, got (", data.targets.rows, ", ", data.targets.columns, ")");
+  if (softmax || has_metric(plan, MetricKind::softmax_cross_entropy)) {
+    check_probabilities("y", data.targets, rows, look);
+  }
+  if (sigmoid || has_metric(plan, MetricKind::sigmoid_cross_entropy)) {
+    check_binary_targets("y", data.targets, rows, look);
+  }
+  if (!sigmoid) check_finite("y", data.targets, rows, plan.element, look);
 }
 
 }  // namespace fastnn

@@ -1,25 +1,38 @@
 // What data must be before anything is computed from it. Errors name the row, in
-// the caller's numbering, and the value.
+// the caller's numbering, and the value. `look` may be empty.
 #pragma once
 
 #include "core/backend.h"
+#include "core/check.h"
+#include "nn/gate.h"
 
 namespace fastnn {
 
 // x alone: its width, NaN and infinity.
-void check_input(const Plan& plan, const Dataset& data);
+void check_input(const Plan& plan, const Dataset& data, const Look& look);
 
-// x, labels or targets as the plan's loss takes them, and weights.
-void check_data(const Plan& plan, const Dataset& data);
+// x, labels or targets as the plan's loss and metrics take them, and weights.
+void check_data(const Plan& plan, const Dataset& data, const Look& look);
 
 // Labels of softmax cross-entropy, also for single ops. `rows` may be null.
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
-                  Index classes, bool ignores, std::int32_t ignore_class);
+                  Index classes, bool ignores, std::int32_t ignore_class, const Look& look = {});
 
 // Rows of probabilities for softmax cross-entropy: not negative, adding up to 1.
-void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows);
+void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
+                         const Look& look = {});
 
 // Targets of sigmoid cross-entropy: in [0, 1], or NaN for a missing label.
-void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows);
+void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
+                          const Look& look = {});
+
+// Of a row, or of a label's positive term. Bounded so that neither a weight nor
+// one over a sum of them leaves the range of float.
+inline void check_weight(const char* name, double weight, const char* where, Index at) {
+  constexpr double small = 1e-30;
+  constexpr double large = 1e30;
+  check(weight == 0 || (weight >= small && weight <= large), name,
+        ": expected 0 or a number in [1e-30, 1e30], got ", weight, " at ", where, " ", at);
+}
 
 }  // namespace fastnn

@@ -1,4 +1,4 @@
-// The graph of layers, the plan made of it, and the sessions that run it.
+// The graph of layers, what it is compiled with, and the sessions that run it.
 #include "nn/network.h"
 
 #include <algorithm>
@@ -6,107 +6,13 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/names.h"
+#include "nn/data.h"
 
 namespace fastnn {
 namespace {
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-Activation find_activation(std::string_view name) {
-  const auto* const found =
-      std::find(std::begin(activation_names), std::end(activation_names), name);
-  check(found != std::end(activation_names), "activation: unknown name '", name, "'");
-  return static_cast<Activation>(found - std::begin(activation_names));
-}
-
-// A rescaling of the input that nothing else reads is left to the gather.
-void fold_rescaling(Plan& plan) {
-  const auto reads_input = [](const Node& node) { return node.input == 0 || node.input_b == 0; };
-  while (!plan.nodes.empty() && plan.nodes.front().kind == NodeKind::affine &&
-         plan.nodes.front().input == 0 &&
-         std::count_if(plan.nodes.begin(), plan.nodes.end(), reads_input) == 1) {
-    const Node folded = plan.nodes.front();
-    plan.nodes.erase(plan.nodes.begin());
-    plan.input_offset = folded.scale * plan.input_offset + folded.offset;
-    plan.input_scale *= folded.scale;
-    for (Node& node : plan.nodes) {
-      if (node.input == folded.output) node.input = 0;
-      if (node.input_b == folded.output) node.input_b = 0;
-    }
-    if (plan.output == folded.output) plan.output = 0;
-  }
-}
-
-// Only what the output is made of.
-void drop_unused(Plan& plan) {
-  std::vector<bool> used(plan.tensors.size());
-  used[at(plan.output)] = true;
-  for (auto node = plan.nodes.rbegin(); node != plan.nodes.rend(); ++node) {
-    if (!used[at(node->output)]) continue;
-    for (const int input : {node->input, node->input_b}) {
-      if (input != none) used[at(input)] = true;
-    }
-  }
-  std::erase_if(plan.nodes, [&](const Node& node) { return !used[at(node.output)]; });
-}
-
-bool is_sigmoid(const Node& node) { return node.activation == Activation::sigmoid; }
-
-// Makes a softmax or sigmoid at the end a node of its own, so that there are logits.
-void separate_head(Plan& plan) {
-  plan.logits = plan.output;
-  if (plan.nodes.empty() || plan.nodes.back().output != plan.output) return;
-  if (plan.nodes.back().kind == NodeKind::dense && is_sigmoid(plan.nodes.back())) {
-    Node& dense = plan.nodes.back();
-    const int logits = static_cast<int>(plan.tensors.size());
-    plan.tensors.push_back(plan.tensors[at(plan.output)]);
-    dense.activation = Activation::linear;
-    dense.output = logits;
-    plan.nodes.push_back({.kind = NodeKind::activation,
-                          .input = logits,
-                          .output = plan.output,
-                          .activation = Activation::sigmoid});
-  }
-  const Node& head = plan.nodes.back();
-  if (head.kind == NodeKind::softmax || (head.kind == NodeKind::activation && is_sigmoid(head))) {
-    plan.logits = head.input;
-  }
-}
-
-bool ends_in_softmax(const Plan& plan) {
-  return plan.logits != plan.output && plan.nodes.back().kind == NodeKind::softmax;
-}
-
-// Which tensor a metric looks at, and its value for that tensor.
-Metric place_metric(const Plan& plan, const Compile::Metric& metric) {
-  Metric placed{metric.kind, metric.value, metric.weighted, plan.output};
-  const bool headless = plan.logits == plan.output;
-  switch (metric.kind) {
-    case MetricKind::softmax_cross_entropy:
-    case MetricKind::sigmoid_cross_entropy:
-      placed.tensor = plan.logits;
-      break;
-    case MetricKind::sparse_categorical_accuracy:
-    case MetricKind::categorical_accuracy:
-    case MetricKind::top_k_categorical_accuracy:
-      // The order of the classes is that of the logits.
-      if (ends_in_softmax(plan)) placed.tensor = plan.logits;
-      break;
-    case MetricKind::binary_accuracy: {
-      const bool logits_at_end = headless && plan.loss.kind == LossKind::sigmoid_cross_entropy;
-      const bool sigmoid_at_end = !headless && !ends_in_softmax(plan);
-      if (logits_at_end || sigmoid_at_end) {
-        placed.tensor = plan.logits;
-        placed.value = std::log(metric.value / (1 - metric.value));
-      }
-      break;
-    }
-    case MetricKind::mean_squared_error:
-    case MetricKind::mean_absolute_error:
-      break;
-  }
-  return placed;
-}
 
 }  // namespace
 
@@ -120,7 +26,6 @@ Network::Network(Index width, Element element, std::uint64_t key) {
 Network::~Network() = default;
 
 int Network::add_tensor(Index width) {
-  forget_sessions();
   graph_.tensors.push_back({width});
   return static_cast<int>(graph_.tensors.size()) - 1;
 }
@@ -148,7 +53,7 @@ int Network::dense(int input, Index units, std::string_view activation, bool use
   check(units >= 1, "units: expected at least 1, got ", units);
   const bool softmax = activation == "softmax";
   Node node{.kind = NodeKind::dense, .input = check_tensor(input)};
-  if (!softmax) node.activation = find_activation(activation);
+  if (!softmax) node.activation = find_name<Activation>("activation", activation_names, activation);
   node.kernel = add_parameter(width(input), units, false);
   if (use_bias) node.bias = add_parameter(1, units, true);
   node.output = add_tensor(units);
@@ -160,7 +65,7 @@ int Network::activation(int input, std::string_view name) {
   Node node{.kind = NodeKind::softmax, .input = check_tensor(input)};
   if (name != "softmax") {
     node.kind = NodeKind::activation;
-    node.activation = find_activation(name);
+    node.activation = find_name<Activation>("activation", activation_names, name);
   }
   node.output = add_tensor(width(input));
   graph_.nodes.push_back(node);
@@ -196,8 +101,9 @@ int Network::add(int a, int b) {
 }
 
 void Network::set_output(int tensor) {
+  const Gate::Changing changing(gate_);
   graph_.output = check_tensor(tensor);
-  forget_sessions();
+  make_plan();
 }
 
 void Network::set_trainable(const std::vector<bool>& flags) {
@@ -210,49 +116,59 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   check(buffer->size() == graph_.parameter_size && buffer->element() == element(),
         "parameters: expected a buffer of ", graph_.parameter_size,
         " elements of the network's type, got ", buffer->size());
+  const Gate::Changing changing(gate_);
   forget_sessions();
   buffer_ = std::move(buffer);
 }
 
 void Network::compile(const Compile& request) {
+  const Gate::Changing changing(gate_);
+  if (!plan_) refuse("the network has no output");
+  if (!request.loss.pos_weight.empty()) {
+    const auto outputs = static_cast<std::size_t>(plan_->output_width());
+    check(request.loss.pos_weight.size() == outputs, "pos_weight: expected ", outputs,
+          " numbers, got ", request.loss.pos_weight.size());
+  }
+  auto plan = std::make_unique<Plan>(lower(graph_, &request));
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
   for (int i = 0; i < slot_count(request.optimizer); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
   }
   forget_sessions();
   compiled_ = request;
-  slots_ = std::move(slots);
-  steps.updates = 0;
-}
-
-const Plan& Network::plan() {
-  if (plan_) return *plan_;
-  Plan plan = graph_;
-  drop_unused(plan);
-  fold_rescaling(plan);
-  separate_head(plan);
-  if (compiled_) {
-    plan.has_loss = true;
-    plan.loss = compiled_->loss;
-    plan.optimizer = compiled_->optimizer;
-    const bool softmax = ends_in_softmax(plan);
-    const bool sigmoid = plan.logits != plan.output && !softmax;
-    plan.folded = (softmax && plan.loss.kind == LossKind::softmax_cross_entropy) ||
-                  (sigmoid && plan.loss.kind == LossKind::sigmoid_cross_entropy);
-    for (const Compile::Metric& metric : compiled_->metrics) {
-      plan.metrics.push_back(place_metric(plan, metric));
-    }
-  }
   plan_ = std::move(plan);
-  return *plan_;
+  slots_ = std::move(slots);
+  updates_ = 0;
 }
 
-const Plan& Network::compiled_plan() {
+// The plan of the layers as they are. Sessions of the one before are forgotten.
+void Network::make_plan() {
+  auto plan = std::make_unique<Plan>(lower(graph_, compiled_ ? &*compiled_ : nullptr));
+  forget_sessions();
+  plan_ = std::move(plan);
+}
+
+void Network::check_compiled() const {
   if (!compiled_) refuse("the network is not compiled");
-  return plan();
 }
 
-std::size_t Network::columns() const { return 1 + (compiled_ ? compiled_->metrics.size() : 0); }
+Index Network::output_width() {
+  const Gate::Reading reading(gate_);
+  if (!plan_) refuse("the network has no output");
+  return plan_->output_width();
+}
+
+void Network::check_data(const Dataset& data, const Look& look) {
+  const Gate::Reading reading(gate_);
+  check_compiled();
+  fastnn::check_data(*plan_, data, look);
+}
+
+void Network::check_input(const Dataset& data, const Look& look) {
+  const Gate::Reading reading(gate_);
+  if (!plan_) refuse("the network has no output");
+  fastnn::check_input(*plan_, data, look);
+}
 
 std::vector<ParameterBuffer*> Network::optimizer_state() {
   std::vector<ParameterBuffer*> state;
@@ -263,6 +179,7 @@ std::vector<ParameterBuffer*> Network::optimizer_state() {
 void Network::set_optimizer_state(const std::vector<const void*>& state) {
   check(state.size() == slots_.size(), "optimizer state: expected ", slots_.size(), " arrays, got ",
         state.size());
+  const Gate::Changing changing(gate_);
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
   snapshots_.forget();
 }
@@ -270,11 +187,8 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
 // -- sessions ---------------------------------------------------------------
 
 void Network::forget_sessions() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (writing_ || readers_ > 0) refuse("the model is in use in another thread");
   training_session_.reset();
   idle_.clear();
-  plan_.reset();
   snapshots_.forget();
 }
 
@@ -288,7 +202,7 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
-    training_session_ = backend().prepare({&plan(), buffers(), batch_size});
+    training_session_ = backend().prepare({plan_.get(), buffers(), batch_size});
     training_batch_ = batch_size;
   }
   return *training_session_;
@@ -296,18 +210,18 @@ Session& Network::training_session(Index batch_size) {
 
 std::unique_ptr<Session> Network::borrow_session() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(idle_mutex_);
     if (!idle_.empty()) {
       std::unique_ptr<Session> session = std::move(idle_.back());
       idle_.pop_back();
       return session;
     }
   }
-  return backend().prepare({&*plan_, buffers(), 0});
+  return backend().prepare({plan_.get(), buffers(), 0});
 }
 
 void Network::give_back(std::unique_ptr<Session> session) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::lock_guard<std::mutex> lock(idle_mutex_);
   idle_.push_back(std::move(session));
 }
 

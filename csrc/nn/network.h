@@ -2,7 +2,7 @@
 // over sessions. No word of hardware.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -14,21 +14,13 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "nn/gate.h"
+#include "nn/lower.h"
+#include "nn/pace.h"
 #include "nn/parameters.h"
 #include "nn/snapshot.h"
 
 namespace fastnn {
-
-struct Compile {
-  Loss loss;
-  OptimizerKind optimizer = OptimizerKind::adam;
-  struct Metric {
-    MetricKind kind;
-    double value;
-    bool weighted;
-  };
-  std::vector<Metric> metrics;
-};
 
 struct Train {
   Index batch_size = 32;
@@ -37,16 +29,19 @@ struct Train {
   bool shuffled = true;
   // Part of one epoch, which then does not count as begun; steps < 0: all.
   Index first_step = 0, steps = -1;
+  // The state as it is now is the one to go back to until a later one is known to be
+  // good; without it that may be one from before, no more than some seconds old.
+  bool fresh = false;
   OptimizerSettings settings;
 };
 
 // Called now and then from long calls; what it throws ends them.
 using Poll = std::function<void(Index epoch, Index step, std::span<const Sum>)>;
 
-// The loss of a step was NaN or infinite; the parameters are those of a recent
-// step whose loss was finite.
+// Training left the numbers: a loss, or the weights after the last step, became
+// NaN or infinite. The parameters are those of a recent step whose loss was finite.
 struct Diverged : std::runtime_error {
-  Diverged(Index at_epoch, Index at_step, double bad_loss);
+  Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss);
   Index epoch, step;
   double loss;
 };
@@ -74,57 +69,68 @@ class Network {
   void set_trainable(const std::vector<bool>& flags);
 
   void compile(const Compile& request);
-  const Plan& plan();  // of the network as it is, with a loss once compiled
-  const Plan& compiled_plan();
+  Index output_width();
+  // ValueErrors of data.h, for this network.
+  void check_input(const Dataset& data, const Look& look);
+  void check_data(const Dataset& data, const Look& look);
 
-  std::size_t columns() const;  // of sums: the loss and the metrics
-  Steps steps;
-  std::uint64_t epochs = 0;  // begun in the life of the model
+  // Counts in the life of the model, and of updates since the optimizer's state was zero.
+  std::uint64_t steps() const { return steps_; }
+  std::uint64_t updates() const { return updates_; }
+  std::uint64_t epochs() const { return epochs_; }
+  void set_steps(std::uint64_t steps) { steps_ = steps; }
+  void set_updates(std::uint64_t updates) { updates_ = updates; }
+  void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
   std::vector<ParameterBuffer*> optimizer_state();
   void set_optimizer_state(const std::vector<const void*>& state);
 
   // Sums of each epoch, then of the validation data where there are any.
   std::vector<Sum> train(const Dataset& data, const Train& request, const Dataset* validation,
                          const Poll& poll);
-  std::vector<Sum> evaluate(const Dataset& data, const Poll& poll);
-  void predict(const Dataset& data, void* out, const Poll& poll);
-  Sum gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);
+  std::vector<Sum> evaluate(const Dataset& data, const Look& look);
+  void predict(const Dataset& data, void* out, const Look& look);
+  Sum gradients(const Dataset& data, bool training, void* gradient, const Look& look);
 
  private:
-  class Reading;
-  class Writing;
-  struct Clock;
+  struct Now {  // where training is
+    Index epoch = 0, step = 0;
+    std::span<Sum> sums;
+  };
 
   int add_tensor(Index width);
   int add_parameter(Index rows, Index columns, bool vector);
   int check_tensor(int tensor) const;
+  void make_plan();
+  void check_compiled() const;
   void forget_sessions();
   Buffers buffers();
+  std::vector<ParameterBuffer*> state();
+  std::size_t columns() const { return 1 + plan_->metrics.size(); }
   Session& training_session(Index batch_size);
   std::unique_ptr<Session> borrow_session();
   void give_back(std::unique_ptr<Session> session);
-  void evaluate_into(Session& session, const Dataset& data, std::span<Sum> sums,
-                     const std::function<void()>& poll);
+  void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
-                   Index index, Index first, Index last, Clock& clock, std::span<Sum> sums,
-                   const Poll& poll);
+                   Index last, Pace& pace, Now& now);
+  [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
+  void check_weights(Index epoch, Index step);
 
-  Plan graph_;  // as the layers were added; plan_ is made of it
-  std::optional<Plan> plan_;
+  // Held by whoever reads or changes what follows.
+  Gate gate_;
+  Plan graph_;  // as the layers were added
+  std::unique_ptr<const Plan> plan_;
   std::optional<Compile> compiled_;
   std::shared_ptr<ParameterBuffer> buffer_;
   std::vector<std::unique_ptr<ParameterBuffer>> slots_;
+  std::atomic<std::uint64_t> steps_{0}, updates_{0}, epochs_{0};
   Snapshots snapshots_;
   std::uint64_t trained_version_ = 0;  // of the buffer, as training left it
 
   std::unique_ptr<Session> training_session_;
   Index training_batch_ = 0;
-  std::vector<std::unique_ptr<Session>> idle_;
 
-  std::mutex mutex_;
-  std::condition_variable readers_gone_;
-  int readers_ = 0;
-  bool writing_ = false;
+  std::mutex idle_mutex_;
+  std::vector<std::unique_ptr<Session>> idle_;
 };
 
 }  // namespace fastnn

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "nn/gate.h"
 
 namespace fastnn {
 
@@ -20,9 +21,13 @@ ParameterBuffer::ParameterBuffer(Index size, Element element)
 ParameterBuffer::~ParameterBuffer() { release_memory(data_); }
 
 void ParameterBuffer::check_writable() const {
-  if (training_.load()) {
+  if (trained_in_.load() == fork_generation() + 1) {
     refuse("the model is being trained in another thread; its weights cannot be set now");
   }
+}
+
+void ParameterBuffer::set_training(bool training) {
+  trained_in_.store(training ? fork_generation() + 1 : 0);
 }
 
 void ParameterBuffer::write(Index offset, const void* values, Index count) {

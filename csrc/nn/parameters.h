@@ -31,14 +31,14 @@ class ParameterBuffer {
 
   std::uint64_t version() const { return version_.load(); }
   void mark_changed() { version_.fetch_add(1); }
-  void set_training(bool training) { training_.store(training); }
+  void set_training(bool training);
 
  private:
   Index size_;
   Element element_;
   void* data_;
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<bool> training_{false};
+  std::atomic<unsigned> trained_in_{0};  // 1 + the fork generation; 0: nowhere
 };
 
 }  // namespace fastnn

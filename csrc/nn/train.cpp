@@ -1,7 +1,7 @@
 // Training, evaluation and prediction: the loops over epochs, steps and rows.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
+#include <new>
 #include <utility>
 
 #include "core/check.h"
@@ -10,116 +10,91 @@
 namespace fastnn {
 namespace {
 
-using SteadyClock = std::chrono::steady_clock;
+// Marks the buffer while its network trains on it.
+class Training {
+ public:
+  explicit Training(ParameterBuffer& buffer) : buffer_(buffer) { buffer_.set_training(true); }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+  ~Training() {
+    buffer_.set_training(false);
+    buffer_.mark_changed();
+  }
 
-// How often Python is looked in on, and how long a run of steps may take before
-// the clock is looked at.
-constexpr auto poll_interval = std::chrono::milliseconds(100);
-constexpr auto run_target = std::chrono::milliseconds(10);
+ private:
+  ParameterBuffer& buffer_;
+};
 
-std::string advice(Index epoch, Index step, double loss) {
-  return message("the loss became ", loss, " at epoch ", epoch, ", step ", step,
-                 ". The weights of a recent good state are back in place. Try a lower "
-                 "learning_rate, inputs scaled to about [-1, 1], or targets of that size.");
+bool finite(double x) { return std::isfinite(x); }
+
+std::string number(double x) {
+  if (std::isnan(x)) return "nan";
+  return x > 0 ? "inf" : "-inf";
+}
+
+Index steps_of(const Dataset& data, Index batch_size) {
+  return data.count / batch_size + (data.count % batch_size != 0 ? 1 : 0);
+}
+
+std::vector<Sum> make_sums(Index epochs, std::size_t columns) {
+  constexpr std::size_t most = std::size_t{1} << 40;
+  if (static_cast<std::size_t>(epochs) > most / columns) throw std::bad_alloc();
+  return std::vector<Sum>(static_cast<std::size_t>(epochs) * columns);
 }
 
 }  // namespace
 
-Diverged::Diverged(Index at_epoch, Index at_step, double bad_loss)
-    : std::runtime_error(advice(at_epoch, at_step, bad_loss)),
+Diverged::Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss)
+    : std::runtime_error(
+          message(what, " at epoch ", at_epoch, ", step ", at_step,
+                  " (both counted from 0). The weights are back where the loss was last known "
+                  "to be a number, or as they were before. Try a lower learning_rate, inputs "
+                  "scaled to about [-1, 1], or targets of that size.")),
       epoch(at_epoch),
       step(at_step),
       loss(bad_loss) {}
 
-// Decides how many steps to run before the next look at the clock, and when
-// that look should go on to Python.
-struct Network::Clock {
-  SteadyClock::time_point last_poll = SteadyClock::now();
-  SteadyClock::time_point begin{};
-  Index count = 1;
-  static constexpr Index most = Index{1} << 20;
-
-  Index start(Index room) {
-    begin = SteadyClock::now();
-    return std::min(count, room);
-  }
-  bool poll_is_due() {
-    const auto now = SteadyClock::now();
-    const auto taken = now - begin;
-    if (taken < run_target / 2) {
-      count = std::min(count * 2, most);
-    } else if (taken > run_target) {
-      count = std::max<Index>(count / 2, 1);
-    }
-    if (now - last_poll < poll_interval) return false;
-    last_poll = now;
-    return true;
-  }
-};
-
-// Holds the network for reading by any number of threads.
-class Network::Reading {
- public:
-  explicit Reading(Network& network) : network_(network) {
-    const std::lock_guard<std::mutex> lock(network_.mutex_);
-    if (network_.writing_) refuse("the model is being trained in another thread");
-    ++network_.readers_;
-    network_.plan();
-  }
-  Reading(const Reading&) = delete;
-  Reading& operator=(const Reading&) = delete;
-  ~Reading() {
-    const std::lock_guard<std::mutex> lock(network_.mutex_);
-    --network_.readers_;
-    network_.readers_gone_.notify_all();
-  }
-
- private:
-  Network& network_;
-};
-
-// Holds the network for training; waits for readers, refuses a second writer.
-class Network::Writing {
- public:
-  explicit Writing(Network& network) : network_(network) {
-    std::unique_lock<std::mutex> lock(network_.mutex_);
-    if (network_.writing_) refuse("the model is being trained in another thread");
-    network_.writing_ = true;
-    network_.readers_gone_.wait(lock, [&] { return network_.readers_ == 0; });
-    network_.buffer_->set_training(true);
-  }
-  Writing(const Writing&) = delete;
-  Writing& operator=(const Writing&) = delete;
-  ~Writing() {
-    network_.buffer_->set_training(false);
-    network_.buffer_->mark_changed();
-    const std::lock_guard<std::mutex> lock(network_.mutex_);
-    network_.writing_ = false;
-  }
-
- private:
-  Network& network_;
-};
-
-// Steps first..last of one epoch.
-void Network::train_steps(Session& session, const Dataset& data, const Train& request,
-                          const Epoch& epoch, Index index, Index first, Index last, Clock& clock,
-                          std::span<Sum> sums, const Poll& poll) {
+std::vector<ParameterBuffer*> Network::state() {
   std::vector<ParameterBuffer*> state = optimizer_state();
   state.insert(state.begin(), buffer_.get());
-  for (Index step = first; step < last;) {
-    snapshots_.consider(state, steps);
-    const Index count = clock.start(last - step);
-    const Ran ran = session.run(data, epoch, step, count, steps, request.settings, sums);
-    steps.life += static_cast<std::uint64_t>(ran.steps);
-    steps.updates += static_cast<std::uint64_t>(ran.steps);
+  return state;
+}
+
+void Network::diverge(const std::string& what, Index epoch, Index step, double loss) {
+  const Steps steps = snapshots_.restore(state());
+  steps_ = steps.life;
+  updates_ = steps.updates;
+  throw Diverged(what, epoch, step, loss);
+}
+
+// The last update of a run is followed by no loss that would show it wrong.
+void Network::check_weights(Index epoch, Index step) {
+  Index row = -1;
+  Index column = 0;
+  const ArrayView view{buffer_->data(),         element(), 1, buffer_->size(), 0,
+                       buffer_->element_size(), nullptr};
+  const Scan scan{view, {nullptr, 0, 1}, false, &row, &column};
+  if (backend().table->scan(backend().context(), scan) != Status::ok) throw std::bad_alloc();
+  if (row >= 0) diverge("a weight became nan or infinite", epoch, step, std::nan(""));
+}
+
+// Steps now.step..last of one epoch.
+void Network::train_steps(Session& session, const Dataset& data, const Train& request,
+                          const Epoch& epoch, Index last, Pace& pace, Now& now) {
+  const std::vector<ParameterBuffer*> buffers = state();
+  while (now.step < last) {
+    const Steps done{steps_, updates_};
+    snapshots_.consider(buffers, done);
+    const Index count = pace.pieces(last - now.step);
+    const Ran ran = session.run(data, epoch, now.step, count, done, request.settings, now.sums);
+    now.step += ran.steps;
+    steps_ += static_cast<std::uint64_t>(ran.steps);
+    updates_ += static_cast<std::uint64_t>(ran.steps);
     if (ran.steps > 0) snapshots_.prove();
-    if (ran.steps < count) {
-      steps = snapshots_.restore(state);
-      throw Diverged(request.first_epoch + index, step + ran.steps, ran.loss);
+    if (ran.bad_loss) {
+      diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
     }
-    step += count;
-    if (clock.poll_is_due()) poll(request.first_epoch + index, step, sums);
+    pace.done();
   }
 }
 
@@ -127,91 +102,92 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
                                 const Dataset* validation, const Poll& poll) {
   check(request.batch_size >= 1, "batch_size: expected at least 1, got ", request.batch_size);
   check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
-  compiled_plan();
+  Now now;
+  const Look look = [&] { poll(now.epoch, now.step, now.sums); };
+  const Gate::Writing writing(gate_, look);
+  check_compiled();
   buffers();
-  const Index all = (data.count + request.batch_size - 1) / request.batch_size;
+  const Index batch_size = std::clamp<Index>(request.batch_size, 1, std::max<Index>(data.count, 1));
+  const Index all = steps_of(data, batch_size);
   const bool part = request.steps >= 0;
-  check(!part || (request.first_step >= 0 && request.first_step + request.steps <= all),
+  check(!part || (request.first_step >= 0 && request.first_step <= all &&
+                  request.steps <= all - request.first_step),
         "steps: expected them in [0, ", all, "), got ", request.steps, " from ",
         request.first_step);
-  const std::size_t parts = validation != nullptr ? 2 : 1;
-  std::vector<Sum> sums(static_cast<std::size_t>(request.epochs) * parts * columns());
+  const Index begin = part ? request.first_step : 0;
+  const Index end = part ? begin + request.steps : all;
+  const std::size_t width = (validation != nullptr ? 2 : 1) * columns();
+  std::vector<Sum> sums = make_sums(request.epochs, width);
 
-  const Writing writing(*this);
-  if (buffer_->version() != trained_version_) snapshots_.forget();
-  struct Remember {  // that what the buffer holds at the end is our own work
-    Network& network;
-    ~Remember() { network.trained_version_ = network.buffer_->version() + 1; }
-  } const remember{*this};
-  Session& session = training_session(std::min(request.batch_size, data.count));
-  Clock clock;
+  if (request.fresh || buffer_->version() != trained_version_) snapshots_.forget();
+  const Training training(*buffer_);
+  Session& session = training_session(batch_size);
+  Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
-    const Epoch epoch{part ? epochs : epochs++, request.batch_size, request.shuffled};
-    const std::span<Sum> row =
-        std::span(sums).subspan(static_cast<std::size_t>(e) * parts * columns(), parts * columns());
-    train_steps(session, data, request, epoch, e, part ? request.first_step : 0,
-                part ? request.first_step + request.steps : all, clock, row.first(columns()), poll);
-    if (validation != nullptr) {
-      std::unique_ptr<Session> reader = borrow_session();
-      evaluate_into(*reader, *validation, row.last(columns()), [&] {
-        if (clock.poll_is_due()) poll(request.first_epoch + e, all, row.first(columns()));
-      });
-      give_back(std::move(reader));
+    const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
+    const std::span<Sum> row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
+    now = {request.first_epoch + e, begin, row.first(columns())};
+    train_steps(session, data, request, epoch, end, pace, now);
+    if (end == all && e + 1 == request.epochs) check_weights(now.epoch, end - 1);
+    if (validation == nullptr) continue;
+    evaluate_into(*validation, row.last(columns()), pace);
+    const double loss = row[columns()].value;
+    if (!finite(loss)) {
+      diverge("the validation loss became " + number(loss), now.epoch, end - 1, loss);
     }
   }
+  trained_version_ = buffer_->version() + 1;  // which `training` marks when it goes
   return sums;
 }
 
-void Network::evaluate_into(Session& session, const Dataset& data, std::span<Sum> sums,
-                            const std::function<void()>& poll) {
-  for (Index first = 0; first < data.count; first += session.capacity()) {
-    session.evaluate(data, first, std::min(session.capacity(), data.count - first), sums);
-    poll();
-  }
-}
-
-std::vector<Sum> Network::evaluate(const Dataset& data, const Poll& poll) {
-  compiled_plan();
-  std::vector<Sum> sums(columns());
-  const Reading reading(*this);
+void Network::evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace) {
   std::unique_ptr<Session> session = borrow_session();
-  Clock clock;
-  evaluate_into(*session, data, sums, [&] {
-    if (clock.poll_is_due()) poll(0, 0, sums);
-  });
+  for (Index first = 0; first < data.count; first += session->capacity()) {
+    session->evaluate(data, first, std::min(session->capacity(), data.count - first), sums);
+    pace.done();
+  }
   give_back(std::move(session));
+}
+
+std::vector<Sum> Network::evaluate(const Dataset& data, const Look& look) {
+  const Gate::Reading reading(gate_);
+  check_compiled();
+  std::vector<Sum> sums(columns());
+  Pace pace(look);
+  evaluate_into(data, sums, pace);
   return sums;
 }
 
-void Network::predict(const Dataset& data, void* out, const Poll& poll) {
+void Network::predict(const Dataset& data, void* out, const Look& look) {
+  const Gate::Reading reading(gate_);
   buffers();
-  const Reading reading(*this);
   std::unique_ptr<Session> session = borrow_session();
   const Index row_bytes = plan_->output_width() * (element() == Element::f64 ? 8 : 4);
-  Clock clock;
+  Pace pace(look);
   for (Index first = 0; first < data.count; first += session->capacity()) {
     session->predict(data, first, std::min(session->capacity(), data.count - first),
                      static_cast<char*>(out) + first * row_bytes);
-    if (clock.poll_is_due()) poll(0, 0, {});
+    pace.done();
   }
   give_back(std::move(session));
 }
 
-Sum Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {
-  compiled_plan();
+Sum Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {
+  const Gate::Reading reading(gate_);
+  check_compiled();
   std::vector<Sum> sums(columns());
-  const Reading reading(*this);
   std::unique_ptr<Session> session = borrow_session();
-  Clock clock;
+  Pace pace(look);
   const Index capacity = session->capacity();
   double total = 0;
   for (Index first = 0; first < data.count; first += capacity) {
     total += session->weight(data, first, std::min(capacity, data.count - first));
+    pace.done();
   }
   for (Index first = 0; first < data.count; first += capacity) {
     session->add_gradients(data, first, std::min(capacity, data.count - first), total, training,
-                           steps.life, gradient, sums);
-    if (clock.poll_is_due()) poll(0, 0, sums);
+                           steps_, gradient, sums);
+    pace.done();
   }
   give_back(std::move(session));
   return sums[0];

@@ -241,6 +241,7 @@ class Network:
         shuffle: bool = True,
         validation: Data | None = None,
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
+        fresh: bool = False,
     ) -> NDArray[np.float64]:
         """Trains on checked data; returns (epochs, columns) of sums.
 
@@ -252,6 +253,7 @@ class Network:
         and `epochs` (the attribute) is left alone; else it grows by one an epoch.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         looked at and `progress(epoch, steps done in it, sums so far)` is called.
+        `fresh`: the first call of a fit, before which nothing is gone back to.
         Raises TrainingDiverged (a recent good state is restored) or what a
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.

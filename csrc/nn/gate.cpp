@@ -1,0 +1,95 @@
+#include "nn/gate.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "core/check.h"
+
+namespace fastnn {
+
+namespace {
+
+std::atomic<unsigned> generation{0};
+
+// How many readings this thread holds, of any gate.
+thread_local int own_readings = 0;
+
+constexpr const char* training = "the model is being trained in another thread";
+constexpr const char* in_use = "the model is in use in another thread";
+
+}  // namespace
+
+unsigned fork_generation() {
+  static const int registered =
+      pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+  static_cast<void>(registered);
+  return generation.load(std::memory_order_relaxed);
+}
+
+Gate::Gate() : state_(new State) { state_->generation = fork_generation(); }
+
+Gate::~Gate() { delete state_; }
+
+Gate::State& Gate::state() {
+  // The old state may be locked for ever; it is left behind, also for a guard of
+  // this thread that was made before the fork.
+  if (state_->generation != fork_generation()) {
+    state_ = new State;
+    state_->generation = fork_generation();
+  }
+  return *state_;
+}
+
+Gate::Reading::Reading(Gate& gate) : state_(gate.state()) {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  if (state_.writing) refuse(training);
+  ++state_.readers;
+  ++own_readings;
+}
+
+Gate::Reading::~Reading() {
+  --own_readings;
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  if (--state_.readers == 0) state_.readers_gone.notify_all();
+}
+
+Gate::Writing::Writing(Gate& gate, const Look& look) : state_(gate.state()) {
+  constexpr auto patience = std::chrono::milliseconds(50);
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  if (state_.writing) refuse(training);
+  if (own_readings > 0) refuse("the model cannot be trained from within predict or evaluate");
+  state_.writing = true;  // from here on no reader comes in
+  while (state_.readers > 0) {
+    if (state_.readers_gone.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    lock.unlock();
+    try {
+      look();
+    } catch (...) {
+      lock.lock();
+      state_.writing = false;
+      throw;
+    }
+    lock.lock();
+  }
+}
+
+Gate::Writing::~Writing() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.writing = false;
+}
+
+Gate::Changing::Changing(Gate& gate) : state_(gate.state()) {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  if (state_.writing) refuse(training);
+  if (state_.readers > 0) refuse(in_use);
+  state_.writing = true;
+}
+
+Gate::Changing::~Changing() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.writing = false;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,77 @@
+// Who may use a network: many readers, or one writer.
+//
+// A forked child begins with every gate open, since the threads that held them are
+// not in it.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+namespace fastnn {
+
+// Called now and then by whoever waits or works for long; what it throws ends that.
+using Look = std::function<void()>;
+
+// Grows in a child with every fork.
+unsigned fork_generation();
+
+class Gate {
+ public:
+  Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate();
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable readers_gone;
+    unsigned generation = 0;
+    int readers = 0;
+    bool writing = false;
+  };
+  State& state();
+
+  State* state_;
+
+ public:
+  // Refused while there is a writer.
+  class Reading {
+   public:
+    explicit Reading(Gate& gate);
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    ~Reading();
+
+   private:
+    State& state_;
+  };
+
+  // Waits for readers, refused while there is another writer, or where this very
+  // thread is reading.
+  class Writing {
+   public:
+    Writing(Gate& gate, const Look& look);
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+    ~Writing();
+
+   private:
+    State& state_;
+  };
+
+  // Refused while there is anybody.
+  class Changing {
+   public:
+    explicit Changing(Gate& gate);
+    Changing(const Changing&) = delete;
+    Changing& operator=(const Changing&) = delete;
+    ~Changing();
+
+   private:
+    State& state_;
+  };
+};
+
+}  // namespace fastnn

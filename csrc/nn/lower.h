@@ -1,0 +1,28 @@
+// From the layers as they were added to the plan that a session runs.
+#pragma once
+
+#include <vector>
+
+#include "core/plan.h"
+
+namespace fastnn {
+
+// What a network is trained with.
+struct Compile {
+  struct Metric {
+    MetricKind kind;
+    double value;
+    bool weighted;
+  };
+  Loss loss;
+  OptimizerKind optimizer = OptimizerKind::adam;
+  std::vector<Metric> metrics;
+};
+
+// `graph` is a plan without a loss, its nodes one for each layer. Drops what the
+// output is not made of, leaves a rescaling that comes first to the gather, makes
+// a softmax or sigmoid at the end a node of its own and, with a loss that is
+// its own, folds it. Throws where a metric cannot be had from this network.
+Plan lower(const Plan& graph, const Compile* compile);
+
+}  // namespace fastnn
