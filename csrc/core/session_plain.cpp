@@ -77,12 +77,11 @@ class PlainSession final : public Session {
 
   // By tensor.
   std::vector<T*> home_;            // where its values are kept
-  std::vector<T*> value_;           // where they are in this pass
+  std::vector<T*> value_;           // where they are in this pass: dropout at rest moves nothing
   std::vector<T*> gradient_;        // null where none is wanted
   std::vector<bool> has_gradient_;  // in this pass
-  // By node.
-  std::vector<T*> preactivation_;
-  T* spare_ = nullptr;  // a second gradient of a tensor that several nodes read
+  std::vector<T*> preactivation_;   // of dense nodes whose derivative needs it
+  T* spare_ = nullptr;              // a second gradient of a tensor that several nodes read
 
   T* pos_weight_ = nullptr;
   double* sums_ = nullptr;
@@ -110,7 +109,7 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request)
   home_.resize(plan_.tensors.size());
   gradient_.resize(home_.size());
   has_gradient_.resize(home_.size());
-  preactivation_.resize(plan_.nodes.size());
+  preactivation_.resize(home_.size());
   allocate_values();
   if (plan_.has_loss && request.batch_size > 0) allocate_gradients();
 }
@@ -143,8 +142,7 @@ void PlainSession<T>::allocate_gradients() {
   std::vector<bool> wanted(home_.size());
   std::vector<int> readers(home_.size());
   Index widest_shared = 0;
-  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
-    const Node& node = plan_.nodes[i];
+  for (const Node& node : plan_.nodes) {
     bool any = false;
     for (const int input : {node.input, node.input_b}) {
       if (input == none) continue;
@@ -156,7 +154,7 @@ void PlainSession<T>::allocate_gradients() {
     }
     wanted[at(node.output)] = any;
     if (node.kind == NodeKind::dense && portable::needs_preactivation(node.activation)) {
-      preactivation_[i] = memory_.take<T>(capacity_ * width(node.output));
+      preactivation_[at(node.output)] = memory_.take<T>(capacity_ * width(node.output));
     }
   }
   wanted[at(plan_.loss_input())] = true;
@@ -200,8 +198,7 @@ void PlainSession<T>::forward_node(const Node& node, const Pass& pass, Index n) 
       call<DenseForward<T>>(
           kernels_.dense_forward,
           {n, width(node.input), width(node.output), x, parameter(node.kernel),
-           parameter(node.bias), node.activation,
-           preactivation_[static_cast<std::size_t>(&node - plan_.nodes.data())], y});
+           parameter(node.bias), node.activation, preactivation_[at(node.output)], y});
       break;
     case NodeKind::activation:
       call<ActivationForward<T>>(kernels_.activation_forward, {node.activation, elements, x, y});
@@ -295,8 +292,7 @@ void PlainSession<T>::backward_node(const Node& node, const Pass& pass, Index n)
   call<DenseBackward<T>>(
       kernels_.dense_backward,
       {n, width(input), width(node.output), dy, value_[at(input)], parameter(node.kernel),
-       value_[at(node.output)],
-       preactivation_[static_cast<std::size_t>(&node - plan_.nodes.data())], node.activation, dy,
+       value_[at(node.output)], preactivation_[at(node.output)], node.activation, dy,
        second ? spare_ : dx, parameter_gradient(node.kernel), parameter_gradient(node.bias)});
   if (second) call<Add<T>>(kernels_.add, {n * width(input), dx, spare_, dx});
   if (dx != nullptr) has_gradient_[at(input)] = true;
