@@ -43,7 +43,8 @@ Gate::State& Gate::state() {
 }
 
 Gate::Reading::Reading(Gate& gate) : state_(gate.state()) {
-  const std::lock_guard<std::mutex> lock(state_.mutex);
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  state_.freed.wait(lock, [&] { return !state_.changing; });
   if (state_.writing) refuse(training);
   ++state_.readers;
   ++own_readings;
@@ -52,17 +53,18 @@ Gate::Reading::Reading(Gate& gate) : state_(gate.state()) {
 Gate::Reading::~Reading() {
   --own_readings;
   const std::lock_guard<std::mutex> lock(state_.mutex);
-  if (--state_.readers == 0) state_.readers_gone.notify_all();
+  if (--state_.readers == 0) state_.freed.notify_all();
 }
 
 Gate::Writing::Writing(Gate& gate, const Look& look) : state_(gate.state()) {
   constexpr auto patience = std::chrono::milliseconds(50);
   std::unique_lock<std::mutex> lock(state_.mutex);
+  state_.freed.wait(lock, [&] { return !state_.changing; });
   if (state_.writing) refuse(training);
   if (own_readings > 0) refuse("the model cannot be trained from within predict or evaluate");
   state_.writing = true;  // from here on no reader comes in
   while (state_.readers > 0) {
-    if (state_.readers_gone.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
     lock.unlock();
     try {
       look();
@@ -83,13 +85,14 @@ Gate::Writing::~Writing() {
 Gate::Changing::Changing(Gate& gate) : state_(gate.state()) {
   const std::lock_guard<std::mutex> lock(state_.mutex);
   if (state_.writing) refuse(training);
-  if (state_.readers > 0) refuse(in_use);
-  state_.writing = true;
+  if (state_.readers > 0 || state_.changing) refuse(in_use);
+  state_.changing = true;
 }
 
 Gate::Changing::~Changing() {
   const std::lock_guard<std::mutex> lock(state_.mutex);
-  state_.writing = false;
+  state_.changing = false;
+  state_.freed.notify_all();
 }
 
 }  // namespace fastnn

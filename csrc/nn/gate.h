@@ -26,17 +26,18 @@ class Gate {
  private:
   struct State {
     std::mutex mutex;
-    std::condition_variable readers_gone;
+    std::condition_variable freed;  // of readers, or of a change
     unsigned generation = 0;
     int readers = 0;
     bool writing = false;
+    bool changing = false;
   };
   State& state();
 
   State* state_;
 
  public:
-  // Refused while there is a writer.
+  // Refused while there is a writer; a change is waited for.
   class Reading {
    public:
     explicit Reading(Gate& gate);
@@ -61,7 +62,7 @@ class Gate {
     State& state_;
   };
 
-  // Refused while there is anybody.
+  // For what takes no time. Refused while there is anybody.
   class Changing {
    public:
     explicit Changing(Gate& gate);
