@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import networks
 import numpy as np
@@ -142,6 +143,94 @@ def test_predict(case):
         model.predict(x, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("method", "case"),
+    [
+        (method, case)
+        for method in ("fit", "evaluate", "train_on_batch", "value_and_grad", "predict")
+        for case in ("NaN", "label too large")
+        if (method, case) != ("predict", "label too large")
+    ],
+)
+@pytest.mark.parametrize("layer_built", [False, True])
+def test_what_was_not_built_is_not_built(method, case, layer_built):
+    """Data that are refused do not decide of which width the model is."""
+    first, last = layers.Dense(5), layers.Dense(3)
+    if layer_built:
+        last.build((None, 5))
+        last.bias.assign(np.arange(3))
+    model = fastnn.Sequential([first, last])
+    model.compile("adam", CATEGORICAL)
+    x, y, _, exception, message = DATA[case]
+    with pytest.raises(exception, match=f"(?is){message}"):
+        getattr(model, method)(*((x,) if method == "predict" else (x, y)))
+    assert not model.built
+    assert not first.built
+    assert last.built == layer_built
+    assert layer_built == bool(model.get_weights())
+    model.fit(np.ones((6, 7)), np.arange(6) % 3, epochs=2, verbose=0)
+    assert model.get_weights()[0].shape == (7, 5)
+
+
+def test_a_loss_that_does_not_fit_the_late_width():
+    model = fastnn.Sequential([layers.Flatten()])
+    model.compile("adam", losses.BinaryCrossentropy(pos_weight=[1, 2, 3]))
+    with pytest.raises(ValueError, match="pos_weight"):
+        model.fit(np.ones((6, 2)), np.ones((6, 2)), verbose=0)
+    assert not model.built
+
+
+def test_the_split_of_refused_data_is_forgotten():
+    """Classes of data that could not be trained on do not decide which rows are held out."""
+    models = classifier(), classifier()
+    bad = np.where(np.arange(12) == 5, 7, 0)
+    with pytest.raises(ValueError, match="7 at row 5"):
+        models[0].fit(X, bad, validation_split=0.5, verbose=0)
+    results = [m.fit(X, Y, validation_split=0.5, verbose=0).history["val_loss"] for m in models]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("method", ["evaluate", "train_on_batch"])
+def test_a_flag_is_looked_at_first(method):
+    model = classifier()
+    with unchanged(model), pytest.raises(TypeError, match="return_dict"):
+        getattr(model, method)(X, Y, return_dict="yes")
+
+
+BAD_COMPILE = {
+    "pos_weight": {"loss": losses.BinaryCrossentropy(pos_weight=[1, 2])},
+    "word": {"loss": CATEGORICAL, "metrics": ["acuracy"]},
+    "device": {"loss": CATEGORICAL, "device": "gpu"},
+    "native": {"loss": CATEGORICAL, "metrics": [metrics.SparseTopKCategoricalAccuracy()]},
+}
+
+
+@pytest.mark.parametrize("case", BAD_COMPILE)
+def test_compile_is_all_or_nothing(case, monkeypatch):
+    """The optimizer's state stays, and so does what is trained."""
+    model = networks.sequential((4, 5, 3), ("relu", None))
+    model.compile("adam", CATEGORICAL, metrics=["accuracy"])
+    model.fit(X, Y, verbose=0)
+    loss, names = model.loss, model.metrics_names
+    model.layers[0].trainable = False
+    if case == "native":
+        # What native code refuses, whatever that is: here, a metric that it does not know.
+        monkeypatch.setattr(metrics.SparseTopKCategoricalAccuracy, "kind", "no such metric")
+    with pytest.raises((ValueError, RuntimeError)):
+        model.compile("sgd", **BAD_COMPILE[case])
+    assert model.loss is loss
+    assert model.metrics_names == names
+    # Where native code makes its plan anew it must find the old flags.
+    model.network.set_output(2)
+    assert model.value_and_grad(X, Y)[1][0].any()
+    before = model.get_weights()[0]
+    model.fit(X, Y, verbose=0)
+    assert not np.array_equal(model.get_weights()[0], before)
+    model.compile("sgd", CATEGORICAL)
+    gradients = model.value_and_grad(X, Y)[1]
+    assert [bool(g.any()) for g in gradients] == [False, False, True, True]
+
+
 def test_the_row_named_is_the_callers(rng):
     """Rows are counted as they were given, split and shuffled or not."""
     x = rng.normal(size=(500, 4))
@@ -231,6 +320,13 @@ ARGUMENTS = {
 }
 
 
+def test_unknown_arguments_name_the_public_class():
+    with pytest.raises(TypeError, match=r"^Sequential\.fit\(\).*'epoch'.*'epochs'"):
+        classifier().fit(X, Y, epoch=3)
+    with pytest.raises(TypeError, match=r"^Sequential\.compile\(\)"):
+        classifier().compile(los="mse")
+
+
 @pytest.mark.parametrize("case", ARGUMENTS)
 def test_unknown_arguments(case):
     call, message = ARGUMENTS[case]
@@ -264,6 +360,24 @@ NUMBERS = {
     "threads 0": (lambda: fastnn.set_num_threads(0), r"0"),
     "threads negative": (lambda: fastnn.set_num_threads(-2), r"-2"),
     "seed": (lambda: fastnn.utils.set_random_seed("x"), r"seed.*x"),
+    "threads beyond": (lambda: fastnn.set_num_threads(10**12), r"\bn: .*\[1, 256\].*1000000000000"),
+    "ignore_class beyond": (
+        lambda: losses.SparseCategoricalCrossentropy(ignore_class=2**40),
+        r"ignore_class: .*2147483647\].*1099511627776",
+    ),
+    "ignore_class of an op": (
+        lambda: fastnn.ops.softmax_cross_entropy(np.ones((1, 2)), [0], ignore_class=2**31),
+        r"ignore_class: .*2147483647\].*2147483648",
+    ),
+    "epochs beyond": (lambda: classifier().fit(X, Y, epochs=2**62), r"epochs: .*1000000000\]"),
+    "initial_epoch beyond": (
+        lambda: classifier().fit(X, Y, initial_epoch=2**63),
+        r"initial_epoch: .*1000000000\]",
+    ),
+    "batch_size beyond": (
+        lambda: classifier().fit(X, Y, batch_size=2**63),
+        r"batch_size: .*2\*\*63, got 9223372036854775808",
+    ),
 }
 
 
@@ -320,6 +434,20 @@ def test_absurd_widths(width):
         fastnn.Sequential([layers.Input((100_000,)), layers.Dense(width)]).compile("sgd", "mse")
     model = classifier()
     model.fit(*data(), verbose=0)
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2**40), (2**62,), (2**31, 2**31)])
+def test_absurd_inputs(shape):
+    width = str(math.prod(shape))
+    with pytest.raises(MemoryError, match=width):
+        fastnn.Sequential([layers.Flatten(input_shape=shape)])
+    with pytest.raises(MemoryError, match=width):
+        layers.Flatten().build((None, *shape))
+
+
+def test_absurd_kernel_of_a_layer():
+    with pytest.raises(MemoryError, match=str(2**55)):
+        layers.Dense(2**10).build((None, 2**55))
 
 
 def test_absurd_buffer():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import callbacks
+from fastnn import callbacks, layers
 
 HOOKS = [
     f"on_{what}_{when}"
@@ -333,6 +333,19 @@ class Scripted(callbacks.Callback):
         logs[self.name] = self.values[epoch]
 
 
+def test_early_stopping_waits_for_epochs_that_validate(rng):
+    x, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    model = fastnn.Sequential([layers.Input((3,)), layers.Dense(2)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    stop = callbacks.EarlyStopping("val_loss", patience=1)
+    history = model.fit(
+        x, y, epochs=6, validation_split=0.2, validation_freq=2, callbacks=[stop], verbose=0
+    )
+    assert len(history.history["val_loss"]) >= 1
+    with pytest.warns(UserWarning, match="never saw 'val_loss'"):
+        model.fit(x, y, epochs=2, callbacks=[stop], verbose=0)
+
+
 # name: (options, the monitored values, epochs that are run, the best epoch)
 STOPPING = {
     "no patience": ({}, [3, 2, 2.5, 1], 3, 1),
@@ -342,6 +355,13 @@ STOPPING = {
     "max": ({"mode": "max"}, [1, 2, 1.5, 9], 3, 1),
     "start_from_epoch": ({"start_from_epoch": 2}, [1, 2, 3, 2.5, 2.6, 1], 5, 3),
     "never": ({"patience": 5}, [4, 3, 2, 1], 4, 3),
+    # With a baseline, as Keras 3.15 answers: better than the best but not than the baseline
+    # neither ends it nor begins the patience anew.
+    "better, but above the baseline": ({"baseline": 1}, [5, 4, 3, 3, 0], 4, 2),
+    "baseline and patience": ({"baseline": 1, "patience": 2}, [5, 4, 3, 2, 2, 0], 5, 3),
+    "baseline reached": ({"baseline": 2.5, "patience": 2}, [5, 4, 2, 2, 2, 2], 5, 2),
+    "baseline and start": ({"baseline": 1, "start_from_epoch": 2}, [0, 0, 4, 3, 3, 0], 5, 3),
+    "baseline, max": ({"baseline": 5, "mode": "max", "patience": 2}, [1, 2, 3, 3, 9], 4, 2),
 }
 
 

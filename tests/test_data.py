@@ -255,6 +255,56 @@ def test_the_callers_arrays_are_only_read(rng):
     classifier(3).fit(x, y, sample_weight=w, verbose=0, validation_split=0.2)
 
 
+def test_labels_are_copied(rng):
+    """A callback that writes to the caller's labels must not lead native code astray."""
+    x, y = rng.normal(size=(20, 3)), rng.integers(0, 3, 20).astype(np.int32)
+
+    class Write(fastnn.callbacks.Callback):
+        def on_train_batch_end(self, *_):
+            y[:] = 10**8
+
+    assert not np.shares_memory(fastnn.data.labels(y, 20, (3,)), y)
+    assert not np.shares_memory(fastnn.ops._labels(y), y)
+    one, other = classifier(3), classifier(3)
+    other.fit(x, y.copy(), batch_size=4, verbose=0)
+    one.fit(x, y, batch_size=4, verbose=0, callbacks=[Write()])
+    same(one.get_weights(), other.get_weights())
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_labels_stored_as_floats(kind, rng):
+    """Without a warning from NumPy about what float16 cannot hold."""
+    x, y = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
+    one, other = classifier(3), classifier(3)
+    one.fit(x, y.astype(kind), verbose=0)
+    other.fit(x, y, verbose=0)
+    same(one.get_weights(), other.get_weights())
+    y = y.astype(kind)
+    y[4] = np.inf if kind == "float16" else 2.0**31
+    with pytest.raises(ValueError, match=r"32 bits.*row 4"):
+        one.fit(x, y, verbose=0)
+
+
+def test_pandas_tables_of_several_types(rng):
+    pd = pytest.importorskip("pandas")
+    y = rng.integers(0, 3, 20)
+    columns = {"a": y > 0, "b": y, "c": rng.random(20)}
+    x = np.column_stack([np.asarray(c, float) for c in columns.values()])
+    expected = trained(x, y)
+    frame = pd.DataFrame(columns)
+    same(trained(frame, pd.Series(y)), expected)
+    nullable = frame.astype({"a": "boolean", "b": "Int64"})
+    same(trained(nullable, pd.Series(y, dtype="Int64")), expected)
+    assert np.shares_memory(fastnn.data.numeric("x", frame[["c"]]), frame[["c"]].to_numpy())
+    nullable.loc[3, "b"] = pd.NA
+    with pytest.raises(TypeError, match=r"x: .*NA.*'b' \(Int64\)$"):
+        classifier(3).fit(nullable, y)
+    with pytest.raises(TypeError, match=r"x: .*'d'"):
+        classifier(4).fit(frame.assign(d="word"), y)
+    with pytest.raises(TypeError, match=r"y: .*NA.*'b'"):
+        classifier(3).fit(frame, nullable["b"])
+
+
 MEMORY = """
 import resource
 import numpy as np

@@ -146,6 +146,95 @@ def test_heads_that_cannot_be_meant(units, activation, loss, word):
         model.compile(optimizer="sgd", loss=loss)
 
 
+# name: (the layers after an Input of 4, the loss, what the message says)
+HIDDEN = {
+    "relu below softmax": (
+        [layers.Dense(3, "relu", name="verdict"), layers.Activation("softmax")], CATEGORICAL, "relu"
+    ),
+    "tanh below dropout and sigmoid": (
+        [layers.Dense(3, "tanh", name="verdict"), layers.Dropout(0.5), layers.Activation("sigmoid")],
+        BINARY,
+        "tanh",
+    ),
+    "an activation below flatten": (
+        [
+            layers.Dense(3),
+            layers.Activation("elu", name="verdict"),
+            layers.Flatten(),
+            layers.Activation("softmax"),
+        ],
+        CATEGORICAL,
+        "elu",
+    ),
+    "softmax, dropout, softmax": (
+        [layers.Dense(3, "softmax"), layers.Dropout(0.5), layers.Activation("softmax", name="verdict")],
+        "mse",
+        "twice",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_heads_that_cannot_be_meant_do_not_hide(case):
+    chained, loss, word = HIDDEN[case]
+    model = fastnn.Sequential([layers.Input((4,)), *chained])
+    with pytest.raises(ValueError, match=f"verdict(?s:.*)({word})"):
+        model.compile("sgd", loss)
+    assert not model.compiled
+
+
+def test_heads_below_which_nothing_is_wrong():
+    for below in ([layers.Dense(3)], [layers.Dense(3), layers.Rescaling(0.5)]):
+        model = fastnn.Sequential([layers.Input((4,)), *below, layers.Activation("softmax")])
+        model.compile("sgd", CATEGORICAL)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "linear"])
+def test_one_output_without_a_dense_is_one_unit(activation):
+    """Known at compile where the model is built, else at the first data."""
+
+    def chained(*shape):
+        return fastnn.Sequential([*shape, layers.Flatten(), layers.Activation(activation)])
+
+    with pytest.raises(ValueError, match="one unit"):
+        chained(layers.Input((1, 1))).compile("sgd", CATEGORICAL)
+    model = chained()
+    model.compile("sgd", CATEGORICAL)
+    with pytest.raises(ValueError, match="one unit"):
+        model.fit(np.ones((3, 1, 1)), np.zeros(3, int), verbose=0)
+    assert not model.built
+
+
+# (the last layers, the metric, what the message names)
+NO_LOGITS = [
+    ([layers.Dense(3, "softmax"), layers.Dropout(0.5, name="drop")], "categorical_crossentropy"),
+    ([layers.Dense(3, "sigmoid"), layers.Rescaling(2.0, name="drop")], BINARY),
+    ([layers.Dense(3, name="drop")], BINARY),
+    ([layers.Dense(3, "relu", name="drop")], "categorical_crossentropy"),
+]
+
+
+@pytest.mark.parametrize(("chained", "metric"), NO_LOGITS)
+def test_cross_entropy_metrics_want_logits(chained, metric):
+    model = fastnn.Sequential([layers.Input((4,)), *chained])
+    with pytest.raises(ValueError, match=rf"'{metric}'.*mean_squared_error.*drop"):
+        model.compile("sgd", "mse", metrics=[metric])
+    assert not model.compiled
+
+
+@pytest.mark.parametrize(
+    ("head", "loss", "metric"),
+    [
+        ("softmax", "mse", "categorical_crossentropy"),
+        ("sigmoid", "mse", BINARY),
+        (None, BINARY, BINARY),
+        (None, "categorical_crossentropy", "categorical_crossentropy"),
+    ],
+)
+def test_cross_entropy_metrics_that_have_logits(head, loss, metric):
+    chain("tanh", head).compile("sgd", loss, metrics=[metric])
+
+
 @pytest.mark.parametrize("head", ["sigmoid", None])
 def test_accuracy_cuts_probabilities_in_the_middle_and_logits_at_zero(head):
     model = networks.sequential((1, 1), (head,), use_bias=False)

@@ -266,6 +266,22 @@ def test_two_fits_are_one_long_one(rng):
             np.testing.assert_array_equal(a, b)
 
 
+def test_many_epochs_are_a_few_native_calls(rng, monkeypatch):
+    """Their sums would not fit into memory otherwise; numbers and order are the same."""
+    x, y = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
+    results = []
+    for at_once in (100, 2):
+        monkeypatch.setattr(fastnn.training, "_AT_ONCE", at_once)
+        fastnn.utils.set_random_seed(1)
+        model = networks.sequential((3, 3), (None,))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        history = model.fit(x, y, batch_size=4, epochs=6, initial_epoch=1, verbose=0)
+        assert history.epoch == [1, 2, 3, 4, 5]
+        results.append([np.array(history.history["loss"]), *model.get_weights()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_initial_epoch():
     model = still((4, 1), (None,), "mse")
     history = model.fit(np.ones((3, 4)), np.ones(3), epochs=5, initial_epoch=3, verbose=0)

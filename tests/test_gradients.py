@@ -323,3 +323,13 @@ def test_value_and_grad(loss, op, head, rng):
 
         check(g, cases.gradient(f, weights[k]), "central difference", "float64")
         model.set_weights(weights)
+
+
+def test_frozen_layers_have_zeros(rng):
+    """In their places, as SciPy's optimizers want a gradient of one length."""
+    model = networks.sequential((4, 5, 3), ("tanh", None))
+    model.layers[0].trainable = False
+    model.compile("sgd", "mse")
+    _, gradients = model.value_and_grad(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)))
+    assert [g.shape for g in gradients] == [w.shape for w in model.get_weights()]
+    assert [bool(g.any()) for g in gradients] == [False, False, True, True]

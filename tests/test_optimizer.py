@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import cases
 import numpy as np
 import pytest
@@ -191,6 +193,29 @@ def test_refused_and_nothing_changed(argument, case):
         step(**arrays, **settings)
     for k, v in arrays.items():
         np.testing.assert_array_equal(np.array(v), copies[k])
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+@pytest.mark.parametrize("pair", [*combinations(range(4), 2)], ids=str)
+def test_arrays_that_share_memory_are_refused(pair, shift):
+    """The same array, or views that overlap."""
+    first, second = pair
+    names, memory = ["param", "grad", "m", "v"], np.arange(8.0)
+    arrays = [np.ones(4) for _ in names]
+    arrays[first], arrays[second] = memory[:4], memory[shift : shift + 4]
+    message = rf"{names[second]}: .*shares it with {names[first]}"
+    with pytest.raises(ValueError, match=message):
+        ops.adam_step(*arrays, step=1)
+    if second == 1:
+        with pytest.raises(ValueError, match=message):
+            ops.sgd_step(*arrays[:2], None, learning_rate=0.1)
+    np.testing.assert_array_equal(memory, np.arange(8.0))
+
+
+def test_neighbours_do_not_share_memory():
+    memory = np.ones(16)
+    ops.adam_step(*(memory[i : i + 4] for i in range(0, 16, 4)), step=1)
+    assert (memory[:4] < 1).all()
 
 
 BAD_SETTINGS = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -206,12 +207,16 @@ class EarlyStopping(Callback):
     Args:
         monitor: a name in the logs, for example "val_loss".
         min_delta: an improvement must be larger than this.
-        patience: epochs without improvement after which `fit` ends.
+        patience: epochs without improvement after which `fit` ends; 0 is as 1.
         verbose: 1 prints why `fit` ended.
         mode: "min", "max" or "auto": max for accuracies, min for all else.
-        baseline: a value that must be improved upon from the start.
-        restore_best_weights: whether to end with the weights of the best epoch.
+        baseline: a value to improve upon. An epoch that is the best yet, but no improvement
+            upon the baseline, does not end `fit`, and does not begin the patience anew.
+        restore_best_weights: whether to end with the weights of the best epoch, whatever
+            the baseline.
         start_from_epoch: epochs to wait before watching.
+
+    All of them mean what they mean in Keras, also together.
     """
 
     @keywords()
@@ -231,7 +236,7 @@ class EarlyStopping(Callback):
         self.min_delta = number("min_delta", min_delta, 0.0)
         self.patience = integer("patience", patience, 0)
         self.verbose = verbose
-        self.mode = choose("mode", mode, {word: word for word in ("auto", "min", "max")})
+        self.mode = choose("mode", mode, ("auto", "min", "max"))
         self.baseline = None if baseline is None else number("baseline", baseline)
         self.restore_best_weights = flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = integer("start_from_epoch", start_from_epoch, 0)
@@ -240,6 +245,7 @@ class EarlyStopping(Callback):
         self._reset()
 
     def _reset(self) -> None:
+        self.seen = False
         self.wait = 0
         self.stopped_epoch = 0
         self.best: float | None = None
@@ -250,13 +256,17 @@ class EarlyStopping(Callback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if not logs or self.monitor not in logs:
-            known = {name: name for name in logs or {}}
-            choose("EarlyStopping: monitor", self.monitor, known)
+        logs = logs or {}
+        if self.monitor not in logs:
+            # An epoch may go without validation (validation_freq), all of them may not.
+            if not self.monitor.startswith("val_") or any(key.startswith("val_") for key in logs):
+                choose("EarlyStopping: monitor", self.monitor, tuple(logs))
             return
+        self.seen = True
         if epoch < self.start_from_epoch:
             return
         value = logs[self.monitor]
+        self.wait += 1
         if self._improves(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
@@ -264,16 +274,19 @@ class EarlyStopping(Callback):
             # A best value that is worse than the baseline does not buy more patience.
             if self._improves(value, self.baseline):
                 self.wait = 0
-                return
-        self.wait += 1
-        if self.wait >= max(1, self.patience):
+        elif self.wait >= self.patience:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
     def _improves(self, value: float, on: float | None) -> bool:
-        return on is None or self._sign * (value - on) < -self.min_delta
+        # Added before it is compared, as in Keras: rounding may decide.
+        return on is None or self._sign * (value + self._sign * self.min_delta) < self._sign * on
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        if not self.seen:
+            warnings.warn(
+                f"EarlyStopping never saw {self.monitor!r}: fit had no validation", stacklevel=2
+            )
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
         if self.best_weights is not None:

@@ -6,8 +6,8 @@ Training itself is `trainer`'s; which layers there are is said in `models`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fastnn import _core
     from fastnn.layer import Layer, Shape
 
+# Called with a native network that is about to become the model's, the flags of what is
+# trained and the shape of an output row; an exception leaves the model as it was.
+Approve: TypeAlias = "Callable[[_core.Network, list[bool], Shape], None]"
 Metrics = Sequence[str | Metric | type[Metric]] | str | Metric | None
 
 
@@ -40,6 +43,8 @@ class Compilable:
         self._columns: Columns | None = None
         # Whether the native network knows what compile was told.
         self._prepared = False
+        # What it knows of trainable parameters; None: that all are.
+        self._trained: list[bool] | None = None
         self._not_compiled = "call model.compile(...) first"
         self._splits: dict[tuple[int, float], Split] = {}
 
@@ -62,8 +67,8 @@ class Compilable:
         """Shapes of a row through the layers, the input's first; builds nothing."""
         raise NotImplementedError
 
-    def build_for(self, row_shape: Shape) -> None:
-        """Builds the model for rows of this shape."""
+    def build_for(self, row_shape: Shape, approve: Approve | None = None) -> None:
+        """Builds the model for rows of this shape, if `approve` lets it."""
         raise NotImplementedError
 
     def get_weights(self) -> list[NDArray[Any]]:
@@ -118,29 +123,39 @@ class Compilable:
             raise ValueError("compile: expected a loss, for example loss='mean_squared_error'")
         new_loss = losses.get(loss)
         new_optimizer = optimizers.get(optimizer)
-        head = heads.find(self.layers)
+        shapes = self.row_shapes()
+        head = heads.find(self.layers, None if shapes is None else math.prod(shapes[1]))
         # heads.check, compile, the decorator, the user's call.
         heads.check(head, new_loss, stacklevel=4)
         columns = Columns(new_loss, head, _listed(metrics), _listed(weighted_metrics))
         config.device(device)
         precision = config.matmul_precision(matmul_precision)
-        if self.row_shapes() is not None:
-            self._compile_network(new_loss, new_optimizer, columns)
-        self._prepared = self.row_shapes() is not None
+        if shapes is not None:
+            tell = self._teller(new_loss, new_optimizer, columns)
+            tell(self.network, self.trainable_flags(), shapes[1])
+        self._prepared = shapes is not None
         self._loss, self._optimizer, self._columns = new_loss, new_optimizer, columns
         self.matmul_precision = precision
         self.stop_training = False
 
-    def _compile_network(self, loss: Loss, optimizer: Optimizer, columns: Columns) -> None:
-        shapes = self.row_shapes()
-        assert shapes is not None
-        self.network.set_trainable(self.trainable_flags())
-        self.network.compile(
-            loss=loss.native,
-            optimizer=optimizer.native,
-            metrics=columns.native,
-            **loss.options(math.prod(shapes[1])),
-        )
+    def _teller(self, loss: Loss, optimizer: Optimizer, columns: Columns) -> Approve:
+        """What tells a native network how to train; an error leaves the network as it was."""
+
+        def tell(network: _core.Network, flags: list[bool], output: Shape) -> None:
+            outputs = math.prod(output)
+            heads.check_width(heads.find(self.layers, outputs), loss)
+            options = loss.options(outputs)
+            network.set_trainable(flags)
+            try:
+                network.compile(
+                    loss=loss.native, optimizer=optimizer.native, metrics=columns.native, **options
+                )
+            except BaseException:
+                network.set_trainable(self._trained or [True] * len(flags))
+                raise
+            self._trained = flags
+
+        return tell
 
     def forget_compile(self) -> None:
         """Undoes compile where layers come or go (for models)."""
@@ -148,6 +163,7 @@ class Compilable:
             self._not_compiled = "its layers changed since compile: call model.compile(...) again"
         self._loss = self._optimizer = self._columns = None
         self._prepared = False
+        self._trained = None
 
     def _compiled(self, doing: str) -> Loss:
         if self._loss is None:
@@ -201,12 +217,24 @@ class Compilable:
         shapes = self.row_shapes()
         return data.rows("x", x, None if shapes is None else shapes[0])
 
-    def _ready(self, x: NDArray[Any]) -> None:
-        """Builds and natively compiles what is still due, once all arrays have been checked."""
-        if self.row_shapes() is None:
-            self.build_for(x.shape[1:])
-        if not self._prepared and self._loss is not None:
-            self._compile_network(self._loss, self.optimizer, self.columns)
+    def _ready(self, x: NDArray[Any], check: Callable[[_core.Network], None]) -> None:
+        """Builds and natively compiles what is still due, and checks all values.
+
+        What `check` raises leaves the model as it was: not built, if it was not.
+        """
+        due = self._loss is not None and not self._prepared
+
+        def approve(network: _core.Network, flags: list[bool], output: Shape) -> None:
+            if due:
+                self._teller(self.loss, self.optimizer, self.columns)(network, flags, output)
+            check(network)
+
+        shapes = self.row_shapes()
+        if shapes is None:
+            self.build_for(x.shape[1:], approve)
+        else:
+            approve(self.network, self.trainable_flags(), shapes[1])
+        if due:
             self._prepared = True
 
     def _table(
@@ -246,7 +274,10 @@ class Compilable:
     def _validation(
         self, table: Table, share: float, given: object
     ) -> tuple[Split | None, Table | None]:
-        """The split of `table`, or the table that validation_data makes, or neither."""
+        """The split of `table`, or the table that validation_data makes, or neither.
+
+        A split is for `fit` to remember, once all values are checked.
+        """
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
                 raise ValueError(
@@ -257,11 +288,9 @@ class Compilable:
             return None, self._table("validation_data", x, y, weights, like=table)
         if share == 0.0:
             return None, None
-        place = (len(table.x), share)
-        if place not in self._splits:
-            strata = strata_of(table, self.loss.native)
-            self._splits[place] = held_out(*place, strata, self._key)
-        split = self._splits[place]
+        split = self._splits.get((len(table.x), share))
+        if split is None:
+            split = held_out(len(table.x), share, strata_of(table, self.loss.native), self._key)
         return split, table._replace(chosen=split.validation)
 
 

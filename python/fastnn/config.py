@@ -15,8 +15,11 @@ from fastnn.words import choose, integer, keywords
 Precision = Literal["highest", "high", "medium"]
 Device = Literal["cpu", "cuda"]
 
-_PRECISIONS: dict[str, Precision] = {"highest": "highest", "high": "high", "medium": "medium"}
+_PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
 _DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
+
+# What native code takes (csrc/cpu/parallel.cpp).
+_MOST_THREADS = 256
 
 _precision: Precision = "highest"
 
@@ -78,9 +81,9 @@ def set_num_threads(n: int) -> None:
     Results do not depend on it: the same seed gives the same bits with any number.
 
     Args:
-        n: a positive integer; 1 means that only the calling thread works.
+        n: an integer in [1, 256]; 1 means that only the calling thread works.
     """
-    _core.set_num_threads(integer("n", n))
+    _core.set_num_threads(integer("n", n, 1, _MOST_THREADS))
 
 
 def get_num_threads() -> int:
@@ -99,7 +102,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         mode: "stdout" prints the settings and returns None; "dicts" returns them as a
             dictionary and prints nothing (NumPy's `show_config` does the same).
     """
-    choose("mode", mode, {"stdout": None, "dicts": None})
+    choose("mode", mode, ("stdout", "dicts"))
     build = {name: text for name, text in _core.build_info().items() if name != "cuda"}
     settings: dict[str, Any] = {
         "version": _core.__version__,

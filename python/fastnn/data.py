@@ -1,6 +1,8 @@
 """What arrays are taken, and how labels, targets and weights are converted.
 
-The rows of x are never copied whole: the native gather converts each batch.
+The rows of an array x are never copied whole: the native gather converts each batch.
+What native code cannot read as it lies is converted whole, once: an array in the other
+byte order, lists, a pandas frame whose columns differ in type. Labels are always copied.
 Values (NaN, labels out of range, negative weights) are checked natively, where
 they are read; here only types and shapes are.
 """
@@ -50,7 +52,8 @@ def numeric(name: str, value: object) -> Array:
     and CPU DLPack.
 
     Raises:
-        TypeError: for sparse matrices, objects, strings, complex numbers, dates.
+        TypeError: for sparse matrices, objects, strings, complex numbers, dates, and pandas's
+            missing values (NA).
         ValueError: for masked arrays, whose mask would be lost, and ragged sequences.
     """
     if isinstance(value, np.ndarray):
@@ -63,17 +66,60 @@ def numeric(name: str, value: object) -> Array:
             raise TypeError(f"{name}: sparse matrices are not taken; use {name}.toarray()")
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             array = np.from_dlpack(value)
+        elif hasattr(value, "dtypes") and hasattr(value, "to_numpy"):
+            array = _from_pandas(name, value)
         else:
             array = _as_array(name, value)
     if array.dtype.kind not in "biuf":
         why = _WHY_NOT.get(array.dtype.kind, "something else")
-        encode = _ENCODE if name == "y" and array.dtype.kind in "OUST" else ""
+        encode = _encode(name, array.dtype.kind)
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype} ({why}){encode}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name}: {array.dtype} is not taken; convert with astype(np.float64)")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array
+
+
+def _encode(name: str, kind: str) -> str:
+    return _ENCODE if name == "y" and kind in "OUST" else ""
+
+
+def _from_pandas(name: str, table: Any) -> Array:
+    """The numbers of a DataFrame or Series, in one type that holds those of all columns.
+
+    pandas is not imported: its objects are known by their attributes.
+    """
+    framed = getattr(table, "ndim", 1) == 2
+    labels = list(table.columns) if framed else [table.name]
+    dtypes = list(table.dtypes) if framed else [table.dtypes]
+    if not all(hasattr(dtype, "kind") for dtype in dtypes):
+        return _as_array(name, table)  # of another library
+    extended = [not isinstance(dtype, np.dtype) for dtype in dtypes]
+    alike = len(set(dtypes)) <= 1 and not any(extended)
+    if alike or not (framed or dtypes[0].kind in "biuf"):
+        array = _as_array(name, table)  # often a view; categories become what they stand for
+    else:
+        columns = [table.iloc[:, i] if framed else table for i in range(len(labels))]
+        wrong = [dtype.kind not in "biuf" for dtype in dtypes]
+        _refuse_columns(name, "expected numbers, got", labels, dtypes, wrong)
+        missing = [e and bool(c.isna().any()) for e, c in zip(extended, columns, strict=True)]
+        _refuse_columns(name, "fill in the missing values (NA) of", labels, dtypes, missing)
+        plain_types = [getattr(d, "numpy_dtype", getattr(d, "subtype", d)) for d in dtypes]
+        array = table.to_numpy(dtype=np.result_type(*plain_types))
+    if array.dtype.kind not in "biuf":
+        _refuse_columns(name, "expected numbers, got", labels, dtypes, [True] * len(labels))
+    return array
+
+
+def _refuse_columns(
+    name: str, why: str, labels: list[Any], dtypes: list[Any], wrong: list[bool]
+) -> None:
+    """TypeError that names the columns that are `wrong`."""
+    if any(wrong):
+        named = zip(labels, dtypes, wrong, strict=True)
+        columns = ", ".join(f"{label!r} ({dtype})" for label, dtype, is_wrong in named if is_wrong)
+        raise TypeError(f"{name}: {why} column {columns}{_encode(name, 'O')}")
 
 
 def _as_array(name: str, value: object) -> Array:
@@ -114,7 +160,11 @@ def _hint(x: Array, row_shape: tuple[int, ...]) -> str:
 
 
 def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Class labels (n,) as int32, from any integers or integral floats, (n,) or (n, 1)."""
+    """Class labels (n,) as int32, from any integers or integral floats, (n,) or (n, 1).
+
+    The result is a copy, always: native code indexes by labels that were checked once, and
+    the caller's array may change while it trains.
+    """
     y = numeric("y", value)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -130,12 +180,14 @@ def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.i
             f"{(n, *output_shape)}, got {y.shape}"
         )
     if y.dtype.kind == "f":
+        # Narrower types do not hold the limits of int32.
+        y = y.astype(np.float64)
         # Written so that NaN counts as wrong, too.
         _refuse_first(y, ~(np.floor(y) == y), "an integer label")
     if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
         outside = (y < _INT32.min) | (y > _INT32.max)
         _refuse_first(y, outside, "a label that fits in 32 bits")
-    return plain(y, np.int32)
+    return np.array(y, dtype=np.int32, order="C")
 
 
 def _refuse_first(y: Array, wrong: NDArray[np.bool_], expected: str) -> None:

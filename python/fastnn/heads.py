@@ -20,15 +20,15 @@ class Head(NamedTuple):
     activation: str  # of the last layer that has one; "linear" where none has
     layer: Layer | None  # that layer
     changed_by: Layer | None  # a Dropout or Rescaling after it
-    below: str  # the activation of the layer before, where nothing stands between
-    units: int | None  # of the last Dense
+    below: Dense | Activation | None  # the layer before, where an Activation is the head
+    width: int | None  # how many outputs there are; None: not known before the model is built
 
 
-def find(layers: Sequence[Layer]) -> Head:
-    """The head of a chain of layers."""
+def find(layers: Sequence[Layer], width: int | None = None) -> Head:
+    """The head of a chain of layers; `width`, where it is known, is that of the output."""
     changed_by: Layer | None = None
     head: Dense | Activation | None = None
-    below = "linear"
+    below: Dense | Activation | None = None
     for layer in reversed(layers):
         if layer.passes_outputs:
             continue
@@ -41,10 +41,14 @@ def find(layers: Sequence[Layer]) -> Head:
                 changed_by = layer
             continue
         if isinstance(layer, (Dense, Activation)):
-            below = layer.activation
-        break
-    units = next((layer.units for layer in reversed(layers) if isinstance(layer, Dense)), None)
-    return Head("linear" if head is None else head.activation, head, changed_by, below, units)
+            below = layer
+        # Dropout hides nothing; a Rescaling between two activations was meant.
+        if not isinstance(layer, Dropout):
+            break
+    if width is None:
+        # No layer after a Dense changes the number of its outputs.
+        width = next((layer.units for layer in reversed(layers) if isinstance(layer, Dense)), None)
+    return Head("linear" if head is None else head.activation, head, changed_by, below, width)
 
 
 def check(head: Head, loss: Loss, stacklevel: int) -> None:
@@ -53,11 +57,7 @@ def check(head: Head, loss: Loss, stacklevel: int) -> None:
     `stacklevel` is that of the user's call, counted from here.
     """
     _check_twice(head)
-    if head.activation == "softmax" and head.units == 1:
-        raise ValueError(
-            f"{_layer(head)}: softmax over one unit is always 1; for two classes use "
-            "Dense(1) with binary_crossentropy, or one unit for each class"
-        )
+    check_width(head, loss)
     if not loss.is_cross_entropy:
         return
     _check_changed(head, loss)
@@ -75,6 +75,38 @@ def check(head: Head, loss: Loss, stacklevel: int) -> None:
         )
 
 
+def check_width(head: Head, loss: Loss) -> None:
+    """ValueError for one output where classes are meant."""
+    if head.width != 1:
+        return
+    if head.activation == "softmax":
+        raise ValueError(
+            f"{_layer(head)}: softmax over one unit is always 1; for two classes use "
+            "Dense(1) with binary_crossentropy, or one unit for each class"
+        )
+    if loss.native == "softmax_cross_entropy":
+        raise ValueError(
+            f"{_layer(head)}: one unit with {loss.name} can only be class 0; use "
+            "binary_crossentropy for two classes, or one unit for each class"
+        )
+
+
+def gives_logits_of(head: Head, squash: str, loss: Loss) -> bool:
+    """Whether the logits of `squash`, softmax or sigmoid, are at hand for a metric.
+
+    They are where the loss says that outputs are logits, and where `squash` comes last.
+    """
+    if loss.is_cross_entropy:
+        return loss.native == f"{squash}_cross_entropy"
+    return head.activation == squash and head.changed_by is None
+
+
+def described(head: Head) -> str:
+    """The end of the model in words, for messages."""
+    after = "" if head.changed_by is None else f", changed by layer {head.changed_by.name!r}"
+    return f"{_layer(head)} ({head.activation}{after})"
+
+
 def _name(head: Head) -> str:
     return repr(head.layer.name) if head.layer is not None else "'input'"
 
@@ -84,10 +116,11 @@ def _layer(head: Head) -> str:
 
 
 def _check_twice(head: Head) -> None:
-    if head.activation in ("softmax", "sigmoid") and head.below in ("softmax", "sigmoid"):
+    squashes = ("softmax", "sigmoid")
+    if head.below and head.below.activation in squashes and head.activation in squashes:
         raise ValueError(
-            f"{_layer(head)}: {head.activation} after {head.below} squashes outputs twice; "
-            "leave one of them out"
+            f"{_layer(head)}: {head.activation} after {head.below.activation} squashes outputs "
+            "twice; leave one of them out"
         )
 
 
@@ -109,11 +142,6 @@ def _check_changed(head: Head, loss: Loss) -> None:
 
 
 def _check_softmax(head: Head, loss: Loss) -> None:
-    if head.units == 1:
-        raise ValueError(
-            f"{_layer(head)}: one unit with {loss.name} can only be class 0; use "
-            "binary_crossentropy for two classes, or one unit for each class"
-        )
     if head.activation == "sigmoid":
         raise ValueError(
             f"{_layer(head)}: sigmoid with {loss.name} cannot be meant; use softmax or no "
@@ -121,7 +149,8 @@ def _check_softmax(head: Head, loss: Loss) -> None:
             "for labels that do not"
         )
     if head.activation not in ("linear", "softmax"):
-        raise ValueError(_no_logits(head, loss, "softmax"))
+        raise ValueError(_no_logits(_layer(head), head.activation, loss, "softmax"))
+    _check_below(head, loss)
 
 
 def _check_sigmoid(head: Head, loss: Loss) -> None:
@@ -133,11 +162,19 @@ def _check_sigmoid(head: Head, loss: Loss) -> None:
             "labels that do not"
         )
     if head.activation not in ("linear", "sigmoid"):
-        raise ValueError(_no_logits(head, loss, "sigmoid"))
+        raise ValueError(_no_logits(_layer(head), head.activation, loss, "sigmoid"))
+    _check_below(head, loss)
 
 
-def _no_logits(head: Head, loss: Loss, squash: str) -> str:
+def _check_below(head: Head, loss: Loss) -> None:
+    below = head.below
+    if below is not None and head.activation != "linear" and below.activation != "linear":
+        what = f"{below.activation} before {head.activation} and"
+        raise ValueError(_no_logits(f"layer {below.name!r}", what, loss, head.activation))
+
+
+def _no_logits(where: str, what: str, loss: Loss, squash: str) -> str:
     return (
-        f"{_layer(head)}: {head.activation} before {loss.name} cannot be meant; end with "
-        f"{squash} or with no activation (logits)"
+        f"{where}: {what} before {loss.name} cannot be meant; end with {squash} or with no "
+        "activation (logits)"
     )

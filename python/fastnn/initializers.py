@@ -150,10 +150,9 @@ class VarianceScaling(Initializer):
     ) -> None:
         super().__init__(seed)
         self.scale = number("scale", scale, 0.0, open_low=True)
-        known = ("fan_in", "fan_out", "fan_avg")
-        self.mode = choose("mode", mode, {name: name for name in known})
+        self.mode = choose("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         known = ("uniform", "truncated_normal", "untruncated_normal")
-        self.distribution = choose("distribution", distribution, {name: name for name in known})
+        self.distribution = choose("distribution", distribution, known)
 
     def _fill(self, place: Place, key: int, stream: int) -> None:
         fan_in, fan_out = place.shape[0], place.shape[-1]

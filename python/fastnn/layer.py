@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
-_DTYPES: dict[str, Literal["float32", "float64"]] = {"float32": "float32", "float64": "float64"}
+Dtype = Literal["float32", "float64"]
+_DTYPES: tuple[Dtype, ...] = ("float32", "float64")
+# Elements that a parameter, or a row, may have; native code allocates no more.
+_MOST_ELEMENTS = 2**56
 
 
 class Common(TypedDict, total=False):
@@ -168,8 +171,8 @@ class Layer:
             return
         shape = without_batch(input_shape)
         output = self.row_shape(shape)
-        network = _core.Network(math.prod(shape), self.dtype or "float32", 0)
-        self.extend(network, 0)
+        network = network_for(shape, self.dtype or "float32", 0)
+        extended(network, self, 0, shape)
         buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
         key = keys.next_key()
         made = make_variables(self, shape, network.parameters, buffer, key, 0)
@@ -198,7 +201,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def dtype_of(word: object) -> Literal["float32", "float64"]:
+def dtype_of(word: object) -> Dtype:
     """A checked dtype: a name, or NumPy's type."""
     if not isinstance(word, str):
         try:
@@ -230,6 +233,25 @@ def without_batch(shape: object) -> Shape:
             f"(None, 784), got {shape!r}"
         )
     return tuple(integer("input_shape", size) for size in shape[1:])
+
+
+def network_for(shape: Shape, dtype: Dtype, key: int) -> _core.Network:
+    """A native network without layers, for input rows of `shape`."""
+    width = math.prod(shape)
+    if width > _MOST_ELEMENTS:
+        raise MemoryError(f"input_shape: no memory for rows of {width} numbers, shape {shape}")
+    return _core.Network(width, dtype, key)
+
+
+def extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) -> int:
+    """`layer.extend`; MemoryError names the parameters that are too large."""
+    try:
+        return layer.extend(network, tensor)
+    except MemoryError:
+        sizes = " and ".join(
+            f"a {spec.name} of shape {spec.shape}" for spec in layer.weight_specs(shape)
+        )
+        raise MemoryError(f"layer {layer.name!r}: no memory for {sizes}") from None
 
 
 def make_variables(

@@ -6,17 +6,16 @@ loss makes of the last layer of a model is decided in `heads`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
 from fastnn.data import numeric
-from fastnn.words import choose, flag, integer, keywords, number
+from fastnn.words import choose, flag, int32, keywords, number
 
-Reduction = Literal["sum_over_batch_size", "mean_with_sample_weight"]
-_REDUCTIONS = {"sum_over_batch_size": None, "mean_with_sample_weight": None, "mean": None}
+_REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
 
 class Loss:
@@ -74,10 +73,7 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.from_logits = flag("from_logits", from_logits)
-        lowest = -(2**31)
-        self.ignore_class = (
-            None if ignore_class is None else integer("ignore_class", ignore_class, lowest)
-        )
+        self.ignore_class = None if ignore_class is None else int32("ignore_class", ignore_class)
 
     def options(self, _outputs: int) -> dict[str, Any]:
         return {"ignore_class": self.ignore_class}

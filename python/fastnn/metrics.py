@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.heads import Head
+from fastnn.heads import Head, described, gives_logits_of
 from fastnn.losses import Loss
 from fastnn.words import choose, integer, keywords, number
 
@@ -45,7 +45,7 @@ class Metric:
 class BinaryAccuracy(Metric):
     """How many outputs are on the right side: probability above `threshold`, logit above 0.
 
-    Targets count as positive from 0.5 on. For logits, `threshold` is still one of the
+    Targets count as positive above 0.5. For logits, `threshold` is still one of the
     probability, so the default cuts logits at 0.
     """
 
@@ -274,6 +274,7 @@ class Columns:
         for prefix, wanted in (("", metrics), ("weighted:", weighted)):
             for identifier in wanted:
                 metric = get(identifier, target)
+                _check_logits(metric, head, loss)
                 _check_fit(metric, target, loss)
                 self.metrics.append(metric)
                 self.native.append((prefix + metric.kind, metric.value))
@@ -304,6 +305,18 @@ class Columns:
         for name, metric, mean in zip(self.names[1:], self.metrics, means[1:], strict=True):
             logs[prefix + name] = metric.finish(mean)
         return logs
+
+
+def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:
+    """A cross-entropy is of logits; of what is neither they nor made of them it is none."""
+    squash = metric.kind.removesuffix("_cross_entropy")
+    # What goes with another cross-entropy is said with the names that do (_check_fit).
+    if squash == metric.kind or loss.is_cross_entropy or gives_logits_of(head, squash, loss):
+        return
+    raise ValueError(
+        f"metrics: {metric.name!r} with the loss {loss.name} wants {squash} as the last layer, "
+        f"but the outputs are those of {described(head)}"
+    )
 
 
 def _check_fit(metric: Metric, target: str, loss: Loss) -> None:

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
+from fastnn.compiled import Approve
 from fastnn.data import plain
 from fastnn.layer import (
     Layer,
     Shape,
     dtype_of,
+    extended,
     make_variables,
+    network_for,
     snake_case,
     without_batch,
     write_all,
@@ -198,9 +200,12 @@ class Sequential(Trainer):
             return
         self.build_for(shape)
 
-    def build_for(self, row_shape: Shape) -> None:
+    def build_for(self, row_shape: Shape, approve: Approve | None = None) -> None:
         self.shapes_for(row_shape)
         built = self._make(self._layers, row_shape)
+        if approve is not None:
+            flags = [variable.trainable for layer in built.variables for variable in layer]
+            approve(built.network, flags, built.shapes[-1])
         self._late_shape = row_shape
         self._settle(built)
 
@@ -212,12 +217,12 @@ class Sequential(Trainer):
     def _make(self, layers: list[Layer], shape: Shape) -> _Built:
         dtype = self._agreed_dtype(layers)
         shapes = _shapes_through(layers, shape)
-        network = _core.Network(math.prod(shape), dtype, self._key)
+        network = network_for(shape, dtype, self._key)
         tensor = 0
         counts: list[int] = []  # of parameters of each layer
         for layer in layers:
             before = len(network.parameters)
-            tensor = _extended(network, layer, tensor, shapes[len(counts)])
+            tensor = extended(network, layer, tensor, shapes[len(counts)])
             counts.append(len(network.parameters) - before)
         network.set_output(tensor)
         parameters = _core.Parameters(network.parameter_size, dtype)
@@ -411,16 +416,6 @@ def _shapes_through(layers: Sequence[Layer], shape: Shape) -> list[Shape]:
             )
         shapes.append(layer.row_shape(shapes[-1]))
     return shapes
-
-
-def _extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) -> int:
-    try:
-        return layer.extend(network, tensor)
-    except MemoryError:
-        sizes = " and ".join(
-            f"a {spec.name} of shape {spec.shape}" for spec in layer.weight_specs(shape)
-        )
-        raise MemoryError(f"layer {layer.name!r}: no memory for {sizes}") from None
 
 
 def _numbered(base: str, taken: Sequence[str]) -> str:

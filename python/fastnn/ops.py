@@ -8,13 +8,14 @@ here. No function keeps anything; all but the steps allocate their results.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, activations, config, data
-from fastnn.words import flag, integer, keywords, number
+from fastnn.words import flag, int32, integer, keywords, number
 
 Array = NDArray[Any]
 
@@ -174,7 +175,7 @@ def softmax_cross_entropy(
         TypeError: integer labels were expected.
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    ignored = None if ignore_class is None else integer("ignore_class", ignore_class, -(2**31))
+    ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
     (z,) = _floats(logits=logits)
     given = data.numeric("labels", labels)
     given = _labels(given) if given.ndim == 1 else data.plain(given, z.dtype)
@@ -191,7 +192,9 @@ def _labels(given: Array) -> NDArray[np.int32]:
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
-    return data.plain(given, np.int32)
+    # A copy, always: native code indexes by labels that it has checked, and another thread
+    # may write to the caller's array meanwhile.
+    return np.array(given, dtype=np.int32, order="C")
 
 
 @keywords()
@@ -276,8 +279,8 @@ def sgd_step(
 
     Raises:
         TypeError: not NumPy arrays of one type, float32 or float64.
-        ValueError: not writable or not C-contiguous; shapes differ; a number is out of range.
-            Nothing has changed then.
+        ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
+            a number is out of range. Nothing has changed then.
     """
     _in_place(("param", "grad", "velocity"), (param, grad, velocity), written=("param", "velocity"))
     rate = number("learning_rate", learning_rate, 0.0)
@@ -314,8 +317,8 @@ def adam_step(
 
     Raises:
         TypeError: not NumPy arrays of one type, float32 or float64.
-        ValueError: not writable or not C-contiguous; shapes differ; a number is out of range.
-            Nothing has changed then.
+        ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
+            a number is out of range. Nothing has changed then.
     """
     _in_place(("param", "grad", "m", "v"), (param, grad, m, v), written=("param", "m", "v"))
     count = integer("step", step)
@@ -347,3 +350,8 @@ def _in_place(names: Sequence[str], arrays: Sequence[Array | None], written: Seq
             raise ValueError(f"{name}: expected an aligned array")
         if name in written and not array.flags.writeable:
             raise ValueError(f"{name}: the array is not writable, but is changed in place")
+    # Of two of these arrays one is written always. They are contiguous, so that their bounds
+    # tell exactly whether they overlap.
+    for (name, array), (other_name, other) in combinations(zip(names, arrays, strict=True), 2):
+        if array is not None and other is not None and np.may_share_memory(array, other):
+            raise ValueError(f"{other_name}: expected memory of its own, but shares it with {name}")

@@ -23,6 +23,8 @@ from fastnn.words import choose, flag, integer, keywords, number
 Callbacks = Callback | Iterable[Callback] | None
 
 _DEFAULT_BATCH = 32
+# More would take years, and their History more memory than there is.
+_MOST_EPOCHS = 10**9
 
 
 class Trainer(Compilable):
@@ -54,19 +56,21 @@ class Trainer(Compilable):
         """Trains for epochs `initial_epoch` to `epochs`.
 
         Args:
-            x: rows (n, ...) of any real type, order and byte order: NumPy arrays, memory maps,
-                lists, pandas, CPU DLPack. Batches are converted as they are gathered; x is
-                never copied whole.
+            x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
+                pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
+                copied whole unless its byte order is not this machine's. Lists, and frames
+                whose columns differ in type, become an array first.
             y: what the loss wants: labels (n,), or targets (n, outputs).
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
-            epochs: the number of the last epoch.
+            epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
                 terminal and 2 elsewhere.
             callbacks: `fastnn.callbacks.Callback` objects.
             validation_split: the share of rows, in [0, 1), held out for validation: random
                 rows, chosen by the model's key, in which each class has its share, the same at
-                every `fit` of this model on as many rows. (Keras takes the last rows, which
-                of sorted data are one class.)
+                every `fit` of this model on as many rows: where a later y has other classes,
+                the rows stay those that were chosen for the first. (Keras takes the last rows,
+                which of sorted data are one class.)
             validation_data: (x, y) or (x, y, sample_weight), used as given.
             shuffle: whether each epoch visits the rows in a new random order.
             class_weight: a dictionary of class to weight, multiplied into sample_weight; a
@@ -83,7 +87,8 @@ class Trainer(Compilable):
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
             fastnn.TrainingDiverged: the loss became NaN or infinite; weights of a recent good
-                state are kept.
+                state are kept. Its epoch and step count from 0, as callbacks do; the progress
+                line counts epochs from 1.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
         """
         self._compiled("fit")
@@ -91,8 +96,8 @@ class Trainer(Compilable):
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             schedule = Schedule(
                 size,
-                integer("epochs", epochs, 0),
-                integer("initial_epoch", initial_epoch, 0),
+                integer("epochs", epochs, 0, _MOST_EPOCHS),
+                integer("initial_epoch", initial_epoch, 0, _MOST_EPOCHS),
                 flag("shuffle", shuffle),
                 _frequency(validation_freq),
                 _batch("validation_batch_size", validation_batch_size, size),
@@ -111,9 +116,10 @@ class Trainer(Compilable):
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
-            self._ready(table.x)
             run = Fit(self, train.native(), validation, schedule, listeners)
-            run.check()
+            self._ready(table.x, run.check)
+            if split is not None:
+                self._splits[table.length, share] = split
             self.stop_training = False
             self.history = run.history
             return run.run()
@@ -149,12 +155,12 @@ class Trainer(Compilable):
         level = _verbosity(verbose)
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
-        self._ready(table.x)
-        self.network.check(table.native())
+        as_dict = flag("return_dict", return_dict)
+        self._ready(table.x, lambda network: network.check(table.native()))
         logs = self.columns.logs(training.evaluate(self, table, listeners, size))
         if level:
             print(f"evaluate{values_text(logs)}")
-        return _results(logs, flag("return_dict", return_dict))
+        return _results(logs, as_dict)
 
     @keywords()
     def predict(
@@ -192,8 +198,7 @@ class Trainer(Compilable):
             "steps": math.ceil(table.length / size),
         }
         listeners = CallbackList(callbacks, self, params)
-        self._ready(table.x)
-        self.network.check_input(table.native())
+        self._ready(table.x, lambda network: network.check_input(table.native()))
         outputs = training.predict(self.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
@@ -221,12 +226,12 @@ class Trainer(Compilable):
         with self._exclusive.training("train_on_batch"):
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
-            self._ready(table.x)
+            as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
             run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            run.check()
+            self._ready(table.x, run.check)
             logs = run.step()
-        return _results(logs, flag("return_dict", return_dict))
+        return _results(logs, as_dict)
 
     @keywords()
     def test_on_batch(
@@ -257,14 +262,15 @@ class Trainer(Compilable):
 
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
-            loss, of the same shape and dtype.
+            loss, of the same shape and dtype. Arrays that were not trainable at `compile` have
+            zeros: an optimizer that follows the gradient leaves them as they are.
         """
         self._exclusive.refuse_others("value_and_grad")
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
-        self._ready(table.x)
-        self.network.check(rows)
-        loss, flat = self.network.gradients(rows, training=flag("training", training))
+        dropping = flag("training", training)
+        self._ready(table.x, lambda network: network.check(rows))
+        loss, flat = self.network.gradients(rows, training=dropping)
         return loss, [
             flat[offset : offset + math.prod(shape)].reshape(shape)
             for offset, shape in self.network.parameters
@@ -283,7 +289,7 @@ def _frequency(value: object) -> int | Container[int]:
 
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
-        choose("verbose", verbose, {"auto": None})
+        choose("verbose", verbose, ("auto",))
         return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Sums = NDArray[np.float64]
 
+# Epochs of one native call, whose sums are all kept: so many cost a few megabytes.
+_AT_ONCE = 100_000
+
 
 class Exclusive:
     """Which thread trains a model: one at a time, and nobody else uses the model meanwhile."""
@@ -113,7 +116,6 @@ class Fit:
         callbacks: CallbackList,
     ) -> None:
         self.model = model
-        self.network = model.network
         self.train = train
         self.validation = validation
         self.validation_data = None if validation is None else validation.native()
@@ -121,22 +123,30 @@ class Fit:
         self.callbacks = callbacks
         self.columns = model.columns
         self.steps = math.ceil(len(train) / schedule.batch_size)
+        self.fresh = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
 
-    def check(self) -> None:
+    @property
+    def network(self) -> _core.Network:
+        """The native network; there is none before the model is built."""
+        return self.model.network
+
+    def check(self, network: _core.Network) -> None:
         """Natively checks all values before any step runs."""
-        self.network.check(self.train)
+        network.check(self.train)
         if self.validation_data is not None:
-            self.network.check(self.validation_data)
+            network.check(self.validation_data)
 
     def run(self) -> History:
+        self.fresh = True  # what diverges goes back to here, and no further
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
         # on_train_begin may have asked to stop, which Keras looks at after one epoch.
         if epochs and not self._needs_epochs() and not self.model.stop_training:
-            logs = self._all_at_once(epochs)
+            for first in range(epochs.start, epochs.stop, _AT_ONCE):
+                logs = self._all_at_once(range(first, min(first + _AT_ONCE, epochs.stop)))
         else:
             for epoch in epochs:
                 logs = self._epoch(epoch)
@@ -161,12 +171,14 @@ class Fit:
     def _train(self, **how: Any) -> Sums:
         optimizer = self.model.optimizer
         before = self.network.steps
+        fresh, self.fresh = self.fresh, False
         try:
             return self.network.train(
                 self.train,
                 batch_size=self.schedule.batch_size,
                 optimizer=optimizer.settings(),
                 shuffle=self.schedule.shuffle,
+                fresh=fresh,
                 **how,
             )
         finally:

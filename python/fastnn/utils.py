@@ -70,7 +70,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray
         axis: the axis along which norms are taken.
         order: 2 for Euclid's norm, 1 for the sum of absolute values.
     """
-    choose("order", str(order), {"1": 1, "2": 2})
+    choose("order", str(order), ("1", "2"))
     array = data.numeric("x", x)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)

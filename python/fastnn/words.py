@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Word = TypeVar("Word", bound=str)
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
@@ -31,13 +32,22 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     return f"{what}: unknown name {given!r}, expected one of {', '.join(first)}"
 
 
-def choose(what: str, given: object, known: Mapping[str, T]) -> T:
-    """`known[given]`; ValueError with the near match, TypeError if not a string."""
+@overload
+def choose(what: str, given: object, known: Mapping[str, T]) -> T: ...
+@overload
+def choose(what: str, given: object, known: Sequence[Word]) -> Word: ...
+def choose(what: str, given: object, known: Mapping[str, T] | Sequence[Word]) -> T | Word:
+    """What `given` means in a mapping, or itself where it is in a sequence of words.
+
+    Raises:
+        ValueError: it is not known; the near match is suggested.
+        TypeError: it is not a string.
+    """
     if not isinstance(given, str):
         raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
     if given not in known:
         raise ValueError(unknown(what, given, known))
-    return known[given]
+    return known[given] if isinstance(known, Mapping) else known[known.index(given)]
 
 
 def refuse_unknown_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -59,13 +69,17 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         # Read from the code object: `inspect.signature` would cost more than the import allows.
         code = function.__code__
         count = code.co_argcount + code.co_kwonlyargcount
-        known = frozenset(code.co_varnames[:count]) - {"self"} | frozenset(also)
+        names = code.co_varnames[:count]
+        known = frozenset(names) - {"self"} | frozenset(also)
         where = function.__qualname__.removesuffix(".__init__")
+        # A method is called by the public class of its object: Sequential.fit, not Trainer.fit.
+        inherited = names[:1] == ("self",) and function.__name__ != "__init__"
 
         @functools.wraps(function)
         def checked(*args: P.args, **given: P.kwargs) -> R:
             if not known.issuperset(given):
-                refuse_unknown_keywords(where, given, known)
+                public = f"{type(args[0]).__name__}.{function.__name__}" if inherited else where
+                refuse_unknown_keywords(public, given, known)
             return function(*args, **given)
 
         return checked
@@ -73,17 +87,26 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def integer(name: str, value: object, low: int = 1) -> int:
-    """`value` as an int of 64 bits, at least `low`; NumPy integers are taken, bools are not."""
+def integer(name: str, value: object, low: int = 1, high: int = 2**63 - 1) -> int:
+    """`value` as an int from `low` to `high`; NumPy integers are taken, bools are not.
+
+    `high` is what fits in 64 bits, or what native code makes of the number.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
     result = int(value)
-    if result < low:
-        kind = "a positive integer" if low == 1 else f"an integer of at least {low}"
+    if not low <= result <= high:
+        kind = f"an integer in [{low}, {high}]"
+        if high == 2**63 - 1:
+            below = "a positive integer" if low == 1 else f"an integer of at least {low}"
+            kind = below if result < low else "an integer below 2**63"
         raise ValueError(f"{name}: expected {kind}, got {value!r}")
-    if result >= 2**63:
-        raise ValueError(f"{name}: expected an integer below 2**63, got {value!r}")
     return result
+
+
+def int32(name: str, value: object) -> int:
+    """`value` as an int of 32 bits, as native code keeps labels."""
+    return integer(name, value, -(2**31), 2**31 - 1)
 
 
 def number(
