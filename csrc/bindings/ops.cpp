@@ -69,15 +69,25 @@ Activation activation_of(const std::string& name) {
 
 // -- layers -----------------------------------------------------------------
 
-py::array dense_forward(const py::array& x, const py::array& w, const Optional& b,
-                        const std::string& activation) {
+struct DenseShape {
+  Index n, i, o;
+};
+
+DenseShape dense_shape(const py::array& x, const py::array& w) {
   check_axes(x, "x", 2);
   check_axes(w, "w", 2);
-  const Index n = x.shape(0);
   const Index i = w.shape(0);
-  const Index o = w.shape(1);
   check(x.shape(1) == i, "x: expected shape (n, ", i, ") to match w ", shape_of(w), ", got ",
         shape_of(x));
+  return {x.shape(0), i, w.shape(1)};
+}
+
+py::array dense_forward(const py::array& x, const py::array& w, const Optional& b,
+                        const std::string& activation) {
+  const DenseShape shape = dense_shape(x, w);
+  const Index n = shape.n;
+  const Index i = shape.i;
+  const Index o = shape.o;
   if (b) check_shape(*b, "b", {o});
   return with_type(x, [&]<class T>() -> py::array {
     py::array_t<T> y({n, o});
@@ -91,13 +101,10 @@ py::array dense_forward(const py::array& x, const py::array& w, const Optional& 
 
 py::tuple dense_backward(const py::array& dy, const py::array& x, const py::array& w,
                          const Optional& y, const Optional& z, const std::string& name) {
-  check_axes(x, "x", 2);
-  check_axes(w, "w", 2);
-  const Index n = x.shape(0);
-  const Index i = w.shape(0);
-  const Index o = w.shape(1);
-  check(x.shape(1) == i, "x: expected shape (n, ", i, ") to match w ", shape_of(w), ", got ",
-        shape_of(x));
+  const DenseShape shape = dense_shape(x, w);
+  const Index n = shape.n;
+  const Index i = shape.i;
+  const Index o = shape.o;
   check_shape(dy, "dy", {n, o});
   const Activation activation = activation_of(name);
   if (portable::needs_preactivation(activation)) {

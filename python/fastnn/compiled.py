@@ -6,6 +6,7 @@ Training itself is `trainer`'s; which layers there are is said in `models`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -30,7 +31,7 @@ Approve: TypeAlias = "Callable[[_core.Network, list[bool], Shape], None]"
 Metrics = Sequence[str | Metric | type[Metric]] | str | Metric | None
 
 
-class Compilable:
+class Compilable(ABC):
     """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics."""
 
     stop_training: bool = False
@@ -51,35 +52,38 @@ class Compilable:
     # -- what a kind of model says of itself
 
     @property
+    @abstractmethod
     def layers(self) -> list[Layer]:
-        raise NotImplementedError
+        """The layers, in order."""
 
     @property
+    @abstractmethod
     def network(self) -> _core.Network:
         """The native network; RuntimeError before the model is built."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
         """Shapes of a row through the layers, the input's first; builds nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build_for(self, row_shape: Shape, approve: Approve | None = None) -> None:
         """Builds the model for rows of this shape, if `approve` lets it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def get_weights(self) -> list[NDArray[Any]]:
-        raise NotImplementedError
+        """Copies of all weights."""
 
+    @abstractmethod
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        raise NotImplementedError
+        """Writes all weights, or none where one does not fit."""
 
+    @abstractmethod
     def trainable_flags(self) -> list[bool]:
         """For each parameter, whether it is to be trained."""
-        raise NotImplementedError
 
     # -- compile
 
