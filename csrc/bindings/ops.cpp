@@ -229,6 +229,7 @@ py::tuple softmax_cross_entropy(const py::array& logits, const py::array& labels
     SoftmaxCrossEntropy<T> a{};
     if (sparse) {
       a.labels = data_of<std::int32_t>(labels, "labels");
+      const Unlocked unlocked;
       check_labels("labels", a.labels, nullptr, n, c, ignore_class.has_value(),
                    ignore_class.value_or(0));
       if (ignore_class) {
@@ -239,7 +240,9 @@ py::tuple softmax_cross_entropy(const py::array& logits, const py::array& labels
       }
     } else {
       a.targets = data_of<T>(labels, "labels");
-      check_probabilities("labels", view_of(labels, a.targets), {nullptr, 0, n});
+      const ArrayView view = view_of(labels, a.targets);
+      const Unlocked unlocked;
+      check_probabilities("labels", view, {nullptr, 0, n});
     }
     a.n = n;
     a.c = c;
@@ -270,7 +273,11 @@ py::tuple sigmoid_cross_entropy(const py::array& logits, const py::array& target
     a.c = c;
     a.logits = data_of<T>(logits, "logits");
     a.targets = data_of<T>(targets, "targets");
-    check_binary_targets("targets", view_of(targets, a.targets), {nullptr, 0, n});
+    {
+      const ArrayView view = view_of(targets, a.targets);
+      const Unlocked unlocked;
+      check_binary_targets("targets", view, {nullptr, 0, n});
+    }
     a.weights = weights.empty() ? nullptr : weights.data();
     a.pos_weight = data_or_null<T>(pos_weight, "pos_weight");
     for (Index j = 0; a.pos_weight != nullptr && j < c; ++j) {
