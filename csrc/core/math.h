@@ -256,14 +256,35 @@ FASTNN_INLINE void sgd(const SgdRates<T>& rates, bool nesterov, T g, T& p, T& ve
   p = mul_add(-rates.decay, p, p) + move;
 }
 
+// Square root of x >= 0 without the unit that divides, which Adam keeps busy with
+// its quotient: there a root costs as much as all the rest of the step. A first
+// guess of 1 / sqrt(x) from halving the exponent (within 4.2 %), a quadratic that
+// makes it right to 1.7e-5, and one of Newton's steps on the root itself. Relative
+// error at most 1.5 * 2^-24 for normal x, measured over all exponents; below the
+// least normal number the result is below 1.1e-19 as it should be, no better.
+FASTNN_INLINE float root(float x) {
+  const float guess = __builtin_bit_cast(float, 0x5f200000 - (__builtin_bit_cast(int32_t, x) >> 1));
+  const float scaled = x * guess;
+  const float square = scaled * guess;
+  const float slope = mul_add(square, 0.66314778F, -1.7609159F);
+  const float factor = mul_add(square, slope, 2.1023482F);
+  const float y = scaled * factor;
+  const float rest = mul_add(-y, y, x);
+  const float better = mul_add(rest, 0.5F * guess * factor, y);
+  return x < __builtin_inff() ? better : x;
+}
+
+FASTNN_INLINE double root(double x) { return sqrt(x); }
+
+// The rates of one step, with what corrects the moments' bias in them, as at the
+// end of section 2 of the paper: c_1 = 1 - beta_1^step, c_2 = 1 - beta_2^step.
 template <class T>
 struct AdamRates {
-  T learning_rate;
   T beta_1, beta_2;
-  T rest_1, rest_2;              // 1 - beta, rounded once
-  T correction_1, correction_2;  // 1 / (1 - beta^step)
-  T epsilon;
-  T decay;  // learning_rate * weight_decay
+  T rest_1, rest_2;  // 1 - beta, rounded once
+  T scale;           // learning_rate sqrt(c_2) / c_1
+  T epsilon;         // times sqrt(c_2): it is added to the root of the corrected moment
+  T decay;           // learning_rate * weight_decay
 };
 
 // Kingma and Ba, arXiv:1412.6980, algorithm 1, with the decoupled decay of
@@ -272,10 +293,8 @@ template <class T>
 FASTNN_INLINE void adam(const AdamRates<T>& rates, T g, T& p, T& m, T& v) {
   m = mul_add(rates.beta_1, m, rates.rest_1 * g);
   v = mul_add(rates.beta_2, v, rates.rest_2 * g * g);
-  const T m_hat = m * rates.correction_1;
-  const T v_hat = v * rates.correction_2;
-  const T move = rates.learning_rate * m_hat / (sqrt(v_hat) + rates.epsilon);
-  p = mul_add(-rates.decay, p, p) - move;
+  const T move = rates.scale * m / (root(v) + rates.epsilon);
+  p -= mul_add(rates.decay, p, move);
 }
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -1,7 +1,6 @@
 // Optimizer steps over flat buffers.
-#include "core/optimizer.h"
+#include "cpu/optimizer.h"
 
-#include "core/math.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
@@ -13,7 +12,11 @@ namespace fastnn::FASTNN_TARGET {
 template <class T>
 static void sgd_range(const SgdRates<T> rates, bool nesterov, Index n, T* __restrict__ param,
                       const T* __restrict__ grad, T* __restrict__ velocity) {
-  for (Index i = 0; i < n; ++i) sgd(rates, nesterov, grad[i], param[i], velocity[i]);
+  if (nesterov) {
+    for (Index i = 0; i < n; ++i) sgd(rates, true, grad[i], param[i], velocity[i]);
+  } else {
+    for (Index i = 0; i < n; ++i) sgd(rates, false, grad[i], param[i], velocity[i]);
+  }
 }
 
 template <class T>
@@ -31,25 +34,8 @@ static void adam_range(const AdamRates<T> rates, Index n, T* __restrict__ param,
   for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i]);
 }
 
-template <class T>
-static void sgd_step(Context& context, const OptimizerStep<T>& a) {
-  const OptimizerSettings& s = a.settings;
-  const SgdRates<T> rates{static_cast<T>(s.learning_rate), static_cast<T>(s.momentum),
-                          static_cast<T>(s.learning_rate * s.weight_decay)};
-  T* const velocity = a.slots[0];
-  for_ranges(context, a.n, 2, [&](Index begin, Index end) {
-    if (velocity == nullptr) {
-      sgd_range(rates, end - begin, a.param + begin, a.grad + begin);
-    } else if (s.nesterov) {
-      sgd_range(rates, true, end - begin, a.param + begin, a.grad + begin, velocity + begin);
-    } else {
-      sgd_range(rates, false, end - begin, a.param + begin, a.grad + begin, velocity + begin);
-    }
-  });
-}
-
-// 1 / (1 - beta^step); the power by squaring, for the step may be large and
-// the result must not depend on a library.
+// 1 - beta^step; the power by squaring, for the step may be large and the result
+// must not depend on a library.
 static double correction(double beta, uint64_t step) {
   double power = 1;
   double square = beta;
@@ -57,42 +43,75 @@ static double correction(double beta, uint64_t step) {
     if ((rest & 1U) != 0) power *= square;
     square *= square;
   }
-  return 1 / (1 - power);
+  return 1 - power;
 }
 
 template <class T>
-static void adam_step(Context& context, const OptimizerStep<T>& a) {
-  const OptimizerSettings& s = a.settings;
-  const AdamRates<T> rates{
-      .learning_rate = static_cast<T>(s.learning_rate),
+static SgdRates<T> sgd_rates(const OptimizerSettings& s) {
+  return {static_cast<T>(s.learning_rate), static_cast<T>(s.momentum),
+          static_cast<T>(s.learning_rate * s.weight_decay)};
+}
+
+template <class T>
+static AdamRates<T> adam_rates(const OptimizerSettings& s, uint64_t step) {
+  const double root_2 = sqrt(correction(s.beta_2, step));
+  return {
       .beta_1 = static_cast<T>(s.beta_1),
       .beta_2 = static_cast<T>(s.beta_2),
       .rest_1 = static_cast<T>(1 - s.beta_1),
       .rest_2 = static_cast<T>(1 - s.beta_2),
-      .correction_1 = static_cast<T>(correction(s.beta_1, a.step)),
-      .correction_2 = static_cast<T>(correction(s.beta_2, a.step)),
-      .epsilon = static_cast<T>(s.epsilon),
+      .scale = static_cast<T>(s.learning_rate * root_2 / correction(s.beta_1, step)),
+      .epsilon = static_cast<T>(s.epsilon * root_2),
       .decay = static_cast<T>(s.learning_rate * s.weight_decay),
   };
-  for_ranges(context, a.n, 4, [&](Index begin, Index end) {
-    adam_range(rates, end - begin, a.param + begin, a.grad + begin, a.slots[0] + begin,
-               a.slots[1] + begin);
-  });
+}
+
+template <class T>
+PreparedStep<T>::PreparedStep(const OptimizerStep<T>& step)
+    : kind_(step.kind),
+      nesterov_(step.settings.nesterov),
+      param_(step.param),
+      slots_{step.slots[0], step.slots[1]},
+      sgd_{},
+      adam_{} {
+  switch (kind_) {
+    case OptimizerKind::sgd:
+      sgd_ = sgd_rates<T>(step.settings);
+      break;
+    case OptimizerKind::adam:
+      adam_ = adam_rates<T>(step.settings, step.step);
+      break;
+  }
+}
+
+template <class T>
+void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
+  T* const param = param_ + begin;
+  switch (kind_) {
+    case OptimizerKind::sgd:
+      if (slots_[0] == nullptr) {
+        sgd_range(sgd_, n, param, grad);
+      } else {
+        sgd_range(sgd_, nesterov_, n, param, grad, slots_[0] + begin);
+      }
+      break;
+    case OptimizerKind::adam:
+      adam_range(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+      break;
+  }
 }
 
 template <class T>
 Status optimizer_step(Context& context, const OptimizerStep<T>& a) {
-  switch (a.kind) {
-    case OptimizerKind::sgd:
-      sgd_step(context, a);
-      break;
-    case OptimizerKind::adam:
-      adam_step(context, a);
-      break;
-  }
+  constexpr Index cost = 4;  // of an element, see for_ranges
+  const PreparedStep<T> step(a);
+  for_ranges(context, a.n, cost,
+             [&](Index begin, Index end) { step.apply(begin, end - begin, a.grad + begin); });
   return Status::ok;
 }
 
+template struct PreparedStep<float>;
+template struct PreparedStep<double>;
 FASTNN_INSTANTIATE(optimizer_step, OptimizerStep)
 
 }  // namespace fastnn::FASTNN_TARGET
