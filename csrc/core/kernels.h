@@ -141,6 +141,17 @@ struct DenseForward {  // y = activation(x w + b)
 };
 
 template <class T>
+struct OptimizerStep {
+  OptimizerKind kind;
+  Index n;
+  T* param;
+  const T* grad;
+  T* slots[2];  // velocity (null where momentum is 0); m, v
+  OptimizerSettings settings;
+  uint64_t step;  // of Adam, from 1
+};
+
+template <class T>
 struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db = sum of dz over
                         // rows
   Index n, i, o;
@@ -154,6 +165,15 @@ struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db
   T* dx;  // (n, i), may be null
   T* dw;  // (i, o), may be null
   T* db;  // (o), may be null
+  // The layer that made x, where its backward pass begins with this one's: dx is
+  // then the gradient at its pre-activation, and dx_sum that of its bias.
+  Activation x_activation = Activation::linear;
+  const T* x_z = nullptr;  // read only where needs_preactivation(x_activation)
+  T* dx_sum = nullptr;     // (i), may be null
+  // To dw, db and dx_sum their sums are added.
+  bool accumulates = false;
+  // The step that w takes with dw, once dx is done; dw is then null, and its grad unread.
+  const OptimizerStep<T>* update = nullptr;
 };
 
 template <class T>
@@ -276,17 +296,6 @@ struct Add {  // y = a + b
   const T* a;
   const T* b;
   T* y;  // may be a or b
-};
-
-template <class T>
-struct OptimizerStep {
-  OptimizerKind kind;
-  Index n;
-  T* param;
-  const T* grad;
-  T* slots[2];  // velocity (null where momentum is 0); m, v
-  OptimizerSettings settings;
-  uint64_t step;  // of Adam, from 1
 };
 
 template <class T>

@@ -12,6 +12,7 @@ template <class T>
 Status activation_forward(Context& context, const ActivationForward<T>& a) {
   with_activation(a.activation, [&](auto kind) {
     for_ranges(context, a.n, transcendental, [&](Index begin, Index end) {
+      FASTNN_INDEPENDENT
       for (Index i = begin; i < end; ++i) a.y[i] = decltype(kind)::forward(a.x[i]);
     });
   });
@@ -26,6 +27,7 @@ Status activation_backward(Context& context, const ActivationBackward<T>& a) {
     const T* const x = Kind::from_output ? a.y : a.x;
     const T* const y = Kind::from_output ? a.y : a.x;
     for_ranges(context, a.n, transcendental, [&](Index begin, Index end) {
+      FASTNN_INDEPENDENT
       for (Index i = begin; i < end; ++i) a.dx[i] = a.dy[i] * Kind::slope(x[i], y[i]);
     });
   });
@@ -43,12 +45,15 @@ Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
       T* const y = a.y + r * a.c;
       const T top = max_of(x, a.c);
       // Equal infinities share the mass, which is the limit.
+      FASTNN_INDEPENDENT
       for (Index j = 0; j < a.c; ++j) y[j] = x[j] == top ? T(0) : x[j] - top;
     }
+    FASTNN_INDEPENDENT
     for (Index i = begin * a.c; i < end * a.c; ++i) a.y[i] = exp(a.y[i]);
     for (Index r = begin; r < end; ++r) {
       T* const y = a.y + r * a.c;
       const T inverse = T(1) / sum_of(y, a.c);
+      FASTNN_INDEPENDENT
       for (Index j = 0; j < a.c; ++j) y[j] *= inverse;
     }
   });
@@ -64,6 +69,7 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
       T* const dx = a.dx + r * a.c;
       T dot = T(0);
       for (Index j = 0; j < a.c; ++j) dot = mul_add(y[j], dy[j], dot);
+      FASTNN_INDEPENDENT
       for (Index j = 0; j < a.c; ++j) dx[j] = y[j] * (dy[j] - dot);
     }
   });
@@ -73,6 +79,7 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
 template <class T>
 Status affine(Context& context, const Affine<T>& a) {
   for_ranges(context, a.n, 1, [&](Index begin, Index end) {
+    FASTNN_INDEPENDENT
     for (Index i = begin; i < end; ++i) a.y[i] = mul_add(a.scale, a.x[i], a.offset);
   });
   return Status::ok;
@@ -81,6 +88,7 @@ Status affine(Context& context, const Affine<T>& a) {
 template <class T>
 Status add(Context& context, const Add<T>& a) {
   for_ranges(context, a.n, 1, [&](Index begin, Index end) {
+    FASTNN_INDEPENDENT
     for (Index i = begin; i < end; ++i) a.y[i] = a.a[i] + a.b[i];
   });
   return Status::ok;

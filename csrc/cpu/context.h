@@ -24,17 +24,21 @@ struct Context {
   void run(Index count, Task task, const void* arguments);
 
   // At least `bytes` of memory aligned to 64 bytes, null where there is none.
-  // Its contents last until the next call for the same worker; `shared` is for
-  // the thread that calls run.
-  void* scratch(int worker, std::size_t bytes);
+  // Its contents last until the next call for the same slot: a worker's, or for
+  // the thread that calls run, `shared` (of the product under way) and `sums`.
+  void* scratch(int slot, std::size_t bytes);
   static constexpr int shared = max_threads;
+  static constexpr int sums = max_threads + 1;
+
+  // Threads that `run` may use.
+  int threads() const;
 
  private:
   struct Slot {
     void* memory = nullptr;
     std::size_t bytes = 0;
   };
-  Slot slots_[max_threads + 1];
+  Slot slots_[max_threads + 2];
 };
 
 }  // namespace fastnn

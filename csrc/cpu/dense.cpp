@@ -1,28 +1,57 @@
-// The dense layer: products, with bias and activation where the product leaves
-// its result in cache.
+// The dense layer: products, with all that belongs to their results done where
+// these are still in cache: bias and activation going forward; going back, the
+// derivative of the layer before, its bias's gradient, and the weights' update.
 #include "core/activation.h"
 
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
+#include "cpu/optimizer.h"
 
 namespace fastnn::FASTNN_TARGET {
 
+// -- forward ----------------------------------------------------------------
+
 template <class T>
-static void bias_and_activation(const void* arguments, const Block& block) {
+static void add_bias(const Block<T>& block, Index r, const T* __restrict__ b, T* z) {
+  const T* const c = block.c + r * block.c_row;
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < block.columns; ++j) z[j] = c[j] + b[j];
+}
+
+template <class Kind, class T>
+static void activate(Index n, const T* z, T* y) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) y[j] = Kind::forward(z[j]);
+}
+
+template <class Kind, class T>
+static void add_bias_and_activate(Index n, const T* c, const T* __restrict__ b, T* y) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) y[j] = Kind::forward(c[j] + b[j]);
+}
+
+template <class T>
+static void bias_and_activation(const void* arguments, const Block<T>& block) {
   const auto& a = *static_cast<const DenseForward<T>*>(arguments);
+  const T* const b = a.b != nullptr ? a.b + block.column : nullptr;
   with_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
-    for (Index r = block.row; r < block.row + block.rows; ++r) {
-      T* const y = a.y + r * a.o + block.column;
-      T* const z = a.z != nullptr ? a.z + r * a.o + block.column : y;
-      const T* const b = a.b != nullptr ? a.b + block.column : nullptr;
+    for (Index r = 0; r < block.rows; ++r) {
+      const Index place = (block.row + r) * a.o + block.column;
+      T* const c = block.c + r * block.c_row;
+      T* const y = a.y + place;
+      if (a.z == nullptr && b != nullptr) {
+        add_bias_and_activate<Kind>(block.columns, c, b, y);
+        continue;
+      }
+      T* const z = a.z != nullptr ? a.z + place : c;
       if (b != nullptr) {
-        for (Index j = 0; j < block.columns; ++j) z[j] += b[j];
+        add_bias(block, r, b, z);
+      } else if (z != c) {
+        activate<Linear>(block.columns, c, z);
       }
-      if (z != y || a.activation != Activation::linear) {
-        for (Index j = 0; j < block.columns; ++j) y[j] = Kind::forward(z[j]);
-      }
+      if (z != y || a.activation != Activation::linear) activate<Kind>(block.columns, z, y);
     }
   });
 }
@@ -40,38 +69,160 @@ Status dense_forward(Context& context, const DenseForward<T>& a) {
                                .b_column = 1,
                                .c = a.z != nullptr ? a.z : a.y,
                                .c_row = a.o,
+                               .add = false,
                                .finish = bias_and_activation<T>,
                                .arguments = &a});
 }
 
-// db: the sum over rows, in groups whose sums are added in order.
+// -- sums over rows ---------------------------------------------------------
+
+// Adds the rows of a matrix to `sum`, or starts it with the first.
 template <class T>
-static Status sum_rows(Context& context, Index n, Index o, const T* dz, T* db) {
-  const RowGroups groups = row_groups(n);
-  T* sums = db;
-  if (groups.count > 1) {
-    sums = static_cast<T*>(
-        context.scratch(Context::shared, static_cast<size_t>(groups.count * o) * sizeof(T)));
-    if (sums == nullptr) return Status::out_of_memory;
+static void add_rows(const T* __restrict__ rows, Index stride, Index n, Index columns, bool starts,
+                     T* __restrict__ sum) {
+  if (starts) {
+    for (Index j = 0; j < columns; ++j) sum[j] = rows[j];
   }
-  for_row_groups(context, n, o, [&](Index group, Index begin, Index end, int) {
-    T* __restrict__ const sum = sums + group * o;
-    for (Index j = 0; j < o; ++j) sum[j] = dz[begin * o + j];
-    for (Index r = begin + 1; r < end; ++r) {
-      const T* __restrict__ const row = dz + r * o;
-      for (Index j = 0; j < o; ++j) sum[j] += row[j];
+  for (Index r = starts ? 1 : 0; r < n; ++r) {
+    const T* __restrict__ const row = rows + r * stride;
+    for (Index j = 0; j < columns; ++j) sum[j] += row[j];
+  }
+}
+
+// The sums of the groups, in order, as the result or added to what is there.
+template <class T>
+static void join_groups(const T* __restrict__ sums, Index groups, Index columns, bool accumulates,
+                        T* __restrict__ out) {
+  if (!accumulates) {
+    for (Index j = 0; j < columns; ++j) out[j] = groups > 0 ? sums[j] : T(0);
+  }
+  for (Index group = accumulates ? 0 : 1; group < groups; ++group) {
+    for (Index j = 0; j < columns; ++j) out[j] += sums[group * columns + j];
+  }
+}
+
+// A place for the sums of each group.
+template <class T>
+static T* group_sums(Context& context, Index n, Index columns) {
+  const Index groups = row_groups(n).count;
+  return static_cast<T*>(
+      context.scratch(Context::sums, static_cast<size_t>(most(groups, 1) * columns) * sizeof(T)));
+}
+
+// db: the sum of dz over rows, in groups.
+template <class T>
+static Status sum_rows(Context& context, const DenseBackward<T>& a, const T* dz) {
+  const RowGroups groups = row_groups(a.n);
+  if (groups.count == 1 && !a.accumulates) {
+    add_rows(dz, a.o, a.n, a.o, true, a.db);
+    return Status::ok;
+  }
+  T* const sums = group_sums<T>(context, a.n, a.o);
+  if (sums == nullptr) return Status::out_of_memory;
+  for_row_groups(context, a.n, a.o, [&](Index group, Index begin, Index end, int) {
+    add_rows(dz + begin * a.o, a.o, end - begin, a.o, true, sums + group * a.o);
+  });
+  join_groups(sums, groups.count, a.o, a.accumulates, a.db);
+  return Status::ok;
+}
+
+// -- dx ---------------------------------------------------------------------
+
+template <class T>
+struct InputGradient {
+  const DenseBackward<T>& a;
+  T* sums;  // of dx, by row group; may be null
+};
+
+template <class Kind, class T>
+static void multiply_slope(Index n, const T* c, const T* __restrict__ x, T* dx) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) dx[j] = c[j] * Kind::slope(x[j], x[j]);
+}
+
+template <class T>
+static void finish_dx(const void* arguments, const Block<T>& block) {
+  const auto& [a, sums] = *static_cast<const InputGradient<T>*>(arguments);
+  T* const dx = a.dx + block.row * a.i + block.column;
+  const T* const x =
+      (needs_preactivation(a.x_activation) ? a.x_z : a.x) + block.row * a.i + block.column;
+  with_activation(a.x_activation, [&](auto kind) {
+    for (Index r = 0; r < block.rows; ++r) {
+      multiply_slope<decltype(kind)>(block.columns, block.c + r * block.c_row, x + r * a.i,
+                                     dx + r * a.i);
     }
   });
-  if (groups.count > 1) {
-    for (Index j = 0; j < o; ++j) db[j] = sums[j];
-    for (Index group = 1; group < groups.count; ++group) {
-      for (Index j = 0; j < o; ++j) db[j] += sums[group * o + j];
-    }
+  if (sums == nullptr) return;
+  const Index rows = row_groups(a.n).rows;
+  add_rows(dx, a.i, block.rows, block.columns, block.row % rows == 0,
+           sums + block.row / rows * a.i + block.column);
+}
+
+template <class T>
+static Status input_gradient(Context& context, const DenseBackward<T>& a, const T* dz) {
+  InputGradient<T> arguments{a, nullptr};
+  if (a.dx_sum != nullptr) {
+    arguments.sums = group_sums<T>(context, a.n, a.i);
+    if (arguments.sums == nullptr) return Status::out_of_memory;
   }
-  if (n == 0) {
-    for (Index j = 0; j < o; ++j) db[j] = T(0);
+  const bool plain = a.x_activation == Activation::linear && a.dx_sum == nullptr;
+  const Status status = multiply<T>(context, {.m = a.n,
+                                              .n = a.i,
+                                              .k = a.o,
+                                              .a = dz,
+                                              .a_row = a.o,
+                                              .a_column = 1,
+                                              .b = a.w,
+                                              .b_row = 1,
+                                              .b_column = a.o,
+                                              .c = a.dx,
+                                              .c_row = a.i,
+                                              .add = false,
+                                              .finish = plain ? nullptr : finish_dx<T>,
+                                              .arguments = &arguments});
+  if (status == Status::ok && a.dx_sum != nullptr) {
+    join_groups(arguments.sums, row_groups(a.n).count, a.i, a.accumulates, a.dx_sum);
   }
-  return Status::ok;
+  return status;
+}
+
+// -- dw ---------------------------------------------------------------------
+
+template <class T>
+struct WeightUpdate {
+  PreparedStep<T> step;
+  Index o;
+};
+
+template <class T>
+static void update_weights(const void* arguments, const Block<T>& block) {
+  const auto& [step, o] = *static_cast<const WeightUpdate<T>*>(arguments);
+  if (block.columns == o && block.c_row == o) {
+    step.apply(block.row * o, block.rows * o, block.c);
+    return;
+  }
+  for (Index r = 0; r < block.rows; ++r) {
+    step.apply((block.row + r) * o + block.column, block.columns, block.c + r * block.c_row);
+  }
+}
+
+template <class T>
+static Status weight_gradient(Context& context, const DenseBackward<T>& a, const T* dz, T* dw,
+                              const WeightUpdate<T>* update) {
+  return multiply<T>(context, {.m = a.i,
+                               .n = a.o,
+                               .k = a.n,
+                               .a = a.x,
+                               .a_row = 1,
+                               .a_column = a.i,
+                               .b = dz,
+                               .b_row = a.o,
+                               .b_column = 1,
+                               .c = dw,
+                               .c_row = a.o,
+                               .add = a.accumulates,
+                               .finish = update != nullptr ? update_weights<T> : nullptr,
+                               .arguments = update});
 }
 
 template <class T>
@@ -84,38 +235,15 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
         {.activation = a.activation, .n = a.n * a.o, .dy = a.dy, .x = a.z, .y = a.y, .dx = a.dz});
     dz = a.dz;
   }
-  if (status == Status::ok && a.db != nullptr) status = sum_rows(context, a.n, a.o, dz, a.db);
-  if (status == Status::ok && a.dx != nullptr) {
-    status = multiply<T>(context, {.m = a.n,
-                                   .n = a.i,
-                                   .k = a.o,
-                                   .a = dz,
-                                   .a_row = a.o,
-                                   .a_column = 1,
-                                   .b = a.w,
-                                   .b_row = 1,
-                                   .b_column = a.o,
-                                   .c = a.dx,
-                                   .c_row = a.i,
-                                   .finish = nullptr,
-                                   .arguments = nullptr});
+  if (status == Status::ok && a.db != nullptr) status = sum_rows(context, a, dz);
+  if (status == Status::ok && a.dx != nullptr) status = input_gradient(context, a, dz);
+  if (status != Status::ok) return status;
+  if (a.update != nullptr) {
+    const WeightUpdate<T> update{PreparedStep<T>(*a.update), a.o};
+    return weight_gradient<T>(context, a, dz, nullptr, &update);
   }
-  if (status == Status::ok && a.dw != nullptr) {
-    status = multiply<T>(context, {.m = a.i,
-                                   .n = a.o,
-                                   .k = a.n,
-                                   .a = a.x,
-                                   .a_row = 1,
-                                   .a_column = a.i,
-                                   .b = dz,
-                                   .b_row = a.o,
-                                   .b_column = 1,
-                                   .c = a.dw,
-                                   .c_row = a.o,
-                                   .finish = nullptr,
-                                   .arguments = nullptr});
-  }
-  return status;
+  if (a.dw != nullptr) return weight_gradient<T>(context, a, dz, a.dw, nullptr);
+  return Status::ok;
 }
 
 FASTNN_INSTANTIATE(dense_forward, DenseForward)

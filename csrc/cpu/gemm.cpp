@@ -1,112 +1,18 @@
-// Matrix products: a register tile, and how the tiles are walked.
+// Matrix products: how the micro-kernel is walked over C, and what is copied first.
 //
-// The tile keeps R rows by V vectors of C in registers, and for each k
-// broadcasts R elements of A, read at any stride, against V vectors of B. B is
-// read in place, or from a packed copy where it is transposed, or large and used
-// often; A is packed where its rows would fall into the same cache sets.
+// C is cut into tasks: rows of one or several row groups, and a stretch of
+// columns. A task goes through its columns chunk by chunk, so that the chunk of C
+// stays in the second cache over all k, and through a chunk panel by panel, so that
+// k_block rows of the panel of B stay in the first. B is read in place, or from a
+// packed copy: made before the tasks where many use it, else panel by panel. A
+// is packed where its rows would meet in the same cache sets.
 #include "cpu/gemm.h"
 
-#include "cpu/gemm_vector.h"
+#include "cpu/gemm_pack.h"
+#include "cpu/gemm_tile.h"
 #include "cpu/loops.h"
 
 namespace fastnn::FASTNN_TARGET {
-
-// Tile height for the registers that there are: 32 with AVX-512, else 16.
-#if defined(__AVX512F__)
-inline constexpr int max_rows = 14;
-#else
-inline constexpr int max_rows = 6;
-#endif
-inline constexpr int max_vectors = 2;
-
-template <class T>
-inline constexpr Index panel = max_vectors * Vector<T>::lanes;
-
-template <class T>
-struct Tile {
-  Index k;
-  const T* a;
-  Index a_row, a_column;
-  const T* b;
-  Index b_row;
-  T* c;
-  Index c_row;
-  Index last;  // lanes of the last vector that exist
-  bool add;    // to C, else overwrite it
-};
-
-// Every loop over the tile must be unrolled, or the accumulators leave the registers.
-template <class T, int R, int V, bool Masked>
-static void tile(const Tile<T>& t) {
-  using Vec = Vector<T>;
-  typename Vec::Type c[R][V];
-  const typename Vec::Mask mask = Vec::first(t.last);
-  const T* a = t.a;
-  const T* b = t.b;
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) c[i][j] = Vec::zero();
-  }
-  for (Index k = 0; k < t.k; ++k) {
-    typename Vec::Type row[V];
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) {
-      const bool masked = Masked && j == V - 1;
-      row[j] = masked ? Vec::load(b + j * Vec::lanes, mask) : Vec::load(b + j * Vec::lanes);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const typename Vec::Type x = Vec::broadcast(a[i * t.a_row]);
-#pragma GCC unroll 4
-      for (int j = 0; j < V; ++j) c[i][j] = Vec::mul_add(x, row[j], c[i][j]);
-    }
-    a += t.a_column;
-    b += t.b_row;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) {
-      T* const to = t.c + i * t.c_row + j * Vec::lanes;
-      if (Masked && j == V - 1) {
-        if (t.add) c[i][j] = Vec::add(Vec::load(to, mask), c[i][j]);
-        Vec::store(to, mask, c[i][j]);
-      } else {
-        if (t.add) c[i][j] = Vec::add(Vec::load(to), c[i][j]);
-        Vec::store(to, c[i][j]);
-      }
-    }
-  }
-}
-
-template <class T>
-using TileFunction = void (*)(const Tile<T>&);
-
-// By rows - 1, vectors - 1 and whether the last vector is masked.
-template <class T>
-struct Tiles {
-  TileFunction<T> at[max_rows][max_vectors][2];
-};
-
-template <class T, int R>
-static constexpr void set_tiles(Tiles<T>& tiles) {
-  tiles.at[R - 1][0][0] = tile<T, R, 1, false>;
-  tiles.at[R - 1][0][1] = tile<T, R, 1, true>;
-  tiles.at[R - 1][1][0] = tile<T, R, 2, false>;
-  tiles.at[R - 1][1][1] = tile<T, R, 2, true>;
-  if constexpr (R > 1) set_tiles<T, R - 1>(tiles);
-}
-
-template <class T>
-static constexpr Tiles<T> make_tiles() {
-  Tiles<T> tiles{};
-  set_tiles<T, max_rows>(tiles);
-  return tiles;
-}
-
-template <class T>
-inline constexpr Tiles<T> tiles = make_tiles<T>();
 
 // m rows in tiles of heights that differ by one at most.
 struct Heights {
@@ -115,213 +21,358 @@ struct Heights {
   FASTNN_INLINE Index start(Index i) const { return i * low + least(i, higher); }
 };
 
-static Heights heights(Index m) {
+static FASTNN_INLINE Heights heights(Index m) {
   const Index count = ceil_div(m, max_rows);
   return {count, m / count, m % count};
 }
 
-// How a product is done: what is copied, and how C is cut into tasks. Of shape
-// alone, and without effect on the bits of the result.
+enum class Copy : unsigned char { none, panels, whole };
+
+// How a product is done. Of shape alone; only `k_group` shows in the bits.
 struct Schedule {
-  bool pack_a, pack_b;
-  Index columns;       // of B at hand at a time
+  bool pack_a;
+  Copy pack_b;
+  bool scratch_c;
+  Index k_group;       // terms added up in one go, a multiple of k_block
+  Index k_chunk;       // of A packed at a time
+  Index columns;       // of B packed at a time, where it is packed as a whole
+  Index rows;          // of C at a time
   Index task_rows;     // of C in one task
   Index task_columns;  // likewise, whole panels
 };
 
+inline constexpr Index column_step = 256;  // columns of C at a time
+inline constexpr Index page = 4096;        // rows of so many bytes meet in one cache set
+
+// Whether steps of so many bytes fall into a few cache sets.
+static bool aliases(Index bytes) { return bytes % page == 0; }
+
 template <class T>
-static Schedule make_schedule(const Product<T>& p) {
+static Schedule make_schedule(const Product<T>& p, int threads) {
   constexpr Index bytes = sizeof(T);
-  constexpr Index aliasing = 4096;  // rows this far apart meet in one cache set
-  constexpr Index scratch = Index{16} << 20;
+  constexpr Index slab = Index{8} << 20;          // of B, stays in the last cache
+  constexpr Index first_cache = Index{24} << 10;  // what C may fill of it
   Schedule s{};
   const Index wide = round_up(p.n, panel<T>);
-  const bool large_b = p.k * p.n * bytes > (Index{256} << 10);
-  s.pack_b = p.b_column != 1 || (large_b && p.m >= 128);
-  const bool aliased = (p.a_column == 1 ? p.a_row : p.a_column) * bytes % aliasing == 0;
-  s.pack_a = p.m > 1 && p.k > 1 && ((aliased && p.n >= 64) || (p.n >= 512 && p.m >= 64));
-  s.columns = wide;
-  if (s.pack_b && p.k * wide * bytes > scratch) {
-    s.columns = most(scratch / bytes / p.k / panel<T> * panel<T>, panel<T>);
+  // Few elements of long sums: the sums are cut, or one thread would do it all.
+  s.k_group = p.k;
+  if (!p.add && p.m * p.n <= (Index{1} << 14) && p.k > 16 * k_block) {
+    s.k_group = round_up(ceil_div(p.k, max_groups), 4 * k_block);
   }
-  s.task_rows = 8 * max_rows;
-  // Few rows: share out the columns instead.
-  const Index row_tasks = ceil_div(p.m, s.task_rows);
-  const Index column_tasks = most(8 / row_tasks, 1);
-  s.task_columns = round_up(ceil_div(least(wide, s.columns), column_tasks), panel<T>);
+  s.k_chunk = 4 * k_block;
+  s.pack_a =
+      p.m > 1 && p.k > 1 && p.n >= 64 && aliases((p.a_column == 1 ? p.a_row : p.a_column) * bytes);
+  s.scratch_c = p.c == nullptr || (!p.add && aliases(p.c_row * bytes) && p.k > k_block && p.m > 1);
+  s.rows = row_step;
+  if (p.c == nullptr) {
+    // What is done with C has other arrays to bring: less of it at a time.
+    const Index fitting = first_cache / bytes / least(wide, column_step) / max_rows * max_rows;
+    s.rows = least(most(fitting, 2 * max_rows), row_step);
+  }
+  if (p.b_column != 1 || (p.m >= 4 * max_rows && p.n > panel<T> && p.k > 1)) {
+    const bool often = p.m > (p.b_column != 1 ? 4 : 1) * row_step;
+    s.pack_b = often ? Copy::whole : Copy::panels;
+  }
+  s.columns = wide;
+  if (s.pack_b == Copy::whole && p.k * wide * bytes > slab) {
+    s.columns = most(slab / bytes / p.k / panel<T> * panel<T>, panel<T>);
+  }
+  s.task_rows = most(row_groups(p.m).rows, row_step);
+  s.task_columns = least(wide, s.columns);
+  const Index down = ceil_div(p.m, s.task_rows);
+  if (threads > 1 && down < 4 * threads) {
+    // Few rows: share out the columns too.
+    s.task_columns = round_up(ceil_div(s.task_columns, ceil_div(4 * threads, down)), panel<T>);
+  }
   return s;
 }
 
-// Where B, or a packed copy of some of its columns, is to be read: rows
-// k0..k0 + k_block of panel j.
+// A product on its way: the columns that are at hand, and where B is packed.
 template <class T>
-struct Columns {
-  const T* b;
-  Index first, count;  // columns
-  Index k;
-  bool packed;
-  Index b_row;
+struct Work {
+  const Product<T>& p;
+  Schedule s;
+  const T* packed;  // whole panels of all k from column `first` on; null: none
+  Index first, count;
 
-  FASTNN_INLINE const T* at(Index k0, Index panel_index) const {
-    return packed ? b + panel_index * panel<T> * k + k0 * panel<T>
-                  : b + k0 * b_row + first + panel_index * panel<T>;
-  }
-  FASTNN_INLINE Index row() const { return packed ? panel<T> : b_row; }
+  // Whether chunks of C in scratch memory are come back to.
+  bool keeps_chunks() const { return p.k > s.k_chunk; }
 };
 
-// One panel of B for all k, padded with zeros.
+// Memory of a task: parts of one piece of scratch memory, null where not needed.
 template <class T>
-static void pack_panel(const Product<T>& p, Index first, T* __restrict__ out) {
-  const Index width = least(panel<T>, p.n - first);
-  if (p.b_column == 1) {
-    for (Index k = 0; k < p.k; ++k) {
-      const T* const row = p.b + k * p.b_row + first;
-      for (Index j = 0; j < width; ++j) out[k * panel<T> + j] = row[j];
-      for (Index j = width; j < panel<T>; ++j) out[k * panel<T> + j] = T(0);
-    }
-    return;
-  }
-  // A few k at a time, so that the lines written stay in the first cache.
-  constexpr Index strip = 64;
-  for (Index k0 = 0; k0 < p.k; k0 += strip) {
-    const Index k1 = least(k0 + strip, p.k);
-    for (Index j = 0; j < panel<T>; ++j) {
-      if (j < width) {
-        const T* const column = p.b + (first + j) * p.b_column;
-        for (Index k = k0; k < k1; ++k) out[k * panel<T> + j] = column[k * p.b_row];
-      } else {
-        for (Index k = k0; k < k1; ++k) out[k * panel<T> + j] = T(0);
-      }
-    }
-  }
-}
+struct Workspace {
+  T* a = nullptr;  // the rows at hand of k_chunk, in tiles
+  T* b = nullptr;  // k_block rows of a panel
+  T* c = nullptr;  // the rows at hand of each chunk of columns
 
-// Rows of A, tile by tile, each (k, rows of the tile).
-template <class T>
-static void pack_rows(const Product<T>& p, const Heights& h, Index row, Index k0, Index kc,
-                      T* __restrict__ out) {
-  for (Index i = 0; i < h.count; ++i) {
-    const Index start = h.start(i);
-    const Index rows = h.start(i + 1) - start;
-    const T* const a = p.a + (row + start) * p.a_row + k0 * p.a_column;
-    T* const to = out + start * kc;
-    if (p.a_row == 1) {
-      for (Index k = 0; k < kc; ++k) {
-        for (Index r = 0; r < rows; ++r) to[k * rows + r] = a[r + k * p.a_column];
-      }
-    } else {
-      for (Index r = 0; r < rows; ++r) {
-        for (Index k = 0; k < kc; ++k) to[k * rows + r] = a[r * p.a_row + k * p.a_column];
-      }
-    }
+  bool take(Context& context, const Work<T>& w, int worker) {
+    constexpr Index slack = 64;  // pack_rows writes a little beyond its end
+    const Index chunks = w.keeps_chunks() ? ceil_div(w.s.task_columns, column_step) : 1;
+    const Index size_a =
+        w.s.pack_a ? w.s.rows * least(w.s.k_chunk, round_up(w.p.k, k_block)) + slack : 0;
+    const Index size_b = w.s.pack_b == Copy::panels ? k_block * panel<T> : 0;
+    const Index size_c = w.s.scratch_c ? chunks * w.s.rows * column_step : 0;
+    if (size_a + size_b + size_c == 0) return true;
+    T* const memory = static_cast<T*>(
+        context.scratch(worker, static_cast<size_t>(size_a + size_b + size_c) * sizeof(T)));
+    b = memory;
+    c = memory + size_b;
+    a = memory + size_b + size_c;
+    return memory != nullptr;
   }
-}
+};
 
-// The rows of a task against one panel, for one block of k.
+// A, B and C of one call of the micro-kernel for each tile of a block's rows.
 template <class T>
-static void multiply_panel(const Product<T>& p, const Heights& h, const Block& block,
-                           const T* packed_a, Index k0, const T* b, Index b_row, Index column,
-                           Index width) {
-  const Index kc = least(k_block, p.k - k0);
+struct Operands {
+  const T* a;
+  Index a_row, a_column;
+  bool packed_a;
+  const T* b;
+  Index b_row;
+  Index k;
+  T* c;
+  Index c_row;
+  bool add;
+  // Memory that is wanted soon, in `next_rows` pieces of a panel's width: null, or
+  // brought nearer meanwhile, each tile taking its share.
+  const T* next;
+  Index next_row;
+};
+
+// One panel of B against the rows of a block, for one block of k.
+template <class T>
+static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) {
+  constexpr Index bytes = sizeof(T);
+  constexpr Index line = 64 / bytes;
   const Index vectors = ceil_div(width, Vector<T>::lanes);
   const Index last = width - (vectors - 1) * Vector<T>::lanes;
   const int masked = last != Vector<T>::lanes ? 1 : 0;
+  // Contiguous memory is shared out evenly, else tile i takes line i of each row.
+  const bool contiguous = o.next_row == panel<T>;
+  const Index share = o.k * panel<T> * bytes / h.count;
   for (Index i = 0; i < h.count; ++i) {
     const Index start = h.start(i);
     const Index rows = h.start(i + 1) - start;
-    const bool packed = packed_a != nullptr;
+    const char* next = reinterpret_cast<const char*>(o.b);
+    Index step = 0;
+    if (o.next != nullptr && contiguous) {
+      next = reinterpret_cast<const char*>(o.next) + i * share;
+      step = share / o.k;
+    } else if (o.next != nullptr && i * line < width) {
+      next = reinterpret_cast<const char*>(o.next + i * line);
+      step = o.next_row * bytes;
+    }
     tiles<T>.at[rows - 1][vectors - 1][masked]({
-        .k = kc,
-        .a = packed ? packed_a + start * kc : p.a + (block.row + start) * p.a_row + k0 * p.a_column,
-        .a_row = packed ? 1 : p.a_row,
-        .a_column = packed ? rows : p.a_column,
-        .b = b,
-        .b_row = b_row,
-        .c = p.c + (block.row + start) * p.c_row + column,
-        .c_row = p.c_row,
+        .k = o.k,
+        .a = o.packed_a ? o.a + start * o.k : o.a + start * o.a_row,
+        .a_row = o.packed_a ? 1 : o.a_row,
+        .a_column = o.packed_a ? rows : o.a_column,
+        .b = o.b,
+        .b_row = o.b_row,
+        .c = o.c + start * o.c_row,
+        .c_row = o.c_row,
         .last = last,
-        .add = k0 > 0,
+        .add = o.add,
+        .next = next,
+        .next_step = step,
     });
   }
 }
 
+// Rows of A, tile by tile, k_block by k_block.
 template <class T>
-static bool multiply_block(Context& context, const Product<T>& p, const Schedule& s,
-                           const Columns<T>& columns, const Block& block, int worker) {
-  const Heights h = heights(block.rows);
-  T* packed_a = nullptr;
-  if (s.pack_a) {
-    packed_a = static_cast<T*>(
-        context.scratch(worker, static_cast<size_t>(s.task_rows * k_block) * sizeof(T)));
-    if (packed_a == nullptr) return false;
-  }
-  for (Index k0 = 0; k0 < p.k; k0 += k_block) {
-    if (s.pack_a) pack_rows(p, h, block.row, k0, least(k_block, p.k - k0), packed_a);
-    for (Index column = 0; column < block.columns; column += panel<T>) {
-      const Index index = (block.column - columns.first + column) / panel<T>;
-      multiply_panel(p, h, block, packed_a, k0, columns.at(k0, index), columns.row(),
-                     block.column + column, least(panel<T>, block.columns - column));
+static void pack_chunk(const Product<T>& p, const Heights& h, Index row, Index rows, Index k,
+                       Index k_end, T* out) {
+  for (Index k0 = k; k0 < k_end; k0 += k_block) {
+    const Index kc = least(k_block, k_end - k0);
+    for (Index i = 0; i < h.count; ++i) {
+      const Index start = h.start(i);
+      pack_rows(p.a + (row + start) * p.a_row + k0 * p.a_column, p.a_row, p.a_column,
+                h.start(i + 1) - start, kc, out + (k0 - k) * rows + start * kc);
     }
   }
-  if (p.finish != nullptr) p.finish(p.arguments, block);
-  return true;
 }
 
+// Adds terms [k, k_end) to a block of C, or with k == k_first starts with them.
 template <class T>
-static bool multiply_columns(Context& context, const Product<T>& p, const Schedule& s,
-                             const Columns<T>& columns) {
-  const Index across = ceil_div(columns.count, s.task_columns);
+static void multiply_block(const Work<T>& w, const Heights& h, const Block<T>& block,
+                           const T* packed_a, T* panel_space, Index k_first, Index k, Index k_end) {
+  const Product<T>& p = w.p;
+  Operands<T> o{};
+  o.packed_a = packed_a != nullptr;
+  o.a_row = p.a_row;
+  o.a_column = p.a_column;
+  o.c_row = block.c_row;
+  for (Index k0 = k; k0 < k_end; k0 += k_block) {
+    o.k = least(k_block, k_end - k0);
+    o.a =
+        o.packed_a ? packed_a + (k0 - k) * block.rows : p.a + block.row * p.a_row + k0 * p.a_column;
+    o.add = p.add || k0 > k_first;
+    for (Index j = 0; j < block.columns; j += panel<T>) {
+      const Index column = block.column + j;
+      const Index width = least(panel<T>, block.columns - j);
+      o.b = p.b + k0 * p.b_row + column * p.b_column;
+      o.b_row = p.b_row;
+      o.c = block.c + j;
+      if (w.packed != nullptr) {
+        o.b = w.packed + (column - w.first) * p.k + k0 * panel<T>;
+        o.b_row = panel<T>;
+        const bool ends = j + panel<T> >= block.columns;
+        o.next = ends ? w.packed + (block.column - w.first) * p.k + (k0 + k_block) * panel<T>
+                      : o.b + panel<T> * p.k;
+        o.next_row = panel<T>;
+      } else if (w.s.pack_b == Copy::panels) {
+        pack_panel(o.b, p.b_row, p.b_column, o.k, width, panel_space);
+        o.b = panel_space;
+        o.b_row = panel<T>;
+      } else {
+        o.next = o.b + k_block * p.b_row;
+        o.next_row = p.b_row;
+      }
+      multiply_panel(h, width, o);
+    }
+  }
+}
+
+// Rows [row, row + rows) of a task's columns, over terms [k_first, k_last), into
+// `c` or, where that is null, to C or scratch memory.
+template <class T>
+static void multiply_rows(const Work<T>& w, const Workspace<T>& space, Index row, Index rows,
+                          Index column, Index columns, Index k_first, Index k_last, T* partial) {
+  const Product<T>& p = w.p;
+  const Heights h = heights(rows);
+  for (Index k = k_first; k < k_last; k += w.s.k_chunk) {
+    const Index k_end = least(k + w.s.k_chunk, k_last);
+    if (w.s.pack_a) pack_chunk(p, h, row, rows, k, k_end, space.a);
+    for (Index j = column; j < column + columns; j += column_step) {
+      const Index width = least(column_step, column + columns - j);
+      Block<T> block{row, rows, j, width, nullptr, p.c_row};
+      if (partial != nullptr) {
+        block.c = partial + row * p.n + j;
+        block.c_row = p.n;
+      } else if (w.s.scratch_c) {
+        block.c_row = width;
+        block.c = space.c + (w.keeps_chunks() ? (j - column) * w.s.rows : 0);
+      } else {
+        block.c = p.c + row * p.c_row + j;
+      }
+      multiply_block(w, h, block, w.s.pack_a ? space.a : nullptr, space.b, k_first, k, k_end);
+      if (k_end != k_last || partial != nullptr) continue;
+      if (p.finish != nullptr) {
+        p.finish(p.arguments, block);
+      } else if (w.s.scratch_c) {
+        for (Index r = 0; r < rows; ++r) {
+          __builtin_memcpy(p.c + (row + r) * p.c_row + j, block.c + r * block.c_row,
+                           static_cast<size_t>(width) * sizeof(T));
+        }
+      }
+    }
+  }
+}
+
+// All tasks of the columns at hand. Where sums are cut, each piece of them is a
+// task, whose result goes to its own place behind `partial`.
+template <class T>
+static Status multiply_tasks(Context& context, const Work<T>& w, T* partial) {
+  const Product<T>& p = w.p;
+  const Schedule& s = w.s;
+  const Index across = ceil_div(w.count, s.task_columns);
   const Index down = ceil_div(p.m, s.task_rows);
+  const Index cuts = ceil_div(p.k, s.k_group);
   constexpr Index flops_per_unit = 32;  // of the cost that for_tasks counts in
   bool done = true;
-  for_tasks(context, across * down, p.m * columns.count / flops_per_unit * p.k,
+  for_tasks(context, across * down * cuts, p.m * w.count / flops_per_unit * p.k,
             [&](Index index, int worker) {
-              const Index row = index / across * s.task_rows;
+              const Index cut = index / (across * down);
+              const Index row = index / across % down * s.task_rows;
               const Index column = index % across * s.task_columns;
-              const Block block{row, least(s.task_rows, p.m - row), columns.first + column,
-                                least(s.task_columns, columns.count - column)};
-              if (!multiply_block(context, p, s, columns, block, worker)) {
+              Workspace<T> space;
+              if (!space.take(context, w, worker)) {
                 __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+                return;
+              }
+              const Index end = least(row + s.task_rows, p.m);
+              for (Index r = row; r < end; r += s.rows) {
+                multiply_rows(w, space, r, least(s.rows, end - r), w.first + column,
+                              least(s.task_columns, w.count - column), cut * s.k_group,
+                              least((cut + 1) * s.k_group, p.k),
+                              partial != nullptr ? partial + cut * p.m * p.n : nullptr);
               }
             });
-  return done;
+  return done ? Status::ok : Status::out_of_memory;
+}
+
+// Adds up the pieces of the sums in order.
+template <class T>
+static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
+  const Index size = p.m * p.n;
+  for (Index cut = 1; cut < cuts; ++cut) {
+    const T* const more = partial + cut * size;
+    for (Index i = 0; i < size; ++i) partial[i] += more[i];
+  }
+  Block<T> block{0, p.m, 0, p.n, partial, p.n};
+  if (p.c != nullptr) {
+    for (Index i = 0; i < p.m; ++i) {
+      __builtin_memcpy(p.c + i * p.c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));
+    }
+    block.c = p.c;
+    block.c_row = p.c_row;
+  }
+  if (p.finish != nullptr) p.finish(p.arguments, block);
 }
 
 // Nothing to add up: C is zero.
 template <class T>
-static void clear(const Product<T>& p) {
+static Status clear(Context& context, const Product<T>& p) {
+  if (p.add) return Status::ok;
+  T* const zeros =
+      static_cast<T*>(context.scratch(Context::shared, static_cast<size_t>(p.n) * sizeof(T)));
+  if (zeros == nullptr) return Status::out_of_memory;
   for (Index i = 0; i < p.m; ++i) {
-    for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] = T(0);
+    T* const row = p.c != nullptr ? p.c + i * p.c_row : zeros;
+    for (Index j = 0; j < p.n; ++j) row[j] = T(0);
+    if (p.finish != nullptr) p.finish(p.arguments, {i, 1, 0, p.n, row, p.n});
   }
-  if (p.finish != nullptr) p.finish(p.arguments, {0, p.m, 0, p.n});
+  return Status::ok;
+}
+
+// With the columns of B packed before, as many at a time as the memory for them holds.
+template <class T>
+static Status multiply_packed(Context& context, Work<T> w, T* packed) {
+  const Product<T>& p = w.p;
+  w.packed = packed;
+  for (w.first = 0; w.first < p.n; w.first += w.s.columns) {
+    w.count = least(w.s.columns, p.n - w.first);
+    for_tasks(context, ceil_div(w.count, panel<T>), p.k * w.count, [&](Index j, int) {
+      const Index column = w.first + j * panel<T>;
+      pack_panel(p.b + column * p.b_column, p.b_row, p.b_column, p.k, least(panel<T>, p.n - column),
+                 packed + j * panel<T> * p.k);
+    });
+    if (const Status status = multiply_tasks<T>(context, w, nullptr); status != Status::ok) {
+      return status;
+    }
+  }
+  return Status::ok;
 }
 
 template <class T>
 Status multiply(Context& context, const Product<T>& p) {
   if (p.m == 0 || p.n == 0) return Status::ok;
-  if (p.k == 0) {
-    clear(p);
-    return Status::ok;
-  }
-  const Schedule s = make_schedule(p);
-  if (!s.pack_b) {
-    return multiply_columns(context, p, s, {p.b, 0, p.n, p.k, false, p.b_row})
-               ? Status::ok
-               : Status::out_of_memory;
-  }
-  T* const packed = static_cast<T*>(
-      context.scratch(Context::shared, static_cast<size_t>(p.k * s.columns) * sizeof(T)));
-  if (packed == nullptr) return Status::out_of_memory;
-  for (Index first = 0; first < p.n; first += s.columns) {
-    const Index count = least(s.columns, p.n - first);
-    const Index panels = ceil_div(count, panel<T>);
-    for_tasks(context, panels, p.k * count, [&](Index j, int) {
-      pack_panel(p, first + j * panel<T>, packed + j * panel<T> * p.k);
-    });
-    if (!multiply_columns(context, p, s, {packed, first, count, p.k, true, p.b_row})) {
-      return Status::out_of_memory;
-    }
-  }
+  if (p.k == 0) return clear(context, p);
+  const Work<T> w{p, make_schedule(p, context.threads()), nullptr, 0, p.n};
+  const Index cuts = ceil_div(p.k, w.s.k_group);
+  const Index extra = cuts > 1                    ? cuts * p.m * p.n
+                      : w.s.pack_b == Copy::whole ? p.k * w.s.columns
+                                                  : 0;
+  if (extra == 0) return multiply_tasks<T>(context, w, nullptr);
+  T* const memory =
+      static_cast<T*>(context.scratch(Context::shared, static_cast<size_t>(extra) * sizeof(T)));
+  if (memory == nullptr) return Status::out_of_memory;
+  if (cuts == 1) return multiply_packed(context, w, memory);
+  if (const Status status = multiply_tasks(context, w, memory); status != Status::ok) return status;
+  join(p, cuts, memory);
   return Status::ok;
 }
 

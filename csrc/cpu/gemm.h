@@ -7,9 +7,13 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// A rectangle of C that has got its last addition and is still in cache.
+// A rectangle of C that has got its last addition and is still in cache. Its
+// first element is at c: in C itself, or where there is none, in scratch memory.
+template <class T>
 struct Block {
   Index row, rows, column, columns;
+  T* c;
+  Index c_row;
 };
 
 // C (m, n) = A (m, k) B (k, n). Strides in elements; those of C and one of B's
@@ -21,15 +25,19 @@ struct Product {
   Index a_row, a_column;  // any
   const T* b;
   Index b_row, b_column;  // one of them 1
-  T* c;
+  T* c;                   // null: only `finish` sees the result
   Index c_row;
-  // Called for blocks that together cover C, by any thread; may be null.
-  void (*finish)(const void* arguments, const Block&);
+  bool add;  // to C, which is then not null; else overwrite it
+  // Called for blocks that together cover C, by any thread; may be null. Blocks
+  // of rows of one row group come in order from one thread, where a block's
+  // columns are the same.
+  void (*finish)(const void* arguments, const Block<T>&);
   const void* arguments;
 };
 
 // An element of C is the sum, over blocks of k_block terms, of one chain each of
-// fused multiply-adds in ascending k, however the work is shared out.
+// fused multiply-adds in ascending k, however the work is shared out. Where C is
+// small and k long, the blocks are added up in groups, and these in order.
 inline constexpr Index k_block = 256;
 
 template <class T>

@@ -283,8 +283,10 @@ void Context::run(Index count, Task task, const void* arguments) {
   for (Index i = 0; i < count; ++i) task(arguments, i, 0);
 }
 
-void* Context::scratch(int worker, std::size_t bytes) {
-  Slot& slot = slots_[worker];
+int Context::threads() const { return num_threads(); }
+
+void* Context::scratch(int index, std::size_t bytes) {
+  Slot& slot = slots_[index];
   if (slot.bytes < bytes) {
     std::free(slot.memory);
     const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
