@@ -6,7 +6,7 @@
 namespace fastnn {
 
 const Backend& backend() {
-  static const Backend cpu{&cpu_kernels(), cpu_context, prepare_cpu};
+  static const Backend cpu{&cpu_kernels(), cpu_context, prepare_cpu, choose_cpu_session};
   return cpu;
 }
 

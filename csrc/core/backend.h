@@ -26,6 +26,7 @@ struct SessionRequest {
   const Plan* plan;  // must outlive the session
   Buffers buffers;
   Index batch_size;  // rows in a training step; 0: for inference alone
+  SessionKind kind = SessionKind::automatic;
 };
 
 struct Backend {
@@ -33,6 +34,8 @@ struct Backend {
   // A context of the calling thread, for single ops.
   Context& (*context)();
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
+  // The session that a request gets which leaves it open: of shape alone.
+  SessionKind (*choose)(const Plan&, Index batch_size);
 };
 
 // The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.

@@ -39,9 +39,18 @@ void Batch<T>::choose(const Dataset& data, const Epoch* epoch, Index first, Inde
 }
 
 template <class T>
-void Batch<T>::gather_input(const Dataset& data, T* x) {
-  machine_.call<Gather<T>>(kernels_.gather, {data.x, rows_, static_cast<T>(plan_.input_scale),
-                                             static_cast<T>(plan_.input_offset), x});
+void Batch<T>::gather_input(const Machine& machine, const Dataset& data, Index first, Index n,
+                            T* x) const {
+  const Rows rows{rows_.order != nullptr ? rows_.order + first : nullptr, rows_.first + first, n};
+  machine.call<Gather<T>>(kernels_.gather, {data.x, rows, static_cast<T>(plan_.input_scale),
+                                            static_cast<T>(plan_.input_offset), x});
+}
+
+template <class T>
+BatchPart<T> Batch<T>::part(Index first, Index n) const {
+  const bool ignores = has_labels_ && plan_.loss.ignores;
+  return {n, has_labels_ ? labels_ + first : nullptr, targets_ + first * plan_.output_width(),
+          has_weights_ ? weights_ + first : nullptr, ignores ? present_ + first : nullptr};
 }
 
 template <class T>
@@ -65,9 +74,9 @@ double Batch<T>::gather_targets(const Dataset& data) {
   }
   const bool by_element = plan_.loss.kind == LossKind::sigmoid_cross_entropy;
   if (!has_weights_ && !by_element) return static_cast<double>(rows_.n);
-  machine_.call<WeightSum<T>>(
-      kernels_.weight_sum,
-      {rows_.n, plan_.output_width(), by_element ? targets_ : nullptr, weights(), sums_});
+  machine_.call<WeightSum<T>>(kernels_.weight_sum,
+                              {rows_.n, plan_.output_width(), by_element ? targets_ : nullptr,
+                               has_weights_ ? weights_ : nullptr, sums_});
   return machine_.total(sums_, rows_.n);
 }
 

@@ -7,6 +7,16 @@
 
 namespace fastnn {
 
+// What the loss and the metrics of some rows compare with, by row.
+template <class T>
+struct BatchPart {
+  Index n;
+  const std::int32_t* labels;  // null: targets
+  const T* targets;            // (n, output width)
+  const T* weights;            // null: all one
+  const T* present;  // 1 for each row that counts, 0 for one of the ignored class; null: all
+};
+
 template <class T>
 class Batch {
  public:
@@ -15,17 +25,13 @@ class Batch {
 
   // Takes rows first..first+n of the data, or of an epoch's order where there is one.
   void choose(const Dataset& data, const Epoch* epoch, Index first, Index n);
-  // Converts and scales the input of those rows into x (n, input width).
-  void gather_input(const Dataset& data, T* x);
+  // Converts and scales the input of `n` of those rows from `first` on into x
+  // (n, input width). Several threads may, each on its own view of the machine.
+  void gather_input(const Machine& machine, const Dataset& data, Index first, Index n, T* x) const;
   // Brings what the loss compares with; returns the sum of the weights it divides by.
   double gather_targets(const Dataset& data);
 
-  Index rows() const { return rows_.n; }
-  const std::int32_t* labels() const { return has_labels_ ? labels_ : nullptr; }
-  const T* targets() const { return targets_; }
-  const T* weights() const { return has_weights_ ? weights_ : nullptr; }
-  // 1 for each row that counts, 0 for one of the ignored class; null: all count.
-  const T* present() const { return has_labels_ && plan_.loss.ignores ? present_ : nullptr; }
+  BatchPart<T> part(Index first, Index n) const;
 
  private:
   const Machine& machine_;

@@ -23,7 +23,7 @@ namespace fastnn {
 
 using Index = int64_t;
 
-enum class [[nodiscard]] Status : unsigned char { ok, out_of_memory, failed };
+enum class [[nodiscard]] Status : unsigned char{ok, out_of_memory, failed};
 
 // What a backend's kernels run on: workers and scratch memory, or a stream.
 struct Context;
@@ -149,6 +149,9 @@ struct OptimizerStep {
   T* slots[2];  // velocity (null where momentum is 0); m, v
   OptimizerSettings settings;
   uint64_t step;  // of Adam, from 1
+  // The gradient is the sum of so many arrays in order, `piece_stride` apart.
+  Index pieces = 1;
+  Index piece_stride = 0;
 };
 
 template <class T>

@@ -56,6 +56,11 @@ struct Ran {
   std::optional<double> bad_loss;
 };
 
+// How a step is walked: node by node, with each kernel updated as its gradient is
+// made, or a tile of rows through all nodes before the next.
+enum class SessionKind : unsigned char { automatic, plain, streaming, tiled };
+inline constexpr const char* session_names[] = {"auto", "plain", "streaming", "tiled"};
+
 class Session {
  public:
   Session() = default;

@@ -1,7 +1,9 @@
 // The plain session: walks the plan over a kernel table, node by node.
 //
 // It works for every plan, element type and backend, keeps every activation and
-// every gradient, and is the reference for the sessions that are cleverer.
+// every gradient, and is the reference for the sessions that are cleverer. With
+// `streams` kernels are updated as their gradients are made, which are then kept
+// nowhere: for backends whose dense_backward takes an update.
 #pragma once
 
 #include <memory>
@@ -10,6 +12,10 @@
 
 namespace fastnn {
 
-std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request);
+// Rows that a session for inference alone takes at once.
+Index inference_rows(const Plan& plan);
+
+std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request,
+                                       bool streams = false);
 
 }  // namespace fastnn

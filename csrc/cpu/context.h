@@ -15,6 +15,8 @@ using Task = void (*)(const void* arguments, Index index, int worker);
 // One for each session, used by one thread at a time. Not to be copied.
 struct Context {
   Context() = default;
+  // Whether it uses the calling thread alone.
+  explicit Context(bool alone) : alone_(alone) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
   ~Context();
@@ -34,6 +36,7 @@ struct Context {
   int threads() const;
 
  private:
+  bool alone_ = false;
   struct Slot {
     void* memory = nullptr;
     std::size_t bytes = 0;

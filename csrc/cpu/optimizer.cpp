@@ -101,12 +101,34 @@ void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
   }
 }
 
+// The sum of the pieces of a gradient, elements [begin, begin + n).
+template <class T>
+static void sum_pieces(const OptimizerStep<T>& a, Index begin, Index n, T* __restrict__ sum) {
+  const T* __restrict__ piece = a.grad + begin;
+  for (Index i = 0; i < n; ++i) sum[i] = piece[i];
+  for (Index p = 1; p < a.pieces; ++p) {
+    piece += a.piece_stride;
+    for (Index i = 0; i < n; ++i) sum[i] += piece[i];
+  }
+}
+
 template <class T>
 Status optimizer_step(Context& context, const OptimizerStep<T>& a) {
   constexpr Index cost = 4;  // of an element, see for_ranges
   const PreparedStep<T> step(a);
-  for_ranges(context, a.n, cost,
-             [&](Index begin, Index end) { step.apply(begin, end - begin, a.grad + begin); });
+  for_ranges(context, a.n, cost + a.pieces - 1, [&](Index begin, Index end) {
+    if (a.pieces == 1) {
+      step.apply(begin, end - begin, a.grad + begin);
+      return;
+    }
+    constexpr Index at_once = 1024;
+    T sum[at_once];
+    for (Index i = begin; i < end; i += at_once) {
+      const Index n = least(at_once, end - i);
+      sum_pieces(a, i, n, sum);
+      step.apply(i, n, sum);
+    }
+  });
   return Status::ok;
 }
 

@@ -275,7 +275,7 @@ Context::~Context() {
 
 void Context::run(Index count, Task task, const void* arguments) {
   constexpr Index most = 0xFFFFFFFF;
-  const int threads = count > 1 && count < most ? num_threads() : 1;
+  const int threads = count > 1 && count < most ? this->threads() : 1;
   if (threads > 1 &&
       pool().try_run(static_cast<int>(std::min<Index>(threads, count)), count, task, arguments)) {
     return;
@@ -283,7 +283,7 @@ void Context::run(Index count, Task task, const void* arguments) {
   for (Index i = 0; i < count; ++i) task(arguments, i, 0);
 }
 
-int Context::threads() const { return num_threads(); }
+int Context::threads() const { return alone_ ? 1 : num_threads(); }
 
 void* Context::scratch(int index, std::size_t bytes) {
   Slot& slot = slots_[index];

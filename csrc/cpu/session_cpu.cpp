@@ -1,4 +1,4 @@
-// The CPU's machine, and which session a request gets: today the plain one.
+// The CPU's machine, and which session a request gets.
 #include "cpu/session_cpu.h"
 
 #include <cstring>
@@ -8,19 +8,48 @@
 #include "core/session_plain.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
+#include "cpu/session_tiled.h"
 
 namespace fastnn {
+namespace {
 
-std::unique_ptr<Session> prepare_cpu(const SessionRequest& request) {
-  Machine machine{
+Machine make_machine(bool alone) {
+  return {
       .table = &cpu_kernels(),
-      .context = {new Context, [](Context* context) { delete context; }},
+      .context = {new Context(alone), [](Context* context) { delete context; }},
       .allocate = [](Context&, std::size_t bytes) { return allocate_zeroed(bytes); },
       .release = [](Context&, void* memory) { release_memory(memory); },
       .read = [](Context&, void* host, const void* memory,
                  std::size_t bytes) { std::memcpy(host, memory, bytes); },
   };
-  return prepare_plain(std::move(machine), request);
+}
+
+}  // namespace
+
+SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
+  if (batch_size == 0) return SessionKind::plain;
+  Index widths = 0;
+  for (const TensorShape& tensor : plan.tensors) widths += tensor.width;
+  // Activations and their gradients that leave the second cache, and a model that
+  // does not: tile by tile the first stay, and its gradient is added up there.
+  constexpr Index cached = Index{1} << 18;  // numbers
+  constexpr Index small = Index{1} << 16;
+  if (batch_size >= 2 * tile_rows && 2 * widths * batch_size > cached &&
+      plan.parameter_size <= small) {
+    return SessionKind::tiled;
+  }
+  // Where one loop over all parameters is shorter than one for each.
+  constexpr Index few = Index{1} << 12;
+  return plan.parameter_size <= few ? SessionKind::plain : SessionKind::streaming;
+}
+
+std::unique_ptr<Session> prepare_cpu(const SessionRequest& request) {
+  SessionKind kind = request.kind;
+  if (kind == SessionKind::automatic || request.batch_size == 0) {
+    kind = choose_cpu_session(*request.plan, request.batch_size);
+  }
+  if (kind == SessionKind::tiled) return prepare_tiled(request, make_machine);
+  return prepare_plain(make_machine(false), request, kind == SessionKind::streaming);
 }
 
 Context& cpu_context() {

@@ -8,6 +8,7 @@
 namespace fastnn {
 
 std::unique_ptr<Session> prepare_cpu(const SessionRequest& request);
+SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
 
 // Of the calling thread, for single ops.
 Context& cpu_context();

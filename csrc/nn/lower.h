@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "core/plan.h"
+#include "core/session.h"
 
 namespace fastnn {
 
@@ -17,6 +17,7 @@ struct Compile {
   Loss loss;
   OptimizerKind optimizer = OptimizerKind::adam;
   std::vector<Metric> metrics;
+  SessionKind session = SessionKind::automatic;
 };
 
 // `graph` is a plan without a loss, its nodes one for each layer. Drops what the

@@ -141,6 +141,12 @@ void Network::compile(const Compile& request) {
   updates_ = 0;
 }
 
+SessionKind Network::session(Index batch_size) const {
+  check_compiled();
+  const bool open = compiled_->session == SessionKind::automatic;
+  return open ? backend().choose(*plan_, batch_size) : compiled_->session;
+}
+
 // The plan of the layers as they are. Sessions of the one before are forgotten.
 void Network::make_plan() {
   auto plan = std::make_unique<Plan>(lower(graph_, compiled_ ? &*compiled_ : nullptr));
@@ -202,7 +208,7 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
-    training_session_ = backend().prepare({plan_.get(), buffers(), batch_size});
+    training_session_ = backend().prepare({plan_.get(), buffers(), batch_size, compiled_->session});
     training_batch_ = batch_size;
   }
   return *training_session_;

@@ -69,6 +69,8 @@ class Network {
   void set_trainable(const std::vector<bool>& flags);
 
   void compile(const Compile& request);
+  // The session that training in batches of so many rows uses.
+  SessionKind session(Index batch_size) const;
   Index output_width();
   // ValueErrors of data.h, for this network.
   void check_input(const Dataset& data, const Look& look);

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Dtype = Literal["float32", "float64"]
+Session = Literal["auto", "plain", "streaming", "tiled"]
 
 __version__: str
 
@@ -188,6 +189,8 @@ class Network:
     def set_output(self, tensor: int) -> None: ...
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
+    def session(self, batch_size: int) -> Session:
+        """The session that training in batches of so many rows uses."""
     def compile(
         self,
         *,
@@ -197,6 +200,7 @@ class Network:
         ignore_class: int | None = None,
         pos_weight: NDArray[np.float64] | None = None,
         metrics: Sequence[tuple[str, float]] = (),
+        session: Session = "auto",
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 

@@ -19,7 +19,7 @@ from fastnn.metrics import Columns, Metric
 from fastnn.optimizers import Optimizer
 from fastnn.split import Split, held_out, strata_of
 from fastnn.training import Exclusive
-from fastnn.words import keywords
+from fastnn.words import integer, keywords
 
 if TYPE_CHECKING:
     from fastnn import _core
@@ -111,6 +111,9 @@ class Compilable(ABC):
             matmul_precision: "highest", "high" or "medium"; None: what
                 `fastnn.set_float32_matmul_precision` says now.
 
+        Training picks by shape how it walks through a step (`summary(batch_size=...)` tells);
+        FASTNN_SESSION=plain, streaming or tiled in the environment forces one.
+
         A cross-entropy looks at the last layer, whatever `from_logits` says (in Keras a
         forgotten or superfluous `from_logits` trains silently on the wrong loss): a softmax or
         sigmoid there is folded into the loss, a linear layer means logits.
@@ -149,10 +152,15 @@ class Compilable(ABC):
             outputs = math.prod(output)
             heads.check_width(heads.find(self.layers, outputs), loss)
             options = loss.options(outputs)
+            session = config.session()
             network.set_trainable(flags)
             try:
                 network.compile(
-                    loss=loss.native, optimizer=optimizer.native, metrics=columns.native, **options
+                    loss=loss.native,
+                    optimizer=optimizer.native,
+                    metrics=columns.native,
+                    session=session,
+                    **options,
                 )
             except BaseException:
                 network.set_trainable(self._trained or [True] * len(flags))
@@ -160,6 +168,11 @@ class Compilable(ABC):
             self._trained = flags
 
         return tell
+
+    def session(self, batch_size: int) -> str:
+        """The session that training in batches of so many rows uses; see `summary`."""
+        self._compiled("session")
+        return self.network.session(integer("batch_size", batch_size))
 
     def forget_compile(self) -> None:
         """Undoes compile where layers come or go (for models)."""

@@ -14,8 +14,10 @@ from fastnn.words import choose, integer, keywords
 
 Precision = Literal["highest", "high", "medium"]
 Device = Literal["cpu", "cuda"]
+Session = Literal["auto", "plain", "streaming", "tiled"]
 
 _PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
+_SESSIONS: tuple[Session, ...] = ("auto", "plain", "streaming", "tiled")
 _DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
 
 # What native code takes (csrc/cpu/parallel.cpp).
@@ -50,6 +52,11 @@ def get_float32_matmul_precision() -> Precision:
 def matmul_precision(word: str | None) -> Precision:
     """A checked word of precision; None means the global setting."""
     return _precision if word is None else choose("matmul_precision", word, _PRECISIONS)
+
+
+def session() -> Session:
+    """How training is to walk through a step: FASTNN_SESSION, or "auto"."""
+    return choose("FASTNN_SESSION", os.environ.get("FASTNN_SESSION") or "auto", _SESSIONS)
 
 
 def device(word: str | None = "auto") -> Device:

@@ -373,16 +373,23 @@ class Sequential(Trainer):
         line_length: int | None = None,
         *,
         print_fn: Callable[[str], object] | None = None,
+        batch_size: int | None = None,
     ) -> None:
         """Prints a table of the layers.
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
             print_fn: called with each line; None: print.
+            batch_size: rows of a training step, to be told as well how fastnn walks through
+                one: "plain" (layer by layer, all gradients kept), "streaming" (layer by layer,
+                each kernel updated as its gradient is made) or "tiled" (a tile of rows
+                through all layers before the next). Needs a compiled model.
         """
         write = print if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
+        if batch_size is not None:
+            write(f"Session in batches of {batch_size:,}: {self.session(batch_size)}")
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"

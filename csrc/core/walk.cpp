@@ -1,0 +1,298 @@
+#include "core/walk.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "core/random.h"
+
+namespace fastnn {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+}  // namespace
+
+template <class T>
+Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* parameters, Index rows)
+    : machine_(machine),
+      kernels_(kernels<T>(*machine.table)),
+      plan_(plan),
+      memory_(memory),
+      parameters_(parameters),
+      rows_(rows),
+      gradient_(plan.tensors.size()),
+      has_gradient_(plan.tensors.size()),
+      preactivation_(plan.tensors.size()),
+      takes_(plan.nodes.size(), none),
+      taken_(plan.nodes.size()) {
+  for (const TensorShape& tensor : plan_.tensors)
+    home_.push_back(memory_.take<T>(rows * tensor.width));
+  value_ = home_;
+  if (!plan_.has_loss) return;
+  sums_ = memory_.take<double>(2 * max_groups);
+  if (!plan_.loss.pos_weight.empty()) {
+    pos_weight_ = memory_.take<T>(plan_.output_width());
+    // A few numbers, gathered as any row of the caller's is.
+    const ArrayView view{plan_.loss.pos_weight.data(),
+                         Element::f64,
+                         1,
+                         plan_.output_width(),
+                         0,
+                         sizeof(double),
+                         nullptr};
+    call<Gather<T>>(kernels_.gather, {view, {nullptr, 0, 1}, T(1), T(0), pos_weight_});
+  }
+}
+
+// A tensor's gradient is wanted where a trainable parameter lies before it.
+template <class T>
+void Walk<T>::allocate_gradients() {
+  std::vector<bool> wanted(home_.size());
+  std::vector<int> readers(home_.size());
+  Index widest_shared = 0;
+  for (const Node& node : plan_.nodes) {
+    bool any = false;
+    for (const int input : {node.input, node.input_b}) {
+      if (input == none) continue;
+      any = any || wanted[at(input)];
+      if (++readers[at(input)] > 1) widest_shared = std::max(widest_shared, width(input));
+    }
+    for (const int p : {node.kernel, node.bias}) {
+      any = any || (p != none && plan_.parameters[at(p)].trainable);
+    }
+    wanted[at(node.output)] = any;
+    if (node.kind == NodeKind::dense && portable::needs_preactivation(node.activation)) {
+      preactivation_[at(node.output)] = memory_.take<T>(rows_ * width(node.output));
+    }
+  }
+  wanted[at(plan_.loss_input())] = true;
+  for (std::size_t t = 0; t < wanted.size(); ++t) {
+    if (wanted[t]) gradient_[t] = memory_.take<T>(rows_ * plan_.tensors[t].width);
+  }
+  if (widest_shared > 0) spare_ = memory_.take<T>(rows_ * widest_shared);
+  find_fusions();
+  ready_ = true;
+}
+
+// A dense node takes the derivative of the dense node that made its input, where
+// nothing else reads that.
+template <class T>
+void Walk<T>::find_fusions() {
+  std::vector<int> maker(home_.size(), none);
+  std::vector<int> readers(home_.size());
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    const Node& node = plan_.nodes[i];
+    ++readers[at(node.input)];
+    if (node.input_b != none) ++readers[at(node.input_b)];
+    if (node.kind == NodeKind::dense) maker[at(node.output)] = static_cast<int>(i);
+  }
+  ++readers[at(plan_.loss_input())];
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    const Node& node = plan_.nodes[i];
+    const int before = maker[at(node.input)];
+    if (node.kind != NodeKind::dense || before == none || readers[at(node.input)] != 1 ||
+        gradient_[at(node.input)] == nullptr) {
+      continue;
+    }
+    takes_[i] = before;
+    taken_[at(before)] = true;
+  }
+}
+
+template <class T>
+bool Walk<T>::needs_output() const {
+  if (!plan_.folded) return true;
+  return std::any_of(plan_.metrics.begin(), plan_.metrics.end(),
+                     [&](const Metric& metric) { return metric.tensor == plan_.output; });
+}
+
+template <class T>
+void Walk<T>::forward(const Pass& pass, Index n, bool whole) {
+  value_ = home_;
+  for (const Node& node : plan_.nodes) {
+    if (!whole && node.output == plan_.output) break;
+    forward_node(node, pass, n);
+  }
+}
+
+template <class T>
+void Walk<T>::forward_node(const Node& node, const Pass& pass, Index n) {
+  const T* x = value_[at(node.input)];
+  const Index elements = n * width(node.input);
+  if (node.kind == NodeKind::dropout && !pass.random) {
+    value_[at(node.output)] = value_[at(node.input)];
+    return;
+  }
+  if (node.kind == NodeKind::dropout) value_[at(node.output)] = home_[at(node.output)];
+  T* y = value_[at(node.output)];
+  switch (node.kind) {
+    case NodeKind::dense:
+      call<DenseForward<T>>(
+          kernels_.dense_forward,
+          {n, width(node.input), width(node.output), x, parameter(node.kernel),
+           parameter(node.bias), node.activation, preactivation_[at(node.output)], y});
+      break;
+    case NodeKind::activation:
+      call<ActivationForward<T>>(kernels_.activation_forward, {node.activation, elements, x, y});
+      break;
+    case NodeKind::softmax:
+      call<SoftmaxForward<T>>(kernels_.softmax_forward, {n, width(node.input), x, y});
+      break;
+    case NodeKind::dropout:
+      call<Dropout<T>>(kernels_.dropout, {portable::stream_key(plan_.key, node.stream), pass.life,
+                                          pass.first_row, n, width(node.input), node.rate, x, y});
+      break;
+    case NodeKind::affine:
+      call<Affine<T>>(kernels_.affine,
+                      {elements, static_cast<T>(node.scale), static_cast<T>(node.offset), x, y});
+      break;
+    case NodeKind::add:
+      call<Add<T>>(kernels_.add, {elements, x, value_[at(node.input_b)], y});
+      break;
+  }
+}
+
+template <class T>
+double Walk<T>::loss(const BatchPart<T>& part, double total, bool differentiate) {
+  const T* output = value_[at(plan_.loss_input())];
+  T* gradient = differentiate ? gradient_[at(plan_.loss_input())] : nullptr;
+  const T scale = total > 0 ? static_cast<T>(1 / total) : T(0);
+  const T smoothing = static_cast<T>(plan_.loss.label_smoothing);
+  const Index c = plan_.output_width();
+  switch (plan_.loss.kind) {
+    case LossKind::softmax_cross_entropy:
+      call<SoftmaxCrossEntropy<T>>(kernels_.softmax_cross_entropy,
+                                   {part.n, c, output, part.labels, part.targets, part.weights,
+                                    scale, smoothing, sums_, gradient});
+      break;
+    case LossKind::sigmoid_cross_entropy:
+      call<SigmoidCrossEntropy<T>>(kernels_.sigmoid_cross_entropy,
+                                   {part.n, c, output, part.targets, part.weights, pos_weight_,
+                                    scale, smoothing, sums_, gradient});
+      break;
+    case LossKind::mean_squared_error:
+      call<MeanSquaredError<T>>(
+          kernels_.mean_squared_error,
+          {part.n, c, output, part.targets, part.weights, scale, sums_, gradient});
+      break;
+  }
+  return machine_.total(sums_, part.n);
+}
+
+template <class T>
+void Walk<T>::measure(const BatchPart<T>& part, std::span<Sum> sums) {
+  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
+    const Metric& metric = plan_.metrics[i];
+    const bool weighted = metric.weighted && part.weights != nullptr;
+    call<MetricRows<T>>(
+        kernels_.metric_rows,
+        {metric.kind, metric.value, part.n, width(metric.tensor), value_[at(metric.tensor)],
+         part.labels, part.targets, weighted ? part.weights : part.present, sums_});
+    sums[i + 1].value += machine_.total(sums_, part.n, 2, 0);
+    sums[i + 1].weight += machine_.total(sums_, part.n, 2, 1);
+  }
+}
+
+// From the gradient at the loss's input to that of every parameter that is wanted.
+template <class T>
+void Walk<T>::backward(const Pass& pass, Index n, const ParameterGradients<T>& gradients) {
+  std::fill(has_gradient_.begin(), has_gradient_.end(), false);
+  has_gradient_[at(plan_.loss_input())] = true;
+  for (std::size_t i = plan_.nodes.size(); i-- > 0;) {
+    const Node& node = plan_.nodes[i];
+    if (!has_gradient_[at(node.output)] || gradient_[at(node.output)] == nullptr) continue;
+    if (node.kind == NodeKind::dense) {
+      dense_backward_node(i, n, gradients);
+      continue;
+    }
+    for (const int input : {node.input, node.input_b}) {
+      if (input != none) pass_gradient(input, n, node, pass);
+    }
+  }
+}
+
+template <class T>
+void Walk<T>::dense_backward_node(std::size_t index, Index n,
+                                  const ParameterGradients<T>& gradients) {
+  const Node& node = plan_.nodes[index];
+  const auto place = [&](int p) { return p == none ? nullptr : gradients.place[at(p)]; };
+  const int input = node.input;
+  T* const dx = gradient_[at(input)];
+  const bool second = dx != nullptr && has_gradient_[at(input)];
+  const bool done = taken_[index];  // its derivative and its bias's gradient
+  T* const dy = gradient_[at(node.output)];
+  DenseBackward<T> arguments{
+      .n = n,
+      .i = width(input),
+      .o = width(node.output),
+      .dy = dy,
+      .x = value_[at(input)],
+      .w = parameter(node.kernel),
+      .y = value_[at(node.output)],
+      .z = preactivation_[at(node.output)],
+      .activation = done ? Activation::linear : node.activation,
+      .dz = dy,
+      .dx = second ? spare_ : dx,
+      .dw = place(node.kernel),
+      .db = done ? nullptr : place(node.bias),
+  };
+  arguments.accumulates = gradients.accumulates;
+  if (takes_[index] != none) {
+    const Node& before = plan_.nodes[at(takes_[index])];
+    arguments.x_activation = before.activation;
+    arguments.x_z = preactivation_[at(before.output)];
+    arguments.dx_sum = place(before.bias);
+  }
+  if (!gradients.steps.empty() && arguments.dw != nullptr) {
+    arguments.dw = nullptr;
+    arguments.update = &gradients.steps[at(node.kernel)];
+  }
+  call<DenseBackward<T>>(kernels_.dense_backward, arguments);
+  if (second) call<Add<T>>(kernels_.add, {n * width(input), dx, spare_, dx});
+  if (dx != nullptr) has_gradient_[at(input)] = true;
+}
+
+// The gradient of a node without parameters, to one of its inputs.
+template <class T>
+void Walk<T>::pass_gradient(int tensor, Index n, const Node& node, const Pass& pass) {
+  T* const home = gradient_[at(tensor)];
+  if (home == nullptr) return;
+  const bool second = has_gradient_[at(tensor)];
+  T* const dx = second ? spare_ : home;
+  const T* dy = gradient_[at(node.output)];
+  const Index elements = n * width(tensor);
+  switch (node.kind) {
+    case NodeKind::activation:
+      call<ActivationBackward<T>>(
+          kernels_.activation_backward,
+          {node.activation, elements, dy, value_[at(node.input)], value_[at(node.output)], dx});
+      break;
+    case NodeKind::softmax:
+      call<SoftmaxBackward<T>>(kernels_.softmax_backward,
+                               {n, width(tensor), dy, value_[at(node.output)], dx});
+      break;
+    case NodeKind::dropout:
+      if (pass.random) {
+        call<Dropout<T>>(kernels_.dropout, {portable::stream_key(plan_.key, node.stream), pass.life,
+                                            pass.first_row, n, width(tensor), node.rate, dy, dx});
+        break;
+      }
+      call<Affine<T>>(kernels_.affine, {elements, T(1), T(0), dy, dx});
+      break;
+    case NodeKind::affine:
+      call<Affine<T>>(kernels_.affine, {elements, static_cast<T>(node.scale), T(0), dy, dx});
+      break;
+    case NodeKind::add:
+      call<Affine<T>>(kernels_.affine, {elements, T(1), T(0), dy, dx});
+      break;
+    case NodeKind::dense:
+      break;
+  }
+  if (second) call<Add<T>>(kernels_.add, {elements, home, spare_, home});
+  has_gradient_[at(tensor)] = true;
+}
+
+template class Walk<float>;
+template class Walk<double>;
+
+}  // namespace fastnn

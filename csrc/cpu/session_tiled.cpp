@@ -1,0 +1,210 @@
+#include "cpu/session_tiled.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "core/session_plain.h"
+#include "core/walk.h"
+#include "cpu/context.h"
+
+namespace fastnn {
+namespace {
+
+// Rows are shared out by row group. Each group has a gradient of its own, to which
+// its tiles add theirs in order; the optimizer adds up the groups, in order too.
+template <class T>
+class TiledSession final : public Session {
+ public:
+  TiledSession(const SessionRequest& request, Machine (*machine)(bool alone));
+
+  Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
+          const OptimizerSettings& settings, std::span<Sum> sums) override;
+  void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
+    whole_->evaluate(data, first, count, sums);
+  }
+  void predict(const Dataset& data, Index first, Index count, void* out) override {
+    whole_->predict(data, first, count, out);
+  }
+  void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
+                     std::uint64_t life, void* gradient, std::span<Sum> sums) override {
+    whole_->add_gradients(data, first, count, total, training, life, gradient, sums);
+  }
+  double weight(const Dataset& data, Index first, Index count) override {
+    return whole_->weight(data, first, count);
+  }
+  Index capacity() const override { return whole_->capacity(); }
+
+ private:
+  // What one worker needs.
+  struct Lane {
+    Lane(Machine m, const Plan& plan, T* parameters)
+        : machine(std::move(m)),
+          memory(machine),
+          walk(machine, memory, plan, parameters, tile_rows) {
+      walk.allocate_gradients();
+      gradients.place.resize(plan.parameters.size());
+    }
+    Machine machine;
+    Memory memory;
+    Walk<T> walk;
+    ParameterGradients<T> gradients;
+  };
+
+  // One training step on its way.
+  struct Step {
+    const Dataset& data;
+    Index n;
+    double total;
+    std::uint64_t life;
+  };
+
+  void run_group(const Step& step, Index group, int worker);
+  void update(Index groups, std::uint64_t updates, const OptimizerSettings& settings);
+
+  const Plan& plan_;
+  Machine (*make_machine_)(bool alone);
+  Machine machine_;
+  Memory memory_;
+  Batch<T> batch_;
+  T* parameters_;
+  std::array<T*, 2> slots_;
+  T* gradients_;                              // (groups, parameters)
+  std::vector<Sum> sums_;                     // (groups, loss and metrics)
+  std::vector<std::unique_ptr<Lane>> lanes_;  // by worker, made by it
+  std::unique_ptr<Session> whole_;            // does what is not training
+};
+
+template <class T>
+TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(bool alone))
+    : plan_(*request.plan),
+      make_machine_(machine),
+      machine_(machine(false)),
+      memory_(machine_),
+      batch_(machine_, memory_, plan_, request.batch_size),
+      parameters_(static_cast<T*>(request.buffers.parameters)),
+      slots_{static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])},
+      gradients_(memory_.take<T>(row_groups(request.batch_size).count * plan_.parameter_size)),
+      sums_(static_cast<std::size_t>(row_groups(request.batch_size).count) *
+            (plan_.metrics.size() + 1)),
+      lanes_(max_threads),
+      whole_(prepare_plain(machine(false), {request.plan, request.buffers, 0})) {}
+
+template <class T>
+void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
+  std::unique_ptr<Lane>& lane = lanes_[static_cast<std::size_t>(worker)];
+  if (!lane) lane = std::make_unique<Lane>(make_machine_(true), plan_, parameters_);
+  Walk<T>& walk = lane->walk;
+  T* const gradient = gradients_ + group * plan_.parameter_size;
+  for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
+    const Parameter& parameter = plan_.parameters[i];
+    lane->gradients.place[i] = parameter.trainable ? gradient + parameter.offset : nullptr;
+  }
+  const std::size_t width = plan_.metrics.size() + 1;
+  const std::span<Sum> sums(sums_.data() + static_cast<std::size_t>(group) * width, width);
+  std::fill(sums.begin(), sums.end(), Sum{});
+  const bool whole = walk.needs_output();
+  const Index rows = row_groups(step.n).rows;
+  const Index end = std::min((group + 1) * rows, step.n);
+  for (Index row = group * rows; row < end; row += tile_rows) {
+    const Index n = std::min(tile_rows, end - row);
+    const Pass pass{true, step.life, row};
+    batch_.gather_input(lane->machine, step.data, row, n, walk.input());
+    walk.forward(pass, n, whole);
+    const BatchPart<T> part = batch_.part(row, n);
+    sums[0].value += walk.loss(part, step.total, true);
+    walk.measure(part, sums);
+    lane->gradients.accumulates = row != group * rows;
+    walk.backward(pass, n, lane->gradients);
+  }
+}
+
+template <class T>
+void TiledSession<T>::update(Index groups, std::uint64_t updates,
+                             const OptimizerSettings& settings) {
+  const bool still = plan_.optimizer == OptimizerKind::sgd && settings.momentum == 0;
+  const auto& parameters = plan_.parameters;
+  for (std::size_t i = 0; i < parameters.size();) {
+    std::size_t end = i;
+    while (end < parameters.size() && parameters[end].trainable == parameters[i].trainable) ++end;
+    if (parameters[i].trainable) {
+      const Index begin = parameters[i].offset;
+      const Index stop = end < parameters.size() ? parameters[end].offset : plan_.parameter_size;
+      OptimizerStep<T> step{plan_.optimizer,
+                            stop - begin,
+                            parameters_ + begin,
+                            gradients_ + begin,
+                            {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
+                             slots_[1] == nullptr ? nullptr : slots_[1] + begin},
+                            settings,
+                            updates + 1};
+      step.pieces = groups;
+      step.piece_stride = plan_.parameter_size;
+      machine_.call<OptimizerStep<T>>(kernels<T>(*machine_.table).optimizer_step, step);
+    }
+    i = end;
+  }
+}
+
+template <class T>
+Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                         const Steps& done, const OptimizerSettings& settings,
+                         std::span<Sum> sums) {
+  for (Index index = 0; index < count; ++index) {
+    const Index start = (first + index) * epoch.batch_size;
+    const Index n = std::min(epoch.batch_size, data.count - start);
+    const auto steps = static_cast<std::uint64_t>(index);
+    batch_.choose(data, &epoch, start, n);
+    const Step step{data, n, batch_.gather_targets(data), done.life + steps};
+    const Index groups = row_groups(n).count;
+    struct Job {
+      TiledSession& session;
+      const Step& step;
+      std::exception_ptr error;
+      std::atomic<bool> failed;
+    } job{*this, step, nullptr, false};
+    machine_.context->run(
+        groups,
+        [](const void* arguments, Index group, int worker) {
+          auto& own = *static_cast<Job*>(const_cast<void*>(arguments));
+          try {
+            own.session.run_group(own.step, group, worker);
+          } catch (...) {
+            if (!own.failed.exchange(true)) own.error = std::current_exception();
+          }
+        },
+        &job);
+    if (job.failed) std::rethrow_exception(job.error);
+    double value = 0;
+    const std::size_t width = sums.size();
+    for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g)
+      value += sums_[g * width].value;
+    if (!std::isfinite(value)) return {index, value / step.total};
+    sums[0].value += value;
+    sums[0].weight += step.total;
+    for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
+      for (std::size_t i = 1; i < width; ++i) {
+        sums[i].value += sums_[g * width + i].value;
+        sums[i].weight += sums_[g * width + i].weight;
+      }
+    }
+    update(groups, done.updates + steps, settings);
+  }
+  return {count, std::nullopt};
+}
+
+}  // namespace
+
+std::unique_ptr<Session> prepare_tiled(const SessionRequest& request,
+                                       Machine (*machine)(bool alone)) {
+  if (request.plan->element == Element::f64) {
+    return std::make_unique<TiledSession<double>>(request, machine);
+  }
+  return std::make_unique<TiledSession<float>>(request, machine);
+}
+
+}  // namespace fastnn
