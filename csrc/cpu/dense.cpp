@@ -12,52 +12,48 @@ namespace fastnn::FASTNN_TARGET {
 
 // -- forward ----------------------------------------------------------------
 
-template <class T>
-static void add_bias(const Block<T>& block, Index r, const T* __restrict__ b, T* z) {
-  const T* const c = block.c + r * block.c_row;
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < block.columns; ++j) z[j] = c[j] + b[j];
-}
-
 template <class Kind, class T>
 static void activate(Index n, const T* z, T* y) {
   FASTNN_INDEPENDENT
   for (Index j = 0; j < n; ++j) y[j] = Kind::forward(z[j]);
 }
 
+// As `activate`, of which z, the memory behind it, is kept as well.
 template <class Kind, class T>
-static void add_bias_and_activate(Index n, const T* c, const T* __restrict__ b, T* y) {
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) y[j] = Kind::forward(c[j] + b[j]);
+static void keep_and_activate(Index n, const T* c, T* __restrict__ z, T* __restrict__ y) {
+  for (Index j = 0; j < n; ++j) {
+    z[j] = c[j];
+    y[j] = Kind::forward(c[j]);
+  }
 }
 
 template <class T>
-static void bias_and_activation(const void* arguments, const Block<T>& block) {
+static void finish_forward(const void* arguments, const Block<T>& block) {
   const auto& a = *static_cast<const DenseForward<T>*>(arguments);
-  const T* const b = a.b != nullptr ? a.b + block.column : nullptr;
+  const Index place = block.row * a.o + block.column;
+  // Whole rows are one run of elements.
+  const bool flat = block.columns == a.o && block.c_row == a.o;
+  const Index rows = flat ? 1 : block.rows;
+  const Index columns = flat ? block.rows * block.columns : block.columns;
   with_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
-    for (Index r = 0; r < block.rows; ++r) {
-      const Index place = (block.row + r) * a.o + block.column;
-      T* const c = block.c + r * block.c_row;
-      T* const y = a.y + place;
-      if (a.z == nullptr && b != nullptr) {
-        add_bias_and_activate<Kind>(block.columns, c, b, y);
-        continue;
+    for (Index r = 0; r < rows; ++r) {
+      const T* const c = block.c + r * block.c_row;
+      T* const y = a.y + place + r * a.o;
+      T* const z = a.z != nullptr ? a.z + place + r * a.o : nullptr;
+      if (z == nullptr || z == c || z == y) {
+        activate<Kind>(columns, c, y);
+      } else {
+        keep_and_activate<Kind>(columns, c, z, y);
       }
-      T* const z = a.z != nullptr ? a.z + place : c;
-      if (b != nullptr) {
-        add_bias(block, r, b, z);
-      } else if (z != c) {
-        activate<Linear>(block.columns, c, z);
-      }
-      if (z != y || a.activation != Activation::linear) activate<Kind>(block.columns, z, y);
     }
   });
 }
 
 template <class T>
 Status dense_forward(Context& context, const DenseForward<T>& a) {
+  T* const c = a.z != nullptr ? a.z : a.y;
+  const bool done = a.activation == Activation::linear && c == a.y;
   return multiply<T>(context, {.m = a.n,
                                .n = a.o,
                                .k = a.i,
@@ -67,10 +63,11 @@ Status dense_forward(Context& context, const DenseForward<T>& a) {
                                .b = a.w,
                                .b_row = a.o,
                                .b_column = 1,
-                               .c = a.z != nullptr ? a.z : a.y,
+                               .c = c,
                                .c_row = a.o,
                                .add = false,
-                               .finish = bias_and_activation<T>,
+                               .start = a.b,
+                               .finish = done ? nullptr : finish_forward<T>,
                                .arguments = &a});
 }
 
@@ -143,19 +140,21 @@ static void multiply_slope(Index n, const T* c, const T* __restrict__ x, T* dx) 
 template <class T>
 static void finish_dx(const void* arguments, const Block<T>& block) {
   const auto& [a, sums] = *static_cast<const InputGradient<T>*>(arguments);
-  T* const dx = a.dx + block.row * a.i + block.column;
-  const T* const x =
-      (needs_preactivation(a.x_activation) ? a.x_z : a.x) + block.row * a.i + block.column;
+  const Index place = block.row * a.i + block.column;
+  T* const dx = a.dx + place;
+  const T* const x = (needs_preactivation(a.x_activation) ? a.x_z : a.x) + place;
+  const bool flat = block.columns == a.i && block.c_row == a.i;
+  const Index rows = flat ? 1 : block.rows;
+  const Index columns = flat ? block.rows * block.columns : block.columns;
   with_activation(a.x_activation, [&](auto kind) {
-    for (Index r = 0; r < block.rows; ++r) {
-      multiply_slope<decltype(kind)>(block.columns, block.c + r * block.c_row, x + r * a.i,
-                                     dx + r * a.i);
+    for (Index r = 0; r < rows; ++r) {
+      multiply_slope<decltype(kind)>(columns, block.c + r * block.c_row, x + r * a.i, dx + r * a.i);
     }
   });
   if (sums == nullptr) return;
-  const Index rows = row_groups(a.n).rows;
-  add_rows(dx, a.i, block.rows, block.columns, block.row % rows == 0,
-           sums + block.row / rows * a.i + block.column);
+  const Index group_rows = row_groups(a.n).rows;
+  add_rows(dx, a.i, block.rows, block.columns, block.row % group_rows == 0,
+           sums + block.row / group_rows * a.i + block.column);
 }
 
 template <class T>
@@ -178,6 +177,7 @@ static Status input_gradient(Context& context, const DenseBackward<T>& a, const 
                                               .c = a.dx,
                                               .c_row = a.i,
                                               .add = false,
+                                              .start = nullptr,
                                               .finish = plain ? nullptr : finish_dx<T>,
                                               .arguments = &arguments});
   if (status == Status::ok && a.dx_sum != nullptr) {
@@ -221,6 +221,7 @@ static Status weight_gradient(Context& context, const DenseBackward<T>& a, const
                                .c = dw,
                                .c_row = a.o,
                                .add = a.accumulates,
+                               .start = nullptr,
                                .finish = update != nullptr ? update_weights<T> : nullptr,
                                .arguments = update});
 }

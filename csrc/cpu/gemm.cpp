@@ -135,6 +135,7 @@ struct Operands {
   T* c;
   Index c_row;
   bool add;
+  const T* start;
   // Memory that is wanted soon, in `next_rows` pieces of a panel's width: null, or
   // brought nearer meanwhile, each tile taking its share.
   const T* next;
@@ -173,6 +174,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
         .b_row = o.b_row,
         .c = o.c + start * o.c_row,
         .c_row = o.c_row,
+        .start = o.start,
         .last = last,
         .add = o.add,
         .next = next,
@@ -216,6 +218,7 @@ static void multiply_block(const Work<T>& w, const Heights& h, const Block<T>& b
       o.b = p.b + k0 * p.b_row + column * p.b_column;
       o.b_row = p.b_row;
       o.c = block.c + j;
+      o.start = p.start != nullptr && k0 == 0 ? p.start + column : nullptr;
       if (w.packed != nullptr) {
         o.b = w.packed + (column - w.first) * p.k + k0 * panel<T>;
         o.b_row = panel<T>;
@@ -332,7 +335,7 @@ static Status clear(Context& context, const Product<T>& p) {
   if (zeros == nullptr) return Status::out_of_memory;
   for (Index i = 0; i < p.m; ++i) {
     T* const row = p.c != nullptr ? p.c + i * p.c_row : zeros;
-    for (Index j = 0; j < p.n; ++j) row[j] = T(0);
+    for (Index j = 0; j < p.n; ++j) row[j] = p.start != nullptr ? p.start[j] : T(0);
     if (p.finish != nullptr) p.finish(p.arguments, {i, 1, 0, p.n, row, p.n});
   }
   return Status::ok;

@@ -16,7 +16,7 @@ struct Block {
   Index c_row;
 };
 
-// C (m, n) = A (m, k) B (k, n). Strides in elements; those of C and one of B's
+// C (m, n) = A (m, k) B (k, n) + start. Strides in elements; those of C and one of B's
 // and A's may be anything, the other is 1 where not said otherwise.
 template <class T>
 struct Product {
@@ -27,7 +27,8 @@ struct Product {
   Index b_row, b_column;  // one of them 1
   T* c;                   // null: only `finish` sees the result
   Index c_row;
-  bool add;  // to C, which is then not null; else overwrite it
+  bool add;        // to C, which is then not null; else overwrite it
+  const T* start;  // (n), from which each row of C starts; null: zeros; not with `add`
   // Called for blocks that together cover C, by any thread; may be null. Blocks
   // of rows of one row group come in order from one thread, where a block's
   // columns are the same.

@@ -28,6 +28,7 @@ struct Tile {
   Index b_row;
   T* c;
   Index c_row;
+  const T* start;    // a row that each row of C starts from; null: zeros
   Index last;        // lanes of the last vector that exist
   bool add;          // to C, else overwrite it
   const char* next;  // brought nearer meanwhile, `next_step` bytes for each k
@@ -55,10 +56,16 @@ static void tile(const Tile<T>& t) {
       for (int j = 0; j < V; ++j) __builtin_prefetch(to + i * c_row + j * Vec::lanes, 1);
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < V; ++j) c[i][j] = Vec::zero();
+  for (int j = 0; j < V; ++j) {
+    typename Vec::Type first = Vec::zero();
+    if (t.start != nullptr) {
+      const bool masked = Masked && j == V - 1;
+      first =
+          masked ? Vec::load(t.start + j * Vec::lanes, mask) : Vec::load(t.start + j * Vec::lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) c[i][j] = first;
   }
   for (Index k = 0; k < t.k; ++k) {
     typename Vec::Type row[V];

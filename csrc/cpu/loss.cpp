@@ -96,12 +96,91 @@ static double softmax_block(const SoftmaxCrossEntropy<T>& a, Index begin, Index 
   return total;
 }
 
+// A few classes: the rows of a block lie in the lanes of vectors, class by class,
+// so that everything but the way in and out vectorises over rows.
+inline constexpr Index few_classes = 16;
+inline constexpr Index abreast = 16;  // rows
+
+template <class T>
+struct AbreastRows {
+  T below[few_classes][abreast];  // logits - the row's greatest, then its exponential
+  T top[abreast], sum[abreast], log_sum[abreast], factor[abreast], below_sum[abreast];
+};
+
+template <class T>
+static void softmax_abreast(Index c, AbreastRows<T>& s) {
+  for (Index r = 0; r < abreast; ++r) s.top[r] = s.below[0][r];
+  for (Index j = 1; j < c; ++j) {
+    for (Index r = 0; r < abreast; ++r) s.top[r] = larger(s.below[j][r], s.top[r]);
+  }
+  for (Index r = 0; r < abreast; ++r) s.sum[r] = s.below_sum[r] = T(0);
+  for (Index j = 0; j < c; ++j) {
+    for (Index r = 0; r < abreast; ++r) {
+      const T z = s.below[j][r];
+      // Equal infinities share the mass, which is the limit.
+      const T below = z == s.top[r] ? T(0) : z - s.top[r];
+      s.below[j][r] = exp(below);
+      s.below_sum[r] += below;
+      s.sum[r] += s.below[j][r];
+    }
+  }
+  for (Index r = 0; r < abreast; ++r) s.log_sum[r] = log(s.sum[r]);
+}
+
+template <class T>
+static double softmax_few(const SoftmaxCrossEntropy<T>& a, Index begin, Index n) {
+  AbreastRows<T> s;
+  const T* const z = a.logits + begin * a.c;
+  for (Index r = 0; r < abreast; ++r) {
+    for (Index j = 0; j < a.c; ++j) s.below[j][r] = r < n ? z[r * a.c + j] : T(0);
+  }
+  softmax_abreast(a.c, s);
+  const T rest = a.label_smoothing / static_cast<T>(a.c);
+  const T share = T(1) - a.label_smoothing;
+  double total = 0;
+  for (Index r = 0; r < n; ++r) {
+    const T weight = a.weights != nullptr ? a.weights[begin + r] : T(1);
+    s.factor[r] = a.scale * weight;
+    if (weight == T(0)) continue;
+    const SoftmaxRow<T> row{z + r * a.c, s.top[r], s.log_sum[r], a.c};
+    T loss = share * row.minus_log_p(a.labels[begin + r]);
+    // The sum over classes of -log p.
+    if (rest != T(0)) {
+      loss = mul_add(rest, static_cast<T>(a.c) * s.log_sum[r] - s.below_sum[r], loss);
+    }
+    total += static_cast<double>(weight) * static_cast<double>(loss);
+  }
+  if (a.dlogits == nullptr) return total;
+  for (Index r = n; r < abreast; ++r) s.factor[r] = T(0);
+  for (Index r = 0; r < abreast; ++r) s.sum[r] = s.factor[r] / s.sum[r];
+  for (Index j = 0; j < a.c; ++j) {
+    for (Index r = 0; r < abreast; ++r) {
+      const T gradient = mul_add(s.below[j][r], s.sum[r], -s.factor[r] * rest);
+      s.below[j][r] = s.factor[r] == T(0) ? T(0) : gradient;
+    }
+  }
+  T* const out = a.dlogits + begin * a.c;
+  for (Index r = 0; r < n; ++r) {
+    for (Index j = 0; j < a.c; ++j) out[r * a.c + j] = s.below[j][r];
+    out[r * a.c + a.labels[begin + r]] -= s.factor[r] * share;
+  }
+  return total;
+}
+
 template <class T>
 Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a) {
   const Index rows = most(block_elements / most(a.c, 1), 1);
   bool out_of_memory = false;
   for_row_groups(context, a.n, a.c * 8, [&](Index group, Index begin, Index end, int worker) {
     T* work = nullptr;
+    if (a.labels != nullptr && a.c <= few_classes) {
+      double total = 0;
+      for (Index r = begin; r < end; r += abreast) {
+        total += softmax_few(a, r, least(abreast, end - r));
+      }
+      a.sums[group] = total;
+      return;
+    }
     if (a.dlogits == nullptr) {
       const Index elements = most(rows * a.c, block_elements);
       work = static_cast<T*>(context.scratch(worker, static_cast<size_t>(elements) * sizeof(T)));
