@@ -3,14 +3,10 @@
 
 #include "core/kernels.h"
 #include "core/target.h"
+#include "cpu/block.h"
 #include "cpu/context.h"
 
 namespace fastnn::FASTNN_TARGET {
-
-// A rectangle of C that has got its last addition and is still in cache.
-struct Block {
-  Index row, rows, column, columns;
-};
 
 // C (m, n) = A (m, k) B (k, n). Strides in elements; those of C and one of B's
 // and A's may be anything, the other is 1 where not said otherwise.
@@ -23,7 +19,8 @@ struct Product {
   Index b_row, b_column;  // one of them 1
   T* c;
   Index c_row;
-  // Called for blocks that together cover C, by any thread; may be null.
+  // Called for blocks that together cover C, when they have got their last addition and
+  // are still in cache, by any thread; may be null.
   void (*finish)(const void* arguments, const Block&);
   const void* arguments;
 };
