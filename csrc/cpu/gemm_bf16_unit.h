@@ -106,6 +106,7 @@ static void multiply_piece(const Piece& p) {
   constexpr Index b_row = 64;
   const uint16_t* a = p.a.data;
   const uint16_t* b = p.b.data;
+  finish_stores();
   start_tiles<R, V>(p);
   for (Index step = 0; step < p.steps; ++step) {
 #pragma GCC unroll 6
