@@ -33,6 +33,7 @@ struct Backend {
   // A context of the calling thread, for single ops.
   Context& (*context)();
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
+  Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 
 // The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.
