@@ -257,14 +257,15 @@ def test_dot_products_of_pairs(tmp_path):
 @pytest.mark.skipif("amx" not in _core.isas_built(), reason="the compiler has no AMX")
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
 def test_the_amx_object_has_its_instructions(tmp_path):
-    """As many products of tiles as all kernels have planes and tiles of C."""
-    flags = ("-O3", "-c", "-DFASTNN_TARGET=amx", "-mamx-tile", "-mamx-bf16", *AVX512_BF16)
+    """A product of tiles for each pair of planes and tile of C in every kernel, or unrolled more."""
+    tiles = ("-DFASTNN_TILES", "-mamx-tile", "-mamx-bf16")
+    flags = ("-O3", "-c", "-DFASTNN_TARGET=amx", *tiles, *AVX512_BF16)
     out = compiled(tmp_path, *flags, sources=["csrc/cpu/gemm_bf16.cpp"])
     listing = subprocess.run(
         ["objdump", "-d", "--no-show-raw-insn", out], capture_output=True, text=True, check=True
     ).stdout
     products = sum(r * v * p * (p + 1) // 2 for r in (1, 2) for v in (1, 2) for p in (1, 2, 3))
-    assert len(re.findall(r"\btdpbf16ps\b", listing)) == products
+    assert len(re.findall(r"\btdpbf16ps\b", listing)) >= products
     assert "ldtilecfg" in listing
     assert "tilerelease" in listing
 

@@ -91,7 +91,7 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Bl
 
 static void multiply_task(const Bf16Product& p, const Bf16Schedule& s, const Block& c,
                           float* buffer) {
-  const UnitInUse unit;
+  [[maybe_unused]] const UnitInUse unit{};
   for (Index k0 = 0; k0 < p.k; k0 += s.stretch) {
     const Index k1 = least(k0 + s.stretch, p.k);
     for (Index first = 0; first < c.columns; first += finish_columns) {

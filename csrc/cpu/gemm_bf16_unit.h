@@ -1,13 +1,13 @@
 // The inner kernels of products in bfloat16: a piece of C stays in registers while
 // k advances. One unit is compiled in:
-//   tiles of AMX, 32 by 32 of C in four of eight registers (or their emulation);
+//   tiles of AMX (FASTNN_TILES), 32 by 32 of C in four of eight registers (or their emulation);
 //   AVX-512's dot products of pairs, up to 14 by 32 in 28 of 32 registers.
 #pragma once
 
 #include "cpu/bf16.h"
 #include "cpu/loops.h"
 
-#if defined(__AMX_BF16__) || defined(FASTNN_EMULATE_TILES)
+#if defined(FASTNN_TILES) || defined(FASTNN_EMULATE_TILES)
 #include "cpu/gemm_tile.h"
 #else
 #include <immintrin.h>
@@ -36,7 +36,7 @@ struct Pieces {
   FASTNN_INLINE Index start(Index i) const { return least(i * low + least(i, higher), rows); }
 };
 
-#if defined(__AMX_BF16__) || defined(FASTNN_EMULATE_TILES)
+#if defined(FASTNN_TILES) || defined(FASTNN_EMULATE_TILES)
 
 using UnitInUse = TilesInUse;
 
@@ -153,9 +153,7 @@ static void multiply_unit(Index rows, Index columns, const Piece& p) {
 
 #else
 
-struct UnitInUse {
-  UnitInUse() {}  // not trivial, so that it may stand unused
-};
+struct UnitInUse {};
 
 inline constexpr bool whole_tiles = false;
 inline constexpr Index a_bytes = Index{1} << 19;
