@@ -140,11 +140,11 @@ def test_the_symbol_check_of_the_build_sees_a_stray(stray, tmp_path):
 )
 @pytest.mark.skipif("avx512" not in _core.isas_built(), reason="one instruction set alone is built")
 def test_wide_registers_stay_in_their_namespaces():
-    """The disassembly: ymm and zmm are used by functions of avx2 and avx512, by no other.
+    """The disassembly: ymm and zmm are used by functions of their levels, by no other.
 
     Mangled names are read: a demangler may not know the newest kinds of lambda.
     """
-    home = re.compile(r"^_Z(?:GV|TV|TI|TS)?Z*NK?6fastnn(?:4(avx2)|6(avx512))")
+    home = re.compile(r"^_Z(?:GV|TV|TI|TS)?Z*NK?6fastnn\d+(avx2|avx512|avx512_bf16|amx)(?=[^a-z_])")
     header = re.compile(r"^[0-9a-f]+ <(.*)>:$")
     stray, seen, function, named = set(), set(), "", False
     command = ["objdump", "-d", "--no-show-raw-insn", CORE]
@@ -157,7 +157,7 @@ def test_wide_registers_stay_in_their_namespaces():
             elif "%zmm" in line or "%ymm" in line:
                 wide = "zmm" if "%zmm" in line else "ymm"
                 match = home.match(function)
-                isa = match and (match[1] or match[2])
+                isa = match and match[1]
                 seen.add((isa, wide))
                 if isa is None or (isa == "avx2" and wide == "zmm"):
                     stray.add(function)

@@ -55,7 +55,8 @@ def test_order_and_names():
     assert built[0] == supported[0] == "baseline"
     assert [isa for isa in built if isa in supported] == supported
     if X86:
-        assert built == ["baseline", "avx2", "avx512"]
+        levels = ["baseline", "avx2", "avx512", "avx512_bf16", "amx"]  # the last where compilable
+        assert built == levels[: max(len(built), 3)]
 
 
 @pytest.mark.skipif(not CPUINFO.exists() or not X86, reason="needs /proc/cpuinfo")
@@ -66,6 +67,10 @@ def test_supported_is_what_the_processor_says():
     assert ("avx512" in _core.isas_supported()) == (
         {"avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw"} <= flags
     )
+    if "avx512_bf16" in _core.isas_built():
+        assert ("avx512_bf16" in _core.isas_supported()) == ("avx512_bf16" in flags)
+    if "amx" in _core.isas_supported():  # the system may refuse it
+        assert {"amx_tile", "amx_bf16"} <= flags
 
 
 FUSED = """
@@ -118,7 +123,9 @@ def test_show_config_names_it():
 
 
 UNUSABLE = [
-    isa for isa in ("baseline", "avx2", "avx512", "amx") if isa not in _core.isas_supported()
+    isa
+    for isa in ("baseline", "avx2", "avx512", "avx512_bf16", "amx")
+    if isa not in _core.isas_supported()
 ]
 
 

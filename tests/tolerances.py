@@ -40,6 +40,20 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
     ("session", "float64", "cpu highest"): Tolerance(
         1e-9, 1e-9, "other orders of sums, made larger by three steps of Adam, which divides by gradients"
     ),
+    ("split product", "float32", "cpu highest"): Tolerance(
+        0.0, 6 * ULP32, "three parts keep all 24 bits; left out is 4 times 2^-24"
+    ),
+    ("split product", "float32", "cpu high"): Tolerance(
+        0.0, 3 * 2.0**-16, "each operand is off by 2^-16 or less, and as much for lo times lo"
+    ),
+    ("split product", "float32", "cpu medium"): Tolerance(
+        0.0, 1.01 * 2.0**-7, "each operand is off by 2^-8 or less: it has 8 bits"
+    ),
+    ("split product frobenius", "float32", "cpu highest"): Tolerance(
+        1e-6, 0.0, "random normal data, k up to 4096: float32's own accuracy"
+    ),
+    ("split product frobenius", "float32", "cpu high"): Tolerance(2e-5, 0.0, "as highest"),
+    ("split product frobenius", "float32", "cpu medium"): Tolerance(1e-2, 0.0, "as highest"),
     ("activation", "float32", "cpu highest"): Tolerance(
         6 * ULP32, 2 * ULP32, "exp, a division or two, log1p: 1 ulp each; scale: conditioning"
     ),
@@ -108,6 +122,7 @@ def check(
     *,
     scale: ArrayLike = 1.0,
     what: str = "result",
+    column: str = "cpu highest",
 ) -> None:
     """Compares values; NaN must stand where NaN does and infinities must be the same ones."""
     got = np.asarray(actual, dtype=np.float64)
@@ -117,7 +132,7 @@ def check(
     odd = ~finite | ~np.isfinite(got)
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     assert np.all(same[odd]), f"{what}: {got[odd & ~same][:5]}, expected {want[odd & ~same][:5]}"
-    allowed = _allowed(want, tolerance(family, dtype), dtype, scale)
+    allowed = _allowed(want, tolerance(family, dtype, column), dtype, scale)
     error = np.abs(np.where(odd, 0.0, got) - np.where(odd, 0.0, want))
     if np.all(error <= allowed):
         return
@@ -137,9 +152,15 @@ def _allowed(
     return np.asarray(bound + tol.atol * np.abs(np.asarray(scale, dtype=np.float64)) + smallest)
 
 
-def check_frobenius(actual: ArrayLike, expected: ArrayLike, dtype: str) -> None:
+def check_frobenius(
+    actual: ArrayLike,
+    expected: ArrayLike,
+    dtype: str,
+    family: str = "product frobenius",
+    column: str = "cpu highest",
+) -> None:
     """The relative error of a whole product, in the Frobenius norm."""
     want = np.asarray(expected, dtype=np.float64)
     error = np.linalg.norm(np.asarray(actual, dtype=np.float64) - want) / np.linalg.norm(want)
-    limit = tolerance("product frobenius", dtype).rtol
+    limit = tolerance(family, dtype, column).rtol
     assert error <= limit, f"relative error {error:.3g} is over {limit:.3g}"

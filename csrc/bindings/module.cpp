@@ -27,6 +27,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = FASTNN_VERSION;
   fastnn::bindings::register_settings(module);
   fastnn::bindings::register_ops(module);
+  fastnn::bindings::register_split_product(module);
   fastnn::bindings::register_random(module);
   fastnn::bindings::register_network(module);
 }

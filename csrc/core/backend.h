@@ -36,6 +36,7 @@ struct Backend {
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape alone.
   SessionKind (*choose)(const Plan&, Index batch_size);
+  Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 
 // The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.

@@ -28,7 +28,7 @@ static void keep_and_activate(Index n, const T* c, T* __restrict__ z, T* __restr
 }
 
 template <class T>
-static void finish_forward(const void* arguments, const Block<T>& block) {
+static void finish_forward(const void* arguments, const Piece<T>& block) {
   const auto& a = *static_cast<const DenseForward<T>*>(arguments);
   const Index place = block.row * a.o + block.column;
   // Whole rows are one run of elements.
@@ -138,7 +138,7 @@ static void multiply_slope(Index n, const T* c, const T* __restrict__ x, T* dx) 
 }
 
 template <class T>
-static void finish_dx(const void* arguments, const Block<T>& block) {
+static void finish_dx(const void* arguments, const Piece<T>& block) {
   const auto& [a, sums] = *static_cast<const InputGradient<T>*>(arguments);
   const Index place = block.row * a.i + block.column;
   T* const dx = a.dx + place;
@@ -195,7 +195,7 @@ struct WeightUpdate {
 };
 
 template <class T>
-static void update_weights(const void* arguments, const Block<T>& block) {
+static void update_weights(const void* arguments, const Piece<T>& block) {
   const auto& [step, o] = *static_cast<const WeightUpdate<T>*>(arguments);
   if (block.columns == o && block.c_row == o) {
     step.apply(block.row * o, block.rows * o, block.c);

@@ -3,18 +3,10 @@
 
 #include "core/kernels.h"
 #include "core/target.h"
+#include "cpu/block.h"
 #include "cpu/context.h"
 
 namespace fastnn::FASTNN_TARGET {
-
-// A rectangle of C that has got its last addition and is still in cache. Its
-// first element is at c: in C itself, or where there is none, in scratch memory.
-template <class T>
-struct Block {
-  Index row, rows, column, columns;
-  T* c;
-  Index c_row;
-};
 
 // C (m, n) = A (m, k) B (k, n) + start. Strides in elements; those of C and one of B's
 // and A's may be anything, the other is 1 where not said otherwise.
@@ -29,10 +21,10 @@ struct Product {
   Index c_row;
   bool add;        // to C, which is then not null; else overwrite it
   const T* start;  // (n), from which each row of C starts; null: zeros; not with `add`
-  // Called for blocks that together cover C, by any thread; may be null. Blocks
-  // of rows of one row group come in order from one thread, where a block's
-  // columns are the same.
-  void (*finish)(const void* arguments, const Block<T>&);
+  // Called for pieces that together cover C, by any thread; may be null. Pieces of
+  // rows of one row group come in order from one thread, where their columns are the
+  // same.
+  void (*finish)(const void* arguments, const Piece<T>&);
   const void* arguments;
 };
 

@@ -5,6 +5,14 @@
 
 #include "core/check.h"
 
+#ifdef FASTNN_AMX
+#include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
 namespace fastnn {
 
 namespace baseline {
@@ -18,29 +26,86 @@ namespace avx512 {
 extern const KernelTable table;
 }
 #endif
+#ifdef FASTNN_AVX512_BF16
+namespace avx512_bf16 {
+extern const Bf16Kernels bf16_kernels;
+}
+#endif
+#ifdef FASTNN_AMX
+namespace amx {
+extern const Bf16Kernels bf16_kernels;
+}
+#endif
+
+bool amx_usable(bool has_tiles, bool has_bf16, bool (*request)()) {
+  return has_tiles && has_bf16 && request();
+}
 
 namespace {
 
+#ifdef FASTNN_X86
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("fma") != 0;
+}
+#endif
+
+#ifdef FASTNN_AVX512_BF16
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") != 0; }
+#endif
+
+#ifdef FASTNN_AMX
+// Linux saves the tiles' 8 KB for a process only once that has asked.
+bool request_tiles() {
+#ifdef __linux__
+  constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long tile_data = 18;               // the feature's number
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
+bool has_amx() {
+  static const bool usable = [] {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!has_avx512_bf16() || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+    return amx_usable((edx >> 24 & 1U) != 0, (edx >> 22 & 1U) != 0, request_tiles);
+  }();
+  return usable;
+}
+#endif
+
 struct Level {
-  const KernelTable* table;
+  const char* name;
+  const KernelTable* kernels;
+  const Bf16Kernels* bf16;
   bool (*supported)();
 };
 
 // Least capable first. __builtin_cpu_supports also asks whether the operating
 // system saves the registers.
 const Level levels[] = {
-    {&baseline::table, [] { return true; }},
+    {"baseline", &baseline::table, nullptr, [] { return true; }},
 #ifdef FASTNN_X86
-    {&avx2::table,
+    {"avx2", &avx2::table, nullptr,
      [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
-    {&avx512::table,
-     [] {
-       return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-              __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-              __builtin_cpu_supports("fma") != 0;
-     }},
+    {"avx512", &avx512::table, nullptr, has_avx512},
+#endif
+#ifdef FASTNN_AVX512_BF16
+    {"avx512_bf16", &avx512::table, &avx512_bf16::bf16_kernels, has_avx512_bf16},
+#endif
+#ifdef FASTNN_AMX
+    {"amx", &avx512::table, &amx::bf16_kernels, has_amx},
 #endif
 };
+
+CpuTable table_of(const Level& level) {
+  CpuTable table{*level.kernels, level.bf16 != nullptr ? *level.bf16 : Bf16Kernels{}};
+  table.kernels.name = level.name;
+  return table;
+}
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
@@ -48,16 +113,16 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
-const KernelTable& choose() {
+const Level& choose() {
   const char* wanted = std::getenv("FASTNN_ISA");
-  const KernelTable* best = levels[0].table;
+  const Level* best = &levels[0];
   for (const Level& level : levels) {
-    const bool named = wanted != nullptr && std::string(wanted) == level.table->name;
+    const bool named = wanted != nullptr && std::string(wanted) == level.name;
     if (named && !level.supported()) {
       refuse("FASTNN_ISA=", wanted, ": this processor lacks it; it has ", listed(isas_supported()));
     }
-    if (named) return *level.table;
-    if (level.supported()) best = level.table;
+    if (named) return level;
+    if (level.supported()) best = &level;
   }
   if (wanted != nullptr && *wanted != '\0') {
     refuse("FASTNN_ISA=", wanted, ": expected one of ", listed(isas_built()));
@@ -67,21 +132,23 @@ const KernelTable& choose() {
 
 }  // namespace
 
-const KernelTable& cpu_kernels() {
-  static const KernelTable& chosen = choose();
+const CpuTable& cpu_table() {
+  static const CpuTable chosen = table_of(choose());
   return chosen;
 }
 
+const KernelTable& cpu_kernels() { return cpu_table().kernels; }
+
 std::vector<std::string> isas_built() {
   std::vector<std::string> names;
-  for (const Level& level : levels) names.emplace_back(level.table->name);
+  for (const Level& level : levels) names.emplace_back(level.name);
   return names;
 }
 
 std::vector<std::string> isas_supported() {
   std::vector<std::string> names;
   for (const Level& level : levels) {
-    if (level.supported()) names.emplace_back(level.table->name);
+    if (level.supported()) names.emplace_back(level.name);
   }
   return names;
 }

@@ -52,6 +52,19 @@ def dense_forward(x: Floats, w: Floats, b: Floats | None, activation: str) -> Fl
 def dense_backward(
     dy: Floats, x: Floats, w: Floats, y: Floats | None, z: Floats | None, activation: str
 ) -> tuple[Floats, Floats, Floats]: ...
+def split_product(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    planes: int,
+    transpose_x: bool = False,
+    transpose_w: bool = False,
+) -> NDArray[np.float32]:
+    """x w (or of their transposes) with operands as sums of `planes` bfloat16 numbers.
+
+    RuntimeError where the instruction set in use has no unit for it. Denormals count as
+    zeros; with two or three planes, what is infinite in bfloat16 gives NaN.
+    """
+
 def activation_forward(x: Floats, name: str) -> Floats: ...
 def activation_backward(dy: Floats, x: Floats, y: Floats, name: str) -> Floats: ...
 def softmax(x: Floats) -> Floats: ...

@@ -1,0 +1,45 @@
+// Products in bfloat16, for tests and measurements: layers choose by themselves.
+#include "bindings/bindings.h"
+#include "bindings/unlocked.h"
+#include "core/backend.h"
+
+namespace fastnn::bindings {
+
+namespace {
+
+py::array split_product(const py::array& x, const py::array& w, int planes, bool transpose_x,
+                        bool transpose_w) {
+  check(planes >= 1 && planes <= 3, "planes: expected 1, 2 or 3, got ", planes);
+  check(x.ndim() == 2 && w.ndim() == 2, "x, w: expected 2 axes, got shapes ", shape_of(x), " and ",
+        shape_of(w));
+  const Index n = x.shape(transpose_x ? 1 : 0);
+  const Index i = x.shape(transpose_x ? 0 : 1);
+  const Index o = w.shape(transpose_w ? 0 : 1);
+  check(w.shape(transpose_w ? 1 : 0) == i, "w: expected a shape to match x ", shape_of(x), ", got ",
+        shape_of(w));
+  const Kernel<SplitProduct> kernel = backend().split_product;
+  if (kernel == nullptr) refuse("split_product: ", backend().table->name, " has no unit for it");
+  py::array_t<float> y({n, o});
+  const SplitProduct arguments{.n = n,
+                               .i = i,
+                               .o = o,
+                               .x = data_of<float>(x, "x"),
+                               .transpose_x = transpose_x,
+                               .w = data_of<float>(w, "w"),
+                               .transpose_w = transpose_w,
+                               .planes = planes,
+                               .y = y.mutable_data()};
+  const Unlocked unlocked;
+  must(kernel(backend().context(), arguments));
+  return y;
+}
+
+}  // namespace
+
+void register_split_product(py::module_& module) {
+  using namespace py::literals;
+  module.def("split_product", split_product, "x"_a, "w"_a, "planes"_a, "transpose_x"_a = false,
+             "transpose_w"_a = false);
+}
+
+}  // namespace fastnn::bindings

@@ -1,0 +1,146 @@
+// Products in bfloat16: how C is cut into tasks, strips and the pieces that a unit
+// keeps in registers.
+//
+// A task is rows of C, as many as have their A, over a stretch of k, in the second
+// cache. It goes strip by strip of 32 columns; of a strip it takes as much k at a
+// time as lets B stay in the first cache, while the pieces go down the rows. What
+// is to be added to later stays in a buffer: C's rows may be far apart, and where
+// their distance is a multiple of 4 KB they meet in one set of the cache. Through
+// the same buffer go pieces that do not fill their registers.
+#include "cpu/gemm_bf16.h"
+
+#include "cpu/gemm_bf16_unit.h"
+#include "cpu/loops.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+// B of one strip and one block of k, all planes, in two thirds of the first cache.
+static constexpr Index b_bytes = Index{32} << 10;
+static constexpr Index most_rows = 256;             // of a task
+static constexpr Index finish_columns = 2 * strip;  // a finished block's
+
+// How a product is done, of shape alone. The lengths of k are part of the result:
+// an element is a sum over stretches of sums over blocks of k.
+struct Bf16Schedule {
+  Index block;    // of k, for which B is in the first cache
+  Index stretch;  // of k, for which A is in the second, whole blocks
+  Index rows;     // of a task, a multiple of 32
+  Index columns;  // likewise, of finish_columns
+};
+
+static Bf16Schedule make_schedule(const Bf16Product& p) {
+  constexpr Index size = sizeof(uint16_t);
+  Bf16Schedule s{};
+  s.block = b_bytes / (strip * size * p.planes) / bf16_depth * bf16_depth;
+  s.stretch = a_bytes / (most_rows / 2 * size * p.planes) / s.block * s.block;
+  const Index depth = least(s.stretch, bf16_padded(p.k, bf16_depth));
+  const Index fitting = a_bytes / (depth * size * p.planes) / strip * strip;
+  s.rows = least(most(fitting, strip), most_rows);
+  // Few rows: share out the columns instead.
+  const Index across = most(8 / ceil_div(p.m, s.rows), 1);
+  s.columns = round_up(ceil_div(p.n, across), finish_columns);
+  return s;
+}
+
+// `count` columns of C to the buffer, or back.
+static void copy_strip(const float* from, Index from_row, float* to, Index to_row, Index rows,
+                       Index columns) {
+  for (Index r = 0; r < rows; ++r) {
+    if (columns == strip) {
+      __builtin_memcpy(to + r * to_row, from + r * from_row, strip * sizeof(float));
+    } else {
+      for (Index j = 0; j < columns; ++j) to[r * to_row + j] = from[r * from_row + j];
+    }
+  }
+}
+
+// One strip of a task over k0..k1, from C or from nothing into C.
+static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Block& c, Index k0,
+                           Index k1, float* buffer) {
+  constexpr Index aliasing = 4096 / sizeof(float);
+  const Pieces pieces = pieces_of(c.rows);
+  const bool from_c = p.add || k0 > 0;
+  const bool aliased = p.c_row % aliasing == 0;
+  float* const to_c = p.c + c.row * p.c_row + c.column;
+  if (from_c) copy_strip(to_c, p.c_row, buffer, strip, c.rows, c.columns);
+  for (Index k = k0; k < k1; k += s.block) {
+    const Index depth = least(s.block, k1 - k);
+    for (Index i = 0; i < pieces.count; ++i) {
+      const Index start = pieces.start(i);
+      const Index rows = pieces.start(i + 1) - start;
+      const bool last = k + depth == k1;
+      const bool whole = c.columns % bf16_lanes == 0 && (!whole_tiles || rows % bf16_lanes == 0);
+      const bool direct = last && whole && !aliased;
+      float* const own = buffer + start * strip;
+      multiply_unit(rows, c.columns,
+                    {.planes = p.planes,
+                     .steps = ceil_div(depth, bf16_depth),
+                     .a = {p.a.data + (c.row + start) * p.a.stride + k, p.a.plane, p.a.stride},
+                     .b = {p.b.data + c.column / bf16_lanes * p.b.stride + k * bf16_lanes,
+                           p.b.plane, p.b.stride},
+                     .from = from_c || k > k0 ? own : nullptr,
+                     .from_row = strip,
+                     .to = direct ? to_c + start * p.c_row : own,
+                     .to_row = direct ? p.c_row : strip});
+      if (last && !direct) {
+        copy_strip(own, strip, to_c + start * p.c_row, p.c_row, rows, c.columns);
+      }
+    }
+  }
+}
+
+static void multiply_task(const Bf16Product& p, const Bf16Schedule& s, const Block& c,
+                          float* buffer) {
+  [[maybe_unused]] const UnitInUse unit{};
+  for (Index k0 = 0; k0 < p.k; k0 += s.stretch) {
+    const Index k1 = least(k0 + s.stretch, p.k);
+    for (Index first = 0; first < c.columns; first += finish_columns) {
+      const Index columns = least(finish_columns, c.columns - first);
+      for (Index j = 0; j < columns; j += strip) {
+        multiply_strip(p, s, {c.row, c.rows, c.column + first + j, least(strip, columns - j)}, k0,
+                       k1, buffer);
+      }
+      if (k1 == p.k && p.finish != nullptr) {
+        p.finish(p.arguments, {c.row, c.rows, c.column + first, columns});
+      }
+    }
+  }
+}
+
+// Nothing to add up.
+static void clear(const Bf16Product& p) {
+  for (Index i = 0; i < p.m && !p.add; ++i) {
+    for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] = 0.0F;
+  }
+  if (p.finish != nullptr) p.finish(p.arguments, {0, p.m, 0, p.n});
+}
+
+Status multiply_bf16(Context& context, const Bf16Product& p) {
+  if (p.m == 0 || p.n == 0) return Status::ok;
+  if (p.k == 0) {
+    clear(p);
+    return Status::ok;
+  }
+  const Bf16Schedule s = make_schedule(p);
+  const Index across = ceil_div(p.n, s.columns);
+  const Index down = ceil_div(p.m, s.rows);
+  const Index products = p.planes * (p.planes + 1) / 2;
+  const auto bytes = static_cast<size_t>(s.rows * strip) * sizeof(float);
+  bool done = true;
+  for_tasks(context, across * down, p.m * p.n / flops_per_unit * p.k * products,
+            [&](Index index, int worker) {
+              const Index row = index / across * s.rows;
+              const Index column = index % across * s.columns;
+              auto* const buffer = static_cast<float*>(context.scratch(worker, bytes));
+              if (buffer == nullptr) {
+                __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+                return;
+              }
+              multiply_task(p, s,
+                            {row, least(s.rows, p.m - row), column, least(s.columns, p.n - column)},
+                            buffer);
+            });
+  return done ? Status::ok : Status::out_of_memory;
+}
+
+}  // namespace fastnn::FASTNN_TARGET
