@@ -6,6 +6,7 @@
 // often; A is packed where its rows would fall into the same cache sets.
 #include "cpu/gemm.h"
 
+#include "cpu/gemm_row.h"
 #include "cpu/gemm_vector.h"
 #include "cpu/loops.h"
 
@@ -301,6 +302,10 @@ Status multiply(Context& context, const Product<T>& p) {
   if (p.m == 0 || p.n == 0) return Status::ok;
   if (p.k == 0) {
     clear(p);
+    return Status::ok;
+  }
+  if (p.m == 1 && p.b_column == 1) {
+    multiply_row(context, p);
     return Status::ok;
   }
   const Schedule s = make_schedule(p);
