@@ -80,12 +80,6 @@ py::array_t<double> array_of(std::span<const Sum> sums) {
   return array;
 }
 
-void look_at_signals() {
-  stay_if_ending();
-  const py::gil_scoped_acquire locked;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
 // Looks at signals, then calls `progress` unless it is None.
 Poll poll_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
