@@ -17,6 +17,7 @@
 #include "nn/lower.h"
 #include "nn/pace.h"
 #include "nn/parameters.h"
+#include "nn/predictor.h"
 #include "nn/sessions.h"
 #include "nn/snapshot.h"
 
@@ -90,6 +91,8 @@ class Network {
   std::vector<Sum> evaluate(const Dataset& data, const Look& look);
   void predict(const Dataset& data, void* out, const Look& look);
   Sum gradients(const Dataset& data, bool training, void* gradient, const Look& look);
+  // The network as it is now, which later training does not touch.
+  std::unique_ptr<Predictor> predictor();
 
  private:
   struct Now {  // where training is

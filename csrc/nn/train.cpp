@@ -166,6 +166,13 @@ void Network::predict(const Dataset& data, void* out, const Look& look) {
   idle_.give(std::move(session));
 }
 
+std::unique_ptr<Predictor> Network::predictor() {
+  const Gate::Reading reading(gate_);
+  if (!plan_) refuse("the network has no output");
+  buffers();
+  return std::make_unique<Predictor>(lower(graph_, nullptr), *buffer_);
+}
+
 Sum Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {
   const Gate::Reading reading(gate_);
   check_compiled();
