@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import check, check_frobenius
 
+import fastnn
 from fastnn import ops
 
 pytestmark = pytest.mark.isa
@@ -204,6 +205,20 @@ def test_every_layout_gives_the_same_bits(dtype, rng):
             ops.dense_backward(expected, xs, ws, expected, "tanh"), gradients, strict=True
         ):
             np.testing.assert_array_equal(g, e, how)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_row_alone_has_the_bits_of_one_among_others(dtype, threads, rng):
+    """Its tile is wider; widths around the ends of that tile, and k around the ends of a block."""
+    fastnn.set_num_threads(threads)
+    for i in (1, 2, 255, 256, 257, 600):
+        for o in (1, 7, 16, 17, 33, 63, 64, 65, 127, 128, 129, 144, 257, 9000 if i == 600 else 300):
+            x, w, b = (normal(rng, *s, dtype=dtype) for s in ((5, i), (i, o), (o,)))
+            together = ops.dense_forward(x, w, b, "tanh")
+            for row in (0, 4):
+                alone = ops.dense_forward(x[row : row + 1], w, b, "tanh")
+                np.testing.assert_array_equal(alone[0], together[row], f"{i} x {o}")
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,9 +7,7 @@
 
 namespace fastnn::bindings {
 
-namespace {
-
-Element element_of(const char* name, const py::array& array) {
+std::optional<Element> readable(const py::array& array) {
   const char kind = array.dtype().kind();
   const py::ssize_t size = array.itemsize();
   const char order = array.dtype().byteorder();
@@ -31,6 +29,13 @@ Element element_of(const char* name, const py::array& array) {
     if (size == 4) return Element::f32;
     if (size == 8) return Element::f64;
   }
+  return std::nullopt;
+}
+
+namespace {
+
+Element element_of(const char* name, const py::array& array) {
+  if (const std::optional<Element> element = readable(array)) return *element;
   throw py::type_error(message(name,
                                ": expected numbers of up to 64 bits in native byte order, got ",
                                std::string(py::str(array.dtype()))));
@@ -41,14 +46,14 @@ std::uint64_t next_id() {
   return ++id;
 }
 
-// The axes after the first, joined where they lie at one stride.
+// The axes from one on, joined where they lie at one stride.
 struct Axes {
   std::vector<Index> lengths, strides;
 };
 
-Axes column_axes(const py::array& array) {
+Axes column_axes(const py::array& array, py::ssize_t first) {
   Axes axes;
-  for (py::ssize_t axis = 1; axis < array.ndim(); ++axis) {
+  for (py::ssize_t axis = first; axis < array.ndim(); ++axis) {
     const Index length = array.shape(axis);
     const Index stride = array.strides(axis);
     if (length == 1) continue;
@@ -87,6 +92,27 @@ const T* vector_of(const std::optional<py::array>& array, const char* name, Inde
 
 }  // namespace
 
+ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes,
+                  std::vector<Index>& offsets) {
+  ArrayView view;
+  view.data = array.data();
+  view.element = element_of(name, array);
+  view.rows = row_axes == 1 ? array.shape(0) : 1;
+  view.row_stride = row_axes == 1 ? array.strides(0) : 0;
+  view.column_stride = array.itemsize();
+  view.columns = 1;
+  for (py::ssize_t axis = row_axes; axis < array.ndim(); ++axis) view.columns *= array.shape(axis);
+  if ((array.flags() & py::array::c_style) != 0) return view;
+  const Axes axes = column_axes(array, row_axes);
+  if (axes.lengths.size() > 1) {
+    offsets = column_offsets(axes);
+    view.offsets = offsets.data();
+  } else if (!axes.lengths.empty()) {
+    view.column_stride = axes.strides.front();
+  }
+  return view;
+}
+
 Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::array> labels,
            std::optional<py::array> weights, std::optional<py::array> rows)
     : x_(std::move(x)),
@@ -96,35 +122,17 @@ Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::arra
       rows_(std::move(rows)) {
   check(x_.ndim() >= 1, "x: expected rows, got a scalar");
   const Index n = x_.shape(0);
-  dataset_.x = view("x", x_, x_offsets_);
+  dataset_.x = view_of("x", x_, 1, x_offsets_);
   if (targets_) {
     check(targets_->ndim() >= 1 && targets_->shape(0) == n, "y: expected ", n,
           " rows to match x, got shape ", shape_of(*targets_));
-    dataset_.targets = view("y", *targets_, target_offsets_);
+    dataset_.targets = view_of("y", *targets_, 1, target_offsets_);
   }
   dataset_.labels = vector_of<std::int32_t>(labels_, "y", n);
   dataset_.weights = vector_of<double>(weights_, "sample_weight", n);
   dataset_.rows = vector_of<Index>(rows_, "rows", -1);
   dataset_.count = rows_ ? rows_->shape(0) : n;
   dataset_.id = next_id();
-}
-
-ArrayView Data::view(const char* name, const py::array& array, std::vector<Index>& offsets) {
-  ArrayView view;
-  view.data = array.data();
-  view.element = element_of(name, array);
-  view.rows = array.shape(0);
-  view.row_stride = array.strides(0);
-  view.columns = 1;
-  for (py::ssize_t axis = 1; axis < array.ndim(); ++axis) view.columns *= array.shape(axis);
-  const Axes axes = column_axes(array);
-  if (axes.lengths.size() > 1) {
-    offsets = column_offsets(axes);
-    view.offsets = offsets.data();
-  } else {
-    view.column_stride = axes.lengths.empty() ? array.itemsize() : axes.strides.front();
-  }
-  return view;
 }
 
 void register_data(py::module_& module) {

@@ -9,6 +9,15 @@
 
 namespace fastnn::bindings {
 
+// How the kernels read the numbers of an array; none where they cannot: numbers of more
+// than 64 bits, of the other byte order, or no numbers.
+std::optional<Element> readable(const py::array& array);
+
+// The array as rows along its first axis or, with no row_axes, as a single row. May fill
+// `offsets`, which must live as long as the view. TypeError where it is not readable.
+ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes,
+                  std::vector<Index>& offsets);
+
 // Views of arrays, which it keeps alive.
 class Data {
  public:
@@ -17,8 +26,6 @@ class Data {
   const Dataset& dataset() const { return dataset_; }
 
  private:
-  ArrayView view(const char* name, const py::array& array, std::vector<Index>& offsets);
-
   py::array x_;
   std::optional<py::array> targets_, labels_, weights_, rows_;
   std::vector<Index> x_offsets_, target_offsets_;

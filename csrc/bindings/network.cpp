@@ -82,12 +82,6 @@ py::array_t<double> array_of(std::span<const Sum> sums) {
   return array;
 }
 
-void look_at_signals() {
-  stay_if_ending();
-  const py::gil_scoped_acquire locked;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-}
-
 // Looks at signals, then calls `progress` unless it is None.
 Poll poll_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
@@ -246,6 +240,7 @@ void register_training(py::class_<Network>& network) {
               "fresh"_a = false);
   network.def("evaluate", evaluate, "data"_a);
   network.def("predict", predict, "data"_a);
+  network.def("predictor", make_predictor, "input_shape"_a, "output_shape"_a, "convert"_a);
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
 }
 
@@ -256,6 +251,7 @@ void register_network(py::module_& module) {
   register_diverged(module);
   register_parameters(module);
   register_data(module);
+  register_predictor(module);
   py::class_<Network> network(module, "Network");
   network.def(py::init([](Index width, const std::string& dtype, std::uint64_t key) {
                 return std::make_unique<Network>(width, element_named(dtype), key);

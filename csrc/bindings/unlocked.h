@@ -24,6 +24,10 @@ class Unlocked {
 // for the GIL.
 void stay_if_ending();
 
+// For long calls to make now and then: takes the GIL and lets Python's signal handlers
+// run; what they raise is thrown.
+void look_at_signals();
+
 // Called with the GIL before the interpreter ends: lets native calls of other
 // threads reach a place where they can stay, for half a second at most.
 void end_native_calls();

@@ -9,6 +9,7 @@
 #include "cpu/gemm.h"
 
 #include "cpu/gemm_pack.h"
+#include "cpu/gemm_row.h"
 #include "cpu/gemm_tile.h"
 #include "cpu/loops.h"
 
@@ -364,6 +365,10 @@ template <class T>
 Status multiply(Context& context, const Product<T>& p) {
   if (p.m == 0 || p.n == 0) return Status::ok;
   if (p.k == 0) return clear(context, p);
+  if (p.m == 1 && p.b_column == 1 && p.c != nullptr && !p.add) {
+    multiply_row(context, p);
+    return Status::ok;
+  }
   const Work<T> w{p, make_schedule(p, context.threads()), nullptr, 0, p.n};
   const Index cuts = ceil_div(p.k, w.s.k_group);
   const Index extra = cuts > 1                    ? cuts * p.m * p.n

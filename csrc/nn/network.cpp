@@ -215,20 +215,8 @@ Session& Network::training_session(Index batch_size) {
 }
 
 std::unique_ptr<Session> Network::borrow_session() {
-  {
-    const std::lock_guard<std::mutex> lock(idle_mutex_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Session> session = std::move(idle_.back());
-      idle_.pop_back();
-      return session;
-    }
-  }
+  if (std::unique_ptr<Session> session = idle_.take()) return session;
   return backend().prepare({plan_.get(), buffers(), 0});
-}
-
-void Network::give_back(std::unique_ptr<Session> session) {
-  const std::lock_guard<std::mutex> lock(idle_mutex_);
-  idle_.push_back(std::move(session));
 }
 
 }  // namespace fastnn

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -18,6 +17,8 @@
 #include "nn/lower.h"
 #include "nn/pace.h"
 #include "nn/parameters.h"
+#include "nn/predictor.h"
+#include "nn/sessions.h"
 #include "nn/snapshot.h"
 
 namespace fastnn {
@@ -92,6 +93,8 @@ class Network {
   std::vector<Sum> evaluate(const Dataset& data, const Look& look);
   void predict(const Dataset& data, void* out, const Look& look);
   Sum gradients(const Dataset& data, bool training, void* gradient, const Look& look);
+  // The network as it is now, which later training does not touch.
+  std::unique_ptr<Predictor> predictor();
 
  private:
   struct Now {  // where training is
@@ -110,7 +113,6 @@ class Network {
   std::size_t columns() const { return 1 + plan_->metrics.size(); }
   Session& training_session(Index batch_size);
   std::unique_ptr<Session> borrow_session();
-  void give_back(std::unique_ptr<Session> session);
   void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
                    Index last, Pace& pace, Now& now);
@@ -131,8 +133,7 @@ class Network {
   std::unique_ptr<Session> training_session_;
   Index training_batch_ = 0;
 
-  std::mutex idle_mutex_;
-  std::vector<std::unique_ptr<Session>> idle_;
+  IdleSessions idle_;
 };
 
 }  // namespace fastnn

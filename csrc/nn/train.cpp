@@ -146,7 +146,7 @@ void Network::evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace
     session->evaluate(data, first, std::min(session->capacity(), data.count - first), sums);
     pace.done();
   }
-  give_back(std::move(session));
+  idle_.give(std::move(session));
 }
 
 std::vector<Sum> Network::evaluate(const Dataset& data, const Look& look) {
@@ -162,14 +162,15 @@ void Network::predict(const Dataset& data, void* out, const Look& look) {
   const Gate::Reading reading(gate_);
   buffers();
   std::unique_ptr<Session> session = borrow_session();
-  const Index row_bytes = plan_->output_width() * (element() == Element::f64 ? 8 : 4);
-  Pace pace(look);
-  for (Index first = 0; first < data.count; first += session->capacity()) {
-    session->predict(data, first, std::min(session->capacity(), data.count - first),
-                     static_cast<char*>(out) + first * row_bytes);
-    pace.done();
-  }
-  give_back(std::move(session));
+  predict_rows(*session, data, plan_->output_width() * buffer_->element_size(), out, look);
+  idle_.give(std::move(session));
+}
+
+std::unique_ptr<Predictor> Network::predictor() {
+  const Gate::Reading reading(gate_);
+  if (!plan_) refuse("the network has no output");
+  buffers();
+  return std::make_unique<Predictor>(lower(graph_, nullptr), *buffer_);
 }
 
 Sum Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {
@@ -189,7 +190,7 @@ Sum Network::gradients(const Dataset& data, bool training, void* gradient, const
                            steps_, gradient, sums);
     pace.done();
   }
-  give_back(std::move(session));
+  idle_.give(std::move(session));
   return sums[0];
 }
 

@@ -31,7 +31,7 @@ from fastnn import (
     optimizers,
     utils,
 )
-from fastnn._core import TrainingDiverged, __version__
+from fastnn._core import Predictor, TrainingDiverged, __version__
 from fastnn.config import (
     get_float32_matmul_precision,
     get_num_threads,
@@ -48,6 +48,7 @@ atexit.register(_core.shutdown)
 
 __all__ = [
     "Input",
+    "Predictor",
     "Sequential",
     "TrainingDiverged",
     "Variable",

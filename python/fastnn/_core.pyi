@@ -279,6 +279,30 @@ class Network:
         """Sums as in `train`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
         """(rows, width of the output). Many threads may call it at once."""
+    def predictor(
+        self,
+        input_shape: Sequence[int],
+        output_shape: Sequence[int],
+        convert: Callable[[str, object], Array],
+    ) -> Predictor:
+        """A copy of the network as it is now, for rows of these shapes.
+
+        `convert` is called with "x" and whatever is not a plain array of numbers; it returns
+        one, or raises."""
     def gradients(self, data: Data, *, training: bool = False) -> tuple[float, Floats]:
         """The loss over all rows of `data` and its gradient, laid out as the
         parameters; `training` lets dropout act. Nothing is changed."""
+
+class Predictor:
+    """What `model.predictor()` returns; see there. Made by nothing else."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of a row, without the batch axis."""
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Dtype: ...
+    def __call__(self, x: object) -> Array:
+        """The outputs for one row of `input_shape`, or for rows (n, ...). Many threads may
+        call it at once."""

@@ -1,0 +1,120 @@
+"""How long one row takes, called from Python: a NumPy row in, its outputs in a NumPy array out.
+
+    python -m benchmarks.predict_one --against torch,onnx,sklearn --rows mnist-32
+
+fastnn answers by `model.predictor()` and by `model.predict`. A peer gets the row in the form
+it likes best, made ready beforehand. All have the same weights, and must agree on the
+outputs before any is timed.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.contest import TOLERANCE, Unavailable, Worker
+from benchmarks.table import microseconds, table, times
+from benchmarks.timer import Contestant, Timing, measure
+from benchmarks.workloads import WORKLOADS, Floats
+
+PEERS = ("onnx", "torch", "sklearn")
+OURS = "fastnn predictor"
+ROWS = ("iris", "binary", "mnist-32", "multilabel", "mnist-wide")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.predict_one",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--against", default=",".join(PEERS), help="some of %(default)s; or none")
+    parser.add_argument("--rows", default=",".join(ROWS), help=f"some of {','.join(WORKLOADS)}")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--seconds", type=float, default=0.05, help="for a contestant in a round")
+    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    asked = parser.parse_args()
+    asked.against = [name for name in asked.against.split(",") if name not in ("", "none")]
+    asked.rows = asked.rows.split(",")
+    for words, known in ((asked.against, PEERS), (asked.rows, WORKLOADS)):
+        if unknown := [word for word in words if word not in known]:
+            parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(known)}")
+    return asked
+
+
+def start(names: list[str], peer_python: str) -> dict[str, Worker]:
+    """The workers that could start; prints a line about each name."""
+    workers = {}
+    for name in names:
+        python = sys.executable if name == "fastnn" else peer_python
+        try:
+            workers[name] = Worker(f"{name}_predict", python)
+            print(f"- {name} {workers[name].version}")
+        except Unavailable as reason:
+            print(f"- {name} left out ({reason})")
+    return workers
+
+
+def prepare(name: str, workers: dict[str, Worker], threads: int) -> dict[str, Contestant]:
+    """The contestants of one row; those who cannot take part leave `workers`."""
+    contestants: dict[str, Contestant] = {}
+    outputs: dict[str, Floats] = {}
+    for peer, worker in list(workers.items()):
+        try:
+            row = worker.prepare(name, threads)
+        except Unavailable as reason:
+            print(f"{peer} left out from {name} on ({reason})", file=sys.stderr)
+            del workers[peer]
+            continue
+        contestants |= row.contestants
+        outputs |= {one: np.array(values, np.float32) for one, values in row.losses.items()}
+    check_agreement(outputs)
+    return contestants
+
+
+def check_agreement(outputs: Mapping[str, Floats]) -> None:
+    """Ends the program where the outputs are not the same."""
+    (first, wanted), *others = outputs.items()
+    for name, found in others:
+        if not np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max():
+            sys.exit(f"the contestants do not compute the same: {first} {wanted}, {name} {found}")
+
+
+def main() -> None:
+    asked = arguments()
+    machine.limit_threads(asked.threads)
+    print(*(f"- {line}" for line in machine.describe(asked.threads)), sep="\n")
+    workers = start(["fastnn", *asked.against], asked.peer_python)
+    print(f"- microseconds, medians of {asked.rounds} interleaved rounds (least-greatest)\n")
+    results: dict[str, dict[str, Timing]] = {}
+    for name in asked.rows:
+        contestants = prepare(name, workers, asked.threads)
+        results[name] = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+    for worker in workers.values():
+        worker.close()
+
+    names = list(next(iter(results.values())))
+
+    def cell(timing: Timing | None, ours: float) -> str:
+        if timing is None:
+            return "-"
+        spread = f"{microseconds(timing.low)}-{microseconds(timing.high)}"
+        return f"{microseconds(timing.median)} ({spread}) {times(timing.median / ours)}"
+
+    print(
+        table(
+            ("row", "layers", *names),
+            [
+                (name, WORKLOADS[name].layers)
+                + tuple(cell(timings.get(one), timings[OURS].median) for one in names)
+                for name, timings in results.items()
+            ],
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+// The product of a single row, y = x W, which a model asks for when it answers one
+// question at a time. For gemm.cpp alone, with whose flags it must be compiled.
+//
+// Each vector of columns is one chain of fused multiply-adds, and each link waits
+// for the one before: two vectors at a time, as wide as the tile of many rows is,
+// leave the units idle most of the time. Eight at a time keep two units busy
+// through a latency of four cycles, and read W in runs long enough to stream. What
+// is left to wait for is W itself.
+#pragma once
+
+#include "cpu/gemm.h"
+#include "cpu/gemm_vector.h"
+#include "cpu/loops.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+inline constexpr int row_vectors = 8;
+
+// W comes 10 to 20 % faster where it is asked for this many rows ahead; with vectors
+// narrower than a cache line, asking costs what it brings.
+inline constexpr Index rows_ahead = 8;
+template <class T>
+inline constexpr bool asks_ahead = sizeof(typename Vector<T>::Type) == 64;
+
+template <class T>
+struct RowTile {
+  Index k;
+  const T* a;
+  Index a_column;
+  const T* b;
+  Index b_row;
+  T* c;
+  const T* start;  // a row that C starts from; null: zeros
+  Index last;      // lanes of the last vector that exist
+};
+
+// The same chains, in the same blocks, as those of a tile of many rows: not a bit
+// of the result tells which of them made it.
+template <class T, int V, bool Masked>
+static void row_tile(const RowTile<T>& t) {
+  using Vec = Vector<T>;
+  typename Vec::Type sum[V], c[V];
+  const typename Vec::Mask mask = Vec::first(t.last);
+  const T* a = t.a;
+  const T* b = t.b;
+#pragma GCC unroll 8
+  for (int j = 0; j < V; ++j) sum[j] = Vec::zero();
+  for (Index k0 = 0; k0 < t.k; k0 += k_block) {
+#pragma GCC unroll 8
+    for (int j = 0; j < V; ++j) {
+      c[j] = Vec::zero();
+      if (k0 > 0 || t.start == nullptr) continue;
+      const T* const from = t.start + j * Vec::lanes;
+      c[j] = Masked && j == V - 1 ? Vec::load(from, mask) : Vec::load(from);
+    }
+    for (Index k = least(k_block, t.k - k0); k > 0; --k) {
+      const typename Vec::Type x = Vec::broadcast(*a);
+#pragma GCC unroll 8
+      for (int j = 0; j < V; ++j) {
+        const T* const from = b + j * Vec::lanes;
+        const bool masked = Masked && j == V - 1;
+        if (asks_ahead<T>) __builtin_prefetch(from + rows_ahead * t.b_row);
+        c[j] = Vec::mul_add(x, masked ? Vec::load(from, mask) : Vec::load(from), c[j]);
+      }
+      a += t.a_column;
+      b += t.b_row;
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < V; ++j) sum[j] = k0 > 0 ? Vec::add(sum[j], c[j]) : c[j];
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < V; ++j) {
+    T* const to = t.c + j * Vec::lanes;
+    if (Masked && j == V - 1) {
+      Vec::store(to, mask, sum[j]);
+    } else {
+      Vec::store(to, sum[j]);
+    }
+  }
+}
+
+// By vectors - 1 and whether the last of them is masked.
+template <class T>
+struct RowTiles {
+  void (*at[row_vectors][2])(const RowTile<T>&);
+};
+
+template <class T, int V>
+static constexpr void set_row_tiles(RowTiles<T>& tiles) {
+  tiles.at[V - 1][0] = row_tile<T, V, false>;
+  tiles.at[V - 1][1] = row_tile<T, V, true>;
+  if constexpr (V > 1) set_row_tiles<T, V - 1>(tiles);
+}
+
+template <class T>
+static constexpr RowTiles<T> make_row_tiles() {
+  RowTiles<T> tiles{};
+  set_row_tiles<T, row_vectors>(tiles);
+  return tiles;
+}
+
+template <class T>
+inline constexpr RowTiles<T> row_tiles = make_row_tiles<T>();
+
+// p.m is 1, p.k is not 0, rows of B are contiguous, and there is a C, which is overwritten.
+template <class T>
+static void multiply_row(Context& context, const Product<T>& p) {
+  constexpr Index wide = Vector<T>::lanes;
+  constexpr Index flops_per_unit = 32;  // of the cost that for_tasks counts in
+  // Widths that differ by one vector at most: a narrow rest would be all latency.
+  const Index vectors = ceil_div(p.n, wide);
+  const Index count = ceil_div(vectors, row_vectors);
+  for_tasks(context, count, p.n * p.k / flops_per_unit, [&](Index i, int) {
+    const Index begin = i * vectors / count;
+    const Index end = (i + 1) * vectors / count;
+    const Index column = begin * wide;
+    const Index columns = least(end * wide, p.n) - column;
+    const Index last = columns - (end - begin - 1) * wide;
+    row_tiles<T>.at[end - begin - 1][last != wide ? 1 : 0]({
+        .k = p.k,
+        .a = p.a,
+        .a_column = p.a_column,
+        .b = p.b + column,
+        .b_row = p.b_row,
+        .c = p.c + column,
+        .start = p.start != nullptr ? p.start + column : nullptr,
+        .last = last,
+    });
+    if (p.finish != nullptr)
+      p.finish(p.arguments, {{0, 1, column, columns}, p.c + column, p.c_row});
+  });
+}
+
+}  // namespace fastnn::FASTNN_TARGET
