@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.table import table, times
+from benchmarks.markdown import table, times
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 PEERS = ("torch", "sklearn", "keras-jax", "keras-tensorflow")

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks import formulas, machine
-from benchmarks.table import microseconds, table, times
+from benchmarks.markdown import microseconds, table, times
 from benchmarks.timer import Contestant, measure, repeated
 from benchmarks.workloads import Floats
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.contest import Unavailable, Worker, disagreement
-from benchmarks.table import microseconds, table, times
+from benchmarks.markdown import microseconds, table, times
 from benchmarks.timer import Contestant, Timing, measure
 from benchmarks.workloads import WORKLOADS, Workload
 
