@@ -8,10 +8,8 @@ are of NumPy and of a small C loop, so that fastnn is not its own yardstick.
 import bisect
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import timer
+from benchmarks import timer, yardstick
 
 ROOT = Path(__file__).resolve().parent.parent
 POOLS = ("OMP", "OPENBLAS", "MKL", "FASTNN")  # each reads <name>_NUM_THREADS when it is loaded
@@ -115,32 +113,13 @@ class Floors:
 
 def floors(threads: int) -> Floors:
     """Measures both; takes a few seconds."""
-    flops, source = _register_peak(threads) or (_product_peak(), "a product in NumPy")
+    flops, source = yardstick.peak(threads), "multiply-adds in registers"
+    if flops is None:
+        flops, source = _product_peak(), "a product in NumPy"
     rates = [(size, _bandwidth(size, threads)) for size in SETS]
     # A smaller set can not be slower to reach; what says otherwise is call overhead.
     best = [(size, max(rate for _, rate in rates[k:])) for k, (size, _) in enumerate(rates)]
     return Floors(flops, tuple(best), source)
-
-
-def _register_peak(threads: int) -> tuple[float, str] | None:
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peak"
-        source = Path(__file__).with_name("peak.c")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast"]
-        command = [compiler, *flags, str(source), "-o", str(program)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            return None
-        rates = []
-        for _ in range(3):
-            running = [
-                subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
-                for _ in range(threads)
-            ]
-            rates.append(sum(float(process.communicate()[0]) for process in running))
-    return max(rates) * 1e9, "multiply-adds in registers"
 
 
 def _product_peak(n: int = 1024) -> float:
