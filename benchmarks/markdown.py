@@ -24,3 +24,7 @@ def microseconds(seconds: float) -> str:
 
 def times(ratio: float) -> str:
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x" if ratio < 100 else f"{ratio:.0f}x"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
