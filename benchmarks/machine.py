@@ -26,14 +26,18 @@ POOLS = ("OMP", "OPENBLAS", "MKL", "FASTNN")  # each reads <name>_NUM_THREADS wh
 SETS = tuple(1 << k for k in range(17, 30))  # bytes: 128 KiB to 512 MiB
 
 
+def allowed() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else os.cpu_count() or 1
+
+
 def cores(threads: int) -> list[int]:
     """The cores that so many threads get; the last ones, as the first serves most interrupts."""
     if not hasattr(os, "sched_setaffinity"):
         return list(range(threads))
-    allowed = sorted(os.sched_getaffinity(0))
-    if threads > len(allowed):
-        sys.exit(f"{threads} threads: this process may run on {len(allowed)} cores")
-    return allowed[-threads:]
+    if threads > allowed():
+        sys.exit(f"{threads} threads: this process may run on {allowed()} cores")
+    return sorted(os.sched_getaffinity(0))[-threads:]
 
 
 @contextlib.contextmanager
@@ -64,9 +68,9 @@ def limit_threads(threads: int) -> None:
     wanted = pools(threads)
     if all(os.environ.get(name) == value for name, value in wanted.items()):
         return
-    allowed = cores(threads)
+    chosen = cores(threads)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, allowed)
+        os.sched_setaffinity(0, chosen)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
 
 
