@@ -58,17 +58,25 @@ def train_step(section: Mapping[str, Any]) -> list[str]:
 def text_of(path: Path) -> list[str]:
     """The lines about one machine."""
     sections = load(path)
+    told: list[str] = []
+
+    def where(section: Mapping[str, Any]) -> str:
+        """Its source, but for a section that has the one just told."""
+        said = "There, too" if told == [source(section)] else source(section)
+        told[:] = [source(section)]
+        return said
+
     whole = (
         f"[the whole file]({path.relative_to(ROOT)})" if path.is_relative_to(ROOT) else path.name
     )
     lines = []
     if section := sections.get("train_step"):
-        opening = f"{source(section)}, with {peers(section['versions'])} ({whole}):"
+        opening = f"{where(section)}, with {peers(section['versions'])} ({whole}):"
         lines += [opening, "", *train_step(section), ""]
     if section := sections.get("iris_epochs"):
-        lines += [f"{source(section)}: {iris_epochs.sentence(section)}.", ""]
+        lines += [f"{where(section)}: {iris_epochs.sentence(section)}.", ""]
     if section := sections.get("fashion_mnist"):
-        lines += [f"{source(section)}: {fashion_mnist.SETTING}:", ""]
+        lines += [f"{where(section)}: {fashion_mnist.SETTING}:", ""]
         lines += [fashion_mnist.lines(section["seconds_and_accuracy"]), ""]
     return lines
 
