@@ -57,7 +57,8 @@ class Row:
     """a step's, by contestant, one number a round"""
 
     def median(self, name: str | None) -> float | None:
-        return statistics.median(self.seconds[name]) if name in self.seconds else None
+        rounds = self.seconds.get(name) if name else None
+        return statistics.median(rounds) if rounds else None
 
     def ratio(self, name: str | None, ours: str) -> float | None:
         """How many times longer than ours."""

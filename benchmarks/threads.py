@@ -40,8 +40,8 @@ def busy(core: int) -> Iterator[None]:
     """A child that spins on one core for as long as this lasts."""
     with machine.kept_to([core]):
         child = subprocess.Popen([sys.executable, "-S", "-c", SPIN], stdout=subprocess.PIPE)
+    assert child.stdout is not None
     try:
-        assert child.stdout is not None
         child.stdout.readline()
         yield
     finally:
@@ -114,7 +114,8 @@ def main() -> None:
             workers[name] = {threads: start(threads=threads) for threads in (1, 2)}
         except Unavailable as reason:
             print(f"{name} left out ({reason})")
-    rows, kept = [], {}
+    rows: list[list[str]] = []
+    kept: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in asked.rows.split(","):
         for library, pair in workers.items():
             taken = measured(WORKLOADS[name], pair, cores[-1], asked)
