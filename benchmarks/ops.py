@@ -256,9 +256,9 @@ def main() -> None:
                 print(".", end="", flush=True, file=sys.stderr)
             normal.cache_clear()
     if rows:
-        head = ("op", "arrays in", "fastnn us", "of it call", "GB/s", "stream GB/s", "over stream")
+        first = ("op", "arrays in", "fastnn us", "of it call", "GB/s", "stream GB/s", "over stream")
         print(file=sys.stderr)
-        print("", table((*head, "NumPy us", "NumPy/fastnn"), rows), sep="\n")
+        print("", table((*first, "NumPy us", "NumPy/fastnn"), rows), sep="\n")
 
 
 if __name__ == "__main__":

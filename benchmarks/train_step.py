@@ -104,6 +104,13 @@ def main() -> None:
         rows[name], said = contest(WORKLOADS[name], workers, floors, asked)
         workers = {name: one for name, one in workers.items() if one.alive}
         notes += said
+        kept = {
+            "rounds": asked.rounds,
+            "floors": asdict(floors),
+            "rows": {name: asdict(row) for name, row in rows.items()},
+            "notes": missing + notes,
+        }  # after each row: a run is long
+        records.save(asked.save, "train_step", kept, threads=asked.threads, versions=versions)
         print(f"{name}: done", file=sys.stderr)
     for worker in workers.values():
         worker.close()
@@ -130,18 +137,6 @@ def main() -> None:
     print(text)
     if asked.markdown:
         asked.markdown.write_text(text)
-    records.save(
-        asked.save,
-        "train_step",
-        {
-            "rounds": asked.rounds,
-            "floors": asdict(floors),
-            "rows": {name: asdict(row) for name, row in rows.items()},
-            "notes": missing + notes,
-        },
-        threads=asked.threads,
-        versions=versions,
-    )
 
 
 if __name__ == "__main__":
