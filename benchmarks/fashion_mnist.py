@@ -12,15 +12,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.table import table, times
+from benchmarks import machine, records
+from benchmarks.markdown import table, times
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 PEERS = ("torch", "sklearn", "keras-jax", "keras-tensorflow")
+SETTING = "Fashion-MNIST from bytes, 784-128-10, batch 32, 5 epochs"
 Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -52,6 +54,18 @@ def contest(name: str, python: str, folder: Path) -> dict[str, float] | str:
     return result
 
 
+def lines(found: Mapping[str, tuple[float, float]]) -> str:
+    """A table of seconds and test accuracy, and of how many times fastnn's seconds they are."""
+    ours = found.get("fastnn", (None,))[0]
+    return table(
+        ("", "seconds", "test accuracy", "of fastnn's time"),
+        [
+            (name, f"{seconds:.2f}", f"{accuracy:.4f}", times(seconds / ours) if ours else "-")
+            for name, (seconds, accuracy) in found.items()
+        ],
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fashion_mnist",
@@ -62,6 +76,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=FOLDER, help="default: %(default)s")
     parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    records.add_option(parser)
     asked = parser.parse_args()
     peers = [name for name in asked.against.split(",") if name]
     if unknown := set(peers) - set(PEERS):
@@ -70,17 +85,17 @@ def main() -> None:
         sys.exit(f"no folder {asked.data}: apt-get install dataset-fashion-mnist, or --data")
     machine.limit_threads(asked.threads)
     print(*machine.describe(asked.threads), sep="\n")
-    rows, ours = [], None
+    found = {}
     for name in ("fastnn", *peers):
         python = sys.executable if name == "fastnn" else asked.peer_python
         result = contest(name, python, asked.data)
         if isinstance(result, str):
             print(f"{name} left out ({result})")
             continue
-        ours = result["seconds"] if name == "fastnn" else ours
-        ratio = times(result["seconds"] / ours) if ours else "-"
-        rows.append((name, f"{result['seconds']:.2f}", f"{result['accuracy']:.4f}", ratio))
-    print(table(("", "seconds", "test accuracy", "of fastnn's time"), rows))
+        found[name] = (result["seconds"], result["accuracy"])
+    print(lines(found))
+    content = {"seconds_and_accuracy": found}
+    records.save(asked.save, "fashion_mnist", content, threads=asked.threads)
 
 
 if __name__ == "__main__":

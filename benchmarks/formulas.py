@@ -43,6 +43,7 @@ def gelu_gradient(x: Floats) -> Floats:
 
 Activation = tuple[Callable[[Floats], Floats], Callable[[Floats, Floats], Floats]]
 ACTIVATIONS: dict[str, Activation] = {  # y of x, and dy/dx of x and y
+    "linear": (np.copy, lambda x, _: np.ones_like(x)),
     "relu": (lambda x: np.maximum(x, 0), lambda _, y: y > 0),
     "leaky_relu": (
         lambda x: np.where(x > 0, x, np.float32(0.2) * x),
@@ -109,7 +110,12 @@ def mean_squared_error(pred: Floats, target: Floats) -> tuple[float, Floats]:
     return loss, d
 
 
-def sgd_step(param: Floats, grad: Floats, velocity: Floats) -> None:
+def sgd_step(param: Floats, grad: Floats) -> None:
+    """With learning rate 1e-6."""
+    param -= np.float32(1e-6) * grad
+
+
+def momentum_step(param: Floats, grad: Floats, velocity: Floats) -> None:
     """With momentum 0.9 and learning rate 1e-6."""
     velocity *= np.float32(0.9)
     velocity -= np.float32(1e-6) * grad

@@ -6,24 +6,57 @@ are of NumPy and of a small C loop, so that fastnn is not its own yardstick.
 """
 
 import bisect
+import contextlib
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks import timer
+from benchmarks import timer, yardstick
 
 ROOT = Path(__file__).resolve().parent.parent
 POOLS = ("OMP", "OPENBLAS", "MKL", "FASTNN")  # each reads <name>_NUM_THREADS when it is loaded
 SETS = tuple(1 << k for k in range(17, 30))  # bytes: 128 KiB to 512 MiB
+
+
+def allowed() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else os.cpu_count() or 1
+
+
+def cores(threads: int) -> list[int]:
+    """The cores that so many threads get; the last ones, as the first serves most interrupts."""
+    if not hasattr(os, "sched_setaffinity"):
+        return list(range(threads))
+    if threads > allowed():
+        sys.exit(f"{threads} threads: this process may run on {allowed()} cores")
+    return sorted(os.sched_getaffinity(0))[-threads:]
+
+
+@contextlib.contextmanager
+def kept_to(wanted: Iterable[int]) -> Iterator[None]:
+    """Children started inside run on these cores alone."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def pools(threads: int) -> dict[str, str]:
+    """The environment that keeps the libraries' thread pools to so many."""
+    return {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
 
 
 def limit_threads(threads: int) -> None:
@@ -32,14 +65,12 @@ def limit_threads(threads: int) -> None:
     Thread pools look at the environment and at the affinity when they are
     loaded, and XLA at the affinity alone; both are inherited by workers.
     """
-    wanted = {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
+    wanted = pools(threads)
     if all(os.environ.get(name) == value for name, value in wanted.items()):
         return
+    chosen = cores(threads)
     if hasattr(os, "sched_setaffinity"):
-        allowed = sorted(os.sched_getaffinity(0))
-        if threads > len(allowed):
-            sys.exit(f"--threads {threads}: this process may run on {len(allowed)} cores")
-        os.sched_setaffinity(0, allowed[-threads:])  # the first serves most interrupts
+        os.sched_setaffinity(0, chosen)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
 
 
@@ -66,19 +97,35 @@ def commit() -> str:
     return f"{name} with changes" if git("status", "--porcelain", "-uno") else name
 
 
-def describe(threads: int) -> list[str]:
-    """Lines that belong above any table of times."""
+def facts(threads: int) -> dict[str, Any]:
+    """What a result must be kept with."""
     try:
         import fastnn
 
         config = fastnn.show_config("dicts") or {}
     except ImportError:
         config = {"version": "not installed", "build": {}, "isa": "-"}
-    build = f"{config['isa']}; {config['build'].get('compiler', '-')}"
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "platform": platform.platform(terse=True),
+        "isa": config["isa"],
+        "compiler": config["build"].get("compiler", "-"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {"fastnn": config["version"], "numpy": np.__version__},
+    }
+
+
+def describe(threads: int) -> list[str]:
+    """Lines that belong above any table of times."""
+    here = facts(threads)
+    versions = here["versions"]
     return [
-        f"{processor()}, {os.cpu_count()} cores, {threads} used; {platform.platform(terse=True)}",
-        f"fastnn {config['version']} ({build}), commit {commit()}",
-        f"Python {platform.python_version()}, NumPy {np.__version__}",
+        f"{here['processor']}, {here['cores']} cores, {threads} used; {here['platform']}",
+        f"fastnn {versions['fastnn']} ({here['isa']}; {here['compiler']}), commit {here['commit']}",
+        f"Python {here['python']}, NumPy {versions['numpy']}",
     ]
 
 
@@ -115,32 +162,13 @@ class Floors:
 
 def floors(threads: int) -> Floors:
     """Measures both; takes a few seconds."""
-    flops, source = _register_peak(threads) or (_product_peak(), "a product in NumPy")
+    flops, source = yardstick.peak(threads), "multiply-adds in registers"
+    if flops is None:
+        flops, source = _product_peak(), "a product in NumPy"
     rates = [(size, _bandwidth(size, threads)) for size in SETS]
     # A smaller set can not be slower to reach; what says otherwise is call overhead.
     best = [(size, max(rate for _, rate in rates[k:])) for k, (size, _) in enumerate(rates)]
     return Floors(flops, tuple(best), source)
-
-
-def _register_peak(threads: int) -> tuple[float, str] | None:
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peak"
-        source = Path(__file__).with_name("peak.c")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast"]
-        command = [compiler, *flags, str(source), "-o", str(program)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            return None
-        rates = []
-        for _ in range(3):
-            running = [
-                subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
-                for _ in range(threads)
-            ]
-            rates.append(sum(float(process.communicate()[0]) for process in running))
-    return max(rates) * 1e9, "multiply-adds in registers"
 
 
 def _product_peak(n: int = 1024) -> float:

@@ -1,153 +1,226 @@
-"""Every op of `fastnn.ops` beside the same op written carefully in NumPy, with rates.
+"""Every op of `fastnn.ops`: products against the multiply-add peak, all else against bandwidth.
 
-    python -m benchmarks.ops --only dense,softmax
+    python -m benchmarks.ops --only dense,softmax --sizes L2
 
-Both allocate their results, but the optimizers, which work in place. A rate is
-GFLOP/s for products and else GB/s, each array read or written once. How a whole
-training step compares is for `train_step.py` to say.
+An op that moves memory stands beside a loop that reads and writes as many arrays and computes next to
+nothing (`yardstick.c`), interleaved with it, in arrays that fit the L2 cache and in arrays that fit no
+cache; over 1.3 times that loop's time is too slow. Call overhead, measured on two elements, is taken off both.
+NumPy's time is that of a careful user (`formulas.py`). All with one thread; all but the optimizers allocate
+their results, from memory that was used before.
 """
 
 import argparse
+import ctypes
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
-from benchmarks import formulas, machine
-from benchmarks.table import microseconds, table, times
-from benchmarks.timer import Contestant, measure, repeated
+from benchmarks import formulas, machine, yardstick
+from benchmarks.markdown import microseconds, percent, table, times
+from benchmarks.timer import Timing, measure, repeated
 from benchmarks.workloads import Floats
 
 PRODUCTS = ((32, 4, 10), (32, 784, 128), (128, 784, 512), (1024, 256, 256), (1024, 2048, 2048))
-ELEMENTS = 1 << 18  # of the other ops: 1 MiB an array
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh")
+SIZES = {"L2": 1 << 15, "memory": 1 << 24}  # elements of an array: 128 KiB, 64 MiB
+NOTHING = 2  # elements, of which only the call takes time
+MOST = 1.3  # times the stream's time
+COLUMNS = (10, 1024)  # of logits
 Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table: what to call, and what it must at least do."""
+    """An op with its arguments, the same in NumPy, and the stream that moves as much."""
 
     name: str
     fastnn: Call
     numpy: Call | None
-    moved: int
-    """bytes read and written"""
-    flops: int = 0
-    """of products alone"""
+    stream: yardstick.Stream
 
 
+@cache
 def normal(*shape: int) -> Floats:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
-def dense() -> Iterator[Case]:
-    from fastnn import ops
+def activation(size: int) -> Iterator[Case]:
+    from fastnn import activations, ops
 
-    for n, i, o in PRODUCTS:
-        x, w, b, dy = normal(n, i), normal(i, o), normal(o), normal(n, o)
-        y = ops.dense_forward(x, w, b, "relu")
-        flops = 2 * n * i * o
-        moved = x.nbytes + w.nbytes + y.nbytes
-        yield Case(
-            f"dense_forward relu {n}x{i}x{o}",
-            partial(ops.dense_forward, x, w, b, "relu"),
-            partial(formulas.dense_forward, x, w, b),
-            moved,
-            flops,
-        )
-        yield Case(
-            f"dense_backward relu {n}x{i}x{o}",
-            partial(ops.dense_backward, dy, x, w, y, "relu"),
-            partial(formulas.dense_backward, dy, x, w, y),
-            2 * moved,
-            2 * flops,
-        )
-
-
-def activation() -> Iterator[Case]:
-    from fastnn import ops
-
-    x, dy = normal(ELEMENTS), normal(ELEMENTS)
-    for name in ACTIVATIONS:
+    x, dy = normal(size), normal(size)[::-1].copy()
+    for name in dict.fromkeys(activations.elementwise().values()):
         y = ops.activation_forward(x, name)
         forward, slope = formulas.ACTIVATIONS.get(name, (None, None))
         yield Case(
             f"activation_forward {name}",
             partial(ops.activation_forward, x, name),
             forward and partial(forward, x),
-            2 * x.nbytes,
+            "read_1_write_1",
         )
         yield Case(
             f"activation_backward {name}",
             partial(ops.activation_backward, dy, x, y, name),
             slope and partial(lambda slope, y: dy * slope(x, y), slope, y),
-            3 * x.nbytes,
+            "read_2_write_1",
         )
 
 
-def loss() -> Iterator[Case]:
+def logits(size: int, most: int) -> tuple[Floats, Floats]:
+    """Two arrays of about `size` numbers in rows of at most so many."""
+    columns = min(most, size)
+    shape = (size // columns, columns)
+    return normal(*shape), normal(*shape)[::-1].copy()
+
+
+def softmax(size: int) -> Iterator[Case]:
     from fastnn import ops
 
-    for columns in (10, 1024):
-        z, other = normal(ELEMENTS // columns, columns), normal(ELEMENTS // columns, columns)
-        labels = np.arange(len(z), dtype=np.int32) % columns
-        shape = f"{len(z)}x{columns}"
-        arguments = {
-            "softmax": (z,),
-            "softmax_cross_entropy": (z, labels),
-            "sigmoid_cross_entropy": (z, (other > 0).astype(np.float32)),
-            "mean_squared_error": (z, other),
-        }
-        for name, given in arguments.items():
-            ours, theirs = getattr(ops, name), getattr(formulas, name)
-            moved = sum(array.nbytes for array in given) + z.nbytes
-            yield Case(f"{name} {shape}", partial(ours, *given), partial(theirs, *given), moved)
+    for columns in COLUMNS:
+        z, _ = logits(size, columns)
+        yield Case(
+            f"softmax of {columns}",
+            partial(ops.softmax, z),
+            partial(formulas.softmax, z),
+            "read_1_write_1",
+        )
 
 
-def optimizer() -> Iterator[Case]:
+def loss(size: int) -> Iterator[Case]:
     from fastnn import ops
 
-    for size in (ELEMENTS // 8, 16 * ELEMENTS):
-        grad = normal(size)
-        state = [np.zeros_like(grad) for _ in range(6)]
-        p, velocity, m, v, q, other = state
+    for columns in COLUMNS:
+        z, target = logits(size, columns)
+        labels = np.arange(len(z), dtype=np.int32) % z.shape[1]
         yield Case(
-            f"sgd_step momentum {size}",
-            partial(ops.sgd_step, p, grad, velocity, learning_rate=1e-6, momentum=0.9),
-            partial(formulas.sgd_step, q, grad, other),
-            5 * grad.nbytes,
+            f"softmax_cross_entropy of {columns}",
+            partial(ops.softmax_cross_entropy, z, labels),
+            partial(formulas.softmax_cross_entropy, z, labels),
+            "read_1_write_1",
         )
-        yield Case(
-            f"adam_step {size}",
-            partial(ops.adam_step, p, grad, m, v, step=1000, learning_rate=1e-6),
-            partial(formulas.adam_step, q, grad, np.zeros_like(m), np.zeros_like(v)),
-            7 * grad.nbytes,
-        )
+    binary = (target > 0).astype(np.float32)
+    yield Case(
+        "sigmoid_cross_entropy",
+        partial(ops.sigmoid_cross_entropy, z, binary),
+        partial(formulas.sigmoid_cross_entropy, z, binary),
+        "read_2_write_1",
+    )
+    yield Case(
+        "mean_squared_error",
+        partial(ops.mean_squared_error, z, target),
+        partial(formulas.mean_squared_error, z, target),
+        "read_2_write_1",
+    )
 
 
-FAMILIES = {"dense": dense, "activation": activation, "loss": loss, "optimizer": optimizer}
+def optimizer(size: int) -> Iterator[Case]:
+    from fastnn import ops
+
+    grad = normal(size)
+    p, m, v, q, other, another = (np.zeros_like(grad) for _ in range(6))
+    yield Case(
+        "sgd_step",
+        partial(ops.sgd_step, p, grad, None, learning_rate=1e-6),
+        partial(formulas.sgd_step, q, grad),
+        "update_1",
+    )
+    yield Case(
+        "sgd_step momentum",
+        partial(ops.sgd_step, p, grad, m, learning_rate=1e-6, momentum=0.9),
+        partial(formulas.momentum_step, q, grad, other),
+        "update_2",
+    )
+    m[:] = 0
+    yield Case(
+        "adam_step",
+        partial(ops.adam_step, p, grad, m, v, step=1000, learning_rate=1e-6),
+        partial(formulas.adam_step, q, grad, other, another),
+        "update_3",
+    )
 
 
-def line(case: Case, floors: machine.Floors, asked: argparse.Namespace) -> list[str]:
-    """Times one op; the cells of its row."""
-    contestants: dict[str, Contestant] = {"fastnn": repeated(case.fastnn)}
-    if case.numpy:
-        contestants["NumPy"] = repeated(case.numpy)
+FAMILIES = {"activation": activation, "softmax": softmax, "loss": loss, "optimizer": optimizer}
+
+
+def products(asked: argparse.Namespace, peak: float) -> Iterator[list[str]]:
+    """The rows of the dense layers."""
+    from fastnn import ops
+
+    for n, i, o in PRODUCTS:
+        x, w, b, dy = normal(n, i), normal(i, o), normal(o), normal(n, o)
+        y = ops.dense_forward(x, w, b, "relu")
+        for name, flops, ours, numpys in (
+            (
+                "dense_forward",
+                2 * n * i * o,
+                partial(ops.dense_forward, x, w, b, "relu"),
+                partial(formulas.dense_forward, x, w, b),
+            ),
+            (
+                "dense_backward",
+                4 * n * i * o,
+                partial(ops.dense_backward, dy, x, w, y, "relu"),
+                partial(formulas.dense_backward, dy, x, w, y),
+            ),
+        ):
+            contestants = {"fastnn": repeated(ours), "NumPy": repeated(numpys)}
+            taken = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+            fastnn, numpy = (taken[who].median for who in ("fastnn", "NumPy"))
+            yield [
+                *(f"{name} relu {n}x{i}x{o}", microseconds(fastnn)),
+                *(f"{flops / fastnn / 1e9:.3g}", percent(flops / fastnn / peak)),
+                *(microseconds(numpy), times(numpy / fastnn)),
+            ]
+
+
+def line(case: Case, nothing: Case, size: str, asked: argparse.Namespace) -> list[str]:
+    """Times one op against its stream; the cells of its row."""
+    calls = {
+        "fastnn": case.fastnn,
+        "call": nothing.fastnn,
+        "stream": yardstick.stream(case.stream, SIZES[size]),
+        "stream call": yardstick.stream(case.stream, NOTHING),
+        "NumPy": case.numpy if size == "L2" else None,  # with its temporaries: of no use elsewhere
+    }
+    contestants = {name: repeated(call) for name, call in calls.items() if call}
     taken = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
-    ours, theirs = taken["fastnn"].median, taken.get("NumPy")
-    floor, by = floors.floor(case.flops, case.moved, case.moved)
-    rate, unit = (case.flops, "GFLOP/s") if case.flops else (case.moved, "GB/s")
+    ours, call = taken["fastnn"].median, taken["call"].median
+    numpy = taken["NumPy"].median if "NumPy" in taken else None
     return [
-        case.name,
-        microseconds(ours),
-        f"{rate / ours / 1e9:.3g} {unit}",
-        f"{times(ours / floor)} {by}",
-        microseconds(theirs.median) if theirs else "-",
-        times(theirs.median / ours) if theirs else "-",
+        *(case.name, size, microseconds(ours), microseconds(call)),
+        *against(taken, 4 * SIZES[size] * yardstick.STREAMS[case.stream].moves),
+        *((microseconds(numpy), times(numpy / ours)) if numpy else ("-", "-")),
     ]
+
+
+def against(taken: dict[str, Timing], moved: int) -> list[str]:
+    """GB/s of the op and of its stream, calls taken off, and their ratio.
+
+    Of the least times: a median of a short call holds more noise than the call is
+    long. What the call's time varies by can not be laid to the op.
+    """
+
+    def rate(seconds: float) -> str:
+        return f"{moved / seconds / 1e9:.3g}" if seconds > 0 else "-"
+
+    ours = taken["fastnn"].low - taken["call"].low
+    if "stream" not in taken:
+        return [rate(ours), "-", "-"]
+    stream = taken["stream"].low - taken["stream call"].low
+    doubt = taken["call"].median - taken["call"].low
+    slow = " slow" if ours > MOST * stream + doubt else ""
+    return [rate(ours), rate(stream), times(max(ours, 0) / stream) + slow]
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc not to give large arrays back: results would else be paid for page by page,
+    and the kernel of the system be measured."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
 
 
 def main() -> None:
@@ -156,26 +229,36 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default=",".join(FAMILIES), help="some of %(default)s")
-    parser.add_argument("--threads", type=int, default=1)
+    known = ("dense", *FAMILIES)
+    parser.add_argument("--only", default=",".join(known), help="some of %(default)s")
+    parser.add_argument("--sizes", default=",".join(SIZES), help="some of %(default)s")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.02, help="for an op in a round")
     asked = parser.parse_args()
-    families = asked.only.split(",")
-    if unknown := set(families) - set(FAMILIES):
-        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(FAMILIES)}")
-    machine.limit_threads(asked.threads)
-    floors = machine.floors(asked.threads)
-    print(*machine.describe(asked.threads), floors.describe(), sep="\n")
+    families, sizes = asked.only.split(","), asked.sizes.split(",")
+    for words, choices in ((families, known), (sizes, SIZES)):
+        if unknown := [word for word in words if word not in choices]:
+            parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(choices)}")
+    machine.limit_threads(1)
+    keep_freed_memory()
+    floors = machine.floors(1)
+    print(*machine.describe(1), floors.describe(), sep="\n")
     if formulas.erf is None:
         print("gelu in NumPy left out (SciPy, which has erf, is not installed)")
+    if "dense" in families:
+        head = ("op", "fastnn us", "GFLOP/s", "of peak", "NumPy us", "NumPy/fastnn")
+        print("", table(head, list(products(asked, floors.flops))), sep="\n")
     rows = []
-    for family in families:
-        for case in FAMILIES[family]():
-            rows.append(line(case, floors, asked))
-            print(".", end="", flush=True, file=sys.stderr)
-    print(file=sys.stderr)
-    print(table(("op", "fastnn us", "rate", "over floor", "NumPy us", "NumPy/fastnn"), rows))
+    for family in (FAMILIES[name] for name in families if name in FAMILIES):
+        for size in sizes:
+            for case, nothing in zip(family(SIZES[size]), family(NOTHING), strict=True):
+                rows.append(line(case, nothing, size, asked))
+                print(".", end="", flush=True, file=sys.stderr)
+            normal.cache_clear()
+    if rows:
+        first = ("op", "arrays in", "fastnn us", "of it call", "GB/s", "stream GB/s", "over stream")
+        print(file=sys.stderr)
+        print("", table((*first, "NumPy us", "NumPy/fastnn"), rows), sep="\n")
 
 
 if __name__ == "__main__":

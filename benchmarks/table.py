@@ -1,26 +1,112 @@
-"""Tables as text: Markdown that reads well in a terminal too. No measuring here."""
+"""Writes the README's table of speed from the results that are kept in `results/`.
 
-from collections.abc import Sequence
+    python -m benchmarks.table            # between the marks of README.md
+    python -m benchmarks.table --check    # says whether it is up to date, changes nothing
+
+The text between the marks comes from the files alone, so a second run changes nothing. It measures nothing.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fashion_mnist, iris_epochs, steps
+from benchmarks.machine import ROOT
+from benchmarks.records import FOLDER, load
+
+README = ROOT / "README.md"
+OPENING = "<!-- speed: from benchmarks/results, by python -m benchmarks.table -->"
+BLOCK = re.compile(r"<!-- speed: [^>]*-->\n.*?(?=<!-- /speed -->)", re.DOTALL)
+COLUMNS = """\
+"high" and "medium" are `matmul_precision` of `compile`, in PyTorch's words; "PyTorch bfloat16" is its autocast, eager or
+compiled, whichever is faster, and no float32 peer. "Of peak" is the share of the core's own multiply-add peak, measured
+in the same run, that fastnn reaches in float32."""
+NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, first column left, the others right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        cut = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        return f"| {' | '.join(cut)} |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([line(head), line(rule), *map(line, rows)])
+def source(section: Mapping[str, Any]) -> str:
+    """Where and when a section was measured."""
+    day = date.fromisoformat(section["date"]).strftime("%-d %B %Y")
+    share = f"{section['threads']} of {section['cores']} cores"
+    return (
+        f"On {section['processor']} ({section['isa']}), {share}, at commit "
+        f"`{section['commit']}`, {day}"
+    )
 
 
-def microseconds(seconds: float) -> str:
-    """Three digits or all before the point: 1.42, 126, 4900."""
-    us = seconds * 1e6
-    return f"{us:.2f}" if us < 10 else f"{us:.1f}" if us < 100 else f"{us:.0f}"
+def peers(versions: Mapping[str, str]) -> str:
+    """The libraries that were compared with, and their versions."""
+    named = [f"{NAMES[name]} {version}" for name, version in versions.items() if name in NAMES]
+    *others, last = named or ["no peer"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
-def times(ratio: float) -> str:
-    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x" if ratio < 100 else f"{ratio:.0f}x"
+def train_step(section: Mapping[str, Any]) -> list[str]:
+    rows = steps.rows_of(section)
+    lines = [steps.published(rows), "", COLUMNS]
+    if names := [f"`{name}`" for name in steps.behind(rows)]:
+        *others, last = names
+        said = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        lines += ["", f"{said} behind the best peer."]
+    return lines
+
+
+def text_of(path: Path) -> list[str]:
+    """The lines about one machine."""
+    sections = load(path)
+    told: list[str] = []
+
+    def where(section: Mapping[str, Any]) -> str:
+        """Its source, but for a section that has the one just told."""
+        said = "There, too" if told == [source(section)] else source(section)
+        told[:] = [source(section)]
+        return said
+
+    whole = (
+        f"[the whole file]({path.relative_to(ROOT)})" if path.is_relative_to(ROOT) else path.name
+    )
+    lines = []
+    if section := sections.get("train_step"):
+        opening = f"{where(section)}, with {peers(section['versions'])} ({whole}):"
+        lines += [opening, "", *train_step(section), ""]
+    if section := sections.get("iris_epochs"):
+        lines += [f"{where(section)}: {iris_epochs.sentence(section)}.", ""]
+    if section := sections.get("fashion_mnist"):
+        lines += [f"{where(section)}: {fashion_mnist.SETTING}:", ""]
+        lines += [fashion_mnist.lines(section["seconds_and_accuracy"]), ""]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.table",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", nargs="*", type=Path, help="default: all of benchmarks/results")
+    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if it is old")
+    asked = parser.parse_args()
+    files = [path.resolve() for path in asked.results] or sorted(FOLDER.glob("*.json"))
+    if not files:
+        sys.exit("no result to write: run `python -m benchmarks.train_step --save` first")
+    text = "\n".join([OPENING, *(line for path in files for line in text_of(path))]).rstrip()
+    before = asked.readme.read_text()
+    after, found = BLOCK.subn(lambda _: f"{text}\n", before)
+    if found != 1:
+        sys.exit(f"{asked.readme.name}: expected one `<!-- speed: ... -->` block, found {found}")
+    if before == after:
+        print(f"{asked.readme.name} is up to date")
+    elif asked.check:
+        sys.exit(f"{asked.readme.name} is not up to date: run `python -m benchmarks.table`")
+    else:
+        asked.readme.write_text(after)
+        print(f"{asked.readme.name}: written")
+
+
+if __name__ == "__main__":
+    main()

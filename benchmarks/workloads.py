@@ -30,6 +30,7 @@ class Workload:
     widths: tuple[int, ...]
     batch: int
     loss: Literal["softmax", "sigmoid"]
+    most_batches: int = MOST_BATCHES
 
     @property
     def layers(self) -> str:
@@ -39,7 +40,7 @@ class Workload:
     def batches(self) -> int:
         """Batches in an epoch: enough to leave the caches, few enough to be quick."""
         fitting = DATA_BYTES // (4 * self.batch * self.widths[0])
-        return max(2, min(MOST_BATCHES, fitting))
+        return max(2, min(self.most_batches, fitting))
 
     @property
     def parameters(self) -> int:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import workloads
-from benchmarks.workers.serve import Prepared, serve
+from benchmarks.workers.serve import Prepared, serve, wanted
 
 State = Any  # (parameters, first moments, second moments, steps)
 
@@ -78,13 +78,16 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:  # noqa: ARG001
     def epoch(state: State, batches: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
         return jax.lax.scan(one, state, batches)
 
-    loop = Loop(work, one, [(xs[k], ys[k]) for k in range(work.batches)])
-    scan = Loop(work, epoch, [(xs, ys)])
-    losses = {
-        "JAX step": [float(loop.run(1)) for _ in range(2)],
-        "JAX scan": [float(loss) for loss in scan.run(1)[:2]],
-    }
-    return Prepared({"JAX step": (loop.run, 1), "JAX scan": (scan.run, work.batches)}, losses)
+    ready = Prepared({})
+    if wanted("JAX step"):
+        loop = Loop(work, one, [(xs[k], ys[k]) for k in range(work.batches)])
+        ready.losses["JAX step"] = [float(loop.run(1)) for _ in range(2)]
+        ready.entries["JAX step"] = (loop.run, 1)
+    if wanted("JAX scan"):
+        scan = Loop(work, epoch, [(xs, ys)])
+        ready.losses["JAX scan"] = [float(loss) for loss in scan.run(1)[:2]]
+        ready.entries["JAX scan"] = (scan.run, work.batches)
+    return ready
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The worker's half of the pipe: one JSON object a line in, one out.
 
-`{"prepare": row, "threads": n}` gives `{"steps": {entry: steps of a repeat},
-"losses": [...], "notes": {...}}`; `{"run": entry, "repeats": n}` gives
-`{"seconds": s}`. The other half is `benchmarks/contest.py`.
+`{"prepare": fields of a workload, "threads": n}` gives `{"steps": {entry: steps
+of a repeat}, "losses": {...}, "rounded": [...], "notes": {...}}`; `{"run": entry,
+"repeats": n}` gives `{"seconds": s}`. The words after the module's name are the entries
+wanted, none for all. The other half is `benchmarks/contest.py`.
 """
 
 import json
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from benchmarks import timer
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import Workload
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,15 @@ class Prepared:
     entries: dict[str, tuple[Callable[[int], object], int]]
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Of the first steps from the given weights: all contestants must agree."""
+    rounded: list[str] = field(default_factory=list)
+    """Whose losses come from products of bfloat16, and agree less closely."""
     notes: dict[str, str] = field(default_factory=dict)
+
+
+def wanted(entry: str, form: str = "") -> bool:
+    """Whether this process was started for an entry, or for a form of it ("entry, form")."""
+    names = {entry, f"{entry}, {form}"} if form else {entry}
+    return not sys.argv[1:] or not names.isdisjoint(sys.argv[1:])
 
 
 def serve(prepare: Callable[[Workload, int], Prepared], version: str) -> None:
@@ -36,9 +45,15 @@ def serve(prepare: Callable[[Workload, int], Prepared], version: str) -> None:
         asked = json.loads(line)
         if "prepare" in asked:
             ready = Prepared({})  # drops the memory of the last row
-            ready = prepare(WORKLOADS[asked["prepare"]], asked["threads"])
-            steps = {name: entry[1] for name, entry in ready.entries.items()}
-            answer = {"steps": steps, "losses": ready.losses, "notes": ready.notes}
+            fields = asked["prepare"]
+            work = Workload(**{**fields, "widths": tuple(fields["widths"])})
+            ready = prepare(work, asked["threads"])
+            answer = {
+                "steps": {name: entry[1] for name, entry in ready.entries.items()},
+                "losses": ready.losses,
+                "rounded": ready.rounded,
+                "notes": ready.notes,
+            }
         else:
             run = partial(ready.entries[asked["run"]][0], asked["repeats"])
             answer = {"seconds": timer.clock(run)}

@@ -1,0 +1,96 @@
+"""How far products of float32 are from those of float64, at each precision that can be asked for.
+
+    python -m benchmarks.precision --peer-python <python with PyTorch>
+
+x (64, k) times w (k, 64) of random normal numbers: the relative error in the Frobenius norm, over
+k, for `fastnn.ops.dense_forward`, NumPy in float32 and, where it is installed, PyTorch at the
+same words and in bfloat16. Errors are deterministic on one machine; nothing is timed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+
+from benchmarks import machine, records
+from benchmarks.markdown import table
+from benchmarks.workloads import Floats
+
+Precision = Literal["highest", "high", "medium"]
+BOUNDS: dict[Precision, float] = {"highest": 1e-6, "high": 2e-5, "medium": 1e-2}
+LENGTHS = tuple(2**k for k in range(4, 13))
+ROWS = 64
+Errors = dict[str, list[float]]
+
+
+def errors(product: Callable[[Floats, Floats], np.ndarray]) -> list[float]:
+    """|product - exact| / |exact| for each k of LENGTHS."""
+    found = []
+    for k in LENGTHS:
+        rng = np.random.default_rng(k)
+        x = rng.standard_normal((ROWS, k), dtype=np.float32)
+        w = rng.standard_normal((k, ROWS), dtype=np.float32)
+        exact = x.astype(np.float64) @ w.astype(np.float64)
+        difference = product(x, w).astype(np.float64) - exact
+        found.append(float(np.linalg.norm(difference) / np.linalg.norm(exact)))
+    return found
+
+
+def fastnn_errors() -> Errors:
+    import fastnn
+
+    found = {}
+    for precision in get_args(Precision):
+        fastnn.set_float32_matmul_precision(precision)
+        found[f"fastnn {precision}"] = errors(fastnn.ops.dense_forward)
+    return found
+
+
+def torch_errors(python: str) -> Errors | str:
+    """From a process of its own, or why there are none."""
+    done = subprocess.run(
+        [python, "-m", "benchmarks.workers.torch_products"],
+        cwd=machine.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no word"])[-1]
+    found: Errors = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.precision",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--peer-python", default=sys.executable, help="where PyTorch lives")
+    records.add_option(parser)
+    asked = parser.parse_args()
+    machine.limit_threads(1)
+    print(*machine.describe(1), sep="\n")
+    found = {**fastnn_errors(), "NumPy": errors(np.matmul)}
+    theirs = torch_errors(asked.peer_python)
+    if isinstance(theirs, str):
+        print(f"torch left out ({theirs})")
+    else:
+        found |= theirs
+    cells = [[f"{one:.1e}" for one in column] for column in found.values()]
+    rows = [(str(k), *row) for k, *row in zip(LENGTHS, *cells, strict=True)]
+    print(table(("k", *found), rows))
+    for precision, bound in BOUNDS.items():
+        worst = max(found[f"fastnn {precision}"])
+        said = "kept" if worst <= bound else "missed"
+        print(f"fastnn {precision}: at most {worst:.1e}, bound {bound:.0e} {said}")
+    records.save(asked.save, "precision", {"k": LENGTHS, "errors": found}, threads=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+/* What one core can do: the peak of fused multiply-adds in registers, and streams over arrays.
+ * The streams have the loads and stores of fastnn's ops and next to no arithmetic; a is
+ * written, or read and written, first. They say what memory and caches give, not what an op
+ * must cost. Built and called by yardstick.py, with -march=native. */
+#include <time.h>
+
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+#define LANES (BYTES / 4)
+#define CHAINS 12 /* latency 4 times 2 units needs 8; 12 and 2 constants fit 16 registers */
+
+typedef float vec __attribute__((vector_size(BYTES)));
+typedef float any __attribute__((vector_size(BYTES), aligned(4), may_alias)); /* any address */
+
+#define AT(p) (*(any*)((p) + i))
+#define AT_CONST(p) (*(const any*)((p) + i))
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Multiplications and additions a second, in float32, of the best of twelve short rounds. */
+double peak(void) {
+  const long turns = 2000000;
+  const vec one = {0};
+  const vec b = one + 0.999f, c = one + 0.001f;
+  vec a[CHAINS];
+  double best = 0;
+  for (int j = 0; j < CHAINS; ++j) a[j] = one + (float)j;
+  for (int round = 0; round < 12; ++round) {
+    const double start = now();
+    for (long i = 0; i < turns; ++i) {
+#pragma GCC unroll 12
+      for (int j = 0; j < CHAINS; ++j) a[j] = a[j] * b + c;
+    }
+    const double rate = (double)turns * CHAINS * 2 * LANES / (now() - start);
+    if (rate > best) best = rate;
+  }
+  vec sum = one;
+  for (int j = 0; j < CHAINS; ++j) sum += a[j];
+  return sum[0] < 0 ? 0 : best; /* keeps the chains alive */
+}
+
+/* n is a multiple of 16 in all of these. Scaled, lest a compiler call memcpy, which goes
+ * past the caches where arrays are large: no op could be compared with that. */
+void read_1_write_1(long n, float* restrict a, const float* restrict b) {
+  for (long i = 0; i < n; i += LANES) AT(a) = 0.5f * AT_CONST(b);
+}
+
+void read_2_write_1(long n, float* restrict a, const float* restrict b, const float* restrict c) {
+  for (long i = 0; i < n; i += LANES) AT(a) = AT_CONST(b) + 0.5f * AT_CONST(c);
+}
+
+/* These work in place, as optimizers do; g is read alone. */
+void update_1(long n, float* restrict a, const float* restrict g) {
+  for (long i = 0; i < n; i += LANES) AT(a) = 0.5f * (AT(a) + AT_CONST(g));
+}
+
+void update_2(long n, float* restrict a, float* restrict b, const float* restrict g) {
+  for (long i = 0; i < n; i += LANES) {
+    AT(b) = 0.5f * (AT(b) + AT_CONST(g));
+    AT(a) = 0.5f * (AT(a) + AT(b));
+  }
+}
+
+void update_3(long n, float* restrict a, float* restrict b, float* restrict c,
+              const float* restrict g) {
+  for (long i = 0; i < n; i += LANES) {
+    AT(b) = 0.5f * (AT(b) + AT_CONST(g));
+    AT(c) = 0.5f * (AT(c) + AT_CONST(g));
+    AT(a) = 0.5f * (AT(a) + AT(b) + AT(c));
+  }
+}

@@ -1,0 +1,85 @@
+"""The yardsticks of `yardstick.c`, compiled when first asked for and called by ctypes.
+
+They are not fastnn's code, so that fastnn is not its own measure. Without a C compiler there are none,
+and every function here says so with None.
+"""
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+SOURCE = Path(__file__).with_suffix(".c")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+LINE = 16  # float32 in a cache line
+Stream = Literal["read_1_write_1", "read_2_write_1", "update_1", "update_2", "update_3"]
+
+
+@dataclass(frozen=True)
+class Streams:
+    """How many arrays a loop walks through, and how often each element is moved."""
+
+    arrays: int
+    moves: int
+
+
+STREAMS: dict[Stream, Streams] = {
+    "read_1_write_1": Streams(2, 2),
+    "read_2_write_1": Streams(3, 3),
+    "update_1": Streams(2, 3),
+    "update_2": Streams(3, 5),
+    "update_3": Streams(4, 7),
+}
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "yardstick.so"
+        command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        loaded = ctypes.CDLL(str(library))  # stays mapped when the file is gone
+    loaded.peak.restype = ctypes.c_double
+    return loaded
+
+
+def peak(threads: int) -> float | None:
+    """float32 operations a second of multiply-adds in registers, on so many cores at once."""
+    library = _library()
+    if library is None:
+        return None
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(lambda _: float(library.peak()), range(threads)))
+
+
+def stream(name: Stream, size: int) -> Callable[[], None] | None:
+    """A function that walks once over arrays of its own, of at least `size` elements each."""
+    library = _library()
+    if library is None:
+        return None
+    size = -(-size // LINE) * LINE
+    stride = size + 5 * LINE  # not all at one place of a page: loads would wait for stores
+    memory = np.ones((STREAMS[name].arrays + 1) * stride, np.float32)
+    start = memory.ctypes.data
+    start += -start % (4 * LINE)
+    pointers = [ctypes.c_void_p(start + 4 * k * stride) for k in range(STREAMS[name].arrays)]
+    count = ctypes.c_long(size)
+    walk = getattr(library, name)
+    walk.restype = None
+
+    def run(_: object = memory) -> None:  # which lives as long as the function
+        walk(count, *pointers)
+
+    return run
