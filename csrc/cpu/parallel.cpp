@@ -26,6 +26,7 @@
 
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/memory.h"
 #include "cpu/context.h"
 
 namespace fastnn {
@@ -292,6 +293,7 @@ void* Context::scratch(int index, std::size_t bytes) {
     const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
     slot.memory = std::aligned_alloc(64, rounded);
     slot.bytes = slot.memory != nullptr ? rounded : 0;
+    if (slot.memory != nullptr) prefer_large_pages(slot.memory, rounded);
   }
   return slot.memory;
 }

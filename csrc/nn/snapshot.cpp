@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace fastnn {
@@ -10,10 +11,13 @@ void Snapshots::consider(const Buffers& buffers, const Steps& steps) {
   const bool first = !good_.held && !candidate_.held;
   const auto begin = Clock::now();
   if (!first && begin < next_) return;
-  candidate_.bytes.resize(buffers.size());
+  candidate_.copies.resize(buffers.size());
   for (std::size_t i = 0; i < buffers.size(); ++i) {
-    const char* const data = static_cast<const char*>(buffers[i]->data());
-    candidate_.bytes[i].assign(data, data + buffers[i]->bytes());
+    Copy& copy = candidate_.copies[i];
+    const auto bytes = static_cast<std::size_t>(buffers[i]->bytes());
+    if (copy.bytes != bytes) copy = {OwnedMemory(allocate_zeroed(bytes)), bytes};
+    if (!copy.memory) throw std::bad_alloc();
+    std::memcpy(copy.memory.get(), buffers[i]->data(), bytes);
   }
   candidate_.steps = steps;
   candidate_.held = true;
@@ -30,7 +34,7 @@ void Snapshots::prove() {
 Steps Snapshots::restore(const Buffers& buffers) const {
   const State& state = good_.held ? good_ : candidate_;
   for (std::size_t i = 0; i < buffers.size(); ++i) {
-    std::memcpy(buffers[i]->data(), state.bytes[i].data(), state.bytes[i].size());
+    std::memcpy(buffers[i]->data(), state.copies[i].memory.get(), state.copies[i].bytes);
   }
   return state.steps;
 }

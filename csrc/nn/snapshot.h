@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/memory.h"
 #include "core/session.h"
 #include "nn/parameters.h"
 
@@ -25,12 +26,16 @@ class Snapshots {
   // Puts the good state back, or an unproved first one; returns its steps.
   Steps restore(const Buffers& buffers) const;
   // The state was changed from outside: what was copied is no longer recent.
-  void forget() { good_ = candidate_ = {}; }
+  void forget() { good_.held = candidate_.held = false; }
 
  private:
   using Clock = std::chrono::steady_clock;
+  struct Copy {
+    OwnedMemory memory;
+    std::size_t bytes = 0;
+  };
   struct State {
-    std::vector<std::vector<char>> bytes;
+    std::vector<Copy> copies;  // their memory is kept when what is in them is forgotten
     Steps steps;
     bool held = false;
   };
