@@ -7,8 +7,8 @@
 namespace fastnn {
 
 const Backend& backend() {
-  static const Backend cpu{&cpu_kernels(), cpu_context, prepare_cpu, choose_cpu_session,
-                           cpu_split_product()};
+  static const Backend cpu{&cpu_kernels(),     cpu_context, prepare_cpu,
+                           choose_cpu_session, cpu_planes,  cpu_split_product()};
   return cpu;
 }
 

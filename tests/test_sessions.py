@@ -29,7 +29,10 @@ def dense(*args: Any, **kwargs: Any) -> layers.Layer:
 
 
 NETWORKS: dict[str, tuple[Build, str]] = {
-    "relu": (lambda: [dense(33, activation="relu"), dense(17, activation="relu"), dense(5)], "labels"),
+    "relu": (
+        lambda: [dense(33, activation="relu"), dense(17, activation="relu"), dense(5)],
+        "labels",
+    ),
     "needs pre-activations": (
         lambda: [dense(18, activation="gelu"), dense(9, activation="silu"), dense(5)],
         "labels",
@@ -101,7 +104,9 @@ def trained(
     model = fastnn.Sequential([fastnn.Input((7,)), *build()], dtype=dtype)
     if frozen is not None:
         model.layers[frozen].trainable = False
-    model.compile(optimizer, LOSSES[targets], metrics=["mse"] if targets == "numbers" else ["accuracy"])
+    model.compile(
+        optimizer, LOSSES[targets], metrics=["mse"] if targets == "numbers" else ["accuracy"]
+    )
     batch = batch or rows
     assert model.session(batch) == session
     history = model.fit(x, y, sample_weight=weights, batch_size=batch, epochs=3, verbose=0)

@@ -38,7 +38,9 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
         1e-14, 0.0, "the same chain in float64, and the oracle's own error"
     ),
     ("session", "float64", "cpu highest"): Tolerance(
-        1e-9, 1e-9, "other orders of sums, made larger by three steps of Adam, which divides by gradients"
+        1e-9,
+        1e-9,
+        "other orders of sums, made larger by three steps of Adam, which divides by gradients",
     ),
     ("split product", "float32", "cpu highest"): Tolerance(
         0.0, 6 * ULP32, "three parts keep all 24 bits; left out is 4 times 2^-24"

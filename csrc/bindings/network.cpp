@@ -27,9 +27,10 @@ Compile::Metric metric_named(const std::string& name, double value) {
 void compile(Network& network, const std::string& loss, const std::string& optimizer,
              double label_smoothing, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
-             const std::vector<std::pair<std::string, double>>& metrics,
-             const std::string& session) {
+             const std::vector<std::pair<std::string, double>>& metrics, const std::string& session,
+             const std::string& precision) {
   Compile request;
+  request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
   request.loss.kind = find_name<LossKind>("loss", loss_names, loss);
   request.loss.label_smoothing = label_smoothing;
@@ -208,7 +209,7 @@ void register_training(py::class_<Network>& network) {
   using namespace py::literals;
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(), "metrics"_a = py::tuple(),
-              "session"_a = "auto");
+              "session"_a = "auto", "precision"_a = "highest");
   network.def(
       "session",
       [](const Network& self, Index batch_size) {

@@ -27,6 +27,7 @@ struct SessionRequest {
   Buffers buffers;
   Index batch_size;  // rows in a training step; 0: for inference alone
   SessionKind kind = SessionKind::automatic;
+  Precision precision = Precision::highest;
 };
 
 struct Backend {
@@ -36,6 +37,8 @@ struct Backend {
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape alone.
   SessionKind (*choose)(const Plan&, Index batch_size);
+  // Parts in bfloat16 that training splits operands of products into; 0: it does not.
+  int (*planes)(Precision);
   Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 

@@ -61,6 +61,11 @@ struct Ran {
 enum class SessionKind : unsigned char { automatic, plain, streaming, tiled };
 inline constexpr const char* session_names[] = {"auto", "plain", "streaming", "tiled"};
 
+// How exact the products of float32 training must be: as float32's own multiply-adds;
+// of operands of 16 bits; of operands of 8, rounded to bfloat16.
+enum class Precision : unsigned char { highest, high, medium };
+inline constexpr const char* precision_names[] = {"highest", "high", "medium"};
+
 class Session {
  public:
   Session() = default;
@@ -88,6 +93,9 @@ class Session {
 
   // What the weights of rows first..first+count add up to, as the loss counts them.
   virtual double weight(const Dataset& data, Index first, Index count) = 0;
+
+  // The parameters were changed by others: copies made of them are out of date.
+  virtual void parameters_changed() {}
 
   // Rows that one call of evaluate, predict or add_gradients takes at most.
   virtual Index capacity() const = 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,10 +14,24 @@
 namespace fastnn {
 namespace {
 
+// For the length of a run.
+template <class T>
+class UseProducts {
+ public:
+  UseProducts(Walk<T>& walk, DenseProducts<T>* products) : walk_(walk) { walk_.use(products); }
+  UseProducts(const UseProducts&) = delete;
+  UseProducts& operator=(const UseProducts&) = delete;
+  ~UseProducts() { walk_.use(nullptr); }
+
+ private:
+  Walk<T>& walk_;
+};
+
 template <class T>
 class PlainSession final : public Session {
  public:
-  PlainSession(Machine machine, const SessionRequest& request, bool streams);
+  PlainSession(Machine machine, const SessionRequest& request, bool streams,
+               const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const OptimizerSettings& settings, std::span<Sum> sums) override;
@@ -25,6 +40,7 @@ class PlainSession final : public Session {
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
                      std::uint64_t life, void* gradient, std::span<Sum> sums) override;
   double weight(const Dataset& data, Index first, Index count) override;
+  void parameters_changed() override { stale_ = true; }
   Index capacity() const override { return capacity_; }
 
  private:
@@ -49,10 +65,13 @@ class PlainSession final : public Session {
   ParameterGradients<T> training_;  // of the steps of `run`
   ParameterGradients<T> whole_;     // of all parameters, laid out as these; made when wanted
   T* gradients_ = nullptr;          // the memory of whole_
+  std::unique_ptr<DenseProducts<T>> products_;  // of training steps; null: the kernel table's
+  bool stale_ = true;                           // what they made of the weights
 };
 
 template <class T>
-PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bool streams)
+PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bool streams,
+                              const MakeProducts& products)
     : machine_(std::move(machine)),
       kernels_(kernels<T>(*machine_.table)),
       plan_(*request.plan),
@@ -66,6 +85,9 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bo
   if (!plan_.has_loss || request.batch_size == 0) return;
   walk_.allocate_gradients();
   training_ = make_gradients();
+  if constexpr (std::is_same_v<T, float>) {
+    if (products) products_ = products(machine_, memory_, capacity_);
+  }
 }
 
 // In a streaming session kernels have no gradient; a place that is not null says
@@ -156,6 +178,9 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
                          const Steps& done, const OptimizerSettings& settings,
                          std::span<Sum> sums) {
   const bool whole = walk_.needs_output();
+  const UseProducts<T> use(walk_, products_.get());
+  if (products_ && stale_) products_->refresh();
+  stale_ = false;
   for (Index step = 0; step < count; ++step) {
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);
@@ -173,6 +198,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     if (streams_) set_steps(done.updates + steps, settings);
     walk_.backward(pass, n, training_);
     update(done.updates + steps, settings);
+    if (products_ && !streams_) products_->refresh();
   }
   return {count, std::nullopt};
 }
@@ -240,12 +266,12 @@ Index inference_rows(const Plan& plan) {
   return std::clamp<Index>(elements / per_row, 16, 4096);
 }
 
-std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request,
-                                       bool streams) {
+std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request, bool streams,
+                                       const MakeProducts& products) {
   if (request.plan->element == Element::f64) {
-    return std::make_unique<PlainSession<double>>(std::move(machine), request, streams);
+    return std::make_unique<PlainSession<double>>(std::move(machine), request, streams, products);
   }
-  return std::make_unique<PlainSession<float>>(std::move(machine), request, streams);
+  return std::make_unique<PlainSession<float>>(std::move(machine), request, streams, products);
 }
 
 }  // namespace fastnn

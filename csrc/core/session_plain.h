@@ -6,16 +6,23 @@
 // nowhere: for backends whose dense_backward takes an update.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "core/machine.h"
+#include "core/walk.h"
 
 namespace fastnn {
 
 // Rows that a session for inference alone takes at once.
 Index inference_rows(const Plan& plan);
 
+// Makes the products of the dense nodes of a walk over so many rows.
+using MakeProducts =
+    std::function<std::unique_ptr<DenseProducts<float>>(const Machine&, Memory&, Index rows)>;
+
+// `products`: what training steps in float32 use in place of the kernel table's.
 std::unique_ptr<Session> prepare_plain(Machine machine, const SessionRequest& request,
-                                       bool streams = false);
+                                       bool streams = false, const MakeProducts& products = {});
 
 }  // namespace fastnn

@@ -109,14 +109,15 @@ bool Walk<T>::needs_output() const {
 template <class T>
 void Walk<T>::forward(const Pass& pass, Index n, bool whole) {
   value_ = home_;
-  for (const Node& node : plan_.nodes) {
-    if (!whole && node.output == plan_.output) break;
-    forward_node(node, pass, n);
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    if (!whole && plan_.nodes[i].output == plan_.output) break;
+    forward_node(i, pass, n);
   }
 }
 
 template <class T>
-void Walk<T>::forward_node(const Node& node, const Pass& pass, Index n) {
+void Walk<T>::forward_node(std::size_t index, const Pass& pass, Index n) {
+  const Node& node = plan_.nodes[index];
   const T* x = value_[at(node.input)];
   const Index elements = n * width(node.input);
   if (node.kind == NodeKind::dropout && !pass.random) {
@@ -126,12 +127,23 @@ void Walk<T>::forward_node(const Node& node, const Pass& pass, Index n) {
   if (node.kind == NodeKind::dropout) value_[at(node.output)] = home_[at(node.output)];
   T* y = value_[at(node.output)];
   switch (node.kind) {
-    case NodeKind::dense:
-      call<DenseForward<T>>(
-          kernels_.dense_forward,
-          {n, width(node.input), width(node.output), x, parameter(node.kernel),
-           parameter(node.bias), node.activation, preactivation_[at(node.output)], y});
+    case NodeKind::dense: {
+      const DenseForward<T> arguments{n,
+                                      width(node.input),
+                                      width(node.output),
+                                      x,
+                                      parameter(node.kernel),
+                                      parameter(node.bias),
+                                      node.activation,
+                                      preactivation_[at(node.output)],
+                                      y};
+      if (products_ != nullptr) {
+        products_->forward(index, arguments);
+      } else {
+        call<DenseForward<T>>(kernels_.dense_forward, arguments);
+      }
       break;
+    }
     case NodeKind::activation:
       call<ActivationForward<T>>(kernels_.activation_forward, {node.activation, elements, x, y});
       break;
@@ -247,7 +259,11 @@ void Walk<T>::dense_backward_node(std::size_t index, Index n,
     arguments.dw = nullptr;
     arguments.update = &gradients.steps[at(node.kernel)];
   }
-  call<DenseBackward<T>>(kernels_.dense_backward, arguments);
+  if (products_ != nullptr) {
+    products_->backward(index, takes_[index], arguments);
+  } else {
+    call<DenseBackward<T>>(kernels_.dense_backward, arguments);
+  }
   if (second) call<Add<T>>(kernels_.add, {n * width(input), dx, spare_, dx});
   if (dx != nullptr) has_gradient_[at(input)] = true;
 }

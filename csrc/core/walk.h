@@ -28,6 +28,22 @@ struct ParameterGradients {
   std::vector<OptimizerStep<T>> steps;
 };
 
+// What makes the products of dense nodes in place of the kernel table, for a walk.
+template <class T>
+class DenseProducts {
+ public:
+  DenseProducts() = default;
+  DenseProducts(const DenseProducts&) = delete;
+  DenseProducts& operator=(const DenseProducts&) = delete;
+  virtual ~DenseProducts() = default;
+
+  // The weights were changed by others: what was made of them is out of date.
+  virtual void refresh() = 0;
+  virtual void forward(std::size_t node, const DenseForward<T>& arguments) = 0;
+  // `before` is the dense node whose derivative this one takes, or none.
+  virtual void backward(std::size_t node, int before, const DenseBackward<T>& arguments) = 0;
+};
+
 template <class T>
 class Walk {
  public:
@@ -37,6 +53,10 @@ class Walk {
   // What the backward pass needs; until then only forward passes are made.
   void allocate_gradients();
   bool has_gradients() const { return ready_; }
+
+  // Null: the kernel table's products.
+  void use(DenseProducts<T>* products)
+  { products_ = products; }
 
   T* input() const { return home_.front(); }
   const T* output() const { return value_[static_cast<std::size_t>(plan_.output)]; }
@@ -58,7 +78,7 @@ class Walk {
     machine_.call(kernel, arguments);
   }
   void find_fusions();
-  void forward_node(const Node& node, const Pass& pass, Index n);
+  void forward_node(std::size_t index, const Pass& pass, Index n);
   void dense_backward_node(std::size_t index, Index n, const ParameterGradients<T>& gradients);
   void pass_gradient(int tensor, Index n, const Node& node, const Pass& pass);
 
@@ -75,6 +95,7 @@ class Walk {
   T* parameters_;
   Index rows_;
   bool ready_ = false;
+  DenseProducts<T>* products_ = nullptr;
 
   // By tensor.
   std::vector<T*> home_;            // where its values are kept

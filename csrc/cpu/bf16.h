@@ -31,6 +31,9 @@ inline constexpr int max_planes = 3;
 inline constexpr Index bf16_depth = 32;  // what k is padded to
 inline constexpr Index bf16_lanes = 16;  // columns of a panel
 
+// Sums no longer than this are not cut, so that their result may stay in cache.
+inline constexpr Index bf16_stretch = 1024;
+
 struct Bf16Matrix {
   uint16_t* data;  // aligned to 64 bytes
   Index plane;     // elements from one plane to the next
@@ -72,19 +75,20 @@ struct Bf16Convert {
   Bf16Matrix b_transposed;  // X^T in B form: (columns as k, rows)
 };
 
-// C (m, n) = A (m, k) B (k, n), or C + that. Rows of A up to a multiple of 16 are
+// C (m, n) = A (m, k) B (k, n) + start, or C + that. Rows of A up to a multiple of 16 are
 // read, whatever they hold. Where C is added to, that is so in blocks of C whose
 // order is fixed by shape.
 struct Bf16Product {
   Index m, n, k;
   int planes;
   Bf16Matrix a, b;
-  float* c;
+  float* c;  // null: only `finish` sees the result; for k up to bf16_stretch
   Index c_row;
   bool add = false;
+  const float* start = nullptr;  // (n), from which each row of C starts; not with `add`
   // Called for blocks that together cover C, still in cache, by any thread; they
   // begin where a Bf16Convert of C may. May be null.
-  void (*finish)(const void* arguments, const Block&) = nullptr;
+  void (*finish)(const void* arguments, const ResultBlock<float>&) = nullptr;
   const void* arguments = nullptr;
 };
 

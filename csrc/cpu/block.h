@@ -12,7 +12,7 @@ struct Block {
 // A block of a product that has got its last addition and is still in cache. Its
 // first element is at c: in the product's C itself, or in scratch memory.
 template <class T>
-struct Piece : Block {
+struct ResultBlock : Block {
   T* c;
   Index c_row;
 };

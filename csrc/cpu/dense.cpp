@@ -3,6 +3,7 @@
 // derivative of the layer before, its bias's gradient, and the weights' update.
 #include "core/activation.h"
 
+#include "cpu/dense_finish.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
@@ -28,8 +29,7 @@ static void keep_and_activate(Index n, const T* c, T* __restrict__ z, T* __restr
 }
 
 template <class T>
-static void finish_forward(const void* arguments, const Piece<T>& block) {
-  const auto& a = *static_cast<const DenseForward<T>*>(arguments);
+static void forward_piece(const DenseForward<T>& a, const ResultBlock<T>& block) {
   const Index place = block.row * a.o + block.column;
   // Whole rows are one run of elements.
   const bool flat = block.columns == a.o && block.c_row == a.o;
@@ -48,6 +48,11 @@ static void finish_forward(const void* arguments, const Piece<T>& block) {
       }
     }
   });
+}
+
+template <class T>
+static void finish_forward(const void* arguments, const ResultBlock<T>& block) {
+  forward_piece(*static_cast<const DenseForward<T>*>(arguments), block);
 }
 
 template <class T>
@@ -138,8 +143,7 @@ static void multiply_slope(Index n, const T* c, const T* __restrict__ x, T* dx) 
 }
 
 template <class T>
-static void finish_dx(const void* arguments, const Piece<T>& block) {
-  const auto& [a, sums] = *static_cast<const InputGradient<T>*>(arguments);
+static void dx_piece(const DenseBackward<T>& a, const ResultBlock<T>& block) {
   const Index place = block.row * a.i + block.column;
   T* const dx = a.dx + place;
   const T* const x = (needs_preactivation(a.x_activation) ? a.x_z : a.x) + place;
@@ -151,7 +155,14 @@ static void finish_dx(const void* arguments, const Piece<T>& block) {
       multiply_slope<decltype(kind)>(columns, block.c + r * block.c_row, x + r * a.i, dx + r * a.i);
     }
   });
+}
+
+template <class T>
+static void finish_dx(const void* arguments, const ResultBlock<T>& block) {
+  const auto& [a, sums] = *static_cast<const InputGradient<T>*>(arguments);
+  dx_piece(a, block);
   if (sums == nullptr) return;
+  const T* const dx = a.dx + block.row * a.i + block.column;
   const Index group_rows = row_groups(a.n).rows;
   add_rows(dx, a.i, block.rows, block.columns, block.row % group_rows == 0,
            sums + block.row / group_rows * a.i + block.column);
@@ -195,8 +206,7 @@ struct WeightUpdate {
 };
 
 template <class T>
-static void update_weights(const void* arguments, const Piece<T>& block) {
-  const auto& [step, o] = *static_cast<const WeightUpdate<T>*>(arguments);
+static void update_piece(const PreparedStep<T>& step, Index o, const ResultBlock<T>& block) {
   if (block.columns == o && block.c_row == o) {
     step.apply(block.row * o, block.rows * o, block.c);
     return;
@@ -204,6 +214,12 @@ static void update_weights(const void* arguments, const Piece<T>& block) {
   for (Index r = 0; r < block.rows; ++r) {
     step.apply((block.row + r) * o + block.column, block.columns, block.c + r * block.c_row);
   }
+}
+
+template <class T>
+static void update_weights(const void* arguments, const ResultBlock<T>& block) {
+  const auto& [step, o] = *static_cast<const WeightUpdate<T>*>(arguments);
+  update_piece(step, o, block);
 }
 
 template <class T>
@@ -246,6 +262,26 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
   if (a.dw != nullptr) return weight_gradient<T>(context, a, dz, a.dw, nullptr);
   return Status::ok;
 }
+
+// -- for products made elsewhere --------------------------------------------
+
+static PreparedBytes prepare_bytes(const OptimizerStep<float>& step) {
+  const PreparedStep<float> prepared(step);
+  static_assert(sizeof(prepared) <= sizeof(PreparedBytes));
+  PreparedBytes bytes{};
+  __builtin_memcpy(&bytes, &prepared, sizeof prepared);
+  return bytes;
+}
+
+static void update_bytes(const PreparedBytes& bytes, Index o, const ResultBlock<float>& block) {
+  update_piece(*reinterpret_cast<const PreparedStep<float>*>(&bytes), o, block);
+}
+
+extern const DenseFinish dense_finish;
+constexpr DenseFinish dense_finish{.forward = forward_piece<float>,
+                                   .dx = dx_piece<float>,
+                                   .prepare = prepare_bytes,
+                                   .update = update_bytes};
 
 FASTNN_INSTANTIATE(dense_forward, DenseForward)
 FASTNN_INSTANTIATE(dense_backward, DenseBackward)

@@ -200,7 +200,7 @@ static void pack_chunk(const Product<T>& p, const Heights& h, Index row, Index r
 
 // Adds terms [k, k_end) to a block of C, or with k == k_first starts with them.
 template <class T>
-static void multiply_block(const Work<T>& w, const Heights& h, const Piece<T>& block,
+static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock<T>& block,
                            const T* packed_a, T* panel_space, Index k_first, Index k, Index k_end) {
   const Product<T>& p = w.p;
   Operands<T> o{};
@@ -252,7 +252,7 @@ static void multiply_rows(const Work<T>& w, const Workspace<T>& space, Index row
     if (w.s.pack_a) pack_chunk(p, h, row, rows, k, k_end, space.a);
     for (Index j = column; j < column + columns; j += column_step) {
       const Index width = least(column_step, column + columns - j);
-      Piece<T> block{{row, rows, j, width}, nullptr, p.c_row};
+      ResultBlock<T> block{{row, rows, j, width}, nullptr, p.c_row};
       if (partial != nullptr) {
         block.c = partial + row * p.n + j;
         block.c_row = p.n;
@@ -316,7 +316,7 @@ static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
     const T* const more = partial + cut * size;
     for (Index i = 0; i < size; ++i) partial[i] += more[i];
   }
-  Piece<T> block{{0, p.m, 0, p.n}, partial, p.n};
+  ResultBlock<T> block{{0, p.m, 0, p.n}, partial, p.n};
   if (p.c != nullptr) {
     for (Index i = 0; i < p.m; ++i) {
       __builtin_memcpy(p.c + i * p.c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));

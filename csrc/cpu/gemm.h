@@ -24,7 +24,7 @@ struct Product {
   // Called for pieces that together cover C, by any thread; may be null. Pieces of
   // rows of one row group come in order from one thread, where their columns are the
   // same.
-  void (*finish)(const void* arguments, const Piece<T>&);
+  void (*finish)(const void* arguments, const ResultBlock<T>&);
   const void* arguments;
 };
 

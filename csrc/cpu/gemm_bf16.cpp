@@ -54,15 +54,23 @@ static void copy_strip(const float* from, Index from_row, float* to, Index to_ro
   }
 }
 
-// One strip of a task over k0..k1, from C or from nothing into C.
-static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Block& c, Index k0,
-                           Index k1, float* buffer) {
+// A strip of rows that are all the start of C.
+static void start_strip(const float* start, float* buffer, Index rows, Index columns) {
+  for (Index r = 0; r < rows; ++r) {
+    for (Index j = 0; j < strip; ++j) buffer[r * strip + j] = j < columns ? start[j] : 0.0F;
+  }
+}
+
+// One strip of a task over k0..k1, from C, its start or nothing into C.
+static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const ResultBlock<float>& c,
+                           Index k0, Index k1, float* buffer) {
   constexpr Index aliasing = 4096 / sizeof(float);
   const Pieces pieces = pieces_of(c.rows);
   const bool from_c = p.add || k0 > 0;
-  const bool aliased = p.c_row % aliasing == 0;
-  float* const to_c = p.c + c.row * p.c_row + c.column;
-  if (from_c) copy_strip(to_c, p.c_row, buffer, strip, c.rows, c.columns);
+  const bool starts = !from_c && p.start != nullptr;
+  const bool aliased = c.c_row % aliasing == 0;
+  if (from_c) copy_strip(c.c, c.c_row, buffer, strip, c.rows, c.columns);
+  if (starts) start_strip(p.start + c.column, buffer, c.rows, c.columns);
   for (Index k = k0; k < k1; k += s.block) {
     const Index depth = least(s.block, k1 - k);
     for (Index i = 0; i < pieces.count; ++i) {
@@ -78,12 +86,12 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Bl
                      .a = {p.a.data + (c.row + start) * p.a.stride + k, p.a.plane, p.a.stride},
                      .b = {p.b.data + c.column / bf16_lanes * p.b.stride + k * bf16_lanes,
                            p.b.plane, p.b.stride},
-                     .from = from_c || k > k0 ? own : nullptr,
+                     .from = from_c || starts || k > k0 ? own : nullptr,
                      .from_row = strip,
-                     .to = direct ? to_c + start * p.c_row : own,
-                     .to_row = direct ? p.c_row : strip});
+                     .to = direct ? c.c + start * c.c_row : own,
+                     .to_row = direct ? c.c_row : strip});
       if (last && !direct) {
-        copy_strip(own, strip, to_c + start * p.c_row, p.c_row, rows, c.columns);
+        copy_strip(own, strip, c.c + start * c.c_row, c.c_row, rows, c.columns);
       }
     }
   }
@@ -92,27 +100,33 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Bl
 static void multiply_task(const Bf16Product& p, const Bf16Schedule& s, const Block& c,
                           float* buffer) {
   [[maybe_unused]] const UnitInUse unit{};
+  float* const result = buffer + s.rows * strip;  // where there is no C
   for (Index k0 = 0; k0 < p.k; k0 += s.stretch) {
     const Index k1 = least(k0 + s.stretch, p.k);
     for (Index first = 0; first < c.columns; first += finish_columns) {
       const Index columns = least(finish_columns, c.columns - first);
+      const Index column = c.column + first;
+      const bool kept = p.c != nullptr;
+      const ResultBlock<float> piece{{c.row, c.rows, column, columns},
+                                     kept ? p.c + c.row * p.c_row + column : result,
+                                     kept ? p.c_row : columns};
       for (Index j = 0; j < columns; j += strip) {
-        multiply_strip(p, s, {c.row, c.rows, c.column + first + j, least(strip, columns - j)}, k0,
-                       k1, buffer);
+        multiply_strip(
+            p, s,
+            {{c.row, c.rows, column + j, least(strip, columns - j)}, piece.c + j, piece.c_row}, k0,
+            k1, buffer);
       }
-      if (k1 == p.k && p.finish != nullptr) {
-        p.finish(p.arguments, {c.row, c.rows, c.column + first, columns});
-      }
+      if (k1 == p.k && p.finish != nullptr) p.finish(p.arguments, piece);
     }
   }
 }
 
-// Nothing to add up.
+// Nothing to add up: C is its start.
 static void clear(const Bf16Product& p) {
   for (Index i = 0; i < p.m && !p.add; ++i) {
-    for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] = 0.0F;
+    for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] = p.start != nullptr ? p.start[j] : 0.0F;
   }
-  if (p.finish != nullptr) p.finish(p.arguments, {0, p.m, 0, p.n});
+  if (p.finish != nullptr) p.finish(p.arguments, {{0, p.m, 0, p.n}, p.c, p.c_row});
 }
 
 Status multiply_bf16(Context& context, const Bf16Product& p) {
@@ -125,7 +139,8 @@ Status multiply_bf16(Context& context, const Bf16Product& p) {
   const Index across = ceil_div(p.n, s.columns);
   const Index down = ceil_div(p.m, s.rows);
   const Index products = p.planes * (p.planes + 1) / 2;
-  const auto bytes = static_cast<size_t>(s.rows * strip) * sizeof(float);
+  const Index result = p.c == nullptr ? s.rows * finish_columns : 0;
+  const auto bytes = static_cast<size_t>(s.rows * strip + result) * sizeof(float);
   bool done = true;
   for_tasks(context, across * down, p.m * p.n / flops_per_unit * p.k * products,
             [&](Index index, int worker) {

@@ -4,6 +4,7 @@
 
 #include "core/backend.h"
 #include "cpu/bf16.h"
+#include "cpu/dense_finish.h"
 
 namespace fastnn {
 
@@ -12,6 +13,8 @@ namespace fastnn {
 struct CpuTable {
   KernelTable kernels;
   Bf16Kernels bf16;
+  int bf16_planes;  // with which its unit is faster than float32; 0: none
+  const DenseFinish* finish;
 };
 
 // The most capable table that this processor runs, or the one that FASTNN_ISA

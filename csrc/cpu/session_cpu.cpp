@@ -6,6 +6,7 @@
 
 #include "core/memory.h"
 #include "core/session_plain.h"
+#include "cpu/bf16_dense.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
 #include "cpu/session_tiled.h"
@@ -24,7 +25,30 @@ Machine make_machine(bool alone) {
   };
 }
 
+// Products in bfloat16, where the request asks for them and there is a unit.
+MakeProducts make_products(const SessionRequest& request) {
+  const int planes = cpu_planes(request.precision);
+  if (planes == 0 || request.plan->element != Element::f32) return {};
+  // Walks of one session share the weights, which the first of them makes.
+  auto weights = std::make_shared<std::shared_ptr<Bf16Weights>>();
+  return [weights, planes, request](const Machine& machine, Memory& memory, Index rows) {
+    const Plan& plan = *request.plan;
+    if (!*weights) {
+      *weights =
+          std::make_shared<Bf16Weights>(cpu_table(), machine, plan, planes, rows,
+                                        static_cast<const float*>(request.buffers.parameters));
+    }
+    return std::make_unique<Bf16Dense>(cpu_table(), machine, memory, plan, *weights, rows);
+  };
+}
+
 }  // namespace
+
+int cpu_planes(Precision precision) {
+  const int planes = precision == Precision::medium ? 1 : precision == Precision::high ? 2 : 0;
+  // A split that is slower than float32 serves nobody: float32 is the more exact.
+  return planes <= cpu_table().bf16_planes ? planes : 0;
+}
 
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
   if (batch_size == 0) return SessionKind::plain;
@@ -48,8 +72,11 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& request) {
   if (kind == SessionKind::automatic || request.batch_size == 0) {
     kind = choose_cpu_session(*request.plan, request.batch_size);
   }
-  if (kind == SessionKind::tiled) return prepare_tiled(request, make_machine);
-  return prepare_plain(make_machine(false), request, kind == SessionKind::streaming);
+  if (kind == SessionKind::tiled) {
+    return prepare_tiled(request, make_machine, make_products(request));
+  }
+  return prepare_plain(make_machine(false), request, kind == SessionKind::streaming,
+                       request.batch_size > 0 ? make_products(request) : MakeProducts{});
 }
 
 Context& cpu_context() {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <exception>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,8 @@ namespace {
 template <class T>
 class TiledSession final : public Session {
  public:
-  TiledSession(const SessionRequest& request, Machine (*machine)(bool alone));
+  TiledSession(const SessionRequest& request, Machine (*machine)(bool alone),
+               const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const OptimizerSettings& settings, std::span<Sum> sums) override;
@@ -37,20 +39,26 @@ class TiledSession final : public Session {
   double weight(const Dataset& data, Index first, Index count) override {
     return whole_->weight(data, first, count);
   }
+  void parameters_changed() override { stale_ = true; }
   Index capacity() const override { return whole_->capacity(); }
 
  private:
   // What one worker needs.
   struct Lane {
-    Lane(Machine m, const Plan& plan, T* parameters)
+    Lane(Machine m, const Plan& plan, T* parameters, const MakeProducts& make)
         : machine(std::move(m)),
           memory(machine),
           walk(machine, memory, plan, parameters, tile_rows) {
       walk.allocate_gradients();
       gradients.place.resize(plan.parameters.size());
+      if constexpr (std::is_same_v<T, float>) {
+        if (make) products = make(machine, memory, tile_rows);
+      }
+      walk.use(products.get());
     }
     Machine machine;
     Memory memory;
+    std::unique_ptr<DenseProducts<T>> products;
     Walk<T> walk;
     ParameterGradients<T> gradients;
   };
@@ -68,21 +76,26 @@ class TiledSession final : public Session {
 
   const Plan& plan_;
   Machine (*make_machine_)(bool alone);
+  MakeProducts make_products_;
   Machine machine_;
   Memory memory_;
   Batch<T> batch_;
   T* parameters_;
   std::array<T*, 2> slots_;
-  T* gradients_;                              // (groups, parameters)
-  std::vector<Sum> sums_;                     // (groups, loss and metrics)
-  std::vector<std::unique_ptr<Lane>> lanes_;  // by worker, made by it
-  std::unique_ptr<Session> whole_;            // does what is not training
+  T* gradients_;                                // (groups, parameters)
+  std::vector<Sum> sums_;                       // (groups, loss and metrics)
+  std::vector<std::unique_ptr<Lane>> lanes_;    // by worker, made by it
+  std::unique_ptr<DenseProducts<T>> products_;  // keeps what those of the lanes share
+  bool stale_ = true;
+  std::unique_ptr<Session> whole_;  // does what is not training
 };
 
 template <class T>
-TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(bool alone))
+TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(bool alone),
+                              const MakeProducts& products)
     : plan_(*request.plan),
       make_machine_(machine),
+      make_products_(products),
       machine_(machine(false)),
       memory_(machine_),
       batch_(machine_, memory_, plan_, request.batch_size),
@@ -92,12 +105,16 @@ TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(
       sums_(static_cast<std::size_t>(row_groups(request.batch_size).count) *
             (plan_.metrics.size() + 1)),
       lanes_(max_threads),
-      whole_(prepare_plain(machine(false), {request.plan, request.buffers, 0})) {}
+      whole_(prepare_plain(machine(false), {request.plan, request.buffers, 0})) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (make_products_) products_ = make_products_(machine_, memory_, tile_rows);
+  }
+}
 
 template <class T>
 void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
   std::unique_ptr<Lane>& lane = lanes_[static_cast<std::size_t>(worker)];
-  if (!lane) lane = std::make_unique<Lane>(make_machine_(true), plan_, parameters_);
+  if (!lane) lane = std::make_unique<Lane>(make_machine_(true), plan_, parameters_, make_products_);
   Walk<T>& walk = lane->walk;
   T* const gradient = gradients_ + group * plan_.parameter_size;
   for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
@@ -154,6 +171,8 @@ template <class T>
 Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
                          const Steps& done, const OptimizerSettings& settings,
                          std::span<Sum> sums) {
+  if (products_ && stale_) products_->refresh();
+  stale_ = false;
   for (Index index = 0; index < count; ++index) {
     const Index start = (first + index) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);
@@ -193,6 +212,7 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
       }
     }
     update(groups, done.updates + steps, settings);
+    if (products_) products_->refresh();
   }
   return {count, std::nullopt};
 }
@@ -200,11 +220,12 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
 }  // namespace
 
 std::unique_ptr<Session> prepare_tiled(const SessionRequest& request,
-                                       Machine (*machine)(bool alone)) {
+                                       Machine (*machine)(bool alone),
+                                       const MakeProducts& products) {
   if (request.plan->element == Element::f64) {
-    return std::make_unique<TiledSession<double>>(request, machine);
+    return std::make_unique<TiledSession<double>>(request, machine, products);
   }
-  return std::make_unique<TiledSession<float>>(request, machine);
+  return std::make_unique<TiledSession<float>>(request, machine, products);
 }
 
 }  // namespace fastnn

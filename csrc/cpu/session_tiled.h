@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "core/machine.h"
+#include "core/session_plain.h"
 
 namespace fastnn {
 
@@ -13,6 +13,7 @@ inline constexpr Index tile_rows = 128;
 
 // `machine` makes one for each worker, whose kernels use no other thread.
 std::unique_ptr<Session> prepare_tiled(const SessionRequest& request,
-                                       Machine (*machine)(bool alone));
+                                       Machine (*machine)(bool alone),
+                                       const MakeProducts& products);
 
 }  // namespace fastnn

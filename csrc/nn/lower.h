@@ -18,6 +18,7 @@ struct Compile {
   OptimizerKind optimizer = OptimizerKind::adam;
   std::vector<Metric> metrics;
   SessionKind session = SessionKind::automatic;
+  Precision precision = Precision::highest;
 };
 
 // `graph` is a plan without a loss, its nodes one for each layer. Drops what the

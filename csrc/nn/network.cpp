@@ -208,7 +208,8 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
-    training_session_ = backend().prepare({plan_.get(), buffers(), batch_size, compiled_->session});
+    training_session_ = backend().prepare(
+        {plan_.get(), buffers(), batch_size, compiled_->session, compiled_->precision});
     training_batch_ = batch_size;
   }
   return *training_session_;

@@ -62,6 +62,7 @@ std::vector<ParameterBuffer*> Network::state() {
 
 void Network::diverge(const std::string& what, Index epoch, Index step, double loss) {
   const Steps steps = snapshots_.restore(state());
+  if (training_session_) training_session_->parameters_changed();
   steps_ = steps.life;
   updates_ = steps.updates;
   throw Diverged(what, epoch, step, loss);
@@ -122,6 +123,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   if (request.fresh || buffer_->version() != trained_version_) snapshots_.forget();
   const Training training(*buffer_);
   Session& session = training_session(batch_size);
+  if (buffer_->version() != trained_version_) session.parameters_changed();
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Dtype = Literal["float32", "float64"]
+Precision = Literal["highest", "high", "medium"]
 Session = Literal["auto", "plain", "streaming", "tiled"]
 
 __version__: str
@@ -214,6 +215,7 @@ class Network:
         pos_weight: NDArray[np.float64] | None = None,
         metrics: Sequence[tuple[str, float]] = (),
         session: Session = "auto",
+        precision: Precision = "highest",
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 

@@ -46,6 +46,7 @@ class Compilable(ABC):
         self._prepared = False
         # What it knows of trainable parameters; None: that all are.
         self._trained: list[bool] | None = None
+        self.matmul_precision: config.Precision = "highest"
         self._not_compiled = "call model.compile(...) first"
         self._splits: dict[tuple[int, float], Split] = {}
 
@@ -138,14 +139,16 @@ class Compilable(ABC):
         config.device(device)
         precision = config.matmul_precision(matmul_precision)
         if shapes is not None:
-            tell = self._teller(new_loss, new_optimizer, columns)
+            tell = self._teller(new_loss, new_optimizer, columns, precision)
             tell(self.network, self.trainable_flags(), shapes[1])
         self._prepared = shapes is not None
         self._loss, self._optimizer, self._columns = new_loss, new_optimizer, columns
         self.matmul_precision = precision
         self.stop_training = False
 
-    def _teller(self, loss: Loss, optimizer: Optimizer, columns: Columns) -> Approve:
+    def _teller(
+        self, loss: Loss, optimizer: Optimizer, columns: Columns, precision: config.Precision
+    ) -> Approve:
         """What tells a native network how to train; an error leaves the network as it was."""
 
         def tell(network: _core.Network, flags: list[bool], output: Shape) -> None:
@@ -160,6 +163,7 @@ class Compilable(ABC):
                     optimizer=optimizer.native,
                     metrics=columns.native,
                     session=session,
+                    precision=precision,
                     **options,
                 )
             except BaseException:
@@ -243,7 +247,9 @@ class Compilable(ABC):
 
         def approve(network: _core.Network, flags: list[bool], output: Shape) -> None:
             if due:
-                self._teller(self.loss, self.optimizer, self.columns)(network, flags, output)
+                self._teller(self.loss, self.optimizer, self.columns, self.matmul_precision)(
+                    network, flags, output
+                )
             check(network)
 
         shapes = self.row_shapes()

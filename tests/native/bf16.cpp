@@ -187,7 +187,7 @@ struct Finished {
   std::vector<int> times;
 };
 
-void count_finished(const void* arguments, const Block& block) {
+void count_finished(const void* arguments, const ResultBlock<float>& block) {
   auto& finished = *static_cast<Finished*>(const_cast<void*>(arguments));
   expect(block.row % 32 == 0 && block.column % 32 == 0, "a block's begin", finished.m, finished.n,
          0, 0);

@@ -6,6 +6,8 @@
 namespace fastnn::baseline {
 extern const KernelTable table;
 const KernelTable table{};
+extern const DenseFinish dense_finish;
+const DenseFinish dense_finish{};
 }  // namespace fastnn::baseline
 
 namespace {

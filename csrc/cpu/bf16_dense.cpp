@@ -1,0 +1,303 @@
+#include "cpu/bf16_dense.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/context.h"
+
+namespace fastnn {
+namespace {
+
+std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+Index width(const Plan& plan, int tensor) { return plan.tensors[at(tensor)].width; }
+
+// Below, conversions and padding cost more than the products gain.
+bool pays(Index n, Index i, Index o) {
+  constexpr Index multiply_adds = Index{1} << 16;
+  return i >= 32 && n >= 16 && n * i * o >= multiply_adds;
+}
+
+Bf16Matrix take_a(Memory& memory, int planes, Index rows, Index k) {
+  const Index plane = bf16_a_size(rows, k);
+  return {memory.take<std::uint16_t>(planes * plane), plane, bf16_a_stride(k)};
+}
+
+Bf16Matrix take_b(Memory& memory, int planes, Index k, Index n) {
+  const Index plane = bf16_b_size(k, n);
+  return {memory.take<std::uint16_t>(planes * plane), plane, bf16_b_stride(k)};
+}
+
+Bf16Convert matrix(Index rows, Index columns, int planes) {
+  return {.rows = rows,
+          .columns = columns,
+          .block = {},
+          .x = nullptr,
+          .x_row = columns,
+          .planes = planes,
+          .a = {},
+          .b = {},
+          .a_transposed = {},
+          .b_transposed = {}};
+}
+
+// The whole of a matrix, whose x is set, on several threads.
+void convert_all(Context& context, const CpuTable& table, const Bf16Convert& whole) {
+  struct Job {
+    const Bf16Convert& whole;
+    void (*convert)(const Bf16Convert&);
+    Index rows;
+  };
+  // Pieces of some ten microseconds, of multiples of 32 rows.
+  constexpr Index elements = Index{1} << 16;
+  const Index rows = std::max<Index>(elements / std::max<Index>(whole.columns, 1) / 32, 1) * 32;
+  const Job job{whole, table.bf16.convert, rows};
+  context.run((whole.rows + rows - 1) / rows,
+              [](const void* arguments, Index index, int) {
+                const Job& own = *static_cast<const Job*>(arguments);
+                Bf16Convert stripe = own.whole;
+                const Index first = index * own.rows;
+                stripe.block = {first, std::min(own.rows, stripe.rows - first), 0, stripe.columns};
+                stripe.x += first * stripe.x_row;
+                own.convert(stripe);
+              },
+              &job);
+}
+
+}  // namespace
+
+// -- weights ----------------------------------------------------------------
+
+Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan,
+                         int planes, Index rows, const float* parameters)
+    : table_(table),
+      plan_(plan),
+      planes_(planes),
+      parameters_(parameters),
+      memory_(machine),
+      forms_(plan.nodes.size()) {
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    const Node& node = plan_.nodes[index];
+    if (node.kind != NodeKind::dense) continue;
+    const Index i = width(plan_, node.input);
+    const Index o = width(plan_, node.output);
+    Forms& forms = forms_[index];
+    forms.served = pays(rows, i, o);
+    if (!forms.served) continue;
+    forms.kernel = take_b(memory_, planes_, i, o);
+    // No gradient goes on to what the network is given.
+    if (node.input != 0) forms.transposed = take_b(memory_, planes_, o, i);
+  }
+}
+
+void Bf16Weights::refresh(Context& context) {
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    const Forms& forms = forms_[index];
+    if (!forms.served) continue;
+    const Parameter& kernel = plan_.parameters[at(plan_.nodes[index].kernel)];
+    Bf16Convert whole = matrix(kernel.rows, kernel.columns, planes_);
+    whole.x = parameters_ + kernel.offset;
+    whole.b = forms.kernel;
+    whole.b_transposed = forms.transposed;
+    convert_all(context, table_, whole);
+  }
+}
+
+void Bf16Weights::convert(std::size_t node, const Block& block) const {
+  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
+  Bf16Convert part = matrix(kernel.rows, kernel.columns, planes_);
+  part.x = parameters_ + kernel.offset + block.row * kernel.columns + block.column;
+  part.block = block;
+  part.b = forms_[node].kernel;
+  part.b_transposed = forms_[node].transposed;
+  table_.bf16.convert(part);
+}
+
+// -- a walk's dense nodes ---------------------------------------------------
+
+Bf16Dense::Bf16Dense(const CpuTable& table, const Machine& machine, Memory& memory,
+                     const Plan& plan, std::shared_ptr<Bf16Weights> weights, Index rows)
+    : table_(table),
+      machine_(machine),
+      plan_(plan),
+      weights_(std::move(weights)),
+      forms_(plan.nodes.size()) {
+  const int planes = weights_->planes();
+  std::vector<int> maker(plan_.tensors.size(), none);
+  std::vector<int> readers(plan_.tensors.size());
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    const Node& node = plan_.nodes[index];
+    ++readers[at(node.input)];
+    if (node.input_b != none) ++readers[at(node.input_b)];
+    if (node.kind == NodeKind::dense) maker[at(node.output)] = static_cast<int>(index);
+    if (!weights_->of(index).served) continue;
+    const Index i = width(plan_, node.input);
+    const Index o = width(plan_, node.output);
+    forms_[index].x = take_a(memory, planes, rows, i);
+    forms_[index].x_transposed = take_a(memory, planes, i, rows);
+    if (node.input != 0) forms_[index].dz = take_a(memory, planes, rows, o);
+    forms_[index].dz_rows = take_b(memory, planes, rows, o);
+    if (rows > bf16_stretch) forms_[index].dw = memory.take<float>(i * o);
+  }
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    const int input = plan_.nodes[index].input;
+    if (!weights_->of(index).served || readers[at(input)] != 1 || maker[at(input)] == none)
+      continue;
+    forms_[at(maker[at(input)])].reader = static_cast<int>(index);
+  }
+}
+
+Bf16Convert Bf16Dense::input_of(std::size_t node, Index n, Index i) const {
+  Bf16Convert forms = matrix(n, i, weights_->planes());
+  forms.a = forms_[node].x;
+  forms.a_transposed = forms_[node].x_transposed;
+  return forms;
+}
+
+Bf16Convert Bf16Dense::gradient_of(std::size_t node, Index n, Index o) const {
+  Bf16Convert forms = matrix(n, o, weights_->planes());
+  forms.a = forms_[node].dz;
+  forms.b = forms_[node].dz_rows;
+  return forms;
+}
+
+void Bf16Dense::convert(const Bf16Convert& whole) { convert_all(*machine_.context, table_, whole); }
+
+void Bf16Dense::multiply(const Bf16Product& product) {
+  machine_.call<Bf16Product>(table_.bf16.multiply, product);
+}
+
+void Bf16Dense::forward(std::size_t node, const DenseForward<float>& a) {
+  Forms& own = forms_[node];
+  const Bf16Weights::Forms& w = weights_->of(node);
+  if (!w.served) {
+    machine_.call<DenseForward<float>>(table_.kernels.f32.dense_forward, a);
+    return;
+  }
+  if (!own.x_ready) {
+    Bf16Convert input = input_of(node, a.n, a.i);
+    input.x = a.x;
+    convert(input);
+  }
+  own.x_ready = false;
+  struct Finish {
+    const CpuTable& table;
+    const DenseForward<float>& a;
+    bool reads;  // whether the output is converted for who reads it
+    Bf16Convert output;
+  } finish{table_, a, own.reader != none, {}};
+  if (finish.reads) finish.output = input_of(at(own.reader), a.n, a.o);
+  multiply({.m = a.n,
+            .n = a.o,
+            .k = a.i,
+            .planes = weights_->planes(),
+            .a = own.x,
+            .b = w.kernel,
+            .c = a.z != nullptr ? a.z : a.y,
+            .c_row = a.o,
+            .start = a.b,
+            .finish =
+                [](const void* arguments, const ResultBlock<float>& block) {
+                  const Finish& f = *static_cast<const Finish*>(arguments);
+                  f.table.finish->forward(f.a, block);
+                  if (!f.reads) return;
+                  Bf16Convert part = f.output;
+                  part.block = block;
+                  part.x = f.a.y + block.row * f.a.o + block.column;
+                  f.table.bf16.convert(part);
+                },
+            .arguments = &finish});
+  if (finish.reads) forms_[at(own.reader)].x_ready = true;
+}
+
+void Bf16Dense::backward(std::size_t node, int before, const DenseBackward<float>& a) {
+  const auto kernel = table_.kernels.f32.dense_backward;
+  if (!weights_->of(node).served) {
+    machine_.call<DenseBackward<float>>(kernel, a);
+    return;
+  }
+  Forms& own = forms_[node];
+  DenseBackward<float> sums = a;  // the derivative and the gradient of the bias alone
+  sums.dx = sums.dw = sums.dx_sum = nullptr;
+  sums.update = nullptr;
+  if (a.activation != Activation::linear || a.db != nullptr) {
+    machine_.call<DenseBackward<float>>(kernel, sums);
+  }
+  if (!own.dz_ready) {
+    Bf16Convert gradient = gradient_of(node, a.n, a.o);
+    gradient.x = a.activation != Activation::linear ? a.dz : a.dy;
+    convert(gradient);
+  }
+  own.dz_ready = false;
+  if (a.dx != nullptr) input_gradient(node, before, a);
+  if (a.dw != nullptr || a.update != nullptr) weight_gradient(node, a);
+}
+
+void Bf16Dense::input_gradient(std::size_t node, int before, const DenseBackward<float>& a) {
+  struct Finish {
+    const CpuTable& table;
+    const DenseBackward<float>& a;
+    bool reads;
+    Bf16Convert gradient;
+  } finish{table_, a, before != none && weights_->of(at(before)).served, {}};
+  if (finish.reads) finish.gradient = gradient_of(at(before), a.n, a.i);
+  multiply({.m = a.n,
+            .n = a.i,
+            .k = a.o,
+            .planes = weights_->planes(),
+            .a = forms_[node].dz,
+            .b = weights_->of(node).transposed,
+            .c = a.dx,
+            .c_row = a.i,
+            .finish =
+                [](const void* arguments, const ResultBlock<float>& block) {
+                  const Finish& f = *static_cast<const Finish*>(arguments);
+                  f.table.finish->dx(f.a, block);
+                  if (!f.reads) return;
+                  Bf16Convert part = f.gradient;
+                  part.block = block;
+                  part.x = f.a.dx + block.row * f.a.i + block.column;
+                  f.table.bf16.convert(part);
+                },
+            .arguments = &finish});
+  if (finish.reads) forms_[at(before)].dz_ready = true;
+  if (a.dx_sum == nullptr) return;
+  DenseBackward<float> sums{};
+  sums.n = a.n;
+  sums.o = a.i;
+  sums.dy = a.dx;
+  sums.db = a.dx_sum;
+  sums.accumulates = a.accumulates;
+  machine_.call<DenseBackward<float>>(table_.kernels.f32.dense_backward, sums);
+}
+
+void Bf16Dense::weight_gradient(std::size_t node, const DenseBackward<float>& a) {
+  struct Finish {
+    const CpuTable& table;
+    const Bf16Weights& weights;
+    std::size_t node;
+    Index o;
+    PreparedBytes step;
+  } finish{table_, *weights_, node, a.o, {}};
+  if (a.update != nullptr) finish.step = table_.finish->prepare(*a.update);
+  Bf16Product product{.m = a.i,
+                      .n = a.o,
+                      .k = a.n,
+                      .planes = weights_->planes(),
+                      .a = forms_[node].x_transposed,
+                      .b = forms_[node].dz_rows,
+                      .c = a.dw != nullptr ? a.dw : forms_[node].dw,
+                      .c_row = a.o,
+                      .add = a.accumulates,
+                      .arguments = &finish};
+  if (a.update != nullptr) {
+    product.finish = [](const void* arguments, const ResultBlock<float>& block) {
+      const Finish& f = *static_cast<const Finish*>(arguments);
+      f.table.finish->update(f.step, f.o, block);
+      f.weights.convert(f.node, block);
+    };
+  }
+  multiply(product);
+}
+
+}  // namespace fastnn

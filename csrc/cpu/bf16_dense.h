@@ -1,0 +1,83 @@
+// Dense nodes whose products are made in bfloat16.
+//
+// Every matrix is converted once: weights where the optimizer's step leaves them,
+// activations where a layer leaves them, gradients likewise, each in the forms in
+// which the products of this step read it. Nodes too small for that to pay keep
+// the kernel table's products.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/machine.h"
+#include "core/walk.h"
+#include "cpu/bf16.h"
+#include "cpu/isa.h"
+
+namespace fastnn {
+
+// The forms of the weights, which several walks may read at once.
+class Bf16Weights {
+ public:
+  Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan, int planes,
+              Index rows, const float* parameters);
+
+  // Makes all forms anew from the parameters.
+  void refresh(Context& context);
+
+  struct Forms {
+    bool served = false;
+    Bf16Matrix kernel{};      // B form (i, o), of the forward product
+    Bf16Matrix transposed{};  // B form (o, i), of that for dx
+  };
+  const Forms& of(std::size_t node) const { return forms_[node]; }
+  int planes() const { return planes_; }
+
+  // Updates the forms of a node from a block of its kernel.
+  void convert(std::size_t node, const Block& block) const;
+
+ private:
+  const CpuTable& table_;
+  const Plan& plan_;
+  int planes_;
+  const float* parameters_;
+  Memory memory_;
+  std::vector<Forms> forms_;  // by node
+};
+
+class Bf16Dense final : public DenseProducts<float> {
+ public:
+  Bf16Dense(const CpuTable& table, const Machine& machine, Memory& memory, const Plan& plan,
+            std::shared_ptr<Bf16Weights> weights, Index rows);
+
+  void refresh() override { weights_->refresh(*machine_.context); }
+  void forward(std::size_t node, const DenseForward<float>& arguments) override;
+  void backward(std::size_t node, int before, const DenseBackward<float>& arguments) override;
+
+ private:
+  // Of the input and of the gradient of a node, as products read them.
+  struct Forms {
+    Bf16Matrix x{};             // A form (n, i)
+    Bf16Matrix x_transposed{};  // A form (i, n)
+    Bf16Matrix dz{};            // A form (n, o)
+    Bf16Matrix dz_rows{};       // B form (n, o), rows as k
+    bool x_ready = false, dz_ready = false;
+    float* dw = nullptr;  // where sums over rows are too long to stay in cache
+    int reader = none;    // the node that alone reads the output, where it is served
+  };
+
+  Bf16Convert input_of(std::size_t node, Index n, Index i) const;
+  Bf16Convert gradient_of(std::size_t node, Index n, Index o) const;
+  void convert(const Bf16Convert& whole);
+  void multiply(const Bf16Product& product);
+  void input_gradient(std::size_t node, int before, const DenseBackward<float>& arguments);
+  void weight_gradient(std::size_t node, const DenseBackward<float>& arguments);
+
+  const CpuTable& table_;
+  const Machine& machine_;
+  const Plan& plan_;
+  std::shared_ptr<Bf16Weights> weights_;
+  std::vector<Forms> forms_;  // by node
+};
+
+}  // namespace fastnn
