@@ -164,7 +164,7 @@ def test_last_batch_is_smaller(session: str, batch: int, monkeypatch: pytest.Mon
     assert_same(trained(monkeypatch, session, "dropout", 300, batch=batch), expected)
 
 
-@pytest.mark.parametrize("session", ("plain", *KINDS))
+@pytest.mark.parametrize("session", ["plain", *KINDS])
 def test_same_bits_whatever_the_threads(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fastnn.get_num_threads()
     try:
@@ -205,7 +205,7 @@ def test_summary_tells(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTNN_SESSION", "tilde")
     model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(3)])
-    with pytest.raises(ValueError, match="FASTNN_SESSION.*tilde"):
+    with pytest.raises(ValueError, match=r"FASTNN_SESSION.*tilde"):
         model.compile("adam", "mse")
 
 
