@@ -239,7 +239,10 @@ static Status weight_gradient(Context& context, const DenseBackward<T>& a, const
                                .add = a.accumulates,
                                .start = nullptr,
                                .finish = update != nullptr ? update_weights<T> : nullptr,
-                               .arguments = update});
+                               .arguments = update,
+                               .beside = {update != nullptr ? a.update->param : nullptr,
+                                          update != nullptr ? a.update->slots[0] : nullptr,
+                                          update != nullptr ? a.update->slots[1] : nullptr}});
 }
 
 template <class T>

@@ -34,6 +34,7 @@ struct Schedule {
   bool pack_a;
   Copy pack_b;
   bool scratch_c;
+  bool fetches;        // what lies beside C
   Index k_group;       // terms added up in one go, a multiple of k_block
   Index k_chunk;       // of A packed at a time
   Index columns;       // of B packed at a time, where it is packed as a whole
@@ -64,13 +65,14 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   s.pack_a =
       p.m > 1 && p.k > 1 && p.n >= 64 && aliases((p.a_column == 1 ? p.a_row : p.a_column) * bytes);
   s.scratch_c = p.c == nullptr || (!p.add && aliases(p.c_row * bytes) && p.k > k_block && p.m > 1);
+  s.fetches = p.beside[0] != nullptr && p.m * p.n * bytes > slab / 4;
   s.rows = row_step;
   if (p.c == nullptr) {
     // What is done with C has other arrays to bring: less of it at a time.
     const Index fitting = first_cache / bytes / least(wide, column_step) / max_rows * max_rows;
     s.rows = least(most(fitting, 2 * max_rows), row_step);
   }
-  if (p.b_column != 1 || (p.m >= 4 * max_rows && p.n > panel<T> && p.k > 1)) {
+  if (p.b_column != 1 || (p.m >= 8 * max_rows && p.n > panel<T> && p.k > 1)) {
     const bool often = p.m > (p.b_column != 1 ? 4 : 1) * row_step;
     s.pack_b = often ? Copy::whole : Copy::panels;
   }
@@ -141,7 +143,24 @@ struct Operands {
   // brought nearer meanwhile, each tile taking its share.
   const T* next;
   Index next_row;
+  // Of Product::beside, where the tile's place a block ahead begins; null: nowhere.
+  const T* beside[3];
+  Index beside_row;
 };
+
+// A tile's worth of the arrays beside C.
+template <class T>
+static void fetch_beside(const Operands<T>& o, Index row, Index rows, Index width) {
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  for (const T* const array : o.beside) {
+    if (array == nullptr) continue;
+    for (Index r = row; r < row + rows; ++r) {
+      for (Index j = 0; j < width; j += line) {
+        __builtin_prefetch(array + r * o.beside_row + j, 1, 2);
+      }
+    }
+  }
+}
 
 // One panel of B against the rows of a block, for one block of k.
 template <class T>
@@ -166,6 +185,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
       next = reinterpret_cast<const char*>(o.next + i * line);
       step = o.next_row * bytes;
     }
+    if (o.beside[0] != nullptr) fetch_beside(o, start, rows, width);
     tiles<T>.at[rows - 1][vectors - 1][masked]({
         .k = o.k,
         .a = o.packed_a ? o.a + start * o.k : o.a + start * o.a_row,
@@ -208,6 +228,7 @@ static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock
   o.a_row = p.a_row;
   o.a_column = p.a_column;
   o.c_row = block.c_row;
+  o.beside_row = p.n;
   for (Index k0 = k; k0 < k_end; k0 += k_block) {
     o.k = least(k_block, k_end - k0);
     o.a =
@@ -219,6 +240,13 @@ static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock
       o.b = p.b + k0 * p.b_row + column * p.b_column;
       o.b_row = p.b_row;
       o.c = block.c + j;
+      // The block that comes next: the columns behind, or at the end the rows below.
+      const bool below = block.column + block.columns >= p.n;
+      const Index ahead = below ? block.rows * p.n + column - block.column : column + block.columns;
+      for (int i = 0; i < 3; ++i) {
+        const bool wanted = w.s.fetches && p.beside[i] != nullptr && k0 + k_block >= p.k;
+        o.beside[i] = wanted ? p.beside[i] + block.row * p.n + ahead : nullptr;
+      }
       o.start = p.start != nullptr && k0 == 0 ? p.start + column : nullptr;
       if (w.packed != nullptr) {
         o.b = w.packed + (column - w.first) * p.k + k0 * panel<T>;

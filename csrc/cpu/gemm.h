@@ -26,6 +26,9 @@ struct Product {
   // same.
   void (*finish)(const void* arguments, const ResultBlock<T>&);
   const void* arguments;
+  // Arrays (m, n) that `finish` reads where C is null, or null: brought nearer a block
+  // ahead of it where they are too large to be in the caches already.
+  const T* beside[3] = {nullptr, nullptr, nullptr};
 };
 
 // An element of C is the sum, over blocks of k_block terms, of one chain each of
