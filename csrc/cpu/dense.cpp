@@ -5,6 +5,7 @@
 
 #include "cpu/dense_finish.h"
 #include "cpu/gemm.h"
+#include "cpu/gemm_pack.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 #include "cpu/optimizer.h"
@@ -222,9 +223,66 @@ static void update_weights(const void* arguments, const ResultBlock<T>& block) {
   update_piece(step, o, block);
 }
 
+// dw of a layer with few outputs, made as its transpose (o, i): rows of x fill the
+// vectors that rows of dz would leave half empty.
+inline constexpr Index few_outputs = 12;
+
 template <class T>
-static Status weight_gradient(Context& context, const DenseBackward<T>& a, const T* dz, T* dw,
+struct NarrowGradient {
+  const DenseBackward<T>& a;
+  const WeightUpdate<T>* update;  // null: dw is stored, or added to
+};
+
+template <class T>
+static void finish_narrow(const void* arguments, const ResultBlock<T>& block) {
+  const auto& [a, update] = *static_cast<const NarrowGradient<T>*>(arguments);
+  constexpr Index at_once = 64;
+  constexpr Index lanes_of = Square<T>::lanes;
+  T rows[at_once * few_outputs + lanes_of];  // the transposition writes whole vectors
+  for (Index first = 0; first < block.columns; first += at_once) {
+    const Index count = least(at_once, block.columns - first);
+    // The last columns first: their vectors reach into the rows behind.
+    for (Index j = (a.o - 1) / lanes_of * lanes_of; j >= 0; j -= lanes_of) {
+      transpose_strip(block.c + j * block.c_row + first, block.c_row, least(lanes_of, a.o - j),
+                      count, rows + j, a.o);
+    }
+    const Index place = (block.column + first) * a.o;
+    if (update != nullptr) {
+      update->step.apply(place, count * a.o, rows);
+    } else if (a.accumulates) {
+      for (Index k = 0; k < count * a.o; ++k) a.dw[place + k] += rows[k];
+    } else {
+      __builtin_memcpy(a.dw + place, rows, static_cast<size_t>(count * a.o) * sizeof(T));
+    }
+  }
+}
+
+template <class T>
+static Status narrow_gradient(Context& context, const DenseBackward<T>& a, const T* dz,
                               const WeightUpdate<T>* update) {
+  const NarrowGradient<T> arguments{a, update};
+  return multiply<T>(context, {.m = a.o,
+                               .n = a.i,
+                               .k = a.n,
+                               .a = dz,
+                               .a_row = 1,
+                               .a_column = a.o,
+                               .b = a.x,
+                               .b_row = a.i,
+                               .b_column = 1,
+                               .c = nullptr,
+                               .c_row = 0,
+                               .add = false,
+                               .start = nullptr,
+                               .finish = finish_narrow<T>,
+                               .arguments = &arguments});
+}
+
+template <class T>
+static Status weight_gradient(Context& context, const DenseBackward<T>& a, const T* dz,
+                              const WeightUpdate<T>* update) {
+  if (a.o <= few_outputs && a.i >= 64) return narrow_gradient(context, a, dz, update);
+  const OptimizerStep<T>* const step = update != nullptr ? a.update : nullptr;
   return multiply<T>(context, {.m = a.i,
                                .n = a.o,
                                .k = a.n,
@@ -234,15 +292,15 @@ static Status weight_gradient(Context& context, const DenseBackward<T>& a, const
                                .b = dz,
                                .b_row = a.o,
                                .b_column = 1,
-                               .c = dw,
+                               .c = update != nullptr ? nullptr : a.dw,
                                .c_row = a.o,
-                               .add = a.accumulates,
+                               .add = a.accumulates && update == nullptr,
                                .start = nullptr,
                                .finish = update != nullptr ? update_weights<T> : nullptr,
                                .arguments = update,
-                               .beside = {update != nullptr ? a.update->param : nullptr,
-                                          update != nullptr ? a.update->slots[0] : nullptr,
-                                          update != nullptr ? a.update->slots[1] : nullptr}});
+                               .beside = {step != nullptr ? step->param : nullptr,
+                                          step != nullptr ? step->slots[0] : nullptr,
+                                          step != nullptr ? step->slots[1] : nullptr}});
 }
 
 template <class T>
@@ -260,9 +318,9 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
   if (status != Status::ok) return status;
   if (a.update != nullptr) {
     const WeightUpdate<T> update{PreparedStep<T>(*a.update), a.o};
-    return weight_gradient<T>(context, a, dz, nullptr, &update);
+    return weight_gradient<T>(context, a, dz, &update);
   }
-  if (a.dw != nullptr) return weight_gradient<T>(context, a, dz, a.dw, nullptr);
+  if (a.dw != nullptr) return weight_gradient<T>(context, a, dz, nullptr);
   return Status::ok;
 }
 
