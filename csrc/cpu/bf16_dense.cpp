@@ -12,10 +12,14 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 Index width(const Plan& plan, int tensor) { return plan.tensors[at(tensor)].width; }
 
-// Below, conversions and padding cost more than the products gain.
+// Where the products gain more than conversions and padding cost. Few rows against
+// weights that no cache holds wait for memory, whatever the unit: float32's products
+// then leave out the second copy.
 bool pays(Index n, Index i, Index o) {
   constexpr Index multiply_adds = Index{1} << 16;
-  return i >= 32 && n >= 16 && n * i * o >= multiply_adds;
+  constexpr Index cached = Index{1} << 20;  // weights
+  return i >= 32 && o >= 16 && n >= 16 && n * i * o >= multiply_adds &&
+         (n >= 64 || i * o <= cached);
 }
 
 Bf16Matrix take_a(Memory& memory, int planes, Index rows, Index k) {
@@ -46,20 +50,26 @@ void convert_all(Context& context, const CpuTable& table, const Bf16Convert& who
   struct Job {
     const Bf16Convert& whole;
     void (*convert)(const Bf16Convert&);
-    Index rows;
+    Index rows, columns, across;
   };
-  // Pieces of some ten microseconds, of multiples of 32 rows.
+  // Blocks of some ten microseconds.
   constexpr Index elements = Index{1} << 16;
-  const Index rows = std::max<Index>(elements / std::max<Index>(whole.columns, 1) / 32, 1) * 32;
-  const Job job{whole, table.bf16.convert, rows};
-  context.run((whole.rows + rows - 1) / rows,
+  constexpr Index most_columns = 512;
+  const Index columns = std::min(bf16_padded(whole.columns, bf16_depth), most_columns);
+  if (whole.rows == 0 || columns == 0) return;
+  const Index rows = elements / columns / bf16_depth * bf16_depth;
+  const Index across = (whole.columns + columns - 1) / columns;
+  const Job job{whole, table.bf16.convert, rows, columns, across};
+  context.run((whole.rows + rows - 1) / rows * across,
               [](const void* arguments, Index index, int) {
                 const Job& own = *static_cast<const Job*>(arguments);
-                Bf16Convert stripe = own.whole;
-                const Index first = index * own.rows;
-                stripe.block = {first, std::min(own.rows, stripe.rows - first), 0, stripe.columns};
-                stripe.x += first * stripe.x_row;
-                own.convert(stripe);
+                Bf16Convert part = own.whole;
+                const Index row = index / own.across * own.rows;
+                const Index column = index % own.across * own.columns;
+                part.block = {row, std::min(own.rows, part.rows - row), column,
+                              std::min(own.columns, part.columns - column)};
+                part.x += row * part.x_row + column;
+                own.convert(part);
               },
               &job);
 }
