@@ -29,16 +29,20 @@ Machine make_machine(bool alone) {
 MakeProducts make_products(const SessionRequest& request) {
   const int planes = cpu_planes(request.precision);
   if (planes == 0 || request.plan->element != Element::f32) return {};
-  // Walks of one session share the weights, which the first of them makes.
-  auto weights = std::make_shared<std::shared_ptr<Bf16Weights>>();
-  return [weights, planes, request](const Machine& machine, Memory& memory, Index rows) {
+  // Walks of one session share the weights, which the first of them makes. Walks alone
+  // keep them: they lie in memory of a machine that this function may outlive.
+  auto shared = std::make_shared<std::weak_ptr<Bf16Weights>>();
+  return [shared, planes, request](const Machine& machine, Memory& memory, Index rows) {
     const Plan& plan = *request.plan;
-    if (!*weights) {
-      *weights =
+    std::shared_ptr<Bf16Weights> weights = shared->lock();
+    if (!weights) {
+      weights =
           std::make_shared<Bf16Weights>(cpu_table(), machine, plan, planes, rows,
                                         static_cast<const float*>(request.buffers.parameters));
+      *shared = weights;
     }
-    return std::make_unique<Bf16Dense>(cpu_table(), machine, memory, plan, *weights, rows);
+    return std::make_unique<Bf16Dense>(cpu_table(), machine, memory, plan, std::move(weights),
+                                       rows);
   };
 }
 
