@@ -108,5 +108,3 @@ def changed(
 
 def same_bits(a: Sequence[Array], b: Sequence[Array]) -> bool:
     return all(p.tobytes() == q.tobytes() for p, q in zip(a, b, strict=True))
-
-

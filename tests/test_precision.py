@@ -7,7 +7,7 @@ near 0, a rounding decides whether a gradient passes.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import networks
@@ -54,7 +54,7 @@ CASES = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def exact(name: str | tuple[int, ...], rows: int, batch: int) -> Any:
     """In float64, whatever the session in use then."""
     case = CASES[name] if isinstance(name, str) else Case(name)
