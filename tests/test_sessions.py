@@ -199,7 +199,8 @@ def test_summary_tells(capsys: pytest.CaptureFixture[str]) -> None:
     model.compile("adam", "mse")
     capsys.readouterr()
     model.summary(batch_size=32)
-    assert capsys.readouterr().out.splitlines()[-1] == "Session in batches of 32: plain"
+    last = "Session in batches of 32: plain, products in float32"
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 def test_unknown_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,12 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
     ),
     ("split product frobenius", "float32", "cpu high"): Tolerance(2e-5, 0.0, "as highest"),
     ("split product frobenius", "float32", "cpu medium"): Tolerance(1e-2, 0.0, "as highest"),
+    ("training", "float32", "cpu high"): Tolerance(
+        1e-4, 0.0, "what a fit changes, frobenius: 2e-5, most of it weights rounded to float32"
+    ),
+    ("training", "float32", "cpu medium"): Tolerance(
+        1e-2, 0.0, "as high; operands are off by 2^-9 on average, in a few products of a chain"
+    ),
     ("activation", "float32", "cpu highest"): Tolerance(
         6 * ULP32, 2 * ULP32, "exp, a division or two, log1p: 1 ulp each; scale: conditioning"
     ),

@@ -216,6 +216,7 @@ void register_training(py::class_<Network>& network) {
         return session_names[static_cast<std::size_t>(self.session(batch_size))];
       },
       "batch_size"_a);
+  network.def("planes", &Network::planes, "batch_size"_a);
   network.def_property("steps", &Network::steps, &Network::set_steps);
   network.def_property("updates", &Network::updates, &Network::set_updates);
   network.def_property("epochs", &Network::epochs, &Network::set_epochs);

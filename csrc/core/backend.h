@@ -37,8 +37,10 @@ struct Backend {
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape alone.
   SessionKind (*choose)(const Plan&, Index batch_size);
-  // Parts in bfloat16 that training splits operands of products into; 0: it does not.
-  int (*planes)(Precision);
+  // Parts in bfloat16 into which a session for training, of a kind that is not left open,
+  // splits operands of products; 0: it splits none. Layers too small to gain by it
+  // keep float32.
+  int (*planes)(const SessionRequest&);
   Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 

@@ -198,7 +198,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     if (streams_) set_steps(done.updates + steps, settings);
     walk_.backward(pass, n, training_);
     update(done.updates + steps, settings);
-    if (products_ && !streams_) products_->refresh();
+    if (products_ && !streams_) products_->refresh_trainable();
   }
   return {count, std::nullopt};
 }

@@ -12,6 +12,22 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
+std::vector<bool> wanted_gradients(const Plan& plan) {
+  std::vector<bool> wanted(plan.tensors.size());
+  for (const Node& node : plan.nodes) {
+    bool any = false;
+    for (const int input : {node.input, node.input_b}) {
+      any = any || (input != none && wanted[at(input)]);
+    }
+    for (const int p : {node.kernel, node.bias}) {
+      any = any || (p != none && plan.parameters[at(p)].trainable);
+    }
+    wanted[at(node.output)] = any;
+  }
+  wanted[at(plan.loss_input())] = true;
+  return wanted;
+}
+
 template <class T>
 Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* parameters, Index rows)
     : machine_(machine),
@@ -44,28 +60,20 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
   }
 }
 
-// A tensor's gradient is wanted where a trainable parameter lies before it.
 template <class T>
 void Walk<T>::allocate_gradients() {
-  std::vector<bool> wanted(home_.size());
+  const std::vector<bool> wanted = wanted_gradients(plan_);
   std::vector<int> readers(home_.size());
   Index widest_shared = 0;
   for (const Node& node : plan_.nodes) {
-    bool any = false;
     for (const int input : {node.input, node.input_b}) {
       if (input == none) continue;
-      any = any || wanted[at(input)];
       if (++readers[at(input)] > 1) widest_shared = std::max(widest_shared, width(input));
     }
-    for (const int p : {node.kernel, node.bias}) {
-      any = any || (p != none && plan_.parameters[at(p)].trainable);
-    }
-    wanted[at(node.output)] = any;
     if (node.kind == NodeKind::dense && portable::needs_preactivation(node.activation)) {
       preactivation_[at(node.output)] = memory_.take<T>(rows_ * width(node.output));
     }
   }
-  wanted[at(plan_.loss_input())] = true;
   for (std::size_t t = 0; t < wanted.size(); ++t) {
     if (wanted[t]) gradient_[t] = memory_.take<T>(rows_ * plan_.tensors[t].width);
   }

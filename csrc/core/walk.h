@@ -28,6 +28,10 @@ struct ParameterGradients {
   std::vector<OptimizerStep<T>> steps;
 };
 
+// Tensors whose gradient a backward pass makes: those that a trainable parameter lies
+// before, and the loss's input.
+std::vector<bool> wanted_gradients(const Plan& plan);
+
 // What makes the products of dense nodes in place of the kernel table, for a walk.
 template <class T>
 class DenseProducts {
@@ -39,6 +43,8 @@ class DenseProducts {
 
   // The weights were changed by others: what was made of them is out of date.
   virtual void refresh() = 0;
+  // The optimizer took a step, which changes the trainable ones.
+  virtual void refresh_trainable() = 0;
   virtual void forward(std::size_t node, const DenseForward<T>& arguments) = 0;
   // `before` is the dense node whose derivative this one takes, or none.
   virtual void backward(std::size_t node, int before, const DenseBackward<T>& arguments) = 0;

@@ -15,22 +15,51 @@ Index width(const Plan& plan, int tensor) { return plan.tensors[at(tensor)].widt
 // Where the products gain more than conversions and padding cost. Few rows against
 // weights that no cache holds wait for memory, whatever the unit: float32's products
 // then leave out the second copy.
-bool pays(Index n, Index i, Index o) {
+bool pays(const Plan& plan, const Node& node, Index n) {
+  if (node.kind != NodeKind::dense) return false;
   constexpr Index multiply_adds = Index{1} << 16;
   constexpr Index cached = Index{1} << 20;  // weights
-  return i >= 32 && o >= 16 && n >= 16 && n * i * o >= multiply_adds &&
+  const Index i = width(plan, node.input);
+  const Index o = width(plan, node.output);
+  return i >= 32 && o >= 16 && n >= 24 && n * i * o >= multiply_adds &&
          (n >= 64 || i * o <= cached);
 }
 
-Bf16Matrix take_a(Memory& memory, int planes, Index rows, Index k) {
-  const Index plane = bf16_a_size(rows, k);
-  return {memory.take<std::uint16_t>(planes * plane), plane, bf16_a_stride(k)};
+Bf16Matrix a_form(Index rows, Index k) { return {nullptr, bf16_a_size(rows, k), bf16_a_stride(k)}; }
+Bf16Matrix b_form(Index k, Index n) { return {nullptr, bf16_b_size(k, n), bf16_b_stride(k)}; }
+
+void take(Memory& memory, int planes, Bf16Matrix& form) {
+  form.data = memory.take<std::uint16_t>(planes * form.plane);
 }
 
-Bf16Matrix take_b(Memory& memory, int planes, Index k, Index n) {
-  const Index plane = bf16_b_size(k, n);
-  return {memory.take<std::uint16_t>(planes * plane), plane, bf16_b_stride(k)};
-}
+// Memory for forms that are in use for some time each: those whose times do not
+// meet share it.
+class Shared {
+ public:
+  // For a form in use from `first` to `last`, which no form added before outlasts.
+  void add(Bf16Matrix& form, std::size_t first, std::size_t last) {
+    const auto free = std::find_if(places_.begin(), places_.end(),
+                                   [&](const Place& place) { return place.last < first; });
+    Place& place = free != places_.end() ? *free : places_.emplace_back();
+    place.last = last;
+    place.size = std::max(place.size, form.plane);
+    place.forms.push_back(&form);
+  }
+  void take(Memory& memory, int planes) {
+    for (const Place& place : places_) {
+      auto* const data = memory.take<std::uint16_t>(planes * place.size);
+      for (Bf16Matrix* form : place.forms) form->data = data;
+    }
+  }
+
+ private:
+  struct Place {
+    std::size_t last = 0;
+    Index size = 0;  // of one plane
+    std::vector<Bf16Matrix*> forms;
+  };
+  std::vector<Place> places_;
+};
 
 Bf16Convert matrix(Index rows, Index columns, int planes) {
   return {.rows = rows,
@@ -76,6 +105,11 @@ void convert_all(Context& context, const CpuTable& table, const Bf16Convert& who
 
 }  // namespace
 
+bool bf16_serves(const Plan& plan, Index rows) {
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
+                     [&](const Node& node) { return pays(plan, node, rows); });
+}
+
 // -- weights ----------------------------------------------------------------
 
 Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan,
@@ -86,31 +120,30 @@ Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Pl
       parameters_(parameters),
       memory_(machine),
       forms_(plan.nodes.size()) {
+  const std::vector<bool> wanted = wanted_gradients(plan_);
   for (std::size_t index = 0; index < forms_.size(); ++index) {
     const Node& node = plan_.nodes[index];
-    if (node.kind != NodeKind::dense) continue;
+    Forms& forms = forms_[index];
+    forms.served = pays(plan_, node, rows);
+    if (!forms.served) continue;
     const Index i = width(plan_, node.input);
     const Index o = width(plan_, node.output);
-    Forms& forms = forms_[index];
-    forms.served = pays(rows, i, o);
-    if (!forms.served) continue;
-    forms.kernel = take_b(memory_, planes_, i, o);
-    // No gradient goes on to what the network is given.
-    if (node.input != 0) forms.transposed = take_b(memory_, planes_, o, i);
+    forms.trainable = plan_.parameters[at(node.kernel)].trainable;
+    forms.kernel = b_form(i, o);
+    take(memory_, planes_, forms.kernel);
+    if (!wanted[at(node.input)]) continue;
+    forms.transposed = b_form(o, i);
+    take(memory_, planes_, forms.transposed);
   }
 }
 
-void Bf16Weights::refresh(Context& context) {
-  for (std::size_t index = 0; index < forms_.size(); ++index) {
-    const Forms& forms = forms_[index];
-    if (!forms.served) continue;
-    const Parameter& kernel = plan_.parameters[at(plan_.nodes[index].kernel)];
-    Bf16Convert whole = matrix(kernel.rows, kernel.columns, planes_);
-    whole.x = parameters_ + kernel.offset;
-    whole.b = forms.kernel;
-    whole.b_transposed = forms.transposed;
-    convert_all(context, table_, whole);
-  }
+void Bf16Weights::refresh(Context& context, std::size_t node) {
+  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
+  Bf16Convert whole = matrix(kernel.rows, kernel.columns, planes_);
+  whole.x = parameters_ + kernel.offset;
+  whole.b = forms_[node].kernel;
+  whole.b_transposed = forms_[node].transposed;
+  convert_all(context, table_, whole);
 }
 
 void Bf16Weights::convert(std::size_t node, const Block& block) const {
@@ -132,7 +165,11 @@ Bf16Dense::Bf16Dense(const CpuTable& table, const Machine& machine, Memory& memo
       plan_(plan),
       weights_(std::move(weights)),
       forms_(plan.nodes.size()) {
-  const int planes = weights_->planes();
+  find_readers();
+  take_forms(memory, rows);
+}
+
+void Bf16Dense::find_readers() {
   std::vector<int> maker(plan_.tensors.size(), none);
   std::vector<int> readers(plan_.tensors.size());
   for (std::size_t index = 0; index < forms_.size(); ++index) {
@@ -140,20 +177,67 @@ Bf16Dense::Bf16Dense(const CpuTable& table, const Machine& machine, Memory& memo
     ++readers[at(node.input)];
     if (node.input_b != none) ++readers[at(node.input_b)];
     if (node.kind == NodeKind::dense) maker[at(node.output)] = static_cast<int>(index);
-    if (!weights_->of(index).served) continue;
-    const Index i = width(plan_, node.input);
-    const Index o = width(plan_, node.output);
-    forms_[index].x = take_a(memory, planes, rows, i);
-    forms_[index].x_transposed = take_a(memory, planes, i, rows);
-    if (node.input != 0) forms_[index].dz = take_a(memory, planes, rows, o);
-    forms_[index].dz_rows = take_b(memory, planes, rows, o);
-    if (rows > bf16_stretch) forms_[index].dw = memory.take<float>(i * o);
   }
   for (std::size_t index = 0; index < forms_.size(); ++index) {
     const int input = plan_.nodes[index].input;
     if (!weights_->of(index).served || readers[at(input)] != 1 || maker[at(input)] == none)
       continue;
     forms_[at(maker[at(input)])].reader = static_cast<int>(index);
+  }
+}
+
+// A step is two turns for each node: forward in their order, then back. A form is in
+// use from the turn of the node that makes it, which may be its own, to its own.
+void Bf16Dense::take_forms(Memory& memory, Index rows) {
+  const int planes = weights_->planes();
+  const std::size_t count = forms_.size();
+  Shared shared;
+  std::vector<std::size_t> made(count);
+  for (std::size_t index = 0; index < count; ++index) made[index] = index;
+  for (std::size_t index = 0; index < count; ++index) {
+    if (forms_[index].reader != none) made[at(forms_[index].reader)] = index;
+  }
+  for (std::size_t index = 0; index < count; ++index) {
+    const Node& node = plan_.nodes[index];
+    if (!weights_->of(index).served) continue;
+    const Index i = width(plan_, node.input);
+    forms_[index].x = a_form(rows, i);
+    shared.add(forms_[index].x, made[index], index);
+    if (!weights_->of(index).trainable) continue;
+    forms_[index].x_transposed = a_form(i, rows);
+    take(memory, planes, forms_[index].x_transposed);
+  }
+  Index longest = 0;
+  for (std::size_t index = count; index-- > 0;) {
+    const Node& node = plan_.nodes[index];
+    const Bf16Weights::Forms& w = weights_->of(index);
+    if (!w.served) continue;
+    const Index o = width(plan_, node.output);
+    const std::size_t own = 2 * count - 1 - index;
+    const int reader = forms_[index].reader;
+    const std::size_t first = reader == none ? own : 2 * count - 1 - at(reader);
+    if (w.transposed.data != nullptr) {
+      forms_[index].dz = a_form(rows, o);
+      shared.add(forms_[index].dz, first, own);
+    }
+    if (!w.trainable) continue;
+    forms_[index].dz_rows = b_form(rows, o);
+    shared.add(forms_[index].dz_rows, first, own);
+    if (rows > bf16_stretch) longest = std::max(longest, width(plan_, node.input) * o);
+  }
+  shared.take(memory, planes);
+  if (longest > 0) dw_ = memory.take<float>(longest);
+}
+
+void Bf16Dense::refresh() {
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    if (weights_->of(index).served) weights_->refresh(*machine_.context, index);
+  }
+}
+
+void Bf16Dense::refresh_trainable() {
+  for (std::size_t index = 0; index < forms_.size(); ++index) {
+    if (weights_->of(index).trainable) weights_->refresh(*machine_.context, index);
   }
 }
 
@@ -233,7 +317,7 @@ void Bf16Dense::backward(std::size_t node, int before, const DenseBackward<float
   if (a.activation != Activation::linear || a.db != nullptr) {
     machine_.call<DenseBackward<float>>(kernel, sums);
   }
-  if (!own.dz_ready) {
+  if (!own.dz_ready && (own.dz.data != nullptr || own.dz_rows.data != nullptr)) {
     Bf16Convert gradient = gradient_of(node, a.n, a.o);
     gradient.x = a.activation != Activation::linear ? a.dz : a.dy;
     convert(gradient);
@@ -296,7 +380,7 @@ void Bf16Dense::weight_gradient(std::size_t node, const DenseBackward<float>& a)
                       .planes = weights_->planes(),
                       .a = forms_[node].x_transposed,
                       .b = forms_[node].dz_rows,
-                      .c = a.dw != nullptr ? a.dw : forms_[node].dw,
+                      .c = a.dw != nullptr ? a.dw : dw_,
                       .c_row = a.o,
                       .add = a.accumulates,
                       .arguments = &finish};

@@ -16,19 +16,23 @@
 
 namespace fastnn {
 
+// Whether any node of a walk over so many rows has its products made here.
+bool bf16_serves(const Plan& plan, Index rows);
+
 // The forms of the weights, which several walks may read at once.
 class Bf16Weights {
  public:
   Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan, int planes,
               Index rows, const float* parameters);
 
-  // Makes all forms anew from the parameters.
-  void refresh(Context& context);
+  // Makes the forms of a node anew from the parameters.
+  void refresh(Context& context, std::size_t node);
 
   struct Forms {
     bool served = false;
     Bf16Matrix kernel{};      // B form (i, o), of the forward product
-    Bf16Matrix transposed{};  // B form (o, i), of that for dx
+    Bf16Matrix transposed{};  // B form (o, i), of that for dx, where it is wanted
+    bool trainable = false;
   };
   const Forms& of(std::size_t node) const { return forms_[node]; }
   int planes() const { return planes_; }
@@ -50,22 +54,26 @@ class Bf16Dense final : public DenseProducts<float> {
   Bf16Dense(const CpuTable& table, const Machine& machine, Memory& memory, const Plan& plan,
             std::shared_ptr<Bf16Weights> weights, Index rows);
 
-  void refresh() override { weights_->refresh(*machine_.context); }
+  void refresh() override;
+  void refresh_trainable() override;
   void forward(std::size_t node, const DenseForward<float>& arguments) override;
   void backward(std::size_t node, int before, const DenseBackward<float>& arguments) override;
 
  private:
-  // Of the input and of the gradient of a node, as products read them.
+  // Of the input and of the gradient of a node, as products read them; without data
+  // where no product does. All but x_transposed lie in memory that other nodes use
+  // while this one has no need of it.
   struct Forms {
     Bf16Matrix x{};             // A form (n, i)
     Bf16Matrix x_transposed{};  // A form (i, n)
     Bf16Matrix dz{};            // A form (n, o)
     Bf16Matrix dz_rows{};       // B form (n, o), rows as k
     bool x_ready = false, dz_ready = false;
-    float* dw = nullptr;  // where sums over rows are too long to stay in cache
-    int reader = none;    // the node that alone reads the output, where it is served
+    int reader = none;  // the node that alone reads the output, where it is served
   };
 
+  void find_readers();
+  void take_forms(Memory& memory, Index rows);
   Bf16Convert input_of(std::size_t node, Index n, Index i) const;
   Bf16Convert gradient_of(std::size_t node, Index n, Index o) const;
   void convert(const Bf16Convert& whole);
@@ -78,6 +86,7 @@ class Bf16Dense final : public DenseProducts<float> {
   const Plan& plan_;
   std::shared_ptr<Bf16Weights> weights_;
   std::vector<Forms> forms_;  // by node
+  float* dw_ = nullptr;       // where sums over rows are too long to stay in cache
 };
 
 }  // namespace fastnn

@@ -5,7 +5,7 @@
 
 #include "core/check.h"
 
-#ifdef FASTNN_AMX
+#if defined(FASTNN_AMX) && !defined(FASTNN_EMULATE_TILES)
 #include <cpuid.h>
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -24,6 +24,8 @@ namespace avx2 {
 extern const KernelTable table;
 extern const DenseFinish dense_finish;
 }  // namespace avx2
+#endif
+#ifdef FASTNN_AVX512
 namespace avx512 {
 extern const KernelTable table;
 extern const DenseFinish dense_finish;
@@ -47,6 +49,12 @@ bool amx_usable(bool has_tiles, bool has_bf16, bool (*request)()) {
 namespace {
 
 #ifdef FASTNN_X86
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+}
+#endif
+
+#ifdef FASTNN_AVX512
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
          __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
@@ -58,7 +66,7 @@ bool has_avx512() {
 bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16") != 0; }
 #endif
 
-#ifdef FASTNN_AMX
+#if defined(FASTNN_AMX) && !defined(FASTNN_EMULATE_TILES)
 // Linux saves the tiles' 8 KB for a process only once that has asked.
 bool request_tiles() {
 #ifdef __linux__
@@ -96,15 +104,19 @@ struct Level {
 const Level levels[] = {
     {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, [] { return true; }},
 #ifdef FASTNN_X86
-    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish,
-     [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
+    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish, has_avx2},
+#endif
+#ifdef FASTNN_AVX512
     {"avx512", &avx512::table, nullptr, 0, &avx512::dense_finish, has_avx512},
 #endif
 #ifdef FASTNN_AVX512_BF16
     {"avx512_bf16", &avx512::table, &avx512_bf16::bf16_kernels, 1, &avx512::dense_finish,
      has_avx512_bf16},
 #endif
-#ifdef FASTNN_AMX
+#if defined(FASTNN_EMULATE_TILES)
+    // On plain memory, with kernels that most processors run: for tests alone.
+    {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, has_avx2},
+#elif defined(FASTNN_AMX)
     {"amx", &avx512::table, &amx::bf16_kernels, 2, &avx512::dense_finish, has_amx},
 #endif
 };

@@ -27,27 +27,35 @@ Machine make_machine(bool alone) {
 
 // Products in bfloat16, where the request asks for them and there is a unit.
 MakeProducts make_products(const SessionRequest& request) {
-  const int planes = cpu_planes(request.precision);
-  if (planes == 0 || request.plan->element != Element::f32) return {};
-  // Walks of one session share the weights, which the first of them makes.
-  auto weights = std::make_shared<std::shared_ptr<Bf16Weights>>();
-  return [weights, planes, request](const Machine& machine, Memory& memory, Index rows) {
+  const int planes = cpu_planes(request);
+  if (planes == 0) return {};
+  // Walks of one session share the weights, which the first of them makes. Walks alone
+  // keep them: they lie in memory of a machine that this function may outlive.
+  auto shared = std::make_shared<std::weak_ptr<Bf16Weights>>();
+  return [shared, planes, request](const Machine& machine, Memory& memory, Index rows) {
     const Plan& plan = *request.plan;
-    if (!*weights) {
-      *weights =
+    std::shared_ptr<Bf16Weights> weights = shared->lock();
+    if (!weights) {
+      weights =
           std::make_shared<Bf16Weights>(cpu_table(), machine, plan, planes, rows,
                                         static_cast<const float*>(request.buffers.parameters));
+      *shared = weights;
     }
-    return std::make_unique<Bf16Dense>(cpu_table(), machine, memory, plan, *weights, rows);
+    return std::make_unique<Bf16Dense>(cpu_table(), machine, memory, plan, std::move(weights),
+                                       rows);
   };
 }
 
 }  // namespace
 
-int cpu_planes(Precision precision) {
-  const int planes = precision == Precision::medium ? 1 : precision == Precision::high ? 2 : 0;
+int cpu_planes(const SessionRequest& request) {
+  const int planes = request.precision == Precision::medium ? 1
+                     : request.precision == Precision::high ? 2
+                                                            : 0;
   // A split that is slower than float32 serves nobody: float32 is the more exact.
-  return planes <= cpu_table().bf16_planes ? planes : 0;
+  if (planes > cpu_table().bf16_planes || request.plan->element != Element::f32) return 0;
+  const bool tiled = request.kind == SessionKind::tiled;
+  return bf16_serves(*request.plan, tiled ? tile_rows : request.batch_size) ? planes : 0;
 }
 
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
@@ -67,16 +75,16 @@ SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
   return plan.parameter_size <= few ? SessionKind::plain : SessionKind::streaming;
 }
 
-std::unique_ptr<Session> prepare_cpu(const SessionRequest& request) {
-  SessionKind kind = request.kind;
-  if (kind == SessionKind::automatic || request.batch_size == 0) {
-    kind = choose_cpu_session(*request.plan, request.batch_size);
+std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
+  SessionRequest request = given;
+  if (request.kind == SessionKind::automatic || request.batch_size == 0) {
+    request.kind = choose_cpu_session(*request.plan, request.batch_size);
   }
-  if (kind == SessionKind::tiled) {
+  if (request.kind == SessionKind::tiled) {
     return prepare_tiled(request, make_machine, make_products(request));
   }
-  return prepare_plain(make_machine(false), request, kind == SessionKind::streaming,
-                       request.batch_size > 0 ? make_products(request) : MakeProducts{});
+  return prepare_plain(make_machine(false), request, request.kind == SessionKind::streaming,
+                       make_products(request));
 }
 
 Context& cpu_context() {

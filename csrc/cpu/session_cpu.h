@@ -9,7 +9,7 @@ namespace fastnn {
 
 std::unique_ptr<Session> prepare_cpu(const SessionRequest& request);
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
-int cpu_planes(Precision precision);
+int cpu_planes(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
 Context& cpu_context();

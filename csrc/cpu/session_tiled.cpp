@@ -212,7 +212,7 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
       }
     }
     update(groups, done.updates + steps, settings);
-    if (products_) products_->refresh();
+    if (products_) products_->refresh_trainable();
   }
   return {count, std::nullopt};
 }

@@ -147,6 +147,11 @@ SessionKind Network::session(Index batch_size) const {
   return open ? backend().choose(*plan_, batch_size) : compiled_->session;
 }
 
+int Network::planes(Index batch_size) const {
+  const SessionKind kind = session(batch_size);
+  return backend().planes({plan_.get(), {}, batch_size, kind, compiled_->precision});
+}
+
 // The plan of the layers as they are. Sessions of the one before are forgotten.
 void Network::make_plan() {
   auto plan = std::make_unique<Plan>(lower(graph_, compiled_ ? &*compiled_ : nullptr));

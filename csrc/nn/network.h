@@ -72,6 +72,8 @@ class Network {
   void compile(const Compile& request);
   // The session that training in batches of so many rows uses.
   SessionKind session(Index batch_size) const;
+  // The parts in bfloat16 into which that splits operands of products; 0: it does not.
+  int planes(Index batch_size) const;
   Index output_width();
   // ValueErrors of data.h, for this network.
   void check_input(const Dataset& data, const Look& look);

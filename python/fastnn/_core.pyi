@@ -205,6 +205,8 @@ class Network:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
     def session(self, batch_size: int) -> Session:
         """The session that training in batches of so many rows uses."""
+    def planes(self, batch_size: int) -> int:
+        """Parts in bfloat16 into which it splits the operands of products; 0: it does not."""
     def compile(
         self,
         *,

@@ -109,8 +109,11 @@ class Compilable(ABC):
                 "accuracy" is the accuracy that the loss and the outputs call for.
             weighted_metrics: the same, with rows counted by their weight.
             device: "auto", "cpu" or "cuda" (not built: RuntimeError).
-            matmul_precision: "highest", "high" or "medium"; None: what
-                `fastnn.set_float32_matmul_precision` says now.
+            matmul_precision: "highest", "high" or "medium", how exact the matrix products of
+                training in float32 must be; None: what
+                `fastnn.set_float32_matmul_precision` says now (see there what each means, and
+                where it makes a difference). Weights, optimizer state and sums stay float32,
+                and so do `evaluate`, `predict` and `value_and_grad`, whatever it is.
 
         Training picks by shape how it walks through a step (`summary(batch_size=...)` tells);
         FASTNN_SESSION=plain, streaming or tiled in the environment forces one.

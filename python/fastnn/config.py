@@ -34,8 +34,11 @@ def set_float32_matmul_precision(precision: str) -> None:
             "high" (each float32 may be split into two bfloat16) or "medium" (operands
             rounded to bfloat16).
 
-    A machine without units for "high" and "medium" runs both as "highest", which is
-    what this build does everywhere; nothing is ever emulated at a loss of speed.
+    Models take it at `compile`, for the steps of training. "medium" needs a processor that
+    multiplies bfloat16 (AVX512-BF16 or AMX), "high" AMX; elsewhere both are "highest": what
+    would be slower than float32 is not done. So are layers too small to gain by it, float64,
+    and everything that is not training: `evaluate`, `predict`, `value_and_grad`, `fastnn.ops`.
+    `model.summary(batch_size=...)` tells what products are made in.
 
     Raises:
         ValueError: for any other word.

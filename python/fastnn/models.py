@@ -383,13 +383,17 @@ class Sequential(Trainer):
             batch_size: rows of a training step, to be told as well how fastnn walks through
                 one: "plain" (layer by layer, all gradients kept), "streaming" (layer by layer,
                 each kernel updated as its gradient is made) or "tiled" (a tile of rows
-                through all layers before the next). Needs a compiled model.
+                through all layers before the next), and what products are made of:
+                "float32", "bfloat16" or "two bfloat16", the sum of which a float32 is
+                rounded to (see `compile`). Needs a compiled model.
         """
         write = print if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:
-            write(f"Session in batches of {batch_size:,}: {self.session(batch_size)}")
+            session, planes = self.session(batch_size), self.network.planes(batch_size)
+            made = (self.dtype, "bfloat16", "two bfloat16")[planes]
+            write(f"Session in batches of {batch_size:,}: {session}, products in {made}")
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"
