@@ -49,7 +49,7 @@ Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
       for (Index j = 0; j < a.c; ++j) y[j] = x[j] == top ? T(0) : x[j] - top;
     }
     FASTNN_INDEPENDENT
-    for (Index i = begin * a.c; i < end * a.c; ++i) a.y[i] = exp(a.y[i]);
+    for (Index i = begin * a.c; i < end * a.c; ++i) a.y[i] = exp_nonpositive(a.y[i]);
     for (Index r = begin; r < end; ++r) {
       T* const y = a.y + r * a.c;
       const T inverse = T(1) / sum_of(y, a.c);

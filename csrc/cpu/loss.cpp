@@ -47,7 +47,7 @@ static T softmax_row_loss(const SoftmaxCrossEntropy<T>& a, const SoftmaxRow<T>& 
   return loss;
 }
 
-// In: e = exp(d); out: scale * weight * (p * sum of targets - targets).
+// In: e = exp_nonpositive(d); out: scale * weight * (p * sum of targets - targets).
 template <class T>
 static void softmax_row_gradient(const SoftmaxCrossEntropy<T>& a, Index r, T weight, T sum, T* e) {
   const T rest = a.label_smoothing / static_cast<T>(a.c);
@@ -79,7 +79,7 @@ static double softmax_block(const SoftmaxCrossEntropy<T>& a, Index begin, Index 
     top[r - begin] = highest;
     for (Index j = 0; j < a.c; ++j) d[j] = z[j] == highest ? T(0) : z[j] - highest;
   }
-  for (Index i = 0; i < (end - begin) * a.c; ++i) e[i] = exp(e[i]);
+  for (Index i = 0; i < (end - begin) * a.c; ++i) e[i] = exp_nonpositive(e[i]);
   for (Index r = begin; r < end; ++r) sum[r - begin] = sum_of(e + (r - begin) * a.c, a.c);
   double total = 0;
   for (Index r = begin; r < end; ++r) {
@@ -119,7 +119,7 @@ static void softmax_abreast(Index c, AbreastRows<T>& s) {
       const T z = s.below[j][r];
       // Equal infinities share the mass, which is the limit.
       const T below = z == s.top[r] ? T(0) : z - s.top[r];
-      s.below[j][r] = exp(below);
+      s.below[j][r] = exp_nonpositive(below);
       s.below_sum[r] += below;
       s.sum[r] += s.below[j][r];
     }
