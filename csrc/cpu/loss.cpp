@@ -27,14 +27,15 @@ static void spread_weights(const T* weights, Index c, Index first, Index count, 
     for (Index i = 0; i < count; ++i) out[i] = T(1);
     return;
   }
+  if (c == 1) {
+    for (Index i = 0; i < count; ++i) out[i] = weights[first + i];
+    return;
+  }
   Index row = first / c;
-  Index column = first % c;
-  for (Index i = 0; i < count; ++i) {
-    out[i] = weights[row];
-    if (++column == c) {
-      column = 0;
-      ++row;
-    }
+  for (Index i = 0; i < count; ++row) {
+    const T weight = weights[row];
+    const Index end = least((row + 1) * c - first, count);
+    for (; i < end; ++i) out[i] = weight;
   }
 }
 
