@@ -7,6 +7,21 @@
 
 namespace fastnn::FASTNN_TARGET {
 
+// encipher of many pairs, round by round over all: a pair's rounds are one long chain,
+// and a processor sees too few pairs ahead to fill the waiting.
+template <bool narrow>
+static void encipher_all(const Permutation& p, Index count, uint32_t* __restrict__ left,
+                         uint32_t* __restrict__ right) {
+  for (int round = 0; round < Permutation::rounds; ++round) {
+    const uint32_t left_key = p.keys[2 * round];
+    const uint32_t right_key = p.keys[2 * round + 1];
+    const uint32_t a = p.a;
+    const uint32_t b = p.b;
+    for (Index i = 0; i < count; ++i) left[i] = turn<narrow>(left[i], right[i], left_key, a);
+    for (Index i = 0; i < count; ++i) right[i] = turn<narrow>(right[i], left[i], right_key, b);
+  }
+}
+
 // Where the shuffled row of each position lies, in blocks of which the first
 // pass of the permutation vectorises; the few that fall outside walk on.
 static void permute_block(const Permutation& p, Index first, Index count, Index* out) {
@@ -19,10 +34,10 @@ static void permute_block(const Permutation& p, Index first, Index count, Index*
     right[i] = pair.right;
     if (++pair.right == p.b) pair = {pair.left + 1, 0};
   }
-  for (Index i = 0; i < count; ++i) {
-    const Pair to = encipher(p, {left[i], right[i]});
-    left[i] = to.left;
-    right[i] = to.right;
+  if (p.narrow) {
+    encipher_all<true>(p, count, left, right);
+  } else {
+    encipher_all<false>(p, count, left, right);
   }
   for (Index i = 0; i < count; ++i) {
     uint64_t x = join(p, {left[i], right[i]});
