@@ -68,54 +68,66 @@ static void for_elements(Context& context, Index n, Index c, Index cost, double*
   });
 }
 
+// The loops are functions of their own because __restrict__ is believed for
+// parameters, and not for what a lambda captures: their results would be written to
+// the stack first, and copied.
+
+template <class T>
+static void sigmoid_cross_entropies(Index n, const T* __restrict__ logits,
+                                    const T* __restrict__ targets, const Elements<T>& elements,
+                                    T label_smoothing, T scale, T* __restrict__ loss,
+                                    T* __restrict__ gradient) {
+  const T share = T(1) - label_smoothing;
+  const T rest = label_smoothing / T(2);
+  for (Index i = 0; i < n; ++i) {
+    // All is loaded before it is chosen, or the loop does not vectorise.
+    const T t = targets[i];
+    const T known = elements.weight[i];
+    const T smooth = mul_add(share, t, rest);
+    const T weight = t == t ? known : T(0);
+    const T y = t == t ? smooth : T(0);
+    const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
+    loss[i] = weigh(weight, one.loss);
+    gradient[i] = weigh(weight * scale, one.gradient);
+  }
+}
+
 template <class T>
 Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) {
-  const T share = T(1) - a.label_smoothing;
-  const T rest = a.label_smoothing / T(2);
   for_elements<T>(context, a.n, a.c, 12, a.sums,
                   [&](Elements<T>& elements, Index first, Index count) {
                     spread_weights(a.weights, a.c, first, count, elements.weight);
                     spread_columns(a.pos_weight, a.c, first, count, elements.positive);
-                    const T* __restrict__ const logits = a.logits + first;
-                    const T* __restrict__ const targets = a.targets + first;
-                    T gradient[block_elements];
-                    for (Index i = 0; i < count; ++i) {
-                      // All is loaded before it is chosen, or the loop does not vectorise.
-                      const T t = targets[i];
-                      const T known = elements.weight[i];
-                      const T smooth = mul_add(share, t, rest);
-                      const T weight = t == t ? known : T(0);
-                      const T y = t == t ? smooth : T(0);
-                      const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
-                      elements.loss[i] = weigh(weight, one.loss);
-                      gradient[i] = weigh(weight * a.scale, one.gradient);
-                    }
-                    if (a.dlogits != nullptr) {
-                      for (Index i = 0; i < count; ++i) a.dlogits[first + i] = gradient[i];
-                    }
+                    T unread[block_elements];
+                    sigmoid_cross_entropies(count, a.logits + first, a.targets + first, elements,
+                                            a.label_smoothing, a.scale, elements.loss,
+                                            a.dlogits != nullptr ? a.dlogits + first : unread);
                   });
   return Status::ok;
 }
 
 template <class T>
+static void squared_errors(Index n, const T* __restrict__ pred, const T* __restrict__ targets,
+                           const T* __restrict__ weights, T share, T scale, T* __restrict__ loss,
+                           T* __restrict__ gradient) {
+  for (Index i = 0; i < n; ++i) {
+    const T difference = pred[i] - targets[i];
+    const T weight = weights[i] * share;
+    loss[i] = weigh(weight, difference * difference);
+    gradient[i] = weigh(T(2) * scale * weight, difference);
+  }
+}
+
+template <class T>
 Status mean_squared_error(Context& context, const MeanSquaredError<T>& a) {
   const T share = T(1) / static_cast<T>(a.c);
-  for_elements<T>(context, a.n, a.c, 4, a.sums,
-                  [&](Elements<T>& elements, Index first, Index count) {
-                    spread_weights(a.weights, a.c, first, count, elements.weight);
-                    const T* const pred = a.pred + first;
-                    const T* const targets = a.targets + first;
-                    T gradient[block_elements];
-                    for (Index i = 0; i < count; ++i) {
-                      const T difference = pred[i] - targets[i];
-                      const T weight = elements.weight[i] * share;
-                      elements.loss[i] = weigh(weight, difference * difference);
-                      gradient[i] = weigh(T(2) * a.scale * weight, difference);
-                    }
-                    if (a.dpred != nullptr) {
-                      for (Index i = 0; i < count; ++i) a.dpred[first + i] = gradient[i];
-                    }
-                  });
+  for_elements<T>(
+      context, a.n, a.c, 4, a.sums, [&](Elements<T>& elements, Index first, Index count) {
+        spread_weights(a.weights, a.c, first, count, elements.weight);
+        T unread[block_elements];
+        squared_errors(count, a.pred + first, a.targets + first, elements.weight, share, a.scale,
+                       elements.loss, a.dpred != nullptr ? a.dpred + first : unread);
+      });
   return Status::ok;
 }
 
