@@ -170,6 +170,27 @@ def test_metrics_are_exact(n, dtype, loss, rng):
             check(value, history[name][0], "network", dtype, what=f"evaluate {name}")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("c", [2, 3, 10, 16, 17, 128, 129])
+def test_accuracy_of_any_width(c, dtype, rng):
+    """Short rows are counted sixteen at a time; of equal outputs the first is the class."""
+    n = 150
+    x = rng.integers(0, 3, (n, c)).astype(dtype)
+    y, w = rng.integers(0, min(c, 4), n), rng.integers(0, 3, n).astype(float)
+    hit = x.argmax(axis=1) == y
+    for name, labels in (
+        ("sparse_categorical", y),
+        ("categorical", np.eye(c, dtype=dtype)[y]),
+    ):
+        model = fastnn.Sequential(
+            [fastnn.layers.Dense(c, use_bias=False, input_shape=(c,), dtype=dtype)]
+        )
+        model.compile(loss=f"{name}_crossentropy", weighted_metrics=["accuracy"])
+        model.set_weights([np.eye(c)])
+        got = model.evaluate(x, labels, sample_weight=w, verbose=0, return_dict=True)
+        assert got["accuracy"] == pytest.approx((w * hit).sum() / w.sum(), rel=1e-12)
+
+
 def test_weighted_loss_of_an_epoch(rng):
     """sum(w l) / sum(w) over the epoch, not a mean of the batches' means."""
     model = still((4, 3), ("softmax",), "sparse_categorical_crossentropy")

@@ -160,6 +160,30 @@ def test_every_row_goes_everywhere(n):
         assert stats.chi2.sf(statistic * (n - 1) / n, (n - 1) ** 2) > 1e-4
 
 
+@pytest.mark.parametrize("n", [2**24 - 4096, 2**24 + 1])
+def test_permutation_of_many_rows(n):
+    """On both sides of where the sides become too wide for 16 bits of the hash."""
+    assert (np.bincount(_core.permutation(n, 99, 1), minlength=n) == 1).all()
+
+
+@pytest.mark.parametrize("n", [1000, 60_000, 1_000_003])
+def test_rows_mix(n):
+    """Chi-square over (part of rows, part of positions), and over how far rows went."""
+    parts = 16
+    rounds = max(3, 200_000 // n)
+    count, moved = np.zeros((parts, parts)), np.zeros(parts)
+    place = np.arange(n)
+    for epoch in range(rounds):
+        order = _core.permutation(n, 5, epoch)
+        np.add.at(count, (place * parts // n, order * parts // n), 1)
+        moved += np.bincount((order - place) % n * parts // n, minlength=parts)
+    size = np.bincount(place * parts // n, minlength=parts)
+    expected = rounds * np.outer(size, size) / n
+    statistic = ((count - expected) ** 2 / expected).sum()
+    assert stats.chi2.sf(statistic, (parts - 1) ** 2) > 1e-4
+    assert stats.chisquare(moved, rounds * size).pvalue > 1e-4
+
+
 def test_neighbours_part():
     """Rows that stood together are together no more often than chance has it: 2 / n."""
     n, rounds = 1000, 50

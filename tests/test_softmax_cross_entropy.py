@@ -127,6 +127,40 @@ def test_variants(scale, variant, dtype, rng):
     compare(z, labels, dtype, **options)
 
 
+SHORT = (*range(1, 18), 31, 33, 127, 128, 129, 145)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("c", SHORT)
+def test_rows_that_lie_abreast(c, dtype, rng):
+    """Short rows go sixteen at a time: whole and broken tiles, every width, every variant."""
+    for n in (1, 15, 16, 17, 33, 130):
+        z = (3 * rng.normal(size=(n, c))).astype(dtype)
+        check(ops.softmax(z), reference.softmax(z), "softmax", dtype, scale=1.0)
+        for variant in VARIANTS.values():
+            labels, options = variant(rng, n, c)
+            compare(z, labels, dtype, **options)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("c", [2, 10, 17, 130])
+@pytest.mark.parametrize("kind", ["labels", "probabilities"])
+def test_rows_without_weight_are_left_out(kind, c, dtype, rng):
+    """Whatever they hold, and wherever in a tile they stand."""
+    n = 37
+    z = rng.normal(size=(n, c)).astype(dtype)
+    weight = (rng.random(n) < 0.6).astype(dtype)
+    weight[0] = 1
+    labels = VARIANTS[kind](rng, n, c)[0]
+    odd = z.copy()
+    odd[weight == 0] = rng.choice([NAN, INF, -INF, 1e30], (int((weight == 0).sum()), c))
+    loss, dz = ops.softmax_cross_entropy(z, labels, sample_weight=weight)
+    got = ops.softmax_cross_entropy(odd, labels, sample_weight=weight)
+    assert got[0] == loss
+    np.testing.assert_array_equal(got[1], dz)
+    assert (dz[weight == 0] == 0).all()
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_central_differences(variant, rng):
     n, c = 9, 5

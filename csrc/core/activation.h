@@ -83,7 +83,7 @@ struct Elu {
   static constexpr bool from_output = true;
   template <class T>
   static FASTNN_INLINE T forward(T z) {
-    return z > T(0) ? z : expm1(z);
+    return z > T(0) ? z : expm1_nonpositive(z);
   }
   template <class T>
   static FASTNN_INLINE T slope(T, T y) {
@@ -96,13 +96,14 @@ struct Gelu {
   static constexpr bool from_output = false;
   template <class T>
   static FASTNN_INLINE T forward(T z) {
-    return (z < T(-1e4) ? T(-1e4) : z) * normal_cdf(z);
+    return (z < T(-1e4) ? T(-1e4) : z) * normal(z).cdf;
   }
   template <class T>
   static FASTNN_INLINE T slope(T z, T) {
     constexpr T inverse_sqrt_two_pi = T(0.39894228040143267794);
     const T x = finite(z);
-    return mul_add(x * inverse_sqrt_two_pi, exp(T(-0.5) * x * x), normal_cdf(x));
+    const Normal<T> at = normal(x);
+    return mul_add(x * inverse_sqrt_two_pi, at.density, at.cdf);
   }
 };
 
@@ -116,8 +117,8 @@ struct Silu {
   template <class T>
   static FASTNN_INLINE T slope(T z, T) {
     const T x = finite(z);
-    const T p = sigmoid(x);
-    return mul_add(x * p, sigmoid(-x), p);
+    const Sides<T> sides = sigmoid_sides(x, exp_minus_abs(x));
+    return mul_add(x * sides.p, sides.q, sides.p);
   }
 };
 
@@ -130,7 +131,7 @@ struct Softplus {
   // sigmoid(z) = 1 - exp(-softplus(z))
   template <class T>
   static FASTNN_INLINE T slope(T, T y) {
-    return -expm1(-y);
+    return -expm1_nonpositive(-y);
   }
 };
 

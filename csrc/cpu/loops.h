@@ -16,6 +16,14 @@ namespace fastnn::FASTNN_TARGET {
 #define FASTNN_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+// Before a loop over lanes, of which the turns are few and known: it is to become
+// vectors, and is not to be unrolled into scalars before the compiler thinks of that.
+#if defined(__clang__)
+#define FASTNN_LANES _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FASTNN_LANES _Pragma("GCC unroll 1") _Pragma("GCC ivdep")
+#endif
+
 FASTNN_INLINE Index least(Index a, Index b) { return a < b ? a : b; }
 FASTNN_INLINE Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }

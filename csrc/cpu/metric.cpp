@@ -3,6 +3,7 @@
 #include "core/loss.h"
 
 #include "core/math.h"
+#include "cpu/abreast.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
@@ -36,6 +37,23 @@ static Counted over_elements(const MetricRows<T>& a, Index r, const F& f) {
   return counted;
 }
 
+// Of the elements of a row whose target is known, those on the right side. Counted
+// without branches, which would be guessed wrong as often as the network is.
+template <class T>
+static Counted sides(const MetricRows<T>& a, Index r) {
+  Index met = 0;
+  Index known = 0;
+  for (Index j = r * a.c; j < (r + 1) * a.c; ++j) {
+    const T t = a.targets[j];
+    const int above = static_cast<double>(a.output[j]) > a.value ? 1 : 0;
+    const int on = t > T(0.5) ? 1 : 0;
+    const int here = t == t ? 1 : 0;
+    met += here & ~(above ^ on) & 1;
+    known += here;
+  }
+  return {static_cast<double>(met), static_cast<double>(known)};
+}
+
 template <class T>
 static Counted over_row(const MetricRows<T>& a, Index r) {
   const T* const output = a.output + r * a.c;
@@ -50,8 +68,7 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
       return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
     }
     case MetricKind::binary_accuracy:
-      return over_elements(
-          a, r, [&](double y, double t) { return (y > a.value) == (t > 0.5) ? 1.0 : 0.0; });
+      return sides(a, r);
     case MetricKind::mean_squared_error:
     case MetricKind::mean_absolute_error: {
       const bool squared = a.kind == MetricKind::mean_squared_error;
@@ -64,6 +81,60 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
       break;
   }
   return {0, 0};
+}
+
+// The class of each of 16 short rows, laid abreast; as index_of_largest.
+template <class T>
+static void largest_abreast(const T* x, Index n, Index c, Index readable, T (&at)[abreast]) {
+  Tile<T> tile;
+  alignas(64) T top[abreast];
+  lay_abreast(x, n, c, readable, tile);
+  FASTNN_LANES
+  for (int r = 0; r < abreast; ++r) {
+    top[r] = tile.column[0][r];
+    at[r] = T(0);
+  }
+  for (Index j = 1; j < c; ++j) {
+    const T class_j = static_cast<T>(j);
+    FASTNN_LANES
+    for (int r = 0; r < abreast; ++r) {
+      const T z = tile.column[j][r];
+      at[r] = z > top[r] ? class_j : at[r];
+      top[r] = z > top[r] ? z : top[r];
+    }
+  }
+}
+
+// Whether the largest output is that of the class, of the rows from begin on.
+template <class T>
+static void hits_abreast(const MetricRows<T>& a, Index begin, Index n, Index end,
+                         bool (&hit)[abreast]) {
+  const Index readable = (end - begin) * a.c;
+  alignas(64) T at[abreast];
+  alignas(64) T own[abreast];
+  largest_abreast(a.output + begin * a.c, n, a.c, readable, at);
+  if (a.labels != nullptr) {
+    for (Index r = 0; r < n; ++r) own[r] = static_cast<T>(a.labels[begin + r]);
+  } else {
+    largest_abreast(a.targets + begin * a.c, n, a.c, readable, own);
+  }
+  for (Index r = 0; r < n; ++r) hit[r] = at[r] == own[r];
+}
+
+template <class T>
+static Counted accuracy_abreast(const MetricRows<T>& a, Index begin, Index end) {
+  Counted total{0, 0};
+  for (Index first = begin; first < end; first += abreast) {
+    const Index n = least(abreast, end - first);
+    bool hit[abreast];
+    hits_abreast(a, first, n, end, hit);
+    for (Index r = 0; r < n; ++r) {
+      const double weight = a.weights != nullptr ? static_cast<double>(a.weights[first + r]) : 1.0;
+      total.value += hit[r] ? weight : 0.0;
+      total.weight += weight;
+    }
+  }
+  return total;
 }
 
 template <class T>
@@ -112,8 +183,14 @@ Status metric_rows(Context& context, const MetricRows<T>& a) {
     }
     return status;
   }
+  const bool of_classes = a.kind == MetricKind::sparse_categorical_accuracy ||
+                          a.kind == MetricKind::categorical_accuracy;
   for_row_groups(context, a.n, a.c * 2, [&](Index group, Index begin, Index end, int) {
     Counted total{0, 0};
+    if (of_classes && a.c <= abreast_columns) {
+      total = accuracy_abreast(a, begin, end);
+      begin = end;
+    }
     for (Index r = begin; r < end; ++r) {
       const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
       if (weight == 0) continue;

@@ -7,6 +7,21 @@
 
 namespace fastnn::FASTNN_TARGET {
 
+// encipher of many pairs, round by round over all: a pair's rounds are one long chain,
+// and a processor sees too few pairs ahead to fill the waiting.
+template <bool narrow>
+static void encipher_all(const Permutation& p, Index count, uint32_t* __restrict__ left,
+                         uint32_t* __restrict__ right) {
+  for (int round = 0; round < Permutation::rounds; ++round) {
+    const uint32_t left_key = p.keys[2 * round];
+    const uint32_t right_key = p.keys[2 * round + 1];
+    const uint32_t a = p.a;
+    const uint32_t b = p.b;
+    for (Index i = 0; i < count; ++i) left[i] = turn<narrow>(left[i], right[i], left_key, a);
+    for (Index i = 0; i < count; ++i) right[i] = turn<narrow>(right[i], left[i], right_key, b);
+  }
+}
+
 // Where the shuffled row of each position lies, in blocks of which the first
 // pass of the permutation vectorises; the few that fall outside walk on.
 static void permute_block(const Permutation& p, Index first, Index count, Index* out) {
@@ -19,10 +34,10 @@ static void permute_block(const Permutation& p, Index first, Index count, Index*
     right[i] = pair.right;
     if (++pair.right == p.b) pair = {pair.left + 1, 0};
   }
-  for (Index i = 0; i < count; ++i) {
-    const Pair to = encipher(p, {left[i], right[i]});
-    left[i] = to.left;
-    right[i] = to.right;
+  if (p.narrow) {
+    encipher_all<true>(p, count, left, right);
+  } else {
+    encipher_all<false>(p, count, left, right);
   }
   for (Index i = 0; i < count; ++i) {
     uint64_t x = join(p, {left[i], right[i]});
@@ -47,27 +62,68 @@ Status shuffle(Context&, const Shuffle& a) {
   return Status::ok;
 }
 
+// Four columns of a row share a counter: word j % 4 of counter j / 4. So many counters
+// are drawn at once, of one row or of several.
+inline constexpr Index quads = 64;
+
+struct Quads {
+  uint32_t row[quads];
+  uint32_t column[quads];  // over 4
+};
+
+static void random_words(uint64_t key, uint64_t step, const Quads& at, uint32_t* __restrict__ out) {
+  FASTNN_INDEPENDENT
+  for (Index i = 0; i < quads; ++i) {
+    const Philox words = philox(key, step, uint64_t{at.row[i]} << 32U | at.column[i]);
+    for (int j = 0; j < 4; ++j) out[4 * i + j] = words.word[j];
+  }
+}
+
+template <class T>
+static void drop(const uint32_t* __restrict__ bits, uint32_t last_kept, T scale, Index n,
+                 const T* x, T* y) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) {
+    const T kept = x[j] * scale;
+    y[j] = bits[j] <= last_kept ? kept : T(0);
+  }
+}
+
 template <class T>
 Status dropout(Context& context, const Dropout<T>& a) {
-  const auto keep_below = static_cast<uint64_t>((1 - a.rate) * 0x1p32);
+  const double keep = (1 - a.rate) * 0x1p32;
+  const auto last_kept = static_cast<uint32_t>(keep < 1 ? 0 : keep - 1);
   const T scale = static_cast<T>(1 / (1 - a.rate));
+  const Index in_row = ceil_div(a.c, 4);
   for_ranges(context, a.n, most(a.c * 4, 1), [&](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      const auto row = static_cast<uint64_t>(a.first_row + r);
-      const T* const x = a.x + r * a.c;
-      T* const y = a.y + r * a.c;
-      // Four columns share a counter: word j % 4 of counter j / 4.
-      constexpr Index block = 256;
-      uint32_t bits[block] = {};
-      for (Index start = 0; start < a.c; start += block) {
-        const Index count = least(block, a.c - start);
-        for (Index q = 0; q < ceil_div(count, 4); ++q) {
-          const auto column = static_cast<uint64_t>(start / 4 + q);
-          const Philox words = philox(a.key, a.step, row << 32U | column);
-          for (int j = 0; j < 4; ++j) bits[4 * q + j] = words.word[j];
+    Quads at;
+    uint32_t bits[4 * quads];
+    const Index total = (end - begin) * in_row;
+    Index row = begin;
+    Index column = 0;  // over 4
+    for (Index first = 0; first < total; first += quads) {
+      const Index count = least(quads, total - first);
+      Index r = row;
+      Index q = column;
+      for (Index i = 0; i < quads; ++i) {
+        at.row[i] = static_cast<uint32_t>(a.first_row + r);
+        at.column[i] = static_cast<uint32_t>(q);
+        if (++q == in_row) {
+          q = 0;
+          ++r;
         }
-        for (Index j = 0; j < count; ++j) {
-          y[start + j] = bits[j] < keep_below ? x[start + j] * scale : T(0);
+      }
+      random_words(a.key, a.step, at, bits);
+      for (Index done = 0; done < count;) {
+        const Index some = least(count - done, in_row - column);
+        const Index start = row * a.c + 4 * column;
+        drop(bits + 4 * done, last_kept, scale, least(4 * some, a.c - 4 * column), a.x + start,
+             a.y + start);
+        done += some;
+        column += some;
+        if (column == in_row) {
+          column = 0;
+          ++row;
         }
       }
     }

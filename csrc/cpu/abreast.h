@@ -1,0 +1,143 @@
+// Short rows, laid abreast: 16 rows of a matrix as a tile of columns, so that loops
+// over the tile fill vectors however few columns there are. What moves rows in and
+// out is here, by transposing squares in registers; what is done with them is not.
+#pragma once
+
+#include "core/kernels.h"
+#include "core/target.h"
+#include "cpu/loops.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+inline constexpr Index abreast = 16;           // rows of a tile
+inline constexpr Index abreast_columns = 128;  // at most
+
+template <class T>
+struct Tile {
+  alignas(64) T column[abreast_columns][abreast];
+};
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32;
+#else
+inline constexpr int vector_bytes = 16;
+#endif
+
+template <int... at>
+struct Places {};
+template <int count>
+struct PlacesOf;
+template <>
+struct PlacesOf<2> {
+  using Type = Places<0, 1>;
+};
+template <>
+struct PlacesOf<4> {
+  using Type = Places<0, 1, 2, 3>;
+};
+template <>
+struct PlacesOf<8> {
+  using Type = Places<0, 1, 2, 3, 4, 5, 6, 7>;
+};
+template <>
+struct PlacesOf<16> {
+  using Type = Places<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+};
+
+// As many rows as a vector has lanes. Eklundh, "A fast computer method for matrix
+// transposing", 1972: blocks off the diagonal change places, of each size in turn.
+template <class T>
+struct Square {
+  static constexpr int side = vector_bytes / static_cast<int>(sizeof(T));
+  using Row __attribute__((vector_size(vector_bytes))) = T;
+  Row row[side];
+
+  FASTNN_INLINE void transpose() {
+    exchange<1>();
+    if constexpr (side > 2) exchange<2>();
+    if constexpr (side > 4) exchange<4>();
+    if constexpr (side > 8) exchange<8>();
+  }
+
+ private:
+  template <int size>
+  FASTNN_INLINE void exchange() {
+#pragma GCC unroll 16
+    for (int i = 0; i < side; ++i) {
+      if ((i & size) == 0) {
+        exchange<size>(row[i], row[i + size], typename PlacesOf<side>::Type{});
+      }
+    }
+  }
+
+  template <int size, int... at>
+  static FASTNN_INLINE void exchange(Row& a, Row& b, Places<at...>) {
+    const Row above = __builtin_shufflevector(a, b, ((at & size) != 0 ? side + at - size : at)...);
+    b = __builtin_shufflevector(a, b, ((at & size) != 0 ? side + at : at + size)...);
+    a = above;
+  }
+};
+
+// The first n rows of x, of which `readable` elements may be read; the rest are 0.
+// Columns past c, up to a whole square, hold anything.
+template <class T>
+FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Tile<T>& tile) {
+  constexpr Index side = Square<T>::side;
+  for (Index r = 0; r < abreast; r += side) {
+    Index j = 0;
+    do {  // no columns at all make one of zeros
+      Square<T> square;
+#pragma GCC unroll 16
+      for (Index i = 0; i < side; ++i) {
+        const Index at = (r + i) * c + j;
+        if (at + side <= readable && r + i < n) {
+          __builtin_memcpy(&square.row[i], x + at, sizeof square.row[i]);
+        } else {
+          T few[side] = {};
+          for (Index k = 0; k < side; ++k) {
+            if (r + i < n && j + k < c) few[k] = x[at + k];
+          }
+          __builtin_memcpy(&square.row[i], few, sizeof few);
+        }
+      }
+      square.transpose();
+#pragma GCC unroll 16
+      for (Index i = 0; i < side; ++i) {
+        __builtin_memcpy(&tile.column[j + i][r], &square.row[i], sizeof square.row[i]);
+      }
+      j += side;
+    } while (j < c);
+  }
+}
+
+// The first n rows of the tile into y. Whole vectors are stored, in an order in
+// which what one writes past its row is written over by a later one.
+template <class T>
+FASTNN_INLINE void lay_down(const Tile<T>& tile, Index n, Index c, T* y) {
+  constexpr Index side = Square<T>::side;
+  for (Index r = 0; r < n; r += side) {
+    for (Index j = (c - 1) / side * side; j >= 0; j -= side) {
+      Square<T> square;
+#pragma GCC unroll 16
+      for (Index i = 0; i < side; ++i) {
+        __builtin_memcpy(&square.row[i], &tile.column[j + i][r], sizeof square.row[i]);
+      }
+      square.transpose();
+#pragma GCC unroll 16
+      for (Index i = 0; i < side; ++i) {
+        const Index at = (r + i) * c + j;
+        if (at + side <= n * c) {
+          __builtin_memcpy(y + at, &square.row[i], sizeof square.row[i]);
+        } else if (r + i < n) {
+          T few[side];
+          __builtin_memcpy(few, &square.row[i], sizeof few);
+          for (Index k = 0; k < least(side, c - j); ++k) y[at + k] = few[k];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace fastnn::FASTNN_TARGET

@@ -1,0 +1,346 @@
+// Softmax, its cross-entropy, and their gradients.
+//
+// All is done sixteen numbers at a time: short rows lie abreast (abreast.h), a lane
+// for a row; a long row is cut into pieces of sixteen, a lane for a column. What is
+// done with sixteen logits is the same either way.
+#include "core/math.h"
+#include "cpu/abreast.h"
+#include "cpu/kernels.h"
+#include "cpu/loops.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+static_assert(abreast == lanes);
+
+inline constexpr Index cost_of_element = 8;  // see for_ranges
+
+template <class T>
+using Lanes = T[lanes];
+
+template <class T>
+static FASTNN_INLINE void set(Lanes<T>& x, T value) {
+  FASTNN_LANES
+  for (int k = 0; k < lanes; ++k) x[k] = value;
+}
+
+// Pairwise, in a fixed order.
+template <class T>
+static FASTNN_INLINE T joined(Lanes<T>& x) {
+  for (int width = lanes / 2; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) x[k] += x[k + width];
+  }
+  return x[0];
+}
+
+// Equal infinities share the mass, which is the limit.
+template <class T>
+static FASTNN_INLINE T below_top(T z, T top) {
+  const T below = z - top;
+  return z == top ? T(0) : below;
+}
+
+// How targets are smoothed: share * target + rest.
+template <class T>
+struct Smoothing {
+  explicit Smoothing(const SoftmaxCrossEntropy<T>& a)
+      : share(T(1) - a.label_smoothing), rest(a.label_smoothing / static_cast<T>(a.c)) {}
+  T share, rest;
+};
+
+// What is summed over the classes of each row.
+template <class T>
+struct RowSums {
+  alignas(64) Lanes<T> e{};       // exp(d), d = logits - top
+  alignas(64) Lanes<T> below{};   // d times the smoothed target; with labels d alone
+  alignas(64) Lanes<T> target{};  // not smoothed; with labels nothing
+};
+
+// Sixteen logits become their exponentials. In sums only the first `count` go.
+template <bool with_targets, class T>
+static FASTNN_INLINE void exponentials(const T* z, const T* targets, const Lanes<T>& top,
+                                       const Smoothing<T>& s, int count, T* e, RowSums<T>& sums) {
+  FASTNN_LANES
+  for (int k = 0; k < lanes; ++k) {
+    const T below = below_top(z[k], top[k]);
+    const T x = exp_nonpositive(below);
+    e[k] = x;
+    sums.e[k] += k < count ? x : T(0);
+    if constexpr (with_targets) {
+      const T t = targets[k];
+      const T term = weigh(mul_add(s.share, t, s.rest), below);
+      sums.below[k] += k < count ? term : T(0);
+      sums.target[k] += k < count ? t : T(0);
+    } else {
+      sums.below[k] += k < count ? below : T(0);
+    }
+  }
+}
+
+// -- short rows -------------------------------------------------------------
+
+template <class T>
+static FASTNN_INLINE void tops(const Tile<T>& tile, Index c, Lanes<T>& top) {
+  FASTNN_LANES
+  for (int r = 0; r < lanes; ++r) top[r] = tile.column[0][r];
+  for (Index j = 1; j < c; ++j) {
+    FASTNN_LANES
+    for (int r = 0; r < lanes; ++r) top[r] = larger(tile.column[j][r], top[r]);
+  }
+}
+
+// Rows [begin, begin + n); those up to `end` are this task's.
+template <class T>
+static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, Index end) {
+  Tile<T> tile;
+  alignas(64) Lanes<T> top;
+  alignas(64) Lanes<T> sum{};
+  lay_abreast(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  tops(tile, a.c, top);
+  for (Index j = 0; j < a.c; ++j) {
+    FASTNN_LANES
+    for (int r = 0; r < lanes; ++r) {
+      const T x = exp_nonpositive(below_top(tile.column[j][r], top[r]));
+      tile.column[j][r] = x;
+      sum[r] += x;
+    }
+  }
+  FASTNN_LANES
+  for (int r = 0; r < lanes; ++r) sum[r] = T(1) / sum[r];
+  for (Index j = 0; j < a.c; ++j) {
+    FASTNN_LANES
+    for (int r = 0; r < lanes; ++r) tile.column[j][r] *= sum[r];
+  }
+  lay_down(tile, n, a.c, a.y + begin * a.c);
+}
+
+template <bool with_targets, class T>
+static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, Index n, Index end,
+                                  Lanes<double>& total) {
+  const Smoothing<T> s(a);
+  Tile<T> tile;
+  Tile<T> targets;
+  alignas(64) Lanes<T> weight{};
+  alignas(64) Lanes<T> label{};
+  alignas(64) Lanes<T> top;
+  alignas(64) Lanes<T> own{};  // the logit of the row's label
+  RowSums<T> sums;
+  lay_abreast(a.logits + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  if constexpr (with_targets) {
+    lay_abreast(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
+  } else {
+    for (Index r = 0; r < n; ++r) label[r] = static_cast<T>(a.labels[begin + r]);
+    for (Index j = 0; j < a.c; ++j) {
+      const T class_j = static_cast<T>(j);
+      FASTNN_LANES
+      for (int r = 0; r < lanes; ++r) own[r] = label[r] == class_j ? tile.column[j][r] : own[r];
+    }
+  }
+  for (Index r = 0; r < n; ++r) weight[r] = a.weights != nullptr ? a.weights[begin + r] : T(1);
+  tops(tile, a.c, top);
+  for (Index j = 0; j < a.c; ++j) {
+    exponentials<with_targets>(tile.column[j], targets.column[j], top, s, lanes, tile.column[j],
+                               sums);
+  }
+  FASTNN_LANES
+  for (int r = 0; r < lanes; ++r) {
+    const T log_sum = log(sums.e[r]);
+    T loss;
+    if constexpr (with_targets) {
+      loss = mul_add(mul_add(s.share, sums.target[r], a.label_smoothing), log_sum, -sums.below[r]);
+    } else {
+      const T others = static_cast<T>(a.c) * log_sum - sums.below[r];
+      loss = mul_add(s.share, log_sum - below_top(own[r], top[r]), weigh(s.rest, others));
+    }
+    total[r] += static_cast<double>(weigh(weight[r], loss));
+  }
+  if (a.dlogits == nullptr) return;
+  FASTNN_LANES
+  for (int r = 0; r < lanes; ++r) {
+    const T factor = a.scale * weight[r];
+    const T of_targets = with_targets ? mul_add(s.share, sums.target[r], a.label_smoothing) : T(1);
+    top[r] = factor;
+    sums.e[r] = factor * of_targets / sums.e[r];
+  }
+  for (Index j = 0; j < a.c; ++j) {
+    const T class_j = static_cast<T>(j);
+    FASTNN_LANES
+    for (int r = 0; r < lanes; ++r) {
+      const T t = with_targets ? targets.column[j][r] : (label[r] == class_j ? T(1) : T(0));
+      const T target = top[r] * mul_add(s.share, t, s.rest);
+      const T gradient = mul_add(tile.column[j][r], sums.e[r], -target);
+      tile.column[j][r] = weight[r] == T(0) ? T(0) : gradient;
+    }
+  }
+  lay_down(tile, n, a.c, a.dlogits + begin * a.c);
+}
+
+// -- long rows --------------------------------------------------------------
+
+// The exponentials of a row into e, in pieces of sixteen.
+template <bool with_targets, class T>
+static void exponentials_of_row(const T* z, const T* targets, Index c, const Lanes<T>& top,
+                                const Smoothing<T>& s, T* e, RowSums<T>& sums) {
+  Index j = 0;
+  for (; j + lanes <= c; j += lanes) {
+    exponentials<with_targets>(z + j, with_targets ? targets + j : nullptr, top, s, lanes, e + j,
+                               sums);
+  }
+  if (j == c) return;
+  const auto count = static_cast<int>(c - j);
+  alignas(64) Lanes<T> last_z{};
+  alignas(64) Lanes<T> last_t{};
+  alignas(64) Lanes<T> last_e;
+  for (int k = 0; k < count; ++k) {
+    last_z[k] = z[j + k];
+    if constexpr (with_targets) last_t[k] = targets[j + k];
+  }
+  exponentials<with_targets>(last_z, last_t, top, s, count, last_e, sums);
+  for (int k = 0; k < count; ++k) e[j + k] = last_e[k];
+}
+
+// e may be z: what is read of a piece is read before it is written.
+template <bool with_targets, class T>
+static double cross_entropy_of_row(const SoftmaxCrossEntropy<T>& a, Index r, T* e) {
+  const Smoothing<T> s(a);
+  const T weight = a.weights != nullptr ? a.weights[r] : T(1);
+  if (weight == T(0)) {
+    for (Index j = 0; j < a.c; ++j) e[j] = T(0);
+    return 0;
+  }
+  const T* const z = a.logits + r * a.c;
+  const T* const t = with_targets ? a.targets + r * a.c : nullptr;
+  alignas(64) Lanes<T> top;
+  RowSums<T> sums;
+  set(top, max_of(z, a.c));
+  exponentials_of_row<with_targets>(z, t, a.c, top, s, e, sums);
+  const T sum = joined(sums.e);
+  const T below = joined(sums.below);
+  const T log_sum = log(sum);
+  const T factor = a.scale * weight;
+  if constexpr (with_targets) {
+    const T of_targets = mul_add(s.share, joined(sums.target), a.label_smoothing);
+    const T inverse = factor * of_targets / sum;
+    if (a.dlogits != nullptr) {
+      FASTNN_INDEPENDENT
+      for (Index j = 0; j < a.c; ++j) {
+        e[j] = mul_add(e[j], inverse, -factor * mul_add(s.share, t[j], s.rest));
+      }
+    }
+    return static_cast<double>(weight * mul_add(of_targets, log_sum, -below));
+  } else {
+    const T own = log_sum - below_top(z[a.labels[r]], top[0]);
+    const T others = static_cast<T>(a.c) * log_sum - below;
+    const T inverse = factor / sum;
+    const T rest = factor * s.rest;
+    if (a.dlogits != nullptr) {
+      for (Index j = 0; j < a.c; ++j) e[j] = mul_add(e[j], inverse, -rest);
+      e[a.labels[r]] -= factor * s.share;
+    }
+    return static_cast<double>(weight * mul_add(s.share, own, weigh(s.rest, others)));
+  }
+}
+
+template <class T>
+static void softmax_of_row(const T* x, Index c, T* y) {
+  alignas(64) Lanes<T> top;
+  set(top, max_of(x, c));
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < c; ++j) y[j] = exp_nonpositive(below_top(x[j], top[0]));
+  const T inverse = T(1) / sum_of(y, c);
+  for (Index j = 0; j < c; ++j) y[j] *= inverse;
+}
+
+template <class T>
+static void softmax_backward_of_row(const T* dy, const T* y, Index c, T* dx) {
+  T dot = T(0);
+  Index j = 0;
+  if (c >= lanes) {
+    alignas(64) Lanes<T> dots{};
+    for (; j + lanes <= c; j += lanes) {
+      FASTNN_LANES
+      for (int k = 0; k < lanes; ++k) dots[k] = mul_add(y[j + k], dy[j + k], dots[k]);
+    }
+    dot = joined(dots);
+  }
+  for (; j < c; ++j) dot = mul_add(y[j], dy[j], dot);
+  FASTNN_INDEPENDENT
+  for (j = 0; j < c; ++j) dx[j] = y[j] * (dy[j] - dot);
+}
+
+// -- kernels ----------------------------------------------------------------
+
+// f(begin, end) over the rows, in tasks of whole tiles where they lie abreast.
+template <class F>
+static void for_rows(Context& context, Index n, Index c, const F& f) {
+  const Index rows = round_up(most(4096 / most(c, 1), 1), c <= abreast_columns ? abreast : 1);
+  for_tasks(context, ceil_div(n, rows), n * c * cost_of_element,
+            [&](Index index, int) { f(index * rows, least((index + 1) * rows, n)); });
+}
+
+template <class T>
+Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
+  for_rows(context, a.n, a.c, [&](Index begin, Index end) {
+    if (a.c <= abreast_columns) {
+      for (Index r = begin; r < end; r += abreast) {
+        softmax_abreast(a, r, least(abreast, end - r), end);
+      }
+    } else {
+      for (Index r = begin; r < end; ++r) softmax_of_row(a.x + r * a.c, a.c, a.y + r * a.c);
+    }
+  });
+  return Status::ok;
+}
+
+template <class T>
+Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
+  for_rows(context, a.n, a.c, [&](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      softmax_backward_of_row(a.dy + r * a.c, a.y + r * a.c, a.c, a.dx + r * a.c);
+    }
+  });
+  return Status::ok;
+}
+
+template <class T>
+Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a) {
+  const bool labels = a.labels != nullptr;
+  bool out_of_memory = false;
+  for_row_groups(
+      context, a.n, a.c * cost_of_element, [&](Index group, Index begin, Index end, int worker) {
+        if (a.c <= abreast_columns) {
+          Lanes<double> total{};
+          for (Index r = begin; r < end; r += abreast) {
+            const Index n = least(abreast, end - r);
+            if (labels) {
+              cross_entropy_abreast<false>(a, r, n, end, total);
+            } else {
+              cross_entropy_abreast<true>(a, r, n, end, total);
+            }
+          }
+          a.sums[group] = joined(total);
+          return;
+        }
+        T* work = nullptr;
+        if (a.dlogits == nullptr) {
+          work = static_cast<T*>(context.scratch(worker, static_cast<size_t>(a.c) * sizeof(T)));
+          if (work == nullptr) {
+            __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
+            return;
+          }
+        }
+        double total = 0;
+        for (Index r = begin; r < end; ++r) {
+          T* const e = a.dlogits != nullptr ? a.dlogits + r * a.c : work;
+          total +=
+              labels ? cross_entropy_of_row<false>(a, r, e) : cross_entropy_of_row<true>(a, r, e);
+        }
+        a.sums[group] = total;
+      });
+  return out_of_memory ? Status::out_of_memory : Status::ok;
+}
+
+FASTNN_INSTANTIATE(softmax_forward, SoftmaxForward)
+FASTNN_INSTANTIATE(softmax_backward, SoftmaxBackward)
+FASTNN_INSTANTIATE(softmax_cross_entropy, SoftmaxCrossEntropy)
+
+}  // namespace fastnn::FASTNN_TARGET
