@@ -1,6 +1,7 @@
 #include "cpu/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -27,6 +28,15 @@ void pause_briefly() {
 #endif
 }
 
+// The core that this thread is on; -1 where none can say.
+int this_core() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 // Workers are born with the mask of their maker; signals are for Python's threads.
 class SignalsMasked {
  public:
@@ -44,6 +54,25 @@ class SignalsMasked {
 };
 
 }  // namespace
+
+// -- whether it pays ----------------------------------------------------------
+
+void Balance::add(Duration saved, Time now) {
+  credit_ = std::min(credit_ + saved, enough);
+  if (credit_ == enough) rest_ = least_rest;
+  if (credit_ <= -enough) rest(now);
+}
+
+void Balance::rest(Time now) {
+  credit_ = {};
+  until_.store((now + rest_).time_since_epoch().count(), std::memory_order_relaxed);
+  rest_ = std::min(2 * rest_, longest_rest);
+}
+
+bool Balance::is_resting() const {
+  const Duration::rep until = until_.load(std::memory_order_relaxed);
+  return until != 0 && Clock::now().time_since_epoch().count() < until;
+}
 
 // -- the caller's side --------------------------------------------------------
 
@@ -65,7 +94,7 @@ int Pool::threads_for(Index work, int most) const {
   const Index there = std::min<Index>(awake_.load(std::memory_order_relaxed) + 1, most);
   const Index threads = std::max(std::min<Index>(work / share_awake, there),
                                  std::min<Index>(work / share_asleep, most));
-  return static_cast<int>(std::max<Index>(threads, 1));
+  return threads < 2 || balance_.is_resting() ? 1 : static_cast<int>(threads);
 }
 
 bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
@@ -86,12 +115,18 @@ bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
   const Clock::time_point finished = Clock::now();
   const Clock::duration piece = (finished - begin) / own;
   wait_for_others(count, finished + std::max<Clock::duration>(2 * piece, patience));
+  const Clock::time_point end = Clock::now();
+  balance_.add(piece * (count - own) - (end - finished), end);
+  if (crowded_.load(std::memory_order_relaxed)) {
+    crowded_.store(false, std::memory_order_relaxed);
+    balance_.rest(end);
+  }
   return true;
 }
 
 // What is left is in the hands of others, for no longer than one piece. One that
 // takes long may be waiting for this very core.
-void Pool::wait_for_others(Index count, Clock::time_point until) const {
+void Pool::wait_for_others(Index count, Balance::Time until) const {
   for (int turn = 1; done_.load(std::memory_order_acquire) != count; ++turn) {
     if (turn % 32 != 0 || Clock::now() < until) {
       pause_briefly();
@@ -103,6 +138,7 @@ void Pool::wait_for_others(Index count, Clock::time_point until) const {
 }
 
 void Pool::open_job(std::uint64_t pieces, int threads) {
+  core_.store(this_core(), std::memory_order_relaxed);
   limit_.store(threads, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
   const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) & ~pieces_mask) + one_job;
@@ -164,14 +200,16 @@ bool Pool::work(int worker) {
 void Pool::serve(Worker& self, int index) {
   std::uint32_t seen = 0;
   while (!ending_.load(std::memory_order_acquire)) {
-    while (work(index)) {
+    const bool crowds = this_core() >= 0 && this_core() == core_.load(std::memory_order_relaxed);
+    if (crowds) crowded_.store(true, std::memory_order_relaxed);
+    while (!crowds && work(index)) {
     }
-    seen = wait(self, seen);
+    seen = wait(self, seen, crowds ? microseconds(0) : patience);
   }
 }
 
-std::uint32_t Pool::wait(Worker& self, std::uint32_t seen) {
-  const auto until = Clock::now() + patience;
+std::uint32_t Pool::wait(Worker& self, std::uint32_t seen, Clock::duration spinning) {
+  const auto until = Clock::now() + spinning;
   do {
     for (int i = 0; i < 32; ++i) {
       const std::uint32_t signal = self.signal.load(std::memory_order_acquire);

@@ -12,6 +12,31 @@
 
 namespace fastnn {
 
+// Whether sharing pays on the machine as it is. A worker whose core another process
+// has may be put aside with a piece in its hands, and the caller waits for it. What
+// others saved is weighed against what they cost; where they cost, the caller works
+// alone for a while, and longer each time that nothing has changed.
+class Balance {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+  using Time = std::chrono::steady_clock::time_point;
+
+  void add(Duration saved, Time now);
+  void rest(Time now);
+  // For any thread. Until then the caller had better work alone.
+  bool is_resting() const;
+
+ private:
+  Duration credit_{};
+  Duration rest_ = least_rest;
+  std::atomic<Duration::rep> until_{0};  // since the epoch of the clock; 0: no rest
+
+  // Of a few slices of time that systems give to processes in turn.
+  static constexpr Duration enough = std::chrono::milliseconds(4);
+  static constexpr Duration least_rest = std::chrono::milliseconds(10);
+  static constexpr Duration longest_rest = std::chrono::milliseconds(320);
+};
+
 // Work is a number of pieces that threads claim one by one from an atomic counter,
 // so that a thread which the system has put aside holds up no more than the piece
 // it has. The caller works too. Idle workers spin briefly, then sleep.
@@ -44,11 +69,12 @@ class Pool {
   void wake(Worker& worker);
   void start_workers(int wanted);
   void serve(Worker& self, int index);
-  std::uint32_t wait(Worker& self, std::uint32_t seen);
-  void wait_for_others(Index count, std::chrono::steady_clock::time_point until) const;
+  std::uint32_t wait(Worker& self, std::uint32_t seen, Balance::Duration spinning);
+  void wait_for_others(Index count, Balance::Time until) const;
 
   std::mutex busy_;  // of the caller that has the pool
   std::deque<Worker> workers_;
+  Balance balance_;
   Task task_ = nullptr;
   const void* arguments_ = nullptr;
   Index count_ = 0;
@@ -56,6 +82,10 @@ class Pool {
   alignas(64) std::atomic<Index> done_{0};
   alignas(64) std::atomic<int> limit_{1};  // threads that may take part, the caller among them
   std::atomic<int> awake_{0};              // workers that do not sleep
+  // The caller's core. A worker that finds itself there could only take from the
+  // caller's time: it says so and does nothing.
+  std::atomic<int> core_{-1};
+  std::atomic<bool> crowded_{false};
   std::atomic<bool> ending_{false};
 };
 
