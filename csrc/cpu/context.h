@@ -21,9 +21,13 @@ struct Context {
   Context& operator=(const Context&) = delete;
   ~Context();
 
-  // Calls task(arguments, i, worker) for each i in [0, count), on several
-  // threads where there are some; returns when all are done. Tasks may not call run.
-  void run(Index count, Task task, const void* arguments);
+  // How many threads are worth their while for so much work, in the units of
+  // loops.h. It differs from call to call: what a result is may not depend on it.
+  int threads(Index work) const;
+
+  // Calls task(arguments, i, worker) for each i in [0, count), on so many threads
+  // or fewer; returns when all are done. Tasks may not call run.
+  void run(Index count, int threads, Task task, const void* arguments);
 
   // At least `bytes` of memory aligned to 64 bytes, null where there is none.
   // Its contents last until the next call for the same slot: a worker's, or for
@@ -31,9 +35,6 @@ struct Context {
   void* scratch(int slot, std::size_t bytes);
   static constexpr int shared = max_threads;
   static constexpr int sums = max_threads + 1;
-
-  // Threads that `run` may use.
-  int threads() const;
 
  private:
   bool alone_ = false;

@@ -41,6 +41,7 @@ struct Schedule {
   Index rows;          // of C at a time
   Index task_rows;     // of C in one task
   Index task_columns;  // likewise, whole panels
+  int threads;
 };
 
 inline constexpr Index column_step = 256;  // columns of C at a time
@@ -48,6 +49,13 @@ inline constexpr Index page = 4096;        // rows of so many bytes meet in one 
 
 // Whether steps of so many bytes fall into a few cache sets.
 static bool aliases(Index bytes) { return bytes % page == 0; }
+
+// Of so many columns of C, in the units that for_tasks counts in.
+template <class T>
+static Index work_of(const Product<T>& p, Index columns) {
+  constexpr Index multiplications = 32;
+  return p.m * columns / multiplications * p.k;
+}
 
 template <class T>
 static Schedule make_schedule(const Product<T>& p, int threads) {
@@ -82,6 +90,7 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   }
   s.task_rows = most(row_groups(p.m).rows, row_step);
   s.task_columns = least(wide, s.columns);
+  s.threads = threads;
   const Index down = ceil_div(p.m, s.task_rows);
   if (threads > 1 && down < 4 * threads) {
     // Few rows: share out the columns too.
@@ -313,26 +322,24 @@ static Status multiply_tasks(Context& context, const Work<T>& w, T* partial) {
   const Index across = ceil_div(w.count, s.task_columns);
   const Index down = ceil_div(p.m, s.task_rows);
   const Index cuts = ceil_div(p.k, s.k_group);
-  constexpr Index flops_per_unit = 32;  // of the cost that for_tasks counts in
   bool done = true;
-  for_tasks(context, across * down * cuts, p.m * w.count / flops_per_unit * p.k,
-            [&](Index index, int worker) {
-              const Index cut = index / (across * down);
-              const Index row = index / across % down * s.task_rows;
-              const Index column = index % across * s.task_columns;
-              Workspace<T> space;
-              if (!space.take(context, w, worker)) {
-                __atomic_store_n(&done, false, __ATOMIC_RELAXED);
-                return;
-              }
-              const Index end = least(row + s.task_rows, p.m);
-              for (Index r = row; r < end; r += s.rows) {
-                multiply_rows(w, space, r, least(s.rows, end - r), w.first + column,
-                              least(s.task_columns, w.count - column), cut * s.k_group,
-                              least((cut + 1) * s.k_group, p.k),
-                              partial != nullptr ? partial + cut * p.m * p.n : nullptr);
-              }
-            });
+  share_out(context, across * down * cuts, s.threads, [&](Index index, int worker) {
+    const Index cut = index / (across * down);
+    const Index row = index / across % down * s.task_rows;
+    const Index column = index % across * s.task_columns;
+    Workspace<T> space;
+    if (!space.take(context, w, worker)) {
+      __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+      return;
+    }
+    const Index end = least(row + s.task_rows, p.m);
+    for (Index r = row; r < end; r += s.rows) {
+      multiply_rows(w, space, r, least(s.rows, end - r), w.first + column,
+                    least(s.task_columns, w.count - column), cut * s.k_group,
+                    least((cut + 1) * s.k_group, p.k),
+                    partial != nullptr ? partial + cut * p.m * p.n : nullptr);
+    }
+  });
   return done ? Status::ok : Status::out_of_memory;
 }
 
@@ -397,7 +404,7 @@ Status multiply(Context& context, const Product<T>& p) {
     multiply_row(context, p);
     return Status::ok;
   }
-  const Work<T> w{p, make_schedule(p, context.threads()), nullptr, 0, p.n};
+  const Work<T> w{p, make_schedule(p, context.threads(work_of(p, p.n))), nullptr, 0, p.n};
   const Index cuts = ceil_div(p.k, w.s.k_group);
   const Index extra = cuts > 1                    ? cuts * p.m * p.n
                       : w.s.pack_b == Copy::whole ? p.k * w.s.columns

@@ -29,41 +29,41 @@ FASTNN_INLINE Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 FASTNN_INLINE Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
-// f(index, worker) for each index in [0, count), on several threads.
+// Work is counted in units of some 0.2 ns: an element that is read, a few times
+// added to or multiplied, and written.
+
+// f(index, worker) for each index in [0, count), on `threads` threads.
 template <class F>
-inline void for_tasks(Context& context, Index count, const F& f) {
+inline void share_out(Context& context, Index count, int threads, const F& f) {
+  if (threads == 1) {
+    for (Index i = 0; i < count; ++i) f(i, 0);
+    return;
+  }
   context.run(
-      count,
+      count, threads,
       [](const void* arguments, Index index, int worker) {
         (*static_cast<const F*>(arguments))(index, worker);
       },
       &f);
 }
 
-// As for_tasks, but on this thread alone where all the work together comes to
-// fewer than `worthwhile` elements' worth: waking workers costs some 10 us.
-inline constexpr Index worthwhile = 1 << 17;
-
+// The same on as many threads as so much work, all together, is worth.
 template <class F>
 inline void for_tasks(Context& context, Index count, Index work, const F& f) {
-  if (work < worthwhile) {
-    for (Index i = 0; i < count; ++i) f(i, 0);
-  } else {
-    for_tasks(context, count, f);
-  }
+  share_out(context, count, context.threads(work), f);
 }
 
-// f(begin, end) over ranges that cover [0, n); `cost` is the work of one element
-// in units of a few flops.
+// f(begin, end) over ranges that cover [0, n); `cost` is the work of one element.
 template <class F>
 inline void for_ranges(Context& context, Index n, Index cost, const F& f) {
-  constexpr Index piece = 1 << 14;
-  if (n * cost < worthwhile) {
+  constexpr Index piece = 1 << 13;
+  const int threads = context.threads(n * cost);
+  if (threads == 1) {
     if (n > 0) f(Index{0}, n);
     return;
   }
   const Index length = most(piece / cost, 1);
-  for_tasks(context, ceil_div(n, length),
+  share_out(context, ceil_div(n, length), threads,
             [&](Index index, int) { f(index * length, least((index + 1) * length, n)); });
 }
 

@@ -1,176 +1,29 @@
-// The thread pool, and Context on top of it.
+// The process's pool, how many threads there are to be, and Context on top of them.
 //
-// One pool for the process. Work is a number of pieces that threads claim one by
-// one from an atomic counter, so that a thread which the system has put aside
-// holds up no more than the piece it has. The caller works too. Idle workers
-// spin briefly, then sleep. While one caller has the pool, others run their
-// work alone. After fork the child starts a pool of its own.
+// While one caller has the pool, others run their work alone. After fork the child
+// starts a pool of its own.
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <mutex>
 #include <new>
 #include <set>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "core/backend.h"
 #include "core/check.h"
 #include "core/memory.h"
 #include "cpu/context.h"
+#include "cpu/pool.h"
 
 namespace fastnn {
 namespace {
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// Workers are born with the mask of their maker; signals are for Python's threads.
-class SignalsMasked {
- public:
-  SignalsMasked() : before_() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsMasked(const SignalsMasked&) = delete;
-  SignalsMasked& operator=(const SignalsMasked&) = delete;
-  ~SignalsMasked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
-class Pool {
- public:
-  Pool() = default;
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
-
-  // Ends the workers; the next run starts others. A pool is never deleted, for a
-  // thread may be about to use it.
-  void stop() {
-    const std::lock_guard<std::mutex> lock(busy_);
-    ending_.store(true);
-    announce(0);
-    for (std::thread& worker : workers_) worker.join();
-    workers_.clear();
-    ending_.store(false);
-  }
-
-  // False where another caller has the pool; nothing was done then.
-  bool try_run(int threads, Index count, Task task, const void* arguments) {
-    const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
-    start_workers(threads - 1);
-    task_ = task;
-    arguments_ = arguments;
-    count_ = count;
-    limit_.store(threads, std::memory_order_relaxed);
-    done_.store(0, std::memory_order_relaxed);
-    announce(static_cast<std::uint64_t>(count));
-    while (work(0)) {
-    }
-    // What is left is in the hands of others, for no longer than one piece.
-    for (int spins = 0; done_.load(std::memory_order_acquire) != count; ++spins) {
-      if (spins < 4096) {
-        pause_briefly();
-      } else {
-        std::this_thread::yield();
-      }
-    }
-    return true;
-  }
-
- private:
-  static constexpr std::uint64_t one_job = std::uint64_t{1} << 32U;
-  static constexpr std::uint64_t pieces_mask = one_job - 1;
-
-  // The ticket holds the number of the job above and of its unclaimed pieces
-  // below. Who lowers it owns a piece, and until that is done the job stands:
-  // only then may the fields of the job be read.
-  bool work(int worker) {
-    if (worker >= limit_.load(std::memory_order_relaxed)) return false;
-    std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
-    do {
-      if ((ticket & pieces_mask) == 0) return false;
-    } while (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
-                                            std::memory_order_acquire));
-    const Index index = count_ - static_cast<Index>(ticket & pieces_mask);
-    task_(arguments_, index, worker);
-    done_.fetch_add(1, std::memory_order_release);
-    return true;
-  }
-
-  void announce(std::uint64_t pieces) {
-    const std::uint64_t job = (ticket_.load(std::memory_order_relaxed) & ~pieces_mask) + one_job;
-    ticket_.store(job | pieces, std::memory_order_release);
-    signal_.fetch_add(1, std::memory_order_release);
-    signal_.notify_all();
-  }
-
-  void serve(int worker) {
-    std::uint32_t seen = 0;
-    while (!ending_.load(std::memory_order_acquire)) {
-      while (work(worker)) {
-      }
-      seen = wait(seen);
-    }
-  }
-
-  std::uint32_t wait(std::uint32_t seen) {
-    using clock = std::chrono::steady_clock;
-    const auto until = clock::now() + std::chrono::microseconds(20);
-    do {
-      for (int i = 0; i < 32; ++i) {
-        const std::uint32_t signal = signal_.load(std::memory_order_acquire);
-        if (signal != seen) return signal;
-        pause_briefly();
-      }
-    } while (clock::now() < until);
-    signal_.wait(seen, std::memory_order_acquire);
-    return signal_.load(std::memory_order_acquire);
-  }
-
-  // Where the system gives no more threads, fewer do the work.
-  void start_workers(int wanted) {
-    if (static_cast<int>(workers_.size()) >= wanted) return;
-    const SignalsMasked masked;
-    try {
-      while (static_cast<int>(workers_.size()) < wanted) {
-        const int worker = static_cast<int>(workers_.size()) + 1;
-        workers_.emplace_back([this, worker] { serve(worker); });
-      }
-    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): fewer it is
-    }
-  }
-
-  std::mutex busy_;
-  std::vector<std::thread> workers_;
-  Task task_ = nullptr;
-  const void* arguments_ = nullptr;
-  Index count_ = 0;
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};
-  alignas(64) std::atomic<Index> done_{0};
-  alignas(64) std::atomic<std::uint32_t> signal_{0};
-  std::atomic<int> limit_{1};  // threads that may take part, the caller among them
-  std::atomic<bool> ending_{false};
-};
 
 struct Process {
   std::mutex making;
@@ -274,17 +127,17 @@ Context::~Context() {
   for (Slot& slot : slots_) std::free(slot.memory);
 }
 
-void Context::run(Index count, Task task, const void* arguments) {
-  constexpr Index most = 0xFFFFFFFF;
-  const int threads = count > 1 && count < most ? this->threads() : 1;
-  if (threads > 1 &&
-      pool().try_run(static_cast<int>(std::min<Index>(threads, count)), count, task, arguments)) {
-    return;
-  }
-  for (Index i = 0; i < count; ++i) task(arguments, i, 0);
+int Context::threads(Index work) const {
+  const int most = alone_ ? 1 : num_threads();
+  return most > 1 ? pool().threads_for(work, most) : 1;
 }
 
-int Context::threads() const { return alone_ ? 1 : num_threads(); }
+void Context::run(Index count, int threads, Task task, const void* arguments) {
+  constexpr Index most = 0xFFFFFFFF;
+  threads = static_cast<int>(std::min<Index>(threads, count));
+  if (threads > 1 && count < most && pool().try_run(threads, count, task, arguments)) return;
+  for (Index i = 0; i < count; ++i) task(arguments, i, 0);
+}
 
 void* Context::scratch(int index, std::size_t bytes) {
   Slot& slot = slots_[index];

@@ -71,6 +71,8 @@ class TiledSession final : public Session {
     std::uint64_t life;
   };
 
+  // Of a step, in the units of cpu/loops.h: three products with each weight.
+  Index work_of(Index n) const { return n * (plan_.parameter_size / 8 + 1); }
   void run_group(const Step& step, Index group, int worker);
   void update(Index groups, std::uint64_t updates, const OptimizerSettings& settings);
 
@@ -187,7 +189,7 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
       std::atomic<bool> failed;
     } job{*this, step, nullptr, false};
     machine_.context->run(
-        groups,
+        groups, machine_.context->threads(work_of(n)),
         [](const void* arguments, Index group, int worker) {
           auto& own = *static_cast<Job*>(const_cast<void*>(arguments));
           try {

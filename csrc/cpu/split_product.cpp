@@ -16,6 +16,7 @@ constexpr Index stripe_rows = 64;
 // The whole of X (rows, columns), in stripes of rows on several threads.
 void convert(Context& context, const Bf16Convert& whole) {
   context.run((whole.rows + stripe_rows - 1) / stripe_rows,
+              context.threads(whole.rows * whole.columns * whole.planes),
               [](const void* arguments, Index index, int) {
                 Bf16Convert stripe = *static_cast<const Bf16Convert*>(arguments);
                 const Index first = index * stripe_rows;

@@ -1,0 +1,92 @@
+// The worker threads. Who may use them, and for how much work, is parallel.cpp's.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "cpu/context.h"
+
+namespace fastnn {
+
+// Whether sharing pays on the machine as it is. A worker whose core another process
+// has may be put aside with a piece in its hands, and the caller waits for it. What
+// others saved is weighed against what they cost; where they cost, the caller works
+// alone for a while, and longer each time that nothing has changed.
+class Balance {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+  using Time = std::chrono::steady_clock::time_point;
+
+  void add(Duration saved, Time now);
+  void rest(Time now);
+  // For any thread. Until then the caller had better work alone.
+  bool is_resting() const;
+
+ private:
+  Duration credit_{};
+  Duration rest_ = least_rest;
+  std::atomic<Duration::rep> until_{0};  // since the epoch of the clock; 0: no rest
+
+  // Of a few slices of time that systems give to processes in turn.
+  static constexpr Duration enough = std::chrono::milliseconds(4);
+  static constexpr Duration least_rest = std::chrono::milliseconds(10);
+  static constexpr Duration longest_rest = std::chrono::milliseconds(320);
+};
+
+// Work is a number of pieces that threads claim one by one from an atomic counter,
+// so that a thread which the system has put aside holds up no more than the piece
+// it has. The caller works too. Idle workers spin briefly, then sleep.
+class Pool {
+ public:
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // Ends the workers; the next run starts others. A pool is never deleted, for a
+  // thread may be about to use it.
+  void stop();
+
+  // How many threads, `most` at most, are worth their while for so much work, in
+  // the units of loops.h.
+  int threads_for(Index work, int most) const;
+
+  // False where another caller has the pool; nothing was done then.
+  bool try_run(int threads, Index count, Task task, const void* arguments);
+
+ private:
+  struct alignas(64) Worker {
+    std::atomic<std::uint32_t> signal{0};
+    std::atomic<bool> asleep{false};
+    std::thread thread;
+  };
+
+  bool work(int worker);
+  void open_job(std::uint64_t pieces, int threads);
+  void wake(Worker& worker);
+  void start_workers(int wanted);
+  void serve(Worker& self, int index);
+  std::uint32_t wait(Worker& self, std::uint32_t seen, Balance::Duration spinning);
+  void wait_for_others(Index count, Balance::Time until) const;
+
+  std::mutex busy_;  // of the caller that has the pool
+  std::deque<Worker> workers_;
+  Balance balance_;
+  Task task_ = nullptr;
+  const void* arguments_ = nullptr;
+  Index count_ = 0;
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};
+  alignas(64) std::atomic<Index> done_{0};
+  alignas(64) std::atomic<int> limit_{1};  // threads that may take part, the caller among them
+  std::atomic<int> awake_{0};              // workers that do not sleep
+  // The caller's core. A worker that finds itself there could only take from the
+  // caller's time: it says so and does nothing.
+  std::atomic<int> core_{-1};
+  std::atomic<bool> crowded_{false};
+  std::atomic<bool> ending_{false};
+};
+
+}  // namespace fastnn
