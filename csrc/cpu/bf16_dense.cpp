@@ -89,7 +89,7 @@ void convert_all(Context& context, const CpuTable& table, const Bf16Convert& who
   const Index rows = elements / columns / bf16_depth * bf16_depth;
   const Index across = (whole.columns + columns - 1) / columns;
   const Job job{whole, table.bf16.convert, rows, columns, across};
-  context.run((whole.rows + rows - 1) / rows * across,
+  context.run((whole.rows + rows - 1) / rows * across, context.threads(whole.rows * whole.columns),
               [](const void* arguments, Index index, int) {
                 const Job& own = *static_cast<const Job*>(arguments);
                 Bf16Convert part = own.whole;
