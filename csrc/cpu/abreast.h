@@ -112,6 +112,14 @@ FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Til
   }
 }
 
+// Asks ahead for what lay_down will write: its stores go to sixteen rows in turn, which
+// no prefetcher follows. Without it long rows in memory cost a third more.
+template <class T>
+FASTNN_INLINE void fetch_rows(const T* y, Index n, Index c) {
+  constexpr Index line = 64 / sizeof(T);
+  for (Index i = 0; i < n * c; i += line) __builtin_prefetch(y + i, 1);
+}
+
 // The first n rows of the tile into y. Whole vectors are stored, in an order in
 // which what one writes past its row is written over by a later one.
 template <class T>

@@ -1,5 +1,5 @@
-// What is counted besides the loss. Cross-entropies as metrics are the losses of
-// loss.cpp without their gradients.
+// What is counted besides the loss. Cross-entropies as metrics are the losses
+// without their gradients.
 #include "core/loss.h"
 
 #include "core/math.h"

@@ -94,6 +94,7 @@ static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, In
   Tile<T> tile;
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> sum{};
+  fetch_rows(a.y + begin * a.c, n, a.c);
   lay_abreast(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   tops(tile, a.c, top);
   for (Index j = 0; j < a.c; ++j) {
@@ -124,6 +125,7 @@ static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, 
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> own{};  // the logit of the row's label
   RowSums<T> sums;
+  if (a.dlogits != nullptr) fetch_rows(a.dlogits + begin * a.c, n, a.c);
   lay_abreast(a.logits + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   if constexpr (with_targets) {
     lay_abreast(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
