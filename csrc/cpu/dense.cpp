@@ -191,7 +191,8 @@ static Status input_gradient(Context& context, const DenseBackward<T>& a, const 
                                               .add = false,
                                               .start = nullptr,
                                               .finish = plain ? nullptr : finish_dx<T>,
-                                              .arguments = &arguments});
+                                              .arguments = &arguments,
+                                              .ordered = a.dx_sum != nullptr});
   if (status == Status::ok && a.dx_sum != nullptr) {
     join_groups(arguments.sums, row_groups(a.n).count, a.i, a.accumulates, a.dx_sum);
   }

@@ -88,13 +88,19 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   if (s.pack_b == Copy::whole && p.k * wide * bytes > slab) {
     s.columns = most(slab / bytes / p.k / panel<T> * panel<T>, panel<T>);
   }
-  s.task_rows = most(row_groups(p.m).rows, row_step);
+  s.task_rows = most(p.ordered ? row_groups(p.m).rows : ceil_div(p.m, 2 * max_groups), row_step);
   s.task_columns = least(wide, s.columns);
   s.threads = threads;
+  // Few rows: share out the columns too, as far as tasks are worth the claiming and
+  // A is not packed too often.
+  constexpr Index least_task = 1 << 14;
   const Index down = ceil_div(p.m, s.task_rows);
-  if (threads > 1 && down < 4 * threads) {
-    // Few rows: share out the columns too.
-    s.task_columns = round_up(ceil_div(s.task_columns, ceil_div(4 * threads, down)), panel<T>);
+  const Index tasks = least(8 * threads, work_of(p, s.task_columns) / least_task);
+  if (threads > 1 && down < tasks) {
+    const Index narrowest = s.pack_a ? 2 * column_step : panel<T>;
+    const Index across = ceil_div(tasks, down);
+    s.task_columns = least(s.task_columns,
+                           most(round_up(ceil_div(s.task_columns, across), panel<T>), narrowest));
   }
   return s;
 }

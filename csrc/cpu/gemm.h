@@ -21,11 +21,12 @@ struct Product {
   Index c_row;
   bool add;        // to C, which is then not null; else overwrite it
   const T* start;  // (n), from which each row of C starts; null: zeros; not with `add`
-  // Called for pieces that together cover C, by any thread; may be null. Pieces of
-  // rows of one row group come in order from one thread, where their columns are the
-  // same.
+  // Called for pieces that together cover C, by any thread; may be null.
   void (*finish)(const void* arguments, const ResultBlock<T>&);
   const void* arguments;
+  // Whether pieces of rows of one row group come in order from one thread, where
+  // their columns are the same.
+  bool ordered = false;
   // Arrays (m, n) that `finish` reads where C is null, or null: brought nearer a block
   // ahead of it where they are too large to be in the caches already.
   const T* beside[3] = {nullptr, nullptr, nullptr};

@@ -16,6 +16,9 @@ using std::chrono::microseconds;
 // How long idle workers spin: longer than what lies between the kernels of a step.
 constexpr microseconds patience(20);
 
+// In a job of this length a worker that was on the caller's core can still find another.
+constexpr std::chrono::milliseconds crowded_job(1);
+
 // The ticket holds the number of the job above and of its unclaimed pieces below.
 constexpr std::uint64_t one_job = std::uint64_t{1} << 32U;
 constexpr std::uint64_t pieces_mask = one_job - 1;
@@ -107,7 +110,10 @@ bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
   const Clock::time_point begin = Clock::now();
   open_job(static_cast<std::uint64_t>(count), threads);
   Index own = 0;
-  while (work(0)) ++own;
+  while (work(0)) {
+    ++own;
+    if (!shares_core()) core_.store(this_core(), std::memory_order_relaxed);  // it was moved
+  }
   if (own == 0) {  // others were faster than the waking of them
     wait_for_others(count, begin + patience);
     return true;
@@ -119,7 +125,7 @@ bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
   balance_.add(piece * (count - own) - (end - finished), end);
   if (crowded_.load(std::memory_order_relaxed)) {
     crowded_.store(false, std::memory_order_relaxed);
-    balance_.rest(end);
+    if (end - begin < crowded_job) balance_.rest(end);
   }
   return true;
 }
@@ -179,6 +185,11 @@ void Pool::start_workers(int wanted) {
 
 // -- everybody's --------------------------------------------------------------
 
+bool Pool::has_work(int worker) const {
+  return (ticket_.load(std::memory_order_acquire) & pieces_mask) != 0 &&
+         worker < limit_.load(std::memory_order_relaxed);
+}
+
 // Who lowers the ticket owns a piece, and until that is done the job stands: only
 // then may the fields of the job be read. The limit is of this job or a later one,
 // and of a later one the ticket differs.
@@ -195,14 +206,25 @@ bool Pool::work(int worker) {
   return true;
 }
 
+bool Pool::shares_core() const {
+  const int core = this_core();
+  return core >= 0 && core == core_.load(std::memory_order_relaxed);
+}
+
 // -- the workers' side --------------------------------------------------------
 
 void Pool::serve(Worker& self, int index) {
   std::uint32_t seen = 0;
   while (!ending_.load(std::memory_order_acquire)) {
-    const bool crowds = this_core() >= 0 && this_core() == core_.load(std::memory_order_relaxed);
-    if (crowds) crowded_.store(true, std::memory_order_relaxed);
-    while (!crowds && work(index)) {
+    bool crowds = false;
+    while (has_work(index)) {
+      crowds = shares_core();
+      if (!crowds) {
+        work(index);
+        continue;
+      }
+      crowded_.store(true, std::memory_order_relaxed);
+      std::this_thread::yield();  // who is ready to run may be moved to a core that gets free
     }
     seen = wait(self, seen, crowds ? microseconds(0) : patience);
   }

@@ -64,7 +64,9 @@ class Pool {
     std::thread thread;
   };
 
+  bool has_work(int worker) const;
   bool work(int worker);
+  bool shares_core() const;
   void open_job(std::uint64_t pieces, int threads);
   void wake(Worker& worker);
   void start_workers(int wanted);
@@ -83,7 +85,7 @@ class Pool {
   alignas(64) std::atomic<int> limit_{1};  // threads that may take part, the caller among them
   std::atomic<int> awake_{0};              // workers that do not sleep
   // The caller's core. A worker that finds itself there could only take from the
-  // caller's time: it says so and does nothing.
+  // caller's time: it says so and waits for another.
   std::atomic<int> core_{-1};
   std::atomic<bool> crowded_{false};
   std::atomic<bool> ending_{false};
