@@ -17,7 +17,7 @@ namespace {
 using Optional = std::optional<py::array>;
 
 template <class T, class Arguments>
-void call(Kernel<Arguments> Kernels<T>::*kernel, const Arguments& arguments) {
+void call(Kernel<Arguments> Kernels<T>::* kernel, const Arguments& arguments) {
   const Unlocked unlocked;
   must((kernels<T>(*backend().table).*kernel)(backend().context(), arguments));
 }
@@ -193,8 +193,8 @@ double total_weight(Index n, Index c, const T* targets, const std::vector<T>& we
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
 template <class T, class Arguments>
-py::tuple run_loss(Kernel<Arguments> Kernels<T>::*kernel, Arguments arguments, double total,
-                   T* Arguments::*gradient, const py::array& logits) {
+py::tuple run_loss(Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments, double total,
+                   T* Arguments::* gradient, const py::array& logits) {
   std::array<double, max_groups> sums{};
   py::array_t<T> d = array_like<T>(logits);
   arguments.scale = total > 0 ? static_cast<T>(1 / total) : T(0);

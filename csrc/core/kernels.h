@@ -23,7 +23,7 @@ namespace fastnn {
 
 using Index = int64_t;
 
-enum class [[nodiscard]] Status : unsigned char{ok, out_of_memory, failed};
+enum class [[nodiscard]] Status : unsigned char { ok, out_of_memory, failed };
 
 // What a backend's kernels run on: workers and scratch memory, or a stream.
 struct Context;

@@ -62,7 +62,9 @@ class Walk {
 
   // Null: the kernel table's products.
   void use(DenseProducts<T>* products)
-  { products_ = products; }
+  {
+    products_ = products;
+  }
 
   T* input() const { return home_.front(); }
   const T* output() const { return value_[static_cast<std::size_t>(plan_.output)]; }

@@ -17,7 +17,7 @@ inline constexpr int max_rows = 6;
 inline constexpr int max_vectors = 2;
 
 template <class T>
-inline constexpr Index panel = max_vectors* Vector<T>::lanes;
+inline constexpr Index panel = max_vectors * Vector<T>::lanes;
 
 template <class T>
 struct Tile {
