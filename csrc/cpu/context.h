@@ -32,7 +32,7 @@ struct Context {
   // At least `bytes` of memory aligned to 64 bytes, null where there is none.
   // Its contents last until the next call for the same slot: a worker's, or for
   // the thread that calls run, `shared` (of the product under way) and `sums`.
-  void* scratch(int slot, std::size_t bytes);
+  void* scratch(int index, std::size_t bytes);
   static constexpr int shared = max_threads;
   static constexpr int sums = max_threads + 1;
 

@@ -239,7 +239,7 @@ static void finish_narrow(const void* arguments, const ResultBlock<T>& block) {
   const auto& [a, update] = *static_cast<const NarrowGradient<T>*>(arguments);
   constexpr Index at_once = 64;
   constexpr Index lanes_of = Square<T>::lanes;
-  T rows[at_once * few_outputs + lanes_of];  // the transposition writes whole vectors
+  T rows[at_once * few_outputs + lanes_of] = {};  // the transposition writes whole vectors
   for (Index first = 0; first < block.columns; first += at_once) {
     const Index count = least(at_once, block.columns - first);
     // The last columns first: their vectors reach into the rows behind.

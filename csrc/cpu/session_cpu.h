@@ -7,7 +7,7 @@
 
 namespace fastnn {
 
-std::unique_ptr<Session> prepare_cpu(const SessionRequest& request);
+std::unique_ptr<Session> prepare_cpu(const SessionRequest& given);
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
 int cpu_planes(const SessionRequest& request);
 
