@@ -50,11 +50,10 @@ inline constexpr Index page = 4096;        // rows of so many bytes meet in one 
 // Whether steps of so many bytes fall into a few cache sets.
 static bool aliases(Index bytes) { return bytes % page == 0; }
 
-// Of so many columns of C, in the units that for_tasks counts in.
+// Of so many columns of C, in the units of loops.h: 32 multiplications each.
 template <class T>
 static Index work_of(const Product<T>& p, Index columns) {
-  constexpr Index multiplications = 32;
-  return p.m * columns / multiplications * p.k;
+  return p.m * columns / 32 * p.k;
 }
 
 template <class T>
@@ -91,16 +90,13 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   s.task_rows = most(p.ordered ? row_groups(p.m).rows : ceil_div(p.m, 2 * max_groups), row_step);
   s.task_columns = least(wide, s.columns);
   s.threads = threads;
-  // Few rows: share out the columns too, as far as tasks are worth the claiming and
-  // A is not packed too often.
+  // Few rows: share out the columns too, as far as tasks are worth the claiming.
   constexpr Index least_task = 1 << 14;
-  const Index down = ceil_div(p.m, s.task_rows);
-  const Index tasks = least(8 * threads, work_of(p, s.task_columns) / least_task);
+  const Index down = ceil_div(p.m, s.task_rows) * ceil_div(p.k, s.k_group);
+  const Index each = s.pack_a ? 4 : 8;  // A is packed anew for each stretch of columns
+  const Index tasks = least(each * threads, work_of(p, s.task_columns) / least_task);
   if (threads > 1 && down < tasks) {
-    const Index narrowest = s.pack_a ? 2 * column_step : panel<T>;
-    const Index across = ceil_div(tasks, down);
-    s.task_columns = least(s.task_columns,
-                           most(round_up(ceil_div(s.task_columns, across), panel<T>), narrowest));
+    s.task_columns = round_up(ceil_div(s.task_columns, ceil_div(tasks, down)), panel<T>);
   }
   return s;
 }
