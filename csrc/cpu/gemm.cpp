@@ -79,9 +79,11 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
     const Index fitting = first_cache / bytes / least(wide, column_step) / max_rows * max_rows;
     s.rows = least(most(fitting, 2 * max_rows), row_step);
   }
-  if (p.b_column != 1 || (p.m >= 8 * max_rows && p.n > panel<T> && p.k > 1)) {
-    const bool often = p.m > (p.b_column != 1 ? 4 : 1) * row_step;
-    s.pack_b = often ? Copy::whole : Copy::panels;
+  // Rows of B in place are brought near in time, until each lies in pages of its own.
+  if (p.b_column != 1) {
+    s.pack_b = p.m > 4 * row_step ? Copy::whole : Copy::panels;
+  } else if (p.m > row_step && p.k > 1 && p.b_row * bytes >= 2 * page) {
+    s.pack_b = Copy::whole;
   }
   s.columns = wide;
   if (s.pack_b == Copy::whole && p.k * wide * bytes > slab) {
