@@ -128,7 +128,8 @@ Context::~Context() {
 }
 
 int Context::threads(Index work) const {
-  const int most = alone_ ? 1 : num_threads();
+  if (alone_ || work < Pool::least_shared) return 1;
+  const int most = num_threads();
   return most > 1 ? pool().threads_for(work, most) : 1;
 }
 

@@ -92,7 +92,7 @@ void Pool::stop() {
 int Pool::threads_for(Index work, int most) const {
   // Of each thread: a worker that spins is there after a fraction of a microsecond,
   // one that sleeps after some tens, and to wake it costs the caller a few.
-  constexpr Index share_awake = 1 << 14;
+  constexpr Index share_awake = least_shared / 2;
   constexpr Index share_asleep = 1 << 16;
   const Index there = std::min<Index>(awake_.load(std::memory_order_relaxed) + 1, most);
   const Index threads = std::max(std::min<Index>(work / share_awake, there),

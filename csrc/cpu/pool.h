@@ -50,6 +50,8 @@ class Pool {
   // thread may be about to use it.
   void stop();
 
+  // Less work than this is never worth a second thread.
+  static constexpr Index least_shared = 1 << 15;
   // How many threads, `most` at most, are worth their while for so much work, in
   // the units of loops.h.
   int threads_for(Index work, int most) const;
