@@ -8,6 +8,7 @@ import pytest
 import reference
 from tolerances import check
 
+import fastnn
 from fastnn import ops
 
 pytestmark = pytest.mark.isa
@@ -194,3 +195,27 @@ def test_bad_input(case):
     z, targets, options, message = BAD[case]
     with pytest.raises(ValueError, match=f"(?i){message}"):
         ops.sigmoid_cross_entropy(z, targets, **options)
+
+
+TYPES = ("float16", "float32", "float64", "int8", "uint8", "int32", "uint64", "int64")
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_target_beyond_the_unit_interval_is_named(dtype):
+    """As the type that it came in, in rows of any stride; a missing one is none."""
+    x = np.zeros((200, 3))
+    y = np.zeros((200, 66), dtype)[:, ::2]
+    y[:, 1] = 1
+    if y.dtype.kind == "f":
+        y[7, 5] = np.nan
+    model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(33)])
+    model.compile("sgd", "binary_crossentropy")
+    model.fit(x, y, verbose=0)
+    for wrong in (2,) if y.dtype.kind == "u" else (2, -1):
+        y[150, 32] = y[199, 0] = wrong
+        with pytest.raises(ValueError, match=rf"y: .*got {wrong} at row 150, column 32"):
+            model.fit(x, y, verbose=0)
+    if dtype == "float64":
+        y[150, 32] = 1 + 1e-12
+        with pytest.raises(ValueError, match=r"y: .*at row 150, column 32"):
+            model.fit(x, y, verbose=0)

@@ -310,11 +310,17 @@ struct Fill {  // out[j] for j in [0, n), from the counter-based generator
   T* out;
 };
 
-struct Scan {  // the first row (of `rows`) and column with NaN or infinity
+enum class Expected : unsigned char {
+  finite,
+  finite_float,     // what is infinite as a float is not
+  unit_or_missing,  // in [0, 1], or NaN
+};
+
+struct Scan {  // the first row (of `rows`) and column that is not as expected
   ArrayView source;
   Rows rows;
-  bool narrow;  // what is infinite as a float counts too
-  Index* row;   // -1: none
+  Expected expected;
+  Index* row;  // -1: none
   Index* column;
 };
 

@@ -34,16 +34,33 @@ static FASTNN_INLINE To convert(Half x) {
   return static_cast<To>(__builtin_bit_cast(float, magnitude | sign));
 }
 
-template <class From>
-static FASTNN_INLINE bool not_finite(From x, bool) {
-  return !is_finite(x);
-}
+// Whether an element is not as expected. Integers are exact where it matters.
+struct NotFinite {
+  template <class From>
+  FASTNN_INLINE bool operator()(From x) const {
+    return !is_finite(x);
+  }
+  FASTNN_INLINE bool operator()(Half x) const { return (x.bits & 0x7C00U) == 0x7C00U; }
+};
 
-static FASTNN_INLINE bool not_finite(Half x, bool) { return (x.bits & 0x7C00U) == 0x7C00U; }
+struct NotFiniteFloat : NotFinite {
+  using NotFinite::operator();
+  FASTNN_INLINE bool operator()(double x) const { return !is_finite(static_cast<float>(x)); }
+};
 
-static FASTNN_INLINE bool not_finite(double x, bool narrow) {
-  return narrow ? !is_finite(static_cast<float>(x)) : !is_finite(x);
-}
+struct BeyondUnit {
+  template <class From>
+  FASTNN_INLINE bool operator()(From x) const {
+    return beyond(convert<float>(x));
+  }
+  FASTNN_INLINE bool operator()(double x) const { return beyond(x); }
+
+ private:
+  template <class T>
+  static FASTNN_INLINE bool beyond(T x) {
+    return (x < T(0)) | (x > T(1));
+  }
+};
 
 // Calls f with a null pointer to the type of an element.
 template <class F>
@@ -130,31 +147,45 @@ Status gather_labels(Context&, const GatherLabels<T>& a) {
   return Status::ok;
 }
 
-Status scan(Context& context, const Scan& a) {
-  // The first of each group of rows, then the first of those.
+// The first of each group of rows, then the first of those.
+template <class From, class Unexpected>
+static void scan_elements(Context& context, const Scan& a, const Unexpected& unexpected) {
   Index found[max_groups];
   const RowGroups groups = row_groups(a.rows.n);
+  for_row_groups(
+      context, a.rows.n, most(a.source.columns, 1), [&](Index group, Index begin, Index end, int) {
+        found[group] = -1;
+        for (Index r = begin; r < end && found[group] < 0; ++r) {
+          uint32_t bad = 0;
+          each_column<From>(a.source, row_at(a.rows, r),
+                            [&](Index, From x) { bad |= static_cast<uint32_t>(unexpected(x)); });
+          if (bad != 0) found[group] = r;
+        }
+      });
   *a.row = -1;
+  for (Index group = 0; group < groups.count && *a.row < 0; ++group) {
+    if (found[group] < 0) continue;
+    *a.row = row_at(a.rows, found[group]);
+    *a.column = -1;
+    each_column<From>(a.source, *a.row, [&](Index j, From x) {
+      if (*a.column < 0 && unexpected(x)) *a.column = j;
+    });
+  }
+}
+
+Status scan(Context& context, const Scan& a) {
   with_element(a.source.element, [&](auto* type) {
     using From = Pointee<decltype(type)>;
-    for_row_groups(context, a.rows.n, most(a.source.columns, 1),
-                   [&](Index group, Index begin, Index end, int) {
-                     found[group] = -1;
-                     for (Index r = begin; r < end && found[group] < 0; ++r) {
-                       uint32_t bad = 0;
-                       each_column<From>(a.source, row_at(a.rows, r), [&](Index, From x) {
-                         bad |= static_cast<uint32_t>(not_finite(x, a.narrow));
-                       });
-                       if (bad != 0) found[group] = r;
-                     }
-                   });
-    for (Index group = 0; group < groups.count && *a.row < 0; ++group) {
-      if (found[group] < 0) continue;
-      *a.row = row_at(a.rows, found[group]);
-      *a.column = -1;
-      each_column<From>(a.source, *a.row, [&](Index j, From x) {
-        if (*a.column < 0 && not_finite(x, a.narrow)) *a.column = j;
-      });
+    switch (a.expected) {
+      case Expected::finite:
+        scan_elements<From>(context, a, NotFinite{});
+        return;
+      case Expected::finite_float:
+        scan_elements<From>(context, a, NotFiniteFloat{});
+        return;
+      case Expected::unit_or_missing:
+        scan_elements<From>(context, a, BeyondUnit{});
+        return;
     }
   });
   return Status::ok;

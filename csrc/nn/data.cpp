@@ -38,34 +38,33 @@ void each_row(const ArrayView& view, const Rows& rows, const Look& look, const F
   }
 }
 
-// The first row and column of some rows that are not finite, or row -1.
-struct Place {
-  Index row = -1, column = 0;
-};
-
-Place find_not_finite(const ArrayView& view, const Rows& rows, Element element) {
-  Place place;
-  const Scan scan{view, rows, element == Element::f32, &place.row, &place.column};
-  if (backend().table->scan(backend().context(), scan) != Status::ok) throw std::bad_alloc();
-  return place;
+// refuse(value, row, column) for the first element that is not as expected.
+template <class F>
+void check_elements(const ArrayView& view, const Rows& rows, Expected expected, const Look& look,
+                    const F& refuse) {
+  const Index chunk = std::max<Index>((Index{1} << 22) / std::max<Index>(view.columns, 1), 1);
+  Pace pace(look);
+  for (Index first = 0; first < rows.n; first += chunk) {
+    Index row = -1;
+    Index column = 0;
+    const Rows part = part_of(rows, first, std::min(chunk, rows.n - first));
+    const Scan scan{view, part, expected, &row, &column};
+    if (backend().table->scan(backend().context(), scan) != Status::ok) throw std::bad_alloc();
+    if (row >= 0) {
+      each_row(view, {nullptr, row, 1}, look,
+               [&](Index, const double* values) { refuse(values[column], row, column); });
+    }
+    pace.done();
+  }
 }
 
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
                   const Look& look) {
-  const Index chunk = std::max<Index>((Index{1} << 22) / std::max<Index>(view.columns, 1), 1);
-  Pace pace(look);
-  for (Index first = 0; first < rows.n; first += chunk) {
-    const Rows part = part_of(rows, first, std::min(chunk, rows.n - first));
-    const Place place = find_not_finite(view, part, element);
-    if (place.row >= 0) {
-      each_row(view, {nullptr, place.row, 1}, look, [&](Index, const double* values) {
-        const bool narrow = std::isfinite(values[place.column]);
-        invalid(name, ": expected finite numbers", narrow ? " of float32" : "", ", got ",
-                values[place.column], " at row ", place.row, ", column ", place.column);
-      });
-    }
-    pace.done();
-  }
+  const Expected expected = element == Element::f32 ? Expected::finite_float : Expected::finite;
+  check_elements(view, rows, expected, look, [&](double value, Index row, Index column) {
+    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", ", got ",
+            value, " at row ", row, ", column ", column);
+  });
 }
 
 void check_rows(const Dataset& data) {
@@ -123,13 +122,11 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
 
 void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
                           const Look& look) {
-  each_row(targets, rows, look, [&](Index row, const double* values) {
-    for (Index j = 0; j < targets.columns; ++j) {
-      check(std::isnan(values[j]) || (values[j] >= 0 && values[j] <= 1), name,
-            ": expected numbers in [0, 1], or NaN for a missing label, got ", values[j], " at row ",
-            row, ", column ", j);
-    }
-  });
+  check_elements(targets, rows, Expected::unit_or_missing, look,
+                 [&](double value, Index row, Index column) {
+                   invalid(name, ": expected numbers in [0, 1], or NaN for a missing label, got ",
+                           value, " at row ", row, ", column ", column);
+                 });
 }
 
 void check_input(const Plan& plan, const Dataset& data, const Look& look) {
