@@ -29,11 +29,16 @@ AIMS = {
     "large": 1.15,
 }
 ROUNDED_AIM = 2.0
+ROUNDED_AIMS = {"large": 1.6}
 
 HEAD = (
     *("row", "layers", "batch", "best peer", "usual loop", "NumPy", *OURS),
     *("best/highest", "aim", "usual/highest", "bfloat16 peer", "bfloat16/medium"),
     *("floor", "highest/floor", "of peak"),
+)
+BOUND_HEAD = (
+    *("row", "floor", "of", "highest/floor", "its aim/floor"),
+    *("bfloat16 floor", "of", "medium/floor", "its aim/floor"),
 )
 PUBLISHED_HEAD = (
     *("row", "layers", "batch", "best peer", "usual loop", "fastnn", "best / fastnn"),
@@ -55,6 +60,9 @@ class Row:
     floor_by: str
     seconds: Mapping[str, list[float]]
     """a step's, by contestant, one number a round"""
+    rounded_floor: float | None = None
+    """as `floor`, where the unit for bfloat16 multiplies; None: there is none"""
+    rounded_floor_by: str = ""
 
     def median(self, name: str | None) -> float | None:
         rounds = self.seconds.get(name) if name else None
@@ -100,13 +108,41 @@ def summary(rows: Mapping[str, Row]) -> str:
             *(name, row.layers, str(row.batch), _cell(row, row.best), _cell(row, row.usual)),
             *(_time(row, who) for who in ("NumPy", *OURS.values())),
             *(_times(best), _aim(best, AIMS.get(name)), _times(row.ratio(row.usual, "highest"))),
-            *(_time(row, ROUNDED), _aim(rounded, ROUNDED_AIM, show=rounded)),
+            *(
+                _time(row, ROUNDED),
+                _aim(rounded, ROUNDED_AIMS.get(name, ROUNDED_AIM), show=rounded),
+            ),
             f"{microseconds(row.floor)} {row.floor_by}",
             _times(ours / row.floor if ours else None),
             percent(row.of_peak) if row.of_peak else "-",
         ]
 
     return table(HEAD, [line(name, row) for name, row in rows.items()])
+
+
+def bounds(rows: Mapping[str, Row]) -> str:
+    """How far each row, and what it aims at, is above what no step can be faster than.
+
+    An aim below or near 1 is out of reach on this machine, whoever tries.
+    """
+
+    def line(name: str, row: Row) -> list[str]:
+        def over(floor: float | None, peer: str | None, ours: str, aim: float) -> list[str]:
+            median, other = row.median(OURS[ours]), row.median(peer)
+            return [
+                _times(median / floor if median and floor else None),
+                _times(other / aim / floor if other and floor else None),
+            ]
+
+        return [
+            *(name, microseconds(row.floor), row.floor_by),
+            *over(row.floor, row.best, "highest", AIMS.get(name, 1.0)),
+            microseconds(row.rounded_floor) if row.rounded_floor else "-",
+            row.rounded_floor_by or "-",
+            *over(row.rounded_floor, ROUNDED, "medium", ROUNDED_AIMS.get(name, ROUNDED_AIM)),
+        ]
+
+    return table(BOUND_HEAD, [line(name, row) for name, row in rows.items()])
 
 
 def published(rows: Mapping[str, Row]) -> str:

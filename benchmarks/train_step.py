@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import machine, records, yardstick
 from benchmarks.contest import PEERS, Row, Unavailable, Worker, disagreement, start
 from benchmarks.markdown import times
-from benchmarks.steps import OURS, ROUNDED_AIM, details, summary
+from benchmarks.steps import OURS, ROUNDED_AIM, ROUNDED_AIMS, bounds, details, summary
 from benchmarks.steps import Row as Measured
 from benchmarks.timer import Contestant, measure
 from benchmarks.workloads import WORKLOADS, Workload
@@ -79,6 +79,11 @@ def contest(
     peaks.append(yardstick.peak(asked.threads))
     peak = max((one for one in peaks if one), default=floors.flops)
     floor, by = replace(floors, flops=peak).floor(work.flops, work.bytes, work.working_set)
+    rounded, rounded_by = None, ""
+    if rate := yardstick.rounded_peak(asked.threads):
+        rounded, rounded_by = replace(floors, flops=rate).floor(
+            work.flops, work.bytes, work.working_set
+        )
     measured = Measured(
         layers=work.layers,
         batch=work.batch,
@@ -87,6 +92,8 @@ def contest(
         floor=floor,
         floor_by=by,
         seconds={name: list(timing.rounds) for name, timing in timings.items()},
+        rounded_floor=rounded,
+        rounded_floor_by=rounded_by,
     )
     return measured, notes
 
@@ -123,9 +130,14 @@ def main() -> None:
         f"- medians of {asked.rounds} interleaved rounds",
         "- floor: flops at the peak, or bytes at the bandwidth where the weights live, if slower",
         "- of peak: flops of the products, over the multiply-add peak measured next to the row",
-        f"- aim: of best/highest by row; of bfloat16/medium {times(ROUNDED_AIM)} everywhere",
+        f"- aim: of best/highest by row; of bfloat16/medium {times(ROUNDED_AIM)}, "
+        + ", ".join(f"{times(aim)} on {name}" for name, aim in ROUNDED_AIMS.items()),
         "",
         summary(rows),
+        "",
+        "What bounds a row, and how far above it the row and its aim are:",
+        "",
+        bounds(rows),
         "",
         "All contestants, median (least-greatest):",
         "",

@@ -1,8 +1,15 @@
-/* What one core can do: the peak of fused multiply-adds in registers, and streams over arrays.
+/* What one core can do: the peaks of multiply-adds in registers, and streams over arrays.
  * The streams have the loads and stores of fastnn's ops and next to no arithmetic; a is
  * written, or read and written, first. They say what memory and caches give, not what an op
  * must cost. Built and called by yardstick.py, with -march=native. */
 #include <time.h>
+#if defined(__AVX512BF16__) || defined(__AMX_BF16__)
+#include <immintrin.h>
+#endif
+#if defined(__AMX_BF16__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -26,7 +33,8 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Multiplications and additions a second, in float32, of the best of twelve short rounds. */
+/* Multiplications and additions a second, in float32, of the best of twelve short rounds;
+ * `rounded_peak` the same of the unit for bfloat16, 0 where there is none. */
 double peak(void) {
   const long turns = 2000000;
   const vec one = {0};
@@ -47,6 +55,73 @@ double peak(void) {
   for (int j = 0; j < CHAINS; ++j) sum += a[j];
   return sum[0] < 0 ? 0 : best; /* keeps the chains alive */
 }
+
+#if defined(__AMX_BF16__) && defined(__linux__)
+
+/* Of tiles of 16 by 16, from 32 pairs each; 0 where the system refuses their state. */
+double rounded_peak(void) {
+  const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+  if (syscall(SYS_arch_prctl, request, tile_data) != 0) return 0;
+  struct {
+    unsigned char palette, start, reserved[14];
+    unsigned short row_bytes[16];
+    unsigned char rows[16];
+  } config = {.palette = 1};
+  for (int i = 0; i < 8; ++i) config.row_bytes[i] = 64, config.rows[i] = 16;
+  _tile_loadconfig(&config);
+  const long turns = 100000;
+  double best = 0;
+  for (int round = 0; round < 12; ++round) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    const double start = now();
+    for (long i = 0; i < turns; ++i) {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+    const double rate = (double)turns * 4 * 2 * 16 * 16 * 32 / (now() - start);
+    if (rate > best) best = rate;
+  }
+  _tile_release();
+  return best;
+}
+
+#elif defined(__AVX512BF16__)
+
+/* Of dot products of pairs. */
+double rounded_peak(void) {
+  const long turns = 2000000;
+  const __m512bh b = (__m512bh)_mm512_set1_epi32(0x3f003f00);
+  __m512 a[CHAINS];
+  double best = 0;
+  for (int j = 0; j < CHAINS; ++j) a[j] = _mm512_set1_ps((float)j);
+  for (int round = 0; round < 12; ++round) {
+    const double start = now();
+    for (long i = 0; i < turns; ++i) {
+#pragma GCC unroll 12
+      for (int j = 0; j < CHAINS; ++j) a[j] = _mm512_dpbf16_ps(a[j], b, b);
+    }
+    const double rate = (double)turns * CHAINS * 2 * 32 / (now() - start);
+    if (rate > best) best = rate;
+  }
+  __m512 sum = a[0];
+  for (int j = 1; j < CHAINS; ++j) sum = _mm512_add_ps(sum, a[j]);
+  return _mm512_reduce_add_ps(sum) < 0 ? 0 : best;
+}
+
+#else
+
+double rounded_peak(void) { return 0; }
+
+#endif
 
 /* n is a multiple of 16 in all of these. Scaled, lest a compiler call memcpy, which goes
  * past the caches where arrays are large: no op could be compared with that. */

@@ -51,17 +51,25 @@ def _library() -> ctypes.CDLL | None:
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
         loaded = ctypes.CDLL(str(library))  # stays mapped when the file is gone
-    loaded.peak.restype = ctypes.c_double
+    loaded.peak.restype = loaded.rounded_peak.restype = ctypes.c_double
     return loaded
 
 
 def peak(threads: int) -> float | None:
     """float32 operations a second of multiply-adds in registers, on so many cores at once."""
     library = _library()
-    if library is None:
-        return None
+    return _at_once(library.peak, threads) if library else None
+
+
+def rounded_peak(threads: int) -> float | None:
+    """The same of bfloat16 operands with float32 sums, where the processor has a unit for them."""
+    library = _library()
+    return _at_once(library.rounded_peak, threads) or None if library else None
+
+
+def _at_once(rate: Callable[[], float], threads: int) -> float:
     with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(lambda _: float(library.peak()), range(threads)))
+        return sum(pool.map(lambda _: float(rate()), range(threads)))
 
 
 def stream(name: Stream, size: int) -> Callable[[], None] | None:
