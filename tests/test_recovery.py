@@ -4,6 +4,7 @@ Programs that could hang or crash run in an interpreter of their own. How errors
 looked at in test_bad_input.py, threads that behave in test_threads.py.
 """
 
+import sys
 import threading
 
 import cases
@@ -171,3 +172,49 @@ time.sleep(0.3)
 print(len(answered))
 """
     assert run(program) == ["1"]
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at one line or return, of those of a call and of its `with`."""
+
+    files = ("fastnn/trainer.py", "fastnn/training.py", "contextlib.py")
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, frame, event, _):
+        if not frame.f_code.co_filename.endswith(self.files):
+            return None
+        if event != "call":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+    def during(self, work):
+        """The error, with all frames that it went through, or None where the end came first."""
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            work()
+        except KeyboardInterrupt as error:
+            return error
+        finally:
+            sys.settrace(before)
+        return None
+
+
+@pytest.mark.parametrize("name", ["fit", "train_on_batch"])
+def test_an_interrupt_at_any_line_leaves_the_model_free(name, rng):
+    model, x, y = regression(rng)
+    options = {"verbose": 0} if name == "fit" else {}
+    kept = []  # as an interactive interpreter keeps the last
+    while len(kept) < 1000:
+        error = Interrupt(len(kept) + 1).during(lambda: getattr(model, name)(x, y, **options))
+        if error is None:
+            break
+        kept.append(error)
+        model.train_on_batch(x, y)
+        model.compile("sgd", "mse")
+    assert 10 < len(kept) < 1000
