@@ -205,6 +205,37 @@ class Interrupt:
         return None
 
 
+class TestHook(fastnn.callbacks.Callback):
+    __test__ = False
+
+    def on_test_batch_end(self, batch, logs=None):
+        pass
+
+
+class TrainHook(fastnn.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class Assigning(fastnn.callbacks.Callback):
+    def on_test_begin(self, _=None):
+        self.model.set_weights(self.model.get_weights())
+
+
+@pytest.mark.parametrize("listener", [None, TestHook, TrainHook, Assigning])
+def test_a_validation_loss_that_is_no_number_is_said_whoever_listens(listener, rng):
+    x = rng.normal(size=(64, 4))
+    y = x.sum(axis=1)
+    model = fastnn.Sequential([layers.Input((4,)), layers.Dense(8), layers.Dense(1)])
+    model.compile(optimizers.SGD(0.01), "mse")
+    bad = np.full((2, 4), 3e38), np.zeros(2)
+    callbacks = [] if listener is None else [listener()]
+    with pytest.raises(fastnn.TrainingDiverged, match="validation loss") as caught:
+        model.fit(x, y, epochs=3, validation_data=bad, callbacks=callbacks, verbose=0)
+    assert (caught.value.epoch, caught.value.step) == (0, 1)
+    assert np.isfinite(model.evaluate(x, y, verbose=0))
+
+
 @pytest.mark.parametrize("name", ["fit", "train_on_batch"])
 def test_an_interrupt_at_any_line_leaves_the_model_free(name, rng):
     model, x, y = regression(rng)

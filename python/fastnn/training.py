@@ -244,7 +244,7 @@ class Fit:
             )
             logs = self._logs(sums[0])
         if validates and not together:
-            logs |= self._validate()
+            logs |= self._validate(epoch)
         self.callbacks.call("on_epoch_end", epoch, logs)
         return logs
 
@@ -271,11 +271,18 @@ class Fit:
             self.network.epochs += 1
         return logs
 
-    def _validate(self) -> Logs:
+    def _validate(self, epoch: int) -> Logs:
         assert self.validation is not None
         sums = evaluate(
             self.model, self.validation, self.callbacks, self.schedule.validation_batch_size
         )
+        if not math.isfinite(sums[0]):  # raises TrainingDiverged
+            self._train(
+                first_epoch=epoch,
+                first_step=self.steps,
+                steps=0,
+                validation=self.validation_data,
+            )
         return self.columns.logs(sums, "val_")
 
 
