@@ -206,6 +206,7 @@ def test_choice_depends_on_shape() -> None:
     assert session((4, 10, 3), 32) == "plain"
     assert session((784, 512, 512, 10), 128) == "streaming"
     assert session((32, 64, 64, 16), 65536) == "tiled"
+    assert session((32, 64, 64, 16), 2**62) == "tiled"  # more than any data is all of them
 
 
 def test_summary_tells(capsys: pytest.CaptureFixture[str]) -> None:
