@@ -150,3 +150,15 @@ def test_threads_from_the_environment():
         assert done.returncode == 1, f"{bad}: {done.stdout}"
         assert "FASTNN_NUM_THREADS" in done.stderr
         assert bad in done.stderr.strip().splitlines()[-1]
+
+
+def test_empty_settings_are_none():
+    program = """
+import fastnn
+model = fastnn.Sequential([fastnn.Input((4,)), fastnn.layers.Dense(3)])
+model.compile("adam", "mse")
+print(fastnn.get_num_threads() >= 1, model.session(9))
+"""
+    names = ("FASTNN_ISA", "FASTNN_NUM_THREADS", "FASTNN_DEVICE", "FASTNN_SESSION")
+    done = cases.python(program, **dict.fromkeys(names, ""))
+    assert done.stdout == "True plain\n", done.stderr

@@ -4,6 +4,7 @@ Programs that could hang or crash run in an interpreter of their own. How errors
 looked at in test_bad_input.py, threads that behave in test_threads.py.
 """
 
+import sys
 import threading
 
 import cases
@@ -171,3 +172,80 @@ time.sleep(0.3)
 print(len(answered))
 """
     assert run(program) == ["1"]
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at one line or return, of those of a call and of its `with`."""
+
+    files = ("fastnn/trainer.py", "fastnn/training.py", "contextlib.py")
+
+    def __init__(self, at):
+        self.left = at
+
+    def __call__(self, frame, event, _):
+        if not frame.f_code.co_filename.endswith(self.files):
+            return None
+        if event != "call":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+    def during(self, work):
+        """The error, with all frames that it went through, or None where the end came first."""
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            work()
+        except KeyboardInterrupt as error:
+            return error
+        finally:
+            sys.settrace(before)
+        return None
+
+
+class TestHook(fastnn.callbacks.Callback):
+    __test__ = False
+
+    def on_test_batch_end(self, batch, logs=None):
+        pass
+
+
+class TrainHook(fastnn.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class Assigning(fastnn.callbacks.Callback):
+    def on_test_begin(self, _=None):
+        self.model.set_weights(self.model.get_weights())
+
+
+@pytest.mark.parametrize("listener", [None, TestHook, TrainHook, Assigning])
+def test_a_validation_loss_that_is_no_number_is_said_whoever_listens(listener, rng):
+    x = rng.normal(size=(64, 4))
+    y = x.sum(axis=1)
+    model = fastnn.Sequential([layers.Input((4,)), layers.Dense(8), layers.Dense(1)])
+    model.compile(optimizers.SGD(0.01), "mse")
+    bad = np.full((2, 4), 3e38), np.zeros(2)
+    callbacks = [] if listener is None else [listener()]
+    with pytest.raises(fastnn.TrainingDiverged, match="validation loss") as caught:
+        model.fit(x, y, epochs=3, validation_data=bad, callbacks=callbacks, verbose=0)
+    assert (caught.value.epoch, caught.value.step) == (0, 1)
+    assert np.isfinite(model.evaluate(x, y, verbose=0))
+
+
+@pytest.mark.parametrize("name", ["fit", "train_on_batch"])
+def test_an_interrupt_at_any_line_leaves_the_model_free(name, rng):
+    model, x, y = regression(rng)
+    options = {"verbose": 0} if name == "fit" else {}
+    kept = []  # as an interactive interpreter keeps the last
+    while len(kept) < 1000:
+        error = Interrupt(len(kept) + 1).during(lambda: getattr(model, name)(x, y, **options))
+        if error is None:
+            break
+        kept.append(error)
+        model.train_on_batch(x, y)
+        model.compile("sgd", "mse")
+    assert 10 < len(kept) < 1000

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import cases
+import networks
 import numpy as np
 import pytest
 import tolerances
 from numpy.typing import NDArray
 
 import fastnn
-from fastnn import layers
+from fastnn import _core, layers
 
 KINDS = ("streaming", "tiled")
 ROWS = (1, 127, 128, 129, 300, 5000)  # about a tile, a group of rows, many groups
@@ -157,6 +158,21 @@ def test_frozen_layers_stay(session: str, frozen: int, monkeypatch: pytest.Monke
     assert_same(trained(monkeypatch, session, "relu", 300, frozen=frozen), expected)
 
 
+@pytest.mark.parametrize("session", ["plain", *KINDS])
+def test_layers_that_the_output_does_not_read_stay(session: str, rng: np.random.Generator) -> None:
+    network = _core.Network(7, "float64", 1)
+    network.dense(0, 9, "relu")  # read by nobody
+    network.set_output(network.dense(0, 3, "linear"))
+    native = networks.bound(network, "float64")
+    native.write([rng.normal(size=shape) for _, shape in network.parameters])
+    before = native.read()
+    network.compile(loss="mean_squared_error", optimizer="adam", session=session)
+    data = networks.rows(rng.normal(size=(300, 7)), rng.normal(size=(300, 3)))
+    network.train(data, batch_size=100, optimizer=networks.ADAM | {"weight_decay": 0.1})
+    moved = [not np.array_equal(*pair) for pair in zip(native.read(), before, strict=True)]
+    assert moved == [False, False, True, True]
+
+
 @pytest.mark.parametrize("batch", [32, 129, 256])
 @pytest.mark.parametrize("session", KINDS)
 def test_last_batch_is_smaller(session: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +206,7 @@ def test_choice_depends_on_shape() -> None:
     assert session((4, 10, 3), 32) == "plain"
     assert session((784, 512, 512, 10), 128) == "streaming"
     assert session((32, 64, 64, 16), 65536) == "tiled"
+    assert session((32, 64, 64, 16), 2**62) == "tiled"  # more than any data is all of them
 
 
 def test_summary_tells(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,7 +102,8 @@ int num_threads() {
   std::atomic<int>& threads = process().threads;
   if (const int chosen = threads.load(std::memory_order_relaxed)) return chosen;
   int chosen = available_cores();
-  if (const char* text = std::getenv("FASTNN_NUM_THREADS")) {
+  const char* text = std::getenv("FASTNN_NUM_THREADS");
+  if (text != nullptr && *text != '\0') {
     char* end = nullptr;
     const long n = std::strtol(text, &end, 10);
     check(end != text && *end == '\0' && n >= 1 && n <= max_threads,

@@ -29,7 +29,8 @@ void fold_rescaling(Plan& plan) {
   }
 }
 
-// Only what the output is made of.
+// Only what the output is made of. Parameters of what is dropped stay as they are: no
+// session, whichever way it walks, may decay them.
 void drop_unused(Plan& plan) {
   std::vector<bool> used(plan.tensors.size());
   used[at(plan.output)] = true;
@@ -37,6 +38,12 @@ void drop_unused(Plan& plan) {
     if (!used[at(node->output)]) continue;
     for (const int input : {node->input, node->input_b}) {
       if (input != none) used[at(input)] = true;
+    }
+  }
+  for (const Node& node : plan.nodes) {
+    if (used[at(node.output)]) continue;
+    for (const int parameter : {node.kernel, node.bias}) {
+      if (parameter != none) plan.parameters[at(parameter)].trainable = false;
     }
   }
   std::erase_if(plan.nodes, [&](const Node& node) { return !used[at(node.output)]; });

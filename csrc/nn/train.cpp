@@ -83,6 +83,8 @@ void Network::check_weights(Index epoch, Index step) {
 void Network::train_steps(Session& session, const Dataset& data, const Train& request,
                           const Epoch& epoch, Index last, Pace& pace, Now& now) {
   const std::vector<ParameterBuffer*> buffers = state();
+  // What comes after no steps at all may have to go back, too.
+  if (now.step == last) snapshots_.consider(buffers, {steps_, updates_});
   while (now.step < last) {
     const Steps done{steps_, updates_};
     snapshots_.consider(buffers, done);

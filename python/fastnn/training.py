@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,46 +41,71 @@ Sums = NDArray[np.float64]
 _AT_ONCE = 100_000
 
 
+class _Training:
+    """A call that trains: what it is called, in which process and thread, and its frame."""
+
+    def __init__(self, doing: str, call: FrameType) -> None:
+        self.doing = doing
+        self.by = _here()
+        self.call = call
+
+    def goes_on(self) -> bool:
+        """Whether the call has not ended. A signal's handler may raise between any two lines, also
+        between those that would say so; in the child of a fork it did not come along.
+        """
+        process, thread = self.by
+        if process != os.getpid():
+            return False
+        frame = sys._current_frames().get(thread)
+        while frame is not None and frame is not self.call:
+            frame = frame.f_back
+        return frame is not None
+
+
 class Exclusive:
     """Which thread trains a model: one at a time, and nobody else uses the model meanwhile."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner: tuple[int, int] | None = None
-        self._doing = ""
+        self._now: dict[str, _Training] = {}  # one at most: setdefault is atomic
 
     @contextmanager
     def training(self, doing: str) -> Iterator[None]:
-        """Holds the model for training; RuntimeError at once if it is held."""
-        if self._owner is not None and self._owner[0] != os.getpid():
-            # A fork during fit: the thread that held the model does not exist in the child.
-            self._lock, self._owner = threading.Lock(), None
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(
-                f"{doing}: this model is in a {self._doing} already"
-                f"{self._where()}; one at a time may change a model"
-            )
-        self._owner, self._doing = _here(), doing
+        """Holds the model for the call whose body this is in; RuntimeError at once if it is held."""
+        # This function, contextlib's, the caller.
+        mine = _Training(doing, sys._getframe(2))
         try:
+            self._under_way()
+            held = self._now.setdefault("now", mine)
+            if held is not mine:
+                where = ", which called this" if held.by == mine.by else " in another thread"
+                raise RuntimeError(
+                    f"{doing}: this model is in a {held.doing} already{where}; "
+                    "one at a time may change a model"
+                )
             yield
         finally:
-            self._owner = None
-            self._lock.release()
+            if self._now.get("now") is mine:
+                self._now.clear()
 
-    def _where(self) -> str:
-        return ", which called this" if self._owner == _here() else " in another thread"
+    def _under_way(self) -> _Training | None:
+        held = self._now.get("now")
+        if held is None or held.goes_on():
+            return held
+        self._now.clear()
+        return None
 
     def refuse_others(self, doing: str) -> None:
         """RuntimeError where another thread trains the model; its own callbacks may go on."""
-        owner = self._owner
-        if owner is not None and owner[0] == os.getpid() and owner != _here():
-            raise RuntimeError(f"{doing}: this model is in a {self._doing} in another thread")
+        held = self._under_way()
+        if held is not None and held.by != _here():
+            raise RuntimeError(f"{doing}: this model is in a {held.doing} in another thread")
 
     def refuse_all(self, doing: str) -> None:
         """RuntimeError where the model is being trained, also by this thread."""
         self.refuse_others(doing)
-        if self._owner == _here():
-            raise RuntimeError(f"{doing}: not possible during {self._doing} of the same model")
+        held = self._under_way()
+        if held is not None:
+            raise RuntimeError(f"{doing}: not possible during {held.doing} of the same model")
 
 
 def _here() -> tuple[int, int]:
@@ -217,7 +244,7 @@ class Fit:
             )
             logs = self._logs(sums[0])
         if validates and not together:
-            logs |= self._validate()
+            logs |= self._validate(epoch)
         self.callbacks.call("on_epoch_end", epoch, logs)
         return logs
 
@@ -244,11 +271,18 @@ class Fit:
             self.network.epochs += 1
         return logs
 
-    def _validate(self) -> Logs:
+    def _validate(self, epoch: int) -> Logs:
         assert self.validation is not None
         sums = evaluate(
             self.model, self.validation, self.callbacks, self.schedule.validation_batch_size
         )
+        if not math.isfinite(sums[0]):  # raises TrainingDiverged
+            self._train(
+                first_epoch=epoch,
+                first_step=self.steps,
+                steps=0,
+                validation=self.validation_data,
+            )
         return self.columns.logs(sums, "val_")
 
 
