@@ -21,7 +21,7 @@ bool pays(const Plan& plan, const Node& node, Index n) {
   constexpr Index cached = Index{1} << 20;  // weights
   const Index i = width(plan, node.input);
   const Index o = width(plan, node.output);
-  return i >= 32 && o >= 16 && n >= 24 && n * i * o >= multiply_adds &&
+  return i >= 32 && o >= 16 && n >= 24 && n >= multiply_adds / (i * o) &&
          (n >= 64 || i * o <= cached);
 }
 
