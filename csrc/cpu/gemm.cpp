@@ -80,7 +80,8 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
     s.rows = least(most(fitting, 2 * max_rows), row_step);
   }
   if (p.b_column != 1 || (p.m >= 8 * max_rows && p.n > panel<T> && p.k > 1)) {
-    const bool often = p.m > (p.b_column != 1 ? 4 : 1) * row_step;
+    // The memory for a whole copy is that of the pieces where sums are cut.
+    const bool often = s.k_group == p.k && p.m > (p.b_column != 1 ? 4 : 1) * row_step;
     s.pack_b = often ? Copy::whole : Copy::panels;
   }
   s.columns = wide;
