@@ -354,15 +354,21 @@ static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
     const T* const more = partial + cut * size;
     for (Index i = 0; i < size; ++i) partial[i] += more[i];
   }
-  ResultBlock<T> block{{0, p.m, 0, p.n}, partial, p.n};
+  T* c = partial;
+  Index c_row = p.n;
   if (p.c != nullptr) {
+    c = p.c;
+    c_row = p.c_row;
     for (Index i = 0; i < p.m; ++i) {
-      __builtin_memcpy(p.c + i * p.c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));
+      __builtin_memcpy(c + i * c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));
     }
-    block.c = p.c;
-    block.c_row = p.c_row;
   }
-  if (p.finish != nullptr) p.finish(p.arguments, block);
+  if (p.finish == nullptr) return;
+  // As tasks would: no piece has rows of two groups.
+  const Index step = row_groups(p.m).rows;
+  for (Index row = 0; row < p.m; row += step) {
+    p.finish(p.arguments, {{row, least(step, p.m - row), 0, p.n}, c + row * c_row, c_row});
+  }
 }
 
 // Nothing to add up: C is zero.
