@@ -125,8 +125,19 @@ def test_error_of_long_sums(k, dtype, rng):
 
 
 # n, i, o at which large products are cut, copied or shared out in another way than small ones:
-# rows 4 KB apart, wide outputs, kernels beyond a second cache, kernels beyond any buffer
-LARGE = [(130, 1024, 70), (70, 96, 530), (131, 300, 301), (20, 3000, 1500), (300, 2049, 260)]
+# rows 4 KB apart, wide outputs, kernels beyond a second cache, kernels beyond any buffer,
+# chunks of rows 4 KB apart that are come back to, long sums of which few are made, with a bias
+# to start from and over columns of a kernel that many rows use
+LARGE = [
+    (130, 1024, 70),
+    (70, 1100, 1024),
+    (20, 5000, 70),
+    (70, 96, 530),
+    (131, 300, 301),
+    (20, 3000, 1500),
+    (300, 2049, 260),
+    (600, 20, 4200),
+]
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)

@@ -113,7 +113,9 @@ def test_every_head(loss, head, options, weighted, use_bias, rng):
 @pytest.mark.parametrize("dtype", cases.DTYPES)
 @pytest.mark.parametrize("n", [1, 7, 65, 257])
 @pytest.mark.parametrize(
-    "widths", [(1, 1), (1, 1, 1), (17, 33, 9), (64, 130, 10), (3, 257, 2)], ids=cases.name
+    "widths",
+    [(1, 1), (1, 1, 1), (17, 33, 9), (64, 130, 10), (3, 257, 2), (7, 40, 4100)],
+    ids=cases.name,
 )
 def test_against_the_oracle(widths, n, dtype, rng):
     """Sizes at which vectors end and blocks begin."""

@@ -80,9 +80,11 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
     s.rows = least(most(fitting, 2 * max_rows), row_step);
   }
   // Rows of B in place are brought near in time, until each lies in pages of its own.
+  // The memory for a whole copy is that of the pieces where sums are cut.
+  const bool cut = s.k_group < p.k;
   if (p.b_column != 1) {
-    s.pack_b = p.m > 4 * row_step ? Copy::whole : Copy::panels;
-  } else if (p.m > row_step && p.k > 1 && p.b_row * bytes >= 2 * page) {
+    s.pack_b = p.m > 4 * row_step && !cut ? Copy::whole : Copy::panels;
+  } else if (p.m > row_step && p.k > 1 && p.b_row * bytes >= 2 * page && !cut) {
     s.pack_b = Copy::whole;
   }
   s.columns = wide;
@@ -355,15 +357,21 @@ static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
     const T* const more = partial + cut * size;
     for (Index i = 0; i < size; ++i) partial[i] += more[i];
   }
-  ResultBlock<T> block{{0, p.m, 0, p.n}, partial, p.n};
+  T* c = partial;
+  Index c_row = p.n;
   if (p.c != nullptr) {
+    c = p.c;
+    c_row = p.c_row;
     for (Index i = 0; i < p.m; ++i) {
-      __builtin_memcpy(p.c + i * p.c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));
+      __builtin_memcpy(c + i * c_row, partial + i * p.n, static_cast<size_t>(p.n) * sizeof(T));
     }
-    block.c = p.c;
-    block.c_row = p.c_row;
   }
-  if (p.finish != nullptr) p.finish(p.arguments, block);
+  if (p.finish == nullptr) return;
+  // As tasks would: no piece has rows of two groups.
+  const Index step = row_groups(p.m).rows;
+  for (Index row = 0; row < p.m; row += step) {
+    p.finish(p.arguments, {{row, least(step, p.m - row), 0, p.n}, c + row * c_row, c_row});
+  }
 }
 
 // Nothing to add up: C is zero.
