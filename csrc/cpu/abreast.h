@@ -13,7 +13,7 @@ inline constexpr Index abreast = 16;           // rows of a tile
 inline constexpr Index abreast_columns = 128;  // at most
 
 template <class T>
-struct Tile {
+struct Abreast {
   alignas(64) T column[abreast_columns][abreast];
 };
 
@@ -49,7 +49,7 @@ struct PlacesOf<16> {
 // As many rows as a vector has lanes. Eklundh, "A fast computer method for matrix
 // transposing", 1972: blocks off the diagonal change places, of each size in turn.
 template <class T>
-struct Square {
+struct LaneSquare {
   static constexpr int side = vector_bytes / static_cast<int>(sizeof(T));
   using Row __attribute__((vector_size(vector_bytes))) = T;
   Row row[side];
@@ -83,12 +83,12 @@ struct Square {
 // The first n rows of x, of which `readable` elements may be read; the rest are 0.
 // Columns past c, up to a whole square, hold anything.
 template <class T>
-FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Tile<T>& tile) {
-  constexpr Index side = Square<T>::side;
+FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Abreast<T>& tile) {
+  constexpr Index side = LaneSquare<T>::side;
   for (Index r = 0; r < abreast; r += side) {
     Index j = 0;
     do {  // no columns at all make one of zeros
-      Square<T> square;
+      LaneSquare<T> square;
 #pragma GCC unroll 16
       for (Index i = 0; i < side; ++i) {
         const Index at = (r + i) * c + j;
@@ -123,11 +123,11 @@ FASTNN_INLINE void fetch_rows(const T* y, Index n, Index c) {
 // The first n rows of the tile into y. Whole vectors are stored, in an order in
 // which what one writes past its row is written over by a later one.
 template <class T>
-FASTNN_INLINE void lay_down(const Tile<T>& tile, Index n, Index c, T* y) {
-  constexpr Index side = Square<T>::side;
+FASTNN_INLINE void lay_down(const Abreast<T>& tile, Index n, Index c, T* y) {
+  constexpr Index side = LaneSquare<T>::side;
   for (Index r = 0; r < n; r += side) {
     for (Index j = (c - 1) / side * side; j >= 0; j -= side) {
-      Square<T> square;
+      LaneSquare<T> square;
 #pragma GCC unroll 16
       for (Index i = 0; i < side; ++i) {
         __builtin_memcpy(&square.row[i], &tile.column[j + i][r], sizeof square.row[i]);

@@ -34,8 +34,8 @@ struct RowTile {
   Index last;      // lanes of the last vector that exist
 };
 
-// The same chains, in the same blocks, as those of a tile of many rows: not a bit
-// of the result tells which of them made it.
+// The same chains, in the same blocks, as those of a tile of many rows: no bit of the
+// result tells which of them made it, but where gemm.cpp cuts the sums of few elements.
 template <class T, int V, bool Masked>
 static void row_tile(const RowTile<T>& t) {
   using Vec = Vector<T>;

@@ -86,7 +86,7 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
 // The class of each of 16 short rows, laid abreast; as index_of_largest.
 template <class T>
 static void largest_abreast(const T* x, Index n, Index c, Index readable, T (&at)[abreast]) {
-  Tile<T> tile;
+  Abreast<T> tile;
   alignas(64) T top[abreast];
   lay_abreast(x, n, c, readable, tile);
   FASTNN_LANES

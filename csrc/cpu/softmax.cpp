@@ -79,7 +79,7 @@ static FASTNN_INLINE void exponentials(const T* z, const T* targets, const Lanes
 // -- short rows -------------------------------------------------------------
 
 template <class T>
-static FASTNN_INLINE void tops(const Tile<T>& tile, Index c, Lanes<T>& top) {
+static FASTNN_INLINE void tops(const Abreast<T>& tile, Index c, Lanes<T>& top) {
   FASTNN_LANES
   for (int r = 0; r < lanes; ++r) top[r] = tile.column[0][r];
   for (Index j = 1; j < c; ++j) {
@@ -91,7 +91,7 @@ static FASTNN_INLINE void tops(const Tile<T>& tile, Index c, Lanes<T>& top) {
 // Rows [begin, begin + n); those up to `end` are this task's.
 template <class T>
 static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, Index end) {
-  Tile<T> tile;
+  Abreast<T> tile;
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> sum{};
   fetch_rows(a.y + begin * a.c, n, a.c);
@@ -118,8 +118,8 @@ template <bool with_targets, class T>
 static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, Index n, Index end,
                                   Lanes<double>& total) {
   const Smoothing<T> s(a);
-  Tile<T> tile;
-  Tile<T> targets;
+  Abreast<T> tile;
+  Abreast<T> targets;
   alignas(64) Lanes<T> weight{};
   alignas(64) Lanes<T> label{};
   alignas(64) Lanes<T> top;
