@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.contest import TOLERANCE, Unavailable, Worker
-from benchmarks.table import microseconds, table, times
+from benchmarks.markdown import microseconds, table, times
 from benchmarks.timer import Contestant, Timing, measure
 from benchmarks.workloads import WORKLOADS, Floats
 
