@@ -21,6 +21,7 @@ from benchmarks import machine, records
 from benchmarks.markdown import table, times
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
+PARTS = ("train", "t10k")
 PEERS = ("torch", "sklearn", "keras-jax", "keras-tensorflow")
 SETTING = "Fashion-MNIST from bytes, 784-128-10, batch 32, 5 epochs"
 Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -33,11 +34,9 @@ def load(folder: Path) -> Images:
         with gzip.open(folder / f"{name}-ubyte.gz") as file:
             return np.frombuffer(file.read(), np.uint8, offset=header)
 
-    arrays = []
-    for part in ("train", "t10k"):
-        arrays.append(read(f"{part}-images-idx3", 16).reshape(-1, 28, 28))
-        arrays.append(read(f"{part}-labels-idx1", 8))
-    return tuple(arrays)
+    images, tests = (read(f"{part}-images-idx3", 16).reshape(-1, 28, 28) for part in PARTS)
+    labels, answers = (read(f"{part}-labels-idx1", 8) for part in PARTS)
+    return images, labels, tests, answers
 
 
 def contest(name: str, python: str, folder: Path) -> dict[str, float] | str:

@@ -3,10 +3,12 @@
 They are yardsticks for speed in `ops.py`; the oracle for values is `tests/reference.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.workloads import Floats
 
@@ -41,8 +43,8 @@ def gelu_gradient(x: Floats) -> Floats:
     return normal_cdf(x) + x * np.exp(-x * x / 2) * np.float32(1 / sqrt(2 * pi))
 
 
-Activation = tuple[Callable[[Floats], Floats], Callable[[Floats, Floats], Floats]]
-ACTIVATIONS: dict[str, Activation] = {  # y of x, and dy/dx of x and y
+Activation = tuple[Callable[[Floats], Floats], Callable[[Floats, Floats], NDArray[Any]]]
+ACTIVATIONS: Mapping[str, Activation] = {  # y of x, and dy/dx of x and y
     "linear": (np.copy, lambda x, _: np.ones_like(x)),
     "relu": (lambda x: np.maximum(x, 0), lambda _, y: y > 0),
     "leaky_relu": (

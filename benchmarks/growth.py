@@ -124,7 +124,7 @@ def measured(
             contestants |= worker.prepare(work, threads).contestants
         except Unavailable as reason:
             limits.said.append(f"{name} left out of {work.layers}, batch {work.batch}: {reason}")
-    return measure(contestants, rounds=limits.rounds, seconds=limits.seconds)
+    return measure(contestants, rounds=limits.rounds, seconds=limits.seconds, threads=threads)
 
 
 def along(

@@ -7,6 +7,7 @@ import argparse
 import importlib.util
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks import machine
@@ -34,9 +35,7 @@ def main() -> None:
     parser.add_argument("--wheel", type=Path, help="a wheel to weigh")
     asked = parser.parse_args()
     machine.limit_threads(1)
-    contestants = {
-        name: repeated(lambda program=program: start(program)) for name, program in PROGRAMS.items()
-    }
+    contestants = {name: repeated(partial(start, program)) for name, program in PROGRAMS.items()}
     taken = measure(contestants, rounds=asked.rounds, seconds=0)
     print(*machine.describe(1), sep="\n")
     bare = taken["python alone"].median

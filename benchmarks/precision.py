@@ -3,8 +3,9 @@
     python -m benchmarks.precision --peer-python <python with PyTorch>
 
 x (64, k) times w (k, 64) of random normal numbers: the relative error in the Frobenius norm, over
-k, for `fastnn.ops.dense_forward`, NumPy in float32 and, where it is installed, PyTorch at the
-same words and in bfloat16. Errors are deterministic on one machine; nothing is timed.
+k, for fastnn, NumPy in float32 and, where it is installed, PyTorch at the same words and in
+bfloat16. fastnn takes the words for training: its product is the gradient of a kernel over a
+batch of k rows, read off one step. Errors are deterministic on one machine; nothing is timed.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -40,14 +42,26 @@ def errors(product: Callable[[Floats, Floats], np.ndarray]) -> list[float]:
     return found
 
 
-def fastnn_errors() -> Errors:
+def gradient(x: Floats, w: Floats, precision: Precision) -> np.ndarray:
+    """x @ w: from zeros, targets w have the error -w, and its gradient scaled by a power of two."""
     import fastnn
 
-    found = {}
-    for precision in get_args(Precision):
-        fastnn.set_float32_matmul_precision(precision)
-        found[f"fastnn {precision}"] = errors(fastnn.ops.dense_forward)
-    return found
+    rows, outputs = w.shape
+    model = fastnn.Sequential(
+        [fastnn.Input((len(x),)), fastnn.layers.Dense(outputs, use_bias=False)]
+    )
+    model.set_weights([np.zeros((len(x), outputs), np.float32)])
+    rate = rows * outputs / 2
+    model.compile(fastnn.optimizers.SGD(rate), "mse", matmul_precision=precision)
+    model.fit(np.ascontiguousarray(x.T), w, batch_size=rows, shuffle=False, verbose=0)
+    return model.get_weights()[0]
+
+
+def fastnn_errors() -> Errors:
+    return {
+        f"fastnn {precision}": errors(partial(gradient, precision=precision))
+        for precision in get_args(Precision)
+    }
 
 
 def torch_errors(python: str) -> Errors | str:

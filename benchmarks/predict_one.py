@@ -64,7 +64,7 @@ def prepare(name: str, workers: dict[str, Worker], threads: int) -> dict[str, Co
     outputs: dict[str, Floats] = {}
     for peer, worker in list(workers.items()):
         try:
-            row = worker.prepare(name, threads)
+            row = worker.prepare(WORKLOADS[name], threads)
         except Unavailable as reason:
             print(f"{peer} left out from {name} on ({reason})", file=sys.stderr)
             del workers[peer]
@@ -92,7 +92,9 @@ def main() -> None:
     results: dict[str, dict[str, Timing]] = {}
     for name in asked.rows:
         contestants = prepare(name, workers, asked.threads)
-        results[name] = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+        results[name] = measure(
+            contestants, rounds=asked.rounds, seconds=asked.seconds, threads=asked.threads
+        )
     for worker in workers.values():
         worker.close()
 

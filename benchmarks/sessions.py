@@ -58,7 +58,9 @@ def contest(work: Workload, asked: argparse.Namespace) -> tuple[dict[str, Timing
         rows.append(replace(row, losses={session: losses}, rounded=rounded))
     if said := disagreement(rows):
         sys.exit(f"{work.name}: the sessions do not compute the same: {said}")
-    timings = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+    timings = measure(
+        contestants, rounds=asked.rounds, seconds=asked.seconds, threads=asked.threads
+    )
     for one in workers:
         one.close()
     return timings, notes

@@ -68,7 +68,7 @@ def measured(
     for threads, worker in workers.items():
         (contestants[str(threads)],) = worker.prepare(work, threads).contestants.values()
     contestants["busy"] = beside_spinner(contestants["2"], core)
-    return measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+    return measure(contestants, rounds=asked.rounds, seconds=asked.seconds, threads=2)
 
 
 def line(name: str, library: str, taken: dict[str, Timing]) -> list[str]:

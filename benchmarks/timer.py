@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PAUSE = 0.01  # seconds between turns, in which idle threads of the last one fall asleep
+# With several threads: those of OpenMP spin for 0.2 s, and fastnn, having met such on its
+# cores, works alone for up to 0.32 s.
+LONG_PAUSE = 0.35
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,20 @@ def calibrate(contestant: Contestant, seconds: float) -> int:
 
 
 def measure(
-    contestants: Mapping[str, Contestant], *, rounds: int = 9, seconds: float = 0.2
+    contestants: Mapping[str, Contestant],
+    *,
+    rounds: int = 9,
+    seconds: float = 0.2,
+    threads: int = 1,
 ) -> dict[str, Timing]:
     """Times all contestants against each other, each for about `seconds` a round."""
+    pause = PAUSE if threads == 1 else LONG_PAUSE
     repeats = {name: calibrate(one, seconds) for name, one in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     order = list(contestants)
     for _ in range(rounds):
         for name in order:
-            time.sleep(PAUSE)
+            time.sleep(pause)
             one = contestants[name]
             taken[name].append(one.run(repeats[name]) / (repeats[name] * one.steps))
         order = order[1:] + order[:1]

@@ -75,7 +75,9 @@ def contest(
         contestants |= row.contestants
     # The clock of a core changes with the minutes: its peak is measured next to the row.
     peaks = [yardstick.peak(asked.threads)]
-    timings = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
+    timings = measure(
+        contestants, rounds=asked.rounds, seconds=asked.seconds, threads=asked.threads
+    )
     peaks.append(yardstick.peak(asked.threads))
     peak = max((one for one in peaks if one), default=floors.flops)
     floor, by = replace(floors, flops=peak).floor(work.flops, work.bytes, work.working_set)

@@ -11,7 +11,7 @@ from benchmarks.workers.serve import Prepared, serve
 def prepare(work: workloads.Workload, threads: int) -> Prepared:
     fastnn.set_num_threads(threads)
     x, _ = work.data()
-    model = build(work)
+    model = build(work, "highest")
     predict, row, rows = model.predictor(), x[0].copy(), x[:1].copy()
 
     def by_predictor(times: int) -> None:

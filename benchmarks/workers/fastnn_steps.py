@@ -38,7 +38,8 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
         if not wanted(name):
             continue
         model = build(work, precision)
-        ready.losses[name] = [float(model.train_on_batch(x[rows], y[rows])) for rows in batches]
+        losses = [model.train_on_batch(x[rows], y[rows]) for rows in batches]
+        ready.losses[name] = [loss for loss in losses if isinstance(loss, float)]
 
         def run(epochs: int, model: Sequential = model) -> None:
             model.fit(x, y, batch_size=work.batch, epochs=epochs, verbose=0)
