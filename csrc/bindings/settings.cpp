@@ -1,6 +1,7 @@
 // What was built, what runs, and on how many threads.
 #include <pybind11/stl.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "bindings/bindings.h"
@@ -25,6 +26,9 @@ std::vector<std::string> activations() {
   return {std::begin(activation_names), std::end(activation_names)};
 }
 
+// Python's os.environ tells the same, and takes half a microsecond for it.
+const char* environment(const char* name) { return std::getenv(name); }
+
 }  // namespace
 
 void register_settings(py::module_& module) {
@@ -35,6 +39,7 @@ void register_settings(py::module_& module) {
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
   module.def("activations", activations);
+  module.def("environment", environment, py::arg("name"));
   module.def("shutdown", [] {
     end_native_calls();
     stop_workers();

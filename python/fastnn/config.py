@@ -69,10 +69,12 @@ def device(word: str | None = "auto") -> Device:
         ValueError: for a word other than "auto", "cpu" and "cuda".
         RuntimeError: for "cuda", which this build does not have.
     """
+    asked = _core.environment("FASTNN_DEVICE")
+    if word == "auto" and not asked:  # of every call of an op
+        return "cpu"
     chosen = choose("device", "auto" if word is None else word, _DEVICES)
     source = "device='cuda'"
     if chosen is None:
-        asked = os.environ.get("FASTNN_DEVICE", "")
         chosen = choose("FASTNN_DEVICE", asked, _DEVICES) if asked else None
         source = "FASTNN_DEVICE=cuda"
     if chosen == "cuda":

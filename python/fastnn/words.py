@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
@@ -35,9 +35,9 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
 @overload
 def choose(what: str, given: object, known: Mapping[str, T]) -> T: ...
 @overload
-def choose(what: str, given: object, known: Sequence[Word]) -> Word: ...
-def choose(what: str, given: object, known: Mapping[str, T] | Sequence[Word]) -> T | Word:
-    """What `given` means in a mapping, or itself where it is in a sequence of words.
+def choose(what: str, given: object, known: tuple[Word, ...]) -> Word: ...
+def choose(what: str, given: object, known: Mapping[str, T] | tuple[Word, ...]) -> T | Word:
+    """What `given` means in a mapping, or itself where it is in a tuple of words.
 
     Raises:
         ValueError: it is not known; the near match is suggested.
@@ -47,7 +47,8 @@ def choose(what: str, given: object, known: Mapping[str, T] | Sequence[Word]) ->
         raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
     if given not in known:
         raise ValueError(unknown(what, given, known))
-    return known[given] if isinstance(known, Mapping) else known[known.index(given)]
+    # Not the other way round: isinstance takes its time over abstract classes.
+    return known[known.index(given)] if isinstance(known, tuple) else known[given]
 
 
 def refuse_unknown_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
