@@ -3,7 +3,7 @@
 They are yardsticks for speed in `ops.py`; the oracle for values is `tests/reference.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from math import pi, sqrt
 from typing import Any
 
@@ -44,7 +44,7 @@ def gelu_gradient(x: Floats) -> Floats:
 
 
 Activation = tuple[Callable[[Floats], Floats], Callable[[Floats, Floats], NDArray[Any]]]
-ACTIVATIONS: Mapping[str, Activation] = {  # y of x, and dy/dx of x and y
+ACTIVATIONS: MutableMapping[str, Activation] = {  # y of x, and dy/dx of x and y
     "linear": (np.copy, lambda x, _: np.ones_like(x)),
     "relu": (lambda x: np.maximum(x, 0), lambda _, y: y > 0),
     "leaky_relu": (
