@@ -215,6 +215,7 @@ SOURCES = (
     "csrc/cpu/gemm_bf16_convert.cpp",
     "csrc/cpu/parallel.cpp",
     "csrc/cpu/pool.cpp",
+    "csrc/cpu/trial.cpp",
 )
 AVX512_BF16 = [f"-m{f}" for f in ("avx512f", "avx512bw", "avx512vl", "avx512dq", "fma")] + [
     "-mavx512bf16"

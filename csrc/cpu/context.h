@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "core/kernels.h"
+#include "cpu/trial.h"
 
 namespace fastnn {
 
@@ -23,7 +24,7 @@ struct Context {
 
   // How many threads are worth their while for so much work, in the units of
   // loops.h. It differs from call to call: what a result is may not depend on it.
-  int threads(Index work) const;
+  int threads(Index work);
 
   // Calls task(arguments, i, worker) for each i in [0, count), on so many threads
   // or fewer; returns when all are done. Tasks may not call run.
@@ -38,6 +39,7 @@ struct Context {
 
  private:
   bool alone_ = false;
+  Trial trial_;
   struct Slot {
     void* memory = nullptr;
     std::size_t bytes = 0;

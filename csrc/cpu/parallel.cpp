@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
@@ -128,10 +129,11 @@ Context::~Context() {
   for (Slot& slot : slots_) std::free(slot.memory);
 }
 
-int Context::threads(Index work) const {
+int Context::threads(Index work) {
   if (alone_ || work < Pool::least_shared) return 1;
   const int most = num_threads();
-  return most > 1 ? pool().threads_for(work, most) : 1;
+  if (most == 1 || !trial_.shares(work, std::chrono::steady_clock::now())) return 1;
+  return pool().threads_for(work, most);
 }
 
 void Context::run(Index count, int threads, Task task, const void* arguments) {
