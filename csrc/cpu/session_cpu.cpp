@@ -70,8 +70,9 @@ SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
       plan.parameter_size <= small) {
     return SessionKind::tiled;
   }
-  // Where one loop over all parameters is shorter than one for each.
-  constexpr Index few = Index{1} << 12;
+  // Where all gradients stay in the second cache: the optimizer is one loop over all
+  // parameters, and products are cut for threads as they like best.
+  constexpr Index few = Index{1} << 18;
   return plan.parameter_size <= few ? SessionKind::plain : SessionKind::streaming;
 }
 
