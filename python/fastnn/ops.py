@@ -18,6 +18,7 @@ from fastnn import _core, activations, config, data
 from fastnn.words import flag, int32, integer, keywords, number
 
 Array = NDArray[Any]
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 __all__ = [
     "activation_backward",
@@ -37,8 +38,8 @@ def _floats(**arrays: ArrayLike | None) -> list[Any]:
     """The arrays in one type and C order; None stays None."""
     config.device()
     taken = [None if value is None else data.numeric(name, value) for name, value in arrays.items()]
-    double = any(array is not None and array.dtype == np.float64 for array in taken)
-    dtype = np.float64 if double else np.float32
+    double = any(array is not None and array.dtype == _DOUBLE for array in taken)
+    dtype = _DOUBLE if double else _SINGLE
     return [None if array is None else data.plain(array, dtype) for array in taken]
 
 
