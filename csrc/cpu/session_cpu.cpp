@@ -66,7 +66,7 @@ SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
   // does not: tile by tile the first stay, and its gradient is added up there.
   constexpr Index cached = Index{1} << 18;  // numbers
   constexpr Index small = Index{1} << 16;
-  if (batch_size >= 2 * tile_rows && batch_size > cached / (2 * widths) &&
+  if (batch_size >= 2 * tile_rows && widths > cached / 2 / batch_size &&
       plan.parameter_size <= small) {
     return SessionKind::tiled;
   }
