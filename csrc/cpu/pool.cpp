@@ -67,6 +67,8 @@ void Balance::add(Duration saved, Time now) {
 }
 
 void Balance::rest(Time now) {
+  const Duration::rep awake = now.time_since_epoch().count() - until_.load();
+  if (Duration(awake) > forgetting) rest_ = least_rest;
   credit_ = {};
   until_.store((now + rest_).time_since_epoch().count(), std::memory_order_relaxed);
   rest_ = std::min(2 * rest_, longest_rest);

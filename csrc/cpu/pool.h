@@ -35,6 +35,9 @@ class Balance {
   static constexpr Duration enough = std::chrono::milliseconds(4);
   static constexpr Duration least_rest = std::chrono::milliseconds(10);
   static constexpr Duration longest_rest = std::chrono::milliseconds(320);
+  // After a rest: what comes later has another cause, such as a worker that woke up
+  // on the caller's core.
+  static constexpr Duration forgetting = std::chrono::milliseconds(40);
 };
 
 // Work is a number of pieces that threads claim one by one from an atomic counter,

@@ -31,7 +31,7 @@ class Trial {
 
   bool sharing_ = true;
   bool resting_ = false;        // alone for more than a look
-  int left_ = 1;                // windows until a change that nothing prompts
+  int left_ = 8;                // windows until a change that nothing prompts; short runs see none
   int rest_ = least_rest;       // windows
   int shared_windows_ = 0;      // that count in the mean, no more than its memory
   double shared_rate_ = 0;      // work in a time, a moving mean
