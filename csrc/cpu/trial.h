@@ -13,6 +13,8 @@ namespace fastnn {
 // windows of many calls, now and then in one that is done alone; where that was
 // faster, all is done alone for a while, and longer each time that it still is. For
 // steps of short kernels: long ones gain, and a few would fill no window in time.
+// The pool's Balance is the quick one of the two: it sees that a worker was put aside
+// within milliseconds, also in long kernels, but nothing of what moving data costs.
 class Trial {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -31,7 +33,7 @@ class Trial {
 
   bool sharing_ = true;
   bool resting_ = false;        // alone for more than a look
-  int left_ = 8;                // windows until a change that nothing prompts; short runs see none
+  int left_ = 8;                // windows until a change that nothing prompts
   int rest_ = least_rest;       // windows
   int shared_windows_ = 0;      // that count in the mean, no more than its memory
   double shared_rate_ = 0;      // work in a time, a moving mean
