@@ -7,6 +7,7 @@ hold distributions; the random numbers themselves are made in the native buffer.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from fastnn.words import choose, integer, keywords, number
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer:
+class Initializer(ABC):
     """How a parameter gets its first values.
 
     Called with a shape, an initializer returns an array, as in Keras:
@@ -44,8 +45,9 @@ class Initializer:
             key, stream = keys.key_of(self.seed), 0
         self._fill(place, key, stream)
 
+    @abstractmethod
     def _fill(self, place: Place, key: int, stream: int) -> None:
-        raise NotImplementedError
+        """The same, once the seed has been heeded."""
 
     def __call__(
         self, shape: tuple[int, ...], dtype: Literal["float32", "float64"] = "float32"
