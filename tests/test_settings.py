@@ -81,6 +81,15 @@ def test_device_from_the_environment(use):
     assert cases.python("import fastnn", FASTNN_DEVICE="cuda").returncode == 0
 
 
+def test_device_of_an_environment_that_changes(monkeypatch):
+    """It is read natively, and at every use."""
+    monkeypatch.setenv("FASTNN_DEVICE", "cuda")
+    with pytest.raises(RuntimeError, match="FASTNN_DEVICE=cuda"):
+        fastnn.ops.softmax([[1.0, 2.0]])
+    monkeypatch.delenv("FASTNN_DEVICE")
+    fastnn.ops.softmax([[1.0, 2.0]])
+
+
 def test_show_config(capsys):
     fastnn.show_config()
     text = capsys.readouterr().out
