@@ -1,7 +1,6 @@
 #include "core/session_plain.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <type_traits>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "core/batch.h"
+#include "core/updates.h"
 #include "core/walk.h"
 
 namespace fastnn {
@@ -49,8 +49,6 @@ class PlainSession final : public Session {
   void update_range(Index begin, Index end, std::uint64_t updates,
                     const OptimizerSettings& settings, const T* gradient);
   void set_steps(std::uint64_t updates, const OptimizerSettings& settings);
-  OptimizerStep<T> step_of(Index begin, Index end, std::uint64_t updates,
-                           const OptimizerSettings& settings, const T* gradient) const;
 
   Machine machine_;
   const Kernels<T>& kernels_;
@@ -60,7 +58,7 @@ class PlainSession final : public Session {
   bool streams_;
   Batch<T> batch_;
   T* parameters_;
-  std::array<T*, 2> slots_;
+  Updates<T> updates_;
   Walk<T> walk_;
   ParameterGradients<T> training_;  // of the steps of `run`
   ParameterGradients<T> whole_;     // of all parameters, laid out as these; made when wanted
@@ -80,7 +78,10 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bo
       streams_(streams),
       batch_(machine_, memory_, plan_, capacity_),
       parameters_(static_cast<T*>(request.buffers.parameters)),
-      slots_{static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])},
+      updates_{
+          plan_,
+          parameters_,
+          {static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])}},
       walk_(machine_, memory_, plan_, parameters_, capacity_) {
   if (!plan_.has_loss || request.batch_size == 0) return;
   walk_.allocate_gradients();
@@ -114,28 +115,13 @@ ParameterGradients<T> PlainSession<T>::make_gradients() {
 
 // -- the optimizer ----------------------------------------------------------
 
-template <class T>
-OptimizerStep<T> PlainSession<T>::step_of(Index begin, Index end, std::uint64_t updates,
-                                          const OptimizerSettings& settings,
-                                          const T* gradient) const {
-  const bool still = plan_.optimizer == OptimizerKind::sgd && settings.momentum == 0;
-  return {plan_.optimizer,
-          end - begin,
-          parameters_ + begin,
-          gradient,
-          {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
-           slots_[1] == nullptr ? nullptr : slots_[1] + begin},
-          settings,
-          updates + 1};
-}
-
 // The steps that kernels take during the backward pass.
 template <class T>
 void PlainSession<T>::set_steps(std::uint64_t updates, const OptimizerSettings& settings) {
   for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
     const Parameter& p = plan_.parameters[i];
     if (training_.place[i] == nullptr || p.vector) continue;
-    training_.steps[i] = step_of(p.offset, p.offset + p.size(), updates, settings, nullptr);
+    training_.steps[i] = updates_.step(p.offset, p.offset + p.size(), updates, settings, nullptr);
   }
 }
 
@@ -152,23 +138,16 @@ void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& set
     }
     return;
   }
-  for (std::size_t i = 0; i < parameters.size();) {
-    std::size_t end = i;
-    while (end < parameters.size() && parameters[end].trainable == parameters[i].trainable) ++end;
-    if (parameters[i].trainable) {
-      const Index begin = parameters[i].offset;
-      const Index stop = end < parameters.size() ? parameters[end].offset : plan_.parameter_size;
-      update_range(begin, stop, updates, settings, gradients_ + begin);
-    }
-    i = end;
-  }
+  updates_.each_run([&](Index begin, Index end) {
+    update_range(begin, end, updates, settings, gradients_ + begin);
+  });
 }
 
 template <class T>
 void PlainSession<T>::update_range(Index begin, Index end, std::uint64_t updates,
                                    const OptimizerSettings& settings, const T* gradient) {
   machine_.call<OptimizerStep<T>>(kernels_.optimizer_step,
-                                  step_of(begin, end, updates, settings, gradient));
+                                  updates_.step(begin, end, updates, settings, gradient));
 }
 
 // -- what a session offers --------------------------------------------------

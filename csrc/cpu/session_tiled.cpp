@@ -1,7 +1,6 @@
 #include "cpu/session_tiled.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <exception>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "core/session_plain.h"
+#include "core/updates.h"
 #include "core/walk.h"
 #include "cpu/context.h"
 
@@ -83,7 +83,7 @@ class TiledSession final : public Session {
   Memory memory_;
   Batch<T> batch_;
   T* parameters_;
-  std::array<T*, 2> slots_;
+  Updates<T> updates_;
   T* gradients_;                                // (groups, parameters)
   std::vector<Sum> sums_;                       // (groups, loss and metrics)
   std::vector<std::unique_ptr<Lane>> lanes_;    // by worker, made by it
@@ -102,7 +102,10 @@ TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(
       memory_(machine_),
       batch_(machine_, memory_, plan_, request.batch_size),
       parameters_(static_cast<T*>(request.buffers.parameters)),
-      slots_{static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])},
+      updates_{
+          plan_,
+          parameters_,
+          {static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])}},
       gradients_(memory_.take<T>(row_groups(request.batch_size).count * plan_.parameter_size)),
       sums_(static_cast<std::size_t>(row_groups(request.batch_size).count) *
             (plan_.metrics.size() + 1)),
@@ -145,28 +148,12 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
 template <class T>
 void TiledSession<T>::update(Index groups, std::uint64_t updates,
                              const OptimizerSettings& settings) {
-  const bool still = plan_.optimizer == OptimizerKind::sgd && settings.momentum == 0;
-  const auto& parameters = plan_.parameters;
-  for (std::size_t i = 0; i < parameters.size();) {
-    std::size_t end = i;
-    while (end < parameters.size() && parameters[end].trainable == parameters[i].trainable) ++end;
-    if (parameters[i].trainable) {
-      const Index begin = parameters[i].offset;
-      const Index stop = end < parameters.size() ? parameters[end].offset : plan_.parameter_size;
-      OptimizerStep<T> step{plan_.optimizer,
-                            stop - begin,
-                            parameters_ + begin,
-                            gradients_ + begin,
-                            {still || slots_[0] == nullptr ? nullptr : slots_[0] + begin,
-                             slots_[1] == nullptr ? nullptr : slots_[1] + begin},
-                            settings,
-                            updates + 1};
-      step.pieces = groups;
-      step.piece_stride = plan_.parameter_size;
-      machine_.call<OptimizerStep<T>>(kernels<T>(*machine_.table).optimizer_step, step);
-    }
-    i = end;
-  }
+  updates_.each_run([&](Index begin, Index end) {
+    OptimizerStep<T> step = updates_.step(begin, end, updates, settings, gradients_ + begin);
+    step.pieces = groups;
+    step.piece_stride = plan_.parameter_size;
+    machine_.call<OptimizerStep<T>>(kernels<T>(*machine_.table).optimizer_step, step);
+  });
 }
 
 template <class T>
