@@ -17,6 +17,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "core/optimizer.h"
 #include "core/target.h"
 
 namespace fastnn::FASTNN_TARGET {
@@ -263,11 +264,10 @@ FASTNN_INLINE LossAndGradient<T> sigmoid_cross_entropy(T z, T y, T positive) {
 // -- optimizers, one element ------------------------------------------------
 
 template <class T>
-struct SgdRates {
-  T learning_rate;
-  T momentum;
-  T decay;  // learning_rate * weight_decay
-};
+FASTNN_INLINE SgdRates<T> sgd_rates(const OptimizerSettings& s) {
+  return {static_cast<T>(s.learning_rate), static_cast<T>(s.momentum),
+          static_cast<T>(s.learning_rate * s.weight_decay)};
+}
 
 // Keras's form: velocity = momentum velocity - learning_rate gradient.
 template <class T>
@@ -298,16 +298,31 @@ FASTNN_INLINE float root(float x) {
 
 FASTNN_INLINE double root(double x) { return sqrt(x); }
 
-// The rates of one step, with what corrects the moments' bias in them, as at the
-// end of section 2 of the paper: c_1 = 1 - beta_1^step, c_2 = 1 - beta_2^step.
+// 1 - beta^step; the power by squaring, for the step may be large and the result
+// must not depend on a library.
+FASTNN_INLINE double correction(double beta, uint64_t step) {
+  double power = 1;
+  double square = beta;
+  for (uint64_t rest = step; rest != 0; rest >>= 1U) {
+    if ((rest & 1U) != 0) power *= square;
+    square *= square;
+  }
+  return 1 - power;
+}
+
 template <class T>
-struct AdamRates {
-  T beta_1, beta_2;
-  T rest_1, rest_2;  // 1 - beta, rounded once
-  T scale;           // learning_rate sqrt(c_2) / c_1
-  T epsilon;         // times sqrt(c_2): it is added to the root of the corrected moment
-  T decay;           // learning_rate * weight_decay
-};
+FASTNN_INLINE AdamRates<T> adam_rates(const OptimizerSettings& s, uint64_t step) {
+  const double root_2 = sqrt(correction(s.beta_2, step));
+  return {
+      .beta_1 = static_cast<T>(s.beta_1),
+      .beta_2 = static_cast<T>(s.beta_2),
+      .rest_1 = static_cast<T>(1 - s.beta_1),
+      .rest_2 = static_cast<T>(1 - s.beta_2),
+      .scale = static_cast<T>(s.learning_rate * root_2 / correction(s.beta_1, step)),
+      .epsilon = static_cast<T>(s.epsilon * root_2),
+      .decay = static_cast<T>(s.learning_rate * s.weight_decay),
+  };
+}
 
 // Kingma and Ba, arXiv:1412.6980, algorithm 1, with the decoupled decay of
 // Loshchilov and Hutter, arXiv:1711.05101.

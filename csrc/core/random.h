@@ -95,13 +95,19 @@ FASTNN_INLINE uint32_t turn(uint32_t x, uint32_t y, uint32_t key, uint32_t size)
   return step < room ? x + step : step - room;
 }
 
+#ifdef __CUDACC__
+#define FASTNN_UNROLL_TURNS _Pragma("unroll")
+#else
+#define FASTNN_UNROLL_TURNS _Pragma("GCC unroll 10")
+#endif
+
 struct Pair {
   uint32_t left, right;
 };
 
 template <bool narrow>
 FASTNN_INLINE Pair encipher(const Permutation& p, Pair pair) {
-#pragma GCC unroll 10
+  FASTNN_UNROLL_TURNS
   for (int round = 0; round < Permutation::rounds; ++round) {
     pair.left = turn<narrow>(pair.left, pair.right, p.keys[2 * round], p.a);
     pair.right = turn<narrow>(pair.right, pair.left, p.keys[2 * round + 1], p.b);

@@ -1,57 +1,5 @@
-// The kernels of one instruction set, declared under the names of the table.
+// The kernels of one instruction set.
 #pragma once
 
-#include "core/kernels.h"
-#include "core/target.h"
+#include "core/declarations.h"
 #include "cpu/context.h"
-
-namespace fastnn::FASTNN_TARGET {
-
-Status shuffle(Context&, const Shuffle&);
-Status scan(Context&, const Scan&);
-
-template <class T>
-Status gather(Context&, const Gather<T>&);
-template <class T>
-Status gather_labels(Context&, const GatherLabels<T>&);
-template <class T>
-Status dense_forward(Context&, const DenseForward<T>&);
-template <class T>
-Status dense_backward(Context&, const DenseBackward<T>&);
-template <class T>
-Status activation_forward(Context&, const ActivationForward<T>&);
-template <class T>
-Status activation_backward(Context&, const ActivationBackward<T>&);
-template <class T>
-Status softmax_forward(Context&, const SoftmaxForward<T>&);
-template <class T>
-Status softmax_backward(Context&, const SoftmaxBackward<T>&);
-template <class T>
-Status softmax_cross_entropy(Context&, const SoftmaxCrossEntropy<T>&);
-template <class T>
-Status sigmoid_cross_entropy(Context&, const SigmoidCrossEntropy<T>&);
-template <class T>
-Status mean_squared_error(Context&, const MeanSquaredError<T>&);
-template <class T>
-Status weight_sum(Context&, const WeightSum<T>&);
-template <class T>
-Status metric_rows(Context&, const MetricRows<T>&);
-template <class T>
-Status dropout(Context&, const Dropout<T>&);
-template <class T>
-Status affine(Context&, const Affine<T>&);
-template <class T>
-Status add(Context&, const Add<T>&);
-template <class T>
-Status optimizer_step(Context&, const OptimizerStep<T>&);
-template <class T>
-Status fill_uniform(Context&, const Fill<T>&);
-template <class T>
-Status fill_normal(Context&, const Fill<T>&);
-
-}  // namespace fastnn::FASTNN_TARGET
-
-// Both element types of a kernel, at the end of the file that defines it.
-#define FASTNN_INSTANTIATE(kernel, Arguments)                \
-  template Status kernel(Context&, const Arguments<float>&); \
-  template Status kernel(Context&, const Arguments<double>&);

@@ -34,38 +34,6 @@ static void adam_range(const AdamRates<T> rates, Index n, T* __restrict__ param,
   for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i]);
 }
 
-// 1 - beta^step; the power by squaring, for the step may be large and the result
-// must not depend on a library.
-static double correction(double beta, uint64_t step) {
-  double power = 1;
-  double square = beta;
-  for (uint64_t rest = step; rest != 0; rest >>= 1U) {
-    if ((rest & 1U) != 0) power *= square;
-    square *= square;
-  }
-  return 1 - power;
-}
-
-template <class T>
-static SgdRates<T> sgd_rates(const OptimizerSettings& s) {
-  return {static_cast<T>(s.learning_rate), static_cast<T>(s.momentum),
-          static_cast<T>(s.learning_rate * s.weight_decay)};
-}
-
-template <class T>
-static AdamRates<T> adam_rates(const OptimizerSettings& s, uint64_t step) {
-  const double root_2 = sqrt(correction(s.beta_2, step));
-  return {
-      .beta_1 = static_cast<T>(s.beta_1),
-      .beta_2 = static_cast<T>(s.beta_2),
-      .rest_1 = static_cast<T>(1 - s.beta_1),
-      .rest_2 = static_cast<T>(1 - s.beta_2),
-      .scale = static_cast<T>(s.learning_rate * root_2 / correction(s.beta_1, step)),
-      .epsilon = static_cast<T>(s.epsilon * root_2),
-      .decay = static_cast<T>(s.learning_rate * s.weight_decay),
-  };
-}
-
 template <class T>
 PreparedStep<T>::PreparedStep(const OptimizerStep<T>& step)
     : kind_(step.kind),

@@ -1,0 +1,142 @@
+// What _cuda offers to _core: one symbol, a table of plain functions on plain data.
+//
+// The two are separate shared objects, so that _core never links CUDA. They are
+// built from one tree; the version and the layout tell where they were not. No
+// exception crosses. Memory of the device is named by its address there, which
+// the host never dereferences.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/kernels.h"
+
+namespace fastnn {
+
+inline constexpr uint32_t cuda_abi_version = 1;
+
+// What differs between one step of a recorded graph and the next: kernels read it from
+// the memory of the device, so that one graph serves a whole training.
+struct StepValues {
+  Index first;    // of the batch's rows, in the epoch's order
+  uint64_t life;  // steps in the life of the model, which random numbers count
+  // What all elements of an update share; of the optimizer in use.
+  AdamRates<float> adam;
+  SgdRates<float> sgd;
+  Index number;  // of this step in the run
+};
+
+// How far the steps of a run came.
+struct Progress {
+  Index stopped;    // the number of the first whose loss was bad; -1: none was
+  double bad_loss;  // that loss
+};
+
+// What kernels take from the device's memory, in place of their arguments, while it is set:
+// `gather` and `gather_labels` the first row, `dropout` its step, `optimizer_step` in float
+// the rates, and whether there is a step at all.
+struct StepPlace {
+  const StepValues* values = nullptr;
+  const Progress* progress = nullptr;
+};
+
+// The end of a step's forward pass: adds what kernels summed by row group to totals, the
+// loss first, and where that is NaN or infinite writes it down as progress and adds nothing,
+// then nor later.
+struct Collect {
+  static constexpr int most = 32;
+  struct Item {
+    const double* sums;     // by row group, `stride` apart
+    const double* weights;  // the same; null: `weight` is their sum
+    Index stride;
+    double weight;
+  };
+  Index n;  // rows
+  int count;
+  Item items[most];
+  double* totals;  // (2 * count): sum and weight of each
+  const StepValues* values;
+  Progress* progress;
+};
+
+struct DeviceInfo {
+  char name[256];
+  int major, minor;  // of its compute capability
+  int multiprocessors;
+  size_t memory, shared_memory;  // in bytes: in all; at most of one block
+  int driver, runtime;           // versions, as CUDA counts them: 13000 is 13.0
+};
+
+struct CudaGraph;
+
+struct CudaLibrary {
+  uint32_t version;  // of this struct and of what it says
+  uint64_t layout;   // see cuda_layout below
+  const char* kind;  // "CUDA 13.0", "emulated"
+  const KernelTable* table;
+
+  // Of the last call of this thread that failed, in words; never null.
+  const char* (*last_error)();
+  Status (*open)(DeviceInfo*);  // failed: there is no device that could be used
+
+  Context* (*make_context)();  // null: failed
+  void (*end_context)(Context*);
+  // How exact float32 products must be, from now on; one of Precision.
+  void (*set_precision)(Context*, int precision);
+  void (*set_step)(Context*, StepPlace);
+  Status (*collect)(Context*, const Collect*);
+
+  // Memory of the device, not cleared; null: there is not so much. On release its
+  // users must be done.
+  void* (*allocate)(Context*, size_t bytes);
+  void (*release)(Context*, void* memory);
+  // In the order of the context's other work. `read` waits until it is done, `write`
+  // until `host` may change.
+  Status (*write)(Context*, void* memory, const void* host, size_t bytes);
+  Status (*read)(Context*, void* host, const void* memory, size_t bytes);
+  Status (*copy)(Context*, void* to, const void* from, size_t bytes);
+  Status (*clear)(Context*, void* memory, size_t bytes);
+  Status (*wait)(Context*);  // until all is done
+  // Work of the context from now on waits for what was given to another stream so far
+  // (a cudaStream_t), and the other way round.
+  Status (*wait_for)(Context*, void* stream);
+  Status (*let_wait)(Context*, void* stream);
+
+  // Between the two, kernels are recorded and not run; memory must be there before.
+  Status (*begin_graph)(Context*);
+  CudaGraph* (*end_graph)(Context*);  // null: failed
+  Status (*launch_graph)(Context*, CudaGraph*);
+  void (*release_graph)(CudaGraph*);
+};
+
+// Differs where the two objects were compiled from other declarations.
+constexpr uint64_t cuda_layout() {
+  constexpr size_t sizes[] = {
+      sizeof(CudaLibrary),
+      sizeof(KernelTable),
+      sizeof(StepValues),
+      sizeof(DeviceInfo),
+      sizeof(Progress),
+      sizeof(Collect),
+      sizeof(Shuffle),
+      sizeof(Scan),
+      sizeof(Gather<float>),
+      sizeof(GatherLabels<float>),
+      sizeof(DenseForward<float>),
+      sizeof(DenseBackward<float>),
+      sizeof(OptimizerStep<float>),
+      sizeof(SoftmaxCrossEntropy<float>),
+      sizeof(SigmoidCrossEntropy<float>),
+      sizeof(MeanSquaredError<float>),
+      sizeof(MetricRows<float>),
+      sizeof(Dropout<float>),
+  };
+  uint64_t sum = cuda_abi_version;
+  for (const size_t size : sizes) sum = sum * 1000003U + size;
+  return sum;
+}
+
+}  // namespace fastnn
+
+// The table, which lives as long as the object is loaded.
+extern "C" __attribute__((visibility("default"))) const fastnn::CudaLibrary* fastnn_cuda_library();

@@ -1,0 +1,54 @@
+// What kernels of the device run on: a stream, scratch memory, and the step of a graph.
+//
+// Two files make it: hardware/runtime.cu and emulated/runtime.cpp. The kernels see this.
+#pragma once
+
+#include <vector>
+
+#include "cuda/abi.h"
+#include "cuda/device.h"
+
+namespace fastnn {
+
+struct Context {
+  Stream stream{};
+  int precision = 0;  // one of Precision
+  StepPlace step;
+
+  // At least `bytes` of the device's memory, null where there is none; what is in it lasts
+  // until the next call for the same slot. No memory is given back before the context's
+  // end, since recorded graphs know it by address. While one is recorded none can be
+  // had that is not there already.
+  // A new piece is cleared.
+  enum Slot : unsigned char { derivative, product, sums, counters, slots };
+  void* scratch(Slot slot, size_t bytes);
+  std::vector<void*> kept;  // all pieces that there were
+
+ private:
+  struct Piece {
+    void* memory = nullptr;
+    size_t bytes = 0;
+  };
+  Piece pieces_[slots];
+};
+
+}  // namespace fastnn
+
+namespace fastnn::FASTNN_TARGET {
+
+// Runs a kernel in so many blocks.
+template <class Body>
+Status launch(Context& context, Index blocks, const Body& body) {
+  if (blocks <= 0) return Status::ok;
+  return start(context.stream, blocks, shared_bytes_of(body), body);
+}
+
+// The same of several kernels, one after the other: the first that fails ends it.
+template <class... Statuses>
+Status first_failure(Statuses... statuses) {
+  Status result = Status::ok;
+  ((result = result == Status::ok ? statuses : result), ...);
+  return result;
+}
+
+}  // namespace fastnn::FASTNN_TARGET

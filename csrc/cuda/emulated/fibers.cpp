@@ -1,0 +1,306 @@
+#include "cuda/emulated/fibers.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <numeric>
+#include <vector>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace fastnn::emulated {
+
+namespace {
+
+constexpr int lanes = 32;
+constexpr int most_threads = 1024;
+constexpr std::size_t stack_bytes = std::size_t{128} << 10U;
+
+// -- switching stacks -------------------------------------------------------
+
+#if defined(__x86_64__)
+
+// Saves what a call preserves on this stack, keeps its top in *from, goes on with `to`.
+extern "C" void fastnn_switch_stack(void** from, void* to);
+asm(R"(
+.text
+.type fastnn_switch_stack, @function
+fastnn_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size fastnn_switch_stack, .-fastnn_switch_stack
+)");
+
+struct Place {
+  void* top = nullptr;
+
+  void prepare(char* stack, void (*entry)()) {
+    auto* words = reinterpret_cast<void**>(stack + stack_bytes);
+    *--words = nullptr;  // the stack is 16 bytes off a multiple at entry, as after a call
+    *--words = reinterpret_cast<void*>(entry);
+    for (int saved = 0; saved < 6; ++saved) *--words = nullptr;
+    top = words;
+  }
+  void go_to(Place& to) { fastnn_switch_stack(&top, to.top); }
+};
+
+#else
+
+struct Place {
+  ucontext_t context;
+
+  void prepare(char* stack, void (*entry)()) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = stack_bytes;
+    context.uc_link = nullptr;
+    makecontext(&context, entry, 0);
+  }
+  void go_to(Place& to) { swapcontext(&context, &to.context); }
+};
+
+#endif
+
+enum class State : unsigned char { ready, at_block, at_warp, done };
+
+struct Given {
+  alignas(16) unsigned char bytes[64];
+};
+
+}  // namespace
+
+struct Runner : Fiber {
+  Place place;
+  std::unique_ptr<char[]> stack;
+  State state = State::done;
+  unsigned turn = 0;  // of exchanges: which of the two rooms is in use
+  void* fake_stack = nullptr;
+};
+
+struct Block {
+  const Launch* launch = nullptr;
+  Index number = 0;
+  void* shared = nullptr;
+  std::vector<Runner> runners;
+  std::vector<Given> given[2];  // by thread, in turn
+  bool flag = false, flag_seen = false;
+  Runner* running = nullptr;
+  Place scheduler;
+  const void* scheduler_stack = nullptr;
+  std::size_t scheduler_stack_bytes = 0;
+};
+
+namespace {
+
+thread_local Block* current = nullptr;  // for a fiber's entry alone
+
+void leave([[maybe_unused]] Runner& runner, [[maybe_unused]] bool for_good) {
+  Block& block = *runner.block;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &runner.fake_stack, block.scheduler_stack,
+                                 block.scheduler_stack_bytes);
+#endif
+  runner.place.go_to(block.scheduler);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(runner.fake_stack, &block.scheduler_stack,
+                                  &block.scheduler_stack_bytes);
+#endif
+}
+
+void enter() {
+  Block& block = *current;
+  Runner& runner = *block.running;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack, &block.scheduler_stack_bytes);
+#endif
+  block.launch->body(block.launch->kernel, runner);
+  runner.state = State::done;
+  leave(runner, true);
+  std::abort();  // nobody goes on with a fiber that is done
+}
+
+void go_on(Block& block, Runner& runner) {
+  block.running = &runner;
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake = nullptr;
+  __sanitizer_start_switch_fiber(&fake, runner.stack.get(), stack_bytes);
+#endif
+  block.scheduler.go_to(runner.place);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+}
+
+void wait(Fiber& fiber, State state) {
+  auto& runner = static_cast<Runner&>(fiber);
+  runner.state = state;
+  leave(runner, false);
+}
+
+// A generator for orders; xorshift, Marsaglia, 2003.
+struct Draw {
+  std::uint64_t state;
+  std::uint64_t operator()() {
+    state ^= state << 13U;
+    state ^= state >> 7U;
+    state ^= state << 17U;
+    return state;
+  }
+  template <class T>
+  void shuffle(std::vector<T>& order) {
+    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[(*this)() % i]);
+  }
+};
+
+// Lets go on who has met all the others of its warp or block; an error where nobody can.
+std::string release(Block& block) {
+  const int threads = block.launch->threads;
+  bool any = false;
+  for (int first = 0; first < threads; first += lanes) {
+    const int end = std::min(first + lanes, threads);
+    const auto begin = block.runners.begin();
+    const auto waits = [](const Runner& r) { return r.state == State::at_warp; };
+    if (!std::all_of(begin + first, begin + end, waits)) continue;
+    for (int i = first; i < end; ++i)
+      block.runners[static_cast<std::size_t>(i)].state = State::ready;
+    any = true;
+  }
+  if (any) return "";
+  const auto count = [&](State state) {
+    return std::count_if(block.runners.begin(), block.runners.begin() + threads,
+                         [&](const Runner& r) { return r.state == state; });
+  };
+  if (count(State::done) == threads) return "";
+  if (count(State::at_block) == threads) {
+    for (int i = 0; i < threads; ++i)
+      block.runners[static_cast<std::size_t>(i)].state = State::ready;
+    block.flag_seen = block.flag;
+    block.flag = false;
+    return "";
+  }
+  return "a kernel hangs: of " + std::to_string(threads) + " threads of block " +
+         std::to_string(block.number) + ", " + std::to_string(count(State::at_block)) +
+         " wait for the block, " + std::to_string(count(State::at_warp)) +
+         " for their warps, and " + std::to_string(count(State::done)) + " are done";
+}
+
+std::string run_block(Block& block, std::vector<int>& order, Draw& draw) {
+  for (int i = 0; i < block.launch->threads; ++i) {
+    Runner& runner = block.runners[static_cast<std::size_t>(i)];
+    runner.block = &block;
+    runner.index = i;
+    runner.state = State::ready;
+    runner.turn = 0;
+    runner.place.prepare(runner.stack.get(), enter);
+  }
+  for (bool all_done = false; !all_done;) {
+    draw.shuffle(order);
+    all_done = true;
+    for (const int i : order) {
+      Runner& runner = block.runners[static_cast<std::size_t>(i)];
+      if (runner.state == State::ready) go_on(block, runner);
+      all_done = all_done && runner.state == State::done;
+    }
+    if (all_done) break;
+    std::string error = release(block);
+    if (!error.empty()) return error;
+  }
+  return "";
+}
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+}  // namespace
+
+std::string run(const Launch& launch, std::uint64_t seed) {
+  if (launch.threads < 1 || launch.threads > most_threads || launch.threads % lanes != 0) {
+    return "a block of " + std::to_string(launch.threads) + " threads: expected whole warps, " +
+           std::to_string(most_threads) + " at most";
+  }
+  constexpr std::size_t most_shared = std::size_t{227} << 10U;
+  if (launch.shared > most_shared) {
+    return "shared memory of " + std::to_string(launch.shared) + " bytes: there are " +
+           std::to_string(most_shared);
+  }
+  thread_local Block block;
+  const auto threads = static_cast<std::size_t>(launch.threads);
+  while (block.runners.size() < threads) {
+    block.runners.emplace_back().stack = std::make_unique<char[]>(stack_bytes);
+  }
+  for (auto& room : block.given) room.resize(block.runners.size());
+  current = &block;
+  block.launch = &launch;
+  Draw draw{seed * 0x9E3779B97F4A7C15U + 1};
+  std::vector<int> order(threads);
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<Index> blocks(static_cast<std::size_t>(launch.blocks));
+  std::iota(blocks.begin(), blocks.end(), Index{0});
+  draw.shuffle(blocks);
+  for (const Index number : blocks) {
+    // Of its very size and anew for each block, so that a sanitizer sees its ends.
+    void* memory = nullptr;
+    if (launch.shared > 0 && posix_memalign(&memory, 128, launch.shared) != 0) {
+      return "no memory for a block";
+    }
+    const std::unique_ptr<void, Free> shared(memory);
+    if (launch.shared > 0) std::memset(memory, 0xFF, launch.shared);
+    block.shared = shared.get();
+    block.number = number;
+    std::string error = run_block(block, order, draw);
+    if (!error.empty()) return error;
+  }
+  return "";
+}
+
+int threads_of(const Fiber& fiber) { return fiber.block->launch->threads; }
+Index block_of(const Fiber& fiber) { return fiber.block->number; }
+Index blocks_of(const Fiber& fiber) { return fiber.block->launch->blocks; }
+void* shared_of(const Fiber& fiber) { return fiber.block->shared; }
+void wait_for_block(Fiber& fiber) { wait(fiber, State::at_block); }
+void wait_for_warp(Fiber& fiber) { wait(fiber, State::at_warp); }
+
+bool any_of_block(Fiber& fiber, bool flag) {
+  fiber.block->flag = fiber.block->flag || flag;
+  wait(fiber, State::at_block);
+  return fiber.block->flag_seen;
+}
+
+// Two rooms in turn: who has taken may give again while others still take.
+void give_to_warp(Fiber& fiber, const void* value, std::size_t bytes) {
+  auto& runner = static_cast<Runner&>(fiber);
+  runner.turn ^= 1U;
+  std::memcpy(fiber.block->given[runner.turn][static_cast<std::size_t>(fiber.index)].bytes, value,
+              bytes);
+  wait(fiber, State::at_warp);
+}
+
+void take_from_warp(Fiber& fiber, int lane, void* value, std::size_t bytes) {
+  const auto& runner = static_cast<const Runner&>(fiber);
+  const int from = fiber.index / lanes * lanes + lane;
+  std::memcpy(value, fiber.block->given[runner.turn][static_cast<std::size_t>(from)].bytes, bytes);
+}
+
+}  // namespace fastnn::emulated

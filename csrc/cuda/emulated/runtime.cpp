@@ -1,0 +1,378 @@
+// _cuda without a GPU, for tests: memory, order and graphs, and faults on demand.
+//
+// The device's memory has addresses of its own, at which the host has none: it crashes
+// where it takes one for its own, and a kernel that is given one of the host's fails.
+// FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
+// device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
+// "wait N" from the N-th on (0 is the first).
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda/abi.h"
+#include "cuda/context.h"
+#include "cuda/table.h"
+
+namespace fastnn {
+
+namespace {
+
+thread_local std::string said = "no error";
+
+void say(std::string text) { said = std::move(text); }
+
+Status fail(std::string text) {
+  say(std::move(text));
+  return Status::failed;
+}
+
+// -- faults -----------------------------------------------------------------
+
+class Fault {
+ public:
+  Fault() {
+    const char* const text = std::getenv("FASTNN_EMULATOR_FAULT");
+    if (text != nullptr) text_ = text;
+  }
+  bool is(const char* name) const { return text_ == name; }
+  // Whether this call of the kind is to fail.
+  bool due(const std::string& kind) {
+    if (text_.rfind(kind + " ", 0) != 0) return false;
+    return count_++ >= std::atol(text_.c_str() + kind.size());
+  }
+
+ private:
+  std::string text_;
+  long count_ = 0;
+};
+
+Fault& fault() {
+  static Fault the;
+  return the;
+}
+
+std::uint64_t next_seed() {
+  static const char* const text = std::getenv("FASTNN_EMULATOR_SEED");
+  static const std::uint64_t first = text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
+  thread_local std::uint64_t launches = 0;
+  return first * 1000003 + launches++;
+}
+
+// -- memory -----------------------------------------------------------------
+
+constexpr std::uintptr_t device_begin = std::uintptr_t{0x5000} << 32U;
+constexpr std::uintptr_t device_bytes = std::uintptr_t{1} << 40U;
+constexpr std::size_t alignment = 256;
+
+struct Block {
+  char* memory;
+  std::size_t bytes;
+};
+
+struct Memory {
+  std::mutex mutex;
+  std::map<std::uintptr_t, Block> blocks;
+  std::uintptr_t next = device_begin;
+};
+
+Memory& memory() {
+  static Memory the;
+  return the;
+}
+
+bool of_device(std::uintptr_t address) {
+  return address >= device_begin && address < device_begin + device_bytes;
+}
+
+// Where what is at an address of the device really lies; null: nowhere.
+char* real(std::uintptr_t address, std::size_t bytes = 0) {
+  Memory& all = memory();
+  const std::lock_guard lock(all.mutex);
+  auto after = all.blocks.upper_bound(address);
+  if (after == all.blocks.begin()) return nullptr;
+  const auto& [begin, block] = *--after;
+  if (address - begin > block.bytes || bytes > block.bytes - (address - begin)) return nullptr;
+  return block.memory + (address - begin);
+}
+
+char* real(const void* address, std::size_t bytes) {
+  return real(reinterpret_cast<std::uintptr_t>(address), bytes);
+}
+
+void* take(std::size_t bytes) {
+  // Nothing else may come to lie there.
+  static const bool reserved =
+      mmap(reinterpret_cast<void*>(device_begin), device_bytes, PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+           0) == reinterpret_cast<void*>(device_begin);
+  constexpr std::size_t most = std::size_t{8} << 30U;
+  void* host = nullptr;
+  if (!reserved || bytes > most || fault().due("memory") ||
+      posix_memalign(&host, alignment, bytes > 0 ? bytes : 1) != 0) {
+    say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
+    return nullptr;
+  }
+  std::memset(host, 0xFF, bytes);
+  Memory& all = memory();
+  const std::lock_guard lock(all.mutex);
+  const std::uintptr_t address = all.next;
+  // What follows is nobody's, so that an index beyond the end is seen.
+  all.next += (bytes + 2 * alignment - 1) / alignment * alignment;
+  all.blocks[address] = {static_cast<char*>(host), bytes};
+  return reinterpret_cast<void*>(address);
+}
+
+void give_back(void* address) {
+  Memory& all = memory();
+  const std::lock_guard lock(all.mutex);
+  const auto found = all.blocks.find(reinterpret_cast<std::uintptr_t>(address));
+  if (found == all.blocks.end()) return;
+  std::free(found->second.memory);
+  all.blocks.erase(found);
+}
+
+// -- order ------------------------------------------------------------------
+
+struct Work {
+  virtual ~Work() = default;
+  virtual Status run() = 0;
+};
+
+template <class F>
+struct WorkOf final : Work {
+  explicit WorkOf(F f) : function(std::move(f)) {}
+  Status run() override { return function(); }
+  F function;
+};
+
+}  // namespace
+
+struct Recording {
+  bool on = false;
+  std::vector<std::unique_ptr<Work>> work;
+};
+
+struct CudaGraph {
+  std::vector<std::unique_ptr<Work>> work;
+};
+
+namespace {
+
+template <class F>
+Status in_order(Stream stream, F f) {
+  if (!stream->on) return f();
+  stream->work.push_back(std::make_unique<WorkOf<F>>(std::move(f)));
+  return Status::ok;
+}
+
+// Addresses of the host, as programs have them: of code, heap, stack and mapped files.
+bool of_host(std::uintptr_t word) {
+  const std::uintptr_t high = word >> 32U;
+  return (high >= 0x5500 && high < 0x5800) || (high >= 0x7e00 && high < 0x8000);
+}
+
+// Addresses of the device become the host's; false where there is one of anything else.
+bool translate(unsigned char* bytes, std::size_t count) {
+  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= count; i += sizeof(std::uintptr_t)) {
+    std::uintptr_t word = 0;
+    std::memcpy(&word, bytes + i, sizeof word);
+    if (of_host(word)) {
+      say("a kernel was given an address of the host, at byte " + std::to_string(i) +
+          " of its arguments");
+      return false;
+    }
+    if (!of_device(word)) continue;
+    const char* const there = real(word);
+    if (there == nullptr) {
+      say("a kernel was given memory that is not there, at byte " + std::to_string(i) +
+          " of its arguments");
+      return false;
+    }
+    std::memcpy(bytes + i, &there, sizeof there);
+  }
+  return true;
+}
+
+// Bytes at the strictest alignment that a kernel may ask for.
+class Arguments {
+ public:
+  Arguments(const void* from, std::size_t count)
+      : count_(count), words_((count + sizeof(Word) - 1) / sizeof(Word)) {
+    std::memcpy(words_.data(), from, count);
+  }
+  unsigned char* bytes() { return words_.data()->bytes; }
+  std::size_t count() const { return count_; }
+
+ private:
+  struct Word {
+    alignas(64) unsigned char bytes[64];
+  };
+  std::size_t count_;
+  std::vector<Word> words_;
+};
+
+}  // namespace
+
+Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
+  if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
+  return in_order(stream, [launch, arguments = Arguments(launch.kernel, bytes)] {
+    Arguments translated = arguments;
+    if (!translate(translated.bytes(), translated.count())) return Status::failed;
+    Launch here = launch;
+    here.kernel = translated.bytes();
+    const std::string error = run(here, next_seed());
+    return error.empty() ? Status::ok : fail(error);
+  });
+}
+
+void* Context::scratch(Slot slot, size_t bytes) {
+  Piece& piece = pieces_[slot];
+  if (bytes <= piece.bytes) return piece.memory;
+  if (stream->on) {
+    say("a kernel wants memory while a graph is recorded");
+    return nullptr;
+  }
+  void* const memory = take(bytes);
+  if (memory == nullptr) return nullptr;
+  std::memset(real(memory, bytes), 0, bytes);
+  kept.push_back(memory);
+  piece = {memory, bytes};
+  return memory;
+}
+
+namespace {
+
+Status open(DeviceInfo* info) {
+  if (fault().is("no driver")) {
+    return fail("there is no NVIDIA driver here (libcuda.so.1); install one");
+  }
+  if (fault().is("old driver")) {
+    return fail("the NVIDIA driver is too old: it knows CUDA 11.4, and 13.0 is needed; update it");
+  }
+  if (fault().is("no device")) {
+    return fail("the driver finds no GPU (see CUDA_VISIBLE_DEVICES, and nvidia-smi)");
+  }
+  std::snprintf(info->name, sizeof info->name, "emulated device");
+  info->major = 9;
+  info->minor = 0;
+  info->multiprocessors = 4;
+  info->memory = std::size_t{8} << 30U;
+  info->shared_memory = std::size_t{227} << 10U;
+  info->driver = info->runtime = 13000;
+  return Status::ok;
+}
+
+Context* make_context() {
+  auto* const context = new Context;
+  context->stream = new Recording;
+  return context;
+}
+
+void end_context(Context* context) {
+  for (void* piece : context->kept) give_back(piece);
+  delete context->stream;
+  delete context;
+}
+
+Status no_memory_there() { return fail("a copy reaches beyond memory of the device"); }
+
+Status write(Context* context, void* to, const void* host, size_t bytes) {
+  if (context->stream->on) return fail("a copy from the host while a graph is recorded");
+  char* const there = real(to, bytes);
+  if (there == nullptr) return no_memory_there();
+  std::memcpy(there, host, bytes);
+  return Status::ok;
+}
+
+Status wait(Context* context) {
+  if (context->stream->on) return fail("waiting while a graph is recorded");
+  return fault().due("wait") ? fail("the emulated device stopped") : Status::ok;
+}
+
+Status read(Context* context, void* host, const void* from, size_t bytes) {
+  const char* const there = real(from, bytes);
+  if (there == nullptr) return no_memory_there();
+  const Status status = wait(context);
+  if (status == Status::ok) std::memcpy(host, there, bytes);
+  return status;
+}
+
+Status copy(Context* context, void* to, const void* from, size_t bytes) {
+  return in_order(context->stream, [=] {
+    char* const there = real(to, bytes);
+    const char* const here = real(from, bytes);
+    if (there == nullptr || here == nullptr) return no_memory_there();
+    std::memmove(there, here, bytes);
+    return Status::ok;
+  });
+}
+
+Status clear(Context* context, void* to, size_t bytes) {
+  return in_order(context->stream, [=] {
+    char* const there = real(to, bytes);
+    if (there == nullptr) return no_memory_there();
+    std::memset(there, 0, bytes);
+    return Status::ok;
+  });
+}
+
+Status begin_graph(Context* context) {
+  context->stream->on = true;
+  return Status::ok;
+}
+
+CudaGraph* end_graph(Context* context) {
+  context->stream->on = false;
+  return new CudaGraph{std::move(context->stream->work)};
+}
+
+Status launch_graph(Context* context, CudaGraph* graph) {
+  if (context->stream->on) return fail("launching a graph while one is recorded");
+  for (const auto& work : graph->work) {
+    const Status status = work->run();
+    if (status != Status::ok) return status;
+  }
+  return Status::ok;
+}
+
+}  // namespace
+}  // namespace fastnn
+
+const fastnn::CudaLibrary* fastnn_cuda_library() {
+  using namespace fastnn;
+  static const CudaLibrary library{
+      .version = cuda_abi_version,
+      .layout = cuda_layout(),
+      .kind = "emulated",
+      .table = &cuda::table,
+      .last_error = [] { return said.c_str(); },
+      .open = open,
+      .make_context = make_context,
+      .end_context = end_context,
+      .set_precision = [](Context* context, int precision) { context->precision = precision; },
+      .set_step = [](Context* context, StepPlace step) { context->step = step; },
+      .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
+      .allocate = [](Context*, size_t bytes) { return take(bytes); },
+      .release = [](Context*, void* memory) { give_back(memory); },
+      .write = write,
+      .read = read,
+      .copy = copy,
+      .clear = clear,
+      .wait = wait,
+      .wait_for = [](Context*, void*) { return Status::ok; },
+      .let_wait = [](Context*, void*) { return Status::ok; },
+      .begin_graph = begin_graph,
+      .end_graph = end_graph,
+      .launch_graph = launch_graph,
+      .release_graph = [](CudaGraph* graph) { delete graph; },
+  };
+  return &library;
+}

@@ -1,0 +1,14 @@
+// What the runtimes of _cuda need of its kernels.
+#pragma once
+
+#include "cuda/abi.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+extern const KernelTable table;
+Status collect(Context&, const Collect&);
+
+// The address of one of the kernels, to ask whether there is code for a device.
+const void* any_kernel();
+
+}  // namespace fastnn::FASTNN_TARGET

@@ -1,0 +1,87 @@
+"""Builds _cuda without a GPU: the kernels of csrc/cuda over the fiber emulator, by the C++ compiler.
+
+`python tests/emulator.py [--sanitize address,undefined]` prints where the library is; with
+FASTNN_CUDA_LIBRARY set to that, fastnn opens it in place of a real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
+FLAGS = (
+    *("-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-pthread"),
+    *("-Icsrc", "-DFASTNN_TARGET=cuda", "-ffp-contract=off"),
+    *("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"),
+)
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """Every kernel, and what emulates the device."""
+    cuda = root / "csrc" / "cuda"
+    return sorted([*cuda.glob("*.cu"), *(cuda / "emulated").glob("*.cpp")])
+
+
+def build(directory: Path, *, sanitize: str = "", root: Path = ROOT) -> Path:
+    """Compiles what changed, and links the library; its path."""
+    if COMPILER is None:
+        raise FileNotFoundError("no C++ compiler")
+    flags = [*FLAGS, *fused()]
+    if sanitize:
+        flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+    directory.mkdir(parents=True, exist_ok=True)
+    headers = _digest(
+        sorted([*(root / "csrc/core").glob("*.h"), *(root / "csrc/cuda").rglob("*.h")])
+    )
+
+    def compiled(source: Path) -> Path:
+        key = hashlib.sha256(f"{COMPILER} {flags} {headers} {_digest([source])}".encode())
+        out = directory / f"{source.stem}-{key.hexdigest()[:16]}.o"
+        if not out.exists():
+            made = out.with_suffix(f".{os.getpid()}")
+            command = [COMPILER, "-x", "c++", *flags, "-c", source, "-o", made]
+            subprocess.run(command, cwd=root, check=True, timeout=600)
+            made.rename(out)
+        return out
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compiled, sources(root)))
+    key = hashlib.sha256(" ".join(map(str, objects)).encode()).hexdigest()[:16]
+    library = directory / f"_cuda_emulated-{key}.so"
+    if not library.exists():
+        made = library.with_suffix(f".{os.getpid()}")
+        link = [COMPILER, "-shared", "-pthread", *objects, "-o", made]
+        link += [] if sanitize else ["-Wl,-z,defs"]
+        if sanitize:
+            link.append(f"-fsanitize={sanitize}")
+        subprocess.run(link, cwd=root, check=True, timeout=600)
+        made.rename(library)
+    return library
+
+
+def fused() -> list[str]:
+    """The flag under which a * b + c is one operation, as it is on every GPU."""
+    info = Path("/proc/cpuinfo")
+    return ["-mfma"] if info.exists() and " fma " in info.read_text() else []
+
+
+def _digest(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sanitize", default="")
+    given = parser.parse_args()
+    name = "emulated" + ("-" + given.sanitize.replace(",", "-") if given.sanitize else "")
+    print(build(ROOT / "build" / name, sanitize=given.sanitize))
