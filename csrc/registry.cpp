@@ -1,15 +1,67 @@
 // The one file that names the backends.
+#include <cstdlib>
+#include <string_view>
+
 #include "core/backend.h"
+#include "core/check.h"
 #include "cpu/isa.h"
 #include "cpu/session_cpu.h"
 #include "cpu/split_product.h"
+#include "cuda/library.h"
+#include "cuda/session_cuda.h"
 
 namespace fastnn {
+namespace {
 
-const Backend& backend() {
-  static const Backend cpu{&cpu_kernels(),     cpu_context, prepare_cpu,
-                           choose_cpu_session, cpu_planes,  cpu_split_product()};
-  return cpu;
+const Backend& cpu() {
+  static const Backend backend{&cpu_kernels(),     cpu_context, cpu_machine,        prepare_cpu,
+                               choose_cpu_session, cpu_planes,  cpu_split_product()};
+  return backend;
+}
+
+const Backend& cuda() {
+  static const Backend backend{cuda_library().table, cuda_context, cuda_machine, prepare_cuda,
+                               choose_cuda_session,  cuda_planes,  nullptr};
+  static_cast<void>(cuda_library());  // which may be lost since
+  return backend;
+}
+
+}  // namespace
+
+const Backend& backend(Device device) { return device == Device::cuda ? cuda() : cpu(); }
+
+DeviceReport report_on(Device device) {
+  DeviceReport report;
+  if (device == Device::cpu) {
+    report.name = cpu().table->name;
+    return report;
+  }
+  const CudaState state = cuda_state();
+  report.usable = state.usable;
+  report.reason = state.reason;
+  report.name = state.device.name;
+  report.capability = message(state.device.major, ".", state.device.minor);
+  report.driver = message(state.device.driver / 1000, ".", state.device.driver % 1000 / 10);
+  report.library = state.kind;
+  report.memory = state.device.memory;
+  return report;
+}
+
+Device default_device() {
+  const char* const asked = std::getenv("FASTNN_DEVICE");
+  return asked != nullptr && std::string_view(asked) == "cuda" ? Device::cuda : Device::cpu;
+}
+
+Device choose_device(const Plan& plan, Index batch_size) {
+  // Forward, and back to the inputs and to the weights, a product and a sum each. With less
+  // in a step a GPU's launches take longer than a CPU's arithmetic.
+  double operations = 0;
+  for (const Parameter& parameter : plan.parameters) {
+    if (!parameter.vector) operations += 6.0 * static_cast<double>(parameter.size());
+  }
+  constexpr double enough = 1e6;
+  const bool worth_it = operations * static_cast<double>(batch_size) >= enough;
+  return worth_it && cuda_state().usable ? Device::cuda : Device::cpu;
 }
 
 }  // namespace fastnn

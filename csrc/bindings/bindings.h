@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
-#include "core/kernels.h"
+#include "core/machine.h"
 
 namespace fastnn::bindings {
 
@@ -46,7 +46,5 @@ const T* data_of(const py::array& array, const char* name) {
   }
   return static_cast<const T*>(array.data());
 }
-
-void must(Status status);
 
 }  // namespace fastnn::bindings

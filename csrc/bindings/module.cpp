@@ -1,8 +1,6 @@
 // The native module: a list of what registers itself.
 #include "bindings/bindings.h"
 
-#include <new>
-
 #include "core/backend.h"
 
 namespace fastnn::bindings {
@@ -13,11 +11,6 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
     out << (axis > 0 ? ", " : "") << shape.array.shape(axis);
   }
   return out << (shape.array.ndim() == 1 ? ",)" : ")");
-}
-
-void must(Status status) {
-  if (status == Status::out_of_memory) throw std::bad_alloc();
-  if (status == Status::failed) refuse("a kernel failed");
 }
 
 }  // namespace fastnn::bindings

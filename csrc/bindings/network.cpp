@@ -28,8 +28,9 @@ void compile(Network& network, const std::string& loss, const std::string& optim
              double label_smoothing, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              const std::vector<std::pair<std::string, double>>& metrics, const std::string& session,
-             const std::string& precision) {
+             const std::string& precision, const std::string& device) {
   Compile request;
+  if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
   request.loss.kind = find_name<LossKind>("loss", loss_names, loss);
@@ -209,7 +210,7 @@ void register_training(py::class_<Network>& network) {
   using namespace py::literals;
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(), "metrics"_a = py::tuple(),
-              "session"_a = "auto", "precision"_a = "highest");
+              "session"_a = "auto", "precision"_a = "highest", "device"_a = "auto");
   network.def(
       "session",
       [](const Network& self, Index batch_size) {
@@ -217,6 +218,12 @@ void register_training(py::class_<Network>& network) {
       },
       "batch_size"_a);
   network.def("planes", &Network::planes, "batch_size"_a);
+  network.def(
+      "device",
+      [](const Network& self, Index batch_size) {
+        return device_names[static_cast<std::size_t>(self.device(batch_size))];
+      },
+      "batch_size"_a);
   network.def_property("steps", &Network::steps, &Network::set_steps);
   network.def_property("updates", &Network::updates, &Network::set_updates);
   network.def_property("epochs", &Network::epochs, &Network::set_epochs);

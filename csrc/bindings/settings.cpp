@@ -22,6 +22,25 @@ std::map<std::string, std::string> build_info() {
   };
 }
 
+// Whether a GPU can be used, and if not, why.
+py::dict cuda() {
+  DeviceReport report;
+  {
+    const Unlocked unlocked;
+    report = report_on(Device::cuda);
+  }
+  py::dict told;
+  told["usable"] = report.usable;
+  told["reason"] = report.reason;
+  if (!report.usable) return told;
+  told["device"] = report.name;
+  told["capability"] = report.capability;
+  told["memory"] = report.memory;
+  told["driver"] = report.driver;
+  told["library"] = report.library;
+  return told;
+}
+
 std::vector<std::string> activations() {
   return {std::begin(activation_names), std::end(activation_names)};
 }
@@ -38,6 +57,7 @@ void register_settings(py::module_& module) {
   module.def("isa", [] { return backend().table->name; });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("cuda_state", cuda);
   module.def("activations", activations);
   module.def("environment", environment, py::arg("name"));
   module.def("shutdown", [] {

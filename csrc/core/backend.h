@@ -7,20 +7,10 @@
 #include <vector>
 
 #include "core/kernels.h"
+#include "core/machine.h"
 #include "core/session.h"
 
 namespace fastnn {
-
-template <class T>
-const Kernels<T>& kernels(const KernelTable& table);
-template <>
-inline const Kernels<float>& kernels<float>(const KernelTable& table) {
-  return table.f32;
-}
-template <>
-inline const Kernels<double>& kernels<double>(const KernelTable& table) {
-  return table.f64;
-}
 
 struct SessionRequest {
   const Plan* plan;  // must outlive the session
@@ -30,10 +20,15 @@ struct SessionRequest {
   Precision precision = Precision::highest;
 };
 
+enum class Device : unsigned char { cpu, cuda };
+inline constexpr const char* device_names[] = {"cpu", "cuda"};
+
 struct Backend {
   const KernelTable* table;
   // A context of the calling thread, for single ops.
   Context& (*context)();
+  // One of its own, for whoever keeps memory there.
+  Machine (*machine)();
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape alone.
   SessionKind (*choose)(const Plan&, Index batch_size);
@@ -44,8 +39,23 @@ struct Backend {
   Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 
-// The backend in use. Throws where FASTNN_ISA or FASTNN_DEVICE ask for what is not to be had.
-const Backend& backend();
+// The backend of a device; the CPU's is always there. Throws std::runtime_error, with what to
+// do about it, where the device or FASTNN_ISA's instruction set is not to be had.
+const Backend& backend(Device device = Device::cpu);
+
+// What is known of a device, found out by opening it.
+struct DeviceReport {
+  bool usable = true;
+  std::string reason;  // why it is not usable, and what to do
+  std::string name, capability, driver, library;
+  std::size_t memory = 0;  // bytes
+};
+DeviceReport report_on(Device device);
+
+// The device that FASTNN_DEVICE asks for; the CPU where it is silent.
+Device default_device();
+// The one to train on where the choice is free: of shape alone, where there are both.
+Device choose_device(const Plan& plan, Index batch_size);
 
 // Threads that a kernel may use: at first the physical cores that this process may
 // run on, or FASTNN_NUM_THREADS.

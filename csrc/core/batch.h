@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/machine.h"
+#include "core/session.h"
 
 namespace fastnn {
 

@@ -10,9 +10,26 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/backend.h"
+#include "core/kernels.h"
 
 namespace fastnn {
+
+template <class T>
+const Kernels<T>& kernels(const KernelTable& table);
+template <>
+inline const Kernels<float>& kernels<float>(const KernelTable& table) {
+  return table.f32;
+}
+template <>
+inline const Kernels<double>& kernels<double>(const KernelTable& table) {
+  return table.f64;
+}
+
+// What is thrown where no backend has more to say.
+inline void must(Status status) {
+  if (status == Status::out_of_memory) throw std::bad_alloc();
+  if (status == Status::failed) throw std::runtime_error("a kernel failed");
+}
 
 // On a CPU the memory is the host's.
 struct Machine {
@@ -21,12 +38,13 @@ struct Machine {
   void* (*allocate)(Context&, std::size_t bytes);  // zeroed, aligned; null: out of memory
   void (*release)(Context&, void* memory);
   void (*read)(Context&, void* host, const void* memory, std::size_t bytes);
+  // Brings the host's to memory here; done when it returns.
+  void (*write)(Context&, void* memory, const void* host, std::size_t bytes);
+  void (*must)(Status);  // throws what it says, unless it is ok
 
   template <class Arguments>
   void call(Kernel<Arguments> kernel, const Arguments& arguments) const {
-    const Status status = kernel(*context, arguments);
-    if (status == Status::out_of_memory) throw std::bad_alloc();
-    if (status == Status::failed) throw std::runtime_error("a kernel failed");
+    must(kernel(*context, arguments));
   }
 
   // The total over row groups of what a kernel wrote, `stride` numbers a group.

@@ -56,10 +56,21 @@ struct Ran {
   std::optional<double> bad_loss;
 };
 
-// How a step is walked: node by node, with each kernel updated as its gradient is
-// made, or a tile of rows through all nodes before the next.
-enum class SessionKind : unsigned char { automatic, plain, streaming, tiled };
-inline constexpr const char* session_names[] = {"auto", "plain", "streaming", "tiled"};
+// How a step is walked: node by node; on a CPU with each kernel updated as its gradient is
+// made (streaming), or a tile of rows through all nodes before the next (tiled); on a GPU as
+// a graph that was recorded once (generic), with the optimizer beside the products (wide), or
+// many steps in one kernel that keeps all state (resident).
+enum class SessionKind : unsigned char {
+  automatic,
+  plain,
+  streaming,
+  tiled,
+  generic,
+  resident,
+  wide
+};
+inline constexpr const char* session_names[] = {"auto",    "plain",    "streaming", "tiled",
+                                                "generic", "resident", "wide"};
 
 // How exact the products of float32 training must be: as float32's own multiply-adds;
 // of operands of 16 bits; of operands of 8, rounded to bfloat16.
@@ -94,8 +105,14 @@ class Session {
   // What the weights of rows first..first+count add up to, as the loss counts them.
   virtual double weight(const Dataset& data, Index first, Index count) = 0;
 
-  // The parameters were changed by others: copies made of them are out of date.
-  virtual void parameters_changed() {}
+  // The parameters and the optimizer's state on the host are of this version: what was
+  // made or copied of another is out of date.
+  virtual void parameters_at(std::uint64_t version) = 0;
+  // Brings what training changed to the host, where it is kept elsewhere. The host's are of
+  // this version from then on.
+  virtual void read_parameters(std::uint64_t version) = 0;
+  // The data sets that were given so far may change or go: no copy of them is of use.
+  virtual void forget_data() {}
 
   // Rows that one call of evaluate, predict or add_gradients takes at most.
   virtual Index capacity() const = 0;

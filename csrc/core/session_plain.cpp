@@ -40,7 +40,11 @@ class PlainSession final : public Session {
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
                      std::uint64_t life, void* gradient, std::span<Sum> sums) override;
   double weight(const Dataset& data, Index first, Index count) override;
-  void parameters_changed() override { stale_ = true; }
+  void parameters_at(std::uint64_t version) override {
+    stale_ = stale_ || version != version_;
+    version_ = version;
+  }
+  void read_parameters(std::uint64_t version) override { version_ = version; }
   Index capacity() const override { return capacity_; }
 
  private:
@@ -65,6 +69,7 @@ class PlainSession final : public Session {
   T* gradients_ = nullptr;          // the memory of whole_
   std::unique_ptr<DenseProducts<T>> products_;  // of training steps; null: the kernel table's
   bool stale_ = true;                           // what they made of the weights
+  std::uint64_t version_ = 0;                   // of the parameters
 };
 
 template <class T>

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/backend.h"
 #include "core/machine.h"
 #include "core/walk.h"
 

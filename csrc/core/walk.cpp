@@ -48,15 +48,8 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
   sums_ = memory_.take<double>(2 * max_groups);
   if (!plan_.loss.pos_weight.empty()) {
     pos_weight_ = memory_.take<T>(plan_.output_width());
-    // A few numbers, gathered as any row of the caller's is.
-    const ArrayView view{plan_.loss.pos_weight.data(),
-                         Element::f64,
-                         1,
-                         plan_.output_width(),
-                         0,
-                         sizeof(double),
-                         nullptr};
-    call<Gather<T>>(kernels_.gather, {view, {nullptr, 0, 1}, T(1), T(0), pos_weight_});
+    const std::vector<T> given(plan_.loss.pos_weight.begin(), plan_.loss.pos_weight.end());
+    machine.write(*machine.context, pos_weight_, given.data(), given.size() * sizeof(T));
   }
 }
 

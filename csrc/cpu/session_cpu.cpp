@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/check.h"
 #include "core/memory.h"
 #include "core/session_plain.h"
 #include "cpu/bf16_dense.h"
@@ -22,6 +23,9 @@ Machine make_machine(bool alone) {
       .release = [](Context&, void* memory) { release_memory(memory); },
       .read = [](Context&, void* host, const void* memory,
                  std::size_t bytes) { std::memcpy(host, memory, bytes); },
+      .write = [](Context&, void* memory, const void* host,
+                  std::size_t bytes) { std::memcpy(memory, host, bytes); },
+      .must = must,
   };
 }
 
@@ -81,12 +85,18 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
   if (request.kind == SessionKind::automatic || request.batch_size == 0) {
     request.kind = choose_cpu_session(*request.plan, request.batch_size);
   }
+  check(request.kind <= SessionKind::tiled, "session: a CPU has no session '",
+        session_names[static_cast<std::size_t>(request.kind)],
+        "'; expected 'auto', 'plain', "
+        "'streaming' or 'tiled'");
   if (request.kind == SessionKind::tiled) {
     return prepare_tiled(request, make_machine, make_products(request));
   }
   return prepare_plain(make_machine(false), request, request.kind == SessionKind::streaming,
                        make_products(request));
 }
+
+Machine cpu_machine() { return make_machine(false); }
 
 Context& cpu_context() {
   thread_local Context context;

@@ -13,5 +13,6 @@ int cpu_planes(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
 Context& cpu_context();
+Machine cpu_machine();
 
 }  // namespace fastnn

@@ -39,7 +39,11 @@ class TiledSession final : public Session {
   double weight(const Dataset& data, Index first, Index count) override {
     return whole_->weight(data, first, count);
   }
-  void parameters_changed() override { stale_ = true; }
+  void parameters_at(std::uint64_t version) override {
+    stale_ = stale_ || version != version_;
+    version_ = version;
+  }
+  void read_parameters(std::uint64_t version) override { version_ = version; }
   Index capacity() const override { return whole_->capacity(); }
 
  private:
@@ -89,6 +93,7 @@ class TiledSession final : public Session {
   std::vector<std::unique_ptr<Lane>> lanes_;    // by worker, made by it
   std::unique_ptr<DenseProducts<T>> products_;  // keeps what those of the lanes share
   bool stale_ = true;
+  std::uint64_t version_ = 0;       // of the parameters
   std::unique_ptr<Session> whole_;  // does what is not training
 };
 

@@ -1,9 +1,10 @@
 // From the layers as they were added to the plan that a session runs.
 #pragma once
 
+#include <optional>
 #include <vector>
 
-#include "core/session.h"
+#include "core/backend.h"
 
 namespace fastnn {
 
@@ -19,6 +20,7 @@ struct Compile {
   std::vector<Metric> metrics;
   SessionKind session = SessionKind::automatic;
   Precision precision = Precision::highest;
+  std::optional<Device> device;  // none: of shape
 };
 
 // `graph` is a plan without a loss, its nodes one for each layer. Drops what the

@@ -144,12 +144,18 @@ void Network::compile(const Compile& request) {
 SessionKind Network::session(Index batch_size) const {
   check_compiled();
   const bool open = compiled_->session == SessionKind::automatic;
-  return open ? backend().choose(*plan_, batch_size) : compiled_->session;
+  return open ? backend(device(batch_size)).choose(*plan_, batch_size) : compiled_->session;
+}
+
+Device Network::device(Index batch_size) const {
+  check_compiled();
+  return compiled_->device ? *compiled_->device : choose_device(*plan_, batch_size);
 }
 
 int Network::planes(Index batch_size) const {
   const SessionKind kind = session(batch_size);
-  return backend().planes({plan_.get(), {}, batch_size, kind, compiled_->precision});
+  return backend(device(batch_size))
+      .planes({plan_.get(), {}, batch_size, kind, compiled_->precision});
 }
 
 // The plan of the layers as they are. Sessions of the one before are forgotten.
@@ -192,6 +198,7 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
         state.size());
   const Gate::Changing changing(gate_);
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
+  if (buffer_) buffer_->mark_changed();  // their version is that of the parameters
   snapshots_.forget();
 }
 
@@ -213,16 +220,27 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
-    training_session_ = backend().prepare(
+    const Device device = this->device(batch_size);
+    training_session_ = backend(device).prepare(
         {plan_.get(), buffers(), batch_size, compiled_->session, compiled_->precision});
     training_batch_ = batch_size;
+    if (device != training_device_) idle_.clear();  // they follow it
+    training_device_ = device;
   }
   return *training_session_;
 }
 
 std::unique_ptr<Session> Network::borrow_session() {
-  if (std::unique_ptr<Session> session = idle_.take()) return session;
-  return backend().prepare({plan_.get(), buffers(), 0});
+  std::unique_ptr<Session> session = idle_.take();
+  if (session == nullptr) {
+    // Where training is, or would be told to be.
+    const Device device = training_session_                ? training_device_
+                          : compiled_ && compiled_->device ? *compiled_->device
+                                                           : default_device();
+    session = backend(device).prepare({plan_.get(), buffers(), 0});
+  }
+  session->parameters_at(buffer_->version());
+  return session;
 }
 
 }  // namespace fastnn

@@ -70,7 +70,8 @@ class Network {
   void set_trainable(const std::vector<bool>& flags);
 
   void compile(const Compile& request);
-  // The session that training in batches of so many rows uses.
+  // The device and the session that training in batches of so many rows uses.
+  Device device(Index batch_size) const;
   SessionKind session(Index batch_size) const;
   // The parts in bfloat16 into which that splits operands of products; 0: it does not.
   int planes(Index batch_size) const;
@@ -134,6 +135,7 @@ class Network {
 
   std::unique_ptr<Session> training_session_;
   Index training_batch_ = 0;
+  Device training_device_ = Device::cpu;
 
   IdleSessions idle_;
 };

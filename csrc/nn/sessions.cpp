@@ -1,6 +1,8 @@
 #include "nn/sessions.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "nn/pace.h"
 
@@ -30,6 +32,15 @@ void IdleSessions::give(std::unique_ptr<Session> session) {
 
 void IdleSessions::clear() {
   while (take() != nullptr) {
+  }
+}
+
+void IdleSessions::forget_data() {
+  std::vector<std::unique_ptr<Session>> waiting;
+  while (std::unique_ptr<Session> session = take()) waiting.push_back(std::move(session));
+  for (std::unique_ptr<Session>& session : waiting) {
+    session->forget_data();
+    give(std::move(session));
   }
 }
 

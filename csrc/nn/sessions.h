@@ -26,6 +26,7 @@ class IdleSessions {
   // Ends the session where as many wait already as there are places.
   void give(std::unique_ptr<Session> session);
   void clear();
+  void forget_data();  // of those that wait
 
  private:
   // As many as the threads that one would have predict at once.

@@ -7,10 +7,12 @@
 
 namespace fastnn {
 
-void Snapshots::consider(const Buffers& buffers, const Steps& steps) {
+void Snapshots::consider(const Buffers& buffers, const Steps& steps,
+                         const std::function<void()>& fetch) {
   const bool first = !good_.held && !candidate_.held;
   const auto begin = Clock::now();
   if (!first && begin < next_) return;
+  fetch();
   candidate_.copies.resize(buffers.size());
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     Copy& copy = candidate_.copies[i];

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,8 +20,8 @@ class Snapshots {
  public:
   using Buffers = std::vector<ParameterBuffer*>;
 
-  // Before a step: copies the state where it is time to.
-  void consider(const Buffers& buffers, const Steps& steps);
+  // Before a step: copies the state where it is time to, once `fetch` has brought it there.
+  void consider(const Buffers& buffers, const Steps& steps, const std::function<void()>& fetch);
   // The first step from the candidate had a finite loss.
   void prove();
   // Puts the good state back, or an unproved first one; returns its steps.

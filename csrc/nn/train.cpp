@@ -1,6 +1,7 @@
 // Training, evaluation and prediction: the loops over epochs, steps and rows.
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -23,6 +24,34 @@ class Training {
 
  private:
   ParameterBuffer& buffer_;
+};
+
+// Brings what a session trained to the host, also where training ends by an exception.
+class Fetching {
+ public:
+  Fetching(Session& session, IdleSessions& idle, const ParameterBuffer& buffer)
+      : session_(session), idle_(idle), buffer_(buffer) {}
+  Fetching(const Fetching&) = delete;
+  Fetching& operator=(const Fetching&) = delete;
+  ~Fetching() {
+    if (std::uncaught_exceptions() > before_) fetch();
+    session_.forget_data();
+    idle_.forget_data();
+  }
+
+ private:
+  void fetch() {
+    try {
+      session_.read_parameters(buffer_.version());
+    } catch (const std::exception&) {  // a device is lost: what came from it last stays
+      return;
+    }
+  }
+
+  Session& session_;
+  IdleSessions& idle_;
+  const ParameterBuffer& buffer_;
+  const int before_ = std::uncaught_exceptions();
 };
 
 bool finite(double x) { return std::isfinite(x); }
@@ -62,7 +91,8 @@ std::vector<ParameterBuffer*> Network::state() {
 
 void Network::diverge(const std::string& what, Index epoch, Index step, double loss) {
   const Steps steps = snapshots_.restore(state());
-  if (training_session_) training_session_->parameters_changed();
+  buffer_->mark_changed();
+  if (training_session_) training_session_->parameters_at(buffer_->version());
   steps_ = steps.life;
   updates_ = steps.updates;
   throw Diverged(what, epoch, step, loss);
@@ -83,11 +113,12 @@ void Network::check_weights(Index epoch, Index step) {
 void Network::train_steps(Session& session, const Dataset& data, const Train& request,
                           const Epoch& epoch, Index last, Pace& pace, Now& now) {
   const std::vector<ParameterBuffer*> buffers = state();
+  const auto fetch = [&] { session.read_parameters(buffer_->version()); };
   // What comes after no steps at all may have to go back, too.
-  if (now.step == last) snapshots_.consider(buffers, {steps_, updates_});
+  if (now.step == last) snapshots_.consider(buffers, {steps_, updates_}, fetch);
   while (now.step < last) {
     const Steps done{steps_, updates_};
-    snapshots_.consider(buffers, done);
+    snapshots_.consider(buffers, done, fetch);
     const Index count = pace.pieces(last - now.step);
     const Ran ran = session.run(data, epoch, now.step, count, done, request.settings, now.sums);
     now.step += ran.steps;
@@ -125,14 +156,18 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   if (request.fresh || buffer_->version() != trained_version_) snapshots_.forget();
   const Training training(*buffer_);
   Session& session = training_session(batch_size);
-  if (buffer_->version() != trained_version_) session.parameters_changed();
+  session.parameters_at(buffer_->version());
+  const Fetching fetching(session, idle_, *buffer_);
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
     const std::span<Sum> row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
     now = {request.first_epoch + e, begin, row.first(columns())};
     train_steps(session, data, request, epoch, end, pace, now);
-    if (end == all && e + 1 == request.epochs) check_weights(now.epoch, end - 1);
+    if (end == all && e + 1 == request.epochs) {
+      session.read_parameters(buffer_->version());
+      check_weights(now.epoch, end - 1);
+    }
     if (validation == nullptr) continue;
     evaluate_into(*validation, row.last(columns()), pace);
     const double loss = row[columns()].value;
@@ -141,6 +176,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
     }
   }
   trained_version_ = buffer_->version() + 1;  // which `training` marks when it goes
+  session.read_parameters(trained_version_);
   return sums;
 }
 
@@ -159,6 +195,7 @@ std::vector<Sum> Network::evaluate(const Dataset& data, const Look& look) {
   std::vector<Sum> sums(columns());
   Pace pace(look);
   evaluate_into(data, sums, pace);
+  idle_.forget_data();
   return sums;
 }
 
@@ -194,6 +231,7 @@ Sum Network::gradients(const Dataset& data, bool training, void* gradient, const
                            steps_, gradient, sums);
     pace.done();
   }
+  session->forget_data();
   idle_.give(std::move(session));
   return sums[0];
 }

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Dtype = Literal["float32", "float64"]
 Precision = Literal["highest", "high", "medium"]
-Session = Literal["auto", "plain", "streaming", "tiled"]
+Session = Literal["auto", "plain", "streaming", "tiled", "generic", "resident", "wide"]
 
 __version__: str
 
@@ -38,6 +38,9 @@ def isas_supported() -> list[str]:
 
 def isa() -> str:
     """The instruction set in use: the last of `isas_supported`, or what FASTNN_ISA names."""
+
+def cuda_state() -> dict[str, Any]:
+    """Whether a GPU can be used, opening it: "usable", "reason" why not; else what it is."""
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
@@ -206,6 +209,8 @@ class Network:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
     def session(self, batch_size: int) -> Session:
         """The session that training in batches of so many rows uses."""
+    def device(self, batch_size: int) -> Literal["cpu", "cuda"]:
+        """The device that trains in batches of so many rows."""
     def planes(self, batch_size: int) -> int:
         """Parts in bfloat16 into which it splits the operands of products; 0: it does not."""
     def compile(
@@ -219,6 +224,7 @@ class Network:
         metrics: Sequence[tuple[str, float]] = (),
         session: Session = "auto",
         precision: Precision = "highest",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 

@@ -47,6 +47,7 @@ class Compilable(ABC):
         # What it knows of trainable parameters; None: that all are.
         self._trained: list[bool] | None = None
         self.matmul_precision: config.Precision = "highest"
+        self._device: config.Device | None = None
         self._not_compiled = "call model.compile(...) first"
         self._splits: dict[tuple[int, float], Split] = {}
 
@@ -108,7 +109,9 @@ class Compilable(ABC):
             metrics: names or objects of `fastnn.metrics`, in which each row counts once.
                 "accuracy" is the accuracy that the loss and the outputs call for.
             weighted_metrics: the same, with rows counted by their weight.
-            device: "auto", "cpu" or "cuda" (not built: RuntimeError).
+            device: "auto", "cpu" or "cuda" (RuntimeError where it cannot be used, with the
+                reason). "auto" is FASTNN_DEVICE or, without it, the GPU where there is one
+                that can be used and a step is of at least a million operations.
             matmul_precision: "highest", "high" or "medium", how exact the matrix products of
                 training in float32 must be; None: what
                 `fastnn.set_float32_matmul_precision` says now (see there what each means, and
@@ -116,7 +119,8 @@ class Compilable(ABC):
                 and so do `evaluate`, `predict` and `value_and_grad`, whatever it is.
 
         Training picks by shape how it walks through a step (`summary(batch_size=...)` tells);
-        FASTNN_SESSION=plain, streaming or tiled in the environment forces one.
+        FASTNN_SESSION=plain, streaming or tiled in the environment forces one; on a GPU plain,
+        generic, resident or wide.
 
         A cross-entropy looks at the last layer, whatever `from_logits` says (in Keras a
         forgotten or superfluous `from_logits` trains silently on the wrong loss): a softmax or
@@ -139,18 +143,24 @@ class Compilable(ABC):
         # heads.check, compile, the decorator, the user's call.
         heads.check(head, new_loss, stacklevel=4)
         columns = Columns(new_loss, head, _listed(metrics), _listed(weighted_metrics))
-        config.device(device)
+        where = config.device(device)
         precision = config.matmul_precision(matmul_precision)
         if shapes is not None:
-            tell = self._teller(new_loss, new_optimizer, columns, precision)
+            tell = self._teller(new_loss, new_optimizer, columns, precision, where)
             tell(self.network, self.trainable_flags(), shapes[1])
         self._prepared = shapes is not None
         self._loss, self._optimizer, self._columns = new_loss, new_optimizer, columns
         self.matmul_precision = precision
+        self._device = where
         self.stop_training = False
 
     def _teller(
-        self, loss: Loss, optimizer: Optimizer, columns: Columns, precision: config.Precision
+        self,
+        loss: Loss,
+        optimizer: Optimizer,
+        columns: Columns,
+        precision: config.Precision,
+        device: config.Device | None,
     ) -> Approve:
         """What tells a native network how to train; an error leaves the network as it was."""
 
@@ -167,6 +177,7 @@ class Compilable(ABC):
                     metrics=columns.native,
                     session=session,
                     precision=precision,
+                    device=device or "auto",
                     **options,
                 )
             except BaseException:
@@ -250,9 +261,9 @@ class Compilable(ABC):
 
         def approve(network: _core.Network, flags: list[bool], output: Shape) -> None:
             if due:
-                self._teller(self.loss, self.optimizer, self.columns, self.matmul_precision)(
-                    network, flags, output
-                )
+                self._teller(
+                    self.loss, self.optimizer, self.columns, self.matmul_precision, self._device
+                )(network, flags, output)
             check(network)
 
         shapes = self.row_shapes()

@@ -14,10 +14,13 @@ from fastnn.words import choose, integer, keywords
 
 Precision = Literal["highest", "high", "medium"]
 Device = Literal["cpu", "cuda"]
-Session = Literal["auto", "plain", "streaming", "tiled"]
+Session = Literal["auto", "plain", "streaming", "tiled", "generic", "resident", "wide"]
 
 _PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium")
-_SESSIONS: tuple[Session, ...] = ("auto", "plain", "streaming", "tiled")
+_SESSIONS: tuple[Session, ...] = (
+    *("auto", "plain", "streaming", "tiled"),
+    *("generic", "resident", "wide"),
+)
 _DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
 
 # What native code takes (csrc/cpu/parallel.cpp).
@@ -62,29 +65,37 @@ def session() -> Session:
     return choose("FASTNN_SESSION", os.environ.get("FASTNN_SESSION") or "auto", _SESSIONS)
 
 
-def device(word: str | None = "auto") -> Device:
-    """The device that a word means here. "auto" asks FASTNN_DEVICE, and is the CPU without it.
+def device(word: str | None = "auto") -> Device | None:
+    """The device that a word means here; None where it is free. "auto" asks FASTNN_DEVICE.
 
     Raises:
         ValueError: for a word other than "auto", "cpu" and "cuda".
-        RuntimeError: for "cuda", which this build does not have.
+        RuntimeError: for "cuda" where it cannot be used, with the reason and what to do.
     """
     asked = _core.environment("FASTNN_DEVICE")
     if word == "auto" and not asked:  # of every call of an op
-        return "cpu"
+        return None
     chosen = choose("device", "auto" if word is None else word, _DEVICES)
     source = "device='cuda'"
     if chosen is None:
         chosen = choose("FASTNN_DEVICE", asked, _DEVICES) if asked else None
         source = "FASTNN_DEVICE=cuda"
     if chosen == "cuda":
-        raise RuntimeError(f"{source}: CUDA is {_cuda()} in this fastnn; use 'cpu' or 'auto'")
-    return "cpu"
+        state = _core.cuda_state()
+        if not state["usable"]:
+            raise RuntimeError(
+                f"{source}: CUDA cannot be used: {state['reason']}; or use 'cpu' or 'auto'"
+            )
+    return chosen
 
 
 def _cuda() -> str:
-    """Why CUDA cannot be used."""
-    return _core.build_info().get("cuda", "not built")
+    """What CUDA is here, in a line."""
+    state = _core.cuda_state()
+    built = _core.build_info()["cuda"]
+    if state["usable"]:
+        return f"{state['device']} (experimental); {built}"
+    return f"{built}: runs on the CPU alone ({state['reason']})"
 
 
 def set_num_threads(n: int) -> None:
@@ -124,7 +135,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "isas_built": _core.isas_built(),
         "threads": _core.num_threads(),
         "float32_matmul_precision": _precision,
-        "cuda": {"built": False, "usable": False, "reason": _cuda()},
+        "cuda": _core.cuda_state(),
     }
     if mode == "dicts":
         return settings
@@ -136,7 +147,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         ("built", ", ".join(settings["isas_built"])),
         ("threads", str(settings["threads"])),
         ("matmul precision", settings["float32_matmul_precision"]),
-        ("CUDA", f"{_cuda()}: runs on the CPU alone"),
+        ("CUDA", _cuda()),
     ]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:

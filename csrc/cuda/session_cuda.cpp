@@ -1,0 +1,137 @@
+// A session on the device: it sees to parameters and data there, and leaves the steps to
+// the plain session or to a runner that is faster.
+#include "cuda/session_cuda.h"
+
+#include <new>
+#include <utility>
+
+#include "core/check.h"
+#include "core/session_plain.h"
+#include "cuda/data.h"
+#include "cuda/library.h"
+#include "cuda/runner.h"
+#include "cuda/state.h"
+
+namespace fastnn {
+namespace {
+
+class CudaSession final : public Session {
+ public:
+  explicit CudaSession(const SessionRequest& request)
+      : machine_(cuda_machine()),
+        memory_(machine_),
+        data_(machine_),
+        state_(DeviceState::of(*request.plan, request.buffers)) {
+    set_precision(*machine_.context, request);
+    SessionRequest here = request;
+    here.buffers = state_->device();
+    Machine machine = cuda_machine();
+    set_precision(*machine.context, request);
+    plain_ = prepare_plain(std::move(machine), here);
+  }
+
+  Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
+          const OptimizerSettings& settings, std::span<Sum> sums) override {
+    state_->refresh();
+    const Dataset& here = held(data);
+    state_->trained();
+    if (runner_ == nullptr) {
+      return plain_->run(here, epoch, first, count, done, settings, sums);
+    }
+    return runner_->run(here, epoch, first, count, done, settings, sums);
+  }
+
+  void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
+    state_->refresh();
+    hold_if_there_is_room(data);
+    plain_->evaluate(part(data, first, count), 0, count, sums);
+  }
+
+  void predict(const Dataset& data, Index first, Index count, void* out) override {
+    state_->refresh();
+    plain_->predict(part(data, first, count), 0, count, out);
+  }
+
+  void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
+                     std::uint64_t life, void* gradient, std::span<Sum> sums) override {
+    state_->refresh();
+    hold_if_there_is_room(data);
+    plain_->add_gradients(part(data, first, count), 0, count, total, training, life, gradient,
+                          sums);
+  }
+
+  double weight(const Dataset& data, Index first, Index count) override {
+    hold_if_there_is_room(data);
+    return plain_->weight(part(data, first, count), 0, count);
+  }
+
+  void parameters_at(std::uint64_t version) override { state_->host_at(version); }
+  void read_parameters(std::uint64_t version) override { state_->fetch(version); }
+  void forget_data() override {
+    crowded_ = 0;
+    data_.forget();
+  }
+  Index capacity() const override { return plain_->capacity(); }
+
+ private:
+  static void set_precision(Context& context, const SessionRequest& request) {
+    cuda_library().set_precision(&context, static_cast<int>(request.precision));
+  }
+
+  // Copies are made on this session's stream, and read on others'.
+  const Dataset& held(const Dataset& data) {
+    const Dataset& here = data_.hold(data);
+    cuda_wait(*machine_.context);
+    return here;
+  }
+
+  Dataset part(const Dataset& data, Index first, Index count) {
+    Dataset here = data_.part(data, first, count);
+    cuda_wait(*machine_.context);
+    return here;
+  }
+
+  // What is looked at once a epoch is put there once; rows pass by where it is too large.
+  void hold_if_there_is_room(const Dataset& data) {
+    if (crowded_ == data.id) return;
+    try {
+      data_.hold(data);
+    } catch (const std::bad_alloc&) {
+      crowded_ = data.id;
+    }
+  }
+
+  Machine machine_;
+  Memory memory_;
+  DeviceData data_;
+  std::uint64_t crowded_ = 0;  // the data set for which there was no room
+  std::shared_ptr<DeviceState> state_;
+  std::unique_ptr<Session> plain_;
+  std::unique_ptr<Runner> runner_;  // null: the plain session trains
+};
+
+}  // namespace
+
+SessionKind choose_cuda_session(const Plan&, Index) { return SessionKind::plain; }
+
+int cuda_planes(const SessionRequest&) { return 0; }
+
+std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
+  SessionRequest request = given;
+  if (request.kind == SessionKind::automatic || request.batch_size == 0) {
+    request.kind = choose_cuda_session(*request.plan, request.batch_size);
+  }
+  const bool here = request.kind != SessionKind::streaming && request.kind != SessionKind::tiled;
+  check(here, "session: a GPU has no session '",
+        session_names[static_cast<std::size_t>(request.kind)],
+        "'; expected 'auto', 'plain', 'generic', 'resident' or 'wide'");
+  return std::make_unique<CudaSession>(request);
+}
+
+Context& cuda_context() {
+  thread_local const Machine machine = cuda_machine();
+  static_cast<void>(cuda_library());  // which a fork may have lost
+  return *machine.context;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,17 @@
+// Sessions on the device.
+#pragma once
+
+#include <memory>
+
+#include "core/backend.h"
+
+namespace fastnn {
+
+std::unique_ptr<Session> prepare_cuda(const SessionRequest& request);
+SessionKind choose_cuda_session(const Plan& plan, Index batch_size);
+int cuda_planes(const SessionRequest& request);
+
+// Of the calling thread, for single ops.
+Context& cuda_context();
+
+}  // namespace fastnn
