@@ -11,9 +11,6 @@ namespace fastnn::FASTNN_TARGET {
   FASTNN_INSTANTIATE(kernel, Arguments)
 
 Status shuffle(Context&, const Shuffle&) { return Status::failed; }
-Status scan(Context&, const Scan&) { return Status::failed; }
-FASTNN_UNWRITTEN(gather, Gather)
-FASTNN_UNWRITTEN(gather_labels, GatherLabels)
 FASTNN_UNWRITTEN(dropout, Dropout)
 FASTNN_UNWRITTEN(fill_uniform, Fill)
 FASTNN_UNWRITTEN(fill_normal, Fill)
