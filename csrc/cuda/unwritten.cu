@@ -10,10 +10,6 @@ namespace fastnn::FASTNN_TARGET {
   }                                              \
   FASTNN_INSTANTIATE(kernel, Arguments)
 
-Status shuffle(Context&, const Shuffle&) { return Status::failed; }
-FASTNN_UNWRITTEN(dropout, Dropout)
-FASTNN_UNWRITTEN(fill_uniform, Fill)
-FASTNN_UNWRITTEN(fill_normal, Fill)
 FASTNN_UNWRITTEN(dense_forward, DenseForward)
 FASTNN_UNWRITTEN(dense_backward, DenseBackward)
 FASTNN_UNWRITTEN(softmax_forward, SoftmaxForward)
