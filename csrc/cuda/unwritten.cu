@@ -19,6 +19,5 @@ FASTNN_UNWRITTEN(sigmoid_cross_entropy, SigmoidCrossEntropy)
 FASTNN_UNWRITTEN(mean_squared_error, MeanSquaredError)
 FASTNN_UNWRITTEN(weight_sum, WeightSum)
 FASTNN_UNWRITTEN(metric_rows, MetricRows)
-FASTNN_UNWRITTEN(optimizer_step, OptimizerStep)
 
 }  // namespace fastnn::FASTNN_TARGET
