@@ -12,12 +12,6 @@ namespace fastnn::FASTNN_TARGET {
 
 FASTNN_UNWRITTEN(dense_forward, DenseForward)
 FASTNN_UNWRITTEN(dense_backward, DenseBackward)
-FASTNN_UNWRITTEN(softmax_forward, SoftmaxForward)
-FASTNN_UNWRITTEN(softmax_backward, SoftmaxBackward)
-FASTNN_UNWRITTEN(softmax_cross_entropy, SoftmaxCrossEntropy)
-FASTNN_UNWRITTEN(sigmoid_cross_entropy, SigmoidCrossEntropy)
-FASTNN_UNWRITTEN(mean_squared_error, MeanSquaredError)
-FASTNN_UNWRITTEN(weight_sum, WeightSum)
 FASTNN_UNWRITTEN(metric_rows, MetricRows)
 
 }  // namespace fastnn::FASTNN_TARGET
