@@ -10,8 +10,6 @@ namespace fastnn::FASTNN_TARGET {
   }                                              \
   FASTNN_INSTANTIATE(kernel, Arguments)
 
-FASTNN_UNWRITTEN(dense_forward, DenseForward)
-FASTNN_UNWRITTEN(dense_backward, DenseBackward)
 FASTNN_UNWRITTEN(metric_rows, MetricRows)
 
 }  // namespace fastnn::FASTNN_TARGET
