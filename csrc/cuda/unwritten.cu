@@ -19,7 +19,6 @@ FASTNN_UNWRITTEN(fill_uniform, Fill)
 FASTNN_UNWRITTEN(fill_normal, Fill)
 FASTNN_UNWRITTEN(dense_forward, DenseForward)
 FASTNN_UNWRITTEN(dense_backward, DenseBackward)
-FASTNN_UNWRITTEN(metric_rows, MetricRows)
 FASTNN_UNWRITTEN(optimizer_step, OptimizerStep)
 
 }  // namespace fastnn::FASTNN_TARGET
