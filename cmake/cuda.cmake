@@ -122,11 +122,11 @@ if(NOT CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES ${cuda_architectures})
 endif()
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-set(CMAKE_CUDA_EXTENSIONS OFF)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 enable_language(CUDA)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know that nvcc has it
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+endif()
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/cuda/*.cu)
 add_library(_cuda MODULE ${cuda_sources} csrc/cuda/hardware/runtime.cu)
@@ -145,7 +145,10 @@ target_compile_options(
           $<$<BOOL:${FASTNN_WERROR}>:-Xptxas=-Werror>)
 set(cuda_exports "${PROJECT_SOURCE_DIR}/cmake/cuda_exports.txt")
 target_link_options(_cuda PRIVATE "LINKER:--version-script=${cuda_exports}" "LINKER:-z,defs")
-set_target_properties(_cuda PROPERTIES PREFIX "" SUFFIX ".so" LINK_DEPENDS "${cuda_exports}")
+set_target_properties(
+  _cuda
+  PROPERTIES PREFIX "" SUFFIX ".so" LINK_DEPENDS "${cuda_exports}" CUDA_STANDARD 20
+             CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF)
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   add_custom_command(TARGET _cuda POST_BUILD COMMAND ${CMAKE_STRIP} --strip-unneeded
                                                      $<TARGET_FILE:_cuda>)
