@@ -27,19 +27,21 @@ endif()
 set(cuda_missing "")
 
 macro(fastnn_find_nvcc)
-  if(NOT CMAKE_CUDA_COMPILER AND NOT "$ENV{CUDACXX}" STREQUAL "")
-    set(CMAKE_CUDA_COMPILER "$ENV{CUDACXX}")
-  endif()
   if(NOT CMAKE_CUDA_COMPILER)
+    set(name nvcc)
+    if(NOT "$ENV{CUDACXX}" STREQUAL "")
+      set(name "$ENV{CUDACXX}")
+    endif()
     find_program(
-      FASTNN_NVCC nvcc
+      nvcc "${name}"
       HINTS ENV CUDA_HOME ENV CUDA_PATH
       PATHS /usr/local/cuda
-      PATH_SUFFIXES bin)
-    if(FASTNN_NVCC)
-      set(CMAKE_CUDA_COMPILER "${FASTNN_NVCC}")
+      PATH_SUFFIXES bin
+      NO_CACHE)
+    if(nvcc)
+      set(CMAKE_CUDA_COMPILER "${nvcc}")
     else()
-      set(cuda_missing "no nvcc was found (PATH, CUDACXX, CUDA_HOME, /usr/local/cuda)")
+      set(cuda_missing "no ${name} was found (PATH, CUDACXX, CUDA_HOME, /usr/local/cuda)")
     endif()
   endif()
 endmacro()
