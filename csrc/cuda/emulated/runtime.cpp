@@ -288,7 +288,7 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
   if (context->stream->on) return fail("a copy from the host while a graph is recorded");
   char* const there = real(to, bytes);
   if (there == nullptr) return no_memory_there();
-  std::memcpy(there, host, bytes);
+  if (bytes > 0) std::memcpy(there, host, bytes);
   return Status::ok;
 }
 
@@ -301,7 +301,7 @@ Status read(Context* context, void* host, const void* from, size_t bytes) {
   const char* const there = real(from, bytes);
   if (there == nullptr) return no_memory_there();
   const Status status = wait(context);
-  if (status == Status::ok) std::memcpy(host, there, bytes);
+  if (status == Status::ok && bytes > 0) std::memcpy(host, there, bytes);
   return status;
 }
 
