@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 1;
+inline constexpr uint32_t cuda_abi_version = 2;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.
@@ -59,6 +59,23 @@ struct Collect {
   Progress* progress;
 };
 
+// What is made of a product that another library left as it is: y = activation(x + b) or,
+// going back, y = x activation'(slope_of); of that its columns' sums, and parts in bfloat16,
+// whose sum it is but for what they cannot hold.
+struct Finish {
+  static constexpr int most_parts = 2;
+  Index n, c;
+  const float* x;  // (n, c)
+  Activation activation = Activation::linear;
+  const float* b = nullptr;         // (c), may be null; not with slope_of
+  const float* slope_of = nullptr;  // (n, c): y or z, as the activation's slope needs
+  float* z = nullptr;               // x + b; may be null, may be x
+  float* y = nullptr;               // may be null, may be x
+  float* sums = nullptr;            // (c), may be null; only with slope_of
+  int parts = 0;
+  uint16_t* part[most_parts] = {};  // (n, c) each
+};
+
 struct DeviceInfo {
   char name[256];
   int major, minor;  // of its compute capability
@@ -85,6 +102,7 @@ struct CudaLibrary {
   void (*set_precision)(Context*, int precision);
   void (*set_step)(Context*, StepPlace);
   Status (*collect)(Context*, const Collect*);
+  Status (*finish)(Context*, const Finish*);
 
   // Memory of the device, not cleared; null: there is not so much. On release its
   // users must be done.
@@ -96,9 +114,11 @@ struct CudaLibrary {
   Status (*read)(Context*, void* host, const void* memory, size_t bytes);
   Status (*copy)(Context*, void* to, const void* from, size_t bytes);
   Status (*clear)(Context*, void* memory, size_t bytes);
-  Status (*wait)(Context*);  // until all is done
+  Status (*wait)(Context*);   // until all is done
+  void* (*stream)(Context*);  // a cudaStream_t
   // Work of the context from now on waits for what was given to another stream so far
-  // (a cudaStream_t), and the other way round.
+  // and the other way round. Where one of the two is recorded the other is from then on, in
+  // the same graph; it must be waited for before that ends.
   Status (*wait_for)(Context*, void* stream);
   Status (*let_wait)(Context*, void* stream);
 
@@ -118,6 +138,7 @@ constexpr uint64_t cuda_layout() {
       sizeof(DeviceInfo),
       sizeof(Progress),
       sizeof(Collect),
+      sizeof(Finish),
       sizeof(Shuffle),
       sizeof(Scan),
       sizeof(Gather<float>),

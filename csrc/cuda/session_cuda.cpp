@@ -11,6 +11,7 @@
 #include "cuda/library.h"
 #include "cuda/runner.h"
 #include "cuda/session_generic.h"
+#include "cuda/session_wide.h"
 #include "cuda/state.h"
 
 namespace fastnn {
@@ -30,6 +31,8 @@ class CudaSession final : public Session {
     plain_ = prepare_plain(std::move(machine), here);
     if (request.kind == SessionKind::generic) {
       runner_ = make_generic(machine_, *request.plan, here.buffers, request.batch_size);
+    } else if (request.kind == SessionKind::wide) {
+      runner_ = make_wide(machine_, here);
     }
   }
 
@@ -115,7 +118,8 @@ class CudaSession final : public Session {
 }  // namespace
 
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
-  return batch_size > 0 && generic_serves(plan) ? SessionKind::generic : SessionKind::plain;
+  if (batch_size == 0 || !generic_serves(plan)) return SessionKind::plain;
+  return wide_pays(plan, batch_size) ? SessionKind::wide : SessionKind::generic;
 }
 
 int cuda_planes(const SessionRequest&) { return 0; }

@@ -47,7 +47,8 @@ struct Report {
 
 class Generic final : public Runner {
  public:
-  Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size);
+  Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size,
+          const MakeUpdatingProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const OptimizerSettings& settings, std::span<Sum> sums) override;
@@ -75,6 +76,7 @@ class Generic final : public Runner {
   Walk<float> walk_;
   float* gradients_;
   ParameterGradients<float> places_;
+  std::unique_ptr<UpdatingProducts> products_;  // null: the kernel table's
   double* metric_sums_;
   Report* report_;
   StepValues* brought_;   // (steps_at_once)
@@ -94,7 +96,8 @@ class Generic final : public Runner {
   Index graph_steps_ = 0;
 };
 
-Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size)
+Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size,
+                 const MakeUpdatingProducts& products)
     : machine_(machine),
       plan_(plan),
       memory_(machine),
@@ -112,6 +115,8 @@ Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffer
   for (const Parameter& parameter : plan.parameters) {
     places_.place.push_back(parameter.trainable ? gradients_ + parameter.offset : nullptr);
   }
+  if (products) products_ = products({machine, memory_, updates_, gradients_, batch_size});
+  walk_.use(products_.get());
 }
 
 void Generic::forget_graph() {
@@ -171,6 +176,8 @@ Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index cou
                  const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) {
   order_rows(data, epoch);
   use_settings(settings);
+  // Others may have trained the parameters, or written them.
+  if (products_) products_->refresh();
   Report report{};
   report.progress.stopped = -1;
   machine_.write(context(), report_, &report, sizeof report);
@@ -238,7 +245,9 @@ void Generic::record(Index steps, Index n) {
 
 // Starts the kernels of one step.
 void Generic::step(const StepValues* values, Index n) {
-  cuda_library().set_step(&context(), {values, &report_->progress});
+  const StepPlace place{values, &report_->progress};
+  cuda_library().set_step(&context(), place);
+  if (products_) products_->begin_step(place, settings_);
   // Before the step's own first row comes what values say.
   batch_.choose(Rows{shuffled_ ? order_ : nullptr, 0, n});
   batch_.gather_input(machine_, data_, 0, n, walk_.input());
@@ -249,7 +258,11 @@ void Generic::step(const StepValues* values, Index n) {
   const double* const losses = walk_.start_loss(part, static_cast<double>(n), weight_sums, true);
   collect(values, part, losses, weight_sums);
   walk_.backward(pass, n, places_);
-  update();
+  if (products_) {
+    products_->end_step();
+  } else {
+    update();
+  }
   cuda_library().set_step(&context(), {});
 }
 
@@ -286,8 +299,9 @@ bool generic_serves(const Plan& plan) {
 }
 
 std::unique_ptr<Runner> make_generic(const Machine& machine, const Plan& plan,
-                                     const Buffers& buffers, Index batch_size) {
-  return std::make_unique<Generic>(machine, plan, buffers, batch_size);
+                                     const Buffers& buffers, Index batch_size,
+                                     const MakeUpdatingProducts& products) {
+  return std::make_unique<Generic>(machine, plan, buffers, batch_size, products);
 }
 
 }  // namespace fastnn

@@ -14,6 +14,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -155,22 +157,70 @@ struct WorkOf final : Work {
 
 }  // namespace
 
-struct Recording {
-  bool on = false;
-  std::vector<std::unique_ptr<Work>> work;
+struct CudaGraph {
+  struct Step {
+    std::unique_ptr<Work> work;
+    std::vector<std::size_t> after;  // steps that come before it
+  };
+  std::vector<Step> steps;
 };
 
-struct CudaGraph {
-  std::vector<std::unique_ptr<Work>> work;
+struct Recording {
+  CudaGraph* graph = nullptr;     // that is being recorded; null: all is done at once
+  bool began = false;             // it, and not by waiting for who did
+  std::vector<std::size_t> last;  // steps that the next one comes after
 };
 
 namespace {
 
 template <class F>
 Status in_order(Stream stream, F f) {
-  if (!stream->on) return f();
-  stream->work.push_back(std::make_unique<WorkOf<F>>(std::move(f)));
+  if (stream->graph == nullptr) return f();
+  stream->graph->steps.push_back({std::make_unique<WorkOf<F>>(std::move(f)), stream->last});
+  stream->last = {stream->graph->steps.size() - 1};
   return Status::ok;
+}
+
+// All that there are.
+struct Streams {
+  std::mutex mutex;
+  std::set<Stream> all;
+};
+
+Streams& streams() {
+  static Streams the;
+  return the;
+}
+
+// What `after` is given from now on comes after what `before` was given so far. Streams of
+// others have nothing to do with graphs.
+Status one_after_another(void* first, void* second) {
+  Streams& known = streams();
+  const std::lock_guard lock(known.mutex);
+  auto* const before = static_cast<Stream>(first);
+  auto* const after = static_cast<Stream>(second);
+  if (known.all.count(before) == 0 || known.all.count(after) == 0) return Status::ok;
+  if (before->graph == nullptr && after->graph == nullptr) return Status::ok;
+  if (before->graph == nullptr) return fail("a recorded stream waits for one that is not");
+  if (after->graph != nullptr && after->graph != before->graph) {
+    return fail("a stream is recorded in two graphs");
+  }
+  after->graph = before->graph;
+  after->last.insert(after->last.end(), before->last.begin(), before->last.end());
+  return Status::ok;
+}
+
+// Whether all steps come before `last`.
+bool waited_for(const CudaGraph& graph, std::vector<std::size_t> last) {
+  std::set<std::size_t> seen;
+  while (!last.empty()) {
+    const std::size_t step = last.back();
+    last.pop_back();
+    if (!seen.insert(step).second) continue;
+    const auto& after = graph.steps[step].after;
+    last.insert(last.end(), after.begin(), after.end());
+  }
+  return seen.size() == graph.steps.size();
 }
 
 // Addresses of the host, as programs have them: of code, heap, stack and mapped files.
@@ -236,7 +286,7 @@ Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
 void* Context::scratch(Slot slot, size_t bytes) {
   Piece& piece = pieces_[slot];
   if (bytes <= piece.bytes) return piece.memory;
-  if (stream->on) {
+  if (stream->graph != nullptr) {
     say("a kernel wants memory while a graph is recorded");
     return nullptr;
   }
@@ -273,11 +323,17 @@ Status open(DeviceInfo* info) {
 Context* make_context() {
   auto* const context = new Context;
   context->stream = new Recording;
+  const std::lock_guard lock(streams().mutex);
+  streams().all.insert(context->stream);
   return context;
 }
 
 void end_context(Context* context) {
   for (void* piece : context->kept) give_back(piece);
+  {
+    const std::lock_guard lock(streams().mutex);
+    streams().all.erase(context->stream);
+  }
   delete context->stream;
   delete context;
 }
@@ -285,7 +341,8 @@ void end_context(Context* context) {
 Status no_memory_there() { return fail("a copy reaches beyond memory of the device"); }
 
 Status write(Context* context, void* to, const void* host, size_t bytes) {
-  if (context->stream->on) return fail("a copy from the host while a graph is recorded");
+  if (context->stream->graph != nullptr)
+    return fail("a copy from the host while a graph is recorded");
   char* const there = real(to, bytes);
   if (there == nullptr) return no_memory_there();
   if (bytes > 0) std::memcpy(there, host, bytes);
@@ -293,7 +350,7 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
 }
 
 Status wait(Context* context) {
-  if (context->stream->on) return fail("waiting while a graph is recorded");
+  if (context->stream->graph != nullptr) return fail("waiting while a graph is recorded");
   return fault().due("wait") ? fail("the emulated device stopped") : Status::ok;
 }
 
@@ -333,20 +390,50 @@ Status clear(Context* context, void* to, size_t bytes) {
 }
 
 Status begin_graph(Context* context) {
-  context->stream->on = true;
+  if (context->stream->graph != nullptr) return fail("a graph is being recorded");
+  *context->stream = {new CudaGraph, true, {}};
   return Status::ok;
 }
 
 CudaGraph* end_graph(Context* context) {
-  context->stream->on = false;
-  return new CudaGraph{std::move(context->stream->work)};
+  if (!context->stream->began) {
+    say("no graph was begun");
+    return nullptr;
+  }
+  std::unique_ptr<CudaGraph> graph(context->stream->graph);
+  const std::vector<std::size_t> last = std::move(context->stream->last);
+  const std::lock_guard lock(streams().mutex);
+  for (Stream stream : streams().all) {
+    if (stream->graph == graph.get()) *stream = {};
+  }
+  if (waited_for(*graph, last)) return graph.release();
+  say("a graph ends before a stream that is recorded with it was waited for");
+  return nullptr;
 }
 
+// In one of the orders that the streams leave open, another at each launch: what does not
+// wait for what it needs is found out.
 Status launch_graph(Context* context, CudaGraph* graph) {
-  if (context->stream->on) return fail("launching a graph while one is recorded");
-  for (const auto& work : graph->work) {
-    const Status status = work->run();
+  if (context->stream->graph != nullptr) return fail("launching a graph while one is recorded");
+  const std::size_t count = graph->steps.size();
+  std::vector<std::vector<std::size_t>> behind(count);
+  std::vector<std::size_t> missing(count);
+  std::vector<std::size_t> ready;
+  for (std::size_t i = 0; i < count; ++i) {
+    for (const std::size_t before : graph->steps[i].after) behind[before].push_back(i);
+    missing[i] = graph->steps[i].after.size();
+    if (missing[i] == 0) ready.push_back(i);
+  }
+  std::mt19937_64 random(next_seed());
+  while (!ready.empty()) {
+    std::swap(ready[random() % ready.size()], ready.back());
+    const std::size_t step = ready.back();
+    ready.pop_back();
+    const Status status = graph->steps[step].work->run();
     if (status != Status::ok) return status;
+    for (const std::size_t next : behind[step]) {
+      if (--missing[next] == 0) ready.push_back(next);
+    }
   }
   return Status::ok;
 }
@@ -368,6 +455,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .set_precision = [](Context* context, int precision) { context->precision = precision; },
       .set_step = [](Context* context, StepPlace step) { context->step = step; },
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
+      .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
       .allocate = [](Context*, size_t bytes) { return take(bytes); },
       .release = [](Context*, void* memory) { give_back(memory); },
       .write = write,
@@ -375,8 +463,11 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .copy = copy,
       .clear = clear,
       .wait = wait,
-      .wait_for = [](Context*, void*) { return Status::ok; },
-      .let_wait = [](Context*, void*) { return Status::ok; },
+      .stream = [](Context* context) -> void* { return context->stream; },
+      .wait_for = [](Context* context,
+                     void* stream) { return one_after_another(stream, context->stream); },
+      .let_wait = [](Context* context,
+                     void* stream) { return one_after_another(context->stream, stream); },
       .begin_graph = begin_graph,
       .end_graph = end_graph,
       .launch_graph = launch_graph,
