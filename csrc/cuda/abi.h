@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/kernels.h"
+#include "cuda/resident.h"
 
 namespace fastnn {
 
@@ -85,6 +86,7 @@ struct CudaLibrary {
   void (*set_precision)(Context*, int precision);
   void (*set_step)(Context*, StepPlace);
   Status (*collect)(Context*, const Collect*);
+  Status (*resident)(Context*, const Resident*);
 
   // Memory of the device, not cleared; null: there is not so much. On release its
   // users must be done.
@@ -118,6 +120,7 @@ constexpr uint64_t cuda_layout() {
       sizeof(DeviceInfo),
       sizeof(Progress),
       sizeof(Collect),
+      sizeof(Resident),
       sizeof(Shuffle),
       sizeof(Scan),
       sizeof(Gather<float>),

@@ -7,6 +7,7 @@ namespace fastnn::FASTNN_TARGET {
 
 extern const KernelTable table;
 Status collect(Context&, const Collect&);
+Status resident(Context&, const Resident&);
 
 // The address of one of the kernels, to ask whether there is code for a device.
 const void* any_kernel();
