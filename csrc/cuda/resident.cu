@@ -229,6 +229,8 @@ class Sums {
         a_(a),
         shared_(shared),
         mine_(t.warp() == t.threads() / 32 - 1),
+        plain_(a.loss != LossKind::sigmoid_cross_entropy && a.row_weights == nullptr && !a.ignores),
+        full_scale_(static_cast<float>(1 / static_cast<double>(a.rows))),
         totals_(doubles(shared + a.totals.at) + static_cast<Index>(t.lane()) * 2 * a.items) {
     for (int k = 0; k < 2 * a.items && mine_; ++k) totals_[k] = 0;
   }
@@ -236,15 +238,18 @@ class Sums {
   // What the losses divide by, before the rows pass.
   FASTNN_DEVICE void weigh_rows(int batch, int n) {
     if (!mine_) return;
-    const bool by_element = a_.loss == LossKind::sigmoid_cross_entropy;
-    weight_ = 0;
-    for (int r = t_.lane(); r < n; r += 32) {
-      const double weight = static_cast<double>(shared_[batch + a_.batch.weights.at + r]);
-      weight_ += by_element ? weight * known(batch, r) : weight;
+    if (plain_) {
+      weight_ = static_cast<double>((n - t_.lane() + 31) / 32);
+      total_ = static_cast<double>(n);
+    } else {
+      weight_ = 0;
+      for (int r = t_.lane(); r < n; r += 32) weight_ += weight(batch, r);
+      total_ = sum_of_warp(t_, weight_);
     }
-    const bool plain = !by_element && a_.row_weights == nullptr && !a_.ignores;
-    total_ = plain ? static_cast<double>(n) : sum_of_warp(t_, weight_);
-    if (t_.lane() == 0) {
+    if (t_.lane() != 0) return;
+    if (plain_ && n == a_.rows) {
+      shared_[a_.scale.at] = full_scale_;
+    } else {
       shared_[a_.scale.at] = total_ > 0 ? static_cast<float>(1 / total_) : 0.0F;
     }
   }
@@ -288,11 +293,13 @@ class Sums {
     return shared_ + batch + a_.batch.targets.at + r * a_.batch.targets.stride;
   }
 
-  FASTNN_DEVICE double known(int batch, int r) const {
+  FASTNN_DEVICE double weight(int batch, int r) const {
+    const auto weight = static_cast<double>(shared_[batch + a_.batch.weights.at + r]);
+    if (a_.loss != LossKind::sigmoid_cross_entropy) return weight;
     const float* const target = targets(batch, r);
-    int count = 0;
-    for (int j = 0; j < a_.layer[a_.layers - 1].o; ++j) count += target[j] == target[j] ? 1 : 0;
-    return count;
+    int known = 0;
+    for (int j = 0; j < a_.layer[a_.layers - 1].o; ++j) known += target[j] == target[j] ? 1 : 0;
+    return weight * known;
   }
 
   FASTNN_DEVICE double own_losses(int n) const {
@@ -320,6 +327,8 @@ class Sums {
   const Resident& a_;
   float* shared_;
   bool mine_;
+  bool plain_;  // the weights of all rows are 1
+  float full_scale_;
   double* totals_;
   double weight_ = 0, total_ = 0;  // of this step: the lane's rows, all rows
 };
@@ -389,6 +398,7 @@ struct TrainResident {
   FASTNN_DEVICE void operator()(const Thread& t) const {
     float* const shared = &t.template shared<float>();
     fill(t, shared);
+    auto owner = make_owner(t, shared);
     Sums sums(t, a, shared);
     Data data(t, a, shared);
     for (Index step = 0; step < 2; ++step) {
@@ -396,7 +406,6 @@ struct TrainResident {
       data.store_numbers(step);
     }
     t.barrier();
-    auto owner = make_owner(t, shared);
     data.load(0);
     data.store(0);
     StepRates rates{a.optimizer, a.settings.nesterov && a.state[0] != nullptr, 0.0F,
