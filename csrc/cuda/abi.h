@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/kernels.h"
+#include "cuda/resident.h"
 
 namespace fastnn {
 
@@ -103,6 +104,7 @@ struct CudaLibrary {
   void (*set_step)(Context*, StepPlace);
   Status (*collect)(Context*, const Collect*);
   Status (*finish)(Context*, const Finish*);
+  Status (*resident)(Context*, const Resident*);
 
   // Memory of the device, not cleared; null: there is not so much. On release its
   // users must be done.
@@ -139,6 +141,7 @@ constexpr uint64_t cuda_layout() {
       sizeof(Progress),
       sizeof(Collect),
       sizeof(Finish),
+      sizeof(Resident),
       sizeof(Shuffle),
       sizeof(Scan),
       sizeof(Gather<float>),

@@ -8,6 +8,7 @@ namespace fastnn::FASTNN_TARGET {
 extern const KernelTable table;
 Status collect(Context&, const Collect&);
 Status finish(Context&, const Finish&);
+Status resident(Context&, const Resident&);
 
 // The address of one of the kernels, to ask whether there is code for a device.
 const void* any_kernel();

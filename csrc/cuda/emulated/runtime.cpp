@@ -456,6 +456,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .set_step = [](Context* context, StepPlace step) { context->step = step; },
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
+      .resident = [](Context* context, const Resident* a) { return cuda::resident(*context, *a); },
       .allocate = [](Context*, size_t bytes) { return take(bytes); },
       .release = [](Context*, void* memory) { give_back(memory); },
       .write = write,

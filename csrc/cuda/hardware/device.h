@@ -69,8 +69,19 @@ constexpr size_t shared_bytes_of(const Body& body) {
   }
 }
 
+// A kernel may say that one of its blocks is enough for a multiprocessor: its threads then
+// get all registers. 0 leaves it to the compiler.
 template <class Body>
-__global__ void __launch_bounds__(Body::threads) run(const __grid_constant__ Body body) {
+constexpr int least_blocks_of() {
+  if constexpr (requires { Body::least_blocks; }) {
+    return Body::least_blocks;
+  } else {
+    return 0;
+  }
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads, least_blocks_of<Body>()) run(const __grid_constant__ Body body) {
   body(Thread{});
 }
 

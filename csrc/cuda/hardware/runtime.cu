@@ -252,6 +252,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .set_step = set_step,
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
+      .resident = [](Context* context, const Resident* a) { return cuda::resident(*context, *a); },
       .allocate = allocate,
       .release = release,
       .write = write,

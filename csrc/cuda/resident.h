@@ -1,0 +1,107 @@
+// A run of training steps in one launch of one block: what the kernel `resident` is told.
+//
+// Parameters, the optimizer's state and all of a batch lie in the memory that the block
+// shares; places there count in floats from its beginning. Who lays them out is
+// session_resident.cpp.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/kernels.h"
+
+namespace fastnn {
+
+struct Progress;
+
+struct Resident {
+  static constexpr int most_layers = 6;
+  static constexpr int most_items = 5;    // the loss, and metrics
+  static constexpr int rate_steps = 256;  // whose rates are worked out together
+  static constexpr int row_multiple = 4;  // there is room for a multiple of so many rows
+  static constexpr size_t most_bytes = size_t{227} << 10U;
+
+  // Rows begin `at`, `stride` apart. The two fill a word that no address could be taken
+  // for, as the emulator does with any of a kernel's arguments.
+  struct alignas(8) Place {
+    int at, stride;
+  };
+
+  // y = activation(x w + b). Rows of x have one more column, of ones, and zeros up to a
+  // multiple of four; w has as many rows, the first after its own being b (or zeros).
+  struct Layer {
+    int i, o;
+    int size;  // of w and b
+    Activation activation;
+    bool has_bias, trains_kernel, trains_bias;
+    Index kernel, bias;  // in the parameter buffer
+    Place x;             // of the first layer it counts from the batch's own place
+    Place w;             // of odd stride: neither rows nor columns meet in one bank
+    Place y;             // the x of the next
+    Place z;             // at 0: not kept
+    Place dz;
+  };
+
+  // Arrays come last: behind them GCC 12 mistakes values for padding, which the emulator
+  // has it clear.
+
+  // Steps first..first+steps of an epoch of `count` rows, `rows` of them a step. The
+  // row at a place in the epoch is order[place] or, without order, the place itself.
+  Index rows, count, first, steps;
+  const Index* order;
+  ArrayView x, targets;  // rows are packed; no targets: labels
+  const int32_t* labels;
+  const double* row_weights;  // may be null
+  float input_scale, input_offset;
+
+  LossKind loss;
+  float label_smoothing;
+  int32_t ignore_class;
+  bool ignores;
+  const float* pos_weights;  // may be null
+
+  OptimizerKind optimizer;
+  OptimizerSettings settings;
+  uint64_t updates;  // before the first step
+  float* parameters;
+
+  double* sums;        // (2 * items): sum and weight of each over the steps that were made
+  Progress* progress;  // which step, counted from 0, had a bad loss: its update was not made
+  float* state[2];     // velocity (null where momentum is 0); m, v
+
+  int layers;
+  int items;  // 1 + metrics
+  Layer layer[most_layers];
+
+  // What comes with rows besides x, which begins it; twice, `stride` apart, for this step
+  // and the next.
+  struct Batch {
+    Place targets;
+    Place labels;   // int32_t
+    Place weights;  // 0 for the ignored class
+    Place present;  // 1, or 0 for that
+    Place numbers;  // Index: of rows in the caller's arrays
+    Index stride;
+  };
+  Batch batch;
+
+  Place weights;      // those of all layers; the stride is 0
+  Place state_of[2];  // as they are laid out
+  Place pos_weight;   // at 0: none
+  Place row_losses;   // double
+  Place rates;        // rate_steps pairs
+  Place totals;       // double: sum and weight of each item, for each lane of a warp
+  Place scale;        // 1 over the sum of weights
+  Place stop;         // int: whether a loss is bad
+  Index floats;       // that all these take
+
+  struct Metrics {
+    MetricKind kind[most_items - 1];
+    bool weighted[most_items - 1];
+    Place output[most_items - 1];  // of the rows it looks at
+    double value[most_items - 1];
+  };
+  Metrics metrics;
+};
+
+}  // namespace fastnn
