@@ -26,11 +26,16 @@ class Batch {
 
   // Takes rows first..first+n of the data, or of an epoch's order where there is one.
   void choose(const Dataset& data, const Epoch* epoch, Index first, Index n);
+  // Takes these rows of the data.
+  void choose(const Rows& rows) { rows_ = rows; }
   // Converts and scales the input of `n` of those rows from `first` on into x
   // (n, input width). Several threads may, each on its own view of the machine.
   void gather_input(const Machine& machine, const Dataset& data, Index first, Index n, T* x) const;
   // Brings what the loss compares with; returns the sum of the weights it divides by.
   double gather_targets(const Dataset& data);
+  // The kernels of that. Where the sum of weights is not simply the number of rows they leave
+  // it by row group where they return.
+  const double* start_targets(const Dataset& data);
 
   BatchPart<T> part(Index first, Index n) const;
 

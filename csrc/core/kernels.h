@@ -54,6 +54,15 @@ constexpr FASTNN_INLINE double sum_of_groups(const double* sums, Index n, Index 
   return total;
 }
 
+// What the gradients of a loss over n rows are multiplied by: the scale that was given or,
+// with weight_sums (see the losses below), one over their total; 0 where that is not above 0.
+template <class T>
+constexpr FASTNN_INLINE T loss_scale(const double* weight_sums, Index n, T given) {
+  if (weight_sums == nullptr) return given;
+  const double total = sum_of_groups(weight_sums, n);
+  return total > 0 ? static_cast<T>(1 / total) : T(0);
+}
+
 // -- arrays as the caller has them ------------------------------------------
 
 #define FASTNN_ELEMENTS(use) \
@@ -214,7 +223,9 @@ struct SoftmaxBackward {  // dx = y (dy - sum(dy y))
 
 // Losses. The loss of row r, times its weight, goes into sums; the gradient is
 // scale * weight * d loss / d logits. A row or element of weight 0 is left out
-// whatever it holds.
+// whatever it holds. Where weight_sums is not null, the scale is one over the sum of these
+// row-group sums (as weight_sum writes them; 0 where that sum is not above 0) and `scale` is
+// not read: for recorded steps, where the host does not know the sum.
 template <class T>
 struct SoftmaxCrossEntropy {
   Index n, c;
@@ -226,6 +237,7 @@ struct SoftmaxCrossEntropy {
   T label_smoothing;
   double* sums;  // (max_groups): weighted loss by row group
   T* dlogits;    // (n, c), may be null
+  const double* weight_sums = nullptr;
 };
 
 template <class T>
@@ -239,6 +251,7 @@ struct SigmoidCrossEntropy {
   T label_smoothing;
   double* sums;
   T* dlogits;
+  const double* weight_sums = nullptr;
 };
 
 template <class T>
@@ -250,6 +263,7 @@ struct MeanSquaredError {  // the mean over the c outputs of a row
   T scale;
   double* sums;
   T* dpred;
+  const double* weight_sums = nullptr;
 };
 
 // Sums of what the losses divide by, by row group: of the weights of rows or,

@@ -167,6 +167,12 @@ void Walk<T>::forward_node(std::size_t index, const Pass& pass, Index n) {
 
 template <class T>
 double Walk<T>::loss(const BatchPart<T>& part, double total, bool differentiate) {
+  return machine_.total(start_loss(part, total, nullptr, differentiate), part.n);
+}
+
+template <class T>
+const double* Walk<T>::start_loss(const BatchPart<T>& part, double total, const double* weight_sums,
+                                  bool differentiate) {
   const T* output = value_[at(plan_.loss_input())];
   T* gradient = differentiate ? gradient_[at(plan_.loss_input())] : nullptr;
   const T scale = total > 0 ? static_cast<T>(1 / total) : T(0);
@@ -176,34 +182,39 @@ double Walk<T>::loss(const BatchPart<T>& part, double total, bool differentiate)
     case LossKind::softmax_cross_entropy:
       call<SoftmaxCrossEntropy<T>>(kernels_.softmax_cross_entropy,
                                    {part.n, c, output, part.labels, part.targets, part.weights,
-                                    scale, smoothing, sums_, gradient});
+                                    scale, smoothing, sums_, gradient, weight_sums});
       break;
     case LossKind::sigmoid_cross_entropy:
       call<SigmoidCrossEntropy<T>>(kernels_.sigmoid_cross_entropy,
                                    {part.n, c, output, part.targets, part.weights, pos_weight_,
-                                    scale, smoothing, sums_, gradient});
+                                    scale, smoothing, sums_, gradient, weight_sums});
       break;
     case LossKind::mean_squared_error:
       call<MeanSquaredError<T>>(
           kernels_.mean_squared_error,
-          {part.n, c, output, part.targets, part.weights, scale, sums_, gradient});
+          {part.n, c, output, part.targets, part.weights, scale, sums_, gradient, weight_sums});
       break;
   }
-  return machine_.total(sums_, part.n);
+  return sums_;
 }
 
 template <class T>
 void Walk<T>::measure(const BatchPart<T>& part, std::span<Sum> sums) {
   for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
-    const Metric& metric = plan_.metrics[i];
-    const bool weighted = metric.weighted && part.weights != nullptr;
-    call<MetricRows<T>>(
-        kernels_.metric_rows,
-        {metric.kind, metric.value, part.n, width(metric.tensor), value_[at(metric.tensor)],
-         part.labels, part.targets, weighted ? part.weights : part.present, sums_});
+    start_metric(i, part, sums_);
     sums[i + 1].value += machine_.total(sums_, part.n, 2, 0);
     sums[i + 1].weight += machine_.total(sums_, part.n, 2, 1);
   }
+}
+
+template <class T>
+void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* sums) {
+  const Metric& metric = plan_.metrics[index];
+  const bool weighted = metric.weighted && part.weights != nullptr;
+  call<MetricRows<T>>(
+      kernels_.metric_rows,
+      {metric.kind, metric.value, part.n, width(metric.tensor), value_[at(metric.tensor)],
+       part.labels, part.targets, weighted ? part.weights : part.present, sums});
 }
 
 // From the gradient at the loss's input to that of every parameter that is wanted.

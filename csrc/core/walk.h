@@ -78,6 +78,12 @@ class Walk {
   double loss(const BatchPart<T>& part, double total, bool differentiate);
   // Adds up the metrics, sums[0] being the loss's.
   void measure(const BatchPart<T>& part, std::span<Sum> sums);
+  // The kernels of these two, of which the sums by row group are left where they are: for
+  // who does not wait for them. One over the scale is `total` or, where they are not null,
+  // what weight_sums add up to.
+  const double* start_loss(const BatchPart<T>& part, double total, const double* weight_sums,
+                           bool differentiate);
+  void start_metric(std::size_t index, const BatchPart<T>& part, double* sums);
   void backward(const Pass& pass, Index n, const ParameterGradients<T>& gradients);
 
  private:

@@ -94,13 +94,14 @@ static void sigmoid_cross_entropies(Index n, const T* __restrict__ logits,
 
 template <class T>
 Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) {
+  const T scale = loss_scale(a.weight_sums, a.n, a.scale);
   for_elements<T>(context, a.n, a.c, 12, a.sums,
                   [&](Elements<T>& elements, Index first, Index count) {
                     spread_weights(a.weights, a.c, first, count, elements.weight);
                     spread_columns(a.pos_weight, a.c, first, count, elements.positive);
                     T unread[block_elements];
                     sigmoid_cross_entropies(count, a.logits + first, a.targets + first, elements,
-                                            a.label_smoothing, a.scale, elements.loss,
+                                            a.label_smoothing, scale, elements.loss,
                                             a.dlogits != nullptr ? a.dlogits + first : unread);
                   });
   return Status::ok;
@@ -121,11 +122,12 @@ static void squared_errors(Index n, const T* __restrict__ pred, const T* __restr
 template <class T>
 Status mean_squared_error(Context& context, const MeanSquaredError<T>& a) {
   const T share = T(1) / static_cast<T>(a.c);
+  const T scale = loss_scale(a.weight_sums, a.n, a.scale);
   for_elements<T>(
       context, a.n, a.c, 4, a.sums, [&](Elements<T>& elements, Index first, Index count) {
         spread_weights(a.weights, a.c, first, count, elements.weight);
         T unread[block_elements];
-        squared_errors(count, a.pred + first, a.targets + first, elements.weight, share, a.scale,
+        squared_errors(count, a.pred + first, a.targets + first, elements.weight, share, scale,
                        elements.loss, a.dpred != nullptr ? a.dpred + first : unread);
       });
   return Status::ok;

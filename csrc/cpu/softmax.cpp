@@ -304,7 +304,9 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
 }
 
 template <class T>
-Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a) {
+Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& given) {
+  SoftmaxCrossEntropy<T> a = given;
+  a.scale = loss_scale(a.weight_sums, a.n, a.scale);
   const bool labels = a.labels != nullptr;
   bool out_of_memory = false;
   for_row_groups(
