@@ -41,6 +41,8 @@ AIMS: dict[tuple[str, str], float] = {
     ("mnist-wide-4096", "medium"): 60e-6,
     ("wide-8192", "medium"): 5e-3,
 }
+SHORT = 1e-6  # seconds: a step with less to do is bound by what takes turns, not by rates
+LEFT_OUT = "left out"  # how a note begins on who cannot take part
 SHARE_AIM = 0.85  # of copy bandwidth, of softmax cross-entropy and Adam
 
 HEAD = (
@@ -135,7 +137,7 @@ def steps_table(rows: Mapping[str, Row], rates: Rates, precision: str) -> str:
             *(_time(row.median(f"{peer} {precision}")) for peer in PEERS),
             _ratio(best, ours),
             microseconds(aim) + (" missed" if ours and ours > aim else "") if aim else "-",
-            *((_time(floor[0]), floor[1], _ratio(ours, floor[0])) if floor else ("-", "-", "-")),
+            *_floor(floor, ours),
         ]
 
     return table(HEAD, [line(name, row) for name, row in rows.items()])
@@ -193,21 +195,35 @@ def report(content: Mapping[str, Any]) -> str:
             "Time in kernels alone, as PyTorch's profiler sees it, of large arrays.",
             *("", ops_table(rates)),
         ]
-    said = _list("Left out or wrong", content["wrong"]) + _list("Notes", content["notes"])
-    return "\n".join([*lines, *said, *_list("Chosen", _chosen(rows))]).rstrip() + "\n"
+    chosen = [f"{who}: {note}" for who, note in _noted(rows, left_out=False)]
+    left = [f"{who}: {note}" for who, note in _noted(rows, left_out=True)]
+    lines += _list("Wrong", content["wrong"]) + _list("Notes", content["notes"])
+    lines += _list("Chosen sessions and forms", chosen) + _list("Left out", left)
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _chosen(rows: Mapping[str, Row]) -> list[str]:
-    return [
-        f"{name}: {', '.join(f'{who}: {note}' for who, note in row.notes.items())}"
-        for name, row in rows.items()
-        if row.notes
-    ]
+def _noted(rows: Mapping[str, Row], *, left_out: bool) -> Iterable[tuple[str, str]]:
+    """Each contestant's notes, with the rows of each."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, row in rows.items():
+        for who, note in row.notes.items():
+            if note.startswith(LEFT_OUT) == left_out and note != who.partition(", ")[2]:
+                found.setdefault(who, {}).setdefault(note, []).append(name)
+    for who, notes in found.items():
+        yield who, "; ".join(f"{note} ({', '.join(names)})" for note, names in notes.items())
 
 
 def _list(title: str, lines: Iterable[str]) -> list[str]:
     listed = [f"- {line}" for line in lines]
     return ["", f"### {title}", "", *listed] if listed else []
+
+
+def _floor(floor: tuple[float, str] | None, ours: float | None) -> tuple[str, str, str]:
+    if floor is None:
+        return "-", "-", "-"
+    if floor[0] < SHORT:
+        return f"under {microseconds(SHORT)}", "-", "-"
+    return microseconds(floor[0]), floor[1], _ratio(ours, floor[0])
 
 
 def _time(seconds: float | None) -> str:
