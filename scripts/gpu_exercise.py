@@ -84,10 +84,12 @@ def every_op() -> Iterator[tuple[str, Work]]:
         yield f"adam_step {dtype}", lambda dy=dy: stepped(dy, ops.adam_step, 2, step=3)
 
 
-def stepped(grad: np.ndarray, step: Callable[..., None], states: int, **options: Any) -> list[Any]:
+def stepped(
+    grad: np.ndarray, update: Callable[..., None], states: int, **options: Any
+) -> list[Any]:
     """The parameters and states after a step in place."""
     arrays = [np.ones_like(grad), *(np.full_like(grad, 0.5) for _ in range(states))]
-    step(arrays[0], grad, *arrays[1:], learning_rate=0.01, **options)
+    update(arrays[0], grad, *arrays[1:], learning_rate=0.01, **options)
     return arrays
 
 
