@@ -238,6 +238,7 @@ def main() -> None:
     def content() -> dict[str, Any]:
         late = [f"not reached in {asked.limit:.0f} s: {', '.join(unreached)}"] if unreached else []
         return {
+            "tiny": asked.tiny,
             "rounds": asked.rounds,
             "rates": asdict(rates),
             "rows": {name: asdict(row) for name, row in rows.items()},

@@ -54,6 +54,7 @@ OPS_HEAD = (
     "PyTorch / fastnn",
 )
 
+TINY = "A dry run: every network is made tiny, whatever its name, and no time means anything."
 METHOD = """\
 Microseconds of a training step with Adam. fastnn's time is that of `fit` over many epochs, shuffle and gather included,
 less that of a first epoch, in which the data go to the device; the peers step through ready batches on the device.
@@ -124,12 +125,14 @@ def contestant(session: str, precision: str) -> str:
     return f"fastnn {precision}" + ("" if session == "auto" else f", {session}")
 
 
-def steps_table(rows: Mapping[str, Row], rates: Rates, precision: str) -> str:
+def steps_table(
+    rows: Mapping[str, Row], rates: Rates, precision: str, aims: Mapping[tuple[str, str], float]
+) -> str:
     """All rows at one precision, microseconds."""
 
     def line(name: str, row: Row) -> list[str]:
         ours, best = row.median(contestant("auto", precision)), row.best(precision)
-        aim, floor = AIMS.get((name, precision)), row.floor(rates, precision)
+        aim, floor = aims.get((name, precision)), row.floor(rates, precision)
         return [
             *(name, row.layers, str(row.batch), _time(ours)),
             row.notes.get(contestant("auto", precision), "-") if ours else "-",
@@ -181,14 +184,16 @@ def report(content: Mapping[str, Any]) -> str:
     """All tables, from what `gpu.py` keeps."""
     rows = {name: Row(**fields) for name, fields in content["rows"].items()}
     rates = Rates(**content["rates"])
+    aims = {} if content["tiny"] else AIMS
     lines = [
+        *([TINY, ""] if content["tiny"] else []),
         f"Medians of at most {content['rounds']} interleaved rounds.",
         METHOD,
         *("", *rates_lines(rates)),
     ]
     for precision in PRECISIONS:
         what = "float32" if precision == "highest" else "bfloat16 operands; PyTorch's autocast"
-        lines += ["", f"### {precision} ({what})", "", steps_table(rows, rates, precision)]
+        lines += ["", f"### {precision} ({what})", "", steps_table(rows, rates, precision, aims)]
     if rates.ops:
         lines += [
             *("", "### Ops that memory bounds", ""),
