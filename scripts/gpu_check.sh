@@ -46,8 +46,21 @@ export TORCHINDUCTOR_CACHE_DIR=$work/inductor
 # note NAME STATUS SECONDS WORDS: a line of the result.
 note() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$stages"; }
 
-# limited SECONDS COMMAND...: ends it as Ctrl-C does, then for good.
-limited() { timeout --signal=INT --kill-after=5 "$@"; }
+# limited SECONDS COMMAND...: ends it as Ctrl-C does, then for good, and whatever it has left running. Under job control
+# it is a group of processes, in which Ctrl-C is not ignored.
+limited() {
+  local group status
+  set -m
+  timeout --signal=INT --kill-after=5 "$@" &
+  group=$!
+  set +m
+  trap 'kill -INT "$group"; exit 130' INT TERM
+  wait "$group"
+  status=$?
+  trap - INT TERM
+  kill -KILL -- "-$group" 2>/dev/null
+  return "$status"
+}
 
 # stage NAME COMMAND...: runs it within its time, its output in a log of its name.
 stage() {
