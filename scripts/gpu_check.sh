@@ -109,15 +109,16 @@ end_warming() {
   wait "$warming" 2>/dev/null
 }
 
-# All but what never meets a device: the processor's instruction sets and threads, the build, the benchmarks, and the
-# emulator's own tests.
+# All but what never meets a device: the processor's instruction sets and threads, the build, the benchmarks, and what
+# builds the emulator.
 tests() {
   local options=(-q -p no:cacheprovider --junitxml="$work/tests.xml") chosen=(tests)
   # Whatever else is installed there may warn, and warnings are errors.
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo emulator emulated mock native)
+  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo)
   local name
   for name in "${not_here[@]}"; do options+=(--ignore-glob="tests/test_$name*"); done
+  for name in $(grep -lE '^(import|from) emulator' tests/test_*.py); do options+=(--ignore="$name"); done
   if "$python" -c 'import xdist' 2>/dev/null; then options+=(-p xdist.plugin -n 8); fi
   if "$python" -c 'import pytest_timeout' 2>/dev/null; then options+=(-p pytest_timeout --timeout=60 --timeout-method=thread); fi
   if [[ $emulated == yes ]]; then
