@@ -4,6 +4,7 @@ Run from the root of the repository; `--help` tells more, `--save` keeps a resul
 
     How long is a training step, beside the peers?       python -m benchmarks.train_step
     Is the README's table up to date, and if not, write  python -m benchmarks.table [--check]
+    And on a GPU, beside PyTorch there?                  python -m benchmarks.gpu
     How does time grow with batch, width, depth, cores?  python -m benchmarks.growth --plot growth.png
     What does a second thread give, beside a busy core?  python -m benchmarks.threads
     Is the automatic session the best one?               python -m benchmarks.sessions

@@ -31,6 +31,7 @@ class Workload:
     batch: int
     loss: Literal["softmax", "sigmoid"]
     most_batches: int = MOST_BATCHES
+    data_bytes: int = DATA_BYTES
 
     @property
     def layers(self) -> str:
@@ -39,7 +40,7 @@ class Workload:
     @property
     def batches(self) -> int:
         """Batches in an epoch: enough to leave the caches, few enough to be quick."""
-        fitting = DATA_BYTES // (4 * self.batch * self.widths[0])
+        fitting = self.data_bytes // (4 * self.batch * self.widths[0])
         return max(2, min(self.most_batches, fitting))
 
     @property

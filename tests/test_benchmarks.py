@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_it_can_be_imported(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["growth", "ops", "predict_one", "sessions", "threads", "train_step"]
+    "name", ["gpu", "growth", "ops", "predict_one", "sessions", "threads", "train_step"]
 )
 def test_it_says_what_it_takes(name, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT))
@@ -31,3 +32,77 @@ def test_it_says_what_it_takes(name, monkeypatch, capsys):
         module.main()
     assert end.value.code == 0
     assert "options:" in capsys.readouterr().out
+
+
+def measured(seconds, **given):
+    row = {"layers": "4-10-3", "batch": 32, "flops": 10**8, "bytes": 4, "working_set": 4}
+    content = {"tiny": False, "rounds": 5, "rates": {}, "wrong": [], "notes": []}
+    return {**content, **given, "rows": {"iris": {**row, "seconds": seconds}}}
+
+
+def cells(text, heading):
+    """The one row of the table under a heading, by column."""
+    lines = text.partition(heading)[2].strip().splitlines()
+    head, _, row = [line for line in lines if line.startswith("|")][:3]
+    names, values = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (head, row))
+    return dict(zip(names, values, strict=True))
+
+
+def test_times_on_a_gpu_stand_beside_the_best_peer_the_aim_and_the_floor(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    gpu_rows = importlib.import_module("benchmarks.gpu_rows")
+    seconds = {
+        "fastnn highest": [5e-6, 1e-6, 2e-6],
+        "fastnn highest, resident": [3e-6],
+        "PyTorch eager highest": [9e-5],
+        "PyTorch CUDA graph highest": [8e-6],
+        "fastnn medium": [4e-6],
+        "PyTorch eager medium": [9e-4],
+    }
+    rates = {"copy": 1e12, "products": {"highest": 5e13, "medium": 1e14}, "cache": 10}
+    text = gpu_rows.report(measured(seconds, rates=rates, wrong=["what was wrong"]))
+    row = cells(text, "### highest")
+    assert (row["fastnn"], row["resident"], row["plain"]) == ("2.00", "3.00", "-")
+    assert row["best peer / fastnn"] == "4.00x"
+    assert row["aim"] == "0.60 missed"
+    assert (row["floor"], row["fastnn / floor"]) == ("2.00", "1.00x")
+    # Of medium the float32 peers are peers, too.
+    assert cells(text, "### medium")["best peer / fastnn"] == "2.00x"
+    assert "- what was wrong" in text
+
+
+def test_nothing_is_aimed_at_by_tiny_networks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    gpu_rows = importlib.import_module("benchmarks.gpu_rows")
+    text = gpu_rows.report(measured({"fastnn highest": [5e-6]}, tiny=True))
+    assert cells(text, "### highest")["aim"] == "-"
+    assert "A dry run" in text
+
+
+def test_who_disagrees_on_the_losses_is_named(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    gpu = importlib.import_module("benchmarks.gpu")
+    row = importlib.import_module("benchmarks.contest").Row
+    ours = {"fastnn highest, plain": [1.0, 2.0], "fastnn medium": [1.01, 2.0], "odd": [1.0, 2.1]}
+    found = gpu.disagreeing([row({}, ours, ["fastnn medium"], {})])
+    assert list(found) == ["odd"]
+
+
+def test_what_failed_on_a_gpu_is_in_the_result(tmp_path):
+    (tmp_path / "stages.tsv").write_text("build\t0\t9\tpassed\ntests\t1\t99\tfailed (status 1)\n")
+    (tmp_path / "tests.xml").write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.test_fit" name="test_a"/>
+        <testcase classname="tests.test_fit" name="test_b"><failure message="1 != 2"/></testcase>
+        <testcase classname="tests.test_fit" name="test_c"><skipped message="no data"/></testcase>
+        </testsuite></testsuites>"""
+    )
+    program = [sys.executable, str(ROOT / "scripts/gpu_result.py"), str(tmp_path), str(tmp_path)]
+    subprocess.run(program, check=True, capture_output=True, timeout=300)
+    (file,) = tmp_path.glob("*.md")
+    text = file.read_text()
+    assert "| tests | failed (status 1) | 99 |" in text
+    assert "1 passed, 1 failed, 1 skipped." in text
+    assert "- `test_fit.test_b`: 1 != 2" in text
+    assert "- 1: no data" in text
+    assert "Nothing was timed" in text

@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# Everything that a machine with a GPU can tell, in one command of at most nine minutes, without a network: builds,
+# runs the tests on the device, looks for bad accesses and races with compute-sanitizer, times steps beside PyTorch,
+# and writes benchmarks/results/<gpu>.md. A stage that fails stops no other; the exit status tells.
+#
+#   scripts/gpu_check.sh [--commit NAME] [--emulated]
+#
+# --commit    what to call the tree where git does not know it
+# --emulated  a dry run where there is no GPU: the emulated library, tiny sizes, no result kept
+#
+# Logs and results go to $OUT, or to build/gpu-check; PYTHON is the interpreter (python3). It needs NumPy, pybind11,
+# scikit-build-core, CMake, nvcc and pytest; PyTorch and compute-sanitizer are used where they are.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+
+emulated=no commit=
+while (($#)); do
+  case $1 in
+    --emulated) emulated=yes ;;
+    --commit) commit=${2:?--commit: expected a name} && shift ;;
+    *) echo "unknown: $1; see the head of $0" >&2 && exit 2 ;;
+  esac
+  shift
+done
+
+python=${PYTHON:-python3}
+work=$PWD/build/gpu-check
+out=${OUT:-$work/out}
+mkdir -p "$work" "$out"
+stages=$work/stages.tsv
+: >"$stages"
+rm -rf "$work/site" "$work/tests.xml" "$work/gpu.md" "$out/gpu.json"
+failures=0 warming=
+
+# Seconds that each stage may take; what one leaves goes to the timing, the last.
+declare -A limits=([build]=120 [tests]=180 [sanitizer]=90 [times]=110)
+total=515
+if [[ $emulated == yes ]]; then
+  limits=([build]=1500 [tests]=900 [sanitizer]=600 [times]=600)
+  total=3600
+fi
+
+export PYTHONPATH=$work/site PYTHONUNBUFFERED=1 FASTNN_DEVICE=cuda
+export TORCHINDUCTOR_CACHE_DIR=$work/inductor
+
+# note NAME STATUS SECONDS WORDS: a line of the result.
+note() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$stages"; }
+
+# limited SECONDS COMMAND...: ends it as Ctrl-C does, then for good, and whatever it has left running. Under job control
+# it is a group of processes, in which Ctrl-C is not ignored.
+limited() {
+  local group status
+  set -m
+  timeout --signal=INT --kill-after=5 "$@" &
+  group=$!
+  set +m
+  trap 'kill -INT "$group"; exit 130' INT TERM
+  wait "$group"
+  status=$?
+  trap - INT TERM
+  kill -KILL -- "-$group" 2>/dev/null
+  return "$status"
+}
+
+# stage NAME COMMAND...: runs it within its time, its output in a log of its name.
+stage() {
+  local name=$1 began=$SECONDS status limit=${limits[$1]} words=passed
+  shift
+  printf '== %s (at most %s s)\n' "$name" "$limit"
+  limited "$limit" "$@" >"$out/$name.log" 2>&1
+  status=$?
+  if ((status == 124 || status == 137)); then
+    words="ended after its $limit s"
+  elif ((status != 0)); then
+    words="failed (status $status)"
+  fi
+  ((status == 0)) || { failures=$((failures + 1)) && tail -n 15 "$out/$name.log"; }
+  note "$name" "$status" "$((SECONDS - began))" "$words"
+}
+
+# The architectures of the GPUs here, as nvcc wants them; Hopper's where that cannot be told.
+architectures() {
+  local found
+  found=$("$python" cmake/gpus.py 2>/dev/null) || found=90a
+  printf '%s-real' "${found//;/-real;}"
+}
+
+build() {
+  local options=(-C fastnn.cuda=on -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=$(architectures)")
+  [[ $emulated == yes ]] && options=(-C fastnn.cuda=off)
+  stage build "$python" -m pip install --no-build-isolation --no-deps --disable-pip-version-check --no-compile \
+    --target "$work/site" "${options[@]}" .
+  if [[ $emulated == yes ]]; then
+    FASTNN_CUDA_LIBRARY=$("$python" tests/emulator.py 2>>"$out/build.log") || failures=$((failures + 1))
+    export FASTNN_CUDA_LIBRARY FASTNN_PEER_DEVICE=cpu
+  fi
+}
+
+# Compiles what PyTorch is to be timed with, while the tests run: its compiler is slow, and keeps what it made.
+warm() {
+  [[ $emulated == yes ]] && return
+  timeout --kill-after=5 400 "$python" -m benchmarks.workers.torch_gpu warm >"$work/warm.log" 2>&1 &
+  warming=$!
+}
+
+end_warming() {
+  [[ -n $warming ]] || return
+  if kill "$warming" 2>/dev/null; then echo "(PyTorch's compiler had not finished)"; fi
+  wait "$warming" 2>/dev/null
+}
+
+# All but what never meets a device: the processor's instruction sets and threads, the build, the benchmarks, and what
+# builds the emulator.
+tests() {
+  local options=(-q -p no:cacheprovider --junitxml="$work/tests.xml") chosen=(tests)
+  # Whatever else is installed there may warn, and warnings are errors.
+  export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo)
+  local name
+  for name in "${not_here[@]}"; do options+=(--ignore-glob="tests/test_$name*"); done
+  for name in $(grep -lE '^(import|from) emulator' tests/test_*.py); do options+=(--ignore="$name"); done
+  if "$python" -c 'import xdist' 2>/dev/null; then options+=(-p xdist.plugin -n 8); fi
+  if "$python" -c 'import pytest_timeout' 2>/dev/null; then options+=(-p pytest_timeout --timeout=60 --timeout-method=thread); fi
+  if [[ $emulated == yes ]]; then
+    chosen=(tests/test_mean_squared_error.py tests/test_activation.py)
+    options+=(-k "not nan and not memory")
+  fi
+  stage tests "$python" -m pytest "${options[@]}" "${chosen[@]}"
+}
+
+# The three tools at once, each its own process and log. By the shell that `stage` starts.
+# shellcheck disable=SC2329
+sanitize() {
+  local tool tools=(memcheck racecheck synccheck) running=() status=0 k
+  for tool in "${tools[@]}"; do
+    compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 9 --print-limit 20 \
+      "$python" scripts/gpu_exercise.py >"$work/$tool.log" 2>&1 &
+    running+=($!)
+  done
+  trap 'kill "${running[@]}" 2>/dev/null' INT TERM
+  for k in "${!tools[@]}"; do
+    wait "${running[k]}" || { status=1 && echo "${tools[k]}: failed"; }
+  done
+  for tool in "${tools[@]}"; do
+    printf '\n== %s\n' "$tool"
+    head -c 4000000 "$work/$tool.log"
+  done
+  return "$status"
+}
+
+sanitizer() {
+  if [[ $emulated == yes ]]; then
+    stage sanitizer "$python" scripts/gpu_exercise.py
+  elif command -v compute-sanitizer >/dev/null; then
+    export -f sanitize
+    export python work
+    stage sanitizer bash -c 'set -uo pipefail; sanitize'
+  else
+    echo "== sanitizer: there is no compute-sanitizer"
+    note sanitizer - 0 "skipped: there is no compute-sanitizer; run without it"
+    stage exercise "$python" scripts/gpu_exercise.py
+  fi
+}
+
+times() {
+  local options=(--json "$out/gpu.json" --markdown "$work/gpu.md")
+  local left=$((total - SECONDS))
+  if ((left > limits[times])); then limits[times]=$left; fi
+  options+=(--limit "$((limits[times] - 15))")
+  [[ $emulated == yes ]] && options+=(--tiny --rounds 1 --seconds 0.001 --rows "iris,binary")
+  stage times "$python" -m benchmarks.gpu "${options[@]}"
+}
+
+limits[exercise]=${limits[sanitizer]}
+build
+warm
+tests
+sanitizer
+end_warming
+times
+
+result=("$python" scripts/gpu_result.py "$work" "$out" --commit "$commit")
+[[ $emulated == yes ]] || result+=(--keep)
+"${result[@]}" || failures=$((failures + 1))
+echo "logs: $out; $SECONDS s in all"
+exit "$((failures > 0))"
