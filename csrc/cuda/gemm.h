@@ -10,9 +10,9 @@
 #include <type_traits>
 
 #include "core/session.h"
+#include "cuda/column_sums.h"
 #include "cuda/dense_finish.h"
 #include "cuda/gemm_tile.h"
-#include "cuda/column_sums.h"
 
 namespace fastnn::FASTNN_TARGET {
 

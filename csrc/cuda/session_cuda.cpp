@@ -11,6 +11,7 @@
 #include "cuda/library.h"
 #include "cuda/runner.h"
 #include "cuda/session_generic.h"
+#include "cuda/session_resident.h"
 #include "cuda/session_wide.h"
 #include "cuda/state.h"
 
@@ -31,6 +32,9 @@ class CudaSession final : public Session {
     plain_ = prepare_plain(std::move(machine), here);
     if (request.kind == SessionKind::generic) {
       runner_ = make_generic(machine_, *request.plan, here.buffers, request.batch_size);
+    } else if (request.kind == SessionKind::resident) {
+      memory_ = std::make_unique<Memory>(machine_);
+      runner_ = make_resident(machine_, *memory_, *request.plan, here.buffers, request.batch_size);
     } else if (request.kind == SessionKind::wide) {
       runner_ = make_wide(machine_, here);
     }
@@ -108,6 +112,7 @@ class CudaSession final : public Session {
   }
 
   Machine machine_;
+  std::unique_ptr<Memory> memory_;  // of runners that have none of their own
   DeviceData data_;
   std::uint64_t crowded_ = 0;  // the data set for which there was no room
   std::shared_ptr<DeviceState> state_;
@@ -115,10 +120,15 @@ class CudaSession final : public Session {
   std::unique_ptr<Runner> runner_;  // null: the plain session trains
 };
 
+bool resident_fits(const SessionRequest& request) {
+  return resident_bytes(*request.plan, request.batch_size) <= cuda_state().device.shared_memory;
+}
+
 }  // namespace
 
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
   if (batch_size == 0 || !generic_serves(plan)) return SessionKind::plain;
+  if (resident_serves(plan, batch_size)) return SessionKind::resident;
   return wide_pays(plan, batch_size) ? SessionKind::wide : SessionKind::generic;
 }
 
@@ -128,12 +138,21 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   SessionRequest request = given;
   if (request.kind == SessionKind::automatic || request.batch_size == 0) {
     request.kind = choose_cuda_session(*request.plan, request.batch_size);
+    // A lesser GPU may not have what a block would share.
+    if (request.kind == SessionKind::resident && !resident_fits(request)) {
+      request.kind = SessionKind::generic;
+    }
   }
   const bool here = request.kind != SessionKind::streaming && request.kind != SessionKind::tiled;
   check(here, "session: a GPU has no session '",
         session_names[static_cast<std::size_t>(request.kind)],
         "'; expected 'auto', 'plain', 'generic', 'resident' or 'wide'");
-  const bool serves = request.kind == SessionKind::plain || generic_serves(*request.plan);
+  const Plan& plan = *request.plan;
+  const bool resident = request.kind == SessionKind::resident;
+  const bool serves =
+      request.kind == SessionKind::plain ||
+      (resident ? resident_serves(plan, request.batch_size) && resident_fits(request)
+                : generic_serves(plan));
   check(serves, "session: '", session_names[static_cast<std::size_t>(request.kind)],
         "' cannot train this model; expected 'auto' or 'plain'");
   return std::make_unique<CudaSession>(request);

@@ -231,8 +231,8 @@ struct Left {
 
 class ResidentRunner final : public Runner {
  public:
-  ResidentRunner(const Machine& machine, Memory& memory, const Plan& plan,
-                 const DeviceBuffers& buffers, const Resident& layout)
+  ResidentRunner(const Machine& machine, Memory& memory, const Plan& plan, const Buffers& buffers,
+                 const Resident& layout)
       : machine_(machine), memory_(memory), plan_(plan), buffers_(buffers), a_(layout) {
     left_ = memory_.take<Left>(1);
     a_.sums = left_->sums;
@@ -259,7 +259,7 @@ class ResidentRunner final : public Runner {
   const Machine& machine_;
   Memory& memory_;
   const Plan& plan_;
-  DeviceBuffers buffers_;
+  Buffers buffers_;
   Resident a_;
   Left* left_;
 
@@ -325,7 +325,7 @@ std::size_t resident_bytes(const Plan& plan, Index batch_size) {
 }
 
 std::unique_ptr<Runner> make_resident(const Machine& machine, Memory& memory, const Plan& plan,
-                                      DeviceBuffers buffers, Index batch_size) {
+                                      const Buffers& buffers, Index batch_size) {
   const std::optional<Resident> layout = lay_out(plan, batch_size);
   if (!layout) throw std::logic_error("make_resident: not a plan that it serves");
   return std::make_unique<ResidentRunner>(machine, memory, plan, buffers, *layout);
