@@ -31,6 +31,11 @@
 //   last_block(counter)      in the block that comes last, true: then all that the others
 //                            wrote before is there, and the counter is 0 again, as it was.
 //                            For all threads of each block; has barriers inside.
+//   mma(d, a, b)             d += a b of a warp, 16 x 16 by 16 x 8 of bfloat16 with sums in
+//                            float32: each lane has the parts of them that the PTX ISA
+//                            says for mma.m16n8k16. The order of a sum is the unit's own
+// and there is
+//   bf16_pair(low, high)     two floats as bfloat16, rounded to nearest even, in one word
 #pragma once
 
 #include "core/kernels.h"

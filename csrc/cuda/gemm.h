@@ -12,14 +12,16 @@
 #include "core/session.h"
 #include "cuda/column_sums.h"
 #include "cuda/dense_finish.h"
+#include "cuda/gemm_bf16.h"
 #include "cuda/gemm_tile.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-enum class Tile : unsigned char { large, middle, small, least, narrow, units_large, units_middle };
+enum class Tile : unsigned char { large, middle, small, least, narrow };
 
 struct Cut {
   Tile tile;
+  int planes;           // bfloat16 that make an operand; 0: none do
   Index rows;           // of a tile, or of a region where the pieces are added
   Index pieces, depth;  // of each piece's k
 };
@@ -35,6 +37,7 @@ template <class Unit, bool a_by_k, bool b_by_k, class Finish>
 struct Product {
   using T = typename Unit::Type;
   static constexpr int threads = Unit::threads;
+  static constexpr int resident_blocks = Unit::resident_blocks;
   union Shared {
     typename Unit::Stage stages[2];
     typename Unit::Result result;
@@ -54,52 +57,58 @@ struct Product {
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     auto& shared = t.shared<Shared>();
-    const Index down = ceil_div(m, Unit::rows);
-    const Index across = ceil_div(n, Unit::columns);
-    const Index piece = t.block() / (down * across);
+    // There are fewer than 2^31 blocks, and divisions of 64 bits take long.
+    const auto block = static_cast<unsigned>(t.block());
+    const auto down = static_cast<unsigned>(ceil_div(m, Unit::rows));
+    const auto across = static_cast<unsigned>(ceil_div(n, Unit::columns));
+    const unsigned piece = block / (down * across);
     if (piece >= pieces) {
-      beside.template run<threads>(t, t.block() - down * across * pieces, shared.room);
+      beside.template run<threads>(t, block - down * across * static_cast<unsigned>(pieces),
+                                   shared.room);
       return;
     }
     // In bands of a few rows of tiles, so that neighbours read the same parts of B.
-    constexpr Index band = 8;
-    const Index tile = t.block() % (down * across);
-    const Index band_first = tile / (band * across) * band;
-    const Index band_rows = least(band, down - band_first);
-    const Index within = tile - band_first * across;
-    const Index row = band_first + within % band_rows;
-    const Index column = within / band_rows;
-    make(t, shared, piece, row, column * Unit::columns);
+    constexpr unsigned band = 8;
+    const unsigned tile = block - piece * (down * across);
+    const unsigned band_first = tile / (band * across) * band;
+    const unsigned band_rows = down - band_first < band ? down - band_first : band;
+    const unsigned within = tile - band_first * across;
+    make(t, shared, {piece, band_first + within % band_rows, within / band_rows});
   }
 
  private:
-  FASTNN_DEVICE void make(const Thread& t, Shared& shared, Index piece, Index row_tile,
-                          Index column) const {
-    const Index row = row_tile * Unit::rows;
-    const Index begin = piece * piece_depth;
+  struct Place {
+    unsigned piece, row_tile, column_tile;
+    FASTNN_DEVICE Index row() const { return Index{row_tile} * Unit::rows; }
+    FASTNN_DEVICE Index column() const { return Index{column_tile} * Unit::columns; }
+  };
+
+  FASTNN_DEVICE void make(const Thread& t, Shared& shared, const Place& place) const {
+    const Index begin = place.piece * piece_depth;
     const Index end = least(k, begin + piece_depth);
     Unit unit;
-    typename Unit::template FetchA<a_by_k> fetch_a;
-    typename Unit::template FetchB<b_by_k> fetch_b;
+    typename Unit::template FetchA<a_by_k> fetch_a(t, a, place.row(), begin);
+    typename Unit::template FetchB<b_by_k> fetch_b(t, b, place.column(), begin);
     Pack<T> sum{};
-    fetch_a.load(t, a, row, begin, end);
-    fetch_b.load(t, b, column, begin, end);
+    const auto load = [&](Index at) {
+      const int left = static_cast<int>(least(end - at, Unit::depth));
+      fetch_a.load(t, a, left);
+      fetch_b.load(t, b, left);
+    };
+    load(begin);
     int turn = 0;
     for (Index at = begin; at < end; at += Unit::depth) {
       Unit::store(t, fetch_a, fetch_b, shared.stages[turn]);
       if constexpr (!b_by_k) fetch_b.add_to(sum);
       t.barrier();
-      if (at + Unit::depth < end) {
-        fetch_a.load(t, a, row, at + Unit::depth, end);
-        fetch_b.load(t, b, column, at + Unit::depth, end);
-      }
+      if (at + Unit::depth < end) load(at + Unit::depth);
       unit.multiply(t, shared.stages[turn]);
       turn ^= 1;
     }
     t.barrier();
     if constexpr (!b_by_k) {
-      if (b_sums.out != nullptr && row == 0) {
-        add_columns(t, shared.room, sum, piece, column);
+      if (b_sums.out != nullptr && place.row_tile == 0) {
+        add_columns(t, shared.room, sum, place);
         t.barrier();
       }
     }
@@ -107,27 +116,27 @@ struct Product {
     t.barrier();
     finish.template run<Unit::columns, threads>(
         t, m, n,
-        {shared.result.at, Unit::result_row, Unit::slices, Unit::rows * Unit::result_row, true, row,
-         column, Unit::rows, row_tile, piece},
+        {shared.result.at, Unit::result_row, Unit::slices, Unit::rows * Unit::result_row, true,
+         place.row(), place.column(), Unit::rows, place.row_tile, place.piece},
         shared.room);
   }
 
   // What each thread found of its columns, in the order of those who share them.
-  FASTNN_DEVICE void add_columns(const Thread& t, T* room, const Pack<T>& sum, Index piece,
-                                 Index column) const {
+  FASTNN_DEVICE void add_columns(const Thread& t, T* room, const Pack<T>& sum,
+                                 const Place& place) const {
     using FetchB = typename Unit::template FetchB<false>;
     FASTNN_UNROLL
     for (int j = 0; j < Pack<T>::count; ++j) {
       room[FetchB::own_share(t) * Unit::columns + FetchB::own_column(t) + j] = sum.at[j];
     }
     t.barrier();
-    for (Index j = t.index(); j < least(Unit::columns, n - column); j += threads) {
-      T* const place = b_sums.out + piece * n + column + j;
-      T total = b_sums.accumulates ? *place : T(0);
+    for (Index j = t.index(); j < least(Unit::columns, n - place.column()); j += threads) {
+      T* const out = b_sums.out + place.piece * n + place.column() + j;
+      T total = b_sums.accumulates ? *out : T(0);
       for (int share = 0; share < FetchB::sharers; ++share) {
         total += room[share * Unit::columns + j];
       }
-      *place = total;
+      *out = total;
     }
   }
 };
@@ -180,15 +189,23 @@ struct Tiles<float> {
   using Narrow = MultiplyAdd<float, 128, 16, 32, 4, 4>;
 };
 
+template <int planes>
+struct UnitTiles {
+  using Large = MultiplyBf16<128, 128, 64, 32, planes>;
+  using Middle = MultiplyBf16<64, 64, 32, 32, planes>;
+};
+
 // Not for speed.
 template <>
 struct Tiles<double> {
-  using Middle = MultiplyAdd<double, 32, 32, 16, 4, 2>;
+  using Middle = MultiplyAdd<double, 32, 32, 16, 2, 2>;
   using Least = MultiplyAdd<double, 16, 16, 64, 2, 2, 4>;
 };
 
 // Blocks that keep a large GPU busy, whichever is there.
 inline constexpr Index enough_blocks = 96;
+// So many with tensor cores do as much as all of them without.
+inline constexpr Index enough_unit_blocks = 32;
 
 // A piece has at least so much of k, of which it takes whole multiples of piece_step.
 inline constexpr Index least_depth = 512;
@@ -200,29 +217,39 @@ inline Index tiles_of(Index m, Index n, Index rows, Index columns) {
 }
 
 // Whether tiles of that size are not mostly empty, and give enough blocks.
-inline bool tile_serves(Index m, Index n, Index k, Index rows, Index columns) {
+inline bool tile_serves(Index m, Index n, Index k, Index side, Index enough = enough_blocks) {
   const Index pieces = least(most(k / least_depth, 1), most_pieces);
-  return 2 * m > rows && 2 * n > columns && tiles_of(m, n, rows, columns) * pieces >= enough_blocks;
+  return 2 * m > side && 2 * n > side && tiles_of(m, n, side, side) * pieces >= enough;
 }
 
-inline Cut cut_for(Index m, Index n, Index k, Tile tile, Index rows, Index columns) {
+inline Cut cut_for(Index m, Index n, Index k, Tile tile, Index rows, Index columns,
+                   int planes = 0) {
   const Index tiles = most(tiles_of(m, n, rows, columns), 1);
-  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, rows, 1, k};
+  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, planes, rows, 1, k};
   const Index wanted = least(ceil_div(most_pieces, tiles), k / least_depth);
   const Index depth = ceil_div(ceil_div(k, wanted), piece_step) * piece_step;
   const Index pieces = ceil_div(k, depth);
-  return {tile, pieces > 1 ? FinishPieces<float, FinishStore<float>>::rows : rows, pieces, depth};
+  constexpr Index added_rows = FinishPieces<float, FinishStore<float>>::rows;
+  return {tile, planes, pieces > 1 ? added_rows : rows, pieces, depth};
 }
 
 template <class T>
-Cut cut_of(int, Index m, Index n, Index k) {
+Cut cut_of(int precision, Index m, Index n, Index k) {
   if constexpr (sizeof(T) == sizeof(double)) {
-    if (tile_serves(m, n, k, 32, 32)) return cut_for(m, n, k, Tile::middle, 32, 32);
+    if (tile_serves(m, n, k, 32)) return cut_for(m, n, k, Tile::middle, 32, 32);
   } else {
+    if (precision != static_cast<int>(Precision::highest) &&
+        k >= MultiplyBf16<64, 64, 32, 32, 1>::depth) {
+      const int planes = precision == static_cast<int>(Precision::high) ? 2 : 1;
+      if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128, planes);
+      if (tile_serves(m, n, k, 64, enough_unit_blocks)) {
+        return cut_for(m, n, k, Tile::middle, 64, 64, planes);
+      }
+    }
     if (n <= 16 && m >= 128 * enough_blocks / 2) return cut_for(m, n, k, Tile::narrow, 128, 16);
-    if (tile_serves(m, n, k, 128, 128)) return cut_for(m, n, k, Tile::large, 128, 128);
-    if (tile_serves(m, n, k, 64, 64)) return cut_for(m, n, k, Tile::middle, 64, 64);
-    if (tile_serves(m, n, k, 32, 32)) return cut_for(m, n, k, Tile::small, 32, 32);
+    if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128);
+    if (tile_serves(m, n, k, 64)) return cut_for(m, n, k, Tile::middle, 64, 64);
+    if (tile_serves(m, n, k, 32)) return cut_for(m, n, k, Tile::small, 32, 32);
   }
   return cut_for(m, n, k, Tile::least, 16, 16);
 }
@@ -232,10 +259,19 @@ struct Of {
   using Type = Unit;
 };
 
+template <int planes, class F>
+Status with_unit_tile(Tile tile, const F& f) {
+  if (tile == Tile::large) return f(Of<typename UnitTiles<planes>::Large>{});
+  return f(Of<typename UnitTiles<planes>::Middle>{});
+}
+
 template <class T, class F>
-Status with_tile(Tile tile, const F& f) {
+Status with_tile(const Cut& cut, const F& f) {
   using All = Tiles<T>;
+  const Tile tile = cut.tile;
   if constexpr (sizeof(T) != sizeof(double)) {
+    if (cut.planes == 1) return with_unit_tile<1>(tile, f);
+    if (cut.planes == 2) return with_unit_tile<2>(tile, f);
     if (tile == Tile::large) return f(Of<typename All::Large>{});
     if (tile == Tile::small) return f(Of<typename All::Small>{});
     if (tile == Tile::narrow) return f(Of<typename All::Narrow>{});
@@ -262,7 +298,7 @@ template <bool a_by_k, bool b_by_k, class T, class Finish>
 Status multiply(Context& context, const Multiply<T, Finish>& p, T* pieces = nullptr) {
   const auto make = [&](const auto& finish) {
     using Own = std::remove_cvref_t<decltype(finish)>;
-    return with_tile<T>(p.cut.tile, [&](auto of) {
+    return with_tile<T>(p.cut, [&](auto of) {
       using Unit = typename decltype(of)::Type;
       const Product<Unit, a_by_k, b_by_k, Own> product{
           p.m, p.n, p.k, p.a, p.b, p.cut.pieces, p.cut.depth, finish, p.b_sums, p.beside};

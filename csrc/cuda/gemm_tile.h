@@ -34,26 +34,35 @@ class Fetch {
 
   FASTNN_DEVICE static int shifted(int k, int e) { return extent > 16 ? e ^ (k / 4 % 4 * 8) : e; }
 
-  FASTNN_DEVICE void load(const Thread& t, const Operand<T>& from, Index first, Index k,
-                          Index k_end) {
+  FASTNN_DEVICE Fetch(const Thread& t, const Operand<T>& from, Index first, Index k) {
+    const Place own = place(t);
+    const Index e = first + own.e;
+    at_ =
+        by_k ? from.data + e * from.stride + k + own.k : from.data + (k + own.k) * from.stride + e;
+    left_ = static_cast<int>(least(from.extent - e, extent));
+  }
+
+  // The next stage, of which there are `k_left` of k or more.
+  FASTNN_DEVICE void load(const Thread& t, const Operand<T>& from, int k_left) {
     FASTNN_UNROLL
     for (int turn = 0; turn < turns; ++turn) {
-      const Place at = place(t, turn);
-      const Index e = first + at.e;
+      const int own_left = k_left - place(t).k - k_step(turn);
       if constexpr (by_k) {
-        const Index count = e < from.extent ? k_end - k - at.k : 0;
-        held_[turn] = load_pack(from.data + e * from.stride + k + at.k, count, from.aligned);
+        const int count = e_step(turn) < left_ ? own_left : 0;
+        held_[turn] =
+            load_pack(at_ + e_step(turn) * from.stride + k_step(turn), count, from.aligned);
       } else {
-        const Index count = k + at.k < k_end ? from.extent - e : 0;
-        held_[turn] = load_pack(from.data + (k + at.k) * from.stride + e, count, from.aligned);
+        const int count = own_left > 0 ? left_ : 0;
+        held_[turn] = load_pack(at_ + k_step(turn) * from.stride, count, from.aligned);
       }
     }
+    at_ += by_k ? depth : depth * from.stride;
   }
 
   FASTNN_DEVICE void store(const Thread& t, T* tile) const {
     FASTNN_UNROLL
     for (int turn = 0; turn < turns; ++turn) {
-      const Place at = place(t, turn);
+      const Place at{place(t).e + e_step(turn), place(t).k + k_step(turn)};
       if (!whole && at.k >= depth) break;
       if constexpr (by_k) {
         FASTNN_UNROLL
@@ -69,7 +78,7 @@ class Fetch {
   // Sums over k of the columns that a thread loads, which are the same each time: it has
   // those from own_column() on, and is one of `sharers` that do.
   static constexpr int sharers = by_k ? 0 : threads / (extent / Pack<T>::count);
-  FASTNN_DEVICE static int own_column(const Thread& t) { return place(t, 0).e; }
+  FASTNN_DEVICE static int own_column(const Thread& t) { return place(t).e; }
   FASTNN_DEVICE static int own_share(const Thread& t) { return t.index() / across; }
   FASTNN_DEVICE void add_to(Pack<T>& sum) const {
     FASTNN_UNROLL
@@ -87,16 +96,25 @@ class Fetch {
   struct Place {
     int e, k;
   };
-  // Lanes side by side take `abreast` packs of a row, then those of the next.
-  FASTNN_DEVICE static Place place(const Thread& t, int turn) {
-    const int u = t.index() + turn * threads;
+  // Lanes side by side take `abreast` packs of a row, then those of the next. Each turn of
+  // the threads is some rows or some packs further on.
+  FASTNN_DEVICE static Place place(const Thread& t) {
+    const int u = t.index();
     if constexpr (by_k) {
       return {u / abreast % extent, (u / (abreast * extent) * abreast + u % abreast) * pack};
     } else {
       return {u % across * pack, u / across};
     }
   }
+  FASTNN_DEVICE static constexpr int e_step(int turn) {
+    return by_k ? turn * threads / abreast % extent : 0;
+  }
+  FASTNN_DEVICE static constexpr int k_step(int turn) {
+    return by_k ? turn * threads / (abreast * extent) * abreast * pack : turn * (threads / across);
+  }
 
+  const T* at_;
+  int left_;  // rows, or elements of one
   Pack<T> held_[turns];
 };
 
@@ -111,6 +129,7 @@ class MultiplyAdd {
   static constexpr int grid_columns = columns / thread_columns;
   static constexpr int slice_threads = rows / thread_rows * grid_columns;
   static constexpr int threads = slice_threads * slices;
+  static constexpr int resident_blocks = 1;
   static constexpr int result_row = columns;
 
   template <bool by_k>

@@ -338,7 +338,7 @@ class Sums {
 template <int threads_of_block, int tile, bool owned>
 struct TrainResident {
   static constexpr int threads = threads_of_block;
-  static constexpr int least_blocks = 1;
+  static constexpr int resident_blocks = 1;
   Resident a;
   int lanes;    // of a group of rows
   int columns;  // lanes that share a row's loss

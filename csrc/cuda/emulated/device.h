@@ -69,11 +69,48 @@ class Thread {
     return emulated::any_of_block(*fiber_, last);
   }
 
+  // Lane 4 r + q has of A what is at rows r and r + 8, of B what is in column r, and of D
+  // rows r and r + 8 in columns 2 q and 2 q + 1. Of k it has 2 q, 2 q + 1, 2 q + 8, 2 q + 9.
+  void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
+    struct Parts {
+      uint32_t a[4], b[2];
+    };
+    const Parts own{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    emulated::give_to_warp(*fiber_, &own, sizeof own);
+    const int first = lane() / 4 * 4;
+    for (int column = 0; column < 2; ++column) {
+      for (int pair = 0; pair < 8; ++pair) {
+        const int q = pair % 4;
+        const int later = pair / 4;
+        Parts left;
+        Parts right;
+        emulated::take_from_warp(*fiber_, first + q, &left, sizeof left);
+        emulated::take_from_warp(*fiber_, (lane() % 4 * 2 + column) * 4 + q, &right, sizeof right);
+        for (int row = 0; row < 2; ++row) {
+          for (const unsigned shift : {16U, 0U}) {
+            const auto value = [shift](uint32_t word) {
+              return __builtin_bit_cast(float, word << shift & 0xFFFF0000U);
+            };
+            d[2 * row + column] += value(left.a[2 * later + row]) * value(right.b[later]);
+          }
+        }
+      }
+    }
+  }
+
   emulated::Fiber& fiber() const { return *fiber_; }
 
  private:
   emulated::Fiber* fiber_;
 };
+
+inline uint32_t bf16_pair(float low, float high) {
+  const auto rounded = [](float x) {
+    const auto bits = __builtin_bit_cast(uint32_t, x);
+    return x == x ? (bits + 0x7FFFU + (bits >> 16U & 1U)) >> 16U : 0x7FFFU;
+  };
+  return rounded(low) | rounded(high) << 16U;
+}
 
 template <class Body>
 constexpr size_t shared_bytes_of(const Body& body) {

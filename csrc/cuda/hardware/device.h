@@ -56,7 +56,20 @@ class Thread {
     __threadfence();
     return last;
   }
+
+  FASTNN_DEVICE void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  }
 };
+
+FASTNN_DEVICE uint32_t bf16_pair(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
 
 template <class Body>
 constexpr size_t shared_bytes_of(const Body& body) {
@@ -69,19 +82,20 @@ constexpr size_t shared_bytes_of(const Body& body) {
   }
 }
 
-// A kernel may say that one of its blocks is enough for a multiprocessor: its threads then
-// get all registers. 0 leaves it to the compiler.
+// Blocks that a multiprocessor must be able to hold, from which the compiler takes how many
+// registers a thread may have; 0: as it thinks best, which may spill to make room for more.
 template <class Body>
-constexpr int least_blocks_of() {
-  if constexpr (requires { Body::least_blocks; }) {
-    return Body::least_blocks;
+constexpr int resident_blocks() {
+  if constexpr (requires { Body::resident_blocks; }) {
+    return Body::resident_blocks;
   } else {
     return 0;
   }
 }
 
 template <class Body>
-__global__ void __launch_bounds__(Body::threads, least_blocks_of<Body>()) run(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>())
+    run(const __grid_constant__ Body body) {
   body(Thread{});
 }
 
