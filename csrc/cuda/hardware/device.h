@@ -81,7 +81,8 @@ constexpr int least_blocks_of() {
 }
 
 template <class Body>
-__global__ void __launch_bounds__(Body::threads, least_blocks_of<Body>()) run(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(Body::threads, least_blocks_of<Body>())
+    run(const __grid_constant__ Body body) {
   body(Thread{});
 }
 
