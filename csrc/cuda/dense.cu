@@ -146,6 +146,10 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
   return status;
 }
 
+int planes_of_product(int precision, Index m, Index n, Index k) {
+  return cut_of<float>(precision, m, n, k).planes;
+}
+
 FASTNN_INSTANTIATE(dense_forward, DenseForward)
 FASTNN_INSTANTIATE(dense_backward, DenseBackward)
 

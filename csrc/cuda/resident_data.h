@@ -2,6 +2,7 @@
 // loads are given out at that step's start, and arrive by its end.
 #pragma once
 
+#include "core/element.h"
 #include "core/math.h"
 #include "cuda/kernels.h"
 #include "cuda/resident.h"
@@ -24,23 +25,6 @@ FASTNN_DEVICE uint64_t bits_at(const ArrayView& view, int bytes, Index row, int 
   }
 }
 
-// IEEE binary16, by moving its exponent and fraction into place; subnormal numbers become
-// right by a multiplication, infinities and NaN by hand.
-FASTNN_DEVICE float number_of(Half x) {
-  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000U) << 16U;
-  const uint32_t rest = static_cast<uint32_t>(x.bits & 0x7FFFU) << 13U;
-  const float scaled = __builtin_bit_cast(float, rest) * 0x1p112F;
-  const uint32_t special = __builtin_bit_cast(uint32_t, scaled) | 0x7F800000U;
-  const uint32_t magnitude =
-      rest >= 0x0F800000U ? special | rest : __builtin_bit_cast(uint32_t, scaled);
-  return __builtin_bit_cast(float, magnitude | sign);
-}
-
-template <class From>
-FASTNN_DEVICE float number_of(From x) {
-  return static_cast<float>(x);
-}
-
 FASTNN_DEVICE float number_of(Element element, uint64_t bits) {
   if (element == Element::f32) {
     return __builtin_bit_cast(float, static_cast<uint32_t>(bits));
@@ -50,7 +34,7 @@ FASTNN_DEVICE float number_of(Element element, uint64_t bits) {
   case Element::name: {                    \
     type x;                                \
     __builtin_memcpy(&x, &bits, sizeof x); \
-    return number_of(x);                   \
+    return convert<float>(x);              \
   }
     FASTNN_ELEMENTS(FASTNN_USE)
 #undef FASTNN_USE

@@ -2,6 +2,7 @@
 // the plain session or to a runner that is faster.
 #include "cuda/session_cuda.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -132,7 +133,17 @@ SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
   return wide_pays(plan, batch_size) ? SessionKind::wide : SessionKind::generic;
 }
 
-int cuda_planes(const SessionRequest&) { return 0; }
+int cuda_planes(const SessionRequest& request) {
+  if (request.plan->element != Element::f32 || request.kind == SessionKind::resident) return 0;
+  int planes = 0;
+  for (const Parameter& kernel : request.plan->parameters) {
+    if (kernel.vector) continue;
+    const int here = cuda_library().planes(static_cast<int>(request.precision), request.batch_size,
+                                           kernel.columns, kernel.rows);
+    planes = std::max(planes, here);
+  }
+  return planes;
+}
 
 std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   SessionRequest request = given;

@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "core/activation.h"
-#include "cuda/abi.h"
+#include "cuda/library.h"
 
 namespace fastnn {
-
-const CudaLibrary& cuda_library();  // of cuda/library.h
 
 namespace {
 
