@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+TOLD = ("fastnn", "compiler", "instruction set", "CUDA")  # of what `fastnn info` prints
 MOST = 60  # lines of a list
 
 VERSIONS = """
@@ -67,7 +68,7 @@ def facts(device: str, driver: str, given: str) -> list[str]:
         f"- device: {device or 'none'}; driver {driver or '-'}",
         f"- nvcc: {compiler[0] if compiler else '-'}",
         f"- {said(sys.executable, '-c', VERSIONS)}",
-        *(f"- fastnn: {' '.join(line.split())}" for line in config),
+        *(f"- {' '.join(line.split())}" for line in config if line.startswith(TOLD)),
     ]
 
 
