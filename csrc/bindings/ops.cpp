@@ -19,7 +19,7 @@ using Optional = std::optional<py::array>;
 template <class T, class Arguments>
 void call(Kernel<Arguments> Kernels<T>::* kernel, const Arguments& arguments) {
   const Unlocked unlocked;
-  must((kernels<T>(*backend().table).*kernel)(backend().context(), arguments));
+  backend().here().call(kernels<T>(*backend().table).*kernel, arguments);
 }
 
 // f.operator()<float>() or <double>(), by the type of the array that leads.

@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 1;
+inline constexpr uint32_t cuda_abi_version = 2;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.
@@ -97,8 +97,9 @@ struct CudaLibrary {
   Status (*copy)(Context*, void* to, const void* from, size_t bytes);
   Status (*clear)(Context*, void* memory, size_t bytes);
   Status (*wait)(Context*);  // until all is done
+  void* (*stream)(Context*);  // a cudaStream_t
   // Work of the context from now on waits for what was given to another stream so far
-  // (a cudaStream_t), and the other way round.
+  // and the other way round.
   Status (*wait_for)(Context*, void* stream);
   Status (*let_wait)(Context*, void* stream);
 

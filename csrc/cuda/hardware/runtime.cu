@@ -250,6 +250,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .copy = copy,
       .clear = clear,
       .wait = wait,
+      .stream = [](Context* context) -> void* { return context->stream; },
       .wait_for = wait_for,
       .let_wait = let_wait,
       .begin_graph = begin_graph,
