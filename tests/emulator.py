@@ -47,6 +47,8 @@ def build(directory: Path, *, sanitize: str = "", root: Path = ROOT) -> Path:
         if not out.exists():
             made = out.with_suffix(f".{os.getpid()}")
             command = [COMPILER, "-x", "c++", *flags, "-c", source, "-o", made]
+            # There is only a constant in it, whose assertion GCC cannot evaluate under sanitizers.
+            command += ["-fno-sanitize=all"] if source.stem == "table" else []
             subprocess.run(command, cwd=root, check=True, timeout=600)
             made.rename(out)
         return out

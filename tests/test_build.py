@@ -26,6 +26,7 @@ installed = pytest.mark.skipif(METADATA is None, reason="fastnn is on the path, 
 
 PACKAGE = Path(fastnn.__file__).parent
 CORE = Path(_core.__file__)
+CUDA = PACKAGE / "_cuda.so"
 
 
 @installed
@@ -98,13 +99,26 @@ def test_size():
     files = [f for f in PACKAGE.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
     if any(f.suffix in (".cpp", ".h", ".cu") for f in files):
         raise AssertionError("sources are no part of the wheel")
-    assert sum(f.stat().st_size for f in files) < 12e6
+    assert sum(f.stat().st_size for f in files if f != CUDA) < 12e6
+
+
+@installed
+def test_what_it_says_of_cuda_is_so():
+    """Either _cuda lies beside _core, or there is a reason why not."""
+    said = _core.build_info()["cuda"]
+    assert re.match(r"built for \d\d" if CUDA.exists() else r"not built: \w", said)
 
 
 @pytest.mark.skipif(shutil.which("ldd") is None, reason="ldd is not installed")
-def test_no_foreign_libraries():
-    """The C and C++ run-time libraries, and nothing else: no BLAS, no OpenMP, no CUDA."""
-    text = subprocess.run(["ldd", CORE], capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("library", [CORE, CUDA], ids=lambda path: path.stem.partition(".")[0])
+def test_no_foreign_libraries(library):
+    """The C and C++ run-time libraries, and nothing else: no BLAS, no OpenMP, no CUDA.
+
+    _cuda has CUDA's run-time library inside, and opens the driver when it is asked to.
+    """
+    if not library.exists():
+        pytest.skip(f"CUDA is {_core.build_info()['cuda']}")
+    text = subprocess.run(["ldd", library], capture_output=True, text=True, check=True).stdout
     needed = {line.split()[0].partition(".so")[0] for line in text.splitlines() if line.strip()}
     system = re.compile(r"(.*/)?(linux-vdso|ld-linux.*|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+))$")
     assert [n for n in needed if not system.match(n)] == []

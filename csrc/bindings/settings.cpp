@@ -18,7 +18,7 @@ std::map<std::string, std::string> build_info() {
       {"build_type", FASTNN_BUILD_TYPE},
       {"architecture", FASTNN_ARCHITECTURE},
       {"pybind11", message(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR)},
-      {"cuda", "not built"},
+      {"cuda", FASTNN_CUDA_BUILT},
   };
 }
 

@@ -6,6 +6,7 @@
 // Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 
 #include "core/target.h"
@@ -46,6 +47,52 @@ FASTNN_INLINE uint64_t stream_key(uint64_t key, uint64_t stream) {
 
 // Uniform in (0, 1), never 0 or 1; every value has its exact mirror image.
 FASTNN_INLINE double uniform(uint32_t bits) { return (bits + 0.5) * 0x1p-32; }
+
+// Number j of a stream, in (low, high).
+FASTNN_INLINE double uniform_number(uint64_t key, uint64_t j, double low, double high) {
+  return low + (high - low) * uniform(philox(key, j, 0).word[0]);
+}
+
+// Box and Muller, 1958: the radius from one word, the angle from another.
+FASTNN_INLINE double standard_normal(const Philox& words) {
+  constexpr double two_pi = 6.283185307179586;
+  return ::sqrt(-2 * ::log(uniform(words.word[0]))) * ::cos(two_pi * uniform(words.word[1]));
+}
+
+// Number j of a stream; truncated, it is drawn until it is within two standard deviations.
+FASTNN_INLINE double normal_number(uint64_t key, uint64_t j, double mean, double deviation,
+                                   bool truncated) {
+  double x = 0;
+  uint64_t tries = 0;
+  do {
+    x = standard_normal(philox(key, j, tries++));
+  } while (truncated && (x > 2 || x < -2));
+  return mean + deviation * x;
+}
+
+// Dropout keeps an element whose word is no larger, and multiplies it by `scale`. Four
+// columns of a row share a counter, in dropout_words: word j % 4 is that of column j.
+template <class T>
+struct Kept {
+  uint32_t last;
+  T scale;
+};
+
+template <class T>
+FASTNN_INLINE Kept<T> kept_of(double rate) {
+  const double keep = (1 - rate) * 0x1p32;
+  return {static_cast<uint32_t>(keep < 1 ? 0 : keep - 1), static_cast<T>(1 / (1 - rate))};
+}
+
+template <class T>
+FASTNN_INLINE T drop(const Kept<T>& kept, uint32_t word, T x) {
+  const T y = x * kept.scale;
+  return word <= kept.last ? y : T(0);
+}
+
+FASTNN_INLINE Philox dropout_words(uint64_t key, uint64_t step, uint32_t row, uint32_t quad) {
+  return philox(key, step, uint64_t{row} << 32U | quad);
+}
 
 // Streams of a model that are not layers.
 inline constexpr uint64_t permutation_stream = uint64_t{1} << 32U;
@@ -95,8 +142,10 @@ FASTNN_INLINE uint32_t turn(uint32_t x, uint32_t y, uint32_t key, uint32_t size)
   return step < room ? x + step : step - room;
 }
 
-#ifdef __CUDACC__
+#if defined(__CUDA_ARCH__)
 #define FASTNN_UNROLL_TURNS _Pragma("unroll")
+#elif defined(__CUDACC__)  // its pass for the host hands pragmas on to a compiler without that one
+#define FASTNN_UNROLL_TURNS
 #else
 #define FASTNN_UNROLL_TURNS _Pragma("GCC unroll 10")
 #endif

@@ -171,8 +171,8 @@ double Walk<T>::loss(const BatchPart<T>& part, double total, bool differentiate)
 }
 
 template <class T>
-const double* Walk<T>::start_loss(const BatchPart<T>& part, double total,
-                                  const double* weight_sums, bool differentiate) {
+const double* Walk<T>::start_loss(const BatchPart<T>& part, double total, const double* weight_sums,
+                                  bool differentiate) {
   const T* output = value_[at(plan_.loss_input())];
   T* gradient = differentiate ? gradient_[at(plan_.loss_input())] : nullptr;
   const T scale = total > 0 ? static_cast<T>(1 / total) : T(0);

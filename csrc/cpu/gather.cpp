@@ -3,77 +3,9 @@
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
-#include "core/math.h"
+#include "core/element.h"
 
 namespace fastnn::FASTNN_TARGET {
-
-template <class Pointer>
-struct PointeeOf;
-template <class U>
-struct PointeeOf<const U*> {
-  using Type = U;
-};
-template <class Pointer>
-using Pointee = typename PointeeOf<Pointer>::Type;
-
-template <class To, class From>
-static FASTNN_INLINE To convert(From x) {
-  return static_cast<To>(x);
-}
-
-// IEEE binary16, by moving its exponent and fraction into place; subnormal
-// numbers become right by a multiplication, infinities and NaN by hand.
-template <class To>
-static FASTNN_INLINE To convert(Half x) {
-  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000U) << 16U;
-  const uint32_t rest = static_cast<uint32_t>(x.bits & 0x7FFFU) << 13U;
-  const float scaled = __builtin_bit_cast(float, rest) * 0x1p112F;
-  const uint32_t special = __builtin_bit_cast(uint32_t, scaled) | 0x7F800000U;
-  const uint32_t magnitude =
-      rest >= 0x0F800000U ? special | rest : __builtin_bit_cast(uint32_t, scaled);
-  return static_cast<To>(__builtin_bit_cast(float, magnitude | sign));
-}
-
-// Whether an element is not as expected. Integers are exact where it matters.
-struct NotFinite {
-  template <class From>
-  FASTNN_INLINE bool operator()(From x) const {
-    return !is_finite(x);
-  }
-  FASTNN_INLINE bool operator()(Half x) const { return (x.bits & 0x7C00U) == 0x7C00U; }
-};
-
-struct NotFiniteFloat : NotFinite {
-  using NotFinite::operator();
-  FASTNN_INLINE bool operator()(double x) const { return !is_finite(static_cast<float>(x)); }
-};
-
-struct BeyondUnit {
-  template <class From>
-  FASTNN_INLINE bool operator()(From x) const {
-    return beyond(convert<float>(x));
-  }
-  FASTNN_INLINE bool operator()(double x) const { return beyond(x); }
-
- private:
-  template <class T>
-  static FASTNN_INLINE bool beyond(T x) {
-    return (x < T(0)) | (x > T(1));
-  }
-};
-
-// Calls f with a null pointer to the type of an element.
-template <class F>
-static void with_element(Element element, const F& f) {
-  switch (element) {
-#define FASTNN_USE(name, type)            \
-  case Element::name:                     \
-    f(static_cast<const type*>(nullptr)); \
-    return;
-    FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-  }
-}
 
 static Index row_at(const Rows& rows, Index r) {
   return rows.order != nullptr ? rows.order[r] : rows.first + r;
@@ -176,17 +108,8 @@ static void scan_elements(Context& context, const Scan& a, const Unexpected& une
 Status scan(Context& context, const Scan& a) {
   with_element(a.source.element, [&](auto* type) {
     using From = Pointee<decltype(type)>;
-    switch (a.expected) {
-      case Expected::finite:
-        scan_elements<From>(context, a, NotFinite{});
-        return;
-      case Expected::finite_float:
-        scan_elements<From>(context, a, NotFiniteFloat{});
-        return;
-      case Expected::unit_or_missing:
-        scan_elements<From>(context, a, BeyondUnit{});
-        return;
-    }
+    with_expected(a.expected,
+                  [&](const auto& unexpected) { scan_elements<From>(context, a, unexpected); });
   });
   return Status::ok;
 }

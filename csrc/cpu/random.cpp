@@ -1,7 +1,6 @@
 // Kernels that draw random numbers, all by counter.
 #include "core/random.h"
 
-#include "core/math.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
@@ -62,8 +61,7 @@ Status shuffle(Context&, const Shuffle& a) {
   return Status::ok;
 }
 
-// Four columns of a row share a counter: word j % 4 of counter j / 4. So many counters
-// are drawn at once, of one row or of several.
+// So many counters of dropout are drawn at once, of one row or of several.
 inline constexpr Index quads = 64;
 
 struct Quads {
@@ -74,26 +72,21 @@ struct Quads {
 static void random_words(uint64_t key, uint64_t step, const Quads& at, uint32_t* __restrict__ out) {
   FASTNN_INDEPENDENT
   for (Index i = 0; i < quads; ++i) {
-    const Philox words = philox(key, step, uint64_t{at.row[i]} << 32U | at.column[i]);
+    const Philox words = dropout_words(key, step, at.row[i], at.column[i]);
     for (int j = 0; j < 4; ++j) out[4 * i + j] = words.word[j];
   }
 }
 
 template <class T>
-static void drop(const uint32_t* __restrict__ bits, uint32_t last_kept, T scale, Index n,
-                 const T* x, T* y) {
+static void drop_columns(const uint32_t* __restrict__ bits, const Kept<T> kept, Index n, const T* x,
+                         T* y) {
   FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) {
-    const T kept = x[j] * scale;
-    y[j] = bits[j] <= last_kept ? kept : T(0);
-  }
+  for (Index j = 0; j < n; ++j) y[j] = drop(kept, bits[j], x[j]);
 }
 
 template <class T>
 Status dropout(Context& context, const Dropout<T>& a) {
-  const double keep = (1 - a.rate) * 0x1p32;
-  const auto last_kept = static_cast<uint32_t>(keep < 1 ? 0 : keep - 1);
-  const T scale = static_cast<T>(1 / (1 - a.rate));
+  const Kept<T> kept = kept_of<T>(a.rate);
   const Index in_row = ceil_div(a.c, 4);
   for_ranges(context, a.n, most(a.c * 4, 1), [&](Index begin, Index end) {
     Quads at;
@@ -117,8 +110,8 @@ Status dropout(Context& context, const Dropout<T>& a) {
       for (Index done = 0; done < count;) {
         const Index some = least(count - done, in_row - column);
         const Index start = row * a.c + 4 * column;
-        drop(bits + 4 * done, last_kept, scale, least(4 * some, a.c - 4 * column), a.x + start,
-             a.y + start);
+        drop_columns(bits + 4 * done, kept, least(4 * some, a.c - 4 * column), a.x + start,
+                     a.y + start);
         done += some;
         column += some;
         if (column == in_row) {
@@ -134,27 +127,16 @@ Status dropout(Context& context, const Dropout<T>& a) {
 template <class T>
 Status fill_uniform(Context&, const Fill<T>& a) {
   for (Index j = 0; j < a.n; ++j) {
-    const Philox words = philox(a.key, static_cast<uint64_t>(j), 0);
-    a.out[j] = static_cast<T>(a.a + (a.b - a.a) * uniform(words.word[0]));
+    a.out[j] = static_cast<T>(uniform_number(a.key, static_cast<uint64_t>(j), a.a, a.b));
   }
   return Status::ok;
-}
-
-// Box and Muller, 1958: the radius from one word, the angle from another.
-static double normal(const Philox& words) {
-  constexpr double two_pi = 6.283185307179586;
-  return sqrt(-2 * log(uniform(words.word[0]))) * ::cos(two_pi * uniform(words.word[1]));
 }
 
 template <class T>
 Status fill_normal(Context&, const Fill<T>& a) {
   for (Index j = 0; j < a.n; ++j) {
-    const auto counter = static_cast<uint64_t>(j);
-    double x = normal(philox(a.key, counter, 0));
-    for (uint64_t again = 1; a.truncated && abs(x) > 2; ++again) {
-      x = normal(philox(a.key, counter, again));
-    }
-    a.out[j] = static_cast<T>(a.a + a.b * x);
+    a.out[j] =
+        static_cast<T>(normal_number(a.key, static_cast<uint64_t>(j), a.a, a.b, a.truncated));
   }
   return Status::ok;
 }

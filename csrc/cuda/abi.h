@@ -33,8 +33,8 @@ struct Progress {
 };
 
 // What kernels take from the device's memory, in place of their arguments, while it is set:
-// `gather` and `gather_labels` the first row, `dropout` its step, `optimizer_step` in float
-// the rates, and whether there is a step at all.
+// `gather` and `gather_labels` where their rows begin, in rows.order where there is one;
+// `dropout` its step; `optimizer_step` in float the rates, and whether there is a step at all.
 struct StepPlace {
   const StepValues* values = nullptr;
   const Progress* progress = nullptr;

@@ -32,6 +32,10 @@ struct Context {
   Piece pieces_[slots];
 };
 
+// Copies to the host what the device has there once all work so far is done, and waits
+// for that. Not while a graph is recorded.
+Status read_back(Context& context, void* host, const void* memory, size_t bytes);
+
 }  // namespace fastnn
 
 namespace fastnn::FASTNN_TARGET {

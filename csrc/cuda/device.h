@@ -48,6 +48,38 @@ FASTNN_INLINE constexpr Index least(Index a, Index b) { return a < b ? a : b; }
 FASTNN_INLINE constexpr Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
+// Where the i-th cell of a matrix is. In 32 bits where they do: a quotient of 64 takes
+// several times as long.
+struct Cell {
+  Index row, column;
+};
+
+FASTNN_INLINE constexpr Cell cell_of(Index i, Index columns) {
+  const auto place = static_cast<uint64_t>(i);
+  const auto width = static_cast<uint64_t>(columns);
+  if ((place | width) >> 32U == 0) {
+    const auto row = static_cast<uint32_t>(place) / static_cast<uint32_t>(width);
+    return {row, static_cast<uint32_t>(place) - row * static_cast<uint32_t>(width)};
+  }
+  return {i / columns, i % columns};
+}
+
+// So many elements as they lie in memory, that go with one access or, beyond 16 bytes, a few.
+template <class T, int width>
+struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Group {
+  T element[width];
+};
+
+// Elements in a group of 16 bytes.
+template <class T>
+inline constexpr int group_width = static_cast<int>(16 / sizeof(T));
+
+// Whether all are multiples of so many bytes.
+template <class... Addresses>
+bool aligned(uintptr_t bytes, Addresses... addresses) {
+  return ((reinterpret_cast<uintptr_t>(addresses) % bytes == 0) && ...);
+}
+
 // Blocks for n pieces of work: a turn for each thread or, beyond what a GPU can hold
 // at once, several.
 inline Index blocks_for(Index n, int threads) {

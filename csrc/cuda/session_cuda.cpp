@@ -10,6 +10,7 @@
 #include "cuda/data.h"
 #include "cuda/library.h"
 #include "cuda/runner.h"
+#include "cuda/session_generic.h"
 #include "cuda/state.h"
 
 namespace fastnn {
@@ -19,7 +20,6 @@ class CudaSession final : public Session {
  public:
   explicit CudaSession(const SessionRequest& request)
       : machine_(cuda_machine()),
-        memory_(machine_),
         data_(machine_),
         state_(DeviceState::of(*request.plan, request.buffers)) {
     set_precision(*machine_.context, request);
@@ -28,6 +28,9 @@ class CudaSession final : public Session {
     Machine machine = cuda_machine();
     set_precision(*machine.context, request);
     plain_ = prepare_plain(std::move(machine), here);
+    if (request.kind == SessionKind::generic) {
+      runner_ = make_generic(machine_, *request.plan, here.buffers, request.batch_size);
+    }
   }
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
@@ -102,7 +105,6 @@ class CudaSession final : public Session {
   }
 
   Machine machine_;
-  Memory memory_;
   DeviceData data_;
   std::uint64_t crowded_ = 0;  // the data set for which there was no room
   std::shared_ptr<DeviceState> state_;
@@ -112,7 +114,9 @@ class CudaSession final : public Session {
 
 }  // namespace
 
-SessionKind choose_cuda_session(const Plan&, Index) { return SessionKind::plain; }
+SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
+  return batch_size > 0 && generic_serves(plan) ? SessionKind::generic : SessionKind::plain;
+}
 
 int cuda_planes(const SessionRequest&) { return 0; }
 
@@ -125,6 +129,9 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   check(here, "session: a GPU has no session '",
         session_names[static_cast<std::size_t>(request.kind)],
         "'; expected 'auto', 'plain', 'generic', 'resident' or 'wide'");
+  const bool serves = request.kind == SessionKind::plain || generic_serves(*request.plan);
+  check(serves, "session: '", session_names[static_cast<std::size_t>(request.kind)],
+        "' cannot train this model; expected 'auto' or 'plain'");
   return std::make_unique<CudaSession>(request);
 }
 

@@ -306,6 +306,14 @@ Status read(Context* context, void* host, const void* from, size_t bytes) {
   return status;
 }
 
+}  // namespace
+
+Status read_back(Context& context, void* host, const void* memory, size_t bytes) {
+  return read(&context, host, memory, bytes);
+}
+
+namespace {
+
 Status copy(Context* context, void* to, const void* from, size_t bytes) {
   return in_order(context->stream, [=] {
     char* const there = real(to, bytes);

@@ -171,6 +171,14 @@ Status read(Context* context, void* host, const void* memory, size_t bytes) {
   return status == Status::ok ? wait(context) : status;
 }
 
+}  // namespace
+
+Status read_back(Context& context, void* host, const void* memory, size_t bytes) {
+  return read(&context, host, memory, bytes);
+}
+
+namespace {
+
 Status copy(Context* context, void* to, const void* from, size_t bytes) {
   return status_of(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context->stream),
                    "copying on the GPU");

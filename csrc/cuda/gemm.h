@@ -1,0 +1,287 @@
+// Products C (m, n) = A (m, k) B (k, n): how they are cut into tiles and pieces, and the
+// kernel that makes a tile.
+//
+// Nothing here depends on the GPU: the tile and the cuts of k follow from the shape and the
+// precision, and so do the bits of the result. Long sums of small results are cut into
+// pieces that blocks of their own make; these are added in order, by a second kernel that
+// finishes the result as the first would have done.
+#pragma once
+
+#include <type_traits>
+
+#include "core/session.h"
+#include "cuda/dense_finish.h"
+#include "cuda/gemm_tile.h"
+#include "cuda/column_sums.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+enum class Tile : unsigned char { large, middle, small, least, narrow, units_large, units_middle };
+
+struct Cut {
+  Tile tile;
+  Index rows;           // of a tile, or of a region where the pieces are added
+  Index pieces, depth;  // of each piece's k
+};
+
+// Where a sum over rows of B goes: one for each piece.
+template <class T>
+struct ColumnSums {
+  T* out = nullptr;
+  bool accumulates = false;
+};
+
+template <class Unit, bool a_by_k, bool b_by_k, class Finish>
+struct Product {
+  using T = typename Unit::Type;
+  static constexpr int threads = Unit::threads;
+  union Shared {
+    typename Unit::Stage stages[2];
+    typename Unit::Result result;
+    T room[threads * Pack<T>::count];
+  };
+  static_assert(sizeof(Shared) <= size_t{96} << 10U);
+
+  Index m, n, k;
+  Operand<T> a, b;
+  Index pieces, piece_depth;
+  Finish finish;
+  ColumnSums<T> b_sums;
+  RowSums<T> beside;  // for the blocks behind those of the product
+
+  Index row_tiles() const { return ceil_div(m, Unit::rows); }
+  Index blocks() const { return row_tiles() * ceil_div(n, Unit::columns) * pieces; }
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    auto& shared = t.shared<Shared>();
+    const Index down = ceil_div(m, Unit::rows);
+    const Index across = ceil_div(n, Unit::columns);
+    const Index piece = t.block() / (down * across);
+    if (piece >= pieces) {
+      beside.template run<threads>(t, t.block() - down * across * pieces, shared.room);
+      return;
+    }
+    // In bands of a few rows of tiles, so that neighbours read the same parts of B.
+    constexpr Index band = 8;
+    const Index tile = t.block() % (down * across);
+    const Index band_first = tile / (band * across) * band;
+    const Index band_rows = least(band, down - band_first);
+    const Index within = tile - band_first * across;
+    const Index row = band_first + within % band_rows;
+    const Index column = within / band_rows;
+    make(t, shared, piece, row, column * Unit::columns);
+  }
+
+ private:
+  FASTNN_DEVICE void make(const Thread& t, Shared& shared, Index piece, Index row_tile,
+                          Index column) const {
+    const Index row = row_tile * Unit::rows;
+    const Index begin = piece * piece_depth;
+    const Index end = least(k, begin + piece_depth);
+    Unit unit;
+    typename Unit::template FetchA<a_by_k> fetch_a;
+    typename Unit::template FetchB<b_by_k> fetch_b;
+    Pack<T> sum{};
+    fetch_a.load(t, a, row, begin, end);
+    fetch_b.load(t, b, column, begin, end);
+    int turn = 0;
+    for (Index at = begin; at < end; at += Unit::depth) {
+      Unit::store(t, fetch_a, fetch_b, shared.stages[turn]);
+      if constexpr (!b_by_k) fetch_b.add_to(sum);
+      t.barrier();
+      if (at + Unit::depth < end) {
+        fetch_a.load(t, a, row, at + Unit::depth, end);
+        fetch_b.load(t, b, column, at + Unit::depth, end);
+      }
+      unit.multiply(t, shared.stages[turn]);
+      turn ^= 1;
+    }
+    t.barrier();
+    if constexpr (!b_by_k) {
+      if (b_sums.out != nullptr && row == 0) {
+        add_columns(t, shared.room, sum, piece, column);
+        t.barrier();
+      }
+    }
+    unit.put(t, shared.result);
+    t.barrier();
+    finish.template run<Unit::columns, threads>(
+        t, m, n,
+        {shared.result.at, Unit::result_row, Unit::slices, Unit::rows * Unit::result_row, true, row,
+         column, Unit::rows, row_tile, piece},
+        shared.room);
+  }
+
+  // What each thread found of its columns, in the order of those who share them.
+  FASTNN_DEVICE void add_columns(const Thread& t, T* room, const Pack<T>& sum, Index piece,
+                                 Index column) const {
+    using FetchB = typename Unit::template FetchB<false>;
+    FASTNN_UNROLL
+    for (int j = 0; j < Pack<T>::count; ++j) {
+      room[FetchB::own_share(t) * Unit::columns + FetchB::own_column(t) + j] = sum.at[j];
+    }
+    t.barrier();
+    for (Index j = t.index(); j < least(Unit::columns, n - column); j += threads) {
+      T* const place = b_sums.out + piece * n + column + j;
+      T total = b_sums.accumulates ? *place : T(0);
+      for (int share = 0; share < FetchB::sharers; ++share) {
+        total += room[share * Unit::columns + j];
+      }
+      *place = total;
+    }
+  }
+};
+
+// Adds the pieces of a product and finishes it.
+template <class T, class Finish>
+struct FinishPieces {
+  static constexpr int threads = 256;
+  static constexpr int rows = 32, columns = 32;
+  struct Shared {
+    T room[threads * Pack<T>::count];
+  };
+
+  Index m, n;
+  const T* values;
+  Index pieces;
+  bool aligned;
+  Finish finish;
+  RowSums<T> beside;
+
+  Index blocks() const { return ceil_div(m, rows) * ceil_div(n, columns); }
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    T* const room = t.shared<Shared>().room;
+    const Index across = ceil_div(n, columns);
+    const Index row = t.block() / across;
+    if (row * rows >= m) {
+      beside.template run<threads>(t, t.block() - ceil_div(m, rows) * across, room);
+      return;
+    }
+    const Index column = t.block() % across * columns;
+    finish.template run<columns, threads>(t, m, n,
+                                          {values + row * rows * n + column, n, pieces, m * n,
+                                           aligned, row * rows, column, rows, row, 0},
+                                          room);
+  }
+};
+
+// -- which tiles ------------------------------------------------------------
+
+template <class T>
+struct Tiles;
+
+template <>
+struct Tiles<float> {
+  using Large = MultiplyAdd<float, 128, 128, 16, 8, 8>;
+  using Middle = MultiplyAdd<float, 64, 64, 16, 8, 4>;
+  using Small = MultiplyAdd<float, 32, 32, 64, 4, 4, 4>;
+  using Least = MultiplyAdd<float, 16, 16, 128, 2, 4, 8>;
+  using Narrow = MultiplyAdd<float, 128, 16, 32, 4, 4>;
+};
+
+// Not for speed.
+template <>
+struct Tiles<double> {
+  using Middle = MultiplyAdd<double, 32, 32, 16, 4, 2>;
+  using Least = MultiplyAdd<double, 16, 16, 64, 2, 2, 4>;
+};
+
+// Blocks that keep a large GPU busy, whichever is there.
+inline constexpr Index enough_blocks = 96;
+
+// A piece has at least so much of k, of which it takes whole multiples of piece_step.
+inline constexpr Index least_depth = 512;
+inline constexpr Index piece_step = 128;
+inline constexpr Index most_pieces = 192;
+
+inline Index tiles_of(Index m, Index n, Index rows, Index columns) {
+  return ceil_div(m, rows) * ceil_div(n, columns);
+}
+
+// Whether tiles of that size are not mostly empty, and give enough blocks.
+inline bool tile_serves(Index m, Index n, Index k, Index rows, Index columns) {
+  const Index pieces = least(most(k / least_depth, 1), most_pieces);
+  return 2 * m > rows && 2 * n > columns && tiles_of(m, n, rows, columns) * pieces >= enough_blocks;
+}
+
+inline Cut cut_for(Index m, Index n, Index k, Tile tile, Index rows, Index columns) {
+  const Index tiles = most(tiles_of(m, n, rows, columns), 1);
+  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, rows, 1, k};
+  const Index wanted = least(ceil_div(most_pieces, tiles), k / least_depth);
+  const Index depth = ceil_div(ceil_div(k, wanted), piece_step) * piece_step;
+  const Index pieces = ceil_div(k, depth);
+  return {tile, pieces > 1 ? FinishPieces<float, FinishStore<float>>::rows : rows, pieces, depth};
+}
+
+template <class T>
+Cut cut_of(int, Index m, Index n, Index k) {
+  if constexpr (sizeof(T) == sizeof(double)) {
+    if (tile_serves(m, n, k, 32, 32)) return cut_for(m, n, k, Tile::middle, 32, 32);
+  } else {
+    if (n <= 16 && m >= 128 * enough_blocks / 2) return cut_for(m, n, k, Tile::narrow, 128, 16);
+    if (tile_serves(m, n, k, 128, 128)) return cut_for(m, n, k, Tile::large, 128, 128);
+    if (tile_serves(m, n, k, 64, 64)) return cut_for(m, n, k, Tile::middle, 64, 64);
+    if (tile_serves(m, n, k, 32, 32)) return cut_for(m, n, k, Tile::small, 32, 32);
+  }
+  return cut_for(m, n, k, Tile::least, 16, 16);
+}
+
+template <class Unit>
+struct Of {
+  using Type = Unit;
+};
+
+template <class T, class F>
+Status with_tile(Tile tile, const F& f) {
+  using All = Tiles<T>;
+  if constexpr (sizeof(T) != sizeof(double)) {
+    if (tile == Tile::large) return f(Of<typename All::Large>{});
+    if (tile == Tile::small) return f(Of<typename All::Small>{});
+    if (tile == Tile::narrow) return f(Of<typename All::Narrow>{});
+  }
+  if (tile == Tile::middle) return f(Of<typename All::Middle>{});
+  return f(Of<typename All::Least>{});
+}
+
+// -- the whole --------------------------------------------------------------
+
+template <class T, class Finish>
+struct Multiply {
+  Index m, n, k;
+  Operand<T> a, b;
+  Cut cut;
+  Finish finish;
+  ColumnSums<T> b_sums = {};  // only where B does not lie by k
+  RowSums<T> beside = {};     // to be done in the same launch as the product
+  RowSums<T> after = {};      // in that which adds the pieces
+};
+
+// `pieces`: (cut.pieces, m, n), where they are to stay; null: they are finished.
+template <bool a_by_k, bool b_by_k, class T, class Finish>
+Status multiply(Context& context, const Multiply<T, Finish>& p, T* pieces = nullptr) {
+  const auto make = [&](const auto& finish) {
+    using Own = std::remove_cvref_t<decltype(finish)>;
+    return with_tile<T>(p.cut.tile, [&](auto of) {
+      using Unit = typename decltype(of)::Type;
+      const Product<Unit, a_by_k, b_by_k, Own> product{
+          p.m, p.n, p.k, p.a, p.b, p.cut.pieces, p.cut.depth, finish, p.b_sums, p.beside};
+      return launch(context, product.blocks() + p.beside.blocks(), product);
+    });
+  };
+  const bool stay = pieces != nullptr;
+  if (p.cut.pieces == 1 && !stay) return make(p.finish);
+  const Index size = p.m * p.n;
+  if (!stay) {
+    const auto elements = static_cast<size_t>(most(p.cut.pieces * size, 1));
+    pieces = static_cast<T*>(context.scratch(Context::product, elements * sizeof(T)));
+    if (pieces == nullptr) return Status::out_of_memory;
+  }
+  const bool aligned = packs_align(pieces, p.n) && size % Pack<T>::count == 0;
+  const Status status = make(FinishStore<T>{pieces, size, false, aligned});
+  if (status != Status::ok || stay) return status;
+  const FinishPieces<T, Finish> rest{p.m, p.n, pieces, p.cut.pieces, aligned, p.finish, p.after};
+  return launch(context, rest.blocks() + p.after.blocks(), rest);
+}
+
+}  // namespace fastnn::FASTNN_TARGET

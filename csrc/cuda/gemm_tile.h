@@ -1,0 +1,206 @@
+// A block's share of a product by multiply-adds: tiles in shared memory, of which each
+// thread multiplies a few rows by a few columns in registers.
+//
+// Shared tiles lie by k: what a thread reads at one k are packs of neighbours. Operands
+// that lie the other way are turned on their way in, to places that are shifted so that
+// the stores of a warp meet in few banks.
+#pragma once
+
+#include "core/math.h"
+#include "cuda/pack.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+// A matrix of which the product sums over k. Rows of memory, `stride` apart, are along k
+// (by_k) or along the other side, whose length is `extent`.
+template <class T>
+struct Operand {
+  const T* data;
+  Index stride, extent;
+  bool aligned;  // its packs
+};
+
+template <class T>
+Operand<T> operand(const T* data, Index stride, Index extent) {
+  return {data, stride, extent, packs_align(data, stride)};
+}
+
+// One operand's part of a stage, on the way from the device's memory to the block's.
+template <class T, int extent, int depth, int threads, bool by_k>
+class Fetch {
+ public:
+  // A row of shared memory; 16 numbers are shifted by padding, more by `shifted`.
+  static constexpr int row = extent > 16 ? extent : 20;
+
+  FASTNN_DEVICE static int shifted(int k, int e) { return extent > 16 ? e ^ (k / 4 % 4 * 8) : e; }
+
+  FASTNN_DEVICE void load(const Thread& t, const Operand<T>& from, Index first, Index k,
+                          Index k_end) {
+    FASTNN_UNROLL
+    for (int turn = 0; turn < turns; ++turn) {
+      const Place at = place(t, turn);
+      const Index e = first + at.e;
+      if constexpr (by_k) {
+        const Index count = e < from.extent ? k_end - k - at.k : 0;
+        held_[turn] = load_pack(from.data + e * from.stride + k + at.k, count, from.aligned);
+      } else {
+        const Index count = k + at.k < k_end ? from.extent - e : 0;
+        held_[turn] = load_pack(from.data + (k + at.k) * from.stride + e, count, from.aligned);
+      }
+    }
+  }
+
+  FASTNN_DEVICE void store(const Thread& t, T* tile) const {
+    FASTNN_UNROLL
+    for (int turn = 0; turn < turns; ++turn) {
+      const Place at = place(t, turn);
+      if (!whole && at.k >= depth) break;
+      if constexpr (by_k) {
+        FASTNN_UNROLL
+        for (int j = 0; j < pack; ++j) {
+          tile[(at.k + j) * row + shifted(at.k + j, at.e)] = held_[turn].at[j];
+        }
+      } else {
+        *reinterpret_cast<Pack<T>*>(tile + at.k * row + shifted(at.k, at.e)) = held_[turn];
+      }
+    }
+  }
+
+  // Sums over k of the columns that a thread loads, which are the same each time: it has
+  // those from own_column() on, and is one of `sharers` that do.
+  static constexpr int sharers = by_k ? 0 : threads / (extent / Pack<T>::count);
+  FASTNN_DEVICE static int own_column(const Thread& t) { return place(t, 0).e; }
+  FASTNN_DEVICE static int own_share(const Thread& t) { return t.index() / across; }
+  FASTNN_DEVICE void add_to(Pack<T>& sum) const {
+    FASTNN_UNROLL
+    for (int turn = 0; turn < turns; ++turn) add_pack(sum, held_[turn]);
+  }
+
+ private:
+  static constexpr int pack = Pack<T>::count;
+  static constexpr int across = (by_k ? depth : extent) / pack;
+  static constexpr int abreast = extent > 16 ? (across < 4 ? across : 4) : 2;
+  static constexpr int turns = (extent * depth / pack + threads - 1) / threads;
+  static constexpr bool whole = turns * threads * pack == extent * depth;
+  static_assert(by_k || threads % across == 0);
+
+  struct Place {
+    int e, k;
+  };
+  // Lanes side by side take `abreast` packs of a row, then those of the next.
+  FASTNN_DEVICE static Place place(const Thread& t, int turn) {
+    const int u = t.index() + turn * threads;
+    if constexpr (by_k) {
+      return {u / abreast % extent, (u / (abreast * extent) * abreast + u % abreast) * pack};
+    } else {
+      return {u % across * pack, u / across};
+    }
+  }
+
+  Pack<T> held_[turns];
+};
+
+// Tiles of rows x columns, `depth` of k at a stage. The threads form `slices`, each of which
+// takes its share of every stage's k; what they have found is added in order.
+template <class T, int rows_, int columns_, int depth_, int thread_rows, int thread_columns,
+          int slices_ = 1>
+class MultiplyAdd {
+ public:
+  using Type = T;
+  static constexpr int rows = rows_, columns = columns_, depth = depth_, slices = slices_;
+  static constexpr int grid_columns = columns / thread_columns;
+  static constexpr int slice_threads = rows / thread_rows * grid_columns;
+  static constexpr int threads = slice_threads * slices;
+  static constexpr int result_row = columns;
+
+  template <bool by_k>
+  using FetchA = Fetch<T, rows, depth, threads, by_k>;
+  template <bool by_k>
+  using FetchB = Fetch<T, columns, depth, threads, by_k>;
+
+  struct Stage {
+    alignas(16) T a[depth * FetchA<true>::row];
+    alignas(16) T b[depth * FetchB<true>::row];
+  };
+  struct Result {
+    alignas(16) T at[slices * rows * result_row];
+  };
+
+  template <class A, class B>
+  FASTNN_DEVICE static void store(const Thread& t, const A& a, const B& b, Stage& stage) {
+    a.store(t, stage.a);
+    b.store(t, stage.b);
+  }
+
+  FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage) {
+    constexpr int share = depth / slices;
+    const int first = t.index() / slice_threads * share;
+    FASTNN_UNROLL
+    for (int step = 0; step < share; ++step) {
+      const int k = first + step;
+      T a[thread_rows];
+      T b[thread_columns];
+      FASTNN_UNROLL
+      for (int g = 0; g < thread_rows; g += group_rows) {
+        read<group_rows>(stage.a + k * FetchA<true>::row + FetchA<true>::shifted(k, row_of(t, g)),
+                         a + g);
+      }
+      FASTNN_UNROLL
+      for (int g = 0; g < thread_columns; g += group_columns) {
+        read<group_columns>(
+            stage.b + k * FetchB<true>::row + FetchB<true>::shifted(k, column_of(t, g)), b + g);
+      }
+      FASTNN_UNROLL
+      for (int i = 0; i < thread_rows; ++i) {
+        FASTNN_UNROLL
+        for (int j = 0; j < thread_columns; ++j) sums_[i][j] = mul_add(a[i], b[j], sums_[i][j]);
+      }
+    }
+  }
+
+  FASTNN_DEVICE void put(const Thread& t, Result& result) const {
+    T* const to = result.at + t.index() / slice_threads * (rows * result_row);
+    FASTNN_UNROLL
+    for (int i = 0; i < thread_rows; ++i) {
+      const int row = row_of(t, i / group_rows * group_rows) + i % group_rows;
+      FASTNN_UNROLL
+      for (int j = 0; j < thread_columns; j += group_columns) {
+        Group<group_columns> group;
+        FASTNN_UNROLL
+        for (int l = 0; l < group_columns; ++l) group.at[l] = sums_[i][j + l];
+        *reinterpret_cast<Group<group_columns>*>(to + row * result_row + column_of(t, j)) = group;
+      }
+    }
+  }
+
+ private:
+  static constexpr int group_rows = thread_rows < Pack<T>::count ? thread_rows : Pack<T>::count;
+  static constexpr int group_columns =
+      thread_columns < Pack<T>::count ? thread_columns : Pack<T>::count;
+  static_assert(depth % slices == 0 && threads % 32 == 0 && threads <= 1024);
+
+  template <int count>
+  struct alignas(count * sizeof(T)) Group {
+    T at[count];
+  };
+  template <int count>
+  FASTNN_DEVICE static void read(const T* from, T* to) {
+    const auto group = *reinterpret_cast<const Group<count>*>(from);
+    FASTNN_UNROLL
+    for (int l = 0; l < count; ++l) to[l] = group.at[l];
+  }
+
+  // Of the tile: a thread's groups of rows lie apart, those of neighbours side by side.
+  FASTNN_DEVICE static int row_of(const Thread& t, int g) {
+    const int y = t.index() % slice_threads / grid_columns;
+    return g * (rows / thread_rows) + y * group_rows;
+  }
+  FASTNN_DEVICE static int column_of(const Thread& t, int g) {
+    const int x = t.index() % slice_threads % grid_columns;
+    return g * grid_columns + x * group_columns;
+  }
+
+  T sums_[thread_rows][thread_columns] = {};
+};
+
+}  // namespace fastnn::FASTNN_TARGET

@@ -1,0 +1,109 @@
+// Sums by row group (core/kernels.h) on a device: many blocks add to one group.
+//
+// The rows of a group, or its elements, are cut into parts, one for each block. A block
+// leaves the sum of its part in scratch memory, and the last of all adds those of each
+// group in order. How they are cut depends on the shape alone.
+#pragma once
+
+#include "cuda/context.h"
+#include "cuda/device.h"
+
+namespace fastnn::FASTNN_TARGET {
+
+struct Range {
+  Index begin, end;
+};
+
+struct Parts {
+  Index n;       // pieces in all: rows or elements
+  Index groups;  // how many
+  Index group;   // pieces in each but the last
+  Index parts;   // of each group; some of the last may be empty
+  Index length;  // pieces in each part but a group's last
+
+  Index blocks() const { return groups * parts; }
+
+  FASTNN_DEVICE Range range(Index block) const {
+    const Index first = block / parts * group;
+    const Index begin = first + block % parts * length;
+    return {begin, least(least(begin + length, first + group), n)};
+  }
+};
+
+// For blocks that take `step` pieces at a time: enough of them to fill a GPU several
+// times over, and no more, since each costs a barrier or two.
+inline Parts parts_of(Index n, Index groups, Index group, Index step) {
+  constexpr Index enough = 4096;
+  constexpr Index most_of_group = 1024;
+  if (groups == 0) return {0, 0, 1, 1, 1};
+  const Index most_parts = least(enough / groups, most_of_group);
+  const Index length = ceil_div(ceil_div(group, step), most_parts) * step;
+  return {n, groups, group, ceil_div(group, length), length};
+}
+
+// By the groups of n rows, each of `pieces` pieces.
+inline Parts parts_of_rows(Index n, Index step, Index pieces = 1) {
+  const RowGroups groups = row_groups(n);
+  return parts_of(n * pieces, groups.count, groups.rows * pieces, step);
+}
+
+// Of rows in no groups.
+inline Parts parts_of_all(Index n, Index step) { return parts_of(n, n > 0 ? 1 : 0, n, step); }
+
+// What is summed: a loss or a metric, and what it is to be divided by.
+struct Counted {
+  double value = 0;
+  double weight = 0;
+};
+
+struct GroupSums {
+  Parts parts;
+  double* sums;  // `width` numbers a group: the value or, where it is 2, that and the weight
+  int width;
+  double* partial;    // the same of each block; null where a group has one part
+  unsigned* counter;  // of blocks that are done
+
+  // For all threads of each block, once. `room` is memory that they share, of one number a
+  // warp. Has barriers.
+  FASTNN_DEVICE void add(const Thread& t, const Counted& counted, double* room) const {
+    const double value = sum_of_block(t, counted.value, room);
+    const double weight = width == 2 ? sum_of_block(t, counted.weight, room) : 0;
+    if (t.index() == 0) {
+      double* const to = (partial != nullptr ? partial : sums) + t.block() * width;
+      to[0] = value;
+      if (width == 2) to[1] = weight;
+    }
+    if (partial != nullptr && t.last_block(counter)) join(t);
+  }
+
+ private:
+  FASTNN_DEVICE void join(const Thread& t) const {
+    for (Index item = t.warp(); item < parts.groups * width; item += t.threads() / 32) {
+      const double* const first = partial + item / width * parts.parts * width + item % width;
+      double total = 0;
+      for (Index part = t.lane(); part < parts.parts; part += 32) total += first[part * width];
+      total = sum_of_warp(t, total);
+      if (t.lane() == 0) sums[item] = total;
+    }
+  }
+};
+
+inline Status prepare(Context& context, const Parts& parts, double* sums, int width,
+                      GroupSums& out) {
+  out = {parts, sums, width, nullptr, nullptr};
+  if (parts.parts == 1) return Status::ok;
+  const auto numbers = static_cast<size_t>(parts.blocks() * width);
+  out.partial = static_cast<double*>(context.scratch(Context::sums, numbers * sizeof(double)));
+  out.counter = static_cast<unsigned*>(context.scratch(Context::counters, sizeof(unsigned)));
+  const bool there = out.partial != nullptr && out.counter != nullptr;
+  return there ? Status::ok : Status::out_of_memory;
+}
+
+// Cross-entropies whose `sums` hold two numbers a group where `width` is 2: the weighted
+// losses, and the weights of what was not left out.
+template <class T>
+Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a, int width);
+template <class T>
+Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a, int width);
+
+}  // namespace fastnn::FASTNN_TARGET

@@ -1,0 +1,293 @@
+#include "cuda/session_generic.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/batch.h"
+#include "core/math.h"
+#include "core/updates.h"
+#include "core/walk.h"
+#include "cuda/library.h"
+
+namespace fastnn {
+namespace {
+
+// Steps in a graph, at most and at least, and steps whose values are brought at once.
+constexpr Index most_in_graph = 16;
+constexpr Index least_in_graph = 4;
+constexpr Index steps_at_once = 64 * most_in_graph;
+
+// Frees a graph; empty at first.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  ~Graph() { reset(nullptr); }
+  void reset(CudaGraph* graph) {
+    if (graph_ != nullptr) cuda_library().release_graph(graph_);
+    graph_ = graph;
+  }
+  CudaGraph* get() const { return graph_; }
+
+ private:
+  CudaGraph* graph_ = nullptr;
+};
+
+// What a run leaves on the device: how far it came, and its sums.
+struct Report {
+  Progress progress;
+  double totals[2 * Collect::most];
+};
+
+class Generic final : public Runner {
+ public:
+  Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size);
+
+  Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
+          const OptimizerSettings& settings, std::span<Sum> sums) override;
+
+ private:
+  Context& context() const { return *machine_.context; }
+  void order_rows(const Dataset& data, const Epoch& epoch);
+  void bring_values(const Epoch& epoch, Index first, Index begin, Index count, const Steps& done,
+                    const OptimizerSettings& settings);
+  void run_steps(Index begin, Index count, Index n);
+  void step(const StepValues* values, Index n);
+  void collect(const StepValues* values, const BatchPart<float>& part, const double* losses,
+               const double* weight_sums);
+  void update();
+  bool worth_recording(Index count, Index n) const;
+  void record(Index steps, Index n);
+  void forget_graph();
+  void use_settings(const OptimizerSettings& settings);
+
+  const Machine& machine_;
+  const Plan& plan_;
+  Memory memory_;
+  Batch<float> batch_;
+  Updates<float> updates_;
+  Walk<float> walk_;
+  float* gradients_;
+  ParameterGradients<float> places_;
+  double* metric_sums_;
+  Report* report_;
+  StepValues* brought_;   // (steps_at_once)
+  StepValues* recorded_;  // (most_in_graph), which the graph reads
+  std::vector<StepValues> values_;
+
+  // The data of the run, and the order of its rows in the epoch that ordered_ names.
+  Dataset data_;
+  Index* order_ = nullptr;
+  Index order_room_ = 0;
+  bool shuffled_ = false;
+  std::pair<std::uint64_t, std::uint64_t> ordered_{};
+
+  OptimizerSettings settings_;
+  Graph graph_;
+  Index graph_rows_ = 0;  // of each of its steps
+  Index graph_steps_ = 0;
+};
+
+Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size)
+    : machine_(machine),
+      plan_(plan),
+      memory_(machine),
+      batch_(machine, memory_, plan, batch_size),
+      updates_{plan,
+               static_cast<float*>(buffers.parameters),
+               {static_cast<float*>(buffers.slots[0]), static_cast<float*>(buffers.slots[1])}},
+      walk_(machine, memory_, plan, static_cast<float*>(buffers.parameters), batch_size),
+      gradients_(memory_.take<float>(plan.parameter_size)),
+      metric_sums_(memory_.take<double>(static_cast<Index>(plan.metrics.size()) * 2 * max_groups)),
+      report_(memory_.take<Report>(1)),
+      brought_(memory_.take<StepValues>(steps_at_once)),
+      recorded_(memory_.take<StepValues>(most_in_graph)) {
+  walk_.allocate_gradients();
+  for (const Parameter& parameter : plan.parameters) {
+    places_.place.push_back(parameter.trainable ? gradients_ + parameter.offset : nullptr);
+  }
+}
+
+void Generic::forget_graph() {
+  if (graph_.get() != nullptr) cuda_wait(context());
+  graph_.reset(nullptr);
+  graph_steps_ = 0;
+}
+
+// Rates come with the values of a step; which form the optimizer has is part of the graph.
+void Generic::use_settings(const OptimizerSettings& settings) {
+  const bool same = settings.nesterov == settings_.nesterov &&
+                    (settings.momentum == 0) == (settings_.momentum == 0);
+  if (!same) forget_graph();
+  settings_ = settings;
+}
+
+// The whole order of an epoch, which one kernel draws.
+void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
+  const bool same_data = data.id == data_.id && data.x.data == data_.x.data;
+  if (!same_data || shuffled_ != epoch.shuffled) forget_graph();
+  data_ = data;
+  shuffled_ = epoch.shuffled;
+  if (!epoch.shuffled) return;
+  if (data.count > order_room_) {
+    forget_graph();
+    order_ = memory_.take<Index>(data.count);
+    order_room_ = data.count;
+  }
+  const std::pair wanted{epoch.number, data.id};
+  if (ordered_ == wanted) return;
+  machine_.call<Shuffle>(machine_.table->shuffle, {plan_.key, epoch.number, data.count, 0,
+                                                   data.count, true, nullptr, order_});
+  ordered_ = wanted;
+}
+
+// Of steps begin..begin+count of the run, whose first is `first` of the epoch.
+void Generic::bring_values(const Epoch& epoch, Index first, Index begin, Index count,
+                           const Steps& done, const OptimizerSettings& settings) {
+  values_.resize(static_cast<std::size_t>(count));
+  for (Index i = 0; i < count; ++i) {
+    const auto steps = static_cast<std::uint64_t>(begin + i);
+    StepValues& values = values_[static_cast<std::size_t>(i)];
+    values = {};
+    values.first = (first + begin + i) * epoch.batch_size;
+    values.life = done.life + steps;
+    values.number = begin + i;
+    if (plan_.optimizer == OptimizerKind::adam) {
+      values.adam = portable::adam_rates<float>(settings, done.updates + steps + 1);
+    } else {
+      values.sgd = portable::sgd_rates<float>(settings);
+    }
+  }
+  machine_.write(context(), brought_, values_.data(), values_.size() * sizeof(StepValues));
+}
+
+Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                 const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) {
+  order_rows(data, epoch);
+  use_settings(settings);
+  Report report{};
+  report.progress.stopped = -1;
+  machine_.write(context(), report_, &report, sizeof report);
+  for (Index begin = 0; begin < count; begin += steps_at_once) {
+    const Index some = std::min(steps_at_once, count - begin);
+    bring_values(epoch, first, begin, some, done, settings);
+    // All have the same number of rows but for the last of an epoch.
+    const Index end = first + begin + some;
+    const Index last = std::min(epoch.batch_size, data.count - (end - 1) * epoch.batch_size);
+    const Index whole = last == epoch.batch_size ? some : some - 1;
+    run_steps(0, whole, epoch.batch_size);
+    run_steps(whole, some - whole, last);
+  }
+  machine_.read(context(), &report, report_, sizeof report);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    sums[i].value += report.totals[2 * i];
+    sums[i].weight += report.totals[2 * i + 1];
+  }
+  if (report.progress.stopped < 0) return {count, std::nullopt};
+  return {report.progress.stopped, report.progress.bad_loss};
+}
+
+// Steps of n rows each, whose values are brought_[begin] and those behind it.
+void Generic::run_steps(Index begin, Index count, Index n) {
+  Index i = begin;
+  const Index end = begin + count;
+  if (worth_recording(count, n)) {
+    // In the first step kernels find the memory that they need: none can be had while
+    // they are recorded.
+    step(brought_ + i++, n);
+    record(std::min(most_in_graph, count - 1), n);
+  }
+  if (graph_rows_ == n && graph_steps_ > 0) {
+    const auto size = static_cast<std::size_t>(graph_steps_) * sizeof(StepValues);
+    for (; i + graph_steps_ <= end; i += graph_steps_) {
+      machine_.must(cuda_library().copy(&context(), recorded_, brought_ + i, size));
+      machine_.must(cuda_library().launch_graph(&context(), graph_.get()));
+    }
+  }
+  for (; i < end; ++i) step(brought_ + i, n);
+}
+
+// Whether there is no graph for such steps, or one of much fewer than could be.
+bool Generic::worth_recording(Index count, Index n) const {
+  if (count <= least_in_graph) return false;
+  return graph_rows_ != n || 2 * graph_steps_ < std::min(most_in_graph, count - 1);
+}
+
+void Generic::record(Index steps, Index n) {
+  forget_graph();
+  machine_.must(cuda_library().begin_graph(&context()));
+  try {
+    for (Index i = 0; i < steps; ++i) step(recorded_ + i, n);
+  } catch (...) {
+    if (CudaGraph* const part = cuda_library().end_graph(&context())) {
+      cuda_library().release_graph(part);
+    }
+    throw;
+  }
+  graph_.reset(cuda_library().end_graph(&context()));
+  if (graph_.get() == nullptr) machine_.must(Status::failed);
+  graph_rows_ = n;
+  graph_steps_ = steps;
+}
+
+// Starts the kernels of one step.
+void Generic::step(const StepValues* values, Index n) {
+  cuda_library().set_step(&context(), {values, &report_->progress});
+  // Before the step's own first row comes what values say.
+  batch_.choose(Rows{shuffled_ ? order_ : nullptr, 0, n});
+  batch_.gather_input(machine_, data_, 0, n, walk_.input());
+  const double* const weight_sums = batch_.start_targets(data_);
+  const BatchPart<float> part = batch_.part(0, n);
+  const Pass pass{true, 0, 0};
+  walk_.forward(pass, n, walk_.needs_output());
+  const double* const losses = walk_.start_loss(part, static_cast<double>(n), weight_sums, true);
+  collect(values, part, losses, weight_sums);
+  walk_.backward(pass, n, places_);
+  update();
+  cuda_library().set_step(&context(), {});
+}
+
+void Generic::collect(const StepValues* values, const BatchPart<float>& part, const double* losses,
+                      const double* weight_sums) {
+  Collect all{};
+  all.n = part.n;
+  all.count = 1 + static_cast<int>(plan_.metrics.size());
+  all.items[0] = {losses, weight_sums, 1, static_cast<double>(part.n)};
+  for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
+    double* const metric = metric_sums_ + i * 2 * static_cast<std::size_t>(max_groups);
+    walk_.start_metric(i, part, metric);
+    all.items[i + 1] = {metric, metric + 1, 2, 0};
+  }
+  all.totals = report_->totals;
+  all.values = values;
+  all.progress = &report_->progress;
+  machine_.must(cuda_library().collect(&context(), &all));
+}
+
+void Generic::update() {
+  updates_.each_run([&](Index begin, Index end) {
+    machine_.call<OptimizerStep<float>>(
+        machine_.table->f32.optimizer_step,
+        updates_.step(begin, end, 0, settings_, gradients_ + begin));
+  });
+}
+
+}  // namespace
+
+bool generic_serves(const Plan& plan) {
+  return plan.element == Element::f32 && plan.has_loss &&
+         plan.metrics.size() < static_cast<std::size_t>(Collect::most);
+}
+
+std::unique_ptr<Runner> make_generic(const Machine& machine, const Plan& plan,
+                                     const Buffers& buffers, Index batch_size) {
+  return std::make_unique<Generic>(machine, plan, buffers, batch_size);
+}
+
+}  // namespace fastnn

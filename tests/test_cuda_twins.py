@@ -1,0 +1,47 @@
+"""Kernels of the device, emulated, against their twins of the CPU: what must agree to the bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import emulator
+import pytest
+
+SOURCES = ("tests/native/cuda_twins.cpp",) + tuple(
+    f"csrc/cpu/{name}.cpp"
+    for name in ("gather", "random", "optimizer", "parallel", "pool", "trial")
+)
+
+pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")
+
+
+def differences(folder, *, seeds, sanitize=""):
+    """The twins' program and the emulated library, both sanitized or neither, run by seed."""
+    flags = ["-std=c++20", "-O1", "-g1", "-Icsrc", "-ffp-contract=off", "-pthread"]
+    flags += ["-DFASTNN_TARGET=twin", *emulator.fused()]
+    if sanitize:
+        flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"]
+    program = folder / "cuda_twins"
+    command = [emulator.COMPILER, *flags, *SOURCES, "-ldl", "-o", program]
+    subprocess.run(command, cwd=emulator.ROOT, check=True, timeout=300)
+    library = emulator.build(folder, sanitize=sanitize)
+    for seed in seeds:
+        environment = {**os.environ, "FASTNN_EMULATOR_SEED": str(seed)}
+        done = subprocess.run(
+            [program, library],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.stdout == "0 failures\n", done.stdout + done.stderr[-4000:]
+
+
+def test_twins_agree(tmp_path):
+    differences(tmp_path, seeds=(1, 2))
+
+
+def test_twins_agree_sanitized(tmp_path):
+    differences(tmp_path, seeds=(3,), sanitize="address,undefined")
