@@ -145,9 +145,11 @@ DeviceArray::DeviceArray(const Machine& machine, py::dtype dtype, Shape shape)
   memory_ = {data_, [machine](void* memory) { machine.release(*machine.context, memory); }};
 }
 
-DeviceArray::DeviceArray(const py::array& host)
-    : DeviceArray(device(), host.dtype(), Shape(host.shape(), host.shape() + host.ndim())) {
+DeviceArray::DeviceArray(const py::array& given)
+    : DeviceArray(device(), given.dtype(), Shape(given.shape(), given.shape() + given.ndim())) {
   check_numbers(dtype_, "array");
+  const py::array host = py::array::ensure(given, py::array::c_style);
+  if (!host) throw std::bad_alloc();
   const void* const from = host.data();
   const Unlocked unlocked;
   machine_->write(*machine_->context, data_, from, bytes());
@@ -188,9 +190,10 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
     check(managed->major == 1, name, ": DLPack of version ", managed->major, " is not known here");
     return take(managed);
   }
-  void* const managed = PyCapsule_GetPointer(capsule.ptr(), Names<dlpack::Managed>::fresh);
-  if (managed == nullptr) throw py::error_already_set();
-  return take(static_cast<dlpack::Managed*>(managed));
+  using Plain = dlpack::Managed;
+  check(PyCapsule_IsValid(capsule.ptr(), Names<Plain>::fresh) != 0, name,
+        ": expected a capsule of DLPack that nobody has taken");
+  return take(static_cast<Plain*>(PyCapsule_GetPointer(capsule.ptr(), Names<Plain>::fresh)));
 }
 
 DeviceArray DeviceArray::of_interface(const char* name, const py::object& source) {
@@ -303,6 +306,7 @@ void register_device_array(py::module_& module) {
                    ", dtype=", std::string(py::str(array.dtype())), ")");
   };
   py::class_<DeviceArray> bound(module, "DeviceArray");
+  bound.attr("__module__") = "fastnn.ops";
   bound.def(py::init<const py::array&>(), "array"_a)
       .def_property_readonly("shape",
                              [](const DeviceArray& a) { return py::tuple(py::cast(a.shape())); })

@@ -15,8 +15,8 @@ class DeviceArray {
 
   // Of memory that nobody has written yet.
   DeviceArray(const Machine& machine, py::dtype dtype, Shape shape);
-  // A copy of a C-contiguous array of the host.
-  explicit DeviceArray(const py::array& host);
+  // A copy of an array of the host.
+  explicit DeviceArray(const py::array& given);
   DeviceArray(DeviceArray&&) = default;
   ~DeviceArray();
   // What others made, named in errors; they keep the memory as long as this lives.
