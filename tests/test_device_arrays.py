@@ -28,7 +28,7 @@ def _device():
 
 @pytest.fixture
 def streams(tmp_path, monkeypatch):
-    """Who waited for whom since the last call: lines such as "wait for 77"."""
+    """Who waited for whom since the last call: "wait for 77", and "wait 78" of the host."""
     if _core.cuda_state()["library"] != "emulated":
         pytest.skip("the emulated device alone writes it down")
     log = tmp_path / "streams"
@@ -221,10 +221,23 @@ def test_a_stream_that_is_told_is_waited_for_and_waits(streams, rng):
 
 def test_a_library_is_asked_with_our_stream(streams, rng):
     x = Exchange(DeviceArray(rng.normal(size=5)))
+    streams()
     ops.activation_forward(x, "relu")
-    assert x.asked == [{"stream": _core.device_stream(), "max_version": (1, 0)}]
-    # It makes that stream wait for its own; here, where both are one, for itself.
-    assert streams() == [f"let wait {_core.device_stream()}"]
+    ours = _core.device_stream()
+    assert x.asked == [{"stream": ours, "max_version": (1, 0)}]
+    # It makes that stream wait for its own; here, where both are one, for itself. Which it is
+    # nobody tells, so that the work must be done before the library uses the memory again.
+    assert streams() == [f"let wait {ours}", f"wait {ours}"]
+    ops.activation_forward(Interface(x.array), "relu")
+    assert streams() == [f"wait {ours}"]
+
+
+def test_for_arrays_of_our_own_the_host_does_not_wait(streams, rng):
+    x = DeviceArray(rng.normal(size=(5, 5)))
+    streams()
+    y = ops.dense_forward(ops.softmax(x), x)
+    ops.sgd_step(x, y, None, learning_rate=0.1)
+    assert streams() == []
 
 
 def test_consumers_wait_for_ours(streams, rng):

@@ -5,7 +5,7 @@
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
 // "wait N" from the N-th on (0 is the first). In the file FASTNN_EMULATOR_LOG it writes down
-// which streams were to wait for which.
+// which streams were to wait for which, and which the host waited for.
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -293,9 +293,21 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
   return Status::ok;
 }
 
+// All is done at once, so that there is nothing to wait for.
+Status note(const char* what, const void* stream) {
+  if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
+  const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
+  if (path == nullptr) return Status::ok;
+  std::FILE* const file = std::fopen(path, "a");
+  if (file == nullptr) return fail("FASTNN_EMULATOR_LOG cannot be written");
+  std::fprintf(file, "%s %zu\n", what, reinterpret_cast<std::size_t>(stream));
+  std::fclose(file);
+  return Status::ok;
+}
+
 Status wait(Context* context) {
   if (context->stream->on) return fail("waiting while a graph is recorded");
-  return fault().due("wait") ? fail("the emulated device stopped") : Status::ok;
+  return fault().due("wait") ? fail("the emulated device stopped") : note("wait", context->stream);
 }
 
 Status read(Context* context, void* host, const void* from, size_t bytes) {
@@ -331,18 +343,6 @@ Status clear(Context* context, void* to, size_t bytes) {
     std::memset(there, 0, bytes);
     return Status::ok;
   });
-}
-
-// All is done at once, so that there is nothing to wait for.
-Status note(const char* what, void* stream) {
-  if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
-  const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
-  if (path == nullptr) return Status::ok;
-  std::FILE* const file = std::fopen(path, "a");
-  if (file == nullptr) return fail("FASTNN_EMULATOR_LOG cannot be written");
-  std::fprintf(file, "%s %zu\n", what, reinterpret_cast<std::size_t>(stream));
-  std::fclose(file);
-  return Status::ok;
 }
 
 Status begin_graph(Context* context) {
