@@ -305,7 +305,12 @@ void register_device_array(py::module_& module) {
     return message("DeviceArray(shape=", Shape{array.shape().data(), std::ssize(array.shape())},
                    ", dtype=", std::string(py::str(array.dtype())), ")");
   };
-  py::class_<DeviceArray> bound(module, "DeviceArray");
+  // Public, unlike the rest of the module: the text is that of _core.pyi.
+  py::class_<DeviceArray> bound(module, "DeviceArray", R"(An array in the memory of the GPU.
+
+A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
+it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
+`numpy()` copies it to the host.)");
   bound.attr("__module__") = "fastnn.ops";
   bound.def(py::init<const py::array&>(), "array"_a)
       .def_property_readonly("shape",

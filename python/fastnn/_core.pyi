@@ -54,10 +54,11 @@ def shutdown() -> None:
 # -- arrays on the device ---------------------------------------------------
 
 class DeviceArray:
-    """An array in the memory of the GPU: a result of `fastnn.ops`, or a copy of an array.
+    """An array in the memory of the GPU.
 
-    Other libraries take it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__`
-    (CuPy, Numba), without a copy; `numpy()` copies it to the host.
+    A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
+    it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
+    `numpy()` copies it to the host.
     """
 
     def __init__(self, array: Array) -> None:
