@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
+import emulator
 import numpy as np
 import pytest
 
@@ -19,6 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers that depend on the test's name alone."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of the device that needs no GPU; built where what changed is seen next time."""
+    if emulator.COMPILER is None:
+        pytest.skip("needs a C++ compiler")
+    kept = os.access(emulator.ROOT, os.W_OK)
+    return emulator.build(
+        emulator.ROOT / "build" / "emulated" if kept else tmp_path_factory.mktemp("emulated")
+    )
 
 
 @pytest.fixture(autouse=True)

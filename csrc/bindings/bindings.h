@@ -17,6 +17,7 @@ namespace fastnn::bindings {
 namespace py = pybind11;
 
 void register_settings(py::module_& module);
+void register_device_array(py::module_& module);
 void register_ops(py::module_& module);
 void register_split_product(py::module_& module);
 void register_random(py::module_& module);
@@ -24,9 +25,10 @@ void register_network(py::module_& module);
 
 // Prints as NumPy prints a shape, "(3, 4)"; costs nothing where no error is made.
 struct Shape {
-  const py::array& array;
+  const py::ssize_t* lengths;
+  py::ssize_t axes;
 };
-inline Shape shape_of(const py::array& array) { return {array}; }
+inline Shape shape_of(const py::array& array) { return {array.shape(), array.ndim()}; }
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 inline bool is_double(const py::array& array) {

@@ -7,10 +7,10 @@ namespace fastnn::bindings {
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   out << '(';
-  for (py::ssize_t axis = 0; axis < shape.array.ndim(); ++axis) {
-    out << (axis > 0 ? ", " : "") << shape.array.shape(axis);
+  for (py::ssize_t axis = 0; axis < shape.axes; ++axis) {
+    out << (axis > 0 ? ", " : "") << shape.lengths[axis];
   }
-  return out << (shape.array.ndim() == 1 ? ",)" : ")");
+  return out << (shape.axes == 1 ? ",)" : ")");
 }
 
 }  // namespace fastnn::bindings
@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, module) {
   fastnn::backend();  // chooses the instruction set, or says now why it cannot
   module.attr("__version__") = FASTNN_VERSION;
   fastnn::bindings::register_settings(module);
+  fastnn::bindings::register_device_array(module);
   fastnn::bindings::register_ops(module);
   fastnn::bindings::register_split_product(module);
   fastnn::bindings::register_random(module);

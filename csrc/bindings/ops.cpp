@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "bindings/bindings.h"
+#include "bindings/place.h"
 #include "bindings/unlocked.h"
-#include "core/backend.h"
 #include "core/names.h"
 #include "nn/data.h"
 
@@ -14,25 +14,21 @@ namespace fastnn::bindings {
 
 namespace {
 
-using Optional = std::optional<py::array>;
-
-template <class T, class Arguments>
-void call(Kernel<Arguments> Kernels<T>::* kernel, const Arguments& arguments) {
-  const Unlocked unlocked;
-  must((kernels<T>(*backend().table).*kernel)(backend().context(), arguments));
-}
+using Optional = std::optional<Array>;
+using Weights = std::optional<py::array>;  // checked on the host, wherever the others lie
 
 // f.operator()<float>() or <double>(), by the type of the array that leads.
 template <class F>
-auto with_type(const py::array& leader, const F& f) {
-  return is_double(leader) ? f.template operator()<double>() : f.template operator()<float>();
+auto with_type(const Array& leader, const F& f) {
+  return leader.is_double() ? f.template operator()<double>() : f.template operator()<float>();
 }
 
-void check_axes(const py::array& array, const char* name, py::ssize_t axes) {
+void check_axes(const Array& array, const char* name, py::ssize_t axes) {
   check(array.ndim() == axes, name, ": expected ", axes, " axes, got shape ", shape_of(array));
 }
 
-void check_shape(const py::array& array, const char* name, std::initializer_list<Index> shape) {
+template <class A>
+void check_shape(const A& array, const char* name, std::initializer_list<Index> shape) {
   bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
   py::ssize_t axis = 0;
   for (const Index length : shape) same = same && array.shape(axis++) == length;
@@ -43,24 +39,13 @@ void check_shape(const py::array& array, const char* name, std::initializer_list
           shape_of(array));
 }
 
-void check_like(const py::array& array, const char* name, const py::array& other,
-                const char* other_name) {
+void check_like(const Array& array, const char* name, const Array& other, const char* other_name) {
   bool same = array.ndim() == other.ndim();
   for (py::ssize_t axis = 0; same && axis < array.ndim(); ++axis) {
     same = array.shape(axis) == other.shape(axis);
   }
   check(same, name, ": expected the shape of ", other_name, ", ", shape_of(other), ", got ",
         shape_of(array));
-}
-
-template <class T>
-py::array_t<T> array_like(const py::array& other) {
-  return py::array_t<T>(std::vector<py::ssize_t>(other.shape(), other.shape() + other.ndim()));
-}
-
-template <class T>
-const T* data_or_null(const Optional& array, const char* name) {
-  return array ? data_of<T>(*array, name) : nullptr;
 }
 
 Activation activation_of(const std::string& name) {
@@ -73,7 +58,7 @@ struct DenseShape {
   Index n, i, o;
 };
 
-DenseShape dense_shape(const py::array& x, const py::array& w) {
+DenseShape dense_shape(const Array& x, const Array& w) {
   check_axes(x, "x", 2);
   check_axes(w, "w", 2);
   const Index i = w.shape(0);
@@ -82,25 +67,25 @@ DenseShape dense_shape(const py::array& x, const py::array& w) {
   return {x.shape(0), i, w.shape(1)};
 }
 
-py::array dense_forward(const py::array& x, const py::array& w, const Optional& b,
-                        const std::string& activation) {
+py::object dense_forward(const Array& x, const Array& w, const Optional& b,
+                         const std::string& activation) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
   const Index o = shape.o;
   if (b) check_shape(*b, "b", {o});
-  return with_type(x, [&]<class T>() -> py::array {
-    py::array_t<T> y({n, o});
-    call<T>(
-        &Kernels<T>::dense_forward,
-        DenseForward<T>{n, i, o, data_of<T>(x, "x"), data_of<T>(w, "w"), data_or_null<T>(b, "b"),
-                        activation_of(activation), nullptr, y.mutable_data()});
-    return y;
+  return with_type(x, [&]<class T>() -> py::object {
+    Place place(x);
+    Result<T> y = place.out<T>({n, o});
+    place.call<T>(&Kernels<T>::dense_forward,
+                  DenseForward<T>{n, i, o, place.in<T>(x, "x"), place.in<T>(w, "w"),
+                                  place.in<T>(b, "b"), activation_of(activation), nullptr, y.data});
+    return std::move(y.array);
   });
 }
 
-py::tuple dense_backward(const py::array& dy, const py::array& x, const py::array& w,
-                         const Optional& y, const Optional& z, const std::string& name) {
+py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const Optional& y,
+                         const Optional& z, const std::string& name) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
@@ -115,51 +100,52 @@ py::tuple dense_backward(const py::array& dy, const py::array& x, const py::arra
   if (y) check_shape(*y, "y", {n, o});
   if (z) check_shape(*z, "z", {n, o});
   return with_type(x, [&]<class T>() -> py::tuple {
-    py::array_t<T> dz({n, o});
-    py::array_t<T> dx({n, i});
-    py::array_t<T> dw({i, o});
-    py::array_t<T> db(o);
-    call<T>(&Kernels<T>::dense_backward,
-            DenseBackward<T>{n, i, o, data_of<T>(dy, "dy"), data_of<T>(x, "x"), data_of<T>(w, "w"),
-                             data_or_null<T>(y, "y"), data_or_null<T>(z, "z"), activation,
-                             dz.mutable_data(), dx.mutable_data(), dw.mutable_data(),
-                             db.mutable_data()});
-    return py::make_tuple(dx, dw, db);
+    Place place(x);
+    Result<T> dx = place.out<T>({n, i});
+    Result<T> dw = place.out<T>({i, o});
+    Result<T> db = place.out<T>({o});
+    place.call<T>(&Kernels<T>::dense_backward,
+                  DenseBackward<T>{n, i, o, place.in<T>(dy, "dy"), place.in<T>(x, "x"),
+                                   place.in<T>(w, "w"), place.in<T>(y, "y"), place.in<T>(z, "z"),
+                                   activation, place.room<T>(n * o), dx.data, dw.data, db.data});
+    return py::make_tuple(dx.array, dw.array, db.array);
   });
 }
 
-py::array activation_forward(const py::array& x, const std::string& name) {
-  return with_type(x, [&]<class T>() -> py::array {
-    py::array_t<T> y = array_like<T>(x);
-    call<T>(
-        &Kernels<T>::activation_forward,
-        ActivationForward<T>{activation_of(name), x.size(), data_of<T>(x, "x"), y.mutable_data()});
-    return y;
+py::object activation_forward(const Array& x, const std::string& name) {
+  return with_type(x, [&]<class T>() -> py::object {
+    Place place(x);
+    Result<T> y = place.out_like<T>(x);
+    place.call<T>(&Kernels<T>::activation_forward,
+                  ActivationForward<T>{activation_of(name), x.size(), place.in<T>(x, "x"), y.data});
+    return std::move(y.array);
   });
 }
 
-py::array activation_backward(const py::array& dy, const py::array& x, const py::array& y,
-                              const std::string& name) {
+py::object activation_backward(const Array& dy, const Array& x, const Array& y,
+                               const std::string& name) {
   check_like(dy, "dy", x, "x");
   check_like(y, "y", x, "x");
-  return with_type(x, [&]<class T>() -> py::array {
-    py::array_t<T> dx = array_like<T>(x);
-    call<T>(&Kernels<T>::activation_backward,
-            ActivationBackward<T>{activation_of(name), x.size(), data_of<T>(dy, "dy"),
-                                  data_of<T>(x, "x"), data_of<T>(y, "y"), dx.mutable_data()});
-    return dx;
+  return with_type(x, [&]<class T>() -> py::object {
+    Place place(x);
+    Result<T> dx = place.out_like<T>(x);
+    place.call<T>(&Kernels<T>::activation_backward,
+                  ActivationBackward<T>{activation_of(name), x.size(), place.in<T>(dy, "dy"),
+                                        place.in<T>(x, "x"), place.in<T>(y, "y"), dx.data});
+    return std::move(dx.array);
   });
 }
 
-py::array softmax(const py::array& x) {
+py::object softmax(const Array& x) {
   check(x.ndim() >= 1, "x: expected at least 1 axis, got a scalar");
   const Index c = x.shape(x.ndim() - 1);
   check(c >= 1, "x: expected at least 1 class on the last axis, got shape ", shape_of(x));
-  return with_type(x, [&]<class T>() -> py::array {
-    py::array_t<T> y = array_like<T>(x);
-    call<T>(&Kernels<T>::softmax_forward,
-            SoftmaxForward<T>{x.size() / c, c, data_of<T>(x, "x"), y.mutable_data()});
-    return y;
+  return with_type(x, [&]<class T>() -> py::object {
+    Place place(x);
+    Result<T> y = place.out_like<T>(x);
+    place.call<T>(&Kernels<T>::softmax_forward,
+                  SoftmaxForward<T>{x.size() / c, c, place.in<T>(x, "x"), y.data});
+    return std::move(y.array);
   });
 }
 
@@ -167,7 +153,7 @@ py::array softmax(const py::array& x) {
 
 // The weight of each row as the kernels want it, checked; empty: all one.
 template <class T>
-std::vector<T> row_weights(const Optional& sample_weight, Index n) {
+std::vector<T> row_weights(const Weights& sample_weight, Index n) {
   if (!sample_weight) return {};
   check_shape(*sample_weight, "sample_weight", {n});
   const T* const given = data_of<T>(*sample_weight, "sample_weight");
@@ -176,7 +162,7 @@ std::vector<T> row_weights(const Optional& sample_weight, Index n) {
 }
 
 template <class T>
-ArrayView view_of(const py::array& array, const T* data) {
+ArrayView view_of(const Array& array, const T* data) {
   const Index columns = array.ndim() > 1 ? array.shape(1) : 1;
   return {data,    sizeof(T) == 8 ? Element::f64 : Element::f32, array.shape(0),
           columns, columns * static_cast<Index>(sizeof(T)),      sizeof(T),
@@ -184,24 +170,23 @@ ArrayView view_of(const py::array& array, const T* data) {
 }
 
 template <class T>
-double total_weight(Index n, Index c, const T* targets, const std::vector<T>& weights) {
-  std::array<double, max_groups> sums{};
-  call<T>(&Kernels<T>::weight_sum,
-          WeightSum<T>{n, c, targets, weights.empty() ? nullptr : weights.data(), sums.data()});
-  return sum_of_groups(sums.data(), n);
+double total_weight(Place& place, Index n, Index c, const T* targets, const T* weights) {
+  double* const sums = place.sums();
+  place.call<T>(&Kernels<T>::weight_sum, WeightSum<T>{n, c, targets, weights, sums});
+  return place.total(sums, n);
 }
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
 template <class T, class Arguments>
-py::tuple run_loss(Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments, double total,
-                   T* Arguments::* gradient, const py::array& logits) {
-  std::array<double, max_groups> sums{};
-  py::array_t<T> d = array_like<T>(logits);
+py::tuple run_loss(Place& place, Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments,
+                   double total, T* Arguments::* gradient, const Array& logits) {
+  Result<T> d = place.out_like<T>(logits);
   arguments.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
-  arguments.sums = sums.data();
-  arguments.*gradient = d.mutable_data();
-  call<T>(kernel, arguments);
-  return py::make_tuple(total > 0 ? sum_of_groups(sums.data(), arguments.n) / total : 0.0, d);
+  arguments.sums = place.sums();
+  arguments.*gradient = d.data;
+  place.call<T>(kernel, arguments);
+  const double sum = place.total(arguments.sums, arguments.n);
+  return py::make_tuple(total > 0 ? sum / total : 0.0, d.array);
 }
 
 void check_smoothing(double label_smoothing) {
@@ -209,8 +194,8 @@ void check_smoothing(double label_smoothing) {
         "label_smoothing: expected a number in [0, 1], got ", label_smoothing);
 }
 
-py::tuple softmax_cross_entropy(const py::array& logits, const py::array& labels,
-                                const Optional& sample_weight, double label_smoothing,
+py::tuple softmax_cross_entropy(const Array& logits, const Array& labels,
+                                const Weights& sample_weight, double label_smoothing,
                                 std::optional<std::int32_t> ignore_class) {
   check_axes(logits, "logits", 2);
   const Index n = logits.shape(0);
@@ -225,38 +210,40 @@ py::tuple softmax_cross_entropy(const py::array& logits, const py::array& labels
     check(!ignore_class, "ignore_class: only for integer labels");
   }
   return with_type(logits, [&]<class T>() -> py::tuple {
+    Place place(logits);
     std::vector<T> weights = row_weights<T>(sample_weight, n);
     SoftmaxCrossEntropy<T> a{};
     if (sparse) {
-      a.labels = data_of<std::int32_t>(labels, "labels");
+      const auto* const given = place.look_at<std::int32_t>(labels, "labels");
+      a.labels = place.in(given, n);
       const Unlocked unlocked;
-      check_labels("labels", a.labels, nullptr, n, c, ignore_class.has_value(),
+      check_labels("labels", given, nullptr, n, c, ignore_class.has_value(),
                    ignore_class.value_or(0));
       if (ignore_class) {
         if (weights.empty()) weights.assign(static_cast<std::size_t>(n), T(1));
         for (Index r = 0; r < n; ++r) {
-          if (a.labels[r] == *ignore_class) weights[static_cast<std::size_t>(r)] = T(0);
+          if (given[r] == *ignore_class) weights[static_cast<std::size_t>(r)] = T(0);
         }
       }
     } else {
-      a.targets = data_of<T>(labels, "labels");
-      const ArrayView view = view_of(labels, a.targets);
+      a.targets = place.in<T>(labels, "labels");
+      const ArrayView view = view_of(labels, place.look_at<T>(labels, "labels"));
       const Unlocked unlocked;
       check_probabilities("labels", view, {nullptr, 0, n});
     }
     a.n = n;
     a.c = c;
-    a.logits = data_of<T>(logits, "logits");
-    a.weights = weights.empty() ? nullptr : weights.data();
+    a.logits = place.in<T>(logits, "logits");
+    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
     a.label_smoothing = static_cast<T>(label_smoothing);
-    return run_loss<T>(&Kernels<T>::softmax_cross_entropy, a,
-                       total_weight<T>(n, c, nullptr, weights), &SoftmaxCrossEntropy<T>::dlogits,
-                       logits);
+    return run_loss<T>(place, &Kernels<T>::softmax_cross_entropy, a,
+                       total_weight<T>(place, n, c, nullptr, a.weights),
+                       &SoftmaxCrossEntropy<T>::dlogits, logits);
   });
 }
 
-py::tuple sigmoid_cross_entropy(const py::array& logits, const py::array& targets,
-                                const Optional& sample_weight, const Optional& pos_weight,
+py::tuple sigmoid_cross_entropy(const Array& logits, const Array& targets,
+                                const Weights& sample_weight, const Weights& pos_weight,
                                 double label_smoothing) {
   check(logits.ndim() == 1 || logits.ndim() == 2, "logits: expected shape (n, c) or (n,), got ",
         shape_of(logits));
@@ -267,31 +254,32 @@ py::tuple sigmoid_cross_entropy(const py::array& logits, const py::array& target
   check(c >= 1, "logits: expected at least 1 label, got shape ", shape_of(logits));
   if (pos_weight) check_shape(*pos_weight, "pos_weight", {c});
   return with_type(logits, [&]<class T>() -> py::tuple {
+    Place place(logits);
     const std::vector<T> weights = row_weights<T>(sample_weight, n);
     SigmoidCrossEntropy<T> a{};
     a.n = n;
     a.c = c;
-    a.logits = data_of<T>(logits, "logits");
-    a.targets = data_of<T>(targets, "targets");
+    a.logits = place.in<T>(logits, "logits");
+    a.targets = place.in<T>(targets, "targets");
     {
-      const ArrayView view = view_of(targets, a.targets);
+      const ArrayView view = view_of(targets, place.look_at<T>(targets, "targets"));
       const Unlocked unlocked;
       check_binary_targets("targets", view, {nullptr, 0, n});
     }
-    a.weights = weights.empty() ? nullptr : weights.data();
-    a.pos_weight = data_or_null<T>(pos_weight, "pos_weight");
-    for (Index j = 0; a.pos_weight != nullptr && j < c; ++j) {
-      check_weight("pos_weight", a.pos_weight[j], "label", j);
+    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
+    const T* const positive = pos_weight ? data_of<T>(*pos_weight, "pos_weight") : nullptr;
+    for (Index j = 0; positive != nullptr && j < c; ++j) {
+      check_weight("pos_weight", positive[j], "label", j);
     }
+    a.pos_weight = place.in(positive, c);
     a.label_smoothing = static_cast<T>(label_smoothing);
-    return run_loss<T>(&Kernels<T>::sigmoid_cross_entropy, a,
-                       total_weight<T>(n, c, a.targets, weights), &SigmoidCrossEntropy<T>::dlogits,
-                       logits);
+    return run_loss<T>(place, &Kernels<T>::sigmoid_cross_entropy, a,
+                       total_weight<T>(place, n, c, a.targets, a.weights),
+                       &SigmoidCrossEntropy<T>::dlogits, logits);
   });
 }
 
-py::tuple mean_squared_error(const py::array& pred, const py::array& target,
-                             const Optional& sample_weight) {
+py::tuple mean_squared_error(const Array& pred, const Array& target, const Weights& sample_weight) {
   check(pred.ndim() == 1 || pred.ndim() == 2, "pred: expected shape (n, o) or (n,), got ",
         shape_of(pred));
   check_like(target, "target", pred, "pred");
@@ -299,46 +287,42 @@ py::tuple mean_squared_error(const py::array& pred, const py::array& target,
   const Index c = pred.ndim() == 2 ? pred.shape(1) : 1;
   check(c >= 1, "pred: expected at least 1 output, got shape ", shape_of(pred));
   return with_type(pred, [&]<class T>() -> py::tuple {
+    Place place(pred);
     const std::vector<T> weights = row_weights<T>(sample_weight, n);
     MeanSquaredError<T> a{};
     a.n = n;
     a.c = c;
-    a.pred = data_of<T>(pred, "pred");
-    a.targets = data_of<T>(target, "target");
-    a.weights = weights.empty() ? nullptr : weights.data();
-    return run_loss<T>(&Kernels<T>::mean_squared_error, a, total_weight<T>(n, c, nullptr, weights),
+    a.pred = place.in<T>(pred, "pred");
+    a.targets = place.in<T>(target, "target");
+    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
+    return run_loss<T>(place, &Kernels<T>::mean_squared_error, a,
+                       total_weight<T>(place, n, c, nullptr, a.weights),
                        &MeanSquaredError<T>::dpred, pred);
   });
 }
 
 // -- optimizers, in place ---------------------------------------------------
 
-template <class T>
-T* writable(py::array& array, const char* name) {
-  data_of<T>(array, name);
-  check(array.writeable(), name, ": expected a writable array");
-  return static_cast<T*>(array.mutable_data());
-}
-
-void optimizer_step(OptimizerKind kind, py::array& param, const py::array& grad,
-                    std::array<py::array*, 2> slots, std::array<const char*, 2> names,
+void optimizer_step(OptimizerKind kind, Array& param, const Array& grad,
+                    std::array<Array*, 2> slots, std::array<const char*, 2> names,
                     const OptimizerSettings& settings, std::uint64_t step) {
   check_like(grad, "grad", param, "param");
   for (std::size_t i = 0; i < 2; ++i) {
     if (slots[i] != nullptr) check_like(*slots[i], names[i], param, "param");
   }
   with_type(param, [&]<class T>() {
+    Place place(param);
     OptimizerStep<T> a{
-        kind, param.size(), nullptr, data_of<T>(grad, "grad"), {nullptr, nullptr}, settings, step};
-    a.param = writable<T>(param, "param");
+        kind, param.size(), nullptr, place.in<T>(grad, "grad"), {nullptr, nullptr}, settings, step};
+    a.param = place.in_out<T>(param, "param");
     for (std::size_t i = 0; i < 2; ++i) {
-      if (slots[i] != nullptr) a.slots[i] = writable<T>(*slots[i], names[i]);
+      if (slots[i] != nullptr) a.slots[i] = place.in_out<T>(*slots[i], names[i]);
     }
-    call<T>(&Kernels<T>::optimizer_step, a);
+    place.call<T>(&Kernels<T>::optimizer_step, a);
   });
 }
 
-void sgd_step(py::array param, const py::array& grad, Optional velocity, double learning_rate,
+void sgd_step(Array param, const Array& grad, Optional velocity, double learning_rate,
               double momentum, bool nesterov, double weight_decay) {
   check(velocity.has_value() || momentum == 0, "velocity: momentum ", momentum, " needs one");
   OptimizerSettings settings;
@@ -350,7 +334,7 @@ void sgd_step(py::array param, const py::array& grad, Optional velocity, double 
                  {"velocity", ""}, settings, 1);
 }
 
-void adam_step(py::array param, const py::array& grad, py::array m, py::array v, std::int64_t step,
+void adam_step(Array param, const Array& grad, Array m, Array v, std::int64_t step,
                double learning_rate, double beta_1, double beta_2, double epsilon,
                double weight_decay) {
   check(step >= 1, "step: expected at least 1 (the first step is 1), got ", step);

@@ -67,7 +67,7 @@ void fill_typed(ParameterBuffer& buffer, Index offset, Fill<T> fill, bool normal
   fill.out = static_cast<T*>(buffer.at(offset));
   const Kernels<T>& table = kernels<T>(*backend().table);
   const Unlocked unlocked;
-  must((normal ? table.fill_normal : table.fill_uniform)(backend().context(), fill));
+  backend().here().call(normal ? table.fill_normal : table.fill_uniform, fill);
 }
 
 void fill(ParameterBuffer& buffer, Index offset, Index count, double a, double b, bool normal,

@@ -15,8 +15,8 @@ void register_random(py::module_& module) {
         py::array_t<Index> order(n);
         Index* const out = order.mutable_data();
         const Unlocked unlocked;
-        must(backend().table->shuffle(backend().context(),
-                                      {key, epoch, n, 0, n, true, nullptr, out}));
+        backend().here().call(backend().table->shuffle,
+                              Shuffle{key, epoch, n, 0, n, true, nullptr, out});
         return order;
       },
       py::arg("n"), py::arg("key"), py::arg("epoch"));

@@ -30,7 +30,7 @@ py::array split_product(const py::array& x, const py::array& w, int planes, bool
                                .planes = planes,
                                .y = y.mutable_data()};
   const Unlocked unlocked;
-  must(kernel(backend().context(), arguments));
+  backend().here().call(kernel, arguments);
   return y;
 }
 

@@ -25,10 +25,8 @@ inline constexpr const char* device_names[] = {"cpu", "cuda"};
 
 struct Backend {
   const KernelTable* table;
-  // A context of the calling thread, for single ops.
-  Context& (*context)();
-  // One of its own, for whoever keeps memory there.
-  Machine (*machine)();
+  // A machine of the calling thread, for single ops.
+  const Machine& (*here)();
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape alone.
   SessionKind (*choose)(const Plan&, Index batch_size);

@@ -31,16 +31,28 @@ inline void must(Status status) {
   if (status == Status::failed) throw std::runtime_error("a kernel failed");
 }
 
-// On a CPU the memory is the host's.
+// How work that is done behind the caller's back is put in order with that of others, whose
+// streams (cudaStream_t) are named by their addresses.
+struct Order {
+  void* (*stream)(Context&);
+  // Work here from now on waits for what the other stream was given so far.
+  void (*wait_for)(Context&, void* stream);
+  void (*let_wait)(Context&, void* stream);  // the other way round
+  void (*wait)(Context&);                    // until all is done
+};
+
+// On a CPU the memory is the host's. A copy is another name of the same machine.
 struct Machine {
   const KernelTable* table;
-  std::unique_ptr<Context, void (*)(Context*)> context;
+  std::shared_ptr<Context> context;
   void* (*allocate)(Context&, std::size_t bytes);  // zeroed, aligned; null: out of memory
+  void* (*reserve)(Context&, std::size_t bytes);   // the same, holding anything
   void (*release)(Context&, void* memory);
   void (*read)(Context&, void* host, const void* memory, std::size_t bytes);
   // Brings the host's to memory here; done when it returns.
   void (*write)(Context&, void* memory, const void* host, std::size_t bytes);
   void (*must)(Status);  // throws what it says, unless it is ok
+  const Order* order;    // null: all is done when a call returns
 
   template <class Arguments>
   void call(Kernel<Arguments> kernel, const Arguments& arguments) const {

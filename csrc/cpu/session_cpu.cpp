@@ -20,12 +20,14 @@ Machine make_machine(bool alone) {
       .table = &cpu_kernels(),
       .context = {new Context(alone), [](Context* context) { delete context; }},
       .allocate = [](Context&, std::size_t bytes) { return allocate_zeroed(bytes); },
+      .reserve = [](Context&, std::size_t bytes) { return allocate_zeroed(bytes); },
       .release = [](Context&, void* memory) { release_memory(memory); },
       .read = [](Context&, void* host, const void* memory,
                  std::size_t bytes) { std::memcpy(host, memory, bytes); },
       .write = [](Context&, void* memory, const void* host,
                   std::size_t bytes) { std::memcpy(memory, host, bytes); },
       .must = must,
+      .order = nullptr,
   };
 }
 
@@ -96,11 +98,9 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
                        make_products(request));
 }
 
-Machine cpu_machine() { return make_machine(false); }
-
-Context& cpu_context() {
-  thread_local Context context;
-  return context;
+const Machine& cpu_here() {
+  thread_local const Machine machine = make_machine(false);
+  return machine;
 }
 
 }  // namespace fastnn

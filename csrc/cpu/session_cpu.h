@@ -12,7 +12,6 @@ SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
 int cpu_planes(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
-Context& cpu_context();
-Machine cpu_machine();
+const Machine& cpu_here();
 
 }  // namespace fastnn

@@ -137,6 +137,27 @@ void cuda_must(Status status) {
 
 // -- a machine --------------------------------------------------------------
 
+void cuda_wait(Context& context) { cuda_must(cuda_library().wait(&context)); }
+
+namespace {
+
+void* reserve(Context& here, std::size_t bytes) {
+  void* const memory = cuda_library().allocate(&here, bytes);
+  if (memory == nullptr) cuda_must(Status::out_of_memory);
+  return memory;
+}
+
+constexpr Order order{
+    .stream = [](Context& here) { return cuda_library().stream(&here); },
+    .wait_for = [](Context& here,
+                   void* stream) { cuda_must(cuda_library().wait_for(&here, stream)); },
+    .let_wait = [](Context& here,
+                   void* stream) { cuda_must(cuda_library().let_wait(&here, stream)); },
+    .wait = cuda_wait,
+};
+
+}  // namespace
+
 Machine cuda_machine() {
   const CudaLibrary& library = cuda_library();
   Context* const context = library.make_context();
@@ -148,11 +169,11 @@ Machine cuda_machine() {
                     if (!lost.load()) cuda_library().end_context(ended);
                   }},
       .allocate = [](Context& here, std::size_t bytes) -> void* {
-        void* const memory = cuda_library().allocate(&here, bytes);
-        if (memory == nullptr) cuda_must(Status::out_of_memory);
+        void* const memory = reserve(here, bytes);
         cuda_must(cuda_library().clear(&here, memory, bytes));
         return memory;
       },
+      .reserve = reserve,
       .release =
           [](Context& here, void* memory) {
             if (!lost.load()) cuda_library().release(&here, memory);
@@ -164,9 +185,8 @@ Machine cuda_machine() {
             cuda_must(cuda_library().write(&here, memory, host, bytes));
           },
       .must = cuda_must,
+      .order = &order,
   };
 }
-
-void cuda_wait(Context& context) { cuda_must(cuda_library().wait(&context)); }
 
 }  // namespace fastnn

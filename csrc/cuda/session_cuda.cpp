@@ -169,10 +169,10 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   return std::make_unique<CudaSession>(request);
 }
 
-Context& cuda_context() {
-  thread_local const Machine machine = cuda_machine();
+const Machine& cuda_here() {
   static_cast<void>(cuda_library());  // which a fork may have lost
-  return *machine.context;
+  thread_local const Machine machine = cuda_machine();
+  return machine;
 }
 
 }  // namespace fastnn

@@ -12,6 +12,6 @@ SessionKind choose_cuda_session(const Plan& plan, Index batch_size);
 int cuda_planes(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
-Context& cuda_context();
+const Machine& cuda_here();
 
 }  // namespace fastnn

@@ -105,7 +105,7 @@ void Network::check_weights(Index epoch, Index step) {
   const ArrayView view{buffer_->data(),         element(), 1, buffer_->size(), 0,
                        buffer_->element_size(), nullptr};
   const Scan scan{view, {nullptr, 0, 1}, Expected::finite, &row, &column};
-  if (backend().table->scan(backend().context(), scan) != Status::ok) throw std::bad_alloc();
+  if (backend().table->scan(*backend().here().context, scan) != Status::ok) throw std::bad_alloc();
   if (row >= 0) diverge("a weight became nan or infinite", epoch, step, std::nan(""));
 }
 

@@ -51,12 +51,65 @@ def activations() -> list[str]:
 def shutdown() -> None:
     """Joins the worker threads; called when the interpreter ends."""
 
-# -- ops: float32 or float64 C-contiguous arrays, all of one type -----------
+# -- arrays on the device ---------------------------------------------------
 
-def dense_forward(x: Floats, w: Floats, b: Floats | None, activation: str) -> Floats: ...
+class DeviceArray:
+    """An array in the memory of the GPU.
+
+    A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
+    it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
+    `numpy()` copies it to the host.
+    """
+
+    def __init__(self, array: Array) -> None:
+        """Copies an array of numbers to the device."""
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def address(self) -> int:
+        """Where it lies in the device's memory."""
+    @property
+    def writable(self) -> bool: ...
+    def numpy(self) -> Array:
+        """A copy on the host, when all work on it is done."""
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array: ...
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """The consumer's `stream` waits for what fastnn does with the array."""
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+def from_dlpack(name: str, capsule: Any) -> DeviceArray:
+    """Takes a capsule, without a copy; `name` is for errors."""
+
+def from_cuda_array_interface(name: str, source: Any) -> DeviceArray: ...
+def device_stream() -> int:
+    """The stream of the calling thread, as DLPack names it; opens the device."""
+
+# -- ops: float32 or float64 C-contiguous arrays, all of one type -----------
+# On the device where the leading array lies there, or FASTNN_DEVICE says so.
+
+_Floats = Floats | DeviceArray  # all of one kind
+
+def dense_forward(x: _Floats, w: _Floats, b: _Floats | None, activation: str) -> _Floats: ...
 def dense_backward(
-    dy: Floats, x: Floats, w: Floats, y: Floats | None, z: Floats | None, activation: str
-) -> tuple[Floats, Floats, Floats]: ...
+    dy: _Floats, x: _Floats, w: _Floats, y: _Floats | None, z: _Floats | None, activation: str
+) -> tuple[_Floats, _Floats, _Floats]: ...
 def split_product(
     x: NDArray[np.float32],
     w: NDArray[np.float32],
@@ -70,40 +123,40 @@ def split_product(
     zeros; with two or three planes, what is infinite in bfloat16 gives NaN.
     """
 
-def activation_forward(x: Floats, name: str) -> Floats: ...
-def activation_backward(dy: Floats, x: Floats, y: Floats, name: str) -> Floats: ...
-def softmax(x: Floats) -> Floats: ...
+def activation_forward(x: _Floats, name: str) -> _Floats: ...
+def activation_backward(dy: _Floats, x: _Floats, y: _Floats, name: str) -> _Floats: ...
+def softmax(x: _Floats) -> _Floats: ...
 def softmax_cross_entropy(
-    logits: Floats,
-    labels: NDArray[np.int32] | Floats,
+    logits: _Floats,
+    labels: NDArray[np.int32] | _Floats,
     sample_weight: Floats | None,
     label_smoothing: float,
     ignore_class: int | None,
-) -> tuple[float, Floats]: ...
+) -> tuple[float, _Floats]: ...
 def sigmoid_cross_entropy(
-    logits: Floats,
-    targets: Floats,
+    logits: _Floats,
+    targets: _Floats,
     sample_weight: Floats | None,
     pos_weight: Floats | None,
     label_smoothing: float,
-) -> tuple[float, Floats]: ...
+) -> tuple[float, _Floats]: ...
 def mean_squared_error(
-    pred: Floats, target: Floats, sample_weight: Floats | None
-) -> tuple[float, Floats]: ...
+    pred: _Floats, target: _Floats, sample_weight: Floats | None
+) -> tuple[float, _Floats]: ...
 def sgd_step(
-    param: Floats,
-    grad: Floats,
-    velocity: Floats | None,
+    param: _Floats,
+    grad: _Floats,
+    velocity: _Floats | None,
     learning_rate: float,
     momentum: float,
     nesterov: bool,
     weight_decay: float,
 ) -> None: ...
 def adam_step(
-    param: Floats,
-    grad: Floats,
-    m: Floats,
-    v: Floats,
+    param: _Floats,
+    grad: _Floats,
+    m: _Floats,
+    v: _Floats,
     step: int,
     learning_rate: float,
     beta_1: float,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnn import _core
+from fastnn.device_arrays import on_device
 from fastnn.words import integer, number
 
 Array = NDArray[Any]
@@ -38,6 +39,10 @@ _WHY_NOT = {
 }
 
 
+class OnDevice(TypeError):
+    """An array of the host was wanted."""
+
+
 def plain(array: Array, dtype: DTypeLike) -> Array:
     """The array in C order, aligned and of `dtype`, as native code reads it; copied if need be."""
     # Not np.ascontiguousarray, which makes a single number an array of one.
@@ -52,6 +57,7 @@ def numeric(name: str, value: object) -> Array:
     and CPU DLPack.
 
     Raises:
+        OnDevice: for arrays in the memory of a device.
         TypeError: for sparse matrices, objects, strings, complex numbers, dates, and pandas's
             missing values (NA).
         ValueError: for masked arrays, whose mask would be lost, and ragged sequences.
@@ -62,6 +68,8 @@ def numeric(name: str, value: object) -> Array:
         if getattr(value, "mask", None) is not None:
             raise ValueError(f"{name}: masked arrays are not taken; fill in the masked entries")
     else:
+        if on_device(value):
+            raise OnDevice(f"{name}: lies on the device; expected an array of the host, a copy")
         if hasattr(value, "tocoo"):
             raise TypeError(f"{name}: sparse matrices are not taken; use {name}.toarray()")
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):

@@ -1,13 +1,21 @@
-"""The kernels as functions on NumPy arrays.
+"""The kernels as functions on NumPy arrays, or on arrays of a CUDA device.
 
 Computed in float64 if any array of numbers (not labels, not weights of rows) is
 float64, else in float32. Shapes are checked natively; only types and words are
 here. No function keeps anything; all but the steps allocate their results.
+
+Under FASTNN_DEVICE=cuda NumPy arrays are copied to the device and results back. Arrays
+that lie there (of PyTorch, CuPy and others, by DLPack or `__cuda_array_interface__`; or a
+`DeviceArray`) are used in place, in the order of their streams, and results are arrays of
+the library of the first argument. They must be C-contiguous and all of one type, float32
+or float64; arrays of the host beside them are an error. Labels, targets and weights are
+copied to the host to be checked. Losses are floats, for which the call waits, as it does
+where a library does not tell its stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,12 +23,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, activations, config, data
+from fastnn._core import DeviceArray
+from fastnn.device_arrays import handed_back, on_device, taken
 from fastnn.words import flag, int32, integer, keywords, number
 
 Array = NDArray[Any]
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 __all__ = [
+    "DeviceArray",
     "activation_backward",
     "activation_forward",
     "adam_step",
@@ -35,17 +46,64 @@ __all__ = [
 
 
 def _floats(**arrays: ArrayLike | None) -> list[Any]:
-    """The arrays in one type and C order; None stays None."""
+    """The arrays in one type and C order; None stays None. On the device: as they are."""
     config.device()
-    taken = [None if value is None else data.numeric(name, value) for name, value in arrays.items()]
-    double = any(array is not None and array.dtype == _DOUBLE for array in taken)
+    try:
+        given = [
+            None if value is None else data.numeric(name, value) for name, value in arrays.items()
+        ]
+    except data.OnDevice:
+        return _device_floats(arrays)
+    double = any(array is not None and array.dtype == _DOUBLE for array in given)
     dtype = _DOUBLE if double else _SINGLE
-    return [None if array is None else data.plain(array, dtype) for array in taken]
+    return [None if array is None else data.plain(array, dtype) for array in given]
 
 
-def _like(name: str, value: ArrayLike | None, other: Array) -> Array | None:
-    """Weights, or targets: converted to the type of the primary array."""
-    return None if value is None else data.plain(data.numeric(name, value), other.dtype)
+def _device_floats(arrays: Mapping[str, Any]) -> list[DeviceArray | None]:
+    given = {name: value for name, value in arrays.items() if value is not None}
+    lie = {name: on_device(value) for name, value in given.items()}
+    for name, there in lie.items():
+        if not there:
+            raise _mixture(next(other for other in lie if lie[other]), name)
+    found = {name: taken(name, value) for name, value in given.items()}
+    leader, first = next(iter(found.items()))
+    for name, array in found.items():
+        if array.dtype not in (_SINGLE, _DOUBLE):
+            raise TypeError(f"{name}: expected float32 or float64 on the device, got {array.dtype}")
+        if array.dtype != first.dtype:
+            raise TypeError(f"{name}: expected {first.dtype} as {leader} is, got {array.dtype}")
+    return [found.get(name) for name in arrays]
+
+
+def _mixture(there: str, here: str) -> TypeError:
+    return TypeError(
+        f"{there} lies on the device and {here} does not: expected all on one side; copy one"
+    )
+
+
+def _beside(name: str, value: ArrayLike, leader: str, first: Array | DeviceArray) -> Array:
+    """Labels or weights of rows, on the host: of the device's, a copy."""
+    if isinstance(first, DeviceArray):
+        if not on_device(value):
+            raise _mixture(leader, name)
+        return taken(name, value).numpy()
+    try:
+        return data.numeric(name, value)
+    except data.OnDevice:
+        raise _mixture(name, leader) from None
+
+
+def _weights(
+    name: str, value: ArrayLike | None, leader: str, first: Array | DeviceArray
+) -> Array | None:
+    """In the type of the primary array."""
+    return None if value is None else data.plain(_beside(name, value, leader, first), first.dtype)
+
+
+def _result(leader: object, result: Any) -> Array:
+    """As an array of the library of the leading argument; of NumPy or, typed so, like it."""
+    given: Array = handed_back(leader, result) if type(result) is DeviceArray else result
+    return given
 
 
 @keywords()
@@ -69,7 +127,7 @@ def dense_forward(
     """
     name = activations.get_elementwise(activation)
     x_, w_, b_ = _floats(x=x, w=w, b=b)
-    return _core.dense_forward(x_, w_, b_, name)
+    return _result(x, _core.dense_forward(x_, w_, b_, name))
 
 
 @keywords()
@@ -102,7 +160,8 @@ def dense_backward(
     """
     name = activations.get_elementwise(activation)
     dy_, x_, w_, y_, z_ = _floats(dy=dy, x=x, w=w, y=y, z=z)
-    return _core.dense_backward(dy_, x_, w_, y_, z_, name)
+    dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
+    return _result(dy, dx), _result(dy, dw), _result(dy, db)
 
 
 @keywords()
@@ -119,7 +178,7 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
     """
     word = activations.get_elementwise(name)
     (x_,) = _floats(x=x)
-    return _core.activation_forward(x_, word)
+    return _result(x, _core.activation_forward(x_, word))
 
 
 @keywords()
@@ -133,7 +192,7 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
     """
     word = activations.get_elementwise(name)
     dy_, x_, y_ = _floats(dy=dy, x=x, y=y)
-    return _core.activation_backward(dy_, x_, y_, word)
+    return _result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
 @keywords()
@@ -144,7 +203,7 @@ def softmax(x: ArrayLike) -> Array:
         x: at least one axis; the last must not be empty.
     """
     (x_,) = _floats(x=x)
-    return _core.softmax(x_)
+    return _result(x, _core.softmax(x_))
 
 
 @keywords()
@@ -178,10 +237,15 @@ def softmax_cross_entropy(
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
     (z,) = _floats(logits=logits)
-    given = data.numeric("labels", labels)
-    given = _labels(given) if given.ndim == 1 else data.plain(given, z.dtype)
-    weights = _like("sample_weight", sample_weight, z)
-    return _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
+    weights = _weights("sample_weight", sample_weight, "logits", z)
+    given: Any
+    if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
+        _, given = _device_floats({"logits": z, "labels": labels})
+    else:
+        given = _beside("labels", labels, "logits", z)
+        given = _labels(given) if given.ndim == 1 else data.plain(given, z.dtype)
+    loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
+    return loss, _result(logits, dlogits)
 
 
 def _labels(given: Array) -> NDArray[np.int32]:
@@ -228,13 +292,20 @@ def sigmoid_cross_entropy(
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     (z,) = _floats(logits=logits)
-    given = _like("targets", targets, z)
-    weights = _like("sample_weight", sample_weight, z)
-    positive = _like("pos_weight", pos_weight, z)
+    given: Any
+    if isinstance(z, DeviceArray):
+        _, given = _device_floats({"logits": z, "targets": targets})
+    else:
+        given = data.plain(_beside("targets", targets, "logits", z), z.dtype)
+    weights = _weights("sample_weight", sample_weight, "logits", z)
+    if np.isscalar(pos_weight):
+        positive: Array | None = data.plain(data.numeric("pos_weight", pos_weight), z.dtype)
+    else:
+        positive = _weights("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
-    assert given is not None
-    return _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
+    loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
+    return loss, _result(logits, dlogits)
 
 
 @keywords()
@@ -253,7 +324,9 @@ def mean_squared_error(
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
     p, t = _floats(pred=pred, target=target)
-    return _core.mean_squared_error(p, t, _like("sample_weight", sample_weight, p))
+    weights = _weights("sample_weight", sample_weight, "pred", p)
+    loss, dpred = _core.mean_squared_error(p, t, weights)
+    return loss, _result(pred, dpred)
 
 
 @keywords()
@@ -279,11 +352,12 @@ def sgd_step(
         velocity: the same shape and type; changed. None where momentum is 0.
 
     Raises:
-        TypeError: not NumPy arrays of one type, float32 or float64.
+        TypeError: not NumPy arrays of one type, float32 or float64; or not all on the device.
         ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
             a number is out of range. Nothing has changed then.
     """
-    _in_place(("param", "grad", "velocity"), (param, grad, velocity), written=("param", "velocity"))
+    names = ("param", "grad", "velocity")
+    param, grad, velocity = _in_place(names, (param, grad, velocity), ("param", "velocity"))
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
     speed = number("momentum", momentum, 0.0, 1.0, open_high=True)
@@ -317,11 +391,12 @@ def adam_step(
         step: the number of this step, from 1.
 
     Raises:
-        TypeError: not NumPy arrays of one type, float32 or float64.
+        TypeError: not NumPy arrays of one type, float32 or float64; or not all on the device.
         ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
             a number is out of range. Nothing has changed then.
     """
-    _in_place(("param", "grad", "m", "v"), (param, grad, m, v), written=("param", "m", "v"))
+    names = ("param", "grad", "m", "v")
+    param, grad, m, v = _in_place(names, (param, grad, m, v), ("param", "m", "v"))
     count = integer("step", step)
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
@@ -331,9 +406,11 @@ def adam_step(
     _core.adam_step(param, grad, m, v, count, rate, first, second, tiny, decay)
 
 
-def _in_place(names: Sequence[str], arrays: Sequence[Array | None], written: Sequence[str]) -> None:
+def _in_place(names: Sequence[str], arrays: Sequence[Any], written: Sequence[str]) -> Sequence[Any]:
     """Refuses what would have to be converted: the caller's own array must change."""
     config.device()
+    if any(not isinstance(array, np.ndarray) and on_device(array) for array in arrays):
+        return _device_in_place(dict(zip(names, arrays, strict=True)), written)
     first = None
     for name, array in zip(names, arrays, strict=True):
         if array is None and name == "velocity":
@@ -355,4 +432,25 @@ def _in_place(names: Sequence[str], arrays: Sequence[Array | None], written: Seq
     # tell exactly whether they overlap.
     for (name, array), (other_name, other) in combinations(zip(names, arrays, strict=True), 2):
         if array is not None and other is not None and np.may_share_memory(array, other):
-            raise ValueError(f"{other_name}: expected memory of its own, but shares it with {name}")
+            raise _shared(other_name, name)
+    return arrays
+
+
+def _shared(name: str, other: str) -> ValueError:
+    return ValueError(f"{name}: expected memory of its own, but shares it with {other}")
+
+
+def _device_in_place(arrays: Mapping[str, Any], written: Sequence[str]) -> Sequence[Any]:
+    for name, array in arrays.items():
+        if array is None and name != "velocity":
+            raise TypeError(f"{name}: expected an array, got None")
+    found = _device_floats(arrays)
+    pairs = [(n, a) for n, a in zip(arrays, found, strict=True) if a is not None]
+    for name, array in pairs:
+        if name in written and not array.writable:
+            raise ValueError(f"{name}: the array is not writable, but is changed in place")
+    for (name, one), (other_name, other) in combinations(pairs, 2):
+        apart = one.address + one.nbytes <= other.address
+        if not (apart or other.address + other.nbytes <= one.address):
+            raise _shared(other_name, name)
+    return found

@@ -4,7 +4,8 @@
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first).
+// "wait N" from the N-th on (0 is the first). In the file FASTNN_EMULATOR_LOG it writes down
+// which streams were to wait for which, and which the host waited for.
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -349,9 +350,21 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
   return Status::ok;
 }
 
+// All is done at once, so that there is nothing to wait for.
+Status note(const char* what, const void* stream) {
+  if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
+  const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
+  if (path == nullptr) return Status::ok;
+  std::FILE* const file = std::fopen(path, "a");
+  if (file == nullptr) return fail("FASTNN_EMULATOR_LOG cannot be written");
+  std::fprintf(file, "%s %zu\n", what, reinterpret_cast<std::size_t>(stream));
+  std::fclose(file);
+  return Status::ok;
+}
+
 Status wait(Context* context) {
   if (context->stream->graph != nullptr) return fail("waiting while a graph is recorded");
-  return fault().due("wait") ? fail("the emulated device stopped") : Status::ok;
+  return fault().due("wait") ? fail("the emulated device stopped") : note("wait", context->stream);
 }
 
 Status read(Context* context, void* host, const void* from, size_t bytes) {
@@ -466,10 +479,16 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .clear = clear,
       .wait = wait,
       .stream = [](Context* context) -> void* { return context->stream; },
-      .wait_for = [](Context* context,
-                     void* stream) { return one_after_another(stream, context->stream); },
-      .let_wait = [](Context* context,
-                     void* stream) { return one_after_another(context->stream, stream); },
+      .wait_for =
+          [](Context* context, void* stream) {
+            const Status noted = note("wait for", stream);
+            return noted == Status::ok ? one_after_another(stream, context->stream) : noted;
+          },
+      .let_wait =
+          [](Context* context, void* stream) {
+            const Status noted = note("let wait", stream);
+            return noted == Status::ok ? one_after_another(context->stream, stream) : noted;
+          },
       .begin_graph = begin_graph,
       .end_graph = end_graph,
       .launch_graph = launch_graph,

@@ -1,0 +1,195 @@
+// Where one call of an op happens, and the addresses of its arrays there.
+//
+// On the CPU they are the arrays' own. On the device, arrays of the host are copied there
+// and results back; arrays that lie there are taken as they are, and results stay.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "bindings/device_array.h"
+#include "bindings/unlocked.h"
+
+namespace fastnn::bindings {
+
+// An array that an op was given: NumPy's, or one on the device.
+class Array {
+ public:
+  bool take(py::handle source) {
+    if (py::isinstance<py::array>(source)) {
+      host_ = py::reinterpret_borrow<py::array>(source);
+    } else if (py::isinstance<DeviceArray>(source)) {
+      device_ = source.cast<const DeviceArray*>();  // which the call's arguments keep
+    }
+    return host_.has_value() || device_ != nullptr;
+  }
+
+  bool on_device() const { return device_ != nullptr; }
+  const py::array& host() const { return *host_; }
+  const DeviceArray& device() const { return *device_; }
+
+  py::ssize_t ndim() const { return on_device() ? std::ssize(device_->shape()) : host_->ndim(); }
+  const py::ssize_t* shape() const {
+    return on_device() ? device_->shape().data() : host_->shape();
+  }
+  py::ssize_t shape(py::ssize_t axis) const { return shape()[axis]; }
+  py::ssize_t size() const { return on_device() ? device_->size() : host_->size(); }
+  py::dtype dtype() const { return on_device() ? device_->dtype() : host_->dtype(); }
+  bool is_double() const {
+    return on_device() ? device_->dtype().itemsize() == 8 : bindings::is_double(*host_);
+  }
+
+ private:
+  std::optional<py::array> host_;
+  const DeviceArray* device_ = nullptr;
+};
+
+inline Shape shape_of(const Array& array) { return {array.shape(), array.ndim()}; }
+
+template <class T>
+struct Result {
+  py::object array;
+  T* data;  // for the kernel
+};
+
+class Place {
+ public:
+  // Where the leading array lies or, if that is NumPy's, where FASTNN_DEVICE says.
+  explicit Place(const Array& leader);
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() {
+    if (!blocks_.empty()) give_back();
+  }
+
+  template <class T>
+  const T* in(const Array& array, const char* name) {
+    if (!away_) return data_of<T>(on_host(array, name), name);
+    return static_cast<const T*>(away<T>(array, name, false));
+  }
+  template <class T>
+  const T* in(const std::optional<Array>& array, const char* name) {
+    return array ? in<T>(*array, name) : nullptr;
+  }
+  // Of the host, without changes until the call; null where there is none.
+  template <class T>
+  const T* in(const T* host, Index count) {
+    if (!away_ || host == nullptr) return host;
+    return static_cast<const T*>(bring(host, static_cast<std::size_t>(count) * sizeof(T)));
+  }
+
+  template <class T>
+  T* in_out(Array& array, const char* name) {
+    if (away_) return static_cast<T*>(away<T>(array, name, true));
+    data_of<T>(on_host(array, name), name);
+    return static_cast<T*>(writable(array, name));
+  }
+
+  template <class T>
+  Result<T> out(std::vector<py::ssize_t> shape) {
+    if (away_) {
+      auto [array, data] = result_away(py::dtype::of<T>(), std::move(shape));
+      return {std::move(array), static_cast<T*>(data)};
+    }
+    py::array_t<T> array(std::move(shape));
+    T* const data = array.mutable_data();
+    return {std::move(array), data};
+  }
+  template <class T>
+  Result<T> out_like(const Array& other) {
+    return out<T>({other.shape(), other.shape() + other.ndim()});
+  }
+
+  // What a kernel writes and nobody asked for.
+  template <class T>
+  T* room(Index count) {
+    if (away_) return static_cast<T*>(reserve(static_cast<std::size_t>(count) * sizeof(T)));
+    py::array_t<T> array(count);
+    T* const data = array.mutable_data();
+    kept_ = std::move(array);
+    return data;
+  }
+  // By row group; see total.
+  double* sums() {
+    if (away_) return static_cast<double*>(reserve(sizeof sums_));
+    sums_.fill(0);
+    return sums_.data();
+  }
+
+  template <class T, class Arguments>
+  void call(Kernel<Arguments> Kernels<T>::* kernel, const Arguments& arguments) {
+    const Unlocked unlocked;
+    if (away_) before();
+    machine_.call(kernels<T>(*machine_.table).*kernel, arguments);
+    if (away_) after();
+  }
+  double total(const double* sums, Index n) const;
+
+  // The numbers of an array for checks on the host.
+  template <class T>
+  const T* look_at(const Array& array, const char* name) {
+    if (array.on_device()) {
+      check_type(array.device(), name, sizeof(T));
+      kept_ = array.device().to_host();
+      return static_cast<const T*>(py::reinterpret_borrow<py::array>(kept_).data());
+    }
+    return data_of<T>(array.host(), name);
+  }
+
+ private:
+  struct Copy {
+    void *host, *there;
+    std::size_t bytes;
+  };
+
+  static const py::array& on_host(const Array& array, const char* name) {
+    if (array.on_device()) refuse_mixture(name);
+    return array.host();
+  }
+  [[noreturn]] static void refuse_mixture(const char* name);
+  static void check_type(const DeviceArray& array, const char* name, std::size_t item);
+  static void* writable(Array& array, const char* name);
+
+  template <class T>
+  void* away(const Array& array, const char* name, bool written) {
+    if (array.on_device()) {
+      check_type(array.device(), name, sizeof(T));
+      return take(array.device(), name, written);
+    }
+    const T* const host = data_of<T>(array.host(), name);
+    const std::size_t bytes = static_cast<std::size_t>(array.size()) * sizeof(T);
+    void* const there = bring(host, bytes);
+    if (written) {
+      Array target = array;
+      fetched_.push_back({writable(target, name), there, bytes});
+    }
+    return there;
+  }
+  void* take(const DeviceArray& array, const char* name, bool written);
+  void* bring(const void* host, std::size_t bytes);
+  void* reserve(std::size_t bytes);
+  std::pair<py::object, void*> result_away(const py::dtype& dtype, std::vector<py::ssize_t> shape);
+  void before();
+  void after();
+  void give_back();
+
+  const bool stays_;  // results lie on the device
+  const bool away_;   // the call happens there
+  const Machine& machine_;
+  std::array<double, max_groups> sums_;
+  py::object kept_;
+  // Of the device alone.
+  std::vector<void*> blocks_;
+  std::vector<Copy> brought_, fetched_;
+  std::vector<const DeviceArray*> used_;
+};
+
+}  // namespace fastnn::bindings
+
+template <>
+struct pybind11::detail::type_caster<fastnn::bindings::Array> {
+  PYBIND11_TYPE_CASTER(fastnn::bindings::Array, const_name("Array"));
+  bool load(handle source, bool) { return value.take(source); }
+};
