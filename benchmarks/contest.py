@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from types import MappingProxyType
@@ -98,7 +98,8 @@ class Worker:
 
     def _ask(self, **message: object) -> dict[str, Any]:
         assert self.process.stdin is not None
-        print(json.dumps(message), file=self.process.stdin)
+        with suppress(BrokenPipeError):  # what ended it is in its last words
+            print(json.dumps(message), file=self.process.stdin)
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:

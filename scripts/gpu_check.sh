@@ -29,7 +29,7 @@ out=${OUT:-$work/out}
 mkdir -p "$work" "$out"
 stages=$work/stages.tsv
 : >"$stages"
-rm -rf "$work/site" "$work/tests.xml" "$work/gpu.md" "$out/gpu.json"
+rm -rf "$work/site" "$work/tests.xml" "$work/gpu.md" "$out"/{gpu.json,{build,tests,sanitizer,exercise,times}.log}
 failures=0 warming=
 
 # Seconds that each stage may take; what one leaves goes to the timing, the last.
@@ -109,13 +109,13 @@ end_warming() {
   wait "$warming" 2>/dev/null
 }
 
-# All but what never meets a device: the processor's instruction sets and threads, the build, the benchmarks, and what
-# builds the emulator.
+# All but what never meets a device: the processor's instruction sets, threads and sessions, the build, the benchmarks,
+# and what builds the emulator.
 tests() {
   local options=(-q -p no:cacheprovider --junitxml="$work/tests.xml") chosen=(tests)
   # Whatever else is installed there may warn, and warnings are errors.
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo)
+  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
   local name emulated_ones
   for name in "${not_here[@]}"; do options+=(--ignore-glob="tests/test_$name*"); done
   mapfile -t emulated_ones < <(grep -lE '^(import|from) emulator' tests/test_*.py)
@@ -123,8 +123,7 @@ tests() {
   if "$python" -c 'import xdist' 2>/dev/null; then options+=(-p xdist.plugin -n 8); fi
   if "$python" -c 'import pytest_timeout' 2>/dev/null; then options+=(-p pytest_timeout --timeout=60 --timeout-method=thread); fi
   if [[ $emulated == yes ]]; then
-    chosen=(tests/test_mean_squared_error.py tests/test_activation.py)
-    options+=(-k "not nan and not memory")
+    chosen=(tests/test_mean_squared_error.py tests/test_trajectory.py)
   fi
   stage tests "$python" -m pytest "${options[@]}" "${chosen[@]}"
 }
@@ -151,7 +150,7 @@ sanitize() {
 
 sanitizer() {
   if [[ $emulated == yes ]]; then
-    stage sanitizer "$python" scripts/gpu_exercise.py
+    stage exercise "$python" scripts/gpu_exercise.py
   elif command -v compute-sanitizer >/dev/null; then
     export -f sanitize
     export python work

@@ -103,8 +103,8 @@ def tests(file: Path, log: Path) -> list[str]:
     return lines
 
 
-def sanitizer(file: Path) -> list[str]:
-    """The tools' own sums, and what they found first."""
+def exercise(title: str, file: Path) -> list[str]:
+    """What gpu_exercise.py or compute-sanitizer's tools found first, and the tools' own sums."""
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:
@@ -112,7 +112,7 @@ def sanitizer(file: Path) -> list[str]:
     wanted = ("== ", "========= ", "FAILED", "failed")
     kept = [line for line in lines if line.startswith(wanted) or ": failed" in line]
     kept = [line for line in kept if "Host Frame" not in line and line.strip("= ")]
-    return ["", "## compute-sanitizer", "", *quoted(shortened(kept))] if kept else []
+    return ["", f"## {title}", *quoted(shortened(kept))] if kept else []
 
 
 def tail(log: Path, count: int = 15) -> list[str]:
@@ -156,7 +156,8 @@ def main() -> None:
         *facts(device, driver, asked.commit),
         *("", *outcome),
         *("", "## Tests on the device", "", *tested),
-        *sanitizer(out / "sanitizer.log"),
+        *exercise("Under compute-sanitizer", out / "sanitizer.log"),
+        *exercise("Every op and session, wrong", out / "exercise.log"),
         *("", "## One training step", "", *times(work / "gpu.md", out / "times.log")),
     ]
     text = "\n".join(lines) + "\n"
