@@ -71,11 +71,11 @@ Opened open_library(const std::string& path) {
 // -- after a fork -----------------------------------------------------------
 
 // CUDA does not live on in a child of the process that began to use it.
-std::atomic<bool> in_use{false};
+std::atomic<const CudaLibrary*> in_use{nullptr};
 std::atomic<bool> lost{false};
 
 void in_child() {
-  if (in_use.load()) lost.store(true);
+  if (in_use.load() != nullptr) lost.store(true);
 }
 
 std::mutex& opening() {
@@ -93,7 +93,7 @@ const Opened& opened_library() {
   static const int registered = pthread_atfork(nullptr, nullptr, in_child);
   static_cast<void>(registered);
   const Opened& opened = all->emplace(path, open_library(path)).first->second;
-  if (opened.library != nullptr) in_use.store(true);
+  if (opened.library != nullptr) in_use.store(opened.library);
   return opened;
 }
 
@@ -120,6 +120,7 @@ CudaState cuda_state() {
 
 const CudaLibrary& cuda_library() {
   if (lost.load()) refuse(after_fork);
+  if (const CudaLibrary* const library = in_use.load()) return *library;
   const Opened& opened = opened_library();
   if (opened.library == nullptr) refuse("CUDA cannot be used: ", opened.state.reason);
   return *opened.library;
@@ -127,7 +128,7 @@ const CudaLibrary& cuda_library() {
 
 void cuda_must(Status status) {
   if (status == Status::ok) return;
-  const std::string why = opened_library().library->last_error();
+  const std::string why = cuda_library().last_error();
   if (status == Status::out_of_memory) {
     throw OutOfDeviceMemory("CUDA out of memory: " + why +
                             ". Try a smaller batch_size, or device='cpu'.");

@@ -18,7 +18,7 @@ struct CudaState {
 };
 CudaState cuda_state();
 
-// The library. Throws std::runtime_error with the reason where the device cannot be used.
+// The library, the same one from its first use on. Throws std::runtime_error with the reason where the device cannot be used.
 const CudaLibrary& cuda_library();
 
 // Throws what a status says; nothing where it is ok.
