@@ -7,6 +7,7 @@
 #include "cpu/isa.h"
 #include "cpu/session_cpu.h"
 #include "cpu/split_product.h"
+#include "cuda/cublas.h"
 #include "cuda/library.h"
 #include "cuda/session_cuda.h"
 
@@ -44,6 +45,7 @@ DeviceReport report_on(Device device) {
   report.driver = message(state.device.driver / 1000, ".", state.device.driver % 1000 / 10);
   report.library = state.kind;
   report.memory = state.device.memory;
+  if (state.usable) report.cublas = cublas::library().about;
   return report;
 }
 

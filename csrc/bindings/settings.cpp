@@ -38,6 +38,7 @@ py::dict cuda() {
   told["memory"] = report.memory;
   told["driver"] = report.driver;
   told["library"] = report.library;
+  told["cublas"] = report.cublas;
   return told;
 }
 

@@ -48,6 +48,7 @@ struct DeviceReport {
   bool usable = true;
   std::string reason;  // why it is not usable, and what to do
   std::string name, capability, driver, library;
+  std::string cublas;  // the library for large products, or why it is not there
   std::size_t memory = 0;  // bytes
 };
 DeviceReport report_on(Device device);
