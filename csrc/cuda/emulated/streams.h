@@ -68,7 +68,7 @@ Status in_order(Stream stream, F f) {
 Status finish_all();
 
 // What `after` is given from now on comes after what `before` was given so far. Streams of
-// others have nothing to wait for.
+// others do all at once: who of them waits finds it done.
 Status one_after_another(void* before, void* after);
 
 Status begin_graph(Stream stream);
