@@ -45,8 +45,12 @@ DeviceReport report_on(Device device) {
   report.driver = message(state.device.driver / 1000, ".", state.device.driver % 1000 / 10);
   report.library = state.kind;
   report.memory = state.device.memory;
-  if (state.usable) report.cublas = cublas::library().about;
   return report;
+}
+
+std::string products_library(Device device) {
+  if (device == Device::cpu) return "none: the CPU's products are of its own kernels";
+  return cuda_state().usable ? cublas::library().about : "CUDA cannot be used";
 }
 
 Device default_device() {

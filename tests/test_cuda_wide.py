@@ -258,10 +258,10 @@ def test_bfloat16_of_weights_that_others_wrote(precision: str, with_mock: WithMo
 def test_reports_what_it_found(library: Path, mock: Path) -> None:
     program = "import fastnn; print(fastnn.show_config('dicts')['cuda']['cublas'])"
     told = {
-        "none": "cuBLASLt is switched off by FASTNN_CUBLASLT=none",
+        "none": "switched off by FASTNN_CUBLASLT=none",
         "/nowhere.so": "cannot open FASTNN_CUBLASLT=/nowhere.so",
         str(library): f"{library} lacks functions of cuBLASLt",
-        str(mock): f"cuBLASLt 13.2.7 ({mock})",
+        str(mock): f"13.2.7 ({mock})",
     }
     for path, expected in told.items():
         done = cases.python(program, FASTNN_CUDA_LIBRARY=str(library), FASTNN_CUBLASLT=path)

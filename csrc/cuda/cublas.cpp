@@ -53,7 +53,7 @@ bool find_all(void* object, Functions& f) {
 #undef FASTNN_FIND
 }
 
-// 130002 is 13.0.2; before 13 the parts had other weights: 120805 is 12.8.5.
+// 130002 is 13.0.2.
 std::string version_of(std::size_t number) {
   return message(number / 10000, ".", number % 10000 / 100, ".", number % 100);
 }
@@ -72,15 +72,14 @@ Library take(void* object, const std::string& place) {
     return found;
   }
   found.functions = &functions;
-  found.about =
-      message("cuBLASLt ", version_of(functions.GetVersion()), " (", path_of(functions), ")");
+  found.about = message(version_of(functions.GetVersion()), " (", path_of(functions), ")");
   return found;
 }
 
 Library open_library() {
   const char* const given = std::getenv("FASTNN_CUBLASLT");
   if (given != nullptr && std::string(given) == "none") {
-    return {nullptr, "cuBLASLt is switched off by FASTNN_CUBLASLT=none"};
+    return {nullptr, "switched off by FASTNN_CUBLASLT=none"};
   }
   if (given != nullptr && *given != '\0') {
     if (void* const object = dlopen(given, RTLD_NOW | RTLD_LOCAL)) return take(object, given);
@@ -97,7 +96,7 @@ Library open_library() {
       return take(object, place);
     }
   }
-  return {nullptr, "no cuBLASLt found: pip install '.[cublas]', or name it in FASTNN_CUBLASLT"};
+  return {nullptr, "not found: pip install '.[cublas]', or name the file in FASTNN_CUBLASLT"};
 }
 
 }  // namespace
