@@ -7,6 +7,7 @@
 #include "cpu/isa.h"
 #include "cpu/session_cpu.h"
 #include "cpu/split_product.h"
+#include "cuda/cublas.h"
 #include "cuda/library.h"
 #include "cuda/session_cuda.h"
 
@@ -45,6 +46,11 @@ DeviceReport report_on(Device device) {
   report.library = state.kind;
   report.memory = state.device.memory;
   return report;
+}
+
+std::string products_library(Device device) {
+  if (device == Device::cpu) return "none: the CPU's products are of its own kernels";
+  return cuda_state().usable ? cublas::library().about : "CUDA cannot be used";
 }
 
 Device default_device() {

@@ -6,6 +6,7 @@ Every program runs in a process of its own, since the library is opened once.
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import tolerances
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "emulated"
+MOCK = ROOT / "tests" / "native" / "mock_cublaslt.cpp"
 
 PROGRAM = """
 import json, os
@@ -65,6 +67,7 @@ def trained(device, session):
         device=device,
         matmul_precision=case.get("precision"),
     )
+    start = [w.tolist() for w in model.get_weights()]
     batch = case.get("batch", 48)
     assert model.session(batch) == session, model.session(batch)
     if case.get("nan"):
@@ -79,7 +82,8 @@ def trained(device, session):
         model.set_weights([w * 0.5 for w in model.get_weights()])
         more = model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
         losses = losses + more.history["loss"]
-    return {"losses": losses, "weights": [w.tolist() for w in model.get_weights()]}
+    end = [w.tolist() for w in model.get_weights()]
+    return {"losses": losses, "weights": end, "start": start}
 
 
 print(json.dumps([trained(*which) for which in case["runs"]]))
@@ -129,8 +133,150 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cuBLASLt of plain loops, for the emulated device."""
+    if emulator.COMPILER is None:
+        pytest.skip("no C++ compiler")
+    out = tmp_path_factory.mktemp("cublaslt") / "mock.so"
+    flags = ["-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Werror"]
+    command = [emulator.COMPILER, *flags, MOCK, "-o", out, "-ldl"]
+    subprocess.run(command, check=True, timeout=300)
+    return out
+
+
+class WithMock:
+    """Runs programs with the mock, and reads what it was asked for."""
+
+    def __init__(self, library: Path, mock: Path, log: Path) -> None:
+        self.library, self.mock, self.log = library, mock, log
+
+    def run(self, case: dict[str, Any], *runs: tuple[str, str], offers: str = "") -> Any:
+        self.log.write_text("")
+        return run(
+            self.library,
+            case,
+            *runs,
+            FASTNN_CUBLASLT=str(self.mock),
+            MOCK_CUBLASLT=offers,
+            MOCK_CUBLASLT_LOG=str(self.log),
+        )
+
+    def asked(self) -> dict[str, set[int]]:
+        """The epilogues of its products, by the type of their operands."""
+        found: dict[str, set[int]] = {}
+        for line in self.log.read_text().splitlines():
+            *_, kind, epilogue = line.split()
+            found.setdefault(kind, set()).add(int(epilogue))
+        return found
+
+
+@pytest.fixture
+def with_mock(library: Path, mock: Path, tmp_path: Path) -> WithMock:
+    return WithMock(library, mock, tmp_path / "log")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_own_kernels_are_as_the_plain_session(name: str, library: Path) -> None:
     plain, wide, again = run(library, CASES[name], PLAIN, WIDE, WIDE)
     check_close(wide, plain)
     assert again == wide
+
+
+@pytest.mark.parametrize("offers", ["", "no epilogues"])
+@pytest.mark.parametrize("name", CASES)
+def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: WithMock) -> None:
+    plain, wide, again = with_mock.run(CASES[name], PLAIN, WIDE, WIDE, offers=offers)
+    check_close(wide, plain)
+    assert again == wide
+    asked = with_mock.asked()
+    assert list(asked) == ["float32"]
+    assert (asked["float32"] == {1}) == bool(offers)
+
+
+def test_epilogues_are_those_of_the_layers(with_mock: WithMock) -> None:
+    """Bias, ReLU, and the bias's gradient where no layer above gives it."""
+    with_mock.run(CASES["relu"], WIDE)
+    assert with_mock.asked() == {"float32": {1, 4, 6}}
+    with_mock.run(CASES["dropout"], WIDE)
+    assert with_mock.asked() == {"float32": {1, 4, 6, 256}}
+    with_mock.run(CASES["needs pre-activations"], WIDE)
+    assert with_mock.asked() == {"float32": {1, 4}}
+
+
+def test_without_an_offer_our_own_kernels(with_mock: WithMock) -> None:
+    (refused,) = with_mock.run({}, WIDE, offers="nothing")
+    assert with_mock.asked() == {}
+    assert refused == run(with_mock.library, {}, WIDE)[0]
+
+
+def test_relu_that_swallows_nan_is_not_used(with_mock: WithMock) -> None:
+    plain, wide = with_mock.run({"nan": True}, PLAIN, WIDE, offers="relu of nan")
+    assert plain["losses"] == wide["losses"] == []
+    plain, wide = with_mock.run({}, PLAIN, WIDE, offers="relu of nan")
+    check_close(wide, plain)
+    plain, wide = with_mock.run({"nan": True}, PLAIN, WIDE)
+    assert plain["losses"] == wide["losses"] == []
+
+
+# Units at the kink of a ReLU change sides where operands are rounded: a few in a hundred of
+# what a fit changes, with any medium.
+SMOOTH: dict[str, dict[str, Any]] = {
+    "needs pre-activations": {"activations": ["gelu", "silu"]},
+    "dropout": {"activations": ["tanh", "gelu"], "dropout": True},
+    "no biases": {"activations": ["tanh", "tanh"], "bias": False},
+    "middle frozen": {"activations": ["tanh", "gelu"], "frozen": [1, 2]},
+}
+ROUNDED = [("medium", name) for name in SMOOTH] + [("high", name) for name in [*SMOOTH, "relu"]]
+
+
+@pytest.mark.parametrize(("precision", "name"), ROUNDED)
+def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
+    """What a few steps change, by one and by three products of parts."""
+    case = {**SMOOTH.get(name, {}), "optimizer": "momentum", "epochs": 1, "rows": 3 * 48 + 12}
+    wide, again = with_mock.run({**case, "precision": precision}, WIDE, WIDE)
+    assert again == wide
+    assert list(with_mock.asked()) == ["bfloat16"]
+    (exact,) = run(with_mock.library, case, PLAIN)
+    for got, want, start in zip(wide["weights"], exact["weights"], exact["start"], strict=True):
+        moved, expected = np.subtract(got, start), np.subtract(want, start)
+        if not expected.any():
+            assert not moved.any()
+            continue
+        tolerances.check_frobenius(moved, expected, "float32", "training", f"cpu {precision}")
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_bfloat16_of_weights_that_others_wrote(precision: str, with_mock: WithMock) -> None:
+    """Parts that were kept from before would give another net's losses."""
+    case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "twice": True}
+    (wide,) = with_mock.run({**case, "precision": precision}, WIDE)
+    (exact,) = run(with_mock.library, case, PLAIN)
+    assert wide["losses"] == pytest.approx(exact["losses"], rel=1e-3)
+
+
+def test_reports_what_it_found(library: Path, mock: Path) -> None:
+    program = "import fastnn; print(fastnn.show_config('dicts')['cuda']['cublas'])"
+    told = {
+        "none": "switched off by FASTNN_CUBLASLT=none",
+        "/nowhere.so": "cannot open FASTNN_CUBLASLT=/nowhere.so",
+        str(library): f"{library} lacks functions of cuBLASLt",
+        str(mock): f"13.2.7 ({mock})",
+    }
+    for path, expected in told.items():
+        done = cases.python(program, FASTNN_CUDA_LIBRARY=str(library), FASTNN_CUBLASLT=path)
+        assert done.stdout.startswith(expected), done.stdout + done.stderr
+
+
+def test_choice_depends_on_shape(library: Path) -> None:
+    program = """
+import fastnn
+from fastnn import layers
+
+for width, batch in [(512, 4096), (512, 4095), (4096, 128)]:
+    model = fastnn.Sequential([fastnn.Input((width,)), layers.Dense(width), layers.Dense(3)])
+    model.compile("adam", "mse", device="cuda")
+    print(model.session(batch))
+"""
+    done = cases.python(program, FASTNN_CUDA_LIBRARY=str(library), FASTNN_CUBLASLT="none")
+    assert done.stdout.split() == ["wide", "generic", "wide"], done.stdout + done.stderr

@@ -22,12 +22,14 @@ std::map<std::string, std::string> build_info() {
   };
 }
 
-// Whether a GPU can be used, and if not, why.
-py::dict cuda() {
+// Whether a GPU can be used, and if not, why; with `libraries` those that it uses, too.
+py::dict cuda(bool libraries) {
   DeviceReport report;
+  std::string cublas;
   {
     const Unlocked unlocked;
     report = report_on(Device::cuda);
+    if (libraries) cublas = products_library(Device::cuda);
   }
   py::dict told;
   told["usable"] = report.usable;
@@ -38,6 +40,7 @@ py::dict cuda() {
   told["memory"] = report.memory;
   told["driver"] = report.driver;
   told["library"] = report.library;
+  if (libraries) told["cublas"] = cublas;
   return told;
 }
 
@@ -57,7 +60,7 @@ void register_settings(py::module_& module) {
   module.def("isa", [] { return backend().table->name; });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
-  module.def("cuda_state", cuda);
+  module.def("cuda_state", cuda, py::arg("libraries") = false);
   module.def("activations", activations);
   module.def("environment", environment, py::arg("name"));
   module.def("shutdown", [] {

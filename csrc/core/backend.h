@@ -49,6 +49,9 @@ struct DeviceReport {
   std::size_t memory = 0;  // bytes
 };
 DeviceReport report_on(Device device);
+// The library of others that multiplies large matrices there, or why there is none. Opens
+// it, which takes longer than to open the device: for who asks.
+std::string products_library(Device device);
 
 // The device that FASTNN_DEVICE asks for; the CPU where it is silent.
 Device default_device();

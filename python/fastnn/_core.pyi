@@ -39,8 +39,11 @@ def isas_supported() -> list[str]:
 def isa() -> str:
     """The instruction set in use: the last of `isas_supported`, or what FASTNN_ISA names."""
 
-def cuda_state() -> dict[str, Any]:
-    """Whether a GPU can be used, opening it: "usable", "reason" why not; else what it is."""
+def cuda_state(libraries: bool = False) -> dict[str, Any]:
+    """Whether a GPU can be used, opening it: "usable", "reason" why not; else what it is.
+
+    With `libraries` opens those that it uses, too: "cublas", which it found or why none.
+    """
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -135,7 +135,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "isas_built": _core.isas_built(),
         "threads": _core.num_threads(),
         "float32_matmul_precision": _precision,
-        "cuda": _core.cuda_state(),
+        "cuda": _core.cuda_state(libraries=True),
     }
     if mode == "dicts":
         return settings
@@ -149,6 +149,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         ("matmul precision", settings["float32_matmul_precision"]),
         ("CUDA", _cuda()),
     ]
+    if settings["cuda"]["usable"]:
+        rows.append(("cuBLASLt", settings["cuda"]["cublas"]))
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")

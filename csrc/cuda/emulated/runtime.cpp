@@ -15,27 +15,35 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <random>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "cuda/abi.h"
 #include "cuda/context.h"
+#include "cuda/emulated/streams.h"
 #include "cuda/table.h"
 
 namespace fastnn {
+
+using emulated::fail;
+using emulated::finish_all;
+using emulated::in_order;
+using emulated::say;
 
 namespace {
 
 thread_local std::string said = "no error";
 
-void say(std::string text) { said = std::move(text); }
+}  // namespace
 
-Status fail(std::string text) {
+void emulated::say(std::string text) { said = std::move(text); }
+
+Status emulated::fail(std::string text) {
   say(std::move(text));
   return Status::failed;
 }
+
+namespace {
 
 // -- faults -----------------------------------------------------------------
 
@@ -62,12 +70,16 @@ Fault& fault() {
   return the;
 }
 
-std::uint64_t next_seed() {
+}  // namespace
+
+std::uint64_t emulated::next_seed() {
   static const char* const text = std::getenv("FASTNN_EMULATOR_SEED");
   static const std::uint64_t first = text != nullptr ? std::strtoull(text, nullptr, 10) : 1;
   thread_local std::uint64_t launches = 0;
   return first * 1000003 + launches++;
 }
+
+namespace {
 
 // -- memory -----------------------------------------------------------------
 
@@ -142,87 +154,7 @@ void give_back(void* address) {
   all.blocks.erase(found);
 }
 
-// -- order ------------------------------------------------------------------
-
-struct Work {
-  virtual ~Work() = default;
-  virtual Status run() = 0;
-};
-
-template <class F>
-struct WorkOf final : Work {
-  explicit WorkOf(F f) : function(std::move(f)) {}
-  Status run() override { return function(); }
-  F function;
-};
-
-}  // namespace
-
-struct CudaGraph {
-  struct Step {
-    std::unique_ptr<Work> work;
-    std::vector<std::size_t> after;  // steps that come before it
-  };
-  std::vector<Step> steps;
-};
-
-struct Recording {
-  CudaGraph* graph = nullptr;     // that is being recorded; null: all is done at once
-  bool began = false;             // it, and not by waiting for who did
-  std::vector<std::size_t> last;  // steps that the next one comes after
-};
-
-namespace {
-
-template <class F>
-Status in_order(Stream stream, F f) {
-  if (stream->graph == nullptr) return f();
-  stream->graph->steps.push_back({std::make_unique<WorkOf<F>>(std::move(f)), stream->last});
-  stream->last = {stream->graph->steps.size() - 1};
-  return Status::ok;
-}
-
-// All that there are.
-struct Streams {
-  std::mutex mutex;
-  std::set<Stream> all;
-};
-
-Streams& streams() {
-  static Streams the;
-  return the;
-}
-
-// What `after` is given from now on comes after what `before` was given so far. Streams of
-// others have nothing to do with graphs.
-Status one_after_another(void* first, void* second) {
-  Streams& known = streams();
-  const std::lock_guard lock(known.mutex);
-  auto* const before = static_cast<Stream>(first);
-  auto* const after = static_cast<Stream>(second);
-  if (known.all.count(before) == 0 || known.all.count(after) == 0) return Status::ok;
-  if (before->graph == nullptr && after->graph == nullptr) return Status::ok;
-  if (before->graph == nullptr) return fail("a recorded stream waits for one that is not");
-  if (after->graph != nullptr && after->graph != before->graph) {
-    return fail("a stream is recorded in two graphs");
-  }
-  after->graph = before->graph;
-  after->last.insert(after->last.end(), before->last.begin(), before->last.end());
-  return Status::ok;
-}
-
-// Whether all steps come before `last`.
-bool waited_for(const CudaGraph& graph, std::vector<std::size_t> last) {
-  std::set<std::size_t> seen;
-  while (!last.empty()) {
-    const std::size_t step = last.back();
-    last.pop_back();
-    if (!seen.insert(step).second) continue;
-    const auto& after = graph.steps[step].after;
-    last.insert(last.end(), after.begin(), after.end());
-  }
-  return seen.size() == graph.steps.size();
-}
+// -- kernels ----------------------------------------------------------------
 
 // Addresses of the host, as programs have them: of code, heap, stack and mapped files.
 bool of_host(std::uintptr_t word) {
@@ -272,13 +204,17 @@ class Arguments {
 
 }  // namespace
 
+// Bad addresses are found at once, but for those of a graph, whose memory may yet change.
 Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
   if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
-  return in_order(stream, [launch, arguments = Arguments(launch.kernel, bytes)] {
-    Arguments translated = arguments;
-    if (!translate(translated.bytes(), translated.count())) return Status::failed;
+  Arguments given(launch.kernel, bytes);
+  const bool recorded = stream->graph != nullptr;
+  if (!recorded && !translate(given.bytes(), given.count())) return Status::failed;
+  return in_order(stream, [launch, recorded, given] {
+    Arguments arguments = given;
+    if (recorded && !translate(arguments.bytes(), arguments.count())) return Status::failed;
     Launch here = launch;
-    here.kernel = translated.bytes();
+    here.kernel = arguments.bytes();
     const std::string error = run(here, next_seed());
     return error.empty() ? Status::ok : fail(error);
   });
@@ -324,17 +260,13 @@ Status open(DeviceInfo* info) {
 Context* make_context() {
   auto* const context = new Context;
   context->stream = new Recording;
-  const std::lock_guard lock(streams().mutex);
-  streams().all.insert(context->stream);
+  emulated::add_stream(context->stream);
   return context;
 }
 
 void end_context(Context* context) {
+  emulated::remove_stream(context->stream);
   for (void* piece : context->kept) give_back(piece);
-  {
-    const std::lock_guard lock(streams().mutex);
-    streams().all.erase(context->stream);
-  }
   delete context->stream;
   delete context;
 }
@@ -346,11 +278,11 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
     return fail("a copy from the host while a graph is recorded");
   char* const there = real(to, bytes);
   if (there == nullptr) return no_memory_there();
-  if (bytes > 0) std::memcpy(there, host, bytes);
-  return Status::ok;
+  const Status status = finish_all();
+  if (status == Status::ok && bytes > 0) std::memcpy(there, host, bytes);
+  return status;
 }
 
-// All is done at once, so that there is nothing to wait for.
 Status note(const char* what, const void* stream) {
   if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
   const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
@@ -364,7 +296,9 @@ Status note(const char* what, const void* stream) {
 
 Status wait(Context* context) {
   if (context->stream->graph != nullptr) return fail("waiting while a graph is recorded");
-  return fault().due("wait") ? fail("the emulated device stopped") : note("wait", context->stream);
+  if (fault().due("wait")) return fail("the emulated device stopped");
+  const Status noted = note("wait", context->stream);
+  return noted == Status::ok ? finish_all() : noted;
 }
 
 Status read(Context* context, void* host, const void* from, size_t bytes) {
@@ -402,53 +336,9 @@ Status clear(Context* context, void* to, size_t bytes) {
   });
 }
 
-Status begin_graph(Context* context) {
-  if (context->stream->graph != nullptr) return fail("a graph is being recorded");
-  *context->stream = {new CudaGraph, true, {}};
-  return Status::ok;
-}
-
-CudaGraph* end_graph(Context* context) {
-  if (!context->stream->began) {
-    say("no graph was begun");
-    return nullptr;
-  }
-  std::unique_ptr<CudaGraph> graph(context->stream->graph);
-  const std::vector<std::size_t> last = std::move(context->stream->last);
-  const std::lock_guard lock(streams().mutex);
-  for (Stream stream : streams().all) {
-    if (stream->graph == graph.get()) *stream = {};
-  }
-  if (waited_for(*graph, last)) return graph.release();
-  say("a graph ends before a stream that is recorded with it was waited for");
-  return nullptr;
-}
-
-// In one of the orders that the streams leave open, another at each launch: what does not
-// wait for what it needs is found out.
 Status launch_graph(Context* context, CudaGraph* graph) {
   if (context->stream->graph != nullptr) return fail("launching a graph while one is recorded");
-  const std::size_t count = graph->steps.size();
-  std::vector<std::vector<std::size_t>> behind(count);
-  std::vector<std::size_t> missing(count);
-  std::vector<std::size_t> ready;
-  for (std::size_t i = 0; i < count; ++i) {
-    for (const std::size_t before : graph->steps[i].after) behind[before].push_back(i);
-    missing[i] = graph->steps[i].after.size();
-    if (missing[i] == 0) ready.push_back(i);
-  }
-  std::mt19937_64 random(next_seed());
-  while (!ready.empty()) {
-    std::swap(ready[random() % ready.size()], ready.back());
-    const std::size_t step = ready.back();
-    ready.pop_back();
-    const Status status = graph->steps[step].work->run();
-    if (status != Status::ok) return status;
-    for (const std::size_t next : behind[step]) {
-      if (--missing[next] == 0) ready.push_back(next);
-    }
-  }
-  return Status::ok;
+  return emulated::run(*graph);
 }
 
 }  // namespace
@@ -472,7 +362,11 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
       .resident = [](Context* context, const Resident* a) { return cuda::resident(*context, *a); },
       .allocate = [](Context*, size_t bytes) { return take(bytes); },
-      .release = [](Context*, void* memory) { give_back(memory); },
+      .release =
+          [](Context*, void* memory) {
+            static_cast<void>(finish_all());
+            give_back(memory);
+          },
       .write = write,
       .read = read,
       .copy = copy,
@@ -482,17 +376,39 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .wait_for =
           [](Context* context, void* stream) {
             const Status noted = note("wait for", stream);
-            return noted == Status::ok ? one_after_another(stream, context->stream) : noted;
+            return noted == Status::ok ? emulated::one_after_another(stream, context->stream)
+                                       : noted;
           },
       .let_wait =
           [](Context* context, void* stream) {
             const Status noted = note("let wait", stream);
-            return noted == Status::ok ? one_after_another(context->stream, stream) : noted;
+            return noted == Status::ok ? emulated::one_after_another(context->stream, stream)
+                                       : noted;
           },
-      .begin_graph = begin_graph,
-      .end_graph = end_graph,
+      .begin_graph = [](Context* context) { return emulated::begin_graph(context->stream); },
+      .end_graph = [](Context* context) { return emulated::end_graph(context->stream); },
       .launch_graph = launch_graph,
       .release_graph = [](CudaGraph* graph) { delete graph; },
   };
   return &library;
+}
+
+// For libraries that stand in for NVIDIA's: where memory of the device really lies (null:
+// nowhere), and work in the order of a stream, of which `arguments` are kept.
+extern "C" __attribute__((visibility("default"))) void* fastnn_emulated_address(const void* memory,
+                                                                                std::size_t bytes) {
+  return fastnn::real(memory, bytes);
+}
+
+extern "C" __attribute__((visibility("default"))) int fastnn_emulated_give(void* stream,
+                                                                           int (*work)(const void*),
+                                                                           const void* arguments,
+                                                                           std::size_t bytes) {
+  using namespace fastnn;
+  const auto* const from = static_cast<const unsigned char*>(arguments);
+  const Status status = in_order(
+      static_cast<Stream>(stream), [work, kept = std::vector<unsigned char>(from, from + bytes)] {
+        return work(kept.data()) == 0 ? Status::ok : fail("another library failed");
+      });
+  return status == Status::ok ? 0 : 1;
 }

@@ -1,0 +1,61 @@
+// Products by cuBLASLt, each with the algorithm that its heuristic offers first: asked for
+// once a shape, among those whose sums have a fixed order.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <tuple>
+
+#include "core/machine.h"
+#include "cuda/cublas.h"
+
+namespace fastnn::cublas {
+
+// D (m, n) = A (m, k) B (k, n), all row-major; D is float32.
+struct Product {
+  Index m, n, k;
+  Type type;  // of A and B
+  const void* a;
+  bool transpose_a;  // it lies as (k, m)
+  const void* b;
+  bool transpose_b;  // it lies as (n, k)
+  float* d;
+  bool add = false;           // to what D holds
+  Epilogue epilogue = plain;  // `bias_gradient_a` is the sum of B over k
+  float* bias = nullptr;      // (n): read, or written
+};
+
+class Products {
+ public:
+  // Null where there is no cuBLASLt that works. `widest`: n of products with an epilogue.
+  static std::unique_ptr<Products> make(const Machine& machine, Memory& memory, Index widest);
+  Products(const Machine& machine, Memory& memory, Handle handle, Index widest);
+  Products(const Products&) = delete;
+  Products& operator=(const Products&) = delete;
+  ~Products();
+
+  // Whether there is an algorithm for it. Asked for the first time while no graph is
+  // recorded, since an epilogue's relu is tried out: one that makes 0 of NaN is refused.
+  bool offered(const Product& product);
+  // What was offered, on the machine's stream.
+  void run(const Product& product);
+
+ private:
+  struct Chosen;
+  using Key =
+      std::tuple<Index, Index, Index, Type, bool, bool, Epilogue, const void*, int, int, int>;
+
+  const Chosen* find(const Product& product);
+  std::unique_ptr<Chosen> choose(const Product& product) const;
+  void run(const Product& product, const Chosen& chosen) const;
+  bool keeps_nan(const Product& product, const Chosen& chosen) const;
+
+  const Machine& machine_;
+  const Functions& functions_;
+  Handle handle_;
+  void* workspace_;
+  float* not_numbers_;                             // (widest)
+  std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: none is offered
+};
+
+}  // namespace fastnn::cublas

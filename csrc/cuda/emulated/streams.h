@@ -1,0 +1,79 @@
+// The emulated device's streams: what waits for what, in graphs and outside of them.
+//
+// What a stream is given is put off until somebody waits, and is then done in one of the
+// orders that the streams leave open, another each time: what does not wait for what it
+// needs is found out. A recorded graph is run in the same way.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/kernels.h"
+#include "cuda/emulated/device.h"
+
+namespace fastnn {
+
+// Work with what comes before it.
+struct CudaGraph {
+  struct Work {
+    virtual ~Work() = default;
+    virtual Status run() = 0;
+  };
+  struct Step {
+    std::unique_ptr<Work> work;
+    std::vector<std::size_t> after;
+  };
+  std::vector<Step> steps;
+};
+
+// A stream.
+struct Recording {
+  CudaGraph* graph = nullptr;     // that is being recorded; null: none is
+  bool began = false;             // it, and not by waiting for who did
+  std::vector<std::size_t> last;  // steps that the next one comes after
+};
+
+namespace emulated {
+
+// Of the calling thread, for last_error.
+void say(std::string text);
+Status fail(std::string text);
+
+// Differs from call to call; the same in two processes that do the same.
+std::uint64_t next_seed();
+
+void add_stream(Stream stream);
+void remove_stream(Stream stream);
+
+void give(Stream stream, std::unique_ptr<CudaGraph::Work> work);
+
+template <class F>
+struct WorkOf final : CudaGraph::Work {
+  explicit WorkOf(F f) : function(std::move(f)) {}
+  Status run() override { return function(); }
+  F function;
+};
+
+template <class F>
+Status in_order(Stream stream, F f) {
+  give(stream, std::make_unique<WorkOf<F>>(std::move(f)));
+  return Status::ok;
+}
+
+// Does all that was put off, of every stream.
+Status finish_all();
+
+// What `after` is given from now on comes after what `before` was given so far. Streams of
+// others do all at once: who of them waits finds it done.
+Status one_after_another(void* before, void* after);
+
+Status begin_graph(Stream stream);
+CudaGraph* end_graph(Stream stream);  // null: failed
+Status run(CudaGraph& graph);
+
+}  // namespace emulated
+}  // namespace fastnn
