@@ -61,6 +61,7 @@ class Thread {
 
   // Blocks come one after the other.
   bool last_block(unsigned* counter) const {
+    barrier();
     bool last = false;
     if (index() == 0) {
       last = ++*counter == static_cast<unsigned>(blocks());

@@ -49,7 +49,9 @@ class Thread {
   }
 
   FASTNN_DEVICE bool last_block(unsigned* counter) const {
+    // Each thread's writes before its block counts itself in.
     __threadfence();
+    __syncthreads();
     bool last = false;
     if (index() == 0) last = atomicInc(counter, gridDim.x - 1) == gridDim.x - 1;
     last = __syncthreads_or(last ? 1 : 0) != 0;
