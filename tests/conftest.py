@@ -16,6 +16,7 @@ import fastnn
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "isa: run again under every instruction set (test_isa.py)")
+    config.addinivalue_line("markers", "cpu: about the CPU, whatever FASTNN_DEVICE says")
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return emulator.build(
         emulator.ROOT / "build" / "emulated" if kept else tmp_path_factory.mktemp("emulated")
     )
+
+
+@pytest.fixture(autouse=True)
+def _where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("cpu"):
+        monkeypatch.setenv("FASTNN_DEVICE", "cpu")
 
 
 @pytest.fixture(autouse=True)

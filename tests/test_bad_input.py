@@ -402,6 +402,7 @@ def test_absurd_buffer():
             _core.Parameters(size, "float64")
 
 
+@pytest.mark.skipif(_core.cuda_state()["usable"], reason="there is one")
 def test_no_such_device():
     with pytest.raises((RuntimeError, ValueError), match=r"(?i)cuda"):
         classifier().compile("adam", CATEGORICAL, device="cuda")

@@ -328,6 +328,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.cpu
 def test_x_is_never_copied_whole():
     """78 MB of bytes would be 314 MB of float32; training takes a few of either."""
     done = cases.python(MEMORY)

@@ -19,6 +19,8 @@ from tolerances import check_frobenius, tolerance
 import fastnn
 from fastnn import _core, layers
 
+pytestmark = pytest.mark.cpu
+
 # (widths, rows in a batch, rows): the last batch is smaller. Over 1024 rows sums over rows
 # are cut; the tiled session cuts them at 128, and at 157 of 5000.
 SHAPES = [

@@ -16,7 +16,7 @@ from precisions import SERVED, SESSIONS, Case, changed, same_bits, unit
 import fastnn
 from fastnn import layers, optimizers
 
-pytestmark = [unit, pytest.mark.parametrize("precision", SERVED or ["medium"])]
+pytestmark = [pytest.mark.cpu, unit, pytest.mark.parametrize("precision", SERVED or ["medium"])]
 
 CASE = Case((64, 96, 48, 20), loss="mse")
 ROWS = 200

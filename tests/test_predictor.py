@@ -13,6 +13,8 @@ import pytest
 import fastnn
 from fastnn import layers
 
+pytestmark = pytest.mark.cpu
+
 NAN, INF = np.nan, np.inf
 
 # name: (shape of a row, layers after the input, dtype)

@@ -93,6 +93,8 @@ import numpy as np
 import fastnn
 from fastnn import layers
 
+pytestmark = pytest.mark.cpu
+
 # Whoever runs the tests in the background has told its children to ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -125,6 +125,7 @@ def test_compile_beside_predict(rng):
     assert all("in use" in words for words in refused)
 
 
+@pytest.mark.cpu
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_a_child_forked_during_a_fit_can_use_the_model():
     program = """

@@ -231,6 +231,8 @@ def test_divergence_leaves_good_weights() -> None:
     program = """
 import numpy as np, fastnn
 from fastnn import layers
+
+pytestmark = pytest.mark.cpu
 draw = np.random.default_rng(0)
 x = draw.normal(size=(600, 5)) * 1e6
 model = fastnn.Sequential([fastnn.Input((5,)), layers.Dense(8, activation="relu"), layers.Dense(1)])

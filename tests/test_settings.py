@@ -67,6 +67,7 @@ USES = {
 }
 
 
+@pytest.mark.skipif(_core.cuda_state()["usable"], reason="there is a GPU")
 @pytest.mark.parametrize("use", USES)
 def test_device_from_the_environment(use):
     """A GPU that is asked for and not there is an error when it is needed, never a silent CPU."""
@@ -81,6 +82,7 @@ def test_device_from_the_environment(use):
     assert cases.python("import fastnn", FASTNN_DEVICE="cuda").returncode == 0
 
 
+@pytest.mark.skipif(_core.cuda_state()["usable"], reason="there is a GPU")
 def test_device_of_an_environment_that_changes(monkeypatch):
     """It is read natively, and at every use."""
     monkeypatch.setenv("FASTNN_DEVICE", "cuda")

@@ -22,6 +22,7 @@ struct Dataset {
   const Index* rows = nullptr;      // the rows that count; null: all
   Index count = 0;                  // of rows that count
   std::uint64_t id = 0;             // differs between datasets, never 0
+  Index before = 0;                 // rows of a larger one before these, which random numbers count
 };
 
 // Parameters and optimizer state on the host, of the session's element type.

@@ -224,7 +224,7 @@ void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index coun
       whole_.place.push_back(parameter.trainable ? gradients_ + parameter.offset : nullptr);
     }
   }
-  const Pass pass{training, life, first};
+  const Pass pass{training, life, data.before + first};
   batch_.choose(data, nullptr, first, count);
   batch_.gather_input(machine_, data, 0, count, walk_.input());
   const double part = batch_.gather_targets(data);

@@ -90,6 +90,7 @@ std::unique_ptr<DeviceData::Copy> DeviceData::copied(const Dataset& data, Index 
   Memory& memory = copy->memory;
   Dataset& there = copy->data;
   there.id = data.id;
+  there.before = data.before;
   there.count = count;
   there.x = bring(memory, data.x, data, first, count);
   if (data.labels != nullptr) {
@@ -115,6 +116,7 @@ Dataset DeviceData::part(const Dataset& data, Index first, Index count) {
   if (whole_ == nullptr || whole_->data.id != data.id) {
     part_.reset();
     part_ = copied(data, first, count);
+    part_->data.before = data.before + first;
     return part_->data;
   }
   Dataset part = whole_->data;
@@ -128,6 +130,7 @@ Dataset DeviceData::part(const Dataset& data, Index first, Index count) {
   if (part.labels != nullptr) part.labels += first;
   if (part.weights != nullptr) part.weights += first;
   part.count = count;
+  part.before += first;
   return part;
 }
 

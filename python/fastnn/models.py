@@ -383,7 +383,9 @@ class Sequential(Trainer):
             batch_size: rows of a training step, to be told as well how fastnn walks through
                 one: "plain" (layer by layer, all gradients kept), "streaming" (layer by layer,
                 each kernel updated as its gradient is made) or "tiled" (a tile of rows
-                through all layers before the next), and what products are made of:
+                through all layers before the next); on a GPU "plain", "generic" (recorded once
+                as a graph), "wide" (the same with the optimizer beside the products) or
+                "resident" (many steps in one kernel); and what products are made of:
                 "float32", "bfloat16" or "two bfloat16", the sum of which a float32 is
                 rounded to (see `compile`). Needs a compiled model.
         """
@@ -393,7 +395,8 @@ class Sequential(Trainer):
         if batch_size is not None:
             session, planes = self.session(batch_size), self.network.planes(batch_size)
             made = (self.dtype, "bfloat16", "two bfloat16")[planes]
-            write(f"Session in batches of {batch_size:,}: {session}, products in {made}")
+            where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
+            write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"
