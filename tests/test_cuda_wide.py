@@ -246,6 +246,20 @@ def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
         tolerances.check_frobenius(moved, expected, "float32", "training", f"cpu {precision}")
 
 
+@pytest.mark.parametrize("offers", ["no input gradients", "no weight gradients"])
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_some_products_by_our_own_kernels(precision: str, offers: str, with_mock: WithMock) -> None:
+    """They read in float32 what was perhaps written in bfloat16 alone."""
+    case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "epochs": 1, "rows": 3 * 48 + 12}
+    (wide,) = with_mock.run({**case, "precision": precision}, WIDE, offers=offers)
+    (exact,) = run(with_mock.library, case, PLAIN)
+    assert with_mock.asked()
+    column = "cpu medium" if precision == "medium" else "cpu high"
+    for got, want, start in zip(wide["weights"], exact["weights"], exact["start"], strict=True):
+        moved, expected = np.subtract(got, start), np.subtract(want, start)
+        tolerances.check_frobenius(moved, expected, "float32", "training", column)
+
+
 @pytest.mark.parametrize("precision", ["high", "medium"])
 def test_bfloat16_of_weights_that_others_wrote(precision: str, with_mock: WithMock) -> None:
     """Parts that were kept from before would give another net's losses."""
