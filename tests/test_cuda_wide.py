@@ -35,6 +35,9 @@ weights = draw.uniform(0.5, 2, rows)
 
 
 def build():
+    if case.get("small"):
+        hidden = [layers.Dense(32, activation="relu"), layers.Dense(32), layers.Dense(5)]
+        return fastnn.Sequential([fastnn.Input((40,)), *hidden])
     first, second = case.get("activations", ["relu", "relu"])
     bias = case.get("bias", True)
     between = [layers.Dropout(0.3)] if case.get("dropout") else []
@@ -192,6 +195,18 @@ def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: Wit
     asked = with_mock.asked()
     assert list(asked) == ["float32"]
     assert (asked["float32"] == {1}) == bool(offers)
+
+
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_many_steps_at_once(precision: str, with_mock: WithMock) -> None:
+    """Steps so brief that many make a run, and most of them are a graph's."""
+    case = {"small": True, "rows": 640, "batch": 32, "epochs": 10, "optimizer": "sgd"}
+    wide, again = with_mock.run({**case, "precision": precision}, WIDE, WIDE)
+    assert again == wide
+    (exact,) = run(with_mock.library, case, PLAIN)
+    assert wide["losses"] == pytest.approx(
+        exact["losses"], rel=1e-5 if precision == "highest" else 1e-2
+    )
 
 
 def test_epilogues_are_those_of_the_layers(with_mock: WithMock) -> None:
