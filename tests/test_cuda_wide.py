@@ -35,6 +35,9 @@ weights = draw.uniform(0.5, 2, rows)
 
 
 def build():
+    if case.get("small"):
+        hidden = [layers.Dense(32, activation="relu"), layers.Dense(32), layers.Dense(5)]
+        return fastnn.Sequential([fastnn.Input((40,)), *hidden])
     first, second = case.get("activations", ["relu", "relu"])
     bias = case.get("bias", True)
     between = [layers.Dropout(0.3)] if case.get("dropout") else []
@@ -194,6 +197,18 @@ def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: Wit
     assert (asked["float32"] == {1}) == bool(offers)
 
 
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_many_steps_at_once(precision: str, with_mock: WithMock) -> None:
+    """Steps so brief that many make a run, and most of them are a graph's."""
+    case = {"small": True, "rows": 640, "batch": 32, "epochs": 10, "optimizer": "sgd"}
+    wide, again = with_mock.run({**case, "precision": precision}, WIDE, WIDE)
+    assert again == wide
+    (exact,) = run(with_mock.library, case, PLAIN)
+    assert wide["losses"] == pytest.approx(
+        exact["losses"], rel=1e-5 if precision == "highest" else 1e-2
+    )
+
+
 def test_epilogues_are_those_of_the_layers(with_mock: WithMock) -> None:
     """Bias, ReLU, and the bias's gradient where no layer above gives it."""
     with_mock.run(CASES["relu"], WIDE)
@@ -244,6 +259,20 @@ def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
             assert not moved.any()
             continue
         tolerances.check_frobenius(moved, expected, "float32", "training", f"cpu {precision}")
+
+
+@pytest.mark.parametrize("offers", ["no input gradients", "no weight gradients"])
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_some_products_by_our_own_kernels(precision: str, offers: str, with_mock: WithMock) -> None:
+    """They read in float32 what was perhaps written in bfloat16 alone."""
+    case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "epochs": 1, "rows": 3 * 48 + 12}
+    (wide,) = with_mock.run({**case, "precision": precision}, WIDE, offers=offers)
+    (exact,) = run(with_mock.library, case, PLAIN)
+    assert with_mock.asked()
+    column = "cpu medium" if precision == "medium" else "cpu high"
+    for got, want, start in zip(wide["weights"], exact["weights"], exact["start"], strict=True):
+        moved, expected = np.subtract(got, start), np.subtract(want, start)
+        tolerances.check_frobenius(moved, expected, "float32", "training", column)
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])

@@ -66,13 +66,15 @@ struct Collect {
 struct Finish {
   static constexpr int most_parts = 2;
   Index n, c;
-  const float* x;  // (n, c)
+  const float* x;  // (n, c); null: x_bf16
   Activation activation = Activation::linear;
   const float* b = nullptr;         // (c), may be null; not with slope_of
   const float* slope_of = nullptr;  // (n, c): y or z, as the activation's slope needs
-  float* z = nullptr;               // x + b; may be null, may be x
-  float* y = nullptr;               // may be null, may be x
-  float* sums = nullptr;            // (c), may be null; only with slope_of
+  const uint16_t* x_bf16 = nullptr;
+  const uint16_t* slope_of_bf16 = nullptr;  // in place of slope_of
+  float* z = nullptr;                       // x + b; may be null, may be x
+  float* y = nullptr;                       // may be null, may be x
+  float* sums = nullptr;                    // (c), may be null; only with a slope
   int parts = 0;
   uint16_t* part[most_parts] = {};  // (n, c) each
 };

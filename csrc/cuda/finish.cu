@@ -25,6 +25,22 @@ struct alignas(8) HalfPack {
   uint16_t at[width];
 };
 
+FASTNN_DEVICE Floats load_half(const uint16_t* from, Index count, bool aligned) {
+  HalfPack half{};
+  if (aligned) {
+    half = *reinterpret_cast<const HalfPack*>(from);
+  } else {
+    FASTNN_UNROLL
+    for (int j = 0; j < width; ++j) {
+      if (j < count) half.at[j] = from[j];
+    }
+  }
+  Floats pack;
+  FASTNN_UNROLL
+  for (int j = 0; j < width; ++j) pack.at[j] = float_of(half.at[j]);
+  return pack;
+}
+
 // A block takes a tile; each thread the packs below one another of some columns.
 template <class Kind, bool back>
 struct FinishTile {
@@ -74,10 +90,16 @@ struct FinishTile {
   }
 
  private:
+  FASTNN_DEVICE Floats load(const float* floats, const uint16_t* halves, Index place,
+                            Index count) const {
+    return floats != nullptr ? load_pack(floats + place, count, aligned)
+                             : load_half(halves + place, count, aligned);
+  }
+
   FASTNN_DEVICE void make(Index place, Index count, const Floats& bias, Floats& sum) const {
-    Floats x = load_pack(a.x + place, count, aligned);
+    Floats x = load(a.x, a.x_bf16, place, count);
     if constexpr (back) {
-      const Floats given = load_pack(a.slope_of + place, count, aligned);
+      const Floats given = load(a.slope_of, a.slope_of_bf16, place, count);
       FASTNN_UNROLL
       for (int j = 0; j < width; ++j) x.at[j] *= Kind::slope(given.at[j], given.at[j]);
       add_pack(sum, x);
@@ -121,7 +143,8 @@ Status sum_tiles(Context& context, const Finish& a, Index tile_rows, float* sums
 template <class Kind, bool back>
 Status finish_with(Context& context, const Finish& a) {
   using Tile = FinishTile<Kind, back>;
-  bool packs = a.c % width == 0 && aligned(sizeof(Floats), a.x, a.slope_of, a.z, a.y);
+  bool packs = a.c % width == 0 && aligned(sizeof(Floats), a.x, a.slope_of, a.z, a.y) &&
+               aligned(sizeof(HalfPack), a.x_bf16, a.slope_of_bf16);
   for (int part = 0; part < a.parts; ++part)
     packs = packs && aligned(sizeof(HalfPack), a.part[part]);
   const Index tile_rows = ceil_div(a.n, Tile::rows);
@@ -142,8 +165,8 @@ Status finish_with(Context& context, const Finish& a) {
 Status finish(Context& context, const Finish& a) {
   return with_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
-    return a.slope_of != nullptr ? finish_with<Kind, true>(context, a)
-                                 : finish_with<Kind, false>(context, a);
+    const bool back = a.slope_of != nullptr || a.slope_of_bf16 != nullptr;
+    return back ? finish_with<Kind, true>(context, a) : finish_with<Kind, false>(context, a);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "cuda/cublas_product.h"
 #include "cuda/library.h"
 #include "cuda/session_generic.h"
+#include "cuda/updates_beside.h"
 
 namespace fastnn {
 namespace {
@@ -39,8 +40,10 @@ class WideProducts final : public UpdatingProducts {
   void refresh_trainable() override {}  // each was, behind its update
   void forward(std::size_t node, const DenseForward<float>& arguments) override;
   void backward(std::size_t node, int before, const DenseBackward<float>& arguments) override;
-  void begin_step(const StepPlace& place, const OptimizerSettings& settings) override;
-  void end_step() override;
+  void begin_step(const StepPlace& place, const OptimizerSettings& settings) override {
+    updates_.begin_step(place, settings);
+  }
+  void end_step() override { updates_.end_step(); }
 
  private:
   struct Layer {
@@ -48,6 +51,10 @@ class WideProducts final : public UpdatingProducts {
     int reader = none;    // the served node that alone reads its output
     Matrix w, x, dz;      // their parts, where there are any
     bool x_ready = false, dz_ready = false;
+    // Nobody but the reader looks at the output, nor at its gradient but this layer: their
+    // one part is all of them that is written. Then they are missing in float32.
+    bool in_part_alone = false;
+    bool x_missing = false, dz_missing = false;
   };
 
   void find_readers();
@@ -58,26 +65,19 @@ class WideProducts final : public UpdatingProducts {
   bool weight_gradient(const Layer& layer, const DenseBackward<float>& a, bool& has_db);
   void split(const Machine& machine, Index n, Index c, const float* x, const Matrix& to) const;
   void finish(const Machine& machine, const Finish& arguments) const;
+  void restore(const Matrix& from, Index n, Index c, const float* to, bool& missing) const;
+  void restore(Layer& layer, const DenseBackward<float>& arguments) const;
   void table_backward(const DenseBackward<float>& arguments) const;
   void update(std::size_t node);
-  void step_over(int first, int last);
 
   Index width(int tensor) const { return plan_.tensors[at(tensor)].width; }
   bool trained(int p) const { return p != none && plan_.parameters[at(p)].trainable; }
-  const float* values_of(int p) const {
-    return updates_.parameters + plan_.parameters[at(p)].offset;
-  }
-  Context& context() const { return *machine_.context; }
-  Context& beside() const { return *beside_.context; }
+  const float* values_of(int p) const { return parameters_ + plan_.parameters[at(p)].offset; }
 
   const Machine& machine_;
   const Plan& plan_;
-  const Updates<float>& updates_;
-  const float* gradients_;
-  Machine beside_;  // where the optimizer steps
-  OptimizerSettings settings_;
-  bool stepped_ = false;  // in this step
-
+  const float* parameters_;
+  UpdatesBeside updates_;
   std::unique_ptr<cublas::Products> products_;  // null: there is no cuBLASLt
   int parts_;                                   // in bfloat16, of each operand; 0: float32
   std::vector<Layer> layers_;                   // by node
@@ -87,9 +87,8 @@ class WideProducts final : public UpdatingProducts {
 WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
     : machine_(request.machine),
       plan_(request.updates.plan),
-      updates_(request.updates),
-      gradients_(request.gradients),
-      beside_(cuda_machine()),
+      parameters_(request.updates.parameters),
+      updates_(request.machine, request.updates, request.gradients),
       parts_(precision == Precision::highest ? 0
              : precision == Precision::high  ? 2
                                              : 1),
@@ -137,7 +136,10 @@ void WideProducts::find_readers() {
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const int input = plan_.nodes[index].input;
     if (!layers_[index].served || readers[at(input)] != 1 || maker[at(input)] == none) continue;
-    layers_[at(maker[at(input)])].reader = static_cast<int>(index);
+    Layer& layer = layers_[at(maker[at(input)])];
+    layer.reader = static_cast<int>(index);
+    layer.in_part_alone = parts_ == 1 && layer.served && input != plan_.output &&
+                          input != plan_.logits && input != plan_.loss_input();
   }
 }
 
@@ -190,17 +192,35 @@ bool WideProducts::multiply(const Product& product, const Matrix& a, const Matri
   return true;
 }
 
+// Into the float32 array of a matrix what it is rounded to, where that is all there is.
+void WideProducts::restore(const Matrix& from, Index n, Index c, const float* to,
+                           bool& missing) const {
+  if (!missing) return;
+  missing = false;
+  finish(machine_,
+         {.n = n, .c = c, .x = nullptr, .x_bf16 = from.part[0], .y = const_cast<float*>(to)});
+}
+
+void WideProducts::restore(Layer& layer, const DenseBackward<float>& a) const {
+  restore(layer.x, a.n, a.i, a.x, layer.x_missing);
+  restore(layer.dz, a.n, a.o, a.dy, layer.dz_missing);
+}
+
 // -- forward ----------------------------------------------------------------
 
 void WideProducts::forward(std::size_t node, const DenseForward<float>& a) {
   Layer& layer = layers_[node];
-  if (layer.served && parts_ > 0 && !layer.x_ready) split(machine_, a.n, a.i, a.x, layer.x);
+  if (!layer.x_ready) {
+    layer.x_missing = false;
+    if (layer.served && parts_ > 0) split(machine_, a.n, a.i, a.x, layer.x);
+  }
   layer.x_ready = false;
   layer.x.values = a.x;
   layer.w.values = a.w;
   bool finished = false;
   const bool multiplied = layer.served && multiply_forward(layer, a, finished);
   if (!multiplied) {
+    restore(layer.x, a.n, a.i, a.x, layer.x_missing);
     machine_.call<DenseForward<float>>(machine_.table->f32.dense_forward, a);
     return;
   }
@@ -212,6 +232,8 @@ void WideProducts::forward(std::size_t node, const DenseForward<float>& a) {
     rest.parts = parts_;
     std::copy(std::begin(reader.x.part), std::end(reader.x.part), rest.part);
     reader.x_ready = true;
+    if (layer.in_part_alone) rest.y = nullptr;
+    reader.x_missing = layer.in_part_alone;
   }
   finish(machine_, rest);
 }
@@ -253,6 +275,7 @@ void WideProducts::table_backward(const DenseBackward<float>& arguments) const {
 void WideProducts::backward(std::size_t node, int before, const DenseBackward<float>& given) {
   Layer& layer = layers_[node];
   if (!layer.served || given.accumulates || given.update != nullptr) {
+    restore(layer, given);
     table_backward(given);
     update(node);
     return;
@@ -265,19 +288,28 @@ void WideProducts::backward(std::size_t node, int before, const DenseBackward<fl
     a.activation = Activation::linear;
   }
   layer.dz.values = a.dy;
-  if (parts_ > 0 && !layer.dz_ready) split(machine_, a.n, a.o, a.dy, layer.dz);
+  if (!layer.dz_ready) {
+    layer.dz_missing = false;
+    if (parts_ > 0) split(machine_, a.n, a.o, a.dy, layer.dz);
+  }
   layer.dz_ready = false;
   DenseBackward<float> dx = a;
   dx.dx = given.dx;
   dx.dx_sum = given.dx_sum;
-  if (dx.dx != nullptr && !input_gradient(node, before, dx)) table_backward(dx);
+  if (dx.dx != nullptr && !input_gradient(node, before, dx)) {
+    restore(layer, dx);
+    table_backward(dx);
+  }
   DenseBackward<float> dw = a;
   dw.dw = given.dw;
   dw.db = given.db;
   bool has_db = false;
   if (dw.dw != nullptr && weight_gradient(layer, dw, has_db)) dw.dw = nullptr;
   if (has_db) dw.db = nullptr;
-  if (dw.dw != nullptr || dw.db != nullptr) table_backward(dw);
+  if (dw.dw != nullptr || dw.db != nullptr) {
+    restore(layer, dw);
+    table_backward(dw);
+  }
   update(node);
 }
 
@@ -291,18 +323,22 @@ bool WideProducts::input_gradient(std::size_t node, int before, const DenseBackw
   product.d = a.dx;
   product.epilogue = cublas::plain;
   if (!multiply(product, layers_[node].dz, layers_[node].w)) return false;
-  Finish rest{.n = a.n,
-              .c = a.i,
-              .x = a.dx,
-              .activation = a.x_activation,
-              .slope_of = portable::needs_preactivation(a.x_activation) ? a.x_z : a.x,
-              .y = a.dx,
-              .sums = a.dx_sum};
+  Finish rest{.n = a.n, .c = a.i, .x = a.dx, .activation = a.x_activation, .y = a.dx};
+  rest.sums = a.dx_sum;
+  if (portable::needs_preactivation(a.x_activation)) {
+    rest.slope_of = a.x_z;
+  } else if (layers_[node].x_missing) {
+    rest.slope_of_bf16 = layers_[node].x.part[0];
+  } else {
+    rest.slope_of = a.x;
+  }
   if (parts_ > 0 && before != none && layers_[at(before)].served) {
     Layer& maker = layers_[at(before)];
     rest.parts = parts_;
     std::copy(std::begin(maker.dz.part), std::end(maker.dz.part), rest.part);
     maker.dz_ready = true;
+    if (maker.in_part_alone) rest.y = nullptr;
+    maker.dz_missing = maker.in_part_alone;
   }
   const bool changes = a.x_activation != Activation::linear;
   if (changes || rest.sums != nullptr || rest.parts > 0) finish(machine_, rest);
@@ -331,43 +367,12 @@ bool WideProducts::weight_gradient(const Layer& layer, const DenseBackward<float
 
 // -- the optimizer ----------------------------------------------------------
 
-void WideProducts::begin_step(const StepPlace& place, const OptimizerSettings& settings) {
-  settings_ = settings;
-  stepped_ = false;
-  cuda_library().set_step(&beside(), place);
-}
-
-// The node's backward pass is given to the machine: nothing behind that reads its weights,
-// and the gradient of its bias came with its own pass or with that of the node above.
 void WideProducts::update(std::size_t index) {
   const Node& node = plan_.nodes[index];
-  if (!trained(node.kernel) && !trained(node.bias)) return;
-  const CudaLibrary& library = cuda_library();
-  machine_.must(library.wait_for(&beside(), library.stream(&context())));
-  stepped_ = true;
-  if (trained(node.kernel) && trained(node.bias) && node.bias == node.kernel + 1) {
-    step_over(node.kernel, node.bias);
-  } else {
-    if (trained(node.kernel)) step_over(node.kernel, node.kernel);
-    if (trained(node.bias)) step_over(node.bias, node.bias);
-  }
+  updates_.update(node);
   if (parts_ == 0 || !layers_[index].served || !trained(node.kernel)) return;
-  split(beside_, width(node.input), width(node.output), values_of(node.kernel), layers_[index].w);
-}
-
-// From the first to the last of parameters that adjoin.
-void WideProducts::step_over(int first, int last) {
-  const Index begin = plan_.parameters[at(first)].offset;
-  const Index end = plan_.parameters[at(last)].offset + plan_.parameters[at(last)].size();
-  beside_.call<OptimizerStep<float>>(beside_.table->f32.optimizer_step,
-                                     updates_.step(begin, end, 0, settings_, gradients_ + begin));
-}
-
-void WideProducts::end_step() {
-  const CudaLibrary& library = cuda_library();
-  // A stream that is not recorded yet cannot be waited for by one that is.
-  if (stepped_) machine_.must(library.wait_for(&context(), library.stream(&beside())));
-  library.set_step(&beside(), {});
+  split(updates_.machine(), width(node.input), width(node.output), values_of(node.kernel),
+        layers_[index].w);
 }
 
 }  // namespace

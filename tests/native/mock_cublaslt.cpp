@@ -1,8 +1,9 @@
 // cuBLASLt for the emulated device: the functions that fastnn uses, in plain loops.
 //
 // Numbers stand here as NVIDIA's documentation has them, and are not shared with what is
-// tested. MOCK_CUBLASLT changes what it offers: "nothing"; "no epilogues"; "relu of nan",
-// whose relu makes 0 of NaN as a GPU's maximum does. In the file MOCK_CUBLASLT_LOG it writes a
+// tested. MOCK_CUBLASLT changes what it offers: "nothing"; "no epilogues", "no input
+// gradients", "no weight gradients"; "relu of nan", whose relu makes 0 of NaN as a GPU's
+// maximum does. In the file MOCK_CUBLASLT_LOG it writes a
 // line for each product: m n k, types, epilogue, as column-major.
 #include <dlfcn.h>
 
@@ -225,6 +226,8 @@ EXPORTED int cublasLtMatmulAlgoGetHeuristic(int*, const Description* what, const
   Algorithm shape{};
   if (!fits(*what, *a, *b, *d, shape) || std::memcmp(c, d, sizeof *c) != 0) return invalid_value;
   if (mode("nothing") || (mode("no epilogues") && what->epilogue != 1)) return not_supported;
+  if (mode("no input gradients") && what->transpose_a != 0) return not_supported;
+  if (mode("no weight gradients") && what->transpose_b != 0) return not_supported;
   for (int i = 0; i < 4; ++i) shape.data[5] = shape.data[5] << 16U | wish->alignment[i];
   // Sums that are added in place come in any order.
   shape.data[6] = (wish->reductions & ~2U) != 0 ? 1 : 0;
