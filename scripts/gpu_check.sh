@@ -112,7 +112,7 @@ end_warming() {
 # All but what never meets a device: the processor's instruction sets, threads and sessions, the build, the benchmarks,
 # and what builds the emulator.
 tests() {
-  local options=(-q -p no:cacheprovider --junitxml="$work/tests.xml") chosen=(tests)
+  local options=(-q -p no:cacheprovider -m "not cpu" --junitxml="$work/tests.xml") chosen=(tests)
   # Whatever else is installed there may warn, and warnings are errors.
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
   local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
