@@ -40,6 +40,18 @@ Status read_back(Context& context, void* host, const void* memory, size_t bytes)
 
 namespace fastnn::FASTNN_TARGET {
 
+// What a block of a kernel shares, in bytes.
+template <class Body>
+constexpr size_t shared_bytes_of(const Body& body) {
+  if constexpr (requires { body.shared_bytes(); }) {
+    return body.shared_bytes();
+  } else if constexpr (requires { typename Body::Shared; }) {
+    return sizeof(typename Body::Shared);
+  } else {
+    return 0;
+  }
+}
+
 // Runs a kernel in so many blocks.
 template <class Body>
 Status launch(Context& context, Index blocks, const Body& body) {

@@ -114,17 +114,6 @@ inline uint32_t bf16_pair(float low, float high) {
 }
 
 template <class Body>
-constexpr size_t shared_bytes_of(const Body& body) {
-  if constexpr (requires { body.shared_bytes(); }) {
-    return body.shared_bytes();
-  } else if constexpr (requires { typename Body::Shared; }) {
-    return sizeof(typename Body::Shared);
-  } else {
-    return 0;
-  }
-}
-
-template <class Body>
 const void* address_of() {
   return nullptr;
 }

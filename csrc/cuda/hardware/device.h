@@ -73,17 +73,6 @@ FASTNN_DEVICE uint32_t bf16_pair(float low, float high) {
   return pair;
 }
 
-template <class Body>
-constexpr size_t shared_bytes_of(const Body& body) {
-  if constexpr (requires { body.shared_bytes(); }) {
-    return body.shared_bytes();
-  } else if constexpr (requires { typename Body::Shared; }) {
-    return sizeof(typename Body::Shared);
-  } else {
-    return 0;
-  }
-}
-
 // Blocks that a multiprocessor must be able to hold, from which the compiler takes how many
 // registers a thread may have; 0: as it thinks best, which may spill to make room for more.
 template <class Body>
