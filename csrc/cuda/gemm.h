@@ -38,6 +38,8 @@ struct Product {
   using T = typename Unit::Type;
   static constexpr int threads = Unit::threads;
   static constexpr int resident_blocks = Unit::resident_blocks;
+  // Of a weight's gradient alone: B is then dz, whose sums are the bias's.
+  static constexpr bool sums_b = !a_by_k && !b_by_k;
   union Shared {
     typename Unit::Stage stages[2];
     typename Unit::Result result;
@@ -99,14 +101,14 @@ struct Product {
     int turn = 0;
     for (Index at = begin; at < end; at += Unit::depth) {
       Unit::store(t, fetch_a, fetch_b, shared.stages[turn]);
-      if constexpr (!b_by_k) fetch_b.add_to(sum);
+      if constexpr (sums_b) fetch_b.add_to(sum);
       t.barrier();
       if (at + Unit::depth < end) load(at + Unit::depth);
       unit.multiply(t, shared.stages[turn]);
       turn ^= 1;
     }
     t.barrier();
-    if constexpr (!b_by_k) {
+    if constexpr (sums_b) {
       if (b_sums.out != nullptr && place.row_tile == 0) {
         add_columns(t, shared.room, sum, place);
         t.barrier();
@@ -288,7 +290,7 @@ struct Multiply {
   Operand<T> a, b;
   Cut cut;
   Finish finish;
-  ColumnSums<T> b_sums = {};  // only where B does not lie by k
+  ColumnSums<T> b_sums = {};  // only where neither A nor B lies by k
   RowSums<T> beside = {};     // to be done in the same launch as the product
   RowSums<T> after = {};      // in that which adds the pieces
 };

@@ -101,6 +101,8 @@ struct Elements {
   static constexpr int threads = 256;
   // Elements of a thread in one go; one where the C library's functions take the registers.
   static constexpr int held = sizeof(T) == 4 || !Op::has_functions ? 4 : 1;
+  // With room made for more, doubles spill on sm_100.
+  static constexpr int resident_blocks = sizeof(T) == 4 ? 0 : 4;
   static constexpr int step = threads * held;
   Op op;
   Index c;

@@ -47,6 +47,8 @@ struct AdamStep {
 template <class T, class Rule, int width>
 struct StepGroups {
   static constexpr int threads = threads_of_block;
+  // Four of Adam at once spill where the compiler makes room for more blocks.
+  static constexpr int resident_blocks = Rule::slots == 2 && width > 1 ? 4 : 0;
   Index n;
   T* param;
   const T* grad;

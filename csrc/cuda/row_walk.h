@@ -23,7 +23,6 @@ namespace fastnn::FASTNN_TARGET {
 
 inline constexpr int threads_of_block = 256;
 inline constexpr int threads_of_stage = 128;
-inline constexpr int threads_of_long = 512;
 
 template <class T, int width>
 struct alignas(width * sizeof(T)) Vector {
@@ -145,6 +144,7 @@ template <class Op, int held>
 struct StagedRows {
   using T = typename Op::Element;
   static constexpr int threads = threads_of_stage;
+  static constexpr int resident_blocks = 4;
   static constexpr int step = threads;
   Op op;
   Parts parts;
@@ -189,7 +189,7 @@ struct StagedRows {
 template <class Op, int lanes>
 struct ReadRows {
   using T = typename Op::Element;
-  static constexpr int threads = lanes > 32 ? lanes : threads_of_block;
+  static constexpr int threads = threads_of_block;
   static constexpr int step = threads / lanes;
   Op op;
   Parts parts;
@@ -256,7 +256,7 @@ Status walk_rows(Context& context, const Op& op, double* sums, int width) {
 template <class Op>
 Status walk_rows_of_double(Context& context, const Op& op, double* sums, int width) {
   if (op.c <= 1024) return walk_rows<ReadRows<Op, 32>>(context, op, sums, width);
-  return walk_rows<ReadRows<Op, threads_of_long>>(context, op, sums, width);
+  return walk_rows<ReadRows<Op, threads_of_block>>(context, op, sums, width);
 }
 
 template <class Op>
@@ -277,7 +277,7 @@ Status walk_rows(Context& context, const Op& op, double* sums = nullptr, int wid
     if (c <= 128) return walk_rows<HeldRows<Op, 1, 32, 4>>(context, op, sums, width);
     if (c <= 1024) return walk_rows<HeldRows<Op, 1, 32, 32>>(context, op, sums, width);
     if (c <= 8192) return walk_rows<HeldRows<Op, 1, 256, 32>>(context, op, sums, width);
-    return walk_rows<ReadRows<Op, threads_of_long>>(context, op, sums, width);
+    return walk_rows<ReadRows<Op, threads_of_block>>(context, op, sums, width);
   }
 }
 
