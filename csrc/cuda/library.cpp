@@ -83,17 +83,28 @@ std::mutex& opening() {
   return *mutex;
 }
 
-// One for each path that was ever asked for; none is closed again.
+// The one that can be used, once there is one: what it made is given back to no other.
+std::atomic<const Opened*> in_hand{nullptr};
+
+// Until then one for each path that was ever asked for; none is closed again.
 const Opened& opened_library() {
+  if (const Opened* const opened = in_hand.load(std::memory_order_acquire)) return *opened;
   static auto* const all = new std::map<std::string, Opened>;
   const std::lock_guard lock(opening());
+  if (const Opened* const opened = in_hand.load()) return *opened;
   const std::string path = library_path();
   const auto known = all->find(path);
   if (known != all->end()) return known->second;
   static const int registered = pthread_atfork(nullptr, nullptr, in_child);
   static_cast<void>(registered);
+  // Before it is known to work, for a child that is made meanwhile finds the lock held.
+  in_use.store(true);
   const Opened& opened = all->emplace(path, open_library(path)).first->second;
-  if (opened.library != nullptr) in_use.store(true);
+  if (opened.library != nullptr) {
+    in_hand.store(&opened, std::memory_order_release);
+  } else {
+    in_use.store(false);
+  }
   return opened;
 }
 
@@ -110,6 +121,11 @@ class OutOfDeviceMemory final : public std::bad_alloc {
  private:
   std::string text_;
 };
+
+OutOfDeviceMemory out_of_memory(const std::string& why) {
+  return OutOfDeviceMemory("CUDA out of memory: " + why +
+                           ". Try a smaller batch_size, or device='cpu'.");
+}
 
 }  // namespace
 
@@ -128,10 +144,7 @@ const CudaLibrary& cuda_library() {
 void cuda_must(Status status) {
   if (status == Status::ok) return;
   const std::string why = opened_library().library->last_error();
-  if (status == Status::out_of_memory) {
-    throw OutOfDeviceMemory("CUDA out of memory: " + why +
-                            ". Try a smaller batch_size, or device='cpu'.");
-  }
+  if (status == Status::out_of_memory) throw out_of_memory(why);
   refuse("CUDA failed: ", why);
 }
 
@@ -139,12 +152,19 @@ void cuda_must(Status status) {
 
 void cuda_wait(Context& context) { cuda_must(cuda_library().wait(&context)); }
 
+void cuda_release(CudaGraph* graph) {
+  if (!lost.load()) cuda_library().release_graph(graph);
+}
+
 namespace {
 
 void* reserve(Context& here, std::size_t bytes) {
   void* const memory = cuda_library().allocate(&here, bytes);
-  if (memory == nullptr) cuda_must(Status::out_of_memory);
-  return memory;
+  if (memory != nullptr) return memory;
+  // A device that is lost has no memory either, which no smaller batch_size would mend.
+  const std::string why = cuda_library().last_error();
+  cuda_wait(here);
+  throw out_of_memory(why);
 }
 
 constexpr Order order{

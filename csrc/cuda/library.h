@@ -30,4 +30,7 @@ Machine cuda_machine();
 // Waits until all work of the context is done.
 void cuda_wait(Context& context);
 
+// Nothing in a child that a fork made, where there is no device to give it back to.
+void cuda_release(CudaGraph* graph);
+
 }  // namespace fastnn
