@@ -4,10 +4,13 @@
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first). In the file FASTNN_EMULATOR_LOG it writes down
-// which streams were to wait for which, and which the host waited for.
+// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on. In the
+// file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, and which the host
+// waited for. Work is done at once or, under FASTNN_EMULATOR_LATE, when somebody waits for it.
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +25,7 @@
 
 #include "cuda/abi.h"
 #include "cuda/context.h"
+#include "cuda/emulated/work.h"
 #include "cuda/table.h"
 
 namespace fastnn {
@@ -51,16 +55,24 @@ class Fault {
     if (text_.rfind(kind + " ", 0) != 0) return false;
     return count_++ >= std::atol(text_.c_str() + kind.size());
   }
+  // Nothing works any more, from the N-th launch on.
+  bool lost(bool launch = false) {
+    if (launch && due("lost")) lost_ = true;
+    return lost_;
+  }
 
  private:
   std::string text_;
-  long count_ = 0;
+  std::atomic<long> count_ = 0;
+  std::atomic<bool> lost_ = false;
 };
 
 Fault& fault() {
   static Fault the;
   return the;
 }
+
+Status device_is_lost() { return fail("the emulated device is lost"); }
 
 std::uint64_t next_seed() {
   static const char* const text = std::getenv("FASTNN_EMULATOR_SEED");
@@ -118,7 +130,7 @@ void* take(std::size_t bytes) {
            0) == reinterpret_cast<void*>(device_begin);
   constexpr std::size_t most = std::size_t{8} << 30U;
   void* host = nullptr;
-  if (!reserved || bytes > most || fault().due("memory") ||
+  if (!reserved || bytes > most || fault().lost() || fault().due("memory") ||
       posix_memalign(&host, alignment, bytes > 0 ? bytes : 1) != 0) {
     say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
     return nullptr;
@@ -142,21 +154,12 @@ void give_back(void* address) {
   all.blocks.erase(found);
 }
 
+}  // namespace
+
 // -- order ------------------------------------------------------------------
 
-struct Work {
-  virtual ~Work() = default;
-  virtual Status run() = 0;
-};
-
-template <class F>
-struct WorkOf final : Work {
-  explicit WorkOf(F f) : function(std::move(f)) {}
-  Status run() override { return function(); }
-  F function;
-};
-
-}  // namespace
+using emulated::Work;
+using emulated::WorkOf;
 
 struct CudaGraph {
   struct Step {
@@ -170,13 +173,24 @@ struct Recording {
   CudaGraph* graph = nullptr;     // that is being recorded; null: all is done at once
   bool began = false;             // it, and not by waiting for who did
   std::vector<std::size_t> last;  // steps that the next one comes after
+  emulated::Queue queue;          // of what is not recorded
+
+  void stop_recording() {
+    graph = nullptr;
+    began = false;
+    last.clear();
+  }
 };
 
 namespace {
 
 template <class F>
 Status in_order(Stream stream, F f) {
-  if (stream->graph == nullptr) return f();
+  if (stream->graph == nullptr && !emulated::late()) return f();
+  if (stream->graph == nullptr) {
+    stream->queue.give(std::make_unique<WorkOf<F>>(std::move(f)));
+    return Status::ok;
+  }
   stream->graph->steps.push_back({std::make_unique<WorkOf<F>>(std::move(f)), stream->last});
   stream->last = {stream->graph->steps.size() - 1};
   return Status::ok;
@@ -201,7 +215,10 @@ Status one_after_another(void* first, void* second) {
   auto* const before = static_cast<Stream>(first);
   auto* const after = static_cast<Stream>(second);
   if (known.all.count(before) == 0 || known.all.count(after) == 0) return Status::ok;
-  if (before->graph == nullptr && after->graph == nullptr) return Status::ok;
+  if (before->graph == nullptr && after->graph == nullptr) {
+    if (before != after) after->queue.come_after(before->queue);
+    return Status::ok;
+  }
   if (before->graph == nullptr) return fail("a recorded stream waits for one that is not");
   if (after->graph != nullptr && after->graph != before->graph) {
     return fail("a stream is recorded in two graphs");
@@ -273,6 +290,7 @@ class Arguments {
 }  // namespace
 
 Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
+  if (fault().lost(true)) return device_is_lost();
   if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
   return in_order(stream, [launch, arguments = Arguments(launch.kernel, bytes)] {
     Arguments translated = arguments;
@@ -330,6 +348,7 @@ Context* make_context() {
 }
 
 void end_context(Context* context) {
+  static_cast<void>(context->stream->queue.finish());
   for (void* piece : context->kept) give_back(piece);
   {
     const std::lock_guard lock(streams().mutex);
@@ -344,13 +363,16 @@ Status no_memory_there() { return fail("a copy reaches beyond memory of the devi
 Status write(Context* context, void* to, const void* host, size_t bytes) {
   if (context->stream->graph != nullptr)
     return fail("a copy from the host while a graph is recorded");
-  char* const there = real(to, bytes);
-  if (there == nullptr) return no_memory_there();
-  if (bytes > 0) std::memcpy(there, host, bytes);
-  return Status::ok;
+  if (real(to, bytes) == nullptr) return no_memory_there();
+  const auto* const from = static_cast<const char*>(host);
+  return in_order(context->stream, [to, staged = std::vector<char>(from, from + bytes)] {
+    char* const there = real(to, staged.size());
+    if (there == nullptr) return no_memory_there();
+    std::copy(staged.begin(), staged.end(), there);
+    return Status::ok;
+  });
 }
 
-// All is done at once, so that there is nothing to wait for.
 Status note(const char* what, const void* stream) {
   if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
   const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
@@ -364,7 +386,10 @@ Status note(const char* what, const void* stream) {
 
 Status wait(Context* context) {
   if (context->stream->graph != nullptr) return fail("waiting while a graph is recorded");
-  return fault().due("wait") ? fail("the emulated device stopped") : note("wait", context->stream);
+  if (fault().lost()) return device_is_lost();
+  if (fault().due("wait")) return fail("the emulated device stopped");
+  const Status done = context->stream->queue.finish();
+  return done == Status::ok ? note("wait", context->stream) : done;
 }
 
 Status read(Context* context, void* host, const void* from, size_t bytes) {
@@ -404,7 +429,8 @@ Status clear(Context* context, void* to, size_t bytes) {
 
 Status begin_graph(Context* context) {
   if (context->stream->graph != nullptr) return fail("a graph is being recorded");
-  *context->stream = {new CudaGraph, true, {}};
+  context->stream->graph = new CudaGraph;
+  context->stream->began = true;
   return Status::ok;
 }
 
@@ -417,7 +443,7 @@ CudaGraph* end_graph(Context* context) {
   const std::vector<std::size_t> last = std::move(context->stream->last);
   const std::lock_guard lock(streams().mutex);
   for (Stream stream : streams().all) {
-    if (stream->graph == graph.get()) *stream = {};
+    if (stream->graph == graph.get()) stream->stop_recording();
   }
   if (waited_for(*graph, last)) return graph.release();
   say("a graph ends before a stream that is recorded with it was waited for");
@@ -426,8 +452,7 @@ CudaGraph* end_graph(Context* context) {
 
 // In one of the orders that the streams leave open, another at each launch: what does not
 // wait for what it needs is found out.
-Status launch_graph(Context* context, CudaGraph* graph) {
-  if (context->stream->graph != nullptr) return fail("launching a graph while one is recorded");
+Status run_graph(const CudaGraph* graph) {
   const std::size_t count = graph->steps.size();
   std::vector<std::vector<std::size_t>> behind(count);
   std::vector<std::size_t> missing(count);
@@ -451,6 +476,22 @@ Status launch_graph(Context* context, CudaGraph* graph) {
   return Status::ok;
 }
 
+Status launch_graph(Context* context, CudaGraph* graph) {
+  if (context->stream->graph != nullptr) return fail("launching a graph while one is recorded");
+  return in_order(context->stream, [graph] { return run_graph(graph); });
+}
+
+// It may be under way still, which is no harm.
+void release_graph(CudaGraph* graph) {
+  std::set<Stream> all;
+  {
+    const std::lock_guard lock(streams().mutex);
+    all = streams().all;
+  }
+  for (Stream stream : all) static_cast<void>(stream->queue.finish());
+  delete graph;
+}
+
 }  // namespace
 }  // namespace fastnn
 
@@ -472,7 +513,11 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
       .resident = [](Context* context, const Resident* a) { return cuda::resident(*context, *a); },
       .allocate = [](Context*, size_t bytes) { return take(bytes); },
-      .release = [](Context*, void* memory) { give_back(memory); },
+      .release =
+          [](Context* context, void* memory) {
+            static_cast<void>(context->stream->queue.finish());
+            give_back(memory);
+          },
       .write = write,
       .read = read,
       .copy = copy,
@@ -492,7 +537,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .begin_graph = begin_graph,
       .end_graph = end_graph,
       .launch_graph = launch_graph,
-      .release_graph = [](CudaGraph* graph) { delete graph; },
+      .release_graph = release_graph,
   };
   return &library;
 }
