@@ -16,6 +16,8 @@ import pytest
 
 import fastnn
 
+pytestmark = pytest.mark.cpu
+
 
 def same(actual, expected):
     np.testing.assert_array_equal(actual, expected, strict=True)
@@ -92,8 +94,6 @@ import os, signal, threading, time
 import numpy as np
 import fastnn
 from fastnn import layers
-
-pytestmark = pytest.mark.cpu
 
 # Whoever runs the tests in the background has told its children to ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 import fastnn
 from fastnn import _core, layers
 
+pytestmark = pytest.mark.cpu
+
 KINDS = ("streaming", "tiled")
 ROWS = (1, 127, 128, 129, 300, 5000)  # about a tile, a group of rows, many groups
 
@@ -231,8 +233,6 @@ def test_divergence_leaves_good_weights() -> None:
     program = """
 import numpy as np, fastnn
 from fastnn import layers
-
-pytestmark = pytest.mark.cpu
 draw = np.random.default_rng(0)
 x = draw.normal(size=(600, 5)) * 1e6
 model = fastnn.Sequential([fastnn.Input((5,)), layers.Dense(8, activation="relu"), layers.Dense(1)])

@@ -71,17 +71,20 @@ Opened open_library(const std::string& path) {
 // -- after a fork -----------------------------------------------------------
 
 // CUDA does not live on in a child of the process that began to use it.
-std::atomic<const CudaLibrary*> in_use{nullptr};
+std::atomic<bool> in_use{false};
 std::atomic<bool> lost{false};
 
 void in_child() {
-  if (in_use.load() != nullptr) lost.store(true);
+  if (in_use.load()) lost.store(true);
 }
 
 std::mutex& opening() {
   static auto* const mutex = new std::mutex;  // for calls at the very end, too
   return *mutex;
 }
+
+// The one that can be used, once there is one: what it made is given back to no other.
+std::atomic<const CudaLibrary*> in_hand{nullptr};
 
 // One for each path that was ever asked for; none is closed again.
 const Opened& opened_library() {
@@ -92,8 +95,14 @@ const Opened& opened_library() {
   if (known != all->end()) return known->second;
   static const int registered = pthread_atfork(nullptr, nullptr, in_child);
   static_cast<void>(registered);
+  // Before it is known to work, for a child that is made meanwhile finds the lock held.
+  in_use.store(true);
   const Opened& opened = all->emplace(path, open_library(path)).first->second;
-  if (opened.library != nullptr) in_use.store(opened.library);
+  if (opened.library != nullptr) {
+    in_hand.store(opened.library, std::memory_order_release);
+  } else {
+    in_use.store(in_hand.load() != nullptr);
+  }
   return opened;
 }
 
@@ -111,6 +120,11 @@ class OutOfDeviceMemory final : public std::bad_alloc {
   std::string text_;
 };
 
+OutOfDeviceMemory out_of_memory(const std::string& why) {
+  return OutOfDeviceMemory("CUDA out of memory: " + why +
+                           ". Try a smaller batch_size, or device='cpu'.");
+}
+
 }  // namespace
 
 CudaState cuda_state() {
@@ -120,7 +134,9 @@ CudaState cuda_state() {
 
 const CudaLibrary& cuda_library() {
   if (lost.load()) refuse(after_fork);
-  if (const CudaLibrary* const library = in_use.load()) return *library;
+  if (const CudaLibrary* const library = in_hand.load(std::memory_order_acquire)) {
+    return *library;
+  }
   const Opened& opened = opened_library();
   if (opened.library == nullptr) refuse("CUDA cannot be used: ", opened.state.reason);
   return *opened.library;
@@ -128,11 +144,8 @@ const CudaLibrary& cuda_library() {
 
 void cuda_must(Status status) {
   if (status == Status::ok) return;
-  const std::string why = cuda_library().last_error();
-  if (status == Status::out_of_memory) {
-    throw OutOfDeviceMemory("CUDA out of memory: " + why +
-                            ". Try a smaller batch_size, or device='cpu'.");
-  }
+  const std::string why = in_hand.load()->last_error();
+  if (status == Status::out_of_memory) throw out_of_memory(why);
   refuse("CUDA failed: ", why);
 }
 
@@ -140,12 +153,19 @@ void cuda_must(Status status) {
 
 void cuda_wait(Context& context) { cuda_must(cuda_library().wait(&context)); }
 
+void cuda_release(CudaGraph* graph) {
+  if (!lost.load()) cuda_library().release_graph(graph);
+}
+
 namespace {
 
 void* reserve(Context& here, std::size_t bytes) {
   void* const memory = cuda_library().allocate(&here, bytes);
-  if (memory == nullptr) cuda_must(Status::out_of_memory);
-  return memory;
+  if (memory != nullptr) return memory;
+  // A device that is lost has no memory either, which no smaller batch_size would mend.
+  const std::string why = cuda_library().last_error();
+  cuda_wait(here);
+  throw out_of_memory(why);
 }
 
 constexpr Order order{

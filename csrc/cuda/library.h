@@ -18,7 +18,8 @@ struct CudaState {
 };
 CudaState cuda_state();
 
-// The library, the same one from its first use on. Throws std::runtime_error with the reason where the device cannot be used.
+// The library, the same one from its first use on. Throws std::runtime_error with the reason where
+// the device cannot be used.
 const CudaLibrary& cuda_library();
 
 // Throws what a status says; nothing where it is ok.
@@ -29,5 +30,8 @@ Machine cuda_machine();
 
 // Waits until all work of the context is done.
 void cuda_wait(Context& context);
+
+// Nothing in a child that a fork made, where there is no device to give it back to.
+void cuda_release(CudaGraph* graph);
 
 }  // namespace fastnn

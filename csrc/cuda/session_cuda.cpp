@@ -23,14 +23,14 @@ class CudaSession final : public Session {
  public:
   explicit CudaSession(const SessionRequest& request)
       : machine_(cuda_machine()),
+        plain_machine_(cuda_machine()),
         data_(machine_),
         state_(DeviceState::of(*request.plan, request.buffers)) {
     set_precision(*machine_.context, request);
     SessionRequest here = request;
     here.buffers = state_->device();
-    Machine machine = cuda_machine();
-    set_precision(*machine.context, request);
-    plain_ = prepare_plain(std::move(machine), here);
+    set_precision(*plain_machine_.context, request);
+    plain_ = prepare_plain(plain_machine_, here);
     if (request.kind == SessionKind::generic) {
       runner_ = make_generic(machine_, *request.plan, here.buffers, request.batch_size);
     } else if (request.kind == SessionKind::resident) {
@@ -46,10 +46,10 @@ class CudaSession final : public Session {
     state_->refresh();
     const Dataset& here = held(data);
     state_->trained();
-    if (runner_ == nullptr) {
-      return plain_->run(here, epoch, first, count, done, settings, sums);
-    }
-    return runner_->run(here, epoch, first, count, done, settings, sums);
+    torn_ = true;
+    const Ran ran = walked(here, epoch, first, count, done, settings, sums);
+    torn_ = false;
+    return ran;
   }
 
   void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
@@ -73,11 +73,19 @@ class CudaSession final : public Session {
 
   double weight(const Dataset& data, Index first, Index count) override {
     hold_if_there_is_room(data);
-    return plain_->weight(part(data, first, count), 0, count);
+    const double sum = plain_->weight(part(data, first, count), 0, count);
+    cuda_wait(*plain_machine_.context);  // it may have been known before the rows were read
+    return sum;
   }
 
-  void parameters_at(std::uint64_t version) override { state_->host_at(version); }
-  void read_parameters(std::uint64_t version) override { state_->fetch(version); }
+  void parameters_at(std::uint64_t version) override {
+    torn_ = false;
+    state_->host_at(version);
+  }
+  void read_parameters(std::uint64_t version) override {
+    if (torn_) refuse("CUDA failed in the midst of a step: its weights are no use");
+    state_->fetch(version);
+  }
   void forget_data() override {
     crowded_ = 0;
     data_.forget();
@@ -87,6 +95,23 @@ class CudaSession final : public Session {
  private:
   static void set_precision(Context& context, const SessionRequest& request) {
     cuda_library().set_precision(&context, static_cast<int>(request.precision));
+  }
+
+  Ran walked(const Dataset& here, const Epoch& epoch, Index first, Index count, const Steps& done,
+             const OptimizerSettings& settings, std::span<Sum> sums) {
+    try {
+      if (runner_ != nullptr) return runner_->run(here, epoch, first, count, done, settings, sums);
+      const Ran ran = plain_->run(here, epoch, first, count, done, settings, sums);
+      cuda_wait(*plain_machine_.context);  // for the last update: others read the parameters
+      return ran;
+    } catch (...) {
+      // What was started before still writes them.
+      const CudaLibrary& library = cuda_library();
+      for (const Machine* used : {&machine_, &plain_machine_}) {
+        static_cast<void>(library.wait(used->context.get()));
+      }
+      throw;
+    }
   }
 
   // Copies are made on this session's stream, and read on others'.
@@ -102,7 +127,7 @@ class CudaSession final : public Session {
     return here;
   }
 
-  // What is looked at once a epoch is put there once; rows pass by where it is too large.
+  // What is looked at once an epoch is put there once; rows pass by where it is too large.
   void hold_if_there_is_room(const Dataset& data) {
     if (crowded_ == data.id) return;
     try {
@@ -113,12 +138,14 @@ class CudaSession final : public Session {
   }
 
   Machine machine_;
+  Machine plain_machine_;           // of the plain session, another stream
   std::unique_ptr<Memory> memory_;  // of runners that have none of their own
   DeviceData data_;
   std::uint64_t crowded_ = 0;  // the data set for which there was no room
   std::shared_ptr<DeviceState> state_;
   std::unique_ptr<Session> plain_;
   std::unique_ptr<Runner> runner_;  // null: the plain session trains
+  bool torn_ = false;               // the parameters are of no whole step
 };
 
 bool resident_fits(const SessionRequest& request) {

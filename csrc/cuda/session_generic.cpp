@@ -30,7 +30,7 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
   ~Graph() { reset(nullptr); }
   void reset(CudaGraph* graph) {
-    if (graph_ != nullptr) cuda_library().release_graph(graph_);
+    if (graph_ != nullptr) cuda_release(graph_);
     graph_ = graph;
   }
   CudaGraph* get() const { return graph_; }
@@ -83,7 +83,8 @@ class Generic final : public Runner {
   StepValues* recorded_;  // (most_in_graph), which the graph reads
   std::vector<StepValues> values_;
 
-  // The data of the run, and the order of its rows in the epoch that ordered_ names.
+  // The data of the run, whose addresses the graph knows, and the order of its rows in the
+  // epoch that ordered_ names.
   Dataset data_;
   Index* order_ = nullptr;
   Index order_room_ = 0;
@@ -133,10 +134,16 @@ void Generic::use_settings(const OptimizerSettings& settings) {
   settings_ = settings;
 }
 
+// Whether a graph that reads the one reads the other. A data set may have been brought once
+// more, to places of which some are others.
+bool same_places(const Dataset& a, const Dataset& b) {
+  return a.id == b.id && a.x.data == b.x.data && a.targets.data == b.targets.data &&
+         a.labels == b.labels && a.weights == b.weights;
+}
+
 // The whole order of an epoch, which one kernel draws.
 void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
-  const bool same_data = data.id == data_.id && data.x.data == data_.x.data;
-  if (!same_data || shuffled_ != epoch.shuffled) forget_graph();
+  if (!same_places(data, data_) || shuffled_ != epoch.shuffled) forget_graph();
   data_ = data;
   shuffled_ = epoch.shuffled;
   if (!epoch.shuffled) return;
@@ -147,6 +154,7 @@ void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
   }
   const std::pair wanted{epoch.number, data.id};
   if (ordered_ == wanted) return;
+  ordered_ = {};
   machine_.call<Shuffle>(machine_.table->shuffle, {plan_.key, epoch.number, data.count, 0,
                                                    data.count, true, nullptr, order_});
   ordered_ = wanted;

@@ -239,8 +239,7 @@ class ResidentRunner final : public Runner {
     if (plan.loss.pos_weight.empty()) return;
     const std::vector<float> weights(plan.loss.pos_weight.begin(), plan.loss.pos_weight.end());
     auto* const there = memory_.take<float>(static_cast<Index>(weights.size()));
-    succeed(cuda_library().write(machine_.context.get(), there, weights.data(),
-                                 weights.size() * sizeof(float)));
+    machine.write(*machine.context, there, weights.data(), weights.size() * sizeof(float));
     a_.pos_weights = there;
   }
 
@@ -248,10 +247,6 @@ class ResidentRunner final : public Runner {
           const OptimizerSettings& settings, std::span<Sum> sums) override;
 
  private:
-  static void succeed(Status status) {
-    if (status == Status::out_of_memory) throw std::bad_alloc();
-    if (status == Status::failed) throw std::runtime_error(cuda_library().last_error());
-  }
   const Index* order_of(const Dataset& data, const Epoch& epoch);
 
   const Machine& machine_;
@@ -300,7 +295,7 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   for (int s = 0; s < slot_count(plan_.optimizer) && !still; ++s) {
     a.state[s] = static_cast<float*>(buffers_.slots[s]);
   }
-  succeed(cuda_library().resident(machine_.context.get(), &a));
+  machine_.must(cuda_library().resident(machine_.context.get(), &a));
   Left left;
   machine_.read(*machine_.context, &left, left_, sizeof left);
   for (int k = 0; k < a.items; ++k) {

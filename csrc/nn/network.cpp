@@ -206,6 +206,7 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
 
 void Network::forget_sessions() {
   training_session_.reset();
+  training_device_.reset();
   idle_.clear();
   snapshots_.forget();
 }
@@ -220,11 +221,12 @@ Buffers Network::buffers() {
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
     training_session_.reset();
+    const std::optional<Device> before = std::exchange(training_device_, std::nullopt);
     const Device device = this->device(batch_size);
     training_session_ = backend(device).prepare(
         {plan_.get(), buffers(), batch_size, compiled_->session, compiled_->precision});
     training_batch_ = batch_size;
-    if (device != training_device_) idle_.clear();  // they follow it
+    if (device != before) idle_.clear();  // they follow it: its parameters are there
     training_device_ = device;
   }
   return *training_session_;
@@ -234,7 +236,7 @@ std::unique_ptr<Session> Network::borrow_session() {
   std::unique_ptr<Session> session = idle_.take();
   if (session == nullptr) {
     // Where training is, or would be told to be.
-    const Device device = training_session_                ? training_device_
+    const Device device = training_device_                 ? *training_device_
                           : compiled_ && compiled_->device ? *compiled_->device
                                                            : default_device();
     session = backend(device).prepare({plan_.get(), buffers(), 0});

@@ -119,6 +119,8 @@ class Network {
   void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
                    Index last, Pace& pace, Now& now);
+  void fetch(Session& session);
+  void fetch_if_possible(Session& session);
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
   void check_weights(Index epoch, Index step);
 
@@ -132,10 +134,12 @@ class Network {
   std::atomic<std::uint64_t> steps_{0}, updates_{0}, epochs_{0};
   Snapshots snapshots_;
   std::uint64_t trained_version_ = 0;  // of the buffer, as training left it
+  Steps fetched_;                      // of what training brought to the host last
 
   std::unique_ptr<Session> training_session_;
   Index training_batch_ = 0;
-  Device training_device_ = Device::cpu;
+  // Where that is, and the sessions that wait; nothing where they may be elsewhere.
+  std::optional<Device> training_device_;
 
   IdleSessions idle_;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <functional>
 #include <new>
 #include <utility>
 
@@ -26,31 +27,24 @@ class Training {
   ParameterBuffer& buffer_;
 };
 
-// Brings what a session trained to the host, also where training ends by an exception.
+// Brings what a session trained to the host where training ends by an exception, and lets
+// go of the data however it ends.
 class Fetching {
  public:
-  Fetching(Session& session, IdleSessions& idle, const ParameterBuffer& buffer)
-      : session_(session), idle_(idle), buffer_(buffer) {}
+  Fetching(Session& session, IdleSessions& idle, const std::function<void()>& fetch)
+      : session_(session), idle_(idle), fetch_(fetch) {}
   Fetching(const Fetching&) = delete;
   Fetching& operator=(const Fetching&) = delete;
   ~Fetching() {
-    if (std::uncaught_exceptions() > before_) fetch();
+    if (std::uncaught_exceptions() > before_) fetch_();
     session_.forget_data();
     idle_.forget_data();
   }
 
  private:
-  void fetch() {
-    try {
-      session_.read_parameters(buffer_.version());
-    } catch (const std::exception&) {  // a device is lost: what came from it last stays
-      return;
-    }
-  }
-
   Session& session_;
   IdleSessions& idle_;
-  const ParameterBuffer& buffer_;
+  const std::function<void()>& fetch_;  // throws nothing
   const int before_ = std::uncaught_exceptions();
 };
 
@@ -95,6 +89,7 @@ void Network::diverge(const std::string& what, Index epoch, Index step, double l
   if (training_session_) training_session_->parameters_at(buffer_->version());
   steps_ = steps.life;
   updates_ = steps.updates;
+  fetched_ = steps;
   throw Diverged(what, epoch, step, loss);
 }
 
@@ -109,11 +104,27 @@ void Network::check_weights(Index epoch, Index step) {
   if (row >= 0) diverge("a weight became nan or infinite", epoch, step, std::nan(""));
 }
 
+// The host's parameters are then those of the steps so far.
+void Network::fetch(Session& session) {
+  session.read_parameters(buffer_->version());
+  fetched_ = {steps_, updates_};
+}
+
+// Where a device is lost, what came from it last stays, and so do its steps.
+void Network::fetch_if_possible(Session& session) {
+  try {
+    fetch(session);
+  } catch (const std::exception&) {
+    steps_ = fetched_.life;
+    updates_ = fetched_.updates;
+  }
+}
+
 // Steps now.step..last of one epoch.
 void Network::train_steps(Session& session, const Dataset& data, const Train& request,
                           const Epoch& epoch, Index last, Pace& pace, Now& now) {
   const std::vector<ParameterBuffer*> buffers = state();
-  const auto fetch = [&] { session.read_parameters(buffer_->version()); };
+  const auto fetch = [&] { this->fetch(session); };
   // What comes after no steps at all may have to go back, too.
   if (now.step == last) snapshots_.consider(buffers, {steps_, updates_}, fetch);
   while (now.step < last) {
@@ -157,7 +168,9 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   const Training training(*buffer_);
   Session& session = training_session(batch_size);
   session.parameters_at(buffer_->version());
-  const Fetching fetching(session, idle_, *buffer_);
+  fetched_ = {steps_, updates_};
+  const std::function<void()> fetch_last = [&] { fetch_if_possible(session); };
+  const Fetching fetching(session, idle_, fetch_last);
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
@@ -165,7 +178,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
     now = {request.first_epoch + e, begin, row.first(columns())};
     train_steps(session, data, request, epoch, end, pace, now);
     if (end == all && e + 1 == request.epochs) {
-      session.read_parameters(buffer_->version());
+      fetch(session);
       check_weights(now.epoch, end - 1);
     }
     if (validation == nullptr) continue;

@@ -4,10 +4,13 @@
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first). In the file FASTNN_EMULATOR_LOG it writes down
-// which streams were to wait for which, and which the host waited for.
+// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on. In the
+// file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, and which the host
+// waited for.
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -59,16 +62,24 @@ class Fault {
     if (text_.rfind(kind + " ", 0) != 0) return false;
     return count_++ >= std::atol(text_.c_str() + kind.size());
   }
+  // Nothing works any more, from the N-th launch on.
+  bool lost(bool launch = false) {
+    if (launch && due("lost")) lost_ = true;
+    return lost_;
+  }
 
  private:
   std::string text_;
-  long count_ = 0;
+  std::atomic<long> count_ = 0;
+  std::atomic<bool> lost_ = false;
 };
 
 Fault& fault() {
   static Fault the;
   return the;
 }
+
+Status device_is_lost() { return fail("the emulated device is lost"); }
 
 }  // namespace
 
@@ -130,7 +141,7 @@ void* take(std::size_t bytes) {
            0) == reinterpret_cast<void*>(device_begin);
   constexpr std::size_t most = std::size_t{8} << 30U;
   void* host = nullptr;
-  if (!reserved || bytes > most || fault().due("memory") ||
+  if (!reserved || bytes > most || fault().lost() || fault().due("memory") ||
       posix_memalign(&host, alignment, bytes > 0 ? bytes : 1) != 0) {
     say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
     return nullptr;
@@ -206,6 +217,7 @@ class Arguments {
 
 // Bad addresses are found at once, but for those of a graph, whose memory may yet change.
 Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
+  if (fault().lost(true)) return device_is_lost();
   if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
   Arguments given(launch.kernel, bytes);
   const bool recorded = stream->graph != nullptr;
@@ -296,6 +308,7 @@ Status note(const char* what, const void* stream) {
 
 Status wait(Context* context) {
   if (context->stream->graph != nullptr) return fail("waiting while a graph is recorded");
+  if (fault().lost()) return device_is_lost();
   if (fault().due("wait")) return fail("the emulated device stopped");
   const Status noted = note("wait", context->stream);
   return noted == Status::ok ? finish_all() : noted;

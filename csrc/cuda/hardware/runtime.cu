@@ -61,9 +61,12 @@ Status open(DeviceInfo* info) {
   info->shared_memory = found.sharedMemPerBlockOptin;
   info->driver = driver;
   info->runtime = runtime;
+  // Whether it can be used at all: another process may have it for itself, or all its memory.
+  if (!works(cudaFree(nullptr), "opening the GPU")) return Status::failed;
   // Whether this build has code for it: any kernel tells.
   cudaFuncAttributes attributes{};
   const cudaError_t code = cudaFuncGetAttributes(&attributes, cuda::any_kernel());
+  static_cast<void>(cudaGetLastError());
   if (code != cudaSuccess) {
     snprintf(said, sizeof said,
              "this build has no code for %s (compute capability %d.%d): %s. Build with "
@@ -106,6 +109,7 @@ void* allocate(Context*, size_t bytes) {
 void release(Context* context, void* memory) {
   cudaStreamSynchronize(context->stream);
   cudaFree(memory);
+  static_cast<void>(cudaGetLastError());  // which the next launch would take for its own
 }
 
 }  // namespace
@@ -136,8 +140,8 @@ void* Context::scratch(Slot slot, size_t bytes) {
   const size_t room = bytes > 2 * piece.bytes ? bytes : 2 * piece.bytes;
   void* const memory = allocate(this, room);
   if (memory == nullptr) return nullptr;
-  if (cudaMemsetAsync(memory, 0, room, stream) != cudaSuccess) return nullptr;
   kept.push_back(memory);
+  if (!works(cudaMemsetAsync(memory, 0, room, stream), "clearing memory")) return nullptr;
   piece = {memory, room};
   return memory;
 }
@@ -154,14 +158,17 @@ void end_context(Context* context) {
 void set_precision(Context* context, int precision) { context->precision = precision; }
 void set_step(Context* context, StepPlace step) { context->step = step; }
 
-Status write(Context* context, void* memory, const void* host, size_t bytes) {
-  // From pageable memory it returns once the host's is copied to a staging buffer.
-  return status_of(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, context->stream),
-                   "copying to the GPU");
-}
-
 Status wait(Context* context) {
   return status_of(cudaStreamSynchronize(context->stream), "waiting for the GPU");
+}
+
+// The host's may change when it returns. Of pageable memory CUDA copies most by way of a
+// buffer of its own, but promises that nowhere; pinned memory is read while the caller goes on.
+Status write(Context* context, void* memory, const void* host, size_t bytes) {
+  const Status status =
+      status_of(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, context->stream),
+                "copying to the GPU");
+  return status == Status::ok ? wait(context) : status;
 }
 
 Status read(Context* context, void* host, const void* memory, size_t bytes) {
