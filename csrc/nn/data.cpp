@@ -30,8 +30,8 @@ void each_row(const ArrayView& view, const Rows& rows, const Look& look, const F
   for (Index first = 0; first < rows.n; first += chunk) {
     const Index n = std::min(chunk, rows.n - first);
     const Rows part = part_of(rows, first, n);
-    const Status status =
-        backend().table->f64.gather(*backend().here().context, {view, part, 1.0, 0.0, values.data()});
+    const Status status = backend().table->f64.gather(*backend().here().context,
+                                                      {view, part, 1.0, 0.0, values.data()});
     if (status != Status::ok) throw std::bad_alloc();
     for (Index r = 0; r < n; ++r) f(row_at(part, r), values.data() + r * view.columns);
     pace.done();
@@ -49,7 +49,8 @@ void check_elements(const ArrayView& view, const Rows& rows, Expected expected, 
     Index column = 0;
     const Rows part = part_of(rows, first, std::min(chunk, rows.n - first));
     const Scan scan{view, part, expected, &row, &column};
-    if (backend().table->scan(*backend().here().context, scan) != Status::ok) throw std::bad_alloc();
+    if (backend().table->scan(*backend().here().context, scan) != Status::ok)
+      throw std::bad_alloc();
     if (row >= 0) {
       each_row(view, {nullptr, row, 1}, look,
                [&](Index, const double* values) { refuse(values[column], row, column); });
