@@ -98,13 +98,14 @@ struct Product {
       fetch_b.load(t, b, left);
     };
     load(begin);
+    const int rows = static_cast<int>(least(m - place.row(), Unit::rows));
     int turn = 0;
     for (Index at = begin; at < end; at += Unit::depth) {
       Unit::store(t, fetch_a, fetch_b, shared.stages[turn]);
       if constexpr (sums_b) fetch_b.add_to(sum);
       t.barrier();
       if (at + Unit::depth < end) load(at + Unit::depth);
-      unit.multiply(t, shared.stages[turn]);
+      unit.multiply(t, shared.stages[turn], rows);
       turn ^= 1;
     }
     t.barrier();

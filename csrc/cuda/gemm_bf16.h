@@ -131,7 +131,8 @@ class MultiplyBf16 {
     b.store(t, stage.b);
   }
 
-  FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage) {
+  // Of a tile with so many rows.
+  FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage, int rows_here) {
     Eight b[planes][across];
     FASTNN_UNROLL
     for (int plane = 0; plane < planes; ++plane) {
@@ -142,6 +143,8 @@ class MultiplyBf16 {
     }
     FASTNN_UNROLL
     for (int i = 0; i < down; ++i) {
+      // Two planes leave no registers for reading far ahead, and a branch keeps ptxas from it.
+      if (planes == 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here) return;
       Eight a[planes][2];
       FASTNN_UNROLL
       for (int plane = 0; plane < planes; ++plane) {

@@ -151,7 +151,7 @@ class MultiplyAdd {
     b.store(t, stage.b);
   }
 
-  FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage) {
+  FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage, int) {
     constexpr int share = depth / slices;
     const int first = t.index() / slice_threads * share;
     FASTNN_UNROLL
