@@ -312,6 +312,35 @@ def test_nothing_is_read_before_it_is_there(emulated, session):
     assert late == at_once
 
 
+WRITES = """
+class Look(fastnn.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        pass
+
+
+class LookOften(Look):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+model = built()
+for look in ([], [Look()], [LookOften()]):
+    fit(model, callbacks=look, epochs=5, validation_data=(x, y))
+    with open(os.environ["FASTNN_EMULATOR_LOG"], "r+") as log:
+        print(sum(line.startswith("write") for line in log))
+        log.truncate(0)
+"""
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_data_are_brought_once(emulated, session, tmp_path):
+    """However often a callback looks: x of training, and of validation, though that each
+    time where it is a call of its own, after the batches of an epoch."""
+    log = tmp_path / "log"
+    output = told(WRITES, emulated, FASTNN_SESSION=session, FASTNN_EMULATOR_LOG=str(log))
+    assert output == "2\n2\n6\n"
+
+
 def test_validation_is_where_training_is(emulated):
     """A prediction before a second compile leaves nothing on the CPU that training would use."""
     program = """
