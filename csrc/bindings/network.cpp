@@ -96,9 +96,11 @@ Poll poll_with(const py::object& progress) {
 py::array_t<double> train(Network& network, const Data& data, Index batch_size,
                           const py::dict& optimizer, Index epochs, Index first_epoch,
                           Index first_step, std::optional<Index> steps, bool shuffle,
-                          const Data* validation, const py::object& progress, bool fresh) {
+                          const Data* validation, const py::object& progress, bool fresh,
+                          bool keeps_data) {
   Train request;
   request.fresh = fresh;
+  request.keeps_data = keeps_data;
   request.batch_size = batch_size;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
@@ -246,7 +248,11 @@ void register_training(py::class_<Network>& network) {
   network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
               "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
               "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none(),
-              "fresh"_a = false);
+              "fresh"_a = false, "keeps_data"_a = false);
+  network.def("forget_data", [](Network& self) {
+    const Unlocked unlocked;
+    self.forget_data();
+  });
   network.def("evaluate", evaluate, "data"_a);
   network.def("predict", predict, "data"_a);
   network.def("predictor", make_predictor, "input_shape"_a, "output_shape"_a, "convert"_a);

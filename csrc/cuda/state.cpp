@@ -40,10 +40,10 @@ DeviceState::DeviceState(const Plan& plan, const Buffers& host)
 
 template <class F>
 void DeviceState::each(const F& f) {
-  f(host_.parameters, device_.parameters);
   for (std::size_t i = 0; i < std::size(host_.slots); ++i) {
     if (host_.slots[i] != nullptr) f(host_.slots[i], device_.slots[i]);
   }
+  f(host_.parameters, device_.parameters);
 }
 
 void DeviceState::host_at(std::uint64_t version) {

@@ -34,7 +34,8 @@ class DeviceState {
   void fetch(std::uint64_t version);
 
  private:
-  // f(host, device) for the parameters and each buffer of the optimizer.
+  // f(host, device) for each buffer of the optimizer, and last for the parameters: where the
+  // device is lost in between, these are still those that the host had.
   template <class F>
   void each(const F& f);
 

@@ -33,6 +33,9 @@ struct Train {
   // The state as it is now is the one to go back to until a later one is known to be
   // good; without it that may be one from before, no more than some seconds old.
   bool fresh = false;
+  // Further calls with the same data follow, unchanged: what was made of them may stay until
+  // forget_data.
+  bool keeps_data = false;
   OptimizerSettings settings;
 };
 
@@ -93,6 +96,8 @@ class Network {
   // Sums of each epoch, then of the validation data where there are any.
   std::vector<Sum> train(const Dataset& data, const Train& request, const Dataset* validation,
                          const Poll& poll);
+  // By whoever trained, between its calls.
+  void forget_data();
   std::vector<Sum> evaluate(const Dataset& data, const Look& look);
   void predict(const Dataset& data, void* out, const Look& look);
   Sum gradients(const Dataset& data, bool training, void* gradient, const Look& look);

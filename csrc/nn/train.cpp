@@ -27,16 +27,19 @@ class Training {
   ParameterBuffer& buffer_;
 };
 
-// Brings what a session trained to the host where training ends by an exception, and lets
-// go of the data however it ends.
+// Brings what a session trained to the host where training ends by an exception, and then lets
+// go of the data, or also where it ends well.
 class Fetching {
  public:
-  Fetching(Session& session, IdleSessions& idle, const std::function<void()>& fetch)
-      : session_(session), idle_(idle), fetch_(fetch) {}
+  Fetching(Session& session, IdleSessions& idle, bool keeps_data,
+           const std::function<void()>& fetch)
+      : session_(session), idle_(idle), keeps_data_(keeps_data), fetch_(fetch) {}
   Fetching(const Fetching&) = delete;
   Fetching& operator=(const Fetching&) = delete;
   ~Fetching() {
-    if (std::uncaught_exceptions() > before_) fetch_();
+    const bool failed = std::uncaught_exceptions() > before_;
+    if (failed) fetch_();
+    if (keeps_data_ && !failed) return;
     session_.forget_data();
     idle_.forget_data();
   }
@@ -44,6 +47,7 @@ class Fetching {
  private:
   Session& session_;
   IdleSessions& idle_;
+  const bool keeps_data_;
   const std::function<void()>& fetch_;  // throws nothing
   const int before_ = std::uncaught_exceptions();
 };
@@ -170,7 +174,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   session.parameters_at(buffer_->version());
   fetched_ = {steps_, updates_};
   const std::function<void()> fetch_last = [&] { fetch_if_possible(session); };
-  const Fetching fetching(session, idle_, fetch_last);
+  const Fetching fetching(session, idle_, request.keeps_data, fetch_last);
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
@@ -200,6 +204,12 @@ void Network::evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace
     pace.done();
   }
   idle_.give(std::move(session));
+}
+
+void Network::forget_data() {
+  const Gate::Reading reading(gate_);
+  if (training_session_) training_session_->forget_data();
+  idle_.forget_data();
 }
 
 std::vector<Sum> Network::evaluate(const Dataset& data, const Look& look) {

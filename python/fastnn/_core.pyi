@@ -326,6 +326,7 @@ class Network:
         validation: Data | None = None,
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
         fresh: bool = False,
+        keeps_data: bool = False,
     ) -> NDArray[np.float64]:
         """Trains on checked data; returns (epochs, columns) of sums.
 
@@ -338,10 +339,13 @@ class Network:
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         looked at and `progress(epoch, steps done in it, sums so far)` is called.
         `fresh`: the first call of a fit, before which nothing is gone back to.
+        `keeps_data`: calls with the same data follow; a device keeps them until `forget_data`.
         Raises TrainingDiverged (a recent good state is restored) or what a
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def forget_data(self) -> None:
+        """Ends what `keeps_data` began."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `train`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:

@@ -60,7 +60,8 @@ class Trainer(Compilable):
             x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
                 pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
                 copied whole unless its byte order is not this machine's. Lists, and frames
-                whose columns differ in type, become an array first.
+                whose columns differ in type, become an array first. On a GPU rows are put there
+                once: what a callback changes in x or y later is seen by the CPU alone.
             y: what the loss wants: labels (n,), or targets (n, outputs).
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.

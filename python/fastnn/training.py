@@ -151,6 +151,7 @@ class Fit:
         self.columns = model.columns
         self.steps = math.ceil(len(train) / schedule.batch_size)
         self.fresh = False
+        self.kept = False  # on the device, for calls to come
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
 
@@ -167,6 +168,13 @@ class Fit:
 
     def run(self) -> History:
         self.fresh = True  # what diverges goes back to here, and no further
+        try:
+            return self._run()
+        finally:
+            if self.kept:
+                self.network.forget_data()
+
+    def _run(self) -> History:
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
@@ -175,6 +183,7 @@ class Fit:
             for first in range(epochs.start, epochs.stop, _AT_ONCE):
                 logs = self._all_at_once(range(first, min(first + _AT_ONCE, epochs.stop)))
         else:
+            self.kept = True
             for epoch in epochs:
                 logs = self._epoch(epoch)
                 if self.model.stop_training:
@@ -206,6 +215,7 @@ class Fit:
                 optimizer=optimizer.settings(),
                 shuffle=self.schedule.shuffle,
                 fresh=fresh,
+                keeps_data=self.kept,
                 **how,
             )
         finally:

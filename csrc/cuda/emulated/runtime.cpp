@@ -4,9 +4,9 @@
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on. In the
-// file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, and which the host
-// waited for.
+// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on.
+// In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
+// the host waited for, and to which it copied 1024 bytes or more.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -285,16 +285,6 @@ void end_context(Context* context) {
 
 Status no_memory_there() { return fail("a copy reaches beyond memory of the device"); }
 
-Status write(Context* context, void* to, const void* host, size_t bytes) {
-  if (context->stream->graph != nullptr)
-    return fail("a copy from the host while a graph is recorded");
-  char* const there = real(to, bytes);
-  if (there == nullptr) return no_memory_there();
-  const Status status = finish_all();
-  if (status == Status::ok && bytes > 0) std::memcpy(there, host, bytes);
-  return status;
-}
-
 Status note(const char* what, const void* stream) {
   if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
   const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
@@ -304,6 +294,21 @@ Status note(const char* what, const void* stream) {
   std::fprintf(file, "%s %zu\n", what, reinterpret_cast<std::size_t>(stream));
   std::fclose(file);
   return Status::ok;
+}
+
+Status write(Context* context, void* to, const void* host, size_t bytes) {
+  if (context->stream->graph != nullptr)
+    return fail("a copy from the host while a graph is recorded");
+  if (real(to, bytes) == nullptr) return no_memory_there();
+  const Status noted = bytes < 1024 ? Status::ok : note("write", context->stream);
+  if (noted != Status::ok) return noted;
+  const auto* const from = static_cast<const char*>(host);
+  return in_order(context->stream, [to, staged = std::vector<char>(from, from + bytes)] {
+    char* const there = real(to, staged.size());
+    if (there == nullptr) return no_memory_there();
+    std::copy(staged.begin(), staged.end(), there);
+    return Status::ok;
+  });
 }
 
 Status wait(Context* context) {
