@@ -205,6 +205,32 @@ def test_faults_in_use(emulated, session, kind):
         assert first > 0 or len(failed) == (5 if kind == "launch" else 6)
 
 
+AGAIN = """
+model = built()
+before = model.get_weights()
+attempt("first", lambda: fit(model, batch_size=1))
+model.set_weights(before)
+network = model.network
+network.set_optimizer_state([0 * slot for slot in network.optimizer_state])
+network.steps = network.updates = network.epochs = 0
+attempt("second", lambda: fit(model, batch_size=1))
+print(model.predict(x).tobytes().hex())
+"""
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_what_fails_once_works_again(emulated, session):
+    """Whatever had been begun: the same model, trained from the same start to the same bits."""
+    good = told(AGAIN, emulated, FASTNN_SESSION=session).split("\n", 1)[1]
+    for fault in ("memory 9", "launch 2", "launch 150", "launch 300"):
+        output = told(
+            AGAIN, emulated, FASTNN_SESSION=session, FASTNN_EMULATOR_FAULT=f"{fault} once"
+        )
+        first, rest = output.split("\n", 1)
+        assert re.match(f"first {FAULTS[fault.split()[0]]}", first) or first == "first works"
+        assert rest == good, fault
+
+
 def test_a_lost_device_is_not_out_of_memory(emulated):
     """Nothing can be had of a device that is lost; no smaller batch would help."""
     done = told(USE, emulated, FASTNN_EMULATOR_FAULT="lost 5", FASTNN_SESSION="generic")

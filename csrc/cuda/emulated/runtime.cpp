@@ -4,7 +4,8 @@
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on.
+// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on;
+// "launch N once" and the like, that one alone.
 // In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
 // the host waited for, and to which it copied 1024 bytes or more.
 #include <sys/mman.h>
@@ -60,7 +61,9 @@ class Fault {
   // Whether this call of the kind is to fail.
   bool due(const std::string& kind) {
     if (text_.rfind(kind + " ", 0) != 0) return false;
-    return count_++ >= std::atol(text_.c_str() + kind.size());
+    const long first = std::atol(text_.c_str() + kind.size());
+    const long now = count_++;
+    return text_.ends_with(" once") ? now == first : now >= first;
   }
   // Nothing works any more, from the N-th launch on.
   bool lost(bool launch = false) {
