@@ -144,7 +144,7 @@ class MultiplyBf16 {
     FASTNN_UNROLL
     for (int i = 0; i < down; ++i) {
       // Two planes leave no registers for reading far ahead, and a branch keeps ptxas from it.
-      if (planes == 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here) return;
+      if (planes == 2 && down > 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here) return;
       Eight a[planes][2];
       FASTNN_UNROLL
       for (int plane = 0; plane < planes; ++plane) {
