@@ -20,8 +20,9 @@ using Stream = Recording*;
 namespace emulated {
 
 // Runs the launch, of a kernel of so many bytes, or records it. Addresses of the device in
-// it are made addresses of the host; one of the host's is an error.
-Status start(Stream stream, const Launch& launch, std::size_t bytes);
+// it are made addresses of the host; one of the host's is an error, but where `filled` has a
+// zero for one of its bytes.
+Status start(Stream stream, const Launch& launch, std::size_t bytes, const unsigned char* filled);
 
 }  // namespace emulated
 }  // namespace fastnn
@@ -130,13 +131,16 @@ const void* address_of() {
 
 template <class Body>
 Status start(Stream stream, Index blocks, size_t shared, const Body& body) {
-  alignas(Body) unsigned char bytes[sizeof(Body)];
-  auto* const copy = new (bytes) Body(body);
-  __builtin_clear_padding(copy);  // where addresses of anything may have been left
+  // Bytes that are zero there pad: addresses of anything may have been left in them. GCC 12
+  // takes some others for padding, behind an array of structs, so that none is cleared.
+  alignas(Body) unsigned char filled[sizeof(Body)];
+  std::memset(filled, 0xFF, sizeof filled);
+  __builtin_clear_padding(reinterpret_cast<Body*>(filled));
   const auto call = [](const void* kernel, emulated::Fiber& fiber) {
     (*static_cast<const Body*>(kernel))(Thread(fiber));
   };
-  return emulated::start(stream, {blocks, Body::threads, shared, call, bytes}, sizeof(Body));
+  return emulated::start(stream, {blocks, Body::threads, shared, call, &body}, sizeof(Body),
+                         filled);
 }
 
 }  // namespace fastnn::FASTNN_TARGET

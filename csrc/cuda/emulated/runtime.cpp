@@ -230,24 +230,27 @@ bool of_host(std::uintptr_t word) {
   return (high >= 0x5500 && high < 0x5800) || (high >= 0x7e00 && high < 0x8000);
 }
 
-// Addresses of the device become the host's; false where there is one of anything else.
-bool translate(unsigned char* bytes, std::size_t count) {
-  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= count; i += sizeof(std::uintptr_t)) {
+// Addresses of the device become the host's; false where there is one of anything else. What
+// pads, in part or in whole, may look like one by chance: it is let be, and changed only
+// where no byte of it means anything.
+bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
+  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= filled.size();
+       i += sizeof(std::uintptr_t)) {
     std::uintptr_t word = 0;
+    std::uintptr_t means = 0;
     std::memcpy(&word, bytes + i, sizeof word);
-    if (of_host(word)) {
-      say("a kernel was given an address of the host, at byte " + std::to_string(i) +
-          " of its arguments");
+    std::memcpy(&means, filled.data() + i, sizeof means);
+    const bool whole = means == ~std::uintptr_t{0};
+    if (!whole && means != 0) continue;
+    const char* const there = of_device(word) ? real(word) : nullptr;
+    if (there != nullptr) {
+      std::memcpy(bytes + i, &there, sizeof there);
+    } else if (whole && (of_device(word) || of_host(word))) {
+      say("a kernel was given " +
+          std::string(of_host(word) ? "an address of the host" : "memory that is not there") +
+          ", at byte " + std::to_string(i) + " of its arguments");
       return false;
     }
-    if (!of_device(word)) continue;
-    const char* const there = real(word);
-    if (there == nullptr) {
-      say("a kernel was given memory that is not there, at byte " + std::to_string(i) +
-          " of its arguments");
-      return false;
-    }
-    std::memcpy(bytes + i, &there, sizeof there);
   }
   return true;
 }
@@ -256,27 +259,27 @@ bool translate(unsigned char* bytes, std::size_t count) {
 class Arguments {
  public:
   Arguments(const void* from, std::size_t count)
-      : count_(count), words_((count + sizeof(Word) - 1) / sizeof(Word)) {
+      : words_((count + sizeof(Word) - 1) / sizeof(Word)) {
     std::memcpy(words_.data(), from, count);
   }
   unsigned char* bytes() { return words_.data()->bytes; }
-  std::size_t count() const { return count_; }
 
  private:
   struct Word {
     alignas(64) unsigned char bytes[64];
   };
-  std::size_t count_;
   std::vector<Word> words_;
 };
 
 }  // namespace
 
-Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
+Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes,
+                       const unsigned char* filled) {
   if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
-  return in_order(stream, [launch, arguments = Arguments(launch.kernel, bytes)] {
+  return in_order(stream, [launch, arguments = Arguments(launch.kernel, bytes),
+                           whole = std::vector<unsigned char>(filled, filled + bytes)] {
     Arguments translated = arguments;
-    if (!translate(translated.bytes(), translated.count())) return Status::failed;
+    if (!translate(translated.bytes(), whole)) return Status::failed;
     Launch here = launch;
     here.kernel = translated.bytes();
     const std::string error = run(here, next_seed());
