@@ -60,15 +60,7 @@ class Thread {
     return *static_cast<S*>(emulated::shared_of(*fiber_));
   }
 
-  // Blocks come one after the other.
-  bool last_block(unsigned* counter) const {
-    bool last = false;
-    if (index() == 0) {
-      last = ++*counter == static_cast<unsigned>(blocks());
-      if (last) *counter = 0;
-    }
-    return emulated::any_of_block(*fiber_, last);
-  }
+  bool last_block(unsigned* counter) const { return emulated::last_of_blocks(*fiber_, counter); }
 
   // Lane 4 r + q has of A what is at rows r and r + 8, of B what is in column r, and of D
   // rows r and r + 8 in columns 2 q and 2 q + 1. Of k it has 2 q, 2 q + 1, 2 q + 8, 2 q + 9.

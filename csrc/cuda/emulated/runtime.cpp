@@ -22,6 +22,7 @@
 
 #include "cuda/abi.h"
 #include "cuda/context.h"
+#include "cuda/emulated/races.h"
 #include "cuda/table.h"
 
 namespace fastnn {
@@ -119,17 +120,19 @@ void* take(std::size_t bytes) {
   constexpr std::size_t most = std::size_t{8} << 30U;
   void* host = nullptr;
   if (!reserved || bytes > most || fault().due("memory") ||
-      posix_memalign(&host, alignment, bytes > 0 ? bytes : 1) != 0) {
+      posix_memalign(&host, alignment, (bytes > 0 ? bytes : 1) + 2 * emulated::margin) != 0) {
     say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
     return nullptr;
   }
-  std::memset(host, 0xFF, bytes);
+  char* const inside = static_cast<char*>(host) + emulated::margin;
+  std::memset(inside, 0xFF, bytes);
+  emulated::watch_memory(inside, bytes);
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
   const std::uintptr_t address = all.next;
   // What follows is nobody's, so that an index beyond the end is seen.
   all.next += (bytes + 2 * alignment - 1) / alignment * alignment;
-  all.blocks[address] = {static_cast<char*>(host), bytes};
+  all.blocks[address] = {inside, bytes};
   return reinterpret_cast<void*>(address);
 }
 
@@ -138,7 +141,8 @@ void give_back(void* address) {
   const std::lock_guard lock(all.mutex);
   const auto found = all.blocks.find(reinterpret_cast<std::uintptr_t>(address));
   if (found == all.blocks.end()) return;
-  std::free(found->second.memory);
+  emulated::forget_memory(found->second.memory);
+  std::free(found->second.memory - emulated::margin);
   all.blocks.erase(found);
 }
 
