@@ -25,15 +25,23 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
 
 
-@pytest.fixture(scope="session")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library of the device that needs no GPU; built where what changed is seen next time."""
+def _built(tmp_path_factory: pytest.TempPathFactory, name: str, sanitize: str = "") -> Path:
+    """A library of the device that needs no GPU; where what changed is seen next time."""
     if emulator.COMPILER is None:
         pytest.skip("needs a C++ compiler")
     kept = os.access(emulator.ROOT, os.W_OK)
-    return emulator.build(
-        emulator.ROOT / "build" / "emulated" if kept else tmp_path_factory.mktemp("emulated")
-    )
+    folder = emulator.ROOT / "build" / name if kept else tmp_path_factory.mktemp(name)
+    return emulator.build(folder, sanitize=sanitize)
+
+
+@pytest.fixture(scope="session")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(tmp_path_factory, "emulated")
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _built(tmp_path_factory, "emulated-address-undefined", "address,undefined")
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ SOURCES = ("tests/native/cuda_twins.cpp",) + tuple(
 pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")
 
 
-def differences(folder, *, seeds, sanitize=""):
+def differences(folder, library, *, seeds, sanitize=""):
     """The twins' program and the emulated library, both sanitized or neither, run by seed."""
     flags = ["-std=c++20", "-O1", "-g1", "-Icsrc", "-ffp-contract=off", "-pthread"]
     flags += ["-DFASTNN_TARGET=twin", *emulator.fused()]
@@ -25,7 +25,6 @@ def differences(folder, *, seeds, sanitize=""):
     program = folder / "cuda_twins"
     command = [emulator.COMPILER, *flags, *SOURCES, "-ldl", "-o", program]
     subprocess.run(command, cwd=emulator.ROOT, check=True, timeout=300)
-    library = emulator.build(folder, sanitize=sanitize)
     for seed in seeds:
         environment = {**os.environ, "FASTNN_EMULATOR_SEED": str(seed)}
         done = subprocess.run(
@@ -39,9 +38,9 @@ def differences(folder, *, seeds, sanitize=""):
         assert done.stdout == "0 failures\n", done.stdout + done.stderr[-4000:]
 
 
-def test_twins_agree(tmp_path):
-    differences(tmp_path, seeds=(1, 2))
+def test_twins_agree(tmp_path, emulated):
+    differences(tmp_path, emulated, seeds=(1, 2))
 
 
-def test_twins_agree_sanitized(tmp_path):
-    differences(tmp_path, seeds=(3,), sanitize="address,undefined")
+def test_twins_agree_sanitized(tmp_path, sanitized):
+    differences(tmp_path, sanitized, seeds=(3,), sanitize="address,undefined")

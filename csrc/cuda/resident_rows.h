@@ -128,8 +128,7 @@ struct LossRow {
   float weight;
   float* dz;
   int c;
-  int lane, lanes;
-  bool writes;
+  int lane, lanes;  // lane c, where there is no such row: then nothing is read or written
 
   template <class T>
   FASTNN_DEVICE T sum(const Thread& t, T x) const {
@@ -146,7 +145,7 @@ struct LossRow {
     return x;
   }
 
-  // Each returns the row's loss, and writes weight * d loss / d output.
+  // Each returns the row's loss, to its first lane, and writes weight * d loss / d output.
   FASTNN_DEVICE float softmax_cross_entropy(const Thread& t) const;
   FASTNN_DEVICE float sigmoid_cross_entropy(const Thread& t, const float* pos_weight) const;
   FASTNN_DEVICE float mean_squared_error(const Thread& t) const;
@@ -170,7 +169,7 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
     const float d = below_top(output[j], top);
     const float e = exp_nonpositive(d);
     exponentials += e;
-    if (writes) dz[j] = e;
+    dz[j] = e;
     if (targets != nullptr) {
       below += weigh(mul_add(share, targets[j], rest), d);
       target += targets[j];
@@ -184,19 +183,20 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
     const float of_targets = mul_add(share, sum(t, target), a.label_smoothing);
     const float loss = mul_add(of_targets, log_sum, -sum(t, below));
     const float inverse = weight * of_targets / exponentials;
-    for (int j = lane; j < c && writes; j += lanes) {
+    for (int j = lane; j < c; j += lanes) {
       dz[j] = mul_add(dz[j], inverse, -weight * mul_add(share, targets[j], rest));
       if (weight == 0.0F) dz[j] = 0.0F;
     }
     return loss;
   }
   const float inverse = weight / exponentials;
-  for (int j = lane; j < c && writes; j += lanes) {
+  for (int j = lane; j < c; j += lanes) {
     const float goal = weight * mul_add(share, j == label ? 1.0F : 0.0F, rest);
     dz[j] = weight == 0.0F ? 0.0F : mul_add(dz[j], inverse, -goal);
   }
   // The label of an ignored row need not be a class.
-  const float own = log_sum - below_top(output[weight == 0.0F ? 0 : label], top);
+  const float of_label = lane == 0 ? output[weight == 0.0F ? 0 : label] : 0.0F;
+  const float own = log_sum - below_top(of_label, top);
   if (rest == 0.0F) return share * own;
   const float others = static_cast<float>(c) * log_sum - sum(t, below);
   return mul_add(share, own, weigh(rest, others));
@@ -213,7 +213,7 @@ FASTNN_DEVICE float LossRow::sigmoid_cross_entropy(const Thread& t, const float*
     const float positive = pos_weight != nullptr ? pos_weight[j] : 1.0F;
     const auto one = fastnn::FASTNN_TARGET::sigmoid_cross_entropy(output[j], y, positive);
     loss += known ? one.loss : 0.0F;
-    if (writes) dz[j] = weigh(known ? weight : 0.0F, one.gradient);
+    dz[j] = weigh(known ? weight : 0.0F, one.gradient);
   }
   return sum(t, loss);
 }
@@ -224,7 +224,7 @@ FASTNN_DEVICE float LossRow::mean_squared_error(const Thread& t) const {
   for (int j = lane; j < c; j += lanes) {
     const float difference = output[j] - targets[j];
     loss = mul_add(difference, difference, loss);
-    if (writes) dz[j] = weigh(2.0F * (weight * share), difference);
+    dz[j] = weigh(2.0F * (weight * share), difference);
   }
   return share * sum(t, loss);
 }
@@ -250,9 +250,8 @@ FASTNN_DEVICE void losses(const Thread& t, const Resident& a, float* shared, int
         .weight = of_batch[a.batch.weights.at + r],
         .dz = shared + l.dz.at + r * l.dz.stride,
         .c = l.o,
-        .lane = group.lane % columns,
+        .lane = real ? group.lane % columns : l.o,
         .lanes = columns,
-        .writes = real,
     };
     float loss = 0;
     switch (a.loss) {

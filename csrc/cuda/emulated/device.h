@@ -20,8 +20,9 @@ using Stream = Recording*;
 namespace emulated {
 
 // Runs the launch, of a kernel of so many bytes, or records it. Addresses of the device in
-// it are made addresses of the host; one of the host's is an error.
-Status start(Stream stream, const Launch& launch, std::size_t bytes);
+// it are made addresses of the host; one of the host's is an error, but where `filled` has a
+// zero for one of its bytes.
+Status start(Stream stream, const Launch& launch, std::size_t bytes, const unsigned char* filled);
 
 }  // namespace emulated
 }  // namespace fastnn
@@ -59,16 +60,7 @@ class Thread {
     return *static_cast<S*>(emulated::shared_of(*fiber_));
   }
 
-  // Blocks come one after the other.
-  bool last_block(unsigned* counter) const {
-    barrier();
-    bool last = false;
-    if (index() == 0) {
-      last = ++*counter == static_cast<unsigned>(blocks());
-      if (last) *counter = 0;
-    }
-    return emulated::any_of_block(*fiber_, last);
-  }
+  bool last_block(unsigned* counter) const { return emulated::last_of_blocks(*fiber_, counter); }
 
   // Lane 4 r + q has of A what is at rows r and r + 8, of B what is in column r, and of D
   // rows r and r + 8 in columns 2 q and 2 q + 1. Of k it has 2 q, 2 q + 1, 2 q + 8, 2 q + 9.
@@ -120,13 +112,16 @@ const void* address_of() {
 
 template <class Body>
 Status start(Stream stream, Index blocks, size_t shared, const Body& body) {
-  alignas(Body) unsigned char bytes[sizeof(Body)];
-  auto* const copy = new (bytes) Body(body);
-  __builtin_clear_padding(copy);  // where addresses of anything may have been left
+  // Bytes that are zero there pad: addresses of anything may have been left in them. GCC 12
+  // takes some others for padding, behind an array of structs, so that none is cleared.
+  alignas(Body) unsigned char filled[sizeof(Body)];
+  std::memset(filled, 0xFF, sizeof filled);
+  __builtin_clear_padding(reinterpret_cast<Body*>(filled));
   const auto call = [](const void* kernel, emulated::Fiber& fiber) {
     (*static_cast<const Body*>(kernel))(Thread(fiber));
   };
-  return emulated::start(stream, {blocks, Body::threads, shared, call, bytes}, sizeof(Body));
+  return emulated::start(stream, {blocks, Body::threads, shared, call, &body}, sizeof(Body),
+                         filled);
 }
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -8,6 +8,8 @@
 #include <numeric>
 #include <vector>
 
+#include "cuda/emulated/races.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -94,7 +96,8 @@ struct Runner : Fiber {
   Place place;
   std::unique_ptr<char[]> stack;
   State state = State::done;
-  unsigned turn = 0;  // of exchanges: which of the two rooms is in use
+  unsigned turn = 0;                         // of exchanges: which of the two rooms is in use
+  unsigned barriers = 0, warp_barriers = 0;  // that it has come to
   void* fake_stack = nullptr;
 };
 
@@ -104,7 +107,8 @@ struct Block {
   void* shared = nullptr;
   std::vector<Runner> runners;
   std::vector<Given> given[2];  // by thread, in turn
-  bool flag = false, flag_seen = false;
+  bool last = false;            // of the launch's blocks
+  Watch watch;
   Runner* running = nullptr;
   Place scheduler;
   const void* scheduler_stack = nullptr;
@@ -146,11 +150,17 @@ void go_on(Block& block, Runner& runner) {
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, runner.stack.get(), stack_bytes);
 #endif
+  block.watch.resume(runner.index, runner.barriers, runner.warp_barriers, runner.stack.get(),
+                     stack_bytes);
   block.scheduler.go_to(runner.place);
+  block.watch.pause();
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
 }
+
+// Ends the fiber that runs where it is.
+void give_up() { leave(*current->running, true); }
 
 void wait(Fiber& fiber, State state) {
   auto& runner = static_cast<Runner&>(fiber);
@@ -195,8 +205,6 @@ std::string release(Block& block) {
   if (count(State::at_block) == threads) {
     for (int i = 0; i < threads; ++i)
       block.runners[static_cast<std::size_t>(i)].state = State::ready;
-    block.flag_seen = block.flag;
-    block.flag = false;
     return "";
   }
   return "a kernel hangs: of " + std::to_string(threads) + " threads of block " +
@@ -212,6 +220,7 @@ std::string run_block(Block& block, std::vector<int>& order, Draw& draw) {
     runner.index = i;
     runner.state = State::ready;
     runner.turn = 0;
+    runner.barriers = runner.warp_barriers = 0;
     runner.place.prepare(runner.stack.get(), enter);
   }
   for (bool all_done = false; !all_done;) {
@@ -220,6 +229,7 @@ std::string run_block(Block& block, std::vector<int>& order, Draw& draw) {
     for (const int i : order) {
       Runner& runner = block.runners[static_cast<std::size_t>(i)];
       if (runner.state == State::ready) go_on(block, runner);
+      if (!block.watch.error.empty()) return block.watch.error;
       all_done = all_done && runner.state == State::done;
     }
     if (all_done) break;
@@ -253,6 +263,8 @@ std::string run(const Launch& launch, std::uint64_t seed) {
   for (auto& room : block.given) room.resize(block.runners.size());
   current = &block;
   block.launch = &launch;
+  block.watch.leave = give_up;
+  block.watch.begin_launch(static_cast<std::uint32_t>(launch.blocks));
   Draw draw{seed * 0x9E3779B97F4A7C15U + 1};
   std::vector<int> order(threads);
   std::iota(order.begin(), order.end(), 0);
@@ -261,13 +273,14 @@ std::string run(const Launch& launch, std::uint64_t seed) {
   draw.shuffle(blocks);
   for (const Index number : blocks) {
     // Of its very size and anew for each block, so that a sanitizer sees its ends.
+    const std::size_t bytes = launch.shared > 0 ? launch.shared + 2 * margin : 0;
     void* memory = nullptr;
-    if (launch.shared > 0 && posix_memalign(&memory, 128, launch.shared) != 0) {
-      return "no memory for a block";
-    }
-    const std::unique_ptr<void, Free> shared(memory);
-    if (launch.shared > 0) std::memset(memory, 0xFF, launch.shared);
-    block.shared = shared.get();
+    if (bytes > 0 && posix_memalign(&memory, 128, bytes) != 0) return "no memory for a block";
+    const std::unique_ptr<void, Free> held(memory);
+    block.shared = bytes > 0 ? static_cast<char*>(memory) + margin : nullptr;
+    if (bytes > 0) std::memset(block.shared, 0xFF, launch.shared);
+    block.watch.begin_block(block.shared, launch.shared);
+    block.last = false;
     block.number = number;
     std::string error = run_block(block, order, draw);
     if (!error.empty()) return error;
@@ -279,13 +292,28 @@ int threads_of(const Fiber& fiber) { return fiber.block->launch->threads; }
 Index block_of(const Fiber& fiber) { return fiber.block->number; }
 Index blocks_of(const Fiber& fiber) { return fiber.block->launch->blocks; }
 void* shared_of(const Fiber& fiber) { return fiber.block->shared; }
-void wait_for_block(Fiber& fiber) { wait(fiber, State::at_block); }
-void wait_for_warp(Fiber& fiber) { wait(fiber, State::at_warp); }
 
-bool any_of_block(Fiber& fiber, bool flag) {
-  fiber.block->flag = fiber.block->flag || flag;
+void wait_for_block(Fiber& fiber) {
+  ++static_cast<Runner&>(fiber).barriers;
   wait(fiber, State::at_block);
-  return fiber.block->flag_seen;
+}
+
+void wait_for_warp(Fiber& fiber) {
+  ++static_cast<Runner&>(fiber).warp_barriers;
+  wait(fiber, State::at_warp);
+}
+
+// Blocks come one after the other.
+bool last_of_blocks(Fiber& fiber, unsigned* counter) {
+  Block& block = *fiber.block;
+  wait_for_block(fiber);
+  if (fiber.index == 0 && ++*counter == static_cast<unsigned>(block.launch->blocks)) {
+    *counter = 0;
+    block.last = true;
+    block.watch.is_last();
+  }
+  wait_for_block(fiber);
+  return block.last;
 }
 
 // Two rooms in turn: who has taken may give again while others still take.

@@ -5,7 +5,7 @@
 // barrier reads what nobody has written yet, or what somebody has overwritten already.
 // The memory that a block shares, and the device's, holds NaN (every bit set) at first.
 // A barrier or a warp's exchange that some of its threads never reach ends the launch
-// with an error.
+// with an error, and so does what races.h finds.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +42,9 @@ Index blocks_of(const Fiber& fiber);
 void* shared_of(const Fiber& fiber);
 void wait_for_block(Fiber& fiber);
 void wait_for_warp(Fiber& fiber);
-// Whether the flag of any thread of the block was set; waits for all.
-bool any_of_block(Fiber& fiber, bool flag);
+// Counts the blocks that call it, of which the last gets true, and has the counter at 0 again;
+// waits for all threads of the block.
+bool last_of_blocks(Fiber& fiber, unsigned* counter);
 // Where lane k of the fiber's warp left `bytes` (at most 64): everybody leaves some and waits.
 void give_to_warp(Fiber& fiber, const void* value, std::size_t bytes);
 void take_from_warp(Fiber& fiber, int lane, void* value, std::size_t bytes);

@@ -24,6 +24,7 @@
 
 #include "cuda/abi.h"
 #include "cuda/context.h"
+#include "cuda/emulated/races.h"
 #include "cuda/emulated/streams.h"
 #include "cuda/table.h"
 
@@ -145,17 +146,19 @@ void* take(std::size_t bytes) {
   constexpr std::size_t most = std::size_t{8} << 30U;
   void* host = nullptr;
   if (!reserved || bytes > most || fault().lost() || fault().due("memory") ||
-      posix_memalign(&host, alignment, bytes > 0 ? bytes : 1) != 0) {
+      posix_memalign(&host, alignment, (bytes > 0 ? bytes : 1) + 2 * emulated::margin) != 0) {
     say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
     return nullptr;
   }
-  std::memset(host, 0xFF, bytes);
+  char* const inside = static_cast<char*>(host) + emulated::margin;
+  std::memset(inside, 0xFF, bytes);
+  emulated::watch_memory(inside, bytes);
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
   const std::uintptr_t address = all.next;
   // What follows is nobody's, so that an index beyond the end is seen.
   all.next += (bytes + 2 * alignment - 1) / alignment * alignment;
-  all.blocks[address] = {static_cast<char*>(host), bytes};
+  all.blocks[address] = {inside, bytes};
   return reinterpret_cast<void*>(address);
 }
 
@@ -164,7 +167,8 @@ void give_back(void* address) {
   const std::lock_guard lock(all.mutex);
   const auto found = all.blocks.find(reinterpret_cast<std::uintptr_t>(address));
   if (found == all.blocks.end()) return;
-  std::free(found->second.memory);
+  emulated::forget_memory(found->second.memory);
+  std::free(found->second.memory - emulated::margin);
   all.blocks.erase(found);
 }
 
@@ -176,24 +180,27 @@ bool of_host(std::uintptr_t word) {
   return (high >= 0x5500 && high < 0x5800) || (high >= 0x7e00 && high < 0x8000);
 }
 
-// Addresses of the device become the host's; false where there is one of anything else.
-bool translate(unsigned char* bytes, std::size_t count) {
-  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= count; i += sizeof(std::uintptr_t)) {
+// Addresses of the device become the host's; false where there is one of anything else. What
+// pads, in part or in whole, may look like one by chance: it is let be, and changed only
+// where no byte of it means anything.
+bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
+  for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= filled.size();
+       i += sizeof(std::uintptr_t)) {
     std::uintptr_t word = 0;
+    std::uintptr_t means = 0;
     std::memcpy(&word, bytes + i, sizeof word);
-    if (of_host(word)) {
-      say("a kernel was given an address of the host, at byte " + std::to_string(i) +
-          " of its arguments");
+    std::memcpy(&means, filled.data() + i, sizeof means);
+    const bool whole = means == ~std::uintptr_t{0};
+    if (!whole && means != 0) continue;
+    const char* const there = of_device(word) ? real(word) : nullptr;
+    if (there != nullptr) {
+      std::memcpy(bytes + i, &there, sizeof there);
+    } else if (whole && (of_device(word) || of_host(word))) {
+      say("a kernel was given " +
+          std::string(of_host(word) ? "an address of the host" : "memory that is not there") +
+          ", at byte " + std::to_string(i) + " of its arguments");
       return false;
     }
-    if (!of_device(word)) continue;
-    const char* const there = real(word);
-    if (there == nullptr) {
-      say("a kernel was given memory that is not there, at byte " + std::to_string(i) +
-          " of its arguments");
-      return false;
-    }
-    std::memcpy(bytes + i, &there, sizeof there);
   }
   return true;
 }
@@ -202,32 +209,32 @@ bool translate(unsigned char* bytes, std::size_t count) {
 class Arguments {
  public:
   Arguments(const void* from, std::size_t count)
-      : count_(count), words_((count + sizeof(Word) - 1) / sizeof(Word)) {
+      : words_((count + sizeof(Word) - 1) / sizeof(Word)) {
     std::memcpy(words_.data(), from, count);
   }
   unsigned char* bytes() { return words_.data()->bytes; }
-  std::size_t count() const { return count_; }
 
  private:
   struct Word {
     alignas(64) unsigned char bytes[64];
   };
-  std::size_t count_;
   std::vector<Word> words_;
 };
 
 }  // namespace
 
 // Bad addresses are found at once, but for those of a graph, whose memory may yet change.
-Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes) {
+Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes,
+                       const unsigned char* filled) {
   if (fault().lost(true)) return device_is_lost();
   if (fault().due("launch")) return fail("the emulated launch of a kernel failed");
   Arguments given(launch.kernel, bytes);
   const bool recorded = stream->graph != nullptr;
-  if (!recorded && !translate(given.bytes(), given.count())) return Status::failed;
-  return in_order(stream, [launch, recorded, given] {
+  const std::vector<unsigned char> whole(filled, filled + bytes);
+  if (!recorded && !translate(given.bytes(), whole)) return Status::failed;
+  return in_order(stream, [launch, recorded, given, whole] {
     Arguments arguments = given;
-    if (recorded && !translate(arguments.bytes(), arguments.count())) return Status::failed;
+    if (recorded && !translate(arguments.bytes(), whole)) return Status::failed;
     Launch here = launch;
     here.kernel = arguments.bytes();
     const std::string error = run(here, next_seed());
