@@ -25,6 +25,7 @@ struct CollectSums {
     }
     const bool stopped = a.progress->stopped >= 0;
     const bool bad = !is_finite(t.from_lane(value, 0));
+    t.warp_barrier();  // all have read it
     if (bad && !stopped && t.index() == 0) {
       a.progress->stopped = a.values->number;
       a.progress->bad_loss = value / weight;
