@@ -99,6 +99,8 @@ struct Row {
 template <class Op, int width, int lanes, int held>
 struct HeldRows {
   static constexpr int threads = threads_of_block;
+  // Of short rows; with room made for more blocks, sums over a team of 8 spill on sm_86.
+  static constexpr int resident_blocks = width * held <= 8 ? 4 : 0;
   static constexpr int step = threads / lanes;
   Op op;
   Parts parts;
@@ -190,6 +192,8 @@ template <class Op, int lanes>
 struct ReadRows {
   using T = typename Op::Element;
   static constexpr int threads = threads_of_block;
+  // With room made for more, doubles spill.
+  static constexpr int resident_blocks = sizeof(T) == 4 ? 0 : 2;
   static constexpr int step = threads / lanes;
   Op op;
   Parts parts;
