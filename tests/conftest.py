@@ -40,6 +40,12 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finds races, slowly."""
+    return _built(tmp_path_factory, "emulated-thread", "thread")
+
+
+@pytest.fixture(scope="session")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _built(tmp_path_factory, "emulated-address-undefined", "address,undefined")
 

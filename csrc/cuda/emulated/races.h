@@ -1,10 +1,10 @@
 // What only luck keeps right in a kernel: memory that two threads use, one of them to write,
 // with no barrier between; and an access just beyond an end.
 //
-// Kernels are compiled with -fsanitize=thread, but without its library: before each access
-// to memory that others might see they call functions which races.cpp has in its place. It
-// knows of every four bytes who wrote and who read them last, and needs no luck with the
-// order of threads: of two accesses it asks what lay between them, not which came first.
+// Kernels may be compiled with -fsanitize=thread, without its library (tests/emulator.py): before
+// each access to memory that others might see they then call functions which races.cpp has in
+// its place. It knows of every four bytes who wrote and read them last, and needs no luck with
+// the order of threads: of two accesses it asks what lay between them, not which came first.
 //
 // Between threads of a block lies a barrier; of a warp, that or a barrier of the warp, and
 // not an exchange, which on a GPU orders no memory. Between blocks lies nothing, unless one is
