@@ -41,7 +41,7 @@ class DeviceArray {
   // What Python calls by these names.
   py::dict interface() const;
   py::capsule dlpack(const py::object& stream, const py::object& max_version,
-                     const py::object& device, const py::object& copy) const;
+                     const py::object& where, const py::object& copy) const;
 
  private:
   DeviceArray(py::dtype dtype, Shape shape) : dtype_(std::move(dtype)), shape_(std::move(shape)) {}

@@ -136,18 +136,17 @@ std::unique_ptr<Products::Chosen> Products::choose(const Product& p) const {
   prefer(Preference::alignment_c, alignment_of(p.d));
   prefer(Preference::alignment_d, alignment_of(p.d));
 
-  constexpr int most = 4;
-  Offer offers[most] = {};
+  std::vector<Offer> offers(4);
   int count = 0;
-  const Result result =
-      f.MatmulAlgoGetHeuristic(handle_, made->description.value, made->a.value, made->b.value,
-                               made->d.value, made->d.value, wish.value, most, offers, &count);
+  const Result result = f.MatmulAlgoGetHeuristic(
+      handle_, made->description.value, made->a.value, made->b.value, made->d.value, made->d.value,
+      wish.value, static_cast<int>(offers.size()), offers.data(), &count);
   if (result != Result::success) return nullptr;
-  Offer* const end = offers + std::min(count, most);
-  Offer* const first = std::find_if(offers, end, [](const Offer& offer) {
+  offers.resize(static_cast<std::size_t>(std::max(count, 0)));
+  const auto first = std::find_if(offers.begin(), offers.end(), [](const Offer& offer) {
     return offer.state == Result::success && offer.workspace_bytes <= workspace_bytes;
   });
-  if (first == end) return nullptr;
+  if (first == offers.end()) return nullptr;
   made->algorithm = first->algorithm;
   if ((p.epilogue & relu) != 0 && !keeps_nan(p, *made)) return nullptr;
   return made;

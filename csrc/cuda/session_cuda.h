@@ -7,7 +7,7 @@
 
 namespace fastnn {
 
-std::unique_ptr<Session> prepare_cuda(const SessionRequest& request);
+std::unique_ptr<Session> prepare_cuda(const SessionRequest& given);
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size);
 int cuda_planes(const SessionRequest& request);
 

@@ -168,7 +168,7 @@ void place_values(const Chain& chain, Resident& a, Index rows, Places& places) {
 }
 
 void place_metrics(const Plan& plan, Resident& a) {
-  const Resident::Layer& last = a.layer[a.layers - 1];
+  const Resident::Layer& last = a.layer[std::max(a.layers, 1) - 1];  // there is one at least
   a.items = 1;
   for (const Metric& metric : plan.metrics) {
     const int k = a.items++ - 1;

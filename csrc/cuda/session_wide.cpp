@@ -39,7 +39,7 @@ class WideProducts final : public UpdatingProducts {
   void refresh() override;
   void refresh_trainable() override {}  // each was, behind its update
   void forward(std::size_t node, const DenseForward<float>& arguments) override;
-  void backward(std::size_t node, int before, const DenseBackward<float>& arguments) override;
+  void backward(std::size_t node, int before, const DenseBackward<float>& given) override;
   void begin_step(const StepPlace& place, const OptimizerSettings& settings) override {
     updates_.begin_step(place, settings);
   }
@@ -68,7 +68,7 @@ class WideProducts final : public UpdatingProducts {
   void restore(const Matrix& from, Index n, Index c, const float* to, bool& missing) const;
   void restore(Layer& layer, const DenseBackward<float>& arguments) const;
   void table_backward(const DenseBackward<float>& arguments) const;
-  void update(std::size_t node);
+  void update(std::size_t index);
 
   Index width(int tensor) const { return plan_.tensors[at(tensor)].width; }
   bool trained(int p) const { return p != none && plan_.parameters[at(p)].trainable; }

@@ -95,8 +95,8 @@ Status one_after_another(void* first, void* second) {
   const std::lock_guard lock(known.mutex);
   auto* const before = static_cast<Stream>(first);
   auto* const after = static_cast<Stream>(second);
-  if (known.all.count(before) == 0) return Status::ok;
-  if (known.all.count(after) == 0) return finish_waiting(known);
+  if (!known.all.contains(before)) return Status::ok;
+  if (!known.all.contains(after)) return finish_waiting(known);
   if (after->graph != before->graph) {
     if (before->graph == nullptr) return fail("a recorded stream waits for one that is not");
     if (after->graph != nullptr) return fail("a stream is recorded in two graphs");
