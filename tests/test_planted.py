@@ -82,10 +82,10 @@ BUGS = {
         "gemm.h", "fetch_b.add_to(sum); t.barrier();", "fetch_b.add_to(sum);", "plain", RACE
     ),
     "rows staged": Bug("row_walk.h", "t.barrier(); T* const mine", "T* const mine", "ops", RACE),
-    "rows staged again": Bug(
+    "rows staged on their way back": Bug(
         "row_walk.h",
-        "op.out + base * c, elements); t.barrier();",
-        "op.out + base * c, elements);",
+        "counted); t.barrier(); if (op.out",
+        "counted); if (op.out",
         "ops",
         RACE,
     ),
