@@ -10,7 +10,8 @@ namespace {
 struct Streams {
   std::mutex mutex;
   std::set<Stream> all;
-  CudaGraph waiting;  // what was put off
+  CudaGraph waiting;    // what was put off
+  std::string unheard;  // what went wrong, of which nobody was told
 };
 
 Streams& streams() {
@@ -43,13 +44,20 @@ Status run_all(CudaGraph& graph) {
   return Status::ok;
 }
 
-Status finish_waiting(Streams& known) {
+// For who cannot be told of a failure: the next one who can be is.
+void finish_unheard(Streams& known) {
   const Status status = run_all(known.waiting);
   known.waiting.steps.clear();
   for (Stream stream : known.all) {
     if (stream->graph == nullptr) stream->last.clear();
   }
-  return status;
+  if (status != Status::ok && known.unheard.empty()) known.unheard = last_said();
+}
+
+Status finish_waiting(Streams& known) {
+  finish_unheard(known);
+  if (known.unheard.empty()) return Status::ok;
+  return fail(std::exchange(known.unheard, {}));
 }
 
 // Whether all steps come before `last`.
@@ -74,7 +82,7 @@ void add_stream(Stream stream) {
 
 void remove_stream(Stream stream) {
   const std::lock_guard lock(streams().mutex);
-  static_cast<void>(finish_waiting(streams()));
+  finish_unheard(streams());
   streams().all.erase(stream);
 }
 
@@ -88,6 +96,11 @@ void give(Stream stream, std::unique_ptr<CudaGraph::Work> work) {
 Status finish_all() {
   const std::lock_guard lock(streams().mutex);
   return finish_waiting(streams());
+}
+
+void finish_all_unheard() {
+  const std::lock_guard lock(streams().mutex);
+  finish_unheard(streams());
 }
 
 Status one_after_another(void* first, void* second) {

@@ -42,6 +42,7 @@ namespace emulated {
 // Of the calling thread, for last_error.
 void say(std::string text);
 Status fail(std::string text);
+std::string last_said();
 
 // Differs from call to call; the same in two processes that do the same.
 std::uint64_t next_seed();
@@ -66,6 +67,8 @@ Status in_order(Stream stream, F f) {
 
 // Does all that was put off, of every stream.
 Status finish_all();
+// The same for who cannot be told of a failure; the next one who waits is.
+void finish_all_unheard();
 
 // What `after` is given from now on comes after what `before` was given so far. Streams of
 // others do all at once: who of them waits finds it done.
