@@ -89,6 +89,17 @@ enum class Element : unsigned char {
 #undef FASTNN_USE
 };
 
+constexpr FASTNN_INLINE int bytes_of(Element element) {
+  switch (element) {
+#define FASTNN_USE(name, type) \
+  case Element::name:          \
+    return sizeof(type);
+    FASTNN_ELEMENTS(FASTNN_USE)
+#undef FASTNN_USE
+  }
+  __builtin_unreachable();
+}
+
 // Rows of `columns` elements at any byte strides. Where the columns of a row do
 // not lie at one stride (a slice of images, say), offsets[j] is where column j is.
 struct ArrayView {

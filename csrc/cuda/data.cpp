@@ -9,17 +9,6 @@
 namespace fastnn {
 namespace {
 
-Index bytes_of(Element element) {
-  switch (element) {
-#define FASTNN_USE(name, type) \
-  case Element::name:          \
-    return sizeof(type);
-    FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-  }
-  return 0;
-}
-
 Index row_at(const Dataset& data, Index r) { return data.rows != nullptr ? data.rows[r] : r; }
 
 bool columns_adjoin(const ArrayView& view) {

@@ -42,17 +42,6 @@ FASTNN_DEVICE float number_of(Element element, uint64_t bits) {
   __builtin_unreachable();
 }
 
-FASTNN_DEVICE int bytes_of(Element element) {
-  switch (element) {
-#define FASTNN_USE(name, type) \
-  case Element::name:          \
-    return static_cast<int>(sizeof(type));
-    FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-  }
-  __builtin_unreachable();
-}
-
 // An array's rows of one batch, into the shared memory: a thread's first `ahead` elements
 // by way of registers.
 template <int ahead>

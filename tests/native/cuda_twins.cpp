@@ -131,17 +131,6 @@ class Recorded {
 
 // -- rows -------------------------------------------------------------------
 
-Index size_of(Element element) {
-  switch (element) {
-#define FASTNN_USE(name, type) \
-  case Element::name:          \
-    return sizeof(type);
-    FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-  }
-  return 0;
-}
-
 // Bytes in which rows lie in one of several ways.
 struct Layout {
   const char* name;
@@ -165,10 +154,10 @@ struct Views {
   Views(const Layout& layout, Element element, Index rows, Index columns,
         const std::vector<unsigned char>& all)
       : bytes(all),
-        columns_at(columns_of(layout, size_of(element), columns)),
+        columns_at(columns_of(layout, bytes_of(element), columns)),
         there(bytes),
         offsets_there(columns_at) {
-    const Index size = size_of(element);
+    const Index size = bytes_of(element);
     Index row = (size + layout.column_gap) * columns + layout.row_gap;
     Index column = size + layout.column_gap;
     if (layout.by_column) {
