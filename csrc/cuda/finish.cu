@@ -12,17 +12,14 @@ namespace {
 using Floats = Pack<float>;
 constexpr int width = Floats::count;
 
-// Rounded to nearest, ties to even; NaN stays NaN.
-FASTNN_DEVICE uint32_t bf16_of(float x) {
-  if (x != x) return 0x7FC0;
-  const auto bits = __builtin_bit_cast(uint32_t, x);
-  return (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
-}
-
 FASTNN_DEVICE float float_of(uint32_t bf16) { return __builtin_bit_cast(float, bf16 << 16U); }
 
+static_assert(width == 4);
+
 struct alignas(8) HalfPack {
-  uint16_t at[width];
+  uint32_t pair[width / 2];
+
+  FASTNN_DEVICE uint32_t at(int j) const { return pair[j / 2] >> (j % 2 * 16) & 0xFFFFU; }
 };
 
 FASTNN_DEVICE Floats load_half(const uint16_t* from, Index count, bool aligned) {
@@ -32,12 +29,12 @@ FASTNN_DEVICE Floats load_half(const uint16_t* from, Index count, bool aligned) 
   } else {
     FASTNN_UNROLL
     for (int j = 0; j < width; ++j) {
-      if (j < count) half.at[j] = from[j];
+      if (j < count) half.pair[j / 2] |= static_cast<uint32_t>(from[j]) << (j % 2 * 16);
     }
   }
   Floats pack;
   FASTNN_UNROLL
-  for (int j = 0; j < width; ++j) pack.at[j] = float_of(half.at[j]);
+  for (int j = 0; j < width; ++j) pack.at[j] = float_of(half.at(j));
   return pack;
 }
 
@@ -113,20 +110,16 @@ struct FinishTile {
     FASTNN_UNROLL
     for (int part = 0; part < Finish::most_parts; ++part) {
       if (part >= a.parts) break;
-      HalfPack half;
+      const HalfPack half{{bf16_pair(x.at[0], x.at[1]), bf16_pair(x.at[2], x.at[3])}};
       FASTNN_UNROLL
-      for (int j = 0; j < width; ++j) {
-        const uint32_t bits = bf16_of(x.at[j]);
-        half.at[j] = static_cast<uint16_t>(bits);
-        x.at[j] -= float_of(bits);
-      }
+      for (int j = 0; j < width; ++j) x.at[j] -= float_of(half.at(j));
       uint16_t* const to = a.part[part] + place;
       if (aligned) {
         *reinterpret_cast<HalfPack*>(to) = half;
       } else {
         FASTNN_UNROLL
         for (int j = 0; j < width; ++j) {
-          if (j < count) to[j] = half.at[j];
+          if (j < count) to[j] = static_cast<uint16_t>(half.at(j));
         }
       }
     }
