@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,18 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _built(tmp_path_factory, "emulated-address-undefined", "address,undefined")
+
+
+@pytest.fixture(scope="session")
+def cublaslt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cuBLASLt of plain loops, for the emulated device."""
+    if emulator.COMPILER is None:
+        pytest.skip("needs a C++ compiler")
+    out = tmp_path_factory.mktemp("cublaslt") / "mock.so"
+    flags = ["-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Werror"]
+    mock = Path(__file__).parent / "native" / "mock_cublaslt.cpp"
+    subprocess.run([emulator.COMPILER, *flags, mock, "-o", out, "-ldl"], check=True, timeout=300)
+    return out
 
 
 @pytest.fixture(autouse=True)

@@ -123,7 +123,10 @@ NETS: dict[str, list[dict[str, Any]]] = {
         {"widths": (6, 5, 3), "loss": "binary_crossentropy", "optimizer": "sgd"},
         {"widths": (11, 13, 24, 2), "loss": "mean_squared_error", "batch": 50},
     ],
-    "wide": [{"widths": (40, 72, 64, 33, 5), "batch": 48, "dropout": True}],
+    "wide": [
+        {"widths": (40, 72, 64, 33, 5), "batch": 48, "dropout": True},
+        {"widths": (40, 72, 64, 33, 5), "batch": 48, "precision": "high", "optimizer": "sgd"},
+    ],
 }
 
 

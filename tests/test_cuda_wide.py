@@ -6,7 +6,6 @@ Every program runs in a process of its own, since the library is opened once.
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import tolerances
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "emulated"
-MOCK = ROOT / "tests" / "native" / "mock_cublaslt.cpp"
 
 PROGRAM = """
 import json, os
@@ -136,18 +134,6 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cuBLASLt of plain loops, for the emulated device."""
-    if emulator.COMPILER is None:
-        pytest.skip("no C++ compiler")
-    out = tmp_path_factory.mktemp("cublaslt") / "mock.so"
-    flags = ["-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Werror"]
-    command = [emulator.COMPILER, *flags, MOCK, "-o", out, "-ldl"]
-    subprocess.run(command, check=True, timeout=300)
-    return out
-
-
 class WithMock:
     """Runs programs with the mock, and reads what it was asked for."""
 
@@ -175,8 +161,8 @@ class WithMock:
 
 
 @pytest.fixture
-def with_mock(library: Path, mock: Path, tmp_path: Path) -> WithMock:
-    return WithMock(library, mock, tmp_path / "log")
+def with_mock(library: Path, cublaslt: Path, tmp_path: Path) -> WithMock:
+    return WithMock(library, cublaslt, tmp_path / "log")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -284,13 +270,13 @@ def test_bfloat16_of_weights_that_others_wrote(precision: str, with_mock: WithMo
     assert wide["losses"] == pytest.approx(exact["losses"], rel=1e-3)
 
 
-def test_reports_what_it_found(library: Path, mock: Path) -> None:
+def test_reports_what_it_found(library: Path, cublaslt: Path) -> None:
     program = "import fastnn; print(fastnn.show_config('dicts')['cuda']['cublas'])"
     told = {
         "none": "switched off by FASTNN_CUBLASLT=none",
         "/nowhere.so": "cannot open FASTNN_CUBLASLT=/nowhere.so",
         str(library): f"{library} lacks functions of cuBLASLt",
-        str(mock): f"13.2.7 ({mock})",
+        str(cublaslt): f"13.2.7 ({cublaslt})",
     }
     for path, expected in told.items():
         done = cases.python(program, FASTNN_CUDA_LIBRARY=str(library), FASTNN_CUBLASLT=path)

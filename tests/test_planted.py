@@ -49,15 +49,25 @@ def sanitizer() -> dict[str, str]:
     }
 
 
-def test_every_order_of_threads_gives_the_same_bits(emulated: Path, watched: Path) -> None:
-    """And no two threads meet at the same memory."""
+def in_every_order(emulated: Path, watched: Path, *parts: str, **environment: str) -> None:
+    """The same bits, and no two threads meet at the same memory."""
     with ThreadPoolExecutor(2) as pool:
         pairs = ((emulated, "1"), (emulated, "2"), (emulated, "3"), (watched, "4"))
-        runs = pool.map(lambda pair: work(pair[0], *ALL, FASTNN_EMULATOR_SEED=pair[1]), pairs)
+        runs = pool.map(
+            lambda pair: work(pair[0], *parts, FASTNN_EMULATOR_SEED=pair[1], **environment), pairs
+        )
         done = list(runs)
     for run in done:
         assert run.returncode == 0, run.stderr[-4000:]
     assert len({run.stdout for run in done}) == 1
+
+
+def test_every_order_of_threads_gives_the_same_bits(emulated: Path, watched: Path) -> None:
+    in_every_order(emulated, watched, *ALL)
+
+
+def test_every_order_beside_cublaslt(emulated: Path, watched: Path, cublaslt: Path) -> None:
+    in_every_order(emulated, watched, "wide", FASTNN_CUBLASLT=str(cublaslt))
 
 
 def test_sanitized(sanitized: Path) -> None:
@@ -115,6 +125,10 @@ BUGS = {
         "ops",
         RACE,
     ),
+    "sums beside cuBLASLt": Bug("finish.cu", "sum.at[j]; t.barrier();", "sum.at[j];", "wide", RACE),
+    "an edge beside cuBLASLt": Bug(
+        "finish.cu", "row < a.n && count > 0", "row < a.n && count > 3", "wide", OFF
+    ),
     "a sum over a part of the warp": Bug(
         "resident_weights.h",
         "mask < parts_; mask *= 2",
@@ -135,11 +149,13 @@ def plant(root: Path, bug: Bug) -> None:
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_bugs_are_found(name: str, watched: Path, tmp_path: Path) -> None:
+def test_bugs_are_found(name: str, watched: Path, cublaslt: Path, tmp_path: Path) -> None:
     """Each in a library of its own, of which only what changed is compiled."""
     bug = BUGS[name]
     plant(tmp_path, bug)
-    done = work(emulator.build(watched.parent, root=tmp_path, sanitize="thread"), bug.work)
+    library = emulator.build(watched.parent, root=tmp_path, sanitize="thread")
+    beside = str(cublaslt) if "cuBLASLt" in name else "none"
+    done = work(library, bug.work, FASTNN_CUBLASLT=beside)
     assert done.returncode != 0
     assert bug.found in done.stderr, done.stderr[-4000:]
 
