@@ -49,7 +49,13 @@ void check_range(const ParameterBuffer& buffer, Index offset, Index count) {
 py::array view(const std::shared_ptr<ParameterBuffer>& buffer, Index offset,
                const std::vector<Index>& shape) {
   check_range(*buffer, offset, count_of(shape));
-  py::array array(dtype_of(buffer->element()), shape, buffer->at(offset), py::cast(buffer));
+  if (buffer->away()) {
+    const Unlocked unlocked;
+    buffer->bring();
+  }
+  // Without a base, NumPy copies.
+  const py::object base = buffer->travels() ? py::object() : py::cast(buffer);
+  py::array array(dtype_of(buffer->element()), shape, buffer->at(offset), base);
   array.attr("flags").attr("writeable") = false;
   return array;
 }
@@ -73,7 +79,7 @@ void fill_typed(ParameterBuffer& buffer, Index offset, Fill<T> fill, bool normal
 void fill(ParameterBuffer& buffer, Index offset, Index count, double a, double b, bool normal,
           bool truncated, std::uint64_t key, std::uint64_t stream) {
   check_range(buffer, offset, count);
-  buffer.check_writable();
+  buffer.to_write();
   key = portable::stream_key(key, stream);
   if (buffer.element() == Element::f64) {
     fill_typed<double>(buffer, offset, {count, key, a, b, truncated, nullptr}, normal);

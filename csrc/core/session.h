@@ -78,6 +78,22 @@ inline constexpr const char* session_names[] = {"auto",    "plain",    "streamin
 enum class Precision : unsigned char { highest, high, medium };
 inline constexpr const char* precision_names[] = {"highest", "high", "medium"};
 
+// Where the parameters and the optimizer's state are while the host's may be older: a device
+// with memory of its own. Any thread may ask.
+class Elsewhere {
+ public:
+  Elsewhere() = default;
+  Elsewhere(const Elsewhere&) = delete;
+  Elsewhere& operator=(const Elsewhere&) = delete;
+  virtual ~Elsewhere() = default;
+
+  // Bring what is newer there to the host.
+  virtual void bring_parameters() = 0;
+  virtual void bring_optimizer_state() = 0;
+  // The host's is the one that counts.
+  virtual void optimizer_state_changed() = 0;
+};
+
 class Session {
  public:
   Session() = default;
@@ -106,12 +122,15 @@ class Session {
   // What the weights of rows first..first+count add up to, as the loss counts them.
   virtual double weight(const Dataset& data, Index first, Index count) = 0;
 
-  // The parameters and the optimizer's state on the host are of this version: what was
-  // made or copied of another is out of date.
+  // The parameters on the host are of this version: what was made or copied of another is out
+  // of date.
   virtual void parameters_at(std::uint64_t version) = 0;
-  // Brings what training changed to the host, where it is kept elsewhere. The host's are of
-  // this version from then on.
-  virtual void read_parameters(std::uint64_t version) = 0;
+  // What training made of them is of this version. Throws where that is no whole step.
+  virtual void trained_to(std::uint64_t version) = 0;
+  // Where it is; null: on the host.
+  virtual std::shared_ptr<Elsewhere> elsewhere() { return nullptr; }
+  // Whether all parameters are numbers, as this session has them.
+  virtual bool finite_parameters() = 0;
   // The data sets that were given so far may change or go: no copy of them is of use.
   virtual void forget_data() {}
 

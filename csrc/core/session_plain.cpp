@@ -44,7 +44,8 @@ class PlainSession final : public Session {
     stale_ = stale_ || version != version_;
     version_ = version;
   }
-  void read_parameters(std::uint64_t version) override { version_ = version; }
+  void trained_to(std::uint64_t version) override { version_ = version; }
+  bool finite_parameters() override;
   Index capacity() const override { return capacity_; }
 
  private:
@@ -94,6 +95,16 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bo
   if constexpr (std::is_same_v<T, float>) {
     if (products) products_ = products(machine_, memory_, capacity_);
   }
+}
+
+template <class T>
+bool PlainSession<T>::finite_parameters() {
+  constexpr auto bytes = static_cast<Index>(sizeof(T));
+  const ArrayView view{parameters_, plan_.element, 1, plan_.parameter_size, 0, bytes, nullptr};
+  Index row = -1;
+  Index column = 0;
+  machine_.call(machine_.table->scan, Scan{view, {nullptr, 0, 1}, Expected::finite, &row, &column});
+  return row < 0;
 }
 
 // In a streaming session kernels have no gradient; a place that is not null says

@@ -43,7 +43,8 @@ class TiledSession final : public Session {
     stale_ = stale_ || version != version_;
     version_ = version;
   }
-  void read_parameters(std::uint64_t version) override { version_ = version; }
+  void trained_to(std::uint64_t version) override { version_ = version; }
+  bool finite_parameters() override { return whole_->finite_parameters(); }
   Index capacity() const override { return whole_->capacity(); }
 
  private:

@@ -45,10 +45,10 @@ class CudaSession final : public Session {
           const OptimizerSettings& settings, std::span<Sum> sums) override {
     state_->refresh();
     const Dataset& here = held(data);
-    state_->trained();
     torn_ = true;
     const Ran ran = walked(here, epoch, first, count, done, settings, sums);
     torn_ = false;
+    state_->trained();
     return ran;
   }
 
@@ -82,9 +82,14 @@ class CudaSession final : public Session {
     torn_ = false;
     state_->host_at(version);
   }
-  void read_parameters(std::uint64_t version) override {
+  void trained_to(std::uint64_t version) override {
     if (torn_) refuse("CUDA failed in the midst of a step: its weights are no use");
-    state_->fetch(version);
+    state_->keep(version);
+  }
+  std::shared_ptr<Elsewhere> elsewhere() override { return state_; }
+  bool finite_parameters() override {
+    state_->refresh();
+    return plain_->finite_parameters();
   }
   void forget_data() override {
     crowded_ = 0;

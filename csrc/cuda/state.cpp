@@ -29,7 +29,6 @@ std::shared_ptr<DeviceState> DeviceState::of(const Plan& plan, const Buffers& ho
 DeviceState::DeviceState(const Plan& plan, const Buffers& host)
     : machine_(cuda_machine()),
       memory_(machine_),
-      size_(plan.parameter_size),
       bytes_(static_cast<std::size_t>(plan.parameter_size) * element_bytes(plan)),
       host_(host) {
   device_.parameters = take(memory_, bytes_);
@@ -39,41 +38,61 @@ DeviceState::DeviceState(const Plan& plan, const Buffers& host)
 }
 
 template <class F>
-void DeviceState::each(const F& f) {
+void DeviceState::each_slot(const F& f) {
   for (std::size_t i = 0; i < std::size(host_.slots); ++i) {
     if (host_.slots[i] != nullptr) f(host_.slots[i], device_.slots[i]);
   }
-  f(host_.parameters, device_.parameters);
 }
 
 void DeviceState::host_at(std::uint64_t version) {
   const std::lock_guard lock(mutex_);
-  if (version == version_) return;
+  if (version != version_) parameters_ = Newer::host;
   version_ = version;
-  stale_ = true;
-  newer_ = false;
 }
 
 void DeviceState::refresh() {
   const std::lock_guard lock(mutex_);
-  if (!stale_) return;
-  each([&](void* host, void* device) { machine_.write(*machine_.context, device, host, bytes_); });
+  const auto write = [&](void* host, void* device) {
+    machine_.write(*machine_.context, device, host, bytes_);
+  };
+  if (slots_ != Newer::host && parameters_ != Newer::host) return;
+  if (slots_ == Newer::host) each_slot(write);
+  if (parameters_ == Newer::host) write(host_.parameters, device_.parameters);
   cuda_wait(*machine_.context);  // other streams read them
-  stale_ = false;
+  if (slots_ == Newer::host) slots_ = Newer::neither;
+  if (parameters_ == Newer::host) parameters_ = Newer::neither;
 }
 
 void DeviceState::trained() {
   const std::lock_guard lock(mutex_);
-  newer_ = true;
+  parameters_ = slots_ = Newer::device;
 }
 
-void DeviceState::fetch(std::uint64_t version) {
+void DeviceState::keep(std::uint64_t version) {
   const std::lock_guard lock(mutex_);
-  if (newer_) {
-    each([&](void* host, void* device) { machine_.read(*machine_.context, host, device, bytes_); });
-  }
-  newer_ = false;
   version_ = version;
+}
+
+void DeviceState::bring_parameters() {
+  static_cast<void>(cuda_library());  // before a lock that a fork may have left held
+  const std::lock_guard lock(mutex_);
+  if (parameters_ != Newer::device) return;
+  machine_.read(*machine_.context, host_.parameters, device_.parameters, bytes_);
+  parameters_ = Newer::neither;
+}
+
+void DeviceState::bring_optimizer_state() {
+  static_cast<void>(cuda_library());
+  const std::lock_guard lock(mutex_);
+  if (slots_ != Newer::device) return;
+  each_slot(
+      [&](void* host, void* device) { machine_.read(*machine_.context, host, device, bytes_); });
+  slots_ = Newer::neither;
+}
+
+void DeviceState::optimizer_state_changed() {
+  const std::lock_guard lock(mutex_);
+  slots_ = Newer::host;
 }
 
 }  // namespace fastnn

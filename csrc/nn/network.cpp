@@ -117,6 +117,8 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
         "parameters: expected a buffer of ", graph_.parameter_size,
         " elements of the network's type, got ", buffer->size());
   const Gate::Changing changing(gate_);
+  come_home();
+  buffer->bring();  // where another network trained it
   forget_sessions();
   buffer_ = std::move(buffer);
 }
@@ -134,6 +136,7 @@ void Network::compile(const Compile& request) {
   for (int i = 0; i < slot_count(request.optimizer); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
   }
+  if (buffer_) buffer_->bring();
   forget_sessions();
   compiled_ = request;
   plan_ = std::move(plan);
@@ -161,6 +164,7 @@ int Network::planes(Index batch_size) const {
 // The plan of the layers as they are. Sessions of the one before are forgotten.
 void Network::make_plan() {
   auto plan = std::make_unique<Plan>(lower(graph_, compiled_ ? &*compiled_ : nullptr));
+  come_home();
   forget_sessions();
   plan_ = std::move(plan);
 }
@@ -188,6 +192,8 @@ void Network::check_input(const Dataset& data, const Look& look) {
 }
 
 std::vector<ParameterBuffer*> Network::optimizer_state() {
+  const Gate::Reading reading(gate_);
+  if (there_ != nullptr) there_->bring_optimizer_state();
   std::vector<ParameterBuffer*> state;
   for (const auto& slot : slots_) state.push_back(slot.get());
   return state;
@@ -198,15 +204,23 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
         state.size());
   const Gate::Changing changing(gate_);
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
-  if (buffer_) buffer_->mark_changed();  // their version is that of the parameters
+  if (there_ != nullptr) there_->optimizer_state_changed();
   snapshots_.forget();
 }
 
 // -- sessions ---------------------------------------------------------------
 
+// Brings what training left elsewhere, for sessions that start from what is here.
+void Network::come_home() {
+  if (there_ == nullptr) return;
+  buffer_->bring();
+  there_->bring_optimizer_state();
+}
+
 void Network::forget_sessions() {
   training_session_.reset();
   training_device_.reset();
+  there_.reset();
   idle_.clear();
   snapshots_.forget();
 }
@@ -220,6 +234,7 @@ Buffers Network::buffers() {
 
 Session& Network::training_session(Index batch_size) {
   if (!training_session_ || training_batch_ != batch_size) {
+    come_home();  // the next may be elsewhere, or fail
     training_session_.reset();
     const std::optional<Device> before = std::exchange(training_device_, std::nullopt);
     const Device device = this->device(batch_size);
@@ -228,6 +243,7 @@ Session& Network::training_session(Index batch_size) {
     training_batch_ = batch_size;
     if (device != before) idle_.clear();  // they follow it: its parameters are there
     training_device_ = device;
+    there_ = training_session_->elsewhere();
   }
   return *training_session_;
 }
@@ -239,6 +255,7 @@ std::unique_ptr<Session> Network::borrow_session() {
     const Device device = training_device_                 ? *training_device_
                           : compiled_ && compiled_->device ? *compiled_->device
                                                            : default_device();
+    if (device == Device::cpu) buffer_->bring();
     session = backend(device).prepare({plan_.get(), buffers(), 0});
   }
   session->parameters_at(buffer_->version());

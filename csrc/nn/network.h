@@ -90,6 +90,7 @@ class Network {
   void set_steps(std::uint64_t steps) { steps_ = steps; }
   void set_updates(std::uint64_t updates) { updates_ = updates; }
   void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
+  // With what training left elsewhere.
   std::vector<ParameterBuffer*> optimizer_state();
   void set_optimizer_state(const std::vector<const void*>& state);
 
@@ -124,10 +125,9 @@ class Network {
   void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
                    Index last, Pace& pace, Now& now);
-  void fetch(Session& session);
-  void fetch_if_possible(Session& session);
+  void recover(Session& session);
+  void come_home();
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
-  void check_weights(Index epoch, Index step);
 
   // Held by whoever reads or changes what follows.
   Gate gate_;
@@ -139,7 +139,7 @@ class Network {
   std::atomic<std::uint64_t> steps_{0}, updates_{0}, epochs_{0};
   Snapshots snapshots_;
   std::uint64_t trained_version_ = 0;  // of the buffer, as training left it
-  Steps fetched_;                      // of what training brought to the host last
+  std::shared_ptr<Elsewhere> there_;   // where training keeps them; null: here
 
   std::unique_ptr<Session> training_session_;
   Index training_batch_ = 0;

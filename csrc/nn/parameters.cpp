@@ -1,8 +1,10 @@
 #include "nn/parameters.h"
 
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "core/check.h"
 #include "core/memory.h"
@@ -20,10 +22,46 @@ ParameterBuffer::ParameterBuffer(Index size, Element element)
 
 ParameterBuffer::~ParameterBuffer() { release_memory(data_); }
 
-void ParameterBuffer::check_writable() const {
+void ParameterBuffer::bring() {
+  if (!away()) return;
+  if (left_in_.load() != fork_generation() + 1) {
+    refuse("the weights are on the GPU, which a forked process cannot use: read them (",
+           "model.get_weights()) before the fork, or start processes with multiprocessing's ",
+           "\"spawn\"");
+  }
+  const std::lock_guard lock(mutex_);
+  if (!away()) return;
+  try {
+    there_->bring_parameters();
+  } catch (const std::bad_alloc&) {
+    throw;  // there may be room later
+  } catch (const std::exception& lost) {
+    left_in_ = 0;
+    there_.reset();
+    mark_changed();
+    refuse(lost.what(), "; with it the weights are lost that were trained there: the model has ",
+           "those that were last read");
+  }
+  left_in_ = 0;
+  there_.reset();
+}
+
+void ParameterBuffer::leave(std::shared_ptr<Elsewhere> there) {
+  if (there == nullptr && left_in_.load() != fork_generation() + 1) {
+    left_in_ = 0;
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  there_ = std::move(there);
+  travels_ = travels_ || there_ != nullptr;
+  left_in_ = there_ != nullptr ? fork_generation() + 1 : 0;
+}
+
+void ParameterBuffer::to_write() {
   if (trained_in_.load() == fork_generation() + 1) {
     refuse("the model is being trained in another thread; its weights cannot be set now");
   }
+  bring();
 }
 
 void ParameterBuffer::set_training(bool training) {
@@ -31,7 +69,7 @@ void ParameterBuffer::set_training(bool training) {
 }
 
 void ParameterBuffer::write(Index offset, const void* values, Index count) {
-  check_writable();
+  to_write();
   std::memcpy(at(offset), values, static_cast<std::size_t>(count * element_size()));
   mark_changed();
 }

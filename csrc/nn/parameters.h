@@ -1,10 +1,14 @@
-// The parameters of a model: one aligned buffer, shared by whoever holds a view.
+// The parameters of a model: one aligned buffer, shared by whoever holds a view. Training may
+// leave newer ones elsewhere, which are brought here when they are asked for.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 
 #include "core/kernels.h"
+#include "core/session.h"
 
 namespace fastnn {
 
@@ -22,12 +26,25 @@ class ParameterBuffer {
   Index bytes() const { return size_ * element_size(); }
   Element element() const { return element_; }
   Index element_size() const { return element_ == Element::f64 ? 8 : 4; }
+  // The memory, for who knows that nothing newer is elsewhere, or brings it there.
   void* data() const { return data_; }
   void* at(Index offset) const { return static_cast<char*>(data_) + offset * element_size(); }
 
-  // Copies `count` elements in. Throws std::runtime_error during training.
+  // Whether newer ones are elsewhere.
+  bool away() const { return left_in_.load() != 0; }
+  // Brings them here. Where they cannot be had, an exception says so, and what is here counts
+  // from then on; but in a child of a fork, where they are refused every time.
+  void bring();
+
+  // Before numbers are changed here. Throws std::runtime_error during training.
+  void to_write();
+  // Copies `count` elements in.
   void write(Index offset, const void* values, Index count);
-  void check_writable() const;
+
+  // Newer ones are there; null: here.
+  void leave(std::shared_ptr<Elsewhere> there);
+  // Whether any were ever left: who looks then has a copy, since what is here may grow old.
+  bool travels() const { return travels_.load(); }
 
   std::uint64_t version() const { return version_.load(); }
   void mark_changed() { version_.fetch_add(1); }
@@ -38,7 +55,12 @@ class ParameterBuffer {
   Element element_;
   void* data_;
   std::atomic<std::uint64_t> version_{0};
-  std::atomic<unsigned> trained_in_{0};  // 1 + the fork generation; 0: nowhere
+  // 1 + the fork generation; 0: nowhere. A child does not touch the mutex of its parent.
+  std::atomic<unsigned> trained_in_{0};
+  std::atomic<unsigned> left_in_{0};
+  std::atomic<bool> travels_{false};
+  std::mutex mutex_;
+  std::shared_ptr<Elsewhere> there_;
 };
 
 }  // namespace fastnn

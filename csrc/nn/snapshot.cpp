@@ -9,7 +9,7 @@ namespace fastnn {
 
 void Snapshots::consider(const Buffers& buffers, const Steps& steps,
                          const std::function<void()>& fetch) {
-  const bool first = !good_.held && !candidate_.held;
+  const bool first = !held();
   const auto begin = Clock::now();
   if (!first && begin < next_) return;
   fetch();

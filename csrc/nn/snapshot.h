@@ -26,6 +26,7 @@ class Snapshots {
   void prove();
   // Puts the good state back, or an unproved first one; returns its steps.
   Steps restore(const Buffers& buffers) const;
+  bool held() const { return good_.held || candidate_.held; }
   // The state was changed from outside: what was copied is no longer recent.
   void forget() { good_.held = candidate_.held = false; }
 

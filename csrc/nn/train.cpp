@@ -27,18 +27,18 @@ class Training {
   ParameterBuffer& buffer_;
 };
 
-// Brings what a session trained to the host where training ends by an exception, and then lets
-// go of the data, or also where it ends well.
-class Fetching {
+// Where training ends by an exception, sees to the state that is left; lets go of the data then,
+// or also where it ends well.
+class Ending {
  public:
-  Fetching(Session& session, IdleSessions& idle, bool keeps_data,
-           const std::function<void()>& fetch)
-      : session_(session), idle_(idle), keeps_data_(keeps_data), fetch_(fetch) {}
-  Fetching(const Fetching&) = delete;
-  Fetching& operator=(const Fetching&) = delete;
-  ~Fetching() {
+  Ending(Session& session, IdleSessions& idle, bool keeps_data,
+         const std::function<void()>& recover)
+      : session_(session), idle_(idle), keeps_data_(keeps_data), recover_(recover) {}
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() {
     const bool failed = std::uncaught_exceptions() > before_;
-    if (failed) fetch_();
+    if (failed) recover_();
     if (keeps_data_ && !failed) return;
     session_.forget_data();
     idle_.forget_data();
@@ -48,7 +48,7 @@ class Fetching {
   Session& session_;
   IdleSessions& idle_;
   const bool keeps_data_;
-  const std::function<void()>& fetch_;  // throws nothing
+  const std::function<void()>& recover_;  // throws nothing
   const int before_ = std::uncaught_exceptions();
 };
 
@@ -82,8 +82,8 @@ Diverged::Diverged(const std::string& what, Index at_epoch, Index at_step, doubl
       loss(bad_loss) {}
 
 std::vector<ParameterBuffer*> Network::state() {
-  std::vector<ParameterBuffer*> state = optimizer_state();
-  state.insert(state.begin(), buffer_.get());
+  std::vector<ParameterBuffer*> state{buffer_.get()};
+  for (const auto& slot : slots_) state.push_back(slot.get());
   return state;
 }
 
@@ -91,36 +91,26 @@ void Network::diverge(const std::string& what, Index epoch, Index step, double l
   const Steps steps = snapshots_.restore(state());
   buffer_->mark_changed();
   if (training_session_) training_session_->parameters_at(buffer_->version());
+  if (there_ != nullptr) there_->optimizer_state_changed();
   steps_ = steps.life;
   updates_ = steps.updates;
-  fetched_ = steps;
   throw Diverged(what, epoch, step, loss);
 }
 
-// The last update of a run is followed by no loss that would show it wrong.
-void Network::check_weights(Index epoch, Index step) {
-  Index row = -1;
-  Index column = 0;
-  const ArrayView view{buffer_->data(),         element(), 1, buffer_->size(), 0,
-                       buffer_->element_size(), nullptr};
-  const Scan scan{view, {nullptr, 0, 1}, Expected::finite, &row, &column};
-  if (backend().table->scan(*backend().here().context, scan) != Status::ok) throw std::bad_alloc();
-  if (row >= 0) diverge("a weight became nan or infinite", epoch, step, std::nan(""));
-}
-
-// The host's parameters are then those of the steps so far.
-void Network::fetch(Session& session) {
-  session.read_parameters(buffer_->version());
-  fetched_ = {steps_, updates_};
-}
-
-// Where a device is lost, what came from it last stays, and so do its steps.
-void Network::fetch_if_possible(Session& session) {
+// After an exception: what was trained so far or, where a device has no use for it any more,
+// what it was when that was last copied.
+void Network::recover(Session& session) {
+  if (there_ == nullptr) return;
   try {
-    fetch(session);
+    session.trained_to(buffer_->version());
+    there_->bring_optimizer_state();
+    there_->bring_parameters();
   } catch (const std::exception&) {
-    steps_ = fetched_.life;
-    updates_ = fetched_.updates;
+    if (!snapshots_.held()) return;  // as nothing was begun
+    const Steps steps = snapshots_.restore(state());
+    there_->optimizer_state_changed();
+    steps_ = steps.life;
+    updates_ = steps.updates;
   }
 }
 
@@ -128,7 +118,11 @@ void Network::fetch_if_possible(Session& session) {
 void Network::train_steps(Session& session, const Dataset& data, const Train& request,
                           const Epoch& epoch, Index last, Pace& pace, Now& now) {
   const std::vector<ParameterBuffer*> buffers = state();
-  const auto fetch = [&] { this->fetch(session); };
+  const auto fetch = [&] {
+    if (there_ == nullptr) return;
+    there_->bring_optimizer_state();
+    there_->bring_parameters();
+  };
   // What comes after no steps at all may have to go back, too.
   if (now.step == last) snapshots_.consider(buffers, {steps_, updates_}, fetch);
   while (now.step < last) {
@@ -172,18 +166,18 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   const Training training(*buffer_);
   Session& session = training_session(batch_size);
   session.parameters_at(buffer_->version());
-  fetched_ = {steps_, updates_};
-  const std::function<void()> fetch_last = [&] { fetch_if_possible(session); };
-  const Fetching fetching(session, idle_, request.keeps_data, fetch_last);
+  buffer_->leave(nullptr);  // who looks meanwhile sees those that were brought last
+  const std::function<void()> recover = [&] { this->recover(session); };
+  const Ending ending(session, idle_, request.keeps_data, recover);
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
     const std::span<Sum> row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
     now = {request.first_epoch + e, begin, row.first(columns())};
     train_steps(session, data, request, epoch, end, pace, now);
-    if (end == all && e + 1 == request.epochs) {
-      fetch(session);
-      check_weights(now.epoch, end - 1);
+    // The last update of a run is followed by no loss that would show it wrong.
+    if (end == all && e + 1 == request.epochs && !session.finite_parameters()) {
+      diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
     }
     if (validation == nullptr) continue;
     evaluate_into(*validation, row.last(columns()), pace);
@@ -193,7 +187,8 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
     }
   }
   trained_version_ = buffer_->version() + 1;  // which `training` marks when it goes
-  session.read_parameters(trained_version_);
+  session.trained_to(trained_version_);
+  if (there_ != nullptr) buffer_->leave(there_);
   return sums;
 }
 
@@ -234,6 +229,7 @@ std::unique_ptr<Predictor> Network::predictor() {
   const Gate::Reading reading(gate_);
   if (!plan_) refuse("the network has no output");
   buffers();
+  buffer_->bring();
   return std::make_unique<Predictor>(lower(graph_, nullptr), *buffer_);
 }
 

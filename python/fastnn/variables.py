@@ -89,7 +89,13 @@ class Variable:
         self._place = place
 
     def numpy(self) -> NDArray[Any]:
-        """The values as a read-only view: it shows later training, and costs no copy."""
+        """The values, read-only: a view, which shows later training and costs no copy or, once
+        the model was trained on a GPU, a copy of what is there now.
+
+        Raises:
+            RuntimeError: the GPU was lost, and what it had; said once. Or this is the child of
+                a fork, and the parent had not read them: the child cannot.
+        """
         return self._place.view()
 
     @property

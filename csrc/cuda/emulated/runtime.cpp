@@ -7,7 +7,7 @@
 // "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on;
 // "launch N once" and the like, that one alone.
 // In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
-// the host waited for, and to which it copied 1024 bytes or more.
+// the host waited for, and to and from which it copied 1024 bytes or more.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -334,6 +334,8 @@ Status wait(Context* context) {
 Status read(Context* context, void* host, const void* from, size_t bytes) {
   const char* const there = real(from, bytes);
   if (there == nullptr) return no_memory_there();
+  const Status noted = bytes < 1024 ? Status::ok : note("read", context->stream);
+  if (noted != Status::ok) return noted;
   const Status status = wait(context);
   if (status == Status::ok && bytes > 0) std::memcpy(host, there, bytes);
   return status;

@@ -1,0 +1,294 @@
+"""Weights and the optimizer's state stay on the device until somebody asks for them: who asks
+has the ones of now, whatever happened between, as on the CPU. Over the emulated library.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from test_cuda_faults import FORK, SESSIONS, told
+
+START = """
+from fastnn import optimizers
+
+
+def built(device, size=24):
+    fastnn.utils.set_random_seed(3)
+    model = fastnn.Sequential(
+        [fastnn.Input((6,)), layers.Dense(size, activation="tanh"), layers.Dense(4)]
+    )
+    optimizer = optimizers.SGD(0.05, momentum=0.9)
+    model.compile(optimizer, "sparse_categorical_crossentropy", device=device)
+    return model
+
+
+def step(model, rows=32, times=1):
+    for _ in range(times):
+        model.train_on_batch(x[:rows], y[:rows])
+
+
+def check_same(a, b):
+    assert a.network.steps == b.network.steps and a.network.updates == b.network.updates
+    for got, want in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    for got, want in zip(a.network.optimizer_state, b.network.optimizer_state, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+"""
+
+# What is done with a model, and the same with one on the CPU.
+TURNS = {
+    "weights looked at": "step(m); m.get_weights(); step(m)",
+    "state looked at": "step(m); m.network.optimizer_state; step(m)",
+    "one weight set": "step(m); v = m.layers[0].bias; v.assign(v.numpy() + 1); step(m)",
+    "all weights set": "step(m); m.set_weights([w / 2 for w in m.get_weights()]); step(m)",
+    "state set": """
+step(m)
+m.network.set_optimizer_state([s / 2 for s in m.network.optimizer_state])
+step(m)
+""",
+    "other batches": "step(m); step(m, rows=8); step(m, rows=9); m.predict(x); step(m)",
+    "compiled again": "step(m); m.compile('adam', m.loss, device=device); step(m)",
+    "on the CPU": "step(m); m.compile(m.optimizer, m.loss, device='cpu'); step(m)",
+    "fits between": "fit(m, epochs=1); step(m); fit(m, epochs=3); m.evaluate(x, y, verbose=0)",
+    "a layer more": "step(m); m.add(layers.Dense(3)); m.compile('sgd', 'mse', device=device)",
+    "diverged": """
+step(m, times=3)
+m.optimizer.learning_rate = 3e38
+try:
+    fit(m)
+    raise AssertionError
+except fastnn.TrainingDiverged:
+    pass
+m.optimizer.learning_rate = 0.05
+step(m)
+""",
+    "interrupted": """
+class Stop(fastnn.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise KeyboardInterrupt
+try:
+    fit(m, callbacks=[Stop()])
+except KeyboardInterrupt:
+    pass
+step(m)
+""",
+}
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("turn", TURNS)
+def test_as_on_the_cpu(emulated, session, turn):
+    program = f"""
+for device in ("cuda", "cpu"):
+    os.environ["FASTNN_SESSION"] = {session!r} if device == "cuda" else "auto"
+    m = built(device)
+    exec({TURNS[turn]!r})
+    if {turn!r} == "on the CPU":
+        os.environ["FASTNN_SESSION"] = "auto"
+    if device == "cuda":
+        found = m
+check_same(found, m)
+"""
+    turns = {"FASTNN_SESSION": session}
+    if turn == "on the CPU":  # a session that both have
+        turns["FASTNN_SESSION"] = "plain"
+        program = program.replace(repr(session), "'plain'")
+    told(START + program, emulated, **turns)
+
+
+def test_where_training_is_chosen_anew(emulated):
+    """Batches large enough go to the device, others to the CPU, and the state goes with them."""
+    program = """
+def turns(model):
+    for rows in (60, 2, 60, 60, 3, 2, 60):
+        step(model, rows)
+        seen.add(model.network.device(rows))
+
+
+seen = set()
+found, expected = built("auto", size=2000), built("cpu", size=2000)
+turns(found)
+assert seen == {"cpu", "cuda"}
+turns(expected)
+check_same(found, expected)
+"""
+    told(START + program, emulated)
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_nothing_is_brought_before_it_is_asked_for(emulated, session, tmp_path):
+    program = """
+log = os.environ["FASTNN_EMULATOR_LOG"]
+
+
+def copies(what):
+    with open(log, "a+") as file:
+        file.seek(0)
+        lines = file.read().split("\\n")
+        file.truncate(0)
+    print(what, *(sum(line.startswith(way) for line in lines) for way in ("write", "read")))
+
+
+m = built("cuda", size=64)
+step(m)
+copies("begun")
+for _ in range(5):
+    step(m)
+copies("trained")
+m.layers[0].kernel.numpy()
+copies("looked")
+m.get_weights()
+copies("again")
+m.layers[0].bias.assign(np.zeros(64))
+step(m)
+copies("set")
+"""
+    log = tmp_path / "log"
+    lines = told(
+        START + program, emulated, FASTNN_SESSION=session, FASTNN_EMULATOR_LOG=str(log)
+    ).splitlines()
+    # Parameters and momentum; the latter stays there where weights are set, but for a copy, to
+    # go back to. Rows are smaller.
+    assert lines == ["begun 2 0", "trained 0 0", "looked 0 1", "again 0 0", "set 1 1"]
+
+
+def test_what_was_read_does_not_change(emulated):
+    """It is no view of the host's memory, which grows old and is renewed at some time."""
+    program = """
+m = built("cuda")
+step(m)
+kernel = m.layers[0].kernel.numpy()
+before = kernel.copy()
+step(m)
+m.get_weights()
+assert (kernel == before).all() and not kernel.flags.writeable
+assert (m.layers[0].kernel.numpy() != before).any()
+assert (np.asarray(m.layers[0].kernel) == m.layers[0].kernel.value).all()
+"""
+    told(START + program, emulated)
+
+
+def test_variables_outlive_their_model(emulated):
+    program = """
+found, expected = built("cuda"), built("cpu")
+step(found)
+step(expected)
+there, here = found.layers[0].kernel, expected.layers[0].kernel
+del found, expected
+np.testing.assert_allclose(there, here, rtol=1e-5)
+there.assign(here.numpy() * 2)
+assert (there.numpy() == here.numpy() * 2).all()
+"""
+    told(START + program, emulated)
+
+
+LOST = "CUDA failed: the emulated device is lost"
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_weights_that_are_lost(emulated, session):
+    """Said once; then the model has those that were read, and trains on the CPU."""
+    program = """
+m = built("cuda")
+step(m)
+before = m.get_weights()
+step(m, times=2)
+array = ops.DeviceArray(x)
+try:
+    for _ in range(2000):
+        ops.softmax(array)
+except RuntimeError:
+    pass
+attempt("first", m.get_weights)
+attempt("second", m.get_weights)
+for a, b in zip(before, m.get_weights()):
+    assert (a == b).all()
+attempt("step", lambda: step(m))
+os.environ["FASTNN_SESSION"] = "auto"
+m.compile("adam", m.loss, device="cpu")
+attempt("cpu", lambda: step(m))
+"""
+    environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "lost 1000"}
+    first, second, step, cpu = told(START + program, emulated, **environment).splitlines()
+    assert re.match(f"first RuntimeError {LOST}.*; with it the weights are lost", first)
+    assert second == "second works"
+    assert step.startswith(f"step RuntimeError {LOST}")
+    assert cpu == "cpu works"
+
+
+@pytest.mark.parametrize("kind", ["launch", "memory", "wait"])
+@pytest.mark.parametrize("session", SESSIONS)
+def test_a_step_that_fails(emulated, session, kind):
+    """The model is as it was after some step before, and says after which."""
+    program = """
+m = built("cuda")
+for turn in range(12):
+    try:
+        step(m, rows=16)
+    except (RuntimeError, MemoryError):
+        print("failed")
+        try:
+            weights = m.get_weights()
+        except RuntimeError:
+            weights = m.get_weights()
+        reached = m.network.steps
+        assert m.network.updates == reached <= turn + 1
+        again = built("cuda")
+        step(again, rows=16, times=reached)
+        for a, b in zip(weights, again.get_weights()):
+            assert (a == b).all(), (turn, reached)
+        step(m, rows=16, times=2)
+        step(again, rows=16, times=2)
+        for a, b in zip(m.get_weights(), again.get_weights()):
+            assert (a == b).all(), (turn, reached)
+        break
+"""
+    failed = 0
+    for first in (5, 25, 60):
+        environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": f"{kind} {first} once"}
+        failed += told(START + program, emulated, **environment) == "failed\n"
+    assert failed > 0
+
+
+def test_a_child_cannot_have_what_was_not_read(emulated):
+    program = (
+        FORK
+        + """
+m = built("cuda")
+step(m)
+
+
+def child():
+    attempt("read", m.get_weights)
+    attempt("again", m.get_weights)
+    attempt("set", lambda: m.layers[0].bias.assign(np.zeros(24)))
+    attempt("compile", lambda: m.compile("sgd", m.loss, device="cpu"))
+    attempt("predictor", m.predictor)
+
+
+in_child(child)
+weights = m.get_weights()
+
+
+def later():
+    assert all((a == b).all() for a, b in zip(weights, m.get_weights()))
+    attempt("state", lambda: m.network.optimizer_state)
+    m.set_weights(weights)
+    m.predictor()(x)
+    attempt("step", lambda: step(m))
+    m.compile("sgd", m.loss, device="cpu")
+    attempt("cpu", lambda: step(m))
+
+
+in_child(later)
+attempt("parent", lambda: step(m))
+"""
+    )
+    lines = told(START + program, emulated).splitlines()
+    for line, name in zip(lines, ("read", "again", "set", "compile", "predictor"), strict=False):
+        assert re.match(rf"{name} RuntimeError .*forked process.*before the fork.*spawn", line)
+    for line, name in zip(lines[5:], ("state", "step"), strict=False):
+        assert re.match(f"{name} RuntimeError .*forked process", line)
+    assert lines[7:] == ["cpu works", "parent works"]
