@@ -15,20 +15,25 @@ where a library does not tell its stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, config, data
+from fastnn import _core, activations, data
 from fastnn._core import DeviceArray
-from fastnn.device_arrays import handed_back, on_device, taken
+from fastnn.device_arrays import on_device, taken
+from fastnn.op_arrays import (
+    Array,
+    beside,
+    device_floats,
+    floats,
+    in_place,
+    labels_of_rows,
+    result,
+    weights_beside,
+)
 from fastnn.words import flag, int32, integer, keywords, number
-
-Array = NDArray[Any]
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 __all__ = [
     "DeviceArray",
@@ -43,67 +48,6 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
 ]
-
-
-def _floats(**arrays: ArrayLike | None) -> list[Any]:
-    """The arrays in one type and C order; None stays None. On the device: as they are."""
-    config.device()
-    try:
-        given = [
-            None if value is None else data.numeric(name, value) for name, value in arrays.items()
-        ]
-    except data.OnDevice:
-        return _device_floats(arrays)
-    double = any(array is not None and array.dtype == _DOUBLE for array in given)
-    dtype = _DOUBLE if double else _SINGLE
-    return [None if array is None else data.plain(array, dtype) for array in given]
-
-
-def _device_floats(arrays: Mapping[str, Any]) -> list[DeviceArray | None]:
-    given = {name: value for name, value in arrays.items() if value is not None}
-    lie = {name: on_device(value) for name, value in given.items()}
-    for name, there in lie.items():
-        if not there:
-            raise _mixture(next(other for other in lie if lie[other]), name)
-    found = {name: taken(name, value) for name, value in given.items()}
-    leader, first = next(iter(found.items()))
-    for name, array in found.items():
-        if array.dtype not in (_SINGLE, _DOUBLE):
-            raise TypeError(f"{name}: expected float32 or float64 on the device, got {array.dtype}")
-        if array.dtype != first.dtype:
-            raise TypeError(f"{name}: expected {first.dtype} as {leader} is, got {array.dtype}")
-    return [found.get(name) for name in arrays]
-
-
-def _mixture(there: str, here: str) -> TypeError:
-    return TypeError(
-        f"{there} lies on the device and {here} does not: expected all on one side; copy one"
-    )
-
-
-def _beside(name: str, value: ArrayLike, leader: str, first: Array | DeviceArray) -> Array:
-    """Labels or weights of rows, on the host: of the device's, a copy."""
-    if isinstance(first, DeviceArray):
-        if not on_device(value):
-            raise _mixture(leader, name)
-        return taken(name, value).numpy()
-    try:
-        return data.numeric(name, value)
-    except data.OnDevice:
-        raise _mixture(name, leader) from None
-
-
-def _weights(
-    name: str, value: ArrayLike | None, leader: str, first: Array | DeviceArray
-) -> Array | None:
-    """In the type of the primary array."""
-    return None if value is None else data.plain(_beside(name, value, leader, first), first.dtype)
-
-
-def _result(leader: object, result: Any) -> Array:
-    """As an array of the library of the leading argument; of NumPy or, typed so, like it."""
-    given: Array = handed_back(leader, result) if type(result) is DeviceArray else result
-    return given
 
 
 @keywords()
@@ -126,8 +70,8 @@ def dense_forward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    x_, w_, b_ = _floats(x=x, w=w, b=b)
-    return _result(x, _core.dense_forward(x_, w_, b_, name))
+    x_, w_, b_ = floats(x=x, w=w, b=b)
+    return result(x, _core.dense_forward(x_, w_, b_, name))
 
 
 @keywords()
@@ -159,9 +103,9 @@ def dense_backward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    dy_, x_, w_, y_, z_ = _floats(dy=dy, x=x, w=w, y=y, z=z)
+    dy_, x_, w_, y_, z_ = floats(dy=dy, x=x, w=w, y=y, z=z)
     dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
-    return _result(dy, dx), _result(dy, dw), _result(dy, db)
+    return result(dy, dx), result(dy, dw), result(dy, db)
 
 
 @keywords()
@@ -177,8 +121,8 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
         ValueError: the name is unknown; the near match is suggested.
     """
     word = activations.get_elementwise(name)
-    (x_,) = _floats(x=x)
-    return _result(x, _core.activation_forward(x_, word))
+    (x_,) = floats(x=x)
+    return result(x, _core.activation_forward(x_, word))
 
 
 @keywords()
@@ -191,8 +135,8 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
         name: see `activation_forward`.
     """
     word = activations.get_elementwise(name)
-    dy_, x_, y_ = _floats(dy=dy, x=x, y=y)
-    return _result(dy, _core.activation_backward(dy_, x_, y_, word))
+    dy_, x_, y_ = floats(dy=dy, x=x, y=y)
+    return result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
 @keywords()
@@ -202,8 +146,8 @@ def softmax(x: ArrayLike) -> Array:
     Args:
         x: at least one axis; the last must not be empty.
     """
-    (x_,) = _floats(x=x)
-    return _result(x, _core.softmax(x_))
+    (x_,) = floats(x=x)
+    return result(x, _core.softmax(x_))
 
 
 @keywords()
@@ -236,30 +180,16 @@ def softmax_cross_entropy(
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
-    (z,) = _floats(logits=logits)
-    weights = _weights("sample_weight", sample_weight, "logits", z)
+    (z,) = floats(logits=logits)
+    weights = weights_beside("sample_weight", sample_weight, "logits", z)
     given: Any
     if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
-        _, given = _device_floats({"logits": z, "labels": labels})
+        _, given = device_floats({"logits": z, "labels": labels})
     else:
-        given = _beside("labels", labels, "logits", z)
-        given = _labels(given) if given.ndim == 1 else data.plain(given, z.dtype)
+        given = beside("labels", labels, "logits", z)
+        given = labels_of_rows(given) if given.ndim == 1 else data.plain(given, z.dtype)
     loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
-    return loss, _result(logits, dlogits)
-
-
-def _labels(given: Array) -> NDArray[np.int32]:
-    if given.dtype.kind not in "biu":
-        raise TypeError(f"labels: expected integers of shape (n,), got dtype {given.dtype}")
-    # Out of range for 32 bits is out of range for any number of classes, and has to stay so.
-    limits = np.iinfo(np.int32)
-    wrong = (given < limits.min) | (given > limits.max)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
-    # A copy, always: native code indexes by labels that it has checked, and another thread
-    # may write to the caller's array meanwhile.
-    return np.array(given, dtype=np.int32, order="C")
+    return loss, result(logits, dlogits)
 
 
 @keywords()
@@ -291,21 +221,21 @@ def sigmoid_cross_entropy(
         ValueError: shapes do not fit, or a target or weight is out of range (with its row).
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    (z,) = _floats(logits=logits)
+    (z,) = floats(logits=logits)
     given: Any
     if isinstance(z, DeviceArray):
-        _, given = _device_floats({"logits": z, "targets": targets})
+        _, given = device_floats({"logits": z, "targets": targets})
     else:
-        given = data.plain(_beside("targets", targets, "logits", z), z.dtype)
-    weights = _weights("sample_weight", sample_weight, "logits", z)
+        given = data.plain(beside("targets", targets, "logits", z), z.dtype)
+    weights = weights_beside("sample_weight", sample_weight, "logits", z)
     if np.isscalar(pos_weight):
         positive: Array | None = data.plain(data.numeric("pos_weight", pos_weight), z.dtype)
     else:
-        positive = _weights("pos_weight", pos_weight, "logits", z)
+        positive = weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
     loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
-    return loss, _result(logits, dlogits)
+    return loss, result(logits, dlogits)
 
 
 @keywords()
@@ -323,10 +253,10 @@ def mean_squared_error(
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
-    p, t = _floats(pred=pred, target=target)
-    weights = _weights("sample_weight", sample_weight, "pred", p)
+    p, t = floats(pred=pred, target=target)
+    weights = weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.mean_squared_error(p, t, weights)
-    return loss, _result(pred, dpred)
+    return loss, result(pred, dpred)
 
 
 @keywords()
@@ -357,7 +287,7 @@ def sgd_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "velocity")
-    param, grad, velocity = _in_place(names, (param, grad, velocity), ("param", "velocity"))
+    param, grad, velocity = in_place(names, (param, grad, velocity), ("param", "velocity"))
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
     speed = number("momentum", momentum, 0.0, 1.0, open_high=True)
@@ -396,7 +326,7 @@ def adam_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "m", "v")
-    param, grad, m, v = _in_place(names, (param, grad, m, v), ("param", "m", "v"))
+    param, grad, m, v = in_place(names, (param, grad, m, v), ("param", "m", "v"))
     count = integer("step", step)
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
@@ -404,53 +334,3 @@ def adam_step(
     second = number("beta_2", beta_2, 0.0, 1.0, open_high=True)
     tiny = number("epsilon", epsilon, 0.0)
     _core.adam_step(param, grad, m, v, count, rate, first, second, tiny, decay)
-
-
-def _in_place(names: Sequence[str], arrays: Sequence[Any], written: Sequence[str]) -> Sequence[Any]:
-    """Refuses what would have to be converted: the caller's own array must change."""
-    config.device()
-    if any(not isinstance(array, np.ndarray) and on_device(array) for array in arrays):
-        return _device_in_place(dict(zip(names, arrays, strict=True)), written)
-    first = None
-    for name, array in zip(names, arrays, strict=True):
-        if array is None and name == "velocity":
-            continue
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
-        if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
-            raise TypeError(f"{name}: expected float32 or float64, got {array.dtype}")
-        first = array if first is None else first
-        if array.dtype != first.dtype:
-            raise TypeError(f"{name}: expected {first.dtype} as {names[0]} is, got {array.dtype}")
-        if not array.flags.c_contiguous:
-            raise ValueError(f"{name}: expected a C-contiguous array, got strides {array.strides}")
-        if not array.flags.aligned:
-            raise ValueError(f"{name}: expected an aligned array")
-        if name in written and not array.flags.writeable:
-            raise ValueError(f"{name}: the array is not writable, but is changed in place")
-    # Of two of these arrays one is written always. They are contiguous, so that their bounds
-    # tell exactly whether they overlap.
-    for (name, array), (other_name, other) in combinations(zip(names, arrays, strict=True), 2):
-        if array is not None and other is not None and np.may_share_memory(array, other):
-            raise _shared(other_name, name)
-    return arrays
-
-
-def _shared(name: str, other: str) -> ValueError:
-    return ValueError(f"{name}: expected memory of its own, but shares it with {other}")
-
-
-def _device_in_place(arrays: Mapping[str, Any], written: Sequence[str]) -> Sequence[Any]:
-    for name, array in arrays.items():
-        if array is None and name != "velocity":
-            raise TypeError(f"{name}: expected an array, got None")
-    found = _device_floats(arrays)
-    pairs = [(n, a) for n, a in zip(arrays, found, strict=True) if a is not None]
-    for name, array in pairs:
-        if name in written and not array.writable:
-            raise ValueError(f"{name}: the array is not writable, but is changed in place")
-    for (name, one), (other_name, other) in combinations(pairs, 2):
-        apart = one.address + one.nbytes <= other.address
-        if not (apart or other.address + other.nbytes <= one.address):
-            raise _shared(other_name, name)
-    return found
