@@ -8,10 +8,9 @@ import subprocess
 import emulator
 import pytest
 
-SOURCES = ("tests/native/cuda_twins.cpp",) + tuple(
-    f"csrc/cpu/{name}.cpp"
-    for name in ("gather", "random", "optimizer", "parallel", "pool", "trial")
-)
+OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers")
+TWINS = ("gather", "random", "optimizer", "parallel", "pool", "trial")
+SOURCES = [f"tests/native/{name}.cpp" for name in OWN] + [f"csrc/cpu/{name}.cpp" for name in TWINS]
 
 pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")
 
