@@ -32,6 +32,7 @@ def floats(**arrays: ArrayLike | None) -> list[Any]:
 
 
 def device_floats(arrays: Mapping[str, Any]) -> list[DeviceArray | None]:
+    """Arrays that must all lie on the device, in one type; None stays None."""
     given = {name: value for name, value in arrays.items() if value is not None}
     lie = {name: on_device(value) for name, value in given.items()}
     for name, there in lie.items():
@@ -79,6 +80,7 @@ def result(leader: object, result: Any) -> Array:
 
 
 def labels_of_rows(given: Array) -> NDArray[np.int32]:
+    """Labels, one a row, as native code reads them."""
     if given.dtype.kind not in "biu":
         raise TypeError(f"labels: expected integers of shape (n,), got dtype {given.dtype}")
     # Out of range for 32 bits is out of range for any number of classes, and has to stay so.

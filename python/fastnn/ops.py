@@ -20,20 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, data
+from fastnn import _core, activations, data, op_arrays
 from fastnn._core import DeviceArray
 from fastnn.device_arrays import on_device, taken
-from fastnn.op_arrays import (
-    Array,
-    beside,
-    device_floats,
-    floats,
-    in_place,
-    labels_of_rows,
-    result,
-    weights_beside,
-)
 from fastnn.words import flag, int32, integer, keywords, number
+
+Array = op_arrays.Array
 
 __all__ = [
     "DeviceArray",
@@ -70,8 +62,8 @@ def dense_forward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    x_, w_, b_ = floats(x=x, w=w, b=b)
-    return result(x, _core.dense_forward(x_, w_, b_, name))
+    x_, w_, b_ = op_arrays.floats(x=x, w=w, b=b)
+    return op_arrays.result(x, _core.dense_forward(x_, w_, b_, name))
 
 
 @keywords()
@@ -103,9 +95,9 @@ def dense_backward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    dy_, x_, w_, y_, z_ = floats(dy=dy, x=x, w=w, y=y, z=z)
+    dy_, x_, w_, y_, z_ = op_arrays.floats(dy=dy, x=x, w=w, y=y, z=z)
     dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
-    return result(dy, dx), result(dy, dw), result(dy, db)
+    return op_arrays.result(dy, dx), op_arrays.result(dy, dw), op_arrays.result(dy, db)
 
 
 @keywords()
@@ -121,8 +113,8 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
         ValueError: the name is unknown; the near match is suggested.
     """
     word = activations.get_elementwise(name)
-    (x_,) = floats(x=x)
-    return result(x, _core.activation_forward(x_, word))
+    (x_,) = op_arrays.floats(x=x)
+    return op_arrays.result(x, _core.activation_forward(x_, word))
 
 
 @keywords()
@@ -135,8 +127,8 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
         name: see `activation_forward`.
     """
     word = activations.get_elementwise(name)
-    dy_, x_, y_ = floats(dy=dy, x=x, y=y)
-    return result(dy, _core.activation_backward(dy_, x_, y_, word))
+    dy_, x_, y_ = op_arrays.floats(dy=dy, x=x, y=y)
+    return op_arrays.result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
 @keywords()
@@ -146,8 +138,8 @@ def softmax(x: ArrayLike) -> Array:
     Args:
         x: at least one axis; the last must not be empty.
     """
-    (x_,) = floats(x=x)
-    return result(x, _core.softmax(x_))
+    (x_,) = op_arrays.floats(x=x)
+    return op_arrays.result(x, _core.softmax(x_))
 
 
 @keywords()
@@ -180,16 +172,16 @@ def softmax_cross_entropy(
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
-    (z,) = floats(logits=logits)
-    weights = weights_beside("sample_weight", sample_weight, "logits", z)
+    (z,) = op_arrays.floats(logits=logits)
+    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
     given: Any
     if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
-        _, given = device_floats({"logits": z, "labels": labels})
+        _, given = op_arrays.device_floats({"logits": z, "labels": labels})
     else:
-        given = beside("labels", labels, "logits", z)
-        given = labels_of_rows(given) if given.ndim == 1 else data.plain(given, z.dtype)
+        given = op_arrays.beside("labels", labels, "logits", z)
+        given = op_arrays.labels_of_rows(given) if given.ndim == 1 else data.plain(given, z.dtype)
     loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
-    return loss, result(logits, dlogits)
+    return loss, op_arrays.result(logits, dlogits)
 
 
 @keywords()
@@ -221,21 +213,21 @@ def sigmoid_cross_entropy(
         ValueError: shapes do not fit, or a target or weight is out of range (with its row).
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    (z,) = floats(logits=logits)
+    (z,) = op_arrays.floats(logits=logits)
     given: Any
     if isinstance(z, DeviceArray):
-        _, given = device_floats({"logits": z, "targets": targets})
+        _, given = op_arrays.device_floats({"logits": z, "targets": targets})
     else:
-        given = data.plain(beside("targets", targets, "logits", z), z.dtype)
-    weights = weights_beside("sample_weight", sample_weight, "logits", z)
+        given = data.plain(op_arrays.beside("targets", targets, "logits", z), z.dtype)
+    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
     if np.isscalar(pos_weight):
         positive: Array | None = data.plain(data.numeric("pos_weight", pos_weight), z.dtype)
     else:
-        positive = weights_beside("pos_weight", pos_weight, "logits", z)
+        positive = op_arrays.weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
     loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
-    return loss, result(logits, dlogits)
+    return loss, op_arrays.result(logits, dlogits)
 
 
 @keywords()
@@ -253,10 +245,10 @@ def mean_squared_error(
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
-    p, t = floats(pred=pred, target=target)
-    weights = weights_beside("sample_weight", sample_weight, "pred", p)
+    p, t = op_arrays.floats(pred=pred, target=target)
+    weights = op_arrays.weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.mean_squared_error(p, t, weights)
-    return loss, result(pred, dpred)
+    return loss, op_arrays.result(pred, dpred)
 
 
 @keywords()
@@ -287,7 +279,9 @@ def sgd_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "velocity")
-    param, grad, velocity = in_place(names, (param, grad, velocity), ("param", "velocity"))
+    param, grad, velocity = op_arrays.in_place(
+        names, (param, grad, velocity), ("param", "velocity")
+    )
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
     speed = number("momentum", momentum, 0.0, 1.0, open_high=True)
@@ -326,7 +320,7 @@ def adam_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "m", "v")
-    param, grad, m, v = in_place(names, (param, grad, m, v), ("param", "m", "v"))
+    param, grad, m, v = op_arrays.in_place(names, (param, grad, m, v), ("param", "m", "v"))
     count = integer("step", step)
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)
