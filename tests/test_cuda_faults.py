@@ -162,10 +162,15 @@ USE = """
 model = built()
 before = model.get_weights()
 attempt("fit", lambda: fit(model))
-# The weights are those of the steps that count.
-for a, b in zip(before, model.get_weights()):
-    assert (a == b).all() == (model.network.steps == 0)
-assert all(np.isfinite(w).all() for w in model.get_weights())
+# The weights are those of the steps that count or, where they are lost, of before.
+try:
+    weights, steps = model.get_weights(), model.network.steps
+except RuntimeError as error:
+    assert "the weights are lost" in str(error)
+    weights, steps = model.get_weights(), 0
+for a, b in zip(before, weights):
+    assert (a == b).all() == (steps == 0)
+assert all(np.isfinite(w).all() for w in weights)
 attempt("predict", lambda: model.predict(x))
 attempt("evaluate", lambda: model.evaluate(x, y, verbose=0))
 attempt("gradient", lambda: model.value_and_grad(x, y))
@@ -236,6 +241,26 @@ def test_a_lost_device_is_not_out_of_memory(emulated):
     done = told(USE, emulated, FASTNN_EMULATOR_FAULT="lost 5", FASTNN_SESSION="generic")
     assert "MemoryError" not in done
     assert done.count("RuntimeError CUDA failed: the emulated device is lost") >= 5, done
+
+
+def test_a_device_whose_blocks_share_less(emulated):
+    program = """
+model = fastnn.Sequential([fastnn.Input((6,)), layers.Dense(64), layers.Dense(4)])
+model.compile("adam", "sparse_categorical_crossentropy", device="cuda")
+print(model.session(32))
+fit(model)
+os.environ["FASTNN_SESSION"] = "resident"
+model.compile("adam", "sparse_categorical_crossentropy", device="cuda")
+try:
+    fit(model)
+except ValueError as error:
+    print(error)
+"""
+    chosen, refused = told(program, emulated, FASTNN_EMULATOR_FAULT="small").splitlines()
+    assert chosen == "generic"
+    needs = r"session: 'resident' needs \d+ bytes .* this GPU has 16384; expected .*'generic'"
+    assert re.match(needs, refused)
+    assert told(program, emulated) == "resident\n"
 
 
 # -- after a fork -----------------------------------------------------------

@@ -28,7 +28,7 @@ struct Backend {
   // A machine of the calling thread, for single ops.
   const Machine& (*here)();
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
-  // The session that a request gets which leaves it open: of shape alone.
+  // The session that a request gets which leaves it open: of shape, and of what the device has.
   SessionKind (*choose)(const Plan&, Index batch_size);
   // Parts in bfloat16 into which a session for training, of a kind that is not left open,
   // splits operands of products; 0: it splits none. Layers too small to gain by it

@@ -153,15 +153,17 @@ class CudaSession final : public Session {
   bool torn_ = false;               // the parameters are of no whole step
 };
 
-bool resident_fits(const SessionRequest& request) {
-  return resident_bytes(*request.plan, request.batch_size) <= cuda_state().device.shared_memory;
+bool resident_fits(const Plan& plan, Index batch_size) {
+  return resident_bytes(plan, batch_size) <= cuda_state().device.shared_memory;
 }
 
 }  // namespace
 
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
   if (batch_size == 0 || !generic_serves(plan)) return SessionKind::plain;
-  if (resident_serves(plan, batch_size)) return SessionKind::resident;
+  // A lesser GPU may not have what a block would share.
+  const bool resident = resident_serves(plan, batch_size) && resident_fits(plan, batch_size);
+  if (resident) return SessionKind::resident;
   return wide_pays(plan, batch_size) ? SessionKind::wide : SessionKind::generic;
 }
 
@@ -181,10 +183,6 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   SessionRequest request = given;
   if (request.kind == SessionKind::automatic || request.batch_size == 0) {
     request.kind = choose_cuda_session(*request.plan, request.batch_size);
-    // A lesser GPU may not have what a block would share.
-    if (request.kind == SessionKind::resident && !resident_fits(request)) {
-      request.kind = SessionKind::generic;
-    }
   }
   const bool here = request.kind != SessionKind::streaming && request.kind != SessionKind::tiled;
   check(here, "session: a GPU has no session '",
@@ -194,10 +192,13 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   const bool resident = request.kind == SessionKind::resident;
   const bool serves =
       request.kind == SessionKind::plain ||
-      (resident ? resident_serves(plan, request.batch_size) && resident_fits(request)
-                : generic_serves(plan));
+      (resident ? resident_serves(plan, request.batch_size) : generic_serves(plan));
   check(serves, "session: '", session_names[static_cast<std::size_t>(request.kind)],
         "' cannot train this model; expected 'auto' or 'plain'");
+  check(!resident || resident_fits(plan, request.batch_size), "session: 'resident' needs ",
+        resident_bytes(plan, request.batch_size), " bytes of a block's shared memory for this ",
+        "model, and this GPU has ", cuda_state().device.shared_memory,
+        "; expected 'auto', 'generic' or 'plain'");
   return std::make_unique<CudaSession>(request);
 }
 
