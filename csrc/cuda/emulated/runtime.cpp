@@ -5,7 +5,7 @@
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
 // device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
 // "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on;
-// "launch N once" and the like, that one alone.
+// "launch N once" and the like, that one alone; with "small" a block has 16 KiB to share.
 // In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
 // the host waited for, and to and from which it copied 1024 bytes or more.
 #include <sys/mman.h>
@@ -31,7 +31,6 @@
 namespace fastnn {
 
 using emulated::fail;
-using emulated::finish_all;
 using emulated::in_order;
 using emulated::say;
 
@@ -276,7 +275,7 @@ Status open(DeviceInfo* info) {
   info->minor = 0;
   info->multiprocessors = 4;
   info->memory = std::size_t{8} << 30U;
-  info->shared_memory = std::size_t{227} << 10U;
+  info->shared_memory = std::size_t{fault().is("small") ? 16U : 227U} << 10U;
   info->driver = info->runtime = 13000;
   return Status::ok;
 }
@@ -328,7 +327,7 @@ Status wait(Context* context) {
   if (fault().lost()) return device_is_lost();
   if (fault().due("wait")) return fail("the emulated device stopped");
   const Status noted = note("wait", context->stream);
-  return noted == Status::ok ? finish_all() : noted;
+  return noted == Status::ok ? emulated::finish(context->stream) : noted;
 }
 
 Status read(Context* context, void* host, const void* from, size_t bytes) {
@@ -370,7 +369,7 @@ Status clear(Context* context, void* to, size_t bytes) {
 
 Status launch_graph(Context* context, CudaGraph* graph) {
   if (context->stream->graph != nullptr) return fail("launching a graph while one is recorded");
-  return emulated::run(*graph);
+  return emulated::launch(context->stream, *graph);
 }
 
 }  // namespace
@@ -420,7 +419,11 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .begin_graph = [](Context* context) { return emulated::begin_graph(context->stream); },
       .end_graph = [](Context* context) { return emulated::end_graph(context->stream); },
       .launch_graph = launch_graph,
-      .release_graph = [](CudaGraph* graph) { delete graph; },
+      .release_graph =
+          [](CudaGraph* graph) {
+            emulated::finish_all_unheard();  // which may want it yet
+            delete graph;
+          },
   };
   return &library;
 }

@@ -19,49 +19,9 @@ Streams& streams() {
   return the;
 }
 
-Status run_all(CudaGraph& graph) {
-  const std::size_t count = graph.steps.size();
-  std::vector<std::vector<std::size_t>> behind(count);
-  std::vector<std::size_t> missing(count);
-  std::vector<std::size_t> ready;
-  for (std::size_t i = 0; i < count; ++i) {
-    for (const std::size_t before : graph.steps[i].after) behind[before].push_back(i);
-    missing[i] = graph.steps[i].after.size();
-    if (missing[i] == 0) ready.push_back(i);
-  }
-  if (count == 0) return Status::ok;
-  std::mt19937_64 random(next_seed());
-  while (!ready.empty()) {
-    std::swap(ready[random() % ready.size()], ready.back());
-    const std::size_t step = ready.back();
-    ready.pop_back();
-    const Status status = graph.steps[step].work->run();
-    if (status != Status::ok) return status;
-    for (const std::size_t next : behind[step]) {
-      if (--missing[next] == 0) ready.push_back(next);
-    }
-  }
-  return Status::ok;
-}
-
-// For who cannot be told of a failure: the next one who can be is.
-void finish_unheard(Streams& known) {
-  const Status status = run_all(known.waiting);
-  known.waiting.steps.clear();
-  for (Stream stream : known.all) {
-    if (stream->graph == nullptr) stream->last.clear();
-  }
-  if (status != Status::ok && known.unheard.empty()) known.unheard = last_said();
-}
-
-Status finish_waiting(Streams& known) {
-  finish_unheard(known);
-  if (known.unheard.empty()) return Status::ok;
-  return fail(std::exchange(known.unheard, {}));
-}
-
-// Whether all steps come before `last`.
-bool waited_for(const CudaGraph& graph, std::vector<std::size_t> last) {
+// These steps and all that come before them.
+std::set<std::size_t> with_what_comes_before(const CudaGraph& graph,
+                                             std::vector<std::size_t> last) {
   std::set<std::size_t> seen;
   while (!last.empty()) {
     const std::size_t step = last.back();
@@ -70,7 +30,73 @@ bool waited_for(const CudaGraph& graph, std::vector<std::size_t> last) {
     const auto& after = graph.steps[step].after;
     last.insert(last.end(), after.begin(), after.end());
   }
-  return seen.size() == graph.steps.size();
+  return seen;
+}
+
+// Until these steps are done, of those that are not; at times no other, at times some.
+Status run_until(CudaGraph& graph, const std::set<std::size_t>& wanted) {
+  std::mt19937_64 random(next_seed());
+  const bool alone = random() % 2 == 0;
+  const std::size_t count = graph.steps.size();
+  std::vector<std::vector<std::size_t>> behind(count);
+  std::vector<std::size_t> missing(count);
+  std::vector<std::size_t> ready;
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (graph.steps[i].done || (alone && !wanted.contains(i))) continue;
+    for (const std::size_t before : graph.steps[i].after) {
+      if (graph.steps[before].done) continue;
+      behind[before].push_back(i);
+      ++missing[i];
+    }
+    if (missing[i] == 0) ready.push_back(i);
+    if (wanted.contains(i)) ++left;
+  }
+  while (left > 0) {
+    std::swap(ready[random() % ready.size()], ready.back());
+    const std::size_t step = ready.back();
+    ready.pop_back();
+    const Status status = graph.steps[step].work->run();
+    if (status != Status::ok) return status;
+    graph.steps[step].done = true;
+    if (wanted.contains(step)) --left;
+    for (const std::size_t next : behind[step]) {
+      if (--missing[next] == 0) ready.push_back(next);
+    }
+  }
+  return Status::ok;
+}
+
+std::set<std::size_t> all_of(const CudaGraph& graph) {
+  std::set<std::size_t> all;
+  for (std::size_t i = 0; i < graph.steps.size(); ++i) all.insert(i);
+  return all;
+}
+
+// Where nothing is left to do, or nothing can be done any more.
+void forget(Streams& known) {
+  known.waiting.steps.clear();
+  for (Stream stream : known.all) {
+    (stream->graph == nullptr ? stream->last : stream->outside).clear();
+  }
+}
+
+// For who cannot be told of a failure: the next one who can be is.
+void finish_unheard(Streams& known, const std::set<std::size_t>& wanted) {
+  const Status status = run_until(known.waiting, wanted);
+  if (status != Status::ok && known.unheard.empty()) known.unheard = last_said();
+  bool done = true;
+  for (CudaGraph::Step& step : known.waiting.steps) {
+    if (step.done) step.work.reset();
+    done = done && step.done;
+  }
+  if (done || status != Status::ok) forget(known);
+}
+
+Status finish_waiting(Streams& known, const std::vector<std::size_t>& last) {
+  finish_unheard(known, with_what_comes_before(known.waiting, last));
+  if (known.unheard.empty()) return Status::ok;
+  return fail(std::exchange(known.unheard, {}));
 }
 
 }  // namespace
@@ -82,7 +108,7 @@ void add_stream(Stream stream) {
 
 void remove_stream(Stream stream) {
   const std::lock_guard lock(streams().mutex);
-  finish_unheard(streams());
+  finish_unheard(streams(), all_of(streams().waiting));
   streams().all.erase(stream);
 }
 
@@ -93,14 +119,14 @@ void give(Stream stream, std::unique_ptr<CudaGraph::Work> work) {
   stream->last = {steps.size() - 1};
 }
 
-Status finish_all() {
+Status finish(Stream stream) {
   const std::lock_guard lock(streams().mutex);
-  return finish_waiting(streams());
+  return finish_waiting(streams(), stream->last);
 }
 
 void finish_all_unheard() {
   const std::lock_guard lock(streams().mutex);
-  finish_unheard(streams());
+  finish_unheard(streams(), all_of(streams().waiting));
 }
 
 Status one_after_another(void* first, void* second) {
@@ -109,11 +135,11 @@ Status one_after_another(void* first, void* second) {
   auto* const before = static_cast<Stream>(first);
   auto* const after = static_cast<Stream>(second);
   if (!known.all.contains(before)) return Status::ok;
-  if (!known.all.contains(after)) return finish_waiting(known);
+  if (!known.all.contains(after)) return finish_waiting(known, before->last);
   if (after->graph != before->graph) {
     if (before->graph == nullptr) return fail("a recorded stream waits for one that is not");
     if (after->graph != nullptr) return fail("a stream is recorded in two graphs");
-    *after = {before->graph, false, {}};
+    *after = {before->graph, false, {}, after->last};
   }
   after->last.insert(after->last.end(), before->last.begin(), before->last.end());
   return Status::ok;
@@ -122,8 +148,8 @@ Status one_after_another(void* first, void* second) {
 Status begin_graph(Stream stream) {
   const std::lock_guard lock(streams().mutex);
   if (stream->graph != nullptr) return fail("a graph is being recorded");
-  *stream = {new CudaGraph, true, {}};
-  return finish_waiting(streams());
+  *stream = {new CudaGraph, true, {}, stream->last};
+  return Status::ok;
 }
 
 CudaGraph* end_graph(Stream stream) {
@@ -135,17 +161,18 @@ CudaGraph* end_graph(Stream stream) {
   std::unique_ptr<CudaGraph> graph(stream->graph);
   const std::vector<std::size_t> last = std::move(stream->last);
   for (Stream other : streams().all) {
-    if (other->graph == graph.get()) *other = {};
+    if (other->graph == graph.get()) *other = {nullptr, false, other->outside, {}};
   }
-  if (waited_for(*graph, last)) return graph.release();
+  if (with_what_comes_before(*graph, last).size() == graph->steps.size()) return graph.release();
   say("a graph ends before a stream that is recorded with it was waited for");
   return nullptr;
 }
 
-Status run(CudaGraph& graph) {
-  const std::lock_guard lock(streams().mutex);
-  const Status status = finish_waiting(streams());
-  return status == Status::ok ? run_all(graph) : status;
+Status launch(Stream stream, CudaGraph& graph) {
+  return in_order(stream, [&graph] {
+    for (CudaGraph::Step& step : graph.steps) step.done = false;
+    return run_until(graph, all_of(graph));
+  });
 }
 
 }  // namespace fastnn::emulated

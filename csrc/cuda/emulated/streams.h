@@ -1,8 +1,8 @@
 // The emulated device's streams: what waits for what, in graphs and outside of them.
 //
-// What a stream is given is put off until somebody waits, and is then done in one of the
-// orders that the streams leave open, another each time: what does not wait for what it
-// needs is found out. A recorded graph is run in the same way.
+// What a stream is given is put off until somebody waits for it, and is then done in one of
+// the orders that the streams leave open, another each time. Of other streams that does as
+// much as it happens to, often nothing: what does not wait for what it needs is found out.
 #pragma once
 
 #include <cstddef>
@@ -26,15 +26,17 @@ struct CudaGraph {
   struct Step {
     std::unique_ptr<Work> work;
     std::vector<std::size_t> after;
+    bool done = false;
   };
   std::vector<Step> steps;
 };
 
 // A stream.
 struct Recording {
-  CudaGraph* graph = nullptr;     // that is being recorded; null: none is
-  bool began = false;             // it, and not by waiting for who did
-  std::vector<std::size_t> last;  // steps that the next one comes after
+  CudaGraph* graph = nullptr;        // that is being recorded; null: none is
+  bool began = false;                // it, and not by waiting for who did
+  std::vector<std::size_t> last;     // steps that the next one comes after
+  std::vector<std::size_t> outside;  // the same, of what is not recorded, meanwhile
 };
 
 namespace emulated {
@@ -65,18 +67,19 @@ Status in_order(Stream stream, F f) {
   return Status::ok;
 }
 
-// Does all that was put off, of every stream.
-Status finish_all();
-// The same for who cannot be told of a failure; the next one who waits is.
+// Does what was put off of this stream, with all that comes before it.
+Status finish(Stream stream);
+// Does all of every stream, for who cannot be told of a failure; the next one who waits is.
 void finish_all_unheard();
 
 // What `after` is given from now on comes after what `before` was given so far. Streams of
-// others do all at once: who of them waits finds it done.
+// others do all at once: who of them waits finds that done.
 Status one_after_another(void* before, void* after);
 
 Status begin_graph(Stream stream);
 CudaGraph* end_graph(Stream stream);  // null: failed
-Status run(CudaGraph& graph);
+// Gives it to the stream; it must not go before that is done.
+Status launch(Stream stream, CudaGraph& graph);
 
 }  // namespace emulated
 }  // namespace fastnn
