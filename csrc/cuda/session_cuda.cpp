@@ -115,6 +115,7 @@ class CudaSession final : public Session {
       for (const Machine* used : {&machine_, &plain_machine_}) {
         static_cast<void>(library.wait(used->context.get()));
       }
+      if (runner_ != nullptr) runner_->settle();
       throw;
     }
   }

@@ -52,6 +52,9 @@ class Generic final : public Runner {
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const OptimizerSettings& settings, std::span<Sum> sums) override;
+  void settle() override {
+    if (products_) products_->settle();
+  }
 
  private:
   Context& context() const { return *machine_.context; }

@@ -22,6 +22,8 @@ class UpdatingProducts : public DenseProducts<float> {
   // waited for by the machine's context, where it ends.
   virtual void begin_step(const StepPlace& place, const OptimizerSettings& settings) = 0;
   virtual void end_step() = 0;
+  // After an exception in between: until nothing of it is left to be done.
+  virtual void settle() = 0;
 };
 
 // What they are made of: the parameters and where the walk puts the gradients of all.

@@ -44,6 +44,7 @@ class WideProducts final : public UpdatingProducts {
     updates_.begin_step(place, settings);
   }
   void end_step() override { updates_.end_step(); }
+  void settle() override { updates_.settle(); }
 
  private:
   struct Layer {

@@ -60,4 +60,10 @@ void UpdatesBeside::end_step() {
   cuda_library().set_step(beside_.context.get(), {});
 }
 
+void UpdatesBeside::settle() {
+  const CudaLibrary& library = cuda_library();
+  static_cast<void>(library.wait(beside_.context.get()));
+  library.set_step(beside_.context.get(), {});
+}
+
 }  // namespace fastnn

@@ -19,6 +19,8 @@ class UpdatesBeside {
   void update(const Node& node);
   // What the machine is given from now on waits for all of them.
   void end_step();
+  // Waits for them, whatever became of the step.
+  void settle();
 
   // For what is to follow an update.
   const Machine& machine() const { return beside_; }
