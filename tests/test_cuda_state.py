@@ -28,6 +28,14 @@ def step(model, rows=32, times=1):
         model.train_on_batch(x[:rows], y[:rows])
 
 
+def state_of_ones(model):
+    # Without what pads parameters.
+    state = np.zeros_like(model.network.optimizer_state[0])
+    for offset, shape in model.network.parameters:
+        state[offset : offset + int(np.prod(shape))] = 1
+    return [state]
+
+
 def check_same(a, b):
     assert a.network.steps == b.network.steps and a.network.updates == b.network.updates
     for got, want in zip(a.get_weights(), b.get_weights(), strict=True):
@@ -45,6 +53,11 @@ TURNS = {
     "state set": """
 step(m)
 m.network.set_optimizer_state([s / 2 for s in m.network.optimizer_state])
+step(m)
+""",
+    "state set before training": """
+m.predict(x)
+m.network.set_optimizer_state(state_of_ones(m))
 step(m)
 """,
     "other batches": "step(m); step(m, rows=8); step(m, rows=9); m.predict(x); step(m)",

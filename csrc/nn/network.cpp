@@ -243,7 +243,10 @@ Session& Network::training_session(Index batch_size) {
     training_batch_ = batch_size;
     if (device != before) idle_.clear();  // they follow it: its parameters are there
     training_device_ = device;
-    there_ = training_session_->elsewhere();
+    const std::shared_ptr<Elsewhere> there = training_session_->elsewhere();
+    // Sessions that do not train may have put there what it was before.
+    if (there != nullptr && there != there_) there->optimizer_state_changed();
+    there_ = there;
   }
   return *training_session_;
 }
