@@ -197,6 +197,41 @@ assert (there.numpy() == here.numpy() * 2).all()
     told(START + program, emulated)
 
 
+def test_state_read_while_it_is_replaced(emulated):
+    """By another thread: what is read is the one state or the other."""
+    program = """
+import threading, time
+
+
+def read():
+    while time.monotonic() < end:
+        try:
+            (state,) = m.network.optimizer_state
+            right.append(not state.any())
+        except RuntimeError:  # the model is in use
+            pass
+        except BaseException:
+            right.append(False)
+            raise
+
+
+sys.setswitchinterval(1e-5)
+m = built("cuda")
+right = []
+end = time.monotonic() + 0.5
+thread = threading.Thread(target=read)
+thread.start()
+while time.monotonic() < end:
+    try:
+        m.network.compile(loss=m.loss.native, optimizer=m.optimizer.native)
+    except RuntimeError:
+        pass
+thread.join()
+assert right and all(right)
+"""
+    assert told(START + program, emulated) == ""
+
+
 LOST = "CUDA failed: the emulated device is lost"
 
 

@@ -161,15 +161,13 @@ py::list parameters(const Network& network) {
 }
 
 std::vector<py::array> optimizer_state(Network& network) {
-  std::vector<ParameterBuffer*> slots;
-  {
-    const Unlocked unlocked;
-    slots = network.optimizer_state();
-  }
   std::vector<py::array> state;
-  for (const ParameterBuffer* slot : slots) {
-    state.emplace_back(dtype_of(network.element()), std::vector<Index>{slot->size()}, slot->data());
-  }
+  const Unlocked unlocked;
+  network.optimizer_state([&](const ParameterBuffer& slot) {
+    stay_if_ending();
+    const py::gil_scoped_acquire locked;
+    state.emplace_back(dtype_of(slot.element()), std::vector<Index>{slot.size()}, slot.data());
+  });
   return state;
 }
 

@@ -191,12 +191,10 @@ void Network::check_input(const Dataset& data, const Look& look) {
   fastnn::check_input(*plan_, data, look);
 }
 
-std::vector<ParameterBuffer*> Network::optimizer_state() {
+void Network::optimizer_state(const std::function<void(const ParameterBuffer&)>& each) {
   const Gate::Reading reading(gate_);
   if (there_ != nullptr) there_->bring_optimizer_state();
-  std::vector<ParameterBuffer*> state;
-  for (const auto& slot : slots_) state.push_back(slot.get());
-  return state;
+  for (const auto& slot : slots_) each(*slot);
 }
 
 void Network::set_optimizer_state(const std::vector<const void*>& state) {

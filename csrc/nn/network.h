@@ -90,8 +90,8 @@ class Network {
   void set_steps(std::uint64_t steps) { steps_ = steps; }
   void set_updates(std::uint64_t updates) { updates_ = updates; }
   void set_epochs(std::uint64_t epochs) { epochs_ = epochs; }
-  // With what training left elsewhere.
-  std::vector<ParameterBuffer*> optimizer_state();
+  // Calls `each` with every buffer of it, which stays what and where it is until that returns.
+  void optimizer_state(const std::function<void(const ParameterBuffer&)>& each);
   void set_optimizer_state(const std::vector<const void*>& state);
 
   // Sums of each epoch, then of the validation data where there are any.
