@@ -305,7 +305,7 @@ def test_a_child_cannot_have_what_was_not_read(emulated):
         FORK
         + """
 m = built("cuda")
-step(m)
+step(m, times=3)
 
 
 def child():
@@ -323,6 +323,9 @@ weights = m.get_weights()
 def later():
     assert all((a == b).all() for a, b in zip(weights, m.get_weights()))
     attempt("state", lambda: m.network.optimizer_state)
+    attempt("unset", lambda: step(m))
+    assert all((a == b).all() for a, b in zip(weights, m.get_weights()))
+    assert m.network.steps == 3
     m.set_weights(weights)
     m.predictor()(x)
     attempt("step", lambda: step(m))
@@ -337,6 +340,6 @@ attempt("parent", lambda: step(m))
     lines = told(START + program, emulated).splitlines()
     for line, name in zip(lines, ("read", "again", "set", "compile", "predictor"), strict=False):
         assert re.match(rf"{name} RuntimeError .*forked process.*before the fork.*spawn", line)
-    for line, name in zip(lines[5:], ("state", "step"), strict=False):
+    for line, name in zip(lines[5:], ("state", "unset", "step"), strict=False):
         assert re.match(f"{name} RuntimeError .*forked process", line)
-    assert lines[7:] == ["cpu works", "parent works"]
+    assert lines[8:] == ["cpu works", "parent works"]

@@ -45,6 +45,7 @@ void DeviceState::each_slot(const F& f) {
 }
 
 void DeviceState::host_at(std::uint64_t version) {
+  static_cast<void>(cuda_library());  // before a lock that a fork may have left held
   const std::lock_guard lock(mutex_);
   if (version != version_) parameters_ = Newer::host;
   version_ = version;
@@ -74,7 +75,7 @@ void DeviceState::keep(std::uint64_t version) {
 }
 
 void DeviceState::bring_parameters() {
-  static_cast<void>(cuda_library());  // before a lock that a fork may have left held
+  static_cast<void>(cuda_library());
   const std::lock_guard lock(mutex_);
   if (parameters_ != Newer::device) return;
   machine_.read(*machine_.context, host_.parameters, device_.parameters, bytes_);
