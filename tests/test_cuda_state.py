@@ -300,6 +300,32 @@ for turn in range(12):
     assert failed > 0
 
 
+@pytest.mark.parametrize("session", SESSIONS)
+def test_steps_are_those_of_the_weights(emulated, session):
+    """Also where the device is lost between a fit and the next, which copies the state first."""
+    program = """
+m = built("cuda")
+fit(m)
+array = ops.DeviceArray(x)
+try:
+    for _ in range(2000):
+        ops.softmax(array)
+except RuntimeError:
+    pass
+attempt("fit", lambda: fit(m))
+weights = m.get_weights()
+os.environ["FASTNN_SESSION"] = "auto"
+again = built("cpu")
+if m.network.steps:
+    fit(again)
+assert m.network.steps == m.network.updates == again.network.steps
+for a, b in zip(weights, again.get_weights()):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+"""
+    environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "lost 1000"}
+    assert re.match(f"fit RuntimeError {LOST}", told(START + program, emulated, **environment))
+
+
 def test_a_child_cannot_have_what_was_not_read(emulated):
     program = (
         FORK

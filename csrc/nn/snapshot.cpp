@@ -9,10 +9,11 @@ namespace fastnn {
 
 void Snapshots::consider(const Buffers& buffers, const Steps& steps,
                          const std::function<void()>& fetch) {
-  const bool first = !held();
+  const bool first = !held() || due_;
   const auto begin = Clock::now();
   if (!first && begin < next_) return;
   fetch();
+  candidate_.held = false;
   candidate_.copies.resize(buffers.size());
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     Copy& copy = candidate_.copies[i];
@@ -23,6 +24,8 @@ void Snapshots::consider(const Buffers& buffers, const Steps& steps,
   }
   candidate_.steps = steps;
   candidate_.held = true;
+  if (due_) good_.held = false;
+  due_ = false;
   const auto end = Clock::now();
   next_ = end + std::max<Clock::duration>(std::chrono::seconds(1), 50 * (end - begin));
 }

@@ -29,6 +29,9 @@ class Snapshots {
   bool held() const { return good_.held || candidate_.held; }
   // The state was changed from outside: what was copied is no longer recent.
   void forget() { good_.held = candidate_.held = false; }
+  // The state that is copied next, at once, is the earliest to go back to; what was copied
+  // before serves until that is done.
+  void renew() { due_ = true; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -43,6 +46,7 @@ class Snapshots {
   };
 
   State good_, candidate_;
+  bool due_ = false;
   Clock::time_point next_{};
 };
 

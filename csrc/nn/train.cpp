@@ -162,7 +162,8 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   const std::size_t width = (validation != nullptr ? 2 : 1) * columns();
   std::vector<Sum> sums = make_sums(request.epochs, width);
 
-  if (request.fresh || buffer_->version() != trained_version_) snapshots_.forget();
+  if (buffer_->version() != trained_version_) snapshots_.forget();
+  if (request.fresh) snapshots_.renew();
   const Training training(*buffer_);
   Session& session = training_session(batch_size);
   session.parameters_at(buffer_->version());
