@@ -326,6 +326,25 @@ for a, b in zip(weights, again.get_weights()):
     assert re.match(f"fit RuntimeError {LOST}", told(START + program, emulated, **environment))
 
 
+@pytest.mark.parametrize("session", SESSIONS)
+def test_weights_that_cannot_be_brought_yet(emulated, session):
+    """Another batch size wants them on the host, for which there is no memory just now."""
+    program = """
+m = built("cuda", size=64)
+step(m, times=4)
+attempt("other", lambda: step(m, rows=9))
+m.predict(x)
+step(m)
+os.environ["FASTNN_SESSION"] = "auto"
+expected = built("cpu", size=64)
+step(expected, times=5)
+check_same(m, expected)
+"""
+    environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "read 0 once"}
+    output = told(START + program, emulated, **environment)
+    assert re.match("other MemoryError CUDA out of memory", output)
+
+
 def test_a_child_cannot_have_what_was_not_read(emulated):
     program = (
         FORK

@@ -164,8 +164,8 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
 
   if (buffer_->version() != trained_version_) snapshots_.forget();
   if (request.fresh) snapshots_.renew();
-  const Training training(*buffer_);
   Session& session = training_session(batch_size);
+  const Training training(*buffer_);  // nothing has changed where there is no session
   session.parameters_at(buffer_->version());
   buffer_->leave(nullptr);  // who looks meanwhile sees those that were brought last
   const std::function<void()> recover = [&] { this->recover(session); };

@@ -3,9 +3,10 @@
 // The device's memory has addresses of its own, at which the host has none: it crashes
 // where it takes one for its own, and a kernel that is given one of the host's fails.
 // FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
-// device fail: "no driver", "old driver", "no device"; "memory N", "launch N" and
-// "wait N" from the N-th on (0 is the first), and with "lost N" all from the N-th launch on;
-// "launch N once" and the like, that one alone; with "small" a block has 16 KiB to share.
+// device fail: "no driver", "old driver", "no device"; "memory N", "launch N", "wait N" and
+// "read N" (of 1024 bytes or more, for want of memory) from the N-th on (0 is the first), and
+// with "lost N" all from the N-th launch on; "launch N once" and the like, that one alone; with
+// "small" a block has 16 KiB to share.
 // In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
 // the host waited for, and to and from which it copied 1024 bytes or more.
 #include <sys/mman.h>
@@ -335,6 +336,10 @@ Status read(Context* context, void* host, const void* from, size_t bytes) {
   if (there == nullptr) return no_memory_there();
   const Status noted = bytes < 1024 ? Status::ok : note("read", context->stream);
   if (noted != Status::ok) return noted;
+  if (bytes >= 1024 && fault().due("read")) {
+    say("the emulated device has no memory to copy through");
+    return Status::out_of_memory;
+  }
   const Status status = wait(context);
   if (status == Status::ok && bytes > 0) std::memcpy(host, there, bytes);
   return status;
