@@ -237,10 +237,9 @@ LOST = "CUDA failed: the emulated device is lost"
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_weights_that_are_lost(emulated, session):
-    """Said once; then the model has those that were read, and trains on the CPU."""
+    """Said each time, and by compile; then the model is as it was when last copied."""
     program = """
 m = built("cuda")
-step(m)
 before = m.get_weights()
 step(m, times=2)
 array = ops.DeviceArray(x)
@@ -249,21 +248,23 @@ try:
         ops.softmax(array)
 except RuntimeError:
     pass
-attempt("first", m.get_weights)
-attempt("second", m.get_weights)
+attempt("read", m.get_weights)
+attempt("set", lambda: m.layers[0].bias.assign(np.zeros(24)))
+attempt("predictor", m.predictor)
+os.environ["FASTNN_SESSION"] = "auto"
+attempt("compile", lambda: m.compile("adam", m.loss, device="cpu"))
+assert m.network.steps == m.network.updates == 0
 for a, b in zip(before, m.get_weights()):
     assert (a == b).all()
-attempt("step", lambda: step(m))
-os.environ["FASTNN_SESSION"] = "auto"
-m.compile("adam", m.loss, device="cpu")
+attempt("compile", lambda: m.compile("adam", m.loss, device="cpu"))
 attempt("cpu", lambda: step(m))
 """
     environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "lost 1000"}
-    first, second, step, cpu = told(START + program, emulated, **environment).splitlines()
-    assert re.match(f"first RuntimeError {LOST}.*; with it the weights are lost", first)
-    assert second == "second works"
-    assert step.startswith(f"step RuntimeError {LOST}")
-    assert cpu == "cpu works"
+    lines = told(START + program, emulated, **environment).splitlines()
+    for line, name in zip(lines, ("read", "set", "predictor"), strict=False):
+        assert re.match(rf"{name} RuntimeError {LOST}.* cannot be read. compile\(\)", line)
+    assert re.match(rf"compile RuntimeError {LOST}.* after 0 steps", lines[3])
+    assert lines[4:] == ["compile works", "cpu works"]
 
 
 @pytest.mark.parametrize("kind", ["launch", "memory", "wait"])
@@ -388,3 +389,27 @@ attempt("parent", lambda: step(m))
     for line, name in zip(lines[5:], ("state", "unset", "step"), strict=False):
         assert re.match(f"{name} RuntimeError .*forked process", line)
     assert lines[8:] == ["cpu works", "parent works"]
+
+
+def test_a_child_of_a_process_that_trains(emulated):
+    """What the parent read before is older than what it has."""
+    program = (
+        FORK
+        + """
+import threading
+import time
+
+m = built("cuda")
+step(m)
+m.get_weights()
+before = m.network.steps
+threading.Thread(target=lambda: fit(m, epochs=10**6), daemon=True).start()
+while m.network.steps < before + 10:
+    time.sleep(0.01)
+in_child(lambda: attempt("read", m.get_weights))
+sys.stdout.flush()
+os._exit(0)
+"""
+    )
+    line = told(START + program, emulated)
+    assert re.match("read RuntimeError .*forked process.*before the fork", line)

@@ -49,7 +49,7 @@ void check_range(const ParameterBuffer& buffer, Index offset, Index count) {
 py::array view(const std::shared_ptr<ParameterBuffer>& buffer, Index offset,
                const std::vector<Index>& shape) {
   check_range(*buffer, offset, count_of(shape));
-  if (buffer->away()) {
+  if (buffer->travels()) {
     const Unlocked unlocked;
     buffer->bring();
   }

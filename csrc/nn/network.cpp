@@ -136,7 +136,13 @@ void Network::compile(const Compile& request) {
   for (int i = 0; i < slot_count(request.optimizer); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
   }
-  if (buffer_) buffer_->bring();
+  try {
+    if (buffer_) buffer_->bring();
+  } catch (const Unreadable& why) {
+    go_back();
+    throw Unreadable(message(why.what(), "; it is now as it was after ", steps_.load(),
+                             " steps: ", "compile() it once more"));
+  }
   forget_sessions();
   compiled_ = request;
   plan_ = std::move(plan);
@@ -207,6 +213,18 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
 }
 
 // -- sessions ---------------------------------------------------------------
+
+// To the last copy of the state, where that on a device is of no use any more.
+void Network::go_back() {
+  if (snapshots_.held()) {
+    const Steps steps = snapshots_.restore(state());
+    steps_ = steps.life;
+    updates_ = steps.updates;
+  }
+  buffer_->leave(nullptr);
+  buffer_->mark_changed();
+  if (there_ != nullptr) there_->optimizer_state_changed();
+}
 
 // Brings what training left elsewhere, for sessions that start from what is here.
 void Network::come_home() {

@@ -127,6 +127,7 @@ class Network {
                    Index last, Pace& pace, Now& now);
   void recover(Session& session);
   void come_home();
+  void go_back();
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
 
   // Held by whoever reads or changes what follows.

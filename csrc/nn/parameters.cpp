@@ -22,25 +22,29 @@ ParameterBuffer::ParameterBuffer(Index size, Element element)
 
 ParameterBuffer::~ParameterBuffer() { release_memory(data_); }
 
+void ParameterBuffer::refuse_in_child() {
+  refuse("the weights are on the GPU, which a forked process cannot use: read them (",
+         "model.get_weights()) before the fork, or start processes with multiprocessing's ",
+         "\"spawn\"");
+}
+
 void ParameterBuffer::bring() {
-  if (!away()) return;
-  if (left_in_.load() != fork_generation() + 1) {
-    refuse("the weights are on the GPU, which a forked process cannot use: read them (",
-           "model.get_weights()) before the fork, or start processes with multiprocessing's ",
-           "\"spawn\"");
+  const unsigned here = fork_generation() + 1;
+  if (!away()) {
+    const unsigned trained_in = trained_in_.load();
+    if (travels() && trained_in != 0 && trained_in != here) refuse_in_child();
+    return;
   }
+  if (left_in_.load() != here) refuse_in_child();
   const std::lock_guard lock(mutex_);
   if (!away()) return;
   try {
     there_->bring_parameters();
   } catch (const std::bad_alloc&) {
-    throw;  // there may be room later
-  } catch (const std::exception& lost) {
-    left_in_ = 0;
-    there_.reset();
-    mark_changed();
-    refuse(lost.what(), "; with it the weights are lost that were trained there: the model has ",
-           "those that were last read");
+    throw;
+  } catch (const std::exception& why) {
+    throw Unreadable(message(why.what(), "; the weights that were trained there cannot be read. ",
+                             "compile() the model to go on from the last copy of its state"));
   }
   left_in_ = 0;
   there_.reset();
@@ -53,7 +57,6 @@ void ParameterBuffer::leave(std::shared_ptr<Elsewhere> there) {
   }
   const std::lock_guard lock(mutex_);
   there_ = std::move(there);
-  travels_ = travels_ || there_ != nullptr;
   left_in_ = there_ != nullptr ? fork_generation() + 1 : 0;
 }
 

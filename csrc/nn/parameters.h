@@ -6,11 +6,17 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 
 #include "core/kernels.h"
 #include "core/session.h"
 
 namespace fastnn {
+
+// What was trained elsewhere cannot be brought from there.
+struct Unreadable : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 inline constexpr Index parameter_alignment = 64;  // bytes; each parameter starts there
 
@@ -30,10 +36,8 @@ class ParameterBuffer {
   void* data() const { return data_; }
   void* at(Index offset) const { return static_cast<char*>(data_) + offset * element_size(); }
 
-  // Whether newer ones are elsewhere.
-  bool away() const { return left_in_.load() != 0; }
-  // Brings them here. Where they cannot be had, an exception says so, and what is here counts
-  // from then on; but in a child of a fork, where they are refused every time.
+  // Brings newer ones here that are elsewhere. Throws std::bad_alloc, Unreadable and, in a child
+  // of a fork, std::runtime_error, each time until they are brought or given up.
   void bring();
 
   // Before numbers are changed here. Throws std::runtime_error during training.
@@ -41,9 +45,11 @@ class ParameterBuffer {
   // Copies `count` elements in.
   void write(Index offset, const void* values, Index count);
 
-  // Newer ones are there; null: here.
+  // Newer ones are there; null: here, or given up.
   void leave(std::shared_ptr<Elsewhere> there);
-  // Whether any were ever left: who looks then has a copy, since what is here may grow old.
+  // Whether training, from now on, is elsewhere: who looks has a copy, since what is here grows
+  // old.
+  void travel(bool travels) { travels_ = travels; }
   bool travels() const { return travels_.load(); }
 
   std::uint64_t version() const { return version_.load(); }
@@ -51,6 +57,9 @@ class ParameterBuffer {
   void set_training(bool training);
 
  private:
+  bool away() const { return left_in_.load() != 0; }
+  [[noreturn]] static void refuse_in_child();
+
   Index size_;
   Element element_;
   void* data_;

@@ -18,7 +18,7 @@ void Snapshots::consider(const Buffers& buffers, const Steps& steps,
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     Copy& copy = candidate_.copies[i];
     const auto bytes = static_cast<std::size_t>(buffers[i]->bytes());
-    if (copy.bytes != bytes) copy = {OwnedMemory(allocate_zeroed(bytes)), bytes};
+    if (copy.bytes != bytes || !copy.memory) copy = {OwnedMemory(allocate_zeroed(bytes)), bytes};
     if (!copy.memory) throw std::bad_alloc();
     std::memcpy(copy.memory.get(), buffers[i]->data(), bytes);
   }

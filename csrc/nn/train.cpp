@@ -106,11 +106,7 @@ void Network::recover(Session& session) {
     there_->bring_optimizer_state();
     there_->bring_parameters();
   } catch (const std::exception&) {
-    if (!snapshots_.held()) return;  // as nothing was begun
-    const Steps steps = snapshots_.restore(state());
-    there_->optimizer_state_changed();
-    steps_ = steps.life;
-    updates_ = steps.updates;
+    go_back();
   }
 }
 
@@ -167,6 +163,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   Session& session = training_session(batch_size);
   const Training training(*buffer_);  // nothing has changed where there is no session
   session.parameters_at(buffer_->version());
+  buffer_->travel(there_ != nullptr);
   buffer_->leave(nullptr);  // who looks meanwhile sees those that were brought last
   const std::function<void()> recover = [&] { this->recover(session); };
   const Ending ending(session, idle_, request.keeps_data, recover);

@@ -92,6 +92,9 @@ class Trainer(Compilable):
                 state are kept. Its epoch and step count from 0, as callbacks do; the progress
                 line counts epochs from 1.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
+            RuntimeError, MemoryError: a GPU failed. Where its weights are of no use any more, the
+                model is as it was when its state was last copied: a second before or, of a model
+                so large that this took over 20 ms, 50 times that.
         """
         self._compiled("fit")
         with self._exclusive.training("fit"):

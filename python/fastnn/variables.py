@@ -89,12 +89,13 @@ class Variable:
         self._place = place
 
     def numpy(self) -> NDArray[Any]:
-        """The values, read-only: a view, which shows later training and costs no copy or, once
-        the model was trained on a GPU, a copy of what is there now.
+        """The values, read-only: a view, which shows later training and costs no copy or, of a
+        model that was trained on a GPU, a copy of what is there now. (A view from before does
+        not follow such training.)
 
         Raises:
-            RuntimeError: the GPU was lost, and what it had; said once. Or this is the child of
-                a fork, and the parent had not read them: the child cannot.
+            RuntimeError: the GPU was lost with what it had; `compile` then goes back to a copy.
+                Or this is the child of a fork, and the parent had not read them.
         """
         return self._place.view()
 
