@@ -129,6 +129,8 @@ class Compilable(ABC):
         Raises:
             ValueError: an unknown name (with the near match), a last layer that cannot be
                 meant with the loss, a metric that does not go with it.
+            RuntimeError: weights that a GPU has cannot be read, once: the model is then back at
+                the last copy of its state, and may be compiled.
 
         Warns:
             UserWarning: from_logits=True after a softmax or sigmoid.
