@@ -118,7 +118,7 @@ tests() {
   local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
   local name emulated_ones
   for name in "${not_here[@]}"; do options+=(--ignore-glob="tests/test_$name*"); done
-  mapfile -t emulated_ones < <(grep -lE '^(import|from) emulator' tests/test_*.py)
+  mapfile -t emulated_ones < <(grep -lE '^(import|from) emulator|^def test_.*[(, ]emulated[,)]' tests/test_*.py)
   options+=("${emulated_ones[@]/#/--ignore=}")
   if "$python" -c 'import xdist' 2>/dev/null; then options+=(-p xdist.plugin -n 8); fi
   if "$python" -c 'import pytest_timeout' 2>/dev/null; then options+=(-p pytest_timeout --timeout=60 --timeout-method=thread); fi

@@ -55,10 +55,10 @@ SESSIONS = ("plain", "generic", "resident", "wide")
 
 
 def told(program, library, **environment):
-    """What the program prints, of one that ends well."""
+    """What the program prints, of one that ends well; library None: of the device here."""
+    opened = {} if library is None else {"FASTNN_CUDA_LIBRARY": str(library)}
     done = cases.python(
-        START + program,
-        **{"FASTNN_CUDA_LIBRARY": str(library), "FASTNN_NUM_THREADS": "1", **environment},
+        START + program, **{"FASTNN_DEVICE": "", "FASTNN_NUM_THREADS": "1", **opened, **environment}
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -191,9 +191,8 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
         "'; expected 'auto', 'plain', 'generic', 'resident' or 'wide'");
   const Plan& plan = *request.plan;
   const bool resident = request.kind == SessionKind::resident;
-  const bool serves =
-      request.kind == SessionKind::plain ||
-      (resident ? resident_serves(plan, request.batch_size) : generic_serves(plan));
+  const bool serves = request.kind == SessionKind::plain ||
+                      (resident ? resident_serves(plan, request.batch_size) : generic_serves(plan));
   check(serves, "session: '", session_names[static_cast<std::size_t>(request.kind)],
         "' cannot train this model; expected 'auto' or 'plain'");
   check(!resident || resident_fits(plan, request.batch_size), "session: 'resident' needs ",
