@@ -48,7 +48,7 @@ template <int ahead>
 class RowsAhead {
  public:
   FASTNN_DEVICE RowsAhead(const Thread& t, const ArrayView& view, int columns)
-      : view_(view), columns_(columns), bytes_(bytes_of(view.element)) {
+      : view_(view), columns_(columns) {
     FASTNN_UNROLL
     for (int q = 0; q < ahead; ++q) {
       const int e = t.index() + q * t.threads();
@@ -60,7 +60,8 @@ class RowsAhead {
   FASTNN_DEVICE void load(const Index* numbers, int n) {
     FASTNN_UNROLL
     for (int q = 0; q < ahead; ++q) {
-      if (row_[q] < n) bits_[q] = bits_at(view_, bytes_, numbers[row_[q]], column_[q]);
+      if (row_[q] < n)
+        bits_[q] = bits_at(view_, bytes_of(view_.element), numbers[row_[q]], column_[q]);
     }
   }
 
@@ -75,14 +76,14 @@ class RowsAhead {
     for (int e = t.index() + ahead * t.threads(); e < n * columns_; e += t.threads()) {
       const int row = e / columns_;
       const int column = e % columns_;
-      const uint64_t bits = bits_at(view_, bytes_, numbers[row], column);
+      const uint64_t bits = bits_at(view_, bytes_of(view_.element), numbers[row], column);
       out[row * stride + column] = mul_add(scale, number_of(view_.element, bits), offset);
     }
   }
 
  private:
   const ArrayView& view_;
-  int columns_, bytes_;
+  int columns_;
   int row_[ahead], column_[ahead];
   uint64_t bits_[ahead];
 };
