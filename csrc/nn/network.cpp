@@ -214,7 +214,7 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
 
 // -- sessions ---------------------------------------------------------------
 
-// To the last copy of the state, where that on a device is of no use any more.
+// To the last copy of the state.
 void Network::go_back() {
   if (snapshots_.held()) {
     const Steps steps = snapshots_.restore(state());

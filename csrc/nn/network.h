@@ -125,6 +125,7 @@ class Network {
   void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
                    Index last, Pace& pace, Now& now);
+  void fetch();
   void recover(Session& session);
   void come_home();
   void go_back();

@@ -88,13 +88,16 @@ std::vector<ParameterBuffer*> Network::state() {
 }
 
 void Network::diverge(const std::string& what, Index epoch, Index step, double loss) {
-  const Steps steps = snapshots_.restore(state());
-  buffer_->mark_changed();
+  go_back();
   if (training_session_) training_session_->parameters_at(buffer_->version());
-  if (there_ != nullptr) there_->optimizer_state_changed();
-  steps_ = steps.life;
-  updates_ = steps.updates;
   throw Diverged(what, epoch, step, loss);
+}
+
+// What is newer elsewhere, while training goes on there.
+void Network::fetch() {
+  if (there_ == nullptr) return;
+  there_->bring_optimizer_state();
+  there_->bring_parameters();
 }
 
 // After an exception: what was trained so far or, where a device has no use for it any more,
@@ -103,8 +106,7 @@ void Network::recover(Session& session) {
   if (there_ == nullptr) return;
   try {
     session.trained_to(buffer_->version());
-    there_->bring_optimizer_state();
-    there_->bring_parameters();
+    fetch();
   } catch (const std::exception&) {
     go_back();
   }
@@ -114,11 +116,7 @@ void Network::recover(Session& session) {
 void Network::train_steps(Session& session, const Dataset& data, const Train& request,
                           const Epoch& epoch, Index last, Pace& pace, Now& now) {
   const std::vector<ParameterBuffer*> buffers = state();
-  const auto fetch = [&] {
-    if (there_ == nullptr) return;
-    there_->bring_optimizer_state();
-    there_->bring_parameters();
-  };
+  const auto fetch = [this] { this->fetch(); };
   // What comes after no steps at all may have to go back, too.
   if (now.step == last) snapshots_.consider(buffers, {steps_, updates_}, fetch);
   while (now.step < last) {
