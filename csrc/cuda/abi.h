@@ -14,7 +14,7 @@
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 2;
+inline constexpr uint32_t cuda_abi_version = 3;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.

@@ -65,7 +65,10 @@ struct Resident {
   uint64_t updates;  // before the first step
   float* parameters;
 
-  double* sums;        // (2 * items): sum and weight of each over the steps that were made
+  // (32, 2 * items): sum and weight of each over the steps that were made, by the lane that
+  // added them up. Those of the run before, where this one continues it.
+  double* sums;
+  bool continues;
   Progress* progress;  // which step, counted from 0, had a bad loss: its update was not made
   float* state[2];     // velocity (null where momentum is 0); m, v
 

@@ -1,5 +1,5 @@
 // Loss and metrics of resident steps, summed up by the last warp of the block: each lane
-// keeps totals of its own, which are joined when all steps are done.
+// keeps totals of its own, also from run to run, so that sums do not depend on where runs end.
 #pragma once
 
 #include "core/math.h"
@@ -51,7 +51,8 @@ class Sums {
         plain_(a.loss != LossKind::sigmoid_cross_entropy && a.row_weights == nullptr && !a.ignores),
         full_scale_(static_cast<float>(1 / static_cast<double>(a.rows))),
         totals_(doubles(shared + a.totals.at) + static_cast<Index>(t.lane()) * 2 * a.items) {
-    for (int k = 0; k < 2 * a.items && mine_; ++k) totals_[k] = 0;
+    const double* const before = a.sums + t.lane() * 2 * a.items;
+    for (int k = 0; k < 2 * a.items && mine_; ++k) totals_[k] = a.continues ? before[k] : 0;
   }
 
   // What the losses divide by, before the rows pass.
@@ -101,10 +102,8 @@ class Sums {
 
   FASTNN_DEVICE void write() const {
     if (!mine_) return;
-    for (int k = 0; k < 2 * a_.items; ++k) {
-      const double sum = sum_of_warp(t_, totals_[k]);
-      if (t_.lane() == 0) a_.sums[k] = sum;
-    }
+    double* const left = a_.sums + t_.lane() * 2 * a_.items;
+    for (int k = 0; k < 2 * a_.items; ++k) left[k] = totals_[k];
   }
 
  private:

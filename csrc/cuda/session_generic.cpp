@@ -191,6 +191,11 @@ Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index cou
   if (products_) products_->refresh();
   Report report{};
   report.progress.stopped = -1;
+  // From where they are, so that they do not depend on where runs end.
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    report.totals[2 * i] = sums[i].value;
+    report.totals[2 * i + 1] = sums[i].weight;
+  }
   machine_.write(context(), report_, &report, sizeof report);
   for (Index begin = 0; begin < count; begin += steps_at_once) {
     const Index some = std::min(steps_at_once, count - begin);
@@ -204,8 +209,7 @@ Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index cou
   }
   machine_.read(context(), &report, report_, sizeof report);
   for (std::size_t i = 0; i < sums.size(); ++i) {
-    sums[i].value += report.totals[2 * i];
-    sums[i].weight += report.totals[2 * i + 1];
+    sums[i] = {report.totals[2 * i], report.totals[2 * i + 1]};
   }
   if (report.progress.stopped < 0) return {count, std::nullopt};
   return {report.progress.stopped, report.progress.bad_loss};

@@ -223,8 +223,15 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
 
 // What a run leaves on the device, read back at once.
 struct Left {
-  double sums[2 * Resident::most_items];
+  static constexpr int lanes = 32;
+  double sums[lanes * 2 * Resident::most_items];
   Progress progress;
+
+  double total(int k, int items) const {
+    double sum = 0;
+    for (int lane = 0; lane < lanes; ++lane) sum += sums[lane * 2 * items + k];
+    return sum;
+  }
 };
 
 class ResidentRunner final : public Runner {
@@ -255,6 +262,10 @@ class ResidentRunner final : public Runner {
   Buffers buffers_;
   Resident a_;
   Left* left_;
+
+  // What a run told, which those of the next go on from where they are given to it, and what
+  // was given to the first of them.
+  std::vector<Sum> told_, before_;
 
   // Of the epoch and data that ordered_for_ names.
   Index* order_ = nullptr;
@@ -295,13 +306,19 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   for (int s = 0; s < slot_count(plan_.optimizer) && !still; ++s) {
     a.state[s] = static_cast<float*>(buffers_.slots[s]);
   }
+  a.continues = std::ranges::equal(sums, told_, [](const Sum& one, const Sum& other) {
+    return one.value == other.value && one.weight == other.weight;
+  });
+  if (!a.continues) before_.assign(sums.begin(), sums.end());
+  told_.clear();
   machine_.must(cuda_library().resident(machine_.context.get(), &a));
   Left left;
   machine_.read(*machine_.context, &left, left_, sizeof left);
   for (int k = 0; k < a.items; ++k) {
-    sums[at(k)].value += left.sums[2 * k];
-    sums[at(k)].weight += left.sums[2 * k + 1];
+    sums[at(k)] = {before_[at(k)].value + left.total(2 * k, a.items),
+                   before_[at(k)].weight + left.total(2 * k + 1, a.items)};
   }
+  told_.assign(sums.begin(), sums.end());
   if (left.progress.stopped < 0) return {count, std::nullopt};
   return {left.progress.stopped, left.progress.bad_loss};
 }
