@@ -33,17 +33,23 @@ def work(library: Path, *parts: str, **environment: str) -> subprocess.Completed
 
 
 def sanitizer() -> dict[str, str]:
-    """What has Python run with a library that is sanitized, as it is not itself."""
-    found = subprocess.run(
-        [str(emulator.COMPILER), "-print-file-name=libasan.so"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    if not Path(found).is_absolute():
+    """What has Python run with a library that is sanitized, as it is not itself.
+
+    The sanitizer looks for what throws exceptions when it is loaded, so that comes with it.
+    """
+    found = [
+        subprocess.run(
+            [str(emulator.COMPILER), f"-print-file-name={name}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")
+    ]
+    if not all(Path(path).is_absolute() for path in found):
         pytest.skip("the compiler has no libasan.so")
     return {
-        "LD_PRELOAD": found,
+        "LD_PRELOAD": " ".join(found),
         "ASAN_OPTIONS": "detect_leaks=0,verify_asan_link_order=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
