@@ -236,9 +236,8 @@ def trained(net: dict[str, Any], device: str, session: str) -> list[Any]:
         validation_split=net.get("held_out", 0.1),
         verbose=0,
     )
-    # Their last bits follow from how many steps go at once, which a clock says.
     numbers = [value for values in past.history.values() for value in values]
-    return [np.array(numbers, "f4"), *model.get_weights(), model.predict(x[weights > 0][:200])]
+    return [np.array(numbers), *model.get_weights(), model.predict(x[weights > 0][:200])]
 
 
 def stopped(net: dict[str, Any], device: str, session: str) -> list[Any]:
