@@ -224,8 +224,8 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
 // What a run leaves on the device, read back at once.
 struct Left {
   static constexpr int lanes = 32;
-  double sums[lanes * 2 * Resident::most_items];
   Progress progress;
+  double sums[lanes * 2 * Resident::most_items];
 
   double total(int k, int items) const {
     double sum = 0;
@@ -313,7 +313,8 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   told_.clear();
   machine_.must(cuda_library().resident(machine_.context.get(), &a));
   Left left;
-  machine_.read(*machine_.context, &left, left_, sizeof left);
+  const std::size_t used = offsetof(Left, sums) + sizeof(double) * Left::lanes * 2 * at(a.items);
+  machine_.read(*machine_.context, &left, left_, used);
   for (int k = 0; k < a.items; ++k) {
     sums[at(k)] = {before_[at(k)].value + left.total(2 * k, a.items),
                    before_[at(k)].weight + left.total(2 * k + 1, a.items)};
