@@ -100,17 +100,6 @@ FASTNN_DEVICE T sum_of_warp(const Thread& t, T x) {
   return x;
 }
 
-// NaN is passed over, unless all is.
-template <class T>
-FASTNN_DEVICE T largest_of_warp(const Thread& t, T x) {
-  FASTNN_UNROLL
-  for (int mask = 16; mask > 0; mask /= 2) {
-    const T other = t.exchange(x, mask);
-    x = x > other || other != other ? x : other;
-  }
-  return x;
-}
-
 // The sum over a block, for all of its threads, in a fixed order; `room` is memory that
 // they share, of one T for each warp. Has barriers, the last behind the last read.
 template <class T>
