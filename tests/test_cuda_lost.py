@@ -58,6 +58,15 @@ copies("set")
 
 
 LOST = "CUDA failed: the emulated device is lost"
+LOSE = """
+def lose():
+    array = ops.DeviceArray(x)
+    try:
+        for _ in range(2000):
+            ops.softmax(array)
+    except RuntimeError:
+        pass
+"""
 
 
 @pytest.mark.parametrize("session", SESSIONS)
@@ -67,12 +76,7 @@ def test_weights_that_are_lost(emulated, session):
 m = built("cuda")
 before = m.get_weights()
 step(m, times=2)
-array = ops.DeviceArray(x)
-try:
-    for _ in range(2000):
-        ops.softmax(array)
-except RuntimeError:
-    pass
+lose()
 attempt("read", m.get_weights)
 attempt("set", lambda: m.layers[0].bias.assign(np.zeros(24)))
 attempt("predictor", m.predictor)
@@ -85,7 +89,7 @@ attempt("compile", lambda: m.compile("adam", m.loss, device="cpu"))
 attempt("cpu", lambda: step(m))
 """
     environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "lost 1000"}
-    lines = told(START + program, emulated, **environment).splitlines()
+    lines = told(START + LOSE + program, emulated, **environment).splitlines()
     for line, name in zip(lines, ("read", "set", "predictor"), strict=False):
         assert re.match(rf"{name} RuntimeError {LOST}.* cannot be read. compile\(\)", line)
     assert re.match(rf"compile RuntimeError {LOST}.* after 0 steps", lines[3])
@@ -132,12 +136,7 @@ def test_steps_are_those_of_the_weights(emulated, session):
     program = """
 m = built("cuda")
 fit(m)
-array = ops.DeviceArray(x)
-try:
-    for _ in range(2000):
-        ops.softmax(array)
-except RuntimeError:
-    pass
+lose()
 attempt("fit", lambda: fit(m))
 weights = m.get_weights()
 os.environ["FASTNN_SESSION"] = "auto"
@@ -149,7 +148,9 @@ for a, b in zip(weights, again.get_weights()):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 """
     environment = {"FASTNN_SESSION": session, "FASTNN_EMULATOR_FAULT": "lost 1000"}
-    assert re.match(f"fit RuntimeError {LOST}", told(START + program, emulated, **environment))
+    assert re.match(
+        f"fit RuntimeError {LOST}", told(START + LOSE + program, emulated, **environment)
+    )
 
 
 @pytest.mark.parametrize("session", SESSIONS)
