@@ -2,11 +2,7 @@
 //
 // The device's memory has addresses of its own, at which the host has none: it crashes
 // where it takes one for its own, and a kernel that is given one of the host's fails.
-// FASTNN_EMULATOR_SEED changes the order of threads. FASTNN_EMULATOR_FAULT makes the
-// device fail: "no driver", "old driver", "no device"; "memory N", "launch N", "wait N" and
-// "read N" (of 1024 bytes or more, for want of memory) from the N-th on (0 is the first), and
-// with "lost N" all from the N-th launch on; "launch N once" and the like, that one alone; with
-// "small" a block has 16 KiB to share.
+// FASTNN_EMULATOR_SEED changes the order of threads; for what fails on demand see faults.h.
 // In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
 // the host waited for, and to and from which it copied 1024 bytes or more.
 #include <sys/mman.h>
@@ -25,6 +21,7 @@
 
 #include "cuda/abi.h"
 #include "cuda/context.h"
+#include "cuda/emulated/faults.h"
 #include "cuda/emulated/races.h"
 #include "cuda/emulated/streams.h"
 #include "cuda/table.h"
@@ -32,6 +29,7 @@
 namespace fastnn {
 
 using emulated::fail;
+using emulated::fault;
 using emulated::in_order;
 using emulated::say;
 
@@ -51,39 +49,6 @@ Status emulated::fail(std::string text) {
 }
 
 namespace {
-
-// -- faults -----------------------------------------------------------------
-
-class Fault {
- public:
-  Fault() {
-    const char* const text = std::getenv("FASTNN_EMULATOR_FAULT");
-    if (text != nullptr) text_ = text;
-  }
-  bool is(const char* name) const { return text_ == name; }
-  // Whether this call of the kind is to fail.
-  bool due(const std::string& kind) {
-    if (text_.rfind(kind + " ", 0) != 0) return false;
-    const long first = std::atol(text_.c_str() + kind.size());
-    const long now = count_++;
-    return text_.ends_with(" once") ? now == first : now >= first;
-  }
-  // Nothing works any more, from the N-th launch on.
-  bool lost(bool launch = false) {
-    if (launch && due("lost")) lost_ = true;
-    return lost_;
-  }
-
- private:
-  std::string text_;
-  std::atomic<long> count_ = 0;
-  std::atomic<bool> lost_ = false;
-};
-
-Fault& fault() {
-  static Fault the;
-  return the;
-}
 
 Status device_is_lost() { return fail("the emulated device is lost"); }
 
