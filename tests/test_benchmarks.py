@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,20 @@ def test_it_says_what_it_takes(name, monkeypatch, capsys):
         module.main()
     assert end.value.code == 0
     assert "options:" in capsys.readouterr().out
+
+
+def test_the_peak_is_of_all_the_multiply_adds_that_are_counted(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT))
+    yardstick = importlib.import_module("benchmarks.yardstick")
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        pytest.skip("no C compiler")
+    assembly = tmp_path / "yardstick.s"
+    subprocess.run([compiler, *yardstick.FLAGS, "-S", yardstick.SOURCE, "-o", assembly], check=True)
+    peak = assembly.read_text().partition("\npeak:")[2].partition("\n\t.size\tpeak")[0]
+    made = re.findall(r"^\s+v?f?n?m(?:add|ul|la)\w*(?:ps|\s.*\.4s)\b", peak, re.MULTILINE)
+    chains = int(re.search(r"#define CHAINS (\d+)", yardstick.SOURCE.read_text())[1])
+    assert len(made) == chains
 
 
 def measured(seconds, **given):
