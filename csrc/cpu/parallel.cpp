@@ -147,8 +147,12 @@ void* Context::scratch(int index, std::size_t bytes) {
   Slot& slot = slots_[index];
   if (slot.bytes < bytes) {
     std::free(slot.memory);
-    const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
-    slot.memory = std::aligned_alloc(64, rounded);
+    // Whole large pages, where there is so much: its panels would take most of what a core
+    // remembers of small ones.
+    constexpr std::size_t small = std::size_t{4} << 10U, large = std::size_t{2} << 20U;
+    const std::size_t page = bytes >= large / 4 ? large : small;
+    const std::size_t rounded = (bytes + page - 1) / page * page;
+    slot.memory = std::aligned_alloc(page, rounded);
     slot.bytes = slot.memory != nullptr ? rounded : 0;
     if (slot.memory != nullptr) prefer_large_pages(slot.memory, rounded);
   }
