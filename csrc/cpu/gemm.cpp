@@ -3,7 +3,7 @@
 // C is cut into tasks: rows of one or several row groups, and a stretch of
 // columns. A task goes through its columns chunk by chunk, so that the chunk of C
 // stays in the second cache over all k, and through a chunk panel by panel, so that
-// k_block rows of the panel of B stay in the first. B is read in place, or from a
+// some rows of the panel of B stay near. B is read in place, or from a
 // packed copy: made before the tasks where many use it, else panel by panel. A
 // is packed where its rows would meet in the same cache sets.
 #include "cpu/gemm.h"
@@ -29,12 +29,13 @@ static FASTNN_INLINE Heights heights(Index m) {
 
 enum class Copy : unsigned char { none, panels, whole };
 
-// How a product is done. Of shape alone; only `k_group` shows in the bits.
+// How a product is done. Of shape alone; only `k_block` and `k_group` show in the bits.
 struct Schedule {
   bool pack_a;
   Copy pack_b;
   bool scratch_c;
   bool fetches;        // what lies beside C
+  Index k_block;       // terms of one chain
   Index k_group;       // terms added up in one go, a multiple of k_block
   Index k_chunk;       // of A packed at a time
   Index columns;       // of B packed at a time, where it is packed as a whole
@@ -45,10 +46,9 @@ struct Schedule {
 };
 
 inline constexpr Index column_step = 256;  // columns of C at a time
-inline constexpr Index page = 4096;        // rows of so many bytes meet in one cache set
 
 // Whether steps of so many bytes fall into a few cache sets.
-static bool aliases(Index bytes) { return bytes % page == 0; }
+static bool aliases(Index bytes) { return bytes % 4096 == 0; }
 
 // Of so many columns of C, in the units of loops.h: 32 multiplications each.
 template <class T>
@@ -59,20 +59,24 @@ static Index work_of(const Product<T>& p, Index columns) {
 template <class T>
 static Schedule make_schedule(const Product<T>& p, int threads) {
   constexpr Index bytes = sizeof(T);
-  constexpr Index slab = Index{8} << 20;          // of B, stays in the last cache
+  constexpr Index slab = Index{16} << 20;  // of B, stays in the last cache
+  constexpr Index far = Index{2} << 20;    // what is larger is not near before it is asked for
+  constexpr Index chunk = 1024;            // of k
   constexpr Index first_cache = Index{24} << 10;  // what C may fill of it
   Schedule s{};
   const Index wide = round_up(p.n, panel<T>);
+  s.k_block = block_terms(p);
   // Few elements of long sums: the sums are cut, or one thread would do it all.
   s.k_group = p.k;
-  if (!p.add && p.m * p.n <= (Index{1} << 14) && p.k > 16 * k_block) {
-    s.k_group = round_up(ceil_div(p.k, max_groups), 4 * k_block);
+  if (!p.add && p.m * p.n <= (Index{1} << 14) && p.k > 4 * chunk) {
+    s.k_group = round_up(ceil_div(p.k, max_groups), chunk);
   }
-  s.k_chunk = 4 * k_block;
+  s.k_chunk = chunk;
   s.pack_a =
       p.m > 1 && p.k > 1 && p.n >= 64 && aliases((p.a_column == 1 ? p.a_row : p.a_column) * bytes);
-  s.scratch_c = p.c == nullptr || (!p.add && aliases(p.c_row * bytes) && p.k > k_block && p.m > 1);
-  s.fetches = p.beside[0] != nullptr && p.m * p.n * bytes > slab / 4;
+  s.scratch_c =
+      p.c == nullptr || (!p.add && aliases(p.c_row * bytes) && p.k > s.k_block && p.m > 1);
+  s.fetches = p.beside[0] != nullptr && p.m * p.n * bytes > far;
   s.rows = row_step;
   if (p.c == nullptr) {
     // What is done with C has other arrays to bring: less of it at a time.
@@ -84,7 +88,7 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   const bool cut = s.k_group < p.k;
   if (p.b_column != 1) {
     s.pack_b = p.m > 4 * row_step && !cut ? Copy::whole : Copy::panels;
-  } else if (p.m > row_step && p.k > 1 && p.b_row * bytes >= 2 * page && !cut) {
+  } else if (p.m > row_step && p.k > 1 && far_apart(p) && !cut) {
     s.pack_b = Copy::whole;
   }
   s.columns = wide;
@@ -121,15 +125,15 @@ struct Work {
 template <class T>
 struct Workspace {
   T* a = nullptr;  // the rows at hand of k_chunk, in tiles
-  T* b = nullptr;  // k_block rows of a panel
+  T* b = nullptr;  // a block's rows of a panel
   T* c = nullptr;  // the rows at hand of each chunk of columns
 
   bool take(Context& context, const Work<T>& w, int worker) {
     constexpr Index slack = 64;  // pack_rows writes a little beyond its end
     const Index chunks = w.keeps_chunks() ? ceil_div(w.s.task_columns, column_step) : 1;
     const Index size_a =
-        w.s.pack_a ? w.s.rows * least(w.s.k_chunk, round_up(w.p.k, k_block)) + slack : 0;
-    const Index size_b = w.s.pack_b == Copy::panels ? k_block * panel<T> : 0;
+        w.s.pack_a ? w.s.rows * least(w.s.k_chunk, round_up(w.p.k, w.s.k_block)) + slack : 0;
+    const Index size_b = w.s.pack_b == Copy::panels ? w.s.k_block * panel<T> : 0;
     const Index size_c = w.s.scratch_c ? chunks * w.s.rows * column_step : 0;
     if (size_a + size_b + size_c == 0) return true;
     T* const memory = static_cast<T*>(
@@ -195,7 +199,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
     Index step = 0;
     if (o.next != nullptr && contiguous) {
       next = reinterpret_cast<const char*>(o.next) + i * share;
-      step = share / o.k;
+      step = ceil_div(share, o.k);
     } else if (o.next != nullptr && i * line < width) {
       next = reinterpret_cast<const char*>(o.next + i * line);
       step = o.next_row * bytes;
@@ -219,10 +223,12 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
   }
 }
 
-// Rows of A, tile by tile, k_block by k_block.
+// Rows of A, tile by tile, block by block of k.
 template <class T>
-static void pack_chunk(const Product<T>& p, const Heights& h, Index row, Index rows, Index k,
+static void pack_chunk(const Work<T>& w, const Heights& h, Index row, Index rows, Index k,
                        Index k_end, T* out) {
+  const Product<T>& p = w.p;
+  const Index k_block = w.s.k_block;
   for (Index k0 = k; k0 < k_end; k0 += k_block) {
     const Index kc = least(k_block, k_end - k0);
     for (Index i = 0; i < h.count; ++i) {
@@ -238,6 +244,7 @@ template <class T>
 static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock<T>& block,
                            const T* packed_a, T* panel_space, Index k_first, Index k, Index k_end) {
   const Product<T>& p = w.p;
+  const Index k_block = w.s.k_block;
   Operands<T> o{};
   o.packed_a = packed_a != nullptr;
   o.a_row = p.a_row;
@@ -292,7 +299,7 @@ static void multiply_rows(const Work<T>& w, const Workspace<T>& space, Index row
   const Heights h = heights(rows);
   for (Index k = k_first; k < k_last; k += w.s.k_chunk) {
     const Index k_end = least(k + w.s.k_chunk, k_last);
-    if (w.s.pack_a) pack_chunk(p, h, row, rows, k, k_end, space.a);
+    if (w.s.pack_a) pack_chunk(w, h, row, rows, k, k_end, space.a);
     for (Index j = column; j < column + columns; j += column_step) {
       const Index width = least(column_step, column + columns - j);
       ResultBlock<T> block{{row, rows, j, width}, nullptr, p.c_row};

@@ -32,10 +32,21 @@ struct Product {
   const T* beside[3] = {nullptr, nullptr, nullptr};
 };
 
-// An element of C is the sum, over blocks of k_block terms, of one chain each of
-// fused multiply-adds in ascending k, however the work is shared out. Where C is
-// small and k long, the blocks are added up in groups, and these in order.
-inline constexpr Index k_block = 256;
+// Whether rows of B lie in pages of their own: what is read of them in turn is to be near.
+template <class T>
+constexpr bool far_apart(const Product<T>& p) {
+  constexpr Index page = 4096;
+  return p.b_row * static_cast<Index>(sizeof(T)) >= 2 * page;
+}
+
+// An element of C is the sum, over blocks of so many terms, of one chain each of fused
+// multiply-adds in ascending k, however many rows there are and however the work is shared
+// out. Where C is small and k long, the blocks are added up in groups, and these in order.
+// Rows in place meet in the cache: twice as many would drive each other out.
+template <class T>
+constexpr Index block_terms(const Product<T>& p) {
+  return p.b_column == 1 && !far_apart(p) ? 256 : 512;
+}
 
 template <class T>
 Status multiply(Context&, const Product<T>&);

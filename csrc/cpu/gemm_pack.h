@@ -90,8 +90,8 @@ static void transpose_strip(const T* from, Index stride, Index columns, Index co
   }
 }
 
-// k_block or fewer rows of B, `width` <= panel<T> columns from b on, as rows of
-// panel<T> elements padded with zeros.
+// k rows of B, `width` <= panel<T> columns from b on, as rows of panel<T> elements padded
+// with zeros.
 template <class T>
 static void pack_panel(const T* b, Index b_row, Index b_column, Index k, Index width, T* out) {
   if (b_column == 1) {

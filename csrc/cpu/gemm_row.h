@@ -24,7 +24,7 @@ inline constexpr bool asks_ahead = sizeof(typename Vector<T>::Type) == 64;
 
 template <class T>
 struct RowTile {
-  Index k;
+  Index k, block;  // terms; of which so many in one chain
   const T* a;
   Index a_column;
   const T* b;
@@ -45,7 +45,7 @@ static void row_tile(const RowTile<T>& t) {
   const T* b = t.b;
 #pragma GCC unroll 8
   for (int j = 0; j < V; ++j) sum[j] = Vec::zero();
-  for (Index k0 = 0; k0 < t.k; k0 += k_block) {
+  for (Index k0 = 0; k0 < t.k; k0 += t.block) {
 #pragma GCC unroll 8
     for (int j = 0; j < V; ++j) {
       c[j] = Vec::zero();
@@ -53,7 +53,7 @@ static void row_tile(const RowTile<T>& t) {
       const T* const from = t.start + j * Vec::lanes;
       c[j] = Masked && j == V - 1 ? Vec::load(from, mask) : Vec::load(from);
     }
-    for (Index k = least(k_block, t.k - k0); k > 0; --k) {
+    for (Index k = least(t.block, t.k - k0); k > 0; --k) {
       const typename Vec::Type x = Vec::broadcast(*a);
 #pragma GCC unroll 8
       for (int j = 0; j < V; ++j) {
@@ -118,6 +118,7 @@ static void multiply_row(Context& context, const Product<T>& p) {
     const Index last = columns - (end - begin - 1) * wide;
     row_tiles<T>.at[end - begin - 1][last != wide ? 1 : 0]({
         .k = p.k,
+        .block = block_terms(p),
         .a = p.a,
         .a_column = p.a_column,
         .b = p.b + column,
