@@ -213,8 +213,12 @@ static void update_piece(const PreparedStep<T>& step, Index o, const ResultBlock
     step.apply(block.row * o, block.rows * o, block.c);
     return;
   }
-  for (Index r = 0; r < block.rows; ++r) {
-    step.apply((block.row + r) * o + block.column, block.columns, block.c + r * block.c_row);
+  // Pieces of rows are too short, and too far apart, for the hardware to know which come next.
+  constexpr Index ahead = 2;
+  for (Index r = -ahead; r < block.rows; ++r) {
+    const Index place = (block.row + r) * o + block.column;
+    if (r + ahead < block.rows) step.fetch(place + ahead * o, block.columns);
+    if (r >= 0) step.apply(place, block.columns, block.c + r * block.c_row);
   }
 }
 

@@ -53,6 +53,16 @@ PreparedStep<T>::PreparedStep(const OptimizerStep<T>& step)
 }
 
 template <class T>
+void PreparedStep<T>::fetch(Index begin, Index n) const {
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  const T* const arrays[] = {param_, slots_[0], slots_[1]};
+  for (const T* const array : arrays) {
+    if (array == nullptr) continue;
+    for (Index i = 0; i < n; i += line) __builtin_prefetch(array + begin + i, 1);
+  }
+}
+
+template <class T>
 void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
   T* const param = param_ + begin;
   switch (kind_) {

@@ -15,6 +15,8 @@ struct PreparedStep {
 
   // Elements [begin, begin + n), with their gradient.
   void apply(Index begin, Index n, const T* grad) const;
+  // Brings near what `apply` is about to change.
+  void fetch(Index begin, Index n) const;
 
  private:
   OptimizerKind kind_;
