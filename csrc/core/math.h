@@ -298,6 +298,21 @@ FASTNN_INLINE float root(float x) {
 
 FASTNN_INLINE double root(double x) { return sqrt(x); }
 
+// How Adam takes its roots: as above, or by the unit that divides, where that is so fast that
+// it has both done before the rest is.
+struct RootByProducts {
+  template <class T>
+  FASTNN_INLINE T operator()(T x) const {
+    return root(x);
+  }
+};
+struct RootByUnit {
+  template <class T>
+  FASTNN_INLINE T operator()(T x) const {
+    return sqrt(x);
+  }
+};
+
 // 1 - beta^step; the power by squaring, for the step may be large and the result
 // must not depend on a library.
 FASTNN_INLINE double correction(double beta, uint64_t step) {
@@ -326,11 +341,11 @@ FASTNN_INLINE AdamRates<T> adam_rates(const OptimizerSettings& s, uint64_t step)
 
 // Kingma and Ba, arXiv:1412.6980, algorithm 1, with the decoupled decay of
 // Loshchilov and Hutter, arXiv:1711.05101.
-template <class T>
-FASTNN_INLINE void adam(const AdamRates<T>& rates, T g, T& p, T& m, T& v) {
+template <class T, class Root = RootByProducts>
+FASTNN_INLINE void adam(const AdamRates<T>& rates, T g, T& p, T& m, T& v, Root root_of = {}) {
   m = mul_add(rates.beta_1, m, rates.rest_1 * g);
   v = mul_add(rates.beta_2, v, rates.rest_2 * g * g);
-  const T move = rates.scale * m / (root(v) + rates.epsilon);
+  const T move = rates.scale * m / (root_of(v) + rates.epsilon);
   p -= mul_add(rates.decay, p, move);
 }
 

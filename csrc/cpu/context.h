@@ -13,6 +13,10 @@ inline constexpr int max_threads = 256;
 // Does piece `index` of some work; `worker` < max_threads is who does it.
 using Task = void (*)(const void* arguments, Index index, int worker);
 
+// Whether processors of the level in use take roots and quotients by a unit that is faster than
+// products in its place (see math.h).
+bool unit_takes_roots();
+
 // One for each session, used by one thread at a time. Not to be copied.
 struct Context {
   Context() = default;

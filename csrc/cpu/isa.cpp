@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "core/check.h"
+#include "cpu/context.h"
 
 #if defined(FASTNN_AMX) && !defined(FASTNN_EMULATE_TILES)
 #include <cpuid.h>
@@ -95,36 +96,38 @@ struct Level {
   const Bf16Kernels* bf16;
   int bf16_planes;
   const DenseFinish* finish;
+  bool unit_takes_roots;
   bool (*supported)();
 };
 
 // Least capable first. The dot products of pairs do twice the work of float32's
-// units in the same time, a split in two three times the work: it does not pay there.
-// __builtin_cpu_supports also asks whether the operating
-// system saves the registers.
+// units in the same time, a split in two three times the work: it does not pay there. The
+// processors that have them but no AMX are AMD's, from Zen 4 on, where roots and quotients are
+// fast (see benchmarks/NOTES.md). __builtin_cpu_supports also asks whether the operating system
+// saves the registers.
 const Level levels[] = {
-    {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, [] { return true; }},
+    {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, false, [] { return true; }},
 #ifdef FASTNN_X86
-    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish, has_avx2},
+    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish, false, has_avx2},
 #endif
 #ifdef FASTNN_AVX512
-    {"avx512", &avx512::table, nullptr, 0, &avx512::dense_finish, has_avx512},
+    {"avx512", &avx512::table, nullptr, 0, &avx512::dense_finish, false, has_avx512},
 #endif
 #ifdef FASTNN_AVX512_BF16
-    {"avx512_bf16", &avx512::table, &avx512_bf16::bf16_kernels, 1, &avx512::dense_finish,
+    {"avx512_bf16", &avx512::table, &avx512_bf16::bf16_kernels, 1, &avx512::dense_finish, true,
      has_avx512_bf16},
 #endif
 #if defined(FASTNN_EMULATE_TILES)
     // On plain memory, with kernels that most processors run: for tests alone.
-    {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, has_avx2},
+    {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, false, has_avx2},
 #elif defined(FASTNN_AMX)
-    {"amx", &avx512::table, &amx::bf16_kernels, 2, &avx512::dense_finish, has_amx},
+    {"amx", &avx512::table, &amx::bf16_kernels, 2, &avx512::dense_finish, false, has_amx},
 #endif
 };
 
 CpuTable table_of(const Level& level) {
   CpuTable table{*level.kernels, level.bf16 != nullptr ? *level.bf16 : Bf16Kernels{},
-                 level.bf16_planes, level.finish};
+                 level.bf16_planes, level.finish, level.unit_takes_roots};
   table.kernels.name = level.name;
   return table;
 }
@@ -158,6 +161,8 @@ const CpuTable& cpu_table() {
   static const CpuTable chosen = table_of(choose());
   return chosen;
 }
+
+bool unit_takes_roots() { return cpu_table().unit_takes_roots; }
 
 const KernelTable& cpu_kernels() { return cpu_table().kernels; }
 

@@ -9,12 +9,13 @@
 namespace fastnn {
 
 // What one instruction set offers. `kernels` has its name, and may otherwise be a
-// lesser one's, where all that it adds is a unit for bfloat16.
+// lesser one's, where what it adds is a unit for bfloat16.
 struct CpuTable {
   KernelTable kernels;
   Bf16Kernels bf16;
   int bf16_planes;  // with which its unit is faster than float32; 0: none
   const DenseFinish* finish;
+  bool unit_takes_roots;  // see context.h
 };
 
 // The most capable table that this processor runs, or the one that FASTNN_ISA

@@ -28,16 +28,17 @@ static void sgd_range(const SgdRates<T> rates, Index n, T* __restrict__ param,
   }
 }
 
-template <class T>
+template <class Root, class T>
 static void adam_range(const AdamRates<T> rates, Index n, T* __restrict__ param,
                        const T* __restrict__ grad, T* __restrict__ m, T* __restrict__ v) {
-  for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i]);
+  for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i], Root{});
 }
 
 template <class T>
 PreparedStep<T>::PreparedStep(const OptimizerStep<T>& step)
     : kind_(step.kind),
       nesterov_(step.settings.nesterov),
+      unit_takes_roots_(unit_takes_roots()),
       param_(step.param),
       slots_{step.slots[0], step.slots[1]},
       sgd_{},
@@ -74,7 +75,11 @@ void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
       }
       break;
     case OptimizerKind::adam:
-      adam_range(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+      if (unit_takes_roots_) {
+        adam_range<RootByUnit>(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+      } else {
+        adam_range<RootByProducts>(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+      }
       break;
   }
 }

@@ -21,6 +21,7 @@ struct PreparedStep {
  private:
   OptimizerKind kind_;
   bool nesterov_;
+  bool unit_takes_roots_;
   T* param_;
   T* slots_[2];
   SgdRates<T> sgd_;
