@@ -219,20 +219,67 @@ def test_weights_and_ignored_rows(
 
 
 @pytest.mark.parametrize("session", ["plain", *FAST])
-def test_a_bad_loss_stops_it_where_it_came(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("classes", [5, 40])
+def test_of_equal_logits_the_first_counts(
+    session: str, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the classes of a row are shared out."""
+    monkeypatch.setenv("FASTNN_SESSION", session)
+    x, _ = blobs(96)
+    y = np.arange(96) % classes
+    model = fastnn.Sequential([fastnn.Input((7,)), layers.Dense(classes)])
+    sgd = fastnn.optimizers.SGD(1e-30)  # weights stay what they are
+    model.compile(sgd, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    for first in (0, 3):
+        bias = np.zeros(classes, np.float32)
+        bias[first:] = 1
+        model.set_weights([np.zeros((7, classes), np.float32), bias])
+        history = model.fit(x, y, batch_size=32, verbose=0).history
+        assert history["accuracy"] == [np.mean(y == first)]
+
+
+@pytest.mark.parametrize("session", ["plain", *FAST])
+def test_a_row_that_weighs_nothing_may_be_anything(
+    session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = blobs(64)
+    weights = np.ones(64)
+    weights[5] = 0
+    found = []
+    for huge in (0, 3e38):  # infinite and NaN in its logits
+        x[5] = huge
+        monkeypatch.setenv("FASTNN_SESSION", session)
+        fastnn.utils.set_random_seed(5)
+        model = fastnn.Sequential([fastnn.Input((7,)), layers.Dense(5)])
+        words = {"loss": "sparse_categorical_crossentropy", "weighted_metrics": ["accuracy"]}
+        model.compile("adam", **words)
+        model.set_weights([4 * w for w in model.get_weights()])
+        fitted = model.fit(x, y, sample_weight=weights, batch_size=16, epochs=2, verbose=0)
+        found.append((model.get_weights(), fitted.history))
+    assert_same_bits(*found)
+
+
+@pytest.mark.parametrize("session", ["plain", *FAST])
+@pytest.mark.parametrize("step", [0, 12])
+def test_a_bad_loss_stops_it_where_it_came(
+    session: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The step is named, no later one is made, and the weights are those of a good one."""
     x, y = blobs(320)
     model = classifier(session, monkeypatch)
     kernel, *others = model.get_weights()
     model.set_weights([np.abs(kernel) + 1, *others])
-    x[100] = 1e38  # infinite behind the first layer, NaN behind the second
+    before = model.get_weights()
+    x[8 * step + 4] = 1e38  # infinite behind the first layer, NaN behind the second
     with pytest.raises(fastnn.TrainingDiverged) as stopped:
         model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
-    assert (stopped.value.epoch, stopped.value.step) == (0, 12)
+    assert (stopped.value.epoch, stopped.value.step) == (0, step)
     assert not np.isfinite(stopped.value.loss)
-    assert model.network.steps <= 12
+    assert model.network.steps <= step
     assert all(np.isfinite(w).all() for w in model.get_weights())
-    x[100] = 0
+    if step == 0:
+        assert_same_bits((model.get_weights(), None), (before, None))
+    x[8 * step + 4] = 0
     history = model.fit(x, y, batch_size=8, epochs=1, verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
