@@ -39,6 +39,17 @@ def test_every_piece_is_done_once(flags, tmp_path):
     run_native(tmp_path / "out", "tests/native/pool.cpp", *flags, *POOL)
 
 
+def test_no_call_is_lost_where_who_wakes_is_slow(tmp_path):
+    """A worker that sleeps again before it is called: stop() would wait for it for ever."""
+    source = (ROOT / "csrc/cpu/pool.cpp").read_text()
+    call = "  if (worker.asleep.compare_exchange_strong("
+    assert source.count(call) == 1
+    slow = "  std::this_thread::sleep_for(std::chrono::microseconds(200));\n"
+    copy = tmp_path / "pool.cpp"
+    copy.write_text(source.replace(call, slow + call))
+    run_native(tmp_path / "out", "tests/native/pool.cpp", "-O2", str(copy), *POOL[1:])
+
+
 def test_work_is_shared_where_that_is_faster(tmp_path):
     run_native(tmp_path / "out", "tests/native/trial.cpp", "-O2", "csrc/cpu/trial.cpp")
 

@@ -159,10 +159,13 @@ void Pool::open_job(std::uint64_t pieces, int threads) {
 }
 
 // Either this sees that the worker sleeps, or the worker sees the signal before it
-// does: each writes its own word first and then reads the other's.
+// does: each writes its own word first and then reads the other's. It is the sleep before this
+// signal that is ended, and no later one: a worker that has seen the signal and sleeps again
+// would sleep on, and count as awake when the next one comes.
 void Pool::wake(Worker& worker) {
-  worker.signal.fetch_add(1, std::memory_order_seq_cst);
-  if (worker.asleep.load(std::memory_order_seq_cst) && worker.asleep.exchange(false)) {
+  std::uint64_t sleep = sleeps_on(worker.signal.fetch_add(1, std::memory_order_seq_cst));
+  if (worker.asleep.load(std::memory_order_seq_cst) != sleep) return;
+  if (worker.asleep.compare_exchange_strong(sleep, 0)) {
     worker.signal.notify_one();  // once, however long it takes to come
   }
 }
@@ -242,9 +245,9 @@ std::uint32_t Pool::wait(Worker& self, std::uint32_t seen, Clock::duration spinn
     }
   } while (Clock::now() < until);
   awake_.fetch_sub(1, std::memory_order_relaxed);
-  self.asleep.store(true, std::memory_order_seq_cst);
+  self.asleep.store(sleeps_on(seen), std::memory_order_seq_cst);
   self.signal.wait(seen, std::memory_order_seq_cst);
-  self.asleep.store(false, std::memory_order_relaxed);
+  self.asleep.store(0, std::memory_order_relaxed);
   awake_.fetch_add(1, std::memory_order_relaxed);
   return self.signal.load(std::memory_order_acquire);
 }

@@ -65,13 +65,16 @@ class Pool {
  private:
   struct alignas(64) Worker {
     std::atomic<std::uint32_t> signal{0};
-    std::atomic<bool> asleep{false};
+    std::atomic<std::uint64_t> asleep{0};  // until the signal is another than sleeps_on; 0: not
     std::thread thread;
   };
 
   bool has_work(int worker) const;
   bool work(int worker);
   bool shares_core() const;
+  static std::uint64_t sleeps_on(std::uint32_t signal) {
+    return signal + (std::uint64_t{1} << 32U);
+  }
   void open_job(std::uint64_t pieces, int threads);
   void wake(Worker& worker);
   void start_workers(int wanted);
