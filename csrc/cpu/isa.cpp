@@ -101,10 +101,10 @@ struct Level {
 };
 
 // Least capable first. The dot products of pairs do twice the work of float32's
-// units in the same time, a split in two three times the work: it does not pay there. The
-// processors that have them but no AMX are AMD's, from Zen 4 on, where roots and quotients are
-// fast (see benchmarks/NOTES.md). __builtin_cpu_supports also asks whether the operating system
-// saves the registers.
+// units in the same time, a split in two three times the work: it does not pay there. Most
+// processors that have them but no AMX are AMD's, whose roots and quotients are fast (measured on
+// Zen 5, see benchmarks/NOTES.md); on an Intel whose system refuses tiles, Adam is the slower for
+// it. __builtin_cpu_supports also asks whether the operating system saves the registers.
 const Level levels[] = {
     {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, false, [] { return true; }},
 #ifdef FASTNN_X86

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <set>
@@ -145,12 +146,17 @@ void Context::run(Index count, int threads, Task task, const void* arguments) {
 
 void* Context::scratch(int index, std::size_t bytes) {
   Slot& slot = slots_[index];
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2) return nullptr;
   if (slot.bytes < bytes) {
     std::free(slot.memory);
     // Whole large pages, where there is so much: its panels would take most of what a core
-    // remembers of small ones.
+    // remembers of small ones. A sanitizer is to see where it ends.
+#if defined(__SANITIZE_ADDRESS__)
+    constexpr std::size_t page = 64;
+#else
     constexpr std::size_t small = std::size_t{4} << 10U, large = std::size_t{2} << 20U;
     const std::size_t page = bytes >= large / 4 ? large : small;
+#endif
     const std::size_t rounded = (bytes + page - 1) / page * page;
     slot.memory = std::aligned_alloc(page, rounded);
     slot.bytes = slot.memory != nullptr ? rounded : 0;
