@@ -226,13 +226,11 @@ def test_a_row_alone_has_the_bits_of_one_among_others(dtype, threads, rng):
     fastnn.set_num_threads(threads)
     for i in (1, 2, 255, 256, 257, 600):
         for o in (1, 7, 16, 17, 33, 63, 64, 65, 127, 128, 129, 144, 257, 9000 if i == 600 else 300):
-            # The kernel is read in place, or packed for many rows.
-            for n in (5, 140) if o == 9000 else (5,):
-                x, w, b = (normal(rng, *s, dtype=dtype) for s in ((n, i), (i, o), (o,)))
-                together = ops.dense_forward(x, w, b, "tanh")
-                for row in (0, 4):
-                    alone = ops.dense_forward(x[row : row + 1], w, b, "tanh")
-                    np.testing.assert_array_equal(alone[0], together[row], f"{n}: {i} x {o}")
+            x, w, b = (normal(rng, *s, dtype=dtype) for s in ((5, i), (i, o), (o,)))
+            together = ops.dense_forward(x, w, b, "tanh")
+            for row in (0, 4):
+                alone = ops.dense_forward(x[row : row + 1], w, b, "tanh")
+                np.testing.assert_array_equal(alone[0], together[row], f"{i} x {o}")
 
 
 @settings(max_examples=40, deadline=None)

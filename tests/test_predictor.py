@@ -77,6 +77,19 @@ def test_the_bits_of_predict(name, threads, rng):
             same(predict(x[row]), expected[row])
 
 
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("units", [1000, 2100, 9000])
+def test_the_bits_of_a_row_among_many(units, dtype, rng):
+    """Of a kernel that is read in place, or packed for many rows, in sums of several blocks."""
+    model = fastnn.Sequential([layers.Input((600,)), layers.Dense(units, "tanh")], dtype=dtype)
+    x = rng.normal(size=(140, 600)).astype(dtype)
+    predictor = model.predictor()
+    for rows in (5, 140):
+        together = model.predict(x[:rows], batch_size=rows, verbose=0)
+        for row in (0, 4):
+            np.testing.assert_array_equal(predictor(x[row]), together[row], f"of {rows}")
+
+
 def test_after_training(rng):
     """Compiled, so that the head is folded into the loss: probabilities come out all the same."""
     x, y = rng.normal(size=(60, 20)), rng.integers(0, 5, 60)
