@@ -47,8 +47,8 @@ struct Schedule {
 
 inline constexpr Index column_step = 256;  // columns of C at a time
 
-// Whether steps of so many bytes fall into a few cache sets.
-static bool aliases(Index bytes) { return bytes % 4096 == 0; }
+// Whether steps of so many bytes fall into a few cache sets: these repeat page by page.
+static bool aliases(Index bytes) { return bytes % page == 0; }
 
 // Of so many columns of C, in the units of loops.h: 32 multiplications each.
 template <class T>

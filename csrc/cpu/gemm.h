@@ -32,10 +32,11 @@ struct Product {
   const T* beside[3] = {nullptr, nullptr, nullptr};
 };
 
+inline constexpr Index page = 4096;  // bytes
+
 // Whether rows of B lie in pages of their own: what is read of them in turn is to be near.
 template <class T>
 constexpr bool far_apart(const Product<T>& p) {
-  constexpr Index page = 4096;
   return p.b_row * static_cast<Index>(sizeof(T)) >= 2 * page;
 }
 
