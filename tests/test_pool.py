@@ -42,11 +42,16 @@ def test_every_piece_is_done_once(flags, tmp_path):
 def test_no_call_is_lost_where_who_wakes_is_slow(tmp_path):
     """A worker that sleeps again before it is called: stop() would wait for it for ever."""
     source = (ROOT / "csrc/cpu/pool.cpp").read_text()
-    call = "  if (worker.asleep.compare_exchange_strong("
-    assert source.count(call) == 1
-    slow = "  std::this_thread::sleep_for(std::chrono::microseconds(200));\n"
+    # It goes to sleep slowly, too, so that the call comes before it does.
+    for line, delay in (
+        ("  if (worker.asleep.compare_exchange_strong(", 1000),
+        ("  self.signal.wait(seen,", 100),
+    ):
+        assert source.count(line) == 1
+        slow = f"  std::this_thread::sleep_for(std::chrono::microseconds({delay}));\n"
+        source = source.replace(line, slow + line)
     copy = tmp_path / "pool.cpp"
-    copy.write_text(source.replace(call, slow + call))
+    copy.write_text(source)
     run_native(tmp_path / "out", "tests/native/pool.cpp", "-O2", str(copy), *POOL[1:])
 
 
