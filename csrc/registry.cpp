@@ -7,9 +7,9 @@
 #include "cpu/isa.h"
 #include "cpu/session_cpu.h"
 #include "cpu/split_product.h"
-#include "cuda/cublas.h"
-#include "cuda/library.h"
-#include "cuda/session_cuda.h"
+#include "cuda/host/cublas.h"
+#include "cuda/host/library.h"
+#include "cuda/host/session_cuda.h"
 
 namespace fastnn {
 namespace {

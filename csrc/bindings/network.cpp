@@ -9,7 +9,7 @@
 
 #include "bindings/data.h"
 #include "core/names.h"
-#include "nn/data.h"
+#include "nn/checks.h"
 #include "nn/network.h"
 
 namespace fastnn::bindings {

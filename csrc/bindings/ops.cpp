@@ -8,7 +8,7 @@
 #include "bindings/place.h"
 #include "bindings/unlocked.h"
 #include "core/names.h"
-#include "nn/data.h"
+#include "nn/checks.h"
 
 namespace fastnn::bindings {
 

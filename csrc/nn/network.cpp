@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/names.h"
-#include "nn/data.h"
+#include "nn/checks.h"
 
 namespace fastnn {
 namespace {

@@ -79,7 +79,7 @@ class Network {
   // The parts in bfloat16 into which that splits operands of products; 0: it does not.
   int planes(Index batch_size) const;
   Index output_width();
-  // ValueErrors of data.h, for this network.
+  // ValueErrors of checks.h, for this network.
   void check_input(const Dataset& data, const Look& look);
   void check_data(const Dataset& data, const Look& look);
 

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "core/backend.h"
-#include "nn/data.h"
+#include "nn/checks.h"
 
 namespace fastnn {
 namespace {

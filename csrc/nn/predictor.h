@@ -25,7 +25,7 @@ class Predictor {
   // Whether so many rows are done in a few microseconds, without a look.
   bool quick(Index rows) const { return rows <= quick_rows_; }
 
-  // Writes (rows, output width) to out. ValueErrors of check_input in data.h.
+  // Writes (rows, output width) to out. ValueErrors of check_input in checks.h.
   // `look` may be empty.
   void predict(const Dataset& data, void* out, const Look& look);
 

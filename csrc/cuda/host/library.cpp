@@ -1,4 +1,4 @@
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "core/machine.h"
-#include "cuda/cublas.h"
+#include "cuda/host/cublas.h"
 
 namespace fastnn::cublas {
 

@@ -1,13 +1,13 @@
-#include "cuda/session_wide.h"
+#include "cuda/host/session_wide.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
-#include "cuda/cublas_product.h"
-#include "cuda/library.h"
-#include "cuda/session_generic.h"
-#include "cuda/updates_beside.h"
+#include "cuda/host/cublas_product.h"
+#include "cuda/host/library.h"
+#include "cuda/host/session_generic.h"
+#include "cuda/host/updates_beside.h"
 
 namespace fastnn {
 namespace {

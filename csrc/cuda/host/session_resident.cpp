@@ -1,4 +1,4 @@
-#include "cuda/session_resident.h"
+#include "cuda/host/session_resident.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/activation.h"
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn {
 

@@ -1,6 +1,6 @@
 // A session on the device: it sees to parameters and data there, and leaves the steps to
 // the plain session or to a runner that is faster.
-#include "cuda/session_cuda.h"
+#include "cuda/host/session_cuda.h"
 
 #include <algorithm>
 #include <new>
@@ -8,13 +8,13 @@
 
 #include "core/check.h"
 #include "core/session_plain.h"
-#include "cuda/data.h"
-#include "cuda/library.h"
-#include "cuda/runner.h"
-#include "cuda/session_generic.h"
-#include "cuda/session_resident.h"
-#include "cuda/session_wide.h"
-#include "cuda/state.h"
+#include "cuda/host/data.h"
+#include "cuda/host/library.h"
+#include "cuda/host/runner.h"
+#include "cuda/host/session_generic.h"
+#include "cuda/host/session_resident.h"
+#include "cuda/host/session_wide.h"
+#include "cuda/host/state.h"
 
 namespace fastnn {
 namespace {

@@ -11,7 +11,7 @@
 #include "core/updates.h"
 #include "core/walk.h"
 #include "cuda/abi.h"
-#include "cuda/runner.h"
+#include "cuda/host/runner.h"
 
 namespace fastnn {
 

@@ -1,4 +1,4 @@
-#include "cuda/cublas.h"
+#include "cuda/host/cublas.h"
 
 #include <dlfcn.h>
 

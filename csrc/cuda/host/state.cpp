@@ -1,8 +1,8 @@
-#include "cuda/state.h"
+#include "cuda/host/state.h"
 
 #include <map>
 
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn {
 namespace {

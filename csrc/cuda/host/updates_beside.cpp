@@ -1,9 +1,9 @@
-#include "cuda/updates_beside.h"
+#include "cuda/host/updates_beside.h"
 
 #include <cstddef>
 #include <vector>
 
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn {
 namespace {

@@ -1,4 +1,4 @@
-#include "cuda/session_generic.h"
+#include "cuda/host/session_generic.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include "core/math.h"
 #include "core/updates.h"
 #include "core/walk.h"
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn {
 namespace {

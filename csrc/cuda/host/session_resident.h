@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "cuda/runner.h"
+#include "cuda/host/runner.h"
 
 namespace fastnn {
 

@@ -1,4 +1,4 @@
-#include "cuda/cublas_product.h"
+#include "cuda/host/cublas_product.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn::cublas {
 namespace {

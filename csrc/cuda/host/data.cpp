@@ -1,10 +1,10 @@
-#include "cuda/data.h"
+#include "cuda/host/data.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "cuda/library.h"
+#include "cuda/host/library.h"
 
 namespace fastnn {
 namespace {

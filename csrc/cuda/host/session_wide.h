@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/backend.h"
-#include "cuda/runner.h"
+#include "cuda/host/runner.h"
 
 namespace fastnn {
 

@@ -1,4 +1,4 @@
-#include "nn/data.h"
+#include "nn/checks.h"
 
 #include <algorithm>
 #include <cmath>
