@@ -7,79 +7,32 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-Status shuffle(Context&, const Shuffle&);
-Status scan(Context&, const Scan&);
+#define FASTNN_USE(name, Arguments) Status name(Context&, const Arguments&);
+FASTNN_UNTYPED_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
 
-template <class T>
-Status gather(Context&, const Gather<T>&);
-template <class T>
-Status gather_labels(Context&, const GatherLabels<T>&);
-template <class T>
-Status dense_forward(Context&, const DenseForward<T>&);
-template <class T>
-Status dense_backward(Context&, const DenseBackward<T>&);
-template <class T>
-Status activation_forward(Context&, const ActivationForward<T>&);
-template <class T>
-Status activation_backward(Context&, const ActivationBackward<T>&);
-template <class T>
-Status softmax_forward(Context&, const SoftmaxForward<T>&);
-template <class T>
-Status softmax_backward(Context&, const SoftmaxBackward<T>&);
-template <class T>
-Status softmax_cross_entropy(Context&, const SoftmaxCrossEntropy<T>&);
-template <class T>
-Status sigmoid_cross_entropy(Context&, const SigmoidCrossEntropy<T>&);
-template <class T>
-Status mean_squared_error(Context&, const MeanSquaredError<T>&);
-template <class T>
-Status weight_sum(Context&, const WeightSum<T>&);
-template <class T>
-Status metric_rows(Context&, const MetricRows<T>&);
-template <class T>
-Status dropout(Context&, const Dropout<T>&);
-template <class T>
-Status affine(Context&, const Affine<T>&);
-template <class T>
-Status add(Context&, const Add<T>&);
-template <class T>
-Status optimizer_step(Context&, const OptimizerStep<T>&);
-template <class T>
-Status fill_uniform(Context&, const Fill<T>&);
-template <class T>
-Status fill_normal(Context&, const Fill<T>&);
+#define FASTNN_USE(name, Arguments) \
+  template <class T>                \
+  Status name(Context&, const Arguments<T>&);
+FASTNN_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
 
 template <class T>
 constexpr Kernels<T> make_kernels() {
   return {
-      .gather = gather<T>,
-      .gather_labels = gather_labels<T>,
-      .dense_forward = dense_forward<T>,
-      .dense_backward = dense_backward<T>,
-      .activation_forward = activation_forward<T>,
-      .activation_backward = activation_backward<T>,
-      .softmax_forward = softmax_forward<T>,
-      .softmax_backward = softmax_backward<T>,
-      .softmax_cross_entropy = softmax_cross_entropy<T>,
-      .sigmoid_cross_entropy = sigmoid_cross_entropy<T>,
-      .mean_squared_error = mean_squared_error<T>,
-      .weight_sum = weight_sum<T>,
-      .metric_rows = metric_rows<T>,
-      .dropout = dropout<T>,
-      .affine = affine<T>,
-      .add = add<T>,
-      .optimizer_step = optimizer_step<T>,
-      .fill_uniform = fill_uniform<T>,
-      .fill_normal = fill_normal<T>,
+#define FASTNN_USE(name, Arguments) .name = name<T>,
+      FASTNN_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
   };
 }
 
 constexpr KernelTable make_table(const char* name) {
   return {
       .name = name,
-      .shuffle = shuffle,
-      .scan = scan,
-      .f32 = make_kernels<float>(),
+#define FASTNN_USE(name, Arguments) .name = name,
+      FASTNN_UNTYPED_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
+          .f32 = make_kernels<float>(),
       .f64 = make_kernels<double>(),
   };
 }

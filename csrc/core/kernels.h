@@ -15,13 +15,12 @@
 #include <stdint.h>
 
 #include "core/activation.h"
+#include "core/arrays.h"
 #include "core/loss.h"
 #include "core/optimizer.h"
 #include "core/target.h"
 
 namespace fastnn {
-
-using Index = int64_t;
 
 enum class [[nodiscard]] Status : unsigned char { ok, out_of_memory, failed };
 
@@ -62,62 +61,6 @@ constexpr FASTNN_INLINE T loss_scale(const double* weight_sums, Index n, T given
   const double total = sum_of_groups(weight_sums, n);
   return total > 0 ? static_cast<T>(1 / total) : T(0);
 }
-
-// -- arrays as the caller has them ------------------------------------------
-
-#define FASTNN_ELEMENTS(use) \
-  use(u8, uint8_t)           \
-  use(i8, int8_t)            \
-  use(u16, uint16_t)         \
-  use(i16, int16_t)          \
-  use(u32, uint32_t)         \
-  use(i32, int32_t)          \
-  use(u64, uint64_t)         \
-  use(i64, int64_t)          \
-  use(f16, Half)             \
-  use(f32, float)            \
-  use(f64, double)
-
-// IEEE binary16, as bits.
-struct Half {
-  uint16_t bits;
-};
-
-enum class Element : unsigned char {
-#define FASTNN_USE(name, type) name,
-  FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-};
-
-constexpr FASTNN_INLINE int bytes_of(Element element) {
-  switch (element) {
-#define FASTNN_USE(name, type) \
-  case Element::name:          \
-    return sizeof(type);
-    FASTNN_ELEMENTS(FASTNN_USE)
-#undef FASTNN_USE
-  }
-  __builtin_unreachable();
-}
-
-// Rows of `columns` elements at any byte strides. Where the columns of a row do
-// not lie at one stride (a slice of images, say), offsets[j] is where column j is.
-struct ArrayView {
-  const void* data = nullptr;
-  Element element = Element::f32;
-  Index rows = 0;
-  Index columns = 0;
-  Index row_stride = 0;
-  Index column_stride = 0;
-  const Index* offsets = nullptr;
-};
-
-// Which rows: order[0..n), or first..first+n where there is no order.
-struct Rows {
-  const Index* order = nullptr;
-  Index first = 0;
-  Index n = 0;
-};
 
 // -- arguments --------------------------------------------------------------
 
@@ -365,52 +308,78 @@ struct SplitProduct {
 template <class Arguments>
 using Kernel = Status (*)(Context&, const Arguments&);
 
-// Kernels on one element type. Each member is one op, found under its name in
-// every folder.
+// The one list of kernels: use(name, Arguments). Members of the tables, declarations, the check
+// that a table is complete and the layout that two libraries compare are made from it. Each is
+// found under its name in every folder.
+#define FASTNN_KERNELS(use)                       \
+  use(gather, Gather)                             \
+  use(gather_labels, GatherLabels)                \
+  use(dense_forward, DenseForward)                \
+  use(dense_backward, DenseBackward)              \
+  use(activation_forward, ActivationForward)      \
+  use(activation_backward, ActivationBackward)    \
+  use(softmax_forward, SoftmaxForward)            \
+  use(softmax_backward, SoftmaxBackward)          \
+  use(softmax_cross_entropy, SoftmaxCrossEntropy) \
+  use(sigmoid_cross_entropy, SigmoidCrossEntropy) \
+  use(mean_squared_error, MeanSquaredError)       \
+  use(weight_sum, WeightSum)                      \
+  use(metric_rows, MetricRows)                    \
+  use(dropout, Dropout)                           \
+  use(affine, Affine)                             \
+  use(add, Add)                                   \
+  use(optimizer_step, OptimizerStep)              \
+  use(fill_uniform, Fill)                         \
+  use(fill_normal, Fill)
+
+// Kernels that do not depend on the type of arithmetic.
+#define FASTNN_UNTYPED_KERNELS(use) \
+  use(shuffle, Shuffle)             \
+  use(scan, Scan)
+
+// Kernels on one element type.
 template <class T>
 struct Kernels {
-  Kernel<Gather<T>> gather;
-  Kernel<GatherLabels<T>> gather_labels;
-  Kernel<DenseForward<T>> dense_forward;
-  Kernel<DenseBackward<T>> dense_backward;
-  Kernel<ActivationForward<T>> activation_forward;
-  Kernel<ActivationBackward<T>> activation_backward;
-  Kernel<SoftmaxForward<T>> softmax_forward;
-  Kernel<SoftmaxBackward<T>> softmax_backward;
-  Kernel<SoftmaxCrossEntropy<T>> softmax_cross_entropy;
-  Kernel<SigmoidCrossEntropy<T>> sigmoid_cross_entropy;
-  Kernel<MeanSquaredError<T>> mean_squared_error;
-  Kernel<WeightSum<T>> weight_sum;
-  Kernel<MetricRows<T>> metric_rows;
-  Kernel<Dropout<T>> dropout;
-  Kernel<Affine<T>> affine;
-  Kernel<Add<T>> add;
-  Kernel<OptimizerStep<T>> optimizer_step;
-  Kernel<Fill<T>> fill_uniform;
-  Kernel<Fill<T>> fill_normal;
+#define FASTNN_USE(name, Arguments) Kernel<Arguments<T>> name;
+  FASTNN_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
 };
 
 struct KernelTable {
   const char* name;  // of the instruction set or device
-  Kernel<Shuffle> shuffle;
-  Kernel<Scan> scan;
+#define FASTNN_USE(name, Arguments) Kernel<Arguments> name;
+  FASTNN_UNTYPED_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
   Kernels<float> f32;
   Kernels<double> f64;
 };
 
-// Tables are constants and each file that makes one asserts this, so that a
-// missing kernel does not compile.
+// Tables are constants. Each file that makes one asserts this, so that a missing kernel does
+// not compile.
 template <class T>
 constexpr bool complete(const Kernels<T>& k) {
-  return k.gather && k.gather_labels && k.dense_forward && k.dense_backward &&
-         k.activation_forward && k.activation_backward && k.softmax_forward && k.softmax_backward &&
-         k.softmax_cross_entropy && k.sigmoid_cross_entropy && k.mean_squared_error &&
-         k.weight_sum && k.metric_rows && k.dropout && k.affine && k.add && k.optimizer_step &&
-         k.fill_uniform && k.fill_normal;
+#define FASTNN_USE(name, Arguments) &&k.name
+  return true FASTNN_KERNELS(FASTNN_USE);
+#undef FASTNN_USE
 }
 
 constexpr bool complete(const KernelTable& table) {
-  return table.name && table.shuffle && table.scan && complete(table.f32) && complete(table.f64);
+#define FASTNN_USE(name, Arguments) &&table.name
+  return table.name FASTNN_UNTYPED_KERNELS(FASTNN_USE) && complete(table.f32) &&
+         complete(table.f64);
+#undef FASTNN_USE
+}
+
+// A number that differs where two libraries were compiled from other declarations of arguments.
+constexpr uint64_t layout_of_kernels() {
+  uint64_t sum = sizeof(KernelTable);
+#define FASTNN_USE(name, Arguments) sum = sum * 1000003U + sizeof(Arguments<float>);
+  FASTNN_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
+#define FASTNN_USE(name, Arguments) sum = sum * 1000003U + sizeof(Arguments);
+  FASTNN_UNTYPED_KERNELS(FASTNN_USE)
+#undef FASTNN_USE
+  return sum;
 }
 
 }  // namespace fastnn
