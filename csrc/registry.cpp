@@ -63,7 +63,7 @@ Device choose_device(const Plan& plan, Index batch_size) {
   // in a step a GPU's launches take longer than a CPU's arithmetic.
   double operations = 0;
   for (const Parameter& parameter : plan.parameters) {
-    if (!parameter.vector) operations += 6.0 * static_cast<double>(parameter.size());
+    if (parameter.role == Role::matrix) operations += 6.0 * static_cast<double>(parameter.size());
   }
   constexpr double enough = 1e6;
   const bool worth_it = operations * static_cast<double>(batch_size) >= enough;

@@ -1,5 +1,6 @@
 // The native module: a list of what registers itself.
 #include "bindings/bindings.h"
+#include "bindings/tables.h"
 
 #include "core/backend.h"
 
@@ -23,5 +24,6 @@ PYBIND11_MODULE(_core, module) {
   fastnn::bindings::register_ops(module);
   fastnn::bindings::register_split_product(module);
   fastnn::bindings::register_random(module);
+  fastnn::bindings::register_tables(module);
   fastnn::bindings::register_network(module);
 }

@@ -4,10 +4,12 @@
 
 #include <pybind11/stl.h>
 
+#include <cmath>
 #include <memory>
 #include <optional>
 
 #include "bindings/data.h"
+#include "bindings/tables.h"
 #include "core/names.h"
 #include "nn/checks.h"
 #include "nn/network.h"
@@ -24,11 +26,52 @@ Compile::Metric metric_named(const std::string& name, double value) {
       value, weighted};
 }
 
+ParameterGroup group_of(const py::dict& given) {
+  ParameterGroup group;
+  for (const auto& [name, value] : given) {
+    const auto key = py::cast<std::string>(name);
+    const auto number = py::cast<double>(value);
+    check(number >= 0 && std::isfinite(number), "groups: ", key,
+          ": expected a finite number of at least 0, got ", number);
+    if (key == "rate") {
+      group.rate = number;
+    } else if (key == "decay") {
+      group.decay = number;
+    } else if (key == "l1") {
+      group.l1 = number;
+    } else if (key == "l2") {
+      group.l2 = number;
+    } else {
+      invalid("groups: unknown setting '", key, "'");
+    }
+  }
+  return group;
+}
+
+Update update_of(const std::string& optimizer, const std::vector<py::dict>& groups,
+                 double clip_value, double clip_norm, double global_clip_norm,
+                 std::optional<double> average_momentum) {
+  Update update;
+  update.optimizer = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  check(groups.size() <= max_groups_of_parameters, "groups: expected at most ",
+        max_groups_of_parameters, ", got ", groups.size());
+  if (!groups.empty()) update.groups.clear();
+  for (const py::dict& group : groups) update.groups.push_back(group_of(group));
+  update.clip_value = clip_value;
+  update.clip_norm = clip_norm;
+  update.global_clip_norm = global_clip_norm;
+  update.averages = average_momentum.has_value();
+  update.average_momentum = average_momentum.value_or(0);
+  return update;
+}
+
 void compile(Network& network, const std::string& loss, const std::string& optimizer,
              double label_smoothing, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              const std::vector<std::pair<std::string, double>>& metrics, const std::string& session,
-             const std::string& precision, const std::string& device) {
+             const std::string& precision, const std::string& device,
+             const std::vector<py::dict>& groups, double clip_value, double clip_norm,
+             double global_clip_norm, std::optional<double> average_momentum) {
   Compile request;
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
@@ -43,35 +86,10 @@ void compile(Network& network, const std::string& loss, const std::string& optim
     }
     request.loss.pos_weight.assign(pos_weight->data(), pos_weight->data() + pos_weight->size());
   }
-  request.optimizer = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  request.update =
+      update_of(optimizer, groups, clip_value, clip_norm, global_clip_norm, average_momentum);
   for (const auto& [name, value] : metrics) request.metrics.push_back(metric_named(name, value));
   network.compile(request);
-}
-
-OptimizerSettings settings_of(const py::dict& given) {
-  OptimizerSettings settings;
-  for (const auto& [name, value] : given) {
-    const auto key = py::cast<std::string>(name);
-    const auto number = py::cast<double>(value);
-    if (key == "learning_rate") {
-      settings.learning_rate = number;
-    } else if (key == "weight_decay") {
-      settings.weight_decay = number;
-    } else if (key == "momentum") {
-      settings.momentum = number;
-    } else if (key == "nesterov") {
-      settings.nesterov = number != 0;
-    } else if (key == "beta_1") {
-      settings.beta_1 = number;
-    } else if (key == "beta_2") {
-      settings.beta_2 = number;
-    } else if (key == "epsilon") {
-      settings.epsilon = number;
-    } else {
-      invalid("optimizer: unknown setting '", key, "'");
-    }
-  }
-  return settings;
 }
 
 py::array_t<double> array_of(std::span<const Sum> sums) {
@@ -97,7 +115,7 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
                           const py::dict& optimizer, Index epochs, Index first_epoch,
                           Index first_step, std::optional<Index> steps, bool shuffle,
                           const Data* validation, const py::object& progress, bool fresh,
-                          bool keeps_data) {
+                          bool keeps_data, const std::optional<py::array>& rates) {
   Train request;
   request.fresh = fresh;
   request.keeps_data = keeps_data;
@@ -107,7 +125,12 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
   request.shuffled = shuffle;
   request.first_step = first_step;
   request.steps = steps.value_or(-1);
-  request.settings = settings_of(optimizer);
+  request.rates.settings = settings_of(network.optimizer(), optimizer);
+  if (rates) {
+    check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
+    request.rates.rates = data_of<double>(*rates, "rates");
+    request.rates_given = rates->shape(0);
+  }
   std::vector<Sum> sums;
   {
     const Unlocked unlocked;
@@ -154,7 +177,7 @@ py::list parameters(const Network& network) {
   py::list list;
   for (const Parameter& p : network.parameters()) {
     py::tuple shape = py::make_tuple(p.rows, p.columns);
-    if (p.vector) shape = py::make_tuple(p.columns);
+    if (p.role == Role::vector) shape = py::make_tuple(p.columns);
     list.append(py::make_tuple(p.offset, shape));
   }
   return list;
@@ -215,7 +238,9 @@ void register_training(py::class_<Network>& network) {
   using namespace py::literals;
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(), "metrics"_a = py::tuple(),
-              "session"_a = "auto", "precision"_a = "highest", "device"_a = "auto");
+              "session"_a = "auto", "precision"_a = "highest", "device"_a = "auto",
+              "groups"_a = std::vector<py::dict>{}, "clip_value"_a = 0.0, "clip_norm"_a = 0.0,
+              "global_clip_norm"_a = 0.0, "average_momentum"_a = py::none());
   network.def(
       "session",
       [](const Network& self, Index batch_size) {
@@ -251,7 +276,7 @@ void register_training(py::class_<Network>& network) {
   network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
               "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
               "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none(),
-              "fresh"_a = false, "keeps_data"_a = false);
+              "fresh"_a = false, "keeps_data"_a = false, "rates"_a = py::none());
   network.def("forget_data", [](Network& self) {
     const Unlocked unlocked;
     self.forget_data();
@@ -286,6 +311,14 @@ void register_network(py::module_& module) {
   network.def_property_readonly("parameters", parameters);
   network.def("bind", &Network::bind, "parameters"_a);
   network.def("set_output", &Network::set_output, "tensor"_a);
+  network.def_property_readonly("roles", [](const Network& self) {
+    py::list roles;
+    for (const Parameter& p : self.parameters()) {
+      roles.append(role_names[static_cast<std::size_t>(p.role)]);
+    }
+    return roles;
+  });
+  network.def("set_groups", &Network::set_groups, "groups"_a);
   network.def("set_trainable", &Network::set_trainable, "flags"_a);
   register_training(network);
 }

@@ -1,11 +1,11 @@
 // Single ops on arrays: shapes are checked here, once, and results allocated.
 #include <pybind11/stl.h>
 
-#include <array>
 #include <optional>
 
 #include "bindings/bindings.h"
 #include "bindings/place.h"
+#include "bindings/tables.h"
 #include "bindings/unlocked.h"
 #include "core/names.h"
 #include "nn/checks.h"
@@ -303,49 +303,39 @@ py::tuple mean_squared_error(const Array& pred, const Array& target, const Weigh
 
 // -- optimizers, in place ---------------------------------------------------
 
-void optimizer_step(OptimizerKind kind, Array& param, const Array& grad,
-                    std::array<Array*, 2> slots, std::array<const char*, 2> names,
-                    const OptimizerSettings& settings, std::uint64_t step) {
-  check_like(grad, "grad", param, "param");
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (slots[i] != nullptr) check_like(*slots[i], names[i], param, "param");
-  }
-  with_type(param, [&]<class T>() {
-    Place place(param);
-    OptimizerStep<T> a{
-        kind, param.size(), nullptr, place.in<T>(grad, "grad"), {nullptr, nullptr}, settings, step};
-    a.param = place.in_out<T>(param, "param");
-    for (std::size_t i = 0; i < 2; ++i) {
-      if (slots[i] != nullptr) a.slots[i] = place.in_out<T>(*slots[i], names[i]);
-    }
-    place.call<T>(&Kernels<T>::optimizer_step, a);
-  });
-}
-
-void sgd_step(Array param, const Array& grad, Optional velocity, double learning_rate,
-              double momentum, bool nesterov, double weight_decay) {
-  check(velocity.has_value() || momentum == 0, "velocity: momentum ", momentum, " needs one");
-  OptimizerSettings settings;
-  settings.learning_rate = learning_rate;
-  settings.momentum = momentum;
-  settings.nesterov = nesterov;
-  settings.weight_decay = weight_decay;
-  optimizer_step(OptimizerKind::sgd, param, grad, {velocity ? &*velocity : nullptr, nullptr},
-                 {"velocity", ""}, settings, 1);
-}
-
-void adam_step(Array param, const Array& grad, Array m, Array v, std::int64_t step,
-               double learning_rate, double beta_1, double beta_2, double epsilon,
-               double weight_decay) {
+// `slots` are those of the row, in its order; None for one that these settings do not use.
+void optimizer_step(const std::string& optimizer, Array param, const Array& grad,
+                    std::vector<Optional> slots, const py::dict& given, std::int64_t step) {
+  const auto kind = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  const OptimizerSettings settings = settings_of(kind, given);
   check(step >= 1, "step: expected at least 1 (the first step is 1), got ", step);
-  OptimizerSettings settings;
-  settings.learning_rate = learning_rate;
-  settings.beta_1 = beta_1;
-  settings.beta_2 = beta_2;
-  settings.epsilon = epsilon;
-  settings.weight_decay = weight_decay;
-  optimizer_step(OptimizerKind::adam, param, grad, {&m, &v}, {"m", "v"}, settings,
-                 static_cast<std::uint64_t>(step));
+  check_like(grad, "grad", param, "param");
+  portable::with_optimizer(kind, [&](auto rule) {
+    using Rule = decltype(rule);
+    check(slots.size() == std::size_t{Rule::slots}, "slots: expected ", Rule::slots, ", got ",
+          slots.size());
+    const unsigned kept = Rule::kept(settings.own);
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      const char* const name = Rule::slot_names[i];
+      check(slots[i].has_value() || (kept >> i & 1U) == 0, name, ": these settings need one");
+      if (slots[i]) check_like(*slots[i], name, param, "param");
+    }
+    with_type(param, [&]<class T>() {
+      Place place(param);
+      OptimizerStep<T> a{.kind = kind,
+                         .n = param.size(),
+                         .param = nullptr,
+                         .grad = place.in<T>(grad, "grad"),
+                         .slots = {},
+                         .settings = settings,
+                         .step = static_cast<std::uint64_t>(step)};
+      a.param = place.in_out<T>(param, "param");
+      for (std::size_t i = 0; i < slots.size(); ++i) {
+        if (slots[i]) a.slots[i] = place.in_out<T>(*slots[i], Rule::slot_names[i]);
+      }
+      place.call<T>(&Kernels<T>::optimizer_step, a);
+    });
+  });
 }
 
 }  // namespace
@@ -362,10 +352,8 @@ void register_ops(py::module_& module) {
   module.def("sigmoid_cross_entropy", sigmoid_cross_entropy, "logits"_a, "targets"_a,
              "sample_weight"_a, "pos_weight"_a, "label_smoothing"_a);
   module.def("mean_squared_error", mean_squared_error, "pred"_a, "target"_a, "sample_weight"_a);
-  module.def("sgd_step", sgd_step, "param"_a, "grad"_a, "velocity"_a, "learning_rate"_a,
-             "momentum"_a, "nesterov"_a, "weight_decay"_a);
-  module.def("adam_step", adam_step, "param"_a, "grad"_a, "m"_a, "v"_a, "step"_a, "learning_rate"_a,
-             "beta_1"_a, "beta_2"_a, "epsilon"_a, "weight_decay"_a);
+  module.def("optimizer_step", optimizer_step, "optimizer"_a, "param"_a, "grad"_a, "slots"_a,
+             "settings"_a, "step"_a = 1);
 }
 
 }  // namespace fastnn::bindings

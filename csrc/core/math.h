@@ -17,7 +17,6 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "core/optimizer.h"
 #include "core/target.h"
 
 namespace fastnn::FASTNN_TARGET {
@@ -43,6 +42,13 @@ FASTNN_INLINE double copy_sign(double x, double sign) { return __builtin_copysig
 template <class T>
 FASTNN_INLINE T weigh(T a, T b) {
   return a == T(0) ? T(0) : a * b;
+}
+
+// -1, 0 or 1; NaN for NaN.
+template <class T>
+FASTNN_INLINE T sign_of(T x) {
+  const T below = x < T(0) ? T(-1) : x;  // 0 and NaN are their own sign
+  return x > T(0) ? T(1) : below;
 }
 
 template <class T>
@@ -261,21 +267,12 @@ FASTNN_INLINE LossAndGradient<T> sigmoid_cross_entropy(T z, T y, T positive) {
   return {weigh(on, below) + weigh(off, above), off * sides.p - on * sides.q};
 }
 
-// -- optimizers, one element ------------------------------------------------
+// -- for optimizers ---------------------------------------------------------
 
-template <class T>
-FASTNN_INLINE SgdRates<T> sgd_rates(const OptimizerSettings& s) {
-  return {static_cast<T>(s.learning_rate), static_cast<T>(s.momentum),
-          static_cast<T>(s.learning_rate * s.weight_decay)};
-}
-
-// Keras's form: velocity = momentum velocity - learning_rate gradient.
-template <class T>
-FASTNN_INLINE void sgd(const SgdRates<T>& rates, bool nesterov, T g, T& p, T& velocity) {
-  const T step = rates.learning_rate * g;
-  velocity = mul_add(rates.momentum, velocity, -step);
-  const T move = nesterov ? mul_add(rates.momentum, velocity, -step) : velocity;
-  p = mul_add(-rates.decay, p, p) + move;
+// What gradients of this norm are multiplied by so that it is at most `limit`. A norm that is no
+// number gives one, so that the step shows it.
+FASTNN_INLINE double factor_of_norm(double norm, double limit) {
+  return norm <= limit ? 1.0 : limit / norm;
 }
 
 // Square root of x >= 0 without the unit that divides, which Adam keeps busy with
@@ -312,41 +309,5 @@ struct RootByUnit {
     return sqrt(x);
   }
 };
-
-// 1 - beta^step; the power by squaring, for the step may be large and the result
-// must not depend on a library.
-FASTNN_INLINE double correction(double beta, uint64_t step) {
-  double power = 1;
-  double square = beta;
-  for (uint64_t rest = step; rest != 0; rest >>= 1U) {
-    if ((rest & 1U) != 0) power *= square;
-    square *= square;
-  }
-  return 1 - power;
-}
-
-template <class T>
-FASTNN_INLINE AdamRates<T> adam_rates(const OptimizerSettings& s, uint64_t step) {
-  const double root_2 = sqrt(correction(s.beta_2, step));
-  return {
-      .beta_1 = static_cast<T>(s.beta_1),
-      .beta_2 = static_cast<T>(s.beta_2),
-      .rest_1 = static_cast<T>(1 - s.beta_1),
-      .rest_2 = static_cast<T>(1 - s.beta_2),
-      .scale = static_cast<T>(s.learning_rate * root_2 / correction(s.beta_1, step)),
-      .epsilon = static_cast<T>(s.epsilon * root_2),
-      .decay = static_cast<T>(s.learning_rate * s.weight_decay),
-  };
-}
-
-// Kingma and Ba, arXiv:1412.6980, algorithm 1, with the decoupled decay of
-// Loshchilov and Hutter, arXiv:1711.05101.
-template <class T, class Root = RootByProducts>
-FASTNN_INLINE void adam(const AdamRates<T>& rates, T g, T& p, T& m, T& v, Root root_of = {}) {
-  m = mul_add(rates.beta_1, m, rates.rest_1 * g);
-  v = mul_add(rates.beta_2, v, rates.rest_2 * g * g);
-  const T move = rates.scale * m / (root_of(v) + rates.epsilon);
-  p -= mul_add(rates.decay, p, move);
-}
 
 }  // namespace fastnn::FASTNN_TARGET

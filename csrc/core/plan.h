@@ -17,13 +17,47 @@ struct TensorShape {
   Index width;
 };
 
+// What a parameter is to the optimizer and to those that choose a session: a matrix goes into
+// products, a vector (a bias, a scale) is added or multiplied by columns.
+enum class Role : unsigned char { matrix, vector };
+inline constexpr const char* role_names[] = {"matrix", "vector"};
+
 struct Parameter {
   Index offset;  // in the parameter buffer, in elements
   Index rows, columns;
-  bool vector;  // a bias: shape (columns,), rows 1
+  Role role;  // a vector has the shape (columns,), rows 1
   bool trainable;
+  int group = 0;  // of Update::groups
 
   Index size() const { return rows * columns; }
+};
+
+// How parameters of one group are updated differently from those of the others.
+struct ParameterGroup {
+  double rate = 1;        // the learning rate is multiplied by it
+  double decay = 1;       // the weight decay
+  double l1 = 0, l2 = 0;  // penalties: l1 sum(abs(p)) + l2 sum(p^2)
+
+  bool operator==(const ParameterGroup&) const = default;
+};
+
+// The update stage: everything between gradients and new weights.
+struct Update {
+  OptimizerKind optimizer = OptimizerKind::adam;
+  std::vector<ParameterGroup> groups = std::vector<ParameterGroup>(1);
+  double clip_value = 0;        // gradients are cut to [-clip_value, clip_value]; 0: not
+  double clip_norm = 0;         // each parameter's gradient to this norm; 0: not
+  double global_clip_norm = 0;  // all of them together to this norm; 0: not
+  bool averages = false;        // an average of the weights is kept
+  double average_momentum = 0.99;
+
+  // Whether a step needs the gradients of all parameters before it changes any.
+  bool needs_whole() const { return clip_norm > 0 || global_clip_norm > 0; }
+  // Whether it is the optimizer's step and nothing else, the same for all parameters.
+  bool is_plain() const {
+    return groups.size() == 1 && groups.front() == ParameterGroup{} && clip_value == 0 &&
+           !needs_whole() && !averages;
+  }
 };
 
 enum class NodeKind : unsigned char { dense, activation, softmax, dropout, affine, add };
@@ -73,7 +107,7 @@ struct Plan {
   bool folded = false;
   bool has_loss = false;
   Loss loss;
-  OptimizerKind optimizer = OptimizerKind::adam;
+  Update update;
   std::vector<Metric> metrics;
   std::uint64_t key = 0;  // of the model's random numbers
 

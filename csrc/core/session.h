@@ -28,7 +28,7 @@ struct Dataset {
 // Parameters and optimizer state on the host, of the session's element type.
 struct Buffers {
   void* parameters = nullptr;
-  void* slots[2] = {nullptr, nullptr};
+  void* slots[max_slots] = {};  // of the optimizer; then the average of weights
 };
 
 // Numerator and denominator of a mean over rows.
@@ -42,6 +42,21 @@ struct Sum {
 struct Steps {
   std::uint64_t life = 0;
   std::uint64_t updates = 0;
+};
+
+// What the updates of a run are told. `rates` has a learning rate for each of them; null: all take
+// that of the settings.
+struct Rates {
+  OptimizerSettings settings;
+  const double* rates = nullptr;
+
+  OptimizerSettings at(Index update) const {
+    OptimizerSettings now = settings;
+    if (rates != nullptr) now.learning_rate = rates[update];
+    return now;
+  }
+  // Those from an update on.
+  Rates from(Index update) const { return {settings, rates != nullptr ? rates + update : nullptr}; }
 };
 
 struct Epoch {
@@ -103,9 +118,9 @@ class Session {
 
   // Trains steps first..first+count of an epoch, adding up the loss and the
   // metrics in sums (1 + metrics of them). `done` counts the steps before the
-  // first.
+  // first; rates begin with that of the first.
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                  const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) = 0;
+                  const Steps& done, const Rates& rates, std::span<Sum> sums) = 0;
 
   // Adds up loss and metrics of rows first..first+count, nothing random.
   virtual void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) = 0;

@@ -34,7 +34,7 @@ class PlainSession final : public Session {
                const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const OptimizerSettings& settings, std::span<Sum> sums) override;
+          const Rates& rates, std::span<Sum> sums) override;
   void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override;
   void predict(const Dataset& data, Index first, Index count, void* out) override;
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
@@ -51,8 +51,6 @@ class PlainSession final : public Session {
  private:
   ParameterGradients<T> make_gradients();
   void update(std::uint64_t updates, const OptimizerSettings& settings);
-  void update_range(Index begin, Index end, std::uint64_t updates,
-                    const OptimizerSettings& settings, const T* gradient);
   void set_steps(std::uint64_t updates, const OptimizerSettings& settings);
 
   Machine machine_;
@@ -61,6 +59,7 @@ class PlainSession final : public Session {
   Memory memory_;
   Index capacity_;
   bool streams_;
+  std::vector<bool> streamed_;  // by parameter: its dense node's kernel steps it
   Batch<T> batch_;
   T* parameters_;
   Updates<T> updates_;
@@ -84,10 +83,7 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bo
       streams_(streams),
       batch_(machine_, memory_, plan_, capacity_),
       parameters_(static_cast<T*>(request.buffers.parameters)),
-      updates_{
-          plan_,
-          parameters_,
-          {static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])}},
+      updates_(machine_, memory_, plan_, request.buffers),
       walk_(machine_, memory_, plan_, parameters_, capacity_) {
   if (!plan_.has_loss || request.batch_size == 0) return;
   walk_.allocate_gradients();
@@ -107,8 +103,8 @@ bool PlainSession<T>::finite_parameters() {
   return row < 0;
 }
 
-// In a streaming session kernels have no gradient; a place that is not null says
-// that one is wanted.
+// In a streaming session the kernels of dense nodes have no gradient; a place that is not null
+// says that one is wanted.
 template <class T>
 ParameterGradients<T> PlainSession<T>::make_gradients() {
   ParameterGradients<T> gradients;
@@ -116,12 +112,20 @@ ParameterGradients<T> PlainSession<T>::make_gradients() {
     gradients_ = memory_.take<T>(plan_.parameter_size);
   } else {
     gradients.steps.resize(plan_.parameters.size());
+    streamed_ = parameters_of_one_dense_node(plan_);
+    for (std::size_t i = 0; i < streamed_.size(); ++i) {
+      streamed_[i] = streamed_[i] && plan_.parameters[i].role == Role::matrix;
+    }
   }
-  for (const Parameter& parameter : plan_.parameters) {
+  for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
+    const Parameter& parameter = plan_.parameters[i];
     T* place = nullptr;
-    if (parameter.trainable && !streams_) place = gradients_ + parameter.offset;
-    if (parameter.trainable && streams_) {
-      place = parameter.vector ? memory_.take<T>(parameter.size()) : parameters_;
+    if (parameter.trainable) {
+      if (!streams_) {
+        place = gradients_ + parameter.offset;
+      } else {
+        place = streamed_[i] ? parameters_ : memory_.take<T>(parameter.size());
+      }
     }
     gradients.place.push_back(place);
   }
@@ -135,43 +139,31 @@ ParameterGradients<T> PlainSession<T>::make_gradients() {
 template <class T>
 void PlainSession<T>::set_steps(std::uint64_t updates, const OptimizerSettings& settings) {
   for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
-    const Parameter& p = plan_.parameters[i];
-    if (training_.place[i] == nullptr || p.vector) continue;
-    training_.steps[i] = updates_.step(p.offset, p.offset + p.size(), updates, settings, nullptr);
+    if (!streamed_[i]) continue;
+    training_.steps[i] = updates_.step(plan_.parameters[i], updates, settings, nullptr);
   }
 }
 
-// What is left after it: biases, or else one step over each run of neighbouring
-// trainable parameters.
+// Steps over what no kernel stepped: in a streaming session all but the kernels of dense nodes.
 template <class T>
 void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& settings) {
-  const auto& parameters = plan_.parameters;
-  if (streams_) {
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const Parameter& p = parameters[i];
-      if (training_.place[i] == nullptr || !p.vector) continue;
-      update_range(p.offset, p.offset + p.size(), updates, settings, training_.place[i]);
-    }
+  if (!streams_) {
+    updates_.all(updates, settings, gradients_);
     return;
   }
-  updates_.each_run([&](Index begin, Index end) {
-    update_range(begin, end, updates, settings, gradients_ + begin);
-  });
-}
-
-template <class T>
-void PlainSession<T>::update_range(Index begin, Index end, std::uint64_t updates,
-                                   const OptimizerSettings& settings, const T* gradient) {
-  machine_.call<OptimizerStep<T>>(kernels_.optimizer_step,
-                                  updates_.step(begin, end, updates, settings, gradient));
+  for (std::size_t i = 0; i < plan_.parameters.size(); ++i) {
+    if (training_.place[i] == nullptr || streamed_[i]) continue;
+    machine_.call<OptimizerStep<T>>(
+        kernels_.optimizer_step,
+        updates_.step(plan_.parameters[i], updates, settings, training_.place[i]));
+  }
 }
 
 // -- what a session offers --------------------------------------------------
 
 template <class T>
 Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                         const Steps& done, const OptimizerSettings& settings,
-                         std::span<Sum> sums) {
+                         const Steps& done, const Rates& rates, std::span<Sum> sums) {
   const bool whole = walk_.needs_output();
   const UseProducts<T> use(walk_, products_.get());
   if (products_ && stale_) products_->refresh();
@@ -190,6 +182,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     sums[0].value += value;
     sums[0].weight += total;
     walk_.measure(batch_.part(0, n), sums);
+    const OptimizerSettings settings = rates.at(step);
     if (streams_) set_steps(done.updates + steps, settings);
     walk_.backward(pass, n, training_);
     update(done.updates + steps, settings);

@@ -1,48 +1,81 @@
-// The optimizer's steps over the parameters of a plan, for sessions. It calls no kernel.
+// The update stage: the only way from gradients to new weights, for every session.
+//
+// Elementwise parts (groups, penalties, clipping by value, averages) ride in the optimizer's own
+// loop, also where a kernel steps as soon as it has a gradient. What needs whole gradients
+// (norms) is worked out before the first step. Whatever no kernel stepped is stepped at the end.
+// Accumulation over batches, constraints and sums over ranks belong here, too, when they come.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
-#include "core/kernels.h"
-#include "core/plan.h"
+#include "core/machine.h"
+#include "core/session.h"
 
 namespace fastnn {
 
-template <class T>
-struct Updates {
-  const Plan& plan;
-  T* parameters;
-  std::array<T*, 2> slots;  // of the optimizer's state; null where there is none
+// By parameter: whether it is trainable and one dense node alone makes its gradient, so that it
+// may step as soon as that node's backward pass is done.
+std::vector<bool> parameters_of_one_dense_node(const Plan& plan);
 
-  // The step of parameters [begin, end), after so many updates.
-  OptimizerStep<T> step(Index begin, Index end, std::uint64_t updates,
+template <class T>
+using Slots = std::array<T*, max_slots>;
+
+template <class T>
+class Updates {
+ public:
+  // What it refers to must outlive it.
+  Updates(const Machine& machine, Memory& memory, const Plan& plan, const Buffers& buffers);
+
+  // The step of parameters [begin, end), all of one group, after so many updates.
+  OptimizerStep<T> step(Index begin, Index end, int group, std::uint64_t updates,
+                        const OptimizerSettings& settings, const T* gradient) const;
+  // The same, of one parameter.
+  OptimizerStep<T> step(const Parameter& p, std::uint64_t updates,
                         const OptimizerSettings& settings, const T* gradient) const {
-    const bool still = plan.optimizer == OptimizerKind::sgd && settings.momentum == 0;
-    return {plan.optimizer,
-            end - begin,
-            parameters + begin,
-            gradient,
-            {still || slots[0] == nullptr ? nullptr : slots[0] + begin,
-             slots[1] == nullptr ? nullptr : slots[1] + begin},
-            settings,
-            updates + 1};
+    return step(p.offset, p.offset + p.size(), p.group, updates, settings, gradient);
   }
 
-  // f(begin, end) for each run of neighbouring trainable parameters.
+  // Steps over all trainable parameters, whose gradients are laid out as these: the sum of so many
+  // arrays, `stride` apart.
+  void all(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients,
+           Index pieces = 1, Index stride = 0);
+
+  // f(begin, end, group) for each run of neighbouring trainable parameters of one group.
   template <class F>
   void each_run(const F& f) const {
-    const auto& all = plan.parameters;
+    const auto& all = plan_.parameters;
     for (std::size_t i = 0; i < all.size();) {
       std::size_t end = i;
-      while (end < all.size() && all[end].trainable == all[i].trainable) ++end;
+      while (end < all.size() && all[end].trainable == all[i].trainable &&
+             all[end].group == all[i].group) {
+        ++end;
+      }
       if (all[i].trainable) {
-        f(all[i].offset, end < all.size() ? all[end].offset : plan.parameter_size);
+        f(all[i].offset, end < all.size() ? all[end].offset : plan_.parameter_size, all[i].group);
       }
       i = end;
     }
   }
+
+ private:
+  void find_norms(const T* gradients);
+  const double* norm_factor_of(std::size_t range) const;
+
+  const Machine& machine_;
+  const Plan& plan_;
+  T* parameters_;
+  Slots<T> slots_;
+  // Ranges whose norm is taken, each of one parameter or of a run of them.
+  struct Range {
+    Index begin, end;
+    int group;
+  };
+  std::vector<Range> ranges_;
+  double* squares_ = nullptr;  // (ranges, max_groups)
+  double* factors_ = nullptr;  // (ranges), or one for all
 };
 
 }  // namespace fastnn

@@ -267,7 +267,9 @@ void Walk<T>::dense_backward_node(std::size_t index, Index n,
     arguments.x_z = preactivation_[at(before.output)];
     arguments.dx_sum = place(before.bias);
   }
-  if (!gradients.steps.empty() && arguments.dw != nullptr) {
+  const bool streams =
+      !gradients.steps.empty() && gradients.steps[at(node.kernel)].param != nullptr;
+  if (streams && arguments.dw != nullptr) {
     arguments.dw = nullptr;
     arguments.update = &gradients.steps[at(node.kernel)];
   }

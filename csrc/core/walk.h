@@ -23,8 +23,8 @@ template <class T>
 struct ParameterGradients {
   std::vector<T*> place;     // by parameter; null where none is wanted
   bool accumulates = false;  // they are added to what is there
-  // By parameter, or empty: the step that a kernel takes as soon as its gradient is
-  // known, which is then kept nowhere.
+  // By parameter, or empty: the step that a kernel takes as soon as its gradient is known, which
+  // is then kept nowhere. One without param is not taken so.
   std::vector<OptimizerStep<T>> steps;
 };
 

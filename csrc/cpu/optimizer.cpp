@@ -1,62 +1,76 @@
-// Optimizer steps over flat buffers.
+// The update stage's kernels over flat buffers: steps of optimizers, and norms of gradients.
 #include "cpu/optimizer.h"
 
+#include "core/math.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-// The loops are functions of their own because __restrict__ is believed for
-// parameters, and not for what a lambda captures: without it they stay scalar.
+// The loops are functions of their own because __restrict__ is believed for parameters, and not
+// for what a lambda captures: without it they stay scalar.
 
-template <class T>
-static void sgd_range(const SgdRates<T> rates, bool nesterov, Index n, T* __restrict__ param,
-                      const T* __restrict__ grad, T* __restrict__ velocity) {
-  if (nesterov) {
-    for (Index i = 0; i < n; ++i) sgd(rates, true, grad[i], param[i], velocity[i]);
-  } else {
-    for (Index i = 0; i < n; ++i) sgd(rates, false, grad[i], param[i], velocity[i]);
-  }
-}
-
-template <class T>
-static void sgd_range(const SgdRates<T> rates, Index n, T* __restrict__ param,
-                      const T* __restrict__ grad) {
+template <class Rule, class Kept, class Root, class T>
+static void step_range(const typename Rule::template Rates<T> rates, Index n, T* __restrict__ param,
+                       const T* __restrict__ grad, T* __restrict__ slot_0, T* __restrict__ slot_1,
+                       T* __restrict__ slot_2) {
   for (Index i = 0; i < n; ++i) {
-    T still = T(0);
-    sgd(rates, false, grad[i], param[i], still);
+    T s[rule_slots] = {};
+    if constexpr (Kept::has(0)) s[0] = slot_0[i];
+    if constexpr (Kept::has(1)) s[1] = slot_1[i];
+    if constexpr (Kept::has(2)) s[2] = slot_2[i];
+    Rule::step(rates, grad[i], param[i], s, Root{});
+    if constexpr (Kept::has(0)) slot_0[i] = s[0];
+    if constexpr (Kept::has(1)) slot_1[i] = s[1];
+    if constexpr (Kept::has(2)) slot_2[i] = s[2];
   }
 }
 
-template <class Root, class T>
-static void adam_range(const AdamRates<T> rates, Index n, T* __restrict__ param,
-                       const T* __restrict__ grad, T* __restrict__ m, T* __restrict__ v) {
-  for (Index i = 0; i < n; ++i) adam(rates, grad[i], param[i], m[i], v[i], Root{});
+// The gradients as the step takes them, but for norm_factor.
+template <class T>
+static void shape_range(const UpdateExtras<T>& extras, Index n, const T* __restrict__ grad,
+                        const T* __restrict__ param, T* __restrict__ out) {
+  const T factor = extras.factor != nullptr ? static_cast<T>(*extras.factor) : T(1);
+  const T twice_l2 = T(2) * extras.l2;
+  const T l1 = extras.l1;
+  for (Index i = 0; i < n; ++i) {
+    const T penalty = mul_add(twice_l2, param[i], l1 * sign_of(param[i]));
+    out[i] = mul_add(factor, grad[i], penalty);
+  }
+}
+
+template <class T>
+static void scale_range(T factor, T clip, Index n, T* __restrict__ g) {
+  for (Index i = 0; i < n; ++i) {
+    const T scaled = factor * g[i];
+    const T below = scaled > clip ? clip : scaled;
+    const T cut = below < -clip ? -clip : below;
+    g[i] = clip > T(0) ? cut : scaled;
+  }
+}
+
+template <class T>
+static void average_range(T momentum, Index n, const T* __restrict__ param,
+                          T* __restrict__ average) {
+  const T rest = T(1) - momentum;
+  for (Index i = 0; i < n; ++i) average[i] = mul_add(momentum, average[i], rest * param[i]);
 }
 
 template <class T>
 PreparedStep<T>::PreparedStep(const OptimizerStep<T>& step)
     : kind_(step.kind),
-      nesterov_(step.settings.nesterov),
+      kept_(static_cast<unsigned char>(kept_slots(step.kind, step.settings))),
       unit_takes_roots_(unit_takes_roots()),
+      shapes_gradients_(step.extras.shape_gradients()),
       param_(step.param),
-      slots_{step.slots[0], step.slots[1]},
-      sgd_{},
-      adam_{} {
-  switch (kind_) {
-    case OptimizerKind::sgd:
-      sgd_ = sgd_rates<T>(step.settings);
-      break;
-    case OptimizerKind::adam:
-      adam_ = adam_rates<T>(step.settings, step.step);
-      break;
-  }
-}
+      slots_{step.slots[0], step.slots[1], step.slots[2], step.slots[3]},
+      rates_(rates_of<T>(step.kind, step.settings, step.step)),
+      extras_(step.extras) {}
 
 template <class T>
 void PreparedStep<T>::fetch(Index begin, Index n) const {
   constexpr Index line = 64 / static_cast<Index>(sizeof(T));
-  const T* const arrays[] = {param_, slots_[0], slots_[1]};
+  const T* const arrays[] = {param_, slots_[0], slots_[1], slots_[2], slots_[3]};
   for (const T* const array : arrays) {
     if (array == nullptr) continue;
     for (Index i = 0; i < n; i += line) __builtin_prefetch(array + begin + i, 1);
@@ -64,23 +78,44 @@ void PreparedStep<T>::fetch(Index begin, Index n) const {
 }
 
 template <class T>
-void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
-  T* const param = param_ + begin;
-  switch (kind_) {
-    case OptimizerKind::sgd:
-      if (slots_[0] == nullptr) {
-        sgd_range(sgd_, n, param, grad);
-      } else {
-        sgd_range(sgd_, nesterov_, n, param, grad, slots_[0] + begin);
-      }
-      break;
-    case OptimizerKind::adam:
+void PreparedStep<T>::step(Index begin, Index n, const T* grad) const {
+  const auto at = [&](int slot) {
+    return slots_[slot] != nullptr ? slots_[slot] + begin : nullptr;
+  };
+  with_optimizer(kind_, [&](auto rule) {
+    using Rule = decltype(rule);
+    const auto rates = rates_from<Rule>(rates_);
+    with_kept<Rule>(kept_, [&](auto kept) {
+      using Kept = decltype(kept);
       if (unit_takes_roots_) {
-        adam_range<RootByUnit>(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+        step_range<Rule, Kept, RootByUnit>(rates, n, param_ + begin, grad, at(0), at(1), at(2));
       } else {
-        adam_range<RootByProducts>(adam_, n, param, grad, slots_[0] + begin, slots_[1] + begin);
+        step_range<Rule, Kept, RootByProducts>(rates, n, param_ + begin, grad, at(0), at(1), at(2));
       }
-      break;
+    });
+  });
+}
+
+template <class T>
+void PreparedStep<T>::apply(Index begin, Index n, const T* grad) const {
+  T* const average = slots_[average_slot];
+  if (!shapes_gradients_ && average == nullptr) {
+    step(begin, n, grad);
+    return;
+  }
+  constexpr Index at_once = 512;
+  const T norm = extras_.norm_factor != nullptr ? static_cast<T>(*extras_.norm_factor) : T(1);
+  for (Index i = 0; i < n; i += at_once) {
+    const Index count = least(at_once, n - i);
+    T shaped[at_once];
+    if (shapes_gradients_) {
+      shape_range(extras_, count, grad + i, param_ + begin + i, shaped);
+      scale_range(norm, extras_.clip, count, shaped);
+    }
+    step(begin + i, count, shapes_gradients_ ? shaped : grad + i);
+    if (average != nullptr) {
+      average_range(extras_.average_momentum, count, param_ + begin + i, average + begin + i);
+    }
   }
 }
 
@@ -115,8 +150,35 @@ Status optimizer_step(Context& context, const OptimizerStep<T>& a) {
   return Status::ok;
 }
 
+template <class T>
+Status sum_of_squares(Context& context, const SumOfSquares<T>& a) {
+  for_row_groups(context, a.n, 2, [&](Index group, Index begin, Index end, int) {
+    constexpr Index at_once = 512;
+    T shaped[at_once];
+    double total = 0;
+    for (Index i = begin; i < end; i += at_once) {
+      const Index n = least(at_once, end - i);
+      shape_range(a.extras, n, a.grad + i, a.param + i, shaped);
+      for (Index k = 0; k < n; ++k) {
+        const auto g = static_cast<double>(shaped[k]);
+        total += g * g;
+      }
+    }
+    a.sums[group] = total;
+  });
+  return Status::ok;
+}
+
+Status norm_factor(Context&, const NormFactor& a) {
+  double total = 0;
+  for (Index i = 0; i < a.count; ++i) total += a.sums[i];
+  *a.factor = factor_of_norm(sqrt(total), a.limit);
+  return Status::ok;
+}
+
 template struct PreparedStep<float>;
 template struct PreparedStep<double>;
 FASTNN_INSTANTIATE(optimizer_step, OptimizerStep)
+FASTNN_INSTANTIATE(sum_of_squares, SumOfSquares)
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -65,7 +65,7 @@ int cpu_planes(const SessionRequest& request) {
 }
 
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
-  if (batch_size == 0) return SessionKind::plain;
+  if (batch_size == 0 || plan.update.needs_whole()) return SessionKind::plain;
   Index widths = 0;
   for (const TensorShape& tensor : plan.tensors) widths += tensor.width;
   // Activations and their gradients that leave the second cache, and a model that
@@ -91,6 +91,10 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
         session_names[static_cast<std::size_t>(request.kind)],
         "'; expected 'auto', 'plain', "
         "'streaming' or 'tiled'");
+  check(request.kind == SessionKind::plain || !request.plan->update.needs_whole(), "session: '",
+        session_names[static_cast<std::size_t>(request.kind)],
+        "' steps before all gradients are there, which clipping by norm needs; expected 'auto' or "
+        "'plain'");
   if (request.kind == SessionKind::tiled) {
     return prepare_tiled(request, make_machine, make_products(request));
   }

@@ -25,7 +25,7 @@ class TiledSession final : public Session {
                const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const OptimizerSettings& settings, std::span<Sum> sums) override;
+          const Rates& rates, std::span<Sum> sums) override;
   void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
     whole_->evaluate(data, first, count, sums);
   }
@@ -79,7 +79,6 @@ class TiledSession final : public Session {
   // Of a step, in the units of cpu/loops.h: three products with each weight.
   Index work_of(Index n) const { return n * (plan_.parameter_size / 8 + 1); }
   void run_group(const Step& step, Index group, int worker);
-  void update(Index groups, std::uint64_t updates, const OptimizerSettings& settings);
 
   const Plan& plan_;
   Machine (*make_machine_)(bool alone);
@@ -108,10 +107,7 @@ TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(
       memory_(machine_),
       batch_(machine_, memory_, plan_, request.batch_size),
       parameters_(static_cast<T*>(request.buffers.parameters)),
-      updates_{
-          plan_,
-          parameters_,
-          {static_cast<T*>(request.buffers.slots[0]), static_cast<T*>(request.buffers.slots[1])}},
+      updates_(machine_, memory_, plan_, request.buffers),
       gradients_(memory_.take<T>(row_groups(request.batch_size).count * plan_.parameter_size)),
       sums_(static_cast<std::size_t>(row_groups(request.batch_size).count) *
             (plan_.metrics.size() + 1)),
@@ -152,20 +148,8 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
 }
 
 template <class T>
-void TiledSession<T>::update(Index groups, std::uint64_t updates,
-                             const OptimizerSettings& settings) {
-  updates_.each_run([&](Index begin, Index end) {
-    OptimizerStep<T> step = updates_.step(begin, end, updates, settings, gradients_ + begin);
-    step.pieces = groups;
-    step.piece_stride = plan_.parameter_size;
-    machine_.call<OptimizerStep<T>>(kernels<T>(*machine_.table).optimizer_step, step);
-  });
-}
-
-template <class T>
 Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                         const Steps& done, const OptimizerSettings& settings,
-                         std::span<Sum> sums) {
+                         const Steps& done, const Rates& rates, std::span<Sum> sums) {
   if (products_ && stale_) products_->refresh();
   stale_ = false;
   for (Index index = 0; index < count; ++index) {
@@ -206,7 +190,7 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
         sums[i].weight += sums_[g * width + i].weight;
       }
     }
-    update(groups, done.updates + steps, settings);
+    updates_.all(done.updates + steps, rates.at(index), gradients_, groups, plan_.parameter_size);
     if (products_) products_->refresh_trainable();
   }
   return {count, std::nullopt};

@@ -14,17 +14,20 @@
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 3;
+inline constexpr uint32_t cuda_abi_version = 4;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.
 struct StepValues {
   Index first;    // of the batch's rows, in the epoch's order
   uint64_t life;  // steps in the life of the model, which random numbers count
-  // What all elements of an update share; of the optimizer in use.
-  AdamRates<float> adam;
-  SgdRates<float> sgd;
-  Index number;  // of this step in the run
+  Index number;   // of this step in the run
+  // What all elements of an update share, by group of parameters.
+  struct Group {
+    AnyRates<float> rates;
+    float average_momentum;
+  };
+  Group group[max_groups_of_parameters];
 };
 
 // How far the steps of a run came.

@@ -66,15 +66,18 @@ struct TrainResident {
     }
   }
 
-  // Adam's for the steps from this one on: its power of beta is a chain as long as a step.
+  // For the steps from this one on: Adam's power of beta is a chain as long as a step.
   FASTNN_DEVICE void work_out_rates(const Thread& t, float* shared, Index step) const {
-    if (a.optimizer != OptimizerKind::adam) return;
     const Index end = least(Resident::rate_steps, a.steps - step);
     for (Index s = t.index(); s < end; s += threads) {
+      OptimizerSettings settings = a.settings;
+      if (a.learning_rates != nullptr) settings.learning_rate = a.learning_rates[step + s];
       const auto number = a.updates + static_cast<uint64_t>(step + s) + 1;
-      const AdamRates<float> rates = adam_rates<float>(a.settings, number);
-      shared[a.rates.at + 2 * s] = rates.scale;
-      shared[a.rates.at + 2 * s + 1] = rates.epsilon;
+      const AnyRates<float> rates = rates_of<float>(a.optimizer, settings, number);
+      FASTNN_UNROLL
+      for (int k = 0; k < most_rates; ++k) {
+        shared[a.rates.at + s * most_rates + k] = rates.value[k];
+      }
     }
     t.barrier();
   }
@@ -82,8 +85,10 @@ struct TrainResident {
   FASTNN_DEVICE void take_rates(const float* shared, Index step, StepRates& rates) const {
     const Index s = step % Resident::rate_steps;
     rates.gradient_scale = shared[a.scale.at];
-    rates.adam.scale = shared[a.rates.at + 2 * s];
-    rates.adam.epsilon = shared[a.rates.at + 2 * s + 1];
+    FASTNN_UNROLL
+    for (int k = 0; k < most_rates; ++k) {
+      rates.rates.value[k] = shared[a.rates.at + s * most_rates + k];
+    }
   }
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
@@ -99,8 +104,7 @@ struct TrainResident {
     t.barrier();
     data.load(0);
     data.store(0);
-    StepRates rates{a.optimizer, a.settings.nesterov && a.state[0] != nullptr, 0.0F,
-                    adam_rates<float>(a.settings, 1), sgd_rates<float>(a.settings)};
+    StepRates rates{a.optimizer, 0.0F, {}};
     t.barrier();
     if (t.index() == 0) *a.progress = {-1, 0};
     for (Index step = 0; step < a.steps; ++step) {

@@ -17,7 +17,7 @@ struct Progress;
 struct Resident {
   static constexpr int most_layers = 6;
   static constexpr int most_items = 5;    // the loss, and metrics
-  static constexpr int rate_steps = 256;  // whose rates are worked out together
+  static constexpr int rate_steps = 128;  // whose rates are worked out together
   static constexpr int row_multiple = 4;  // there is room for a multiple of so many rows
   static constexpr size_t most_bytes = size_t{227} << 10U;
 
@@ -62,15 +62,16 @@ struct Resident {
 
   OptimizerKind optimizer;
   OptimizerSettings settings;
-  uint64_t updates;  // before the first step
+  const double* learning_rates;  // of the steps; null: that of the settings
+  uint64_t updates;              // before the first step
   float* parameters;
 
   // (32, 2 * items): sum and weight of each over the steps that were made, by the lane that
   // added them up. Those of the run before, where this one continues it.
   double* sums;
   bool continues;
-  Progress* progress;  // which step, counted from 0, had a bad loss: its update was not made
-  float* state[2];     // velocity (null where momentum is 0); m, v
+  Progress* progress;        // which step, counted from 0, had a bad loss: its update was not made
+  float* state[rule_slots];  // null: not in use
 
   int layers;
   int items;  // 1 + metrics
@@ -88,15 +89,15 @@ struct Resident {
   };
   Batch batch;
 
-  Place weights;      // those of all layers; the stride is 0
-  Place state_of[2];  // as they are laid out
-  Place pos_weight;   // at 0: none
-  Place row_losses;   // double
-  Place rates;        // rate_steps pairs
-  Place totals;       // double: sum and weight of each item, for each lane of a warp
-  Place scale;        // 1 over the sum of weights
-  Place stop;         // int: whether a loss is bad
-  Index floats;       // that all these take
+  Place weights;               // those of all layers; the stride is 0
+  Place state_of[rule_slots];  // as they are laid out
+  Place pos_weight;            // at 0: none
+  Place row_losses;            // double
+  Place rates;                 // AnyRates<float> of rate_steps steps
+  Place totals;                // double: sum and weight of each item, for each lane of a warp
+  Place scale;                 // 1 over the sum of weights
+  Place stop;                  // int: whether a loss is bad
+  Index floats;                // that all these take
 
   struct Metrics {
     MetricKind kind[most_items - 1];

@@ -11,18 +11,16 @@ namespace fastnn::FASTNN_TARGET {
 // What all weights share in a step.
 struct StepRates {
   OptimizerKind kind;
-  bool nesterov;
   float gradient_scale;
-  AdamRates<float> adam;
-  SgdRates<float> sgd;
+  AnyRates<float> rates;
 
-  FASTNN_DEVICE void update(float sum, float& p, float& m, float& v) const {
+  // One weight's step; `state` are the slots of the row, 0 where they are not in use.
+  FASTNN_DEVICE void update(float sum, float& p, float* state) const {
     const float g = sum * gradient_scale;
-    if (kind == OptimizerKind::adam) {
-      fastnn::FASTNN_TARGET::adam(adam, g, p, m, v);
-    } else {
-      fastnn::FASTNN_TARGET::sgd(sgd, nesterov, g, p, m);
-    }
+    with_optimizer(kind, [&](auto rule) {
+      using Rule = decltype(rule);
+      Rule::step(rates_from<Rule>(rates), g, p, state, RootByProducts{});
+    });
   }
 };
 
@@ -65,8 +63,10 @@ class Owned {
         w_ = l.w.at + i * l.w.stride + j;
         place_ = place_of(l, i, j);
         p_ = a.parameters[place_];
-        if (a.state[0] != nullptr) m_ = a.state[0][place_];
-        if (a.state[1] != nullptr) v_ = a.state[1][place_];
+        FASTNN_UNROLL
+        for (int s = 0; s < rule_slots; ++s) {
+          if (a.state[s] != nullptr) state_[s] = a.state[s][place_];
+        }
       }
       unit -= size;
     }
@@ -82,15 +82,17 @@ class Owned {
     }
     for (int mask = 1; mask < parts_; mask *= 2) sum += t.exchange(sum, mask);
     if (!owns_) return;
-    rates.update(sum, p_, m_, v_);
+    rates.update(sum, p_, state_);
     if (part_ == 0) shared[w_] = p_;
   }
 
   FASTNN_DEVICE void write(const Thread&, const Resident& a, const float*) const {
     if (!owns_ || part_ != 0) return;
     a.parameters[place_] = p_;
-    if (a.state[0] != nullptr) a.state[0][place_] = m_;
-    if (a.state[1] != nullptr) a.state[1][place_] = v_;
+    FASTNN_UNROLL
+    for (int s = 0; s < rule_slots; ++s) {
+      if (a.state[s] != nullptr) a.state[s][place_] = state_[s];
+    }
   }
 
  private:
@@ -98,7 +100,8 @@ class Owned {
   bool first_ = false, owns_ = false;
   int x_ = 0, x_stride_ = 0, dz_ = 0, dz_stride_ = 0, w_ = 0;
   Index place_ = 0;
-  float p_ = 0, m_ = 0, v_ = 0;
+  float p_ = 0;
+  float state_[rule_slots] = {};
 };
 
 // Weights and their state lie in shared memory; a thread works on four rows of a column at a
@@ -106,7 +109,7 @@ class Owned {
 class Shared {
  public:
   FASTNN_DEVICE Shared(const Thread& t, const Resident& a, float* shared) {
-    for (int s = 0; s < 2; ++s) {
+    for (int s = 0; s < rule_slots; ++s) {
       if (a.state[s] == nullptr) continue;
       each_parameter(t, a, [&](const Resident::Layer& l, int i, int j) {
         shared[state_of(a, s, l, i, j)] = a.state[s][place_of(l, i, j)];
@@ -147,7 +150,7 @@ class Shared {
       const Index place = place_of(l, i, j);
       a.parameters[place] = shared[l.w.at + i * l.w.stride + j];
       FASTNN_UNROLL
-      for (int s = 0; s < 2; ++s) {
+      for (int s = 0; s < rule_slots; ++s) {
         if (a.state[s] != nullptr) a.state[s][place] = shared[state_of(a, s, l, i, j)];
       }
     });
@@ -161,11 +164,16 @@ class Shared {
 
   FASTNN_DEVICE static void update(const Resident& a, float* shared, const Resident::Layer& l,
                                    int i, int j, float sum, const StepRates& rates) {
-    float m = a.state[0] != nullptr ? shared[state_of(a, 0, l, i, j)] : 0.0F;
-    float v = a.state[1] != nullptr ? shared[state_of(a, 1, l, i, j)] : 0.0F;
-    rates.update(sum, shared[l.w.at + i * l.w.stride + j], m, v);
-    if (a.state[0] != nullptr) shared[state_of(a, 0, l, i, j)] = m;
-    if (a.state[1] != nullptr) shared[state_of(a, 1, l, i, j)] = v;
+    float state[rule_slots] = {};
+    FASTNN_UNROLL
+    for (int s = 0; s < rule_slots; ++s) {
+      if (a.state[s] != nullptr) state[s] = shared[state_of(a, s, l, i, j)];
+    }
+    rates.update(sum, shared[l.w.at + i * l.w.stride + j], state);
+    FASTNN_UNROLL
+    for (int s = 0; s < rule_slots; ++s) {
+      if (a.state[s] != nullptr) shared[state_of(a, s, l, i, j)] = state[s];
+    }
   }
 };
 

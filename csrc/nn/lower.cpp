@@ -131,7 +131,7 @@ Plan lower(const Plan& graph, const Compile* compile) {
   if (compile == nullptr) return plan;
   plan.has_loss = true;
   plan.loss = compile->loss;
-  plan.optimizer = compile->optimizer;
+  plan.update = compile->update;
   plan.folded = (ends_in_softmax(plan) && plan.loss.kind == LossKind::softmax_cross_entropy) ||
                 (ends_in_sigmoid(plan) && plan.loss.kind == LossKind::sigmoid_cross_entropy);
   for (const Compile::Metric& metric : compile->metrics) {

@@ -16,7 +16,7 @@ struct Compile {
     bool weighted;
   };
   Loss loss;
-  OptimizerKind optimizer = OptimizerKind::adam;
+  Update update;
   std::vector<Metric> metrics;
   SessionKind session = SessionKind::automatic;
   Precision precision = Precision::highest;

@@ -30,13 +30,13 @@ int Network::add_tensor(Index width) {
   return static_cast<int>(graph_.tensors.size()) - 1;
 }
 
-int Network::add_parameter(Index rows, Index columns, bool vector) {
+int Network::add_parameter(Index rows, Index columns, Role role) {
   constexpr Index most = Index{1} << 56;
   if (columns > most / rows) throw std::bad_alloc();
   const Index step = parameter_alignment / (element() == Element::f64 ? 8 : 4);
   const Index size = (rows * columns + step - 1) / step * step;
   if (size > most - graph_.parameter_size) throw std::bad_alloc();
-  graph_.parameters.push_back({graph_.parameter_size, rows, columns, vector, true});
+  graph_.parameters.push_back({graph_.parameter_size, rows, columns, role, true});
   graph_.parameter_size += size;
   return static_cast<int>(graph_.parameters.size()) - 1;
 }
@@ -54,8 +54,8 @@ int Network::dense(int input, Index units, std::string_view activation, bool use
   const bool softmax = activation == "softmax";
   Node node{.kind = NodeKind::dense, .input = check_tensor(input)};
   if (!softmax) node.activation = find_name<Activation>("activation", activation_names, activation);
-  node.kernel = add_parameter(width(input), units, false);
-  if (use_bias) node.bias = add_parameter(1, units, true);
+  node.kernel = add_parameter(width(input), units, Role::matrix);
+  if (use_bias) node.bias = add_parameter(1, units, Role::vector);
   node.output = add_tensor(units);
   graph_.nodes.push_back(node);
   return softmax ? this->activation(node.output, "softmax") : node.output;
@@ -112,6 +112,16 @@ void Network::set_trainable(const std::vector<bool>& flags) {
   for (std::size_t i = 0; i < flags.size(); ++i) graph_.parameters[i].trainable = flags[i];
 }
 
+void Network::set_groups(const std::vector<int>& groups) {
+  check(groups.size() == graph_.parameters.size(), "groups: expected ", graph_.parameters.size(),
+        " numbers, got ", groups.size());
+  for (const int group : groups) {
+    check(group >= 0 && group < max_groups_of_parameters, "groups: expected numbers in [0, ",
+          max_groups_of_parameters, "), got ", group);
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) graph_.parameters[i].group = groups[i];
+}
+
 void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   check(buffer->size() == graph_.parameter_size && buffer->element() == element(),
         "parameters: expected a buffer of ", graph_.parameter_size,
@@ -131,9 +141,14 @@ void Network::compile(const Compile& request) {
     check(request.loss.pos_weight.size() == outputs, "pos_weight: expected ", outputs,
           " numbers, got ", request.loss.pos_weight.size());
   }
+  for (const Parameter& p : graph_.parameters) {
+    check(at(p.group) < request.update.groups.size(), "groups: expected numbers in [0, ",
+          request.update.groups.size(), "), got ", p.group);
+  }
   auto plan = std::make_unique<Plan>(lower(graph_, &request));
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
-  for (int i = 0; i < slot_count(request.optimizer); ++i) {
+  const int count = portable::slot_count(request.update.optimizer);
+  for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
   }
   try {
@@ -154,6 +169,11 @@ SessionKind Network::session(Index batch_size) const {
   check_compiled();
   const bool open = compiled_->session == SessionKind::automatic;
   return open ? backend(device(batch_size)).choose(*plan_, batch_size) : compiled_->session;
+}
+
+OptimizerKind Network::optimizer() const {
+  check_compiled();
+  return compiled_->update.optimizer;
 }
 
 Device Network::device(Index batch_size) const {
@@ -243,8 +263,12 @@ void Network::forget_sessions() {
 
 Buffers Network::buffers() {
   if (!buffer_) refuse("the network has no parameters bound");
-  Buffers buffers{buffer_->data(), {nullptr, nullptr}};
-  for (std::size_t i = 0; i < slots_.size(); ++i) buffers.slots[i] = slots_[i]->data();
+  Buffers buffers{buffer_->data(), {}};
+  if (slots_.empty()) return buffers;
+  const bool averages = compiled_->update.averages;
+  const std::size_t count = slots_.size() - (averages ? 1 : 0);
+  for (std::size_t i = 0; i < count; ++i) buffers.slots[i] = slots_[i]->data();
+  if (averages) buffers.slots[average_slot] = slots_.back()->data();
   return buffers;
 }
 

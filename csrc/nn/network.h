@@ -36,7 +36,9 @@ struct Train {
   // Further calls with the same data follow, unchanged: what was made of them may stay until
   // forget_data.
   bool keeps_data = false;
-  OptimizerSettings settings;
+  // For the updates of this call: settings and, where rates are given, one for each of them.
+  Rates rates;
+  Index rates_given = 0;
 };
 
 // Called now and then from long calls; what it throws ends them.
@@ -71,11 +73,14 @@ class Network {
   void bind(std::shared_ptr<ParameterBuffer> buffer);
   void set_output(int tensor);
   void set_trainable(const std::vector<bool>& flags);
+  // For each parameter, its group of Update::groups. Takes effect at compile.
+  void set_groups(const std::vector<int>& groups);
 
   void compile(const Compile& request);
   // The device and the session that training in batches of so many rows uses.
   Device device(Index batch_size) const;
   SessionKind session(Index batch_size) const;
+  OptimizerKind optimizer() const;
   // The parts in bfloat16 into which that splits operands of products; 0: it does not.
   int planes(Index batch_size) const;
   Index output_width();
@@ -108,11 +113,12 @@ class Network {
  private:
   struct Now {  // where training is
     Index epoch = 0, step = 0;
+    Index updates = 0;  // of this call
     std::span<Sum> sums;
   };
 
   int add_tensor(Index width);
-  int add_parameter(Index rows, Index columns, bool vector);
+  int add_parameter(Index rows, Index columns, Role role);
   int check_tensor(int tensor) const;
   void make_plan();
   void check_compiled() const;

@@ -33,7 +33,7 @@ void Predictor::predict(const Dataset& data, void* out, const Look& look) {
   check_input(plan_, data, look);
   std::unique_ptr<Session> session = idle_.take();
   if (session == nullptr) {
-    session = backend().prepare({&plan_, {parameters_.data(), {nullptr, nullptr}}, 0});
+    session = backend().prepare({&plan_, {parameters_.data(), {}}, 0});
   }
   predict_rows(*session, data, plan_.output_width() * parameters_.element_size(), out, look);
   idle_.give(std::move(session));

@@ -123,8 +123,10 @@ void Network::train_steps(Session& session, const Dataset& data, const Train& re
     const Steps done{steps_, updates_};
     snapshots_.consider(buffers, done, fetch);
     const Index count = pace.pieces(last - now.step);
-    const Ran ran = session.run(data, epoch, now.step, count, done, request.settings, now.sums);
+    const Ran ran =
+        session.run(data, epoch, now.step, count, done, request.rates.from(now.updates), now.sums);
     now.step += ran.steps;
+    now.updates += ran.steps;
     steps_ += static_cast<std::uint64_t>(ran.steps);
     updates_ += static_cast<std::uint64_t>(ran.steps);
     if (ran.steps > 0) snapshots_.prove();
@@ -153,6 +155,9 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
         request.first_step);
   const Index begin = part ? request.first_step : 0;
   const Index end = part ? begin + request.steps : all;
+  check(request.rates.rates == nullptr || request.rates_given == request.epochs * (end - begin),
+        "rates: expected one for each of ", request.epochs * (end - begin), " updates, got ",
+        request.rates_given);
   const std::size_t width = (validation != nullptr ? 2 : 1) * columns();
   std::vector<Sum> sums = make_sums(request.epochs, width);
 
@@ -169,7 +174,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
     const std::span<Sum> row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
-    now = {request.first_epoch + e, begin, row.first(columns())};
+    now = {request.first_epoch + e, begin, now.updates, row.first(columns())};
     train_steps(session, data, request, epoch, end, pace, now);
     // The last update of a run is followed by no loss that would show it wrong.
     if (end == all && e + 1 == request.epochs && !session.finite_parameters()) {

@@ -146,27 +146,20 @@ def sigmoid_cross_entropy(
 def mean_squared_error(
     pred: _Floats, target: _Floats, sample_weight: Floats | None
 ) -> tuple[float, _Floats]: ...
-def sgd_step(
+def optimizer_step(
+    optimizer: str,
     param: _Floats,
     grad: _Floats,
-    velocity: _Floats | None,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-) -> None: ...
-def adam_step(
-    param: _Floats,
-    grad: _Floats,
-    m: _Floats,
-    v: _Floats,
-    step: int,
-    learning_rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    weight_decay: float,
-) -> None: ...
+    slots: Sequence[_Floats | None],
+    settings: Mapping[str, float],
+    step: int = 1,
+) -> None:
+    """One step of a row of `optimizers()`, in place; None for a slot that is not in use."""
+
+# -- tables -----------------------------------------------------------------
+
+def optimizers() -> list[dict[str, Any]]:
+    """Rows of core/optimizer.h: name, slots (names), options (see `fastnn.rows.Option`)."""
 
 # -- random numbers ---------------------------------------------------------
 

@@ -94,14 +94,19 @@ def labels_of_rows(given: Array) -> NDArray[np.int32]:
     return np.array(given, dtype=np.int32, order="C")
 
 
-def in_place(names: Sequence[str], arrays: Sequence[Any], written: Sequence[str]) -> Sequence[Any]:
+def in_place(
+    names: Sequence[str],
+    arrays: Sequence[Any],
+    written: Sequence[str],
+    optional: Sequence[str] = (),
+) -> Sequence[Any]:
     """Refuses what would have to be converted: the caller's own array must change."""
     config.device()
     if any(not isinstance(array, np.ndarray) and on_device(array) for array in arrays):
-        return _device_in_place(dict(zip(names, arrays, strict=True)), written)
+        return _device_in_place(dict(zip(names, arrays, strict=True)), written, optional)
     first = None
     for name, array in zip(names, arrays, strict=True):
-        if array is None and name == "velocity":
+        if array is None and name in optional:
             continue
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
@@ -128,9 +133,11 @@ def _shared(name: str, other: str) -> ValueError:
     return ValueError(f"{name}: expected memory of its own, but shares it with {other}")
 
 
-def _device_in_place(arrays: Mapping[str, Any], written: Sequence[str]) -> Sequence[Any]:
+def _device_in_place(
+    arrays: Mapping[str, Any], written: Sequence[str], optional: Sequence[str]
+) -> Sequence[Any]:
     for name, array in arrays.items():
-        if array is None and name != "velocity":
+        if array is None and name not in optional:
             raise TypeError(f"{name}: expected an array, got None")
     found = device_floats(arrays)
     pairs = [(n, a) for n, a in zip(arrays, found, strict=True) if a is not None]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, data, op_arrays
+from fastnn import _core, activations, data, op_arrays, rows
 from fastnn._core import DeviceArray
 from fastnn.device_arrays import on_device, taken
 from fastnn.words import flag, int32, integer, keywords, number
@@ -34,7 +34,9 @@ __all__ = [
     "adam_step",
     "dense_backward",
     "dense_forward",
+    "lion_step",
     "mean_squared_error",
+    "rmsprop_step",
     "sgd_step",
     "sigmoid_cross_entropy",
     "softmax",
@@ -278,14 +280,8 @@ def sgd_step(
         ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
             a number is out of range. Nothing has changed then.
     """
-    names = ("param", "grad", "velocity")
-    param, grad, velocity = op_arrays.in_place(
-        names, (param, grad, velocity), ("param", "velocity")
-    )
-    rate = number("learning_rate", learning_rate, 0.0)
-    decay = number("weight_decay", weight_decay, 0.0)
-    speed = number("momentum", momentum, 0.0, 1.0, open_high=True)
-    _core.sgd_step(param, grad, velocity, rate, speed, flag("nesterov", nesterov), decay)
+    settings = {"momentum": momentum, "nesterov": float(flag("nesterov", nesterov))}
+    _step("sgd", param, grad, [velocity], learning_rate, weight_decay, settings)
 
 
 @keywords()
@@ -319,12 +315,105 @@ def adam_step(
         ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
             a number is out of range. Nothing has changed then.
     """
-    names = ("param", "grad", "m", "v")
-    param, grad, m, v = op_arrays.in_place(names, (param, grad, m, v), ("param", "m", "v"))
-    count = integer("step", step)
-    rate = number("learning_rate", learning_rate, 0.0)
-    decay = number("weight_decay", weight_decay, 0.0)
-    first = number("beta_1", beta_1, 0.0, 1.0, open_high=True)
-    second = number("beta_2", beta_2, 0.0, 1.0, open_high=True)
-    tiny = number("epsilon", epsilon, 0.0)
-    _core.adam_step(param, grad, m, v, count, rate, first, second, tiny, decay)
+    settings = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    _step("adam", param, grad, [m, v], learning_rate, weight_decay, settings, step)
+
+
+@keywords()
+def rmsprop_step(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    momentum_sum: Array | None = None,
+    average_gradient: Array | None = None,
+    *,
+    learning_rate: float = 1e-3,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of RMSprop (Tieleman and Hinton, 2012), in place, in Keras's form.
+
+    velocity = rho * velocity + (1 - rho) * grad**2, and param moves by
+    -learning_rate * grad / sqrt(velocity + epsilon). With `momentum`, momentum_sum adds these
+    moves up (momentum_sum = momentum * momentum_sum + move) and param moves by it. With
+    `centered`, the square of average_gradient, a mean of gradients by `rho`, is subtracted from
+    the velocity under the root.
+
+    Args:
+        param, velocity: any shape; changed.
+        grad: the same shape and type.
+        momentum_sum: the same, changed; needed with momentum, else None.
+        average_gradient: the same, changed; needed with centered, else None.
+
+    Raises:
+        TypeError, ValueError: see `adam_step`.
+    """
+    settings = {
+        "rho": rho,
+        "momentum": momentum,
+        "epsilon": epsilon,
+        "centered": float(flag("centered", centered)),
+    }
+    slots = [velocity, momentum_sum, average_gradient]
+    _step("rmsprop", param, grad, slots, learning_rate, weight_decay, settings)
+
+
+@keywords()
+def lion_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    *,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Lion (Chen et al., 2023), in place.
+
+    param moves by -learning_rate * sign(beta_1 * m + (1 - beta_1) * grad), then
+    m = beta_2 * m + (1 - beta_2) * grad.
+
+    Args:
+        param, m: any shape; changed.
+        grad: the same shape and type.
+
+    Raises:
+        TypeError, ValueError: see `adam_step`.
+    """
+    settings = {"beta_1": beta_1, "beta_2": beta_2}
+    _step("lion", param, grad, [m], learning_rate, weight_decay, settings)
+
+
+# Slots that are None where the settings do not use them.
+_OPTIONAL_SLOTS = ("velocity", "momentum", "average_gradient")
+
+
+def _step(
+    optimizer: str,
+    param: Array,
+    grad: Array,
+    slots: list[Any],
+    learning_rate: float,
+    weight_decay: float,
+    settings: dict[str, float],
+    step: int = 1,
+) -> None:
+    row = rows.optimizers()[optimizer]
+    names = ("param", "grad", *row.slots)
+    checked = {
+        "learning_rate": number("learning_rate", learning_rate, 0.0),
+        "weight_decay": number("weight_decay", weight_decay, 0.0),
+    }
+    for name, value in settings.items():
+        checked[name] = row.options[name].checked(value)
+    for name, slot in zip(row.slots, slots, strict=True):
+        if slot is None and name == "velocity" and settings.get("momentum"):
+            raise ValueError(f"velocity: momentum {settings['momentum']:g} needs one")
+    param, grad, *slots = op_arrays.in_place(
+        names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS
+    )
+    _core.optimizer_step(optimizer, param, grad, slots, checked, integer("step", step))

@@ -42,11 +42,11 @@ class CudaSession final : public Session {
   }
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const OptimizerSettings& settings, std::span<Sum> sums) override {
+          const Rates& rates, std::span<Sum> sums) override {
     state_->refresh();
     const Dataset& here = held(data);
     torn_ = true;
-    const Ran ran = walked(here, epoch, first, count, done, settings, sums);
+    const Ran ran = walked(here, epoch, first, count, done, rates, sums);
     torn_ = false;
     state_->trained();
     return ran;
@@ -103,10 +103,10 @@ class CudaSession final : public Session {
   }
 
   Ran walked(const Dataset& here, const Epoch& epoch, Index first, Index count, const Steps& done,
-             const OptimizerSettings& settings, std::span<Sum> sums) {
+             const Rates& rates, std::span<Sum> sums) {
     try {
-      if (runner_ != nullptr) return runner_->run(here, epoch, first, count, done, settings, sums);
-      const Ran ran = plain_->run(here, epoch, first, count, done, settings, sums);
+      if (runner_ != nullptr) return runner_->run(here, epoch, first, count, done, rates, sums);
+      const Ran ran = plain_->run(here, epoch, first, count, done, rates, sums);
       cuda_wait(*plain_machine_.context);  // for the last update: others read the parameters
       return ran;
     } catch (...) {
@@ -165,14 +165,15 @@ SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
   // A lesser GPU may not have what a block would share.
   const bool resident = resident_serves(plan, batch_size) && resident_fits(plan, batch_size);
   if (resident) return SessionKind::resident;
-  return wide_pays(plan, batch_size) ? SessionKind::wide : SessionKind::generic;
+  return wide_pays(plan, batch_size) && !plan.update.needs_whole() ? SessionKind::wide
+                                                                   : SessionKind::generic;
 }
 
 int cuda_planes(const SessionRequest& request) {
   if (request.plan->element != Element::f32 || request.kind == SessionKind::resident) return 0;
   int planes = 0;
   for (const Parameter& kernel : request.plan->parameters) {
-    if (kernel.vector) continue;
+    if (kernel.role != Role::matrix) continue;
     const int here = cuda_library().planes(static_cast<int>(request.precision), request.batch_size,
                                            kernel.columns, kernel.rows);
     planes = std::max(planes, here);
@@ -193,7 +194,8 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
   const bool resident = request.kind == SessionKind::resident;
   const bool serves = request.kind == SessionKind::plain ||
                       (resident ? resident_serves(plan, request.batch_size) : generic_serves(plan));
-  check(serves, "session: '", session_names[static_cast<std::size_t>(request.kind)],
+  const bool steps_early = request.kind == SessionKind::wide && plan.update.needs_whole();
+  check(serves && !steps_early, "session: '", session_names[static_cast<std::size_t>(request.kind)],
         "' cannot train this model; expected 'auto' or 'plain'");
   check(!resident || resident_fits(plan, request.batch_size), "session: 'resident' needs ",
         resident_bytes(plan, request.batch_size), " bytes of a block's shared memory for this ",

@@ -51,7 +51,7 @@ class Generic final : public Runner {
           const MakeUpdatingProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const OptimizerSettings& settings, std::span<Sum> sums) override;
+          const Rates& rates, std::span<Sum> sums) override;
   void settle() override {
     if (products_) products_->settle();
   }
@@ -60,7 +60,7 @@ class Generic final : public Runner {
   Context& context() const { return *machine_.context; }
   void order_rows(const Dataset& data, const Epoch& epoch);
   void bring_values(const Epoch& epoch, Index first, Index begin, Index count, const Steps& done,
-                    const OptimizerSettings& settings);
+                    const Rates& rates);
   void run_steps(Index begin, Index count, Index n);
   void step(const StepValues* values, Index n);
   void collect(const StepValues* values, const BatchPart<float>& part, const double* losses,
@@ -106,9 +106,7 @@ Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffer
       plan_(plan),
       memory_(machine),
       batch_(machine, memory_, plan, batch_size),
-      updates_{plan,
-               static_cast<float*>(buffers.parameters),
-               {static_cast<float*>(buffers.slots[0]), static_cast<float*>(buffers.slots[1])}},
+      updates_(machine, memory_, plan, buffers),
       walk_(machine, memory_, plan, static_cast<float*>(buffers.parameters), batch_size),
       gradients_(memory_.take<float>(plan.parameter_size)),
       metric_sums_(memory_.take<double>(static_cast<Index>(plan.metrics.size()) * 2 * max_groups)),
@@ -119,7 +117,9 @@ Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffer
   for (const Parameter& parameter : plan.parameters) {
     places_.place.push_back(parameter.trainable ? gradients_ + parameter.offset : nullptr);
   }
-  if (products) products_ = products({machine, memory_, updates_, gradients_, batch_size});
+  if (products)
+    products_ =
+        products({machine, memory_, plan, buffers.parameters, updates_, gradients_, batch_size});
   walk_.use(products_.get());
 }
 
@@ -131,8 +131,8 @@ void Generic::forget_graph() {
 
 // Rates come with the values of a step; which form the optimizer has is part of the graph.
 void Generic::use_settings(const OptimizerSettings& settings) {
-  const bool same = settings.nesterov == settings_.nesterov &&
-                    (settings.momentum == 0) == (settings_.momentum == 0);
+  const OptimizerKind kind = plan_.update.optimizer;
+  const bool same = portable::kept_slots(kind, settings) == portable::kept_slots(kind, settings_);
   if (!same) forget_graph();
   settings_ = settings;
 }
@@ -165,7 +165,7 @@ void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
 
 // Of steps begin..begin+count of the run, whose first is `first` of the epoch.
 void Generic::bring_values(const Epoch& epoch, Index first, Index begin, Index count,
-                           const Steps& done, const OptimizerSettings& settings) {
+                           const Steps& done, const Rates& rates) {
   values_.resize(static_cast<std::size_t>(count));
   for (Index i = 0; i < count; ++i) {
     const auto steps = static_cast<std::uint64_t>(begin + i);
@@ -174,19 +174,20 @@ void Generic::bring_values(const Epoch& epoch, Index first, Index begin, Index c
     values.first = (first + begin + i) * epoch.batch_size;
     values.life = done.life + steps;
     values.number = begin + i;
-    if (plan_.optimizer == OptimizerKind::adam) {
-      values.adam = portable::adam_rates<float>(settings, done.updates + steps + 1);
-    } else {
-      values.sgd = portable::sgd_rates<float>(settings);
+    for (std::size_t g = 0; g < plan_.update.groups.size(); ++g) {
+      const OptimizerStep<float> step = updates_.step(
+          0, 0, static_cast<int>(g), done.updates + steps, rates.at(begin + i), nullptr);
+      values.group[g] = {portable::rates_of<float>(step.kind, step.settings, step.step),
+                         step.extras.average_momentum};
     }
   }
   machine_.write(context(), brought_, values_.data(), values_.size() * sizeof(StepValues));
 }
 
 Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                 const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) {
+                 const Steps& done, const Rates& rates, std::span<Sum> sums) {
   order_rows(data, epoch);
-  use_settings(settings);
+  use_settings(rates.settings);
   // Others may have trained the parameters, or written them.
   if (products_) products_->refresh();
   Report report{};
@@ -199,7 +200,7 @@ Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index cou
   machine_.write(context(), report_, &report, sizeof report);
   for (Index begin = 0; begin < count; begin += steps_at_once) {
     const Index some = std::min(steps_at_once, count - begin);
-    bring_values(epoch, first, begin, some, done, settings);
+    bring_values(epoch, first, begin, some, done, rates);
     // All have the same number of rows but for the last of an epoch.
     const Index end = first + begin + some;
     const Index last = std::min(epoch.batch_size, data.count - (end - 1) * epoch.batch_size);
@@ -298,13 +299,7 @@ void Generic::collect(const StepValues* values, const BatchPart<float>& part, co
   machine_.must(cuda_library().collect(&context(), &all));
 }
 
-void Generic::update() {
-  updates_.each_run([&](Index begin, Index end) {
-    machine_.call<OptimizerStep<float>>(
-        machine_.table->f32.optimizer_step,
-        updates_.step(begin, end, 0, settings_, gradients_ + begin));
-  });
-}
+void Generic::update() { updates_.all(0, settings_, gradients_); }
 
 }  // namespace
 

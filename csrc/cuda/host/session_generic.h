@@ -30,6 +30,8 @@ class UpdatingProducts : public DenseProducts<float> {
 struct ProductsRequest {
   const Machine& machine;
   Memory& memory;
+  const Plan& plan;
+  const void* parameters;
   const Updates<float>& updates;
   const float* gradients;
   Index batch_size;

@@ -137,7 +137,8 @@ void place_weights(const Plan& plan, Resident& a, Places& places) {
     l.w = places.take(round_up(l.i + 1, 4), Index{l.o} | 1);
   }
   const Index size = places.floats() - a.weights.at;
-  for (int s = 0; s < slot_count(plan.optimizer); ++s) a.state_of[s] = places.take(size, 1);
+  const int slots = portable::slot_count(plan.update.optimizer);
+  for (int s = 0; s < slots; ++s) a.state_of[s] = places.take(size, 1);
 }
 
 // The first layer's x counts from the batch's own place; the first batch has its at 0.
@@ -184,6 +185,7 @@ void place_metrics(const Plan& plan, Resident& a) {
 std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   const Chain chain(plan);
   if (!chain.valid() || batch_size < 1 || batch_size > most_rows) return std::nullopt;
+  if (!plan.update.is_plain()) return std::nullopt;
   for (const TensorShape& tensor : plan.tensors) {
     if (tensor.width > most_width) return std::nullopt;
   }
@@ -198,7 +200,7 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   place_metrics(plan, a);
   if (!plan.loss.pos_weight.empty()) a.pos_weight = places.take(1, plan.output_width());
   a.row_losses = places.take(rows, 1, sizeof(double));
-  a.rates = places.take(Resident::rate_steps, 2);
+  a.rates = places.take(Resident::rate_steps, most_rates);
   constexpr Index lanes = 32;
   a.totals = places.take(lanes, Index{2} * a.items, sizeof(double));
   a.scale = places.take(1, 1);
@@ -215,7 +217,7 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   a.ignores = plan.loss.ignores;
   a.input_scale = static_cast<float>(plan.input_scale);
   a.input_offset = static_cast<float>(plan.input_offset);
-  a.optimizer = plan.optimizer;
+  a.optimizer = plan.update.optimizer;
   return a;
 }
 
@@ -251,10 +253,11 @@ class ResidentRunner final : public Runner {
   }
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const OptimizerSettings& settings, std::span<Sum> sums) override;
+          const Rates& rates, std::span<Sum> sums) override;
 
  private:
   const Index* order_of(const Dataset& data, const Epoch& epoch);
+  const double* bring_rates(const Rates& rates, Index count);
 
   const Machine& machine_;
   Memory& memory_;
@@ -271,7 +274,21 @@ class ResidentRunner final : public Runner {
   Index* order_ = nullptr;
   Index order_room_ = 0;
   std::pair<std::uint64_t, std::uint64_t> ordered_for_{};
+
+  double* rates_ = nullptr;  // of a run's steps, where they differ
+  Index rates_room_ = 0;
 };
+
+const double* ResidentRunner::bring_rates(const Rates& rates, Index count) {
+  if (rates.rates == nullptr) return nullptr;
+  if (count > rates_room_) {
+    rates_room_ = std::max(count, 2 * rates_room_);
+    rates_ = memory_.take<double>(rates_room_);
+  }
+  machine_.write(*machine_.context, rates_, rates.rates,
+                 static_cast<std::size_t>(count) * sizeof(double));
+  return rates_;
+}
 
 const Index* ResidentRunner::order_of(const Dataset& data, const Epoch& epoch) {
   if (!epoch.shuffled) return data.rows;
@@ -289,7 +306,7 @@ const Index* ResidentRunner::order_of(const Dataset& data, const Epoch& epoch) {
 }
 
 Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                        const Steps& done, const OptimizerSettings& settings, std::span<Sum> sums) {
+                        const Steps& done, const Rates& rates, std::span<Sum> sums) {
   if (count <= 0) return {0, std::nullopt};
   Resident a = a_;
   a.count = data.count;
@@ -300,11 +317,14 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   a.targets = data.targets;
   a.labels = data.labels;
   a.row_weights = data.weights;
-  a.settings = settings;
+  a.settings = rates.settings;
+  a.learning_rates = bring_rates(rates, count);
   a.updates = done.updates;
-  const bool still = plan_.optimizer == OptimizerKind::sgd && settings.momentum == 0;
-  for (int s = 0; s < slot_count(plan_.optimizer) && !still; ++s) {
-    a.state[s] = static_cast<float*>(buffers_.slots[s]);
+  const unsigned kept = portable::kept_slots(a.optimizer, rates.settings);
+  for (int s = 0; s < rule_slots; ++s) {
+    if ((kept >> static_cast<unsigned>(s) & 1U) != 0) {
+      a.state[s] = static_cast<float*>(buffers_.slots[s]);
+    }
   }
   a.continues = std::ranges::equal(sums, told_, [](const Sum& one, const Sum& other) {
     return one.value == other.value && one.weight == other.weight;

@@ -6,8 +6,8 @@
 
 #include "cuda/host/cublas_product.h"
 #include "cuda/host/library.h"
+#include "cuda/host/overlapped_updates.h"
 #include "cuda/host/session_generic.h"
-#include "cuda/host/updates_beside.h"
 
 namespace fastnn {
 namespace {
@@ -78,7 +78,7 @@ class WideProducts final : public UpdatingProducts {
   const Machine& machine_;
   const Plan& plan_;
   const float* parameters_;
-  UpdatesBeside updates_;
+  OverlappedUpdates updates_;
   std::unique_ptr<cublas::Products> products_;  // null: there is no cuBLASLt
   int parts_;                                   // in bfloat16, of each operand; 0: float32
   std::vector<Layer> layers_;                   // by node
@@ -87,9 +87,9 @@ class WideProducts final : public UpdatingProducts {
 
 WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
     : machine_(request.machine),
-      plan_(request.updates.plan),
-      parameters_(request.updates.parameters),
-      updates_(request.machine, request.updates, request.gradients),
+      plan_(request.plan),
+      parameters_(static_cast<const float*>(request.parameters)),
+      updates_(request.machine, request.plan, request.updates, request.gradients),
       parts_(precision == Precision::highest ? 0
              : precision == Precision::high  ? 2
                                              : 1),
@@ -381,7 +381,7 @@ void WideProducts::update(std::size_t index) {
 bool wide_pays(const Plan& plan, Index batch_size) {
   constexpr double enough = 2147483648.0;  // operations: a tenth of a millisecond or less
   return std::any_of(plan.parameters.begin(), plan.parameters.end(), [&](const Parameter& p) {
-    return !p.vector &&
+    return p.role == Role::matrix &&
            2.0 * static_cast<double>(batch_size) * static_cast<double>(p.size()) >= enough;
   });
 }
