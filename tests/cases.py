@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,12 +107,14 @@ def glorot(rng: np.random.Generator, widths: Sequence[int], use_bias: bool = Tru
 def python(
     code: str, *, timeout: float = 60, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program in a fresh interpreter."""
+    """Runs a program in a fresh interpreter, where it can import the modules of this folder."""
+    found = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    given = {"PYTHONPATH": os.pathsep.join(filter(None, found)), **environment}
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=timeout,
-        env={**os.environ, **environment},
+        env={**os.environ, **given},
         check=False,
     )

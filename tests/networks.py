@@ -6,7 +6,7 @@ Only construction, weights in and gradients out; no expectation is here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -73,6 +73,45 @@ def chain(
             tensor = network.dropout(tensor, dropout)
     network.set_output(tensor)
     return bound(network, dtype)
+
+
+def compile_native(
+    network: _core.Network,
+    *,
+    loss: str,
+    optimizer: str = "sgd",
+    metrics: Sequence[tuple[str, float]] = (),
+    label_smoothing: float = 0.0,
+    ignore_class: int | None = None,
+    pos_weight: Array | None = None,
+    session: str = "auto",
+    precision: str = "highest",
+    device: str = "auto",
+) -> None:
+    """`network.compile`, whose signature is known here alone."""
+    network.compile(
+        loss=loss,
+        optimizer=optimizer,
+        metrics=metrics,
+        label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
+        pos_weight=pos_weight,
+        session=session,
+        precision=precision,
+        device=device,
+    )
+
+
+def train_native(
+    network: _core.Network,
+    data: _core.Data,
+    *,
+    batch_size: int,
+    optimizer: Mapping[str, float] = SGD,
+    **others: Any,
+) -> Array:
+    """`network.train`, whose signature is known here alone; returns its sums."""
+    return network.train(data, batch_size=batch_size, optimizer=optimizer, **others)
 
 
 def rows(

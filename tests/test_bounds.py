@@ -17,6 +17,7 @@ pytestmark = [
 
 GUARDED = """
 import ctypes, mmap
+import networks
 import numpy as np
 from fastnn import _core, ops
 
@@ -77,7 +78,7 @@ for kind in ("bool", "uint8", "int16", "uint32", "int64", "float16", "float32", 
             network.set_output(network.dense(network.rescale(0, 0.5, 1.0), 3, "linear"))
             parameters = _core.Parameters(network.parameter_size, "float32")
             network.bind(parameters)
-            network.compile(loss="softmax_cross_entropy", optimizer="sgd")
+            networks.compile_native(network, loss="softmax_cross_entropy", optimizer="sgd")
             whole = guarded(rng.integers(0, 2, (n, 2 * width)).astype(kind), at_end)
             labels = guarded(rng.integers(0, 3, n).astype(np.int32), at_end)
             weights = guarded(rng.random(n), at_end)
@@ -85,9 +86,7 @@ for kind in ("bool", "uint8", "int16", "uint32", "int64", "float16", "float32", 
             for x in (whole[:, :width], whole[:, width:], whole[:, ::2], whole[::-1, ::-2]):
                 data = _core.Data(x, labels=labels, weights=weights, rows=rows)
                 network.check(data)
-                network.train(data, batch_size=4, epochs=1,
-                              optimizer=dict(learning_rate=0.1, weight_decay=0.0, momentum=0.0,
-                                             nesterov=0.0))
+                networks.train_native(network, data, batch_size=4, epochs=1)
                 network.evaluate(data)
                 network.predict(data)
         kept.clear()

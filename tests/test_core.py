@@ -194,14 +194,18 @@ def network():
 
 def complete(**options):
     native = networks.chain((3, 4, 2), ("relu", "linear"), "float32")
-    native.network.compile(**{"loss": "mean_squared_error", "optimizer": "sgd", **options})
+    networks.compile_native(
+        native.network, **{"loss": "mean_squared_error", "optimizer": "sgd", **options}
+    )
     return native.network
 
 
 def train(net, **options):
     data = options.pop("data", None) or _core.Data(X, targets=np.ones((5, 2)))
     net.check(data)
-    return net.train(data, **{"batch_size": 2, "optimizer": networks.SGD, **options})
+    return networks.train_native(
+        net, data, **{"batch_size": 2, "optimizer": networks.SGD, **options}
+    )
 
 
 def unbound():
@@ -267,7 +271,7 @@ def test_graphs_misused(case):
 @pytest.mark.parametrize("label", [-1, 2, 2**31 - 1, -(2**31)])
 def test_labels_are_checked_natively(label):
     native = networks.chain((3, 2), ("linear",), "float32")
-    native.network.compile(loss="softmax_cross_entropy", optimizer="sgd")
+    networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="sgd")
     labels = np.array([0, 1, 0, label, 1], I32)
     with pytest.raises(ValueError, match=rf"{label}.*row 3|row 3.*{label}"):
         native.network.check(_core.Data(X, labels=labels))
@@ -276,7 +280,7 @@ def test_labels_are_checked_natively(label):
 def test_gradients_of_many_rows(rng):
     """More rows than fit into one piece of work: one sum, dropout of rows that all differ."""
     native = networks.chain((3, 8, 2), ("tanh", "linear"), "float64")
-    native.network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(native.network, loss="mean_squared_error", optimizer="sgd")
     native.write([rng.normal(size=s) for _, s in native.network.parameters])
     n = 20_011
     x, y, w = rng.normal(size=(n, 3)), rng.normal(size=(n, 2)), rng.random(n)
@@ -296,7 +300,7 @@ def test_dropout_of_many_rows():
     network = _core.Network(width, "float64", 9)
     network.set_output(network.dense(network.dropout(0, 0.5), 1, "linear", use_bias=False))
     native = networks.bound(network, "float64")
-    network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(network, loss="mean_squared_error", optimizer="sgd")
     _, flat = network.gradients(networks.rows(np.ones((n, width)), -np.ones((n, 1))), training=True)
     mean = native.split(flat)[0].ravel() / 2  # of the mask's n values in each column
     deviation = mean.std() * np.sqrt(n)  # 1 if rows are independent, more if they repeat

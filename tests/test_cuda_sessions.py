@@ -345,8 +345,8 @@ def test_choice_depends_on_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     def session(widths: tuple[int, ...], batch: int, **given: Any) -> str:
         activations = ["relu"] * (len(widths) - 2) + ["linear"]
         network = networks.chain(widths, activations, "float32").network
-        network.compile(
-            loss="softmax_cross_entropy", optimizer="adam", **{"device": "cuda", **given}
+        networks.compile_native(
+            network, loss="softmax_cross_entropy", optimizer="adam", **{"device": "cuda", **given}
         )
         return network.session(batch)
 

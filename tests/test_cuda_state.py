@@ -172,6 +172,8 @@ def test_state_read_while_it_is_replaced(device):
     program = """
 import threading, time
 
+import networks
+
 
 def read():
     while time.monotonic() < end:
@@ -193,7 +195,7 @@ thread = threading.Thread(target=read)
 thread.start()
 while time.monotonic() < end:
     try:
-        m.network.compile(loss=m.loss.native, optimizer=m.optimizer.native)
+        networks.compile_native(m.network, loss=m.loss.native, optimizer=m.optimizer.native)
     except RuntimeError:
         pass
 thread.join()

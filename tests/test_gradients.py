@@ -33,7 +33,7 @@ HEADS = [
 
 def compiled(widths, activations, loss, options, dtype="float64", **more):
     native = networks.chain(widths, activations, dtype, **more)
-    native.network.compile(loss=loss, optimizer="sgd", **options)
+    networks.compile_native(native.network, loss=loss, optimizer="sgd", **options)
     return native
 
 
@@ -167,7 +167,7 @@ def test_branching_graph_forward(dtype, rng):
     weights = [0.5 * rng.normal(size=s) for _, s in native.network.parameters]
     native.write(weights)
     x = rng.normal(size=(33, 5)).astype(dtype)
-    native.network.compile(loss="softmax_cross_entropy", optimizer="sgd")
+    networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="sgd")
     p = native.network.predict(_core.Data(x))
     assert p.dtype == dtype
     check(p, branching_oracle(native.read(), x), "network", dtype)
@@ -176,7 +176,7 @@ def test_branching_graph_forward(dtype, rng):
 def test_branching_graph_gradients(rng):
     native = branching("float64")
     native.write([0.5 * rng.normal(size=s) for _, s in native.network.parameters])
-    native.network.compile(loss="softmax_cross_entropy", optimizer="sgd")
+    networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="sgd")
     x, y = rng.normal(size=(6, 5)), rng.integers(0, 3, 6)
     data = networks.rows(x, y)
     against_differences(native, data)
@@ -194,7 +194,7 @@ def test_input_used_by_a_skip(rng):
     network.set_output(network.dense(h, 2, "linear"))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])
-    network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(network, loss="mean_squared_error", optimizer="sgd")
     against_differences(native, networks.rows(rng.normal(size=(5, 4)), rng.normal(size=(5, 2))))
 
 
@@ -205,7 +205,7 @@ def test_output_without_a_dense_layer_at_the_end(head, rng):
     network.set_output(network.activation(network.dense(0, 2, "linear"), head))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])
-    network.compile(loss="sigmoid_cross_entropy", optimizer="sgd")
+    networks.compile_native(network, loss="sigmoid_cross_entropy", optimizer="sgd")
     x, y = 30 * rng.normal(size=(6, 3)), rng.integers(0, 2, (6, 2)).astype(float)
     loss, flat = network.gradients(networks.rows(x, y))
     oracle = reference.Network(("linear",), "sigmoid_cross_entropy")
@@ -219,7 +219,7 @@ def test_dropout_is_differentiated(rng):
     """The mask of a step is fixed, so central differences hold with dropout at work."""
     native = networks.chain((4, 6, 5, 2), ("tanh", "silu", "linear"), "float64", dropout=0.4)
     native.write(cases.glorot(rng, (4, 6, 5, 2)))
-    native.network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(native.network, loss="mean_squared_error", optimizer="sgd")
     data = networks.rows(rng.normal(size=(8, 4)), rng.normal(size=(8, 2)))
     loss, flat = native.network.gradients(data, training=True)
     assert loss != native.network.gradients(data)[0], "dropout did not act"
@@ -238,7 +238,7 @@ def test_rescaled_input(rng):
     network.set_output(network.dense(network.rescale(0, 0.5, -2.0), 2, "tanh"))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])
-    network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(network, loss="mean_squared_error", optimizer="sgd")
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
     oracle = reference.Network(("tanh",), "mean_squared_error")
     want, gradients = oracle.value_and_grad(native.read(), 0.5 * x - 2.0, y)
@@ -255,7 +255,7 @@ def test_rescaling_between_layers(rng):
     network.set_output(network.rescale(network.dense(both, 2, "linear"), 3.0, 1.0))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])
-    network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(network, loss="mean_squared_error", optimizer="sgd")
     x = rng.normal(size=(6, 3))
     w0, b0, w1, b1 = native.read()
     hidden = -1.5 * np.tanh(x @ w0 + b0) + 0.25

@@ -162,12 +162,18 @@ def test_branches(precision, session, rows, rng):
     for dtype in ("float32", "float64"):
         native = residual(dtype)
         native.write(weights)
-        native.network.compile(
-            loss="softmax_cross_entropy", optimizer="sgd", session=session, precision=precision
+        networks.compile_native(
+            native.network,
+            loss="softmax_cross_entropy",
+            optimizer="sgd",
+            session=session,
+            precision=precision,
         )
         data = networks.rows(x, y)
         for _ in range(2):
-            native.network.train(data, batch_size=rows - 20, optimizer=networks.SGD)
+            networks.train_native(
+                native.network, data, batch_size=rows - 20, optimizer=networks.SGD
+            )
         results.append([np.float64(w) - v for w, v in zip(native.read(), weights, strict=True)])
     for change, true in zip(*results, strict=True):
         check_frobenius(change, true, "float32", "training", f"cpu {precision}")

@@ -209,7 +209,7 @@ def masks(rate, rows, width, *, step=0, key=5, layer=0, n=None):
     tensor = network.dropout(tensor, rate)
     network.set_output(network.dense(tensor, rows, "linear", use_bias=False))
     native = networks.bound(network, "float64")
-    network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(network, loss="mean_squared_error", optimizer="sgd")
     network.steps = step
     target = np.zeros((n, rows))
     target[np.arange(rows), np.arange(rows)] = -1.0

@@ -168,9 +168,11 @@ def test_layers_that_the_output_does_not_read_stay(session: str, rng: np.random.
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=shape) for _, shape in network.parameters])
     before = native.read()
-    network.compile(loss="mean_squared_error", optimizer="adam", session=session)
+    networks.compile_native(network, loss="mean_squared_error", optimizer="adam", session=session)
     data = networks.rows(rng.normal(size=(300, 7)), rng.normal(size=(300, 3)))
-    network.train(data, batch_size=100, optimizer=networks.ADAM | {"weight_decay": 0.1})
+    networks.train_native(
+        network, data, batch_size=100, optimizer=networks.ADAM | {"weight_decay": 0.1}
+    )
     moved = [not np.array_equal(*pair) for pair in zip(native.read(), before, strict=True)]
     assert moved == [False, False, True, True]
 

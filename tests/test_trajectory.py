@@ -50,7 +50,7 @@ def problem(loss, optimizer, settings, dtype, rng, **options):
     """The same network twice: natively, and as the oracle's trainer, from the same weights."""
     activations = ("gelu", "tanh", HEADS[loss])
     native = networks.chain(WIDTHS, activations, dtype, key=11)
-    native.network.compile(loss=loss, optimizer=optimizer, **options)
+    networks.compile_native(native.network, loss=loss, optimizer=optimizer, **options)
     native.write(cases.glorot(rng, WIDTHS))
     oracle = reference.Trainer(
         reference.Network(activations, loss, options=options),
@@ -76,8 +76,13 @@ def test_ten_steps(case, loss, dtype, rng):
     n = 13
     x, y = rng.normal(size=(n, WIDTHS[0])).astype(dtype), cases.targets_for(loss, n, 3, rng)
     w = rng.random(n) + 0.1
-    sums = native.network.train(
-        networks.rows(x, y, w), batch_size=8, epochs=5, shuffle=False, optimizer=settings
+    sums = networks.train_native(
+        native.network,
+        networks.rows(x, y, w),
+        batch_size=8,
+        epochs=5,
+        shuffle=False,
+        optimizer=settings,
     )
     order = np.arange(n)
     expected = [oracle.epoch(x, y, order, 8, w) for _ in range(5)]
@@ -99,7 +104,9 @@ def test_shuffled(n, dtype, rng):
     data = networks.rows(x, y)
     for epochs in (1, 2):  # three epochs of life in two calls
         first = native.network.epochs
-        sums = native.network.train(data, batch_size=4, epochs=epochs, optimizer=ADAM)
+        sums = networks.train_native(
+            native.network, data, batch_size=4, epochs=epochs, optimizer=ADAM
+        )
         orders = [_core.permutation(n, 11, first + e) for e in range(epochs)]
         expected = [oracle.epoch(x, y, order, 4) for order in orders]
         check(sums[:, 0] / sums[:, 1], expected, "trajectory", dtype, what="loss")
@@ -111,8 +118,13 @@ def test_shuffled_rows_that_count(rng):
     native, oracle = problem("mean_squared_error", "sgd", SGD, "float64", rng)
     x, y = rng.normal(size=(20, WIDTHS[0])), rng.normal(size=(20, 3))
     rows = rng.permutation(20)[:11]
-    native.network.train(
-        networks.rows(x, y, order=rows), batch_size=4, epochs=2, optimizer=SGD, shuffle=True
+    networks.train_native(
+        native.network,
+        networks.rows(x, y, order=rows),
+        batch_size=4,
+        epochs=2,
+        optimizer=SGD,
+        shuffle=True,
     )
     for epoch in range(2):
         oracle.epoch(x, y, rows[_core.permutation(11, 11, epoch)], 4)
@@ -124,11 +136,13 @@ def test_many_steps_of_one_epoch(rng):
     n = 9025
     oracle_network = reference.Network(("linear",), "mean_squared_error")
     native = networks.chain((2, 1), ("linear",), "float64", key=11)
-    native.network.compile(loss="mean_squared_error", optimizer="sgd")
+    networks.compile_native(native.network, loss="mean_squared_error", optimizer="sgd")
     native.write(cases.glorot(rng, (2, 1)))
     oracle = reference.Trainer(oracle_network, native.read(), "sgd", oracle_settings("sgd", SGD))
     x, y = rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
-    native.network.train(networks.rows(x, y), batch_size=64, epochs=2, optimizer=SGD)
+    networks.train_native(
+        native.network, networks.rows(x, y), batch_size=64, epochs=2, optimizer=SGD
+    )
     for epoch in range(2):
         oracle.epoch(x, y, _core.permutation(n, 11, epoch), 64)
     same_weights(native, oracle, "float64")
@@ -146,7 +160,7 @@ def test_the_size_of_weights_does_not_matter(factor, rng):
             native, _ = problem(loss, "adam", ADAM, "float32", rng)
             native.write(start)
             data = networks.rows(x, y, scale * w)
-            native.network.train(data, batch_size=8, epochs=3, optimizer=ADAM)
+            networks.train_native(native.network, data, batch_size=8, epochs=3, optimizer=ADAM)
             results.append(native.read())
         for a, b in zip(*results, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=loss)
@@ -158,8 +172,8 @@ def test_a_batch_without_weight(rng):
     native, oracle = problem("softmax_cross_entropy", "sgd", settings, "float64", rng)
     x, y = rng.normal(size=(12, WIDTHS[0])), rng.integers(0, 3, 12)
     w = np.array([1.0] * 4 + [0.0] * 4 + [1.0] * 4)
-    sums = native.network.train(
-        networks.rows(x, y, w), batch_size=4, shuffle=False, optimizer=settings
+    sums = networks.train_native(
+        native.network, networks.rows(x, y, w), batch_size=4, shuffle=False, optimizer=settings
     )
     expected = oracle.epoch(x, y, np.arange(12), 4, w)
     assert sums[0, 0] / sums[0, 1] == pytest.approx(expected, rel=1e-10)
@@ -182,7 +196,9 @@ def test_options_of_losses(loss, options, rng):
     if loss == "sigmoid_cross_entropy":
         y[[1, 4], [0, 2]] = np.nan
     data = networks.rows(x, y)
-    sums = native.network.train(data, batch_size=9, epochs=10, shuffle=False, optimizer=ADAM)
+    sums = networks.train_native(
+        native.network, data, batch_size=9, epochs=10, shuffle=False, optimizer=ADAM
+    )
     expected = [oracle.step(x, y) for _ in range(10)]
     check(sums[:, 0] / sums[:, 1], expected, "trajectory", "float64")
     same_weights(native, oracle, "float64")
@@ -199,8 +215,12 @@ def test_an_epoch_in_pieces(rng):
         total = 0
         for piece in pieces:
             part = {} if piece is None else {"first_step": piece[0], "steps": piece[1]}
-            total = total + native.network.train(
-                networks.rows(x.astype(np.float32), y), batch_size=4, optimizer=ADAM, **part
+            total = total + networks.train_native(
+                native.network,
+                networks.rows(x.astype(np.float32), y),
+                batch_size=4,
+                optimizer=ADAM,
+                **part,
             )
         assert native.network.epochs == (1 if pieces == [None] else 0)
         assert native.network.steps == 6
@@ -219,7 +239,9 @@ def test_pieces_of_two_data_sets_in_turn(rng):
     data = [networks.rows(x, y, order=rows) for rows in sets]
     for step in range(2):
         for rows, given in zip(sets, data, strict=True):
-            native.network.train(given, batch_size=4, first_step=step, steps=1, optimizer=SGD)
+            networks.train_native(
+                native.network, given, batch_size=4, first_step=step, steps=1, optimizer=SGD
+            )
             batch = rows[_core.permutation(len(rows), 11, 0)[4 * step : 4 * step + 4]]
             oracle.step(x[batch], y[batch])
     same_weights(native, oracle, "float64")
@@ -230,7 +252,7 @@ def test_optimizer_state_can_be_carried_over(rng):
     x, y = rng.normal(size=(16, WIDTHS[0])).astype(np.float32), rng.integers(0, 3, 16)
     data = networks.rows(x, y)
     first, _ = problem("softmax_cross_entropy", "adam", ADAM, "float32", rng)
-    first.network.train(data, batch_size=8, epochs=3, optimizer=ADAM)
+    networks.train_native(first.network, data, batch_size=8, epochs=3, optimizer=ADAM)
     second, _ = problem("softmax_cross_entropy", "adam", ADAM, "float32", rng)
     second.write(first.read())
     state = first.network.optimizer_state
@@ -240,7 +262,7 @@ def test_optimizer_state_can_be_carried_over(rng):
     for count in ("steps", "epochs", "updates"):
         setattr(second.network, count, getattr(first.network, count))
     for native in (first, second):
-        native.network.train(data, batch_size=8, epochs=2, optimizer=ADAM)
+        networks.train_native(native.network, data, batch_size=8, epochs=2, optimizer=ADAM)
     for a, b in zip(first.read(), second.read(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -250,11 +272,11 @@ def test_adam_begins_anew_at_compile(rng):
     x, y = rng.normal(size=(16, WIDTHS[0])).astype(np.float32), rng.integers(0, 3, 16)
     data = networks.rows(x, y)
     native, _ = problem("softmax_cross_entropy", "adam", ADAM, "float64", rng)
-    native.network.train(data, batch_size=16, epochs=50, optimizer=ADAM)
-    native.network.compile(loss="softmax_cross_entropy", optimizer="adam")
+    networks.train_native(native.network, data, batch_size=16, epochs=50, optimizer=ADAM)
+    networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="adam")
     assert (native.network.steps, native.network.updates) == (50, 0)
     before = native.read()
-    native.network.train(data, batch_size=16, optimizer=ADAM | {"epsilon": 1e-300})
+    networks.train_native(native.network, data, batch_size=16, optimizer=ADAM | {"epsilon": 1e-300})
     moved = [np.abs(b - a)[b != a] for a, b in zip(before, native.read(), strict=True)]
     # m_hat / sqrt(v_hat) is the sign of the gradient at the first step.
     np.testing.assert_allclose(np.concatenate(moved), ADAM["learning_rate"], rtol=1e-9)
@@ -264,10 +286,12 @@ def test_frozen_parameters_stay(rng):
     native, _ = problem("softmax_cross_entropy", "adam", ADAM, "float32", rng)
     flags = [True, True, False, True, True, False]
     native.network.set_trainable(flags)
-    native.network.compile(loss="softmax_cross_entropy", optimizer="adam")
+    networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="adam")
     before = native.read()
     data = networks.rows(rng.normal(size=(8, WIDTHS[0])), rng.integers(0, 3, 8))
-    native.network.train(data, batch_size=4, epochs=2, optimizer=ADAM | {"weight_decay": 0.1})
+    networks.train_native(
+        native.network, data, batch_size=4, epochs=2, optimizer=ADAM | {"weight_decay": 0.1}
+    )
     changed = [not np.array_equal(a, b) for a, b in zip(before, native.read(), strict=True)]
     assert changed == flags
 
