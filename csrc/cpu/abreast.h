@@ -1,6 +1,6 @@
-// Short rows, laid abreast: 16 rows of a matrix as a tile of columns, so that loops
-// over the tile fill vectors however few columns there are. What moves rows in and
-// out is here, by transposing squares in registers; what is done with them is not.
+// Short rows side by side: 16 rows of a matrix as a tile of columns, one row in each lane, so that
+// loops over the tile fill vectors even if there are few columns. This file only moves rows in and
+// out, by transposing squares in registers; softmax.cpp and metric.cpp compute on the tiles.
 #pragma once
 
 #include "core/kernels.h"
@@ -9,8 +9,8 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-inline constexpr Index abreast = 16;           // rows of a tile
-inline constexpr Index abreast_columns = 128;  // at most
+inline constexpr Index abreast = 16;           // of a tile
+inline constexpr Index abreast_columns = 128;  // of a tile, at most
 
 template <class T>
 struct Abreast {
@@ -46,8 +46,8 @@ struct PlacesOf<16> {
   using Type = Places<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
 };
 
-// As many rows as a vector has lanes. Eklundh, "A fast computer method for matrix
-// transposing", 1972: blocks off the diagonal change places, of each size in turn.
+// A square of as many rows as a vector has lanes. Eklundh, "A fast computer method for matrix
+// transposing", 1972: blocks off the diagonal change places, for each block size in turn.
 template <class T>
 struct LaneSquare {
   static constexpr int side = vector_bytes / static_cast<int>(sizeof(T));
@@ -80,14 +80,14 @@ struct LaneSquare {
   }
 };
 
-// The first n rows of x, of which `readable` elements may be read; the rest are 0.
-// Columns past c, up to a whole square, hold anything.
+// Loads the first n rows of x, of which `readable` elements may be read; the other rows are 0.
+// Columns past c, up to a whole square, hold arbitrary values.
 template <class T>
 FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Abreast<T>& tile) {
   constexpr Index side = LaneSquare<T>::side;
   for (Index r = 0; r < abreast; r += side) {
     Index j = 0;
-    do {  // no columns at all make one of zeros
+    do {  // a matrix without columns gives a square of zeros
       LaneSquare<T> square;
 #pragma GCC unroll 16
       for (Index i = 0; i < side; ++i) {
@@ -112,16 +112,16 @@ FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Abr
   }
 }
 
-// Asks ahead for what lay_down will write: its stores go to sixteen rows in turn, which
-// no prefetcher follows. Without it long rows in memory cost a third more.
+// Prefetches the rows that lay_down will write: it stores to sixteen rows in turn, which no
+// hardware prefetcher follows. Without prefetching, long rows in memory cost a third more.
 template <class T>
 FASTNN_INLINE void fetch_rows(const T* y, Index n, Index c) {
   constexpr Index line = 64 / sizeof(T);
   for (Index i = 0; i < n * c; i += line) __builtin_prefetch(y + i, 1);
 }
 
-// The first n rows of the tile into y. Whole vectors are stored, in an order in
-// which what one writes past its row is written over by a later one.
+// Stores the first n rows of the tile to y. It stores whole vectors; elements written past the end
+// of a row are overwritten by a later store.
 template <class T>
 FASTNN_INLINE void lay_down(const Abreast<T>& tile, Index n, Index c, T* y) {
   constexpr Index side = LaneSquare<T>::side;

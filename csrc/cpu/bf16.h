@@ -1,22 +1,22 @@
-// float32 matrices in bfloat16, in the two forms that products read, and the
-// kernels of instruction sets that have a unit for it.
+// float32 matrices as parts in bfloat16, in the two forms that products read, and the kernels of
+// instruction sets that have a unit for bfloat16. bf16_dense.h decides which products use them.
 //
-// A float32 is the sum of `planes` bfloat16: plane 0 is x rounded to nearest
-// even, plane 1 what that left rounded likewise, plane 2 the rest. One plane
-// keeps 8 bits, two keep 16, three all 24. A product adds the products of the
-// planes (i, j) with i + j < planes in float32.
+// A float32 is the sum of `planes` bfloat16 numbers: part 0 is x rounded to nearest even, part 1 is
+// the remainder rounded likewise, part 2 is the remainder after that. One part keeps 8 bits, two
+// parts keep 16, three keep all 24. A product adds the products of the parts (i, j) with i + j <
+// planes in float32.
 //
-// The units read pairs, two consecutive k in 32 bits, the even one in the low half:
+// The units read pairs: two consecutive k in 32 bits, the even one in the low half.
 //   A form, of the left operand (m, k): rows of pairs, `stride` elements apart.
 //   B form, of the right operand (k, n): panels of 16 columns, `stride` elements
 //     apart; in a panel, for each pair of k, the pairs of the 16 columns.
-// So 16 rows of 32 k of an A, and 32 k of a panel, which are 1 KB without a gap,
-// are a tile of AMX each; and a row of a panel is one AVX-512 register. Both are
-// padded with zeros to k a multiple of 32, and a panel to 16 columns.
+// One tile of AMX holds 16 rows of 32 k of an A, or 32 k of a panel, which are 1 KB without a gap.
+// One AVX-512 register holds a row of a panel. Both forms are padded with zeros to a multiple of 32
+// k, and panels to 16 columns.
 //
-// Denormals count as zeros, on the way in as in the products. NaN stays NaN. An
-// infinity stays one in one plane; in several, where inf - inf is a part, it gives
-// NaN, as does a finite number that rounds to infinity (from 3.3962e38 on).
+// Denormals count as zeros, in conversions and in products. NaN stays NaN. With one part, an
+// infinity stays an infinity. With several parts it gives NaN, because inf - inf is a part, and so
+// does a finite number that rounds to infinity (from 3.3962e38 on).
 #pragma once
 
 #include <cstdint>
@@ -28,24 +28,25 @@
 namespace fastnn {
 
 inline constexpr int max_planes = 3;
-inline constexpr Index bf16_depth = 32;  // what k is padded to
+inline constexpr Index bf16_depth = 32;  // k is padded to a multiple of this
 inline constexpr Index bf16_lanes = 16;  // columns of a panel
 
-// Sums no longer than this are not cut, so that their result may stay in cache.
+// Sums no longer than this are not cut with one or two parts, so that their result may stay in
+// cache.
 inline constexpr Index bf16_stretch = 1024;
 
 struct Bf16Matrix {
   uint16_t* data;  // aligned to 64 bytes
-  Index plane;     // elements from one plane to the next
-  Index stride;    // of rows in A form, of panels in B form
+  Index plane;     // elements from one part to the next
+  Index stride;    // between rows in A form, between panels in B form
 };
 
 constexpr FASTNN_INLINE Index bf16_padded(Index count, Index multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
 
-// Strides that serve, and the elements of one plane then. Rows of A a multiple
-// of 1 KB long would meet in a few sets of the first cache.
+// Strides that avoid cache conflicts, and the elements of one part with these strides. Rows of A
+// whose length is a multiple of 1 KB would fall into a few sets of the first-level cache.
 constexpr FASTNN_INLINE Index bf16_a_stride(Index k) {
   const Index row = bf16_padded(k, bf16_depth);
   return row % 512 == 0 ? row + bf16_depth : row;
@@ -60,9 +61,9 @@ constexpr FASTNN_INLINE Index bf16_b_size(Index k, Index n) {
   return bf16_padded(n, bf16_lanes) / bf16_lanes * bf16_b_stride(k);
 }
 
-// Writes a block of X (rows, columns) into those of four forms that have data. It
-// begins at multiples of 32, and ends at such or where X ends; whoever writes the
-// end writes the padding. Blocks that do not overlap may be written at the same time.
+// Writes a block of X (rows, columns) to every form that has data. The block begins at multiples of
+// 32, and ends at multiples of 32 or at the end of X. A block at the end also writes the padding.
+// Blocks that do not overlap may be written at the same time.
 struct Bf16Convert {
   Index rows, columns;
   Block block;
@@ -75,9 +76,8 @@ struct Bf16Convert {
   Bf16Matrix b_transposed;  // X^T in B form: (columns as k, rows)
 };
 
-// C (m, n) = A (m, k) B (k, n) + start, or C + that. Rows of A up to a multiple of 16 are
-// read, whatever they hold. Where C is added to, that is so in blocks of C whose
-// order is fixed by shape.
+// C (m, n) = A (m, k) B (k, n) + start, or C = C + A B. Rows of A up to a multiple of 16 are read,
+// whatever they hold. The order of additions to C is fixed by shape.
 struct Bf16Product {
   Index m, n, k;
   int planes;
@@ -85,14 +85,14 @@ struct Bf16Product {
   float* c;  // null: only `finish` sees the result; for k up to bf16_stretch
   Index c_row;
   bool add = false;
-  const float* start = nullptr;  // (n), from which each row of C starts; not with `add`
-  // Called for blocks that together cover C, still in cache, by any thread; they
-  // begin where a Bf16Convert of C may. May be null.
+  const float* start = nullptr;  // (n), initial value of each row of C; not with `add`
+  // Called by any thread for blocks that together cover C and are still in cache; they begin where
+  // a block of Bf16Convert may begin. May be null.
   void (*finish)(const void* arguments, const ResultBlock<float>&) = nullptr;
   const void* arguments = nullptr;
 };
 
-// Null where the instruction set has no unit.
+// Null if the instruction set has no unit for bfloat16.
 struct Bf16Kernels {
   void (*convert)(const Bf16Convert&);  // on the calling thread
   Kernel<Bf16Product> multiply;

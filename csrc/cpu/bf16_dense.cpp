@@ -12,9 +12,9 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 Index width(const Plan& plan, int tensor) { return plan.tensors[at(tensor)].width; }
 
-// Where the products gain more than conversions and padding cost. Few rows against
-// weights that no cache holds wait for memory, whatever the unit: float32's products
-// then leave out the second copy.
+// Whether the products gain more than conversions and padding cost. A product of few rows with
+// weights that no cache holds waits for memory, whatever the unit; in float32 it needs no second
+// copy of the weights.
 bool pays(const Plan& plan, const Node& node, Index n) {
   if (node.kind != NodeKind::dense) return false;
   constexpr Index multiply_adds = Index{1} << 16;
@@ -32,11 +32,11 @@ void take(Memory& memory, int planes, Bf16Matrix& form) {
   form.data = memory.take<std::uint16_t>(planes * form.plane);
 }
 
-// Memory for forms that are in use for some time each: those whose times do not
-// meet share it.
+// Memory for forms that are each in use for a limited time. Forms whose times do not overlap share
+// memory.
 class Shared {
  public:
-  // For a form in use from `first` to `last`, which no form added before outlasts.
+  // Adds a form in use from `first` to `last`. No form added before may be in use for longer.
   void add(Bf16Matrix& form, std::size_t first, std::size_t last) {
     const auto free = std::find_if(places_.begin(), places_.end(),
                                    [&](const Place& place) { return place.last < first; });
@@ -74,14 +74,14 @@ Bf16Convert matrix(Index rows, Index columns, int planes) {
           .b_transposed = {}};
 }
 
-// The whole of a matrix, whose x is set, on several threads.
+// Converts a whole matrix, whose x is set, on several threads.
 void convert_all(Context& context, const CpuTable& table, const Bf16Convert& whole) {
   struct Job {
     const Bf16Convert& whole;
     void (*convert)(const Bf16Convert&);
     Index rows, columns, across;
   };
-  // Blocks of some ten microseconds.
+  // A block takes about ten microseconds.
   constexpr Index elements = Index{1} << 16;
   constexpr Index most_columns = 512;
   const Index columns = std::min(bf16_padded(whole.columns, bf16_depth), most_columns);
@@ -186,8 +186,9 @@ void Bf16Dense::find_readers() {
   }
 }
 
-// A step is two turns for each node: forward in their order, then back. A form is in
-// use from the turn of the node that makes it, which may be its own, to its own.
+// A step gives each node two turns: forward in the order of nodes, then backward in reverse. A form
+// is in use from the turn of the node that makes it, which may be the form's own node, to the turn
+// of its own node.
 void Bf16Dense::take_forms(Memory& memory, Index rows) {
   const int planes = weights_->planes();
   const std::size_t count = forms_.size();
@@ -277,7 +278,7 @@ void Bf16Dense::forward(std::size_t node, const DenseForward<float>& a) {
   struct Finish {
     const CpuTable& table;
     const DenseForward<float>& a;
-    bool reads;  // whether the output is converted for who reads it
+    bool reads;  // whether the output is converted for its reader
     Bf16Convert output;
   } finish{table_, a, own.reader != none, {}};
   if (finish.reads) finish.output = input_of(at(own.reader), a.n, a.o);
@@ -311,7 +312,7 @@ void Bf16Dense::backward(std::size_t node, int before, const DenseBackward<float
     return;
   }
   Forms& own = forms_[node];
-  DenseBackward<float> sums = a;  // the derivative and the gradient of the bias alone
+  DenseBackward<float> sums = a;  // only the derivative and the gradient of the bias
   sums.dx = sums.dw = sums.dx_sum = nullptr;
   sums.update = nullptr;
   if (a.activation != Activation::linear || a.db != nullptr) {

@@ -1,9 +1,8 @@
-// Dense nodes whose products are made in bfloat16.
+// Dense nodes whose products are computed in bfloat16.
 //
-// Every matrix is converted once: weights where the optimizer's step leaves them,
-// activations where a layer leaves them, gradients likewise, each in the forms in
-// which the products of this step read it. Nodes too small for that to pay keep
-// the kernel table's products.
+// Every matrix is converted once: weights after the optimizer's step, activations after the layer
+// that computes them, gradients likewise, each to the forms that the products of this step read.
+// Nodes that are too small to gain from conversion use the products of the kernel table.
 #pragma once
 
 #include <memory>
@@ -16,7 +15,7 @@
 
 namespace fastnn {
 
-// Whether any node of a walk over so many rows has its products made here.
+// Whether any node of a walk over so many rows has its products computed here.
 bool bf16_serves(const Plan& plan, Index rows);
 
 // The forms of the weights, which several walks may read at once.
@@ -25,13 +24,13 @@ class Bf16Weights {
   Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan, int planes,
               Index rows, const float* parameters);
 
-  // Makes the forms of a node anew from the parameters.
+  // Converts the weights of a node from the parameters.
   void refresh(Context& context, std::size_t node);
 
   struct Forms {
     bool served = false;
-    Bf16Matrix kernel{};      // B form (i, o), of the forward product
-    Bf16Matrix transposed{};  // B form (o, i), of that for dx, where it is wanted
+    Bf16Matrix kernel{};      // B form (i, o), for the forward product
+    Bf16Matrix transposed{};  // B form (o, i), for dx, if dx is needed
     bool trainable = false;
   };
   const Forms& of(std::size_t node) const { return forms_[node]; }
@@ -60,16 +59,15 @@ class Bf16Dense final : public DenseProducts<float> {
   void backward(std::size_t node, int before, const DenseBackward<float>& arguments) override;
 
  private:
-  // Of the input and of the gradient of a node, as products read them; without data
-  // where no product does. All but x_transposed lie in memory that other nodes use
-  // while this one has no need of it.
+  // Forms of a node's input and of its gradient; a form that no product reads has no data. All but
+  // x_transposed use memory that other nodes use while this one does not need it.
   struct Forms {
     Bf16Matrix x{};             // A form (n, i)
     Bf16Matrix x_transposed{};  // A form (i, n)
     Bf16Matrix dz{};            // A form (n, o)
     Bf16Matrix dz_rows{};       // B form (n, o), rows as k
     bool x_ready = false, dz_ready = false;
-    int reader = none;  // the node that alone reads the output, where it is served
+    int reader = none;  // the served node that alone reads the output
   };
 
   void find_readers();
@@ -86,7 +84,7 @@ class Bf16Dense final : public DenseProducts<float> {
   const Plan& plan_;
   std::shared_ptr<Bf16Weights> weights_;
   std::vector<Forms> forms_;  // by node
-  float* dw_ = nullptr;       // where sums over rows are too long to stay in cache
+  float* dw_ = nullptr;       // for sums over rows that are too long to stay in cache
 };
 
 }  // namespace fastnn

@@ -9,8 +9,8 @@ struct Block {
   Index row, rows, column, columns;
 };
 
-// A block of a product that has got its last addition and is still in cache. Its
-// first element is at c: in the product's C itself, or in scratch memory.
+// A block of a product after its last addition, still in cache. `c` points to its first element, in
+// the product's C or in scratch memory.
 template <class T>
 struct ResultBlock : Block {
   T* c;

@@ -1,4 +1,5 @@
-// What CPU kernels run on: the worker threads and scratch memory.
+// The resources of CPU kernels: worker threads and scratch memory. Context does not decide how work
+// is divided: loops.h does.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +11,14 @@ namespace fastnn {
 
 inline constexpr int max_threads = 256;
 
-// Does piece `index` of some work; `worker` < max_threads is who does it.
+// Runs piece `index` of a job on worker `worker` < max_threads.
 using Task = void (*)(const void* arguments, Index index, int worker);
 
-// Whether processors of the level in use take roots and quotients by a unit that is faster than
-// products in its place (see math.h).
+// Whether the processor computes square roots and quotients faster with its own unit than with
+// products that replace it (see math.h). The instruction-set level in use decides.
 bool unit_takes_roots();
 
-// One for each session, used by one thread at a time. Not to be copied.
+// One context belongs to one session and is used by one thread at a time. It cannot be copied.
 struct Context {
   Context() = default;
   // Whether it uses the calling thread alone.
@@ -26,17 +27,17 @@ struct Context {
   Context& operator=(const Context&) = delete;
   ~Context();
 
-  // How many threads are worth their while for so much work, in the units of
-  // loops.h. It differs from call to call: what a result is may not depend on it.
+  // How many threads pay for so much work, in the units of loops.h. The number differs from call to
+  // call: no result may depend on it.
   int threads(Index work);
 
-  // Calls task(arguments, i, worker) for each i in [0, count), on so many threads
-  // or fewer; returns when all are done. Tasks may not call run.
+  // Calls task(arguments, i, worker) for each i in [0, count) on at most so many threads, and
+  // returns when all calls are done. A task may not call run.
   void run(Index count, int threads, Task task, const void* arguments);
 
-  // At least `bytes` of memory aligned to 64 bytes, null where there is none.
-  // Its contents last until the next call for the same slot: a worker's, or for
-  // the thread that calls run, `shared` (of the product under way) and `sums`.
+  // At least `bytes` of memory aligned to 64 bytes, or null if there is none. The contents last
+  // until the next call for the same slot. Each worker has a slot; the thread that calls run also
+  // has `shared`, for the product in progress, and `sums`.
   void* scratch(int index, std::size_t bytes);
   static constexpr int shared = max_threads;
   static constexpr int sums = max_threads + 1;

@@ -1,23 +1,23 @@
-// What dense layers do with the pieces of a product while these are in cache, for
-// products that are made elsewhere than in dense.cpp.
+// The epilogues of dense layers: what they do with blocks of a product that are still in cache, for
+// products that are computed outside dense.cpp.
 #pragma once
 
 #include "cpu/block.h"
 
 namespace fastnn {
 
-// An optimizer's step with everything worked out that all its elements share.
+// An optimizer's step, with everything computed that its elements share.
 struct alignas(64) PreparedBytes {
   unsigned char bytes[192];
 };
 
 struct DenseFinish {
-  // y, and z where it is kept, from a piece of x w + b.
+  // Computes y, and z if it is kept, from a block of x w + b.
   void (*forward)(const DenseForward<float>&, const ResultBlock<float>&);
-  // dx from a piece of dz w^T: times the slope of the layer that made x.
+  // Computes dx from a block of dz w^T: multiplies by the slope of the layer that made x.
   void (*dx)(const DenseBackward<float>&, const ResultBlock<float>&);
   PreparedBytes (*prepare)(const OptimizerStep<float>&);
-  // The step of the weights, rows of `o`, in a piece of dw.
+  // Updates the weights, in rows of `o`, from a block of dw.
   void (*update)(const PreparedBytes&, Index o, const ResultBlock<float>&);
 };
 

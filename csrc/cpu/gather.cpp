@@ -1,5 +1,5 @@
-// Rows out of the caller's arrays: chosen, converted, scaled; and the search for
-// what is not finite.
+// Gathers rows of the caller's arrays (chosen, converted, scaled), and searches them for elements
+// that are not finite or not in the expected range.
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 
@@ -34,7 +34,7 @@ static FASTNN_INLINE void each_column(const ArrayView& source, Index row, const 
   }
 }
 
-// Rows lie anywhere: where one begins, no prefetcher can know.
+// Rows may lie anywhere: no hardware prefetcher can know where the next one begins.
 static FASTNN_INLINE void fetch_row(const ArrayView& source, Index row, Index bytes) {
   constexpr Index line = 64;
   const char* const start = static_cast<const char*>(source.data) + row * source.row_stride;
@@ -79,7 +79,7 @@ Status gather_labels(Context&, const GatherLabels<T>& a) {
   return Status::ok;
 }
 
-// The first of each group of rows, then the first of those.
+// Finds the first unexpected element of each group of rows, then the first of these.
 template <class From, class Unexpected>
 static void scan_elements(Context& context, const Scan& a, const Unexpected& unexpected) {
   Index found[max_groups];

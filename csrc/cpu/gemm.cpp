@@ -1,11 +1,10 @@
-// Matrix products: how the micro-kernel is walked over C, and what is copied first.
+// Matrix products: the loops around the micro-kernel, and the choice of operands to copy first.
 //
-// C is cut into tasks: rows of one or several row groups, and a stretch of
-// columns. A task goes through its columns chunk by chunk, so that the chunk of C
-// stays in the second cache over all k, and through a chunk panel by panel, so that
-// some rows of the panel of B stay near. B is read in place, or from a
-// packed copy: made before the tasks where many use it, else panel by panel. A
-// is packed where its rows would meet in the same cache sets.
+// C is cut into tasks: the rows of one or several row groups, and a range of columns. A task goes
+// through its columns in chunks, so that a chunk of C stays in the second-level cache over all k,
+// and through a chunk in panels, so that the current rows of a panel of B stay in cache. B is read
+// in place or from a packed copy, which is made before the tasks if many of them use it, and
+// otherwise panel by panel. A is packed if its rows would fall into the same cache sets.
 #include "cpu/gemm.h"
 
 #include "cpu/gemm_pack.h"
@@ -15,7 +14,7 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// m rows in tiles of heights that differ by one at most.
+// Divides m rows into tiles whose heights differ by one at most.
 struct Heights {
   Index count, low, higher;  // `higher` tiles of low + 1 rows come first
 
@@ -29,28 +28,29 @@ static FASTNN_INLINE Heights heights(Index m) {
 
 enum class Copy : unsigned char { none, panels, whole };
 
-// How a product is done. Of shape alone; only `k_block` and `k_group` show in the bits.
+// How a product is computed. Only `k_block` and `k_group` affect the bits of the result; they
+// depend on shape and strides, not on the number of threads.
 struct Schedule {
   bool pack_a;
   Copy pack_b;
   bool scratch_c;
-  bool fetches;        // what lies beside C
+  bool fetches;        // prefetches Product::beside
   Index k_block;       // terms of one chain
-  Index k_group;       // terms added up in one go, a multiple of k_block
-  Index k_chunk;       // of A packed at a time
-  Index columns;       // of B packed at a time, where it is packed as a whole
-  Index rows;          // of C at a time
-  Index task_rows;     // of C in one task
-  Index task_columns;  // likewise, whole panels
+  Index k_group;       // terms of one task: all, or a multiple of k_block
+  Index k_chunk;       // terms of A packed at a time
+  Index columns;       // columns of B packed at a time, if B is packed as a whole
+  Index rows;          // rows of C at a time
+  Index task_rows;     // rows of C in one task
+  Index task_columns;  // columns of C in one task, whole panels
   int threads;
 };
 
 inline constexpr Index column_step = 256;  // columns of C at a time
 
-// Whether steps of so many bytes fall into a few cache sets: these repeat page by page.
+// Whether rows so many bytes apart fall into few cache sets: sets repeat with every page.
 static bool aliases(Index bytes) { return bytes % page == 0; }
 
-// Of so many columns of C, in the units of loops.h: 32 multiplications each.
+// The work for so many columns of C, in the units of loops.h: 32 multiplications each.
 template <class T>
 static Index work_of(const Product<T>& p, Index columns) {
   return p.m * columns / 32 * p.k;
@@ -59,14 +59,14 @@ static Index work_of(const Product<T>& p, Index columns) {
 template <class T>
 static Schedule make_schedule(const Product<T>& p, int threads) {
   constexpr Index bytes = sizeof(T);
-  constexpr Index slab = Index{16} << 20;  // of B, stays in the last cache
-  constexpr Index far = Index{2} << 20;    // what is larger is not near before it is asked for
-  constexpr Index chunk = 1024;            // of k
-  constexpr Index first_cache = Index{24} << 10;  // what C may fill of it
+  constexpr Index slab = Index{16} << 20;         // of B; stays in the last-level cache
+  constexpr Index far = Index{2} << 20;           // larger arrays are in no near cache
+  constexpr Index chunk = 1024;                   // of k
+  constexpr Index first_cache = Index{24} << 10;  // its bytes for C
   Schedule s{};
   const Index wide = round_up(p.n, panel<T>);
   s.k_block = block_terms(p);
-  // Few elements of long sums: the sums are cut, or one thread would do it all.
+  // C has few elements with long sums: the sums are cut, or one thread would do all the work.
   s.k_group = p.k;
   if (!p.add && p.m * p.n <= (Index{1} << 14) && p.k > 4 * chunk) {
     s.k_group = round_up(ceil_div(p.k, max_groups), chunk);
@@ -79,12 +79,12 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   s.fetches = p.beside[0] != nullptr && p.m * p.n * bytes > far;
   s.rows = row_step;
   if (p.c == nullptr) {
-    // What is done with C has other arrays to bring: less of it at a time.
+    // `finish` reads other arrays beside C: process fewer rows of C at a time.
     const Index fitting = first_cache / bytes / least(wide, column_step) / max_rows * max_rows;
     s.rows = least(most(fitting, 2 * max_rows), row_step);
   }
-  // Rows of B in place are brought near in time, until each lies in pages of its own.
-  // The memory for a whole copy is that of the pieces where sums are cut.
+  // Rows of B read in place are prefetched in time, unless each lies in pages of its own. Where
+  // sums are cut, the pieces of the sums take the memory of a whole copy.
   const bool cut = s.k_group < p.k;
   if (p.b_column != 1) {
     s.pack_b = p.m > 4 * row_step && !cut ? Copy::whole : Copy::panels;
@@ -98,10 +98,10 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   s.task_rows = most(p.ordered ? row_groups(p.m).rows : ceil_div(p.m, 2 * max_groups), row_step);
   s.task_columns = least(wide, s.columns);
   s.threads = threads;
-  // Few rows: share out the columns too, as far as tasks are worth the claiming.
+  // With few rows, divide the columns too, as long as a task is worth claiming.
   constexpr Index least_task = 1 << 14;
   const Index down = ceil_div(p.m, s.task_rows) * ceil_div(p.k, s.k_group);
-  const Index each = s.pack_a ? 4 : 8;  // A is packed anew for each stretch of columns
+  const Index each = s.pack_a ? 4 : 8;  // A is packed again for each range of columns
   const Index tasks = least(each * threads, work_of(p, s.task_columns) / least_task);
   if (threads > 1 && down < tasks) {
     s.task_columns = round_up(ceil_div(s.task_columns, ceil_div(tasks, down)), panel<T>);
@@ -109,24 +109,24 @@ static Schedule make_schedule(const Product<T>& p, int threads) {
   return s;
 }
 
-// A product on its way: the columns that are at hand, and where B is packed.
+// A product in progress: the current columns, and the packed copy of B.
 template <class T>
 struct Work {
   const Product<T>& p;
   Schedule s;
-  const T* packed;  // whole panels of all k from column `first` on; null: none
+  const T* packed;  // whole panels of all k from column `first` on, or null
   Index first, count;
 
-  // Whether chunks of C in scratch memory are come back to.
+  // Whether a task comes back to chunks of C in scratch memory.
   bool keeps_chunks() const { return p.k > s.k_chunk; }
 };
 
-// Memory of a task: parts of one piece of scratch memory, null where not needed.
+// The memory of a task, parts of one piece of scratch memory; null where not needed.
 template <class T>
 struct Workspace {
-  T* a = nullptr;  // the rows at hand of k_chunk, in tiles
-  T* b = nullptr;  // a block's rows of a panel
-  T* c = nullptr;  // the rows at hand of each chunk of columns
+  T* a = nullptr;  // the current rows of A over k_chunk, in tiles
+  T* b = nullptr;  // one panel of B over k_block
+  T* c = nullptr;  // the current rows of C, for each chunk of columns
 
   bool take(Context& context, const Work<T>& w, int worker) {
     constexpr Index slack = 64;  // pack_rows writes a little beyond its end
@@ -145,7 +145,7 @@ struct Workspace {
   }
 };
 
-// A, B and C of one call of the micro-kernel for each tile of a block's rows.
+// Operands of the micro-kernel for the rows of a block, tile by tile.
 template <class T>
 struct Operands {
   const T* a;
@@ -158,16 +158,16 @@ struct Operands {
   Index c_row;
   bool add;
   const T* start;
-  // Memory that is wanted soon, in `next_rows` pieces of a panel's width: null, or
-  // brought nearer meanwhile, each tile taking its share.
+  // Memory that is needed soon: rows of a panel's width, next_row elements apart. Each tile
+  // prefetches its share; null: nothing is prefetched.
   const T* next;
   Index next_row;
-  // Of Product::beside, where the tile's place a block ahead begins; null: nowhere.
+  // Product::beside at the tile's place one block ahead; null: not prefetched.
   const T* beside[3];
   Index beside_row;
 };
 
-// A tile's worth of the arrays beside C.
+// Prefetches one tile of the arrays beside C.
 template <class T>
 static void fetch_beside(const Operands<T>& o, Index row, Index rows, Index width) {
   constexpr Index line = 64 / static_cast<Index>(sizeof(T));
@@ -181,7 +181,7 @@ static void fetch_beside(const Operands<T>& o, Index row, Index rows, Index widt
   }
 }
 
-// One panel of B against the rows of a block, for one block of k.
+// Multiplies the rows of a block with one panel of B, for one block of k.
 template <class T>
 static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) {
   constexpr Index bytes = sizeof(T);
@@ -189,7 +189,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
   const Index vectors = ceil_div(width, Vector<T>::lanes);
   const Index last = width - (vectors - 1) * Vector<T>::lanes;
   const int masked = last != Vector<T>::lanes ? 1 : 0;
-  // Contiguous memory is shared out evenly, else tile i takes line i of each row.
+  // Contiguous memory is shared out evenly; otherwise tile i takes cache line i of each row.
   const bool contiguous = o.next_row == panel<T>;
   const Index share = o.k * panel<T> * bytes / h.count;
   for (Index i = 0; i < h.count; ++i) {
@@ -223,7 +223,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
   }
 }
 
-// Rows of A, tile by tile, block by block of k.
+// Packs rows of A, one block of k after the other, each tile by tile.
 template <class T>
 static void pack_chunk(const Work<T>& w, const Heights& h, Index row, Index rows, Index k,
                        Index k_end, T* out) {
@@ -239,7 +239,7 @@ static void pack_chunk(const Work<T>& w, const Heights& h, Index row, Index rows
   }
 }
 
-// Adds terms [k, k_end) to a block of C, or with k == k_first starts with them.
+// Adds terms [k, k_end) to a block of C, or begins with them if k == k_first.
 template <class T>
 static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock<T>& block,
                            const T* packed_a, T* panel_space, Index k_first, Index k, Index k_end) {
@@ -262,7 +262,7 @@ static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock
       o.b = p.b + k0 * p.b_row + column * p.b_column;
       o.b_row = p.b_row;
       o.c = block.c + j;
-      // The block that comes next: the columns behind, or at the end the rows below.
+      // The next block: the columns to the right, or after the last columns the rows below.
       const bool below = block.column + block.columns >= p.n;
       const Index ahead = below ? block.rows * p.n + column - block.column : column + block.columns;
       for (int i = 0; i < 3; ++i) {
@@ -290,8 +290,8 @@ static void multiply_block(const Work<T>& w, const Heights& h, const ResultBlock
   }
 }
 
-// Rows [row, row + rows) of a task's columns, over terms [k_first, k_last), into
-// `c` or, where that is null, to C or scratch memory.
+// Computes rows [row, row + rows) of a task's columns over terms [k_first, k_last). The result goes
+// to `partial` or, if that is null, to C or scratch memory.
 template <class T>
 static void multiply_rows(const Work<T>& w, const Workspace<T>& space, Index row, Index rows,
                           Index column, Index columns, Index k_first, Index k_last, T* partial) {
@@ -326,8 +326,8 @@ static void multiply_rows(const Work<T>& w, const Workspace<T>& space, Index row
   }
 }
 
-// All tasks of the columns at hand. Where sums are cut, each piece of them is a
-// task, whose result goes to its own place behind `partial`.
+// Runs all tasks of the current columns. Where sums are cut, each piece of a sum is a task, and its
+// result goes to its own place in `partial`.
 template <class T>
 static Status multiply_tasks(Context& context, const Work<T>& w, T* partial) {
   const Product<T>& p = w.p;
@@ -356,7 +356,7 @@ static Status multiply_tasks(Context& context, const Work<T>& w, T* partial) {
   return done ? Status::ok : Status::out_of_memory;
 }
 
-// Adds up the pieces of the sums in order.
+// Adds the pieces of the sums in order, then finishes C.
 template <class T>
 static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
   const Index size = p.m * p.n;
@@ -374,14 +374,14 @@ static void join(const Product<T>& p, Index cuts, T* __restrict__ partial) {
     }
   }
   if (p.finish == nullptr) return;
-  // As tasks would: no piece has rows of two groups.
+  // In blocks like those of tasks: no block has rows of two groups.
   const Index step = row_groups(p.m).rows;
   for (Index row = 0; row < p.m; row += step) {
     p.finish(p.arguments, {{row, least(step, p.m - row), 0, p.n}, c + row * c_row, c_row});
   }
 }
 
-// Nothing to add up: C is zero.
+// For k == 0: C becomes `start` or zeros.
 template <class T>
 static Status clear(Context& context, const Product<T>& p) {
   if (p.add) return Status::ok;
@@ -396,7 +396,7 @@ static Status clear(Context& context, const Product<T>& p) {
   return Status::ok;
 }
 
-// With the columns of B packed before, as many at a time as the memory for them holds.
+// Packs the columns of B before the tasks, as many at a time as the memory for them holds.
 template <class T>
 static Status multiply_packed(Context& context, Work<T> w, T* packed) {
   const Product<T>& p = w.p;

@@ -1,12 +1,12 @@
-// Products in bfloat16: how C is cut into tasks, strips and the pieces that a unit
-// keeps in registers.
+// Products in bfloat16: how C is cut into tasks, strips and the pieces that a unit keeps in
+// registers. The arithmetic itself is in gemm_bf16_unit.h.
 //
-// A task is rows of C, as many as have their A, over a stretch of k, in the second
-// cache. It goes strip by strip of 32 columns; of a strip it takes as much k at a
-// time as lets B stay in the first cache, while the pieces go down the rows. What
-// is to be added to later stays in a buffer: C's rows may be far apart, and where
-// their distance is a multiple of 4 KB they meet in one set of the cache. Through
-// the same buffer go pieces that do not fill their registers.
+// A task is a range of rows of C over a stretch of k; it has as many rows as keep their A in the
+// second-level cache. A task goes through strips of 32 columns. For a strip it takes as much k at a
+// time as lets B stay in the first-level cache, and goes through the pieces of its rows. A part of
+// C that later k add to stays in a buffer: rows of C may be far apart, and if their distance is a
+// multiple of 4 KB, they share one set of the cache. Pieces that do not fill their registers go
+// through the same buffer.
 #include "cpu/gemm_bf16.h"
 
 #include "cpu/gemm_bf16_unit.h"
@@ -14,18 +14,18 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// B of one strip and one block of k, all planes, in two thirds of the first cache.
+// Bytes of B for one strip and one block of k, all parts: two thirds of the first-level cache.
 static constexpr Index b_bytes = Index{32} << 10;
 static constexpr Index most_rows = 256;             // of a task
-static constexpr Index finish_columns = 2 * strip;  // a finished block's
+static constexpr Index finish_columns = 2 * strip;  // of a finished block
 
-// How a product is done, of shape alone. The lengths of k are part of the result:
-// an element is a sum over stretches of sums over blocks of k.
+// How a product is computed; depends on shape alone. The lengths of k affect the result: an element
+// is a sum over stretches of sums over blocks of k.
 struct Bf16Schedule {
-  Index block;    // of k, for which B is in the first cache
-  Index stretch;  // of k, for which A is in the second, whole blocks
+  Index block;    // of k, for which B stays in the first-level cache
+  Index stretch;  // of k, for which A stays in the second-level cache; whole blocks
   Index rows;     // of a task, a multiple of 32
-  Index columns;  // likewise, of finish_columns
+  Index columns;  // of a task, a multiple of finish_columns
 };
 
 static Bf16Schedule make_schedule(const Bf16Product& p) {
@@ -36,13 +36,13 @@ static Bf16Schedule make_schedule(const Bf16Product& p) {
   const Index depth = least(s.stretch, bf16_padded(p.k, bf16_depth));
   const Index fitting = a_bytes / (depth * size * p.planes) / strip * strip;
   s.rows = least(most(fitting, strip), most_rows);
-  // Few rows: share out the columns instead.
+  // With few rows, divide the columns among tasks instead.
   const Index across = most(8 / ceil_div(p.m, s.rows), 1);
   s.columns = round_up(ceil_div(p.n, across), finish_columns);
   return s;
 }
 
-// `count` columns of C to the buffer, or back.
+// Copies `columns` columns of C to the buffer, or back.
 static void copy_strip(const float* from, Index from_row, float* to, Index to_row, Index rows,
                        Index columns) {
   for (Index r = 0; r < rows; ++r) {
@@ -54,14 +54,14 @@ static void copy_strip(const float* from, Index from_row, float* to, Index to_ro
   }
 }
 
-// A strip of rows that are all the start of C.
+// Sets each row of a strip to the start of C.
 static void start_strip(const float* start, float* buffer, Index rows, Index columns) {
   for (Index r = 0; r < rows; ++r) {
     for (Index j = 0; j < strip; ++j) buffer[r * strip + j] = j < columns ? start[j] : 0.0F;
   }
 }
 
-// One strip of a task over k0..k1, from C, its start or nothing into C.
+// Multiplies one strip of a task over [k0, k1). Begins with C, its start or zeros, and ends in C.
 static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const ResultBlock<float>& c,
                            Index k0, Index k1, float* buffer) {
   constexpr Index aliasing = 4096 / sizeof(float);
@@ -100,7 +100,7 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
 static void multiply_task(const Bf16Product& p, const Bf16Schedule& s, const Block& c,
                           float* buffer) {
   [[maybe_unused]] const UnitInUse unit{};
-  float* const result = buffer + s.rows * strip;  // where there is no C
+  float* const result = buffer + s.rows * strip;  // used if there is no C
   for (Index k0 = 0; k0 < p.k; k0 += s.stretch) {
     const Index k1 = least(k0 + s.stretch, p.k);
     for (Index first = 0; first < c.columns; first += finish_columns) {
@@ -121,7 +121,7 @@ static void multiply_task(const Bf16Product& p, const Bf16Schedule& s, const Blo
   }
 }
 
-// Nothing to add up: C is its start.
+// For k == 0: C becomes its start.
 static void clear(const Bf16Product& p) {
   for (Index i = 0; i < p.m && !p.add; ++i) {
     for (Index j = 0; j < p.n; ++j) p.c[i * p.c_row + j] = p.start != nullptr ? p.start[j] : 0.0F;

@@ -1,5 +1,5 @@
-// Products in bfloat16 and conversion to its forms, for one unit: the tiles of
-// AMX, or AVX-512's dot products of pairs.
+// Products in bfloat16 and conversion to its forms, compiled once for each unit: the tiles of AMX,
+// or AVX-512's dot products of pairs.
 #pragma once
 
 #include "core/target.h"

@@ -1,9 +1,8 @@
-// float32 to bfloat16 planes, in up to four forms of a matrix at once.
+// Conversion of float32 to bfloat16 parts, in up to four forms of a matrix at once.
 //
-// A block of 32 by 32 goes through registers and the first cache: its rows as
-// pairs along the row are the A form; transposed, the B form of the transpose. Two
-// rows interleaved are pairs along the column, the B form; transposed, the A form
-// of the transpose.
+// A block of 32 by 32 goes through registers and the first-level cache. Its rows, as pairs along
+// the row, are the A form; transposed, they are the B form of the transpose. Two rows interleaved
+// are pairs along the column, the B form; transposed, they are the A form of the transpose.
 #include "cpu/gemm_bf16.h"
 #include "cpu/gemm_transpose.h"
 #include "cpu/loops.h"
@@ -12,7 +11,7 @@ namespace fastnn::FASTNN_TARGET {
 
 static constexpr Index side = 32;
 
-// What the planes so far have left of 32 by 32 elements, zeros past the end of X.
+// What remains of 32 by 32 elements after the parts taken so far; zeros beyond the end of X.
 struct Rest {
   alignas(64) float at[side][side];
 };
@@ -35,11 +34,11 @@ static FASTNN_INLINE __m512 widened(__m256i half) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-// The next plane of a row, which is taken off it if there is to be another.
+// Rounds a row to its next part, and subtracts that part from the row unless it is the last.
 static FASTNN_INLINE Words round_row(float* row, bool last) {
   const __m512 low = _mm512_load_ps(row);
   const __m512 high = _mm512_load_ps(row + 16);
-  // The cast, for compilers whose vectors of bfloat16 are a type of their own.
+  // The cast is for compilers with a separate type for vectors of bfloat16.
   const Words pairs = (Words)_mm512_cvtne2ps_pbh(high, low);  // NOLINT
   if (!last) {
     _mm512_store_ps(row, _mm512_sub_ps(low, widened(_mm512_castsi512_si256(pairs))));
@@ -48,7 +47,7 @@ static FASTNN_INLINE Words round_row(float* row, bool last) {
   return pairs;
 }
 
-// Pairs of 16 columns from two rows of 32: those from `half` * 16 on.
+// Pairs of 16 columns, from column 16 * half on, out of two rows of 32.
 static FASTNN_INLINE Words interleave(Words even, Words odd, int half) {
   const Words first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
                                        39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
@@ -66,7 +65,7 @@ static void load_rest(const float* x, Index x_row, Index rows, Index columns, Re
   }
 }
 
-// As the instruction rounds: to nearest even, NaN quiet, denormals to zero.
+// Rounds like the instruction: to nearest even, NaN to a quiet NaN, denormals to zero.
 static uint32_t rounded(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
@@ -101,14 +100,14 @@ static Words interleave(const Words& even, const Words& odd, int half) {
 
 #endif
 
-// A form: rows of 32 k.
+// Stores rows of 32 k in A form.
 static FASTNN_INLINE void store_rows(const Bf16Matrix& to, Index plane, Index row, Index k,
                                      Index rows, const Words* pairs) {
   uint16_t* const at = to.data + plane * to.plane + row * to.stride + k;
   for (Index r = 0; r < rows; ++r) store_words(at + r * to.stride, pairs[r]);
 }
 
-// B form: 32 k of a panel.
+// Stores 32 k of a panel in B form.
 static FASTNN_INLINE void store_panel(const Bf16Matrix& to, Index plane, Index k, Index column,
                                       const Words (&pairs)[16]) {
   uint16_t* const at = to.data + plane * to.plane + column / bf16_lanes * to.stride + k * 16;
@@ -116,7 +115,7 @@ static FASTNN_INLINE void store_panel(const Bf16Matrix& to, Index plane, Index k
   for (int i = 0; i < 16; ++i) store_words(at + i * side, pairs[i]);
 }
 
-// One plane of up to 32 by 32 elements at (row, column) of X.
+// Stores one part of up to 32 by 32 elements at (row, column) of X in every form that has data.
 static void store_forms(const Bf16Convert& c, Index plane, Index row, Index column, Index rows,
                         Index columns, const Words (&pairs)[side]) {
   if (c.a.data != nullptr) store_rows(c.a, plane, row, column, rows, pairs);

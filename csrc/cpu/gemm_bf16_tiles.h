@@ -1,8 +1,8 @@
-// The eight tile registers of AMX: 16 rows of 64 bytes each. Macros, since the
+// The eight tile registers of AMX: 16 rows of 64 bytes each. The operations are macros, since the
 // number of a register is part of the instruction.
 //
-// With FASTNN_EMULATE_TILES they are plain memory, so that what walks over them
-// runs anywhere; for tests alone.
+// With FASTNN_EMULATE_TILES the tiles are plain memory, so that the loops over them run on any
+// processor; for tests only.
 #pragma once
 
 #include "core/kernels.h"
@@ -26,11 +26,11 @@ struct alignas(64) TileShapes {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// Tiles are state of the thread, which the system saves as long as they are in use.
+// While an object lives, its thread may use tiles. The system saves tiles as long as they are used.
 class TilesInUse {
  public:
   TilesInUse() {
-    // The intrinsic of GCC 12 says that it reads 8 of these 64 bytes (its bug 114098).
+    // The intrinsic of GCC 12 declares that it reads only 8 of these 64 bytes (GCC bug 114098).
     const TileShapes shapes;
     __asm__ volatile("ldtilecfg\t%0" ::"m"(shapes));
   }
@@ -39,8 +39,7 @@ class TilesInUse {
   TilesInUse& operator=(const TilesInUse&) = delete;
 };
 
-// GCC's loads of tiles do not say that they read memory: what they read must have
-// been stored before.
+// GCC's tile loads do not declare that they read memory: this keeps earlier stores before them.
 FASTNN_INLINE void finish_stores() { __asm__ volatile("" ::: "memory"); }
 
 #define FASTNN_TILE_ZERO(t) _tile_zero(t)
@@ -86,7 +85,7 @@ inline void store_tile(int t, void* to, Index bytes) {
   }
 }
 
-// A float without its denormals: inputs and results of each operation lose them.
+// A float with a denormal set to zero. The unit does this to inputs and results of each operation.
 inline float flushed(float x) {
   return __builtin_fabsf(x) < __FLT_MIN__ ? __builtin_copysignf(0.0F, x) : x;
 }
@@ -97,8 +96,9 @@ inline float float_of(uint32_t bits) {
   return flushed(x);
 }
 
-// As Intel's manual has TDPBF16PS: even and odd k are summed apart over the tile,
-// by fused operations that ascend in k, then together, then onto C.
+// TDPBF16PS as in Intel's manual: products of even and of odd k are summed separately over the
+// tile, by fused operations in ascending k; then the two sums are added, and their sum is added to
+// C.
 inline void multiply_tiles(int c, int a, int b) {
   constexpr uint32_t odd = 0xffff0000U;
   for (Index m = 0; m < tile_rows; ++m) {

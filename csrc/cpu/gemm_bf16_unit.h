@@ -1,5 +1,5 @@
-// The inner kernels of products in bfloat16: a piece of C stays in registers while
-// k advances. One unit is compiled in:
+// The inner kernels of products in bfloat16: a piece of C stays in registers while k advances. One
+// unit is compiled in:
 //   tiles of AMX (FASTNN_TILES), 32 by 32 of C in four of eight registers (or their emulation);
 //   AVX-512's dot products of pairs, up to 14 by 32 in 28 of 32 registers.
 #pragma once
@@ -15,21 +15,22 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// What of C a unit has in its registers at a time: 32 columns, and rows.
+// Columns of C that a unit has in its registers at a time.
 inline constexpr Index strip = 2 * bf16_lanes;
 
 // A piece of C: `to` = A B over `steps` times 32 k, plus `from` unless that is null.
 struct Piece {
   int planes;
   Index steps;
-  Bf16Matrix a, b;  // from the piece's first row, column and k on
+  Bf16Matrix a, b;  // at the piece's first row, column and k
   const float* from;
   Index from_row;
   float* to;
   Index to_row;
 };
 
-// A block's rows in pieces: `higher` of low + 1 rows come first, none past `rows`.
+// Divides a block's rows into pieces: `higher` pieces of low + 1 rows come first, and no piece goes
+// beyond `rows`.
 struct Pieces {
   Index count, low, higher, rows;
 
@@ -40,16 +41,16 @@ struct Pieces {
 
 using UnitInUse = TilesInUse;
 
-// Whole tiles are written, also where fewer rows or columns were asked for.
+// The unit writes whole tiles, also if fewer rows or columns are asked for.
 inline constexpr bool whole_tiles = true;
-// Half of the second cache, which A shares with what streams through.
+// Half of the second-level cache, which A shares with the operands that stream through.
 inline constexpr Index a_bytes = Index{1} << 20;
 inline constexpr Index flops_per_unit = 512;
 
 static Pieces pieces_of(Index rows) { return {ceil_div(rows, 32), 32, 0, rows}; }
 
-// The planes whose product is taken, in an order in which, between one and the
-// next, one operand stays in its registers; the largest as late as that allows.
+// The pairs of parts whose products are added. From one pair to the next, one operand stays in its
+// registers; the pair with the largest product comes as late as that allows.
 struct Planes {
   int a, b;
 };
@@ -71,7 +72,7 @@ struct Walk<3> {
   static constexpr Planes at[] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}};
 };
 
-// Tiles 0 to 3 hold C, 4 and 5 A, 6 and 7 B.
+// Tiles 0 to 3 hold C, tiles 4 and 5 A, tiles 6 and 7 B.
 template <int R, int V>
 static FASTNN_INLINE void start_tiles(const Piece& p) {
   const Index row = p.from_row * Index{sizeof(float)};
@@ -165,7 +166,7 @@ static Pieces pieces_of(Index rows) {
   return {count, rows / count, rows % count, rows};
 }
 
-// Each pair of planes over all steps, the smallest first, so that most roundings
+// Multiplies each pair of parts over all steps, the smallest products first, so that most roundings
 // are of small sums. Every loop over the registers must be unrolled, or they spill.
 template <int R, int V>
 static void multiply_piece(const Piece& p) {
@@ -210,7 +211,7 @@ static void multiply_piece(const Piece& p) {
 }
 
 struct PieceFunctions {
-  void (*at[unit_rows][2])(const Piece&);  // by rows - 1, vectors - 1
+  void (*at[unit_rows][2])(const Piece&);  // indexed by rows - 1, vectors - 1
 };
 
 template <int R>

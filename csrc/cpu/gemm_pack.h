@@ -1,5 +1,5 @@
-// Copies of A and B in the order in which the micro-kernel reads them, and the
-// transposition that they need. Nothing here decides what is to be copied.
+// Copies of A and B in the order in which the micro-kernel reads them, and the transposition that
+// these copies need. gemm.cpp decides which operands are copied.
 #pragma once
 
 #include "cpu/gemm_tile.h"
@@ -7,7 +7,7 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// 0, 1 ... N - 1 as a pack, for shuffles.
+// 0, 1, ..., N - 1 as a parameter pack, for shuffles.
 template <int... I>
 struct LaneList {};
 template <int N, int... I>
@@ -17,8 +17,8 @@ struct LanesTo<0, I...> {
   using Type = LaneList<I...>;
 };
 
-// A square of lanes x lanes elements, transposed in registers: Eklundh's method
-// exchanges blocks of 1, 2, 4... lanes between rows as far apart.
+// A square of lanes x lanes elements, transposed in registers by Eklundh's method: blocks of 1, 2,
+// 4... lanes are exchanged between rows that are 1, 2, 4... apart.
 template <class T>
 struct Square {
   static constexpr int lanes = static_cast<int>(Vector<T>::lanes);
@@ -42,8 +42,8 @@ struct Square {
   }
 
  private:
-  // Where lane `lane` of the lower or upper of two rows comes from; lanes of the
-  // upper row count on from those of the lower.
+  // The source of lane `lane` of the lower or upper of two rows. Lanes of the lower row are
+  // numbered from 0, lanes of the upper row from `lanes` on.
   static constexpr int source(int step, bool upper, int lane) {
     const bool stays = ((lane & step) != 0) == upper;
     if (upper) return stays ? lanes + lane : lane + step;
@@ -70,9 +70,9 @@ struct Square {
   }
 };
 
-// `columns` vectors of up to `lanes` elements each, `stride` apart, turned into
-// rows: out[k * row + j] = from[j * stride + k] for k < count, j < columns. It
-// writes whole vectors: what follows in a row must be written later.
+// Transposes `columns` <= lanes vectors of `count` elements, `stride` apart, into rows: out[k * row
+// + j] = from[j * stride + k] for k < count, j < columns. It writes whole vectors, so elements that
+// follow in a row of `out` must be written later.
 template <class T>
 static void transpose_strip(const T* from, Index stride, Index columns, Index count, T* out,
                             Index row) {
@@ -90,7 +90,7 @@ static void transpose_strip(const T* from, Index stride, Index columns, Index co
   }
 }
 
-// k rows of B, `width` <= panel<T> columns from b on, as rows of panel<T> elements padded
+// Packs k rows of B, `width` <= panel<T> columns from b on, as rows of panel<T> elements padded
 // with zeros.
 template <class T>
 static void pack_panel(const T* b, Index b_row, Index b_column, Index k, Index width, T* out) {
@@ -119,8 +119,8 @@ static void pack_panel(const T* b, Index b_row, Index b_column, Index k, Index w
 
 inline constexpr Index row_step = 128;  // rows of C at a time
 
-// Up to max_rows rows of A, k elements of each, as k rows of `rows` elements.
-// Up to a vector beyond the last may be written.
+// Packs up to max_rows rows of A, k elements of each, as k rows of `rows` elements. It may write up
+// to one vector beyond the last element.
 template <class T>
 static void pack_rows(const T* a, Index a_row, Index a_column, Index rows, Index k, T* out) {
   if (a_row == 1) {

@@ -1,11 +1,10 @@
-// The product of a single row, y = x W, which a model asks for when it answers one
-// question at a time. For gemm.cpp alone, with whose flags it must be compiled.
+// The product of a single row, y = x W, as in a prediction for one sample. Only gemm.cpp includes
+// this file, which must be compiled with the flags of gemm.cpp.
 //
-// Each vector of columns is one chain of fused multiply-adds, and each link waits
-// for the one before: two vectors at a time, as wide as the tile of many rows is,
-// leave the units idle most of the time. Eight at a time keep two units busy
-// through a latency of four cycles, and read W in runs long enough to stream. What
-// is left to wait for is W itself.
+// Each vector of columns is one chain of fused multiply-adds, in which each step waits for the one
+// before. Two vectors at a time, the width of the tile in gemm_tile.h, leave the units idle most of
+// the time. Eight at a time keep two units busy through a latency of four cycles, and read W in
+// runs long enough to stream. The remaining wait is for W itself.
 #pragma once
 
 #include "cpu/gemm.h"
@@ -16,26 +15,26 @@ namespace fastnn::FASTNN_TARGET {
 
 inline constexpr int row_vectors = 8;
 
-// W comes 10 to 20 % faster where it is asked for this many rows ahead; with vectors
-// narrower than a cache line, asking costs what it brings.
+// Prefetching W this many rows ahead makes reading it 10 to 20 % faster. With vectors narrower than
+// a cache line, a prefetch costs as much as it saves.
 inline constexpr Index rows_ahead = 8;
 template <class T>
 inline constexpr bool asks_ahead = sizeof(typename Vector<T>::Type) == 64;
 
 template <class T>
 struct RowTile {
-  Index k, block;  // terms; of which so many in one chain
+  Index k, block;  // terms in all; terms in one chain
   const T* a;
   Index a_column;
   const T* b;
   Index b_row;
   T* c;
-  const T* start;  // a row that C starts from; null: zeros
-  Index last;      // lanes of the last vector that exist
+  const T* start;  // initial value of C; null: zeros
+  Index last;      // valid lanes of the last vector
 };
 
-// The same chains, in the same blocks, as those of a tile of many rows: no bit of the
-// result tells which of them made it, but where gemm.cpp cuts the sums of few elements.
+// Uses the same chains in the same blocks as the tile of many rows, so that both give the same
+// bits, except where gemm.cpp cuts long sums of few elements.
 template <class T, int V, bool Masked>
 static void row_tile(const RowTile<T>& t) {
   using Vec = Vector<T>;
@@ -79,7 +78,7 @@ static void row_tile(const RowTile<T>& t) {
   }
 }
 
-// By vectors - 1 and whether the last of them is masked.
+// Indexed by vectors - 1 and whether the last vector is masked.
 template <class T>
 struct RowTiles {
   void (*at[row_vectors][2])(const RowTile<T>&);
@@ -102,12 +101,12 @@ static constexpr RowTiles<T> make_row_tiles() {
 template <class T>
 inline constexpr RowTiles<T> row_tiles = make_row_tiles<T>();
 
-// p.m is 1, p.k is not 0, rows of B are contiguous, and there is a C, which is overwritten.
+// Requires p.m == 1, p.k > 0, contiguous rows of B, and a C, which is overwritten.
 template <class T>
 static void multiply_row(Context& context, const Product<T>& p) {
   constexpr Index wide = Vector<T>::lanes;
-  constexpr Index flops_per_unit = 32;  // of the cost that for_tasks counts in
-  // Widths that differ by one vector at most: a narrow rest would be all latency.
+  constexpr Index flops_per_unit = 32;  // in one unit of the work that for_tasks takes
+  // Tasks differ in width by one vector at most: a narrow remainder would be limited by latency.
   const Index vectors = ceil_div(p.n, wide);
   const Index count = ceil_div(vectors, row_vectors);
   for_tasks(context, count, p.n * p.k / flops_per_unit, [&](Index i, int) {

@@ -1,14 +1,14 @@
-// The product's micro-kernel: R rows by V vectors of C in registers.
+// The micro-kernel of products: R rows by V vectors of C in registers.
 //
-// For each k it broadcasts R elements of A, read at any stride, against V
-// vectors of B. It walks no matrix: gemm.cpp does.
+// For each k it multiplies R elements of A, broadcast from any stride, with V vectors of B. It does
+// not loop over a matrix: gemm.cpp does.
 #pragma once
 
 #include "cpu/gemm_vector.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-// Tile height for the registers that there are: 32 with AVX-512, else 16.
+// Tile height, chosen for the number of vector registers: 32 with AVX-512, otherwise 16.
 #if defined(__AVX512F__)
 inline constexpr int max_rows = 14;
 #else
@@ -28,10 +28,10 @@ struct Tile {
   Index b_row;
   T* c;
   Index c_row;
-  const T* start;    // a row that each row of C starts from; null: zeros
-  Index last;        // lanes of the last vector that exist
-  bool add;          // to C, else overwrite it
-  const char* next;  // brought nearer meanwhile, `next_step` bytes for each k
+  const T* start;    // initial value of each row of C; null: zeros
+  Index last;        // valid lanes of the last vector
+  bool add;          // add to C; otherwise overwrite it
+  const char* next;  // prefetched meanwhile, `next_step` bytes for each k
   Index next_step;
 };
 
@@ -103,7 +103,7 @@ static void tile(const Tile<T>& t) {
 template <class T>
 using TileFunction = void (*)(const Tile<T>&);
 
-// By rows - 1, vectors - 1 and whether the last vector is masked.
+// Indexed by rows - 1, vectors - 1 and whether the last vector is masked.
 template <class T>
 struct Tiles {
   TileFunction<T> at[max_rows][max_vectors][2];

@@ -1,4 +1,4 @@
-// Sixteen 32-bit words at a time: rows of pairs of bfloat16, and their transpose.
+// Vectors of sixteen 32-bit words, each a pair of bfloat16, and the transpose of sixteen of them.
 #pragma once
 
 #include "core/kernels.h"
@@ -16,8 +16,8 @@ using Words = __m512i;
 
 FASTNN_INLINE void store_words(void* to, Words x) { _mm512_store_si512(to, x); }
 
-// Row i of the result is column i: four rounds that each exchange what stands in
-// the wrong one of two rows, by 32, 64, 128 and 256 bits.
+// Row i of the result is column i. Each of four rounds exchanges the elements that are in the wrong
+// one of two rows, in units of 32, 64, 128 and 256 bits.
 FASTNN_INLINE void transpose(Words (&x)[16]) {
   Words y[16];
 #pragma GCC unroll 8
@@ -25,7 +25,7 @@ FASTNN_INLINE void transpose(Words (&x)[16]) {
     y[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
     y[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
   }
-  // Of rows 4i..4i+3: column j of each 128 bits in x[4i + j].
+  // x[i + j] gets column j of each 128 bits of rows i to i + 3.
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += 4) {
     x[i] = _mm512_unpacklo_epi64(y[i], y[i + 2]);

@@ -1,5 +1,5 @@
-// Vectors of the instruction set at hand, for the product's micro-kernel alone:
-// everything else is plain loops that the compiler vectorises.
+// Vectors of the instruction set that is compiled for, used only by the micro-kernels of products:
+// all other kernels are plain loops that the compiler vectorises.
 #pragma once
 
 #include "core/kernels.h"
@@ -11,8 +11,8 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// lanes of T; load, store, broadcast; fused multiply-add; a Mask for the first
-// `count` lanes, of which the others are read as 0 and not written.
+// Number of lanes of T; load, store, broadcast; fused multiply-add; a Mask of the first `count`
+// lanes. A masked load reads the other lanes as 0, a masked store does not write them.
 template <class T>
 struct Vector;
 
@@ -52,7 +52,7 @@ struct Vector<double> {
 
 #elif defined(__AVX2__)
 
-// Masks are the sign bits of integers of the lanes' width.
+// A mask is a vector of integers as wide as the lanes; a sign bit marks an active lane.
 template <>
 struct Vector<float> {
   static constexpr Index lanes = 8;
@@ -92,8 +92,8 @@ struct Vector<double> {
 
 #else
 
-// The compiler's vectors of 16 bytes: SSE2, NEON and whatever else there is.
-// gemm.cpp is compiled with contraction where the target has a fused operation.
+// Vectors of 16 bytes by the compiler's extension: SSE2, NEON or the target's equivalent. gemm.cpp
+// is compiled with contraction, so that targets with a fused operation use it.
 template <class T>
 struct Vector {
   static constexpr Index lanes = 16 / sizeof(T);

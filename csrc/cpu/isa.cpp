@@ -1,4 +1,4 @@
-// Which instruction sets were built, which this processor has, which is used.
+// Which instruction sets were built, which of them this processor supports, and which one is used.
 #include "cpu/isa.h"
 
 #include <cstdlib>
@@ -69,7 +69,7 @@ bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf
 #endif
 
 #if defined(FASTNN_AMX) && !defined(FASTNN_EMULATE_TILES)
-// Linux saves the tiles' 8 KB for a process only once that has asked.
+// Linux saves the tiles' 8 KB only for a process that has asked for them.
 bool request_tiles() {
 #ifdef __linux__
   constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
@@ -100,11 +100,11 @@ struct Level {
   bool (*supported)();
 };
 
-// Least capable first. The dot products of pairs do twice the work of float32's
-// units in the same time, a split in two three times the work: it does not pay there. Most
-// processors that have them but no AMX are AMD's, whose roots and quotients are fast (measured on
-// Zen 5, see benchmarks/NOTES.md); on an Intel whose system refuses tiles, Adam is the slower for
-// it. __builtin_cpu_supports also asks whether the operating system saves the registers.
+// Least capable first. The dot products of pairs (avx512_bf16) do twice the work of float32's units
+// in the same time. Two parts take three times the work, so they do not pay there. Most processors
+// with dot products but without AMX are AMD's, whose square roots and quotients are fast (measured
+// on Zen 5, see benchmarks/NOTES.md); on an Intel processor whose system refuses tiles, Adam is
+// slower for it. __builtin_cpu_supports also checks that the operating system saves the registers.
 const Level levels[] = {
     {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, false, [] { return true; }},
 #ifdef FASTNN_X86
@@ -118,7 +118,7 @@ const Level levels[] = {
      has_avx512_bf16},
 #endif
 #if defined(FASTNN_EMULATE_TILES)
-    // On plain memory, with kernels that most processors run: for tests alone.
+    // Tiles in plain memory, with kernels that most processors run: for tests only.
     {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, false, has_avx2},
 #elif defined(FASTNN_AMX)
     {"amx", &avx512::table, &amx::bf16_kernels, 2, &avx512::dense_finish, false, has_amx},

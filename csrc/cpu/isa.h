@@ -1,5 +1,5 @@
-// The kernel tables of the CPU, one for each instruction set compiled in, and
-// the choice among them.
+// The kernel tables of the CPU, one for each instruction set that is compiled in, and the choice
+// among them.
 #pragma once
 
 #include "core/backend.h"
@@ -8,23 +8,23 @@
 
 namespace fastnn {
 
-// What one instruction set offers. `kernels` has its name, and may otherwise be a
-// lesser one's, where what it adds is a unit for bfloat16.
+// The kernels of one instruction set. `kernels` has its name; the functions may be those of a
+// lesser instruction set, if this one only adds a unit for bfloat16.
 struct CpuTable {
   KernelTable kernels;
   Bf16Kernels bf16;
-  int bf16_planes;  // with which its unit is faster than float32; 0: none
+  int bf16_planes;  // the most with which its unit is faster than float32; 0: none
   const DenseFinish* finish;
   bool unit_takes_roots;  // see context.h
 };
 
-// The most capable table that this processor runs, or the one that FASTNN_ISA
-// names. Throws std::runtime_error where that is not to be had.
+// The most capable table that this processor supports, or the one that FASTNN_ISA names. Throws
+// std::runtime_error if that one is not available.
 const CpuTable& cpu_table();
 const KernelTable& cpu_kernels();
 
-// Whether AMX may be used: the processor must have it, and only then is the system
-// asked for its registers, which it may refuse.
+// Whether AMX may be used. Only if the processor has it does this ask the system for the tile
+// registers, which the system may refuse.
 bool amx_usable(bool has_tiles, bool has_bf16, bool (*request)());
 
 }  // namespace fastnn

@@ -1,5 +1,5 @@
-// How kernels spread over elements, rows and threads. Included by per-set files
-// only; no standard-library templates here (see core/target.h).
+// Loops of kernels over elements, rows and threads. Only files that are compiled for each
+// instruction set include this; no standard-library templates here (see core/target.h).
 #pragma once
 
 #include "core/kernels.h"
@@ -8,16 +8,16 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// Before a loop whose turns do not touch each other's memory, though an output may
-// be an input: the compiler finds equal pointers at run time and gives up otherwise.
+// For a loop whose iterations do not touch each other's memory, although an output may be an input.
+// Otherwise the compiler compares the pointers at run time, and does not vectorise equal ones.
 #if defined(__clang__)
 #define FASTNN_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define FASTNN_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-// Before a loop over lanes, of which the turns are few and known: it is to become
-// vectors, and is not to be unrolled into scalars before the compiler thinks of that.
+// For a loop over lanes, with few iterations whose number is known: the compiler is to vectorise
+// it, not to unroll it into scalars first.
 #if defined(__clang__)
 #define FASTNN_LANES _Pragma("clang loop vectorize(assume_safety)")
 #else
@@ -29,8 +29,8 @@ FASTNN_INLINE Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 FASTNN_INLINE Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
-// Work is counted in units of some 0.2 ns: an element that is read, a few times
-// added to or multiplied, and written.
+// Work is counted in units of about 0.2 ns: one element is read, a few additions or multiplications
+// are done, and the result is written.
 
 // f(index, worker) for each index in [0, count), on `threads` threads.
 template <class F>
@@ -47,13 +47,13 @@ inline void share_out(Context& context, Index count, int threads, const F& f) {
       &f);
 }
 
-// The same on as many threads as so much work, all together, is worth.
+// The same on as many threads as pay for `work`, which is the work of all tasks together.
 template <class F>
 inline void for_tasks(Context& context, Index count, Index work, const F& f) {
   share_out(context, count, context.threads(work), f);
 }
 
-// f(begin, end) over ranges that cover [0, n); `cost` is the work of one element.
+// f(begin, end) over ranges that cover [0, n); `cost` is the work for one element.
 template <class F>
 inline void for_ranges(Context& context, Index n, Index cost, const F& f) {
   constexpr Index piece = 1 << 13;
@@ -67,7 +67,7 @@ inline void for_ranges(Context& context, Index n, Index cost, const F& f) {
             [&](Index index, int) { f(index * length, least((index + 1) * length, n)); });
 }
 
-// f(group, begin, end, worker) for each group of rows; `cost` as above, of a row.
+// f(group, begin, end, worker) for each group of rows; `cost` is the work for one row.
 template <class F>
 inline void for_row_groups(Context& context, Index n, Index cost, const F& f) {
   const RowGroups groups = row_groups(n);
@@ -76,15 +76,14 @@ inline void for_row_groups(Context& context, Index n, Index cost, const F& f) {
   });
 }
 
-// Adds and compares in a fixed order that vectorises: 16 running results,
-// joined pairwise at the end.
+// Sums and maxima in a fixed order that vectorises: 16 running results, combined at the end.
 inline constexpr int lanes = 16;
 
 template <class T>
 inline T sum_of(const T* x, Index n) {
   if (n < lanes) {
     T sum = T(0);
-    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): whoever calls has filled it
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the caller has filled it
     for (Index i = 0; i < n; ++i) sum += x[i];
     return sum;
   }
@@ -105,7 +104,7 @@ FASTNN_INLINE T larger(T a, T b) {
   return a > b ? a : b;
 }
 
-// NaN is passed over, unless it comes first.
+// NaN is skipped, unless it comes first.
 template <class T>
 inline T max_of(const T* x, Index n) {
   T best = x[0];

@@ -1,7 +1,7 @@
-// The process's pool, how many threads there are to be, and Context on top of them.
+// The process's pool, the number of threads, and Context on top of both.
 //
-// While one caller has the pool, others run their work alone. After fork the child
-// starts a pool of its own.
+// While one caller has the pool, others run their work alone. After fork the child starts a pool of
+// its own.
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -36,8 +36,8 @@ struct Process {
 Process& process() {
   static Process* const state = [] {
     auto* made = new Process;
-    // The workers are not in the child, and the pool may be in any state: it is
-    // left behind and another made when there is work.
+    // The child has no workers, and the pool may be in any state: it is abandoned, and another is
+    // made when there is work.
     pthread_atfork(nullptr, nullptr, [] {
       Process& child = process();
       new (&child.making) std::mutex;
@@ -68,7 +68,7 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// CPUs' worth of time that the control group grants; 0: no limit.
+// How many CPUs' time the control group grants, rounded up; 0: no limit.
 int quota() {
   const std::string line = first_line("/sys/fs/cgroup/cpu.max");
   char* rest = nullptr;
@@ -78,7 +78,7 @@ int quota() {
 }
 #endif
 
-// Physical cores that this process may run on, no more than its CPU quota.
+// Physical cores that this process may run on, at most its CPU quota.
 int available_cores() {
   int cores = static_cast<int>(std::thread::hardware_concurrency());
 #ifdef __linux__
@@ -149,8 +149,9 @@ void* Context::scratch(int index, std::size_t bytes) {
   if (bytes > std::numeric_limits<std::size_t>::max() / 2) return nullptr;
   if (slot.bytes < bytes) {
     std::free(slot.memory);
-    // Whole large pages, where there is so much: its panels would take most of what a core
-    // remembers of small ones. A sanitizer is to see where it ends.
+    // A large buffer gets whole large pages: with small pages, its panels would take most entries
+    // of the core's TLB. With AddressSanitizer the buffer is hardly rounded up, so that an access
+    // beyond its end is found.
 #if defined(__SANITIZE_ADDRESS__)
     constexpr std::size_t page = 64;
 #else

@@ -13,13 +13,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
-// How long idle workers spin: longer than what lies between the kernels of a step.
+// How long idle workers spin: longer than the time between two kernels of a step.
 constexpr microseconds patience(20);
 
-// In a job of this length a worker that was on the caller's core can still find another.
+// In a job at least this long, a worker on the caller's core can still move to another core.
 constexpr std::chrono::milliseconds crowded_job(1);
 
-// The ticket holds the number of the job above and of its unclaimed pieces below.
+// The ticket holds the job's number in its upper half, its unclaimed pieces in its lower half.
 constexpr std::uint64_t one_job = std::uint64_t{1} << 32U;
 constexpr std::uint64_t pieces_mask = one_job - 1;
 
@@ -31,7 +31,7 @@ void pause_briefly() {
 #endif
 }
 
-// The core that this thread is on; -1 where none can say.
+// The core of this thread; -1 if it is not known.
 int this_core() {
 #ifdef __linux__
   return sched_getcpu();
@@ -40,7 +40,7 @@ int this_core() {
 #endif
 }
 
-// Workers are born with the mask of their maker; signals are for Python's threads.
+// New threads inherit the signal mask of their creator; signals are for Python's threads.
 class SignalsMasked {
  public:
   SignalsMasked() : before_() {
@@ -92,8 +92,8 @@ void Pool::stop() {
 }
 
 int Pool::threads_for(Index work, int most) const {
-  // Of each thread: a worker that spins is there after a fraction of a microsecond,
-  // one that sleeps after some tens, and to wake it costs the caller a few.
+  // Work for each thread: a worker that spins starts within a fraction of a microsecond; a worker
+  // that sleeps starts after tens of microseconds, and waking it costs the caller a few.
   constexpr Index share_awake = least_shared / 2;
   constexpr Index share_asleep = 1 << 16;
   const Index there = std::min<Index>(awake_.load(std::memory_order_relaxed) + 1, most);
@@ -116,7 +116,7 @@ bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
     ++own;
     if (!shares_core()) core_.store(this_core(), std::memory_order_relaxed);  // it was moved
   }
-  if (own == 0) {  // others were faster than the waking of them
+  if (own == 0) {  // the workers claimed every piece first
     wait_for_others(count, begin + patience);
     return true;
   }
@@ -132,8 +132,8 @@ bool Pool::try_run(int threads, Index count, Task task, const void* arguments) {
   return true;
 }
 
-// What is left is in the hands of others, for no longer than one piece. One that
-// takes long may be waiting for this very core.
+// Workers hold the remaining pieces, for no longer than one piece takes. A worker that takes long
+// may be waiting for this very core.
 void Pool::wait_for_others(Index count, Balance::Time until) const {
   for (int turn = 1; done_.load(std::memory_order_acquire) != count; ++turn) {
     if (turn % 32 != 0 || Clock::now() < until) {
@@ -158,19 +158,19 @@ void Pool::open_job(std::uint64_t pieces, int threads) {
   }
 }
 
-// Either this sees that the worker sleeps, or the worker sees the signal before it
-// does: each writes its own word first and then reads the other's. It is the sleep before this
-// signal that is ended, and no later one: a worker that has seen the signal and sleeps again
-// would sleep on, and count as awake when the next one comes.
+// Either this function sees that the worker sleeps, or the worker sees the signal before it sleeps:
+// each writes its own word first and then reads the other's. Only the sleep that precedes this
+// signal is ended, never a later one: a worker that has seen the signal and sleeps again would
+// sleep on, but count as awake when the next signal comes.
 void Pool::wake(Worker& worker) {
   std::uint64_t sleep = sleeps_on(worker.signal.fetch_add(1, std::memory_order_seq_cst));
   if (worker.asleep.load(std::memory_order_seq_cst) != sleep) return;
   if (worker.asleep.compare_exchange_strong(sleep, 0)) {
-    worker.signal.notify_one();  // once, however long it takes to come
+    worker.signal.notify_one();  // once, however long it takes to arrive
   }
 }
 
-// Where the system gives no more threads, fewer do the work.
+// If the system refuses more threads, fewer do the work.
 void Pool::start_workers(int wanted) {
   if (static_cast<int>(workers_.size()) >= wanted) return;
   const SignalsMasked masked;
@@ -188,16 +188,16 @@ void Pool::start_workers(int wanted) {
   }
 }
 
-// -- everybody's --------------------------------------------------------------
+// -- both sides ---------------------------------------------------------------
 
 bool Pool::has_work(int worker) const {
   return (ticket_.load(std::memory_order_acquire) & pieces_mask) != 0 &&
          worker < limit_.load(std::memory_order_relaxed);
 }
 
-// Who lowers the ticket owns a piece, and until that is done the job stands: only
-// then may the fields of the job be read. The limit is of this job or a later one,
-// and of a later one the ticket differs.
+// The thread that lowers the ticket owns a piece, and the job lasts until that piece is done. Only
+// then may the thread read the fields of the job. The limit belongs to this job or a later one; a
+// later job has another ticket.
 bool Pool::work(int worker) {
   std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
   do {
@@ -229,7 +229,7 @@ void Pool::serve(Worker& self, int index) {
         continue;
       }
       crowded_.store(true, std::memory_order_relaxed);
-      std::this_thread::yield();  // who is ready to run may be moved to a core that gets free
+      std::this_thread::yield();  // the system may move a ready thread to a free core
     }
     seen = wait(self, seen, crowds ? microseconds(0) : patience);
   }

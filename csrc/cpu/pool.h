@@ -1,4 +1,4 @@
-// The worker threads. Who may use them, and for how much work, is parallel.cpp's.
+// The worker threads. parallel.cpp decides which callers use them, and for how much work.
 #pragma once
 
 #include <atomic>
@@ -12,10 +12,10 @@
 
 namespace fastnn {
 
-// Whether sharing pays on the machine as it is. A worker whose core another process
-// has may be put aside with a piece in its hands, and the caller waits for it. What
-// others saved is weighed against what they cost; where they cost, the caller works
-// alone for a while, and longer each time that nothing has changed.
+// Whether sharing work pays in the present state of the machine. If another process has a worker's
+// core, the system may suspend the worker in the middle of a piece, and the caller waits for it.
+// Balance weighs the time that workers save against the time that they cost. If they cost more, the
+// caller works alone for a while, and for longer each time that nothing has changed.
 class Balance {
  public:
   using Duration = std::chrono::steady_clock::duration;
@@ -23,49 +23,48 @@ class Balance {
 
   void add(Duration saved, Time now);
   void rest(Time now);
-  // For any thread. Until then the caller had better work alone.
+  // For any thread. While this is true, the caller should work alone.
   bool is_resting() const;
 
  private:
   Duration credit_{};
   Duration rest_ = least_rest;
-  std::atomic<Duration::rep> until_{0};  // since the epoch of the clock; 0: no rest
+  std::atomic<Duration::rep> until_{0};  // since the clock's epoch; 0: no rest
 
-  // Of a few slices of time that systems give to processes in turn.
+  // A few of the time slices that systems give to processes in turn.
   static constexpr Duration enough = std::chrono::milliseconds(4);
   static constexpr Duration least_rest = std::chrono::milliseconds(10);
   static constexpr Duration longest_rest = std::chrono::milliseconds(320);
-  // After a rest: what comes later has another cause, such as a worker that woke up
+  // A loss that comes later than this after a rest has another cause, such as a worker that woke up
   // on the caller's core.
   static constexpr Duration forgetting = std::chrono::milliseconds(40);
 };
 
-// Work is a number of pieces that threads claim one by one from an atomic counter,
-// so that a thread which the system has put aside holds up no more than the piece
-// it has. The caller works too. Idle workers spin briefly, then sleep.
+// A job is a number of pieces that threads claim one by one from an atomic counter, so that a
+// suspended thread delays only the piece that it holds. The caller works too. Idle workers spin
+// briefly, then sleep.
 class Pool {
  public:
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // Ends the workers; the next run starts others. A pool is never deleted, for a
-  // thread may be about to use it.
+  // Ends the workers; the next run starts others. A pool is never deleted, since a thread may be
+  // about to use it.
   void stop();
 
   // Less work than this is never worth a second thread.
   static constexpr Index least_shared = 1 << 15;
-  // How many threads, `most` at most, are worth their while for so much work, in
-  // the units of loops.h.
+  // How many threads, at most `most`, pay for so much work, in the units of loops.h.
   int threads_for(Index work, int most) const;
 
-  // False where another caller has the pool; nothing was done then.
+  // Returns false, with nothing done, if another caller has the pool.
   bool try_run(int threads, Index count, Task task, const void* arguments);
 
  private:
   struct alignas(64) Worker {
     std::atomic<std::uint32_t> signal{0};
-    std::atomic<std::uint64_t> asleep{0};  // until the signal is another than sleeps_on; 0: not
+    std::atomic<std::uint64_t> asleep{0};  // sleeps_on(the last signal seen); 0: awake
     std::thread thread;
   };
 
@@ -82,7 +81,7 @@ class Pool {
   std::uint32_t wait(Worker& self, std::uint32_t seen, Balance::Duration spinning);
   void wait_for_others(Index count, Balance::Time until) const;
 
-  std::mutex busy_;  // of the caller that has the pool
+  std::mutex busy_;  // held by the caller that has the pool
   std::deque<Worker> workers_;
   Balance balance_;
   Task task_ = nullptr;
@@ -90,10 +89,10 @@ class Pool {
   Index count_ = 0;
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
   alignas(64) std::atomic<Index> done_{0};
-  alignas(64) std::atomic<int> limit_{1};  // threads that may take part, the caller among them
+  alignas(64) std::atomic<int> limit_{1};  // threads that may take part, the caller included
   std::atomic<int> awake_{0};              // workers that do not sleep
-  // The caller's core. A worker that finds itself there could only take from the
-  // caller's time: it says so and waits for another.
+  // The caller's core. A worker on the same core would only take time from the caller: it sets
+  // crowded_ and waits until it runs on another.
   std::atomic<int> core_{-1};
   std::atomic<bool> crowded_{false};
   std::atomic<bool> ending_{false};

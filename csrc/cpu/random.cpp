@@ -1,4 +1,4 @@
-// Kernels that draw random numbers, all by counter.
+// Kernels that draw random numbers, all of them computed from counters (see core/random.h).
 #include "core/random.h"
 
 #include "cpu/kernels.h"
@@ -6,8 +6,8 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// encipher of many pairs, round by round over all: a pair's rounds are one long chain,
-// and a processor sees too few pairs ahead to fill the waiting.
+// encipher for many pairs, round by round over all of them: the rounds of one pair are one long
+// chain, and a processor looks too few pairs ahead to use the time that it waits.
 template <bool narrow>
 static void encipher_all(const Permutation& p, Index count, uint32_t* __restrict__ left,
                          uint32_t* __restrict__ right) {
@@ -21,8 +21,8 @@ static void encipher_all(const Permutation& p, Index count, uint32_t* __restrict
   }
 }
 
-// Where the shuffled row of each position lies, in blocks of which the first
-// pass of the permutation vectorises; the few that fall outside walk on.
+// Finds the source row of each shuffled position. The first pass of the permutation vectorises over
+// a block; the few results outside [0, n) are permuted again.
 static void permute_block(const Permutation& p, Index first, Index count, Index* out) {
   constexpr Index block = 256;
   uint32_t left[block];
@@ -61,12 +61,12 @@ Status shuffle(Context&, const Shuffle& a) {
   return Status::ok;
 }
 
-// So many counters of dropout are drawn at once, of one row or of several.
+// Dropout draws so many counters at once, of one row or of several.
 inline constexpr Index quads = 64;
 
 struct Quads {
   uint32_t row[quads];
-  uint32_t column[quads];  // over 4
+  uint32_t column[quads];  // divided by 4
 };
 
 static void random_words(uint64_t key, uint64_t step, const Quads& at, uint32_t* __restrict__ out) {
@@ -93,7 +93,7 @@ Status dropout(Context& context, const Dropout<T>& a) {
     uint32_t bits[4 * quads];
     const Index total = (end - begin) * in_row;
     Index row = begin;
-    Index column = 0;  // over 4
+    Index column = 0;  // divided by 4
     for (Index first = 0; first < total; first += quads) {
       const Index count = least(quads, total - first);
       Index r = row;

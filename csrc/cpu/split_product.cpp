@@ -1,5 +1,5 @@
-// One product whose operands are converted for it alone: what single calls get.
-// Sessions keep converted matrices.
+// One product whose operands are converted for this product alone, as single calls need it.
+// Sessions keep converted matrices (bf16_dense.h).
 #include "cpu/split_product.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr Index stripe_rows = 64;
 
-// The whole of X (rows, columns), in stripes of rows on several threads.
+// Converts the whole of X (rows, columns), in stripes of rows on several threads.
 void convert(Context& context, const Bf16Convert& whole) {
   context.run((whole.rows + stripe_rows - 1) / stripe_rows,
               context.threads(whole.rows * whole.columns * whole.planes),

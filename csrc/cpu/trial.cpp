@@ -8,13 +8,13 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// Of a window: some steps of a network, whose calls are not alike.
+// The least size of a window: some steps of a network, whose calls differ from each other.
 constexpr Index least_calls = 64;
 constexpr milliseconds least_time(2);
 constexpr microseconds long_call(400);
-// Something else was done meanwhile.
+// After a longer gap between calls, the window begins anew.
 constexpr milliseconds pause(10);
-constexpr int memory = 8;  // windows
+constexpr int memory = 8;  // windows in the mean
 
 }  // namespace
 
@@ -43,7 +43,7 @@ bool Trial::shares(Index work, Time now) {
 void Trial::judge(double rate) {
   if (!sharing_) {
     alone_rate_ = alone_rate_ == 0 ? rate : (alone_rate_ + rate) / 2;
-    // A rest that was begun in error ends at once.
+    // A rest that was begun by mistake ends at once.
     if (--left_ == 0 || (resting_ && alone_rate_ < shared_rate_)) share();
     return;
   }
@@ -59,7 +59,7 @@ void Trial::judge(double rate) {
   }
 }
 
-// After a rest the rate of before says nothing.
+// After a rest, the rate measured before it says nothing.
 void Trial::share() {
   if (resting_) shared_windows_ = 0;
   resting_ = false;
