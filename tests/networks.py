@@ -87,8 +87,12 @@ def compile_native(
     session: str = "auto",
     precision: str = "highest",
     device: str = "auto",
+    **stage: Any,
 ) -> None:
-    """`network.compile`, whose signature is known here alone."""
+    """`network.compile`, whose signature is known here alone.
+
+    `stage`: groups, clip_value, clip_norm, global_clip_norm, average_momentum.
+    """
     network.compile(
         loss=loss,
         optimizer=optimizer,
@@ -99,6 +103,7 @@ def compile_native(
         session=session,
         precision=precision,
         device=device,
+        **stage,
     )
 
 

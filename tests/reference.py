@@ -276,6 +276,66 @@ def adam_step(
     return param - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
 
 
+def rmsprop_step(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    momentum_sum: Array,
+    average_gradient: Array,
+    *,
+    learning_rate: float = 1e-3,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array, Array]:
+    """Keras's RMSprop: epsilon under the root; Tieleman & Hinton 2012."""
+    param = param - learning_rate * weight_decay * param
+    velocity = rho * velocity + (1.0 - rho) * grad * grad
+    average_gradient = rho * average_gradient + (1.0 - rho) * grad
+    under = velocity - average_gradient**2 if centered else velocity
+    momentum_sum = momentum * momentum_sum + learning_rate * grad / np.sqrt(under + epsilon)
+    return param - momentum_sum, velocity, momentum_sum, average_gradient
+
+
+def lion_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    *,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array]:
+    """Chen et al. 2023, algorithm 2."""
+    param = param - learning_rate * weight_decay * param
+    param = param - learning_rate * np.sign(beta_1 * m + (1.0 - beta_1) * grad)
+    return param, beta_2 * m + (1.0 - beta_2) * grad
+
+
+def _stepper(function: Any, counts: bool = False) -> Any:
+    def step(
+        param: Array, grad: Array, slots: list[Array], step: int, **settings: float
+    ) -> tuple[Array, list[Array]]:
+        if counts:
+            settings["step"] = step
+        param, *slots = function(param, grad, *slots, **settings)
+        return param, slots
+
+    return step
+
+
+# By the native name: (param, grad, slots, step, **settings) -> param, slots; how many slots.
+OPTIMIZERS: dict[str, tuple[Any, int]] = {
+    "sgd": (_stepper(sgd_step), 1),
+    "adam": (_stepper(adam_step, counts=True), 2),
+    "rmsprop": (_stepper(rmsprop_step), 3),
+    "lion": (_stepper(lion_step), 1),
+}
+
+
 # -- a whole network --------------------------------------------------------------------
 
 

@@ -1,6 +1,10 @@
 // Random numbers and optimizers: see cuda_twins.h.
 #include "cuda_twins.h"
 
+#include <iterator>
+#include <memory>
+#include <span>
+
 namespace twins {
 namespace {
 
@@ -98,32 +102,55 @@ template <class T>
 struct Optimized {
   Index n, pieces, stride;
   std::size_t shift;
-  OptimizerSettings settings;
   OptimizerKind kind;
-  bool keeps;
+  OptimizerSettings settings;
+  bool shaped;  // gradients are, and an average is kept
 
   void check(Step step) const {
     auto param = draw.numbers<T>(n);
     auto grad = draw.numbers<T>(stride * pieces);
-    auto m = draw.numbers<T>(n);
-    auto v = draw.numbers<T>(n);
-    for (T& x : v) x = std::fabs(x);
+    std::vector<std::vector<T>> slots;
+    for (int slot = 0; slot < max_slots; ++slot) {
+      slots.push_back(draw.numbers<T>(n));
+      for (T& x : slots.back()) x = std::fabs(x);
+    }
+    std::vector<double> factors{0.75, 0.5};
     const Copy<T> param_there(param, shift);
     const Copy<T> grad_there(grad);
-    const Copy<T> m_there(m);
-    const Copy<T> v_there(v);
-    const auto told = [&](auto* p, auto* g, auto* first, auto* second, std::uint64_t number) {
-      return OptimizerStep<T>{kind,     n,      p,      g,     {keeps ? first : nullptr, second},
-                              settings, number, pieces, stride};
+    const Copy<double> factors_there(factors);
+    std::vector<std::unique_ptr<Copy<T>>> slots_there;
+    for (auto& slot : slots) slots_there.push_back(std::make_unique<Copy<T>>(slot));
+    const auto told = [&](auto* p, auto* g, const double* scales, const auto& slot_at) {
+      OptimizerStep<T> a{.kind = kind,
+                         .n = n,
+                         .param = p,
+                         .grad = g,
+                         .slots = {},
+                         .settings = settings,
+                         .step = 3,
+                         .pieces = pieces,
+                         .piece_stride = stride,
+                         .group = 2};
+      for (int slot = 0; slot < rule_slots; ++slot) {
+        const bool kept = (cpu::kept_slots(kind, settings) >> unsigned(slot) & 1U) != 0;
+        if (kept) a.slots[slot] = slot_at(slot);
+      }
+      if (shaped) {
+        a.slots[average_slot] = slot_at(average_slot);
+        a.extras = {scales, scales + 1, T(0.01), T(0.02), T(0.6), T(0.9)};
+      }
+      return a;
     };
     if (step != Step::stopped) {
-      must(cpu::optimizer_step<T>(host, told(param.data(), grad.data(), m.data(), v.data(), 3)));
+      must(cpu::optimizer_step<T>(host, told(param.data(), grad.data(), factors.data(), [&](int i) {
+                                    return slots[static_cast<std::size_t>(i)].data();
+                                  })));
     }
     StepValues values{};
-    values.adam = cpu::adam_rates<float>(settings, 3);
-    values.sgd = cpu::sgd_rates<float>(settings);
-    // What is given is then not read, but in double.
-    auto other = told(param_there.get(), grad_there.get(), m_there.get(), v_there.get(), 3);
+    values.group[2] = {cpu::rates_of<float>(kind, settings, 3), 0.9F};
+    // The rates that are given are then not read, but in double.
+    auto other = told(param_there.get(), grad_there.get(), factors_there.get(),
+                      [&](int i) { return slots_there[static_cast<std::size_t>(i)]->get(); });
     if (step == Step::given) {
       must(kernels<T>().optimizer_step(*device, other));
     } else {
@@ -135,30 +162,70 @@ struct Optimized {
                              std::to_string(n) + ", pieces " + std::to_string(pieces);
     compare(name + ": param", param, param_there);
     compare(name + ": grad", grad, grad_there);
-    compare(name + ": first slot", m, m_there);
-    compare(name + ": second slot", v, v_there);
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      compare(name + ": slot " + std::to_string(i), slots[i], *slots_there[i]);
+    }
   }
 };
 
+// f(kind, settings) for every row, with its options as they are at first and, of flags and of
+// numbers that are 0, as they may be.
+template <class F>
+void for_optimizers(const F& f) {
+  for (std::size_t k = 0; k < std::size(optimizer_names); ++k) {
+    const auto kind = static_cast<OptimizerKind>(k);
+    cpu::with_optimizer(kind, [&](auto rule) {
+      OptimizerSettings settings{.learning_rate = 0.03, .weight_decay = 0.02};
+      const std::span<const Option> options = decltype(rule)::options;
+      for (std::size_t i = 0; i < options.size(); ++i) settings.own[i] = options[i].initial;
+      f(kind, settings);
+      for (std::size_t i = 0; i < options.size(); ++i) {
+        if (options[i].initial != 0) continue;
+        settings.own[i] = options[i].is_flag ? 1 : 0.9;
+        f(kind, settings);
+      }
+    });
+  }
+}
+
 template <class T>
 void check_optimizers() {
-  const OptimizerSettings settings{0.03, 0.02, 0.9, false, 0.85, 0.97, 1e-7};
-  OptimizerSettings nesterov = settings;
-  nesterov.nesterov = true;
   for (const Index n : {0, 1, 3, 4, 5, 63, 1028, 2051}) {
     for (const Index pieces : {1, 2, 7}) {
       for (const std::size_t shift : {std::size_t{0}, sizeof(T)}) {
         const Index stride = n + (n % 2 == 0 ? 0 : 1);
         for (const Step step : {Step::given, Step::recorded, Step::stopped}) {
-          const auto check = [&](OptimizerKind kind, const OptimizerSettings& s, bool keeps) {
-            Optimized<T>{n, pieces, stride, shift, s, kind, keeps}.check(step);
-          };
-          check(OptimizerKind::sgd, settings, false);
-          check(OptimizerKind::sgd, settings, true);
-          check(OptimizerKind::sgd, nesterov, true);
-          check(OptimizerKind::adam, settings, true);
+          for_optimizers([&](OptimizerKind kind, const OptimizerSettings& settings) {
+            const bool shaped = n == 5 || n == 2051;
+            Optimized<T>{n, pieces, stride, shift, kind, settings, shaped}.check(step);
+          });
         }
       }
+    }
+  }
+}
+
+template <class T>
+void check_norms() {
+  for (const Index n : {1, 5, 300, 9000}) {
+    auto grad = draw.numbers<T>(n);
+    auto param = draw.numbers<T>(n);
+    std::vector<double> sums(max_groups);
+    std::vector<double> factor(1);
+    const Copy<T> grad_there(grad);
+    const Copy<T> param_there(param);
+    const Copy<double> sums_there(sums);
+    const Copy<double> factor_there(factor);
+    const UpdateExtras<T> extras{.l1 = T(0.1), .l2 = T(0.2)};
+    must(cpu::sum_of_squares<T>(host, {n, grad.data(), param.data(), extras, sums.data()}));
+    must(kernels<T>().sum_of_squares(
+        *device, {n, grad_there.get(), param_there.get(), extras, sums_there.get()}));
+    must(cpu::norm_factor(host, {max_groups, sums.data(), 0.5, factor.data()}));
+    must(library->table->norm_factor(*device,
+                                     {max_groups, sums_there.get(), 0.5, factor_there.get()}));
+    // Sums of squares in double, in two orders.
+    if (!(std::fabs(factor_there.read()[0] / factor[0] - 1) <= 1e-12)) {
+      fail("norm of " + std::to_string(n));
     }
   }
 }
@@ -171,6 +238,8 @@ void check_numbers() {
   check_random<double>();
   check_optimizers<float>();
   check_optimizers<double>();
+  check_norms<float>();
+  check_norms<double>();
 }
 
 }  // namespace twins
