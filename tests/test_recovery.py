@@ -178,7 +178,7 @@ print(len(answered))
 class Interrupt:
     """Raises KeyboardInterrupt at one line or return, of those of a call and of its `with`."""
 
-    files = ("fastnn/trainer.py", "fastnn/training.py", "contextlib.py")
+    files = ("models/trainer.py", "training/loops.py", "training/exclusive.py", "contextlib.py")
 
     def __init__(self, at):
         self.left = at

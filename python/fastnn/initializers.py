@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
-from fastnn.data import numeric, plain
+from fastnn.arrays.host import numeric, plain
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.data import numeric
+from fastnn.arrays.host import numeric
 from fastnn.words import choose, flag, int32, keywords, number
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, data, op_arrays
+from fastnn import _core, activations
 from fastnn._core import DeviceArray
-from fastnn.device_arrays import on_device, taken
+from fastnn.arrays import op_arguments
+from fastnn.arrays.device import on_device, taken
+from fastnn.arrays.host import numeric, plain
 from fastnn.words import flag, int32, integer, keywords, number
 
-Array = op_arrays.Array
+Array = op_arguments.Array
 
 __all__ = [
     "DeviceArray",
@@ -62,8 +64,8 @@ def dense_forward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    x_, w_, b_ = op_arrays.floats(x=x, w=w, b=b)
-    return op_arrays.result(x, _core.dense_forward(x_, w_, b_, name))
+    x_, w_, b_ = op_arguments.floats(x=x, w=w, b=b)
+    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name))
 
 
 @keywords()
@@ -95,9 +97,9 @@ def dense_backward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    dy_, x_, w_, y_, z_ = op_arrays.floats(dy=dy, x=x, w=w, y=y, z=z)
+    dy_, x_, w_, y_, z_ = op_arguments.floats(dy=dy, x=x, w=w, y=y, z=z)
     dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
-    return op_arrays.result(dy, dx), op_arrays.result(dy, dw), op_arrays.result(dy, db)
+    return op_arguments.result(dy, dx), op_arguments.result(dy, dw), op_arguments.result(dy, db)
 
 
 @keywords()
@@ -113,8 +115,8 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
         ValueError: the name is unknown; the near match is suggested.
     """
     word = activations.get_elementwise(name)
-    (x_,) = op_arrays.floats(x=x)
-    return op_arrays.result(x, _core.activation_forward(x_, word))
+    (x_,) = op_arguments.floats(x=x)
+    return op_arguments.result(x, _core.activation_forward(x_, word))
 
 
 @keywords()
@@ -127,8 +129,8 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
         name: see `activation_forward`.
     """
     word = activations.get_elementwise(name)
-    dy_, x_, y_ = op_arrays.floats(dy=dy, x=x, y=y)
-    return op_arrays.result(dy, _core.activation_backward(dy_, x_, y_, word))
+    dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
+    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
 @keywords()
@@ -138,8 +140,8 @@ def softmax(x: ArrayLike) -> Array:
     Args:
         x: at least one axis; the last must not be empty.
     """
-    (x_,) = op_arrays.floats(x=x)
-    return op_arrays.result(x, _core.softmax(x_))
+    (x_,) = op_arguments.floats(x=x)
+    return op_arguments.result(x, _core.softmax(x_))
 
 
 @keywords()
@@ -172,16 +174,16 @@ def softmax_cross_entropy(
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
-    (z,) = op_arrays.floats(logits=logits)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
+    (z,) = op_arguments.floats(logits=logits)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
     given: Any
     if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
-        _, given = op_arrays.device_floats({"logits": z, "labels": labels})
+        _, given = op_arguments.device_floats({"logits": z, "labels": labels})
     else:
-        given = op_arrays.beside("labels", labels, "logits", z)
-        given = op_arrays.labels_of_rows(given) if given.ndim == 1 else data.plain(given, z.dtype)
+        given = op_arguments.beside("labels", labels, "logits", z)
+        given = op_arguments.labels_of_rows(given) if given.ndim == 1 else plain(given, z.dtype)
     loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
-    return loss, op_arrays.result(logits, dlogits)
+    return loss, op_arguments.result(logits, dlogits)
 
 
 @keywords()
@@ -213,21 +215,21 @@ def sigmoid_cross_entropy(
         ValueError: shapes do not fit, or a target or weight is out of range (with its row).
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    (z,) = op_arrays.floats(logits=logits)
+    (z,) = op_arguments.floats(logits=logits)
     given: Any
     if isinstance(z, DeviceArray):
-        _, given = op_arrays.device_floats({"logits": z, "targets": targets})
+        _, given = op_arguments.device_floats({"logits": z, "targets": targets})
     else:
-        given = data.plain(op_arrays.beside("targets", targets, "logits", z), z.dtype)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
+        given = plain(op_arguments.beside("targets", targets, "logits", z), z.dtype)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
     if np.isscalar(pos_weight):
-        positive: Array | None = data.plain(data.numeric("pos_weight", pos_weight), z.dtype)
+        positive: Array | None = plain(numeric("pos_weight", pos_weight), z.dtype)
     else:
-        positive = op_arrays.weights_beside("pos_weight", pos_weight, "logits", z)
+        positive = op_arguments.weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
     loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
-    return loss, op_arrays.result(logits, dlogits)
+    return loss, op_arguments.result(logits, dlogits)
 
 
 @keywords()
@@ -245,10 +247,10 @@ def mean_squared_error(
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
-    p, t = op_arrays.floats(pred=pred, target=target)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "pred", p)
+    p, t = op_arguments.floats(pred=pred, target=target)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.mean_squared_error(p, t, weights)
-    return loss, op_arrays.result(pred, dpred)
+    return loss, op_arguments.result(pred, dpred)
 
 
 @keywords()
@@ -279,7 +281,7 @@ def sgd_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "velocity")
-    param, grad, velocity = op_arrays.in_place(
+    param, grad, velocity = op_arguments.in_place(
         names, (param, grad, velocity), ("param", "velocity")
     )
     rate = number("learning_rate", learning_rate, 0.0)
@@ -320,7 +322,7 @@ def adam_step(
             a number is out of range. Nothing has changed then.
     """
     names = ("param", "grad", "m", "v")
-    param, grad, m, v = op_arrays.in_place(names, (param, grad, m, v), ("param", "m", "v"))
+    param, grad, m, v = op_arguments.in_place(names, (param, grad, m, v), ("param", "m", "v"))
     count = integer("step", step)
     rate = number("learning_rate", learning_rate, 0.0)
     decay = number("weight_decay", weight_decay, 0.0)

@@ -1,6 +1,6 @@
-"""What every model does once it is compiled: fit, evaluate, predict.
+"""Trainer: fit, evaluate and predict, for every kind of model.
 
-Arguments become checked words and arrays here; the loops stand in `training`.
+Arguments become checked words and arrays here; the loops are in `training`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import training
 from fastnn._core import Predictor
-from fastnn.callbacks import Callback, CallbackList, History, ProgbarLogger, values_text
-from fastnn.compiled import Compilable
-from fastnn.data import Table, numeric
-from fastnn.training import Fit, Schedule
+from fastnn.arrays.host import numeric
+from fastnn.callbacks.base import Callback, History
+from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.data.table import Table
+from fastnn.models.compiled import Compilable
+from fastnn.training import loops
+from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
@@ -162,7 +165,7 @@ class Trainer(Compilable):
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
         self._ready(table.x, lambda network: network.check(table.native()))
-        logs = self.columns.logs(training.evaluate(self, table, listeners, size))
+        logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
             print(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
@@ -204,7 +207,7 @@ class Trainer(Compilable):
         }
         listeners = CallbackList(callbacks, self, params)
         self._ready(table.x, lambda network: network.check_input(table.native()))
-        outputs = training.predict(self.network, table, listeners, size)
+        outputs = loops.predict(self.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
     def predict_on_batch(self, x: object) -> NDArray[Any]:

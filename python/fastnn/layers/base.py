@@ -1,7 +1,4 @@
-"""What all layers share: name, dtype, shapes, and the making of their Variables.
-
-The layers themselves stand in `layers`.
-"""
+"""Layer: name, dtype, shapes and Variables, which all layers have. No layer of its own is here."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ COMMON = tuple(Common.__annotations__)
 
 
 class WeightSpec(NamedTuple):
-    """A parameter that a layer wants."""
+    """A parameter that a layer needs."""
 
     name: str
     shape: Shape
@@ -52,7 +49,7 @@ class WeightSpec(NamedTuple):
 
 
 class Layer:
-    """What all layers share.
+    """The base of all layers.
 
     Args:
         name: unique in a model; None numbers it: "dense", "dense_1".
@@ -64,11 +61,11 @@ class Layer:
 
     Attributes:
         built: whether its parameters exist.
-        variables, weights: its Variables; `trainable_weights` those that are trained.
+        variables, weights: its Variables; `trainable_weights` the trained ones.
         input_shape, output_shape: (None, ...) once it is built.
     """
 
-    # How the layer treats a head before it (see heads): it may leave outputs as they are.
+    # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
     def __init__(self, **common: Unpack[Common]) -> None:
@@ -86,14 +83,14 @@ class Layer:
         self._owner: weakref.ref[Any] | None = None
         self.variables: list[Variable] = []
 
-    # -- what each layer says of itself
+    # -- for each kind of layer to define
 
     def row_shape(self, shape: Shape) -> Shape:
         """The shape of an output row for an input row of `shape`; ValueError if it cannot be."""
         return shape
 
     def weight_specs(self, _shape: Shape) -> list[WeightSpec]:
-        """The parameters wanted for input rows of `shape`, in native order."""
+        """The parameters needed for input rows of `shape`, in native order."""
         return []
 
     def extend(self, _network: _core.Network, tensor: int) -> int:
@@ -163,7 +160,7 @@ class Layer:
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the parameters for inputs of shape (None, ...), in a buffer of the layer's own.
+        """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
         Their values are kept when the layer joins a model. A second call does nothing.
         """
@@ -202,7 +199,7 @@ def snake_case(name: str) -> str:
 
 
 def dtype_of(word: object) -> Dtype:
-    """A checked dtype: a name, or NumPy's type."""
+    """A checked dtype, from a name or a NumPy type."""
     if not isinstance(word, str):
         try:
             word = np.dtype(word).name  # type: ignore[call-overload]
@@ -226,7 +223,7 @@ def _given_shape(shape: object, dim: object) -> Shape | None:
 
 
 def without_batch(shape: object) -> Shape:
-    """The shape of a row, of a shape such as (None, 784)."""
+    """The shape of a row, from a shape with the batch axis such as (None, 784)."""
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) < 2:
         raise ValueError(
             f"input_shape: expected the batch axis, then the shape of a row, such as "
@@ -264,7 +261,7 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `index` numbers the layers with parameters of a model, which draw from the same key.
+    `index` numbers the layers of a model that have parameters; all draw from the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):

@@ -1,6 +1,6 @@
-"""What a model is told by `compile`, and how data are made ready for it.
+"""Compilable: `compile`, and how a call's data are checked before they reach native code.
 
-Training itself is `trainer`'s; which layers there are is said in `models`.
+Training is in `trainer`, the chain of layers in `sequential`.
 """
 
 from __future__ import annotations
@@ -8,27 +8,27 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import config, data, heads, losses, optimizers
-from fastnn.data import Table
+from fastnn import _core, config, losses, optimizers
+from fastnn.data import rows
+from fastnn.data.classes import class_weights
+from fastnn.data.split import Split, held_out, strata_of
+from fastnn.data.table import Table
+from fastnn.layers.base import Layer, Shape
 from fastnn.losses import Loss
-from fastnn.metrics import Columns, Metric
+from fastnn.metrics.base import Metric
+from fastnn.models import heads
+from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.optimizers import Optimizer
-from fastnn.split import Split, held_out, strata_of
-from fastnn.training import Exclusive
+from fastnn.training.exclusive import Exclusive
 from fastnn.words import integer, keywords
-
-if TYPE_CHECKING:
-    from fastnn import _core
-    from fastnn.layer import Layer, Shape
 
 # Called with a native network that is about to become the model's, the flags of what is
 # trained and the shape of an output row; an exception leaves the model as it was.
-Approve: TypeAlias = "Callable[[_core.Network, list[bool], Shape], None]"
-Metrics = Sequence[str | Metric | type[Metric]] | str | Metric | None
+Approve = Callable[[_core.Network, list[bool], Shape], None]
 
 
 class Compilable(ABC):
@@ -144,7 +144,7 @@ class Compilable(ABC):
         head = heads.find(self.layers, None if shapes is None else math.prod(shapes[1]))
         # heads.check, compile, the decorator, the user's call.
         heads.check(head, new_loss, stacklevel=4)
-        columns = Columns(new_loss, head, _listed(metrics), _listed(weighted_metrics))
+        columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
         where = config.device(device)
         precision = config.matmul_precision(matmul_precision)
         if shapes is not None:
@@ -252,7 +252,7 @@ class Compilable(ABC):
 
     def _rows(self, x: object) -> NDArray[Any]:
         shapes = self.row_shapes()
-        return data.rows("x", x, None if shapes is None else shapes[0])
+        return rows.rows("x", x, None if shapes is None else shapes[0])
 
     def _ready(self, x: NDArray[Any], check: Callable[[_core.Network], None]) -> None:
         """Builds and natively compiles what is still due, and checks all values.
@@ -287,13 +287,13 @@ class Compilable(ABC):
         if x is None or y is None:
             missing = "x" if x is None else "y"
             raise ValueError(f"{doing}: expected x and y, got None for {missing}")
-        rows = self._rows(x) if like is None else data.rows("x", x, like.x.shape[1:])
-        output = self._shapes(rows)[1]
-        n = len(rows)
-        labels = data.labels(y, n, output) if loss.takes_labels else None
-        targets = None if loss.takes_labels else data.targets(y, n, output, loss.name)
-        by_row = None if weights is None else data.row_weights("sample_weight", weights, n)
-        return Table(rows, targets, labels, by_row)
+        array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
+        output = self._shapes(array)[1]
+        n = len(array)
+        labels = rows.labels(y, n, output) if loss.takes_labels else None
+        targets = None if loss.takes_labels else rows.targets(y, n, output, loss.name)
+        by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
+        return Table(array, targets, labels, by_row)
 
     def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
         if class_weight is None:
@@ -308,7 +308,7 @@ class Compilable(ABC):
             )
         outputs = math.prod(self._shapes(table.x)[1])
         classes = 2 if outputs == 1 else outputs
-        return table._replace(weights=data.class_weights(class_weight, table, classes))
+        return table._replace(weights=class_weights(class_weight, table, classes))
 
     def _validation(
         self, table: Table, share: float, given: object
@@ -331,13 +331,3 @@ class Compilable(ABC):
         if split is None:
             split = held_out(len(table.x), share, strata_of(table, self.loss.native), self._key)
         return split, table._replace(chosen=split.validation)
-
-
-def _listed(metrics: Metrics) -> Sequence[str | Metric | type[Metric]]:
-    if metrics is None:
-        return ()
-    if isinstance(metrics, (str, Metric)):
-        return (metrics,)
-    if not isinstance(metrics, (list, tuple)):
-        raise TypeError(f"metrics: expected a list of names or Metric objects, got {metrics!r}")
-    return metrics
