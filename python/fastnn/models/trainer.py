@@ -100,7 +100,8 @@ class Trainer(Compilable):
                 so large that this took over 20 ms, 50 times that.
         """
         self._compiled("fit")
-        with self._exclusive.training("fit"):
+        claim = self._exclusive.claim("fit")
+        with claim.lock, claim:
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             schedule = Schedule(
                 size,
@@ -270,7 +271,8 @@ class Trainer(Compilable):
         (Keras returns a mean since metrics were last reset).
         """
         self._compiled("train_on_batch")
-        with self._exclusive.training("train_on_batch"):
+        claim = self._exclusive.claim("train_on_batch")
+        with claim.lock, claim:
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
