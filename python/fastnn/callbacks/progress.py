@@ -65,5 +65,6 @@ def values_text(logs: Logs) -> str:
 def _short(value: object) -> str:
     if not isinstance(value, (int, float, np.floating)):
         return str(value)
-    small = value != 0 and abs(value) < 1e-3
-    return f"{value:.4e}" if small or not math.isfinite(value) else f"{value:.4f}"
+    number = float(value)
+    small = number != 0 and abs(number) < 1e-3
+    return f"{number:.4e}" if small or not math.isfinite(number) else f"{number:.4f}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from fastnn import _core, activations
 from fastnn.layers.base import COMMON, Common, Layer, Shape
 from fastnn.words import keywords
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Activation(Layer):

@@ -6,7 +6,7 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,6 @@ from fastnn import _core, keys
 from fastnn.initializers import Initializer
 from fastnn.variables import Place, Variable
 from fastnn.words import choose, flag, integer, refuse_unknown_keywords
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Shape = tuple[int, ...]
 

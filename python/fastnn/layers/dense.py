@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from fastnn import _core, activations, initializers
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, Common, Layer, Shape, WeightSpec
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Dense(Layer):

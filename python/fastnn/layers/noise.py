@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from fastnn import _core
 from fastnn.layers.base import COMMON, Common, Layer
 from fastnn.words import keywords, number
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class Dropout(Layer):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from fastnn.layers.base import COMMON, Common, Layer, Shape
 from fastnn.words import integer, keywords
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 
 class InputLayer(Layer):
