@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.protocols import Logs, Trainable
+from fastnn.registry import Registered, Registry
 from fastnn.words import refuse_unknown_keywords
 
 
-class Callback:
+class Callback(Registered):
     """The base of callbacks: override the hooks that you need.
 
         >>> import fastnn
@@ -94,6 +95,10 @@ class Callback:
         """Called after each batch of `predict`; logs hold "outputs"."""
 
 
+CALLBACKS = Registry("callback", Callback)
+
+
+@CALLBACKS.register("history")
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
 
@@ -124,3 +129,6 @@ class LambdaCallback(Callback):
         for name, function in hooks.items():
             if function is not None:
                 setattr(self, name, function)
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError("LambdaCallback: functions have no config; use a subclass of Callback")

@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 
-from fastnn.callbacks.base import Callback
+from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.protocols import Logs
 
 
+@CALLBACKS.register("progbar_logger")
 class ProgbarLogger(Callback):
     """The line of each epoch: time, loss and metrics. `fit` adds it unless verbose=0.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastnn.callbacks.base import Callback
+from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.protocols import Logs
 from fastnn.words import choose, flag, integer, keywords, number
 
 
+@CALLBACKS.register("early_stopping")
 class EarlyStopping(Callback):
     """Ends `fit` when a value no longer improves.
 

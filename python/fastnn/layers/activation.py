@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core, activations
-from fastnn.layers.base import COMMON, Common, Layer, Shape
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
 from fastnn.words import keywords
 
 
+@LAYERS.register("activation")
 class Activation(Layer):
     """Applies an activation to every number, or softmax to every row.
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
 from fastnn.initializers import Initializer
+from fastnn.registry import Registered, Registry
 from fastnn.variables import Place, Variable
 from fastnn.words import choose, flag, integer, refuse_unknown_keywords
 
@@ -45,7 +46,7 @@ class WeightSpec(NamedTuple):
     initializer: Initializer
 
 
-class Layer:
+class Layer(Registered):
     """The base of all layers.
 
     Args:
@@ -65,13 +66,21 @@ class Layer:
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
+    _in_keywords = COMMON
+    # input_shape is also a property of built layers; input_dim is another way to give it.
+    _kept_as: ClassVar[dict[str, str | None]] = {
+        "name": "kept_name",
+        "input_shape": "given_shape",
+        "input_dim": None,
+    }
+
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
         name: object = common.get("name")
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         dtype = common.get("dtype")
-        self.given_name = name
+        self.given_name: str | None = name
         self.name: str = name or snake_case(type(self).__name__)
         self.dtype = None if dtype is None else dtype_of(dtype)
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
@@ -99,6 +108,11 @@ class Layer:
     @property
     def built(self) -> bool:
         return self._rows is not None
+
+    @property
+    def kept_name(self) -> str | None:
+        """The name that was given, or that a model gave; None while a model may yet choose one."""
+        return self.given_name if self.owner is None else self.name
 
     @property
     def owner(self) -> object | None:
@@ -188,6 +202,9 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+LAYERS = Registry("layer", Layer)
 
 
 def snake_case(name: str) -> str:

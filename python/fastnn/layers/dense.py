@@ -6,11 +6,12 @@ from typing import Unpack
 
 from fastnn import _core, activations, initializers
 from fastnn.initializers import InitializerLike
-from fastnn.layers.base import COMMON, Common, Layer, Shape, WeightSpec
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
 
 
+@LAYERS.register("dense")
 class Dense(Layer):
     """y = activation(x @ kernel + bias), on rows of one axis.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core
-from fastnn.layers.base import COMMON, Common, Layer
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer
 from fastnn.words import keywords, number
 
 
+@LAYERS.register("dropout")
 class Dropout(Layer):
     """In training, sets each number to 0 with probability `rate`, and scales the rest.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core
-from fastnn.layers.base import COMMON, Common, Layer
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer
 from fastnn.words import keywords, number
 
 
+@LAYERS.register("rescaling")
 class Rescaling(Layer):
     """y = x * scale + offset. As the first layer it is part of the gather of rows, and costs nothing.
 

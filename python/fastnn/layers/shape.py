@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Unpack
+from typing import ClassVar, Unpack
 
-from fastnn.layers.base import COMMON, Common, Layer, Shape
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
 from fastnn.words import integer, keywords
 
 
+@LAYERS.register("input_layer")
 class InputLayer(Layer):
     """Gives the shape of a row. It adds no node, and `model.layers` leaves it out, as in Keras.
 
@@ -21,6 +22,12 @@ class InputLayer(Layer):
     """
 
     passes_outputs = True
+
+    _kept_as: ClassVar[dict[str, str | None]] = {
+        **Layer._kept_as,
+        "shape": "given_shape",
+        "input_shape": None,
+    }
 
     @keywords(*COMMON)
     def __init__(
@@ -49,6 +56,7 @@ def Input(
     return InputLayer(shape, batch_size, dtype=dtype, name=name)
 
 
+@LAYERS.register("flatten")
 class Flatten(Layer):
     """Rows of any shape become rows of one axis. It costs nothing."""
 

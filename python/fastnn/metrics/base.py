@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from fastnn.registry import Registered, Registry
 
-class Metric:
+
+class Metric(Registered):
     """A metric to pass to `compile`: exact over the rows of an epoch.
 
     In `metrics` each row counts once; in `weighted_metrics` rows count by their weight.
@@ -17,9 +19,13 @@ class Metric:
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
     goes_with: ClassVar[frozenset[str]]
 
-    def __init__(self, name: str, value: float = 0.0) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.value = value
+
+    @property
+    def value(self) -> float:
+        """The one number that native code takes for this metric."""
+        return 0.0
 
     def finish(self, mean: float) -> float:
         """The metric, from the mean that was summed natively."""
@@ -27,3 +33,10 @@ class Metric:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
+
+
+METRICS = Registry(
+    "metric",
+    Metric,
+    elsewhere={"auc": "binary_accuracy", "kldivergence": "categorical_crossentropy"},
+)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 
-from fastnn.metrics.base import Metric
+from fastnn.metrics.base import METRICS, Metric
 from fastnn.words import integer, keywords, number
 
 
+@METRICS.register("binary_accuracy")
 class BinaryAccuracy(Metric):
     """The share of outputs on the right side: probability above `threshold`, logit above 0.
 
@@ -24,11 +25,15 @@ class BinaryAccuracy(Metric):
 
     @keywords()
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        super().__init__(
-            name, number("threshold", threshold, 0.0, 1.0, open_low=True, open_high=True)
-        )
+        super().__init__(name)
+        self.threshold = number("threshold", threshold, 0.0, 1.0, open_low=True, open_high=True)
+
+    @property
+    def value(self) -> float:
+        return self.threshold
 
 
+@METRICS.register("categorical_accuracy")
 class CategoricalAccuracy(Metric):
     """The share of rows whose largest output is where the target (n, classes) is largest."""
 
@@ -40,6 +45,7 @@ class CategoricalAccuracy(Metric):
         super().__init__(name)
 
 
+@METRICS.register("sparse_categorical_accuracy")
 class SparseCategoricalAccuracy(Metric):
     """The share of rows whose largest output is at their label (n,)."""
 
@@ -51,6 +57,7 @@ class SparseCategoricalAccuracy(Metric):
         super().__init__(name)
 
 
+@METRICS.register("top_k_categorical_accuracy")
 class TopKCategoricalAccuracy(Metric):
     """The share of rows with the target class among the `k` largest outputs; targets (n, classes)."""
 
@@ -59,9 +66,15 @@ class TopKCategoricalAccuracy(Metric):
 
     @keywords()
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(name, float(integer("k", k)))
+        super().__init__(name)
+        self.k = integer("k", k)
+
+    @property
+    def value(self) -> float:
+        return float(self.k)
 
 
+@METRICS.register("sparse_top_k_categorical_accuracy")
 class SparseTopKCategoricalAccuracy(Metric):
     """The share of rows with their label (n,) among the `k` largest outputs."""
 
@@ -70,9 +83,15 @@ class SparseTopKCategoricalAccuracy(Metric):
 
     @keywords()
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
-        super().__init__(name, float(integer("k", k)))
+        super().__init__(name)
+        self.k = integer("k", k)
+
+    @property
+    def value(self) -> float:
+        return float(self.k)
 
 
+@METRICS.register("binary_crossentropy", "bce", "BCE")
 class BinaryCrossentropy(Metric):
     """The sigmoid cross-entropy, without smoothing or `pos_weight`."""
 
@@ -84,6 +103,7 @@ class BinaryCrossentropy(Metric):
         super().__init__(name)
 
 
+@METRICS.register("categorical_crossentropy")
 class CategoricalCrossentropy(Metric):
     """The softmax cross-entropy of targets (n, classes), without smoothing."""
 
@@ -95,6 +115,7 @@ class CategoricalCrossentropy(Metric):
         super().__init__(name)
 
 
+@METRICS.register("sparse_categorical_crossentropy")
 class SparseCategoricalCrossentropy(Metric):
     """The softmax cross-entropy of labels (n,)."""
 
@@ -106,6 +127,7 @@ class SparseCategoricalCrossentropy(Metric):
         super().__init__(name)
 
 
+@METRICS.register("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(Metric):
     """Mean of (output - target)**2, with the outputs that `predict` returns."""
 
@@ -117,6 +139,7 @@ class MeanSquaredError(Metric):
         super().__init__(name)
 
 
+@METRICS.register("mean_absolute_error", "mae", "MAE")
 class MeanAbsoluteError(Metric):
     """Mean of abs(output - target), with the outputs that `predict` returns."""
 
@@ -128,6 +151,7 @@ class MeanAbsoluteError(Metric):
         super().__init__(name)
 
 
+@METRICS.register("root_mean_squared_error", "rmse", "RMSE")
 class RootMeanSquaredError(Metric):
     """The root of the mean of (output - target)**2 over all rows."""
 
