@@ -25,7 +25,7 @@ from fastnn._core import DeviceArray
 from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
-from fastnn.words import flag, int32, integer, keywords, number
+from fastnn.words import flag, int32, integer, number
 
 Array = op_arguments.Array
 
@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 
-@keywords()
 def dense_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
 ) -> Array:
@@ -68,7 +67,6 @@ def dense_forward(
     return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name))
 
 
-@keywords()
 def dense_backward(
     dy: ArrayLike,
     x: ArrayLike,
@@ -102,7 +100,6 @@ def dense_backward(
     return op_arguments.result(dy, dx), op_arguments.result(dy, dw), op_arguments.result(dy, db)
 
 
-@keywords()
 def activation_forward(x: ArrayLike, name: str) -> Array:
     """y = f(x), element by element, of any shape.
 
@@ -119,7 +116,6 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
     return op_arguments.result(x, _core.activation_forward(x_, word))
 
 
-@keywords()
 def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
@@ -133,7 +129,6 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
     return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
-@keywords()
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
 
@@ -144,7 +139,6 @@ def softmax(x: ArrayLike) -> Array:
     return op_arguments.result(x, _core.softmax(x_))
 
 
-@keywords()
 def softmax_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -186,7 +180,6 @@ def softmax_cross_entropy(
     return loss, op_arguments.result(logits, dlogits)
 
 
-@keywords()
 def sigmoid_cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -232,7 +225,6 @@ def sigmoid_cross_entropy(
     return loss, op_arguments.result(logits, dlogits)
 
 
-@keywords()
 def mean_squared_error(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
@@ -253,7 +245,6 @@ def mean_squared_error(
     return loss, op_arguments.result(pred, dpred)
 
 
-@keywords()
 def sgd_step(
     param: Array,
     grad: Array,
@@ -290,7 +281,6 @@ def sgd_step(
     _core.sgd_step(param, grad, velocity, rate, speed, flag("nesterov", nesterov), decay)
 
 
-@keywords()
 def adam_step(
     param: Array,
     grad: Array,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import keys
 from fastnn.arrays.host import numeric
 from fastnn.data.rows import labels
-from fastnn.words import choose, integer, keywords
+from fastnn.words import choose, integer
 
 
 def set_random_seed(seed: int) -> None:
@@ -35,7 +35,6 @@ def set_random_seed(seed: int) -> None:
     keys.reset(int(seed))
 
 
-@keywords()
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
     """One-hot targets (..., classes) of integer labels (...).
 
@@ -63,7 +62,6 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     return hot.reshape(*shape, classes)
 
 
-@keywords()
 def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; what has the norm 0 stays 0.
 

@@ -311,7 +311,6 @@ class Sequential(Trainer):
             raise ValueError("set_weights: the model is not built; give input_shape, or call build")
         write_all(self.name, self.weights, weights)
 
-    @keywords()
     def summary(
         self,
         line_length: int | None = None,

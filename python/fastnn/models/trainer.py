@@ -135,7 +135,6 @@ class Trainer(Compilable):
 
     # -- evaluate and predict
 
-    @keywords()
     def evaluate(
         self,
         x: object = None,
@@ -171,7 +170,6 @@ class Trainer(Compilable):
             print(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
-    @keywords()
     def predict(
         self,
         x: object,
@@ -256,7 +254,6 @@ class Trainer(Compilable):
 
     # -- one batch
 
-    @keywords()
     def train_on_batch(
         self,
         x: object,
@@ -282,7 +279,6 @@ class Trainer(Compilable):
             logs = run.step()
         return _results(logs, as_dict)
 
-    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -293,7 +289,6 @@ class Trainer(Compilable):
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
-    @keywords()
     def value_and_grad(
         self,
         x: object,
