@@ -22,7 +22,6 @@ from fastnn.layers.base import (
 )
 from fastnn.layers.shape import InputLayer
 from fastnn.models.built import Built, assemble, shapes_through
-from fastnn.models.compiled import Approve
 from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
@@ -77,7 +76,6 @@ class Sequential(Trainer):
         self.name = snake_case(type(self).__name__) if name is None else name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         self._layers: list[Layer] = []
-        self._built: Built | None = None
         # The shape of a row from `build` or from the first data.
         self._late_shape: Shape | None = None
         if isinstance(layers, Layer):
@@ -186,14 +184,14 @@ class Sequential(Trainer):
                     f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
                 )
             return
-        self.build_for(shape)
+        self.keep(self.build_for(shape))
 
-    def build_for(self, row_shape: Shape, approve: Approve | None = None) -> None:
+    def build_for(self, row_shape: Shape) -> Built:
         self.shapes_for(row_shape)
-        built = self._make(self._layers, row_shape)
-        if approve is not None:
-            approve(built.network, built.trainable, built.shapes[-1])
-        self._late_shape = row_shape
+        return self._make(self._layers, row_shape)
+
+    def keep(self, built: Built) -> None:
+        self._late_shape = built.shapes[0]
         self._settle(built)
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
@@ -230,9 +228,6 @@ class Sequential(Trainer):
                 "the model is not built: give input_shape to its first layer, or call build"
             )
         return self._built
-
-    def row_shapes(self) -> tuple[Shape, Shape] | None:
-        return None if self._built is None else (self._built.shapes[0], self._built.shapes[-1])
 
     @property
     def dtype(self) -> str:
@@ -286,9 +281,6 @@ class Sequential(Trainer):
     def trainable(self, value: bool) -> None:
         for layer in self._layers:
             layer.trainable = value
-
-    def trainable_flags(self) -> list[bool]:
-        return [variable.trainable for variable in self.weights]
 
     def count_params(self) -> int:
         """The number of parameters, trainable or not; ValueError before the model is built."""

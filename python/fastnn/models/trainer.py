@@ -19,7 +19,7 @@ from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
 from fastnn.data.table import Table
-from fastnn.models.compiled import Compilable
+from fastnn.models.tables import Tabled
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
@@ -31,7 +31,7 @@ _DEFAULT_BATCH = 32
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Compilable):
+class Trainer(Tabled):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
 
     history: History | None = None
@@ -126,7 +126,7 @@ class Trainer(Compilable):
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
             run = Fit(self, train.native(), validation, schedule, listeners)
-            self._ready(table.x, run.check)
+            self.prepare(table.x.shape[1:], run.check)
             if split is not None:
                 self._splits[table.length, share] = split
             self.stop_training = False
@@ -164,7 +164,7 @@ class Trainer(Compilable):
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
-        self._ready(table.x, lambda network: network.check(table.native()))
+        self.prepare(table.x.shape[1:], lambda network: network.check(table.native()))
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
             print(f"evaluate{values_text(logs)}")
@@ -205,7 +205,7 @@ class Trainer(Compilable):
             "steps": math.ceil(table.length / size),
         }
         listeners = CallbackList(callbacks, self, params)
-        self._ready(table.x, lambda network: network.check_input(table.native()))
+        self.prepare(table.x.shape[1:], lambda network: network.check_input(table.native()))
         outputs = loops.predict(self.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
@@ -275,7 +275,7 @@ class Trainer(Compilable):
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
             run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            self._ready(table.x, run.check)
+            self.prepare(table.x.shape[1:], run.check)
             logs = run.step()
         return _results(logs, as_dict)
 
@@ -313,7 +313,7 @@ class Trainer(Compilable):
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
-        self._ready(table.x, lambda network: network.check(rows))
+        self.prepare(table.x.shape[1:], lambda network: network.check(rows))
         loss, flat = self.network.gradients(rows, training=dropping)
         return loss, [
             flat[offset : offset + math.prod(shape)].reshape(shape)
