@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def save(
         return None
     path = Path(file) if file else default_path(threads)
     sections = load(path) if path.exists() else {}
-    date = datetime.now(timezone.utc).date().isoformat()
+    date = datetime.now(UTC).date().isoformat()
     sections[section] = {"date": date, **machine.facts(threads), **facts, **content}
     text = json.dumps(sections, indent=1)
     path.write_text(re.sub(r"\[[^][{}\"]*\]", _on_one_line, text) + "\n")

@@ -15,7 +15,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def facts(device: str, driver: str, given: str) -> list[str]:
     compiler = re.search(r"release [\d.]+", said("nvcc", "--version"))
     config = said(sys.executable, "-m", "fastnn", "info").splitlines()
     return [
-        f"- date: {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        f"- date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         f"- commit: {commit(given)}",
         f"- device: {device or 'none'}; driver {driver or '-'}",
         f"- nvcc: {compiler[0] if compiler else '-'}",

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn import layers, optimizers
+from fastnn.arrays.host import numeric
+from fastnn.arrays.op_arguments import labels_of_rows
+from fastnn.data import rows
 
 TYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
 TYPES += ["float16", "float32", "float64"]
@@ -263,8 +266,8 @@ def test_labels_are_copied(rng):
         def on_train_batch_end(self, *_):
             y[:] = 10**8
 
-    assert not np.shares_memory(fastnn.data.labels(y, 20, (3,)), y)
-    assert not np.shares_memory(fastnn.op_arrays.labels_of_rows(y), y)
+    assert not np.shares_memory(rows.labels(y, 20, (3,)), y)
+    assert not np.shares_memory(labels_of_rows(y), y)
     one, other = classifier(3), classifier(3)
     other.fit(x, y.copy(), batch_size=4, verbose=0)
     one.fit(x, y, batch_size=4, verbose=0, callbacks=[Write()])
@@ -295,7 +298,7 @@ def test_pandas_tables_of_several_types(rng):
     same(trained(frame, pd.Series(y)), expected)
     nullable = frame.astype({"a": "boolean", "b": "Int64"})
     same(trained(nullable, pd.Series(y, dtype="Int64")), expected)
-    assert np.shares_memory(fastnn.data.numeric("x", frame[["c"]]), frame[["c"]].to_numpy())
+    assert np.shares_memory(numeric("x", frame[["c"]]), frame[["c"]].to_numpy())
     nullable.loc[3, "b"] = pd.NA
     with pytest.raises(TypeError, match=r"x: .*NA.*'b' \(Int64\)$"):
         classifier(3).fit(nullable, y)

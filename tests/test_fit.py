@@ -14,6 +14,7 @@ from tolerances import check
 
 import fastnn
 from fastnn import metrics, optimizers
+from fastnn.training import loops
 
 
 def still(widths, activations, loss, *, dtype="float64", **options):
@@ -292,7 +293,7 @@ def test_many_epochs_are_a_few_native_calls(rng, monkeypatch):
     x, y = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
     results = []
     for at_once in (100, 2):
-        monkeypatch.setattr(fastnn.training, "_AT_ONCE", at_once)
+        monkeypatch.setattr(loops, "_AT_ONCE", at_once)
         fastnn.utils.set_random_seed(1)
         model = networks.sequential((3, 3), (None,))
         model.compile("adam", "sparse_categorical_crossentropy")

@@ -178,7 +178,7 @@ print(len(answered))
 class Interrupt:
     """Raises KeyboardInterrupt at one line or return, of those of a call and of its `with`."""
 
-    files = ("fastnn/trainer.py", "fastnn/training.py", "contextlib.py")
+    files = ("models/trainer.py", "training/loops.py", "training/exclusive.py")
 
     def __init__(self, at):
         self.left = at
@@ -250,3 +250,81 @@ def test_an_interrupt_at_any_line_leaves_the_model_free(name, rng):
         model.train_on_batch(x, y)
         model.compile("sgd", "mse")
     assert 10 < len(kept) < 1000
+
+
+def test_an_interrupt_at_any_time_leaves_the_model_free():
+    """Real signals, at times all over a call: CPython chooses the bytecode that they come at."""
+    program = """
+import signal
+model = network()
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+begun = time.perf_counter()
+model.train_on_batch(x, y)
+long = 1.5 * (time.perf_counter() - begun)
+caught = 0
+for i in range(2000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, long * (i % 400 + 1) / 400)
+        model.train_on_batch(x, y)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        caught += 1
+    model.set_weights(model.get_weights())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+print(caught > 100)
+"""
+    assert run(program) == ["True"]
+
+
+def test_of_many_threads_one_trains():
+    """Others are refused at once, and the model is free again after each."""
+    program = """
+model = network()
+inside, most, refused = [0], [0], [0]
+class Count(fastnn.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+    def on_train_end(self, logs=None):
+        inside[0] -= 1
+def work():
+    for _ in range(100):
+        try:
+            model.fit(x, y, verbose=0, callbacks=[Count()])
+        except RuntimeError as error:
+            assert "in another thread" in str(error)
+            refused[0] += 1
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+model.fit(x, y, verbose=0)
+print(most[0], refused[0] > 0)
+"""
+    assert run(program) == ["1", "True"]
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_a_child_forked_by_a_callback_holds_no_claim():
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+model = network()
+class Fork(fastnn.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.child = os.fork()
+        if self.child == 0:
+            self.model.compile("sgd", "sparse_categorical_crossentropy")
+            self.model.fit(x, y, verbose=0)
+            os._exit(0)
+        assert os.waitpid(self.child, 0)[1] == 0
+        try:
+            self.model.compile("sgd", "sparse_categorical_crossentropy")
+        except RuntimeError as error:
+            print("during" in str(error))
+model.fit(x, y, verbose=0, callbacks=[Fork()])
+"""
+    assert run(program) == ["True"]

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         demo.main()
         return 0
     if len(arguments) == 1 and arguments[0] == "info":
-        from fastnn import show_config
+        from fastnn.config import show_config
 
         show_config()
         return 0

@@ -10,7 +10,7 @@ import os
 from typing import Any, Literal
 
 from fastnn import _core
-from fastnn.words import choose, integer, keywords
+from fastnn.words import choose, integer
 
 Precision = Literal["highest", "high", "medium"]
 Device = Literal["cpu", "cuda"]
@@ -117,7 +117,6 @@ def get_num_threads() -> int:
     return _core.num_threads()
 
 
-@keywords()
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Tells what was built and what runs here.
 

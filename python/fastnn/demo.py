@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import fastnn
 from fastnn import keys
-from fastnn.split import held_out
+from fastnn.data.split import held_out
+from fastnn.datasets import load_digits
+from fastnn.layers.dense import Dense
+from fastnn.layers.scaling import Rescaling
+from fastnn.models.sequential import Sequential
 
 _SEED = 1
 _BATCH = 32
@@ -30,7 +33,7 @@ Floats = NDArray[np.float32]
 
 def main() -> float:
     """Runs the demonstration and returns the held-out accuracy."""
-    x, y = fastnn.datasets.load_digits()
+    x, y = load_digits()
     split = held_out(len(x), 0.2, y.astype(np.int64), keys.key_of(_SEED))
     train, test = split.training, split.validation
     print(
@@ -54,14 +57,14 @@ def main() -> float:
     return accuracy
 
 
-def network() -> fastnn.Sequential:
+def network() -> Sequential:
     """The network of the demonstration: uint8 pixels in, ten logits out."""
-    hidden = [fastnn.layers.Dense(units, activation="relu") for units in _WIDTHS[1:-1]]
-    model = fastnn.Sequential(
+    hidden = [Dense(units, activation="relu") for units in _WIDTHS[1:-1]]
+    model = Sequential(
         [
-            fastnn.layers.Rescaling(1 / 16, input_shape=_WIDTHS[:1]),
+            Rescaling(1 / 16, input_shape=_WIDTHS[:1]),
             *hidden,
-            fastnn.layers.Dense(_WIDTHS[-1]),
+            Dense(_WIDTHS[-1]),
         ],
         seed=_SEED,
     )

@@ -1,21 +1,22 @@
 """First values of parameters: Keras's initializers, drawn natively from the model's key.
 
-The same seed gives the same bits on any machine and thread count. These classes
-hold distributions; the random numbers themselves are made in the native buffer.
+The same seed gives the same bits on any machine and thread count. These classes hold
+distributions; the random numbers are made in the native buffer.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
-from fastnn.data import numeric, plain
+from fastnn.arrays.host import numeric, plain
+from fastnn.registry import Registered, Registry
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number
 
@@ -23,7 +24,7 @@ from fastnn.words import choose, integer, keywords, number
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
-class Initializer(ABC):
+class Initializer(Registered, ABC):
     """How a parameter gets its first values.
 
     Called with a shape, an initializer returns an array, as in Keras:
@@ -47,7 +48,7 @@ class Initializer(ABC):
 
     @abstractmethod
     def _fill(self, place: Place, key: int, stream: int) -> None:
-        """The same, once the seed has been heeded."""
+        """Writes the values; `key` and `stream` are final, also with a seed."""
 
     def __call__(
         self, shape: tuple[int, ...], dtype: Literal["float32", "float64"] = "float32"
@@ -57,6 +58,14 @@ class Initializer(ABC):
         return np.array(place.view())
 
 
+INITIALIZERS = Registry(
+    "initializer",
+    Initializer,  # type: ignore[type-abstract]
+    elsewhere={"orthogonal": "glorot_normal"},
+)
+
+
+@INITIALIZERS.register("constant")
 class Constant(Initializer):
     """Every element is `value`."""
 
@@ -69,6 +78,7 @@ class Constant(Initializer):
         place.write(np.full(place.shape, self.value, dtype=place.parameters.dtype))
 
 
+@INITIALIZERS.register("zeros")
 class Zeros(Constant):
     """Every element is 0; the default for biases."""
 
@@ -77,6 +87,7 @@ class Zeros(Constant):
         super().__init__(0.0)
 
 
+@INITIALIZERS.register("ones")
 class Ones(Constant):
     """Every element is 1."""
 
@@ -85,6 +96,7 @@ class Ones(Constant):
         super().__init__(1.0)
 
 
+@INITIALIZERS.register("random_uniform")
 class RandomUniform(Initializer):
     """Uniform in [minval, maxval)."""
 
@@ -102,6 +114,7 @@ class RandomUniform(Initializer):
         )
 
 
+@INITIALIZERS.register("random_normal")
 class RandomNormal(Initializer):
     """Normal with `mean` and `stddev`."""
 
@@ -125,12 +138,14 @@ class RandomNormal(Initializer):
         )
 
 
+@INITIALIZERS.register("truncated_normal")
 class TruncatedNormal(RandomNormal):
     """Normal with `mean` and `stddev`, redrawn beyond two standard deviations."""
 
     _truncated = True
 
 
+@INITIALIZERS.register("variance_scaling")
 class VarianceScaling(Initializer):
     """Values whose variance is `scale` / fan, so that signals keep their size through a layer.
 
@@ -171,6 +186,7 @@ class VarianceScaling(Initializer):
         inner.fill(place, key, stream)
 
 
+@INITIALIZERS.register("glorot_uniform")
 class GlorotUniform(VarianceScaling):
     """Uniform within sqrt(6 / (inputs + units)) (Glorot and Bengio, 2010); the default."""
 
@@ -179,6 +195,7 @@ class GlorotUniform(VarianceScaling):
         super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
+@INITIALIZERS.register("glorot_normal")
 class GlorotNormal(VarianceScaling):
     """Truncated normal of variance 2 / (inputs + units)."""
 
@@ -187,6 +204,7 @@ class GlorotNormal(VarianceScaling):
         super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
 
+@INITIALIZERS.register("he_uniform")
 class HeUniform(VarianceScaling):
     """Uniform within sqrt(6 / inputs) (He et al., 2015); for relu and its relatives."""
 
@@ -195,6 +213,7 @@ class HeUniform(VarianceScaling):
         super().__init__(2.0, "fan_in", "uniform", seed)
 
 
+@INITIALIZERS.register("he_normal")
 class HeNormal(VarianceScaling):
     """Truncated normal of variance 2 / inputs (He et al., 2015)."""
 
@@ -203,6 +222,7 @@ class HeNormal(VarianceScaling):
         super().__init__(2.0, "fan_in", "truncated_normal", seed)
 
 
+@INITIALIZERS.register("lecun_uniform")
 class LecunUniform(VarianceScaling):
     """Uniform within sqrt(3 / inputs) (LeCun et al., 1998)."""
 
@@ -211,6 +231,7 @@ class LecunUniform(VarianceScaling):
         super().__init__(1.0, "fan_in", "uniform", seed)
 
 
+@INITIALIZERS.register("lecun_normal")
 class LecunNormal(VarianceScaling):
     """Truncated normal of variance 1 / inputs (LeCun et al., 1998)."""
 
@@ -226,6 +247,9 @@ class _FromFunction(Initializer):
         super().__init__()
         self.function = function
 
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError("initializer: a function has no config; use a subclass of Initializer")
+
     def _fill(self, place: Place, _key: int, _stream: int) -> None:
         dtype = place.parameters.dtype
         values = numeric("initializer", self.function(place.shape, dtype))
@@ -236,32 +260,18 @@ class _FromFunction(Initializer):
         place.write(plain(values, dtype))
 
 
-_CLASSES: dict[str, type[Initializer]] = {
-    "constant": Constant,
-    "zeros": Zeros,
-    "ones": Ones,
-    "random_uniform": RandomUniform,
-    "random_normal": RandomNormal,
-    "truncated_normal": TruncatedNormal,
-    "variance_scaling": VarianceScaling,
-    "glorot_uniform": GlorotUniform,
-    "glorot_normal": GlorotNormal,
-    "he_uniform": HeUniform,
-    "he_normal": HeNormal,
-    "lecun_uniform": LecunUniform,
-    "lecun_normal": LecunNormal,
-}
-_NAMES = {**_CLASSES, **{cls.__name__: cls for cls in _CLASSES.values()}}
-
-InitializerLike = str | Initializer | type[Initializer] | Callable[[tuple[int, ...], str], Any]
+InitializerLike = (
+    str
+    | Initializer
+    | type[Initializer]
+    | Callable[[tuple[int, ...], str], Any]
+    | Mapping[str, Any]
+)
 
 
 def get(identifier: Any, what: str = "initializer") -> Initializer:
     """The initializer that a name, an object, a class or a function (shape, dtype) means."""
-    if isinstance(identifier, Initializer):
-        return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Initializer):
-        return identifier()
-    if callable(identifier):
+    is_class = isinstance(identifier, type) and issubclass(identifier, Initializer)
+    if callable(identifier) and not is_class and not isinstance(identifier, Initializer):
         return _FromFunction(identifier)
-    return choose(what, identifier, _NAMES)()
+    return INITIALIZERS.get(identifier, what)

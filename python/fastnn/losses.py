@@ -1,7 +1,7 @@
-"""Losses: what they are called, their options, and the native loss that each means.
+"""Losses: their names, their options, and the native loss of each.
 
-No arithmetic is here: `fastnn.ops` has the losses as functions on arrays. What a
-loss makes of the last layer of a model is decided in `heads`.
+No arithmetic is here: `fastnn.ops` has the losses as functions on arrays. How a loss treats the
+last layer of a model is decided in `models.heads`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.data import numeric
+from fastnn.arrays.host import numeric
+from fastnn.registry import Registered, Registry
 from fastnn.words import choose, flag, int32, keywords, number
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
 
-class Loss:
+class Loss(Registered):
     """A loss to pass to `compile`.
 
     The loss of a batch, and of an epoch, is the weighted mean sum(w * l) / sum(w) over its
@@ -27,7 +28,7 @@ class Loss:
     """
 
     native: ClassVar[_core.Loss]
-    # What y holds: a class of each row, or one number for each output.
+    # Whether y holds a class of each row; if not, it holds one number for each output.
     takes_labels: ClassVar[bool] = False
     from_logits: bool = False
 
@@ -41,23 +42,36 @@ class Loss:
         return self.native != "mean_squared_error"
 
     def options(self, _outputs: int) -> dict[str, Any]:
-        """Keyword arguments of the native `compile`, for a model with so many outputs."""
+        """Keyword arguments of the native `compile`, for a model with this number of outputs."""
         return {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
 
 
+LOSSES = Registry(
+    "loss",
+    Loss,
+    elsewhere={
+        "huber": "mean_squared_error",
+        "kldivergence": "categorical_crossentropy",
+        "mae": "mean_squared_error",
+        "meanabsoluteerror": "mean_squared_error",
+    },
+)
+
+
+@LOSSES.register("sparse_categorical_crossentropy")
 class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with integer labels (n,).
 
     Args:
-        from_logits: kept for Keras's sake. The last layer tells: after a softmax its logits
-            are used, a linear layer means logits. True after a softmax warns.
+        from_logits: accepted as in Keras. The last layer decides: after a softmax its logits
+            are used, a linear layer gives logits. True after a softmax warns.
         ignore_class: a label (for example -1 or 255) whose rows count nowhere; None: all do.
         reduction: "sum_over_batch_size" or "mean_with_sample_weight"; both are the weighted
             mean, see `Loss`.
-        name: what it is called.
+        name: the name of the loss, in messages.
     """
 
     native = "softmax_cross_entropy"
@@ -79,6 +93,7 @@ class SparseCategoricalCrossentropy(Loss):
         return {"ignore_class": self.ignore_class}
 
 
+@LOSSES.register("categorical_crossentropy")
 class CategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with probabilities or one-hot targets (n, classes).
 
@@ -106,6 +121,7 @@ class CategoricalCrossentropy(Loss):
         return {"label_smoothing": self.label_smoothing}
 
 
+@LOSSES.register("binary_crossentropy", "bce", "BCE")
 class BinaryCrossentropy(Loss):
     """Cross-entropy of sigmoid outputs, each a yes or no of its own.
 
@@ -158,6 +174,7 @@ class BinaryCrossentropy(Loss):
         return options
 
 
+@LOSSES.register("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(Loss):
     """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one."""
 
@@ -170,34 +187,6 @@ class MeanSquaredError(Loss):
         super().__init__(name, reduction)
 
 
-_CLASSES: dict[
-    str,
-    type[
-        SparseCategoricalCrossentropy
-        | CategoricalCrossentropy
-        | BinaryCrossentropy
-        | MeanSquaredError
-    ],
-] = {
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "binary_crossentropy": BinaryCrossentropy,
-    "mean_squared_error": MeanSquaredError,
-}
-_NAMES = {
-    **_CLASSES,
-    **{cls.__name__: cls for cls in _CLASSES.values()},
-    "bce": BinaryCrossentropy,
-    "BCE": BinaryCrossentropy,
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
-}
-
-
 def get(identifier: str | Loss | type[Loss]) -> Loss:
     """The loss that a name, an object or a class means; ValueError with the near match."""
-    if isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, type) and identifier in _CLASSES.values():
-        return identifier()  # type: ignore[call-arg]
-    return choose("loss", identifier, _NAMES)()
+    return LOSSES.get(identifier)

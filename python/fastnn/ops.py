@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, data, op_arrays, rows
+from fastnn import _core, activations, rows
 from fastnn._core import DeviceArray
-from fastnn.device_arrays import on_device, taken
-from fastnn.words import flag, int32, integer, keywords, number
+from fastnn.arrays import op_arguments
+from fastnn.arrays.device import on_device, taken
+from fastnn.arrays.host import numeric, plain
+from fastnn.words import flag, int32, integer, number
 
-Array = op_arrays.Array
+Array = op_arguments.Array
 
 __all__ = [
     "DeviceArray",
@@ -44,7 +46,6 @@ __all__ = [
 ]
 
 
-@keywords()
 def dense_forward(
     x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
 ) -> Array:
@@ -64,11 +65,10 @@ def dense_forward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    x_, w_, b_ = op_arrays.floats(x=x, w=w, b=b)
-    return op_arrays.result(x, _core.dense_forward(x_, w_, b_, name))
+    x_, w_, b_ = op_arguments.floats(x=x, w=w, b=b)
+    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name))
 
 
-@keywords()
 def dense_backward(
     dy: ArrayLike,
     x: ArrayLike,
@@ -97,12 +97,11 @@ def dense_backward(
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
-    dy_, x_, w_, y_, z_ = op_arrays.floats(dy=dy, x=x, w=w, y=y, z=z)
+    dy_, x_, w_, y_, z_ = op_arguments.floats(dy=dy, x=x, w=w, y=y, z=z)
     dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
-    return op_arrays.result(dy, dx), op_arrays.result(dy, dw), op_arrays.result(dy, db)
+    return op_arguments.result(dy, dx), op_arguments.result(dy, dw), op_arguments.result(dy, db)
 
 
-@keywords()
 def activation_forward(x: ArrayLike, name: str) -> Array:
     """y = f(x), element by element, of any shape.
 
@@ -115,11 +114,10 @@ def activation_forward(x: ArrayLike, name: str) -> Array:
         ValueError: the name is unknown; the near match is suggested.
     """
     word = activations.get_elementwise(name)
-    (x_,) = op_arrays.floats(x=x)
-    return op_arrays.result(x, _core.activation_forward(x_, word))
+    (x_,) = op_arguments.floats(x=x)
+    return op_arguments.result(x, _core.activation_forward(x_, word))
 
 
-@keywords()
 def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
@@ -129,22 +127,20 @@ def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) ->
         name: see `activation_forward`.
     """
     word = activations.get_elementwise(name)
-    dy_, x_, y_ = op_arrays.floats(dy=dy, x=x, y=y)
-    return op_arrays.result(dy, _core.activation_backward(dy_, x_, y_, word))
+    dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
+    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word))
 
 
-@keywords()
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
 
     Args:
         x: at least one axis; the last must not be empty.
     """
-    (x_,) = op_arrays.floats(x=x)
-    return op_arrays.result(x, _core.softmax(x_))
+    (x_,) = op_arguments.floats(x=x)
+    return op_arguments.result(x, _core.softmax(x_))
 
 
-@keywords()
 def softmax_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -174,19 +170,18 @@ def softmax_cross_entropy(
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
     ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
-    (z,) = op_arrays.floats(logits=logits)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
+    (z,) = op_arguments.floats(logits=logits)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
     given: Any
     if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
-        _, given = op_arrays.device_floats({"logits": z, "labels": labels})
+        _, given = op_arguments.device_floats({"logits": z, "labels": labels})
     else:
-        given = op_arrays.beside("labels", labels, "logits", z)
-        given = op_arrays.labels_of_rows(given) if given.ndim == 1 else data.plain(given, z.dtype)
+        given = op_arguments.beside("labels", labels, "logits", z)
+        given = op_arguments.labels_of_rows(given) if given.ndim == 1 else plain(given, z.dtype)
     loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
-    return loss, op_arrays.result(logits, dlogits)
+    return loss, op_arguments.result(logits, dlogits)
 
 
-@keywords()
 def sigmoid_cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -215,24 +210,23 @@ def sigmoid_cross_entropy(
         ValueError: shapes do not fit, or a target or weight is out of range (with its row).
     """
     smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    (z,) = op_arrays.floats(logits=logits)
+    (z,) = op_arguments.floats(logits=logits)
     given: Any
     if isinstance(z, DeviceArray):
-        _, given = op_arrays.device_floats({"logits": z, "targets": targets})
+        _, given = op_arguments.device_floats({"logits": z, "targets": targets})
     else:
-        given = data.plain(op_arrays.beside("targets", targets, "logits", z), z.dtype)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "logits", z)
+        given = plain(op_arguments.beside("targets", targets, "logits", z), z.dtype)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
     if np.isscalar(pos_weight):
-        positive: Array | None = data.plain(data.numeric("pos_weight", pos_weight), z.dtype)
+        positive: Array | None = plain(numeric("pos_weight", pos_weight), z.dtype)
     else:
-        positive = op_arrays.weights_beside("pos_weight", pos_weight, "logits", z)
+        positive = op_arguments.weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
     loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
-    return loss, op_arrays.result(logits, dlogits)
+    return loss, op_arguments.result(logits, dlogits)
 
 
-@keywords()
 def mean_squared_error(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
@@ -247,13 +241,12 @@ def mean_squared_error(
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
-    p, t = op_arrays.floats(pred=pred, target=target)
-    weights = op_arrays.weights_beside("sample_weight", sample_weight, "pred", p)
+    p, t = op_arguments.floats(pred=pred, target=target)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.mean_squared_error(p, t, weights)
-    return loss, op_arrays.result(pred, dpred)
+    return loss, op_arguments.result(pred, dpred)
 
 
-@keywords()
 def sgd_step(
     param: Array,
     grad: Array,
@@ -284,7 +277,6 @@ def sgd_step(
     _step("sgd", param, grad, [velocity], learning_rate, weight_decay, settings)
 
 
-@keywords()
 def adam_step(
     param: Array,
     grad: Array,
@@ -319,7 +311,6 @@ def adam_step(
     _step("adam", param, grad, [m, v], learning_rate, weight_decay, settings, step)
 
 
-@keywords()
 def rmsprop_step(
     param: Array,
     grad: Array,
@@ -361,7 +352,6 @@ def rmsprop_step(
     _step("rmsprop", param, grad, slots, learning_rate, weight_decay, settings)
 
 
-@keywords()
 def lion_step(
     param: Array,
     grad: Array,
@@ -413,7 +403,7 @@ def _step(
     for name, slot in zip(row.slots, slots, strict=True):
         if slot is None and name == "velocity" and settings.get("momentum"):
             raise ValueError(f"velocity: momentum {settings['momentum']:g} needs one")
-    param, grad, *slots = op_arrays.in_place(
+    param, grad, *slots = op_arguments.in_place(
         names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS
     )
     _core.optimizer_step(optimizer, param, grad, slots, checked, integer("step", step))

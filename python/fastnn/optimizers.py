@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from fastnn.words import choose, flag, keywords, number
+from fastnn.registry import Registered, Registry
+from fastnn.words import flag, keywords, number
 
 
-class Optimizer:
-    """What optimizers share.
+class Optimizer(Registered):
+    """The base of all optimizers.
 
     An optimizer given to two models is one set of hyperparameters for both; each model
     keeps its own state (velocities, moments), which `compile` resets.
@@ -54,6 +55,14 @@ class Optimizer:
         return f"<{type(self).__name__} {values}>"
 
 
+OPTIMIZERS = Registry(
+    "optimizer",
+    Optimizer,
+    elsewhere={"adagrad": "adam", "adamax": "adam", "nadam": "adam", "rmsprop": "adam"},
+)
+
+
+@OPTIMIZERS.register("sgd")
 class SGD(Optimizer):
     """Stochastic gradient descent: velocity = momentum * velocity - learning_rate * gradient.
 
@@ -65,7 +74,7 @@ class SGD(Optimizer):
         momentum: in [0, 1).
         nesterov: whether to look ahead (Nesterov, 1983).
         weight_decay: see `Optimizer`.
-        name: what it is called.
+        name: the name of the optimizer.
     """
 
     native = "sgd"
@@ -98,6 +107,7 @@ class SGD(Optimizer):
         }
 
 
+@OPTIMIZERS.register("adam")
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015): learning_rate * m_hat / (sqrt(v_hat) + epsilon).
 
@@ -107,7 +117,7 @@ class Adam(Optimizer):
         epsilon: a positive number; default 1e-7 as in Keras. It stands outside the root and
             after the correction of the bias, as in the paper and in PyTorch.
         weight_decay: see `Optimizer`.
-        name: what it is called.
+        name: the name of the optimizer.
     """
 
     native = "adam"
@@ -135,6 +145,7 @@ class Adam(Optimizer):
         }
 
 
+@OPTIMIZERS.register("adamw")
 class AdamW(Adam):
     """Adam with a weight decay of 0.004 by default; the decay is decoupled in both."""
 
@@ -151,20 +162,6 @@ class AdamW(Adam):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, name)
 
 
-_NAMES: dict[str, type[SGD | Adam | AdamW]] = {
-    "sgd": SGD,
-    "SGD": SGD,
-    "adam": Adam,
-    "Adam": Adam,
-    "adamw": AdamW,
-    "AdamW": AdamW,
-}
-
-
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
     """The optimizer that a name, an object or a class means; ValueError with the near match."""
-    if isinstance(identifier, Optimizer):
-        return identifier
-    if isinstance(identifier, type) and identifier in _NAMES.values():
-        return identifier()  # type: ignore[call-arg]
-    return choose("optimizer", identifier, _NAMES)()
+    return OPTIMIZERS.get(identifier)

@@ -7,8 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import data, keys
-from fastnn.words import choose, integer, keywords
+from fastnn import keys
+from fastnn.arrays.host import numeric
+from fastnn.data.rows import labels
+from fastnn.words import choose, integer
 
 
 def set_random_seed(seed: int) -> None:
@@ -33,7 +35,6 @@ def set_random_seed(seed: int) -> None:
     keys.reset(int(seed))
 
 
-@keywords()
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
     """One-hot targets (..., classes) of integer labels (...).
 
@@ -44,9 +45,9 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     Raises:
         ValueError: a label is negative, not integral, or not below num_classes.
     """
-    array = data.numeric("x", x)
+    array = numeric("x", x)
     shape = array.shape[:-1] if array.ndim > 1 and array.shape[-1] == 1 else array.shape
-    flat = data.labels(array.reshape(-1), array.size, (array.size,))
+    flat = labels(array.reshape(-1), array.size, (array.size,))
     classes = int(flat.max(initial=-1)) + 1
     if num_classes is not None:
         classes = integer("num_classes", num_classes)
@@ -61,7 +62,6 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     return hot.reshape(*shape, classes)
 
 
-@keywords()
 def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; what has the norm 0 stays 0.
 
@@ -71,7 +71,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray
         order: 2 for Euclid's norm, 1 for the sum of absolute values.
     """
     choose("order", str(order), ("1", "2"))
-    array = data.numeric("x", x)
+    array = numeric("x", x)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)
     norm = np.linalg.norm(np.atleast_1d(array), order, axis, keepdims=True)

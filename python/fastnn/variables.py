@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.data import numeric, plain
+from fastnn.arrays.host import numeric, plain
 from fastnn.words import flag
 
 

@@ -1,7 +1,7 @@
-"""Words and numbers that users pass: names, keywords, hyperparameters.
+"""Words and numbers from users: names, keywords, hyperparameters.
 
-Every message about an unknown name comes from here, with the nearest known
-name in it. What the words mean is decided where they are used.
+Every message about an unknown name comes from here, with the nearest known name in it. The
+meaning of a word is decided where the word is used.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Word = TypeVar("Word", bound=str)
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """The message for a name that is not among `known`, with the near match suggested."""
-    # difflib is imported only where something already went wrong.
+    # difflib is imported only once something has gone wrong.
     import difflib
 
     names = set(known)
-    # Names of classes and abbreviations in capitals are second names; the first are suggested.
+    # Names of classes and abbreviations in capitals are second names; first names are suggested.
     first = sorted(name for name in names if name == name.lower()) or sorted(names)
     near = difflib.get_close_matches(given.lower(), first, n=1)
     if near:
@@ -37,17 +37,17 @@ def choose(what: str, given: object, known: Mapping[str, T]) -> T: ...
 @overload
 def choose(what: str, given: object, known: tuple[Word, ...]) -> Word: ...
 def choose(what: str, given: object, known: Mapping[str, T] | tuple[Word, ...]) -> T | Word:
-    """What `given` means in a mapping, or itself where it is in a tuple of words.
+    """The value of `given` in a mapping, or `given` itself if it is in a tuple of words.
 
     Raises:
-        ValueError: it is not known; the near match is suggested.
-        TypeError: it is not a string.
+        ValueError: `given` is not known; the near match is suggested.
+        TypeError: `given` is not a string.
     """
     if not isinstance(given, str):
         raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
     if given not in known:
         raise ValueError(unknown(what, given, known))
-    # Not the other way round: isinstance takes its time over abstract classes.
+    # Asks for tuple, not for Mapping: isinstance is slow over abstract classes.
     return known[known.index(given)] if isinstance(known, tuple) else known[given]
 
 
@@ -60,20 +60,20 @@ def refuse_unknown_keywords(where: str, given: Iterable[str], known: Iterable[st
 
 
 def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates a function so that unknown keyword arguments are answered with a near match.
+    """Decorates a function so that the error for an unknown keyword argument has a near match.
 
-    `also` names keywords that the function takes in its `**` argument.
-    (Python does this by itself only from 3.13 on.)
+    For public constructors, `fit` and `compile`: Python itself does this from 3.13 on, for
+    every function. `also` names keywords that the function takes in its `**` argument.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        # Read from the code object: `inspect.signature` would cost more than the import allows.
+        # Names come from the code object: `inspect.signature` would slow down the import.
         code = function.__code__
         count = code.co_argcount + code.co_kwonlyargcount
         names = code.co_varnames[:count]
         known = frozenset(names) - {"self"} | frozenset(also)
         where = function.__qualname__.removesuffix(".__init__")
-        # A method is called by the public class of its object: Sequential.fit, not Trainer.fit.
+        # Messages name a method by the public class of its object: Sequential.fit, not Trainer.fit.
         inherited = names[:1] == ("self",) and function.__name__ != "__init__"
 
         @functools.wraps(function)
@@ -91,7 +91,7 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def integer(name: str, value: object, low: int = 1, high: int = 2**63 - 1) -> int:
     """`value` as an int from `low` to `high`; NumPy integers are taken, bools are not.
 
-    `high` is what fits in 64 bits, or what native code makes of the number.
+    `high` is the largest number that 64 bits, or native code, can hold.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
@@ -106,7 +106,7 @@ def integer(name: str, value: object, low: int = 1, high: int = 2**63 - 1) -> in
 
 
 def int32(name: str, value: object) -> int:
-    """`value` as an int of 32 bits, as native code keeps labels."""
+    """`value` as an int of 32 bits, the type of labels in native code."""
     return integer(name, value, -(2**31), 2**31 - 1)
 
 

@@ -1,7 +1,7 @@
-"""What the last layer of a model means to its loss; combinations that cannot be meant.
+"""The head of a model (its last layers, as the loss sees them), and heads that a loss refuses.
 
-A softmax or sigmoid at the end is folded into its cross-entropy natively. Here it
-is only recognised, and mistakes are answered before any training.
+Native code folds a softmax or sigmoid at the end into its cross-entropy. Here it is only
+recognised, and mistakes are answered before any training.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastnn.layers import Activation, Dense, Dropout, Layer, Rescaling
+from fastnn.layers.activation import Activation
+from fastnn.layers.base import Layer
+from fastnn.layers.dense import Dense
+from fastnn.layers.noise import Dropout
+from fastnn.layers.scaling import Rescaling
 from fastnn.losses import Loss
 
 
 class Head(NamedTuple):
     """The end of a model."""
 
-    activation: str  # of the last layer that has one; "linear" where none has
+    activation: str  # of the last layer that has one, else "linear"
     layer: Layer | None  # that layer
     changed_by: Layer | None  # a Dropout or Rescaling after it
     below: Dense | Activation | None  # the layer before, where an Activation is the head
-    width: int | None  # how many outputs there are; None: not known before the model is built
+    width: int | None  # the number of outputs; None: not known before the model is built
 
 
 def find(layers: Sequence[Layer], width: int | None = None) -> Head:
-    """The head of a chain of layers; `width`, where it is known, is that of the output."""
+    """The head of a chain of layers; `width` is the number of outputs, where it is known."""
     changed_by: Layer | None = None
     head: Dense | Activation | None = None
     below: Dense | Activation | None = None
@@ -42,7 +46,7 @@ def find(layers: Sequence[Layer], width: int | None = None) -> Head:
             continue
         if isinstance(layer, (Dense, Activation)):
             below = layer
-        # Dropout hides nothing; a Rescaling between two activations was meant.
+        # The search goes on past Dropout; a Rescaling between two activations ends it.
         if not isinstance(layer, Dropout):
             break
     if width is None:
@@ -52,9 +56,9 @@ def find(layers: Sequence[Layer], width: int | None = None) -> Head:
 
 
 def check(head: Head, loss: Loss, stacklevel: int) -> None:
-    """ValueError for a head that cannot be meant with `loss`; UserWarning for a wrong word.
+    """ValueError for a head that `loss` refuses; UserWarning for a wrong from_logits.
 
-    `stacklevel` is that of the user's call, counted from here.
+    `stacklevel` counts frames from here to the user's call.
     """
     _check_twice(head)
     check_width(head, loss)
@@ -76,7 +80,7 @@ def check(head: Head, loss: Loss, stacklevel: int) -> None:
 
 
 def check_width(head: Head, loss: Loss) -> None:
-    """ValueError for one output where classes are meant."""
+    """ValueError for one output with a loss over classes."""
     if head.width != 1:
         return
     if head.activation == "softmax":
@@ -92,9 +96,9 @@ def check_width(head: Head, loss: Loss) -> None:
 
 
 def gives_logits_of(head: Head, squash: str, loss: Loss) -> bool:
-    """Whether the logits of `squash`, softmax or sigmoid, are at hand for a metric.
+    """Whether a metric can have the logits of `squash`, softmax or sigmoid.
 
-    They are where the loss says that outputs are logits, and where `squash` comes last.
+    It can if the loss takes outputs for logits, and if `squash` comes last.
     """
     if loss.is_cross_entropy:
         return loss.native == f"{squash}_cross_entropy"

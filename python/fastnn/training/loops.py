@@ -1,115 +1,36 @@
-"""The loops of fit, evaluate and predict: how much one native call may do.
+"""The loops of fit, evaluate and predict: how many epochs or steps one native call makes.
 
-Native code runs as many epochs as nobody listens to. Words and arrays are
-already checked (see `trainer` and `data`); no arithmetic is done here.
+One native call runs as many epochs as pass without a listening callback. Words and arrays are
+already checked (see `models.trainer` and `data`); no arithmetic is done here.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import sys
-import threading
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Container
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
-from fastnn.callbacks import (
+from fastnn.callbacks.base import History
+from fastnn.callbacks.listeners import (
     EPOCH_HOOKS,
     PREDICT_BATCH_HOOKS,
     TEST_BATCH_HOOKS,
     TEST_HOOKS,
     TRAIN_BATCH_HOOKS,
     CallbackList,
-    History,
-    Logs,
-    ProgbarLogger,
 )
-from fastnn.data import Table
-
-if TYPE_CHECKING:
-    from fastnn.trainer import Trainer
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.data.table import Table
+from fastnn.protocols import Logs, Trainable
 
 Sums = NDArray[np.float64]
 
-# Epochs of one native call, whose sums are all kept: so many cost a few megabytes.
+# Epochs of one native call, which keeps the sums of each: a few megabytes.
 _AT_ONCE = 100_000
-
-
-class _Training:
-    """A call that trains: what it is called, in which process and thread, and its frame."""
-
-    def __init__(self, doing: str, call: FrameType) -> None:
-        self.doing = doing
-        self.by = _here()
-        self.call = call
-
-    def goes_on(self) -> bool:
-        """Whether the call has not ended. A signal's handler may raise between any two lines, also
-        between those that would say so; in the child of a fork it did not come along.
-        """
-        process, thread = self.by
-        if process != os.getpid():
-            return False
-        frame = sys._current_frames().get(thread)
-        while frame is not None and frame is not self.call:
-            frame = frame.f_back
-        return frame is not None
-
-
-class Exclusive:
-    """Which thread trains a model: one at a time, and nobody else uses the model meanwhile."""
-
-    def __init__(self) -> None:
-        self._now: dict[str, _Training] = {}  # one at most: setdefault is atomic
-
-    @contextmanager
-    def training(self, doing: str) -> Iterator[None]:
-        """Holds the model for the call whose body this is in; RuntimeError at once if it is held."""
-        # This function, contextlib's, the caller.
-        mine = _Training(doing, sys._getframe(2))
-        try:
-            self._under_way()
-            held = self._now.setdefault("now", mine)
-            if held is not mine:
-                where = ", which called this" if held.by == mine.by else " in another thread"
-                raise RuntimeError(
-                    f"{doing}: this model is in a {held.doing} already{where}; "
-                    "one at a time may change a model"
-                )
-            yield
-        finally:
-            if self._now.get("now") is mine:
-                self._now.clear()
-
-    def _under_way(self) -> _Training | None:
-        held = self._now.get("now")
-        if held is None or held.goes_on():
-            return held
-        self._now.clear()
-        return None
-
-    def refuse_others(self, doing: str) -> None:
-        """RuntimeError where another thread trains the model; its own callbacks may go on."""
-        held = self._under_way()
-        if held is not None and held.by != _here():
-            raise RuntimeError(f"{doing}: this model is in a {held.doing} in another thread")
-
-    def refuse_all(self, doing: str) -> None:
-        """RuntimeError where the model is being trained, also by this thread."""
-        self.refuse_others(doing)
-        held = self._under_way()
-        if held is not None:
-            raise RuntimeError(f"{doing}: not possible during {held.doing} of the same model")
-
-
-def _here() -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()
 
 
 class Schedule(NamedTuple):
@@ -136,7 +57,7 @@ class Fit:
 
     def __init__(
         self,
-        model: Trainer,
+        model: Trainable,
         train: _core.Data,
         validation: Table | None,
         schedule: Schedule,
@@ -150,14 +71,14 @@ class Fit:
         self.callbacks = callbacks
         self.columns = model.columns
         self.steps = math.ceil(len(train) / schedule.batch_size)
-        self.fresh = False
-        self.kept = False  # on the device, for calls to come
+        self.fresh = False  # whether the next native call is the first
+        self.kept = False  # whether data stay on the device for further native calls
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
 
     @property
     def network(self) -> _core.Network:
-        """The native network; there is none before the model is built."""
+        """The native network, which a model has from the time that it is built."""
         return self.model.network
 
     def check(self, network: _core.Network) -> None:
@@ -167,7 +88,7 @@ class Fit:
             network.check(self.validation_data)
 
     def run(self) -> History:
-        self.fresh = True  # what diverges goes back to here, and no further
+        self.fresh = True  # the state to which a divergence goes back
         try:
             return self._run()
         finally:
@@ -178,7 +99,7 @@ class Fit:
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
-        # on_train_begin may have asked to stop, which Keras looks at after one epoch.
+        # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
         if epochs and not self._needs_epochs() and not self.model.stop_training:
             for first in range(epochs.start, epochs.stop, _AT_ONCE):
                 logs = self._all_at_once(range(first, min(first + _AT_ONCE, epochs.stop)))
@@ -196,7 +117,7 @@ class Fit:
         return self._logs(self._train(first_step=0, steps=1)[0])
 
     def _needs_epochs(self) -> bool:
-        """Whether somebody looks between epochs."""
+        """Whether a callback, or the schedule of validation, acts between epochs."""
         hooks = [*EPOCH_HOOKS, *TRAIN_BATCH_HOOKS]
         if self.validation is not None:
             if not self.schedule.validates_always():
@@ -242,7 +163,7 @@ class Fit:
         validates = self.validation is not None and self.schedule.validates(epoch)
         by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
-        # Validation rides in the same native call unless hooks come between.
+        # Validation runs in the same native call unless hooks come between.
         together = validates and not by_batch and not watched
         if by_batch:
             logs = self._batches(epoch)
@@ -259,7 +180,7 @@ class Fit:
         return logs
 
     def _show(self, _epoch: int, steps: int, sums: Sums) -> None:
-        """Called natively every 0.1 s or so."""
+        """Called by native code about every 0.1 s."""
         if self.progress is not None:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
@@ -277,7 +198,7 @@ class Fit:
                 if self.model.stop_training:
                     break
         finally:
-            # Native calls for a part of an epoch do not count it as begun.
+            # Native calls for a part of an epoch do not count the epoch.
             self.network.epochs += 1
         return logs
 
@@ -296,7 +217,7 @@ class Fit:
         return self.columns.logs(sums, "val_")
 
 
-def evaluate(model: Trainer, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
+def evaluate(model: Trainable, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
     """Sums over checked rows, in one native call unless batch hooks listen."""
     callbacks.call("on_test_begin", {})
     if callbacks.listens(*TEST_BATCH_HOOKS):

@@ -1,44 +1,31 @@
-"""Models: which layers there are, and the one buffer that their parameters live in.
+"""Sequential: a model that is a chain of layers, its Variables and its table.
 
-`Sequential` is a chain. What models do is said in `trainer`.
+How a chain becomes a native network is in `built`; training is in `trainer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
-from fastnn.compiled import Approve
-from fastnn.data import plain
-from fastnn.layer import (
+from fastnn.layers.base import (
+    Dtype,
     Layer,
     Shape,
     dtype_of,
-    extended,
-    make_variables,
-    network_for,
     snake_case,
     without_batch,
     write_all,
 )
-from fastnn.layers import InputLayer
-from fastnn.summary import summary_lines
-from fastnn.trainer import Trainer
-from fastnn.variables import Place, Variable
+from fastnn.layers.shape import InputLayer
+from fastnn.models.built import Built, assemble, shapes_through
+from fastnn.models.summary import summary_lines
+from fastnn.models.trainer import Trainer
+from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords, unknown
-
-
-class _Built(NamedTuple):
-    """A chain of layers made ready: nothing of it is visible before it is complete."""
-
-    network: _core.Network
-    parameters: _core.Parameters
-    shapes: list[Shape]  # of a row: the input, then the output of each layer
-    variables: list[list[Variable]]  # of each layer
-    places: list[list[Place]]  # where the variables are to point
 
 
 class Sequential(Trainer):
@@ -61,17 +48,17 @@ class Sequential(Trainer):
         (90, 3)
 
     Args:
-        layers: the layers, in order; the first may be `Input`. If the first one says its
-            input shape, the model is built, and parameters exist, at once; else at the first
-            call with data, or of `build`.
+        layers: the layers, in order; the first may be `Input`. If the first layer gives its
+            input shape, the model is built, and its parameters exist, at once; if not, they
+            exist from the first call with data, or from `build`.
         trainable: False freezes all layers.
-        name: what it is called.
+        name: the model's name, in its table and in paths of Variables.
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
         seed: fixes the model's random numbers (first weights, dropout, order of rows,
-            validation split) whatever was drawn before; None: from
-            `fastnn.utils.set_random_seed`, or the system's entropy. (Not in Keras.)
+            validation split), independently of earlier draws; None: they come from
+            `fastnn.utils.set_random_seed`, or from the system's entropy. (Not in Keras.)
 
-    A layer belongs to one model. float32 and float64 are computed throughout, never mixed.
+    A layer belongs to one model. A model computes in float32 or in float64, never in both.
     """
 
     @keywords()
@@ -89,8 +76,7 @@ class Sequential(Trainer):
         self.name = snake_case(type(self).__name__) if name is None else name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         self._layers: list[Layer] = []
-        self._built: _Built | None = None
-        # The shape that build, or the first data, gave.
+        # The shape of a row from `build` or from the first data.
         self._late_shape: Shape | None = None
         if isinstance(layers, Layer):
             raise TypeError("layers: expected a list of layers, got a single layer")
@@ -125,7 +111,7 @@ class Sequential(Trainer):
         return last
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of a name, or of a place in `layers`."""
+        """The layer with this name, or at this place in `layers`."""
         if (name is None) == (index is None):
             raise ValueError("get_layer: give name or index")
         if index is not None:
@@ -171,7 +157,7 @@ class Sequential(Trainer):
         self._agreed_dtype(layers)
         return names
 
-    def _agreed_dtype(self, layers: list[Layer]) -> Literal["float32", "float64"]:
+    def _agreed_dtype(self, layers: list[Layer]) -> Dtype:
         agreed = self._given_dtype
         for layer in layers:
             if layer.dtype is not None:
@@ -198,75 +184,31 @@ class Sequential(Trainer):
                     f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
                 )
             return
-        self.build_for(shape)
+        self.keep(self.build_for(shape))
 
-    def build_for(self, row_shape: Shape, approve: Approve | None = None) -> None:
+    def build_for(self, row_shape: Shape) -> Built:
         self.shapes_for(row_shape)
-        built = self._make(self._layers, row_shape)
-        if approve is not None:
-            flags = [variable.trainable for layer in built.variables for variable in layer]
-            approve(built.network, flags, built.shapes[-1])
-        self._late_shape = row_shape
+        return self._make(self._layers, row_shape)
+
+    def keep(self, built: Built) -> None:
+        self._late_shape = built.shapes[0]
         self._settle(built)
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
         if not self.layers:
             raise ValueError("the model has no layers; add some first")
-        return _shapes_through(self._layers, row_shape)
+        return shapes_through(self._layers, row_shape)
 
-    def _make(self, layers: list[Layer], shape: Shape) -> _Built:
-        dtype = self._agreed_dtype(layers)
-        shapes = _shapes_through(layers, shape)
-        network = network_for(shape, dtype, self._key)
-        tensor = 0
-        counts: list[int] = []  # of parameters of each layer
-        for layer in layers:
-            before = len(network.parameters)
-            tensor = extended(network, layer, tensor, shapes[len(counts)])
-            counts.append(len(network.parameters) - before)
-        network.set_output(tensor)
-        parameters = _core.Parameters(network.parameter_size, dtype)
-        found = iter(network.parameters)
-        built = _Built(network, parameters, shapes, [], [])
-        index = 0  # of layers with parameters, so that a Flatten changes nobody's values
-        for layer, layer_shape, count in zip(layers, shapes, counts, strict=False):
-            own = [next(found) for _ in range(count)]
-            variables, places = self._variables(layer, layer_shape, own, parameters, index)
-            built.variables.append(variables)
-            built.places.append(places)
-            index += count > 0
-        network.bind(parameters)
+    def _make(self, layers: list[Layer], shape: Shape) -> Built:
+        """The chain built for input rows of `shape`; nothing of the model changes."""
+        built = assemble(layers, shape, self._agreed_dtype(layers), self._key)
         if self._built is not None:
-            network.steps = self._built.network.steps
-            network.epochs = self._built.network.epochs
+            built.network.steps = self._built.network.steps
+            built.network.epochs = self._built.network.epochs
         return built
 
-    def _variables(
-        self,
-        layer: Layer,
-        shape: Shape,
-        places: list[tuple[int, Shape]],
-        parameters: _core.Parameters,
-        index: int,
-    ) -> tuple[list[Variable], list[Place]]:
-        """The layer's variables, and where in `parameters` their values now stand."""
-        if not layer.built:
-            made = make_variables(layer, shape, places, parameters, self._key, index)
-            return made, [Place(parameters, *place) for place in places]
-        moved = []
-        for variable, (offset, wanted) in zip(layer.variables, places, strict=True):
-            if variable.shape != wanted:
-                raise ValueError(
-                    f"layer {layer.name!r} was built with a {variable.name} of shape "
-                    f"{variable.shape}, but needs {wanted} here"
-                )
-            place = Place(parameters, offset, wanted)
-            place.write(plain(variable.numpy(), parameters.dtype))
-            moved.append(place)
-        return layer.variables, moved
-
-    def _settle(self, built: _Built | None) -> None:
-        """Makes what was built the state of the model and its layers."""
+    def _settle(self, built: Built | None) -> None:
+        """Adopts `built` as the state of the model and its layers."""
         self._built = built
         if built is None:
             return
@@ -280,15 +222,12 @@ class Sequential(Trainer):
     def network(self) -> _core.Network:
         return self._complete().network
 
-    def _complete(self) -> _Built:
+    def _complete(self) -> Built:
         if self._built is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
         return self._built
-
-    def row_shapes(self) -> tuple[Shape, Shape] | None:
-        return None if self._built is None else (self._built.shapes[0], self._built.shapes[-1])
 
     @property
     def dtype(self) -> str:
@@ -314,7 +253,7 @@ class Sequential(Trainer):
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, in the order of layers: kernel, then bias."""
+        """All Variables, layer by layer: kernel, then bias."""
         return [variable for layer in self._layers for variable in layer.variables]
 
     @property
@@ -343,9 +282,6 @@ class Sequential(Trainer):
         for layer in self._layers:
             layer.trainable = value
 
-    def trainable_flags(self) -> list[bool]:
-        return [variable.trainable for variable in self.weights]
-
     def count_params(self) -> int:
         """The number of parameters, trainable or not; ValueError before the model is built."""
         if self._built is None:
@@ -367,7 +303,6 @@ class Sequential(Trainer):
             raise ValueError("set_weights: the model is not built; give input_shape, or call build")
         write_all(self.name, self.weights, weights)
 
-    @keywords()
     def summary(
         self,
         line_length: int | None = None,
@@ -380,21 +315,21 @@ class Sequential(Trainer):
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
             print_fn: called with each line; None: print.
-            batch_size: rows of a training step, to be told as well how fastnn walks through
-                one: "plain" (layer by layer, all gradients kept), "streaming" (layer by layer,
-                each kernel updated as its gradient is made) or "tiled" (a tile of rows
-                through all layers before the next); on a GPU "plain", "generic" (recorded once
-                as a graph), "wide" (the same with the optimizer beside the products) or
-                "resident" (many steps in one kernel); and what products are made of:
-                "float32", "bfloat16" or "two bfloat16", the sum of which a float32 is
-                rounded to (see `compile`). Needs a compiled model.
+            batch_size: rows of a training step. With it, a last line names the session that
+                runs such a step: "plain" (layer by layer, all gradients kept), "streaming"
+                (layer by layer, each kernel updated as its gradient is made) or "tiled" (a
+                tile of rows through all layers before the next); on a GPU "plain", "generic"
+                (recorded once as a graph), "wide" (the same with the optimizer beside the
+                products) or "resident" (many steps in one kernel). It also names the numbers
+                that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
+                stands for a float32 (see `compile`). Needs a compiled model.
         """
         write = print if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:
-            session, planes = self.session(batch_size), self.network.planes(batch_size)
-            made = (self.dtype, "bfloat16", "two bfloat16")[planes]
+            session, parts = self.session(batch_size), self.network.planes(batch_size)
+            made = (self.dtype, "bfloat16", "two bfloat16")[parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
@@ -409,27 +344,14 @@ def _check_are_layers(layers: Sequence[object]) -> None:
 
 
 def _first_shape(layers: Sequence[Layer]) -> Shape | None:
-    """The input shape that the first layer says, or was built with."""
+    """The input shape that the first layer gives, or was built with."""
     if not layers:
         return None
     first = layers[0]
     if first.given_shape is not None:
         return first.given_shape
-    # Only a kernel ties a layer to a shape; a Flatten that was built elsewhere goes anywhere.
+    # Only parameters tie a layer to a shape; a Flatten that was built elsewhere fits anywhere.
     return without_batch(first.input_shape) if first.variables else None
-
-
-def _shapes_through(layers: Sequence[Layer], shape: Shape) -> list[Shape]:
-    """Shapes of a row: `shape`, then the output of each layer."""
-    shapes = [shape]
-    for layer in layers:
-        if layer.given_shape not in (None, shapes[-1]):
-            raise ValueError(
-                f"layer {layer.name!r} has input_shape={layer.given_shape}, but its input rows "
-                f"have shape {shapes[-1]}"
-            )
-        shapes.append(layer.row_shape(shapes[-1]))
-    return shapes
 
 
 def _numbered(base: str, taken: Sequence[str]) -> str:

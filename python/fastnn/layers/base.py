@@ -1,7 +1,4 @@
-"""What all layers share: name, dtype, shapes, and the making of their Variables.
-
-The layers themselves stand in `layers`.
-"""
+"""Layer: name, dtype, shapes and Variables, which all layers have. No layer of its own is here."""
 
 from __future__ import annotations
 
@@ -9,18 +6,16 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
 from fastnn.initializers import Initializer
+from fastnn.registry import Registered, Registry
 from fastnn.variables import Place, Variable
 from fastnn.words import choose, flag, integer, refuse_unknown_keywords
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Shape = tuple[int, ...]
 
@@ -44,15 +39,15 @@ COMMON = tuple(Common.__annotations__)
 
 
 class WeightSpec(NamedTuple):
-    """A parameter that a layer wants."""
+    """A parameter that a layer needs."""
 
     name: str
     shape: Shape
     initializer: Initializer
 
 
-class Layer:
-    """What all layers share.
+class Layer(Registered):
+    """The base of all layers.
 
     Args:
         name: unique in a model; None numbers it: "dense", "dense_1".
@@ -64,12 +59,20 @@ class Layer:
 
     Attributes:
         built: whether its parameters exist.
-        variables, weights: its Variables; `trainable_weights` those that are trained.
+        variables, weights: its Variables; `trainable_weights` the trained ones.
         input_shape, output_shape: (None, ...) once it is built.
     """
 
-    # How the layer treats a head before it (see heads): it may leave outputs as they are.
+    # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+
+    _in_keywords = COMMON
+    # input_shape is also a property of built layers; input_dim is another way to give it.
+    _kept_as: ClassVar[dict[str, str | None]] = {
+        "name": "kept_name",
+        "input_shape": "given_shape",
+        "input_dim": None,
+    }
 
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
@@ -77,7 +80,7 @@ class Layer:
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         dtype = common.get("dtype")
-        self.given_name = name
+        self.given_name: str | None = name
         self.name: str = name or snake_case(type(self).__name__)
         self.dtype = None if dtype is None else dtype_of(dtype)
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
@@ -86,14 +89,14 @@ class Layer:
         self._owner: weakref.ref[Any] | None = None
         self.variables: list[Variable] = []
 
-    # -- what each layer says of itself
+    # -- for each kind of layer to define
 
     def row_shape(self, shape: Shape) -> Shape:
         """The shape of an output row for an input row of `shape`; ValueError if it cannot be."""
         return shape
 
     def weight_specs(self, _shape: Shape) -> list[WeightSpec]:
-        """The parameters wanted for input rows of `shape`, in native order."""
+        """The parameters needed for input rows of `shape`, in native order."""
         return []
 
     def extend(self, _network: _core.Network, tensor: int) -> int:
@@ -105,6 +108,11 @@ class Layer:
     @property
     def built(self) -> bool:
         return self._rows is not None
+
+    @property
+    def kept_name(self) -> str | None:
+        """The name that was given, or that a model gave; None while a model may yet choose one."""
+        return self.given_name if self.owner is None else self.name
 
     @property
     def owner(self) -> object | None:
@@ -163,7 +171,7 @@ class Layer:
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the parameters for inputs of shape (None, ...), in a buffer of the layer's own.
+        """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
         Their values are kept when the layer joins a model. A second call does nothing.
         """
@@ -196,13 +204,16 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
+LAYERS = Registry("layer", Layer)
+
+
 def snake_case(name: str) -> str:
     """ "InputLayer" -> "input_layer"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def dtype_of(word: object) -> Dtype:
-    """A checked dtype: a name, or NumPy's type."""
+    """A checked dtype, from a name or a NumPy type."""
     if not isinstance(word, str):
         try:
             word = np.dtype(word).name  # type: ignore[call-overload]
@@ -226,7 +237,7 @@ def _given_shape(shape: object, dim: object) -> Shape | None:
 
 
 def without_batch(shape: object) -> Shape:
-    """The shape of a row, of a shape such as (None, 784)."""
+    """The shape of a row, from a shape with the batch axis such as (None, 784)."""
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) < 2:
         raise ValueError(
             f"input_shape: expected the batch axis, then the shape of a row, such as "
@@ -264,7 +275,7 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `index` numbers the layers with parameters of a model, which draw from the same key.
+    `index` numbers the layers of a model that have parameters; all draw from the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):

@@ -1,4 +1,4 @@
-"""What ops take and give back: arrays of the host or of the device, told apart and checked."""
+"""Arguments and results of `ops`: arrays of the host or of the device, told apart and checked."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import config, data
+from fastnn import config
 from fastnn._core import DeviceArray
-from fastnn.device_arrays import handed_back, on_device, taken
+from fastnn.arrays.device import handed_back, on_device, taken
+from fastnn.arrays.host import OnDevice, numeric, plain
 
 Array = NDArray[Any]
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -21,14 +22,12 @@ def floats(**arrays: ArrayLike | None) -> list[Any]:
     """The arrays in one type and C order; None stays None. On the device: as they are."""
     config.device()
     try:
-        given = [
-            None if value is None else data.numeric(name, value) for name, value in arrays.items()
-        ]
-    except data.OnDevice:
+        given = [None if value is None else numeric(name, value) for name, value in arrays.items()]
+    except OnDevice:
         return device_floats(arrays)
     double = any(array is not None and array.dtype == _DOUBLE for array in given)
     dtype = _DOUBLE if double else _SINGLE
-    return [None if array is None else data.plain(array, dtype) for array in given]
+    return [None if array is None else plain(array, dtype) for array in given]
 
 
 def device_floats(arrays: Mapping[str, Any]) -> list[DeviceArray | None]:
@@ -55,26 +54,29 @@ def _mixture(there: str, here: str) -> TypeError:
 
 
 def beside(name: str, value: ArrayLike, leader: str, first: Array | DeviceArray) -> Array:
-    """Labels or weights of rows, on the host: of the device's, a copy."""
+    """Labels or weights of rows, on the host; arrays of the device are copied."""
     if isinstance(first, DeviceArray):
         if not on_device(value):
             raise _mixture(leader, name)
         return taken(name, value).numpy()
     try:
-        return data.numeric(name, value)
-    except data.OnDevice:
+        return numeric(name, value)
+    except OnDevice:
         raise _mixture(name, leader) from None
 
 
 def weights_beside(
     name: str, value: ArrayLike | None, leader: str, first: Array | DeviceArray
 ) -> Array | None:
-    """In the type of the primary array."""
-    return None if value is None else data.plain(beside(name, value, leader, first), first.dtype)
+    """Weights of rows, on the host, in the type of the primary array."""
+    return None if value is None else plain(beside(name, value, leader, first), first.dtype)
 
 
 def result(leader: object, result: Any) -> Array:
-    """As an array of the library of the leading argument; of NumPy or, typed so, like it."""
+    """The result as an array of the library of the leading argument.
+
+    Typed as a NumPy array, which the arrays of other libraries resemble.
+    """
     given: Array = handed_back(leader, result) if type(result) is DeviceArray else result
     return given
 
@@ -83,14 +85,14 @@ def labels_of_rows(given: Array) -> NDArray[np.int32]:
     """Labels, one a row, as native code reads them."""
     if given.dtype.kind not in "biu":
         raise TypeError(f"labels: expected integers of shape (n,), got dtype {given.dtype}")
-    # Out of range for 32 bits is out of range for any number of classes, and has to stay so.
+    # A label outside 32 bits is outside any number of classes; narrowing must not bring it inside.
     limits = np.iinfo(np.int32)
     wrong = (given < limits.min) | (given > limits.max)
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
-    # A copy, always: native code indexes by labels that it has checked, and another thread
-    # may write to the caller's array meanwhile.
+    # Always a copy: native code indexes by labels that it has checked, and another thread
+    # may write to the caller's array between the two.
     return np.array(given, dtype=np.int32, order="C")
 
 
@@ -100,7 +102,7 @@ def in_place(
     written: Sequence[str],
     optional: Sequence[str] = (),
 ) -> Sequence[Any]:
-    """Refuses what would have to be converted: the caller's own array must change."""
+    """Refuses arrays that would need a conversion: the caller's own array must change."""
     config.device()
     if any(not isinstance(array, np.ndarray) and on_device(array) for array in arrays):
         return _device_in_place(dict(zip(names, arrays, strict=True)), written, optional)
@@ -121,8 +123,8 @@ def in_place(
             raise ValueError(f"{name}: expected an aligned array")
         if name in written and not array.flags.writeable:
             raise ValueError(f"{name}: the array is not writable, but is changed in place")
-    # Of two of these arrays one is written always. They are contiguous, so that their bounds
-    # tell exactly whether they overlap.
+    # One of any two of these arrays is written. They are contiguous, so their bounds tell
+    # exactly whether they overlap.
     for (name, array), (other_name, other) in combinations(zip(names, arrays, strict=True), 2):
         if array is not None and other is not None and np.may_share_memory(array, other):
             raise _shared(other_name, name)

@@ -1,7 +1,7 @@
-"""Arrays on the device: how those of other libraries come in, and how results go back.
+"""Arrays on the device: how arrays of other libraries come in, and how results go back.
 
-They come by DLPack or by `__cuda_array_interface__`, whichever tells more of streams, and
-are never copied. No other library is imported: its arrays are known by their attributes.
+An array comes in by DLPack or by `__cuda_array_interface__`, whichever tells its stream, and is
+never copied. No other library is imported: its arrays are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 
 
 def on_device(value: object) -> bool:
-    """Whether it is an array in the memory of a CUDA device."""
+    """Whether `value` is an array in the memory of a CUDA device."""
     if isinstance(value, DeviceArray) or hasattr(value, "__cuda_array_interface__"):
         return True
     tell = getattr(value, "__dlpack_device__", None)
@@ -23,7 +23,7 @@ def on_device(value: object) -> bool:
 
 
 def taken(name: str, value: Any) -> DeviceArray:
-    """What `on_device` has found, without a copy.
+    """The array of the device that `value` is (see `on_device`), without a copy.
 
     Raises:
         TypeError: it holds no real numbers.
@@ -34,19 +34,19 @@ def taken(name: str, value: Any) -> DeviceArray:
         return value
     stream = device_stream()
     interface = getattr(value, "__cuda_array_interface__", None)
-    # With its stream an array can be waited for, and made to wait, on the device itself.
+    # With the stream known, the device itself can wait for the array, and the array for the device.
     streams = interface is not None and interface.get("stream") is not None
     if streams or not hasattr(value, "__dlpack__"):
         return from_cuda_array_interface(name, value)
     try:
         capsule = value.__dlpack__(stream=stream, max_version=(1, 0))
-    except TypeError:  # from before version 1
+    except TypeError:  # a library from before version 1 of DLPack
         capsule = value.__dlpack__(stream=stream)
     return from_dlpack(name, capsule)
 
 
 def handed_back(leader: object, result: DeviceArray) -> Any:
-    """The result as an array of the library that `leader` is of, where it has `from_dlpack`."""
+    """The result as an array of the library of `leader`, if that library has `from_dlpack`."""
     for kind in type(leader).__mro__:
         library = sys.modules.get(kind.__module__.partition(".")[0])
         convert = getattr(library, "from_dlpack", None)

@@ -1,6 +1,6 @@
-"""What every model does once it is compiled: fit, evaluate, predict.
+"""Trainer: fit, evaluate and predict, for every kind of model.
 
-Arguments become checked words and arrays here; the loops stand in `training`.
+Arguments become checked words and arrays here; the loops are in `training`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import training
 from fastnn._core import Predictor
-from fastnn.callbacks import Callback, CallbackList, History, ProgbarLogger, values_text
-from fastnn.compiled import Compilable
-from fastnn.data import Table, numeric
-from fastnn.training import Fit, Schedule
+from fastnn.arrays.host import numeric
+from fastnn.callbacks.base import Callback, History
+from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.data.table import Table
+from fastnn.models.tables import Tabled
+from fastnn.training import loops
+from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
@@ -28,7 +31,7 @@ _DEFAULT_BATCH = 32
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Compilable):
+class Trainer(Tabled):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
 
     history: History | None = None
@@ -97,7 +100,8 @@ class Trainer(Compilable):
                 so large that this took over 20 ms, 50 times that.
         """
         self._compiled("fit")
-        with self._exclusive.training("fit"):
+        claim = self._exclusive.claim("fit")
+        with claim.lock, claim:
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             schedule = Schedule(
                 size,
@@ -122,7 +126,7 @@ class Trainer(Compilable):
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
             run = Fit(self, train.native(), validation, schedule, listeners)
-            self._ready(table.x, run.check)
+            self.prepare(table.x.shape[1:], run.check)
             if split is not None:
                 self._splits[table.length, share] = split
             self.stop_training = False
@@ -131,7 +135,6 @@ class Trainer(Compilable):
 
     # -- evaluate and predict
 
-    @keywords()
     def evaluate(
         self,
         x: object = None,
@@ -161,13 +164,12 @@ class Trainer(Compilable):
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
-        self._ready(table.x, lambda network: network.check(table.native()))
-        logs = self.columns.logs(training.evaluate(self, table, listeners, size))
+        self.prepare(table.x.shape[1:], lambda network: network.check(table.native()))
+        logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
             print(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
-    @keywords()
     def predict(
         self,
         x: object,
@@ -203,8 +205,8 @@ class Trainer(Compilable):
             "steps": math.ceil(table.length / size),
         }
         listeners = CallbackList(callbacks, self, params)
-        self._ready(table.x, lambda network: network.check_input(table.native()))
-        outputs = training.predict(self.network, table, listeners, size)
+        self.prepare(table.x.shape[1:], lambda network: network.check_input(table.native()))
+        outputs = loops.predict(self.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
     def predict_on_batch(self, x: object) -> NDArray[Any]:
@@ -252,7 +254,6 @@ class Trainer(Compilable):
 
     # -- one batch
 
-    @keywords()
     def train_on_batch(
         self,
         x: object,
@@ -267,17 +268,17 @@ class Trainer(Compilable):
         (Keras returns a mean since metrics were last reset).
         """
         self._compiled("train_on_batch")
-        with self._exclusive.training("train_on_batch"):
+        claim = self._exclusive.claim("train_on_batch")
+        with claim.lock, claim:
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
             run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            self._ready(table.x, run.check)
+            self.prepare(table.x.shape[1:], run.check)
             logs = run.step()
         return _results(logs, as_dict)
 
-    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -288,7 +289,6 @@ class Trainer(Compilable):
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
-    @keywords()
     def value_and_grad(
         self,
         x: object,
@@ -313,7 +313,7 @@ class Trainer(Compilable):
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
-        self._ready(table.x, lambda network: network.check(rows))
+        self.prepare(table.x.shape[1:], lambda network: network.check(rows))
         loss, flat = self.network.gradients(rows, training=dropping)
         return loss, [
             flat[offset : offset + math.prod(shape)].reshape(shape)

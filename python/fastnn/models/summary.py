@@ -1,17 +1,34 @@
-"""The table that `model.summary()` prints, as lines. It computes nothing but sums of sizes."""
+"""The lines of the table that `model.summary()` prints. Only sums of sizes are computed here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
+from fastnn.layers.base import Layer
+from fastnn.variables import Variable
 from fastnn.words import integer
 
-if TYPE_CHECKING:
-    from fastnn.models import Sequential
+
+class Described(Protocol):
+    """A model as the table shows it."""
+
+    name: str
+
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+    @property
+    def built(self) -> bool: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def input_shape(self) -> tuple[int | None, ...]: ...
+    @property
+    def trainable_weights(self) -> Sequence[Variable]: ...
+    def count_params(self) -> int: ...
 
 
-def summary_lines(model: Sequential, line_length: int | None) -> Iterator[str]:
+def summary_lines(model: Described, line_length: int | None) -> Iterator[str]:
     """The lines of the table, at least `line_length` wide."""
     rows = [("Layer (type)", "Output shape", "Parameters")]
     for layer in model.layers:

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core, keys
-from fastnn.data import Table, classes_of
+from fastnn.data.classes import classes_of
+from fastnn.data.table import Table
 
 Indices = NDArray[np.int64]
 
-# Shares of rows are rounded to so many digits: 0.1 * 30 is a little more than 3 otherwise.
+# Shares of rows are rounded to this many digits: in floats 0.1 * 30 is a little more than 3.
 _DIGITS = 9
 
 
@@ -29,10 +30,10 @@ class Split(NamedTuple):
 
 
 def strata_of(table: Table, loss: str) -> Indices | None:
-    """A number for each row such that rows of one stratum share it; None: all alike.
+    """The number of each row's stratum; None: the rows are one stratum.
 
-    Classes for the softmax cross-entropy and for one output of a sigmoid, sets of
-    labels for several outputs of a sigmoid, nothing for regression.
+    A stratum is a class for the softmax cross-entropy and for one output of a sigmoid, and a
+    set of labels for several outputs of a sigmoid. Regression has one stratum.
     """
     if loss == "mean_squared_error":
         return None
@@ -47,8 +48,8 @@ def strata_of(table: Table, loss: str) -> Indices | None:
 def held_out(n: int, share: float, strata: Indices | None, key: int) -> Split:
     """Splits n rows so that `share` of every stratum, within one row, is held out.
 
-    As many rows are held out as Keras would: n - floor(n * (1 - share)). Of each stratum
-    they are the first in a random order.
+    As many rows are held out as in Keras: n - floor(n * (1 - share)). Each stratum is put into
+    a random order, and its first rows are held out.
 
     Raises:
         ValueError: one of the two parts would be empty.
@@ -78,8 +79,8 @@ def held_out(n: int, share: float, strata: Indices | None, key: int) -> Split:
 def _quotas(sizes: Indices, share: float, count: int, key: int) -> Indices:
     """How many rows of each stratum are held out: `count` in all, each share rounded up or down.
 
-    Rounding up is drawn by lot, a stratum's chances growing with what rounding down would
-    take from it; so of many strata of one row each, about `share` are held out.
+    A lot decides which strata round up; the chance of a stratum grows with the fraction of a
+    row that rounding down would lose. So about `share` of many strata of one row are held out.
     """
     exact = np.round(share * sizes, _DIGITS)
     quotas: Indices = np.floor(exact).astype(np.int64)

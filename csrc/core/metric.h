@@ -1,0 +1,45 @@
+// What native code counts for metrics. Python gives counts a name and finishes them: an accuracy
+// is a ratio of two of them, an F1 score is made of four, a coefficient of determination of five.
+//
+//   mean_of     a loss of the table, without its gradient: sum of weighted losses, and weight
+//   matches     rows whose first largest output is at their class: weight of hits, and of all
+//   hits        rows whose class is among the `value` largest outputs: the same
+//   sides       elements on the right side: output above `value` where the target is above 1/2
+//   confusion   for each output: weights of true positives, false positives, false negatives and
+//               true negatives; an output is positive above `value` or, with classes, where it is
+//               the first largest of its row
+//   moments     for each output: sums of w, w t, w t^2, w y, w y^2, w t y (y the output, t the
+//               target)
+#pragma once
+
+#include "core/arrays.h"
+
+#define FASTNN_METRICS(use) \
+  use(mean_of)              \
+  use(matches)              \
+  use(hits)                 \
+  use(sides)                \
+  use(confusion)            \
+  use(moments)
+
+namespace fastnn {
+
+#define FASTNN_USE(name) name,
+enum class MetricKind : unsigned char { FASTNN_METRICS(FASTNN_USE) };
+#undef FASTNN_USE
+
+#define FASTNN_USE(name) #name,
+inline constexpr const char* metric_names[] = {FASTNN_METRICS(FASTNN_USE)};
+#undef FASTNN_USE
+
+inline constexpr int counts_of_confusion = 4;
+inline constexpr int counts_of_moments = 6;
+
+// Numbers that a metric adds up, of c outputs.
+constexpr Index metric_width(MetricKind kind, Index c) {
+  if (kind == MetricKind::confusion) return c * counts_of_confusion;
+  if (kind == MetricKind::moments) return c * counts_of_moments;
+  return 2;
+}
+
+}  // namespace fastnn

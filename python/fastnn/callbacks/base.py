@@ -1,0 +1,134 @@
+"""The hooks of callbacks with Keras's names, and the two callbacks that only follow hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.protocols import Logs, Trainable
+from fastnn.registry import Registered, Registry
+from fastnn.words import refuse_unknown_keywords
+
+
+class Callback(Registered):
+    """The base of callbacks: override the hooks that you need.
+
+        >>> import fastnn
+        >>> class Halve(fastnn.callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         self.model.optimizer.learning_rate *= 0.5
+
+    Attributes:
+        model: the model; set `model.stop_training = True` to end `fit` after the epoch, or,
+            from a batch hook, after the batch.
+        params: "epochs", "steps" (batches an epoch) and "verbose".
+
+    `logs` holds the loss and metrics so far, exact over the rows seen in the epoch; in
+    `on_epoch_end` also the values of validation, named "val_...". A value that a callback adds
+    to the logs of an epoch is kept in the History if the callback stands before it in the list.
+    """
+
+    def __init__(self) -> None:
+        self._model: Trainable | None = None
+        self.params: dict[str, Any] = {}
+
+    @property
+    def model(self) -> Trainable:
+        if self._model is None:
+            raise AttributeError("the callback has no model until fit, evaluate or predict runs")
+        return self._model
+
+    def set_model(self, model: Trainable) -> None:
+        self._model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Called when `fit` begins."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Called when `fit` ends, with the logs of the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called before epoch `epoch` (from 0)."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called after epoch `epoch` and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each step of an epoch (from 0)."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each step of an epoch."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called when `evaluate`, or the validation of `fit`, begins."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called when `evaluate`, or the validation of `fit`, ends."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of `evaluate` or validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch of `evaluate` or validation."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called when `predict` begins."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called when `predict` ends."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each batch of `predict`; logs hold "outputs"."""
+
+
+CALLBACKS = Registry("callback", Callback)
+
+
+@CALLBACKS.register("history")
+class History(Callback):
+    """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class LambdaCallback(Callback):
+    """Hooks as functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))`.
+
+    Takes a function for any hook of `Callback` by the hook's name.
+    """
+
+    def __init__(self, **hooks: Callable[..., Any] | None) -> None:
+        super().__init__()
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        refuse_unknown_keywords("LambdaCallback", hooks, known)
+        for name, function in hooks.items():
+            if function is not None:
+                setattr(self, name, function)
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError("LambdaCallback: functions have no config; use a subclass of Callback")

@@ -1,0 +1,73 @@
+"""The callbacks of one call, and which hooks any of them listens to.
+
+Python is called only where a callback listens: a hook that no callback overrides costs nothing,
+and a batch hook makes every batch a native call of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastnn.callbacks.base import Callback, History
+from fastnn.protocols import Trainable
+
+EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end")
+TRAIN_BATCH_HOOKS = (
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_batch_begin",
+    "on_batch_end",
+)
+TEST_HOOKS = ("on_test_begin", "on_test_end")
+TEST_BATCH_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
+
+
+class CallbackList:
+    """The callbacks of one call, called in turn; a History comes last."""
+
+    def __init__(
+        self,
+        callbacks: Callback | Iterable[Callback] | None,
+        model: Trainable,
+        params: dict[str, Any],
+        *defaults: Callback,
+    ) -> None:
+        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for callback in given:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
+        # A History or progress line from the user takes the place of the default.
+        self.callbacks = given + [
+            default
+            for default in defaults
+            if not any(isinstance(callback, type(default)) for callback in given)
+        ]
+        for callback in self.callbacks:
+            callback.set_params(params)
+            callback.set_model(model)
+
+    def first(self, kind: type[Callback]) -> Any:
+        """The first callback of a kind, or None."""
+        return next((callback for callback in self.callbacks if isinstance(callback, kind)), None)
+
+    def listens(self, *hooks: str) -> bool:
+        """Whether any callback overrides any of the hooks."""
+        return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Calls a hook of every callback; hooks always get their logs, as in Keras."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(*args)
+
+
+# Hooks of this package that need no call between epochs: the loop of fit feeds the History.
+_SILENT = (History.on_epoch_end,)
+
+
+def _overrides(callback: Callback, hook: str) -> bool:
+    # LambdaCallback sets hooks on the object, subclasses on the class: both count.
+    bound = getattr(callback, hook)
+    function = getattr(bound, "__func__", bound)
+    return function is not getattr(Callback, hook) and function not in _SILENT

@@ -1,0 +1,71 @@
+"""ProgbarLogger: the line that `fit` prints for each epoch, and how values are written in it."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+import numpy as np
+
+from fastnn.callbacks.base import CALLBACKS, Callback
+from fastnn.protocols import Logs
+
+
+@CALLBACKS.register("progbar_logger")
+class ProgbarLogger(Callback):
+    """The line of each epoch: time, loss and metrics. `fit` adds it unless verbose=0.
+
+    Args:
+        live: whether to rewrite the line while the epoch runs (for terminals).
+    """
+
+    # How often a live line is rewritten, in seconds.
+    interval = 0.1
+
+    def __init__(self, live: bool = False) -> None:
+        super().__init__()
+        self.live = live
+        self._start = self._drawn = 0.0
+        self._epoch = self._length = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start = self._drawn = time.perf_counter()
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._write(self._line("", logs or {}), "\n")
+
+    def update(self, steps: int, logs: Logs) -> None:
+        """Rewrites a live line after `steps` steps of the epoch, at most every `interval`."""
+        now = time.perf_counter()
+        if self.live and now - self._drawn >= self.interval:
+            self._drawn = now
+            self._write(self._line(f" - {steps}/{self.params.get('steps')}", logs), "")
+
+    def _line(self, steps: str, logs: Logs) -> str:
+        seconds = time.perf_counter() - self._start
+        epochs = self.params.get("epochs")
+        return f"Epoch {self._epoch + 1}/{epochs}{steps} - {seconds:.2f}s" + values_text(logs)
+
+    def _write(self, line: str, end: str) -> None:
+        if self.live:
+            # Blanks cover the rest of a longer line.
+            sys.stdout.write("\r" + line.ljust(self._length) + end)
+            self._length = 0 if end else len(line)
+        else:
+            sys.stdout.write(line + end)
+        sys.stdout.flush()
+
+
+def values_text(logs: Logs) -> str:
+    """ " - loss: 0.1234 - accuracy: 0.9600"."""
+    return "".join(f" - {name}: {_short(value)}" for name, value in logs.items())
+
+
+def _short(value: object) -> str:
+    if not isinstance(value, (int, float, np.floating)):
+        return str(value)
+    number = float(value)
+    small = number != 0 and abs(number) < 1e-3
+    return f"{number:.4e}" if small or not math.isfinite(number) else f"{number:.4f}"

@@ -1,0 +1,108 @@
+"""Rows of x, and the labels, targets and weights of rows: shapes checked, types converted.
+
+The rows of an array x are never copied whole: the native gather converts each batch. Labels are
+always copied. Values (NaN, labels out of range, negative weights) are checked natively.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.arrays.host import numeric, plain
+
+Array = NDArray[Any]
+
+_INT32 = np.iinfo(np.int32)
+
+
+def rows(name: str, value: object, row_shape: tuple[int, ...] | None) -> Array:
+    """`value` as an array of rows of `row_shape` (None: of any shape)."""
+    x = numeric(name, value)
+    if x.ndim == 0:
+        raise ValueError(f"{name}: expected rows, got a single number")
+    if x.ndim == 1 and row_shape in (None, (1,)):
+        x = x[:, None]
+    if row_shape is not None and x.shape[1:] != row_shape:
+        raise ValueError(
+            f"{name}: expected shape {_any_rows(row_shape)}, got {x.shape}{_hint(x, row_shape)}"
+        )
+    if x.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {x.shape}")
+    return x
+
+
+def _any_rows(row_shape: tuple[int, ...]) -> str:
+    return f"(n, {', '.join(map(str, row_shape))})"
+
+
+def _hint(x: Array, row_shape: tuple[int, ...]) -> str:
+    if x.shape == row_shape:
+        return "; a single row is x[None]"
+    if math.prod(x.shape[1:]) == math.prod(row_shape):
+        if len(row_shape) == 1:
+            return "; reshape it, or begin the model with Flatten(input_shape=x.shape[1:])"
+        return "; reshape it"
+    return ""
+
+
+def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Class labels (n,) as int32, from any integers or integral floats, (n,) or (n, 1).
+
+    The result is always a copy: native code checks labels once and then indexes by them, and
+    the caller's array may change during training.
+    """
+    y = numeric("y", value)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.shape != (n,):
+        if y.shape == (n, *output_shape):
+            advice = (
+                f"one column for each of the {y.shape[1]} outputs; for such (one-hot) targets "
+                "use the loss categorical_crossentropy, or pass y.argmax(axis=1)"
+            )
+            raise ValueError(f"y: expected integer labels of shape ({n},), got {y.shape}: {advice}")
+        raise ValueError(
+            f"y: expected integer labels of shape ({n},) for outputs of shape "
+            f"{(n, *output_shape)}, got {y.shape}"
+        )
+    if y.dtype.kind == "f":
+        # Narrower floats cannot hold the limits of int32.
+        y = y.astype(np.float64)
+        # In this form NaN counts as wrong, too.
+        _refuse_first(y, ~(np.floor(y) == y), "an integer label")
+    if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
+        outside = (y < _INT32.min) | (y > _INT32.max)
+        _refuse_first(y, outside, "a label that fits in 32 bits")
+    return np.array(y, dtype=np.int32, order="C")
+
+
+def _refuse_first(y: Array, wrong: NDArray[np.bool_], expected: str) -> None:
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"y: expected {expected}, got {y[row]} at row {row}")
+
+
+def targets(value: object, n: int, output_shape: tuple[int, ...], loss: str) -> Array:
+    """Targets (n, outputs); (n,) fits one output, and nothing is broadcast."""
+    y = numeric("y", value)
+    width = math.prod(output_shape)
+    fits = y.shape == (n, *output_shape) or (width == 1 and y.shape in ((n,), (n, 1)))
+    if fits:
+        return y.reshape(n, width)
+    message = f"y: shape {y.shape} does not fit outputs of shape {(n, *output_shape)}"
+    if y.shape in ((n,), (n, 1)) and y.dtype.kind in "biu":
+        message += f": {loss} wants a target for every output; for integer labels use "
+        message += "the loss sparse_categorical_crossentropy"
+    raise ValueError(message)
+
+
+def row_weights(name: str, value: object, n: int) -> NDArray[np.float64]:
+    """Weights of rows (n,) as float64, from (n,) or (n, 1)."""
+    weights = numeric(name, value)
+    if weights.shape not in ((n,), (n, 1)):
+        raise ValueError(f"{name}: expected one weight a row, shape ({n},), got {weights.shape}")
+    return plain(weights.reshape(n), np.float64)

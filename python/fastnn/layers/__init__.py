@@ -1,0 +1,19 @@
+"""Layers: the names of all of them. Each stands in a module of its kind; no arithmetic is here."""
+
+from fastnn.layers.activation import Activation
+from fastnn.layers.base import Layer
+from fastnn.layers.dense import Dense
+from fastnn.layers.noise import Dropout
+from fastnn.layers.scaling import Rescaling
+from fastnn.layers.shape import Flatten, Input, InputLayer
+
+__all__ = [
+    "Activation",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "Rescaling",
+]

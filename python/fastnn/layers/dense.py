@@ -1,0 +1,85 @@
+"""Dense: a product with a kernel, a bias and an activation. The arithmetic is native."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from fastnn import _core, activations, initializers
+from fastnn.initializers import InitializerLike
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.variables import Variable
+from fastnn.words import flag, integer, keywords
+
+
+@LAYERS.register("dense")
+class Dense(Layer):
+    """y = activation(x @ kernel + bias), on rows of one axis.
+
+        >>> import fastnn
+        >>> layer = fastnn.layers.Dense(3, activation="relu", input_shape=(4,))
+        >>> layer.build((None, 4))
+        >>> layer.kernel.shape, layer.bias.shape
+        ((4, 3), (3,))
+
+    Args:
+        units: the number of outputs, a positive integer.
+        activation: a name (see `fastnn.activations`), "softmax" or None for linear.
+        use_bias: whether there is a bias.
+        kernel_initializer: for the kernel (inputs, units); see `fastnn.initializers`.
+        bias_initializer: for the bias (units,).
+
+    Raises:
+        ValueError: rows have more than one axis. Keras then applies the layer to the last
+            axis, which is seldom meant; put Flatten() before it.
+    """
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        self.units = integer("units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
+        self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+
+    @property
+    def kernel(self) -> Variable:
+        """The kernel (inputs, units)."""
+        return self._variable(0)
+
+    @property
+    def bias(self) -> Variable | None:
+        """The bias (units,), or None without one."""
+        return self._variable(1) if self.use_bias else None
+
+    def _variable(self, index: int) -> Variable:
+        if not self.built:
+            raise AttributeError(
+                f"layer {self.name!r} has no parameters yet: give input_shape, or call build"
+            )
+        return self.variables[index]
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                f"layer {self.name!r}: Dense expects rows of one axis, got rows of shape {shape}; "
+                "put layers.Flatten() before it"
+            )
+        return (self.units,)
+
+    def weight_specs(self, shape: Shape) -> list[WeightSpec]:
+        specs = [WeightSpec("kernel", (shape[0], self.units), self.kernel_initializer)]
+        if self.use_bias:
+            specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
+        return specs
+
+    def extend(self, network: _core.Network, tensor: int) -> int:
+        return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)

@@ -1,0 +1,30 @@
+"""Layers that add noise in training and change nothing elsewhere: Dropout."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from fastnn import _core
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer
+from fastnn.words import keywords, number
+
+
+@LAYERS.register("dropout")
+class Dropout(Layer):
+    """In training, sets each number to 0 with probability `rate`, and scales the rest.
+
+    The rest is multiplied by 1 / (1 - rate); `predict` and `evaluate` change nothing. Which
+    numbers are dropped depends on the model's key, the layer and the step, so a seed set by
+    `fastnn.utils.set_random_seed` fixes it.
+
+    Args:
+        rate: in [0, 1).
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.rate = number("rate", rate, 0.0, 1.0, open_high=True)
+
+    def extend(self, network: _core.Network, tensor: int) -> int:
+        return network.dropout(tensor, self.rate)

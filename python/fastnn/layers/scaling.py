@@ -1,0 +1,29 @@
+"""Rescaling: a fixed scale and offset, the same for every number."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from fastnn import _core
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer
+from fastnn.words import keywords, number
+
+
+@LAYERS.register("rescaling")
+class Rescaling(Layer):
+    """y = x * scale + offset. As the first layer it is part of the gather of rows, and costs nothing.
+
+    With `Rescaling(1 / 255)` images may stay uint8.
+
+    Args:
+        scale, offset: finite numbers.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, scale: float, offset: float = 0.0, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.scale = number("scale", scale)
+        self.offset = number("offset", offset)
+
+    def extend(self, network: _core.Network, tensor: int) -> int:
+        return network.rescale(tensor, self.scale, self.offset)

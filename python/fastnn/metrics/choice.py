@@ -1,0 +1,40 @@
+"""Which metric a name means, given the kind of the targets: "accuracy" has several meanings."""
+
+from __future__ import annotations
+
+from fastnn.metrics.base import METRICS, Metric
+from fastnn.metrics.means import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+
+_ACCURACIES = ("accuracy", "acc")
+# The meaning of "accuracy" by the kind of targets.
+_ACCURACY = {
+    "labels": SparseCategoricalAccuracy,
+    "targets": CategoricalAccuracy,
+    "sigmoid": BinaryAccuracy,
+}
+
+
+def get(identifier: str | Metric | type[Metric], target: str) -> Metric:
+    """The metric that a name, an object or a class means for such targets (`Metric.goes_with`).
+
+    A string becomes the metric's name, so the History has the key that was asked for.
+    """
+    if isinstance(identifier, str) and identifier in _ACCURACIES:
+        if target not in _ACCURACY:
+            raise ValueError(
+                f"metrics: {identifier!r} means nothing for mean_squared_error of linear "
+                "outputs; use 'mean_absolute_error' or 'root_mean_squared_error'"
+            )
+        return _ACCURACY[target](name=identifier)
+    # The two words for accuracy count as known names when a near match is searched.
+    metric = METRICS.get(identifier, "metrics", dict.fromkeys(_ACCURACIES, BinaryAccuracy))
+    if isinstance(identifier, str):
+        metric.name = identifier
+    return metric
+
+
+def fitting(target: str) -> str:
+    """Names of the metrics that go with such targets, for messages."""
+    names = [name for name, cls in METRICS.classes.items() if target in cls.goes_with]
+    accuracy = "'accuracy' or " if target in _ACCURACY else ""
+    return f"{accuracy}one of {', '.join(names)}"

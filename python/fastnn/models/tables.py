@@ -1,0 +1,98 @@
+"""Tabled: how the data of a call become tables of the types and shapes that the model takes.
+
+Nothing of the model changes here, and values are checked later, natively (see `compiled`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastnn.data import rows
+from fastnn.data.classes import class_weights
+from fastnn.data.split import Split, held_out, strata_of
+from fastnn.data.table import Table
+from fastnn.layers.base import Shape
+from fastnn.models.compiled import Compilable
+
+
+class Tabled(Compilable):
+    """A model that can be compiled, and takes data as rows, targets and weights."""
+
+    def __init__(self, key: int) -> None:
+        super().__init__(key)
+        # The validation splits made so far, by number of rows and share.
+        self._splits: dict[tuple[int, float], Split] = {}
+
+    def _shapes(self, x: NDArray[Any]) -> tuple[Shape, Shape]:
+        """Shapes of an input and an output row, also before x has built the model."""
+        shapes = self.row_shapes()
+        if shapes is None:
+            through = self.shapes_for(x.shape[1:])
+            shapes = through[0], through[-1]
+        return shapes
+
+    def _rows(self, x: object) -> NDArray[Any]:
+        """x as rows that the model takes."""
+        shapes = self.row_shapes()
+        return rows.rows("x", x, None if shapes is None else shapes[0])
+
+    def _table(
+        self, doing: str, x: object, y: object, weights: object, like: Table | None = None
+    ) -> Table:
+        """x, y and weights as arrays that native code reads, with types and shapes checked.
+
+        `like`: a table with rows of the same shape, for a model that is not built yet.
+        """
+        loss = self._compiled(doing).loss
+        if x is None or y is None:
+            missing = "x" if x is None else "y"
+            raise ValueError(f"{doing}: expected x and y, got None for {missing}")
+        array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
+        output = self._shapes(array)[1]
+        n = len(array)
+        labels = rows.labels(y, n, output) if loss.takes_labels else None
+        targets = None if loss.takes_labels else rows.targets(y, n, output, loss.name)
+        by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
+        return Table(array, targets, labels, by_row)
+
+    def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
+        """The table with the weights of classes multiplied into those of rows."""
+        if class_weight is None:
+            return table
+        several = table.targets is not None and table.targets.shape[1] > 1
+        if self.loss.native == "mean_squared_error" or (
+            several and self.loss.native == "sigmoid_cross_entropy"
+        ):
+            raise ValueError(
+                f"class_weight: rows have no one class with the loss {self.loss.name}; use "
+                "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
+            )
+        outputs = math.prod(self._shapes(table.x)[1])
+        classes = 2 if outputs == 1 else outputs
+        return table._replace(weights=class_weights(class_weight, table, classes))
+
+    def _validation(
+        self, table: Table, share: float, given: object
+    ) -> tuple[Split | None, Table | None]:
+        """The split of `table`, or the table that validation_data makes, or neither.
+
+        `fit` remembers the split once all values are checked.
+        """
+        if given is not None:
+            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                raise ValueError(
+                    "validation_data: expected (x, y) or (x, y, sample_weight), got "
+                    f"{type(given).__name__}"
+                )
+            x, y, weights = (*given, None)[:3]
+            return None, self._table("validation_data", x, y, weights, like=table)
+        if share == 0.0:
+            return None, None
+        split = self._splits.get((len(table.x), share))
+        if split is None:
+            split = held_out(len(table.x), share, strata_of(table, self.loss.native), self._key)
+        return split, table._replace(chosen=split.validation)

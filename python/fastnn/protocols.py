@@ -1,0 +1,58 @@
+"""What training and callbacks know of a model: the members that they use, and no class of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _core
+
+Logs = dict[str, float]
+
+
+class Columns(Protocol):
+    """Names of the sums that native code returns: the loss, then the metrics."""
+
+    @property
+    def width(self) -> int:
+        """The number of native sums."""
+
+    def logs(self, sums: NDArray[np.float64], prefix: str = "") -> Logs:
+        """Names to values, from `width` sums."""
+
+
+class Optimizer(Protocol):
+    """Hyperparameters of the steps, read at every native call."""
+
+    learning_rate: float
+    iterations: int
+
+    def settings(self) -> dict[str, float]:
+        """Hyperparameters as a native call takes them."""
+
+
+class Trainable(Protocol):
+    """A compiled model."""
+
+    stop_training: bool
+
+    @property
+    def network(self) -> _core.Network:
+        """The native network."""
+
+    @property
+    def columns(self) -> Columns:
+        """Names of loss and metrics."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer given to `compile`."""
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies of all weights."""
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Writes all weights, or none where one does not fit."""

@@ -1,0 +1,186 @@
+"""Registered classes: their configs, and one table of names for each family of them.
+
+A class with options derives from `Registered`, and gets `get_config` and `from_config` from the
+signature of its constructor. `Registry.register` stands above the class with its names, so a class
+is added in one place. The families themselves (losses, optimizers, ...) are declared beside their
+base classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+
+from fastnn.words import choose, unknown
+
+_TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
+
+
+class Registered:
+    """A class with options, each kept as the attribute that has the argument's name."""
+
+    # Arguments kept under another name; None: another argument holds the same option.
+    _kept_as: ClassVar[Mapping[str, str | None]] = {}
+    # Arguments that the `**` of this class's own constructor takes.
+    _in_keywords: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def _arguments(cls) -> tuple[str, ...]:
+        """Names of the constructor's arguments; `**` stands for those of the next base class."""
+        names: dict[str, None] = {}
+        for base in cls.__mro__:
+            if "__init__" in vars(base):
+                code = _code(vars(base)["__init__"])
+                count = 0 if code is None else code.co_argcount + code.co_kwonlyargcount
+                if code is None or count == 0:
+                    break
+                names |= dict.fromkeys(code.co_varnames[1:count])
+                if not code.co_flags & _TAKES_KEYWORDS:
+                    break
+                names |= dict.fromkeys(vars(base).get("_in_keywords", ()))
+        return tuple(names)
+
+    def get_config(self) -> dict[str, Any]:
+        """The options, as JSON can hold them: `from_config` makes an equal object from them.
+
+        Raises:
+            TypeError: an argument is not kept as an attribute, or JSON cannot hold it. Such a
+                class has to override `get_config`.
+        """
+        where = f"{type(self).__name__}.get_config"
+        config = {}
+        for name in self._arguments():
+            attribute = self._kept_as.get(name, name)
+            if attribute is None:
+                continue
+            if not hasattr(self, attribute):
+                raise TypeError(
+                    f"{where}: the argument {name!r} is not kept as an attribute of that name"
+                )
+            config[name] = _plain(f"{where}: {name}", getattr(self, attribute))
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """An object with the options that `get_config` gave.
+
+        Raises:
+            TypeError: the config is no dictionary.
+            ValueError: an option is unknown (with the near match), or out of range.
+        """
+        where = f"{cls.__name__}.from_config"
+        if not isinstance(config, Mapping):
+            raise TypeError(f"{where}: expected a dictionary, got {config!r}")
+        known = cls._arguments()
+        for name in config:
+            if name not in known:
+                raise ValueError(unknown(where, str(name), known))
+        return cls(**config)
+
+
+def _code(function: Any) -> CodeType | None:
+    """The code object under decorators such as `words.keywords`; None for C functions."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code: CodeType | None = getattr(function, "__code__", None)
+    return code
+
+
+def _plain(where: str, value: object) -> Any:
+    """`value` as numbers, strings, lists and dictionaries."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Registered):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(where, part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(where, part) for key, part in value.items()}
+    raise TypeError(f"{where}: a {type(value).__name__} has no config")
+
+
+Base = TypeVar("Base", bound=Registered)
+Kind = TypeVar("Kind", bound=Registered)
+
+
+class Registry(Generic[Base]):
+    """The classes of a family by name, class name and aliases.
+
+    Args:
+        family: the word for it in messages, for example "loss".
+        base: the base class of the family.
+        elsewhere: names of Keras that do not exist here, in small letters without underscores,
+            and for each the name here that is nearest in meaning.
+    """
+
+    def __init__(
+        self, family: str, base: type[Base], elsewhere: Mapping[str, str] | None = None
+    ) -> None:
+        self.family = family
+        self.base = base
+        self.elsewhere = dict(elsewhere or {})
+        self.classes: dict[str, type[Base]] = {}  # by the first name
+        self.names: dict[str, type[Base]] = {}  # by every name
+        FAMILIES[family] = self
+
+    def register(self, name: str, *aliases: str) -> Callable[[type[Kind]], type[Kind]]:
+        """Decorates a class of the family: `name`, the class's own name and `aliases` mean it."""
+
+        def add(cls: type[Kind]) -> type[Kind]:
+            member: type[Registered] = cls
+            assert issubclass(member, self.base)
+            self.classes[name] = member
+            for known in (name, member.__name__, *aliases):
+                assert self.names.get(known, member) is member, f"{known} has two meanings"
+                self.names[known] = member
+            return cls
+
+        return add
+
+    def find(
+        self,
+        name: object,
+        what: str | None = None,
+        also: Mapping[str, type[Base]] | None = None,
+    ) -> type[Base]:
+        """The class that a name means; `what` stands for the family in messages.
+
+        `also`: further names that the caller knows.
+
+        Raises:
+            ValueError: the name is unknown (with the near match), or one of Keras alone.
+            TypeError: the name is not a string.
+        """
+        what = what or self.family
+        if isinstance(name, str) and name not in self.names:
+            nearest = self.elsewhere.get(name.replace("_", "").lower())
+            if nearest is not None:
+                raise ValueError(f"{what}: {name!r} is not in fastnn; use {nearest!r}")
+        return choose(what, name, {**self.names, **(also or {})})
+
+    def get(
+        self,
+        identifier: object,
+        what: str | None = None,
+        also: Mapping[str, type[Base]] | None = None,
+    ) -> Base:
+        """The object that a name, a class, {"class_name", "config"} or the object itself means.
+
+        `what`, `also`, and errors: see `find`.
+        """
+        if isinstance(identifier, self.base):
+            return identifier
+        if isinstance(identifier, type) and issubclass(identifier, self.base):
+            if identifier is not self.base:
+                return identifier()
+        elif isinstance(identifier, Mapping) and set(identifier) == {"class_name", "config"}:
+            return self.find(identifier["class_name"], what).from_config(identifier["config"])
+        return self.find(identifier, what, also)()
+
+
+FAMILIES: dict[str, Registry[Any]] = {}

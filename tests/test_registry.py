@@ -1,0 +1,286 @@
+"""Registered classes: names, configs, and what is answered to names and options that do not exist.
+
+The tests walk the registries: a class that is added is tested with no line here, unless one of its
+arguments has a name that no class has had before.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
+from fastnn.registry import FAMILIES, Registered, Registry
+
+CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values()]
+
+# Arguments that have no default.
+REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
+# A value of each argument that differs from the default, in all classes or in one.
+OTHERS = {
+    "activation": "softplus",
+    "baseline": 0.5,
+    "batch_size": 8,
+    "beta_1": 0.8,
+    "beta_2": 0.99,
+    "bias_initializer": "ones",
+    "distribution": "uniform",
+    "dtype": "float64",
+    "epsilon": 1e-5,
+    "from_logits": True,
+    "ignore_class": -1,
+    "input_shape": (3, 4),
+    "k": 3,
+    "kernel_initializer": initializers.VarianceScaling(3.0, seed=7),
+    "label_smoothing": 0.125,
+    "learning_rate": 0.03,
+    "live": True,
+    "maxval": 0.75,
+    "mean": 0.5,
+    "min_delta": 0.25,
+    "minval": -0.75,
+    "mode": "fan_out",
+    "momentum": 0.9,
+    "monitor": "loss",
+    "name": "another",
+    "nesterov": True,
+    "offset": -1.0,
+    "patience": 3,
+    "pos_weight": [1.5, 2.0],
+    "rate": 0.5,
+    "reduction": "mean",
+    "restore_best_weights": True,
+    "scale": 2.0,
+    "seed": 3,
+    "shape": (2, 3),
+    "start_from_epoch": 2,
+    "stddev": 0.125,
+    "threshold": 0.25,
+    "trainable": False,
+    "units": 7,
+    "use_bias": False,
+    "value": 2.5,
+    "verbose": 1,
+    "weight_decay": 0.125,
+    ("EarlyStopping", "mode"): "max",
+}
+
+
+def names(classes):
+    return [cls.__name__ for cls in classes]
+
+
+def options(cls):
+    """The arguments that a config holds."""
+    return [name for name in cls._arguments() if cls._kept_as.get(name, name) is not None]
+
+
+def plain(cls):
+    return cls(**{name: REQUIRED[name] for name in cls._arguments() if name in needed(cls)})
+
+
+def needed(cls):
+    """Arguments without a default: the constructor names them."""
+    try:
+        cls()
+    except (TypeError, ValueError) as error:
+        return [name for name in REQUIRED if name in str(error)]
+    return []
+
+
+def other(cls):
+    """An object of which every option differs from that of `plain`."""
+    values = {}
+    for name in options(cls):
+        key = (cls.__name__, name)
+        assert key in OTHERS or name in OTHERS, f"OTHERS has no value of {name}, for {cls.__name__}"
+        values[name] = OTHERS.get(key, OTHERS.get(name))
+    return cls(**values)
+
+
+def subclasses(cls):
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from subclasses(sub)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=names(CLASSES))
+def test_a_config_makes_an_equal_object(cls):
+    for made in (plain(cls), other(cls)):
+        config = made.get_config()
+        assert list(config) == options(cls)
+        again = cls.from_config(json.loads(json.dumps(config)))
+        assert type(again) is cls
+        assert again.get_config() == config
+    differing = [name for name, value in plain(cls).get_config().items() if value != config[name]]
+    assert differing == options(cls)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=names(CLASSES))
+def test_an_unknown_option_is_answered_with_the_near_match(cls):
+    config = plain(cls).get_config()
+    near = next(iter(config), None)
+    wrong = "optoin" if near is None else f"{near}x"
+    expected = "expected one of" if near is None else f"did you mean '{near}'"
+    with pytest.raises(ValueError, match=f"^{cls.__name__}.from_config.*'{wrong}', {expected}"):
+        cls.from_config({**config, wrong: 1})
+    with pytest.raises(TypeError, match="dictionary"):
+        cls.from_config([("name", "a")])
+
+
+def test_every_public_class_with_options_is_registered():
+    bases = {family.base for family in FAMILIES.values()}
+    # Functions have no config.
+    left_out = {callbacks.LambdaCallback, initializers._FromFunction}
+    found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
+    assert found - bases - left_out == set(CLASSES)
+    assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}
+    public = (layers, losses, optimizers, metrics, initializers, callbacks)
+    for cls in CLASSES:
+        assert any(getattr(module, cls.__name__, None) is cls for module in public), cls
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names(family):
+    """The name, the class's own name and the aliases mean the class; objects mean themselves."""
+    found = FAMILIES[family]
+    for name, cls in found.names.items():
+        assert found.find(name) is cls
+        if not needed(cls):
+            assert type(found.get(name)) is cls
+        assert type(found.get(cls)) is cls if not needed(cls) else True
+        made = plain(cls)
+        assert found.get(made) is made
+        described = {"class_name": cls.__name__, "config": made.get_config()}
+        assert found.get(described).get_config() == made.get_config()
+    for name, cls in found.classes.items():
+        assert name == name.lower()
+        assert {name, cls.__name__} <= set(found.names)
+
+
+@pytest.mark.parametrize(
+    ("get", "words", "cls"),
+    [
+        (losses.get, "bce BCE", losses.BinaryCrossentropy),
+        (losses.get, "mse MSE", losses.MeanSquaredError),
+        (lambda word: metrics.get(word, "sigmoid"), "bce BCE", metrics.BinaryCrossentropy),
+        (lambda word: metrics.get(word, "values"), "mse MSE", metrics.MeanSquaredError),
+        (lambda word: metrics.get(word, "values"), "mae MAE", metrics.MeanAbsoluteError),
+        (lambda word: metrics.get(word, "values"), "rmse RMSE", metrics.RootMeanSquaredError),
+        (lambda word: metrics.get(word, "sigmoid"), "acc accuracy", metrics.BinaryAccuracy),
+        (lambda word: metrics.get(word, "targets"), "acc", metrics.CategoricalAccuracy),
+        (lambda word: metrics.get(word, "labels"), "acc", metrics.SparseCategoricalAccuracy),
+        (optimizers.get, "sgd SGD", optimizers.SGD),
+        (optimizers.get, "adamw AdamW", optimizers.AdamW),
+    ],
+)
+def test_aliases(get, words, cls):
+    for word in words.split():
+        assert type(get(word)) is cls
+    assert metrics.get("rmse", "values").name == "rmse"
+
+
+def test_a_class_of_the_users_own():
+    class Slow(optimizers.Adam):
+        def __init__(self, factor=0.5, **options):
+            super().__init__(**options)
+            self.factor = factor
+
+    class Forgetful(optimizers.SGD):
+        def __init__(self, factor=0.5):  # noqa: ARG002
+            super().__init__()
+
+    made = optimizers.get(Slow)
+    assert type(made) is Slow
+    config = made.get_config()
+    assert config["factor"] == 0.5
+    assert config["beta_1"] == 0.9
+    assert Slow.from_config({**config, "beta_1": 0.5}).beta_1 == 0.5
+    with pytest.raises(TypeError, match=r"^Forgetful\.get_config.*'factor'"):
+        Forgetful().get_config()
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(2,))])
+    model.compile(Slow, "mse")
+    assert type(model.optimizer) is Slow
+
+
+def test_a_base_class_means_nothing():
+    with pytest.raises(TypeError, match=r"^loss: expected a name"):
+        losses.get(losses.Loss)
+    with pytest.raises(TypeError, match=r"^metrics: expected a name"):
+        metrics.get(3, "labels")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_of_keras_that_do_not_exist_here(family):
+    found = FAMILIES[family]
+    for name, nearest in found.elsewhere.items():
+        assert nearest in found.names
+        assert name == name.lower().replace("_", "")
+        assert name not in {known.lower().replace("_", "") for known in found.names}
+        with pytest.raises(ValueError, match=f"'{name}' is not in fastnn; use '{nearest}'"):
+            found.get(name)
+
+
+def test_names_of_keras_in_messages():
+    with pytest.raises(
+        ValueError, match=r"^loss: 'Huber' is not in fastnn; use 'mean_squared_error'"
+    ):
+        losses.get("Huber")
+    with pytest.raises(ValueError, match=r"^optimizer: 'RMSprop' is not in fastnn; use 'adam'"):
+        optimizers.get("RMSprop")
+    with pytest.raises(ValueError, match=r"^metrics: 'AUC' is not in fastnn"):
+        metrics.get("AUC", "labels")
+    with pytest.raises(ValueError, match=r"^kernel_initializer: 'orthogonal' is not in fastnn"):
+        layers.Dense(3, kernel_initializer="orthogonal")
+
+
+def test_functions_have_no_config():
+    layer = layers.Dense(3, kernel_initializer=lambda shape, _dtype: np.ones(shape))
+    with pytest.raises(TypeError, match="function"):
+        layer.get_config()
+    with pytest.raises(TypeError, match="LambdaCallback"):
+        callbacks.LambdaCallback(on_epoch_end=print).get_config()
+    with pytest.raises(TypeError, match=r"^Odd.get_config: part: a set"):
+        odd().get_config()
+
+
+def odd():
+    class Odd(Registered):
+        def __init__(self, part=frozenset()):
+            self.part = set(part)
+
+    return Odd()
+
+
+def test_a_layer_of_a_model_keeps_the_name_that_the_model_gave():
+    model = fastnn.Sequential(
+        [layers.Dense(3, input_shape=(2,)), layers.Dense(4), layers.Flatten()]
+    )
+    assert [layer.get_config()["name"] for layer in model.layers] == ["dense", "dense_1", "flatten"]
+    again = fastnn.Sequential([type(old).from_config(old.get_config()) for old in model.layers])
+    assert [layer.name for layer in again.layers] == ["dense", "dense_1", "flatten"]
+    assert again.output_shape == model.output_shape
+
+
+def test_a_seed_is_kept():
+    first = layers.Dense(3, kernel_initializer=initializers.HeNormal(seed=5), input_shape=(4,))
+    second = layers.Dense.from_config(first.get_config())
+    for layer in (first, second):
+        layer.build((None, 4))
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+
+
+def test_two_classes_cannot_have_one_name():
+    class Thing(Registered):
+        pass
+
+    try:
+        things = Registry("thing", Thing)
+        things.register("one", "I")(type("One", (Thing,), {}))
+        with pytest.raises(AssertionError, match="two meanings"):
+            things.register("two", "I")(type("Two", (Thing,), {}))
+    finally:
+        del registry.FAMILIES["thing"]
