@@ -18,12 +18,20 @@ namespace fastnn::bindings {
 
 namespace {
 
-Compile::Metric metric_named(const std::string& name, double value) {
-  const std::string prefix = "weighted:";
-  const bool weighted = name.rfind(prefix, 0) == 0;
-  return {
-      find_name<MetricKind>("metric", metric_names, weighted ? name.substr(prefix.size()) : name),
-      value, weighted};
+// {"kind": a name of core/metric.h, "weighted": bool, "value": threshold or k; of mean_of: "loss",
+// a name, "options": its options by name}
+Metric metric_of(const py::dict& given) {
+  Metric metric;
+  metric.kind = find_name<MetricKind>("metric", metric_names, py::cast<std::string>(given["kind"]));
+  if (given.contains("value")) metric.value = py::cast<double>(given["value"]);
+  if (given.contains("weighted")) metric.weighted = py::cast<bool>(given["weighted"]);
+  if (metric.kind != MetricKind::mean_of) return metric;
+  metric.loss.kind =
+      find_name<LossKind>("metric", loss_names, py::cast<std::string>(given["loss"]));
+  const py::dict none;
+  loss_options(metric.loss.kind, given.contains("options") ? py::dict(given["options"]) : none,
+               metric.loss.options);
+  return metric;
 }
 
 ParameterGroup group_of(const py::dict& given) {
@@ -65,10 +73,32 @@ Update update_of(const std::string& optimizer, const std::vector<py::dict>& grou
   return update;
 }
 
+Loss loss_of(const std::string& name, const py::dict& options,
+             std::optional<std::int32_t> ignore_class,
+             const std::optional<py::array_t<double, py::array::c_style>>& column_weights,
+             bool by_batch_weight) {
+  Loss loss;
+  loss.kind = find_name<LossKind>("loss", loss_names, name);
+  loss_options(loss.kind, options, loss.options);
+  loss.ignores = ignore_class.has_value();
+  loss.ignore_class = ignore_class.value_or(0);
+  loss.by_batch_weight = by_batch_weight;
+  if (!column_weights) return loss;
+  portable::with_loss(loss.kind, [&](auto row) {
+    check(decltype(row)::column_weights, "pos_weight: ", name, " has none");
+  });
+  for (Index j = 0; j < column_weights->size(); ++j) {
+    check_weight("pos_weight", column_weights->data()[j], "label", j);
+  }
+  loss.column_weights.assign(column_weights->data(),
+                             column_weights->data() + column_weights->size());
+  return loss;
+}
+
 void compile(Network& network, const std::string& loss, const std::string& optimizer,
-             double label_smoothing, std::optional<std::int32_t> ignore_class,
+             const py::dict& options, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
-             const std::vector<std::pair<std::string, double>>& metrics, const std::string& session,
+             bool by_batch_weight, const std::vector<py::dict>& metrics, const std::string& session,
              const std::string& precision, const std::string& device,
              const std::vector<py::dict>& groups, double clip_value, double clip_norm,
              double global_clip_norm, std::optional<double> average_momentum) {
@@ -76,35 +106,20 @@ void compile(Network& network, const std::string& loss, const std::string& optim
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
-  request.loss.kind = find_name<LossKind>("loss", loss_names, loss);
-  request.loss.label_smoothing = label_smoothing;
-  request.loss.ignores = ignore_class.has_value();
-  request.loss.ignore_class = ignore_class.value_or(0);
-  if (pos_weight) {
-    for (Index j = 0; j < pos_weight->size(); ++j) {
-      check_weight("pos_weight", pos_weight->data()[j], "label", j);
-    }
-    request.loss.pos_weight.assign(pos_weight->data(), pos_weight->data() + pos_weight->size());
-  }
+  request.loss = loss_of(loss, options, ignore_class, pos_weight, by_batch_weight);
   request.update =
       update_of(optimizer, groups, clip_value, clip_norm, global_clip_norm, average_momentum);
-  for (const auto& [name, value] : metrics) request.metrics.push_back(metric_named(name, value));
+  for (const py::dict& metric : metrics) request.metrics.push_back(metric_of(metric));
   network.compile(request);
 }
 
-py::array_t<double> array_of(std::span<const Sum> sums) {
-  py::array_t<double> array(static_cast<py::ssize_t>(2 * sums.size()));
-  double* out = array.mutable_data();
-  for (const Sum& sum : sums) {
-    *out++ = sum.value;
-    *out++ = sum.weight;
-  }
-  return array;
+py::array_t<double> array_of(std::span<const double> sums) {
+  return py::array_t<double>(static_cast<py::ssize_t>(sums.size()), sums.data());  // a copy
 }
 
 // Looks at signals, then calls `progress` unless it is None.
 Poll poll_with(const py::object& progress) {
-  return [&progress](Index epoch, Index step, std::span<const Sum> sums) {
+  return [&progress](Index epoch, Index step, std::span<const double> sums) {
     look_at_signals();
     const py::gil_scoped_acquire locked;
     if (!progress.is_none()) progress(epoch, step, array_of(sums));
@@ -115,10 +130,11 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
                           const py::dict& optimizer, Index epochs, Index first_epoch,
                           Index first_step, std::optional<Index> steps, bool shuffle,
                           const Data* validation, const py::object& progress, bool fresh,
-                          bool keeps_data, const std::optional<py::array>& rates) {
+                          bool keeps_data, const std::optional<py::array>& rates, bool streams_in) {
   Train request;
   request.fresh = fresh;
   request.keeps_data = keeps_data;
+  request.streams_in = streams_in;
   request.batch_size = batch_size;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
@@ -131,19 +147,19 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
     request.rates.rates = data_of<double>(*rates, "rates");
     request.rates_given = rates->shape(0);
   }
-  std::vector<Sum> sums;
+  std::vector<double> sums;
   {
     const Unlocked unlocked;
     sums = network.train(data.dataset(), request,
                          validation != nullptr ? &validation->dataset() : nullptr,
                          poll_with(progress));
   }
-  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(2 * sums.size()) / epochs : 0;
+  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(sums.size()) / epochs : 0;
   return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
 }
 
 py::array_t<double> evaluate(Network& network, const Data& data) {
-  std::vector<Sum> sums;
+  std::vector<double> sums;
   {
     const Unlocked unlocked;
     sums = network.evaluate(data.dataset(), look_at_signals);
@@ -162,15 +178,14 @@ py::array predict(Network& network, const Data& data) {
 
 py::tuple gradients(Network& network, const Data& data, bool training) {
   const ParameterBuffer gradient(network.parameter_size(), network.element());
-  Sum loss;
+  double loss = 0;
   {
     const Unlocked unlocked;
     loss = network.gradients(data.dataset(), training, gradient.data(), look_at_signals);
   }
   // Without a base, NumPy copies.
-  return py::make_tuple(
-      loss.weight > 0 ? loss.value / loss.weight : 0.0,
-      py::array(dtype_of(network.element()), std::vector<Index>{gradient.size()}, gradient.data()));
+  return py::make_tuple(loss, py::array(dtype_of(network.element()),
+                                        std::vector<Index>{gradient.size()}, gradient.data()));
 }
 
 py::list parameters(const Network& network) {
@@ -236,11 +251,12 @@ void register_diverged(py::module_& module) {
 
 void register_training(py::class_<Network>& network) {
   using namespace py::literals;
-  network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "label_smoothing"_a = 0.0,
-              "ignore_class"_a = py::none(), "pos_weight"_a = py::none(), "metrics"_a = py::tuple(),
-              "session"_a = "auto", "precision"_a = "highest", "device"_a = "auto",
-              "groups"_a = std::vector<py::dict>{}, "clip_value"_a = 0.0, "clip_norm"_a = 0.0,
-              "global_clip_norm"_a = 0.0, "average_momentum"_a = py::none());
+  network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "options"_a = py::dict(),
+              "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
+              "by_batch_weight"_a = false, "metrics"_a = py::tuple(), "session"_a = "auto",
+              "precision"_a = "highest", "device"_a = "auto", "groups"_a = std::vector<py::dict>{},
+              "clip_value"_a = 0.0, "clip_norm"_a = 0.0, "global_clip_norm"_a = 0.0,
+              "average_momentum"_a = py::none());
   network.def(
       "session",
       [](const Network& self, Index batch_size) {
@@ -267,6 +283,14 @@ void register_training(py::class_<Network>& network) {
       },
       "data"_a);
   network.def(
+      "check_weight_of",
+      [](Network& self, const std::string& name, const Data& data) {
+        const Unlocked unlocked;
+        return self.check_weight_of(name.c_str(), data.dataset(), look_at_signals);
+      },
+      "name"_a, "data"_a);
+  network.def_property_readonly("sum_widths", &Network::sum_widths);
+  network.def(
       "check_input",
       [](Network& self, const Data& data) {
         const Unlocked unlocked;
@@ -276,7 +300,8 @@ void register_training(py::class_<Network>& network) {
   network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
               "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
               "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none(),
-              "fresh"_a = false, "keeps_data"_a = false, "rates"_a = py::none());
+              "fresh"_a = false, "keeps_data"_a = false, "rates"_a = py::none(),
+              "streams_in"_a = false);
   network.def("forget_data", [](Network& self) {
     const Unlocked unlocked;
     self.forget_data();

@@ -169,39 +169,44 @@ ArrayView view_of(const Array& array, const T* data) {
           nullptr};
 }
 
+// What a loss divides by: weights of rows, times their targets that are not missing where each
+// element counts. Targets may be null.
 template <class T>
-double total_weight(Place& place, Index n, Index c, const T* targets, const T* weights) {
-  double* const sums = place.sums();
-  place.call<T>(&Kernels<T>::weight_sum, WeightSum<T>{n, c, targets, weights, sums});
-  return place.total(sums, n);
+double total_weight(Index n, Index c, const T* targets, const std::vector<T>& weights) {
+  double total = 0;
+  for (Index r = 0; r < n; ++r) {
+    Index present = targets == nullptr ? 1 : 0;
+    for (Index j = 0; targets != nullptr && j < c; ++j) {
+      present += targets[r * c + j] == targets[r * c + j] ? 1 : 0;
+    }
+    const T weight = weights.empty() ? T(1) : weights[static_cast<std::size_t>(r)];
+    total += static_cast<double>(weight) * static_cast<double>(present);
+  }
+  return total;
 }
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
-template <class T, class Arguments>
-py::tuple run_loss(Place& place, Kernel<Arguments> Kernels<T>::* kernel, Arguments arguments,
-                   double total, T* Arguments::* gradient, const Array& logits) {
-  Result<T> d = place.out_like<T>(logits);
-  arguments.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
-  arguments.sums = place.sums();
-  arguments.*gradient = d.data;
-  place.call<T>(kernel, arguments);
-  const double sum = place.total(arguments.sums, arguments.n);
+template <class T>
+py::tuple run_loss(Place& place, LossRows<T> rows, double total, const Array& outputs) {
+  Result<T> d = place.out_like<T>(outputs);
+  rows.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
+  rows.sums = place.sums();
+  rows.gradient = d.data;
+  place.call<T>(
+      portable::looks_at_rows(rows.kind) ? &Kernels<T>::row_loss : &Kernels<T>::element_loss, rows);
+  const double sum = place.total_loss(rows.sums, rows.n);
   return py::make_tuple(total > 0 ? sum / total : 0.0, d.array);
 }
 
-void check_smoothing(double label_smoothing) {
-  check(label_smoothing >= 0 && label_smoothing <= 1,
-        "label_smoothing: expected a number in [0, 1], got ", label_smoothing);
-}
-
-py::tuple softmax_cross_entropy(const Array& logits, const Array& labels,
-                                const Weights& sample_weight, double label_smoothing,
-                                std::optional<std::int32_t> ignore_class) {
+py::tuple row_loss(const std::string& name, const Array& logits, const Array& labels,
+                   const Weights& sample_weight, const py::dict& options,
+                   std::optional<std::int32_t> ignore_class) {
+  const auto kind = find_name<LossKind>("loss", loss_names, name);
+  check(portable::looks_at_rows(kind), "loss: ", name, " looks at elements");
   check_axes(logits, "logits", 2);
   const Index n = logits.shape(0);
   const Index c = logits.shape(1);
   check(c >= 1, "logits: expected at least 1 class, got shape ", shape_of(logits));
-  check_smoothing(label_smoothing);
   const bool sparse = labels.dtype().kind() == 'i';
   if (sparse) {
     check_shape(labels, "labels", {n});
@@ -212,7 +217,9 @@ py::tuple softmax_cross_entropy(const Array& logits, const Array& labels,
   return with_type(logits, [&]<class T>() -> py::tuple {
     Place place(logits);
     std::vector<T> weights = row_weights<T>(sample_weight, n);
-    SoftmaxCrossEntropy<T> a{};
+    LossRows<T> a{};
+    a.kind = kind;
+    loss_options(kind, options, a.options);
     if (sparse) {
       const auto* const given = place.look_at<std::int32_t>(labels, "labels");
       a.labels = place.in(given, n);
@@ -233,71 +240,64 @@ py::tuple softmax_cross_entropy(const Array& logits, const Array& labels,
     }
     a.n = n;
     a.c = c;
-    a.logits = place.in<T>(logits, "logits");
+    a.outputs = place.in<T>(logits, "logits");
     a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
-    a.label_smoothing = static_cast<T>(label_smoothing);
-    return run_loss<T>(place, &Kernels<T>::softmax_cross_entropy, a,
-                       total_weight<T>(place, n, c, nullptr, a.weights),
-                       &SoftmaxCrossEntropy<T>::dlogits, logits);
+    return run_loss<T>(place, a, total_weight<T>(n, c, nullptr, weights), logits);
   });
 }
 
-py::tuple sigmoid_cross_entropy(const Array& logits, const Array& targets,
-                                const Weights& sample_weight, const Weights& pos_weight,
-                                double label_smoothing) {
-  check(logits.ndim() == 1 || logits.ndim() == 2, "logits: expected shape (n, c) or (n,), got ",
-        shape_of(logits));
-  check_like(targets, "targets", logits, "logits");
-  check_smoothing(label_smoothing);
-  const Index n = logits.shape(0);
-  const Index c = logits.ndim() == 2 ? logits.shape(1) : 1;
-  check(c >= 1, "logits: expected at least 1 label, got shape ", shape_of(logits));
-  if (pos_weight) check_shape(*pos_weight, "pos_weight", {c});
-  return with_type(logits, [&]<class T>() -> py::tuple {
-    Place place(logits);
+// What the arguments of a loss are called.
+struct LossNames {
+  const char* outputs;
+  const char* targets;
+};
+
+py::tuple element_loss(const std::string& name, const Array& outputs, const Array& targets,
+                       const Weights& sample_weight, const Weights& column_weight,
+                       const py::dict& options) {
+  const auto kind = find_name<LossKind>("loss", loss_names, name);
+  check(!portable::looks_at_rows(kind), "loss: ", name, " looks at rows");
+  const bool folds = portable::head_of(kind) != Head::none;
+  const LossNames names = folds ? LossNames{"logits", "targets"} : LossNames{"pred", "target"};
+  check(outputs.ndim() == 1 || outputs.ndim() == 2, names.outputs, ": expected shape (n, ",
+        folds ? "c" : "o", ") or (n,), got ", shape_of(outputs));
+  check_like(targets, names.targets, outputs, names.outputs);
+  const Index n = outputs.shape(0);
+  const Index c = outputs.ndim() == 2 ? outputs.shape(1) : 1;
+  check(c >= 1, names.outputs, ": expected at least 1 ", folds ? "label" : "output", ", got shape ",
+        shape_of(outputs));
+  if (column_weight) check_shape(*column_weight, "pos_weight", {c});
+  return with_type(outputs, [&]<class T>() -> py::tuple {
+    Place place(outputs);
     const std::vector<T> weights = row_weights<T>(sample_weight, n);
-    SigmoidCrossEntropy<T> a{};
+    LossRows<T> a{};
+    a.kind = kind;
+    loss_options(kind, options, a.options);
+    a.by_element = portable::counts_elements(kind);
     a.n = n;
     a.c = c;
-    a.logits = place.in<T>(logits, "logits");
-    a.targets = place.in<T>(targets, "targets");
-    {
-      const ArrayView view = view_of(targets, place.look_at<T>(targets, "targets"));
+    a.outputs = place.in<T>(outputs, names.outputs);
+    a.targets = place.in<T>(targets, names.targets);
+    const Targets expected = portable::targets_of(kind);
+    const T* looked_at = nullptr;
+    if (expected == Targets::unit_or_missing || expected == Targets::not_negative) {
+      looked_at = place.look_at<T>(targets, names.targets);
+      const ArrayView view = view_of(targets, looked_at);
       const Unlocked unlocked;
-      check_binary_targets("targets", view, {nullptr, 0, n});
+      if (expected == Targets::unit_or_missing) {
+        check_binary_targets(names.targets, view, {nullptr, 0, n});
+      } else {
+        check_not_negative(names.targets, view, {nullptr, 0, n});
+      }
     }
     a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
-    const T* const positive = pos_weight ? data_of<T>(*pos_weight, "pos_weight") : nullptr;
-    for (Index j = 0; positive != nullptr && j < c; ++j) {
-      check_weight("pos_weight", positive[j], "label", j);
+    const T* const columns = column_weight ? data_of<T>(*column_weight, "pos_weight") : nullptr;
+    for (Index j = 0; columns != nullptr && j < c; ++j) {
+      check_weight("pos_weight", columns[j], "label", j);
     }
-    a.pos_weight = place.in(positive, c);
-    a.label_smoothing = static_cast<T>(label_smoothing);
-    return run_loss<T>(place, &Kernels<T>::sigmoid_cross_entropy, a,
-                       total_weight<T>(place, n, c, a.targets, a.weights),
-                       &SigmoidCrossEntropy<T>::dlogits, logits);
-  });
-}
-
-py::tuple mean_squared_error(const Array& pred, const Array& target, const Weights& sample_weight) {
-  check(pred.ndim() == 1 || pred.ndim() == 2, "pred: expected shape (n, o) or (n,), got ",
-        shape_of(pred));
-  check_like(target, "target", pred, "pred");
-  const Index n = pred.shape(0);
-  const Index c = pred.ndim() == 2 ? pred.shape(1) : 1;
-  check(c >= 1, "pred: expected at least 1 output, got shape ", shape_of(pred));
-  return with_type(pred, [&]<class T>() -> py::tuple {
-    Place place(pred);
-    const std::vector<T> weights = row_weights<T>(sample_weight, n);
-    MeanSquaredError<T> a{};
-    a.n = n;
-    a.c = c;
-    a.pred = place.in<T>(pred, "pred");
-    a.targets = place.in<T>(target, "target");
-    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
-    return run_loss<T>(place, &Kernels<T>::mean_squared_error, a,
-                       total_weight<T>(place, n, c, nullptr, a.weights),
-                       &MeanSquaredError<T>::dpred, pred);
+    a.column_weights = place.in(columns, c);
+    const double total = total_weight<T>(n, c, a.by_element ? looked_at : nullptr, weights);
+    return run_loss<T>(place, a, total, outputs);
   });
 }
 
@@ -347,11 +347,10 @@ void register_ops(py::module_& module) {
   module.def("activation_forward", activation_forward, "x"_a, "name"_a);
   module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a);
   module.def("softmax", softmax, "x"_a);
-  module.def("softmax_cross_entropy", softmax_cross_entropy, "logits"_a, "labels"_a,
-             "sample_weight"_a, "label_smoothing"_a, "ignore_class"_a);
-  module.def("sigmoid_cross_entropy", sigmoid_cross_entropy, "logits"_a, "targets"_a,
-             "sample_weight"_a, "pos_weight"_a, "label_smoothing"_a);
-  module.def("mean_squared_error", mean_squared_error, "pred"_a, "target"_a, "sample_weight"_a);
+  module.def("row_loss", row_loss, "loss"_a, "logits"_a, "labels"_a, "sample_weight"_a, "options"_a,
+             "ignore_class"_a);
+  module.def("element_loss", element_loss, "loss"_a, "outputs"_a, "targets"_a, "sample_weight"_a,
+             "column_weight"_a, "options"_a);
   module.def("optimizer_step", optimizer_step, "optimizer"_a, "param"_a, "grad"_a, "slots"_a,
              "settings"_a, "step"_a = 1);
 }

@@ -11,10 +11,15 @@ Place::Place(const Array& leader)
       away_(stays_ || default_device() == Device::cuda),
       machine_(backend(away_ ? Device::cuda : Device::cpu).here()) {}
 
-double Place::total(const double* sums, Index n) const {
-  if (!away_) return machine_.total(sums, n);
-  const Unlocked unlocked;
-  return machine_.total(sums, n);
+double Place::total_loss(const double* sums, Index n) const {
+  std::array<double, 2> totals{};
+  if (away_) {
+    const Unlocked unlocked;
+    machine_.add_groups(sums, n, totals);
+  } else {
+    machine_.add_groups(sums, n, totals);
+  }
+  return totals[0];
 }
 
 void Place::refuse_mixture(const char* name) {

@@ -125,7 +125,7 @@ class Place {
     machine_.call(kernels<T>(*machine_.table).*kernel, arguments);
     if (away_) after();
   }
-  double total(const double* sums, Index n) const;
+  double total_loss(const double* sums, Index n) const;
 
   // The numbers of an array for checks on the host.
   template <class T>
@@ -178,7 +178,7 @@ class Place {
   const bool stays_;  // results lie on the device
   const bool away_;   // the call happens there
   const Machine& machine_;
-  std::array<double, max_groups> sums_;
+  std::array<double, 2 * max_groups> sums_;
   py::object kept_;
   // Of the device alone.
   std::vector<void*> blocks_;

@@ -36,6 +36,33 @@ py::list optimizers() {
   return list;
 }
 
+template <class Row>
+std::span<const Option> options_of(Row) {
+  if constexpr (requires { Row::options[0]; }) {
+    return Row::options;
+  } else {
+    return {};
+  }
+}
+
+py::list losses() {
+  using namespace py::literals;
+  py::list list;
+  for (std::size_t i = 0; i < std::size(loss_names); ++i) {
+    const auto kind = static_cast<LossKind>(i);
+    portable::with_loss(kind, [&](auto row) {
+      using Row = decltype(row);
+      list.append(py::dict(
+          "name"_a = loss_names[i],
+          "targets"_a = targets_names[static_cast<std::size_t>(Row::targets)],
+          "head"_a = head_names[static_cast<std::size_t>(Row::head)],
+          "by_element"_a = Row::by_element, "column_weights"_a = Row::column_weights,
+          "by_row"_a = portable::looks_at_rows(kind), "options"_a = described(options_of(row))));
+    });
+  }
+  return list;
+}
+
 void check_option(const Option& option, double value) {
   const Interval& range = option.range;
   check(range.has(value) && (!option.is_flag || value == 0 || value == 1), option.name,
@@ -52,6 +79,21 @@ std::ptrdiff_t place_of(std::span<const Option> options, const std::string& name
 }
 
 }  // namespace
+
+void loss_options(LossKind kind, const py::dict& given, double (&options)[max_loss_options]) {
+  portable::with_loss(kind, [&](auto row) {
+    const std::span<const Option> known = options_of(row);
+    for (std::size_t i = 0; i < known.size(); ++i) options[i] = known[i].initial;
+    for (const auto& [name, value] : given) {
+      const std::ptrdiff_t place = place_of(known, py::cast<std::string>(name));
+      check(place >= 0, "loss: ", loss_names[static_cast<std::size_t>(kind)], " has no option '",
+            py::cast<std::string>(name), "'");
+      const auto number = py::cast<double>(value);
+      check_option(known[static_cast<std::size_t>(place)], number);
+      options[place] = number;
+    }
+  });
+}
 
 OptimizerSettings settings_of(OptimizerKind kind, const py::dict& given) {
   return portable::with_optimizer(kind, [&](auto rule) {
@@ -77,6 +119,9 @@ OptimizerSettings settings_of(OptimizerKind kind, const py::dict& given) {
   });
 }
 
-void register_tables(py::module_& module) { module.def("optimizers", optimizers); }
+void register_tables(py::module_& module) {
+  module.def("losses", losses);
+  module.def("optimizers", optimizers);
+}
 
 }  // namespace fastnn::bindings

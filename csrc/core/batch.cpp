@@ -17,7 +17,6 @@ Batch<T>::Batch(const Machine& machine, Memory& memory, const Plan& plan, Index 
   targets_ = memory.take<T>(capacity * plan_.output_width());
   weights_ = memory.take<T>(capacity);
   present_ = memory.take<T>(capacity);
-  sums_ = memory.take<double>(max_groups);
 }
 
 template <class T>
@@ -54,13 +53,7 @@ BatchPart<T> Batch<T>::part(Index first, Index n) const {
 }
 
 template <class T>
-double Batch<T>::gather_targets(const Dataset& data) {
-  const double* const sums = start_targets(data);
-  return sums == nullptr ? static_cast<double>(rows_.n) : machine_.total(sums, rows_.n);
-}
-
-template <class T>
-const double* Batch<T>::start_targets(const Dataset& data) {
+void Batch<T>::gather_targets(const Dataset& data) {
   has_labels_ = data.labels != nullptr;
   const bool ignores = has_labels_ && plan_.loss.ignores;
   has_weights_ = data.weights != nullptr || ignores;
@@ -78,12 +71,6 @@ const double* Batch<T>::start_targets(const Dataset& data) {
                                     .out_weights = has_weights_ ? weights_ : nullptr,
                                     .out_present = ignores ? present_ : nullptr});
   }
-  const bool by_element = plan_.loss.kind == LossKind::sigmoid_cross_entropy;
-  if (!has_weights_ && !by_element) return nullptr;
-  machine_.call<WeightSum<T>>(kernels_.weight_sum,
-                              {rows_.n, plan_.output_width(), by_element ? targets_ : nullptr,
-                               has_weights_ ? weights_ : nullptr, sums_});
-  return sums_;
 }
 
 template class Batch<float>;

@@ -31,11 +31,8 @@ class Batch {
   // Converts and scales the input of `n` of those rows from `first` on into x
   // (n, input width). Several threads may, each on its own view of the machine.
   void gather_input(const Machine& machine, const Dataset& data, Index first, Index n, T* x) const;
-  // Brings what the loss compares with; returns the sum of the weights it divides by.
-  double gather_targets(const Dataset& data);
-  // The kernels of that. Where the sum of weights is not simply the number of rows they leave
-  // it by row group where they return.
-  const double* start_targets(const Dataset& data);
+  // Brings what the loss compares with.
+  void gather_targets(const Dataset& data);
 
   BatchPart<T> part(Index first, Index n) const;
 
@@ -55,7 +52,6 @@ class Batch {
   T* targets_ = nullptr;
   T* weights_ = nullptr;
   T* present_ = nullptr;
-  double* sums_ = nullptr;
   bool has_labels_ = false, has_weights_ = false;
 };
 

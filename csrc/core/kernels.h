@@ -17,6 +17,7 @@
 #include "core/activation.h"
 #include "core/arrays.h"
 #include "core/loss.h"
+#include "core/metric.h"
 #include "core/optimizer.h"
 #include "core/target.h"
 
@@ -51,15 +52,6 @@ constexpr FASTNN_INLINE double sum_of_groups(const double* sums, Index n, Index 
     total += sums[group * stride + offset];
   }
   return total;
-}
-
-// What the gradients of a loss over n rows are multiplied by: the scale that was given or,
-// with weight_sums (see the losses below), one over their total; 0 where that is not above 0.
-template <class T>
-constexpr FASTNN_INLINE T loss_scale(const double* weight_sums, Index n, T given) {
-  if (weight_sums == nullptr) return given;
-  const double total = sum_of_groups(weight_sums, n);
-  return total > 0 ? static_cast<T>(1 / total) : T(0);
 }
 
 // -- arguments --------------------------------------------------------------
@@ -212,61 +204,27 @@ struct SoftmaxBackward {  // dx = y (dy - sum(dy y))
   T* dx;  // may be dy
 };
 
-// Losses. The loss of row r, times its weight, goes into sums; the gradient is
-// scale * weight * d loss / d logits. A row or element of weight 0 is left out
-// whatever it holds. Where weight_sums is not null, the scale is one over the sum of these
-// row-group sums (as weight_sum writes them; 0 where that sum is not above 0) and `scale` is
-// not read: for recorded steps, where the host does not know the sum.
+// A loss of the table with its gradient. The loss of row r, times its weight, goes into sums; the
+// gradient is scale * weight * d loss / d outputs. A row or element of weight 0 is left out
+// whatever it holds.
 template <class T>
-struct SoftmaxCrossEntropy {
+struct LossRows {
+  LossKind kind;
+  // Each element counts for itself, those whose target is NaN not at all; else a row counts once.
+  bool by_element;
   Index n, c;
-  const T* logits;        // (n, c)
-  const int32_t* labels;  // (n); null: targets
-  const T* targets;       // (n, c)
-  const T* weights;       // (n), may be null
+  const T* outputs;         // (n, c); logits where the loss folds a head
+  const int32_t* labels;    // (n); null: targets
+  const T* targets;         // (n, c)
+  const T* weights;         // (n), may be null
+  const T* column_weights;  // (c), may be null
   T scale;
-  T label_smoothing;
-  double* sums;  // (max_groups): weighted loss by row group
-  T* dlogits;    // (n, c), may be null
-  const double* weight_sums = nullptr;
+  double options[max_loss_options];
+  double* sums;  // (2 * max_groups): by row group, weighted losses and the weight of what counts
+  T* gradient;   // (n, c), may be null
 };
 
-template <class T>
-struct SigmoidCrossEntropy {
-  Index n, c;
-  const T* logits;
-  const T* targets;     // (n, c); NaN: missing
-  const T* weights;     // (n), may be null
-  const T* pos_weight;  // (c), may be null
-  T scale;
-  T label_smoothing;
-  double* sums;
-  T* dlogits;
-  const double* weight_sums = nullptr;
-};
-
-template <class T>
-struct MeanSquaredError {  // the mean over the c outputs of a row
-  Index n, c;
-  const T* pred;
-  const T* targets;
-  const T* weights;
-  T scale;
-  double* sums;
-  T* dpred;
-  const double* weight_sums = nullptr;
-};
-
-// Sums of what the losses divide by, by row group: of the weights of rows or,
-// with targets, of weight times the number of targets that are not NaN.
-template <class T>
-struct WeightSum {
-  Index n, c;
-  const T* targets;  // may be null
-  const T* weights;  // may be null
-  double* sums;      // (max_groups)
-};
-
+// Counts of core/metric.h, all but mean_of.
 template <class T>
 struct MetricRows {
   MetricKind kind;
@@ -276,7 +234,17 @@ struct MetricRows {
   const int32_t* labels;  // (n); null: targets
   const T* targets;       // (n, c)
   const T* weights;       // (n), may be null
-  double* sums;           // (2 * max_groups): by row group, sum and weight
+  bool largest;           // confusion: the first largest output of a row is positive
+  double* sums;           // (max_groups, metric_width): by row group
+};
+
+// What gradients are multiplied by so that those of a batch are divided by the weight that it has,
+// not by the one that was expected: expected / weight, and 0 where nothing counts.
+struct WeightFactor {
+  Index n;
+  const double* sums;  // as LossRows leaves them
+  double expected;
+  double* factor;
 };
 
 template <class T>
@@ -348,33 +316,32 @@ using Kernel = Status (*)(Context&, const Arguments&);
 // The one list of kernels: use(name, Arguments). Members of the tables, declarations, the check
 // that a table is complete and the layout that two libraries compare are made from it. Each is
 // found under its name in every folder.
-#define FASTNN_KERNELS(use)                       \
-  use(gather, Gather)                             \
-  use(gather_labels, GatherLabels)                \
-  use(dense_forward, DenseForward)                \
-  use(dense_backward, DenseBackward)              \
-  use(activation_forward, ActivationForward)      \
-  use(activation_backward, ActivationBackward)    \
-  use(softmax_forward, SoftmaxForward)            \
-  use(softmax_backward, SoftmaxBackward)          \
-  use(softmax_cross_entropy, SoftmaxCrossEntropy) \
-  use(sigmoid_cross_entropy, SigmoidCrossEntropy) \
-  use(mean_squared_error, MeanSquaredError)       \
-  use(weight_sum, WeightSum)                      \
-  use(metric_rows, MetricRows)                    \
-  use(dropout, Dropout)                           \
-  use(affine, Affine)                             \
-  use(add, Add)                                   \
-  use(optimizer_step, OptimizerStep)              \
-  use(sum_of_squares, SumOfSquares)               \
-  use(fill_uniform, Fill)                         \
+#define FASTNN_KERNELS(use)                    \
+  use(gather, Gather)                          \
+  use(gather_labels, GatherLabels)             \
+  use(dense_forward, DenseForward)             \
+  use(dense_backward, DenseBackward)           \
+  use(activation_forward, ActivationForward)   \
+  use(activation_backward, ActivationBackward) \
+  use(softmax_forward, SoftmaxForward)         \
+  use(softmax_backward, SoftmaxBackward)       \
+  use(element_loss, LossRows)                  \
+  use(row_loss, LossRows)                      \
+  use(metric_rows, MetricRows)                 \
+  use(dropout, Dropout)                        \
+  use(affine, Affine)                          \
+  use(add, Add)                                \
+  use(optimizer_step, OptimizerStep)           \
+  use(sum_of_squares, SumOfSquares)            \
+  use(fill_uniform, Fill)                      \
   use(fill_normal, Fill)
 
 // Kernels that do not depend on the type of arithmetic.
 #define FASTNN_UNTYPED_KERNELS(use) \
   use(shuffle, Shuffle)             \
   use(scan, Scan)                   \
-  use(norm_factor, NormFactor)
+  use(norm_factor, NormFactor)      \
+  use(weight_factor, WeightFactor)
 
 // Kernels on one element type.
 template <class T>

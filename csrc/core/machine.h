@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -59,12 +60,17 @@ struct Machine {
     must(kernel(*context, arguments));
   }
 
-  // The total over row groups of what a kernel wrote, `stride` numbers a group.
-  double total(const double* sums, Index n, Index stride = 1, Index offset = 0) const {
-    std::array<double, 2 * max_groups> host;
-    read(*context, host.data(), sums,
-         static_cast<std::size_t>(row_groups(n).count * stride) * sizeof(double));
-    return sum_of_groups(host.data(), n, stride, offset);
+  // Adds to `totals` what a kernel wrote for n rows, as many numbers for each row group.
+  void add_groups(const double* sums, Index n, std::span<double> totals) const {
+    const auto width = static_cast<Index>(totals.size());
+    const auto count = static_cast<std::size_t>(row_groups(n).count * width);
+    std::array<double, 2 * max_groups> few;
+    std::vector<double> many(count > few.size() ? count : 0);
+    double* const host = many.empty() ? few.data() : many.data();
+    read(*context, host, sums, count * sizeof(double));
+    for (Index k = 0; k < width; ++k) {
+      totals[static_cast<std::size_t>(k)] += sum_of_groups(host, n, width, k);
+    }
   }
 };
 

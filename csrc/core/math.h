@@ -244,29 +244,6 @@ FASTNN_INLINE T finite(T x) {
   return abs(x) > T(1e4) ? copy_sign(T(1e4), x) : x;
 }
 
-// -- losses, one element ----------------------------------------------------
-
-template <class T>
-struct LossAndGradient {
-  T loss;
-  T gradient;
-};
-
-// Cross-entropy of a sigmoid, from the logit z, with the positive term
-// multiplied by `positive`:  positive y softplus(-z) + (1 - y) softplus(z).
-// Both terms are sums of positive numbers, so that nothing cancels.
-template <class T>
-FASTNN_INLINE LossAndGradient<T> sigmoid_cross_entropy(T z, T y, T positive) {
-  const T e = exp_minus_abs(z);
-  const T l = log1p_unit(e);
-  const T above = (z < T(0) ? T(0) : z) + l;   // softplus(z)
-  const T below = (z < T(0) ? -z : T(0)) + l;  // softplus(-z)
-  const Sides<T> sides = sigmoid_sides(z, e);
-  const T on = positive * y;
-  const T off = T(1) - y;
-  return {weigh(on, below) + weigh(off, above), off * sides.p - on * sides.q};
-}
-
 // -- for optimizers ---------------------------------------------------------
 
 // What gradients of this norm are multiplied by so that it is at most `limit`. A norm that is no

@@ -78,17 +78,23 @@ struct Node {
 
 struct Loss {
   LossKind kind = LossKind::mean_squared_error;
-  double label_smoothing = 0;
+  double options[max_loss_options] = {};
   bool ignores = false;
   std::int32_t ignore_class = 0;
-  std::vector<double> pos_weight;  // one for each output, or empty
+  std::vector<double> column_weights;  // one for each output, or empty
+  // The gradient of a batch is divided by the weight that it has; else by its number of rows times
+  // the mean weight of the data set, so that weights mean the same in batches of any size.
+  bool by_batch_weight = false;
 };
 
 struct Metric {
-  MetricKind kind;
-  double value;
-  bool weighted;
-  int tensor;  // what it looks at: the logits or the output
+  MetricKind kind = MetricKind::mean_of;
+  double value = 0;      // threshold or k
+  Loss loss;             // of mean_of
+  bool largest = false;  // confusion: of classes
+  bool weighted = false;
+  int tensor = 0;   // what it looks at: the logits or the output
+  Index width = 2;  // numbers that it adds up
 };
 
 struct Plan {
@@ -114,6 +120,12 @@ struct Plan {
   Index input_width() const { return tensors.front().width; }
   Index output_width() const { return tensors[static_cast<std::size_t>(output)].width; }
   int loss_input() const { return folded ? logits : output; }
+  // Numbers that a pass adds up: the loss and its weight, then those of each metric.
+  Index sums() const {
+    Index total = 2;
+    for (const Metric& metric : metrics) total += metric.width;
+    return total;
+  }
 };
 
 }  // namespace fastnn

@@ -31,11 +31,9 @@ struct Buffers {
   void* slots[max_slots] = {};  // of the optimizer; then the average of weights
 };
 
-// Numerator and denominator of a mean over rows.
-struct Sum {
-  double value = 0;
-  double weight = 0;
-};
+// The numbers that a pass over rows adds up, as Plan::sums lays them out: the weighted losses and
+// their weight, then those of each metric.
+using Sums = std::span<double>;
 
 // Steps done: in the life of the model, which random numbers count, and since the
 // optimizer's state was zero, which Adam counts.
@@ -63,6 +61,9 @@ struct Epoch {
   std::uint64_t number;  // in the life of the model
   Index batch_size;
   bool shuffled;
+  // What a row weighs on average in the data set, as the loss counts weights. The gradient of a
+  // batch is divided by its rows times this.
+  double row_weight = 1;
 };
 
 // How far a run came: `steps` had finite losses and were made. Where there is a
@@ -117,13 +118,13 @@ class Session {
   virtual ~Session() = default;
 
   // Trains steps first..first+count of an epoch, adding up the loss and the
-  // metrics in sums (1 + metrics of them). `done` counts the steps before the
+  // metrics in sums. `done` counts the steps before the
   // first; rates begin with that of the first.
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                  const Steps& done, const Rates& rates, std::span<Sum> sums) = 0;
+                  const Steps& done, const Rates& rates, Sums sums) = 0;
 
   // Adds up loss and metrics of rows first..first+count, nothing random.
-  virtual void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) = 0;
+  virtual void evaluate(const Dataset& data, Index first, Index count, Sums sums) = 0;
 
   // Writes the output of rows first..first+count to out (count, output width).
   virtual void predict(const Dataset& data, Index first, Index count, void* out) = 0;
@@ -131,11 +132,7 @@ class Session {
   // The gradient of rows first..first+count of the loss whose weights add up to
   // `total`, added to `gradient` (laid out as the parameters).
   virtual void add_gradients(const Dataset& data, Index first, Index count, double total,
-                             bool training, std::uint64_t life, void* gradient,
-                             std::span<Sum> sums) = 0;
-
-  // What the weights of rows first..first+count add up to, as the loss counts them.
-  virtual double weight(const Dataset& data, Index first, Index count) = 0;
+                             bool training, std::uint64_t life, void* gradient, Sums sums) = 0;
 
   // The parameters on the host are of this version: what was made or copied of another is out
   // of date.

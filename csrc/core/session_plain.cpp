@@ -34,12 +34,11 @@ class PlainSession final : public Session {
                const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const Rates& rates, std::span<Sum> sums) override;
-  void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override;
+          const Rates& rates, Sums sums) override;
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override;
   void predict(const Dataset& data, Index first, Index count, void* out) override;
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
-                     std::uint64_t life, void* gradient, std::span<Sum> sums) override;
-  double weight(const Dataset& data, Index first, Index count) override;
+                     std::uint64_t life, void* gradient, Sums sums) override;
   void parameters_at(std::uint64_t version) override {
     stale_ = stale_ || version != version_;
     version_ = version;
@@ -163,7 +162,7 @@ void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& set
 
 template <class T>
 Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                         const Steps& done, const Rates& rates, std::span<Sum> sums) {
+                         const Steps& done, const Rates& rates, Sums sums) {
   const bool whole = walk_.needs_output();
   const UseProducts<T> use(walk_, products_.get());
   if (products_ && stale_) products_->refresh();
@@ -175,12 +174,14 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const Pass pass{true, done.life + steps, 0};
     batch_.choose(data, &epoch, start, n);
     batch_.gather_input(machine_, data, 0, n, walk_.input());
-    const double total = batch_.gather_targets(data);
+    batch_.gather_targets(data);
     walk_.forward(pass, n, whole);
-    const double value = walk_.loss(batch_.part(0, n), total, true);
-    if (!std::isfinite(value)) return {step, value / total};
-    sums[0].value += value;
-    sums[0].weight += total;
+    const double divisor = static_cast<double>(n) * epoch.row_weight;
+    const auto [value, weight] = walk_.loss(batch_.part(0, n), divisor, true);
+    if (!std::isfinite(value)) return {step, value / weight};
+    updates_.weigh_batch(walk_.loss_sums(), n, divisor);
+    sums[0] += value;
+    sums[1] += weight;
     walk_.measure(batch_.part(0, n), sums);
     const OptimizerSettings settings = rates.at(step);
     if (streams_) set_steps(done.updates + steps, settings);
@@ -192,13 +193,14 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
 }
 
 template <class T>
-void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) {
+void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Sums sums) {
   batch_.choose(data, nullptr, first, count);
   batch_.gather_input(machine_, data, 0, count, walk_.input());
-  const double total = batch_.gather_targets(data);
+  batch_.gather_targets(data);
   walk_.forward({}, count, walk_.needs_output());
-  sums[0].value += walk_.loss(batch_.part(0, count), total, false);
-  sums[0].weight += total;
+  const auto [value, weight] = walk_.loss(batch_.part(0, count), 0, false);
+  sums[0] += value;
+  sums[1] += weight;
   walk_.measure(batch_.part(0, count), sums);
 }
 
@@ -212,15 +214,8 @@ void PlainSession<T>::predict(const Dataset& data, Index first, Index count, voi
 }
 
 template <class T>
-double PlainSession<T>::weight(const Dataset& data, Index first, Index count) {
-  batch_.choose(data, nullptr, first, count);
-  return batch_.gather_targets(data);
-}
-
-template <class T>
 void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index count, double total,
-                                    bool training, std::uint64_t life, void* gradient,
-                                    std::span<Sum> sums) {
+                                    bool training, std::uint64_t life, void* gradient, Sums sums) {
   if (!walk_.has_gradients()) walk_.allocate_gradients();
   if (gradients_ == nullptr) {
     gradients_ = memory_.take<T>(plan_.parameter_size);
@@ -231,10 +226,11 @@ void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index coun
   const Pass pass{training, life, data.before + first};
   batch_.choose(data, nullptr, first, count);
   batch_.gather_input(machine_, data, 0, count, walk_.input());
-  const double part = batch_.gather_targets(data);
+  batch_.gather_targets(data);
   walk_.forward(pass, count, walk_.needs_output());
-  sums[0].value += walk_.loss(batch_.part(0, count), total, true);
-  sums[0].weight += part;
+  const auto [value, weight] = walk_.loss(batch_.part(0, count), total, true);
+  sums[0] += value;
+  sums[1] += weight;
   walk_.measure(batch_.part(0, count), sums);
   walk_.backward(pass, count, whole_);
   auto* const out = static_cast<T*>(gradient);

@@ -25,6 +25,7 @@ Updates<T>::Updates(const Machine& machine, Memory& memory, const Plan& plan,
                     const Buffers& buffers)
     : machine_(machine), plan_(plan), parameters_(static_cast<T*>(buffers.parameters)) {
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i] = static_cast<T*>(buffers.slots[i]);
+  if (plan.loss.by_batch_weight) batch_factor_ = memory.take<double>(1);
   if (plan.update.global_clip_norm > 0) {
     each_run([&](Index begin, Index end, int group) { ranges_.push_back({begin, end, group}); });
   } else if (plan.update.clip_norm > 0) {
@@ -59,12 +60,20 @@ OptimizerStep<T> Updates<T>::step(Index begin, Index end, int group, std::uint64
     if ((kept >> static_cast<unsigned>(slot) & 1U) != 0) step.slots[slot] = place + begin;
   }
   if (stage.averages) step.slots[average_slot] = slots_[average_slot] + begin;
+  step.extras.factor = batch_factor_;
   step.extras.l1 = static_cast<T>(own.l1);
   step.extras.l2 = static_cast<T>(own.l2);
   step.extras.clip = static_cast<T>(stage.clip_value);
   // The first average is the weights themselves.
   step.extras.average_momentum = updates == 0 ? T(0) : static_cast<T>(stage.average_momentum);
   return step;
+}
+
+template <class T>
+void Updates<T>::weigh_batch(const double* loss_sums, Index n, double expected) {
+  if (batch_factor_ == nullptr) return;
+  machine_.call<WeightFactor>(machine_.table->weight_factor,
+                              {n, loss_sums, expected, batch_factor_});
 }
 
 // Leaves in factors_ what gradients are multiplied by, without waiting for it.

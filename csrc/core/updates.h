@@ -43,6 +43,12 @@ class Updates {
   void all(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients,
            Index pieces = 1, Index stride = 0);
 
+  // Where gradients are to be divided by the weight of their batch: takes what the loss's kernel
+  // left for n rows, of which `expected` is what they were divided by.
+  void weigh_batch(const double* loss_sums, Index n, double expected);
+  // Where the host knows that weight: what gradients are multiplied by, on a CPU.
+  double* batch_factor() { return batch_factor_; }
+
   // f(begin, end, group) for each run of neighbouring trainable parameters of one group.
   template <class F>
   void each_run(const F& f) const {
@@ -76,6 +82,7 @@ class Updates {
   std::vector<Range> ranges_;
   double* squares_ = nullptr;  // (ranges, max_groups)
   double* factors_ = nullptr;  // (ranges), or one for all
+  double* batch_factor_ = nullptr;
 };
 
 }  // namespace fastnn

@@ -1,7 +1,9 @@
 #include "core/walk.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <iterator>
 
 #include "core/random.h"
 
@@ -9,6 +11,13 @@ namespace fastnn {
 namespace {
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
+
+// Sums of a row group that the loss or any metric leaves.
+Index widest_sums(const Plan& plan) {
+  Index widest = 2;
+  for (const Metric& metric : plan.metrics) widest = std::max(widest, metric.width);
+  return widest;
+}
 
 }  // namespace
 
@@ -45,11 +54,11 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
     home_.push_back(memory_.take<T>(rows * tensor.width));
   value_ = home_;
   if (!plan_.has_loss) return;
-  sums_ = memory_.take<double>(2 * max_groups);
-  if (!plan_.loss.pos_weight.empty()) {
-    pos_weight_ = memory_.take<T>(plan_.output_width());
-    const std::vector<T> given(plan_.loss.pos_weight.begin(), plan_.loss.pos_weight.end());
-    machine.write(*machine.context, pos_weight_, given.data(), given.size() * sizeof(T));
+  sums_ = memory_.take<double>(widest_sums(plan_) * max_groups);
+  if (!plan_.loss.column_weights.empty()) {
+    column_weights_ = memory_.take<T>(plan_.output_width());
+    const std::vector<T> given(plan_.loss.column_weights.begin(), plan_.loss.column_weights.end());
+    machine.write(*machine.context, column_weights_, given.data(), given.size() * sizeof(T));
   }
 }
 
@@ -166,55 +175,69 @@ void Walk<T>::forward_node(std::size_t index, const Pass& pass, Index n) {
 }
 
 template <class T>
-double Walk<T>::loss(const BatchPart<T>& part, double total, bool differentiate) {
-  return machine_.total(start_loss(part, total, nullptr, differentiate), part.n);
+auto Walk<T>::loss(const BatchPart<T>& part, double divisor, bool differentiate) -> Lost {
+  const double* const sums = start_loss(part, divisor, differentiate);
+  std::array<double, 2> total{};
+  machine_.add_groups(sums, part.n, total);
+  return {total[0], total[1]};
 }
 
 template <class T>
-const double* Walk<T>::start_loss(const BatchPart<T>& part, double total, const double* weight_sums,
-                                  bool differentiate) {
-  const T* output = value_[at(plan_.loss_input())];
-  T* gradient = differentiate ? gradient_[at(plan_.loss_input())] : nullptr;
-  const T scale = total > 0 ? static_cast<T>(1 / total) : T(0);
-  const T smoothing = static_cast<T>(plan_.loss.label_smoothing);
-  const Index c = plan_.output_width();
-  switch (plan_.loss.kind) {
-    case LossKind::softmax_cross_entropy:
-      call<SoftmaxCrossEntropy<T>>(kernels_.softmax_cross_entropy,
-                                   {part.n, c, output, part.labels, part.targets, part.weights,
-                                    scale, smoothing, sums_, gradient, weight_sums});
-      break;
-    case LossKind::sigmoid_cross_entropy:
-      call<SigmoidCrossEntropy<T>>(kernels_.sigmoid_cross_entropy,
-                                   {part.n, c, output, part.targets, part.weights, pos_weight_,
-                                    scale, smoothing, sums_, gradient, weight_sums});
-      break;
-    case LossKind::mean_squared_error:
-      call<MeanSquaredError<T>>(
-          kernels_.mean_squared_error,
-          {part.n, c, output, part.targets, part.weights, scale, sums_, gradient, weight_sums});
-      break;
-  }
+const double* Walk<T>::start_loss(const BatchPart<T>& part, double divisor, bool differentiate) {
+  T* const gradient = differentiate ? gradient_[at(plan_.loss_input())] : nullptr;
+  const T scale = divisor > 0 ? static_cast<T>(1 / divisor) : T(0);
+  start_loss(plan_.loss, column_weights_, plan_.loss_input(), part.weights, part,
+             portable::counts_elements(plan_.loss.kind), scale, sums_, gradient);
   return sums_;
 }
 
 template <class T>
-void Walk<T>::measure(const BatchPart<T>& part, std::span<Sum> sums) {
+void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, const T* weights,
+                         const BatchPart<T>& part, bool by_element, T scale, double* sums,
+                         T* gradient) {
+  LossRows<T> rows{.kind = loss.kind,
+                   .by_element = by_element,
+                   .n = part.n,
+                   .c = width(tensor),
+                   .outputs = value_[at(tensor)],
+                   .labels = part.labels,
+                   .targets = part.targets,
+                   .weights = weights,
+                   .column_weights = column_weights,
+                   .scale = scale,
+                   .options = {},
+                   .sums = sums,
+                   .gradient = gradient};
+  std::copy(std::begin(loss.options), std::end(loss.options), rows.options);
+  call<LossRows<T>>(portable::looks_at_rows(loss.kind) ? kernels_.row_loss : kernels_.element_loss,
+                    rows);
+}
+
+template <class T>
+void Walk<T>::measure(const BatchPart<T>& part, Sums sums) {
+  std::size_t place = 2;
   for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
+    const auto metric_sums = static_cast<std::size_t>(plan_.metrics[i].width);
     start_metric(i, part, sums_);
-    sums[i + 1].value += machine_.total(sums_, part.n, 2, 0);
-    sums[i + 1].weight += machine_.total(sums_, part.n, 2, 1);
+    machine_.add_groups(sums_, part.n, sums.subspan(place, metric_sums));
+    place += metric_sums;
   }
 }
 
 template <class T>
 void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* sums) {
   const Metric& metric = plan_.metrics[index];
-  const bool weighted = metric.weighted && part.weights != nullptr;
+  const T* const weights = metric.weighted && part.weights != nullptr ? part.weights : part.present;
+  if (metric.kind == MetricKind::mean_of) {
+    // As a metric a missing target never counts.
+    const bool by_element = !portable::looks_at_rows(metric.loss.kind);
+    start_loss(metric.loss, nullptr, metric.tensor, weights, part, by_element, T(0), sums, nullptr);
+    return;
+  }
   call<MetricRows<T>>(
       kernels_.metric_rows,
       {metric.kind, metric.value, part.n, width(metric.tensor), value_[at(metric.tensor)],
-       part.labels, part.targets, weighted ? part.weights : part.present, sums});
+       part.labels, part.targets, weights, metric.largest, sums});
 }
 
 // From the gradient at the loss's input to that of every parameter that is wanted.

@@ -73,16 +73,18 @@ class Walk {
 
   // Runs all nodes, or without `whole` those before a folded head.
   void forward(const Pass& pass, Index n, bool whole);
-  // The sum of weighted losses; with `differentiate`, the gradient of their sum over
-  // `total` stands ready for `backward`.
-  double loss(const BatchPart<T>& part, double total, bool differentiate);
-  // Adds up the metrics, sums[0] being the loss's.
-  void measure(const BatchPart<T>& part, std::span<Sum> sums);
-  // The kernels of these two, of which the sums by row group are left where they are: for
-  // who does not wait for them. One over the scale is `total` or, where they are not null,
-  // what weight_sums add up to.
-  const double* start_loss(const BatchPart<T>& part, double total, const double* weight_sums,
-                           bool differentiate);
+  // The sum of weighted losses, and the weight of what counts. With `differentiate`, the gradient
+  // of that sum over `divisor` stands ready for `backward`.
+  struct Lost {
+    double value, weight;
+  };
+  Lost loss(const BatchPart<T>& part, double divisor, bool differentiate);
+  // What its kernel left, by row group, until a metric is measured.
+  const double* loss_sums() const { return sums_; }
+  // Adds up the metrics, in the places behind the loss's.
+  void measure(const BatchPart<T>& part, Sums sums);
+  // The kernels of these two without waiting for them: they leave sums by row group on the machine.
+  const double* start_loss(const BatchPart<T>& part, double divisor, bool differentiate);
   void start_metric(std::size_t index, const BatchPart<T>& part, double* sums);
   void backward(const Pass& pass, Index n, const ParameterGradients<T>& gradients);
 
@@ -124,7 +126,10 @@ class Walk {
   std::vector<int> takes_;
   std::vector<bool> taken_;
 
-  T* pos_weight_ = nullptr;
+  void start_loss(const Loss& loss, const T* column_weights, int tensor, const T* weights,
+                  const BatchPart<T>& part, bool by_element, T scale, double* sums, T* gradient);
+
+  T* column_weights_ = nullptr;
   double* sums_ = nullptr;
 };
 

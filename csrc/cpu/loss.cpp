@@ -1,8 +1,7 @@
-// Elementwise losses with their gradients, and what losses divide by.
+// Element losses with their gradients.
 //
-// Each works on one group of rows at a time (see row_groups), in blocks small
-// enough to stay in the first cache: a pass for what is elementwise, which
-// vectorises, then one for the sums.
+// Each task works on one group of rows (see row_groups), in blocks small enough to stay in the
+// first cache: a pass for what is elementwise, which vectorises, then one for the sums.
 #include "core/loss.h"
 
 #include "core/math.h"
@@ -16,9 +15,10 @@ inline constexpr Index block_elements = 512;
 // A run of elements of the flattened (n, c), with what belongs to each.
 template <class T>
 struct Elements {
-  T weight[block_elements];    // 0 where left out
-  T positive[block_elements];  // of the positive term
-  T loss[block_elements];
+  T weight[block_elements];   // of the row
+  T column[block_elements];   // of the column
+  T loss[block_elements];     // weighted
+  T counted[block_elements];  // 0 where the target is missing, else 1
 };
 
 template <class T>
@@ -52,109 +52,87 @@ static void spread_columns(const T* columns, Index c, Index first, Index count, 
   }
 }
 
-// f(elements, first, count) for each block of the group's elements; it fills
-// elements.loss with weighted losses, which go into sums[group].
-template <class T, class F>
-static void for_elements(Context& context, Index n, Index c, Index cost, double* sums, const F& f) {
-  for_row_groups(context, n, c * cost, [&](Index group, Index begin, Index end, int) {
-    Elements<T> elements;
-    double total = 0;
-    for (Index first = begin * c; first < end * c; first += block_elements) {
-      const Index count = least(block_elements, end * c - first);
-      f(elements, first, count);
-      total += static_cast<double>(sum_of(elements.loss, count));
-    }
-    sums[group] = total;
-  });
-}
-
-// The loops are functions of their own because __restrict__ is believed for
-// parameters, and not for what a lambda captures: their results would be written to
-// the stack first, and copied.
-
-template <class T>
-static void sigmoid_cross_entropies(Index n, const T* __restrict__ logits,
-                                    const T* __restrict__ targets, const Elements<T>& elements,
-                                    T label_smoothing, T scale, T* __restrict__ loss,
-                                    T* __restrict__ gradient) {
-  const T share = T(1) - label_smoothing;
-  const T rest = label_smoothing / T(2);
+// The loop is a function of its own because __restrict__ is believed for parameters, and not for
+// what a lambda captures: results would be written to the stack first, and copied.
+template <class Row, bool by_element, class T>
+static void losses_of_block(Index n, const typename Row::template Common<T> common,
+                            const T* __restrict__ outputs, const T* __restrict__ targets,
+                            const Elements<T>& elements, T share, T scale, T* __restrict__ loss,
+                            T* __restrict__ counted, T* __restrict__ gradient) {
   for (Index i = 0; i < n; ++i) {
     // All is loaded before it is chosen, or the loop does not vectorise.
-    const T t = targets[i];
-    const T known = elements.weight[i];
-    const T smooth = mul_add(share, t, rest);
-    const T weight = t == t ? known : T(0);
-    const T y = t == t ? smooth : T(0);
-    const auto one = sigmoid_cross_entropy(logits[i], y, elements.positive[i]);
+    const T target = targets[i];
+    const T known = elements.weight[i] * share;
+    const T weight = !by_element || target == target ? known : T(0);
+    const auto one = Row::at(common, outputs[i], target, elements.column[i]);
     loss[i] = weigh(weight, one.loss);
     gradient[i] = weigh(weight * scale, one.gradient);
+    if constexpr (by_element) counted[i] = target == target ? T(1) : T(0);
   }
 }
 
+// The weight of rows [begin, end).
 template <class T>
-Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) {
-  const T scale = loss_scale(a.weight_sums, a.n, a.scale);
-  for_elements<T>(context, a.n, a.c, 12, a.sums,
-                  [&](Elements<T>& elements, Index first, Index count) {
-                    spread_weights(a.weights, a.c, first, count, elements.weight);
-                    spread_columns(a.pos_weight, a.c, first, count, elements.positive);
-                    T unread[block_elements];
-                    sigmoid_cross_entropies(count, a.logits + first, a.targets + first, elements,
-                                            a.label_smoothing, scale, elements.loss,
-                                            a.dlogits != nullptr ? a.dlogits + first : unread);
-                  });
-  return Status::ok;
-}
-
-template <class T>
-static void squared_errors(Index n, const T* __restrict__ pred, const T* __restrict__ targets,
-                           const T* __restrict__ weights, T share, T scale, T* __restrict__ loss,
-                           T* __restrict__ gradient) {
-  for (Index i = 0; i < n; ++i) {
-    const T difference = pred[i] - targets[i];
-    const T weight = weights[i] * share;
-    loss[i] = weigh(weight, difference * difference);
-    gradient[i] = weigh(T(2) * scale * weight, difference);
+static double weight_of_rows(const LossRows<T>& a, Index begin, Index end) {
+  double total = 0;
+  for (Index r = begin; r < end; ++r) {
+    Index present = 1;
+    if (a.by_element) {
+      const T* const t = a.targets + r * a.c;
+      present = 0;
+      for (Index j = 0; j < a.c; ++j) present += t[j] == t[j] ? 1 : 0;
+    }
+    total += static_cast<double>(a.weights[r]) * static_cast<double>(present);
   }
+  return total;
+}
+
+template <class Row, bool by_element, class T>
+static void losses_of_group(const LossRows<T>& a, Index group, Index begin, Index end) {
+  const typename Row::template Common<T> common(a.options);
+  const T share = by_element ? T(1) : T(1) / static_cast<T>(a.c);
+  Elements<T> elements;
+  T unread[block_elements];
+  double total = 0;
+  double present = 0;
+  for (Index first = begin * a.c; first < end * a.c; first += block_elements) {
+    const Index count = least(block_elements, end * a.c - first);
+    spread_weights(a.weights, a.c, first, count, elements.weight);
+    spread_columns(a.column_weights, a.c, first, count, elements.column);
+    losses_of_block<Row, by_element>(count, common, a.outputs + first, a.targets + first, elements,
+                                     share, a.scale, elements.loss, elements.counted,
+                                     a.gradient != nullptr ? a.gradient + first : unread);
+    total += static_cast<double>(sum_of(elements.loss, count));
+    if constexpr (by_element) present += static_cast<double>(sum_of(elements.counted, count));
+  }
+  a.sums[2 * group] = total;
+  a.sums[2 * group + 1] = a.weights != nullptr ? weight_of_rows(a, begin, end)
+                          : by_element         ? present
+                                               : static_cast<double>(end - begin);
 }
 
 template <class T>
-Status mean_squared_error(Context& context, const MeanSquaredError<T>& a) {
-  const T share = T(1) / static_cast<T>(a.c);
-  const T scale = loss_scale(a.weight_sums, a.n, a.scale);
-  for_elements<T>(
-      context, a.n, a.c, 4, a.sums, [&](Elements<T>& elements, Index first, Index count) {
-        spread_weights(a.weights, a.c, first, count, elements.weight);
-        T unread[block_elements];
-        squared_errors(count, a.pred + first, a.targets + first, elements.weight, share, scale,
-                       elements.loss, a.dpred != nullptr ? a.dpred + first : unread);
-      });
+Status element_loss(Context& context, const LossRows<T>& a) {
+  with_element_loss(a.kind, [&](auto row) {
+    using Row = decltype(row);
+    constexpr Index cost = Row::has_functions ? 12 : 4;
+    for_row_groups(context, a.n, a.c * cost, [&](Index group, Index begin, Index end, int) {
+      if (a.by_element) {
+        losses_of_group<Row, true>(a, group, begin, end);
+      } else {
+        losses_of_group<Row, false>(a, group, begin, end);
+      }
+    });
+  });
   return Status::ok;
 }
 
-template <class T>
-Status weight_sum(Context& context, const WeightSum<T>& a) {
-  for_row_groups(context, a.n, a.targets != nullptr ? a.c : 1,
-                 [&](Index group, Index begin, Index end, int) {
-                   double total = 0;
-                   for (Index r = begin; r < end; ++r) {
-                     Index present = 1;
-                     if (a.targets != nullptr) {
-                       const T* const t = a.targets + r * a.c;
-                       present = 0;
-                       for (Index j = 0; j < a.c; ++j) present += t[j] == t[j] ? 1 : 0;
-                     }
-                     const T weight = a.weights != nullptr ? a.weights[r] : T(1);
-                     total += static_cast<double>(weight) * static_cast<double>(present);
-                   }
-                   a.sums[group] = total;
-                 });
+Status weight_factor(Context&, const WeightFactor& a) {
+  const double weight = sum_of_groups(a.sums, a.n, 2, 1);
+  *a.factor = weight > 0 ? a.expected / weight : 0;
   return Status::ok;
 }
 
-FASTNN_INSTANTIATE(sigmoid_cross_entropy, SigmoidCrossEntropy)
-FASTNN_INSTANTIATE(mean_squared_error, MeanSquaredError)
-FASTNN_INSTANTIATE(weight_sum, WeightSum)
+FASTNN_INSTANTIATE(element_loss, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -1,6 +1,5 @@
-// What is counted besides the loss. Cross-entropies as metrics are the losses
-// without their gradients.
-#include "core/loss.h"
+// Counts for metrics (core/metric.h), by row group.
+#include "core/metric.h"
 
 #include "core/math.h"
 #include "cpu/abreast.h"
@@ -25,20 +24,13 @@ static Index true_class(const MetricRows<T>& a, Index r) {
   return a.labels != nullptr ? a.labels[r] : index_of_largest(a.targets + r * a.c, a.c);
 }
 
-// Elements of a row whose target is known and met by f(output, target).
-template <class T, class F>
-static Counted over_elements(const MetricRows<T>& a, Index r, const F& f) {
-  Counted counted{0, 0};
-  for (Index j = r * a.c; j < (r + 1) * a.c; ++j) {
-    if (a.targets[j] != a.targets[j]) continue;
-    counted.value += f(static_cast<double>(a.output[j]), static_cast<double>(a.targets[j]));
-    counted.weight += 1;
-  }
-  return counted;
+template <class T>
+static double weight_of(const MetricRows<T>& a, Index r) {
+  return a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
 }
 
-// Of the elements of a row whose target is known, those on the right side. Counted
-// without branches, which would be guessed wrong as often as the network is.
+// Elements of a row on the right side, and those whose target is known. There are no branches: they
+// would be mispredicted as often as the network is wrong.
 template <class T>
 static Counted sides(const MetricRows<T>& a, Index r) {
   Index met = 0;
@@ -54,33 +46,68 @@ static Counted sides(const MetricRows<T>& a, Index r) {
   return {static_cast<double>(met), static_cast<double>(known)};
 }
 
+// A row's counts of two numbers.
 template <class T>
 static Counted over_row(const MetricRows<T>& a, Index r) {
   const T* const output = a.output + r * a.c;
-  switch (a.kind) {
-    case MetricKind::sparse_categorical_accuracy:
-    case MetricKind::categorical_accuracy:
-      return {index_of_largest(output, a.c) == true_class(a, r) ? 1.0 : 0.0, 1};
-    case MetricKind::top_k_categorical_accuracy: {
-      const T own = output[true_class(a, r)];
-      Index above = 0;
-      for (Index j = 0; j < a.c; ++j) above += output[j] > own ? 1 : 0;
-      return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
-    }
-    case MetricKind::binary_accuracy:
-      return sides(a, r);
-    case MetricKind::mean_squared_error:
-    case MetricKind::mean_absolute_error: {
-      const bool squared = a.kind == MetricKind::mean_squared_error;
-      const Counted sum = over_elements(
-          a, r, [&](double y, double t) { return squared ? (y - t) * (y - t) : abs(y - t); });
-      return sum.weight > 0 ? Counted{sum.value / sum.weight, 1} : Counted{0, 0};
-    }
-    case MetricKind::softmax_cross_entropy:
-    case MetricKind::sigmoid_cross_entropy:
-      break;
+  if (a.kind == MetricKind::matches) {
+    return {index_of_largest(output, a.c) == true_class(a, r) ? 1.0 : 0.0, 1};
   }
-  return {0, 0};
+  if (a.kind == MetricKind::hits) {
+    const T own = output[true_class(a, r)];
+    Index above = 0;
+    for (Index j = 0; j < a.c; ++j) above += output[j] > own ? 1 : 0;
+    return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
+  }
+  return sides(a, r);
+}
+
+// True positives, false positives, false negatives and true negatives of each output.
+template <class T>
+static void add_confusion(const MetricRows<T>& a, Index r, double weight, double* sums) {
+  const Index guess = a.largest ? index_of_largest(a.output + r * a.c, a.c) : -1;
+  const Index label = a.largest ? true_class(a, r) : -1;
+  for (Index j = 0; j < a.c; ++j) {
+    bool above = guess == j;
+    bool on = label == j;
+    if (!a.largest) {
+      const T t = a.targets[r * a.c + j];
+      if (t != t) continue;
+      above = static_cast<double>(a.output[r * a.c + j]) > a.value;
+      on = t > T(0.5);
+    }
+    sums[j * counts_of_confusion + (above ? (on ? 0 : 1) : (on ? 2 : 3))] += weight;
+  }
+}
+
+template <class T>
+static void add_moments(const MetricRows<T>& a, Index r, double weight, double* sums) {
+  for (Index j = 0; j < a.c; ++j) {
+    const auto t = static_cast<double>(a.targets[r * a.c + j]);
+    const auto y = static_cast<double>(a.output[r * a.c + j]);
+    if (t != t) continue;
+    double* const to = sums + j * counts_of_moments;
+    to[0] += weight;
+    to[1] += weight * t;
+    to[2] += weight * t * t;
+    to[3] += weight * y;
+    to[4] += weight * y * y;
+    to[5] += weight * t * y;
+  }
+}
+
+template <class T>
+static void add_columns(const MetricRows<T>& a, Index begin, Index end, double* sums) {
+  for (Index k = 0; k < metric_width(a.kind, a.c); ++k) sums[k] = 0;
+  for (Index r = begin; r < end; ++r) {
+    const double weight = weight_of(a, r);
+    if (weight == 0) continue;
+    if (a.kind == MetricKind::confusion) {
+      add_confusion(a, r, weight, sums);
+    } else {
+      add_moments(a, r, weight, sums);
+    }
+  }
 }
 
 // The class of each of 16 short rows, laid abreast; as index_of_largest.
@@ -138,68 +165,28 @@ static Counted accuracy_abreast(const MetricRows<T>& a, Index begin, Index end) 
 }
 
 template <class T>
-static Status cross_entropy(Context& context, const MetricRows<T>& a,
-                            double (&losses)[max_groups]) {
-  if (a.kind == MetricKind::softmax_cross_entropy) {
-    return softmax_cross_entropy<T>(context, {.n = a.n,
-                                              .c = a.c,
-                                              .logits = a.output,
-                                              .labels = a.labels,
-                                              .targets = a.targets,
-                                              .weights = a.weights,
-                                              .scale = T(0),
-                                              .label_smoothing = T(0),
-                                              .sums = losses,
-                                              .dlogits = nullptr});
-  }
-  return sigmoid_cross_entropy<T>(context, {.n = a.n,
-                                            .c = a.c,
-                                            .logits = a.output,
-                                            .targets = a.targets,
-                                            .weights = a.weights,
-                                            .pos_weight = nullptr,
-                                            .scale = T(0),
-                                            .label_smoothing = T(0),
-                                            .sums = losses,
-                                            .dlogits = nullptr});
-}
-
-template <class T>
 Status metric_rows(Context& context, const MetricRows<T>& a) {
-  const bool softmax = a.kind == MetricKind::softmax_cross_entropy;
-  if (softmax || a.kind == MetricKind::sigmoid_cross_entropy) {
-    double losses[max_groups];
-    double weights[max_groups];
-    Status status = cross_entropy(context, a, losses);
-    if (status != Status::ok) return status;
-    status = weight_sum<T>(context, {.n = a.n,
-                                     .c = a.c,
-                                     .targets = softmax ? nullptr : a.targets,
-                                     .weights = a.weights,
-                                     .sums = weights});
-    for (Index group = 0; group < row_groups(a.n).count; ++group) {
-      a.sums[2 * group] = losses[group];
-      a.sums[2 * group + 1] = weights[group];
-    }
-    return status;
-  }
-  const bool of_classes = a.kind == MetricKind::sparse_categorical_accuracy ||
-                          a.kind == MetricKind::categorical_accuracy;
+  const Index width = metric_width(a.kind, a.c);
   for_row_groups(context, a.n, a.c * 2, [&](Index group, Index begin, Index end, int) {
+    double* const sums = a.sums + group * width;
+    if (a.kind == MetricKind::confusion || a.kind == MetricKind::moments) {
+      add_columns(a, begin, end, sums);
+      return;
+    }
     Counted total{0, 0};
-    if (of_classes && a.c <= abreast_columns) {
+    if (a.kind == MetricKind::matches && a.c <= abreast_columns) {
       total = accuracy_abreast(a, begin, end);
       begin = end;
     }
     for (Index r = begin; r < end; ++r) {
-      const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
+      const double weight = weight_of(a, r);
       if (weight == 0) continue;
       const Counted counted = over_row(a, r);
       total.value += weight * counted.value;
       total.weight += weight * counted.weight;
     }
-    a.sums[2 * group] = total.value;
-    a.sums[2 * group + 1] = total.weight;
+    sums[0] = total.value;
+    sums[1] = total.weight;
   });
   return Status::ok;
 }

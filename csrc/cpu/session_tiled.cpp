@@ -25,19 +25,16 @@ class TiledSession final : public Session {
                const MakeProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const Rates& rates, std::span<Sum> sums) override;
-  void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
+          const Rates& rates, Sums sums) override;
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override {
     whole_->evaluate(data, first, count, sums);
   }
   void predict(const Dataset& data, Index first, Index count, void* out) override {
     whole_->predict(data, first, count, out);
   }
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
-                     std::uint64_t life, void* gradient, std::span<Sum> sums) override {
+                     std::uint64_t life, void* gradient, Sums sums) override {
     whole_->add_gradients(data, first, count, total, training, life, gradient, sums);
-  }
-  double weight(const Dataset& data, Index first, Index count) override {
-    return whole_->weight(data, first, count);
   }
   void parameters_at(std::uint64_t version) override {
     stale_ = stale_ || version != version_;
@@ -72,7 +69,7 @@ class TiledSession final : public Session {
   struct Step {
     const Dataset& data;
     Index n;
-    double total;
+    double divisor;
     std::uint64_t life;
   };
 
@@ -89,7 +86,7 @@ class TiledSession final : public Session {
   T* parameters_;
   Updates<T> updates_;
   T* gradients_;                                // (groups, parameters)
-  std::vector<Sum> sums_;                       // (groups, loss and metrics)
+  std::vector<double> sums_;                    // (groups, plan.sums())
   std::vector<std::unique_ptr<Lane>> lanes_;    // by worker, made by it
   std::unique_ptr<DenseProducts<T>> products_;  // keeps what those of the lanes share
   bool stale_ = true;
@@ -110,7 +107,7 @@ TiledSession<T>::TiledSession(const SessionRequest& request, Machine (*machine)(
       updates_(machine_, memory_, plan_, request.buffers),
       gradients_(memory_.take<T>(row_groups(request.batch_size).count * plan_.parameter_size)),
       sums_(static_cast<std::size_t>(row_groups(request.batch_size).count) *
-            (plan_.metrics.size() + 1)),
+            static_cast<std::size_t>(plan_.sums())),
       lanes_(max_threads),
       whole_(prepare_plain(machine(false), {request.plan, request.buffers, 0})) {
   if constexpr (std::is_same_v<T, float>) {
@@ -128,9 +125,9 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
     const Parameter& parameter = plan_.parameters[i];
     lane->gradients.place[i] = parameter.trainable ? gradient + parameter.offset : nullptr;
   }
-  const std::size_t width = plan_.metrics.size() + 1;
-  const std::span<Sum> sums(sums_.data() + static_cast<std::size_t>(group) * width, width);
-  std::fill(sums.begin(), sums.end(), Sum{});
+  const auto width = static_cast<std::size_t>(plan_.sums());
+  const Sums sums(sums_.data() + static_cast<std::size_t>(group) * width, width);
+  std::fill(sums.begin(), sums.end(), 0.0);
   const bool whole = walk.needs_output();
   const Index rows = row_groups(step.n).rows;
   const Index end = std::min((group + 1) * rows, step.n);
@@ -140,7 +137,9 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
     batch_.gather_input(lane->machine, step.data, row, n, walk.input());
     walk.forward(pass, n, whole);
     const BatchPart<T> part = batch_.part(row, n);
-    sums[0].value += walk.loss(part, step.total, true);
+    const auto [value, weight] = walk.loss(part, step.divisor, true);
+    sums[0] += value;
+    sums[1] += weight;
     walk.measure(part, sums);
     lane->gradients.accumulates = row != group * rows;
     walk.backward(pass, n, lane->gradients);
@@ -149,7 +148,7 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
 
 template <class T>
 Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                         const Steps& done, const Rates& rates, std::span<Sum> sums) {
+                         const Steps& done, const Rates& rates, Sums sums) {
   if (products_ && stale_) products_->refresh();
   stale_ = false;
   for (Index index = 0; index < count; ++index) {
@@ -157,7 +156,8 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const Index n = std::min(epoch.batch_size, data.count - start);
     const auto steps = static_cast<std::uint64_t>(index);
     batch_.choose(data, &epoch, start, n);
-    const Step step{data, n, batch_.gather_targets(data), done.life + steps};
+    batch_.gather_targets(data);
+    const Step step{data, n, static_cast<double>(n) * epoch.row_weight, done.life + steps};
     const Index groups = row_groups(n).count;
     struct Job {
       TiledSession& session;
@@ -177,19 +177,16 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
         },
         &job);
     if (job.failed) std::rethrow_exception(job.error);
-    double value = 0;
     const std::size_t width = sums.size();
-    for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g)
-      value += sums_[g * width].value;
-    if (!std::isfinite(value)) return {index, value / step.total};
-    sums[0].value += value;
-    sums[0].weight += step.total;
+    std::vector<double> step_sums(width);
     for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
-      for (std::size_t i = 1; i < width; ++i) {
-        sums[i].value += sums_[g * width + i].value;
-        sums[i].weight += sums_[g * width + i].weight;
-      }
+      for (std::size_t k = 0; k < width; ++k) step_sums[k] += sums_[g * width + k];
     }
+    if (!std::isfinite(step_sums[0])) return {index, step_sums[0] / step_sums[1]};
+    if (updates_.batch_factor() != nullptr) {
+      *updates_.batch_factor() = step_sums[1] > 0 ? step.divisor / step_sums[1] : 0;
+    }
+    for (std::size_t k = 0; k < width; ++k) sums[k] += step_sums[k];
     updates_.all(done.updates + steps, rates.at(index), gradients_, groups, plan_.parameter_size);
     if (products_) products_->refresh_trainable();
   }

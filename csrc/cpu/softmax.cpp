@@ -42,9 +42,11 @@ static FASTNN_INLINE T below_top(T z, T top) {
 // How targets are smoothed: share * target + rest.
 template <class T>
 struct Smoothing {
-  explicit Smoothing(const SoftmaxCrossEntropy<T>& a)
-      : share(T(1) - a.label_smoothing), rest(a.label_smoothing / static_cast<T>(a.c)) {}
-  T share, rest;
+  explicit Smoothing(const LossRows<T>& a)
+      : smoothing(static_cast<T>(a.options[0])),
+        share(T(1) - smoothing),
+        rest(smoothing / static_cast<T>(a.c)) {}
+  T smoothing, share, rest;
 };
 
 // What is summed over the classes of each row.
@@ -115,7 +117,7 @@ static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, In
 }
 
 template <bool with_targets, class T>
-static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, Index n, Index end,
+static void cross_entropy_abreast(const LossRows<T>& a, Index begin, Index n, Index end,
                                   Lanes<double>& total) {
   const Smoothing<T> s(a);
   Abreast<T> tile;
@@ -125,8 +127,8 @@ static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, 
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> own{};  // the logit of the row's label
   RowSums<T> sums;
-  if (a.dlogits != nullptr) fetch_rows(a.dlogits + begin * a.c, n, a.c);
-  lay_abreast(a.logits + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  if (a.gradient != nullptr) fetch_rows(a.gradient + begin * a.c, n, a.c);
+  lay_abreast(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   if constexpr (with_targets) {
     lay_abreast(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
   } else {
@@ -148,18 +150,18 @@ static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, 
     const T log_sum = log(sums.e[r]);
     T loss;
     if constexpr (with_targets) {
-      loss = mul_add(mul_add(s.share, sums.target[r], a.label_smoothing), log_sum, -sums.below[r]);
+      loss = mul_add(mul_add(s.share, sums.target[r], s.smoothing), log_sum, -sums.below[r]);
     } else {
       const T others = static_cast<T>(a.c) * log_sum - sums.below[r];
       loss = mul_add(s.share, log_sum - below_top(own[r], top[r]), weigh(s.rest, others));
     }
     total[r] += static_cast<double>(weigh(weight[r], loss));
   }
-  if (a.dlogits == nullptr) return;
+  if (a.gradient == nullptr) return;
   FASTNN_LANES
   for (int r = 0; r < lanes; ++r) {
     const T factor = a.scale * weight[r];
-    const T of_targets = with_targets ? mul_add(s.share, sums.target[r], a.label_smoothing) : T(1);
+    const T of_targets = with_targets ? mul_add(s.share, sums.target[r], s.smoothing) : T(1);
     top[r] = factor;
     sums.e[r] = factor * of_targets / sums.e[r];
   }
@@ -173,7 +175,7 @@ static void cross_entropy_abreast(const SoftmaxCrossEntropy<T>& a, Index begin, 
       tile.column[j][r] = weight[r] == T(0) ? T(0) : gradient;
     }
   }
-  lay_down(tile, n, a.c, a.dlogits + begin * a.c);
+  lay_down(tile, n, a.c, a.gradient + begin * a.c);
 }
 
 // -- long rows --------------------------------------------------------------
@@ -202,14 +204,14 @@ static void exponentials_of_row(const T* z, const T* targets, Index c, const Lan
 
 // e may be z: what is read of a piece is read before it is written.
 template <bool with_targets, class T>
-static double cross_entropy_of_row(const SoftmaxCrossEntropy<T>& a, Index r, T* e) {
+static double cross_entropy_of_row(const LossRows<T>& a, Index r, T* e) {
   const Smoothing<T> s(a);
   const T weight = a.weights != nullptr ? a.weights[r] : T(1);
   if (weight == T(0)) {
     for (Index j = 0; j < a.c; ++j) e[j] = T(0);
     return 0;
   }
-  const T* const z = a.logits + r * a.c;
+  const T* const z = a.outputs + r * a.c;
   const T* const t = with_targets ? a.targets + r * a.c : nullptr;
   alignas(64) Lanes<T> top;
   RowSums<T> sums;
@@ -220,9 +222,9 @@ static double cross_entropy_of_row(const SoftmaxCrossEntropy<T>& a, Index r, T* 
   const T log_sum = log(sum);
   const T factor = a.scale * weight;
   if constexpr (with_targets) {
-    const T of_targets = mul_add(s.share, joined(sums.target), a.label_smoothing);
+    const T of_targets = mul_add(s.share, joined(sums.target), s.smoothing);
     const T inverse = factor * of_targets / sum;
-    if (a.dlogits != nullptr) {
+    if (a.gradient != nullptr) {
       FASTNN_INDEPENDENT
       for (Index j = 0; j < a.c; ++j) {
         e[j] = mul_add(e[j], inverse, -factor * mul_add(s.share, t[j], s.rest));
@@ -234,7 +236,7 @@ static double cross_entropy_of_row(const SoftmaxCrossEntropy<T>& a, Index r, T* 
     const T others = static_cast<T>(a.c) * log_sum - below;
     const T inverse = factor / sum;
     const T rest = factor * s.rest;
-    if (a.dlogits != nullptr) {
+    if (a.gradient != nullptr) {
       for (Index j = 0; j < a.c; ++j) e[j] = mul_add(e[j], inverse, -rest);
       e[a.labels[r]] -= factor * s.share;
     }
@@ -304,13 +306,21 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
 }
 
 template <class T>
-Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& given) {
-  SoftmaxCrossEntropy<T> a = given;
-  a.scale = loss_scale(a.weight_sums, a.n, a.scale);
+static double weight_of_rows(const LossRows<T>& a, Index begin, Index end) {
+  if (a.weights == nullptr) return static_cast<double>(end - begin);
+  double total = 0;
+  for (Index r = begin; r < end; ++r) total += static_cast<double>(a.weights[r]);
+  return total;
+}
+
+// Softmax cross-entropy is the one row loss there is.
+template <class T>
+Status row_loss(Context& context, const LossRows<T>& a) {
   const bool labels = a.labels != nullptr;
   bool out_of_memory = false;
   for_row_groups(
       context, a.n, a.c * cost_of_element, [&](Index group, Index begin, Index end, int worker) {
+        a.sums[2 * group + 1] = weight_of_rows(a, begin, end);
         if (a.c <= abreast_columns) {
           Lanes<double> total{};
           for (Index r = begin; r < end; r += abreast) {
@@ -321,11 +331,11 @@ Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& giv
               cross_entropy_abreast<true>(a, r, n, end, total);
             }
           }
-          a.sums[group] = joined(total);
+          a.sums[2 * group] = joined(total);
           return;
         }
         T* work = nullptr;
-        if (a.dlogits == nullptr) {
+        if (a.gradient == nullptr) {
           work = static_cast<T*>(context.scratch(worker, static_cast<size_t>(a.c) * sizeof(T)));
           if (work == nullptr) {
             __atomic_store_n(&out_of_memory, true, __ATOMIC_RELAXED);
@@ -334,17 +344,17 @@ Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& giv
         }
         double total = 0;
         for (Index r = begin; r < end; ++r) {
-          T* const e = a.dlogits != nullptr ? a.dlogits + r * a.c : work;
+          T* const e = a.gradient != nullptr ? a.gradient + r * a.c : work;
           total +=
               labels ? cross_entropy_of_row<false>(a, r, e) : cross_entropy_of_row<true>(a, r, e);
         }
-        a.sums[group] = total;
+        a.sums[2 * group] = total;
       });
   return out_of_memory ? Status::out_of_memory : Status::ok;
 }
 
 FASTNN_INSTANTIATE(softmax_forward, SoftmaxForward)
 FASTNN_INSTANTIATE(softmax_backward, SoftmaxBackward)
-FASTNN_INSTANTIATE(softmax_cross_entropy, SoftmaxCrossEntropy)
+FASTNN_INSTANTIATE(row_loss, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

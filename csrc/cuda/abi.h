@@ -50,15 +50,13 @@ struct StepPlace {
 struct Collect {
   static constexpr int most = 32;
   struct Item {
-    const double* sums;     // by row group, `stride` apart
-    const double* weights;  // the same; null: `weight` is their sum
-    Index stride;
-    double weight;
+    const double* sums;  // (groups, width)
+    Index width;
   };
   Index n;  // rows
   int count;
   Item items[most];
-  double* totals;  // (2 * count): sum and weight of each
+  double* totals;  // of all items, one behind the other
   const StepValues* values;
   Progress* progress;
 };

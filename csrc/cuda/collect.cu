@@ -16,26 +16,26 @@ struct CollectSums {
   }
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
-    double value = 0;
-    double weight = 0;
-    if (t.index() < a.count) {
-      const Collect::Item& item = a.items[t.index()];
-      value = sum_of(item.sums, a.n, item.stride);
-      weight = item.weights != nullptr ? sum_of(item.weights, a.n, item.stride) : item.weight;
-    }
+    const Collect::Item& loss = a.items[0];
+    const double value = sum_of(loss.sums, a.n, loss.width);
     const bool stopped = a.progress->stopped >= 0;
-    const bool bad = !is_finite(t.from_lane(value, 0));
+    const bool bad = !is_finite(value);
     t.warp_barrier();  // all have read it
     if (bad && !stopped && t.index() == 0) {
       a.progress->stopped = a.values->number;
-      a.progress->bad_loss = value / weight;
+      a.progress->bad_loss = value / sum_of(loss.sums + 1, a.n, loss.width);
     }
-    if (stopped || bad || t.index() >= a.count) return;
-    a.totals[2 * t.index()] += value;
-    a.totals[2 * t.index() + 1] += weight;
+    if (stopped || bad) return;
+    double* totals = a.totals;
+    for (int i = 0; i < a.count; ++i) {
+      const Collect::Item& item = a.items[i];
+      for (Index k = t.index(); k < item.width; k += threads) {
+        totals[k] += sum_of(item.sums + k, a.n, item.width);
+      }
+      totals += item.width;
+    }
   }
 };
-static_assert(Collect::most <= CollectSums::threads);
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Elementwise losses with their gradients, and what losses divide by.
+// Element losses with their gradients.
 #include "core/loss.h"
 
 #include "core/math.h"
@@ -8,76 +8,37 @@
 namespace fastnn::FASTNN_TARGET {
 namespace {
 
-// What is done with an element has Element, its type, n and c, and
-//   has_functions             whether that takes logarithms and such
-//   common()                  what all elements share
-//   at(common, i, r, j, ..)   the loss of element i, which is column j of row r, and its
-//                             weight; writes the gradient
-
 template <class T>
 struct Term {
   T loss, weight;
 };
 
-template <class T>
-struct OfSigmoid {
+// The loss of element i, which is column j of row r, and its weight; writes the gradient.
+template <class Row, bool by_element, class T>
+struct ElementLoss {
   using Element = T;
-  static constexpr bool has_functions = true;
-  SigmoidCrossEntropy<T> a;
+  static constexpr bool has_functions = Row::has_functions;
+  LossRows<T> a;
   struct Common {
-    T scale, share, rest;
+    typename Row::template Common<T> row;
+    T share;
   };
 
   FASTNN_DEVICE Common common() const {
-    return {loss_scale(a.weight_sums, a.n, a.scale), T(1) - a.label_smoothing,
-            a.label_smoothing / T(2)};
+    return {typename Row::template Common<T>(a.options),
+            by_element ? T(1) : T(1) / static_cast<T>(a.c)};
   }
   FASTNN_DEVICE Term<T> at(const Common& s, Index i, Index r, Index j) const {
-    const T t = a.targets[i];
-    const T known = a.weights != nullptr ? a.weights[r] : T(1);
-    const T positive = a.pos_weight != nullptr ? a.pos_weight[j] : T(1);
-    const T smooth = mul_add(s.share, t, s.rest);
-    const T weight = t == t ? known : T(0);
-    const T y = t == t ? smooth : T(0);
-    const auto one = sigmoid_cross_entropy(a.logits[i], y, positive);
-    if (a.dlogits != nullptr) a.dlogits[i] = weigh(weight * s.scale, one.gradient);
-    return {weigh(weight, one.loss), weight};
-  }
-};
-
-template <class T>
-struct OfSquares {
-  using Element = T;
-  static constexpr bool has_functions = false;
-  MeanSquaredError<T> a;
-  struct Common {
-    T twice_scale, share;
-  };
-
-  FASTNN_DEVICE Common common() const {
-    return {T(2) * loss_scale(a.weight_sums, a.n, a.scale), T(1) / static_cast<T>(a.c)};
-  }
-  FASTNN_DEVICE Term<T> at(const Common& s, Index i, Index r, Index) const {
-    const T difference = a.pred[i] - a.targets[i];
-    const T weight = (a.weights != nullptr ? a.weights[r] : T(1)) * s.share;
-    if (a.dpred != nullptr) a.dpred[i] = weigh(s.twice_scale * weight, difference);
-    return {weigh(weight, difference * difference), weight};
-  }
-};
-
-template <class T>
-struct OfWeights {
-  using Element = T;
-  static constexpr bool has_functions = false;
-  WeightSum<T> a;
-  struct Common {};
-
-  FASTNN_DEVICE Common common() const { return {}; }
-  FASTNN_DEVICE Term<T> at(const Common&, Index i, Index r, Index) const {
-    const T known = a.weights != nullptr ? a.weights[r] : T(1);
-    const bool there = a.targets == nullptr || a.targets[i] == a.targets[i];
-    const T weight = there ? known : T(0);
-    return {T(0), weight};
+    const T target = a.targets[i];
+    const T row_weight = a.weights != nullptr ? a.weights[r] : T(1);
+    const T column = a.column_weights != nullptr ? a.column_weights[j] : T(1);
+    const T known = !by_element || target == target ? row_weight : T(0);
+    const T weight = known * s.share;
+    const auto one = Row::at(s.row, a.outputs[i], target, column);
+    if (a.gradient != nullptr) a.gradient[i] = weigh(weight * a.scale, one.gradient);
+    // A row counts once, at its first element.
+    const T counted = by_element || j == 0 ? known : T(0);
+    return {weigh(weight, one.loss), counted};
   }
 };
 
@@ -106,7 +67,6 @@ struct Elements {
   static constexpr int step = threads * held;
   Op op;
   Index c;
-  bool only_weight;  // the sums are of weights
   GroupSums sums;
   struct Shared {
     double room[threads / 32];
@@ -134,49 +94,46 @@ struct Elements {
       }
       counted.value += static_cast<double>(loss);
     }
-    if (only_weight) counted.value = counted.weight;
     sums.add(t, counted, t.shared<Shared>().room);
   }
 };
 
-template <class Op>
-Status sum_elements(Context& context, const Op& op, Index n, Index c, double* sums, int width,
-                    bool only_weight = false) {
+template <class Op, class T>
+Status sum_elements(Context& context, const Op& op, const LossRows<T>& a) {
   using Kernel = Elements<Op>;
   GroupSums group_sums{};
-  const Parts parts = parts_of_rows(n, Kernel::step, c);
-  const Status status = prepare(context, parts, sums, width, group_sums);
+  const Parts parts = parts_of_rows(a.n, Kernel::step, a.c);
+  const Status status = prepare(context, parts, a.sums, 2, group_sums);
   if (status != Status::ok) return status;
-  return launch(context, parts.blocks(), Kernel{op, c, only_weight, group_sums});
+  return launch(context, parts.blocks(), Kernel{op, a.c, group_sums});
 }
+
+struct FindWeightFactor {
+  static constexpr int threads = 32;
+  WeightFactor a;
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    if (t.index() != 0) return;
+    const double weight = sum_of_groups(a.sums, a.n, 2, 1);
+    *a.factor = weight > 0 ? a.expected / weight : 0;
+  }
+};
 
 }  // namespace
 
 template <class T>
-Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a, int width) {
-  return sum_elements(context, OfSigmoid<T>{a}, a.n, a.c, a.sums, width);
+Status element_loss(Context& context, const LossRows<T>& a) {
+  return with_element_loss(a.kind, [&](auto row) {
+    using Row = decltype(row);
+    if (a.by_element) return sum_elements(context, ElementLoss<Row, true, T>{a}, a);
+    return sum_elements(context, ElementLoss<Row, false, T>{a}, a);
+  });
 }
 
-template <class T>
-Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a) {
-  return sigmoid_cross_entropy(context, a, 1);
+Status weight_factor(Context& context, const WeightFactor& a) {
+  return launch(context, 1, FindWeightFactor{a});
 }
 
-template <class T>
-Status mean_squared_error(Context& context, const MeanSquaredError<T>& a) {
-  return sum_elements(context, OfSquares<T>{a}, a.n, a.c, a.sums, 1);
-}
-
-template <class T>
-Status weight_sum(Context& context, const WeightSum<T>& a) {
-  const Index c = a.targets != nullptr ? a.c : 1;
-  return sum_elements(context, OfWeights<T>{a}, a.n, c, a.sums, 1, true);
-}
-
-FASTNN_INSTANTIATE(sigmoid_cross_entropy, SigmoidCrossEntropy)
-FASTNN_INSTANTIATE(mean_squared_error, MeanSquaredError)
-FASTNN_INSTANTIATE(weight_sum, WeightSum)
-template Status sigmoid_cross_entropy(Context&, const SigmoidCrossEntropy<float>&, int);
-template Status sigmoid_cross_entropy(Context&, const SigmoidCrossEntropy<double>&, int);
+FASTNN_INSTANTIATE(element_loss, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

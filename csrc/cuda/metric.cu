@@ -1,6 +1,5 @@
-// What is counted besides the loss. Cross-entropies as metrics are the losses without
-// their gradients.
-#include "core/loss.h"
+// Counts for metrics (core/metric.h), by row group.
+#include "core/metric.h"
 
 #include "core/math.h"
 #include "cuda/kernels.h"
@@ -59,42 +58,23 @@ struct CountedRow {
     return {own == own && above < a.value ? 1.0 : 0.0, 1};
   }
 
-  // Elements whose target is known and met by f(output, target).
-  template <class F>
-  FASTNN_DEVICE Counted over_elements(const F& f) const {
+  // Elements on the right side, and those whose target is known.
+  FASTNN_DEVICE Counted sides() const {
     Counted counted;
     for (Index j = r * a.c + team.lane(); j < r * a.c + c; j += lanes) {
       const T t = a.targets[j];
       if (t != t) continue;
-      counted.value += f(static_cast<double>(a.output[j]), static_cast<double>(t));
+      const bool above = static_cast<double>(a.output[j]) > a.value;
+      counted.value += above == (t > T(0.5)) ? 1.0 : 0.0;
       counted.weight += 1;
     }
     return {team.sum(counted.value), team.sum(counted.weight)};
   }
 
-  FASTNN_DEVICE Counted mean_of(const Counted& sum) const {
-    return sum.weight > 0 ? Counted{sum.value / sum.weight, 1} : Counted{};
-  }
-
   FASTNN_DEVICE Counted count() const {
-    switch (a.kind) {
-      case MetricKind::sparse_categorical_accuracy:
-      case MetricKind::categorical_accuracy:
-        return accuracy();
-      case MetricKind::top_k_categorical_accuracy:
-        return top_k();
-      case MetricKind::binary_accuracy:
-        return over_elements(
-            [&](double y, double t) { return (y > a.value) == (t > 0.5) ? 1.0 : 0.0; });
-      case MetricKind::mean_squared_error:
-        return mean_of(over_elements([](double y, double t) { return (y - t) * (y - t); }));
-      case MetricKind::mean_absolute_error:
-        return mean_of(over_elements([](double y, double t) { return abs(y - t); }));
-      case MetricKind::softmax_cross_entropy:
-      case MetricKind::sigmoid_cross_entropy:
-        break;
-    }
-    return {};
+    if (a.kind == MetricKind::matches) return accuracy();
+    if (a.kind == MetricKind::hits) return top_k();
+    return sides();
   }
 };
 
@@ -138,37 +118,110 @@ Status count_rows(Context& context, const MetricRows<T>& a) {
   return launch(context, parts.blocks(), Kernel{a, sums});
 }
 
+// Where the first largest of each row is, and its class.
+template <class T>
+struct FindClasses {
+  static constexpr int threads = 256;
+  static constexpr int lanes = 32;
+  MetricRows<T> a;
+  Index* guesses;  // (n), then (n) of classes
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    const Team<lanes> team(t, nullptr);
+    const Index r = t.block() * (threads / lanes) + team.number();
+    const Index row = r < a.n ? r : 0;
+    const Index c = r < a.n ? a.c : 0;
+    const CountedRow<T, lanes> counted{a, team, row, c};
+    const Index guess = index_of_largest(team, a.output + row * a.c, c);
+    const Index label = counted.true_class();
+    if (r >= a.n || team.lane() != 0) return;
+    guesses[r] = guess;
+    guesses[a.n + r] = label;
+  }
+};
+
+// Counts by output: a thread takes a column of a row group, row by row.
+template <class T>
+struct CountColumns {
+  static constexpr int threads = 128;
+  MetricRows<T> a;
+  const Index* guesses;  // of FindClasses; null: sides of a threshold
+  Index blocks_across;
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    const Index group = t.block() / blocks_across;
+    const Index j = t.block() % blocks_across * threads + t.index();
+    if (j >= a.c) return;
+    const RowGroups groups = row_groups(a.n);
+    const Index begin = group * groups.rows;
+    const Index end = least(begin + groups.rows, a.n);
+    double counts[counts_of_moments] = {};
+    for (Index r = begin; r < end; ++r) {
+      const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1;
+      if (weight == 0) continue;
+      if (a.kind == MetricKind::confusion) {
+        confuse(r, j, weight, counts);
+      } else {
+        add_moments(r, j, weight, counts);
+      }
+    }
+    const int count = a.kind == MetricKind::confusion ? counts_of_confusion : counts_of_moments;
+    double* const to = a.sums + (group * a.c + j) * count;
+    for (int k = 0; k < count; ++k) to[k] = counts[k];
+  }
+
+ private:
+  FASTNN_DEVICE void confuse(Index r, Index j, double weight, double* counts) const {
+    bool above = false;
+    bool on = false;
+    if (guesses != nullptr) {
+      above = guesses[r] == j;
+      on = guesses[a.n + r] == j;
+    } else {
+      const T t = a.targets[r * a.c + j];
+      if (t != t) return;
+      above = static_cast<double>(a.output[r * a.c + j]) > a.value;
+      on = t > T(0.5);
+    }
+    counts[above ? (on ? 0 : 1) : (on ? 2 : 3)] += weight;
+  }
+
+  FASTNN_DEVICE void add_moments(Index r, Index j, double weight, double* counts) const {
+    const auto t = static_cast<double>(a.targets[r * a.c + j]);
+    const auto y = static_cast<double>(a.output[r * a.c + j]);
+    if (t != t) return;
+    counts[0] += weight;
+    counts[1] += weight * t;
+    counts[2] += weight * t * t;
+    counts[3] += weight * y;
+    counts[4] += weight * y * y;
+    counts[5] += weight * t * y;
+  }
+};
+
+template <class T>
+Status count_columns(Context& context, const MetricRows<T>& a) {
+  Index* guesses = nullptr;
+  if (a.largest && a.kind == MetricKind::confusion) {
+    const auto bytes = static_cast<size_t>(most(2 * a.n, 1)) * sizeof(Index);
+    guesses = static_cast<Index*>(context.scratch(Context::sums, bytes));
+    if (guesses == nullptr) return Status::out_of_memory;
+    using Find = FindClasses<T>;
+    const Index rows = Find::threads / Find::lanes;
+    const Status status = launch(context, ceil_div(a.n, rows), Find{a, guesses});
+    if (status != Status::ok) return status;
+  }
+  using Count = CountColumns<T>;
+  const Index across = ceil_div(a.c, Count::threads);
+  return launch(context, row_groups(a.n).count * across, Count{a, guesses, across});
+}
+
 }  // namespace
 
 template <class T>
 Status metric_rows(Context& context, const MetricRows<T>& a) {
-  if (a.kind == MetricKind::softmax_cross_entropy) {
-    return softmax_cross_entropy<T>(context,
-                                    {.n = a.n,
-                                     .c = a.c,
-                                     .logits = a.output,
-                                     .labels = a.labels,
-                                     .targets = a.targets,
-                                     .weights = a.weights,
-                                     .scale = T(0),
-                                     .label_smoothing = T(0),
-                                     .sums = a.sums,
-                                     .dlogits = nullptr},
-                                    2);
-  }
-  if (a.kind == MetricKind::sigmoid_cross_entropy) {
-    return sigmoid_cross_entropy<T>(context,
-                                    {.n = a.n,
-                                     .c = a.c,
-                                     .logits = a.output,
-                                     .targets = a.targets,
-                                     .weights = a.weights,
-                                     .pos_weight = nullptr,
-                                     .scale = T(0),
-                                     .label_smoothing = T(0),
-                                     .sums = a.sums,
-                                     .dlogits = nullptr},
-                                    2);
+  if (a.kind == MetricKind::confusion || a.kind == MetricKind::moments) {
+    return count_columns(context, a);
   }
   if (a.c <= 32) return count_rows<T, 4>(context, a);
   if (a.c <= 4096) return count_rows<T, 32>(context, a);

@@ -61,8 +61,8 @@ struct TrainResident {
       shared[l.w.at + i * l.w.stride + j] = a.parameters[place_of(l, i, j)];
     });
     const int c = a.layer[a.layers - 1].o;
-    for (int j = t.index(); j < c && a.pos_weights != nullptr; j += threads) {
-      shared[a.pos_weight.at + j] = a.pos_weights[j];
+    for (int j = t.index(); j < c && a.column_weights != nullptr; j += threads) {
+      shared[a.column_weight.at + j] = a.column_weights[j];
     }
   }
 

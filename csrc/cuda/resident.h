@@ -55,10 +55,12 @@ struct Resident {
   float input_scale, input_offset;
 
   LossKind loss;
-  float label_smoothing;
+  bool by_element;
+  double loss_options[max_loss_options];
+  double row_weight;  // see Epoch
   int32_t ignore_class;
   bool ignores;
-  const float* pos_weights;  // may be null
+  const float* column_weights;  // may be null
 
   OptimizerKind optimizer;
   OptimizerSettings settings;
@@ -91,16 +93,18 @@ struct Resident {
 
   Place weights;               // those of all layers; the stride is 0
   Place state_of[rule_slots];  // as they are laid out
-  Place pos_weight;            // at 0: none
+  Place column_weight;         // at 0: none
   Place row_losses;            // double
   Place rates;                 // AnyRates<float> of rate_steps steps
   Place totals;                // double: sum and weight of each item, for each lane of a warp
-  Place scale;                 // 1 over the sum of weights
+  Place scale;                 // what gradients are multiplied by
   Place stop;                  // int: whether a loss is bad
   Index floats;                // that all these take
 
   struct Metrics {
     MetricKind kind[most_items - 1];
+    LossKind loss[most_items - 1];  // of mean_of: an element loss
+    double options[most_items - 1][max_loss_options];
     bool weighted[most_items - 1];
     Place output[most_items - 1];  // of the rows it looks at
     double value[most_items - 1];

@@ -147,16 +147,17 @@ struct LossRow {
 
   // Each returns the row's loss, to its first lane, and writes weight * d loss / d output.
   FASTNN_DEVICE float softmax_cross_entropy(const Thread& t) const;
-  FASTNN_DEVICE float sigmoid_cross_entropy(const Thread& t, const float* pos_weight) const;
-  FASTNN_DEVICE float mean_squared_error(const Thread& t) const;
+  template <class Row>
+  FASTNN_DEVICE float element_loss(const Thread& t, const float* column_weight) const;
 
   // Equal infinities share the mass, which is the limit.
   FASTNN_DEVICE static float below_top(float z, float top) { return z == top ? 0.0F : z - top; }
 };
 
 FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
-  const float share = 1.0F - a.label_smoothing;
-  const float rest = a.label_smoothing / static_cast<float>(c);
+  const float smoothing = static_cast<float>(a.loss_options[0]);
+  const float share = 1.0F - smoothing;
+  const float rest = smoothing / static_cast<float>(c);
   float top = lane < c ? output[lane] : -__builtin_inff();
   for (int j = lane + lanes; j < c; j += lanes) {
     top = output[j] > top || top != top ? output[j] : top;
@@ -180,7 +181,7 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
   exponentials = sum(t, exponentials);
   const float log_sum = log(exponentials);
   if (targets != nullptr) {
-    const float of_targets = mul_add(share, sum(t, target), a.label_smoothing);
+    const float of_targets = mul_add(share, sum(t, target), smoothing);
     const float loss = mul_add(of_targets, log_sum, -sum(t, below));
     const float inverse = weight * of_targets / exponentials;
     for (int j = lane; j < c; j += lanes) {
@@ -202,29 +203,18 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
   return mul_add(share, own, weigh(rest, others));
 }
 
-FASTNN_DEVICE float LossRow::sigmoid_cross_entropy(const Thread& t, const float* pos_weight) const {
-  const float share = 1.0F - a.label_smoothing;
-  const float rest = a.label_smoothing / 2.0F;
+template <class Row>
+FASTNN_DEVICE float LossRow::element_loss(const Thread& t, const float* column_weight) const {
+  const typename Row::template Common<float> common(a.loss_options);
+  const float share = a.by_element ? 1.0F : 1.0F / static_cast<float>(c);
   float loss = 0;
   for (int j = lane; j < c; j += lanes) {
     const float target = targets[j];
-    const bool known = target == target;
-    const float y = known ? mul_add(share, target, rest) : 0.0F;
-    const float positive = pos_weight != nullptr ? pos_weight[j] : 1.0F;
-    const auto one = fastnn::FASTNN_TARGET::sigmoid_cross_entropy(output[j], y, positive);
+    const bool known = !a.by_element || target == target;
+    const float column = column_weight != nullptr ? column_weight[j] : 1.0F;
+    const auto one = Row::at(common, output[j], target, column);
     loss += known ? one.loss : 0.0F;
-    dz[j] = weigh(known ? weight : 0.0F, one.gradient);
-  }
-  return sum(t, loss);
-}
-
-FASTNN_DEVICE float LossRow::mean_squared_error(const Thread& t) const {
-  const float share = 1.0F / static_cast<float>(c);
-  float loss = 0;
-  for (int j = lane; j < c; j += lanes) {
-    const float difference = output[j] - targets[j];
-    loss = mul_add(difference, difference, loss);
-    dz[j] = weigh(2.0F * (weight * share), difference);
+    dz[j] = weigh(known ? weight * share : 0.0F, one.gradient);
   }
   return share * sum(t, loss);
 }
@@ -254,17 +244,14 @@ FASTNN_DEVICE void losses(const Thread& t, const Resident& a, float* shared, int
         .lanes = columns,
     };
     float loss = 0;
-    switch (a.loss) {
-      case LossKind::softmax_cross_entropy:
-        loss = row.softmax_cross_entropy(t);
-        break;
-      case LossKind::sigmoid_cross_entropy:
-        loss =
-            row.sigmoid_cross_entropy(t, a.pos_weight.at != 0 ? shared + a.pos_weight.at : nullptr);
-        break;
-      case LossKind::mean_squared_error:
-        loss = row.mean_squared_error(t);
-        break;
+    if (looks_at_rows(a.loss)) {
+      loss = row.softmax_cross_entropy(t);
+    } else {
+      const float* const of_columns =
+          a.column_weight.at != 0 ? shared + a.column_weight.at : nullptr;
+      with_element_loss(a.loss, [&](auto kind) {
+        loss = row.template element_loss<decltype(kind)>(t, of_columns);
+      });
     }
     if (!real) continue;
     if (row.lane == 0) {

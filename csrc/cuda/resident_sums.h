@@ -20,27 +20,6 @@ struct Counted {
   double value, weight;
 };
 
-// Of a row with targets: the mean of f(output, target) over those that are known or, for
-// binary accuracy, their sum and number.
-FASTNN_DEVICE Counted over_targets(MetricKind kind, double threshold, const float* output,
-                                   const float* targets, int c) {
-  Counted sum{0, 0};
-  for (int j = 0; j < c; ++j) {
-    const float target = targets[j];
-    if (target != target) continue;
-    const auto y = static_cast<double>(output[j]);
-    const double error = y - static_cast<double>(target);
-    if (kind == MetricKind::binary_accuracy) {
-      sum.value += (y > threshold) == (target > 0.5F) ? 1 : 0;
-    } else {
-      sum.value += kind == MetricKind::mean_squared_error ? error * error : abs(error);
-    }
-    sum.weight += 1;
-  }
-  if (kind == MetricKind::binary_accuracy || sum.weight == 0) return sum;
-  return {sum.value / sum.weight, 1};
-}
-
 class Sums {
  public:
   FASTNN_DEVICE Sums(const Thread& t, const Resident& a, float* shared)
@@ -48,14 +27,13 @@ class Sums {
         a_(a),
         shared_(shared),
         mine_(t.warp() == t.threads() / 32 - 1),
-        plain_(a.loss != LossKind::sigmoid_cross_entropy && a.row_weights == nullptr && !a.ignores),
-        full_scale_(static_cast<float>(1 / static_cast<double>(a.rows))),
+        plain_(!a.by_element && a.row_weights == nullptr && !a.ignores),
         totals_(doubles(shared + a.totals.at) + static_cast<Index>(t.lane()) * 2 * a.items) {
     const double* const before = a.sums + t.lane() * 2 * a.items;
     for (int k = 0; k < 2 * a.items && mine_; ++k) totals_[k] = a.continues ? before[k] : 0;
   }
 
-  // What the losses divide by, before the rows pass.
+  // What the rows weigh, and what gradients are multiplied by, before the rows pass.
   FASTNN_DEVICE void weigh_rows(int batch, int n) {
     if (!mine_) return;
     if (plain_) {
@@ -66,11 +44,8 @@ class Sums {
       for (int r = t_.lane(); r < n; r += 32) weight_ += weight(batch, r);
       total_ = sum_of_warp(t_, weight_);
     }
-    if (t_.lane() != 0) return;
-    if (plain_ && n == a_.rows) {
-      shared_[a_.scale.at] = full_scale_;
-    } else {
-      shared_[a_.scale.at] = total_ > 0 ? static_cast<float>(1 / total_) : 0.0F;
+    if (t_.lane() == 0) {
+      shared_[a_.scale.at] = static_cast<float>(1 / (static_cast<double>(n) * a_.row_weight));
     }
   }
 
@@ -113,7 +88,7 @@ class Sums {
 
   FASTNN_DEVICE double weight(int batch, int r) const {
     const auto weight = static_cast<double>(shared_[batch + a_.batch.weights.at + r]);
-    if (a_.loss != LossKind::sigmoid_cross_entropy) return weight;
+    if (!a_.by_element) return weight;
     const float* const target = targets(batch, r);
     int known = 0;
     for (int j = 0; j < a_.layer[a_.layers - 1].o; ++j) known += target[j] == target[j] ? 1 : 0;
@@ -131,14 +106,38 @@ class Sums {
     const MetricKind kind = a_.metrics.kind[metric];
     const Resident::Place& place = a_.metrics.output[metric];
     const float* const output = shared_ + place.at + r * place.stride;
-    if (kind == MetricKind::sparse_categorical_accuracy ||
-        kind == MetricKind::categorical_accuracy) {
+    if (kind == MetricKind::matches) {
       const int label = a_.targets.data == nullptr
                             ? reinterpret_cast<int32_t*>(shared_ + batch + a_.batch.labels.at)[r]
                             : largest_of(targets(batch, r), c);
       return {largest_of(output, c) == label ? 1.0 : 0.0, 1};
     }
-    return over_targets(kind, a_.metrics.value[metric], output, targets(batch, r), c);
+    const float* const target = targets(batch, r);
+    if (kind == MetricKind::mean_of) return mean_loss(metric, output, target, c);
+    Counted sides{0, 0};
+    for (int j = 0; j < c; ++j) {
+      if (target[j] != target[j]) continue;
+      const bool above = static_cast<double>(output[j]) > a_.metrics.value[metric];
+      sides.value += above == (target[j] > 0.5F) ? 1 : 0;
+      sides.weight += 1;
+    }
+    return sides;
+  }
+
+  // A missing target never counts.
+  FASTNN_DEVICE Counted mean_loss(int metric, const float* output, const float* target,
+                                  int c) const {
+    Counted sum{0, 0};
+    with_element_loss(a_.metrics.loss[metric], [&](auto kind) {
+      using Row = decltype(kind);
+      const typename Row::template Common<float> common(a_.metrics.options[metric]);
+      for (int j = 0; j < c; ++j) {
+        if (target[j] != target[j]) continue;
+        sum.value += static_cast<double>(Row::at(common, output[j], target[j], 1.0F).loss);
+        sum.weight += 1;
+      }
+    });
+    return sum;
   }
 
   const Thread& t_;
@@ -146,7 +145,6 @@ class Sums {
   float* shared_;
   bool mine_;
   bool plain_;  // the weights of all rows are 1
-  float full_scale_;
   double* totals_;
   double weight_ = 0, total_ = 0;  // of this step: the lane's rows, all rows
 };

@@ -99,11 +99,4 @@ inline Status prepare(Context& context, const Parts& parts, double* sums, int wi
   return there ? Status::ok : Status::out_of_memory;
 }
 
-// Cross-entropies whose `sums` hold two numbers a group where `width` is 2: the weighted
-// losses, and the weights of what was not left out.
-template <class T>
-Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a, int width);
-template <class T>
-Status sigmoid_cross_entropy(Context& context, const SigmoidCrossEntropy<T>& a, int width);
-
 }  // namespace fastnn::FASTNN_TARGET

@@ -97,7 +97,6 @@ struct CrossEntropy {
   T* out;           // may be null
   const int32_t* labels;
   const T* weights;
-  const double* weight_sums;
   T scale;
   T label_smoothing;
 
@@ -120,8 +119,7 @@ struct CrossEntropy {
   };
 
   FASTNN_DEVICE Common common() const {
-    return {loss_scale(weight_sums, n, scale), T(1) - label_smoothing,
-            label_smoothing / static_cast<T>(c)};
+    return {scale, T(1) - label_smoothing, label_smoothing / static_cast<T>(c)};
   }
 
   // The label of a row that is left out may be anything.
@@ -193,26 +191,21 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
   return walk_rows(context, Backward<T>{a.n, a.c, a.dy, a.y, a.dx});
 }
 
+// Softmax cross-entropy is the one row loss there is.
 template <class T>
-Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a, int width) {
-  const auto run = [&](auto op) { return walk_rows(context, op, a.sums, width); };
+Status row_loss(Context& context, const LossRows<T>& a) {
+  const auto run = [&](auto op) { return walk_rows(context, op, a.sums, 2); };
+  const T smoothing = static_cast<T>(a.options[0]);
   if (a.labels != nullptr) {
-    return run(CrossEntropy<T, false>{a.n, a.c, a.logits, nullptr, a.dlogits, a.labels, a.weights,
-                                      a.weight_sums, a.scale, a.label_smoothing});
+    return run(CrossEntropy<T, false>{a.n, a.c, a.outputs, nullptr, a.gradient, a.labels, a.weights,
+                                      a.scale, smoothing});
   }
-  return run(CrossEntropy<T, true>{a.n, a.c, a.logits, a.targets, a.dlogits, nullptr, a.weights,
-                                   a.weight_sums, a.scale, a.label_smoothing});
-}
-
-template <class T>
-Status softmax_cross_entropy(Context& context, const SoftmaxCrossEntropy<T>& a) {
-  return softmax_cross_entropy(context, a, 1);
+  return run(CrossEntropy<T, true>{a.n, a.c, a.outputs, a.targets, a.gradient, nullptr, a.weights,
+                                   a.scale, smoothing});
 }
 
 FASTNN_INSTANTIATE(softmax_forward, SoftmaxForward)
 FASTNN_INSTANTIATE(softmax_backward, SoftmaxBackward)
-FASTNN_INSTANTIATE(softmax_cross_entropy, SoftmaxCrossEntropy)
-template Status softmax_cross_entropy(Context&, const SoftmaxCrossEntropy<float>&, int);
-template Status softmax_cross_entropy(Context&, const SoftmaxCrossEntropy<double>&, int);
+FASTNN_INSTANTIATE(row_loss, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -84,9 +84,13 @@ void check_weights(const Dataset& data) {
   }
 }
 
-bool has_metric(const Plan& plan, MetricKind kind) {
-  return std::any_of(plan.metrics.begin(), plan.metrics.end(),
-                     [&](const Metric& metric) { return metric.kind == kind; });
+// Whether the loss, or a metric that is a loss, takes such targets.
+bool takes(const Plan& plan, Targets targets) {
+  return portable::targets_of(plan.loss.kind) == targets ||
+         std::any_of(plan.metrics.begin(), plan.metrics.end(), [&](const Metric& metric) {
+           return metric.kind == MetricKind::mean_of &&
+                  portable::targets_of(metric.loss.kind) == targets;
+         });
 }
 
 }  // namespace
@@ -130,6 +134,45 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
                  });
 }
 
+void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
+                        const Look& look) {
+  each_row(targets, rows, look, [&](Index row, const double* values) {
+    for (Index j = 0; j < targets.columns; ++j) {
+      check(values[j] >= 0 && std::isfinite(values[j]), name,
+            ": expected finite numbers of at least 0, got ", values[j], " at row ", row,
+            ", column ", j);
+    }
+  });
+}
+
+double counted_by_row(const Plan& plan) {
+  return portable::counts_elements(plan.loss.kind) ? static_cast<double>(plan.output_width()) : 1;
+}
+
+double total_weight(const Plan& plan, const Dataset& data, const Look& look) {
+  const auto weight_at = [&](Index row) {
+    return data.weights != nullptr ? data.weights[row] : 1.0;
+  };
+  const Rows rows = all_rows(data);
+  double total = 0;
+  if (portable::counts_elements(plan.loss.kind)) {
+    each_row(data.targets, rows, look, [&](Index row, const double* values) {
+      Index present = 0;
+      for (Index j = 0; j < data.targets.columns; ++j) present += std::isnan(values[j]) ? 0 : 1;
+      total += weight_at(row) * static_cast<double>(present);
+    });
+    return total;
+  }
+  const bool ignores = data.labels != nullptr && plan.loss.ignores;
+  if (data.weights == nullptr && !ignores) return static_cast<double>(data.count);
+  for (Index i = 0; i < data.count; ++i) {
+    const Index row = row_at(rows, i);
+    const bool ignored = ignores && data.labels[row] == plan.loss.ignore_class;
+    total += ignored ? 0.0 : weight_at(row);
+  }
+  return total;
+}
+
 void check_input(const Plan& plan, const Dataset& data, const Look& look) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
@@ -141,11 +184,10 @@ void check_data(const Plan& plan, const Dataset& data, const Look& look) {
   check_input(plan, data, look);
   const Rows rows = all_rows(data);
   const Index outputs = plan.output_width();
-  const bool softmax = plan.loss.kind == LossKind::softmax_cross_entropy;
-  const bool sigmoid = plan.loss.kind == LossKind::sigmoid_cross_entropy;
+  const bool classes = portable::targets_of(plan.loss.kind) == Targets::classes;
   check_weights(data);
   if (data.labels != nullptr) {
-    check(softmax, "y: this loss takes targets of shape (n, ", outputs, "), not class labels");
+    check(classes, "y: this loss takes targets of shape (n, ", outputs, "), not class labels");
     check_labels("y", data.labels, data.rows, data.count, outputs, plan.loss.ignores,
                  plan.loss.ignore_class, look);
     return;
@@ -153,13 +195,13 @@ void check_data(const Plan& plan, const Dataset& data, const Look& look) {
   check(data.targets.data != nullptr, "y: expected targets, got none");
   check(data.targets.columns == outputs, "y: expected shape (", data.x.rows, ", ", outputs,
         ") to match the output, got (", data.targets.rows, ", ", data.targets.columns, ")");
-  if (softmax || has_metric(plan, MetricKind::softmax_cross_entropy)) {
-    check_probabilities("y", data.targets, rows, look);
+  if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, look);
+  const bool units = takes(plan, Targets::unit_or_missing);
+  if (units) check_binary_targets("y", data.targets, rows, look);
+  if (takes(plan, Targets::not_negative)) check_not_negative("y", data.targets, rows, look);
+  if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
+    check_finite("y", data.targets, rows, plan.element, look);
   }
-  if (sigmoid || has_metric(plan, MetricKind::sigmoid_cross_entropy)) {
-    check_binary_targets("y", data.targets, rows, look);
-  }
-  if (!sigmoid) check_finite("y", data.targets, rows, plan.element, look);
 }
 
 }  // namespace fastnn

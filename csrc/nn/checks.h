@@ -14,9 +14,19 @@ void check_input(const Plan& plan, const Dataset& data, const Look& look);
 // x, labels or targets as the plan's loss and metrics take them, and weights.
 void check_data(const Plan& plan, const Dataset& data, const Look& look);
 
+// What all rows weigh, as the loss counts them: weights of rows, times the labels that are not
+// missing where each counts for itself; ignored rows nothing.
+double total_weight(const Plan& plan, const Dataset& data, const Look& look);
+// What a row with the weight 1 counts: 1, or its labels where each counts for itself.
+double counted_by_row(const Plan& plan);
+
 // Labels of softmax cross-entropy, also for single ops. `rows` may be null.
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
                   Index classes, bool ignores, std::int32_t ignore_class, const Look& look = {});
+
+// Rows of finite numbers of at least 0.
+void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
+                        const Look& look = {});
 
 // Rows of probabilities for softmax cross-entropy: not negative, adding up to 1.
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,

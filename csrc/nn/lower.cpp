@@ -80,45 +80,61 @@ bool ends_in_sigmoid(const Plan& plan) {
   return plan.logits != plan.output && !ends_in_softmax(plan);
 }
 
-// The logits that a cross-entropy as a metric looks at: those below its own head
-// or, where its own loss takes a linear output for logits, the output.
-int logits_for(const Plan& plan, MetricKind kind) {
-  const bool softmax = kind == MetricKind::softmax_cross_entropy;
-  const LossKind own = softmax ? LossKind::softmax_cross_entropy : LossKind::sigmoid_cross_entropy;
-  check((softmax ? ends_in_softmax(plan) : ends_in_sigmoid(plan)) || plan.loss.kind == own,
-        "metrics: ", softmax ? "softmax" : "sigmoid",
-        "_cross_entropy needs a network that ends in ", softmax ? "softmax" : "sigmoid",
-        ", or the loss of that name");
-  return plan.logits;
+// The activation that ends the network.
+Head head_of(const Plan& plan) {
+  if (plan.logits == plan.output) return Head::none;
+  return ends_in_softmax(plan) ? Head::softmax : Head::sigmoid;
+}
+
+// Whether a loss looks at the logits: its own head comes last or, for the loss that the network is
+// trained with, a linear output is taken for logits.
+bool looks_at_logits(const Plan& plan, LossKind kind) {
+  const Head head = portable::head_of(kind);
+  return head != Head::none && (head_of(plan) == head || plan.loss.kind == kind);
 }
 
 // Which tensor a metric looks at, and its value for that tensor.
-Metric place_metric(const Plan& plan, const Compile::Metric& metric) {
-  Metric placed{metric.kind, metric.value, metric.weighted, plan.output};
+Metric place_metric(const Plan& plan, Metric metric) {
+  metric.tensor = plan.output;
+  metric.width = metric_width(metric.kind, plan.output_width());
+  const Head own = portable::head_of(plan.loss.kind);
   switch (metric.kind) {
-    case MetricKind::softmax_cross_entropy:
-    case MetricKind::sigmoid_cross_entropy:
-      placed.tensor = logits_for(plan, metric.kind);
+    case MetricKind::mean_of: {
+      const LossKind kind = metric.loss.kind;
+      const auto name = [](auto word, const auto& names) {
+        return names[static_cast<std::size_t>(word)];
+      };
+      if (portable::head_of(kind) == Head::none) break;
+      check(looks_at_logits(plan, kind), "metrics: ", name(kind, loss_names),
+            " needs a network that ends in ", name(portable::head_of(kind), head_names),
+            ", or the loss of that name");
+      metric.tensor = plan.logits;
       break;
-    case MetricKind::sparse_categorical_accuracy:
-    case MetricKind::categorical_accuracy:
-    case MetricKind::top_k_categorical_accuracy:
+    }
+    case MetricKind::matches:
+    case MetricKind::hits:
       // The order of the classes is that of the logits.
-      if (ends_in_softmax(plan)) placed.tensor = plan.logits;
+      if (ends_in_softmax(plan)) metric.tensor = plan.logits;
       break;
-    case MetricKind::binary_accuracy: {
+    case MetricKind::confusion:
+      metric.largest = portable::targets_of(plan.loss.kind) == Targets::classes;
+      if (metric.largest) {
+        if (ends_in_softmax(plan)) metric.tensor = plan.logits;
+        break;
+      }
+      [[fallthrough]];
+    case MetricKind::sides: {
       const bool linear = plan.logits == plan.output;
-      if (ends_in_sigmoid(plan) || (linear && plan.loss.kind == LossKind::sigmoid_cross_entropy)) {
-        placed.tensor = plan.logits;
-        placed.value = std::log(metric.value / (1 - metric.value));
+      if (ends_in_sigmoid(plan) || (linear && own == Head::sigmoid)) {
+        metric.tensor = plan.logits;
+        metric.value = std::log(metric.value / (1 - metric.value));
       }
       break;
     }
-    case MetricKind::mean_squared_error:
-    case MetricKind::mean_absolute_error:
+    case MetricKind::moments:
       break;
   }
-  return placed;
+  return metric;
 }
 
 }  // namespace
@@ -132,11 +148,9 @@ Plan lower(const Plan& graph, const Compile* compile) {
   plan.has_loss = true;
   plan.loss = compile->loss;
   plan.update = compile->update;
-  plan.folded = (ends_in_softmax(plan) && plan.loss.kind == LossKind::softmax_cross_entropy) ||
-                (ends_in_sigmoid(plan) && plan.loss.kind == LossKind::sigmoid_cross_entropy);
-  for (const Compile::Metric& metric : compile->metrics) {
-    plan.metrics.push_back(place_metric(plan, metric));
-  }
+  const Head head = portable::head_of(plan.loss.kind);
+  plan.folded = head != Head::none && head_of(plan) == head;
+  for (const Metric& metric : compile->metrics) plan.metrics.push_back(place_metric(plan, metric));
   return plan;
 }
 

@@ -10,14 +10,9 @@ namespace fastnn {
 
 // What a network is trained with.
 struct Compile {
-  struct Metric {
-    MetricKind kind;
-    double value;
-    bool weighted;
-  };
   Loss loss;
   Update update;
-  std::vector<Metric> metrics;
+  std::vector<Metric> metrics;  // tensor and width are found out
   SessionKind session = SessionKind::automatic;
   Precision precision = Precision::highest;
   std::optional<Device> device;  // none: of shape

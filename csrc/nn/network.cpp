@@ -136,10 +136,10 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
 void Network::compile(const Compile& request) {
   const Gate::Changing changing(gate_);
   if (!plan_) refuse("the network has no output");
-  if (!request.loss.pos_weight.empty()) {
+  if (!request.loss.column_weights.empty()) {
     const auto outputs = static_cast<std::size_t>(plan_->output_width());
-    check(request.loss.pos_weight.size() == outputs, "pos_weight: expected ", outputs,
-          " numbers, got ", request.loss.pos_weight.size());
+    check(request.loss.column_weights.size() == outputs, "pos_weight: expected ", outputs,
+          " numbers, got ", request.loss.column_weights.size());
   }
   for (const Parameter& p : graph_.parameters) {
     check(at(p.group) < request.update.groups.size(), "groups: expected numbers in [0, ",
@@ -163,6 +163,22 @@ void Network::compile(const Compile& request) {
   plan_ = std::move(plan);
   slots_ = std::move(slots);
   updates_ = 0;
+  weighed_ = {};
+}
+
+std::vector<Index> Network::sum_widths() const {
+  check_compiled();
+  std::vector<Index> widths{2};
+  for (const Metric& metric : plan_->metrics) widths.push_back(metric.width);
+  return widths;
+}
+
+double Network::check_weight_of(const char* name, const Dataset& data, const Look& look) {
+  const Gate::Reading reading(gate_);
+  check_compiled();
+  const double total = total_weight(*plan_, data, look);
+  check(total > 0, name, ": nothing counts: all weights are 0, or all labels missing or ignored");
+  return total;
 }
 
 SessionKind Network::session(Index batch_size) const {

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/backend.h"
@@ -36,13 +37,15 @@ struct Train {
   // Further calls with the same data follow, unchanged: what was made of them may stay until
   // forget_data.
   bool keeps_data = false;
+  // The data are a part of what is not known yet: their rows are taken to weigh 1 on average.
+  bool streams_in = false;
   // For the updates of this call: settings and, where rates are given, one for each of them.
   Rates rates;
   Index rates_given = 0;
 };
 
 // Called now and then from long calls; what it throws ends them.
-using Poll = std::function<void(Index epoch, Index step, std::span<const Sum>)>;
+using Poll = std::function<void(Index epoch, Index step, std::span<const double>)>;
 
 // Training left the numbers: a loss, or the weights after the last step, became
 // NaN or infinite. The parameters are those of a recent step whose loss was finite.
@@ -87,6 +90,10 @@ class Network {
   // ValueErrors of checks.h, for this network.
   void check_input(const Dataset& data, const Look& look);
   void check_data(const Dataset& data, const Look& look);
+  // The weight of all rows, as the loss counts them; ValueError where nothing counts.
+  double check_weight_of(const char* name, const Dataset& data, const Look& look);
+  // How many numbers the loss and each metric add up.
+  std::vector<Index> sum_widths() const;
 
   // Counts in the life of the model, and of updates since the optimizer's state was zero.
   std::uint64_t steps() const { return steps_; }
@@ -99,14 +106,15 @@ class Network {
   void optimizer_state(const std::function<void(const ParameterBuffer&)>& each);
   void set_optimizer_state(const std::vector<const void*>& state);
 
-  // Sums of each epoch, then of the validation data where there are any.
-  std::vector<Sum> train(const Dataset& data, const Train& request, const Dataset* validation,
-                         const Poll& poll);
+  // Sums of each epoch, then of the validation data where there are any, as Plan::sums says.
+  std::vector<double> train(const Dataset& data, const Train& request, const Dataset* validation,
+                            const Poll& poll);
   // By whoever trained, between its calls.
   void forget_data();
-  std::vector<Sum> evaluate(const Dataset& data, const Look& look);
+  std::vector<double> evaluate(const Dataset& data, const Look& look);
   void predict(const Dataset& data, void* out, const Look& look);
-  Sum gradients(const Dataset& data, bool training, void* gradient, const Look& look);
+  // The mean loss, and its gradient in `gradient`.
+  double gradients(const Dataset& data, bool training, void* gradient, const Look& look);
   // The network as it is now, which later training does not touch.
   std::unique_ptr<Predictor> predictor();
 
@@ -114,7 +122,7 @@ class Network {
   struct Now {  // where training is
     Index epoch = 0, step = 0;
     Index updates = 0;  // of this call
-    std::span<Sum> sums;
+    Sums sums;
   };
 
   int add_tensor(Index width);
@@ -125,10 +133,11 @@ class Network {
   void forget_sessions();
   Buffers buffers();
   std::vector<ParameterBuffer*> state();
-  std::size_t columns() const { return 1 + plan_->metrics.size(); }
+  std::size_t columns() const { return static_cast<std::size_t>(plan_->sums()); }
+  double row_weight(const Dataset& data, const Look& look);
   Session& training_session(Index batch_size);
   std::unique_ptr<Session> borrow_session();
-  void evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace);
+  void evaluate_into(const Dataset& data, Sums sums, Pace& pace);
   void train_steps(Session& session, const Dataset& data, const Train& request, const Epoch& epoch,
                    Index last, Pace& pace, Now& now);
   void fetch();
@@ -155,6 +164,7 @@ class Network {
   std::optional<Device> training_device_;
 
   IdleSessions idle_;
+  std::pair<std::uint64_t, double> weighed_{};  // the last data set, and what its rows weigh
 };
 
 }  // namespace fastnn

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "nn/checks.h"
 #include "nn/network.h"
 
 namespace fastnn {
@@ -63,10 +64,10 @@ Index steps_of(const Dataset& data, Index batch_size) {
   return data.count / batch_size + (data.count % batch_size != 0 ? 1 : 0);
 }
 
-std::vector<Sum> make_sums(Index epochs, std::size_t columns) {
+std::vector<double> make_sums(Index epochs, std::size_t columns) {
   constexpr std::size_t most = std::size_t{1} << 40;
   if (static_cast<std::size_t>(epochs) > most / columns) throw std::bad_alloc();
-  return std::vector<Sum>(static_cast<std::size_t>(epochs) * columns);
+  return std::vector<double>(static_cast<std::size_t>(epochs) * columns);
 }
 
 }  // namespace
@@ -137,8 +138,8 @@ void Network::train_steps(Session& session, const Dataset& data, const Train& re
   }
 }
 
-std::vector<Sum> Network::train(const Dataset& data, const Train& request,
-                                const Dataset* validation, const Poll& poll) {
+std::vector<double> Network::train(const Dataset& data, const Train& request,
+                                   const Dataset* validation, const Poll& poll) {
   check(request.batch_size >= 1, "batch_size: expected at least 1, got ", request.batch_size);
   check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
   Now now;
@@ -159,10 +160,11 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
         "rates: expected one for each of ", request.epochs * (end - begin), " updates, got ",
         request.rates_given);
   const std::size_t width = (validation != nullptr ? 2 : 1) * columns();
-  std::vector<Sum> sums = make_sums(request.epochs, width);
+  std::vector<double> sums = make_sums(request.epochs, width);
 
   if (buffer_->version() != trained_version_) snapshots_.forget();
   if (request.fresh) snapshots_.renew();
+  const double weight = request.streams_in ? counted_by_row(*plan_) : row_weight(data, look);
   Session& session = training_session(batch_size);
   const Training training(*buffer_);  // nothing has changed where there is no session
   session.parameters_at(buffer_->version());
@@ -172,8 +174,8 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   const Ending ending(session, idle_, request.keeps_data, recover);
   Pace pace(look);
   for (Index e = 0; e < request.epochs; ++e) {
-    const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled};
-    const std::span<Sum> row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
+    const Epoch epoch{part ? epochs_.load() : epochs_++, batch_size, request.shuffled, weight};
+    const Sums row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
     now = {request.first_epoch + e, begin, now.updates, row.first(columns())};
     train_steps(session, data, request, epoch, end, pace, now);
     // The last update of a run is followed by no loss that would show it wrong.
@@ -182,7 +184,7 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
     }
     if (validation == nullptr) continue;
     evaluate_into(*validation, row.last(columns()), pace);
-    const double loss = row[columns()].value;
+    const double loss = row[columns()];
     if (!finite(loss)) {
       diverge("the validation loss became " + number(loss), now.epoch, end - 1, loss);
     }
@@ -193,7 +195,15 @@ std::vector<Sum> Network::train(const Dataset& data, const Train& request,
   return sums;
 }
 
-void Network::evaluate_into(const Dataset& data, std::span<Sum> sums, Pace& pace) {
+// What a row of the data weighs on average.
+double Network::row_weight(const Dataset& data, const Look& look) {
+  if (weighed_.first != data.id || data.id == 0) {
+    weighed_ = {data.id, total_weight(*plan_, data, look) / static_cast<double>(data.count)};
+  }
+  return weighed_.second;
+}
+
+void Network::evaluate_into(const Dataset& data, Sums sums, Pace& pace) {
   std::unique_ptr<Session> session = borrow_session();
   for (Index first = 0; first < data.count; first += session->capacity()) {
     session->evaluate(data, first, std::min(session->capacity(), data.count - first), sums);
@@ -208,10 +218,10 @@ void Network::forget_data() {
   idle_.forget_data();
 }
 
-std::vector<Sum> Network::evaluate(const Dataset& data, const Look& look) {
+std::vector<double> Network::evaluate(const Dataset& data, const Look& look) {
   const Gate::Reading reading(gate_);
   check_compiled();
-  std::vector<Sum> sums(columns());
+  std::vector<double> sums(columns());
   Pace pace(look);
   evaluate_into(data, sums, pace);
   idle_.forget_data();
@@ -234,18 +244,14 @@ std::unique_ptr<Predictor> Network::predictor() {
   return std::make_unique<Predictor>(lower(graph_, nullptr), *buffer_);
 }
 
-Sum Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {
+double Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {
   const Gate::Reading reading(gate_);
   check_compiled();
-  std::vector<Sum> sums(columns());
+  std::vector<double> sums(columns());
   std::unique_ptr<Session> session = borrow_session();
   Pace pace(look);
   const Index capacity = session->capacity();
-  double total = 0;
-  for (Index first = 0; first < data.count; first += capacity) {
-    total += session->weight(data, first, std::min(capacity, data.count - first));
-    pace.done();
-  }
+  const double total = total_weight(*plan_, data, look);
   for (Index first = 0; first < data.count; first += capacity) {
     session->add_gradients(data, first, std::min(capacity, data.count - first), total, training,
                            steps_, gradient, sums);
@@ -253,7 +259,7 @@ Sum Network::gradients(const Dataset& data, bool training, void* gradient, const
   }
   session->forget_data();
   idle_.give(std::move(session));
-  return sums[0];
+  return sums[1] > 0 ? sums[0] / sums[1] : 0;
 }
 
 }  // namespace fastnn

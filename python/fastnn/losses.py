@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core
+from fastnn import rows
 from fastnn.arrays.host import numeric
 from fastnn.registry import Registered, Registry
-from fastnn.words import choose, flag, int32, keywords, number
+from fastnn.words import choose, flag, int32, keywords
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
@@ -22,12 +22,18 @@ _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 class Loss(Registered):
     """A loss to pass to `compile`.
 
-    The loss of a batch, and of an epoch, is the weighted mean sum(w * l) / sum(w) over its
-    rows, as in scikit-learn and PyTorch; Keras divides by the number of rows. It is exact
-    over all rows of an epoch, not a mean of the means of batches.
+    Training minimises sum(w * l) / sum(w) over the rows of the data set, as scikit-learn and
+    PyTorch do (Keras divides by the number of rows). The gradient of a batch is its sum of w * l
+    divided by its rows times the mean weight of the data set, so weights mean the same in batches
+    of any size, also of one row. With reduction="mean_with_sample_weight" it is divided by the
+    batch's own sum of weights, as in Keras 3: in small batches weights then fade out.
+
+    The loss that is reported is sum(w * l) / sum(w), exact over all rows of an epoch, not a mean
+    of the means of batches.
     """
 
-    native: ClassVar[_core.Loss]
+    # The row of the native table of losses (csrc/core/loss.h). Its options are attributes here.
+    native: ClassVar[str]
     # Whether y holds a class of each row; if not, it holds one number for each output.
     takes_labels: ClassVar[bool] = False
     from_logits: bool = False
@@ -38,12 +44,31 @@ class Loss(Registered):
         self.reduction = reduction
 
     @property
-    def is_cross_entropy(self) -> bool:
-        return self.native != "mean_squared_error"
+    def row(self) -> rows.LossRow:
+        """What the native table says of the loss."""
+        return rows.losses()[self.native]
+
+    @property
+    def folds(self) -> str | None:
+        """The activation at the end of a model that the loss folds: "softmax", "sigmoid" or None."""
+        return None if self.row.head == "none" else self.row.head
+
+    def row_options(self) -> dict[str, float]:
+        """The options of the native row."""
+        return {name: getattr(self, name, option.default) for name, option in
+                self.row.options.items()}
 
     def options(self, _outputs: int) -> dict[str, Any]:
         """Keyword arguments of the native `compile`, for a model with this number of outputs."""
-        return {}
+        return {
+            "loss": self.native,
+            "options": self.row_options(),
+            "by_batch_weight": self.reduction == "mean_with_sample_weight",
+        }
+
+    def _checked(self, name: str, value: object) -> float:
+        """`value` as an option of the row takes it."""
+        return self.row.options[name].checked(value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
@@ -52,12 +77,7 @@ class Loss(Registered):
 LOSSES = Registry(
     "loss",
     Loss,
-    elsewhere={
-        "huber": "mean_squared_error",
-        "kldivergence": "categorical_crossentropy",
-        "mae": "mean_squared_error",
-        "meanabsoluteerror": "mean_squared_error",
-    },
+    elsewhere={"kldivergence": "categorical_crossentropy"},
 )
 
 
@@ -69,8 +89,7 @@ class SparseCategoricalCrossentropy(Loss):
         from_logits: accepted as in Keras. The last layer decides: after a softmax its logits
             are used, a linear layer gives logits. True after a softmax warns.
         ignore_class: a label (for example -1 or 255) whose rows count nowhere; None: all do.
-        reduction: "sum_over_batch_size" or "mean_with_sample_weight"; both are the weighted
-            mean, see `Loss`.
+        reduction: "sum_over_batch_size" or "mean_with_sample_weight", see `Loss`.
         name: the name of the loss, in messages.
     """
 
@@ -89,8 +108,8 @@ class SparseCategoricalCrossentropy(Loss):
         self.from_logits = flag("from_logits", from_logits)
         self.ignore_class = None if ignore_class is None else int32("ignore_class", ignore_class)
 
-    def options(self, _outputs: int) -> dict[str, Any]:
-        return {"ignore_class": self.ignore_class}
+    def options(self, outputs: int) -> dict[str, Any]:
+        return super().options(outputs) | {"ignore_class": self.ignore_class}
 
 
 @LOSSES.register("categorical_crossentropy")
@@ -115,10 +134,7 @@ class CategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-
-    def options(self, _outputs: int) -> dict[str, Any]:
-        return {"label_smoothing": self.label_smoothing}
+        self.label_smoothing = self._checked("label_smoothing", label_smoothing)
 
 
 @LOSSES.register("binary_crossentropy", "bce", "BCE")
@@ -150,7 +166,7 @@ class BinaryCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
+        self.label_smoothing = self._checked("label_smoothing", label_smoothing)
         self.pos_weight: NDArray[np.float64] | None = None
         if pos_weight is not None:
             weights = numeric("pos_weight", pos_weight).astype(np.float64)
@@ -162,7 +178,7 @@ class BinaryCrossentropy(Loss):
             self.pos_weight = weights
 
     def options(self, outputs: int) -> dict[str, Any]:
-        options: dict[str, Any] = {"label_smoothing": self.label_smoothing}
+        options = super().options(outputs)
         if self.pos_weight is not None:
             if self.pos_weight.size not in (1, outputs):
                 raise ValueError(
@@ -184,6 +200,55 @@ class MeanSquaredError(Loss):
     def __init__(
         self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_error"
     ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("mean_absolute_error", "mae", "MAE")
+class MeanAbsoluteError(Loss):
+    """Mean over rows and outputs of abs(output - target); targets as `MeanSquaredError`."""
+
+    native = "mean_absolute_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("huber", "huber_loss")
+class Huber(Loss):
+    """error**2 / 2 up to `delta` and delta * (abs(error) - delta / 2) beyond it (Huber, 1964).
+
+    Args:
+        delta: where the square becomes a line, above 0; default 1.
+        reduction, name: see `Loss`.
+    """
+
+    native = "huber"
+
+    @keywords()
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "huber_loss",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.delta = self._checked("delta", delta)
+
+
+@LOSSES.register("poisson")
+class Poisson(Loss):
+    """Mean over rows and outputs of output - target * log(output + 1e-7); targets at least 0.
+
+    The output is a rate: end the model so that it is positive, for example with softplus.
+    """
+
+    native = "poisson"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "poisson") -> None:
         super().__init__(name, reduction)
 
 

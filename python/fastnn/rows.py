@@ -6,7 +6,7 @@ The tables stand once, in C++ (csrc/core); what Python checks and says is made f
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fastnn import _core
 from fastnn.words import flag, number
@@ -37,12 +37,39 @@ class Option(NamedTuple):
         )
 
 
+def _options(row: dict[str, Any]) -> dict[str, Option]:
+    return {option["name"]: Option(**option) for option in row["options"]}
+
+
 class OptimizerRow(NamedTuple):
     """An optimizer: what it keeps for each parameter, and its options."""
 
     name: str
     slots: tuple[str, ...]
     options: dict[str, Option]
+
+
+class LossRow(NamedTuple):
+    """A loss: the targets that it takes, and the activation at the end that it folds."""
+
+    name: str
+    targets: Literal["classes", "unit_or_missing", "numbers", "not_negative"]
+    head: Literal["none", "sigmoid", "softmax"]
+    by_element: bool  # each element counts for itself, a missing one (NaN) not at all
+    column_weights: bool  # each output may have a weight
+    by_row: bool  # it looks at whole rows
+    options: dict[str, Option]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether targets are classes or yes-or-no labels, not numbers."""
+        return self.targets in ("classes", "unit_or_missing")
+
+
+@functools.cache
+def losses() -> dict[str, LossRow]:
+    """The native losses by name."""
+    return {row["name"]: LossRow(**{**row, "options": _options(row)}) for row in _core.losses()}
 
 
 @functools.cache
@@ -52,7 +79,7 @@ def optimizers() -> dict[str, OptimizerRow]:
         row["name"]: OptimizerRow(
             row["name"],
             tuple(row["slots"]),
-            {option["name"]: Option(**option) for option in row["options"]},
+            _options(row),
         )
         for row in _core.optimizers()
     }

@@ -18,7 +18,7 @@ class Runner {
 
   // As Session::run, of data whose addresses are the device's.
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                  const Steps& done, const Rates& rates, std::span<Sum> sums) = 0;
+                  const Steps& done, const Rates& rates, Sums sums) = 0;
   // After a run that threw: waits for what it gave to other streams than its machine's.
   virtual void settle() {}
 };

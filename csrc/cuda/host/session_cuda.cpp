@@ -42,7 +42,7 @@ class CudaSession final : public Session {
   }
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const Rates& rates, std::span<Sum> sums) override {
+          const Rates& rates, Sums sums) override {
     state_->refresh();
     const Dataset& here = held(data);
     torn_ = true;
@@ -52,7 +52,7 @@ class CudaSession final : public Session {
     return ran;
   }
 
-  void evaluate(const Dataset& data, Index first, Index count, std::span<Sum> sums) override {
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override {
     state_->refresh();
     hold_if_there_is_room(data);
     plain_->evaluate(part(data, first, count), 0, count, sums);
@@ -64,18 +64,11 @@ class CudaSession final : public Session {
   }
 
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
-                     std::uint64_t life, void* gradient, std::span<Sum> sums) override {
+                     std::uint64_t life, void* gradient, Sums sums) override {
     state_->refresh();
     hold_if_there_is_room(data);
     plain_->add_gradients(part(data, first, count), 0, count, total, training, life, gradient,
                           sums);
-  }
-
-  double weight(const Dataset& data, Index first, Index count) override {
-    hold_if_there_is_room(data);
-    const double sum = plain_->weight(part(data, first, count), 0, count);
-    cuda_wait(*plain_machine_.context);  // it may have been known before the rows were read
-    return sum;
   }
 
   void parameters_at(std::uint64_t version) override {
@@ -103,7 +96,7 @@ class CudaSession final : public Session {
   }
 
   Ran walked(const Dataset& here, const Epoch& epoch, Index first, Index count, const Steps& done,
-             const Rates& rates, std::span<Sum> sums) {
+             const Rates& rates, Sums sums) {
     try {
       if (runner_ != nullptr) return runner_->run(here, epoch, first, count, done, rates, sums);
       const Ran ran = plain_->run(here, epoch, first, count, done, rates, sums);

@@ -39,19 +39,13 @@ class Graph {
   CudaGraph* graph_ = nullptr;
 };
 
-// What a run leaves on the device: how far it came, and its sums.
-struct Report {
-  Progress progress;
-  double totals[2 * Collect::most];
-};
-
 class Generic final : public Runner {
  public:
   Generic(const Machine& machine, const Plan& plan, const Buffers& buffers, Index batch_size,
           const MakeUpdatingProducts& products);
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const Rates& rates, std::span<Sum> sums) override;
+          const Rates& rates, Sums sums) override;
   void settle() override {
     if (products_) products_->settle();
   }
@@ -63,8 +57,7 @@ class Generic final : public Runner {
                     const Rates& rates);
   void run_steps(Index begin, Index count, Index n);
   void step(const StepValues* values, Index n);
-  void collect(const StepValues* values, const BatchPart<float>& part, const double* losses,
-               const double* weight_sums);
+  void collect(const StepValues* values, const BatchPart<float>& part, const double* losses);
   void update();
   bool worth_recording(Index count, Index n) const;
   void record(Index steps, Index n);
@@ -81,7 +74,9 @@ class Generic final : public Runner {
   ParameterGradients<float> places_;
   std::unique_ptr<UpdatingProducts> products_;  // null: the kernel table's
   double* metric_sums_;
-  Report* report_;
+  // What a run leaves on the device: how far it came, and its sums.
+  Progress* progress_;
+  double* totals_;
   StepValues* brought_;   // (steps_at_once)
   StepValues* recorded_;  // (most_in_graph), which the graph reads
   std::vector<StepValues> values_;
@@ -95,6 +90,7 @@ class Generic final : public Runner {
   std::pair<std::uint64_t, std::uint64_t> ordered_{};
 
   OptimizerSettings settings_;
+  double row_weight_ = 0;  // see Epoch; the graph knows it
   Graph graph_;
   Index graph_rows_ = 0;  // of each of its steps
   Index graph_steps_ = 0;
@@ -109,8 +105,9 @@ Generic::Generic(const Machine& machine, const Plan& plan, const Buffers& buffer
       updates_(machine, memory_, plan, buffers),
       walk_(machine, memory_, plan, static_cast<float*>(buffers.parameters), batch_size),
       gradients_(memory_.take<float>(plan.parameter_size)),
-      metric_sums_(memory_.take<double>(static_cast<Index>(plan.metrics.size()) * 2 * max_groups)),
-      report_(memory_.take<Report>(1)),
+      metric_sums_(memory_.take<double>(plan.sums() * max_groups)),
+      progress_(memory_.take<Progress>(1)),
+      totals_(memory_.take<double>(plan.sums())),
       brought_(memory_.take<StepValues>(steps_at_once)),
       recorded_(memory_.take<StepValues>(most_in_graph)) {
   walk_.allocate_gradients();
@@ -146,7 +143,9 @@ bool same_places(const Dataset& a, const Dataset& b) {
 
 // The whole order of an epoch, which one kernel draws.
 void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
-  if (!same_places(data, data_) || shuffled_ != epoch.shuffled) forget_graph();
+  if (!same_places(data, data_) || shuffled_ != epoch.shuffled || row_weight_ != epoch.row_weight) {
+    forget_graph();
+  }
   data_ = data;
   shuffled_ = epoch.shuffled;
   if (!epoch.shuffled) return;
@@ -185,19 +184,16 @@ void Generic::bring_values(const Epoch& epoch, Index first, Index begin, Index c
 }
 
 Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                 const Steps& done, const Rates& rates, std::span<Sum> sums) {
+                 const Steps& done, const Rates& rates, Sums sums) {
   order_rows(data, epoch);
   use_settings(rates.settings);
   // Others may have trained the parameters, or written them.
   if (products_) products_->refresh();
-  Report report{};
-  report.progress.stopped = -1;
-  // From where they are, so that they do not depend on where runs end.
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    report.totals[2 * i] = sums[i].value;
-    report.totals[2 * i + 1] = sums[i].weight;
-  }
-  machine_.write(context(), report_, &report, sizeof report);
+  Progress progress{-1, 0};
+  machine_.write(context(), progress_, &progress, sizeof progress);
+  // Sums go on from where they are, so that they do not depend on where runs end.
+  machine_.write(context(), totals_, sums.data(), sums.size_bytes());
+  row_weight_ = epoch.row_weight;
   for (Index begin = 0; begin < count; begin += steps_at_once) {
     const Index some = std::min(steps_at_once, count - begin);
     bring_values(epoch, first, begin, some, done, rates);
@@ -208,12 +204,10 @@ Ran Generic::run(const Dataset& data, const Epoch& epoch, Index first, Index cou
     run_steps(0, whole, epoch.batch_size);
     run_steps(whole, some - whole, last);
   }
-  machine_.read(context(), &report, report_, sizeof report);
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    sums[i] = {report.totals[2 * i], report.totals[2 * i + 1]};
-  }
-  if (report.progress.stopped < 0) return {count, std::nullopt};
-  return {report.progress.stopped, report.progress.bad_loss};
+  machine_.read(context(), &progress, progress_, sizeof progress);
+  machine_.read(context(), sums.data(), totals_, sums.size_bytes());
+  if (progress.stopped < 0) return {count, std::nullopt};
+  return {progress.stopped, progress.bad_loss};
 }
 
 // Steps of n rows each, whose values are brought_[begin] and those behind it.
@@ -261,18 +255,20 @@ void Generic::record(Index steps, Index n) {
 
 // Starts the kernels of one step.
 void Generic::step(const StepValues* values, Index n) {
-  const StepPlace place{values, &report_->progress};
+  const StepPlace place{values, progress_};
   cuda_library().set_step(&context(), place);
   if (products_) products_->begin_step(place, settings_);
   // Before the step's own first row comes what values say.
   batch_.choose(Rows{shuffled_ ? order_ : nullptr, 0, n});
   batch_.gather_input(machine_, data_, 0, n, walk_.input());
-  const double* const weight_sums = batch_.start_targets(data_);
+  batch_.gather_targets(data_);
   const BatchPart<float> part = batch_.part(0, n);
   const Pass pass{true, 0, 0};
   walk_.forward(pass, n, walk_.needs_output());
-  const double* const losses = walk_.start_loss(part, static_cast<double>(n), weight_sums, true);
-  collect(values, part, losses, weight_sums);
+  const double divisor = static_cast<double>(n) * row_weight_;
+  const double* const losses = walk_.start_loss(part, divisor, true);
+  updates_.weigh_batch(losses, n, divisor);
+  collect(values, part, losses);
   walk_.backward(pass, n, places_);
   if (products_) {
     products_->end_step();
@@ -282,20 +278,21 @@ void Generic::step(const StepValues* values, Index n) {
   cuda_library().set_step(&context(), {});
 }
 
-void Generic::collect(const StepValues* values, const BatchPart<float>& part, const double* losses,
-                      const double* weight_sums) {
+void Generic::collect(const StepValues* values, const BatchPart<float>& part,
+                      const double* losses) {
   Collect all{};
   all.n = part.n;
   all.count = 1 + static_cast<int>(plan_.metrics.size());
-  all.items[0] = {losses, weight_sums, 1, static_cast<double>(part.n)};
+  all.items[0] = {losses, 2};
+  double* metric = metric_sums_;
   for (std::size_t i = 0; i < plan_.metrics.size(); ++i) {
-    double* const metric = metric_sums_ + i * 2 * static_cast<std::size_t>(max_groups);
     walk_.start_metric(i, part, metric);
-    all.items[i + 1] = {metric, metric + 1, 2, 0};
+    all.items[i + 1] = {metric, plan_.metrics[i].width};
+    metric += plan_.metrics[i].width * max_groups;
   }
-  all.totals = report_->totals;
+  all.totals = totals_;
   all.values = values;
-  all.progress = &report_->progress;
+  all.progress = progress_;
   machine_.must(cuda_library().collect(&context(), &all));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -73,19 +74,11 @@ class Chain {
   }
 
   bool serves(const Metric& metric) const {
-    switch (metric.kind) {
-      case MetricKind::sparse_categorical_accuracy:
-      case MetricKind::categorical_accuracy:
-      case MetricKind::binary_accuracy:
-      case MetricKind::mean_squared_error:
-      case MetricKind::mean_absolute_error:
-        return metric.tensor == plan_.loss_input() || metric.tensor == before_activation_;
-      case MetricKind::top_k_categorical_accuracy:
-      case MetricKind::softmax_cross_entropy:
-      case MetricKind::sigmoid_cross_entropy:
-        break;
-    }
-    return false;
+    const bool counted =
+        metric.kind == MetricKind::matches || metric.kind == MetricKind::sides ||
+        (metric.kind == MetricKind::mean_of && portable::head_of(metric.loss.kind) == Head::none &&
+         !portable::looks_at_rows(metric.loss.kind));
+    return counted && (metric.tensor == plan_.loss_input() || metric.tensor == before_activation_);
   }
 
   const Plan& plan_;
@@ -175,6 +168,8 @@ void place_metrics(const Plan& plan, Resident& a) {
     const int k = a.items++ - 1;
     const bool output = metric.tensor == plan.loss_input();
     a.metrics.kind[k] = metric.kind;
+    a.metrics.loss[k] = metric.loss.kind;
+    std::copy(std::begin(metric.loss.options), std::end(metric.loss.options), a.metrics.options[k]);
     a.metrics.weighted[k] = metric.weighted;
     a.metrics.output[k] = output ? last.y : last.z;
     a.metrics.value[k] = metric.value;
@@ -185,7 +180,7 @@ void place_metrics(const Plan& plan, Resident& a) {
 std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   const Chain chain(plan);
   if (!chain.valid() || batch_size < 1 || batch_size > most_rows) return std::nullopt;
-  if (!plan.update.is_plain()) return std::nullopt;
+  if (!plan.update.is_plain() || plan.loss.by_batch_weight) return std::nullopt;
   for (const TensorShape& tensor : plan.tensors) {
     if (tensor.width > most_width) return std::nullopt;
   }
@@ -198,7 +193,7 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   place_batches(plan, a, rows, places);
   place_values(chain, a, rows, places);
   place_metrics(plan, a);
-  if (!plan.loss.pos_weight.empty()) a.pos_weight = places.take(1, plan.output_width());
+  if (!plan.loss.column_weights.empty()) a.column_weight = places.take(1, plan.output_width());
   a.row_losses = places.take(rows, 1, sizeof(double));
   a.rates = places.take(Resident::rate_steps, most_rates);
   constexpr Index lanes = 32;
@@ -212,7 +207,8 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   a.floats = places.floats();
   a.rows = batch_size;
   a.loss = plan.loss.kind;
-  a.label_smoothing = static_cast<float>(plan.loss.label_smoothing);
+  a.by_element = portable::counts_elements(plan.loss.kind);
+  std::copy(std::begin(plan.loss.options), std::end(plan.loss.options), a.loss_options);
   a.ignore_class = plan.loss.ignore_class;
   a.ignores = plan.loss.ignores;
   a.input_scale = static_cast<float>(plan.input_scale);
@@ -245,15 +241,16 @@ class ResidentRunner final : public Runner {
     a_.sums = left_->sums;
     a_.progress = &left_->progress;
     a_.parameters = static_cast<float*>(buffers.parameters);
-    if (plan.loss.pos_weight.empty()) return;
-    const std::vector<float> weights(plan.loss.pos_weight.begin(), plan.loss.pos_weight.end());
+    const std::vector<double>& given = plan.loss.column_weights;
+    if (given.empty()) return;
+    const std::vector<float> weights(given.begin(), given.end());
     auto* const there = memory_.take<float>(static_cast<Index>(weights.size()));
     machine.write(*machine.context, there, weights.data(), weights.size() * sizeof(float));
-    a_.pos_weights = there;
+    a_.column_weights = there;
   }
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
-          const Rates& rates, std::span<Sum> sums) override;
+          const Rates& rates, Sums sums) override;
 
  private:
   const Index* order_of(const Dataset& data, const Epoch& epoch);
@@ -268,7 +265,7 @@ class ResidentRunner final : public Runner {
 
   // What a run told, which those of the next go on from where they are given to it, and what
   // was given to the first of them.
-  std::vector<Sum> told_, before_;
+  std::vector<double> told_, before_;
 
   // Of the epoch and data that ordered_for_ names.
   Index* order_ = nullptr;
@@ -306,7 +303,7 @@ const Index* ResidentRunner::order_of(const Dataset& data, const Epoch& epoch) {
 }
 
 Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
-                        const Steps& done, const Rates& rates, std::span<Sum> sums) {
+                        const Steps& done, const Rates& rates, Sums sums) {
   if (count <= 0) return {0, std::nullopt};
   Resident a = a_;
   a.count = data.count;
@@ -317,6 +314,7 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   a.targets = data.targets;
   a.labels = data.labels;
   a.row_weights = data.weights;
+  a.row_weight = epoch.row_weight;
   a.settings = rates.settings;
   a.learning_rates = bring_rates(rates, count);
   a.updates = done.updates;
@@ -326,19 +324,14 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
       a.state[s] = static_cast<float*>(buffers_.slots[s]);
     }
   }
-  a.continues = std::ranges::equal(sums, told_, [](const Sum& one, const Sum& other) {
-    return one.value == other.value && one.weight == other.weight;
-  });
+  a.continues = std::ranges::equal(sums, told_);
   if (!a.continues) before_.assign(sums.begin(), sums.end());
   told_.clear();
   machine_.must(cuda_library().resident(machine_.context.get(), &a));
   Left left;
   const std::size_t used = offsetof(Left, sums) + sizeof(double) * Left::lanes * 2 * at(a.items);
   machine_.read(*machine_.context, &left, left_, used);
-  for (int k = 0; k < a.items; ++k) {
-    sums[at(k)] = {before_[at(k)].value + left.total(2 * k, a.items),
-                   before_[at(k)].weight + left.total(2 * k + 1, a.items)};
-  }
+  for (int k = 0; k < 2 * a.items; ++k) sums[at(k)] = before_[at(k)] + left.total(k, a.items);
   told_.assign(sums.begin(), sums.end());
   if (left.progress.stopped < 0) return {count, std::nullopt};
   return {left.progress.stopped, left.progress.bad_loss};

@@ -29,16 +29,17 @@ class Split(NamedTuple):
     validation: Indices
 
 
-def strata_of(table: Table, loss: str) -> Indices | None:
+def strata_of(table: Table, targets: str) -> Indices | None:
     """The number of each row's stratum; None: the rows are one stratum.
 
-    A stratum is a class for the softmax cross-entropy and for one output of a sigmoid, and a
-    set of labels for several outputs of a sigmoid. Regression has one stratum.
+    `targets` is what the loss takes (`rows.LossRow`). A stratum is a class where targets are
+    classes or one label a row, and a set of labels where there are several. Regression has one
+    stratum.
     """
-    if loss == "mean_squared_error":
+    if targets not in ("classes", "unit_or_missing"):
         return None
     y = table.targets
-    if y is None or y.shape[1] == 1 or loss == "softmax_cross_entropy":
+    if y is None or y.shape[1] == 1 or targets == "classes":
         return classes_of(table)
     bits = np.packbits(y > 0.5, axis=1)
     _, numbers = np.unique(bits, axis=0, return_inverse=True)

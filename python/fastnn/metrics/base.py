@@ -1,8 +1,12 @@
-"""Metric: a name for a mean that native code sums. No metric of its own is here."""
+"""Metric: a name for what native code counts. No metric of its own is here."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastnn.registry import Registered, Registry
 
@@ -12,9 +16,15 @@ class Metric(Registered):
 
     In `metrics` each row counts once; in `weighted_metrics` rows count by their weight.
     Missing labels and ignored classes never count.
+
+    A metric of one's own derives from this class, names the count that native code makes (`counts`
+    and `count_options`, see csrc/core/metric.h) and finishes it.
     """
 
-    kind: ClassVar[str]
+    # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
+    # output, weights of true positives, false positives, false negatives and true negatives.
+    # "moments": for each output, sums of w, w t, w t^2, w y, w y^2 and w t y.
+    counts: ClassVar[str]
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
     goes_with: ClassVar[frozenset[str]]
@@ -22,14 +32,17 @@ class Metric(Registered):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @property
-    def value(self) -> float:
-        """The one number that native code takes for this metric."""
-        return 0.0
+    def count_options(self) -> dict[str, Any]:
+        """What native code takes for the count: "value" (k, or a threshold), or "loss", "options"."""
+        return {}
 
-    def finish(self, mean: float) -> float:
-        """The metric, from the mean that was summed natively."""
-        return mean
+    def native(self, weighted: bool) -> dict[str, Any]:
+        """The count as the native `compile` takes it."""
+        return {"kind": self.counts, "weighted": weighted, **self.count_options()}
+
+    def finish(self, sums: NDArray[np.float64]) -> float:
+        """The metric, from the native sums: here a mean; NaN where nothing counted."""
+        return float(sums[0] / sums[1]) if sums[1] else math.nan
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from fastnn.losses import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
-from fastnn.metrics.means import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
+from fastnn.metrics.means import (
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    MeanOf,
+    SparseCategoricalAccuracy,
+)
 
 _ACCURACIES = ("accuracy", "acc")
 # The meaning of "accuracy" by the kind of targets.
@@ -14,7 +20,7 @@ _ACCURACY = {
 }
 
 
-def get(identifier: str | Metric | type[Metric], target: str) -> Metric:
+def get(identifier: str | Metric | type[Metric] | Loss, target: str) -> Metric:
     """The metric that a name, an object or a class means for such targets (`Metric.goes_with`).
 
     A string becomes the metric's name, so the History has the key that was asked for.
@@ -22,10 +28,15 @@ def get(identifier: str | Metric | type[Metric], target: str) -> Metric:
     if isinstance(identifier, str) and identifier in _ACCURACIES:
         if target not in _ACCURACY:
             raise ValueError(
-                f"metrics: {identifier!r} means nothing for mean_squared_error of linear "
+                f"metrics: {identifier!r} means nothing for a regression of linear "
                 "outputs; use 'mean_absolute_error' or 'root_mean_squared_error'"
             )
         return _ACCURACY[target](name=identifier)
+    if isinstance(identifier, Loss):
+        return MeanOf(identifier)
+    if isinstance(identifier, str) and identifier not in METRICS.names:
+        if identifier in LOSSES.names:
+            return MeanOf(identifier, name=identifier)
     # The two words for accuracy count as known names when a near match is searched.
     metric = METRICS.get(identifier, "metrics", dict.fromkeys(_ACCURACIES, BinaryAccuracy))
     if isinstance(identifier, str):
@@ -35,6 +46,6 @@ def get(identifier: str | Metric | type[Metric], target: str) -> Metric:
 
 def fitting(target: str) -> str:
     """Names of the metrics that go with such targets, for messages."""
-    names = [name for name, cls in METRICS.classes.items() if target in cls.goes_with]
+    names = [name for name, cls in METRICS.classes.items() if target in cls().goes_with]
     accuracy = "'accuracy' or " if target in _ACCURACY else ""
     return f"{accuracy}one of {', '.join(names)}"

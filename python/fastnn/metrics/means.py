@@ -7,7 +7,12 @@ native sum and finishes the mean.
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.losses import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.words import integer, keywords, number
 
@@ -20,7 +25,7 @@ class BinaryAccuracy(Metric):
     default cuts logits at 0.
     """
 
-    kind = "binary_accuracy"
+    counts = "sides"
     goes_with = frozenset({"sigmoid"})
 
     @keywords()
@@ -28,16 +33,15 @@ class BinaryAccuracy(Metric):
         super().__init__(name)
         self.threshold = number("threshold", threshold, 0.0, 1.0, open_low=True, open_high=True)
 
-    @property
-    def value(self) -> float:
-        return self.threshold
+    def count_options(self) -> dict[str, Any]:
+        return {"value": self.threshold}
 
 
 @METRICS.register("categorical_accuracy")
 class CategoricalAccuracy(Metric):
     """The share of rows whose largest output is where the target (n, classes) is largest."""
 
-    kind = "categorical_accuracy"
+    counts = "matches"
     goes_with = frozenset({"targets"})
 
     @keywords()
@@ -49,7 +53,7 @@ class CategoricalAccuracy(Metric):
 class SparseCategoricalAccuracy(Metric):
     """The share of rows whose largest output is at their label (n,)."""
 
-    kind = "sparse_categorical_accuracy"
+    counts = "matches"
     goes_with = frozenset({"labels"})
 
     @keywords()
@@ -61,7 +65,7 @@ class SparseCategoricalAccuracy(Metric):
 class TopKCategoricalAccuracy(Metric):
     """The share of rows with the target class among the `k` largest outputs; targets (n, classes)."""
 
-    kind = "top_k_categorical_accuracy"
+    counts = "hits"
     goes_with = frozenset({"targets"})
 
     @keywords()
@@ -69,16 +73,15 @@ class TopKCategoricalAccuracy(Metric):
         super().__init__(name)
         self.k = integer("k", k)
 
-    @property
-    def value(self) -> float:
-        return float(self.k)
+    def count_options(self) -> dict[str, Any]:
+        return {"value": float(self.k)}
 
 
 @METRICS.register("sparse_top_k_categorical_accuracy")
 class SparseTopKCategoricalAccuracy(Metric):
     """The share of rows with their label (n,) among the `k` largest outputs."""
 
-    kind = "top_k_categorical_accuracy"
+    counts = "hits"
     goes_with = frozenset({"labels"})
 
     @keywords()
@@ -86,81 +89,102 @@ class SparseTopKCategoricalAccuracy(Metric):
         super().__init__(name)
         self.k = integer("k", k)
 
+    def count_options(self) -> dict[str, Any]:
+        return {"value": float(self.k)}
+
+
+class MeanOf(Metric):
+    """A loss as a metric: its mean over rows, or over elements where each counts for itself.
+
+    `metrics=["huber"]` and `metrics=[fastnn.losses.Huber(2.0)]` mean this. Class weights of
+    outputs (`pos_weight`) do not enter it.
+
+    Args:
+        loss: a name, an object or a class of `fastnn.losses`.
+        name: the name in logs; None: that of the loss.
+    """
+
+    counts = "mean_of"
+
+    @keywords()
+    def __init__(self, loss: str | Loss | type[Loss], name: str | None = None) -> None:
+        self.loss = LOSSES.get(loss)
+        super().__init__(self.loss.name if name is None else name)
+
     @property
-    def value(self) -> float:
-        return float(self.k)
+    def goes_with(self) -> frozenset[str]:  # type: ignore[override]
+        row = self.loss.row
+        if row.targets == "classes":
+            return frozenset({"labels" if self.loss.takes_labels else "targets"})
+        if row.targets == "unit_or_missing":
+            return frozenset({"sigmoid"})
+        return frozenset({"targets", "sigmoid", "values"})
+
+    def count_options(self) -> dict[str, Any]:
+        return {"loss": self.loss.native, "options": self.loss.row_options()}
+
+
+class _OfLoss(MeanOf):
+    """A loss with its default options, as a metric of the loss's name."""
+
+    _loss: ClassVar[str]
+
+    @keywords()
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(self._loss, self._loss if name is None else name)
 
 
 @METRICS.register("binary_crossentropy", "bce", "BCE")
-class BinaryCrossentropy(Metric):
+class BinaryCrossentropy(_OfLoss):
     """The sigmoid cross-entropy, without smoothing or `pos_weight`."""
 
-    kind = "sigmoid_cross_entropy"
-    goes_with = frozenset({"sigmoid"})
-
-    @keywords()
-    def __init__(self, name: str = "binary_crossentropy") -> None:
-        super().__init__(name)
+    _loss = "binary_crossentropy"
 
 
 @METRICS.register("categorical_crossentropy")
-class CategoricalCrossentropy(Metric):
+class CategoricalCrossentropy(_OfLoss):
     """The softmax cross-entropy of targets (n, classes), without smoothing."""
 
-    kind = "softmax_cross_entropy"
-    goes_with = frozenset({"targets"})
-
-    @keywords()
-    def __init__(self, name: str = "categorical_crossentropy") -> None:
-        super().__init__(name)
+    _loss = "categorical_crossentropy"
 
 
 @METRICS.register("sparse_categorical_crossentropy")
-class SparseCategoricalCrossentropy(Metric):
+class SparseCategoricalCrossentropy(_OfLoss):
     """The softmax cross-entropy of labels (n,)."""
 
-    kind = "softmax_cross_entropy"
-    goes_with = frozenset({"labels"})
-
-    @keywords()
-    def __init__(self, name: str = "sparse_categorical_crossentropy") -> None:
-        super().__init__(name)
+    _loss = "sparse_categorical_crossentropy"
 
 
 @METRICS.register("mean_squared_error", "mse", "MSE")
-class MeanSquaredError(Metric):
+class MeanSquaredError(_OfLoss):
     """Mean of (output - target)**2, with the outputs that `predict` returns."""
 
-    kind = "mean_squared_error"
-    goes_with = frozenset({"targets", "sigmoid", "values"})
-
-    @keywords()
-    def __init__(self, name: str = "mean_squared_error") -> None:
-        super().__init__(name)
+    _loss = "mean_squared_error"
 
 
 @METRICS.register("mean_absolute_error", "mae", "MAE")
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(_OfLoss):
     """Mean of abs(output - target), with the outputs that `predict` returns."""
 
-    kind = "mean_absolute_error"
-    goes_with = frozenset({"targets", "sigmoid", "values"})
+    _loss = "mean_absolute_error"
 
-    @keywords()
-    def __init__(self, name: str = "mean_absolute_error") -> None:
-        super().__init__(name)
+
+@METRICS.register("poisson")
+class Poisson(_OfLoss):
+    """Mean of output - target * log(output + 1e-7), with the outputs that `predict` returns."""
+
+    _loss = "poisson"
 
 
 @METRICS.register("root_mean_squared_error", "rmse", "RMSE")
-class RootMeanSquaredError(Metric):
+class RootMeanSquaredError(_OfLoss):
     """The root of the mean of (output - target)**2 over all rows."""
 
-    kind = "mean_squared_error"
-    goes_with = frozenset({"targets", "sigmoid", "values"})
+    _loss = "mean_squared_error"
 
     @keywords()
     def __init__(self, name: str = "root_mean_squared_error") -> None:
         super().__init__(name)
 
-    def finish(self, mean: float) -> float:
-        return math.sqrt(mean)
+    def finish(self, sums: NDArray[np.float64]) -> float:
+        return math.sqrt(super().finish(sums))

@@ -5,7 +5,9 @@ Combinations of a metric with a loss and a head that make no sense are refused h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +15,22 @@ from numpy.typing import NDArray
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import fitting, get
+from fastnn.metrics.means import MeanOf
 from fastnn.models.heads import Head, described, gives_logits_of
 
-Metrics = Sequence[str | Metric | type[Metric]] | str | Metric | None
+Wanted = str | Metric | type[Metric] | Loss
+Metrics = Sequence[Wanted] | str | Metric | Loss | None
 
 
 def target_of(loss: Loss, head: Head) -> str:
     """The kind of the targets: "labels", "targets" (probabilities), "sigmoid" or "values"."""
     if loss.takes_labels:
         return "labels"
-    if loss.native == "softmax_cross_entropy":
+    if loss.row.targets == "classes":
         return "targets"
-    if loss.native == "sigmoid_cross_entropy":
+    if loss.row.targets == "unit_or_missing":
         return "sigmoid"
-    # Probabilities that mean squared error trains (Brier's score) have an accuracy, too.
+    # Probabilities that a regression trains (Brier's score) have an accuracy, too.
     return {"softmax": "targets", "sigmoid": "sigmoid"}.get(head.activation, "values")
 
 
@@ -37,22 +41,24 @@ class Columns:
         self,
         loss: Loss,
         head: Head,
-        metrics: Sequence[str | Metric | type[Metric]],
-        weighted: Sequence[str | Metric | type[Metric]],
+        metrics: Sequence[Wanted],
+        weighted: Sequence[Wanted],
     ) -> None:
         target = target_of(loss, head)
         self.names = ["loss"]
         self.metrics: list[Metric] = []
-        # (kind, value) pairs for the native compile.
-        self.native: list[tuple[str, float]] = []
-        for prefix, given in (("", metrics), ("weighted:", weighted)):
+        # The counts, for the native compile.
+        self.native: list[dict[str, Any]] = []
+        # The number of native sums of each name, known once the network is compiled.
+        self.widths: list[int] = []
+        for is_weighted, given in ((False, metrics), (True, weighted)):
             for identifier in given:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
                 _check_fit(metric, target, loss)
                 self.metrics.append(metric)
-                self.native.append((prefix + metric.kind, metric.value))
-                self.names.append(self._unique(metric.name, weighted=bool(prefix)))
+                self.native.append(metric.native(is_weighted))
+                self.names.append(self._unique(metric.name, is_weighted))
 
     def _unique(self, name: str, weighted: bool) -> str:
         # As in Keras, a weighted metric with an unweighted twin is "weighted_...", and a second
@@ -67,25 +73,27 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """The number of native sums: a sum and a weight for each name."""
-        return 2 * len(self.names)
+        """The number of native sums: for the loss a sum and its weight, then those of metrics."""
+        return sum(self.widths)
 
     def logs(self, sums: NDArray[np.float64], prefix: str = "") -> dict[str, float]:
         """Names to values, from `width` sums."""
-        values = sums.tolist()
-        # A weight of 0 means that no row counted: the mean is 0.
-        means = [s / w if w else 0.0 for s, w in zip(values[0::2], values[1::2], strict=True)]
-        logs = {prefix + "loss": means[0]}
-        for name, metric, mean in zip(self.names[1:], self.metrics, means[1:], strict=True):
-            logs[prefix + name] = metric.finish(mean)
+        # A mean over nothing is NaN.
+        logs = {prefix + "loss": float(sums[0] / sums[1]) if sums[1] else math.nan}
+        place = 2
+        for name, metric, width in zip(
+            self.names[1:], self.metrics, self.widths[1:], strict=True
+        ):
+            logs[prefix + name] = metric.finish(sums[place : place + width])
+            place += width
         return logs
 
 
 def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:
     """ValueError for a cross-entropy of outputs that are neither logits nor made from them."""
-    squash = metric.kind.removesuffix("_cross_entropy")
+    squash = metric.loss.folds if isinstance(metric, MeanOf) else None
     # A cross-entropy that does not fit the loss is refused with the names that do (_check_fit).
-    if squash == metric.kind or loss.is_cross_entropy or gives_logits_of(head, squash, loss):
+    if squash is None or loss.folds is not None or gives_logits_of(head, squash, loss):
         return
     raise ValueError(
         f"metrics: {metric.name!r} with the loss {loss.name} wants {squash} as the last layer, "
@@ -101,11 +109,11 @@ def _check_fit(metric: Metric, target: str, loss: Loss) -> None:
     )
 
 
-def listed(metrics: Metrics) -> Sequence[str | Metric | type[Metric]]:
+def listed(metrics: Metrics) -> Sequence[Wanted]:
     """The metrics given to `compile` as a sequence; one metric may stand alone."""
     if metrics is None:
         return ()
-    if isinstance(metrics, (str, Metric)):
+    if isinstance(metrics, (str, Metric, Loss)):
         return (metrics,)
     if not isinstance(metrics, (list, tuple)):
         raise TypeError(f"metrics: expected a list of names or Metric objects, got {metrics!r}")

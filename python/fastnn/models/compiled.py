@@ -123,7 +123,6 @@ class Compilable(ABC):
         network.set_trainable(trained)
         try:
             network.compile(
-                loss=plan.loss.native,
                 optimizer=plan.optimizer.native,
                 metrics=plan.columns.native,
                 session=session,
@@ -134,6 +133,7 @@ class Compilable(ABC):
         except BaseException:
             network.set_trainable(self._trained or [True] * len(trained))
             raise
+        plan.columns.widths = network.sum_widths
 
     # -- compile
 
@@ -151,8 +151,8 @@ class Compilable(ABC):
         """Sets how to train. Weights are kept; the state of the optimizer starts anew.
 
         Args:
-            optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam";
-                Keras's default, rmsprop, does not exist here.)
+            optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
+                Keras's is "rmsprop".)
             loss: a name, an object or a class of `fastnn.losses`.
             metrics: names or objects of `fastnn.metrics`, in which each row counts once.
                 "accuracy" is the accuracy that fits the loss and the outputs.

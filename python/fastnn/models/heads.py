@@ -62,10 +62,10 @@ def check(head: Head, loss: Loss, stacklevel: int) -> None:
     """
     _check_twice(head)
     check_width(head, loss)
-    if not loss.is_cross_entropy:
+    if loss.folds is None:
         return
     _check_changed(head, loss)
-    if loss.native == "softmax_cross_entropy":
+    if loss.folds == "softmax":
         _check_softmax(head, loss)
     else:
         _check_sigmoid(head, loss)
@@ -88,7 +88,7 @@ def check_width(head: Head, loss: Loss) -> None:
             f"{_layer(head)}: softmax over one unit is always 1; for two classes use "
             "Dense(1) with binary_crossentropy, or one unit for each class"
         )
-    if loss.native == "softmax_cross_entropy":
+    if loss.row.targets == "classes":
         raise ValueError(
             f"{_layer(head)}: one unit with {loss.name} can only be class 0; use "
             "binary_crossentropy for two classes, or one unit for each class"
@@ -100,8 +100,8 @@ def gives_logits_of(head: Head, squash: str, loss: Loss) -> bool:
 
     It can if the loss takes outputs for logits, and if `squash` comes last.
     """
-    if loss.is_cross_entropy:
-        return loss.native == f"{squash}_cross_entropy"
+    if loss.folds is not None:
+        return loss.folds == squash
     return head.activation == squash and head.changed_by is None
 
 

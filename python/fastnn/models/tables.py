@@ -64,9 +64,8 @@ class Tabled(Compilable):
         if class_weight is None:
             return table
         several = table.targets is not None and table.targets.shape[1] > 1
-        if self.loss.native == "mean_squared_error" or (
-            several and self.loss.native == "sigmoid_cross_entropy"
-        ):
+        row = self.loss.row
+        if not row.has_classes or (several and row.targets == "unit_or_missing"):
             raise ValueError(
                 f"class_weight: rows have no one class with the loss {self.loss.name}; use "
                 "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
@@ -94,5 +93,5 @@ class Tabled(Compilable):
             return None, None
         split = self._splits.get((len(table.x), share))
         if split is None:
-            split = held_out(len(table.x), share, strata_of(table, self.loss.native), self._key)
+            split = held_out(len(table.x), share, strata_of(table, self.loss.row.targets), self._key)
         return split, table._replace(chosen=split.validation)

@@ -275,7 +275,7 @@ class Trainer(Tabled):
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
             run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            self.prepare(table.x.shape[1:], run.check)
+            self.prepare(table.x.shape[1:], lambda network: network.check(run.train))
             logs = run.step()
         return _results(logs, as_dict)
 

@@ -84,8 +84,10 @@ class Fit:
     def check(self, network: _core.Network) -> None:
         """Natively checks all values before any step runs."""
         network.check(self.train)
+        network.check_weight_of("fit", self.train)
         if self.validation_data is not None:
             network.check(self.validation_data)
+            network.check_weight_of("validation data", self.validation_data)
 
     def run(self) -> History:
         self.fresh = True  # the state to which a divergence goes back
@@ -114,7 +116,7 @@ class Fit:
 
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""
-        return self._logs(self._train(first_step=0, steps=1)[0])
+        return self._logs(self._train(first_step=0, steps=1, streams_in=True)[0])
 
     def _needs_epochs(self) -> bool:
         """Whether a callback, or the schedule of validation, acts between epochs."""
