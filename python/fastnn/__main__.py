@@ -1,4 +1,4 @@
-"""`python -m fastnn demo` trains on shipped data; `python -m fastnn info` tells what runs here."""
+"""`python -m fastnn demo` trains on shipped data; `python -m fastnn info` reports the build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _USAGE = """usage: python -m fastnn COMMAND
 
 commands:
   demo   train on the digits in the package, and time a step against NumPy
-  info   tell what was built and what runs here"""
+  info   report the build, and the settings of this process"""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
-"""Settings of the process: threads, precision, device; and what was built.
+"""Settings of the process (threads, precision, device), and a report of the build.
 
-Only words are checked here. The instruction set is chosen natively, once, at
-import (FASTNN_ISA forces one).
+Only words are checked here. Native code chooses the instruction set, once, at import
+(FASTNN_ISA forces one).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SESSIONS: tuple[Session, ...] = (
 )
 _DEVICES: dict[str, Device | None] = {"auto": None, "cpu": "cpu", "cuda": "cuda"}
 
-# What native code takes (csrc/cpu/parallel.cpp).
+# The limit of native code (csrc/cpu/parallel.cpp).
 _MOST_THREADS = 256
 
 _precision: Precision = "highest"
@@ -38,10 +38,10 @@ def set_float32_matmul_precision(precision: str) -> None:
             rounded to bfloat16).
 
     Models take it at `compile`, for the steps of training. "medium" needs a processor that
-    multiplies bfloat16 (AVX512-BF16 or AMX), "high" AMX; elsewhere both are "highest": what
-    would be slower than float32 is not done. So are layers too small to gain by it, float64,
-    and everything that is not training: `evaluate`, `predict`, `value_and_grad`, `fastnn.ops`.
-    `model.summary(batch_size=...)` tells what products are made in.
+    multiplies bfloat16 (AVX512-BF16 or AMX), "high" AMX; on other processors, where they would
+    be slower than float32, both act as "highest". So do both in layers too small to gain by
+    them, in float64, and outside of training: in `evaluate`, `predict`, `value_and_grad` and
+    `fastnn.ops`. `model.summary(batch_size=...)` names the numbers that products multiply.
 
     Raises:
         ValueError: for any other word.
@@ -61,19 +61,19 @@ def matmul_precision(word: str | None) -> Precision:
 
 
 def session() -> Session:
-    """How training is to walk through a step: FASTNN_SESSION, or "auto"."""
+    """The session that training steps are to use: FASTNN_SESSION, or "auto"."""
     return choose("FASTNN_SESSION", os.environ.get("FASTNN_SESSION") or "auto", _SESSIONS)
 
 
 def device(word: str | None = "auto") -> Device | None:
-    """The device that a word means here; None where it is free. "auto" asks FASTNN_DEVICE.
+    """The device that a word means; None: either. "auto" asks FASTNN_DEVICE.
 
     Raises:
         ValueError: for a word other than "auto", "cpu" and "cuda".
         RuntimeError: for "cuda" where it cannot be used, with the reason and what to do.
     """
     asked = _core.environment("FASTNN_DEVICE")
-    if word == "auto" and not asked:  # of every call of an op
+    if word == "auto" and not asked:  # the usual case, in every call of an op
         return None
     chosen = choose("device", "auto" if word is None else word, _DEVICES)
     source = "device='cuda'"
@@ -90,7 +90,7 @@ def device(word: str | None = "auto") -> Device | None:
 
 
 def _cuda() -> str:
-    """What CUDA is here, in a line."""
+    """The state of CUDA in one line."""
     state = _core.cuda_state()
     built = _core.build_info()["cuda"]
     if state["usable"]:
@@ -99,7 +99,7 @@ def _cuda() -> str:
 
 
 def set_num_threads(n: int) -> None:
-    """Sets how many threads native calls may use.
+    """Sets the number of threads that native calls may use.
 
     Results do not depend on it: the same seed gives the same bits with any number.
 
@@ -110,7 +110,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads native calls may use.
+    """The number of threads that native calls may use.
 
     Default: the physical cores that this process may run on, or FASTNN_NUM_THREADS.
     """
@@ -118,7 +118,7 @@ def get_num_threads() -> int:
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Tells what was built and what runs here.
+    """Reports the build and the settings of this process.
 
     Args:
         mode: "stdout" prints the settings and returns None; "dicts" returns them as a

@@ -104,7 +104,7 @@ class NumpyNetwork:
     """Dense layers with relu, softmax cross-entropy and Adam, in NumPy.
 
     Parameters, gradients and moments stand in one array each, so that Adam is a dozen
-    operations whatever the number of layers; nothing as large as a layer is allocated in a step.
+    operations with any number of layers; nothing as large as a layer is allocated in a step.
     """
 
     def __init__(self, widths: tuple[int, ...], random: np.random.Generator) -> None:

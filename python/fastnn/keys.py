@@ -1,7 +1,7 @@
 """Where random numbers start: the 64-bit key of each model.
 
 All random numbers of a model (initial weights, dropout, the order of rows, the
-validation split) are drawn natively from its key; nothing here draws them.
+validation split) are drawn natively from its key; no random number is drawn here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ _MASK = 2**64 - 1
 # The odd constant of Weyl's sequence in splitmix64: 2**64 divided by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
 
-# Streams of a model's key. Native code uses 0 to 2**32; what is drawn for Python's
-# sake stands above: first weights (two streams a layer), the validation split.
+# Streams of a model's key. Native code uses 0 to 2**32. Streams above are drawn from by
+# Python: first weights (two streams a layer) and the validation split.
 WEIGHTS_STREAM = 2 << 32
 SPLIT_STREAM = 3 << 32
 

@@ -1,4 +1,4 @@
-"""What training and callbacks know of a model: the members that they use, and no class of models."""
+"""Trainable: the members of a model that training and callbacks use. No class of models is known."""
 
 from __future__ import annotations
 

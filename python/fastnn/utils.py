@@ -14,10 +14,10 @@ from fastnn.words import choose, integer
 
 
 def set_random_seed(seed: int) -> None:
-    """Makes what follows repeatable: models made in the same order are the same, bit for bit.
+    """Makes later calls repeatable: models made in the same order are the same, bit for bit.
 
-    Each model draws a 64-bit key when it is made: of model number k after this call (from 0)
-    it is splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
+    Each model draws a 64-bit key when it is made. Model number k after this call (from 0)
+    draws splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
     validation split come from that key. Without a seed, keys come from the system's entropy.
 
     As in Keras, Python's `random` and NumPy's global generator are seeded, too; fastnn itself
@@ -63,7 +63,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
 
 
 def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
-    """x divided by its norm along an axis; what has the norm 0 stays 0.
+    """x divided by its norm along an axis; numbers whose norm is 0 stay 0.
 
     Args:
         x: an array of any shape.

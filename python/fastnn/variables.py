@@ -1,6 +1,6 @@
 """Variables: named places in the buffer that holds a model's parameters.
 
-A Variable owns no numbers. The native buffer does; networks borrow it.
+The native buffer owns the numbers, a Variable owns none; networks borrow the buffer.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ class Variable:
         self._place = place
 
     def numpy(self) -> NDArray[Any]:
-        """The values, read-only: a view, which shows later training and costs no copy or, of a
-        model that was trained on a GPU, a copy of what is there now. (A view from before does
-        not follow such training.)
+        """The values, read-only.
+
+        On the CPU this is a view, which follows later training and costs no copy. After training
+        on a GPU it is a copy of the present values; an earlier view does not follow such training.
 
         Raises:
-            RuntimeError: the GPU was lost with what it had; `compile` then goes back to a copy.
+            RuntimeError: the GPU was lost with the values; `compile` then goes back to a copy.
                 Or this is the child of a fork, and the parent had not read them.
         """
         return self._place.view()
@@ -119,7 +120,7 @@ class Variable:
         self._place.write(self.converted(value))
 
     def converted(self, value: ArrayLike) -> NDArray[Any]:
-        """`value` as `assign` would write it: checked, and nothing written."""
+        """`value` as `assign` would write it: checked and converted, but not written."""
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")

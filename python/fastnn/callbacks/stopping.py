@@ -24,8 +24,8 @@ class EarlyStopping(Callback):
         mode: "min", "max" or "auto": max for accuracies, min for all other values.
         baseline: a value to improve upon. An epoch that is the best yet, but no improvement
             upon the baseline, does not end `fit`, and does not restart the patience.
-        restore_best_weights: whether to end with the weights of the best epoch, whatever
-            the baseline.
+        restore_best_weights: whether to end with the weights of the best epoch, with any
+            baseline.
         start_from_epoch: epochs to wait before watching.
 
     All arguments, also in combination, have the meaning that they have in Keras.

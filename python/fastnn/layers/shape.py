@@ -17,8 +17,8 @@ class InputLayer(Layer):
     Args:
         shape: the shape of one row, without the batch axis.
         batch_size: accepted as in Keras, and unused; batches may have any size.
-        dtype, name, input_shape: see `Layer`. x may be of any real type whatever dtype says:
-            each batch is converted as it is gathered.
+        dtype, name, input_shape: see `Layer`. x may be of any real type with any dtype: each
+            batch is converted as it is gathered.
     """
 
     passes_outputs = True

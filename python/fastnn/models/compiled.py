@@ -1,4 +1,4 @@
-"""Compilable: what `compile` sets, and the one transaction in which a model is made ready.
+"""Compilable: the settings of `compile`, and the one transaction that makes a model ready.
 
 The calls of a model (fit, evaluate, ...) go through these steps, and an error in any of them leaves
 the model as it was: not built, if it was not, and with the state of the optimizer.
@@ -7,7 +7,7 @@ the model as it was: not built, if it was not, and with the state of the optimiz
 2. The layers are built, if they are not (`built`).
 3. The native network is compiled, if `compile` came before the build.
 4. Native code checks the values of the data.
-5. The model keeps what was built and compiled.
+5. The model keeps the network that was built and compiled.
 
 Steps 2 to 5 are `Compilable.prepare`. Training itself is in `trainer`.
 """
@@ -99,7 +99,7 @@ class Compilable(ABC):
         return None if self._built is None else (self._built.shapes[0], self._built.shapes[-1])
 
     def prepare(self, row_shape: Shape, check: Callable[[_core.Network], None]) -> None:
-        """Builds and natively compiles what is due, and keeps it once `check` has passed.
+        """Builds and natively compiles the model, if due, and keeps the result once `check` has passed.
 
         `check` raises an error where values of the data, whose rows have this shape, are wrong.
         """

@@ -63,27 +63,28 @@ class Trainer(Tabled):
             x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
                 pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
                 copied whole unless its byte order is not this machine's. Lists, and frames
-                whose columns differ in type, become an array first. On a GPU rows are put there
-                once: what a callback changes in x or y later is seen by the CPU alone.
-            y: what the loss wants: labels (n,), or targets (n, outputs).
+                whose columns differ in type, become an array first. A GPU gets the rows once:
+                only the CPU sees later changes that a callback makes to x or y.
+            y: labels (n,), or targets (n, outputs), as the loss needs.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
                 terminal and 2 elsewhere.
             callbacks: `fastnn.callbacks.Callback` objects.
-            validation_split: the share of rows, in [0, 1), held out for validation: random
-                rows, chosen by the model's key, in which each class has its share, the same at
-                every `fit` of this model on as many rows: where a later y has other classes,
-                the rows stay those that were chosen for the first. (Keras takes the last rows,
-                which of sorted data are one class.)
+            validation_split: the share of rows, in [0, 1), held out for validation. The rows
+                are random, chosen by the model's key, and each class has its share of them.
+                Every `fit` of this model on as many rows holds out the same rows, also where a
+                later y has other classes. (Keras takes the last rows; in sorted data these
+                are one class.)
             validation_data: (x, y) or (x, y, sample_weight), used as given.
             shuffle: whether each epoch visits the rows in a new random order.
             class_weight: a dictionary of class to weight, multiplied into sample_weight; a
-                class that is not named weighs 1. It does not touch validation.
+                class without a weight weighs 1. Validation is not weighted by it.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
             initial_epoch: the number of the first epoch.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
-            validation_freq: validate after every so many epochs, or after those listed (from 1).
+            validation_freq: validate after every `validation_freq` epochs, or after the epochs
+                listed (from 1).
 
         Returns:
             The History, whose `history` has a list for "loss", each metric, and "val_" of each.
@@ -95,9 +96,9 @@ class Trainer(Tabled):
                 state are kept. Its epoch and step count from 0, as callbacks do; the progress
                 line counts epochs from 1.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
-            RuntimeError, MemoryError: a GPU failed. Where its weights are of no use any more, the
-                model is as it was when its state was last copied: a second before or, of a model
-                so large that this took over 20 ms, 50 times that.
+            RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
+                was when its state was last copied: a second before or, if the copy of a large
+                model took over 20 ms, 50 times as long as the copy.
         """
         self._compiled("fit")
         claim = self._exclusive.claim("fit")
@@ -151,7 +152,7 @@ class Trainer(Tabled):
         Args:
             x, y, sample_weight, callbacks: see `fit`.
             batch_size: the batch of on_test_batch hooks; results do not depend on it.
-            verbose: 0 prints nothing, all else one line.
+            verbose: 0 prints nothing, any other value one line.
             return_dict: whether to return names to values.
 
         Returns:
@@ -178,14 +179,14 @@ class Trainer(Tabled):
         *,
         callbacks: Callbacks = None,
     ) -> NDArray[Any]:
-        """The output of the last layer for each row, as in Keras: a linear layer's are logits.
+        """The output of the last layer for each row, as in Keras: logits after a linear layer.
 
         Many threads may predict with one model at once. Nothing is printed.
 
         Args:
             x: rows, see `fit`. The model need not be compiled.
             batch_size: the batch of on_predict_batch hooks; results do not depend on it.
-            verbose: taken for Keras's sake.
+            verbose: accepted as in Keras, and unused.
             callbacks: see `fit`.
 
         Returns:
@@ -226,12 +227,12 @@ class Trainer(Tabled):
             ((3,), (5, 3))
 
         It is for serving, where questions come one at a time: a call costs a few tenths of a
-        microsecond beside the arithmetic, where `predict` looks after callbacks and builds what
-        is not built. Its numbers are those of `predict`, bit for bit.
+        microsecond beside the arithmetic, while `predict` calls callbacks and builds the model
+        if need be. Its numbers equal those of `predict`, bit for bit.
 
-        It has a copy of the weights: what becomes of the model later does not change it. Many
-        threads may call it at once, also in a child after fork; calls of more than a few
-        microseconds release the GIL. It cannot be pickled: pickle the weights.
+        It has a copy of the weights: later changes of the model do not change it. Many threads
+        may call it at once, also in a child after fork; calls of more than a few microseconds
+        release the GIL. It cannot be pickled: pickle the weights.
 
         Returns:
             A callable of one argument, x: one row of `input_shape` (without the
@@ -241,7 +242,7 @@ class Trainer(Tabled):
             model's dtype: `output_shape` for a row, (n, ...) for rows. Its errors are
             `predict`'s: ValueError for a shape that does not fit, with both shapes, for no rows,
             and for NaN or infinity, with row (0 for a single one) and column; TypeError for
-            what are not real numbers.
+            anything but real numbers.
 
         Raises:
             RuntimeError: the model is not built, or another thread is training it.
@@ -249,7 +250,7 @@ class Trainer(Tabled):
         self._exclusive.refuse_others("predictor")
         network = self.network
         shapes = self.row_shapes()
-        assert shapes is not None  # as there is a network
+        assert shapes is not None  # a model with a network has shapes
         return network.predictor(*shapes, numeric)
 
     # -- one batch

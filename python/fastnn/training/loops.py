@@ -1,4 +1,4 @@
-"""The loops of fit, evaluate and predict: how many epochs or steps one native call makes.
+"""The loops of fit, evaluate and predict: each native call does as many epochs or steps as it can.
 
 One native call runs as many epochs as pass without a listening callback. Words and arrays are
 already checked (see `models.trainer` and `data`); no arithmetic is done here.
@@ -34,7 +34,7 @@ _AT_ONCE = 100_000
 
 
 class Schedule(NamedTuple):
-    """How long and in what batches to train."""
+    """Epochs, batches and validation of one `fit`."""
 
     batch_size: int
     epochs: int
