@@ -80,8 +80,9 @@ def compile_native(
     *,
     loss: str,
     optimizer: str = "sgd",
-    metrics: Sequence[tuple[str, float]] = (),
+    metrics: Sequence[Any] = (),
     label_smoothing: float = 0.0,
+    options: Mapping[str, float] | None = None,
     ignore_class: int | None = None,
     pos_weight: Array | None = None,
     session: str = "auto",
@@ -96,8 +97,11 @@ def compile_native(
     network.compile(
         loss=loss,
         optimizer=optimizer,
-        metrics=metrics,
-        label_smoothing=label_smoothing,
+        metrics=[count_of(metric) for metric in metrics],
+        options={
+            **({"label_smoothing": label_smoothing} if label_smoothing else {}),
+            **(options or {}),
+        },
         ignore_class=ignore_class,
         pos_weight=pos_weight,
         session=session,
@@ -105,6 +109,26 @@ def compile_native(
         device=device,
         **stage,
     )
+
+
+COUNTS = {
+    "sparse_categorical_accuracy": "matches",
+    "categorical_accuracy": "matches",
+    "binary_accuracy": "sides",
+    "top_k_categorical_accuracy": "hits",
+}
+
+
+def count_of(metric: Any) -> Mapping[str, Any]:
+    """What native code counts for a metric: a dictionary, or a pair (name, value)."""
+    if isinstance(metric, Mapping):
+        return metric
+    name, value = metric
+    weighted = name.startswith("weighted:")
+    name = name.removeprefix("weighted:")
+    if name in COUNTS:
+        return {"kind": COUNTS[name], "value": value, "weighted": weighted}
+    return {"kind": "mean_of", "loss": name, "weighted": weighted}
 
 
 def train_native(

@@ -399,22 +399,46 @@ class Network:
         return loss, gradients
 
 
+def counted(loss: str, target: ArrayLike, weight: Array) -> float:
+    """What a loss divides by: weights of rows, times their labels where each counts for itself."""
+    if loss != "sigmoid_cross_entropy":
+        return float(weight.sum())
+    known = (~np.isnan(float64(target))).reshape(len(weight), -1).sum(axis=1)
+    return float((weight * known).sum())
+
+
 @dataclass
 class Trainer:
-    """SGD or Adam over a `Network`, one `step` at a time; `weights` are its own copies."""
+    """SGD or Adam over a `Network`, one `step` at a time; `weights` are its own copies.
+
+    The gradient of a batch is its sum of weighted gradients, divided by its rows times what a row
+    weighs on average in the data set or, with `by_batch_weight`, by the weight of the batch.
+    """
 
     network: Network
     weights: list[Array]
     optimizer: str
     settings: Mapping[str, Any]
     steps: int = 0
+    by_batch_weight: bool = False
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
         self.state = [[np.zeros_like(w) for w in self.weights] for _ in range(2)]
 
-    def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def step(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        row_weight: float | None = None,
+    ) -> float:
+        """The loss before the step. `row_weight`: of the data set; None: of these rows."""
         loss, gradients = self.network.value_and_grad(self.weights, x, y, sample_weight)
+        if row_weight is not None and not self.by_batch_weight:
+            n = len(float64(x))
+            here = counted(self.network.loss, y, _row_weight(n, sample_weight))
+            gradients = [g * (here / (n * row_weight)) for g in gradients]
         self.steps += 1
         m, v = self.state
         for i, (p, g) in enumerate(zip(self.weights, gradients, strict=True)):
@@ -437,8 +461,10 @@ class Trainer:
         """One pass in `order`, the last short batch included; the exact mean of the losses."""
         x, y = float64(x), np.asarray(y)
         weight = _row_weight(len(x), sample_weight)
+        whole = counted(self.network.loss, y[order], weight[order])
         total = 0.0
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            total += self.step(x[rows], y[rows], weight[rows]) * weight[rows].sum()
-        return total / weight[order].sum()
+            here = counted(self.network.loss, y[rows], weight[rows])
+            total += self.step(x[rows], y[rows], weight[rows], whole / len(order)) * here
+        return total / whole

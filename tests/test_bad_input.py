@@ -215,7 +215,7 @@ def test_compile_is_all_or_nothing(case, monkeypatch):
     model.layers[0].trainable = False
     if case == "native":
         # What native code refuses, whatever that is: here, a metric that it does not know.
-        monkeypatch.setattr(metrics.SparseTopKCategoricalAccuracy, "kind", "no such metric")
+        monkeypatch.setattr(metrics.SparseTopKCategoricalAccuracy, "counts", "no such metric")
     with pytest.raises((ValueError, RuntimeError)):
         model.compile("sgd", **BAD_COMPILE[case])
     assert model.loss is loss

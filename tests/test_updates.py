@@ -121,7 +121,9 @@ def trained(
     return native
 
 
-def check(native: Native, optimizer: str, stage: dict[str, Any], rates: Array, limit: float) -> None:
+def check(
+    native: Native, optimizer: str, stage: dict[str, Any], rates: Array, limit: float
+) -> None:
     weights, averages = expected(optimizer, stage, rates)
     for got, want in zip(native.read(), weights, strict=True):
         np.testing.assert_allclose(got, want, rtol=limit, atol=limit)

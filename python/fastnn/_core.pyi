@@ -129,23 +129,26 @@ def split_product(
 def activation_forward(x: _Floats, name: str) -> _Floats: ...
 def activation_backward(dy: _Floats, x: _Floats, y: _Floats, name: str) -> _Floats: ...
 def softmax(x: _Floats) -> _Floats: ...
-def softmax_cross_entropy(
+def row_loss(
+    loss: str,
     logits: _Floats,
     labels: NDArray[np.int32] | _Floats,
     sample_weight: Floats | None,
-    label_smoothing: float,
+    options: Mapping[str, float],
     ignore_class: int | None,
-) -> tuple[float, _Floats]: ...
-def sigmoid_cross_entropy(
-    logits: _Floats,
+) -> tuple[float, _Floats]:
+    """A loss of `losses()` that looks at rows, and its gradient."""
+
+def element_loss(
+    loss: str,
+    outputs: _Floats,
     targets: _Floats,
     sample_weight: Floats | None,
-    pos_weight: Floats | None,
-    label_smoothing: float,
-) -> tuple[float, _Floats]: ...
-def mean_squared_error(
-    pred: _Floats, target: _Floats, sample_weight: Floats | None
-) -> tuple[float, _Floats]: ...
+    column_weight: Floats | None,
+    options: Mapping[str, float],
+) -> tuple[float, _Floats]:
+    """A loss of `losses()` that compares one output with one target, and its gradient."""
+
 def optimizer_step(
     optimizer: str,
     param: _Floats,
@@ -157,6 +160,9 @@ def optimizer_step(
     """One step of a row of `optimizers()`, in place; None for a slot that is not in use."""
 
 # -- tables -----------------------------------------------------------------
+
+def losses() -> list[dict[str, Any]]:
+    """Rows of core/loss.h (see `fastnn.rows.LossRow`)."""
 
 def optimizers() -> list[dict[str, Any]]:
     """Rows of core/optimizer.h: name, slots (names), options (see `fastnn.rows.Option`)."""
@@ -226,8 +232,6 @@ class Data:
     def __len__(self) -> int:
         """Rows that count."""
 
-Loss = Literal["softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error"]
-
 class Network:
     """A graph of layers, the plan made of it, and the sessions that run the plan.
 
@@ -256,6 +260,11 @@ class Network:
     def set_output(self, tensor: int) -> None: ...
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
+    @property
+    def roles(self) -> list[Literal["matrix", "vector"]]:
+        """What each parameter is: matrices go into products."""
+    def set_groups(self, groups: Sequence[int]) -> None:
+        """The number of the group of each parameter; takes effect at `compile`."""
     def session(self, batch_size: int) -> Session:
         """The session that training in batches of so many rows uses."""
     def device(self, batch_size: int) -> Literal["cpu", "cuda"]:
@@ -265,31 +274,45 @@ class Network:
     def compile(
         self,
         *,
-        loss: Loss,
-        optimizer: Literal["sgd", "adam"],
-        label_smoothing: float = 0.0,
+        loss: str,
+        optimizer: str,
+        options: Mapping[str, float] = ...,
         ignore_class: int | None = None,
         pos_weight: NDArray[np.float64] | None = None,
-        metrics: Sequence[tuple[str, float]] = (),
+        by_batch_weight: bool = False,
+        metrics: Sequence[Mapping[str, Any]] = (),
         session: Session = "auto",
         precision: Precision = "highest",
         device: Literal["auto", "cpu", "cuda"] = "auto",
+        groups: Sequence[Mapping[str, float]] = (),
+        clip_value: float = 0.0,
+        clip_norm: float = 0.0,
+        global_clip_norm: float = 0.0,
+        average_momentum: float | None = None,
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 
-        A softmax before softmax_cross_entropy and a sigmoid before
-        sigmoid_cross_entropy are folded into the loss; any other output is
-        taken as it is (for the cross-entropies: as logits).
-        Metrics are (kind, value): sparse_categorical_accuracy,
-        categorical_accuracy, binary_accuracy (value: the threshold of the
-        probability), top_k_categorical_accuracy (value: k; for labels and for
-        probabilities), softmax_cross_entropy, sigmoid_cross_entropy,
-        mean_squared_error, mean_absolute_error. A kind beginning with
-        "weighted:" uses the weights of the rows; others count each row once
-        (a missing label and an ignored class never count).
-        Accuracies and cross-entropies know whether the output is a folded or
-        a plain softmax or sigmoid, or logits; the last two see what `predict` returns.
+        `loss` and its `options` are a row of `losses()`, `optimizer` one of `optimizers()`. A
+        softmax or sigmoid before a loss that has it as its head is folded into the loss; any
+        other output is taken as it is (for the cross-entropies: as logits).
+        `by_batch_weight`: the gradient of a batch is divided by the weight that it has.
+
+        Metrics are dictionaries: "kind" (a count of core/metric.h), "weighted" (whether rows
+        count by their weight; else each once, a missing label and an ignored class never),
+        "value" (k, or the threshold of a probability), and for "mean_of" a "loss" with "options".
+        Counts and cross-entropies know whether the output is a folded or a plain softmax or
+        sigmoid, or logits; regression losses see what `predict` returns.
+
+        The update stage: `groups` (dictionaries with "rate", "decay", "l1", "l2"; see
+        `set_groups`), gradients cut to +-clip_value, each parameter's gradient to clip_norm, all
+        together to global_clip_norm (0: not), and an average of the weights where
+        average_momentum is given, which is then the last array of `optimizer_state`.
         """
+    @property
+    def sum_widths(self) -> list[int]:
+        """How many numbers the loss and each metric add up."""
+    def check_weight_of(self, name: str, data: Data) -> float:
+        """The weight of all rows, as the loss counts it; ValueError where nothing counts."""
     steps: int
     """Steps trained in the life of the model; random numbers count them."""
     updates: int
@@ -320,13 +343,15 @@ class Network:
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
         fresh: bool = False,
         keeps_data: bool = False,
+        rates: NDArray[np.float64] | None = None,
+        streams_in: bool = False,
     ) -> NDArray[np.float64]:
         """Trains on checked data; returns (epochs, columns) of sums.
 
-        Columns are pairs (sum, weight), the loss first, then each metric; their
-        ratio is the value. With `validation` as many pairs follow for it.
-        `optimizer`: learning_rate, weight_decay; momentum, nesterov (0 or 1);
-        beta_1, beta_2, epsilon.
+        Columns are the weighted losses and their weight, then the counts of each metric
+        (`sum_widths` of them). With `validation` as many follow for it.
+        `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
+        for each update of the call instead. `streams_in`: the mean weight of rows is taken as 1.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
         and `epochs` (the attribute) is left alone; else it grows by one an epoch.
         `first_epoch` is only for messages. Every 0.1 s or so signals are

@@ -55,8 +55,9 @@ class Loss(Registered):
 
     def row_options(self) -> dict[str, float]:
         """The options of the native row."""
-        return {name: getattr(self, name, option.default) for name, option in
-                self.row.options.items()}
+        return {
+            name: getattr(self, name, option.default) for name, option in self.row.options.items()
+        }
 
     def options(self, _outputs: int) -> dict[str, Any]:
         """Keyword arguments of the native `compile`, for a model with this number of outputs."""

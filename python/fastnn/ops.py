@@ -36,8 +36,11 @@ __all__ = [
     "adam_step",
     "dense_backward",
     "dense_forward",
+    "huber",
     "lion_step",
+    "mean_absolute_error",
     "mean_squared_error",
+    "poisson",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_cross_entropy",
@@ -178,7 +181,9 @@ def softmax_cross_entropy(
     else:
         given = op_arguments.beside("labels", labels, "logits", z)
         given = op_arguments.labels_of_rows(given) if given.ndim == 1 else plain(given, z.dtype)
-    loss, dlogits = _core.softmax_cross_entropy(z, given, weights, smoothing, ignored)
+    loss, dlogits = _core.row_loss(
+        "softmax_cross_entropy", z, given, weights, {"label_smoothing": smoothing}, ignored
+    )
     return loss, op_arguments.result(logits, dlogits)
 
 
@@ -223,7 +228,10 @@ def sigmoid_cross_entropy(
         positive = op_arguments.weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
         positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
-    loss, dlogits = _core.sigmoid_cross_entropy(z, given, weights, positive, smoothing)
+    options = {"label_smoothing": smoothing}
+    loss, dlogits = _core.element_loss(
+        "sigmoid_cross_entropy", z, given, weights, positive, options
+    )
     return loss, op_arguments.result(logits, dlogits)
 
 
@@ -241,9 +249,61 @@ def mean_squared_error(
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
     """
+    return _regression_loss("mean_squared_error", pred, target, sample_weight)
+
+
+def mean_absolute_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of abs(pred - target), and its gradient, which is 0 where the two are equal.
+
+    Args, Returns and Raises: see `mean_squared_error`.
+    """
+    return _regression_loss("mean_absolute_error", pred, target, sample_weight)
+
+
+def huber(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    delta: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """The mean of Huber's loss (1964), and its gradient.
+
+    With e = pred - target it is e**2 / 2 for abs(e) <= delta, else delta * (abs(e) - delta / 2).
+
+    Args:
+        delta: above 0.
+        pred, target, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("huber", pred, target, sample_weight, delta=delta)
+
+
+def poisson(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of pred - target * log(pred + 1e-7), and its gradient.
+
+    Args:
+        target: numbers of at least 0.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("poisson", pred, target, sample_weight)
+
+
+def _regression_loss(
+    name: str,
+    pred: ArrayLike,
+    target: ArrayLike,
+    sample_weight: ArrayLike | None,
+    **options: float,
+) -> tuple[float, Array]:
+    row = rows.losses()[name]
+    checked = {option: row.options[option].checked(value) for option, value in options.items()}
     p, t = op_arguments.floats(pred=pred, target=target)
     weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
-    loss, dpred = _core.mean_squared_error(p, t, weights)
+    loss, dpred = _core.element_loss(name, p, t, weights, None, checked)
     return loss, op_arguments.result(pred, dpred)
 
 

@@ -1,11 +1,47 @@
-"""Optimizers: hyperparameters only. State and steps are native, one state a model."""
+"""Optimizers: hyperparameters only. State and steps are native, one state a model.
+
+Each class names a row of the native table (csrc/core/optimizer.h), which says its options with
+their ranges, and what it keeps for each parameter.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypedDict, Unpack
 
+from fastnn import rows
 from fastnn.registry import Registered, Registry
+from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number
+
+
+class Common(TypedDict, total=False):
+    """Arguments that every optimizer takes by name."""
+
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+
+
+COMMON = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum")
+
+
+class Setting:
+    """An option of the native row as an attribute, checked whenever it is set."""
+
+    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
+        return self if optimizer is None else vars(optimizer)[f"_{self.name}"]
+
+    def __set__(self, optimizer: Optimizer, value: object) -> None:
+        option = rows.optimizers()[optimizer.native].options[self.name]
+        checked = option.checked(value)
+        vars(optimizer)[f"_{self.name}"] = bool(checked) if option.is_flag else checked
 
 
 class Optimizer(Registered):
@@ -13,6 +49,16 @@ class Optimizer(Registered):
 
     An optimizer given to two models is one set of hyperparameters for both; each model
     keeps its own state (velocities, moments), which `compile` resets.
+
+    Every optimizer also takes, by name:
+        clipnorm: the gradient of each parameter is scaled down to this norm where it is larger.
+        clipvalue: each element of a gradient is cut to [-clipvalue, clipvalue].
+        global_clipnorm: all gradients together are scaled down to this norm. At most one of the
+            three may be given, as in Keras.
+        use_ema: whether an average of the weights is kept, which takes their place at the end of
+            `fit`.
+        ema_momentum: in [0, 1); after each step average = m * average + (1 - m) * weights, and
+            after the first the weights themselves; default 0.99.
 
     Attributes:
         learning_rate: may be changed at any time, also by a callback during `fit`: it is
@@ -22,13 +68,37 @@ class Optimizer(Registered):
         iterations: steps taken with this object, in all models that share it.
     """
 
-    native: ClassVar[Literal["sgd", "adam"]]
+    # The row of the native table of optimizers. Its options are attributes, each a Setting.
+    native: ClassVar[str]
+    _in_keywords = COMMON
 
-    def __init__(self, learning_rate: float, weight_decay: float | None, name: str) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float | None,
+        name: str,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+    ) -> None:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.name = name
+        self.clipnorm = _above_zero("clipnorm", clipnorm)
+        self.clipvalue = _above_zero("clipvalue", clipvalue)
+        self.global_clipnorm = _above_zero("global_clipnorm", global_clipnorm)
+        if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                "give at most one of clipnorm, clipvalue and global_clipnorm, got "
+                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+            )
+        self.use_ema = flag("use_ema", use_ema)
+        self.ema_momentum = number("ema_momentum", ema_momentum, 0.0, 1.0, open_high=True)
         self.iterations = 0
+        self._undecayed_names: list[str] = []
+        self._undecayed: list[Variable] = []
 
     @property
     def learning_rate(self) -> float:
@@ -46,19 +116,59 @@ class Optimizer(Registered):
     def weight_decay(self, value: float | None) -> None:
         self._weight_decay = None if value is None else number("weight_decay", value, 0.0)
 
+    def exclude_from_weight_decay(
+        self,
+        var_list: Iterable[Variable] | None = None,
+        var_names: Iterable[str] | None = None,
+    ) -> None:
+        """Exempts parameters from weight decay, from the next `compile` on.
+
+        Args:
+            var_list: Variables.
+            var_names: regular expressions; a parameter in whose path one is found is exempt, so
+                ["bias"] exempts biases.
+        """
+        self._undecayed += list(var_list or ())
+        self._undecayed_names += list(var_names or ())
+
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
-        return {"learning_rate": self._learning_rate, "weight_decay": self._weight_decay or 0.0}
+        own = {name: float(getattr(self, name)) for name in rows.optimizers()[self.native].options}
+        decay = self._weight_decay or 0.0
+        return {"learning_rate": self._learning_rate, "weight_decay": decay, **own}
+
+    def groups(self, variables: Sequence[Variable]) -> tuple[list[dict[str, float]], list[int]]:
+        """Groups of parameters that are updated alike, and the number of each variable's group."""
+        exempt = [self._is_undecayed(variable) for variable in variables]
+        if not any(exempt):
+            return [{}], [0] * len(exempt)
+        return [{}, {"decay": 0.0}], [int(is_exempt) for is_exempt in exempt]
+
+    def _is_undecayed(self, variable: Variable) -> bool:
+        return any(variable is other for other in self._undecayed) or any(
+            re.search(pattern, variable.path) for pattern in self._undecayed_names
+        )
+
+    def stage(self) -> dict[str, Any]:
+        """What the native update stage does besides the step, for the native `compile`."""
+        return {
+            "clip_value": self.clipvalue or 0.0,
+            "clip_norm": self.clipnorm or 0.0,
+            "global_clip_norm": self.global_clipnorm or 0.0,
+            "average_momentum": self.ema_momentum if self.use_ema else None,
+        }
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())
         return f"<{type(self).__name__} {values}>"
 
 
+def _above_zero(name: str, value: float | None) -> float | None:
+    return None if value is None else number(name, value, 0.0, open_low=True)
+
+
 OPTIMIZERS = Registry(
-    "optimizer",
-    Optimizer,
-    elsewhere={"adagrad": "adam", "adamax": "adam", "nadam": "adam", "rmsprop": "adam"},
+    "optimizer", Optimizer, elsewhere={"adagrad": "rmsprop", "adamax": "adam", "nadam": "adam"}
 )
 
 
@@ -73,13 +183,15 @@ class SGD(Optimizer):
         learning_rate: at least 0; default 0.01.
         momentum: in [0, 1).
         nesterov: whether to look ahead (Nesterov, 1983).
-        weight_decay: see `Optimizer`.
+        weight_decay: see `Optimizer`, also for further arguments.
         name: the name of the optimizer.
     """
 
     native = "sgd"
+    momentum = Setting()
+    nesterov = Setting()
 
-    @keywords()
+    @keywords(*COMMON)
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -87,24 +199,11 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float | None = None,
         name: str = "SGD",
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name)
+        super().__init__(learning_rate, weight_decay, name, **common)
         self.momentum = momentum
         self.nesterov = flag("nesterov", nesterov)
-
-    @property
-    def momentum(self) -> float:
-        return self._momentum
-
-    @momentum.setter
-    def momentum(self, value: float) -> None:
-        self._momentum = number("momentum", value, 0.0, 1.0, open_high=True)
-
-    def settings(self) -> dict[str, float]:
-        return super().settings() | {
-            "momentum": self._momentum,
-            "nesterov": float(self.nesterov),
-        }
 
 
 @OPTIMIZERS.register("adam")
@@ -116,13 +215,16 @@ class Adam(Optimizer):
         beta_1, beta_2: how slowly the two moments forget, in [0, 1).
         epsilon: a positive number; default 1e-7 as in Keras. It stands outside the root and
             after the correction of the bias, as in the paper and in PyTorch.
-        weight_decay: see `Optimizer`.
+        weight_decay: see `Optimizer`, also for further arguments.
         name: the name of the optimizer.
     """
 
     native = "adam"
+    beta_1 = Setting()
+    beta_2 = Setting()
+    epsilon = Setting()
 
-    @keywords()
+    @keywords(*COMMON)
     def __init__(
         self,
         learning_rate: float = 0.001,
@@ -131,25 +233,17 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
         name: str = "adam",
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, weight_decay, name)
-        self.beta_1 = number("beta_1", beta_1, 0.0, 1.0, open_high=True)
-        self.beta_2 = number("beta_2", beta_2, 0.0, 1.0, open_high=True)
-        self.epsilon = number("epsilon", epsilon, 0.0, open_low=True)
-
-    def settings(self) -> dict[str, float]:
-        return super().settings() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
+        super().__init__(learning_rate, weight_decay, name, **common)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
 
 @OPTIMIZERS.register("adamw")
 class AdamW(Adam):
     """Adam with a weight decay of 0.004 by default; the decay is decoupled in both."""
 
-    @keywords()
+    @keywords(*COMMON)
     def __init__(
         self,
         learning_rate: float = 0.001,
@@ -158,8 +252,80 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         name: str = "adamw",
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, name)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **common)
+
+
+@OPTIMIZERS.register("rmsprop")
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012): learning_rate * gradient / sqrt(velocity + epsilon).
+
+    velocity = rho * velocity + (1 - rho) * gradient**2. epsilon stands under the root, as in Keras.
+
+    Args:
+        learning_rate: at least 0; default 0.001.
+        rho: how slowly the velocity forgets, in [0, 1).
+        momentum: in [0, 1); above 0 the parameter moves by momentum * last move + this move.
+        epsilon: a positive number; default 1e-7.
+        centered: whether the square of the mean gradient is subtracted from the velocity
+            (Graves, 2013).
+        weight_decay: see `Optimizer`, also for further arguments.
+        name: the name of the optimizer.
+    """
+
+    native = "rmsprop"
+    rho = Setting()
+    momentum = Setting()
+    epsilon = Setting()
+    centered = Setting()
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        name: str = "rmsprop",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, name, **common)
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+        self.centered = flag("centered", centered)
+
+
+@OPTIMIZERS.register("lion")
+class Lion(Optimizer):
+    """Lion (Chen et al., 2023): learning_rate * sign(beta_1 * m + (1 - beta_1) * gradient).
+
+    Then m = beta_2 * m + (1 - beta_2) * gradient.
+
+    Args:
+        learning_rate: at least 0; default 0.001.
+        beta_1, beta_2: in [0, 1).
+        weight_decay: see `Optimizer`, also for further arguments.
+        name: the name of the optimizer.
+    """
+
+    native = "lion"
+    beta_1 = Setting()
+    beta_2 = Setting()
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        weight_decay: float | None = None,
+        name: str = "lion",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, name, **common)
+        self.beta_1, self.beta_2 = beta_1, beta_2
 
 
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:

@@ -29,6 +29,7 @@ class Optimizer(Protocol):
 
     learning_rate: float
     iterations: int
+    use_ema: bool
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
@@ -53,6 +54,9 @@ class Trainable(Protocol):
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""
+
+    def take_averages(self) -> None:
+        """Makes the averages that the optimizer keeps the weights."""
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all weights, or none where one does not fit."""

@@ -29,7 +29,7 @@ class Metric(Registered):
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
     goes_with: ClassVar[frozenset[str]]
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "metric") -> None:
         self.name = name
 
     def count_options(self) -> dict[str, Any]:

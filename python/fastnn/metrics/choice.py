@@ -34,9 +34,8 @@ def get(identifier: str | Metric | type[Metric] | Loss, target: str) -> Metric:
         return _ACCURACY[target](name=identifier)
     if isinstance(identifier, Loss):
         return MeanOf(identifier)
-    if isinstance(identifier, str) and identifier not in METRICS.names:
-        if identifier in LOSSES.names:
-            return MeanOf(identifier, name=identifier)
+    if isinstance(identifier, str) and identifier in LOSSES.names.keys() - METRICS.names.keys():
+        return MeanOf(identifier, name=identifier)
     # The two words for accuracy count as known names when a near match is searched.
     metric = METRICS.get(identifier, "metrics", dict.fromkeys(_ACCURACIES, BinaryAccuracy))
     if isinstance(identifier, str):
@@ -46,6 +45,10 @@ def get(identifier: str | Metric | type[Metric] | Loss, target: str) -> Metric:
 
 def fitting(target: str) -> str:
     """Names of the metrics that go with such targets, for messages."""
-    names = [name for name, cls in METRICS.classes.items() if target in cls().goes_with]
+    names = [
+        name
+        for name, cls in METRICS.classes.items()
+        if cls is not MeanOf and target in cls().goes_with
+    ]
     accuracy = "'accuracy' or " if target in _ACCURACY else ""
     return f"{accuracy}one of {', '.join(names)}"

@@ -93,6 +93,7 @@ class SparseTopKCategoricalAccuracy(Metric):
         return {"value": float(self.k)}
 
 
+@METRICS.register("mean_of")
 class MeanOf(Metric):
     """A loss as a metric: its mean over rows, or over elements where each counts for itself.
 
@@ -107,7 +108,9 @@ class MeanOf(Metric):
     counts = "mean_of"
 
     @keywords()
-    def __init__(self, loss: str | Loss | type[Loss], name: str | None = None) -> None:
+    def __init__(
+        self, loss: str | Loss | type[Loss] = "mean_squared_error", name: str | None = None
+    ) -> None:
         self.loss = LOSSES.get(loss)
         super().__init__(self.loss.name if name is None else name)
 

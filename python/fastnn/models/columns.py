@@ -81,9 +81,7 @@ class Columns:
         # A mean over nothing is NaN.
         logs = {prefix + "loss": float(sums[0] / sums[1]) if sums[1] else math.nan}
         place = 2
-        for name, metric, width in zip(
-            self.names[1:], self.metrics, self.widths[1:], strict=True
-        ):
+        for name, metric, width in zip(self.names[1:], self.metrics, self.widths[1:], strict=True):
             logs[prefix + name] = metric.finish(sums[place : place + width])
             place += width
         return logs

@@ -57,6 +57,8 @@ class Compilable(ABC):
         self._prepared = False
         # The parameters that this network trains; None: all of them.
         self._trained: list[bool] | None = None
+        # The group of each of its parameters; None: all are of one group.
+        self._grouped: list[int] | None = None
         self.matmul_precision: config.Precision = "highest"
         self._not_compiled = "call model.compile(...) first"
 
@@ -120,7 +122,9 @@ class Compilable(ABC):
         options = plan.loss.options(outputs)
         session = config.session()
         network, trained = built.network, built.trainable
+        groups, numbers = plan.optimizer.groups([v for layer in built.variables for v in layer])
         network.set_trainable(trained)
+        network.set_groups(numbers)
         try:
             network.compile(
                 optimizer=plan.optimizer.native,
@@ -128,11 +132,15 @@ class Compilable(ABC):
                 session=session,
                 precision=plan.precision,
                 device=plan.device or "auto",
+                groups=groups,
+                **plan.optimizer.stage(),
                 **options,
             )
         except BaseException:
             network.set_trainable(self._trained or [True] * len(trained))
+            network.set_groups(self._grouped or [0] * len(trained))
             raise
+        self._grouped = numbers
         plan.columns.widths = network.sum_widths
 
     # -- compile
@@ -212,7 +220,7 @@ class Compilable(ABC):
         """Undoes compile where layers come or go (for models)."""
         if self._plan is not None:
             self._not_compiled = "its layers changed since compile: call model.compile(...) again"
-        self._plan = self._trained = None
+        self._plan = self._trained = self._grouped = None
         self._prepared = False
 
     def _compiled(self, doing: str) -> Plan:

@@ -93,5 +93,7 @@ class Tabled(Compilable):
             return None, None
         split = self._splits.get((len(table.x), share))
         if split is None:
-            split = held_out(len(table.x), share, strata_of(table, self.loss.row.targets), self._key)
+            split = held_out(
+                len(table.x), share, strata_of(table, self.loss.row.targets), self._key
+            )
         return split, table._replace(chosen=split.validation)

@@ -253,6 +253,24 @@ class Trainer(Tabled):
         assert shapes is not None  # a model with a network has shapes
         return network.predictor(*shapes, numeric)
 
+    def take_averages(self) -> None:
+        """Makes the averages of the weights, which use_ema=True keeps, the weights.
+
+        `fit` does so at its end. RuntimeError without use_ema.
+        """
+        if not self._compiled("take_averages").optimizer.use_ema:
+            raise RuntimeError("take_averages: the optimizer keeps none; give it use_ema=True")
+        network = self.network
+        if network.updates == 0:
+            return
+        flat = network.optimizer_state[-1]
+        trained = self._trained or [True] * len(network.parameters)
+        weights = self.get_weights()
+        for i, (offset, shape) in enumerate(network.parameters):
+            if trained[i]:
+                weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
+        self.set_weights(weights)
+
     # -- one batch
 
     def train_on_batch(

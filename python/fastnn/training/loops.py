@@ -111,6 +111,8 @@ class Fit:
                 logs = self._epoch(epoch)
                 if self.model.stop_training:
                     break
+        if self.model.optimizer.use_ema:
+            self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
         return self.history
 
