@@ -128,6 +128,40 @@ def dense_backward(
     return dz @ float64(w).T, float64(x).T @ dz, dz.sum(axis=0)
 
 
+# -- layer normalization ----------------------------------------------------------------
+
+
+def layer_normalization_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, *, epsilon: float = 1e-3
+) -> Array:
+    """gamma (x - mean) / sqrt(var + epsilon) + beta over the last axis; Ba et al. 2016.
+
+    `var` is the mean of squares (divided by the width, not by the width less one); epsilon is
+    Keras's.
+    """
+    normalized, _ = _normalized(float64(x), epsilon)
+    return float64(gamma) * normalized + float64(beta)
+
+
+def layer_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """dx, dgamma, dbeta; with g = gamma dy, dx = (g - mean(g) - x_hat mean(g x_hat)) / deviation."""
+    dy, (normalized, deviation) = float64(dy), _normalized(float64(x), epsilon)
+    g = float64(gamma) * dy
+    centered = g - g.mean(axis=-1, keepdims=True)
+    projected = normalized * (g * normalized).mean(axis=-1, keepdims=True)
+    rows = tuple(range(dy.ndim - 1))
+    return (centered - projected) / deviation, (dy * normalized).sum(axis=rows), dy.sum(axis=rows)
+
+
+def _normalized(x: Array, epsilon: float) -> tuple[Array, Array]:
+    """(x - mean) / deviation, and the deviation."""
+    centered = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
+    return centered / deviation, deviation
+
+
 # -- softmax and losses -----------------------------------------------------------------
 
 
@@ -226,6 +260,56 @@ def mean_squared_error(
     return _weighted_mean(loss, 2.0 / o * difference, _row_weight(n, sample_weight))
 
 
+def mean_absolute_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean over outputs of |p - t| per row, weighted mean over rows; gradient 0 at p = t."""
+    difference = float64(pred) - float64(target)
+    n, o = difference.shape
+    loss = np.abs(difference).mean(axis=1)
+    return _weighted_mean(loss, np.sign(difference) / o, _row_weight(n, sample_weight))
+
+
+def huber(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    delta: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """e = p - t: e^2 / 2 up to |e| = delta, then delta (|e| - delta / 2); Huber 1964.
+
+    The mean over outputs per row, weighted mean over rows.
+    """
+    e = float64(pred) - float64(target)
+    n, o = e.shape
+    size = np.abs(e)
+    with np.errstate(over="ignore"):
+        each = np.where(size > delta, delta * (size - 0.5 * delta), 0.5 * e * e)
+    return _weighted_mean(
+        each.mean(axis=1), np.clip(e, -delta, delta) / o, _row_weight(n, sample_weight)
+    )
+
+
+POISSON_EPSILON = 1e-7  # Keras's backend.epsilon()
+
+
+def poisson(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean over outputs of p - t log(p + epsilon) per row, weighted mean over rows.
+
+    Keras's Poisson: the negative log-likelihood without log(t!).
+    """
+    p, t = float64(pred), float64(target)
+    n, o = p.shape
+    shifted = p + POISSON_EPSILON
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = (p - _times(t, np.log(shifted))).mean(axis=1)
+        gradient = (1.0 - t / shifted) / o
+    return _weighted_mean(loss, gradient, _row_weight(n, sample_weight))
+
+
 LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
@@ -274,6 +358,62 @@ def adam_step(
     m_hat = m / (1.0 - beta_1**step)
     v_hat = v / (1.0 - beta_2**step)
     return param - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
+
+
+def lion_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    *,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array]:
+    """Chen et al. 2023, algorithm 2: the sign of beta_1 m + (1 - beta_1) g, then m by beta_2."""
+    param = param - learning_rate * weight_decay * param
+    param = param - learning_rate * np.sign(beta_1 * m + (1.0 - beta_1) * grad)
+    return param, beta_2 * m + (1.0 - beta_2) * grad
+
+
+def rmsprop_step(
+    param: Array,
+    grad: Array,
+    velocity: Array,
+    mean: Array,
+    m: Array,
+    *,
+    learning_rate: float = 1e-3,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array, Array]:
+    """Keras's RMSprop (Hinton 2012; epsilon inside of the root); the new param, velocity, mean, m.
+
+    `velocity` averages g^2. `mean` averages g and changes only where `centered`; `m` is the step
+    with momentum and changes only where there is momentum.
+    """
+    param = param - learning_rate * weight_decay * param
+    velocity = rho * velocity + (1.0 - rho) * grad * grad
+    spread = velocity
+    if centered:
+        mean = rho * mean + (1.0 - rho) * grad
+        spread = velocity - mean * mean
+    step = learning_rate * grad / np.sqrt(spread + epsilon)
+    if momentum > 0:
+        m = step = momentum * m + step
+    return param - step, velocity, mean, m
+
+
+# name: (step, the number of arrays of state)
+OPTIMIZERS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
+    "sgd": (sgd_step, 1),
+    "adam": (adam_step, 2),
+    "lion": (lion_step, 1),
+    "rmsprop": (rmsprop_step, 3),
+}
 
 
 # -- a whole network --------------------------------------------------------------------
@@ -341,7 +481,7 @@ class Network:
 
 @dataclass
 class Trainer:
-    """SGD or Adam over a `Network`, one `step` at a time; `weights` are its own copies."""
+    """An optimizer over a `Network`, one `step` at a time; `weights` are its own copies."""
 
     network: Network
     weights: list[Array]
@@ -351,19 +491,16 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
-        self.state = [[np.zeros_like(w) for w in self.weights] for _ in range(2)]
+        slots = OPTIMIZERS[self.optimizer][1]
+        self.state = [[np.zeros_like(w) for _ in range(slots)] for w in self.weights]
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         loss, gradients = self.network.value_and_grad(self.weights, x, y, sample_weight)
         self.steps += 1
-        m, v = self.state
+        update, _ = OPTIMIZERS[self.optimizer]
+        count = {"step": self.steps} if self.optimizer == "adam" else {}
         for i, (p, g) in enumerate(zip(self.weights, gradients, strict=True)):
-            if self.optimizer == "sgd":
-                self.weights[i], m[i] = sgd_step(p, g, m[i], **self.settings)
-            else:
-                self.weights[i], m[i], v[i] = adam_step(
-                    p, g, m[i], v[i], step=self.steps, **self.settings
-                )
+            self.weights[i], *self.state[i] = update(p, g, *self.state[i], **count, **self.settings)
         return loss
 
     def epoch(
