@@ -135,7 +135,7 @@ struct Elements {
       counted.value += static_cast<double>(loss);
     }
     if (only_weight) counted.value = counted.weight;
-    sums.add(t, counted, t.shared<Shared>().room);
+    sums.add(t, counted, t.shared<Shared>().room);  // planted: sums of blocks
   }
 };
 
