@@ -123,7 +123,7 @@ tests() {
   if "$python" -c 'import xdist' 2>/dev/null; then options+=(-p xdist.plugin -n 8); fi
   if "$python" -c 'import pytest_timeout' 2>/dev/null; then options+=(-p pytest_timeout --timeout=60 --timeout-method=thread); fi
   if [[ $emulated == yes ]]; then
-    chosen=(tests/test_mean_squared_error.py tests/test_trajectory.py)
+    chosen=(tests/test_losses.py tests/test_trajectory.py -k "mean_squared_error or trajectory")
   fi
   stage tests "$python" -m pytest "${options[@]}" "${chosen[@]}"
 }

@@ -85,12 +85,19 @@ def gradient(f: Callable[[Array], float], x: Array, step: float = 1e-4) -> Array
     return result
 
 
+def head_for(loss: str) -> str:
+    """An activation of the last layer whose outputs the loss can take."""
+    return "softplus" if loss == "poisson" else "linear"
+
+
 def targets_for(loss: str, n: int, o: int, rng: np.random.Generator) -> Array:
-    """Targets that the loss can take: labels, zeros and ones, or numbers."""
+    """Targets that the loss can take: labels, zeros and ones, counts, or numbers."""
     if loss == "softmax_cross_entropy":
         return rng.integers(0, o, n).astype(np.int32)
     if loss == "sigmoid_cross_entropy":
         return rng.integers(0, 2, (n, o)).astype(np.float64)
+    if loss == "poisson":
+        return rng.poisson(2.0, (n, o)).astype(np.float64)
     return rng.normal(size=(n, o))
 
 

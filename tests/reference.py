@@ -128,6 +128,40 @@ def dense_backward(
     return dz @ float64(w).T, float64(x).T @ dz, dz.sum(axis=0)
 
 
+# -- layer normalization ----------------------------------------------------------------
+
+
+def layer_normalization_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, *, epsilon: float = 1e-3
+) -> Array:
+    """gamma (x - mean) / sqrt(var + epsilon) + beta over the last axis; Ba et al. 2016.
+
+    `var` is the mean of squares (divided by the width, not by the width less one); epsilon is
+    Keras's.
+    """
+    normalized, _ = _normalized(float64(x), epsilon)
+    return float64(gamma) * normalized + float64(beta)
+
+
+def layer_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """dx, dgamma, dbeta; with g = gamma dy, dx = (g - mean(g) - x_hat mean(g x_hat)) / deviation."""
+    dy, (normalized, deviation) = float64(dy), _normalized(float64(x), epsilon)
+    g = float64(gamma) * dy
+    centered = g - g.mean(axis=-1, keepdims=True)
+    projected = normalized * (g * normalized).mean(axis=-1, keepdims=True)
+    rows = tuple(range(dy.ndim - 1))
+    return (centered - projected) / deviation, (dy * normalized).sum(axis=rows), dy.sum(axis=rows)
+
+
+def _normalized(x: Array, epsilon: float) -> tuple[Array, Array]:
+    """(x - mean) / deviation, and the deviation."""
+    centered = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
+    return centered / deviation, deviation
+
+
 # -- softmax and losses -----------------------------------------------------------------
 
 
@@ -226,6 +260,56 @@ def mean_squared_error(
     return _weighted_mean(loss, 2.0 / o * difference, _row_weight(n, sample_weight))
 
 
+def mean_absolute_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean over outputs of |p - t| per row, weighted mean over rows; gradient 0 at p = t."""
+    difference = float64(pred) - float64(target)
+    n, o = difference.shape
+    loss = np.abs(difference).mean(axis=1)
+    return _weighted_mean(loss, np.sign(difference) / o, _row_weight(n, sample_weight))
+
+
+def huber(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    delta: float = 1.0,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """e = p - t: e^2 / 2 up to |e| = delta, then delta (|e| - delta / 2); Huber 1964.
+
+    The mean over outputs per row, weighted mean over rows.
+    """
+    e = float64(pred) - float64(target)
+    n, o = e.shape
+    size = np.abs(e)
+    with np.errstate(over="ignore"):
+        each = np.where(size > delta, delta * (size - 0.5 * delta), 0.5 * e * e)
+    return _weighted_mean(
+        each.mean(axis=1), np.clip(e, -delta, delta) / o, _row_weight(n, sample_weight)
+    )
+
+
+POISSON_EPSILON = 1e-7  # Keras's backend.epsilon()
+
+
+def poisson(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean over outputs of p - t log(p + epsilon) per row, weighted mean over rows.
+
+    Keras's Poisson: the negative log-likelihood without log(t!).
+    """
+    p, t = float64(pred), float64(target)
+    n, o = p.shape
+    shifted = p + POISSON_EPSILON
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = (p - _times(t, np.log(shifted))).mean(axis=1)
+        gradient = (1.0 - t / shifted) / o
+    return _weighted_mean(loss, gradient, _row_weight(n, sample_weight))
+
+
 LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
@@ -309,30 +393,18 @@ def lion_step(
     beta_2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Array]:
-    """Chen et al. 2023, algorithm 2."""
+    """Chen et al. 2023, algorithm 2: the sign of beta_1 m + (1 - beta_1) g, then m by beta_2."""
     param = param - learning_rate * weight_decay * param
     param = param - learning_rate * np.sign(beta_1 * m + (1.0 - beta_1) * grad)
     return param, beta_2 * m + (1.0 - beta_2) * grad
 
 
-def _stepper(function: Any, counts: bool = False) -> Any:
-    def step(
-        param: Array, grad: Array, slots: list[Array], step: int, **settings: float
-    ) -> tuple[Array, list[Array]]:
-        if counts:
-            settings["step"] = step
-        param, *slots = function(param, grad, *slots, **settings)
-        return param, slots
-
-    return step
-
-
-# By the native name: (param, grad, slots, step, **settings) -> param, slots; how many slots.
-OPTIMIZERS: dict[str, tuple[Any, int]] = {
-    "sgd": (_stepper(sgd_step), 1),
-    "adam": (_stepper(adam_step, counts=True), 2),
-    "rmsprop": (_stepper(rmsprop_step), 3),
-    "lion": (_stepper(lion_step), 1),
+# name: (step, the number of arrays of state)
+OPTIMIZERS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
+    "sgd": (sgd_step, 1),
+    "adam": (adam_step, 2),
+    "lion": (lion_step, 1),
+    "rmsprop": (rmsprop_step, 3),
 }
 
 
@@ -409,7 +481,7 @@ def counted(loss: str, target: ArrayLike, weight: Array) -> float:
 
 @dataclass
 class Trainer:
-    """SGD or Adam over a `Network`, one `step` at a time; `weights` are its own copies.
+    """An optimizer over a `Network`, one `step` at a time; `weights` are its own copies.
 
     The gradient of a batch is its sum of weighted gradients, divided by its rows times what a row
     weighs on average in the data set or, with `by_batch_weight`, by the weight of the batch.
@@ -424,7 +496,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
-        self.state = [[np.zeros_like(w) for w in self.weights] for _ in range(2)]
+        slots = OPTIMIZERS[self.optimizer][1]
+        self.state = [[np.zeros_like(w) for _ in range(slots)] for w in self.weights]
 
     def step(
         self,
@@ -440,14 +513,10 @@ class Trainer:
             here = counted(self.network.loss, y, _row_weight(n, sample_weight))
             gradients = [g * (here / (n * row_weight)) for g in gradients]
         self.steps += 1
-        m, v = self.state
+        update, _ = OPTIMIZERS[self.optimizer]
+        count = {"step": self.steps} if self.optimizer == "adam" else {}
         for i, (p, g) in enumerate(zip(self.weights, gradients, strict=True)):
-            if self.optimizer == "sgd":
-                self.weights[i], m[i] = sgd_step(p, g, m[i], **self.settings)
-            else:
-                self.weights[i], m[i], v[i] = adam_step(
-                    p, g, m[i], v[i], step=self.steps, **self.settings
-                )
+            self.weights[i], *self.state[i] = update(p, g, *self.state[i], **count, **self.settings)
         return loss
 
     def epoch(

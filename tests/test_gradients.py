@@ -119,8 +119,8 @@ def test_every_head(loss, head, options, weighted, use_bias, rng):
 )
 def test_against_the_oracle(widths, n, dtype, rng):
     """Sizes at which vectors end and blocks begin."""
-    activations = ("gelu",) * (len(widths) - 2) + ("linear",)
     for loss in reference.LOSSES:
+        activations = ("gelu",) * (len(widths) - 2) + (cases.head_for(loss),)
         network = reference.Network(activations, loss)
         native = compiled(widths, activations, loss, {}, dtype)
         native.write(cases.glorot(rng, widths))

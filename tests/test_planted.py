@@ -1,11 +1,12 @@
-"""What the emulated device finds: bugs planted in kernels, under the watch of races.cpp and of
-sanitizers; and that kernels without them give the same bits in every order of threads.
+"""The emulated device finds bugs planted in kernels, with races.cpp or a sanitizer; kernels without
+them give the same bits in every order of threads.
+
+The places of bugs are marked in csrc: see planted.py.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import emulator
+import planted
 import pytest
+import test_pool
 
 WORK = Path(__file__).with_name("device_work.py")
 ALL = ("ops", "plain", "generic", "resident", "wide")
@@ -33,9 +36,10 @@ def work(library: Path, *parts: str, **environment: str) -> subprocess.Completed
 
 
 def sanitizer() -> dict[str, str]:
-    """What has Python run with a library that is sanitized, as it is not itself.
+    """The environment in which Python, itself not sanitized, runs with a sanitized library.
 
-    The sanitizer looks for what throws exceptions when it is loaded, so that comes with it.
+    When the sanitizer is loaded it looks for the functions that throw exceptions, so libstdc++
+    is loaded with it.
     """
     found = [
         subprocess.run(
@@ -56,7 +60,7 @@ def sanitizer() -> dict[str, str]:
 
 
 def in_every_order(emulated: Path, watched: Path, *parts: str, **environment: str) -> None:
-    """The same bits, and no two threads meet at the same memory."""
+    """The same bits, and no race."""
     with ThreadPoolExecutor(2) as pool:
         pairs = ((emulated, "1"), (emulated, "2"), (emulated, "3"), (watched, "4"))
         runs = pool.map(
@@ -82,83 +86,80 @@ def test_sanitized(sanitized: Path) -> None:
 
 
 class Bug(NamedTuple):
-    file: str
-    text: str  # as it is, once, but for white space
-    planted: str
+    """One bug: at the mark of its name, `old` becomes `new`."""
+
+    old: str
+    new: str
     work: str
-    found: str  # what is said of it
+    found: str  # in what the run prints
 
 
 RACE = "a race: "
 BEYOND = "beyond memory"
 OFF = "AssertionError"
+BARRIER = "t.barrier();"
+WAIT = "group.wait(t);"
+ADD = "sums.add(t,"
 
 BUGS = {
-    "a product's stages": Bug(
-        "gemm.h", "fetch_b.add_to(sum); t.barrier();", "fetch_b.add_to(sum);", "plain", RACE
-    ),
-    "rows staged": Bug("row_walk.h", "t.barrier(); T* const mine", "T* const mine", "ops", RACE),
-    "rows staged on their way back": Bug(
-        "row_walk.h",
-        "counted); t.barrier(); if (op.out",
-        "counted); if (op.out",
-        "ops",
-        RACE,
-    ),
-    "rows staged beyond the end": Bug(
-        "row_walk.h", "least(step, range.end - base) * c", "step * c", "ops", BEYOND
-    ),
-    "halves of a resident step": Bug(
-        "resident.cu",
-        "batch, n, lanes, columns); t.barrier();",
-        "batch, n, lanes, columns);",
-        "resident",
-        RACE,
-    ),
-    "layers of a warp's rows": Bug(
-        "resident_rows.h", "x, group); group.wait(t);", "x, group);", "resident", RACE
-    ),
-    "an edge of a resident product": Bug(
-        "resident_rows.h", "for (; j < l.o; ++j)", "for (; j < l.o - 1; ++j)", "resident", OFF
-    ),
-    "an element past the end": Bug(
-        "activation.cu", "if (i < n) y[i] = of(i);", "if (i <= n) y[i] = of(i);", "ops", BEYOND
-    ),
-    "what blocks add to": Bug(
-        "loss.cu",
-        "sums.add(t, counted, t.shared<Shared>().room);",
-        "sums.sums[0] += counted.value; sums.add(t, counted, t.shared<Shared>().room);",
-        "ops",
-        RACE,
-    ),
-    "sums beside cuBLASLt": Bug("finish.cu", "sum.at[j]; t.barrier();", "sum.at[j];", "wide", RACE),
-    "an edge beside cuBLASLt": Bug(
-        "finish.cu", "row < a.n && count > 0", "row < a.n && count > 3", "wide", OFF
-    ),
-    "a sum over a part of the warp": Bug(
-        "resident_weights.h",
-        "mask < parts_; mask *= 2",
-        "2 * mask < parts_; mask *= 2",
-        "resident",
-        OFF,
-    ),
+    "product stages": Bug(BARRIER, "", "plain", RACE),
+    "staged rows": Bug(BARRIER, "", "ops", RACE),
+    "staged rows written back": Bug(BARRIER, "", "ops", RACE),
+    "staged rows past the end": Bug("least(step, range.end - base)", "step", "ops", BEYOND),
+    "halves of a resident step": Bug(BARRIER, "", "resident", RACE),
+    "layers of a resident step": Bug(WAIT, "", "resident", RACE),
+    "edge of a resident product": Bug("j < l.o", "j < l.o - 1", "resident", OFF),
+    "element past the end": Bug("i < n", "i <= n", "ops", BEYOND),
+    "sums of blocks": Bug(ADD, f"sums.sums[0] += counted.value; {ADD}", "ops", RACE),
+    "sums after cuBLASLt": Bug(BARRIER, "", "wide", RACE),
+    "edge after cuBLASLt": Bug("count > 0", "count > 3", "wide", OFF),
+    "sum over part of a warp": Bug("mask < parts_", "2 * mask < parts_", "resident", OFF),
 }
 
 
-def plant(root: Path, bug: Bug) -> None:
+def copy_with(root: Path, name: str) -> None:
+    """A copy of csrc that has the bug of this name."""
     shutil.copytree(emulator.ROOT / "csrc", root / "csrc")
-    path = root / "csrc" / "cuda" / bug.file
-    pattern = r"\s*".join(map(re.escape, bug.text.split()))
-    planted, count = re.subn(pattern, lambda _: bug.planted, path.read_text())
-    assert count == 1, f"{bug.file} has {bug.text!r} {count} times"
-    path.write_text(planted)
+    planted.change(root, name, BUGS[name].old, BUGS[name].new)
+
+
+def test_every_mark_is_used() -> None:
+    """Once each, here or by the tests of the pool."""
+    assert planted.names(emulator.ROOT) == sorted([*BUGS, *test_pool.DELAYS])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("f();\n", "must be once in csrc: none"),
+        ("f();  // planted: x\n" * 2, r"must be once in csrc: csrc/a.cu:1, csrc/a.cu:2"),
+        ("// planted: x\nf();  // planted: x\n", r"must be once in csrc: .*a.cu:1, .*a.cu:2"),
+        ("f();  // planted: xy\n", "must be once in csrc: none"),
+        ("f(f());  // planted: x\n", r"csrc/a.cu:1: 'f\(' must be once in 'f\(f\(\)\);'"),
+        ("g();  // planted: x\n", r"csrc/a.cu:1: 'f\(' must be once in 'g\(\);'"),
+    ],
+)
+def test_a_mark_must_be_there_once(source: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "csrc").mkdir()
+    (tmp_path / "csrc" / "a.cu").write_text(source)
+    with pytest.raises(AssertionError, match=message):
+        planted.change(tmp_path, "x", "f(", "g(")
+    assert (tmp_path / "csrc" / "a.cu").read_text() == source
+
+
+@pytest.mark.parametrize("source", ["f();  // planted: x\nf();\n", "// planted: x\nf();\nf();\n"])
+def test_the_marked_line_alone_changes(source: str, tmp_path: Path) -> None:
+    (tmp_path / "csrc").mkdir()
+    (tmp_path / "csrc" / "a.cu").write_text(source)
+    planted.change(tmp_path, "x", "f(", "g(")
+    assert (tmp_path / "csrc" / "a.cu").read_text() == source.replace("f(", "g(", 1)
 
 
 @pytest.mark.parametrize("name", BUGS)
 def test_bugs_are_found(name: str, watched: Path, cublaslt: Path, tmp_path: Path) -> None:
-    """Each in a library of its own, of which only what changed is compiled."""
+    """Each in a library of its own; only its changed file is compiled."""
     bug = BUGS[name]
-    plant(tmp_path, bug)
+    copy_with(tmp_path, name)
     library = emulator.build(watched.parent, root=tmp_path, sanitize="thread")
     beside = str(cublaslt) if "cuBLASLt" in name else "none"
     done = work(library, bug.work, FASTNN_CUBLASLT=beside)
@@ -167,7 +168,7 @@ def test_bugs_are_found(name: str, watched: Path, cublaslt: Path, tmp_path: Path
 
 
 def test_an_access_beyond_the_end_is_found_by_a_sanitizer(sanitized: Path, tmp_path: Path) -> None:
-    plant(tmp_path, BUGS["an element past the end"])
+    copy_with(tmp_path, "element past the end")
     library = emulator.build(sanitized.parent, root=tmp_path, sanitize="address,undefined")
     done = work(library, "ops", **sanitizer())
     assert done.returncode != 0

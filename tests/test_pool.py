@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cases
 import numpy as np
+import planted
 import pytest
 
 import fastnn
@@ -39,19 +40,17 @@ def test_every_piece_is_done_once(flags, tmp_path):
     run_native(tmp_path / "out", "tests/native/pool.cpp", *flags, *POOL)
 
 
-def test_no_call_is_lost_where_who_wakes_is_slow(tmp_path):
+# Microseconds before the marked statement. Sleep is slow, too, so that the call comes before it.
+DELAYS = {"slow call": ("if (worker.asleep", 1000), "slow sleep": ("self.signal.wait(", 100)}
+
+
+def test_no_call_is_lost_when_waking_is_slow(tmp_path):
     """A worker that sleeps again before it is called: stop() would wait for it for ever."""
-    source = (ROOT / "csrc/cpu/pool.cpp").read_text()
-    # It goes to sleep slowly, too, so that the call comes before it does.
-    for line, delay in (
-        ("  if (worker.asleep.compare_exchange_strong(", 1000),
-        ("  self.signal.wait(seen,", 100),
-    ):
-        assert source.count(line) == 1
-        slow = f"  std::this_thread::sleep_for(std::chrono::microseconds({delay}));\n"
-        source = source.replace(line, slow + line)
-    copy = tmp_path / "pool.cpp"
-    copy.write_text(source)
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    for name, (statement, delay) in DELAYS.items():
+        slow = f"std::this_thread::sleep_for(std::chrono::microseconds({delay})); {statement}"
+        planted.change(tmp_path, name, statement, slow)
+    copy = tmp_path / POOL[0]
     run_native(tmp_path / "out", "tests/native/pool.cpp", "-O2", str(copy), *POOL[1:])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import cases
 import numpy as np
 import pytest
@@ -48,7 +50,8 @@ def test_losses(rng):
     [
         (loss, head)
         for loss in reference.LOSSES
-        for head in ("linear", "tanh", "softmax", "sigmoid")
+        for head in dict.fromkeys((cases.head_for(loss), "tanh", "softmax", "sigmoid"))
+        if (loss, head) != ("poisson", "tanh")  # its outputs must be positive
     ],
 )
 def test_gradients_of_a_network(loss, head, use_bias, rng):
@@ -62,6 +65,60 @@ def test_gradients_of_a_network(loss, head, use_bias, rng):
             return network.value_and_grad([*weights[:k], value, *weights[k + 1 :]], x, y, w)[0]
 
         check(g, cases.gradient(f, weights[k]), "central difference", "float64")
+
+
+UNDER_TEST = {
+    "mean_absolute_error": reference.mean_absolute_error,
+    "huber": reference.huber,
+    "huber, delta 0.3": partial(reference.huber, delta=0.3),
+    "poisson": reference.poisson,
+}
+
+
+@pytest.mark.parametrize("case", UNDER_TEST)
+def test_gradients_of_losses(case, rng):
+    loss = UNDER_TEST[case]
+    pred, target = 0.5 + rng.random((7, 3)), rng.poisson(2.0, (7, 3)) + 0.1
+    weight = rng.random(7)
+    _, gradient = loss(pred, target, sample_weight=weight)
+    numeric = cases.gradient(lambda p: loss(p, target, sample_weight=weight)[0], pred)
+    check(gradient, numeric, "central difference", "float64")
+
+
+def test_losses_by_hand():
+    """Rows of errors (0.5, -3) and (1, 0), of weights 3 and 1."""
+    pred, target = np.array([[1.5, 0.0], [2.0, 1.0]]), np.array([[1.0, 3.0], [1.0, 1.0]])
+    weight = np.array([3.0, 1.0])
+    loss, gradient = reference.huber(pred, target, sample_weight=weight)
+    assert loss == (3 * (0.125 + 2.5) / 2 + (0.5 + 0) / 2) / 4
+    np.testing.assert_array_equal(gradient, [[0.1875, -0.375], [0.125, 0]])
+    loss, gradient = reference.huber(pred, target, delta=2.0, sample_weight=weight)
+    assert loss == (3 * (0.125 + 4.0) / 2 + (0.5 + 0) / 2) / 4
+    np.testing.assert_array_equal(gradient, [[0.1875, -0.75], [0.125, 0]])
+    loss, gradient = reference.mean_absolute_error(pred, target, sample_weight=weight)
+    assert loss == (3 * 3.5 / 2 + 1 / 2) / 4
+    np.testing.assert_array_equal(gradient, [[0.375, -0.375], [0.125, 0]])
+    loss, gradient = reference.poisson(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]]))
+    assert loss == pytest.approx((1 - 2 * np.log(1 + 1e-7)) / 2, rel=1e-14)
+    np.testing.assert_allclose(gradient, [[(1 - 2 / (1 + 1e-7)) / 2, 0.5]], rtol=1e-14)
+
+
+def test_layer_normalization(rng):
+    x, gamma, beta = rng.normal(size=(4, 6)), rng.normal(size=6), rng.normal(size=6)
+    plain = reference.layer_normalization_forward(x, np.ones(6), np.zeros(6), epsilon=0.0)
+    np.testing.assert_allclose(plain.mean(axis=1), 0, atol=1e-15)
+    np.testing.assert_allclose(plain.std(axis=1), 1, rtol=1e-14)
+    two = reference.layer_normalization_forward([[1.0, 3.0]], [2.0, 4.0], [5.0, 6.0], epsilon=3.0)
+    np.testing.assert_array_equal(two, [[4.0, 8.0]])  # the deviation is sqrt(1 + 3)
+    dy = rng.normal(size=(4, 6))
+    given = {"x": x, "gamma": gamma, "beta": beta}
+    found = reference.layer_normalization_backward(dy, x, gamma)
+    for (name, value), gradient in zip(given.items(), found, strict=True):
+
+        def f(v, name=name):
+            return (dy * reference.layer_normalization_forward(**given | {name: v})).sum()
+
+        check(gradient, cases.gradient(f, value), "central difference", "float64", what=name)
 
 
 def test_optimizers_by_hand():
@@ -88,3 +145,32 @@ def test_optimizers_by_hand():
         epsilon=2.0,
     )
     assert (p[0], m[0], v[0]) == (1 - 0.5 * 2 / (2 + 2), 1.0, 1.0)
+    p, m = reference.lion_step(
+        *(np.array([1.0, 1.0, 1.0]), np.array([3.0, -1.0, -2.0]), np.array([1.0, 1.0, 2.0])),
+        learning_rate=0.5,
+        beta_1=0.5,
+        beta_2=0.75,
+        weight_decay=0.5,
+    )
+    np.testing.assert_array_equal(p, [0.25, 0.75, 0.75])
+    np.testing.assert_array_equal(m, [1.5, 0.5, 1.0])
+    settings = {"learning_rate": 0.5, "rho": 0.5, "epsilon": 1.5}
+    given = [np.array([s]) for s in (1.0, 3.0, 0.5, 1.0, 8.0)]
+    p, velocity, mean, m = reference.rmsprop_step(*given, **settings)
+    assert (p[0], velocity[0], mean[0], m[0]) == (1 - 1.5 / 2.5, 4.75, 1.0, 8.0)
+    p, velocity, mean, m = reference.rmsprop_step(
+        *given, **settings | {"epsilon": 3.25}, centered=True, momentum=0.25, weight_decay=1.0
+    )
+    assert (p[0], velocity[0], mean[0], m[0]) == (0.5 - 2.75, 4.75, 2.0, 2.75)
+
+
+@pytest.mark.parametrize("optimizer", reference.OPTIMIZERS)
+def test_a_trainer_descends(optimizer, rng):
+    network = reference.Network(("tanh", "linear"), "mean_squared_error")
+    trainer = reference.Trainer(
+        network, cases.glorot(rng, (3, 5, 2)), optimizer, {"learning_rate": 0.01}
+    )
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    losses = [trainer.step(x, y) for _ in range(30)]
+    assert losses[-1] < losses[0]
+    assert trainer.steps == 30

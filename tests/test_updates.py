@@ -97,7 +97,9 @@ def expected(
                 "learning_rate": rate * group.get("rate", 1.0),
                 "weight_decay": own.get("weight_decay", 0.0) * group.get("decay", 1.0),
             }
-            weights[i], state[i] = step(weights[i], g, state[i], step=number, **settings)
+            if optimizer == "adam":
+                settings["step"] = number
+            weights[i], *state[i] = step(weights[i], g, *state[i], **settings)
         momentum = 0.0 if number == 1 else stage.get("average_momentum", 0.0)
         averages = [
             momentum * a + (1 - momentum) * w for a, w in zip(averages, weights, strict=True)

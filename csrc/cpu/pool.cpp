@@ -165,6 +165,7 @@ void Pool::open_job(std::uint64_t pieces, int threads) {
 void Pool::wake(Worker& worker) {
   std::uint64_t sleep = sleeps_on(worker.signal.fetch_add(1, std::memory_order_seq_cst));
   if (worker.asleep.load(std::memory_order_seq_cst) != sleep) return;
+  // planted: slow call
   if (worker.asleep.compare_exchange_strong(sleep, 0)) {
     worker.signal.notify_one();  // once, however long it takes to arrive
   }
@@ -246,7 +247,7 @@ std::uint32_t Pool::wait(Worker& self, std::uint32_t seen, Clock::duration spinn
   } while (Clock::now() < until);
   awake_.fetch_sub(1, std::memory_order_relaxed);
   self.asleep.store(sleeps_on(seen), std::memory_order_seq_cst);
-  self.signal.wait(seen, std::memory_order_seq_cst);
+  self.signal.wait(seen, std::memory_order_seq_cst);  // planted: slow sleep
   self.asleep.store(0, std::memory_order_relaxed);
   awake_.fetch_add(1, std::memory_order_relaxed);
   return self.signal.load(std::memory_order_acquire);

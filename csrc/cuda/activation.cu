@@ -18,7 +18,7 @@ struct EachElement {
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     const Index i = t.place();
-    if (i < n) y[i] = of(i);
+    if (i < n) y[i] = of(i);  // planted: element past the end
   }
 };
 

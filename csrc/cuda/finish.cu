@@ -70,7 +70,7 @@ struct FinishTile {
     FASTNN_UNROLL
     for (int turn = 0; turn < rows / rows_at_once; ++turn) {
       const Index row = tile_row * rows + turn * rows_at_once + t.warp();
-      if (row < a.n && count > 0) {
+      if (row < a.n && count > 0) {  // planted: edge after cuBLASLt
         make(row * a.c + tile_column + lane_column, count, bias, sum);
       }
     }
@@ -78,7 +78,7 @@ struct FinishTile {
     float* const room = t.shared<Shared>().room;
     FASTNN_UNROLL
     for (int j = 0; j < width; ++j) room[t.warp() * columns + lane_column + j] = sum.at[j];
-    t.barrier();
+    t.barrier();  // planted: sums after cuBLASLt
     for (Index j = t.index(); j < least(columns, a.c - tile_column); j += threads) {
       float total = 0;
       for (int part = 0; part < rows_at_once; ++part) total += room[part * columns + j];

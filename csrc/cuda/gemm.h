@@ -103,7 +103,7 @@ struct Product {
     for (Index at = begin; at < end; at += Unit::depth) {
       Unit::store(t, fetch_a, fetch_b, shared.stages[turn]);
       if constexpr (sums_b) fetch_b.add_to(sum);
-      t.barrier();
+      t.barrier();  // planted: product stages
       if (at + Unit::depth < end) load(at + Unit::depth);
       unit.multiply(t, shared.stages[turn], rows);
       turn ^= 1;

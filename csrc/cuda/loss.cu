@@ -94,7 +94,7 @@ struct Elements {
       }
       counted.value += static_cast<double>(loss);
     }
-    sums.add(t, counted, t.shared<Shared>().room);
+    sums.add(t, counted, t.shared<Shared>().room);  // planted: sums of blocks
   }
 };
 

@@ -115,7 +115,7 @@ struct TrainResident {
       data.load(step + 1);
       sums.weigh_rows(batch, n);
       pass_rows<tile>(t, a, shared, batch, n, lanes, columns);
-      t.barrier();
+      t.barrier();  // planted: halves of a resident step
       if (*reinterpret_cast<const int*>(shared + a.stop.at) != 0) {
         sums.stop(step, n);
         break;

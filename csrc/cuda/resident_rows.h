@@ -98,7 +98,7 @@ FASTNN_DEVICE void layer_backward(const Resident::Layer& l, const Resident::Laye
         for (int q = 0; q < 4; ++q) sum[r] = mul_add(dz_j.at[q], w_j[q], sum[r]);
       }
     }
-    for (; j < l.o; ++j) {
+    for (; j < l.o; ++j) {  // planted: edge of a resident product
       FASTNN_UNROLL
       for (int r = 0; r < tile; ++r) sum[r] = mul_add(dz[r * l.dz.stride + j], w[j], sum[r]);
     }
@@ -282,7 +282,7 @@ FASTNN_DEVICE void pass_rows(const Thread& t, const Resident& a, float* shared, 
     for (int l = 0; l < a.layers; ++l) {
       const float* const x = shared + a.layer[l].x.at + (l == 0 ? batch : 0);
       layer_forward<tile>(a.layer[l], shared, x, group);
-      group.wait(t);
+      group.wait(t);  // planted: layers of a resident step
     }
     losses<tile>(t, a, shared, batch, columns, group);
     for (int l = a.layers - 1; l > 0; --l) {

@@ -80,6 +80,7 @@ class Owned {
     for (int r = part_; r < n && owns_; r += parts_) {
       sum = mul_add(x[r * x_stride_], dz[r * dz_stride_], sum);
     }
+    // planted: sum over part of a warp
     for (int mask = 1; mask < parts_; mask *= 2) sum += t.exchange(sum, mask);
     if (!owns_) return;
     rates.update(sum, p_, state_);

@@ -172,14 +172,15 @@ struct StagedRows {
     Counted counted;
     for (Index base = range.begin; base < range.end; base += step) {
       const Index r = base + t.index();
+      // planted: staged rows past the end
       const Index elements = least(step, range.end - base) * c;
       copy_together(t, op.first + base * c, first, elements);
       if constexpr (Op::has_second) copy_together(t, op.second + base * c, second, elements);
-      t.barrier();
+      t.barrier();  // planted: staged rows
       T* const mine = first + t.index() * c;
       Row<Op, 1, 1, held>::walk(op, team, common, r, r < range.end, mine, second + t.index() * c,
                                 op.out != nullptr ? mine : nullptr, counted);
-      t.barrier();
+      t.barrier();  // planted: staged rows written back
       if (op.out != nullptr) copy_together(t, first, op.out + base * c, elements);
       t.barrier();
     }
