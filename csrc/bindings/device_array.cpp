@@ -83,7 +83,7 @@ dlpack::DataType type_of(const py::dtype& dtype) {
   }
 }
 
-// Lives until whoever took it calls its deleter, from any thread and without the GIL.
+// Lives until the consumer calls the deleter, from any thread and without the GIL.
 template <class M>
 struct Exported {
   M managed{};
@@ -116,7 +116,7 @@ py::capsule export_as(const DeviceArray& array, std::shared_ptr<void> memory) {
   };
   if constexpr (requires { managed.flags; }) managed.major = 1;
   PyObject* const capsule = PyCapsule_New(&managed, Names<M>::fresh, [](PyObject* ended) {
-    if (!PyCapsule_IsValid(ended, Names<M>::fresh)) return;  // somebody took it
+    if (!PyCapsule_IsValid(ended, Names<M>::fresh)) return;  // a consumer took it
     auto* const left = static_cast<M*>(PyCapsule_GetPointer(ended, Names<M>::fresh));
     left->deleter(left);
   });
@@ -125,7 +125,7 @@ py::capsule export_as(const DeviceArray& array, std::shared_ptr<void> memory) {
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-// Called when nothing more can be wrong with it.
+// Takes ownership. Called when nothing more can fail.
 template <class M>
 std::shared_ptr<void> own(const py::capsule& capsule, M* managed) {
   if (PyCapsule_SetName(capsule.ptr(), Names<M>::used) != 0) throw py::error_already_set();
@@ -153,10 +153,10 @@ DeviceArray::DeviceArray(const py::array& given)
   const void* const from = host.data();
   const Unlocked unlocked;
   machine_->write(*machine_->context, data_, from, bytes());
-  machine_->order->wait(*machine_->context);  // pinned memory is read behind the caller's back
+  machine_->order->wait(*machine_->context);  // the copy from pinned memory is asynchronous
 }
 
-// The last to hold the memory waits until the device has no more use for it.
+// The last owner of the memory waits until the device no longer uses it.
 DeviceArray::~DeviceArray() {
   if (!machine_ || memory_.use_count() != 1) return;
   const Unlocked unlocked;
@@ -220,7 +220,7 @@ DeviceArray DeviceArray::of_interface(const char* name, const py::object& source
     array.stream_ = reinterpret_cast<void*>(stream.cast<std::uintptr_t>());
     check(array.stream_ != nullptr, name, ": stream 0 is ambiguous; the default stream is 1");
   }
-  // Given up by whoever holds the GIL: arguments of one call.
+  // Released with the GIL held: it is an argument of one call.
   array.memory_ = std::make_shared<py::object>(source);
   return array;
 }
@@ -305,7 +305,7 @@ void register_device_array(py::module_& module) {
     return message("DeviceArray(shape=", Shape{array.shape().data(), std::ssize(array.shape())},
                    ", dtype=", std::string(py::str(array.dtype())), ")");
   };
-  // Public, unlike the rest of the module: the text is that of _core.pyi.
+  // Public, unlike the rest of the module: the docstring is the one in _core.pyi.
   py::class_<DeviceArray> bound(module, "DeviceArray", R"(An array in the memory of the GPU.
 
 A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
@@ -332,7 +332,7 @@ it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), 
       .def("__repr__", text);
   module.def("from_dlpack", &DeviceArray::of_dlpack, "name"_a, "capsule"_a);
   module.def("from_cuda_array_interface", &DeviceArray::of_interface, "name"_a, "source"_a);
-  // Of the calling thread, as DLPack names streams.
+  // The stream of the calling thread, in DLPack's numbering.
   module.def("device_stream", [] {
     const Machine& machine = device();
     return reinterpret_cast<std::uintptr_t>(machine.order->stream(*machine.context));

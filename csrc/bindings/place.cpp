@@ -86,7 +86,7 @@ void Place::after() {
 }
 
 void Place::give_back() {
-  const Unlocked unlocked;  // it waits until the device has no more use for them
+  const Unlocked unlocked;  // waits until the device no longer uses the blocks
   for (void* const block : blocks_) machine_.release(*machine_.context, block);
 }
 
