@@ -31,7 +31,7 @@ bool in_c_order(const std::vector<py::ssize_t>& shape, const Length* strides, py
 }
 
 void check_order(bool holds, const char* name) {
-  check(holds, name, ": expected a C-contiguous array on the device; make one of it first");
+  check(holds, name, ": expected a C-contiguous array on the device; make a contiguous copy first");
 }
 
 void check_numbers(const py::dtype& dtype, const char* name) {
@@ -63,8 +63,8 @@ py::dtype dtype_of(const dlpack::DataType& type, const char* name) {
   const bool number = type.lanes == 1 && type.bits % 8 == 0 && type.bits <= 64;
   if (number && type.code == dlpack::boolean && type.bits == 8) return py::dtype("?");
   if (!number || type.code > dlpack::floating || type.bits < (type.code == 2 ? 16 : 8)) {
-    throw py::type_error(message(name, ": expected numbers, got DLPack's type ", int{type.code},
-                                 " of ", int{type.bits}, " bits"));
+    throw py::type_error(message(name, ": expected numbers, got DLPack type code ", int{type.code},
+                                 " with ", int{type.bits}, " bits"));
   }
   return py::dtype(std::string(1, kinds[type.code]) + std::to_string(type.bits / 8));
 }
@@ -168,7 +168,7 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
     const dlpack::Tensor& tensor = managed->tensor;
     const dlpack::Device& where = tensor.device;
     const bool on_gpu = where.type == dlpack::cuda || where.type == dlpack::cuda_managed;
-    check(on_gpu && where.id == 0, name, ": expected an array on GPU 0, got DLPack's device (",
+    check(on_gpu && where.id == 0, name, ": expected an array on GPU 0, got DLPack device (",
           where.type, ", ", where.id, ")");
     DeviceArray array(dtype_of(tensor.dtype, name),
                       Shape(tensor.shape, tensor.shape + tensor.ndim));
@@ -187,12 +187,12 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
   if (PyCapsule_IsValid(capsule.ptr(), Names<Versioned>::fresh)) {
     auto* const managed =
         static_cast<Versioned*>(PyCapsule_GetPointer(capsule.ptr(), Names<Versioned>::fresh));
-    check(managed->major == 1, name, ": DLPack of version ", managed->major, " is not known here");
+    check(managed->major == 1, name, ": DLPack version ", managed->major, " is not supported");
     return take(managed);
   }
   using Plain = dlpack::Managed;
   check(PyCapsule_IsValid(capsule.ptr(), Names<Plain>::fresh) != 0, name,
-        ": expected a capsule of DLPack that nobody has taken");
+        ": expected a DLPack capsule that has not been consumed");
   return take(static_cast<Plain*>(PyCapsule_GetPointer(capsule.ptr(), Names<Plain>::fresh)));
 }
 
@@ -277,13 +277,13 @@ py::capsule DeviceArray::dlpack(const py::object& stream, const py::object& max_
     throw py::buffer_error("__dlpack__: the array stays on GPU 0; numpy() copies it to the host");
   }
   if (!copy.is_none() && copy.cast<bool>()) {
-    throw py::buffer_error("__dlpack__: no copy is made; copy what comes of it");
+    throw py::buffer_error("__dlpack__: copy=True is not supported; copy the result");
   }
   constexpr std::intptr_t no_stream = -1;
   constexpr std::intptr_t default_stream = 1;
   const std::intptr_t given = stream.is_none() ? default_stream : stream.cast<std::intptr_t>();
-  check(given > 0 || given == no_stream, "stream: expected -1, 1, 2 or the address of one, got ",
-        given);
+  check(given > 0 || given == no_stream,
+        "stream: expected -1, 1, 2 or the address of a stream, got ", given);
   if (given != no_stream) {
     machine_->order->let_wait(*machine_->context, reinterpret_cast<void*>(given));
   }

@@ -18,7 +18,7 @@ double Place::total(const double* sums, Index n) const {
 }
 
 void Place::refuse_mixture(const char* name) {
-  throw py::type_error(message(name, ": lies on the device, and the array that leads does not"));
+  throw py::type_error(message(name, ": is on the device, but the leading array is on the host"));
 }
 
 void Place::check_type(const DeviceArray& array, const char* name, std::size_t item) {

@@ -45,8 +45,8 @@ class Callable {
     check(input_.size() < most_axes && output_.size() < most_axes, "shape: too many axes");
     check(count_of(input_) == predictor_->input_width() &&
               count_of(output_) == predictor_->output_width(),
-          "shape: expected ", predictor_->input_width(), " numbers in and ",
-          predictor_->output_width(), " out");
+          "shape: expected ", predictor_->input_width(), " inputs and ", predictor_->output_width(),
+          " outputs");
   }
 
   py::object predict(py::handle x) const;
