@@ -82,7 +82,7 @@ Library open_library() {
     return {nullptr, "switched off by FASTNN_CUBLASLT=none"};
   }
   if (given != nullptr && *given != '\0') {
-    // NOLINTNEXTLINE(clang-analyzer-optin.taint.GenericTaint): whose setting names it may
+    // NOLINTNEXTLINE(clang-analyzer-optin.taint.GenericTaint): the file is named by the user
     if (void* const object = dlopen(given, RTLD_NOW | RTLD_LOCAL)) return take(object, given);
     const char* const why = dlerror();
     return {nullptr,

@@ -114,7 +114,7 @@ void* take(std::size_t bytes) {
   void* host = nullptr;
   if (!reserved || bytes > most || fault().lost() || fault().due("memory") ||
       posix_memalign(&host, alignment, (bytes > 0 ? bytes : 1) + 2 * emulated::margin) != 0) {
-    say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
+    say(std::to_string(bytes) + " bytes of the emulated device are not available");
     return nullptr;
   }
   char* const inside = static_cast<char*>(host) + emulated::margin;
@@ -165,7 +165,8 @@ bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
       std::memcpy(bytes + i, &there, sizeof there);
     } else if (whole && (of_device(word) || of_host(word))) {
       say("a kernel was given " +
-          std::string(of_host(word) ? "an address of the host" : "memory that is not there") +
+          std::string(of_host(word) ? "an address of the host"
+                                    : "device memory that does not exist") +
           ", at byte " + std::to_string(i) + " of its arguments");
       return false;
     }
@@ -214,7 +215,7 @@ void* Context::scratch(Slot slot, size_t bytes) {
   Piece& piece = pieces_[slot];
   if (bytes <= piece.bytes) return piece.memory;
   if (stream->graph != nullptr) {
-    say("a kernel wants memory while a graph is recorded");
+    say("a kernel needs memory while a graph is recorded");
     return nullptr;
   }
   void* const memory = take(bytes);
@@ -264,7 +265,7 @@ void end_context(Context* context) {
 Status no_memory_there() { return fail("a copy reaches beyond memory of the device"); }
 
 Status note(const char* what, const void* stream) {
-  if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
+  if (stream == nullptr) return fail("the stream is null: 1 is the default stream");
   const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
   if (path == nullptr) return Status::ok;
   std::FILE* const file = std::fopen(path, "a");

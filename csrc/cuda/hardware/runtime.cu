@@ -100,7 +100,7 @@ void* allocate(Context*, size_t bytes) {
   static_cast<void>(cudaGetLastError());
   cudaMemGetInfo(&free_bytes, &all_bytes);
   snprintf(said, sizeof said,
-           "%.3f GiB of the GPU's memory are not to be had (%s): %.3f of %.3f GiB are free",
+           "%.3f GiB of GPU memory are not available (%s): %.3f of %.3f GiB are free",
            static_cast<double>(bytes) / 0x1p30, cudaGetErrorString(error),
            static_cast<double>(free_bytes) / 0x1p30, static_cast<double>(all_bytes) / 0x1p30);
   return nullptr;
@@ -132,7 +132,7 @@ void* Context::scratch(Slot slot, size_t bytes) {
   cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
   cudaStreamIsCapturing(stream, &recording);
   if (recording != cudaStreamCaptureStatusNone) {
-    say("a kernel wants memory while a graph is recorded");
+    say("a kernel needs memory while a graph is recorded");
     return nullptr;
   }
   // The smaller piece is kept: a graph may use it. Sizes double, so that all kept pieces together
