@@ -132,7 +132,7 @@ SHORT = (*range(1, 18), 31, 33, 127, 128, 129, 145)
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)
 @pytest.mark.parametrize("c", SHORT)
-def test_rows_that_lie_abreast(c, dtype, rng):
+def test_rows_in_lanes(c, dtype, rng):
     """Short rows go sixteen at a time: whole and broken tiles, every width, every variant."""
     for n in (1, 15, 16, 17, 33, 130):
         z = (3 * rng.normal(size=(n, c))).astype(dtype)
