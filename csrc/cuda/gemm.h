@@ -21,7 +21,7 @@ enum class Tile : unsigned char { large, middle, small, least, narrow };
 
 struct Cut {
   Tile tile;
-  int planes;           // bfloat16 parts of an operand; 0: float32 or double
+  int bf16_parts;       // bfloat16 parts of an operand; 0: float32 or double
   Index rows;           // of a tile, or of a region in which pieces are added
   Index pieces, depth;  // number of pieces of k, and the terms in each
 };
@@ -193,10 +193,10 @@ struct Tiles<float> {
   using Narrow = MultiplyAdd<float, 128, 16, 32, 4, 4>;
 };
 
-template <int planes>
+template <int bf16_parts>
 struct UnitTiles {
-  using Large = MultiplyBf16<128, 128, 64, 32, planes>;
-  using Middle = MultiplyBf16<64, 64, 32, 32, planes>;
+  using Large = MultiplyBf16<128, 128, 64, 32, bf16_parts>;
+  using Middle = MultiplyBf16<64, 64, 32, 32, bf16_parts>;
 };
 
 // Double is not meant for speed.
@@ -227,14 +227,14 @@ inline bool tile_serves(Index m, Index n, Index k, Index side, Index enough = en
 }
 
 inline Cut cut_for(Index m, Index n, Index k, Tile tile, Index rows, Index columns,
-                   int planes = 0) {
+                   int bf16_parts = 0) {
   const Index tiles = most(tiles_of(m, n, rows, columns), 1);
-  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, planes, rows, 1, k};
+  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, bf16_parts, rows, 1, k};
   const Index wanted = least(ceil_div(most_pieces, tiles), k / least_depth);
   const Index depth = ceil_div(ceil_div(k, wanted), piece_step) * piece_step;
   const Index pieces = ceil_div(k, depth);
   constexpr Index added_rows = FinishPieces<float, FinishStore<float>>::rows;
-  return {tile, planes, pieces > 1 ? added_rows : rows, pieces, depth};
+  return {tile, bf16_parts, pieces > 1 ? added_rows : rows, pieces, depth};
 }
 
 template <class T>
@@ -244,10 +244,10 @@ Cut cut_of(int precision, Index m, Index n, Index k) {
   } else {
     if (precision != static_cast<int>(Precision::highest) &&
         k >= MultiplyBf16<64, 64, 32, 32, 1>::depth) {
-      const int planes = precision == static_cast<int>(Precision::high) ? 2 : 1;
-      if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128, planes);
+      const int bf16_parts = precision == static_cast<int>(Precision::high) ? 2 : 1;
+      if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128, bf16_parts);
       if (tile_serves(m, n, k, 64, enough_unit_blocks)) {
-        return cut_for(m, n, k, Tile::middle, 64, 64, planes);
+        return cut_for(m, n, k, Tile::middle, 64, 64, bf16_parts);
       }
     }
     if (n <= 16 && m >= 128 * enough_blocks / 2) return cut_for(m, n, k, Tile::narrow, 128, 16);
@@ -263,10 +263,10 @@ struct Of {
   using Type = Unit;
 };
 
-template <int planes, class F>
+template <int bf16_parts, class F>
 Status with_unit_tile(Tile tile, const F& f) {
-  if (tile == Tile::large) return f(Of<typename UnitTiles<planes>::Large>{});
-  return f(Of<typename UnitTiles<planes>::Middle>{});
+  if (tile == Tile::large) return f(Of<typename UnitTiles<bf16_parts>::Large>{});
+  return f(Of<typename UnitTiles<bf16_parts>::Middle>{});
 }
 
 template <class T, class F>
@@ -274,8 +274,8 @@ Status with_tile(const Cut& cut, const F& f) {
   using All = Tiles<T>;
   const Tile tile = cut.tile;
   if constexpr (sizeof(T) != sizeof(double)) {
-    if (cut.planes == 1) return with_unit_tile<1>(tile, f);
-    if (cut.planes == 2) return with_unit_tile<2>(tile, f);
+    if (cut.bf16_parts == 1) return with_unit_tile<1>(tile, f);
+    if (cut.bf16_parts == 2) return with_unit_tile<2>(tile, f);
     if (tile == Tile::large) return f(Of<typename All::Large>{});
     if (tile == Tile::small) return f(Of<typename All::Small>{});
     if (tile == Tile::narrow) return f(Of<typename All::Narrow>{});

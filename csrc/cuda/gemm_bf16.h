@@ -19,12 +19,12 @@ namespace fastnn::FASTNN_TARGET {
 // bfloat16 numbers, 64 bytes. A lane reads 16 bytes at once, 8 terms of k. These are consecutive k,
 // while the unit's own order has pairs apart; since both operands use the same order, the product
 // is the same.
-template <int extent, int threads, int planes, bool by_k>
+template <int extent, int threads, int bf16_parts, bool by_k>
 class FetchPairs {
  public:
   static constexpr int depth = 32;
   static constexpr int row_words = depth / 2;
-  static constexpr int words = planes * extent * row_words;
+  static constexpr int words = bf16_parts * extent * row_words;
 
   // The place of a row. In every second group of four rows, the rows of each pair are exchanged, so
   // that stores down a tile's rows cause fewer bank conflicts.
@@ -84,7 +84,7 @@ class FetchPairs {
   FASTNN_DEVICE static void put(const float (&x)[4], uint32_t* to) {
     const Words high{{bf16_pair(x[0], x[1]), bf16_pair(x[2], x[3])}};
     *reinterpret_cast<Words*>(to) = high;
-    if constexpr (planes == 2) {
+    if constexpr (bf16_parts == 2) {
       float rest[4];
       FASTNN_UNROLL
       for (int j = 0; j < 4; ++j) {
@@ -103,22 +103,22 @@ class FetchPairs {
 };
 
 // Tiles of rows x columns; each warp computes a part of the tile.
-template <int rows_, int columns_, int warp_rows, int warp_columns, int planes>
+template <int rows_, int columns_, int warp_rows, int warp_columns, int bf16_parts>
 class MultiplyBf16 {
  public:
   using Type = float;
   static constexpr int rows = rows_, columns = columns_, depth = 32, slices = 1;
   static constexpr int warps_across = columns / warp_columns;
   static constexpr int threads = 32 * (rows / warp_rows) * warps_across;
-  static constexpr int resident_blocks = planes == 1 ? 1 : 0;
+  static constexpr int resident_blocks = bf16_parts == 1 ? 1 : 0;
   // Eight more than columns, so that rows written by a warp at the same time are in different
   // banks.
   static constexpr int result_row = columns + 8;
 
   template <bool by_k>
-  using FetchA = FetchPairs<rows, threads, planes, by_k>;
+  using FetchA = FetchPairs<rows, threads, bf16_parts, by_k>;
   template <bool by_k>
-  using FetchB = FetchPairs<columns, threads, planes, by_k>;
+  using FetchB = FetchPairs<columns, threads, bf16_parts, by_k>;
 
   struct Stage {
     alignas(16) uint32_t a[FetchA<true>::words];
@@ -136,28 +136,29 @@ class MultiplyBf16 {
 
   // Multiplies a stage of a tile that has `rows_here` rows.
   FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage, int rows_here) {
-    Eight b[planes][across];
+    Eight b[bf16_parts][across];
     FASTNN_UNROLL
-    for (int plane = 0; plane < planes; ++plane) {
+    for (int part = 0; part < bf16_parts; ++part) {
       FASTNN_UNROLL
       for (int j = 0; j < across; ++j) {
-        b[plane][j] = read(t, stage.b + plane * columns * row_words, first_column(t) + j * 8);
+        b[part][j] = read(t, stage.b + part * columns * row_words, first_column(t) + j * 8);
       }
     }
     FASTNN_UNROLL
     for (int i = 0; i < down; ++i) {
       // Two parts leave no registers for reading far ahead, and a branch keeps ptxas from doing so.
-      if (planes == 2 && down > 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here) return;
-      Eight a[planes][2];
+      if (bf16_parts == 2 && down > 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here)
+        return;
+      Eight a[bf16_parts][2];
       FASTNN_UNROLL
-      for (int plane = 0; plane < planes; ++plane) {
+      for (int part = 0; part < bf16_parts; ++part) {
         FASTNN_UNROLL
         for (int half = 0; half < 2; ++half) {
-          a[plane][half] =
-              read(t, stage.a + plane * rows * row_words, first_row(t) + i * 16 + half * 8);
+          a[part][half] =
+              read(t, stage.a + part * rows * row_words, first_row(t) + i * 16 + half * 8);
         }
       }
-      if constexpr (planes == 1) {
+      if constexpr (bf16_parts == 1) {
         add_products(t, a[0], b[0], sums_[i]);
       } else {
         float part[across][4] = {};

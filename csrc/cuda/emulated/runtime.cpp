@@ -359,7 +359,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .make_context = make_context,
       .end_context = end_context,
       .set_precision = [](Context* context, int precision) { context->precision = precision; },
-      .planes = cuda::planes_of_product,
+      .bf16_parts = cuda::bf16_parts_of_product,
       .set_step = [](Context* context, StepPlace step) { context->step = step; },
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },

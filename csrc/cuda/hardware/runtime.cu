@@ -256,7 +256,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .make_context = make_context,
       .end_context = end_context,
       .set_precision = set_precision,
-      .planes = cuda::planes_of_product,
+      .bf16_parts = cuda::bf16_parts_of_product,
       .set_step = set_step,
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
