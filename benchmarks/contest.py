@@ -114,7 +114,7 @@ class Worker:
 
 
 def disagreement(rows: Iterable[Row]) -> str | None:
-    """A line about the first contestant whose losses differ from those of contestant 0."""
+    """A line about a contestant whose losses differ from those of the first contestant."""
     losses = {name: values for row in rows for name, values in row.losses.items()}
     rounded = {name for row in rows for name in row.rounded}
     for other, found in losses.items():

@@ -77,7 +77,7 @@ AXES = {
         lambda n: ((64, *[128] * n, 10), 128),
         powers(0, 4),
         powers(0, 4, 2),
-        "64-128-...-128-10 with so many hidden layers, batch 128",
+        "64-128-...-128-10, hidden layers on the axis, batch 128",
     ),
     "threads": Axis(
         lambda _: ((64, 256, 256, 256, 10), 1024),
@@ -238,7 +238,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--against", default=",".join(PEERS), help="some of %(default)s; or none")
     parser.add_argument("--quick", action="store_true", help="few short points: about a minute")
     parser.add_argument(
-        "--minutes", type=float, default=8.0, help="no peer starts after so many minutes"
+        "--minutes", type=float, default=8.0, help="minutes after which no peer starts"
     )
     parser.add_argument(
         "--peer-python", default=sys.executable, help="the Python that has the peers installed"

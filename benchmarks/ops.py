@@ -68,7 +68,7 @@ def activation(size: int) -> Iterator[Case]:
 
 
 def logits(size: int, most: int) -> tuple[Floats, Floats]:
-    """Two arrays of about `size` numbers in rows of at most so many."""
+    """Two arrays of about `size` numbers in rows of limited length."""
     columns = min(most, size)
     shape = (size // columns, columns)
     return normal(*shape), normal(*shape)[::-1].copy()

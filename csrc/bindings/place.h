@@ -1,4 +1,4 @@
-// Where one call of an op runs, CPU or device, and the addresses of its arrays there.
+// The place of one call of an op, CPU or device, and the addresses of its arrays there.
 //
 // On the CPU, these are the addresses of the caller's arrays. For a call on the device, host arrays
 // are copied to it and results are copied back; arrays that are already on the device are used in

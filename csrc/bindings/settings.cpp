@@ -1,4 +1,4 @@
-// What was built, which instruction set and GPU are used, and how many threads.
+// Facts about the build, the instruction set, the GPU and the number of threads.
 #include <pybind11/stl.h>
 
 #include <cstdlib>

@@ -15,7 +15,7 @@
 
 namespace fastnn {
 
-// Whether any node of a walk over so many rows has its products computed here.
+// Whether any node of a walk over `rows` rows has its products computed here.
 bool bf16_serves(const Plan& plan, Index rows);
 
 // The forms of the weights, which several walks may read at once.

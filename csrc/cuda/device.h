@@ -79,7 +79,7 @@ struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Group {
 template <class T>
 inline constexpr int group_width = static_cast<int>(16 / sizeof(T));
 
-// Whether all addresses are multiples of so many bytes.
+// Whether all addresses are multiples of `bytes`.
 template <class... Addresses>
 bool aligned(uintptr_t bytes, Addresses... addresses) {
   return ((reinterpret_cast<uintptr_t>(addresses) % bytes == 0) && ...);

@@ -1,7 +1,7 @@
 // A block's part of a product by multiply-adds: tiles are in shared memory, and each thread
 // multiplies a few rows by a few columns in registers. gemm.h decides which blocks compute what.
 //
-// Shared tiles are stored by k: what a thread reads at one k are packs of neighbouring elements.
+// Shared tiles are stored by k: at one k, a thread reads packs of neighbouring elements.
 // Operands stored the other way are transposed on their way in. Their places are shifted, so that
 // the stores of a warp cause few bank conflicts.
 #pragma once

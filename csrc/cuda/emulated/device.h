@@ -19,7 +19,7 @@ using Stream = Recording*;
 
 namespace emulated {
 
-// Runs or records the launch of a kernel whose arguments have so many bytes. Device addresses in
+// Runs or records the launch of a kernel with `bytes` bytes of arguments. Device addresses in
 // the arguments are converted to host addresses. A host address is an error, unless one of its
 // bytes is padding, which is zero in `filled`.
 Status start(Stream stream, const Launch& launch, std::size_t bytes, const unsigned char* filled);

@@ -5,7 +5,6 @@
 // memory that is not written yet or already overwritten. Shared memory and device memory hold NaN
 // (every bit set) at first. A launch ends with an error if some threads never reach a barrier or a
 // warp's exchange, or if races.h finds an error.
-// with an error, and so does what races.h finds.
 #pragma once
 
 #include <cstddef>
