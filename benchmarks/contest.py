@@ -1,8 +1,8 @@
-"""The parent's half of the pipe: contestants that live in processes of their own.
+"""The parent's half of the pipe to the contestants, which run in processes of their own.
 
-Libraries bring thread pools and BLAS copies that disturb each other, so each
-gets a process, and only one of them is ever told to work. The other half, with
-the messages, is `benchmarks/workers/serve.py`.
+Thread pools and BLAS copies of different libraries disturb each other. Therefore each
+library runs in its own process, and only one process works at a time. The other half,
+with the messages, is `benchmarks/workers/serve.py`.
 """
 
 import json
@@ -21,21 +21,21 @@ from benchmarks import machine
 from benchmarks.timer import Contestant
 from benchmarks.workloads import Workload
 
-HERE = ("fastnn", "numpy")  # run in this Python; other peers may live in another
+HERE = ("fastnn", "numpy")  # run in this Python; other peers may use another
 PEERS = ("numpy", "torch", "jax", "sklearn")
-# Relative, of the losses of the first two steps. A logit of rounded operands is about
-# 2^-9 of its size away, the mean over a batch less.
+# Relative tolerances of the losses of the first two steps. Rounded operands change a logit by
+# about 2^-9 of its size, and the mean over a batch by less.
 TOLERANCE = 1e-3
 ROUNDED_TOLERANCE = 2e-2
 
 
 class Unavailable(Exception):
-    """A worker that cannot start or prepare: its library is not installed, or fails."""
+    """A worker cannot start or prepare: its library is not installed or fails."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a worker offers for one workload."""
+    """The contestants of a worker for one workload."""
 
     contestants: dict[str, Contestant]
     losses: dict[str, list[float]]
@@ -47,9 +47,9 @@ class Worker:
     """A process that runs `python -m benchmarks.workers.<module> <entries>` from the root of the tree.
 
     Args:
-        entries: which of the module's contestants are wanted; none for all.
-        threads: how many cores and threads it keeps to; None for those of this process.
-        environment: variables to set beside those of this process.
+        entries: the wanted contestants of the module; empty for all.
+        threads: the number of cores and threads that it may use; None for those of this process.
+        environment: variables to set in addition to those of this process.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Worker:
 
     def _ask(self, **message: object) -> dict[str, Any]:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # what ended it is in its last words
+        with suppress(BrokenPipeError):  # its last output tells why it ended
             print(json.dumps(message), file=self.process.stdin)
         return self._answer()
 
@@ -114,7 +114,7 @@ class Worker:
 
 
 def disagreement(rows: Iterable[Row]) -> str | None:
-    """A line about the first contestant whose losses are not those of the first one."""
+    """A line about a contestant whose losses differ from those of the first contestant."""
     losses = {name: values for row in rows for name, values in row.losses.items()}
     rounded = {name for row in rows for name in row.rounded}
     for other, found in losses.items():
@@ -129,7 +129,7 @@ def disagreement(rows: Iterable[Row]) -> str | None:
 def start(
     names: Iterable[str], peer_python: str, entries: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Worker], list[str]]:
-    """The workers that could start, by the module's name, and a line about each that could not."""
+    """The workers that started, by the module's name, and a line about each that did not."""
     workers: dict[str, Worker] = {}
     missing = []
     for name in names:

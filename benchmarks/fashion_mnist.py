@@ -1,9 +1,9 @@
-"""One whole training: Fashion-MNIST, 784-128-10, batch 32, 5 epochs, from uint8 images; time and accuracy.
+"""A complete training: Fashion-MNIST, 784-128-10, batch 32, 5 epochs, from uint8 images; time and accuracy.
 
     python -m benchmarks.fashion_mnist --against torch,sklearn,keras-jax,keras-tensorflow
 
-Each contestant runs once, in a process of its own. Conversion of the images and
-compilation count, import does not. The images are those of Debian's package dataset-fashion-mnist.
+Each contestant runs once, in a process of its own. The time includes conversion of the images
+and compilation, but not the import. Debian's package dataset-fashion-mnist contains the images.
 """
 
 import argparse
@@ -28,7 +28,7 @@ Images = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def load(folder: Path) -> Images:
-    """Training images (60000, 28, 28) and labels (60000,), then those of the test, all uint8."""
+    """Training images (60000, 28, 28) and labels (60000,), then the test images and labels, all uint8."""
 
     def read(name: str, header: int) -> np.ndarray:
         with gzip.open(folder / f"{name}-ubyte.gz") as file:
@@ -40,7 +40,7 @@ def load(folder: Path) -> Images:
 
 
 def contest(name: str, python: str, folder: Path) -> dict[str, float] | str:
-    """Seconds and accuracy of one contestant, or why it has none."""
+    """Seconds and accuracy of one contestant, or the reason why it failed."""
     module, _, backend = name.partition("-")
     command = [python, "-m", f"benchmarks.workers.{module}_fashion", str(folder)]
     environment = {**os.environ, "KERAS_BACKEND": backend} if backend else None
@@ -54,10 +54,10 @@ def contest(name: str, python: str, folder: Path) -> dict[str, float] | str:
 
 
 def lines(found: Mapping[str, tuple[float, float]]) -> str:
-    """A table of seconds and test accuracy, and of how many times fastnn's seconds they are."""
+    """A table of seconds, test accuracy, and the ratio of the seconds to fastnn's."""
     ours = found.get("fastnn", (None,))[0]
     return table(
-        ("", "seconds", "test accuracy", "of fastnn's time"),
+        ("", "seconds", "test accuracy", "time / fastnn's time"),
         [
             (name, f"{seconds:.2f}", f"{accuracy:.4f}", times(seconds / ours) if ours else "-")
             for name, (seconds, accuracy) in found.items()
@@ -74,7 +74,9 @@ def main() -> None:
     parser.add_argument("--against", default="", help=f"some of {','.join(PEERS)}")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=FOLDER, help="default: %(default)s")
-    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has the peers installed"
+    )
     records.add_option(parser)
     asked = parser.parse_args()
     peers = [name for name in asked.against.split(",") if name]

@@ -1,6 +1,6 @@
 """The ops in NumPy, float32, as a careful user writes them: few temporaries, stable forms.
 
-They are yardsticks for speed in `ops.py`; the oracle for values is `tests/reference.py`.
+`ops.py` compares speeds with them. They are no reference for values: that is `tests/reference.py`.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -14,7 +14,7 @@ from benchmarks.workloads import Floats
 
 try:
     from scipy.special import erf
-except ImportError:  # gelu has no yardstick then
+except ImportError:  # then there is no NumPy gelu to compare with
     erf = None
 
 
@@ -125,7 +125,7 @@ def momentum_step(param: Floats, grad: Floats, velocity: Floats) -> None:
 
 
 def adam_step(param: Floats, grad: Floats, m: Floats, v: Floats) -> None:
-    """A step late in a training, where the corrections of the bias are one; learning rate 1e-6."""
+    """A step late in training, when the bias corrections are one; learning rate 1e-6."""
     m += np.float32(0.1) * (grad - m)
     v += np.float32(0.001) * (grad * grad - v)
     root = np.sqrt(v)

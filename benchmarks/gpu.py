@@ -1,11 +1,11 @@
-"""How long a training step takes on a GPU, beside PyTorch's there.
+"""The time of a training step on a GPU, next to the time of PyTorch.
 
     python -m benchmarks.gpu --json gpu.json --markdown gpu.md --limit 120
 
-fastnn trains by `fit`, by the session that it chooses and by each that can be forced;
-PyTorch eager, in a CUDA graph and compiled, with its fused Adam and the data on the device
-(see `workers/`). All must agree on the losses of the first two steps; who does not is left
-out and named. Rows, aims and tables are in `gpu_rows.py`.
+fastnn trains with `fit`, with the session that it chooses and with each session that can be
+forced. PyTorch trains eagerly, in a CUDA graph and compiled, with its fused Adam and the data on
+the device (see `workers/`). All contestants must agree on the losses of the first two steps; one
+that does not is left out and reported. Rows, aims and tables are in `gpu_rows.py`.
 """
 
 import argparse
@@ -26,18 +26,18 @@ from benchmarks.timer import PAUSE, Contestant, calibrate
 from benchmarks.workloads import Workload
 
 REFERENCE = ("PyTorch eager highest, fused Adam", contestant("plain", "highest"))
-LONG_TURN = 1.0  # seconds: who takes longer for a turn has one
+LONG_TURN = 1.0  # seconds: a contestant with a longer turn gets only one
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A process that trains: fastnn by one session, or PyTorch."""
+    """A process that trains: fastnn with one session, or PyTorch."""
 
     worker: Worker
     session: str | None  # None: a peer
 
     def prepare(self, work: Workload) -> contest.Row:
-        """As the worker does, by the names of `gpu_rows.py`, and fastnn without its first epoch."""
+        """Prepares the worker; uses the names of `gpu_rows.py`, and leaves out fastnn's first epoch."""
         row = self.worker.prepare(work, machine.allowed())
         if self.session is None:
             return row
@@ -51,7 +51,7 @@ class Entrant:
 
 
 def later(one: Contestant) -> Contestant:
-    """The time of so many repeats that come after a first one."""
+    """The time of the given number of repeats after a first one."""
     return Contestant(lambda repeats: one.run(1 + repeats) - one.run(1), one.steps)
 
 
@@ -64,7 +64,7 @@ def start(session: str | None, device: str) -> Entrant:
 
 
 class Contest:
-    """All processes, which are started anew where one died, and what there is to say."""
+    """All processes, which are restarted if they end, and the messages about them."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
@@ -74,7 +74,7 @@ class Contest:
         self.peers = asked.against != "none"
 
     def begin(self) -> None:
-        """Starts who is not there."""
+        """Starts the processes that are not running."""
         wanted = [*self.asked.sessions, *([None] if self.peers else [])]
         missing = [
             who for who in wanted if who not in self.entrants or not self.entrants[who].worker.alive
@@ -93,7 +93,7 @@ class Contest:
                     self.wrong.append(f"fastnn, {who}: does not start ({reason})")
 
     def prepared(self, work: Workload) -> list[tuple[Entrant, contest.Row]]:
-        """Each process with what it offers for a row; who cannot is named."""
+        """Each process with its contestants for a row; a process that fails is reported."""
         with ThreadPoolExecutor(max(1, len(self.entrants))) as pool:
             asked = [(one, pool.submit(one.prepare, work)) for one in self.entrants.values()]
         found = []
@@ -126,7 +126,7 @@ class Contest:
     def measure(
         self, work: Workload, contestants: dict[str, Contestant], until: float
     ) -> dict[str, list[float]]:
-        """As `timer.measure` does, until the time is up; who breaks off has no time."""
+        """Like `timer.measure`, until the time is up. A contestant that fails gets no time."""
         repeats: dict[str, int] = {}
         taken: dict[str, list[float]] = {}
         short = dict.fromkeys(contestants, True)
@@ -137,7 +137,7 @@ class Contest:
             if name not in repeats:
                 repeats[name] = calibrate(one, self.asked.seconds)
             seconds = one.run(repeats[name]) / (repeats[name] * one.steps)
-            if seconds > 0:  # a first epoch that was disturbed can take longer than two
+            if seconds > 0:  # a disturbed first epoch can take longer than two epochs
                 taken.setdefault(name, []).append(seconds)
             short[name] = time.perf_counter() - began < LONG_TURN
 
@@ -165,7 +165,7 @@ def name_of(one: Entrant) -> str:
 
 
 def disagreeing(rows: Iterable[contest.Row]) -> dict[str, str]:
-    """A line about each whose losses are not those of the reference."""
+    """A line about each contestant whose losses differ from the reference."""
     losses = {name: values for row in rows for name, values in row.losses.items()}
     rounded = {name for row in rows for name in row.rounded}
     first = next((name for name in REFERENCE if name in losses), next(iter(losses), ""))
@@ -179,7 +179,7 @@ def disagreeing(rows: Iterable[contest.Row]) -> dict[str, str]:
 
 
 def measured_rates() -> tuple[gpu_rows.Rates, str | None]:
-    """What `workers/gpu_rates.py` says, or why it says nothing."""
+    """The result of `workers/gpu_rates.py`, or the reason why it failed."""
     program = [sys.executable, "-m", "benchmarks.workers.gpu_rates"]
     try:
         done = subprocess.run(
@@ -206,10 +206,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="fastnn's")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.04, help="for a contestant in a round")
-    parser.add_argument("--limit", type=float, default=600, help="seconds in all (%(default)s)")
+    parser.add_argument("--limit", type=float, default=600, help="seconds in total (%(default)s)")
     parser.add_argument("--tiny", action="store_true", help="networks for an emulator")
     parser.add_argument("--json", type=Path, help="a file for all numbers, written after each row")
-    parser.add_argument("--markdown", type=Path, help="a file for the tables, likewise")
+    parser.add_argument(
+        "--markdown", type=Path, help="a file for the tables, written after each row"
+    )
     asked = parser.parse_args()
     asked.rows, asked.sessions = asked.rows.split(","), asked.sessions.split(",")
     for words, known in ((asked.rows, tuple(ROWS)), (asked.sessions, SESSIONS)):

@@ -1,6 +1,6 @@
-"""What is timed on a GPU and what is aimed at, and the tables of what was measured.
+"""The networks that are timed on a GPU, the aims, and the tables of results.
 
-Needs NumPy alone, so that every contestant can import it. It times nothing.
+It needs only NumPy, so that every contestant can import it. It times nothing.
 """
 
 import statistics
@@ -15,11 +15,11 @@ PRECISIONS = ("highest", "medium")
 SESSIONS = ("auto", "plain", "generic", "resident", "wide")
 PEERS = ("PyTorch eager", "PyTorch CUDA graph", "PyTorch compiled")
 
-IRIS_BATCHES = 4096  # in an epoch, which must be long beside its end
+IRIS_BATCHES = 4096  # in an epoch, which must be long compared with its end
 IMAGE_BYTES = 128 << 20
 
-# As the rows of the CPU, and what a GPU is bought for. What aims are set for comes first:
-# the time may run out.
+# The rows of the CPU, and larger networks for which GPUs are bought. Rows with aims come first,
+# since the time may run out.
 ROWS: dict[str, Workload] = {
     work.name: work
     for work in (
@@ -34,16 +34,16 @@ ROWS: dict[str, Workload] = {
     )
 }
 
-# Seconds of a step on an H200, by row and precision.
+# Aims: seconds of a step on an H200, by row and precision.
 AIMS: dict[tuple[str, str], float] = {
     ("iris", "highest"): 0.6e-6,
     ("mnist-32", "highest"): 15e-6,
     ("mnist-wide-4096", "medium"): 60e-6,
     ("wide-8192", "medium"): 5e-3,
 }
-SHORT = 1e-6  # seconds: a step with less to do is bound by what takes turns, not by rates
-LEFT_OUT = "left out"  # how a note begins on who cannot take part
-SHARE_AIM = 0.85  # of copy bandwidth, of softmax cross-entropy and Adam
+SHORT = 1e-6  # seconds: a shorter step is limited by latencies, not by rates
+LEFT_OUT = "left out"  # the beginning of a note about a contestant that cannot take part
+SHARE_AIM = 0.85  # of copy bandwidth, for softmax cross-entropy and Adam
 
 HEAD = (
     *("row", "layers", "batch", "fastnn", "session", *(f"{name}" for name in SESSIONS[1:])),
@@ -56,13 +56,13 @@ OPS_HEAD = (
 
 TINY = "A dry run: every network is made tiny, whatever its name, and no time means anything."
 METHOD = """\
-Microseconds of a training step with Adam. fastnn's time is that of `fit` over many epochs, shuffle and gather included,
-less that of a first epoch, in which the data go to the device; the peers step through ready batches on the device.
-`fastnn` is the automatic choice of a session, the columns behind it are forced. Best peer: for medium also the peers in
-float32."""
+Microseconds of a training step with Adam. fastnn's time is the time of `fit` over many epochs, shuffle and gather
+included, minus the time of a first epoch, which copies the data to the device. The peers step through prepared batches
+on the device. `fastnn` is the automatic choice of a session; the columns after it are forced sessions. Best peer: for
+medium, peers in float32 count too."""
 FLOOR = """\
-- floor: operations at that rate, or bytes at that of the copy where weights and Adam's moments do not fit the L2 cache,
-  if slower"""
+- floor: the time of the operations at that rate or, if it is longer and weights and Adam's moments do not fit in the L2
+  cache, the time of the bytes at the rate of the copy"""
 
 
 def tiny(work: Workload) -> Workload:
@@ -73,7 +73,7 @@ def tiny(work: Workload) -> Workload:
 
 @dataclass(frozen=True)
 class Rates:
-    """What the device reached in the same run, by PyTorch; empty: nothing was measured."""
+    """Rates of the device, measured with PyTorch in the same run; empty: not measured."""
 
     copy: float = 0.0
     """bytes read and written a second, of a copy on the device"""
@@ -82,12 +82,12 @@ class Rates:
     cache: int = 0
     """bytes of its L2 cache"""
     ops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """by op: bytes, and the seconds of "fastnn" and of "PyTorch" where they were measured"""
+    """by op: bytes, and the seconds of "fastnn" and of "PyTorch" if measured"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one network: seconds of a step by contestant, one number a round."""
+    """Results of one network: seconds of a step by contestant, one number for each round."""
 
     layers: str
     batch: int
@@ -96,7 +96,7 @@ class Row:
     working_set: int
     seconds: Mapping[str, list[float]]
     notes: Mapping[str, str] = field(default_factory=dict)
-    """by contestant: which session was chosen, which form is the fastest, why it is left out"""
+    """by contestant: the chosen session, the fastest form, or the reason why it is left out"""
 
     def median(self, name: str) -> float | None:
         rounds = self.seconds.get(name)
@@ -109,9 +109,9 @@ class Row:
         return min((one for one in found if one is not None), default=None)
 
     def floor(self, rates: Rates, precision: str) -> tuple[float, str] | None:
-        """Seconds that no step can be faster than at these rates, and which sets them.
+        """The least seconds of a step at these rates, and the rate that sets this limit.
 
-        Weights and moments that the cache holds need not come from memory.
+        Weights and moments that fit in the cache are not read from memory.
         """
         if not (rates.copy and rates.products.get(precision)):
             return None
@@ -147,7 +147,7 @@ def steps_table(
 
 
 def ops_table(rates: Rates) -> str:
-    """The ops that memory bounds, microseconds."""
+    """The ops that are limited by memory, microseconds."""
 
     def line(name: str, found: Mapping[str, float]) -> list[str]:
         moved, ours, other = found["bytes"], found.get("fastnn"), found.get("PyTorch")
@@ -168,7 +168,7 @@ def ops_table(rates: Rates) -> str:
 
 
 def rates_lines(rates: Rates) -> list[str]:
-    """What floors are made of."""
+    """The rates from which floors are computed."""
     if not rates.copy:
         return ["Rates of the device were not measured (PyTorch is needed): there are no floors."]
     products = ", ".join(f"{word} {rate / 1e12:.4g}" for word, rate in rates.products.items())
@@ -181,7 +181,7 @@ def rates_lines(rates: Rates) -> list[str]:
 
 
 def report(content: Mapping[str, Any]) -> str:
-    """All tables, from what `gpu.py` keeps."""
+    """All tables, from the results that `gpu.py` keeps."""
     rows = {name: Row(**fields) for name, fields in content["rows"].items()}
     rates = Rates(**content["rates"])
     aims = {} if content["tiny"] else AIMS
@@ -196,8 +196,8 @@ def report(content: Mapping[str, Any]) -> str:
         lines += ["", f"### {precision} ({what})", "", steps_table(rows, rates, precision, aims)]
     if rates.ops:
         lines += [
-            *("", "### Ops that memory bounds", ""),
-            "Time in kernels alone, as PyTorch's profiler sees it, of large arrays.",
+            *("", "### Ops limited by memory", ""),
+            "Time in kernels only, on large arrays, from PyTorch's profiler.",
             *("", ops_table(rates)),
         ]
     chosen = [f"{who}: {note}" for who, note in _noted(rows, left_out=False)]

@@ -1,12 +1,12 @@
-"""How time grows with batch, width, depth and threads, for fastnn and the peers, and where it leaps.
+"""The growth of time with batch, width, depth and threads, for fastnn and the peers, and its jumps.
 
     python -m benchmarks.growth --save --plot growth.png
     python -m benchmarks.growth --quick --axes batch --against numpy
 
-Along each axis one number of a network grows. A cliff is a point that costs
-more than the point before it by over 2.3 for each doubling of the products' work;
-1000 units must not cost over 15 % more than 1024. A contestant leaves an axis
-when its next step would take too long, all peers when the time is up; both are said.
+Along each axis one number of a network grows. A cliff is a point that takes more than
+2.3 times the time of the point before it for each doubling of the products' work; 1000
+units must not take over 15 % longer than 1024. A contestant leaves an axis if its next
+step would take too long; all peers leave when the time is up. Both are reported.
 """
 
 import argparse
@@ -32,15 +32,15 @@ ENTRIES = {
     "jax": ("JAX scan",),
     "sklearn": ("scikit-learn",),
 }
-DOUBLING = 2.3  # the most that twice the work may cost
+DOUBLING = 2.3  # limit of the time ratio for twice the work
 UNEVEN, EVEN, UNEVEN_COST = 1000, 1024, 1.15
 EPOCH_FLOPS = 2e9  # an epoch of about this much work, in two batches at least
-FLOPS = 50e9  # a second; a cautious guess for the first step of all
+FLOPS = 50e9  # a second; a cautious guess for the very first step
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What grows: the network (or the threads) at a value, and the values."""
+    """One axis: the network (or the threads) at a value, and the values."""
 
     network: Callable[[int], tuple[tuple[int, ...], int]]
     """layer widths and batch at a value"""
@@ -77,7 +77,7 @@ AXES = {
         lambda n: ((64, *[128] * n, 10), 128),
         powers(0, 4),
         powers(0, 4, 2),
-        "64-128-...-128-10 with so many hidden layers, batch 128",
+        "64-128-...-128-10, hidden layers on the axis, batch 128",
     ),
     "threads": Axis(
         lambda _: ((64, 256, 256, 256, 10), 1024),
@@ -90,7 +90,7 @@ AXES = {
 
 @dataclass
 class Limits:
-    """How long points may take; what was left out for it."""
+    """Limits of the time of points, and the contestants left out because of them."""
 
     rounds: int
     seconds: float
@@ -99,7 +99,7 @@ class Limits:
     said: list[str] = field(default_factory=list)
 
     def allow(self, name: str, point: str, step: float) -> bool:
-        """Whether a step of about so many seconds is to be measured."""
+        """Whether to measure a step of about `step` seconds."""
         if step > self.longest_step:
             self.said.append(f"{name} left out from {point} on: a step of about {step:.2g} s")
             return False
@@ -115,7 +115,7 @@ Curves = dict[str, dict[int, Timing]]
 def measured(
     workers: Mapping[str, Worker], work: Workload, threads: int, limits: Limits
 ) -> dict[str, Timing]:
-    """One point: the contestants that could prepare it, against each other."""
+    """One point: the times of the contestants that could prepare it."""
     contestants: dict[str, Contestant] = {}
     for name, worker in workers.items():
         if not worker.alive:
@@ -152,7 +152,7 @@ def along(
 def over_threads(
     names: Iterable[str], counts: Sequence[int], python: str, limits: Limits
 ) -> Curves:
-    """The curves of the last axis: each number of threads has processes of its own."""
+    """The curves of the last axis, with new processes for each number of threads."""
     work, curves = AXES["threads"].work(1), Curves()
     for threads in counts:
         going = [name for name in names if limits.allow(name, f"threads {threads}", 0.0)]
@@ -179,7 +179,7 @@ def started(
 
 
 def cliffs(name: str, curve: Mapping[int, Timing]) -> list[str]:
-    """Where a curve leaps, in words."""
+    """The cliffs of a curve, in words."""
     if name == "threads":
         return []
     axis, found = AXES[name], []
@@ -191,7 +191,7 @@ def cliffs(name: str, curve: Mapping[int, Timing]) -> list[str]:
     if name == "width" and UNEVEN in curve and EVEN in curve:
         cost = curve[UNEVEN].median / curve[EVEN].median
         if cost > UNEVEN_COST:
-            found.append(f"{name} {UNEVEN} costs {cost:.2f}x what {EVEN} costs")
+            found.append(f"{name} {UNEVEN} takes {cost:.2f}x the time of {EVEN}")
     return found
 
 
@@ -212,7 +212,7 @@ def report(name: str, curves: Curves) -> str:
 
 
 def points(results: Mapping[str, Curves]) -> dict[str, dict[str, Any]]:
-    """What is kept and drawn: [value, batch, seconds of a step] for each point."""
+    """The data to keep and draw: [value, batch, seconds of a step] for each point."""
     return {
         name: {
             "said": AXES[name].said,
@@ -236,9 +236,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--axes", default=",".join(AXES), help="some of %(default)s")
     parser.add_argument("--against", default=",".join(PEERS), help="some of %(default)s; or none")
-    parser.add_argument("--quick", action="store_true", help="few points, short: about a minute")
-    parser.add_argument("--minutes", type=float, default=8.0, help="after which no peer starts")
-    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    parser.add_argument("--quick", action="store_true", help="few short points: about a minute")
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="minutes after which no peer starts"
+    )
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has the peers installed"
+    )
     parser.add_argument("--plot", type=Path, help="a PNG to draw; needs matplotlib")
     records.add_option(parser)
     asked = parser.parse_args()

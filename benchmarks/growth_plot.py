@@ -1,8 +1,8 @@
-"""Draws what `growth.py` measured: time per row on logarithmic axes, one picture for each axis.
+"""Draws the results of `growth.py`: time per row on logarithmic axes, one plot for each axis.
 
     python -m benchmarks.growth_plot benchmarks/results/<machine>.json growth.png
 
-Needs matplotlib (`pip install '.[plot]'`), and measures nothing.
+It needs matplotlib (`pip install '.[plot]'`) and measures nothing.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.records import load
 
-# Apart for those who see fewer colours, too (Okabe and Ito 2008); each has its mark as well.
+# Distinct also for colour-blind readers (Okabe and Ito 2008); each curve has its own mark too.
 STYLES = {
     "fastnn highest": ("#D55E00", "o"),
     "JAX scan": ("#0072B2", "s"),
@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
 
 
 def draw(axes: Mapping[str, Any], caption: Sequence[str], path: Path) -> None:
-    """Writes a PNG with a small picture for each axis that was measured."""
+    """Writes a PNG with a small plot for each axis that was measured."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -67,7 +67,7 @@ def draw(axes: Mapping[str, Any], caption: Sequence[str], path: Path) -> None:
         picture.set_title(axis["said"], fontsize=10, loc="left")
         picture.set_xlabel(name)
         picture.set_ylabel("time of a training step, per row")
-    for picture in pictures:  # the one left over, where their number is odd
+    for picture in pictures:  # the unused one, if the number of axes is odd
         picture.set_axis_off()
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", ncols=5, frameon=False

@@ -1,4 +1,4 @@
-"""What fastnn costs before it does anything: the time of its import, and its size on disk.
+"""The cost of fastnn before any use: the time of its import, and its size on disk.
 
 python -m benchmarks.import_time [--wheel dist/fastnn-*.whl]
 """
@@ -21,7 +21,7 @@ def start(program: str) -> None:
 
 
 def installed_bytes() -> int:
-    """Of the package as it is imported here, compiled Python files left out."""
+    """The size of the imported package without compiled Python files."""
     spec = importlib.util.find_spec("fastnn")
     if spec is None or spec.origin is None:
         sys.exit("fastnn is not installed")

@@ -1,8 +1,8 @@
-"""How long a user's whole Iris takes: 150 rows, 4-10-3, batch 32, 100 epochs in one `fit`.
+"""The time of a complete fit on Iris: 150 rows, 4-10-3, batch 32, 100 epochs in one call.
 
     python -m benchmarks.iris_epochs
 
-Small nets are all overhead; this is the overhead, everything a call to `fit` does included.
+Such a small network costs little but overhead; the time includes everything that `fit` does.
 """
 
 import argparse
@@ -19,7 +19,7 @@ EPOCHS, BATCH = 100, 32
 
 
 def iris() -> tuple[np.ndarray, np.ndarray, str]:
-    """The flowers, or numbers of their shape where scikit-learn is not installed."""
+    """The Iris data, or random numbers of that shape if scikit-learn is not installed."""
     try:
         from sklearn.datasets import load_iris
     except ImportError:
@@ -35,7 +35,7 @@ def iris() -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def sentence(section: Mapping[str, Any]) -> str:
-    """What was found, in words."""
+    """The result in words."""
     ms = [1e3 * value for value in section["seconds"]]
     return (
         f"{section['source']}, {section['epochs']} epochs of batches of {section['batch']} in one "

@@ -1,8 +1,8 @@
-"""What machine a benchmark ran on, and the two floors that its hardware sets.
+"""The machine that a benchmark runs on, and the two lower limits of time that it sets.
 
 Every benchmark calls `limit_threads` before NumPy is used, and prints `describe()`.
-Floors are measured anew in each run: clocks and neighbours change. The rates
-are of NumPy and of a small C loop, so that fastnn is not its own yardstick.
+The limits (floors) are measured in each run, since clock rates and other load change. The rates
+are those of NumPy and of a small C loop, so that fastnn is not compared with itself.
 """
 
 import bisect
@@ -27,12 +27,12 @@ SETS = tuple(1 << k for k in range(17, 30))  # bytes: 128 KiB to 512 MiB
 
 
 def allowed() -> int:
-    """How many cores this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else os.cpu_count() or 1
 
 
 def cores(threads: int) -> list[int]:
-    """The cores that so many threads get; the last ones, as the first serves most interrupts."""
+    """The cores for `threads` threads: the last ones, since the first serves most interrupts."""
     if not hasattr(os, "sched_setaffinity"):
         return list(range(threads))
     if threads > allowed():
@@ -42,7 +42,7 @@ def cores(threads: int) -> list[int]:
 
 @contextlib.contextmanager
 def kept_to(wanted: Iterable[int]) -> Iterator[None]:
-    """Children started inside run on these cores alone."""
+    """Children started inside run only on these cores."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -55,12 +55,12 @@ def kept_to(wanted: Iterable[int]) -> Iterator[None]:
 
 
 def pools(threads: int) -> dict[str, str]:
-    """The environment that keeps the libraries' thread pools to so many."""
+    """The environment that limits the libraries' thread pools to `threads` threads."""
     return {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
 
 
 def limit_threads(threads: int) -> None:
-    """Starts this program again where it, its libraries and its children keep to so many cores.
+    """Restarts this program so that it, its libraries and its children use only `threads` cores.
 
     Thread pools look at the environment and at the affinity when they are
     loaded, and XLA at the affinity alone; both are inherited by workers.
@@ -85,7 +85,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the tree, with a word where it was changed; results and their tables are none."""
+    """The commit of the tree, and whether files other than results and their tables changed."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -99,7 +99,7 @@ def commit() -> str:
 
 
 def facts(threads: int) -> dict[str, Any]:
-    """What a result must be kept with."""
+    """The facts to keep with every result."""
     try:
         import fastnn
 
@@ -132,17 +132,17 @@ def describe(threads: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Floors:
-    """Rates that no step can pass."""
+    """Rates that no step can exceed."""
 
     flops: float
     """float32 operations a second"""
     bandwidths: tuple[tuple[int, float], ...]
     """(bytes that are worked on, bytes a second), ascending"""
     source: str
-    """where `flops` comes from"""
+    """the source of `flops`"""
 
     def bandwidth(self, working_set: int) -> float:
-        """Bytes a second where `working_set` bytes come back again and again."""
+        """Bytes a second if `working_set` bytes are used again and again."""
         sizes = [size for size, _ in self.bandwidths]
         return self.bandwidths[min(bisect.bisect_left(sizes, working_set), len(sizes) - 1)][1]
 
@@ -162,12 +162,12 @@ class Floors:
 
 
 def floors(threads: int) -> Floors:
-    """Measures both; takes a few seconds."""
+    """Measures both rates; takes a few seconds."""
     flops, source = yardstick.peak(threads), "multiply-adds in registers"
     if flops is None:
         flops, source = _product_peak(), "a product in NumPy"
     rates = [(size, _bandwidth(size, threads)) for size in SETS]
-    # A smaller set can not be slower to reach; what says otherwise is call overhead.
+    # A smaller set cannot be slower to reach; a lower rate is call overhead.
     best = [(size, max(rate for _, rate in rates[k:])) for k, (size, _) in enumerate(rates)]
     return Floors(flops, tuple(best), source)
 
@@ -180,7 +180,7 @@ def _product_peak(n: int = 1024) -> float:
 
 
 def _bandwidth(size: int, threads: int) -> float:
-    """Of a += b over `size` bytes in all: as Adam does, it reads more than it writes."""
+    """The rate of a += b over `size` bytes in total. Like Adam, it reads more than it writes."""
     n = size // 8 // threads
     pairs = [(np.zeros(n, np.float32), np.ones(n, np.float32)) for _ in range(threads)]
     turns = max(1, (1 << 24) // size)

@@ -1,12 +1,12 @@
-"""Every op of `fastnn.ops`: products against the multiply-add peak, all else against bandwidth.
+"""Every op of `fastnn.ops`: products against the multiply-add peak, all others against bandwidth.
 
     python -m benchmarks.ops --only dense,softmax --sizes L2
 
-An op that moves memory stands beside a loop that reads and writes as many arrays and computes next to
-nothing (`yardstick.c`), interleaved with it, in arrays that fit the L2 cache and in arrays that fit no
-cache; over 1.3 times that loop's time is too slow. Call overhead, measured on two elements, is taken off both.
-NumPy's time is that of a careful user (`formulas.py`). All with one thread; all but the optimizers allocate
-their results, from memory that was used before.
+An op that is limited by memory is compared with a loop that reads and writes the same number of arrays and
+computes almost nothing (`yardstick.c`). Both are timed in turn, in arrays that fit in the L2 cache and in arrays
+that fit in no cache; more than 1.3 times the time of the loop is too slow. The call overhead, measured on two
+elements, is subtracted from both. NumPy's time is that of careful code (`formulas.py`). Everything runs on one
+thread. All ops except the optimizers allocate their results, from memory that was used before.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from benchmarks.workloads import Floats
 
 PRODUCTS = ((32, 4, 10), (32, 784, 128), (128, 784, 512), (1024, 256, 256), (1024, 2048, 2048))
 SIZES = {"L2": 1 << 15, "memory": 1 << 24}  # elements of an array: 128 KiB, 64 MiB
-NOTHING = 2  # elements, of which only the call takes time
+NOTHING = 2  # elements: only the call takes time
 MOST = 1.3  # times the stream's time
 COLUMNS = (10, 1024)  # of logits
 Call = Callable[[], object]
@@ -33,7 +33,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Case:
-    """An op with its arguments, the same in NumPy, and the stream that moves as much."""
+    """An op with its arguments, the same in NumPy, and the stream that moves as many bytes."""
 
     name: str
     fastnn: Call
@@ -68,7 +68,7 @@ def activation(size: int) -> Iterator[Case]:
 
 
 def logits(size: int, most: int) -> tuple[Floats, Floats]:
-    """Two arrays of about `size` numbers in rows of at most so many."""
+    """Two arrays of about `size` numbers in rows of limited length."""
     columns = min(most, size)
     shape = (size // columns, columns)
     return normal(*shape), normal(*shape)[::-1].copy()
@@ -144,7 +144,7 @@ FAMILIES = {"activation": activation, "softmax": softmax, "loss": loss, "optimiz
 
 
 def products(asked: argparse.Namespace, peak: float) -> Iterator[list[str]]:
-    """The rows of the dense layers."""
+    """The table rows of the dense layers."""
     from fastnn import ops
 
     for n, i, o in PRODUCTS:
@@ -175,13 +175,13 @@ def products(asked: argparse.Namespace, peak: float) -> Iterator[list[str]]:
 
 
 def line(case: Case, nothing: Case, size: str, asked: argparse.Namespace) -> list[str]:
-    """Times one op against its stream; the cells of its row."""
+    """Times one op and its stream; returns the cells of its row."""
     calls = {
         "fastnn": case.fastnn,
         "call": nothing.fastnn,
         "stream": yardstick.stream(case.stream, SIZES[size]),
         "stream call": yardstick.stream(case.stream, NOTHING),
-        "NumPy": case.numpy if size == "L2" else None,  # with its temporaries: of no use elsewhere
+        "NumPy": case.numpy if size == "L2" else None,  # elsewhere its temporaries dominate
     }
     contestants = {name: repeated(call) for name, call in calls.items() if call}
     taken = measure(contestants, rounds=asked.rounds, seconds=asked.seconds)
@@ -195,10 +195,10 @@ def line(case: Case, nothing: Case, size: str, asked: argparse.Namespace) -> lis
 
 
 def against(taken: dict[str, Timing], moved: int) -> list[str]:
-    """GB/s of the op and of its stream, calls taken off, and their ratio.
+    """GB/s of the op and of its stream without call overhead, and their ratio.
 
-    Of the least times: a median of a short call holds more noise than the call is
-    long. What the call's time varies by can not be laid to the op.
+    They come from the least times: the noise in the median of a short call exceeds the call.
+    The variation of the call's time is not counted against the op.
     """
 
     def rate(seconds: float) -> str:
@@ -214,8 +214,8 @@ def against(taken: dict[str, Timing], moved: int) -> list[str]:
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc not to give large arrays back: results would else be paid for page by page,
-    and the kernel of the system be measured."""
+    """Tells glibc to keep the memory of large arrays. Otherwise each result would cost page faults,
+    and the benchmark would measure the operating system."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_max = -1, -4
@@ -244,7 +244,7 @@ def main() -> None:
     floors = machine.floors(1)
     print(*machine.describe(1), floors.describe(), sep="\n")
     if formulas.erf is None:
-        print("gelu in NumPy left out (SciPy, which has erf, is not installed)")
+        print("gelu in NumPy left out (SciPy, which provides erf, is not installed)")
     if "dense" in families:
         head = ("op", "fastnn us", "GFLOP/s", "of peak", "NumPy us", "NumPy/fastnn")
         print("", table(head, list(products(asked, floors.flops))), sep="\n")

@@ -1,11 +1,12 @@
-"""How far products of float32 are from those of float64, at each precision that can be asked for.
+"""The errors of float32 products against float64, at each setting of the precision.
 
     python -m benchmarks.precision --peer-python <python with PyTorch>
 
-x (64, k) times w (k, 64) of random normal numbers: the relative error in the Frobenius norm, over
-k, for fastnn, NumPy in float32 and, where it is installed, PyTorch at the same words and in
-bfloat16. fastnn takes the words for training: its product is the gradient of a kernel over a
-batch of k rows, read off one step. Errors are deterministic on one machine; nothing is timed.
+The product is x (64, k) times w (k, 64), random normal numbers. The table shows the relative error in
+the Frobenius norm for each k, for fastnn, for NumPy in float32 and, if it is installed, for PyTorch
+with the same settings and in bfloat16. In fastnn the setting applies to training, so its product is the
+gradient of a kernel over a batch of k rows, taken from one step. Errors are deterministic on one
+machine; nothing is timed.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def errors(product: Callable[[Floats, Floats], np.ndarray]) -> list[float]:
 
 
 def gradient(x: Floats, w: Floats, precision: Precision) -> np.ndarray:
-    """x @ w: from zeros, targets w have the error -w, and its gradient scaled by a power of two."""
+    """x @ w as a gradient: with zero weights and targets w the error is -w; the rate undoes the scale."""
     import fastnn
 
     rows, outputs = w.shape
@@ -65,7 +66,7 @@ def fastnn_errors() -> Errors:
 
 
 def torch_errors(python: str) -> Errors | str:
-    """From a process of its own, or why there are none."""
+    """PyTorch's errors from a process of its own, or the reason why there are none."""
     done = subprocess.run(
         [python, "-m", "benchmarks.workers.torch_products"],
         cwd=machine.ROOT,
@@ -85,7 +86,9 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--peer-python", default=sys.executable, help="where PyTorch lives")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has PyTorch installed"
+    )
     records.add_option(parser)
     asked = parser.parse_args()
     machine.limit_threads(1)

@@ -1,10 +1,10 @@
-"""How long one row takes, called from Python: a NumPy row in, its outputs in a NumPy array out.
+"""The time of a prediction for one row from Python: a NumPy row in, a NumPy array of outputs out.
 
     python -m benchmarks.predict_one --against torch,onnx,sklearn --rows mnist-32
 
-fastnn answers by `model.predictor()` and by `model.predict`. A peer gets the row in the form
-it likes best, made ready beforehand. All have the same weights, and must agree on the
-outputs before any is timed.
+fastnn predicts with `model.predictor()` and with `model.predict`. A peer gets the row in its
+fastest form, prepared beforehand. All contestants have the same weights and must agree on the
+outputs before the timing.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--seconds", type=float, default=0.05, help="for a contestant in a round")
-    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has the peers installed"
+    )
     asked = parser.parse_args()
     asked.against = [name for name in asked.against.split(",") if name not in ("", "none")]
     asked.rows = asked.rows.split(",")
@@ -46,7 +48,7 @@ def arguments() -> argparse.Namespace:
 
 
 def start(names: list[str], peer_python: str) -> dict[str, Worker]:
-    """The workers that could start; prints a line about each name."""
+    """The workers that started; prints a line about each name."""
     workers = {}
     for name in names:
         python = sys.executable if name == "fastnn" else peer_python
@@ -59,7 +61,7 @@ def start(names: list[str], peer_python: str) -> dict[str, Worker]:
 
 
 def prepare(name: str, workers: dict[str, Worker], threads: int) -> dict[str, Contestant]:
-    """The contestants of one row; those who cannot take part leave `workers`."""
+    """The contestants of one row; workers that cannot take part are removed from `workers`."""
     contestants: dict[str, Contestant] = {}
     outputs: dict[str, Floats] = {}
     for peer, worker in list(workers.items()):
@@ -76,7 +78,7 @@ def prepare(name: str, workers: dict[str, Worker], threads: int) -> dict[str, Co
 
 
 def check_agreement(outputs: Mapping[str, Floats]) -> None:
-    """Ends the program where the outputs are not the same."""
+    """Ends the program if the outputs differ."""
     (first, wanted), *others = outputs.items()
     for name, found in others:
         if not np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max():

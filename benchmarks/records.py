@@ -1,7 +1,7 @@
-"""Results as JSON: one file a machine, one section a benchmark, each with where it comes from.
+"""Results as JSON: one file for each machine, one section for each benchmark, with its origin.
 
-A section is replaced as a whole, for times of two runs do not compare. What a
-section holds is for its benchmark to say; `table.py` makes the README's table of them.
+A section is replaced as a whole, because times of two runs are not comparable. Each
+benchmark defines the content of its section; `table.py` makes the README's table of them.
 """
 
 import argparse
@@ -30,14 +30,14 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="keep the result as JSON; without FILE in benchmarks/results, by the machine's name",
+        help="keep the result as JSON; without FILE in benchmarks/results, named after the machine",
     )
 
 
 def save(
     file: str | None, section: str, content: Mapping[str, Any], *, threads: int, **facts: Any
 ) -> Path | None:
-    """Writes one section of a file, where `--save` was given. Other sections stay."""
+    """Writes one section of a file if `--save` was given. Other sections stay."""
     if file is None:
         return None
     path = Path(file) if file else default_path(threads)
@@ -50,7 +50,7 @@ def save(
 
 
 def _on_one_line(numbers: re.Match[str]) -> str:
-    """A list of plain numbers, which indentation would spread over as many lines."""
+    """Puts a list of plain numbers on one line; with indentation each would have its own."""
     values = json.loads(numbers[0])
     return json.dumps([float(f"{v:.5g}") if isinstance(v, float) else v for v in values])
 

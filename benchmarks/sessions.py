@@ -1,10 +1,10 @@
-"""Whether the automatic choice of a session is the right one, on each of the ten networks.
+"""Checks the automatic choice of a session on each of the ten networks.
 
     python -m benchmarks.sessions --rows iris,tabular
 
-The variable FASTNN_SESSION forces a session when a model is compiled; each choice gets a process of its
-own. What is asked: the automatic choice is within 10 % of the best that can be forced. A
-session that does not serve a network says so by ValueError and stands as a dash.
+The environment variable FASTNN_SESSION forces a session when a model is compiled; each choice runs in a
+process of its own. The automatic choice should be within 10 % of the best forced one. A session that
+cannot train a network raises ValueError and is shown as a dash.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def worker(session: str, precision: str, threads: int) -> Worker:
 
 
 def is_read() -> bool:
-    """Whether this fastnn knows the variable: it must refuse a word that means nothing."""
+    """Whether this fastnn reads the variable: it must refuse an unknown name."""
     probe = worker("no-such-session", "highest", 1)
     try:
         probe.prepare(WORKLOADS["iris"], 1)
@@ -41,7 +41,7 @@ def is_read() -> bool:
 
 
 def contest(work: Workload, asked: argparse.Namespace) -> tuple[dict[str, Timing], list[str]]:
-    """The time of each choice that serves this network, and why others do not."""
+    """The time of each choice that can train this network, and the reasons of the others."""
     contestants: dict[str, Contestant] = {}
     rows, workers, notes = [], [], []
     for session in (AUTO, *FORCED):
@@ -91,7 +91,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(*machine.describe(asked.threads), sep="\n")
     if not is_read():
-        print(f"this fastnn does not read {VARIABLE}: all choices are one and the same")
+        print(f"this fastnn does not read {VARIABLE}: all choices are the same")
     rows, notes, kept = [], [], {}
     for name in asked.rows.split(","):
         timings, said = contest(WORKLOADS[name], asked)

@@ -1,7 +1,7 @@
-"""A table of training steps: what `train_step` keeps, and the Markdown that is made of it.
+"""Tables of training steps: the results that `train_step` keeps, and Markdown made from them.
 
-The best peer is the fastest of those that compute in float32, as fastnn's "highest" does;
-PyTorch in bfloat16 stands beside "medium" alone. Nothing is measured here.
+The best peer is the fastest of those that compute in float32, like fastnn's "highest";
+PyTorch in bfloat16 is only compared with "medium". Nothing is measured here.
 """
 
 import statistics
@@ -15,7 +15,7 @@ OURS = {word: f"fastnn {word}" for word in ("highest", "high", "medium")}
 USUAL = ("PyTorch eager", "JAX step")  # the loops that people write
 ROUNDED = "PyTorch bfloat16"
 
-# Best peer over "highest" that each row aims at, and bfloat16 over "medium" that all do.
+# Aims: the ratio of best peer to "highest" for each row, and of bfloat16 to "medium" for all.
 AIMS = {
     "iris": 4.0,
     "binary": 3.2,
@@ -48,7 +48,7 @@ PUBLISHED_HEAD = (
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one network."""
+    """The results of one network."""
 
     layers: str
     batch: int
@@ -56,12 +56,12 @@ class Row:
     peak: float
     """float32 operations a second of multiply-adds in registers, just before or after"""
     floor: float
-    """seconds that no step can be faster than"""
+    """the least seconds of a step"""
     floor_by: str
     seconds: Mapping[str, list[float]]
     """a step's, by contestant, one number a round"""
     rounded_floor: float | None = None
-    """as `floor`, where the unit for bfloat16 multiplies; None: there is none"""
+    """as `floor`, with the processor's unit for bfloat16; None: there is none"""
     rounded_floor_by: str = ""
 
     def median(self, name: str | None) -> float | None:
@@ -69,7 +69,7 @@ class Row:
         return statistics.median(rounds) if rounds else None
 
     def ratio(self, name: str | None, ours: str) -> float | None:
-        """How many times longer than ours."""
+        """The time of a contestant over ours."""
         one, other = self.median(OURS[ours]), self.median(name)
         return other / one if one and other else None
 
@@ -121,9 +121,9 @@ def summary(rows: Mapping[str, Row]) -> str:
 
 
 def bounds(rows: Mapping[str, Row]) -> str:
-    """How far each row, and what it aims at, is above what no step can be faster than.
+    """The ratio of each row, and of its aim, to the least time of a step.
 
-    An aim below or near 1 is out of reach on this machine, whoever tries.
+    An aim below or near 1 cannot be reached on this machine.
     """
 
     def line(name: str, row: Row) -> list[str]:
@@ -197,7 +197,7 @@ def _times(ratio: float | None) -> str:
 
 
 def _aim(ratio: float | None, aim: float | None, show: float | None = None) -> str:
-    """The aim, or what is shown in its place, and a word where it was missed."""
+    """The aim, or `show` in its place, and a word if the aim was missed."""
     if aim is None or ratio is None:
         return "-"
     return times(show or aim) + (" missed" if ratio < aim else "")

@@ -22,9 +22,9 @@ README = ROOT / "README.md"
 OPENING = "<!-- speed: from benchmarks/results, by python -m benchmarks.table -->"
 BLOCK = re.compile(r"<!-- speed: [^>]*-->\n.*?(?=<!-- /speed -->)", re.DOTALL)
 COLUMNS = """\
-"high" and "medium" are `matmul_precision` of `compile`, in PyTorch's words; "PyTorch bfloat16" is its autocast, eager or
-compiled, whichever is faster, and no float32 peer. "Of peak" is the share of the core's own multiply-add peak, measured
-in the same run, that fastnn reaches in float32."""
+"high" and "medium" are values of `matmul_precision` in `compile`, named as in PyTorch. "PyTorch bfloat16" is PyTorch
+with autocast, eager or compiled, whichever is faster; it does not count as a float32 peer. "Of peak" is the share of
+the core's multiply-add peak, measured in the same run, that fastnn reaches in float32."""
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
 
 
@@ -61,8 +61,8 @@ def text_of(path: Path) -> list[str]:
     told: list[str] = []
 
     def where(section: Mapping[str, Any]) -> str:
-        """Its source, but for a section that has the one just told."""
-        said = "There, too" if told == [source(section)] else source(section)
+        """Its source, or a short form if the section before has the same source."""
+        said = "On the same machine" if told == [source(section)] else source(section)
         told[:] = [source(section)]
         return said
 

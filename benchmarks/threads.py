@@ -1,10 +1,11 @@
-"""What a second thread gives, on a machine at rest and beside a process that keeps a core busy.
+"""The gain from a second thread, on an idle machine and beside a process that keeps a core busy.
 
     python -m benchmarks.threads --rows iris,tabular --against torch
 
-Three times a row, interleaved: one thread on one core, two threads on two, and the same two
-while a child of this program spins on one of them. What is asked of fastnn: two threads at least 1.8
-times as fast from `tabular` on, never slower than one, and beside the spinner never over 1.3 times the time of one.
+Each row has three interleaved times: one thread on one core, two threads on two cores, and two threads
+while a child of this program spins on one of the cores. The aims for fastnn: two threads are at least 1.8
+times as fast as one from `tabular` on and never slower than one; beside the spinner, they never take more
+than 1.3 times the time of one.
 """
 
 import argparse
@@ -22,9 +23,9 @@ from benchmarks.timer import Contestant, Timing, measure
 from benchmarks.workloads import WORKLOADS, Workload
 
 SPEEDUP, SPEEDUP_FROM = 1.8, ("tabular", "narrow", "image", "large")
-NOISE = 0.97  # of a ratio that should be one: rows that use one thread alone tie
+NOISE = 0.97  # of a ratio that should be one: some rows use a single thread only
 BUSY_COST = 1.3
-# It ends with its parent, should that be killed between two turns.
+# It ends when its parent ends, even if the parent is killed between two turns.
 SPIN = """
 import os
 parent = os.getppid()
@@ -51,7 +52,7 @@ def busy(core: int) -> Iterator[None]:
 
 
 def beside_spinner(one: Contestant, core: int) -> Contestant:
-    """The same contestant; the clock is its own, so that starting the spinner does not count."""
+    """The same contestant beside the spinner. It is timed in its worker, without the spinner's start."""
 
     def run(repeats: int) -> float:
         with busy(core):
@@ -101,7 +102,9 @@ def main() -> None:
     parser.add_argument("--against", default="", help=f"some of {','.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.2, help="for a time in a round")
-    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has the peers installed"
+    )
     records.add_option(parser)
     asked = parser.parse_args()
     cores = machine.cores(2)

@@ -1,9 +1,9 @@
 """The one timer of all benchmarks: interleaved rounds, medians, and their spread.
 
-A contestant is called for so many repeats and says how long they took, so the
-clock may stand in another process. Rounds go over all contestants in turn,
-each round beginning with another one: a machine that is slow for a while is
-slow for all. It does not decide what a fair repeat is; the contestants do.
+A contestant runs a number of repeats and returns their time, so that the clock may be
+in another process. Each round goes over all contestants, and begins with another one
+than the round before: if the machine is slow for a while, it is slow for all. The timer
+does not define a fair repeat; the contestants do.
 """
 
 import gc
@@ -14,24 +14,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-PAUSE = 0.01  # seconds between turns, in which idle threads of the last one fall asleep
-# With several threads: those of OpenMP spin for 0.2 s, and fastnn, having met such on its
-# cores, works alone for up to 0.32 s.
+PAUSE = 0.01  # seconds between turns, so that idle threads of the last turn fall asleep
+# With several threads: threads of OpenMP spin for 0.2 s, and fastnn, if it shares cores with
+# them, works on one thread for up to 0.32 s.
 LONG_PAUSE = 0.35
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something to time: `run(repeats)` returns the seconds that the repeats took."""
+    """Work to time: `run(repeats)` returns the seconds of the repeats."""
 
     run: Callable[[int], float]
     steps: int = 1
-    """How many of the things that are counted one repeat does."""
+    """the number of counted steps in one repeat"""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds for one step, one number a round."""
+    """Seconds for one step, one number for each round."""
 
     rounds: tuple[float, ...]
 
@@ -49,7 +49,7 @@ class Timing:
 
 
 def clock(run: Callable[[], object], repeats: int = 1) -> float:
-    """Seconds that `repeats` calls take, without garbage collection in between."""
+    """The seconds of `repeats` calls, without garbage collection between them."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -63,12 +63,12 @@ def clock(run: Callable[[], object], repeats: int = 1) -> float:
 
 
 def repeated(run: Callable[[], object], steps: int = 1) -> Contestant:
-    """A contestant of this process, from a function that does `steps` steps a call."""
+    """A contestant of this process, from a function that does `steps` steps in a call."""
     return Contestant(lambda repeats: clock(run, repeats), steps)
 
 
 def calibrate(contestant: Contestant, seconds: float) -> int:
-    """Warms up and returns how many repeats take about `seconds`, at least one."""
+    """Warms up, and returns the number of repeats that take about `seconds`, at least one."""
     contestant.run(1)  # compilation, first touch of memory
     repeats = 1
     while (elapsed := contestant.run(repeats)) < seconds / 4:
@@ -83,7 +83,7 @@ def measure(
     seconds: float = 0.2,
     threads: int = 1,
 ) -> dict[str, Timing]:
-    """Times all contestants against each other, each for about `seconds` a round."""
+    """Times all contestants in interleaved rounds, each for about `seconds` in a round."""
     pause = PAUSE if threads == 1 else LONG_PAUSE
     repeats = {name: calibrate(one, seconds) for name, one in contestants.items()}
     taken: dict[str, list[float]] = {name: [] for name in contestants}

@@ -1,11 +1,11 @@
-"""How long one training step takes, beside the peers, on the ten networks of `workloads.py`.
+"""The time of one training step, next to the peers', on the ten networks of `workloads.py`.
 
     python -m benchmarks.train_step --against numpy,torch,jax,sklearn --rows iris,mnist-32 --save
 
-fastnn's time is that of `fit` over whole epochs divided by its steps, shuffle,
-gather and checks of the input included; each peer steps through ready batches
-in order, in the fastest form that we know (see `workers/`). All contestants
-must agree on the losses of the first two steps before any is timed.
+fastnn's time is the time of `fit` over whole epochs divided by its steps, including shuffle,
+gather and checks of the input. Each peer steps through prepared batches in order, in the
+fastest known form (see `workers/`). All contestants must agree on the losses of the first
+two steps before the timing.
 """
 
 import argparse
@@ -35,8 +35,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.2, help="for a contestant in a round")
-    parser.add_argument("--peer-python", default=sys.executable, help="where the peers live")
-    parser.add_argument("--markdown", type=Path, help="a file to write the tables to as well")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the Python that has the peers installed"
+    )
+    parser.add_argument("--markdown", type=Path, help="a file for the tables")
     records.add_option(parser)
     asked = parser.parse_args()
     asked.against = [name for name in asked.against.split(",") if name not in ("", "none")]
@@ -57,7 +59,7 @@ def contest(
     floors: machine.Floors,
     asked: argparse.Namespace,
 ) -> tuple[Measured, list[str]]:
-    """What was measured on one network, and what there is to say about it."""
+    """The results of one network, and notes about it."""
     rows: list[Row] = []
     notes = []
     for name, worker in workers.items():
@@ -73,7 +75,7 @@ def contest(
     contestants: dict[str, Contestant] = {}
     for row in rows:
         contestants |= row.contestants
-    # The clock of a core changes with the minutes: its peak is measured next to the row.
+    # The clock rate of a core changes within minutes: its peak is measured next to the row.
     peaks = [yardstick.peak(asked.threads)]
     timings = measure(
         contestants, rounds=asked.rounds, seconds=asked.seconds, threads=asked.threads
@@ -118,7 +120,7 @@ def main() -> None:
             "floors": asdict(floors),
             "rows": {name: asdict(row) for name, row in rows.items()},
             "notes": missing + notes,
-        }  # after each row: a run is long
+        }  # saved after each row, since a run is long
         records.save(asked.save, "train_step", kept, threads=asked.threads, versions=versions)
         print(f"{name}: done", file=sys.stderr)
     for worker in workers.values():
@@ -130,14 +132,14 @@ def main() -> None:
         f"- {floors.describe()}",
         f"- {', '.join([f'{name} {version}' for name, version in versions.items()] + missing)}",
         f"- medians of {asked.rounds} interleaved rounds",
-        "- floor: flops at the peak, or bytes at the bandwidth where the weights live, if slower",
+        "- floor: flops at the peak or, if slower, bytes at the bandwidth of the weights' memory",
         "- of peak: flops of the products, over the multiply-add peak measured next to the row",
         f"- aim: of best/highest by row; of bfloat16/medium {times(ROUNDED_AIM)}, "
         + ", ".join(f"{times(aim)} on {name}" for name, aim in ROUNDED_AIMS.items()),
         "",
         summary(rows),
         "",
-        "What bounds a row, and how far above it the row and its aim are:",
+        "The floor of each row, and the ratios of the row and of its aim to it:",
         "",
         bounds(rows),
         "",

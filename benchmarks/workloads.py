@@ -1,7 +1,7 @@
-"""The ten networks that fastnn is measured on, their data, and the floors of a step.
+"""The ten networks of the benchmarks, their data, and the work and bytes of a step.
 
-Everything is float32 and random normal, hidden layers are relu, the optimizer
-is Adam. Needs NumPy alone, so that every contestant can import it. It times nothing.
+All data are float32 and random normal, hidden layers use relu, the optimizer is Adam.
+It needs only NumPy, so that every contestant can import it. It times nothing.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-LEARNING_RATE = (
-    1e-6  # so small that weights stay near their start: step 1 costs what step 10^5 does
-)
+LEARNING_RATE = 1e-6  # so small that weights hardly change: step 1 costs as much as step 10^5
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
-DATA_BYTES = 32 << 20  # about how much X a data set holds
+DATA_BYTES = 32 << 20  # about the size of x in a data set
 MOST_BATCHES = 256
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One row of the table."""
+    """One row of the tables."""
 
     name: str
     widths: tuple[int, ...]
@@ -39,7 +37,7 @@ class Workload:
 
     @property
     def batches(self) -> int:
-        """Batches in an epoch: enough to leave the caches, few enough to be quick."""
+        """Batches in an epoch: enough to exceed the caches, few enough to be quick."""
         fitting = self.data_bytes // (4 * self.batch * self.widths[0])
         return max(2, min(self.most_batches, fitting))
 
@@ -49,19 +47,19 @@ class Workload:
 
     @property
     def flops(self) -> int:
-        """Of the products of one step: y = xw, dw = x'dy and, but for the first layer, dx = dy w'."""
+        """Operations of a step's products: y = xw, dw = x'dy and, after the first layer, dx = dy w'."""
         products = [2 * self.batch * i * o for i, o in pairwise(self.widths)]
         return 3 * sum(products) - products[0]
 
     @property
     def bytes(self) -> int:
-        """What one step must at least touch: the batch, and weights and Adam's two
-        moments read and written. Activations and gradients could stay in registers."""
+        """The least bytes that a step moves: it reads the batch, and reads and writes weights and
+        Adam's two moments. Activations and gradients could stay in registers."""
         return 4 * (self.batch * (self.widths[0] + 1) + 6 * self.parameters)
 
     @property
     def working_set(self) -> int:
-        """Bytes that come back every step; their size tells which cache they live in."""
+        """Bytes that every step uses again; their size determines the cache that holds them."""
         return 4 * 3 * self.parameters
 
     def data(self) -> tuple[Floats, NDArray[np.int64] | Floats]:

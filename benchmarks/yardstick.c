@@ -1,7 +1,7 @@
-/* What one core can do: the peaks of multiply-adds in registers, and streams over arrays.
- * The streams have the loads and stores of fastnn's ops and next to no arithmetic; a is
- * written, or read and written, first. They say what memory and caches give, not what an op
- * must cost. Built and called by yardstick.py, with -march=native. */
+/* The limits of one core: the peaks of multiply-adds in registers, and streams over arrays.
+ * The streams have the loads and stores of fastnn's ops and almost no arithmetic; `a` is
+ * written, or read and written, first. They measure memory and caches, not the least time of
+ * an op. Built and called by yardstick.py, with -march=native. */
 #include <time.h>
 #if defined(__AVX512BF16__) || defined(__AMX_BF16__)
 #include <immintrin.h>
@@ -33,16 +33,16 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* x in every lane, by a way that the compiler cannot see through: from constants it would find
- * chains that stay where they are, and leave them out. */
+/* x in every lane, hidden from the compiler: from constants it would find chains that do not
+ * change, and remove them. */
 static vec opaque(float x) {
   volatile float hidden = x;
   const vec zero = {0};
   return zero + hidden;
 }
 
-/* Multiplications and additions a second, in float32, of the best of twelve short rounds;
- * `rounded_peak` the same of the unit for bfloat16, 0 where there is none. */
+/* Multiplications and additions a second, in float32, in the best of twelve short rounds.
+ * `rounded_peak` is the same for the unit for bfloat16, or 0 without such a unit. */
 double peak(void) {
   const long turns = 2000000;
   const vec b = opaque(0.999f), c = opaque(0.001f);
@@ -65,7 +65,7 @@ double peak(void) {
 
 #if defined(__AMX_BF16__) && defined(__linux__)
 
-/* Of tiles of 16 by 16, from 32 pairs each; 0 where the system refuses their state. */
+/* Tiles of 16 by 16 with 32 products for each element; 0 if the system refuses the tiles. */
 double rounded_peak(void) {
   const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
   if (syscall(SYS_arch_prctl, request, tile_data) != 0) return 0;
@@ -103,7 +103,7 @@ double rounded_peak(void) {
 
 #elif defined(__AVX512BF16__)
 
-/* Of dot products of pairs, which take longer: 12 chains give 0.93 of what 24 do. */
+/* Dot products of pairs have a longer latency: 12 chains reach 0.93 of the rate of 24. */
 #define DOT_CHAINS 24
 
 double rounded_peak(void) {
@@ -132,8 +132,8 @@ double rounded_peak(void) { return 0; }
 
 #endif
 
-/* n is a multiple of 16 in all of these. Scaled, lest a compiler call memcpy, which goes
- * past the caches where arrays are large: no op could be compared with that. */
+/* n is a multiple of 16 in all of these. Values are scaled, or a compiler would call memcpy,
+ * which bypasses the caches for large arrays and is no comparison for an op. */
 void read_1_write_1(long n, float* restrict a, const float* restrict b) {
   for (long i = 0; i < n; i += LANES) AT(a) = 0.5f * AT_CONST(b);
 }
@@ -142,7 +142,7 @@ void read_2_write_1(long n, float* restrict a, const float* restrict b, const fl
   for (long i = 0; i < n; i += LANES) AT(a) = AT_CONST(b) + 0.5f * AT_CONST(c);
 }
 
-/* These work in place, as optimizers do; g is read alone. */
+/* These work in place, as optimizers do; g is only read. */
 void update_1(long n, float* restrict a, const float* restrict g) {
   for (long i = 0; i < n; i += LANES) AT(a) = 0.5f * (AT(a) + AT_CONST(g));
 }

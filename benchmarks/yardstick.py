@@ -1,7 +1,7 @@
-"""The yardsticks of `yardstick.c`, compiled when first asked for and called by ctypes.
+"""The loops of `yardstick.c`, compiled on first use and called by ctypes.
 
-They are not fastnn's code, so that fastnn is not its own measure. Without a C compiler there are none,
-and every function here says so with None.
+They are not part of fastnn, so that fastnn is not compared with itself. Without a C compiler every
+function here returns None.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ Stream = Literal["read_1_write_1", "read_2_write_1", "update_1", "update_2", "up
 
 @dataclass(frozen=True)
 class Streams:
-    """How many arrays a loop walks through, and how often each element is moved."""
+    """The number of arrays of a loop, and how often it moves each element."""
 
     arrays: int
     moves: int
@@ -50,19 +50,19 @@ def _library() -> ctypes.CDLL | None:
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
-        loaded = ctypes.CDLL(str(library))  # stays mapped when the file is gone
+        loaded = ctypes.CDLL(str(library))  # stays mapped after the file is deleted
     loaded.peak.restype = loaded.rounded_peak.restype = ctypes.c_double
     return loaded
 
 
 def peak(threads: int) -> float | None:
-    """float32 operations a second of multiply-adds in registers, on so many cores at once."""
+    """float32 operations a second of multiply-adds in registers, on `threads` cores at once."""
     library = _library()
     return _at_once(library.peak, threads) if library else None
 
 
 def rounded_peak(threads: int) -> float | None:
-    """The same of bfloat16 operands with float32 sums, where the processor has a unit for them."""
+    """The same for bfloat16 operands with float32 sums, if the processor has a unit for them."""
     library = _library()
     return _at_once(library.rounded_peak, threads) or None if library else None
 
@@ -73,12 +73,14 @@ def _at_once(rate: Callable[[], float], threads: int) -> float:
 
 
 def stream(name: Stream, size: int) -> Callable[[], None] | None:
-    """A function that walks once over arrays of its own, of at least `size` elements each."""
+    """A function that goes once over arrays of its own, of at least `size` elements each."""
     library = _library()
     if library is None:
         return None
     size = -(-size // LINE) * LINE
-    stride = size + 5 * LINE  # not all at one place of a page: loads would wait for stores
+    stride = (
+        size + 5 * LINE
+    )  # arrays at different offsets in a page, or loads would wait for stores
     memory = np.ones((STREAMS[name].arrays + 1) * stride, np.float32)
     start = memory.ctypes.data
     start += -start % (4 * LINE)
@@ -87,7 +89,7 @@ def stream(name: Stream, size: int) -> Callable[[], None] | None:
     walk = getattr(library, name)
     walk.restype = None
 
-    def run(_: object = memory) -> None:  # which lives as long as the function
+    def run(_: object = memory) -> None:  # keeps the memory as long as the function
         walk(count, *pointers)
 
     return run

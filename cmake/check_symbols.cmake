@@ -1,7 +1,7 @@
-# Fails where an object of one instruction set defines a weak symbol outside its
-# namespace: the linker keeps one of several, and any path may then run it.
+# Fails if an object of one instruction set defines a weak symbol outside its
+# namespace: of several such symbols the linker keeps one, and any path may then run it.
 #   cmake -D NM=nm -D OBJECTS=a.o;b.o -D NAMESPACE=avx2 -P check_symbols.cmake
-# Mangled names are read: a demangler may not know the newest kinds of lambda.
+# It reads mangled names, since a demangler may not know the newest kinds of lambda.
 string(LENGTH "${NAMESPACE}" length)
 set(inside "^_Z(GV|TV|TI|TS)?Z*NK?6fastnn${length}${NAMESPACE}")
 foreach(object IN LISTS OBJECTS)
@@ -12,7 +12,7 @@ foreach(object IN LISTS OBJECTS)
   string(REGEX MATCHALL "[0-9a-f]+ [VWu] [^\n]+" weak "${symbols}")
   foreach(line IN LISTS weak)
     string(REGEX REPLACE "^[0-9a-f]+ [VWu] " "" name "${line}")
-    # DW.ref.*: the reference to the personality routine, data that all share.
+    # DW.ref.*: the reference to the personality routine, which all objects share.
     if(NOT name MATCHES "${inside}" AND NOT name MATCHES "^DW\\.ref\\.")
       message(SEND_ERROR "${object}: weak symbol outside fastnn::${NAMESPACE}: ${name}")
     endif()

@@ -1,13 +1,13 @@
 # The target _cuda: the kernels for NVIDIA GPUs, in a shared object that _core opens on first
-# use and never links. FASTNN_CUDA_BUILT says what was built, or why nothing was.
+# use and does not link. FASTNN_CUDA_BUILT says what was built, or why nothing was built.
 #
-#   FASTNN_CUDA  auto  for the GPUs of this machine, where they, their driver and nvcc are here
+#   FASTNN_CUDA  auto  for the GPUs of this machine, if they, their driver and nvcc are found
 #                on    for all architectures below
 #                off   nothing
-#                pypi  as on, by the compiler in the Python packages that pyproject.toml names
+#                pypi  like on, with the compiler in the Python packages that pyproject.toml names
 #
-# It is the config setting fastnn.cuda; else the environment's FASTNN_CUDA; else auto.
-# CMAKE_CUDA_ARCHITECTURES, where it is given, says for what instead.
+# The value comes from the config setting fastnn.cuda, else from the environment variable
+# FASTNN_CUDA, else it is auto. CMAKE_CUDA_ARCHITECTURES, if given, replaces the architectures.
 set(FASTNN_CUDA "" CACHE STRING "Kernels for NVIDIA GPUs: auto, on, off, pypi")
 set(cuda_architectures 80-real 86-real 89-real 90a-real 100-real 120-real 120-virtual)
 
@@ -23,7 +23,7 @@ if(NOT cuda MATCHES "^(auto|on|off|pypi)$")
   message(FATAL_ERROR "fastnn.cuda: expected auto, on, off or pypi, got '${cuda}'")
 endif()
 
-# Each of these sets CMAKE_CUDA_COMPILER, or cuda_missing, in words.
+# Each of these macros sets CMAKE_CUDA_COMPILER, or cuda_missing to a reason in words.
 set(cuda_missing "")
 
 macro(fastnn_find_nvcc)
@@ -59,7 +59,7 @@ macro(fastnn_find_gpus)
   endif()
 endmacro()
 
-# An nvcc that does not know these GPUs, or not this C++ compiler, is as good as none.
+# An nvcc that does not support these GPUs or this C++ compiler is treated as missing.
 macro(fastnn_try_nvcc)
   file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/nothing.cu" "__global__ void nothing() {}\n")
   list(TRANSFORM gpus REPLACE "(.+)" "-gencode=arch=compute_\\1,code=sm_\\1")
@@ -75,7 +75,7 @@ macro(fastnn_try_nvcc)
   endif()
 endmacro()
 
-# Its folder for libraries is lib, where nvcc itself looks in lib64.
+# Its libraries are in lib, but nvcc searches lib64.
 macro(fastnn_find_pypi_nvcc)
   execute_process(
     COMMAND
@@ -109,7 +109,7 @@ else()
 endif()
 
 if(NOT cuda_missing STREQUAL "")
-  # A line that may stand in a string of C.
+  # One line that is valid inside a C string.
   string(REGEX REPLACE "\n.*" "" cuda_missing "${cuda_missing}")
   string(REGEX REPLACE "[\"\\;$#]" "'" cuda_missing "${cuda_missing}")
   set(FASTNN_CUDA_BUILT "not built: ${cuda_missing}")
@@ -126,7 +126,7 @@ endif()
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 enable_language(CUDA)
-if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know that nvcc has it
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # CMake 3.25 does not know nvcc's option
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
 endif()
 

@@ -1,7 +1,7 @@
-"""Prints what GPUs are in this machine, by compute capability, as nvcc writes it: `80;90a`.
+"""Prints the compute capabilities of this machine's GPUs in nvcc's notation: `80;90a`.
 
-It asks the driver, so that what only Hopper has is compiled for it (90a: CMake's `native`
-says 90). Where there is none that could be used, it says why and fails.
+It asks the driver, so that features of Hopper alone are compiled for it (90a; CMake's `native`
+gives 90). If no GPU can be used, it prints the reason and fails.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def capabilities():
 
     def attribute(which, device):
         if driver.cuDeviceGetAttribute(ctypes.byref(value), which, device):
-            sys.exit(f"the NVIDIA driver tells nothing of GPU {device}")
+            sys.exit(f"the NVIDIA driver gives no information about GPU {device}")
         return value.value
 
     return [(attribute(MAJOR, i), attribute(MINOR, i)) for i in range(count.value)]

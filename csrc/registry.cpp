@@ -15,14 +15,14 @@ namespace fastnn {
 namespace {
 
 const Backend& cpu() {
-  static const Backend backend{&cpu_kernels(),     cpu_here,   prepare_cpu,
-                               choose_cpu_session, cpu_planes, cpu_split_product()};
+  static const Backend backend{&cpu_kernels(),     cpu_here,       prepare_cpu,
+                               choose_cpu_session, cpu_bf16_parts, cpu_split_product()};
   return backend;
 }
 
 const Backend& cuda() {
-  static const Backend backend{cuda_library().table, cuda_here,   prepare_cuda,
-                               choose_cuda_session,  cuda_planes, nullptr};
+  static const Backend backend{cuda_library().table, cuda_here,       prepare_cuda,
+                               choose_cuda_session,  cuda_bf16_parts, nullptr};
   static_cast<void>(cuda_library());  // which may be lost since
   return backend;
 }

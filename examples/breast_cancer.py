@@ -1,7 +1,7 @@
-"""Two classes: malignant or benign, where a missed tumour costs more than a false alarm.
+"""Two classes, malignant or benign: a missed tumour costs more than a false alarm.
 
-Shows sigmoid and threshold, class weights, and what they do to the two kinds of
-error. Needs scikit-learn for the data (569 rows, 30 measurements). No medical advice.
+Shows a sigmoid with a threshold, class weights, and their effect on the two kinds of
+error. Needs scikit-learn for the data (569 rows, 30 measurements). This is no medical advice.
 """
 
 import sys
@@ -14,11 +14,13 @@ from fastnn import layers, metrics, optimizers
 try:
     from sklearn.datasets import load_breast_cancer
 except ImportError:
-    sys.exit("ModuleNotFoundError: this example's data come with scikit-learn; install that first")
+    sys.exit(
+        "ModuleNotFoundError: the data of this example come with scikit-learn; install it first"
+    )
 
 
 def errors(weight: float, data: tuple[np.ndarray, ...]) -> tuple[int, int]:
-    """Tumours missed and false alarms, where a missed tumour weighs `weight`."""
+    """The numbers of missed tumours and of false alarms, if a missed tumour weighs `weight`."""
     x, y, test_x, test_y = data
     fastnn.utils.set_random_seed(3)
     model = fastnn.Sequential(

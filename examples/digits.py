@@ -1,6 +1,6 @@
-"""Ten classes: reads handwritten digits, stops when it no longer improves, shows what it got wrong.
+"""Ten classes: reads handwritten digits, stops when training no longer improves, shows errors.
 
-The images come with the package. It is a whole program, not a tuned one.
+The images come with the package. This is a complete program, not a tuned one.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ SHADES = " .:-=+*#%@"
 
 
 def picture(image: np.ndarray) -> str:
-    """8 x 8 pixels of 0 to 16 as text."""
+    """An image of 8 x 8 pixels from 0 to 16 as text."""
     rows = image.reshape(8, 8) * (len(SHADES) - 1) // 16
     return "\n".join("    " + "".join(SHADES[value] * 2 for value in row) for row in rows)
 
@@ -29,7 +29,7 @@ def main() -> float:
             layers.Rescaling(1 / 16),  # the pixels stay bytes until a batch is gathered
             layers.Dense(128, activation="relu"),
             layers.Dropout(0.2),
-            layers.Dense(10),  # logits: the loss knows
+            layers.Dense(10),  # logits: the loss detects this
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -40,7 +40,7 @@ def main() -> float:
     _, accuracy = model.evaluate(x[test], y[test], verbose=0)
     epochs = len(history.history["loss"])
     print(
-        f"{epochs} epochs; of {len(test)} digits not seen before {100 * accuracy:.1f} % are right"
+        f"{epochs} epochs; {100 * accuracy:.1f} % of {len(test)} unseen digits are classified correctly"
     )
 
     logits = model.predict(x[test], verbose=0)
@@ -49,7 +49,7 @@ def main() -> float:
     for row in wrong[:2]:
         best = scores[row].argsort()[::-1][:2]
         words = " or ".join(f"{digit} ({100 * scores[row, digit]:.0f} %)" for digit in best)
-        print(f"\na {y[test][row]}, taken for {words}\n{picture(x[test][row])}")
+        print(f"\na {y[test][row]}, classified as {words}\n{picture(x[test][row])}")
     return accuracy
 
 

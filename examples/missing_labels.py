@@ -1,8 +1,9 @@
-"""Many labels a row, and some of them unknown: NaN marks those, and the loss leaves them out.
+"""Several labels per row, some of them unknown: NaN marks unknown labels, and the loss skips them.
 
-Yeast genes with 14 functions each where the package `river` is installed (2,417
-rows, 103 numbers), else rows made up with the same shape. A third of the
-training labels is hidden; a net that takes them for "no" is trained beside.
+The data are yeast genes with 14 functions each if the package `river` is installed
+(2,417 rows, 103 numbers), otherwise synthetic rows of the same shape. A third of the
+training labels is hidden. For comparison, other networks are trained on zeros in their
+place, and on the true labels.
 """
 
 import numpy as np
@@ -14,14 +15,14 @@ LABELS = 14
 
 
 def load() -> tuple[np.ndarray, np.ndarray, str]:
-    """x (n, 103), targets (n, 14) of 0 and 1, and where they come from."""
+    """x (n, 103), targets (n, 14) of 0 and 1, and the source of the data."""
     try:
         from river.datasets import Yeast
     except ImportError:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((2417, 103))
         hidden = np.tanh(x @ rng.standard_normal((103, 20)) / 5)
-        return x, (hidden @ rng.standard_normal((20, LABELS)) > 1).astype(float), "made-up rows"
+        return x, (hidden @ rng.standard_normal((20, LABELS)) > 1).astype(float), "synthetic rows"
     rows = [(list(x.values()), list(y.values())) for x, y in Yeast()]
     x, y = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     return (x - x.mean(axis=0)) / x.std(axis=0), y, "yeast genes"
@@ -39,7 +40,7 @@ def train(x: np.ndarray, targets: np.ndarray) -> fastnn.Sequential:
         [
             layers.Dense(128, activation="relu", input_shape=x.shape[1:]),
             layers.Dropout(0.5),
-            layers.Dense(LABELS),  # a logit a label, each with its own yes or no
+            layers.Dense(LABELS),  # one logit for each label: yes or no
         ]
     )
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
@@ -55,7 +56,11 @@ def main() -> None:
     known = y[rest].copy()
     known[rng.random(known.shape) < 1 / 3] = np.nan
     print(f"{source}: {len(rest)} rows to train on, {np.isnan(known).mean():.0%} of labels unknown")
-    targets = {"left out": known, "taken for no": np.nan_to_num(known), "known after all": y[rest]}
+    targets = {
+        "skipped": known,
+        "treated as no": np.nan_to_num(known),
+        "filled in correctly": y[rest],
+    }
     for words, given in targets.items():
         logits = train(x[rest], given).predict(x[test], verbose=0)
         print(f"unknown labels {words}: F1 {f1(logits > 0, y[test] > 0.5):.3f}")

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Everything that a machine with a GPU can tell, in one command of at most nine minutes, without a network: builds,
-# runs the tests on the device, looks for bad accesses and races with compute-sanitizer, times steps beside PyTorch,
-# and writes benchmarks/results/<gpu>.md. A stage that fails stops no other; the exit status tells.
+# Checks everything that needs a GPU, in one command of at most nine minutes, without a network: builds, runs the tests
+# on the device, looks for wrong accesses and races with compute-sanitizer, times steps beside PyTorch, and writes
+# benchmarks/results/<gpu>.md. If a stage fails, the others still run; the exit status is then not 0.
 #
 #   scripts/gpu_check.sh [--commit NAME] [--emulated]
 #
-# --commit    what to call the tree where git does not know it
-# --emulated  a dry run where there is no GPU: the emulated library, tiny sizes, no result kept
+# --commit    the name of the commit, if the tree is not a git repository
+# --emulated  a dry run without a GPU: uses the emulated library and tiny sizes, and keeps no result
 #
 # Logs and results go to $OUT, or to build/gpu-check; PYTHON is the interpreter (python3). It needs NumPy, pybind11,
-# scikit-build-core, CMake, nvcc and pytest; PyTorch and compute-sanitizer are used where they are.
+# scikit-build-core, CMake, nvcc and pytest; PyTorch and compute-sanitizer are used if they are installed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
@@ -32,7 +32,7 @@ stages=$work/stages.tsv
 rm -rf "$work/site" "$work/tests.xml" "$work/gpu.md" "$out"/{gpu.json,{build,tests,sanitizer,exercise,times}.log}
 failures=0 warming=
 
-# Seconds that each stage may take; what one leaves goes to the timing, the last.
+# Seconds that each stage may take. The last stage, the timing, also gets the seconds that others leave.
 declare -A limits=([build]=120 [tests]=180 [sanitizer]=90 [times]=110)
 total=515
 if [[ $emulated == yes ]]; then
@@ -43,11 +43,11 @@ fi
 export PYTHONPATH=$work/site PYTHONUNBUFFERED=1 FASTNN_DEVICE=cuda
 export TORCHINDUCTOR_CACHE_DIR=$work/inductor
 
-# note NAME STATUS SECONDS WORDS: a line of the result.
+# note NAME STATUS SECONDS WORDS: writes a line of the result.
 note() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$stages"; }
 
-# limited SECONDS COMMAND...: ends it as Ctrl-C does, then for good, and whatever it has left running. Under job control
-# it is a group of processes, in which Ctrl-C is not ignored.
+# limited SECONDS COMMAND...: after that time, interrupts the command as Ctrl-C does, then kills it and all processes
+# that it has left. Under job control the command is a group of processes, in which Ctrl-C is not ignored.
 limited() {
   local group status
   set -m
@@ -62,7 +62,7 @@ limited() {
   return "$status"
 }
 
-# stage NAME COMMAND...: runs it within its time, its output in a log of its name.
+# stage NAME COMMAND...: runs the command within the time of the stage; its output goes to NAME.log.
 stage() {
   local name=$1 began=$SECONDS status limit=${limits[$1]} words=passed
   shift
@@ -78,7 +78,7 @@ stage() {
   note "$name" "$status" "$((SECONDS - began))" "$words"
 }
 
-# The architectures of the GPUs here, as nvcc wants them; Hopper's where that cannot be told.
+# The architectures of this machine's GPUs in nvcc's notation; Hopper's if they are not known.
 architectures() {
   local found
   found=$("$python" cmake/gpus.py 2>/dev/null) || found=90a
@@ -96,7 +96,7 @@ build() {
   fi
 }
 
-# Compiles what PyTorch is to be timed with, while the tests run: its compiler is slow, and keeps what it made.
+# Compiles PyTorch's programs for the timing while the tests run: its compiler is slow, but caches its results.
 warm() {
   [[ $emulated == yes ]] && return
   timeout --kill-after=5 400 "$python" -m benchmarks.workers.torch_gpu warm >"$work/warm.log" 2>&1 &
@@ -109,11 +109,11 @@ end_warming() {
   wait "$warming" 2>/dev/null
 }
 
-# All but what never meets a device: the processor's instruction sets, threads and sessions, the build, the benchmarks,
-# and what builds the emulator.
+# Runs all tests except those that use no device (instruction sets, threads and sessions of the CPU, the build, the
+# benchmarks) and those that build the emulator.
 tests() {
   local options=(-q -p no:cacheprovider -m "not cpu" --junitxml="$work/tests.xml") chosen=(tests)
-  # Whatever else is installed there may warn, and warnings are errors.
+  # Other installed plugins may warn, and warnings are errors.
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
   local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
   local name emulated_ones
@@ -128,7 +128,7 @@ tests() {
   stage tests "$python" -m pytest "${options[@]}" "${chosen[@]}"
 }
 
-# The three tools at once, each its own process and log. By the shell that `stage` starts.
+# Runs the three tools at once, each with its own process and log, in the shell that `stage` starts.
 # shellcheck disable=SC2329
 sanitize() {
   local tool tools=(memcheck racecheck synccheck) running=() status=0 k
@@ -156,8 +156,8 @@ sanitizer() {
     export python work
     stage sanitizer bash -c 'set -uo pipefail; sanitize'
   else
-    echo "== sanitizer: there is no compute-sanitizer"
-    note sanitizer - 0 "skipped: there is no compute-sanitizer; run without it"
+    echo "== sanitizer: compute-sanitizer is not installed"
+    note sanitizer - 0 "skipped: compute-sanitizer is not installed"
     stage exercise "$python" scripts/gpu_exercise.py
   fi
 }

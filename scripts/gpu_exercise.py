@@ -1,9 +1,9 @@
-"""Runs every op and every session once, small, on the device: a program for compute-sanitizer.
+"""Runs every op and every session once on the device, in small sizes, for compute-sanitizer.
 
     python scripts/gpu_exercise.py
 
-Each result is held against the same on the CPU, coarsely: a race may well pass the tests.
-A session that does not serve a network says so, and is passed over.
+Each result is compared with the CPU's within coarse tolerances, because a race may pass the
+tests. A session that cannot train a network is reported and skipped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def numbers(value: Any) -> Iterator[np.ndarray]:
 
 
 def every_op() -> Iterator[tuple[str, Work]]:
-    """Name and call of each, in both types."""
+    """The name and the call of each op, in both types."""
     for dtype in ("float32", "float64"):
         rng = np.random.default_rng(0)
 
@@ -128,7 +128,7 @@ def networks() -> dict[str, tuple[list[Any], str, np.ndarray]]:
 def trained(
     name: str, session: str, precision: Any, device: Any, optimizer: Any
 ) -> tuple[list[float], str]:
-    """The losses of two epochs, and after them of an evaluation; and which session it was."""
+    """The losses of two epochs and of an evaluation after them, and the session that was used."""
     os.environ["FASTNN_SESSION"] = session
     fastnn.utils.set_random_seed(3)
     chain, loss, y = networks()[name]
@@ -148,7 +148,7 @@ def check_ops() -> list[str]:
         try:
             wanted = list(numbers(here("cpu", work)))
             found = list(numbers(here("cuda", work)))
-        except Exception as reason:  # noqa: BLE001 - whatever it is, the others go on
+        except Exception as reason:  # noqa: BLE001 - after any error, the others go on
             wrong.append(f"{name}: {type(reason).__name__}: {reason}")
             continue
         pairs = zip(wanted, found, strict=True)
@@ -164,7 +164,7 @@ def check_sessions() -> list[str]:
         for optimizer in ("adam", "sgd"):
             wanted, _ = trained(name, "auto", "highest", "cpu", optimizer)
             for session in SESSIONS:
-                # One optimizer is enough of the others: they differ in products.
+                # The other precisions run with one optimizer: they differ only in products.
                 for precision in PRECISIONS if optimizer == "adam" else PRECISIONS[:1]:
                     what = f"{name}, {session}, {precision}, {optimizer}"
                     try:

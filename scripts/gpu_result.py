@@ -1,9 +1,9 @@
-"""Writes what scripts/gpu_check.sh found as one Markdown file. It measures nothing.
+"""Writes the results of scripts/gpu_check.sh as one Markdown file. It measures nothing.
 
     python scripts/gpu_result.py WORK OUT [--commit NAME] [--keep]
 
-WORK holds what the stages left for it, OUT their logs; the file goes to OUT. With --keep,
-and where there is a GPU, it is benchmarks/results/<gpu>.md too.
+WORK contains the results of the stages, OUT their logs; the file goes to OUT. With --keep and
+a GPU, it is also written to benchmarks/results/<gpu>.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TOLD = ("fastnn", "compiler", "instruction set", "CUDA")  # of what `fastnn info` prints
+TOLD = ("fastnn", "compiler", "instruction set", "CUDA")  # lines of `fastnn info` to include
 MOST = 60  # lines of a list
 
 VERSIONS = """
@@ -35,7 +35,7 @@ print(", ".join(words))
 
 
 def said(*command: str) -> str:
-    """What a program prints, nothing where it fails or is not there."""
+    """The output of a program; empty if it fails or is not installed."""
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
@@ -53,7 +53,7 @@ def commit(given: str) -> str:
 
 
 def gpu() -> tuple[str, str]:
-    """The first GPU's name and its driver; empty where there is none."""
+    """The first GPU's name and its driver; empty if there is no GPU."""
     query = said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
     name, _, driver = (query.splitlines() or [""])[0].partition(", ")
     return name, driver
@@ -79,11 +79,11 @@ def stages(file: Path) -> list[str]:
 
 
 def tests(file: Path, log: Path) -> list[str]:
-    """Counts, what failed with its message, and why others were skipped."""
+    """Counts, failed tests with their messages, and the reasons of skipped tests."""
     try:
         cases = list(ET.parse(file).iter("testcase"))
     except (OSError, ET.ParseError):
-        return ["The tests came to no end; their log ends so:", *quoted(tail(log))]
+        return ["The tests did not finish; the last lines of their log:", *quoted(tail(log))]
     failed, skipped = [], Counter[str]()
     for case in cases:
         name = f"{case.get('classname', '')}.{case.get('name')}".removeprefix("tests.")
@@ -104,7 +104,7 @@ def tests(file: Path, log: Path) -> list[str]:
 
 
 def exercise(title: str, file: Path) -> list[str]:
-    """What gpu_exercise.py or compute-sanitizer's tools found first, and the tools' own sums."""
+    """The first findings of gpu_exercise.py or of compute-sanitizer's tools, and the tools' totals."""
     try:
         lines = file.read_text(errors="replace").splitlines()
     except OSError:
@@ -135,7 +135,7 @@ def times(file: Path, log: Path) -> list[str]:
     try:
         return [file.read_text().rstrip()]
     except OSError:
-        return ["Nothing was timed; the log ends so:", *quoted(tail(log))]
+        return ["Nothing was timed; the last lines of the log:", *quoted(tail(log))]
 
 
 def main() -> None:
@@ -152,12 +152,12 @@ def main() -> None:
     tested = tests(work / "tests.xml", out / "tests.log")
     lines = [
         f"# {device or 'No GPU'}",
-        *("", "What `scripts/gpu_check.sh` found.", ""),
+        *("", "The results of `scripts/gpu_check.sh`.", ""),
         *facts(device, driver, asked.commit),
         *("", *outcome),
         *("", "## Tests on the device", "", *tested),
         *exercise("Under compute-sanitizer", out / "sanitizer.log"),
-        *exercise("Every op and session, wrong", out / "exercise.log"),
+        *exercise("Every op and session: errors", out / "exercise.log"),
         *("", "## One training step", "", *times(work / "gpu.md", out / "times.log")),
     ]
     text = "\n".join(lines) + "\n"
@@ -169,7 +169,7 @@ def main() -> None:
         place.write_text(text)
     print(f"== {device or 'no GPU'}", *outcome[2:], tested[0], f"-> {places[-1]}", sep="\n")
     if asked.keep and not device:
-        sys.exit("there is no GPU here: no result is kept")
+        sys.exit("there is no GPU: no result is kept")
 
 
 if __name__ == "__main__":

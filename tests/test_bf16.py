@@ -41,19 +41,19 @@ def bfloat16(x):
     return np.where(np.isnan(x), x, out).astype(F32)
 
 
-def parts(x, planes):
+def parts(x, bf16_parts):
     rest, found = np.asarray(x, F32), []
     with np.errstate(invalid="ignore"):
-        for _ in range(planes):
+        for _ in range(bf16_parts):
             found.append(bfloat16(rest))
             rest = rest - found[-1]
     return found
 
 
-def product(x, w, planes):
+def product(x, w, bf16_parts):
     """In float64, of the parts whose product is taken."""
-    xs, ws = ([p.astype(np.float64) for p in parts(a, planes)] for a in (x, w))
-    pairs = [(i, j) for i in range(planes) for j in range(planes - i)]
+    xs, ws = ([p.astype(np.float64) for p in parts(a, bf16_parts)] for a in (x, w))
+    pairs = [(i, j) for i in range(bf16_parts) for j in range(bf16_parts - i)]
     with np.errstate(invalid="ignore", over="ignore"):
         return sum(xs[i] @ ws[j] for i, j in pairs)
 
@@ -72,11 +72,11 @@ def test_product(shape, precision, rng):
     expected = x.astype(np.float64) @ w
     scale = np.abs(x) @ np.abs(w)
     turned = {"x": np.ascontiguousarray(x.T), "w": np.ascontiguousarray(w.T)}
-    planes = PRECISIONS[precision]
+    bf16_parts = PRECISIONS[precision]
     for tx in (False, True):
         for tw in (False, True):
             y = _core.split_product(
-                turned["x"] if tx else x, turned["w"] if tw else w, planes, tx, tw
+                turned["x"] if tx else x, turned["w"] if tw else w, bf16_parts, tx, tw
             )
             assert y.dtype == F32
             column = f"cpu {precision}"
@@ -94,13 +94,13 @@ def test_frobenius(k, precision, rng):
 
 
 @unit
-@pytest.mark.parametrize("planes", [1, 2, 3])
-def test_the_parts_are_those_that_the_product_takes(planes, rng):
+@pytest.mark.parametrize("bf16_parts", [1, 2, 3])
+def test_the_parts_are_those_that_the_product_takes(bf16_parts, rng):
     """To float32's own rounding, far below what a part more or less would change."""
     x, w = normal(rng, 33, 129), normal(rng, 129, 17)
-    y = _core.split_product(x, w, planes)
+    y = _core.split_product(x, w, bf16_parts)
     scale = np.abs(x) @ np.abs(w)
-    check(y, product(x, w, planes), "product", "float32", scale=scale)
+    check(y, product(x, w, bf16_parts), "product", "float32", scale=scale)
 
 
 ODD = np.array(
@@ -112,23 +112,23 @@ ODD = np.array(
 
 @unit
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("planes", [1, 2, 3])
-def test_conversion_is_to_the_bit(planes, turned, rng):
+@pytest.mark.parametrize("bf16_parts", [1, 2, 3])
+def test_conversion_is_to_the_bit(bf16_parts, turned, rng):
     """Times the identity, a product is the sum of an operand's parts, which is exact."""
     random = rng.integers(0, 2**32, 2000, dtype=np.uint32).view(F32)
     random = random[np.isfinite(random) & (np.abs(random) > 1e-30) & (np.abs(random) < 3e38)]
     x = np.concatenate([ODD, random])[:1600].reshape(40, 40)
     one = np.eye(40, dtype=F32)
-    model = sum(p.astype(np.float64) for p in parts(x, planes)).astype(F32)
+    model = sum(p.astype(np.float64) for p in parts(x, bf16_parts)).astype(F32)
     given = np.ascontiguousarray(x.T) if turned else x
-    left = _core.split_product(given, one, planes, turned, False)
-    right = _core.split_product(one, given, planes, False, turned)
+    left = _core.split_product(given, one, bf16_parts, turned, False)
+    right = _core.split_product(one, given, bf16_parts, False, turned)
     np.testing.assert_array_equal(left, model)
     np.testing.assert_array_equal(right, model)
 
 
 @unit
-def test_odd_values_in_one_plane():
+def test_odd_values_in_one_part():
     """NaN stays NaN and an infinity an infinity; what rounds past the largest becomes one."""
     x = np.array([[np.nan], [np.inf], [-np.inf], [3.4e38], [-3.4e38], [1e-40], [3.38e38]], F32)
     y = _core.split_product(x, np.ones((1, 1), F32), 1)[:, 0]
@@ -139,38 +139,38 @@ def test_odd_values_in_one_plane():
 
 
 @unit
-@pytest.mark.parametrize("planes", [2, 3])
+@pytest.mark.parametrize("bf16_parts", [2, 3])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3.4e38])
-def test_odd_values_in_several_planes_give_nan(value, planes, rng):
+def test_odd_values_in_several_parts_give_nan(value, bf16_parts, rng):
     """In their row alone: padding and neighbours stay clean."""
     x, w = normal(rng, 33, 17), normal(rng, 17, 9)
     x[20, 3] = value
-    y = _core.split_product(x, w, planes)
+    y = _core.split_product(x, w, bf16_parts)
     assert np.isnan(y[20]).all()
     assert np.isfinite(np.delete(y, 20, axis=0)).all()
 
 
 @unit
-@pytest.mark.parametrize("planes", [1, 2, 3])
-def test_odd_values_stay_in_their_row_and_column(planes, rng):
+@pytest.mark.parametrize("bf16_parts", [1, 2, 3])
+def test_odd_values_stay_in_their_row_and_column(bf16_parts, rng):
     x, w = normal(rng, 65, 33), normal(rng, 33, 49)
     x[64, 32] = w[0, 48] = np.nan
-    y = _core.split_product(x, w, planes)
+    y = _core.split_product(x, w, bf16_parts)
     assert np.isnan(y[64]).all()
     assert np.isnan(y[:, 48]).all()
     assert np.isfinite(y[:64, :48]).all()
 
 
 @unit
-@pytest.mark.parametrize("planes", [1, 2, 3])
+@pytest.mark.parametrize("bf16_parts", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(129, 784, 65), (1000, 64, 64), (33, 4200, 300)], ids=cases.name)
-def test_threads_change_no_bit(shape, planes, rng):
+def test_threads_change_no_bit(shape, bf16_parts, rng):
     n, i, o = shape
     x, w = normal(rng, n, i), normal(rng, i, o)
     results = []
     for threads in (1, 2, 3, 8):
         fastnn.set_num_threads(threads)
-        results.append(_core.split_product(x, w, planes).tobytes())
+        results.append(_core.split_product(x, w, bf16_parts).tobytes())
     assert len(set(results)) == 1
 
 
@@ -186,7 +186,7 @@ def test_misuse():
     x = np.ones((3, 4), F32)
     with pytest.raises(ValueError, match=r"w: expected a shape to match x \(3, 4\), got \(3, 4\)"):
         _core.split_product(x, x, 1)
-    with pytest.raises(ValueError, match="planes: expected 1, 2 or 3, got 4"):
+    with pytest.raises(ValueError, match="bf16_parts: expected 1, 2 or 3, got 4"):
         _core.split_product(x, x, 4, False, True)
     with pytest.raises(ValueError, match=r"w: expected a C-contiguous.*float64"):
         _core.split_product(x, x.astype(np.float64), 1, False, True)
@@ -259,7 +259,7 @@ def test_dot_products_of_pairs(tmp_path):
 @pytest.mark.skipif("amx" not in _core.isas_built(), reason="the compiler has no AMX")
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump is not installed")
 def test_the_amx_object_has_its_instructions(tmp_path):
-    """A product of tiles for each pair of planes and tile of C in every kernel, or unrolled more."""
+    """A product of tiles for each pair of parts and tile of C in every kernel, or unrolled more."""
     tiles = ("-DFASTNN_TILES", "-mamx-tile", "-mamx-bf16")
     flags = ("-O3", "-c", "-DFASTNN_TARGET=amx", *tiles, *AVX512_BF16)
     out = compiled(tmp_path, *flags, sources=["csrc/cpu/gemm_bf16.cpp"])

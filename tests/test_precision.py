@@ -184,7 +184,7 @@ def test_branches(precision, session, rows, rng):
 def test_without_a_unit_it_is_highest(precision, session, monkeypatch):
     monkeypatch.setenv("FASTNN_SESSION", session)
     case = CASES["dropout"]
-    assert case.compiled(precision).network.planes(128) == 0
+    assert case.compiled(precision).network.bf16_parts(128) == 0
     assert same_bits(changed(case, precision, 300, 128)[0], changed(case, None, 300, 128)[0])
 
 
@@ -197,14 +197,14 @@ def test_small_layers_keep_float32(widths, batch, session, monkeypatch):
     case = Case(widths)
     if session == "tiled" and widths[0] == 784:
         pytest.skip("its tiles are of 128 rows, whatever the batch")
-    assert case.compiled("medium").network.planes(batch) == 0
+    assert case.compiled("medium").network.bf16_parts(batch) == 0
     assert same_bits(changed(case, "medium", batch, batch)[0], changed(case, None, batch, batch)[0])
 
 
 def test_float64_stays_float64():
     case = CASES["dropout"]
     model = case.compiled("medium", "float64")
-    assert model.network.planes(128) == 0
+    assert model.network.bf16_parts(128) == 0
     results = [changed(case, p, 300, 128, "float64")[0] for p in ("highest", "medium")]
     assert same_bits(*results)
 
@@ -251,7 +251,7 @@ def test_summary_tells(capsys):
         model = CASES["mse"].compiled(precision)
         capsys.readouterr()
         model.summary(batch_size=128)
-        planes = UNITS.get(_core.isa(), {}).get(precision, 0)
+        bf16_parts = UNITS.get(_core.isa(), {}).get(precision, 0)
         session = model.session(128)
-        last = f"Session in batches of 128: {session}, products in {words[planes]}"
+        last = f"Session in batches of 128: {session}, products in {words[bf16_parts]}"
         assert capsys.readouterr().out.splitlines()[-1] == last

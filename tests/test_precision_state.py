@@ -304,5 +304,5 @@ def test_a_fit_of_many_rows_has_not_every_form_of_every_layer(precision):
 def test_session_is_the_one_that_was_asked_for(session, precision):
     model = CASE.compiled(precision)
     assert model.session(128) == session
-    assert model.network.planes(128) == {"medium": 1, "high": 2}[precision]
+    assert model.network.bf16_parts(128) == {"medium": 1, "high": 2}[precision]
     assert changed(CASE, precision, 128, 128)[0][0].any()

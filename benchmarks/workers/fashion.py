@@ -1,4 +1,4 @@
-"""What the whole-training workers share: the data in, the answer out."""
+"""Code that the workers for complete trainings share: input of data, output of the result."""
 
 import json
 import sys

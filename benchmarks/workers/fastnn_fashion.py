@@ -1,4 +1,4 @@
-"""fastnn: the bytes go in as they are, the scaling is a layer."""
+"""fastnn: trains on the bytes; a layer scales them."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 """fastnn on a GPU as its users call it: `fit` over whole epochs, shuffle and gather included.
 
-An entry for each precision, each a model of its own; FASTNN_SESSION says which session.
-A repeat is an epoch: `gpu.py` takes the time of one off, in which the data go to the device.
+Each precision is an entry with a model of its own; FASTNN_SESSION chooses the session. A repeat
+is an epoch: `gpu.py` subtracts the time of the first one, which copies the data to the device.
 """
 
 from typing import get_args

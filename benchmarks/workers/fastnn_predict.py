@@ -1,4 +1,4 @@
-"""fastnn answering for one row: the predictor, called with a row, and `predict` with a batch of one."""
+"""fastnn's predictions of one row: the predictor, called with a row, and `predict` with one row."""
 
 import itertools
 

@@ -1,6 +1,6 @@
 """fastnn as its users call it: one `fit` over whole epochs, shuffle and gather included.
 
-An entry for each precision of the products, each a model of its own.
+Each precision of the products is an entry with a model of its own.
 """
 
 from typing import Literal, get_args

@@ -1,8 +1,8 @@
-"""What a GPU reaches, measured by PyTorch, and how near fastnn's memory-bound ops come to it.
+"""Rates of a GPU, measured with PyTorch, and the times of fastnn's memory-bound ops.
 
 Prints one line of JSON, the fields of `gpu_rows.Rates`. fastnn's ops take NumPy arrays
-here, which are copied to the device and back: what counts is the time in its kernels,
-which PyTorch's profiler sees, as it sees those of PyTorch's own.
+here, which are copied to the device and back. Only the time in its kernels counts, which
+PyTorch's profiler measures in the same way as that of PyTorch's own kernels.
 """
 
 import json
@@ -60,7 +60,7 @@ def product_rate(precision: str) -> float:
 
 
 def in_kernels(call: Call, repeats: int = 3) -> float:
-    """Seconds in kernels of one call, copies and clearing left out; the least."""
+    """The least seconds in kernels of one call, without copies and clearing."""
     call()
     taken = []
     for _ in range(repeats):
@@ -80,7 +80,7 @@ def in_kernels(call: Call, repeats: int = 3) -> float:
 
 
 def cases() -> dict[str, tuple[int, Callable[[], Call], Callable[[], Call]]]:
-    """By op: the bytes that it must move, and what makes its call in fastnn and in PyTorch."""
+    """By op: the bytes that it must move, and functions that make its calls in fastnn and PyTorch."""
 
     def softmax_cross_entropy(n: int, c: int) -> tuple[Callable[[], Call], Callable[[], Call]]:
         def ours() -> Call:
@@ -124,14 +124,14 @@ def cases() -> dict[str, tuple[int, Callable[[], Call], Callable[[], Call]]]:
 
 
 def measured_ops() -> dict[str, dict[str, float]]:
-    """Each op's bytes and times; who cannot is said on stderr."""
+    """Each op's bytes and times; a failure is reported on stderr."""
     found: dict[str, dict[str, float]] = {}
     for name, (moved, *makers) in cases().items():
         found[name] = {"bytes": moved}
         for who, make in zip(("fastnn", "PyTorch"), makers, strict=True):
             try:
                 found[name][who] = in_kernels(make())
-            except Exception as reason:  # noqa: BLE001 - of two libraries and a profiler
+            except Exception as reason:  # noqa: BLE001 - from two libraries and a profiler
                 kind = str(reason).strip().partition("\n")[0][:200]
                 print(f"left out: {name}, {who} ({type(reason).__name__}: {kind})", file=sys.stderr)
             torch.cuda.empty_cache()
@@ -139,7 +139,7 @@ def measured_ops() -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")  # what a library prints goes to stderr
+    answers = os.fdopen(os.dup(1), "w")  # output of libraries goes to stderr
     os.dup2(2, 1)
     if not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU")

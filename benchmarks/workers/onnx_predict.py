@@ -1,4 +1,4 @@
-"""ONNX Runtime answering for one row, from a NumPy array by `session.run`."""
+"""ONNX Runtime's predictions of one row, from a NumPy array with `session.run`."""
 
 import itertools
 

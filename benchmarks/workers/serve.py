@@ -1,9 +1,9 @@
-"""The worker's half of the pipe: one JSON object a line in, one out.
+"""The worker's half of the pipe: one JSON object on each line in, one out.
 
 `{"prepare": fields of a workload, "threads": n}` gives `{"steps": {entry: steps
 of a repeat}, "losses": {...}, "rounded": [...], "notes": {...}}`; `{"run": entry,
-"repeats": n}` gives `{"seconds": s}`. The words after the module's name are the entries
-wanted, none for all. The other half is `benchmarks/contest.py`.
+"repeats": n}` gives `{"seconds": s}`. The arguments after the module's name are the wanted
+entries; without arguments all are wanted. The other half is `benchmarks/contest.py`.
 """
 
 import json
@@ -19,13 +19,13 @@ from benchmarks.workloads import Workload
 
 @dataclass(frozen=True)
 class Prepared:
-    """A row made ready: `entries` maps a name to (run repeats, steps of a repeat)."""
+    """A prepared row: `entries` maps a name to (run repeats, steps of a repeat)."""
 
     entries: dict[str, tuple[Callable[[int], object], int]]
     losses: dict[str, list[float]] = field(default_factory=dict)
-    """Of the first steps from the given weights: all contestants must agree."""
+    """losses of the first steps from the given weights: all contestants must agree"""
     rounded: list[str] = field(default_factory=list)
-    """Whose losses come from products of bfloat16, and agree less closely."""
+    """entries whose losses come from products in bfloat16, and agree less closely"""
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ def wanted(entry: str, form: str = "") -> bool:
 
 
 def serve(prepare: Callable[[Workload, int], Prepared], version: str) -> None:
-    """Answers until the pipe closes. What a library prints goes to stderr."""
+    """Answers until the pipe closes. Output of libraries goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print(json.dumps({"version": version}), file=answers)

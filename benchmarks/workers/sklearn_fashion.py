@@ -17,7 +17,7 @@ def train(data: Images) -> Callable[[], np.ndarray]:
         (HIDDEN,), batch_size=BATCH, max_iter=EPOCHS, alpha=0.0, random_state=0, tol=0.0
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are what is asked
+        warnings.simplefilter("ignore", ConvergenceWarning)  # five epochs are wanted
         model.fit(scaled(images), labels)
     return lambda: model.predict(scaled(test))
 

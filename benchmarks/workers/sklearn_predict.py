@@ -1,4 +1,4 @@
-"""scikit-learn answering for one row: MLPRegressor, whose outputs are those of a linear last layer."""
+"""scikit-learn's predictions of one row: MLPRegressor, which has a linear last layer."""
 
 import itertools
 

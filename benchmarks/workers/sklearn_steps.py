@@ -1,6 +1,6 @@
-"""scikit-learn's MLPClassifier in its quickest form: `partial_fit` of a whole data set is one epoch.
+"""scikit-learn's MLPClassifier in its fastest form: `partial_fit` of a whole data set is one epoch.
 
-No shuffle, no penalty. Its starting weights are its own, so its losses are not compared.
+No shuffle, no penalty. It chooses its own initial weights, so its losses are not compared.
 """
 
 import itertools

@@ -1,10 +1,10 @@
-"""PyTorch on a GPU: eager, in CUDA graphs and compiled, each in whichever of its forms is fastest.
+"""PyTorch on a GPU: eager, in CUDA graphs and compiled, each in its fastest form.
 
 The data are on the device, cut into batches beforehand, in order: no loader, no shuffle,
-no gather. Adam is the fused one. "medium" is autocast to bfloat16, "highest" float32
+no gather. Adam is the fused one. "medium" is autocast to bfloat16, "highest" is float32
 without TF32. `python -m benchmarks.workers.torch_gpu warm` compiles everything once, so
-that the compiler's cache on the disk has it. FASTNN_PEER_DEVICE=cpu is for trying this
-program where there is no GPU; its times mean nothing.
+that it is in the compiler's cache on disk. FASTNN_PEER_DEVICE=cpu runs this program
+without a GPU; its times then mean nothing.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from benchmarks.workers.serve import Prepared, serve, wanted
 from benchmarks.workers.torch_steps import build, criterion
 
 DEVICE = os.environ.get("FASTNN_PEER_DEVICE", "cuda")
-TRIAL = 0.03  # seconds to try a form for
+TRIAL = 0.03  # seconds for the trial of a form
 MOST_STEPS = 32  # of one graph
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -30,7 +30,7 @@ Pairs = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Form:
-    """A way to train: `run(repeats)`, each of so many steps, and `losses()` of the first two."""
+    """A way to train: `run(repeats)`, and `losses()` of the first two steps."""
 
     run: Callable[[int], None]
     losses: Callable[[], list[float]]
@@ -61,7 +61,7 @@ class Trainer:
         )
 
     def plain_forward(self, x: Tensor, y: Tensor) -> Tensor:
-        # Every weight is cast once a step: a cache of casts would only hold what a graph owns.
+        # Every weight is cast once in a step: a cache of casts would only hold memory of a graph.
         with torch.autocast(
             DEVICE, dtype=torch.bfloat16, enabled=self.rounded, cache_enabled=False
         ):
@@ -75,7 +75,7 @@ class Trainer:
         return loss.detach()
 
     def start_again(self) -> None:
-        """Weights and state as at first, where they are."""
+        """Resets weights and state to their first values, in place."""
         with torch.no_grad():
             for value, first in zip(self.model.parameters(), self.first, strict=True):
                 value.copy_(first)
@@ -85,7 +85,7 @@ class Trainer:
 
 
 def loop(work: workloads.Workload, pairs: Pairs, *, rounded: bool, compiled: bool = False) -> Form:
-    """A step at a time, from Python."""
+    """One step at a time, from Python."""
     trainer = Trainer(work, rounded=rounded, capturable=False)
     if compiled:
         mode = "reduce-overhead" if DEVICE == "cuda" else "default"
@@ -113,7 +113,7 @@ def loop(work: workloads.Workload, pairs: Pairs, *, rounded: bool, compiled: boo
 def graph(
     work: workloads.Workload, pairs: Pairs, *, rounded: bool, many: bool, compiled: bool = False
 ) -> Form:
-    """One graph of one step, into which each batch is copied, or of many, a batch each."""
+    """A graph of one step, into which each batch is copied, or of many steps, one for each batch."""
     trainer = Trainer(work, rounded=rounded, capturable=True)
     if compiled:
         trainer.forward = torch.compile(trainer.plain_forward, dynamic=False)
@@ -184,7 +184,7 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
                 made = forms[form](work, pairs, rounded=word == "medium")
                 losses = made.losses()
                 seconds = trial(made) if len(forms) > 1 else 0.0
-            except Exception as reason:  # noqa: BLE001 - what torch.compile raises has no common base
+            except Exception as reason:  # noqa: BLE001 - exceptions of torch.compile have no common base
                 kind = str(reason).strip().partition("\n")[0][:100]
                 ready.notes[f"{entry}, {form}"] = f"left out ({type(reason).__name__}: {kind})"
                 continue
@@ -197,7 +197,7 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
 
 
 def trial(form: Form) -> float:
-    """Seconds of a step, shortly measured."""
+    """Seconds of a step, from a short measurement."""
     one = timer.Contestant(lambda repeats: timer.clock(lambda: form.run(repeats)))
     repeats = timer.calibrate(one, TRIAL)
     return min(one.run(repeats) for _ in range(3)) / (repeats * form.steps)
@@ -207,7 +207,7 @@ if __name__ == "__main__":
     if DEVICE == "cuda" and not torch.cuda.is_available():
         sys.exit("PyTorch finds no GPU")
     if sys.argv[1:] == ["warm"]:
-        del sys.argv[1:]  # which `wanted` reads
+        del sys.argv[1:]  # `wanted` reads them
         for each in gpu_rows.ROWS.values():
             prepare(each, threads=4)
     else:

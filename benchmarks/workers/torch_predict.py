@@ -1,4 +1,4 @@
-"""PyTorch answering for one row: eager, without gradients, from a ready tensor to NumPy."""
+"""PyTorch's predictions of one row: eager, without gradients, from a prepared tensor to NumPy."""
 
 import itertools
 

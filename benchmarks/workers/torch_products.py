@@ -1,4 +1,4 @@
-"""PyTorch's products for `precision.py`: float32 at its three precisions, and bfloat16 operands."""
+"""PyTorch's products for `precision.py`: float32 at its three precisions, and with bfloat16 operands."""
 
 import json
 
@@ -14,7 +14,7 @@ def float32(x: Floats, w: Floats) -> np.ndarray:
 
 
 def bfloat16(x: Floats, w: Floats) -> np.ndarray:
-    """As autocast does it: the result is rounded too."""
+    """A product as in autocast, which rounds the result too."""
     return (torch.from_numpy(x).bfloat16() @ torch.from_numpy(w).bfloat16()).float().numpy()
 
 

@@ -1,4 +1,4 @@
-"""PyTorch, eager, compiled and in bfloat16, each in whichever of its forms is fastest on the row.
+"""PyTorch, eager, compiled and in bfloat16, each in the form that is fastest on the row.
 
 Eager: the loop of its tutorials, with the fused or the foreach Adam. Compiled:
 that loop with the forward pass compiled, or a functional step with Adam written
@@ -17,7 +17,7 @@ from benchmarks import timer, workloads
 from benchmarks.workers.serve import Prepared, serve, wanted
 
 Step = Callable[[Tensor, Tensor], Tensor]
-TRIAL = 0.1  # seconds to try a form for
+TRIAL = 0.1  # seconds for the trial of a form
 
 
 def build(work: workloads.Workload) -> nn.Sequential:
@@ -128,7 +128,7 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
             try:
                 step = forms[form](work)
                 losses = [float(step(*pairs[k])) for k in range(2)]
-            except Exception as reason:  # noqa: BLE001 - what torch.compile raises has no common base
+            except Exception as reason:  # noqa: BLE001 - exceptions of torch.compile have no common base
                 kind = str(reason).strip().partition("\n")[0][:100]
                 ready.notes[f"{name}, {form}"] = f"left out ({type(reason).__name__}: {kind})"
                 continue
@@ -149,7 +149,7 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
 
 
 def trial(run: Callable[[int], None]) -> float:
-    """Seconds of a step, shortly measured."""
+    """Seconds of a step, from a short measurement."""
     one = timer.Contestant(lambda steps: timer.clock(lambda: run(steps)))
     repeats = timer.calibrate(one, TRIAL)
     return min(one.run(repeats) for _ in range(3)) / repeats

@@ -31,7 +31,7 @@ bool in_c_order(const std::vector<py::ssize_t>& shape, const Length* strides, py
 }
 
 void check_order(bool holds, const char* name) {
-  check(holds, name, ": expected a C-contiguous array on the device; make one of it first");
+  check(holds, name, ": expected a C-contiguous array on the device; make a contiguous copy first");
 }
 
 void check_numbers(const py::dtype& dtype, const char* name) {
@@ -63,8 +63,8 @@ py::dtype dtype_of(const dlpack::DataType& type, const char* name) {
   const bool number = type.lanes == 1 && type.bits % 8 == 0 && type.bits <= 64;
   if (number && type.code == dlpack::boolean && type.bits == 8) return py::dtype("?");
   if (!number || type.code > dlpack::floating || type.bits < (type.code == 2 ? 16 : 8)) {
-    throw py::type_error(message(name, ": expected numbers, got DLPack's type ", int{type.code},
-                                 " of ", int{type.bits}, " bits"));
+    throw py::type_error(message(name, ": expected numbers, got DLPack type code ", int{type.code},
+                                 " with ", int{type.bits}, " bits"));
   }
   return py::dtype(std::string(1, kinds[type.code]) + std::to_string(type.bits / 8));
 }
@@ -83,7 +83,7 @@ dlpack::DataType type_of(const py::dtype& dtype) {
   }
 }
 
-// Lives until whoever took it calls its deleter, from any thread and without the GIL.
+// Lives until the consumer calls the deleter, from any thread and without the GIL.
 template <class M>
 struct Exported {
   M managed{};
@@ -116,7 +116,7 @@ py::capsule export_as(const DeviceArray& array, std::shared_ptr<void> memory) {
   };
   if constexpr (requires { managed.flags; }) managed.major = 1;
   PyObject* const capsule = PyCapsule_New(&managed, Names<M>::fresh, [](PyObject* ended) {
-    if (!PyCapsule_IsValid(ended, Names<M>::fresh)) return;  // somebody took it
+    if (!PyCapsule_IsValid(ended, Names<M>::fresh)) return;  // a consumer took it
     auto* const left = static_cast<M*>(PyCapsule_GetPointer(ended, Names<M>::fresh));
     left->deleter(left);
   });
@@ -125,7 +125,7 @@ py::capsule export_as(const DeviceArray& array, std::shared_ptr<void> memory) {
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-// Called when nothing more can be wrong with it.
+// Takes ownership. Called when nothing more can fail.
 template <class M>
 std::shared_ptr<void> own(const py::capsule& capsule, M* managed) {
   if (PyCapsule_SetName(capsule.ptr(), Names<M>::used) != 0) throw py::error_already_set();
@@ -153,10 +153,10 @@ DeviceArray::DeviceArray(const py::array& given)
   const void* const from = host.data();
   const Unlocked unlocked;
   machine_->write(*machine_->context, data_, from, bytes());
-  machine_->order->wait(*machine_->context);  // pinned memory is read behind the caller's back
+  machine_->order->wait(*machine_->context);  // the copy from pinned memory is asynchronous
 }
 
-// The last to hold the memory waits until the device has no more use for it.
+// The last owner of the memory waits until the device no longer uses it.
 DeviceArray::~DeviceArray() {
   if (!machine_ || memory_.use_count() != 1) return;
   const Unlocked unlocked;
@@ -168,7 +168,7 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
     const dlpack::Tensor& tensor = managed->tensor;
     const dlpack::Device& where = tensor.device;
     const bool on_gpu = where.type == dlpack::cuda || where.type == dlpack::cuda_managed;
-    check(on_gpu && where.id == 0, name, ": expected an array on GPU 0, got DLPack's device (",
+    check(on_gpu && where.id == 0, name, ": expected an array on GPU 0, got DLPack device (",
           where.type, ", ", where.id, ")");
     DeviceArray array(dtype_of(tensor.dtype, name),
                       Shape(tensor.shape, tensor.shape + tensor.ndim));
@@ -187,12 +187,12 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
   if (PyCapsule_IsValid(capsule.ptr(), Names<Versioned>::fresh)) {
     auto* const managed =
         static_cast<Versioned*>(PyCapsule_GetPointer(capsule.ptr(), Names<Versioned>::fresh));
-    check(managed->major == 1, name, ": DLPack of version ", managed->major, " is not known here");
+    check(managed->major == 1, name, ": DLPack version ", managed->major, " is not supported");
     return take(managed);
   }
   using Plain = dlpack::Managed;
   check(PyCapsule_IsValid(capsule.ptr(), Names<Plain>::fresh) != 0, name,
-        ": expected a capsule of DLPack that nobody has taken");
+        ": expected a DLPack capsule that has not been consumed");
   return take(static_cast<Plain*>(PyCapsule_GetPointer(capsule.ptr(), Names<Plain>::fresh)));
 }
 
@@ -220,7 +220,7 @@ DeviceArray DeviceArray::of_interface(const char* name, const py::object& source
     array.stream_ = reinterpret_cast<void*>(stream.cast<std::uintptr_t>());
     check(array.stream_ != nullptr, name, ": stream 0 is ambiguous; the default stream is 1");
   }
-  // Given up by whoever holds the GIL: arguments of one call.
+  // Released with the GIL held: it is an argument of one call.
   array.memory_ = std::make_shared<py::object>(source);
   return array;
 }
@@ -277,13 +277,13 @@ py::capsule DeviceArray::dlpack(const py::object& stream, const py::object& max_
     throw py::buffer_error("__dlpack__: the array stays on GPU 0; numpy() copies it to the host");
   }
   if (!copy.is_none() && copy.cast<bool>()) {
-    throw py::buffer_error("__dlpack__: no copy is made; copy what comes of it");
+    throw py::buffer_error("__dlpack__: copy=True is not supported; copy the result");
   }
   constexpr std::intptr_t no_stream = -1;
   constexpr std::intptr_t default_stream = 1;
   const std::intptr_t given = stream.is_none() ? default_stream : stream.cast<std::intptr_t>();
-  check(given > 0 || given == no_stream, "stream: expected -1, 1, 2 or the address of one, got ",
-        given);
+  check(given > 0 || given == no_stream,
+        "stream: expected -1, 1, 2 or the address of a stream, got ", given);
   if (given != no_stream) {
     machine_->order->let_wait(*machine_->context, reinterpret_cast<void*>(given));
   }
@@ -305,7 +305,7 @@ void register_device_array(py::module_& module) {
     return message("DeviceArray(shape=", Shape{array.shape().data(), std::ssize(array.shape())},
                    ", dtype=", std::string(py::str(array.dtype())), ")");
   };
-  // Public, unlike the rest of the module: the text is that of _core.pyi.
+  // Public, unlike the rest of the module: the docstring is the one in _core.pyi.
   py::class_<DeviceArray> bound(module, "DeviceArray", R"(An array in the memory of the GPU.
 
 A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
@@ -332,7 +332,7 @@ it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), 
       .def("__repr__", text);
   module.def("from_dlpack", &DeviceArray::of_dlpack, "name"_a, "capsule"_a);
   module.def("from_cuda_array_interface", &DeviceArray::of_interface, "name"_a, "source"_a);
-  // Of the calling thread, as DLPack names streams.
+  // The stream of the calling thread, in DLPack's numbering.
   module.def("device_stream", [] {
     const Machine& machine = device();
     return reinterpret_cast<std::uintptr_t>(machine.order->stream(*machine.context));

@@ -1,4 +1,4 @@
-// An array in the device's memory, as Python holds it: fastnn's own, or somebody else's.
+// An array in the device's memory, as Python holds it: fastnn's own, or another library's.
 #pragma once
 
 #include <memory>
@@ -13,13 +13,13 @@ class DeviceArray {
  public:
   using Shape = std::vector<py::ssize_t>;
 
-  // Of memory that nobody has written yet.
+  // An array of uninitialised memory.
   DeviceArray(const Machine& machine, py::dtype dtype, Shape shape);
-  // A copy of an array of the host.
+  // A copy of a host array.
   explicit DeviceArray(const py::array& given);
   DeviceArray(DeviceArray&&) = default;
   ~DeviceArray();
-  // What others made, named in errors; they keep the memory as long as this lives.
+  // Arrays of other libraries; `name` is for errors. The array keeps their memory alive.
   static DeviceArray of_dlpack(const char* name, const py::capsule& capsule);
   static DeviceArray of_interface(const char* name, const py::object& source);
 
@@ -30,15 +30,16 @@ class DeviceArray {
   void* data() const { return data_; }
   bool writable() const { return writable_; }
 
-  // Before and after work of a machine on the array: what was begun on the array's own
-  // stream comes first, and what comes there later waits. Where others keep their stream
-  // to themselves (false), the work must be done when their next call comes.
+  // Calls before and after a machine's work on the array. The work comes after everything that was
+  // begun on the array's own stream, and before everything that is begun there later. If the
+  // array's stream is not known, `after` returns false, and the work must be done before the
+  // owner's next call.
   void before(const Machine& machine) const;
   bool after(const Machine& machine) const;
 
   py::array to_host() const;
 
-  // What Python calls by these names.
+  // Python's protocols of these names.
   py::dict interface() const;
   py::capsule dlpack(const py::object& stream, const py::object& max_version,
                      const py::object& where, const py::object& copy) const;
@@ -51,7 +52,7 @@ class DeviceArray {
   void* data_ = nullptr;
   bool writable_ = true;
   std::shared_ptr<void> memory_;
-  std::optional<Machine> machine_;  // which made it; none: another library
+  std::optional<Machine> machine_;  // that made the array; none: another library did
   void* stream_ = nullptr;          // on which it is written and read; null: not known
 };
 

@@ -1,5 +1,5 @@
-// The structs of DLPack, by which array libraries hand memory to one another: the parts
-// that are used here, in the layout that its specification fixes
+// The structs of DLPack, with which array libraries exchange memory: only the parts that fastnn
+// uses, in the layout that the specification fixes
 // (https://dmlc.github.io/dlpack/latest/c_api.html).
 #pragma once
 
@@ -30,14 +30,14 @@ struct Tensor {
   std::uint64_t byte_offset;
 };
 
-// In a capsule "dltensor", which is renamed "used_dltensor" by who takes it.
+// In a capsule "dltensor". The consumer renames it "used_dltensor".
 struct Managed {
   Tensor tensor;
   void* owner;
   void (*deleter)(Managed*);
 };
 
-// In a capsule "dltensor_versioned", for who asks for max_version (1, 0) or more.
+// In a capsule "dltensor_versioned", for consumers that ask for max_version (1, 0) or more.
 struct ManagedVersioned {
   std::uint32_t major, minor;
   void* owner;

@@ -263,7 +263,7 @@ void register_training(py::class_<Network>& network) {
         return session_names[static_cast<std::size_t>(self.session(batch_size))];
       },
       "batch_size"_a);
-  network.def("planes", &Network::planes, "batch_size"_a);
+  network.def("bf16_parts", &Network::bf16_parts, "batch_size"_a);
   network.def(
       "device",
       [](const Network& self, Index batch_size) {

@@ -23,7 +23,7 @@ double Place::total_loss(const double* sums, Index n) const {
 }
 
 void Place::refuse_mixture(const char* name) {
-  throw py::type_error(message(name, ": lies on the device, and the array that leads does not"));
+  throw py::type_error(message(name, ": is on the device, but the leading array is on the host"));
 }
 
 void Place::check_type(const DeviceArray& array, const char* name, std::size_t item) {
@@ -91,7 +91,7 @@ void Place::after() {
 }
 
 void Place::give_back() {
-  const Unlocked unlocked;  // it waits until the device has no more use for them
+  const Unlocked unlocked;  // waits until the device no longer uses the blocks
   for (void* const block : blocks_) machine_.release(*machine_.context, block);
 }
 

@@ -1,7 +1,8 @@
-// Where one call of an op happens, and the addresses of its arrays there.
+// The place of one call of an op, CPU or device, and the addresses of its arrays there.
 //
-// On the CPU they are the arrays' own. On the device, arrays of the host are copied there
-// and results back; arrays that lie there are taken as they are, and results stay.
+// On the CPU, these are the addresses of the caller's arrays. For a call on the device, host arrays
+// are copied to it and results are copied back; arrays that are already on the device are used in
+// place, and the results stay there.
 #pragma once
 
 #include <array>
@@ -14,14 +15,14 @@
 
 namespace fastnn::bindings {
 
-// An array that an op was given: NumPy's, or one on the device.
+// An array argument of an op: NumPy's, or one on the device.
 class Array {
  public:
   bool take(py::handle source) {
     if (py::isinstance<py::array>(source)) {
       host_ = py::reinterpret_borrow<py::array>(source);
     } else if (py::isinstance<DeviceArray>(source)) {
-      device_ = source.cast<const DeviceArray*>();  // which the call's arguments keep
+      device_ = source.cast<const DeviceArray*>();  // kept alive by the call's arguments
     }
     return host_.has_value() || device_ != nullptr;
   }
@@ -56,7 +57,7 @@ struct Result {
 
 class Place {
  public:
-  // Where the leading array lies or, if that is NumPy's, where FASTNN_DEVICE says.
+  // On the side of the leading array, or if that is NumPy's, on the side that FASTNN_DEVICE names.
   explicit Place(const Array& leader);
   Place(const Place&) = delete;
   Place& operator=(const Place&) = delete;
@@ -73,7 +74,7 @@ class Place {
   const T* in(const std::optional<Array>& array, const char* name) {
     return array ? in<T>(*array, name) : nullptr;
   }
-  // Of the host, without changes until the call; null where there is none.
+  // An input array of the host that does not change until the call; null if there is none.
   template <class T>
   const T* in(const T* host, Index count) {
     if (!away_ || host == nullptr) return host;
@@ -102,7 +103,7 @@ class Place {
     return out<T>({other.shape(), other.shape() + other.ndim()});
   }
 
-  // What a kernel writes and nobody asked for.
+  // Memory that a kernel writes but that the caller did not ask for.
   template <class T>
   T* room(Index count) {
     if (away_) return static_cast<T*>(reserve(static_cast<std::size_t>(count) * sizeof(T)));
@@ -111,7 +112,7 @@ class Place {
     kept_ = std::move(array);
     return data;
   }
-  // By row group; see total.
+  // Sums by row group; see total.
   double* sums() {
     if (away_) return static_cast<double*>(reserve(sizeof sums_));
     sums_.fill(0);
@@ -127,7 +128,7 @@ class Place {
   }
   double total_loss(const double* sums, Index n) const;
 
-  // The numbers of an array for checks on the host.
+  // The numbers of an array on the host, for checks.
   template <class T>
   const T* look_at(const Array& array, const char* name) {
     if (array.on_device()) {
@@ -175,12 +176,12 @@ class Place {
   void after();
   void give_back();
 
-  const bool stays_;  // results lie on the device
-  const bool away_;   // the call happens there
+  const bool stays_;  // results stay on the device
+  const bool away_;   // the call runs on the device
   const Machine& machine_;
   std::array<double, 2 * max_groups> sums_;
   py::object kept_;
-  // Of the device alone.
+  // Used on the device only.
   std::vector<void*> blocks_;
   std::vector<Copy> brought_, fetched_;
   std::vector<const DeviceArray*> used_;

@@ -1,7 +1,7 @@
-// The predictor as Python calls it.
+// The Python interface of the predictor.
 //
-// A call takes a few microseconds altogether, so it reads the caller's array where it
-// lies, makes nothing but the result, and keeps the GIL where it can.
+// A whole call takes a few microseconds. Therefore it reads the caller's array in place, creates
+// only the result, and keeps the GIL if it can.
 #include "nn/predictor.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace fastnn::bindings {
 
 namespace {
 
-constexpr std::size_t most_axes = 32;  // of an array, in every NumPy
+constexpr std::size_t most_axes = 32;  // of an array, in every version of NumPy
 
 using Lengths = std::vector<py::ssize_t>;
 
@@ -45,8 +45,8 @@ class Callable {
     check(input_.size() < most_axes && output_.size() < most_axes, "shape: too many axes");
     check(count_of(input_) == predictor_->input_width() &&
               count_of(output_) == predictor_->output_width(),
-          "shape: expected ", predictor_->input_width(), " numbers in and ",
-          predictor_->output_width(), " out");
+          "shape: expected ", predictor_->input_width(), " inputs and ", predictor_->output_width(),
+          " outputs");
   }
 
   py::object predict(py::handle x) const;
@@ -71,8 +71,8 @@ class Callable {
   py::object convert_;
 };
 
-// x itself, where it is an array that native code can read: not of a subclass, which
-// may mean something else by its numbers.
+// Returns x itself if it is an array that native code can read. A subclass is converted, since its
+// numbers may have another meaning.
 py::array Callable::array_of(py::handle x) const {
   if (Py_TYPE(x.ptr()) == py::detail::npy_api::get().PyArray_Type_) {
     auto array = py::reinterpret_borrow<py::array>(x);
@@ -81,7 +81,7 @@ py::array Callable::array_of(py::handle x) const {
   return convert_("x", x);
 }
 
-// 1 where x is rows, 0 where it is one row.
+// Returns 1 if x is several rows, 0 if it is a single row.
 py::ssize_t Callable::row_axes(const py::array& x) const {
   const auto axes = static_cast<py::ssize_t>(input_.size());
   const py::ssize_t first = x.ndim() - axes;
@@ -96,12 +96,12 @@ py::ssize_t Callable::row_axes(const py::array& x) const {
           shape_of(x));
 }
 
-// An array of the output's shape, which is to be written.
+// An uninitialised array of the output's shape.
 py::object Callable::make_output(const Dataset& data, py::ssize_t row_axes) const {
   std::array<Py_intptr_t, most_axes> shape{data.count};
   std::copy(output_.begin(), output_.end(), shape.begin() + row_axes);
   const py::detail::npy_api& numpy = py::detail::npy_api::get();
-  // pybind11's own constructor wants its shape and strides on the heap.
+  // pybind11's own constructor needs shape and strides on the heap.
   PyObject* const made =
       numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype(dtype_).release().ptr(),
                                   static_cast<int>(output_.size()) + static_cast<int>(row_axes),
@@ -129,7 +129,7 @@ py::object Callable::predict(py::handle x) const {
   return out;
 }
 
-// For Predictor() and Predictor.__new__, which would leave an object with nothing in it.
+// Refuses Predictor() and Predictor.__new__, which would make an empty object.
 PyObject* refuse_new(PyTypeObject*, PyObject*, PyObject*) {
   PyErr_SetString(PyExc_TypeError, "a Predictor is made by model.predictor()");
   return nullptr;

@@ -1,4 +1,4 @@
-// Random numbers for choices made in Python.
+// Random numbers for choices that Python code makes.
 #include "core/random.h"
 
 #include "bindings/bindings.h"

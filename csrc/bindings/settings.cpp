@@ -1,4 +1,4 @@
-// What was built, what runs, and on how many threads.
+// Facts about the build, the instruction set, the GPU and the number of threads.
 #include <pybind11/stl.h>
 
 #include <cstdlib>
@@ -22,7 +22,7 @@ std::map<std::string, std::string> build_info() {
   };
 }
 
-// Whether a GPU can be used, and if not, why; with `libraries` those that it uses, too.
+// Whether a GPU can be used, and if not, why not. With `libraries`, also names the libraries used.
 py::dict cuda(bool libraries) {
   DeviceReport report;
   std::string cublas;
@@ -48,7 +48,7 @@ std::vector<std::string> activations() {
   return {std::begin(activation_names), std::end(activation_names)};
 }
 
-// Python's os.environ tells the same, and takes half a microsecond for it.
+// Python's os.environ gives the same, but takes half a microsecond.
 const char* environment(const char* name) { return std::getenv(name); }
 
 }  // namespace

@@ -7,9 +7,9 @@ namespace fastnn::bindings {
 
 namespace {
 
-py::array split_product(const py::array& x, const py::array& w, int planes, bool transpose_x,
+py::array split_product(const py::array& x, const py::array& w, int bf16_parts, bool transpose_x,
                         bool transpose_w) {
-  check(planes >= 1 && planes <= 3, "planes: expected 1, 2 or 3, got ", planes);
+  check(bf16_parts >= 1 && bf16_parts <= 3, "bf16_parts: expected 1, 2 or 3, got ", bf16_parts);
   check(x.ndim() == 2 && w.ndim() == 2, "x, w: expected 2 axes, got shapes ", shape_of(x), " and ",
         shape_of(w));
   const Index n = x.shape(transpose_x ? 1 : 0);
@@ -27,7 +27,7 @@ py::array split_product(const py::array& x, const py::array& w, int planes, bool
                                .transpose_x = transpose_x,
                                .w = data_of<float>(w, "w"),
                                .transpose_w = transpose_w,
-                               .planes = planes,
+                               .bf16_parts = bf16_parts,
                                .y = y.mutable_data()};
   const Unlocked unlocked;
   backend().here().call(kernel, arguments);
@@ -38,7 +38,7 @@ py::array split_product(const py::array& x, const py::array& w, int planes, bool
 
 void register_split_product(py::module_& module) {
   using namespace py::literals;
-  module.def("split_product", split_product, "x"_a, "w"_a, "planes"_a, "transpose_x"_a = false,
+  module.def("split_product", split_product, "x"_a, "w"_a, "bf16_parts"_a, "transpose_x"_a = false,
              "transpose_w"_a = false);
 }
 

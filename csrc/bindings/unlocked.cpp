@@ -11,11 +11,11 @@ namespace fastnn::bindings {
 namespace {
 
 std::atomic<bool> ending{false};
-std::thread::id ender;  // the thread that ends the interpreter, which must not stay
+std::thread::id ender;  // the thread that ends the interpreter; it must not stay
 std::atomic<int> under_way{0};
 std::atomic<int> staying{0};
 
-// In a forked child the calls of other threads are not under way.
+// In a forked child, the calls of other threads are not under way.
 const int registered = pthread_atfork(nullptr, nullptr, [] { under_way.store(0); });
 
 }  // namespace

@@ -1,14 +1,14 @@
-// Native calls without the GIL, and what becomes of them when the interpreter ends.
+// Native calls without the GIL, and how they end when the interpreter ends.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace fastnn::bindings {
 
-// Releases the GIL while it lives. A daemon thread must not ask for the GIL of an
-// interpreter that is ending: before Python 3.14 that unwinds its stack through
-// frames that cannot be unwound, and the process aborts. It sleeps here instead,
-// until the process is gone.
+// Releases the GIL during the object's life. A daemon thread must not ask for the GIL of an
+// interpreter that is ending: before Python 3.14 that unwinds the thread's stack through frames
+// that cannot be unwound, and the process aborts. Such a thread sleeps here instead, until the
+// process ends.
 class Unlocked {
  public:
   Unlocked();
@@ -20,16 +20,15 @@ class Unlocked {
   PyThreadState* state_;
 };
 
-// Does not return once the interpreter is ending. For long calls, before they ask
-// for the GIL.
+// Does not return once the interpreter is ending. Long calls use this before they ask for the GIL.
 void stay_if_ending();
 
-// For long calls to make now and then: takes the GIL and lets Python's signal handlers
-// run; what they raise is thrown.
+// Long calls make this call now and then: it takes the GIL, lets Python's signal handlers run, and
+// throws the exception that a handler raised.
 void look_at_signals();
 
-// Called with the GIL before the interpreter ends: lets native calls of other
-// threads reach a place where they can stay, for half a second at most.
+// Called with the GIL before the interpreter ends. Waits, for half a second at most, until the
+// native calls of other threads reach a point where they can stay.
 void end_native_calls();
 
 }  // namespace fastnn::bindings

@@ -33,7 +33,7 @@ struct Backend {
   // Parts in bfloat16 into which a session for training, of a kind that is not left open,
   // splits operands of products; 0: it splits none. Layers too small to gain by it
   // keep float32.
-  int (*planes)(const SessionRequest&);
+  int (*bf16_parts)(const SessionRequest&);
   Kernel<SplitProduct> split_product;  // null where there is no unit for it
 };
 

@@ -1,5 +1,4 @@
-// Errors that print the offending values. For code that faces the user; kernels
-// check nothing.
+// Errors that print the offending values, for code that faces the user. Kernels check nothing.
 #pragma once
 
 #include <sstream>
@@ -15,7 +14,7 @@ std::string message(const Parts&... parts) {
   return text.str();
 }
 
-// A value that the caller gave cannot be meant: ValueError in Python.
+// The caller gave a wrong value: ValueError in Python.
 template <class... Parts>
 [[noreturn]] void invalid(const Parts&... parts) {
   throw std::invalid_argument(message(parts...));
@@ -26,7 +25,7 @@ void check(bool holds, const Parts&... parts) {
   if (!holds) invalid(parts...);
 }
 
-// A call that cannot be made now: RuntimeError in Python.
+// The call cannot be made in the present state: RuntimeError in Python.
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {
   throw std::runtime_error(message(parts...));

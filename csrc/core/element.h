@@ -1,5 +1,5 @@
-// Elements of the caller's arrays, of all the types that there are: how each becomes a
-// number, and what is not expected of one.
+// Elements of the caller's arrays, for all element types: conversion to a number, and the test for
+// unexpected values.
 #pragma once
 
 #include "core/kernels.h"
@@ -44,8 +44,8 @@ FASTNN_INLINE To convert(From x) {
   return static_cast<To>(x);
 }
 
-// IEEE binary16, by moving its exponent and fraction into place; subnormal
-// numbers become right by a multiplication, infinities and NaN by hand.
+// IEEE binary16: the exponent and the fraction are moved into place. A multiplication corrects
+// subnormal numbers; infinities and NaN are set separately.
 template <class To>
 FASTNN_INLINE To convert(Half x) {
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000U) << 16U;
@@ -57,9 +57,9 @@ FASTNN_INLINE To convert(Half x) {
   return static_cast<To>(__builtin_bit_cast(float, magnitude | sign));
 }
 
-// Whether an element is not as expected. Integers are exact where it matters.
+// Tests whether an element is unexpected. `of_whole_numbers`: whether integers are tested too.
 struct NotFinite {
-  static constexpr bool of_whole_numbers = false;  // all are finite, as floats too
+  static constexpr bool of_whole_numbers = false;  // integers are finite, as floats too
   template <class From>
   FASTNN_INLINE bool operator()(From x) const {
     return !is_finite(x);
@@ -87,7 +87,7 @@ struct BeyondUnit {
   }
 };
 
-// Calls f with what tells the elements that are not as expected.
+// Calls f with the test for elements that are not as expected.
 template <class F>
 FASTNN_INLINE auto with_expected(Expected expected, F&& f) {
   switch (expected) {

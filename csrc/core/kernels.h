@@ -297,15 +297,15 @@ struct Scan {  // the first row (of `rows`) and column that is not as expected
   Index* column;
 };
 
-// y = x w, with float32 as sums of `planes` bfloat16 each: 1 rounds, 2 keep 16 bits, 3 all.
+// y = x w, with float32 as sums of `bf16_parts` bfloat16 each: 1 rounds, 2 keep 16 bits, 3 all.
 struct SplitProduct {
   Index n, i, o;
   const float* x;  // (n, i), or (i, n) where transpose_x
   bool transpose_x;
   const float* w;  // (i, o), or (o, i) where transpose_w
   bool transpose_w;
-  int planes;  // 1 to 3
-  float* y;    // (n, o)
+  int bf16_parts;  // 1 to 3
+  float* y;        // (n, o)
 };
 
 // -- the tables -------------------------------------------------------------

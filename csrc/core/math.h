@@ -1,17 +1,17 @@
-// Every elementwise formula of fastnn, for host and device, float and double.
+// Every elementwise formula of fastnn, for host and device, float and double. Loops over elements
+// are elsewhere.
 //
-// What is here is one scalar in, one scalar out. There are no branches, only
-// selections, so that a loop over any of these functions vectorises. NaN in
-// gives NaN out; infinities give the limit where there is one.
+// A function here takes scalars and returns scalars. It has no branches, only selections, so that a
+// loop over it vectorises. NaN in gives NaN out; an infinity gives the limit if there is one.
 //
-// In float, exp, log and erfc are ours: polynomials fitted (minimax, weighted
-// for relative error) on the reduced argument, evaluated in short chains (Estrin's
-// scheme): loops over them wait for results more than for units. In double they are the C
-// library's, since double is for checking, not for speed.
+// In float, exp, log and erfc are fastnn's own: polynomials fitted (minimax, weighted for relative
+// error) on the reduced argument and evaluated in short chains (Estrin's scheme), because loops
+// over them wait for results more than for units. In double they are the C library's, since double
+// is for checking, not for speed.
 //
-// Compiled with -ffp-contract=off: a product and a sum are fused where
-// mul_add says so and nowhere else, so that the result of an element depends
-// neither on the compiler's mood nor on its place in a vector.
+// Compiled with -ffp-contract=off: a product and a sum are fused where mul_add says so and nowhere
+// else, so that the result of an element depends neither on the compiler's choices nor on the
+// element's place in a vector.
 #pragma once
 
 #include <math.h>
@@ -38,7 +38,7 @@ FASTNN_INLINE double sqrt(double x) { return __builtin_sqrt(x); }
 FASTNN_INLINE float copy_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
 FASTNN_INLINE double copy_sign(double x, double sign) { return __builtin_copysign(x, sign); }
 
-// a * b, and 0 where a is 0 whatever b is: a weight of zero leaves its term out.
+// a * b, but 0 if a is 0, whatever b is: a weight of zero leaves its term out.
 template <class T>
 FASTNN_INLINE T weigh(T a, T b) {
   return a == T(0) ? T(0) : a * b;
@@ -58,9 +58,9 @@ FASTNN_INLINE bool is_finite(T x) {
 
 // -- exponential and logarithm, float ---------------------------------------
 
-// Every exponential of fastnn is of an argument that is not positive, and what is
-// left out for that is half the work: exp(x) = 2^n e^r with |r| <= log(2) / 2 and
-// n <= 0, so that 2^(n + raised) is one factor, and 0 for the least n there is.
+// All exponentials in fastnn have arguments that are not positive, which halves the work: exp(x) =
+// 2^n e^r with |r| <= log(2) / 2 and n <= 0, so that 2^(n + raised) is one factor, and it is 0 for
+// the smallest n.
 struct Reduced {
   float r;
   float power;
@@ -68,9 +68,9 @@ struct Reduced {
 
 template <int raised>
 FASTNN_INLINE Reduced reduce_exponent(float x) {
-  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low
-  // bits; with the bias of exponents added they move into place. log(2) is subtracted
-  // in two parts, of which the first is short enough for n * high to be exact.
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits; since the bias
+  // of exponents is added too, a shift moves them into place. log(2) is subtracted in two parts, of
+  // which the first is short enough for n * high to be exact.
   constexpr float bias = 127.0F + raised;
   constexpr float lowest = bias * -0.6932F;
   constexpr float shift = 12582912.0F + bias;
@@ -84,7 +84,7 @@ FASTNN_INLINE Reduced reduce_exponent(float x) {
   return {r, __builtin_bit_cast(float, bits)};
 }
 
-// e^r - 1, relative error 3e-9 before rounding.
+// e^r - 1 with relative error 3e-9 before rounding.
 FASTNN_INLINE float expm1_reduced(float r) {
   const float square = r * r;
   const float low = mul_add(1.666651860e-1F, r, 0.5F);
@@ -93,15 +93,15 @@ FASTNN_INLINE float expm1_reduced(float r) {
   return mul_add(mul_add(high, square, low), square, r);
 }
 
-// For x <= 0. Error under 1.5 units in the last place; subnormal results are kept,
-// since the product of the two factors is rounded once.
+// exp(x) for x <= 0. Error under 1.5 units in the last place; subnormal results are kept, since the
+// product of the two factors is rounded once.
 FASTNN_INLINE float exp_nonpositive(float x) {
   constexpr float lowered = 0x1p-24F;
   const Reduced reduced = reduce_exponent<24>(x);
   return mul_add(expm1_reduced(reduced.r), lowered, lowered) * reduced.power;
 }
 
-// For x <= 0.
+// exp(x) - 1 for x <= 0.
 FASTNN_INLINE float expm1_nonpositive(float x) {
   const Reduced reduced = reduce_exponent<0>(x);
   return mul_add(expm1_reduced(reduced.r), reduced.power, reduced.power - 1.0F);
@@ -135,8 +135,8 @@ FASTNN_INLINE float log(float x) {
   return x >= 0.0F ? y : __builtin_nanf("");
 }
 
-// log(1 + x) for 0 <= x <= 1 as x + x^2 P(x), P fitted to relative error 5e-9 of
-// the whole. Error under 1.5 units in the last place, 2 without fused operations.
+// log(1 + x) for 0 <= x <= 1 as x + x^2 P(x); P is fitted to relative error 5e-9 of the whole.
+// Error under 1.5 units in the last place, 2 without fused operations.
 FASTNN_INLINE float log1p_unit(float x) {
   const float square = x * x;
   const float p_0 = mul_add(3.333051133e-1F, x, -4.999993276e-1F);
@@ -154,8 +154,8 @@ struct Tail {
   T density, erfc;
 };
 
-// erfc(z) for z >= 0 as t Q(t) exp(-z^2), t = 1 / (1 + z / 2); Q fitted to
-// relative error 5e-8 on z <= 13, beyond which erfc is 0 in float.
+// erfc(z) for z >= 0 as t Q(t) exp(-z^2) with t = 1 / (1 + z / 2); Q is fitted to relative error
+// 5e-8 on z <= 13. Beyond that, erfc is 0 in float.
 FASTNN_INLINE Tail<float> normal_tail(float z) {
   const float x = z > 13.0F ? 13.0F : z;
   const float t = 1.0F / mul_add(x, 0.5F, 1.0F);
@@ -167,8 +167,8 @@ FASTNN_INLINE Tail<float> normal_tail(float z) {
   const float fourth = square * square;
   const float high = mul_add(mul_add(-5.938629422e-2F, square, q_6), square, q_4);
   const float q = mul_add(high, fourth, mul_add(q_2, square, q_0));
-  // exp(-(s + d)) = exp(-s) (1 - d), d being what rounding took from x * x:
-  // without it the tail is wrong by z^2 units in the last place.
+  // exp(-(s + d)) = exp(-s) (1 - d), where d is the rounding error of x * x. Without d, the tail is
+  // wrong by z^2 units in the last place.
   const float s = x * x;
   const float d = mul_add(x, x, -s);
   const float density = exp_nonpositive(-s) * (1.0F - d);
@@ -183,10 +183,9 @@ FASTNN_INLINE double log(double x) { return ::log(x); }
 FASTNN_INLINE double log1p_unit(double x) { return ::log1p(x); }
 FASTNN_INLINE Tail<double> normal_tail(double x) { return {::exp(-x * x), ::erfc(x)}; }
 
-// -- what activations and losses are made of --------------------------------
+// -- parts of activations and losses ----------------------------------------
 
-// exp(-|x|), from which sigmoid(x), sigmoid(-x) and softplus all follow
-// without cancellation.
+// exp(-|x|). sigmoid(x), sigmoid(-x) and softplus all follow from it without cancellation.
 template <class T>
 FASTNN_INLINE T exp_minus_abs(T x) {
   return exp_nonpositive(-abs(x));
@@ -198,7 +197,7 @@ FASTNN_INLINE T sigmoid(T x) {
   return (x < T(0) ? e : T(1)) / (T(1) + e);
 }
 
-// sigmoid(x) and sigmoid(-x), which is 1 - sigmoid(x) without cancellation.
+// sigmoid(x), and sigmoid(-x), which is 1 - sigmoid(x) without cancellation.
 template <class T>
 struct Sides {
   T p, q;
@@ -222,8 +221,8 @@ FASTNN_INLINE T tanh(T x) {
   return copy_sign(-e / (T(2) + e), x);
 }
 
-// The normal distribution function, with relative accuracy in the lower tail
-// too, where (1 + erf(x / sqrt 2)) / 2 has lost every digit; and exp(-x^2 / 2).
+// The normal distribution function, and exp(-x^2 / 2). It keeps relative accuracy in the lower tail
+// too, where (1 + erf(x / sqrt 2)) / 2 has lost every digit.
 template <class T>
 struct Normal {
   T cdf, density;
@@ -237,8 +236,8 @@ FASTNN_INLINE Normal<T> normal(T x) {
   return {x < T(0) ? below : T(1) - below, tail.density};
 }
 
-// Large enough for every vanishing factor to be 0, and finite, so that an
-// infinite argument meets its factor 0 as 0 and not as NaN.
+// Clips x to a value that is large enough for every vanishing factor to be 0, and finite, so that
+// an infinite argument times its factor 0 gives 0 and not NaN.
 template <class T>
 FASTNN_INLINE T finite(T x) {
   return abs(x) > T(1e4) ? copy_sign(T(1e4), x) : x;
@@ -252,12 +251,12 @@ FASTNN_INLINE double factor_of_norm(double norm, double limit) {
   return norm <= limit ? 1.0 : limit / norm;
 }
 
-// Square root of x >= 0 without the unit that divides, which Adam keeps busy with
-// its quotient: there a root costs as much as all the rest of the step. A first
-// guess of 1 / sqrt(x) from halving the exponent (within 4.2 %), a quadratic that
-// makes it right to 1.7e-5, and one of Newton's steps on the root itself. Relative
-// error at most 1.5 * 2^-24 for normal x, measured over all exponents; below the
-// least normal number the result is below 1.1e-19 as it should be, no better.
+// Square root of x >= 0 without the division unit, which Adam keeps busy with its quotient: in that
+// unit a root costs as much as all the rest of the step. A first guess of 1 / sqrt(x) comes from
+// halving the exponent (within 4.2 %); a quadratic makes it right to 1.7e-5; one of Newton's steps
+// follows on the root itself. Relative error at most 1.5 * 2^-24 for normal x, measured over all
+// exponents. Below the least normal number the result is only known to be below 1.1e-19, as it
+// should be.
 FASTNN_INLINE float root(float x) {
   const float guess = __builtin_bit_cast(float, 0x5f200000 - (__builtin_bit_cast(int32_t, x) >> 1));
   const float scaled = x * guess;
@@ -272,8 +271,8 @@ FASTNN_INLINE float root(float x) {
 
 FASTNN_INLINE double root(double x) { return sqrt(x); }
 
-// How Adam takes its roots: as above, or by the unit that divides, where that is so fast that
-// it has both done before the rest is.
+// How Adam takes its roots: with the function above, or with the division unit, if that unit is so
+// fast that it finishes root and quotient before the rest of the step.
 struct RootByProducts {
   template <class T>
   FASTNN_INLINE T operator()(T x) const {

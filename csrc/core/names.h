@@ -1,4 +1,4 @@
-// Words to kinds: the one lookup in the lists of activations, losses, metrics and
+// Conversion of names to kinds: the one lookup in the lists of activations, losses, metrics and
 // optimizers.
 #pragma once
 

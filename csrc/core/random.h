@@ -1,9 +1,9 @@
-// Random numbers by counter, for host and device: any number of any stream can
-// be had without the ones before it, so results depend on no order of work.
+// Random numbers from counters, for host and device: any number of any stream is computed without
+// the ones before it, so that results do not depend on the order of work. There is no state.
 //
-// Philox 4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011. The permutation is a keyed Feistel network with cycle walking:
-// Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.
+// Philox 4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The
+// permutation is a keyed Feistel network with cycle walking: Black and Rogaway, "Ciphers with
+// arbitrary finite domains", CT-RSA 2002.
 #pragma once
 
 #include <math.h>
@@ -37,7 +37,7 @@ FASTNN_INLINE Philox philox(uint64_t key, uint64_t counter_low, uint64_t counter
   return {{c0, c1, c2, c3}};
 }
 
-// The key of one stream (a layer, say) of a model: splitmix64's finaliser.
+// The key of one stream of a model, such as a layer's: splitmix64's finaliser.
 FASTNN_INLINE uint64_t stream_key(uint64_t key, uint64_t stream) {
   uint64_t x = key + (stream + 1) * 0x9E3779B97F4A7C15U;
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
@@ -45,7 +45,7 @@ FASTNN_INLINE uint64_t stream_key(uint64_t key, uint64_t stream) {
   return x ^ (x >> 31U);
 }
 
-// Uniform in (0, 1), never 0 or 1; every value has its exact mirror image.
+// Uniform in (0, 1), never 0 or 1; for each value x, 1 - x is a value too.
 FASTNN_INLINE double uniform(uint32_t bits) { return (bits + 0.5) * 0x1p-32; }
 
 // Number j of a stream, in (low, high).
@@ -59,7 +59,7 @@ FASTNN_INLINE double standard_normal(const Philox& words) {
   return ::sqrt(-2 * ::log(uniform(words.word[0]))) * ::cos(two_pi * uniform(words.word[1]));
 }
 
-// Number j of a stream; truncated, it is drawn until it is within two standard deviations.
+// Number j of a stream. If truncated, it is drawn again until it is within two standard deviations.
 FASTNN_INLINE double normal_number(uint64_t key, uint64_t j, double mean, double deviation,
                                    bool truncated) {
   double x = 0;
@@ -70,8 +70,8 @@ FASTNN_INLINE double normal_number(uint64_t key, uint64_t j, double mean, double
   return mean + deviation * x;
 }
 
-// Dropout keeps an element whose word is no larger, and multiplies it by `scale`. Four
-// columns of a row share a counter, in dropout_words: word j % 4 is that of column j.
+// Dropout keeps an element whose word is at most `last`, and multiplies it by `scale`. Four columns
+// of a row share a counter in dropout_words: column j uses word j % 4.
 template <class T>
 struct Kept {
   uint32_t last;
@@ -94,11 +94,11 @@ FASTNN_INLINE Philox dropout_words(uint64_t key, uint64_t step, uint32_t row, ui
   return philox(key, step, uint64_t{row} << 32U | quad);
 }
 
-// Streams of a model that are not layers.
+// The streams of a model that belong to no layer.
 inline constexpr uint64_t permutation_stream = uint64_t{1} << 32U;
 
-// A random permutation of [0, n), evaluated point by point: a Feistel network
-// on pairs (left, right) of Z_a x Z_b with a b just above n.
+// A random permutation of [0, n), evaluated point by point: a Feistel network on pairs (left,
+// right) of Z_a x Z_b with a b just above n.
 struct Permutation {
   static constexpr uint32_t narrow_sides = 1U << 12U;
   static constexpr int rounds = 10;
@@ -111,8 +111,8 @@ struct Permutation {
 FASTNN_INLINE Permutation make_permutation(uint64_t n, uint64_t key, uint64_t epoch) {
   Permutation p{};
   p.n = n;
-  // Sides under 8 would leave the rounds too few functions to draw from for all
-  // orders to be alike; the walk then takes longer, on a handful of rows.
+  // With sides under 8 the rounds would have too few functions to draw from for all orders to be
+  // equally likely. With sides of 8, the cycle walk over a handful of rows takes longer.
   constexpr uint64_t least = 8;
   uint64_t a = least;
   while (a * a < n && a < 0xFFFFFFFFU) a += a < 4096 ? 1 : a / 4096;
@@ -128,10 +128,10 @@ FASTNN_INLINE Permutation make_permutation(uint64_t n, uint64_t key, uint64_t ep
   return p;
 }
 
-// (x + F(y)) mod size, for x < size. F is a hash scaled to [0, size): all of its 32
-// bits or, where sides are narrow, the upper 16, whose products fit 32 bits. A vector
-// has twice as many of those, and some processors take three times as long for the
-// others. Steps are then within 1/16 of equally likely, of which 20 turns leave nothing.
+// (x + F(y)) mod size, for x < size. F is a hash scaled to [0, size). It uses all 32 bits of the
+// hash or, if sides are narrow, the upper 16, whose products fit in 32 bits. A vector holds twice
+// as many 32-bit products, and some processors take three times as long for 64-bit ones. With 16
+// bits, the values of F are within 1/16 of equally likely, and 20 turns leave nothing of that.
 template <bool narrow>
 FASTNN_INLINE uint32_t turn(uint32_t x, uint32_t y, uint32_t key, uint32_t size) {
   uint32_t h = (y ^ key) * 0x7FEB352DU;
@@ -144,7 +144,7 @@ FASTNN_INLINE uint32_t turn(uint32_t x, uint32_t y, uint32_t key, uint32_t size)
 
 #if defined(__CUDA_ARCH__)
 #define FASTNN_UNROLL_TURNS _Pragma("unroll")
-#elif defined(__CUDACC__)  // its pass for the host hands pragmas on to a compiler without that one
+#elif defined(__CUDACC__)  // nvcc's host pass hands pragmas to a compiler without this one
 #define FASTNN_UNROLL_TURNS
 #else
 #define FASTNN_UNROLL_TURNS _Pragma("GCC unroll 10")
@@ -176,7 +176,7 @@ FASTNN_INLINE Pair split(const Permutation& p, uint64_t x) {
   return {static_cast<uint32_t>(x / p.b), static_cast<uint32_t>(x % p.b)};
 }
 
-// Where the walk from i first comes back into [0, n).
+// The first point in [0, n) on the walk from i.
 FASTNN_INLINE uint64_t permute(const Permutation& p, uint64_t i) {
   uint64_t x = join(p, encipher(p, split(p, i)));
   while (x >= p.n) x = join(p, encipher(p, split(p, x)));

@@ -1,9 +1,9 @@
-// Where shared formulas live: one namespace per compilation target.
+// The namespace of shared formulas: one for each compilation target.
 //
-// Headers with code (math.h, activation.h, random.h) are compiled once per
-// instruction set, and once more for code that has no instruction set of its
-// own. An inline function outside these namespaces could be emitted with AVX
-// instructions and then be linked into the baseline path, so there is none.
+// Headers with code (math.h, activation.h, random.h) are compiled once for each instruction set,
+// and once more for code without an instruction set of its own. An inline function outside these
+// namespaces could be emitted with AVX instructions and then be linked into the baseline path. So
+// there is none.
 #pragma once
 
 #ifndef FASTNN_TARGET

@@ -1,10 +1,10 @@
 // float32 matrices as parts in bfloat16, in the two forms that products read, and the kernels of
 // instruction sets that have a unit for bfloat16. bf16_dense.h decides which products use them.
 //
-// A float32 is the sum of `planes` bfloat16 numbers: part 0 is x rounded to nearest even, part 1 is
-// the remainder rounded likewise, part 2 is the remainder after that. One part keeps 8 bits, two
-// parts keep 16, three keep all 24. A product adds the products of the parts (i, j) with i + j <
-// planes in float32.
+// A float32 is the sum of `bf16_parts` bfloat16 numbers: part 0 is x rounded to nearest even, part
+// 1 is the remainder rounded likewise, part 2 is the remainder after that. One part keeps 8 bits,
+// two parts keep 16, three keep all 24. A product adds the products of the parts (i, j) with i + j
+// < bf16_parts in float32.
 //
 // The units read pairs: two consecutive k in 32 bits, the even one in the low half.
 //   A form, of the left operand (m, k): rows of pairs, `stride` elements apart.
@@ -27,7 +27,7 @@
 
 namespace fastnn {
 
-inline constexpr int max_planes = 3;
+inline constexpr int max_bf16_parts = 3;
 inline constexpr Index bf16_depth = 32;  // k is padded to a multiple of this
 inline constexpr Index bf16_lanes = 16;  // columns of a panel
 
@@ -36,9 +36,9 @@ inline constexpr Index bf16_lanes = 16;  // columns of a panel
 inline constexpr Index bf16_stretch = 1024;
 
 struct Bf16Matrix {
-  uint16_t* data;  // aligned to 64 bytes
-  Index plane;     // elements from one part to the next
-  Index stride;    // between rows in A form, between panels in B form
+  uint16_t* data;     // aligned to 64 bytes
+  Index part_stride;  // elements from one part to the next
+  Index stride;       // between rows in A form, between panels in B form
 };
 
 constexpr FASTNN_INLINE Index bf16_padded(Index count, Index multiple) {
@@ -69,7 +69,7 @@ struct Bf16Convert {
   Block block;
   const float* x;  // the block's first element
   Index x_row;
-  int planes;
+  int bf16_parts;
   Bf16Matrix a;             // X in A form:   (rows, columns as k)
   Bf16Matrix b;             // X in B form:   (rows as k, columns)
   Bf16Matrix a_transposed;  // X^T in A form: (columns, rows as k)
@@ -80,7 +80,7 @@ struct Bf16Convert {
 // whatever they hold. The order of additions to C is fixed by shape.
 struct Bf16Product {
   Index m, n, k;
-  int planes;
+  int bf16_parts;
   Bf16Matrix a, b;
   float* c;  // null: only `finish` sees the result; for k up to bf16_stretch
   Index c_row;

@@ -28,8 +28,8 @@ bool pays(const Plan& plan, const Node& node, Index n) {
 Bf16Matrix a_form(Index rows, Index k) { return {nullptr, bf16_a_size(rows, k), bf16_a_stride(k)}; }
 Bf16Matrix b_form(Index k, Index n) { return {nullptr, bf16_b_size(k, n), bf16_b_stride(k)}; }
 
-void take(Memory& memory, int planes, Bf16Matrix& form) {
-  form.data = memory.take<std::uint16_t>(planes * form.plane);
+void take(Memory& memory, int bf16_parts, Bf16Matrix& form) {
+  form.data = memory.take<std::uint16_t>(bf16_parts * form.part_stride);
 }
 
 // Memory for forms that are each in use for a limited time. Forms whose times do not overlap share
@@ -42,12 +42,12 @@ class Shared {
                                    [&](const Place& place) { return place.last < first; });
     Place& place = free != places_.end() ? *free : places_.emplace_back();
     place.last = last;
-    place.size = std::max(place.size, form.plane);
+    place.size = std::max(place.size, form.part_stride);
     place.forms.push_back(&form);
   }
-  void take(Memory& memory, int planes) {
+  void take(Memory& memory, int bf16_parts) {
     for (const Place& place : places_) {
-      auto* const data = memory.take<std::uint16_t>(planes * place.size);
+      auto* const data = memory.take<std::uint16_t>(bf16_parts * place.size);
       for (Bf16Matrix* form : place.forms) form->data = data;
     }
   }
@@ -55,19 +55,19 @@ class Shared {
  private:
   struct Place {
     std::size_t last = 0;
-    Index size = 0;  // of one plane
+    Index size = 0;  // of one part
     std::vector<Bf16Matrix*> forms;
   };
   std::vector<Place> places_;
 };
 
-Bf16Convert matrix(Index rows, Index columns, int planes) {
+Bf16Convert matrix(Index rows, Index columns, int bf16_parts) {
   return {.rows = rows,
           .columns = columns,
           .block = {},
           .x = nullptr,
           .x_row = columns,
-          .planes = planes,
+          .bf16_parts = bf16_parts,
           .a = {},
           .b = {},
           .a_transposed = {},
@@ -113,10 +113,10 @@ bool bf16_serves(const Plan& plan, Index rows) {
 // -- weights ----------------------------------------------------------------
 
 Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan,
-                         int planes, Index rows, const float* parameters)
+                         int bf16_parts, Index rows, const float* parameters)
     : table_(table),
       plan_(plan),
-      planes_(planes),
+      bf16_parts_(bf16_parts),
       parameters_(parameters),
       memory_(machine),
       forms_(plan.nodes.size()) {
@@ -130,16 +130,16 @@ Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Pl
     const Index o = width(plan_, node.output);
     forms.trainable = plan_.parameters[at(node.kernel)].trainable;
     forms.kernel = b_form(i, o);
-    take(memory_, planes_, forms.kernel);
+    take(memory_, bf16_parts_, forms.kernel);
     if (!wanted[at(node.input)]) continue;
     forms.transposed = b_form(o, i);
-    take(memory_, planes_, forms.transposed);
+    take(memory_, bf16_parts_, forms.transposed);
   }
 }
 
 void Bf16Weights::refresh(Context& context, std::size_t node) {
   const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
-  Bf16Convert whole = matrix(kernel.rows, kernel.columns, planes_);
+  Bf16Convert whole = matrix(kernel.rows, kernel.columns, bf16_parts_);
   whole.x = parameters_ + kernel.offset;
   whole.b = forms_[node].kernel;
   whole.b_transposed = forms_[node].transposed;
@@ -148,7 +148,7 @@ void Bf16Weights::refresh(Context& context, std::size_t node) {
 
 void Bf16Weights::convert(std::size_t node, const Block& block) const {
   const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
-  Bf16Convert part = matrix(kernel.rows, kernel.columns, planes_);
+  Bf16Convert part = matrix(kernel.rows, kernel.columns, bf16_parts_);
   part.x = parameters_ + kernel.offset + block.row * kernel.columns + block.column;
   part.block = block;
   part.b = forms_[node].kernel;
@@ -190,7 +190,7 @@ void Bf16Dense::find_readers() {
 // is in use from the turn of the node that makes it, which may be the form's own node, to the turn
 // of its own node.
 void Bf16Dense::take_forms(Memory& memory, Index rows) {
-  const int planes = weights_->planes();
+  const int bf16_parts = weights_->bf16_parts();
   const std::size_t count = forms_.size();
   Shared shared;
   std::vector<std::size_t> made(count);
@@ -206,7 +206,7 @@ void Bf16Dense::take_forms(Memory& memory, Index rows) {
     shared.add(forms_[index].x, made[index], index);
     if (!weights_->of(index).trainable) continue;
     forms_[index].x_transposed = a_form(i, rows);
-    take(memory, planes, forms_[index].x_transposed);
+    take(memory, bf16_parts, forms_[index].x_transposed);
   }
   Index longest = 0;
   for (std::size_t index = count; index-- > 0;) {
@@ -226,7 +226,7 @@ void Bf16Dense::take_forms(Memory& memory, Index rows) {
     shared.add(forms_[index].dz_rows, first, own);
     if (rows > bf16_stretch) longest = std::max(longest, width(plan_, node.input) * o);
   }
-  shared.take(memory, planes);
+  shared.take(memory, bf16_parts);
   if (longest > 0) dw_ = memory.take<float>(longest);
 }
 
@@ -243,14 +243,14 @@ void Bf16Dense::refresh_trainable() {
 }
 
 Bf16Convert Bf16Dense::input_of(std::size_t node, Index n, Index i) const {
-  Bf16Convert forms = matrix(n, i, weights_->planes());
+  Bf16Convert forms = matrix(n, i, weights_->bf16_parts());
   forms.a = forms_[node].x;
   forms.a_transposed = forms_[node].x_transposed;
   return forms;
 }
 
 Bf16Convert Bf16Dense::gradient_of(std::size_t node, Index n, Index o) const {
-  Bf16Convert forms = matrix(n, o, weights_->planes());
+  Bf16Convert forms = matrix(n, o, weights_->bf16_parts());
   forms.a = forms_[node].dz;
   forms.b = forms_[node].dz_rows;
   return forms;
@@ -285,7 +285,7 @@ void Bf16Dense::forward(std::size_t node, const DenseForward<float>& a) {
   multiply({.m = a.n,
             .n = a.o,
             .k = a.i,
-            .planes = weights_->planes(),
+            .bf16_parts = weights_->bf16_parts(),
             .a = own.x,
             .b = w.kernel,
             .c = a.z != nullptr ? a.z : a.y,
@@ -339,7 +339,7 @@ void Bf16Dense::input_gradient(std::size_t node, int before, const DenseBackward
   multiply({.m = a.n,
             .n = a.i,
             .k = a.o,
-            .planes = weights_->planes(),
+            .bf16_parts = weights_->bf16_parts(),
             .a = forms_[node].dz,
             .b = weights_->of(node).transposed,
             .c = a.dx,
@@ -378,7 +378,7 @@ void Bf16Dense::weight_gradient(std::size_t node, const DenseBackward<float>& a)
   Bf16Product product{.m = a.i,
                       .n = a.o,
                       .k = a.n,
-                      .planes = weights_->planes(),
+                      .bf16_parts = weights_->bf16_parts(),
                       .a = forms_[node].x_transposed,
                       .b = forms_[node].dz_rows,
                       .c = a.dw != nullptr ? a.dw : dw_,

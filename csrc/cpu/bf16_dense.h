@@ -15,13 +15,13 @@
 
 namespace fastnn {
 
-// Whether any node of a walk over so many rows has its products computed here.
+// Whether any node of a walk over `rows` rows has its products computed here.
 bool bf16_serves(const Plan& plan, Index rows);
 
 // The forms of the weights, which several walks may read at once.
 class Bf16Weights {
  public:
-  Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan, int planes,
+  Bf16Weights(const CpuTable& table, const Machine& machine, const Plan& plan, int bf16_parts,
               Index rows, const float* parameters);
 
   // Converts the weights of a node from the parameters.
@@ -34,7 +34,7 @@ class Bf16Weights {
     bool trainable = false;
   };
   const Forms& of(std::size_t node) const { return forms_[node]; }
-  int planes() const { return planes_; }
+  int bf16_parts() const { return bf16_parts_; }
 
   // Updates the forms of a node from a block of its kernel.
   void convert(std::size_t node, const Block& block) const;
@@ -42,7 +42,7 @@ class Bf16Weights {
  private:
   const CpuTable& table_;
   const Plan& plan_;
-  int planes_;
+  int bf16_parts_;
   const float* parameters_;
   Memory memory_;
   std::vector<Forms> forms_;  // by node

@@ -27,11 +27,11 @@ struct Context {
   Context& operator=(const Context&) = delete;
   ~Context();
 
-  // How many threads pay for so much work, in the units of loops.h. The number differs from call to
-  // call: no result may depend on it.
+  // The number of threads that is worthwhile for this work, in the units of loops.h. It differs
+  // from call to call: no result may depend on it.
   int threads(Index work);
 
-  // Calls task(arguments, i, worker) for each i in [0, count) on at most so many threads, and
+  // Calls task(arguments, i, worker) for each i in [0, count) on at most `threads` threads, and
   // returns when all calls are done. A task may not call run.
   void run(Index count, int threads, Task task, const void* arguments);
 

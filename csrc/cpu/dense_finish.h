@@ -1,5 +1,5 @@
-// The epilogues of dense layers: what they do with blocks of a product that are still in cache, for
-// products that are computed outside dense.cpp.
+// The epilogues of dense layers, on blocks of a product that are still in cache, for products that
+// are computed outside dense.cpp.
 #pragma once
 
 #include "cpu/block.h"

@@ -47,10 +47,10 @@ struct Schedule {
 
 inline constexpr Index column_step = 256;  // columns of C at a time
 
-// Whether rows so many bytes apart fall into few cache sets: sets repeat with every page.
+// Whether rows `bytes` apart fall into few cache sets: sets repeat with every page.
 static bool aliases(Index bytes) { return bytes % page == 0; }
 
-// The work for so many columns of C, in the units of loops.h: 32 multiplications each.
+// The work for `columns` columns of C, in the units of loops.h: 32 multiplications each.
 template <class T>
 static Index work_of(const Product<T>& p, Index columns) {
   return p.m * columns / 32 * p.k;

@@ -31,10 +31,10 @@ struct Bf16Schedule {
 static Bf16Schedule make_schedule(const Bf16Product& p) {
   constexpr Index size = sizeof(uint16_t);
   Bf16Schedule s{};
-  s.block = b_bytes / (strip * size * p.planes) / bf16_depth * bf16_depth;
-  s.stretch = a_bytes / (most_rows / 2 * size * p.planes) / s.block * s.block;
+  s.block = b_bytes / (strip * size * p.bf16_parts) / bf16_depth * bf16_depth;
+  s.stretch = a_bytes / (most_rows / 2 * size * p.bf16_parts) / s.block * s.block;
   const Index depth = least(s.stretch, bf16_padded(p.k, bf16_depth));
-  const Index fitting = a_bytes / (depth * size * p.planes) / strip * strip;
+  const Index fitting = a_bytes / (depth * size * p.bf16_parts) / strip * strip;
   s.rows = least(most(fitting, strip), most_rows);
   // With few rows, divide the columns among tasks instead.
   const Index across = most(8 / ceil_div(p.m, s.rows), 1);
@@ -80,16 +80,17 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
       const bool whole = c.columns % bf16_lanes == 0 && (!whole_tiles || rows % bf16_lanes == 0);
       const bool direct = last && whole && !aliased;
       float* const own = buffer + start * strip;
-      multiply_unit(rows, c.columns,
-                    {.planes = p.planes,
-                     .steps = ceil_div(depth, bf16_depth),
-                     .a = {p.a.data + (c.row + start) * p.a.stride + k, p.a.plane, p.a.stride},
-                     .b = {p.b.data + c.column / bf16_lanes * p.b.stride + k * bf16_lanes,
-                           p.b.plane, p.b.stride},
-                     .from = from_c || starts || k > k0 ? own : nullptr,
-                     .from_row = strip,
-                     .to = direct ? c.c + start * c.c_row : own,
-                     .to_row = direct ? c.c_row : strip});
+      multiply_unit(
+          rows, c.columns,
+          {.bf16_parts = p.bf16_parts,
+           .steps = ceil_div(depth, bf16_depth),
+           .a = {p.a.data + (c.row + start) * p.a.stride + k, p.a.part_stride, p.a.stride},
+           .b = {p.b.data + c.column / bf16_lanes * p.b.stride + k * bf16_lanes, p.b.part_stride,
+                 p.b.stride},
+           .from = from_c || starts || k > k0 ? own : nullptr,
+           .from_row = strip,
+           .to = direct ? c.c + start * c.c_row : own,
+           .to_row = direct ? c.c_row : strip});
       if (last && !direct) {
         copy_strip(own, strip, c.c + start * c.c_row, c.c_row, rows, c.columns);
       }
@@ -138,7 +139,7 @@ Status multiply_bf16(Context& context, const Bf16Product& p) {
   const Bf16Schedule s = make_schedule(p);
   const Index across = ceil_div(p.n, s.columns);
   const Index down = ceil_div(p.m, s.rows);
-  const Index products = p.planes * (p.planes + 1) / 2;
+  const Index products = p.bf16_parts * (p.bf16_parts + 1) / 2;
   const Index result = p.c == nullptr ? s.rows * finish_columns : 0;
   const auto bytes = static_cast<size_t>(s.rows * strip + result) * sizeof(float);
   bool done = true;

@@ -101,31 +101,31 @@ static Words interleave(const Words& even, const Words& odd, int half) {
 #endif
 
 // Stores rows of 32 k in A form.
-static FASTNN_INLINE void store_rows(const Bf16Matrix& to, Index plane, Index row, Index k,
+static FASTNN_INLINE void store_rows(const Bf16Matrix& to, Index part, Index row, Index k,
                                      Index rows, const Words* pairs) {
-  uint16_t* const at = to.data + plane * to.plane + row * to.stride + k;
+  uint16_t* const at = to.data + part * to.part_stride + row * to.stride + k;
   for (Index r = 0; r < rows; ++r) store_words(at + r * to.stride, pairs[r]);
 }
 
 // Stores 32 k of a panel in B form.
-static FASTNN_INLINE void store_panel(const Bf16Matrix& to, Index plane, Index k, Index column,
+static FASTNN_INLINE void store_panel(const Bf16Matrix& to, Index part, Index k, Index column,
                                       const Words (&pairs)[16]) {
-  uint16_t* const at = to.data + plane * to.plane + column / bf16_lanes * to.stride + k * 16;
+  uint16_t* const at = to.data + part * to.part_stride + column / bf16_lanes * to.stride + k * 16;
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) store_words(at + i * side, pairs[i]);
 }
 
 // Stores one part of up to 32 by 32 elements at (row, column) of X in every form that has data.
-static void store_forms(const Bf16Convert& c, Index plane, Index row, Index column, Index rows,
+static void store_forms(const Bf16Convert& c, Index part, Index row, Index column, Index rows,
                         Index columns, const Words (&pairs)[side]) {
-  if (c.a.data != nullptr) store_rows(c.a, plane, row, column, rows, pairs);
+  if (c.a.data != nullptr) store_rows(c.a, part, row, column, rows, pairs);
   if (c.b_transposed.data != nullptr) {
     for (Index half = 0; half < rows; half += 16) {
       Words turned[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) turned[i] = pairs[half + i];
       transpose(turned);
-      store_panel(c.b_transposed, plane, column, row + half, turned);
+      store_panel(c.b_transposed, part, column, row + half, turned);
     }
   }
   if (c.b.data == nullptr && c.a_transposed.data == nullptr) return;
@@ -134,10 +134,10 @@ static void store_forms(const Bf16Convert& c, Index plane, Index row, Index colu
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) down[i] = interleave(pairs[2 * i], pairs[2 * i + 1], half);
     const Index first = column + 16 * half;
-    if (c.b.data != nullptr) store_panel(c.b, plane, row, first, down);
+    if (c.b.data != nullptr) store_panel(c.b, part, row, first, down);
     if (c.a_transposed.data != nullptr) {
       transpose(down);
-      store_rows(c.a_transposed, plane, first, row, least(16, columns - 16 * half), down);
+      store_rows(c.a_transposed, part, first, row, least(16, columns - 16 * half), down);
     }
   }
 }
@@ -149,10 +149,10 @@ void convert_bf16(const Bf16Convert& c) {
       const Index columns = least(side, c.block.columns - j);
       Rest rest;
       load_rest(c.x + r * c.x_row + j, c.x_row, rows, columns, rest);
-      for (int plane = 0; plane < c.planes; ++plane) {
+      for (int part = 0; part < c.bf16_parts; ++part) {
         Words pairs[side];
-        for (Index i = 0; i < side; ++i) pairs[i] = round_row(rest.at[i], plane + 1 == c.planes);
-        store_forms(c, plane, c.block.row + r, c.block.column + j, rows, columns, pairs);
+        for (Index i = 0; i < side; ++i) pairs[i] = round_row(rest.at[i], part + 1 == c.bf16_parts);
+        store_forms(c, part, c.block.row + r, c.block.column + j, rows, columns, pairs);
       }
     }
   }

@@ -20,7 +20,7 @@ inline constexpr Index strip = 2 * bf16_lanes;
 
 // A piece of C: `to` = A B over `steps` times 32 k, plus `from` unless that is null.
 struct Piece {
-  int planes;
+  int bf16_parts;
   Index steps;
   Bf16Matrix a, b;  // at the piece's first row, column and k
   const float* from;
@@ -51,7 +51,7 @@ static Pieces pieces_of(Index rows) { return {ceil_div(rows, 32), 32, 0, rows}; 
 
 // The pairs of parts whose products are added. From one pair to the next, one operand stays in its
 // registers; the pair with the largest product comes as late as that allows.
-struct Planes {
+struct PartPair {
   int a, b;
 };
 template <int P>
@@ -59,17 +59,17 @@ struct Walk;
 template <>
 struct Walk<1> {
   static constexpr int count = 1;
-  static constexpr Planes at[] = {{0, 0}};
+  static constexpr PartPair at[] = {{0, 0}};
 };
 template <>
 struct Walk<2> {
   static constexpr int count = 3;
-  static constexpr Planes at[] = {{0, 1}, {0, 0}, {1, 0}};
+  static constexpr PartPair at[] = {{0, 1}, {0, 0}, {1, 0}};
 };
 template <>
 struct Walk<3> {
   static constexpr int count = 6;
-  static constexpr Planes at[] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}};
+  static constexpr PartPair at[] = {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}};
 };
 
 // Tiles 0 to 3 hold C, tiles 4 and 5 A, tiles 6 and 7 B.
@@ -112,11 +112,11 @@ static void multiply_piece(const Piece& p) {
   for (Index step = 0; step < p.steps; ++step) {
 #pragma GCC unroll 6
     for (int i = 0; i < Walk<P>::count; ++i) {
-      const Planes at = Walk<P>::at[i];
+      const PartPair at = Walk<P>::at[i];
       const bool next_a = i == 0 || at.a != Walk<P>::at[i - 1].a;
       const bool next_b = i == 0 || at.b != Walk<P>::at[i - 1].b;
-      const uint16_t* const x = a + at.a * p.a.plane;
-      const uint16_t* const y = b + at.b * p.b.plane;
+      const uint16_t* const x = a + at.a * p.a.part_stride;
+      const uint16_t* const y = b + at.b * p.b.part_stride;
       if (next_b) FASTNN_TILE_LOAD(6, y, b_row);
       if (next_a) FASTNN_TILE_LOAD(4, x, a_row);
       FASTNN_TILE_DOT(0, 4, 6);
@@ -137,18 +137,18 @@ static void multiply_piece(const Piece& p) {
 }
 
 template <int R, int V>
-static void multiply_planes(const Piece& p) {
-  if (p.planes == 1) multiply_piece<R, V, 1>(p);
-  if (p.planes == 2) multiply_piece<R, V, 2>(p);
-  if (p.planes == 3) multiply_piece<R, V, 3>(p);
+static void multiply_parts(const Piece& p) {
+  if (p.bf16_parts == 1) multiply_piece<R, V, 1>(p);
+  if (p.bf16_parts == 2) multiply_piece<R, V, 2>(p);
+  if (p.bf16_parts == 3) multiply_piece<R, V, 3>(p);
 }
 
 static void multiply_unit(Index rows, Index columns, const Piece& p) {
   const bool narrow = columns <= bf16_lanes;
   if (rows <= tile_rows) {
-    narrow ? multiply_planes<1, 1>(p) : multiply_planes<1, 2>(p);
+    narrow ? multiply_parts<1, 1>(p) : multiply_parts<1, 2>(p);
   } else {
-    narrow ? multiply_planes<2, 1>(p) : multiply_planes<2, 2>(p);
+    narrow ? multiply_parts<2, 1>(p) : multiply_parts<2, 2>(p);
   }
 }
 
@@ -176,10 +176,10 @@ static void multiply_piece(const Piece& p) {
 #pragma GCC unroll 2
     for (int j = 0; j < V; ++j) c[i][j] = _mm512_setzero_ps();
   }
-  for (int sum = p.planes - 1; sum >= 0; --sum) {
-    for (int plane = 0; plane <= sum; ++plane) {
-      const uint16_t* a = p.a.data + plane * p.a.plane;
-      const uint16_t* b = p.b.data + (sum - plane) * p.b.plane;
+  for (int sum = p.bf16_parts - 1; sum >= 0; --sum) {
+    for (int part = 0; part <= sum; ++part) {
+      const uint16_t* a = p.a.data + part * p.a.part_stride;
+      const uint16_t* b = p.b.data + (sum - part) * p.b.part_stride;
       for (Index k = 0; k < p.steps * (bf16_depth / 2); ++k) {
         __m512i row[V];
 #pragma GCC unroll 2

@@ -94,7 +94,7 @@ struct Level {
   const char* name;
   const KernelTable* kernels;
   const Bf16Kernels* bf16;
-  int bf16_planes;
+  int bf16_parts;
   const DenseFinish* finish;
   bool unit_takes_roots;
   bool (*supported)();
@@ -127,7 +127,7 @@ const Level levels[] = {
 
 CpuTable table_of(const Level& level) {
   CpuTable table{*level.kernels, level.bf16 != nullptr ? *level.bf16 : Bf16Kernels{},
-                 level.bf16_planes, level.finish, level.unit_takes_roots};
+                 level.bf16_parts, level.finish, level.unit_takes_roots};
   table.kernels.name = level.name;
   return table;
 }

@@ -13,7 +13,7 @@ namespace fastnn {
 struct CpuTable {
   KernelTable kernels;
   Bf16Kernels bf16;
-  int bf16_planes;  // the most with which its unit is faster than float32; 0: none
+  int bf16_parts;  // the most with which its unit is faster than float32; 0: none
   const DenseFinish* finish;
   bool unit_takes_roots;  // see context.h
 };

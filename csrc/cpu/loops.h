@@ -47,7 +47,7 @@ inline void share_out(Context& context, Index count, int threads, const F& f) {
       &f);
 }
 
-// The same on as many threads as pay for `work`, which is the work of all tasks together.
+// The same on as many threads as are worthwhile for `work`, the work of all tasks together.
 template <class F>
 inline void for_tasks(Context& context, Index count, Index work, const F& f) {
   share_out(context, count, context.threads(work), f);

@@ -2,9 +2,9 @@
 #include "core/metric.h"
 
 #include "core/math.h"
-#include "cpu/abreast.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
+#include "cpu/row_lanes.h"
 
 namespace fastnn::FASTNN_TARGET {
 
@@ -112,19 +112,19 @@ static void add_columns(const MetricRows<T>& a, Index begin, Index end, double* 
 
 // The class of each of 16 short rows, laid abreast; as index_of_largest.
 template <class T>
-static void largest_abreast(const T* x, Index n, Index c, Index readable, T (&at)[abreast]) {
-  Abreast<T> tile;
-  alignas(64) T top[abreast];
-  lay_abreast(x, n, c, readable, tile);
+static void largest_row_lanes(const T* x, Index n, Index c, Index readable, T (&at)[row_lanes]) {
+  RowLanes<T> tile;
+  alignas(64) T top[row_lanes];
+  to_row_lanes(x, n, c, readable, tile);
   FASTNN_LANES
-  for (int r = 0; r < abreast; ++r) {
+  for (int r = 0; r < row_lanes; ++r) {
     top[r] = tile.column[0][r];
     at[r] = T(0);
   }
   for (Index j = 1; j < c; ++j) {
     const T class_j = static_cast<T>(j);
     FASTNN_LANES
-    for (int r = 0; r < abreast; ++r) {
+    for (int r = 0; r < row_lanes; ++r) {
       const T z = tile.column[j][r];
       at[r] = z > top[r] ? class_j : at[r];
       top[r] = z > top[r] ? z : top[r];
@@ -134,27 +134,27 @@ static void largest_abreast(const T* x, Index n, Index c, Index readable, T (&at
 
 // Whether the largest output is that of the class, of the rows from begin on.
 template <class T>
-static void hits_abreast(const MetricRows<T>& a, Index begin, Index n, Index end,
-                         bool (&hit)[abreast]) {
+static void hits_row_lanes(const MetricRows<T>& a, Index begin, Index n, Index end,
+                           bool (&hit)[row_lanes]) {
   const Index readable = (end - begin) * a.c;
-  alignas(64) T at[abreast];
-  alignas(64) T own[abreast];
-  largest_abreast(a.output + begin * a.c, n, a.c, readable, at);
+  alignas(64) T at[row_lanes];
+  alignas(64) T own[row_lanes];
+  largest_row_lanes(a.output + begin * a.c, n, a.c, readable, at);
   if (a.labels != nullptr) {
     for (Index r = 0; r < n; ++r) own[r] = static_cast<T>(a.labels[begin + r]);
   } else {
-    largest_abreast(a.targets + begin * a.c, n, a.c, readable, own);
+    largest_row_lanes(a.targets + begin * a.c, n, a.c, readable, own);
   }
   for (Index r = 0; r < n; ++r) hit[r] = at[r] == own[r];
 }
 
 template <class T>
-static Counted accuracy_abreast(const MetricRows<T>& a, Index begin, Index end) {
+static Counted accuracy_row_lanes(const MetricRows<T>& a, Index begin, Index end) {
   Counted total{0, 0};
-  for (Index first = begin; first < end; first += abreast) {
-    const Index n = least(abreast, end - first);
-    bool hit[abreast];
-    hits_abreast(a, first, n, end, hit);
+  for (Index first = begin; first < end; first += row_lanes) {
+    const Index n = least(row_lanes, end - first);
+    bool hit[row_lanes];
+    hits_row_lanes(a, first, n, end, hit);
     for (Index r = 0; r < n; ++r) {
       const double weight = a.weights != nullptr ? static_cast<double>(a.weights[first + r]) : 1.0;
       total.value += hit[r] ? weight : 0.0;
@@ -174,8 +174,8 @@ Status metric_rows(Context& context, const MetricRows<T>& a) {
       return;
     }
     Counted total{0, 0};
-    if (a.kind == MetricKind::matches && a.c <= abreast_columns) {
-      total = accuracy_abreast(a, begin, end);
+    if (a.kind == MetricKind::matches && a.c <= row_lanes_columns) {
+      total = accuracy_row_lanes(a, begin, end);
       begin = end;
     }
     for (Index r = begin; r < end; ++r) {

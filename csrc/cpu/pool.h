@@ -55,7 +55,8 @@ class Pool {
 
   // Less work than this is never worth a second thread.
   static constexpr Index least_shared = 1 << 15;
-  // How many threads, at most `most`, pay for so much work, in the units of loops.h.
+  // The number of threads, at most `most`, that is worthwhile for this work, in the units of
+  // loops.h.
   int threads_for(Index work, int most) const;
 
   // Returns false, with nothing done, if another caller has the pool.

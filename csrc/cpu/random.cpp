@@ -61,7 +61,7 @@ Status shuffle(Context&, const Shuffle& a) {
   return Status::ok;
 }
 
-// Dropout draws so many counters at once, of one row or of several.
+// The number of counters that dropout draws at once, for one row or for several.
 inline constexpr Index quads = 64;
 
 struct Quads {

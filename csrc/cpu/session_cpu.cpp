@@ -33,17 +33,17 @@ Machine make_machine(bool alone) {
 
 // Products in bfloat16, where the request asks for them and there is a unit.
 MakeProducts make_products(const SessionRequest& request) {
-  const int planes = cpu_planes(request);
-  if (planes == 0) return {};
+  const int bf16_parts = cpu_bf16_parts(request);
+  if (bf16_parts == 0) return {};
   // Walks of one session share the weights, which the first of them makes. Walks alone
   // keep them: they lie in memory of a machine that this function may outlive.
   auto shared = std::make_shared<std::weak_ptr<Bf16Weights>>();
-  return [shared, planes, request](const Machine& machine, Memory& memory, Index rows) {
+  return [shared, bf16_parts, request](const Machine& machine, Memory& memory, Index rows) {
     const Plan& plan = *request.plan;
     std::shared_ptr<Bf16Weights> weights = shared->lock();
     if (!weights) {
       weights =
-          std::make_shared<Bf16Weights>(cpu_table(), machine, plan, planes, rows,
+          std::make_shared<Bf16Weights>(cpu_table(), machine, plan, bf16_parts, rows,
                                         static_cast<const float*>(request.buffers.parameters));
       *shared = weights;
     }
@@ -54,14 +54,14 @@ MakeProducts make_products(const SessionRequest& request) {
 
 }  // namespace
 
-int cpu_planes(const SessionRequest& request) {
-  const int planes = request.precision == Precision::medium ? 1
-                     : request.precision == Precision::high ? 2
-                                                            : 0;
+int cpu_bf16_parts(const SessionRequest& request) {
+  const int bf16_parts = request.precision == Precision::medium ? 1
+                         : request.precision == Precision::high ? 2
+                                                                : 0;
   // A split that is slower than float32 serves nobody: float32 is the more exact.
-  if (planes > cpu_table().bf16_planes || request.plan->element != Element::f32) return 0;
+  if (bf16_parts > cpu_table().bf16_parts || request.plan->element != Element::f32) return 0;
   const bool tiled = request.kind == SessionKind::tiled;
-  return bf16_serves(*request.plan, tiled ? tile_rows : request.batch_size) ? planes : 0;
+  return bf16_serves(*request.plan, tiled ? tile_rows : request.batch_size) ? bf16_parts : 0;
 }
 
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {

@@ -9,7 +9,7 @@ namespace fastnn {
 
 std::unique_ptr<Session> prepare_cpu(const SessionRequest& given);
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
-int cpu_planes(const SessionRequest& request);
+int cpu_bf16_parts(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
 const Machine& cpu_here();

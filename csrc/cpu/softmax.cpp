@@ -1,16 +1,16 @@
 // Softmax, its cross-entropy, and their gradients.
 //
-// All is done sixteen numbers at a time: short rows lie abreast (abreast.h), a lane
+// All is done sixteen numbers at a time: short rows lie abreast (row_lanes.h), a lane
 // for a row; a long row is cut into pieces of sixteen, a lane for a column. What is
 // done with sixteen logits is the same either way.
 #include "core/math.h"
-#include "cpu/abreast.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
+#include "cpu/row_lanes.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-static_assert(abreast == lanes);
+static_assert(row_lanes == lanes);
 
 inline constexpr Index cost_of_element = 8;  // see for_ranges
 
@@ -81,7 +81,7 @@ static FASTNN_INLINE void exponentials(const T* z, const T* targets, const Lanes
 // -- short rows -------------------------------------------------------------
 
 template <class T>
-static FASTNN_INLINE void tops(const Abreast<T>& tile, Index c, Lanes<T>& top) {
+static FASTNN_INLINE void tops(const RowLanes<T>& tile, Index c, Lanes<T>& top) {
   FASTNN_LANES
   for (int r = 0; r < lanes; ++r) top[r] = tile.column[0][r];
   for (Index j = 1; j < c; ++j) {
@@ -92,12 +92,12 @@ static FASTNN_INLINE void tops(const Abreast<T>& tile, Index c, Lanes<T>& top) {
 
 // Rows [begin, begin + n); those up to `end` are this task's.
 template <class T>
-static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, Index end) {
-  Abreast<T> tile;
+static void softmax_row_lanes(const SoftmaxForward<T>& a, Index begin, Index n, Index end) {
+  RowLanes<T> tile;
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> sum{};
   fetch_rows(a.y + begin * a.c, n, a.c);
-  lay_abreast(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  to_row_lanes(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   tops(tile, a.c, top);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
@@ -113,24 +113,24 @@ static void softmax_abreast(const SoftmaxForward<T>& a, Index begin, Index n, In
     FASTNN_LANES
     for (int r = 0; r < lanes; ++r) tile.column[j][r] *= sum[r];
   }
-  lay_down(tile, n, a.c, a.y + begin * a.c);
+  from_row_lanes(tile, n, a.c, a.y + begin * a.c);
 }
 
 template <bool with_targets, class T>
-static void cross_entropy_abreast(const LossRows<T>& a, Index begin, Index n, Index end,
-                                  Lanes<double>& total) {
+static void cross_entropy_row_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
+                                    Lanes<double>& total) {
   const Smoothing<T> s(a);
-  Abreast<T> tile;
-  Abreast<T> targets;
+  RowLanes<T> tile;
+  RowLanes<T> targets;
   alignas(64) Lanes<T> weight{};
   alignas(64) Lanes<T> label{};
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> own{};  // the logit of the row's label
   RowSums<T> sums;
   if (a.gradient != nullptr) fetch_rows(a.gradient + begin * a.c, n, a.c);
-  lay_abreast(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  to_row_lanes(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   if constexpr (with_targets) {
-    lay_abreast(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
+    to_row_lanes(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
   } else {
     for (Index r = 0; r < n; ++r) label[r] = static_cast<T>(a.labels[begin + r]);
     for (Index j = 0; j < a.c; ++j) {
@@ -175,7 +175,7 @@ static void cross_entropy_abreast(const LossRows<T>& a, Index begin, Index n, In
       tile.column[j][r] = weight[r] == T(0) ? T(0) : gradient;
     }
   }
-  lay_down(tile, n, a.c, a.gradient + begin * a.c);
+  from_row_lanes(tile, n, a.c, a.gradient + begin * a.c);
 }
 
 // -- long rows --------------------------------------------------------------
@@ -276,7 +276,7 @@ static void softmax_backward_of_row(const T* dy, const T* y, Index c, T* dx) {
 // f(begin, end) over the rows, in tasks of whole tiles where they lie abreast.
 template <class F>
 static void for_rows(Context& context, Index n, Index c, const F& f) {
-  const Index rows = round_up(most(4096 / most(c, 1), 1), c <= abreast_columns ? abreast : 1);
+  const Index rows = round_up(most(4096 / most(c, 1), 1), c <= row_lanes_columns ? row_lanes : 1);
   for_tasks(context, ceil_div(n, rows), n * c * cost_of_element,
             [&](Index index, int) { f(index * rows, least((index + 1) * rows, n)); });
 }
@@ -284,9 +284,9 @@ static void for_rows(Context& context, Index n, Index c, const F& f) {
 template <class T>
 Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
   for_rows(context, a.n, a.c, [&](Index begin, Index end) {
-    if (a.c <= abreast_columns) {
-      for (Index r = begin; r < end; r += abreast) {
-        softmax_abreast(a, r, least(abreast, end - r), end);
+    if (a.c <= row_lanes_columns) {
+      for (Index r = begin; r < end; r += row_lanes) {
+        softmax_row_lanes(a, r, least(row_lanes, end - r), end);
       }
     } else {
       for (Index r = begin; r < end; ++r) softmax_of_row(a.x + r * a.c, a.c, a.y + r * a.c);
@@ -321,14 +321,14 @@ Status row_loss(Context& context, const LossRows<T>& a) {
   for_row_groups(
       context, a.n, a.c * cost_of_element, [&](Index group, Index begin, Index end, int worker) {
         a.sums[2 * group + 1] = weight_of_rows(a, begin, end);
-        if (a.c <= abreast_columns) {
+        if (a.c <= row_lanes_columns) {
           Lanes<double> total{};
-          for (Index r = begin; r < end; r += abreast) {
-            const Index n = least(abreast, end - r);
+          for (Index r = begin; r < end; r += row_lanes) {
+            const Index n = least(row_lanes, end - r);
             if (labels) {
-              cross_entropy_abreast<false>(a, r, n, end, total);
+              cross_entropy_row_lanes<false>(a, r, n, end, total);
             } else {
-              cross_entropy_abreast<true>(a, r, n, end, total);
+              cross_entropy_row_lanes<true>(a, r, n, end, total);
             }
           }
           a.sums[2 * group] = joined(total);

@@ -1,5 +1,5 @@
-// Finds by trial whether several threads are faster than one. How many threads pay on an idle
-// machine is decided by the pool.
+// Finds by trial whether several threads are faster than one. The pool decides how many
+// threads are worthwhile on an idle machine.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@ namespace fastnn {
 // single thread for a while, and for longer each time that it still is faster. Trial is meant for
 // steps of short kernels: long kernels gain from threads, and a few of them would not fill a window
 // in time. The pool's Balance reacts faster: it detects a suspended worker within milliseconds,
-// also in long kernels, but it does not notice what moving data costs.
+// also in long kernels, but it does not see the cost of moving data.
 class Trial {
  public:
   using Time = std::chrono::steady_clock::time_point;

@@ -106,7 +106,7 @@ struct CudaLibrary {
   void (*set_precision)(Context*, int precision);
   // Parts in bfloat16 into which that splits the operands of a product (m, k) (k, n), of
   // shape alone; 0: none.
-  int (*planes)(int precision, Index m, Index n, Index k);
+  int (*bf16_parts)(int precision, Index m, Index n, Index k);
   void (*set_step)(Context*, StepPlace);
   Status (*collect)(Context*, const Collect*);
   Status (*finish)(Context*, const Finish*);

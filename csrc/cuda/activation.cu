@@ -1,4 +1,4 @@
-// Activations, and the plain arithmetic of nodes.
+// Activations, and the plain elementwise arithmetic of nodes.
 #include "core/activation.h"
 
 #include "cuda/kernels.h"
@@ -8,7 +8,7 @@ namespace {
 
 constexpr int threads_of_block = 256;
 
-// y[i] = of(i) for all elements, each by one thread.
+// y[i] = of(i) for all elements, one thread for each.
 template <class T, class Of>
 struct EachElement {
   static constexpr int threads = threads_of_block;
@@ -36,7 +36,7 @@ struct Forward {
 template <class Kind, class T>
 struct Backward {
   const T* dy;
-  const T* given;  // x or y, whichever the slope is of
+  const T* given;  // x or y, whichever the slope is computed from
   FASTNN_DEVICE T operator()(Index i) const { return dy[i] * Kind::slope(given[i], given[i]); }
 };
 

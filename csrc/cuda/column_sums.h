@@ -1,4 +1,4 @@
-// Sums over the rows of a matrix, in groups of rows that follow from its shape alone.
+// Sums over the rows of a matrix, in groups of rows that depend on its shape alone.
 #pragma once
 
 #include "cuda/context.h"
@@ -6,9 +6,9 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// out[j] = the sum of rows[r][j] over r; of each group of rows, where there are several,
-// in a row of its own. A block takes a group of 32 columns, each of its warps a stretch
-// of the rows; what they have found is added in order.
+// out[j] = the sum of rows[r][j] over r. With several groups of rows, each group has its own row of
+// `out`. A block takes 32 columns of a group, and each of its warps a range of the rows; the
+// results of the warps are added in order.
 template <class T>
 struct RowSums {
   static constexpr int columns_of_block = 32;
@@ -18,14 +18,14 @@ struct RowSums {
   Index count = 0, columns = 0;
   Index group_rows = 0;
   T* out = nullptr;          // null: nothing to do
-  bool accumulates = false;  // to what is there
+  bool accumulates = false;  // adds to the values in `out`
 
   Index blocks() const {
     if (out == nullptr) return 0;
     return most(ceil_div(count, most(group_rows, 1)), 1) * ceil_div(columns, columns_of_block);
   }
 
-  // `room` is memory that the block shares, of one T for each of its threads.
+  // `room` is shared memory of one T for each thread of the block.
   template <int threads>
   FASTNN_DEVICE void run(const Thread& t, Index block, T* room) const {
     const Index across = ceil_div(columns, columns_of_block);
@@ -69,7 +69,7 @@ Status sum_rows(Context& context, const RowSums<T>& sums) {
   return launch(context, sums.blocks(), SumRows<T>{sums});
 }
 
-// Elements that `fold_rows` needs beside its rows.
+// Elements of memory that `fold_rows` needs in addition to its rows.
 constexpr Index fold_room(Index count, Index columns) {
   Index room = 0;
   while (count > RowSums<float>::rows_of_group) {
@@ -79,8 +79,8 @@ constexpr Index fold_room(Index count, Index columns) {
   return room;
 }
 
-// Sums many rows to few enough for one block, and leaves in `sums` what is still to be
-// done: one group.
+// Reduces many rows to few enough for one block. `sums` then describes the remaining sum, of one
+// group.
 template <class T>
 Status fold_rows(Context& context, RowSums<T>& sums, T* room) {
   constexpr Index size = RowSums<T>::rows_of_group;

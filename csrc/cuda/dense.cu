@@ -146,8 +146,8 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
   return status;
 }
 
-int planes_of_product(int precision, Index m, Index n, Index k) {
-  return cut_of<float>(precision, m, n, k).planes;
+int bf16_parts_of_product(int precision, Index m, Index n, Index k) {
+  return cut_of<float>(precision, m, n, k).bf16_parts;
 }
 
 FASTNN_INSTANTIATE(dense_forward, DenseForward)

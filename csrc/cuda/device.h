@@ -1,9 +1,9 @@
-// What kernels are written in: a thin layer over blocks, warps and barriers.
+// The language of kernels: a thin layer over blocks, warps and barriers.
 //
-// A kernel is a struct: its members are its arguments, `threads` says how many make a
-// block, and operator()(Thread) is what each of them does. It is compiled twice: by
-// nvcc for GPUs, and by a C++ compiler for the emulator, where the threads of a block
-// are fibers that run in shuffled order from one barrier to the next.
+// A kernel is a struct: its members are its arguments, `threads` is the number of threads in a
+// block, and operator()(Thread) is the work of one thread. It is compiled twice: by nvcc for GPUs,
+// and by a C++ compiler for the emulator, where the threads of a block are fibers that run in
+// shuffled order from one barrier to the next.
 //
 //   struct Double {
 //     static constexpr int threads = 256;
@@ -14,27 +14,27 @@
 //   };
 //   return launch(context, blocks_for(n, Double::threads), Double{x, y, n});
 //
-// Memory that a block shares is a nested struct `Shared`, of plain arrays, had by
-// t.shared<Shared>(); or as many bytes as the member shared_bytes() says. It holds
-// nothing of use at first. Every thread of a block must reach each of its barriers, and
-// every lane of a warp what a warp does together.
+// Shared memory is a nested struct `Shared` of plain arrays, returned by t.shared<Shared>(). It has
+// the size of that struct, or the number of bytes that the member shared_bytes() returns, and is
+// not initialised. Every thread of a block must reach each of the block's barriers, and every lane
+// of a warp each operation of the warp.
 //
 // Thread offers
 //   index(), threads()       in its block
 //   block(), blocks()
 //   place(), all()           among all threads
-//   lane(), warp()           of 32
+//   lane(), warp()           in warps of 32
 //   barrier(), warp_barrier()
 //   exchange(x, mask)        the x of lane ^ mask
 //   from_lane(x, k)          the x of lane k
 //   shared<S>()
-//   last_block(counter)      in the block that comes last, true: then all that the others
-//                            wrote before is there, and the counter is 0 again, as it was.
-//                            For all threads of each block; has barriers inside.
-//   mma(d, a, b)             d += a b of a warp, 16 x 16 by 16 x 8 of bfloat16 with sums in
-//                            float32: each lane has the parts of them that the PTX ISA
-//                            says for mma.m16n8k16. The order of a sum is the unit's own
-// and there is
+//   last_block(counter)      whether this block is the last to call it. The last block sees all
+//                            earlier writes of the other blocks, and the counter is 0 again.
+//                            Called by all threads of each block; contains barriers
+//   mma(d, a, b)             d += a b by a warp, 16 x 16 by 16 x 8 in bfloat16 with float32 sums.
+//                            Each lane has the parts that the PTX ISA describes for mma.m16n8k16.
+//                            The hardware chooses the order of a sum
+// In addition:
 //   bf16_pair(low, high)     two floats as bfloat16, rounded to nearest even, in one word
 #pragma once
 
@@ -53,8 +53,8 @@ FASTNN_INLINE constexpr Index least(Index a, Index b) { return a < b ? a : b; }
 FASTNN_INLINE constexpr Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
-// Where the i-th cell of a matrix is. In 32 bits where they do: a quotient of 64 takes
-// several times as long.
+// The row and column of element i of a matrix. Uses 32-bit division if the numbers fit: a 64-bit
+// one takes several times as long.
 struct Cell {
   Index row, column;
 };
@@ -69,7 +69,7 @@ FASTNN_INLINE constexpr Cell cell_of(Index i, Index columns) {
   return {i / columns, i % columns};
 }
 
-// So many elements as they lie in memory, that go with one access or, beyond 16 bytes, a few.
+// Consecutive elements that are moved by one access or, beyond 16 bytes, by several.
 template <class T, int width>
 struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Group {
   T element[width];
@@ -79,14 +79,14 @@ struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Group {
 template <class T>
 inline constexpr int group_width = static_cast<int>(16 / sizeof(T));
 
-// Whether all are multiples of so many bytes.
+// Whether all addresses are multiples of `bytes`.
 template <class... Addresses>
 bool aligned(uintptr_t bytes, Addresses... addresses) {
   return ((reinterpret_cast<uintptr_t>(addresses) % bytes == 0) && ...);
 }
 
-// Blocks for n pieces of work: a turn for each thread or, beyond what a GPU can hold
-// at once, several.
+// Blocks for n pieces of work: one piece for each thread, or several if there are more pieces than
+// threads that a GPU can hold at once.
 inline Index blocks_for(Index n, int threads) {
   constexpr Index enough = 132 * 16;
   return least(ceil_div(n, threads), enough);
@@ -100,8 +100,8 @@ FASTNN_DEVICE T sum_of_warp(const Thread& t, T x) {
   return x;
 }
 
-// The sum over a block, for all of its threads, in a fixed order; `room` is memory that
-// they share, of one T for each warp. Has barriers, the last behind the last read.
+// The sum of x over a block, for all of its threads, in a fixed order. `room` is shared memory of
+// one T for each warp. Contains barriers; the last one follows the last read.
 template <class T>
 FASTNN_DEVICE T sum_of_block(const Thread& t, T x, T* room) {
   x = sum_of_warp(t, x);

@@ -1,5 +1,5 @@
-// Rows out of the caller's arrays: chosen, converted, scaled; and the search for
-// what is not finite.
+// Gathers rows of the caller's arrays (chosen, converted, scaled), and searches them for elements
+// that are not finite or not in the expected range.
 #include "core/element.h"
 
 #include "cuda/kernels.h"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int threads_of_block = 256;
 
-// Rows, with what a recorded step says of their first.
+// Rows, whose first row a recorded step may set.
 struct RowsOfStep {
   const Index* order;
   Index first;
@@ -25,7 +25,7 @@ RowsOfStep rows_of(const Rows& rows, const StepValues* values = nullptr) {
   return {rows.order, rows.order != nullptr ? 0 : rows.first, values};
 }
 
-// A view whose elements are read `width` at a time, whole groups of a row.
+// A view whose elements are read in groups of `width`, in whole groups of a row.
 template <class From, int width>
 struct Source {
   const char* data;
@@ -42,7 +42,7 @@ struct Source {
       if (reinterpret_cast<uintptr_t>(at) % sizeof x == 0) {
         x = *reinterpret_cast<const Group<From, 1>*>(at);
       } else {
-        __builtin_memcpy(&x, at, sizeof x);  // byte by byte
+        __builtin_memcpy(&x, at, sizeof x);  // byte by byte, not aligned
       }
       return x;
     }
@@ -54,7 +54,7 @@ Source<From, width> source_of(const ArrayView& view, const From*) {
   return {static_cast<const char*>(view.data), view.row_stride, view.column_stride, view.offsets};
 }
 
-// Whether rows are made of whole, aligned groups.
+// Whether rows consist of whole, aligned groups.
 template <int width, class From>
 bool in_groups(const ArrayView& view, const From*) {
   constexpr Index bytes = alignof(Group<From, width>);
@@ -63,7 +63,7 @@ bool in_groups(const ArrayView& view, const From*) {
          aligned(uintptr_t{bytes}, view.data);
 }
 
-// Each thread a group.
+// Each thread converts one group.
 template <class T, class From, int width>
 struct GatherGroups {
   static constexpr int threads = threads_of_block;
@@ -117,7 +117,7 @@ struct GatherLabelRows {
   }
 };
 
-// The least over a block, for all of its threads; `room` as in sum_of_block.
+// The minimum over a block, for all of its threads; `room` as in sum_of_block.
 FASTNN_DEVICE Index least_of_block(const Thread& t, Index x, Index* room) {
   for (int mask = 16; mask > 0; mask /= 2) x = least(x, t.exchange(x, mask));
   if (t.lane() == 0) room[t.warp()] = x;
@@ -127,7 +127,7 @@ FASTNN_DEVICE Index least_of_block(const Thread& t, Index x, Index* room) {
   return x;
 }
 
-// Each block finds the first row of its own, the last the first of those.
+// Each block finds the first unexpected row among its own; the last block finds the first of these.
 template <class From, int width, class Unexpected>
 struct ScanGroups {
   static constexpr int threads = threads_of_block;
@@ -145,7 +145,7 @@ struct ScanGroups {
   unsigned* counter;
   Found* found;
 
-  // The first element of the group that is not as expected; width: none.
+  // The first unexpected element of the group; `width` if there is none.
   FASTNN_DEVICE int look(Index row, Index group) const {
     const Group<From, width> x = source.load(row, group);
     int first = width;

@@ -1,10 +1,10 @@
-// Products C (m, n) = A (m, k) B (k, n): how they are cut into tiles and pieces, and the
-// kernel that makes a tile.
+// Products C (m, n) = A (m, k) B (k, n): how they are cut into tiles and pieces, and the kernel
+// that computes a tile. The arithmetic of a tile is in gemm_tile.h and gemm_bf16.h.
 //
-// Nothing here depends on the GPU: the tile and the cuts of k follow from the shape and the
-// precision, and so do the bits of the result. Long sums of small results are cut into
-// pieces that blocks of their own make; these are added in order, by a second kernel that
-// finishes the result as the first would have done.
+// Nothing here depends on the GPU: the tile and the cuts of k follow from shape and precision, and
+// so do the bits of the result. A small result with long sums is cut into pieces of k, each
+// computed by blocks of its own. A second kernel adds the pieces in order and applies the epilogue
+// that the first kernel would have applied.
 #pragma once
 
 #include <type_traits>
@@ -21,12 +21,12 @@ enum class Tile : unsigned char { large, middle, small, least, narrow };
 
 struct Cut {
   Tile tile;
-  int planes;           // bfloat16 that make an operand; 0: none do
-  Index rows;           // of a tile, or of a region where the pieces are added
-  Index pieces, depth;  // of each piece's k
+  int bf16_parts;       // bfloat16 parts of an operand; 0: float32 or double
+  Index rows;           // of a tile, or of a region in which pieces are added
+  Index pieces, depth;  // number of pieces of k, and the terms in each
 };
 
-// Where a sum over rows of B goes: one for each piece.
+// The destination of sums over the rows of B: one row for each piece.
 template <class T>
 struct ColumnSums {
   T* out = nullptr;
@@ -38,7 +38,7 @@ struct Product {
   using T = typename Unit::Type;
   static constexpr int threads = Unit::threads;
   static constexpr int resident_blocks = Unit::resident_blocks;
-  // Of a weight's gradient alone: B is then dz, whose sums are the bias's.
+  // Only for a weight's gradient: B is then dz, and its sums are the gradient of the bias.
   static constexpr bool sums_b = !a_by_k && !b_by_k;
   union Shared {
     typename Unit::Stage stages[2];
@@ -52,14 +52,14 @@ struct Product {
   Index pieces, piece_depth;
   Finish finish;
   ColumnSums<T> b_sums;
-  RowSums<T> beside;  // for the blocks behind those of the product
+  RowSums<T> beside;  // done by blocks that follow the product's blocks
 
   Index row_tiles() const { return ceil_div(m, Unit::rows); }
   Index blocks() const { return row_tiles() * ceil_div(n, Unit::columns) * pieces; }
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     auto& shared = t.shared<Shared>();
-    // There are fewer than 2^31 blocks, and divisions of 64 bits take long.
+    // There are fewer than 2^31 blocks, and 64-bit divisions are slow.
     const auto block = static_cast<unsigned>(t.block());
     const auto down = static_cast<unsigned>(ceil_div(m, Unit::rows));
     const auto across = static_cast<unsigned>(ceil_div(n, Unit::columns));
@@ -69,7 +69,8 @@ struct Product {
                                    shared.room);
       return;
     }
-    // In bands of a few rows of tiles, so that neighbours read the same parts of B.
+    // Tiles are ordered in bands of a few rows, so that neighbouring blocks read the same parts of
+    // B.
     constexpr unsigned band = 8;
     const unsigned tile = block - piece * (down * across);
     const unsigned band_first = tile / (band * across) * band;
@@ -124,7 +125,7 @@ struct Product {
         shared.room);
   }
 
-  // What each thread found of its columns, in the order of those who share them.
+  // Adds the sums of the threads that share a column, in the order of those threads.
   FASTNN_DEVICE void add_columns(const Thread& t, T* room, const Pack<T>& sum,
                                  const Place& place) const {
     using FetchB = typename Unit::template FetchB<false>;
@@ -144,7 +145,7 @@ struct Product {
   }
 };
 
-// Adds the pieces of a product and finishes it.
+// Adds the pieces of a product and finishes the result.
 template <class T, class Finish>
 struct FinishPieces {
   static constexpr int threads = 256;
@@ -178,7 +179,7 @@ struct FinishPieces {
   }
 };
 
-// -- which tiles ------------------------------------------------------------
+// -- choice of tiles --------------------------------------------------------
 
 template <class T>
 struct Tiles;
@@ -192,25 +193,25 @@ struct Tiles<float> {
   using Narrow = MultiplyAdd<float, 128, 16, 32, 4, 4>;
 };
 
-template <int planes>
+template <int bf16_parts>
 struct UnitTiles {
-  using Large = MultiplyBf16<128, 128, 64, 32, planes>;
-  using Middle = MultiplyBf16<64, 64, 32, 32, planes>;
+  using Large = MultiplyBf16<128, 128, 64, 32, bf16_parts>;
+  using Middle = MultiplyBf16<64, 64, 32, 32, bf16_parts>;
 };
 
-// Not for speed.
+// Double is not meant for speed.
 template <>
 struct Tiles<double> {
   using Middle = MultiplyAdd<double, 32, 32, 16, 2, 2>;
   using Least = MultiplyAdd<double, 16, 16, 64, 2, 2, 4>;
 };
 
-// Blocks that keep a large GPU busy, whichever is there.
+// Blocks that keep any large GPU busy.
 inline constexpr Index enough_blocks = 96;
-// So many with tensor cores do as much as all of them without.
+// So many blocks with tensor cores do as much work as a full GPU without them.
 inline constexpr Index enough_unit_blocks = 32;
 
-// A piece has at least so much of k, of which it takes whole multiples of piece_step.
+// A piece has at least least_depth terms of k, in whole multiples of piece_step.
 inline constexpr Index least_depth = 512;
 inline constexpr Index piece_step = 128;
 inline constexpr Index most_pieces = 192;
@@ -219,21 +220,21 @@ inline Index tiles_of(Index m, Index n, Index rows, Index columns) {
   return ceil_div(m, rows) * ceil_div(n, columns);
 }
 
-// Whether tiles of that size are not mostly empty, and give enough blocks.
+// Whether tiles of that size are mostly full and give enough blocks.
 inline bool tile_serves(Index m, Index n, Index k, Index side, Index enough = enough_blocks) {
   const Index pieces = least(most(k / least_depth, 1), most_pieces);
   return 2 * m > side && 2 * n > side && tiles_of(m, n, side, side) * pieces >= enough;
 }
 
 inline Cut cut_for(Index m, Index n, Index k, Tile tile, Index rows, Index columns,
-                   int planes = 0) {
+                   int bf16_parts = 0) {
   const Index tiles = most(tiles_of(m, n, rows, columns), 1);
-  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, planes, rows, 1, k};
+  if (tiles >= enough_blocks || k < 2 * least_depth) return {tile, bf16_parts, rows, 1, k};
   const Index wanted = least(ceil_div(most_pieces, tiles), k / least_depth);
   const Index depth = ceil_div(ceil_div(k, wanted), piece_step) * piece_step;
   const Index pieces = ceil_div(k, depth);
   constexpr Index added_rows = FinishPieces<float, FinishStore<float>>::rows;
-  return {tile, planes, pieces > 1 ? added_rows : rows, pieces, depth};
+  return {tile, bf16_parts, pieces > 1 ? added_rows : rows, pieces, depth};
 }
 
 template <class T>
@@ -243,10 +244,10 @@ Cut cut_of(int precision, Index m, Index n, Index k) {
   } else {
     if (precision != static_cast<int>(Precision::highest) &&
         k >= MultiplyBf16<64, 64, 32, 32, 1>::depth) {
-      const int planes = precision == static_cast<int>(Precision::high) ? 2 : 1;
-      if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128, planes);
+      const int bf16_parts = precision == static_cast<int>(Precision::high) ? 2 : 1;
+      if (tile_serves(m, n, k, 128)) return cut_for(m, n, k, Tile::large, 128, 128, bf16_parts);
       if (tile_serves(m, n, k, 64, enough_unit_blocks)) {
-        return cut_for(m, n, k, Tile::middle, 64, 64, planes);
+        return cut_for(m, n, k, Tile::middle, 64, 64, bf16_parts);
       }
     }
     if (n <= 16 && m >= 128 * enough_blocks / 2) return cut_for(m, n, k, Tile::narrow, 128, 16);
@@ -262,10 +263,10 @@ struct Of {
   using Type = Unit;
 };
 
-template <int planes, class F>
+template <int bf16_parts, class F>
 Status with_unit_tile(Tile tile, const F& f) {
-  if (tile == Tile::large) return f(Of<typename UnitTiles<planes>::Large>{});
-  return f(Of<typename UnitTiles<planes>::Middle>{});
+  if (tile == Tile::large) return f(Of<typename UnitTiles<bf16_parts>::Large>{});
+  return f(Of<typename UnitTiles<bf16_parts>::Middle>{});
 }
 
 template <class T, class F>
@@ -273,8 +274,8 @@ Status with_tile(const Cut& cut, const F& f) {
   using All = Tiles<T>;
   const Tile tile = cut.tile;
   if constexpr (sizeof(T) != sizeof(double)) {
-    if (cut.planes == 1) return with_unit_tile<1>(tile, f);
-    if (cut.planes == 2) return with_unit_tile<2>(tile, f);
+    if (cut.bf16_parts == 1) return with_unit_tile<1>(tile, f);
+    if (cut.bf16_parts == 2) return with_unit_tile<2>(tile, f);
     if (tile == Tile::large) return f(Of<typename All::Large>{});
     if (tile == Tile::small) return f(Of<typename All::Small>{});
     if (tile == Tile::narrow) return f(Of<typename All::Narrow>{});
@@ -283,7 +284,7 @@ Status with_tile(const Cut& cut, const F& f) {
   return f(Of<typename All::Least>{});
 }
 
-// -- the whole --------------------------------------------------------------
+// -- whole products ---------------------------------------------------------
 
 template <class T, class Finish>
 struct Multiply {
@@ -291,12 +292,12 @@ struct Multiply {
   Operand<T> a, b;
   Cut cut;
   Finish finish;
-  ColumnSums<T> b_sums = {};  // only where neither A nor B lies by k
-  RowSums<T> beside = {};     // to be done in the same launch as the product
-  RowSums<T> after = {};      // in that which adds the pieces
+  ColumnSums<T> b_sums = {};  // only if neither A nor B is stored by k
+  RowSums<T> beside = {};     // done in the same launch as the product
+  RowSums<T> after = {};      // done in the launch that adds the pieces
 };
 
-// `pieces`: (cut.pieces, m, n), where they are to stay; null: they are finished.
+// `pieces`, if not null, has shape (cut.pieces, m, n) and receives the pieces, which are not added.
 template <bool a_by_k, bool b_by_k, class T, class Finish>
 Status multiply(Context& context, const Multiply<T, Finish>& p, T* pieces = nullptr) {
   const auto make = [&](const auto& finish) {

@@ -1,12 +1,13 @@
-// A block's share of a product by tensor cores: float32 as the sum of one or two bfloat16.
+// A block's part of a product by tensor cores: each float32 operand is the sum of one or two
+// bfloat16 parts. gemm.h decides which blocks compute what.
 //
-// Plane 0 of an operand is x rounded to nearest even, plane 1 what that left, rounded
-// likewise. Two planes keep 16 bits, and take three products: all but that of the two
-// rests, which is below 2^-16 of the whole. An infinity stays one in one plane, and gives
-// NaN in two, as does what rounds to one (from 3.3962e38 on); NaN stays NaN.
+// Part 0 of an operand is x rounded to nearest even; part 1 is the remainder, rounded likewise. Two
+// parts keep 16 bits and take three products: all except the product of the two remainders, which
+// is below 2^-16 of the whole. With one part, an infinity stays an infinity; with two parts it
+// gives NaN, as does a number that rounds to infinity (from 3.3962e38 on). NaN stays NaN.
 //
-// Tensor cores cut off what they add, always towards zero, so that long sums shrink: with
-// two planes each stage's sum begins at zero, and is then added in float32, rounded.
+// Tensor cores truncate their sums, always towards zero, so that long sums shrink. Therefore, with
+// two parts each stage's sum begins at zero and is then added in float32 with rounding.
 #pragma once
 
 #include "cuda/gemm_tile.h"
@@ -14,18 +15,19 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// Stages of 32 of k. A row of a shared tile (of the right operand: a column) is its 32
-// bfloat16, 64 bytes: a lane reads 16 of them, 8 of k, at once. That these are neighbours
-// where the unit's own order has pairs apart changes nothing, since both operands have it so.
-template <int extent, int threads, int planes, bool by_k>
+// Stages of 32 terms of k. A row of a shared tile (a column, for the right operand) is its 32
+// bfloat16 numbers, 64 bytes. A lane reads 16 bytes at once, 8 terms of k. These are consecutive k,
+// while the unit's own order has pairs apart; since both operands use the same order, the product
+// is the same.
+template <int extent, int threads, int bf16_parts, bool by_k>
 class FetchPairs {
  public:
   static constexpr int depth = 32;
   static constexpr int row_words = depth / 2;
-  static constexpr int words = planes * extent * row_words;
+  static constexpr int words = bf16_parts * extent * row_words;
 
-  // Where a row lies: each second four of them in pairs the other way round, so that
-  // stores down a tile's rows meet in fewer banks.
+  // The place of a row. In every second group of four rows, the rows of each pair are exchanged, so
+  // that stores down a tile's rows cause fewer bank conflicts.
   FASTNN_DEVICE static int place_of(int e) { return (e ^ (e / 4 % 2)) * row_words; }
 
   FASTNN_DEVICE FetchPairs(const Thread& t, const Operand<float>& from, Index first, Index k) {
@@ -35,7 +37,7 @@ class FetchPairs {
     left_ = static_cast<int>(least(from.extent - e, extent));
   }
 
-  // As Fetch's.
+  // Like Fetch::load.
   FASTNN_DEVICE void load(const Thread& t, const Operand<float>& from, int k_left) {
     const int own_left = k_left - own_share(t) * 4;
     FASTNN_UNROLL
@@ -63,7 +65,7 @@ class FetchPairs {
     }
   }
 
-  // As Fetch's.
+  // Like the members of Fetch.
   static constexpr int sharers = 8;
   FASTNN_DEVICE static int own_column(const Thread& t) { return t.index() / 8 * 4; }
   FASTNN_DEVICE static int own_share(const Thread& t) { return t.index() % 8; }
@@ -78,11 +80,11 @@ class FetchPairs {
   struct alignas(8) Words {
     uint32_t at[2];
   };
-  // Four of k.
+  // Stores four terms of k.
   FASTNN_DEVICE static void put(const float (&x)[4], uint32_t* to) {
     const Words high{{bf16_pair(x[0], x[1]), bf16_pair(x[2], x[3])}};
     *reinterpret_cast<Words*>(to) = high;
-    if constexpr (planes == 2) {
+    if constexpr (bf16_parts == 2) {
       float rest[4];
       FASTNN_UNROLL
       for (int j = 0; j < 4; ++j) {
@@ -94,28 +96,29 @@ class FetchPairs {
     }
   }
 
-  // Rows by_k, each so many further down; else four of k, neighbours.
+  // By k: four rows, a fixed number of rows apart. Otherwise: four consecutive k.
   Pack<float> held_[4];
   const float* at_;
-  int left_;  // rows, or elements of one
+  int left_;  // rows, or elements of a row
 };
 
-// Tiles of rows x columns, of which each warp makes a part.
-template <int rows_, int columns_, int warp_rows, int warp_columns, int planes>
+// Tiles of rows x columns; each warp computes a part of the tile.
+template <int rows_, int columns_, int warp_rows, int warp_columns, int bf16_parts>
 class MultiplyBf16 {
  public:
   using Type = float;
   static constexpr int rows = rows_, columns = columns_, depth = 32, slices = 1;
   static constexpr int warps_across = columns / warp_columns;
   static constexpr int threads = 32 * (rows / warp_rows) * warps_across;
-  static constexpr int resident_blocks = planes == 1 ? 1 : 0;
-  // Eight more than columns: the rows that a warp writes at once lie in different banks.
+  static constexpr int resident_blocks = bf16_parts == 1 ? 1 : 0;
+  // Eight more than columns, so that rows written by a warp at the same time are in different
+  // banks.
   static constexpr int result_row = columns + 8;
 
   template <bool by_k>
-  using FetchA = FetchPairs<rows, threads, planes, by_k>;
+  using FetchA = FetchPairs<rows, threads, bf16_parts, by_k>;
   template <bool by_k>
-  using FetchB = FetchPairs<columns, threads, planes, by_k>;
+  using FetchB = FetchPairs<columns, threads, bf16_parts, by_k>;
 
   struct Stage {
     alignas(16) uint32_t a[FetchA<true>::words];
@@ -131,30 +134,31 @@ class MultiplyBf16 {
     b.store(t, stage.b);
   }
 
-  // Of a tile with so many rows.
+  // Multiplies a stage of a tile that has `rows_here` rows.
   FASTNN_DEVICE void multiply(const Thread& t, const Stage& stage, int rows_here) {
-    Eight b[planes][across];
+    Eight b[bf16_parts][across];
     FASTNN_UNROLL
-    for (int plane = 0; plane < planes; ++plane) {
+    for (int part = 0; part < bf16_parts; ++part) {
       FASTNN_UNROLL
       for (int j = 0; j < across; ++j) {
-        b[plane][j] = read(t, stage.b + plane * columns * row_words, first_column(t) + j * 8);
+        b[part][j] = read(t, stage.b + part * columns * row_words, first_column(t) + j * 8);
       }
     }
     FASTNN_UNROLL
     for (int i = 0; i < down; ++i) {
-      // Two planes leave no registers for reading far ahead, and a branch keeps ptxas from it.
-      if (planes == 2 && down > 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here) return;
-      Eight a[planes][2];
+      // Two parts leave no registers for reading far ahead, and a branch keeps ptxas from doing so.
+      if (bf16_parts == 2 && down > 2 && i == down / 2 && first_row(t) + i * 16 >= rows_here)
+        return;
+      Eight a[bf16_parts][2];
       FASTNN_UNROLL
-      for (int plane = 0; plane < planes; ++plane) {
+      for (int part = 0; part < bf16_parts; ++part) {
         FASTNN_UNROLL
         for (int half = 0; half < 2; ++half) {
-          a[plane][half] =
-              read(t, stage.a + plane * rows * row_words, first_row(t) + i * 16 + half * 8);
+          a[part][half] =
+              read(t, stage.a + part * rows * row_words, first_row(t) + i * 16 + half * 8);
         }
       }
-      if constexpr (planes == 1) {
+      if constexpr (bf16_parts == 1) {
         add_products(t, a[0], b[0], sums_[i]);
       } else {
         float part[across][4] = {};
@@ -190,7 +194,7 @@ class MultiplyBf16 {
   static constexpr int row_words = FetchA<true>::row_words;
   static constexpr int down = warp_rows / 16, across = warp_columns / 8;
 
-  // Pairs of k, eight in a row of it.
+  // Four pairs of k, consecutive in a row.
   struct alignas(16) Eight {
     uint32_t pairs[4];
   };
@@ -209,7 +213,7 @@ class MultiplyBf16 {
     return *reinterpret_cast<const Eight*>(tile + place);
   }
 
-  // The stage's 32 of k are two steps of the unit's.
+  // A stage's 32 terms of k are two steps of the unit.
   FASTNN_DEVICE static void add_products(const Thread& t, const Eight (&a)[2],
                                          const Eight (&b)[across], float (&sums)[across][4]) {
     FASTNN_UNROLL

@@ -1,9 +1,9 @@
-// A block's share of a product by multiply-adds: tiles in shared memory, of which each
-// thread multiplies a few rows by a few columns in registers.
+// A block's part of a product by multiply-adds: tiles are in shared memory, and each thread
+// multiplies a few rows by a few columns in registers. gemm.h decides which blocks compute what.
 //
-// Shared tiles lie by k: what a thread reads at one k are packs of neighbours. Operands
-// that lie the other way are turned on their way in, to places that are shifted so that
-// the stores of a warp meet in few banks.
+// Shared tiles are stored by k: at one k, a thread reads packs of neighbouring elements.
+// Operands stored the other way are transposed on their way in. Their places are shifted, so that
+// the stores of a warp cause few bank conflicts.
 #pragma once
 
 #include "core/math.h"
@@ -11,13 +11,13 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// A matrix of which the product sums over k. Rows of memory, `stride` apart, are along k
+// A matrix that the product sums over k. Its rows in memory, `stride` elements apart, run along k
 // (by_k) or along the other side, whose length is `extent`.
 template <class T>
 struct Operand {
   const T* data;
   Index stride, extent;
-  bool aligned;  // its packs
+  bool aligned;  // whether its packs are aligned
 };
 
 template <class T>
@@ -25,11 +25,11 @@ Operand<T> operand(const T* data, Index stride, Index extent) {
   return {data, stride, extent, packs_align(data, stride)};
 }
 
-// One operand's part of a stage, on the way from the device's memory to the block's.
+// One operand's part of a stage, on its way from device memory to shared memory.
 template <class T, int extent, int depth, int threads, bool by_k>
 class Fetch {
  public:
-  // A row of shared memory; 16 numbers are shifted by padding, more by `shifted`.
+  // Elements in a row of shared memory. A row of 16 elements is padded; longer rows use `shifted`.
   static constexpr int row = extent > 16 ? extent : 20;
 
   FASTNN_DEVICE static int shifted(int k, int e) { return extent > 16 ? e ^ (k / 4 % 4 * 8) : e; }
@@ -42,7 +42,7 @@ class Fetch {
     left_ = static_cast<int>(least(from.extent - e, extent));
   }
 
-  // The next stage, of which there are `k_left` of k or more.
+  // Loads the next stage; `k_left` terms of k remain, which may be more than one stage.
   FASTNN_DEVICE void load(const Thread& t, const Operand<T>& from, int k_left) {
     FASTNN_UNROLL
     for (int turn = 0; turn < turns; ++turn) {
@@ -75,8 +75,8 @@ class Fetch {
     }
   }
 
-  // Sums over k of the columns that a thread loads, which are the same each time: it has
-  // those from own_column() on, and is one of `sharers` that do.
+  // Sums over k of the columns that a thread loads. These are the same in each stage: the thread
+  // has the columns from own_column() on, and shares them with `sharers` - 1 other threads.
   static constexpr int sharers = by_k ? 0 : threads / (extent / Pack<T>::count);
   FASTNN_DEVICE static int own_column(const Thread& t) { return place(t).e; }
   FASTNN_DEVICE static int own_share(const Thread& t) { return t.index() / across; }
@@ -96,8 +96,8 @@ class Fetch {
   struct Place {
     int e, k;
   };
-  // Lanes side by side take `abreast` packs of a row, then those of the next. Each turn of
-  // the threads is some rows or some packs further on.
+  // Neighbouring lanes take `abreast` packs of a row, then packs of the next row. Each turn moves
+  // the threads some rows or some packs further.
   FASTNN_DEVICE static Place place(const Thread& t) {
     const int u = t.index();
     if constexpr (by_k) {
@@ -114,12 +114,12 @@ class Fetch {
   }
 
   const T* at_;
-  int left_;  // rows, or elements of one
+  int left_;  // rows, or elements of a row
   Pack<T> held_[turns];
 };
 
-// Tiles of rows x columns, `depth` of k at a stage. The threads form `slices`, each of which
-// takes its share of every stage's k; what they have found is added in order.
+// Tiles of rows x columns, with `depth` terms of k in a stage. The threads form `slices`; each
+// slice takes its part of every stage's k, and the results of the slices are added in order.
 template <class T, int rows_, int columns_, int depth_, int thread_rows, int thread_columns,
           int slices_ = 1>
 class MultiplyAdd {
@@ -209,7 +209,8 @@ class MultiplyAdd {
     for (int l = 0; l < count; ++l) to[l] = group.at[l];
   }
 
-  // Of the tile: a thread's groups of rows lie apart, those of neighbours side by side.
+  // Rows and columns of the tile. A thread's groups of rows are far apart; the groups of
+  // neighbouring threads are adjacent.
   FASTNN_DEVICE static int row_of(const Thread& t, int g) {
     const int y = t.index() % slice_threads / grid_columns;
     return g * (rows / thread_rows) + y * group_rows;

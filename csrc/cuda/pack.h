@@ -1,4 +1,4 @@
-// Sixteen bytes of neighbouring elements, which a thread moves at once.
+// Packs: sixteen bytes of consecutive elements, which a thread moves at once.
 #pragma once
 
 #include "cuda/device.h"
@@ -11,13 +11,13 @@ struct alignas(16) Pack {
   T at[count];
 };
 
-// Whether packs of rows so far apart can be moved at once.
+// Whether rows with this stride can be read and written in packs.
 template <class T>
 bool packs_align(const T* data, Index stride) {
   return reinterpret_cast<uintptr_t>(data) % sizeof(Pack<T>) == 0 && stride % Pack<T>::count == 0;
 }
 
-// The first `count` elements there are, and zeros behind them. `aligned`: of the address.
+// The first `count` elements from `from`, then zeros. `aligned`: whether the address is.
 template <class T>
 FASTNN_DEVICE Pack<T> load_pack(const T* from, Index count, bool aligned) {
   Pack<T> pack;

@@ -1,4 +1,4 @@
-// Kernels that draw random numbers, all by counter.
+// Kernels that draw random numbers, all of them computed from counters (see core/random.h).
 #include "core/random.h"
 
 #include "cuda/kernels.h"
@@ -25,8 +25,8 @@ struct ShufflePositions {
   }
 };
 
-// Each thread a quad: the up to four columns that share a counter.
-template <class T, bool whole>  // whether quads are whole, and aligned
+// Each thread takes one quad: up to four columns that share a counter.
+template <class T, bool whole>  // whether quads are whole and aligned
 struct DropQuads {
   static constexpr int threads = threads_of_block;
   Dropout<T> a;
@@ -56,7 +56,7 @@ struct DropQuads {
   }
 };
 
-// Each thread a number.
+// Each thread draws one number.
 template <class T>
 struct FillUniform {
   static constexpr int threads = threads_of_block;

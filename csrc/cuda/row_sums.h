@@ -1,8 +1,8 @@
-// Sums by row group (core/kernels.h) on a device: many blocks add to one group.
+// Sums by row group (core/kernels.h) on a device, where many blocks add to one group.
 //
-// The rows of a group, or its elements, are cut into parts, one for each block. A block
-// leaves the sum of its part in scratch memory, and the last of all adds those of each
-// group in order. How they are cut depends on the shape alone.
+// The rows of a group, or its elements, are cut into parts, one for each block. A block stores the
+// sum of its part in scratch memory, and the last block to finish adds the parts of each group in
+// order. The cuts depend on the shape alone.
 #pragma once
 
 #include "cuda/context.h"
@@ -15,11 +15,11 @@ struct Range {
 };
 
 struct Parts {
-  Index n;       // pieces in all: rows or elements
+  Index n;       // pieces in total: rows or elements
   Index groups;  // how many
-  Index group;   // pieces in each but the last
-  Index parts;   // of each group; some of the last may be empty
-  Index length;  // pieces in each part but a group's last
+  Index group;   // pieces in each group but the last
+  Index parts;   // parts of each group; some of the last group's may be empty
+  Index length;  // pieces in each part but the last of a group
 
   Index blocks() const { return groups * parts; }
 
@@ -30,8 +30,8 @@ struct Parts {
   }
 };
 
-// For blocks that take `step` pieces at a time: enough of them to fill a GPU several
-// times over, and no more, since each costs a barrier or two.
+// For blocks that take `step` pieces at a time. There are enough blocks to fill a GPU several times
+// over, and no more, since each costs a barrier or two.
 inline Parts parts_of(Index n, Index groups, Index group, Index step) {
   constexpr Index enough = 4096;
   constexpr Index most_of_group = 1024;
@@ -41,16 +41,16 @@ inline Parts parts_of(Index n, Index groups, Index group, Index step) {
   return {n, groups, group, ceil_div(group, length), length};
 }
 
-// By the groups of n rows, each of `pieces` pieces.
+// Parts for the row groups of n rows, each row of `pieces` pieces.
 inline Parts parts_of_rows(Index n, Index step, Index pieces = 1) {
   const RowGroups groups = row_groups(n);
   return parts_of(n * pieces, groups.count, groups.rows * pieces, step);
 }
 
-// Of rows in no groups.
+// Parts of rows without groups.
 inline Parts parts_of_all(Index n, Index step) { return parts_of(n, n > 0 ? 1 : 0, n, step); }
 
-// What is summed: a loss or a metric, and what it is to be divided by.
+// The sum of a loss or a metric, and its divisor.
 struct Counted {
   double value = 0;
   double weight = 0;
@@ -58,13 +58,13 @@ struct Counted {
 
 struct GroupSums {
   Parts parts;
-  double* sums;  // `width` numbers a group: the value or, where it is 2, that and the weight
+  double* sums;  // `width` numbers for each group: value, and weight if width is 2
   int width;
-  double* partial;    // the same of each block; null where a group has one part
-  unsigned* counter;  // of blocks that are done
+  double* partial;    // the same for each block; null if a group has one part
+  unsigned* counter;  // number of blocks that are done
 
-  // For all threads of each block, once. `room` is memory that they share, of one number a
-  // warp. Has barriers.
+  // Called once by all threads of each block. `room` is shared memory of one number for each warp.
+  // Contains barriers.
   FASTNN_DEVICE void add(const Thread& t, const Counted& counted, double* room) const {
     const double value = sum_of_block(t, counted.value, room);
     const double weight = width == 2 ? sum_of_block(t, counted.weight, room) : 0;

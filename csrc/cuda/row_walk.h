@@ -1,17 +1,17 @@
-// Ways to walk over rows, in two or three passes: the largest number, sums over the
-// columns, and what is written. Rows up to some length stay in registers in between, so
-// that they are read once. What is done with an element is the same in each way, and in
-// the hands of an Op, of plain pointers and sizes:
+// Ways to walk over rows in two or three passes: the largest number, sums over the columns, and the
+// output. Rows up to some length stay in registers between the passes, so that they are read once.
+// An Op defines the work on an element, which is the same in each way; it has plain pointers and
+// sizes:
 //
 //   Element, n, c
-//   first, second   its inputs, (n, c); the second where has_second
+//   first, second   its inputs, (n, c); the second if has_second
 //   out             its output, (n, c), which may be an input; may be null
-//   has_top         whether it wants the largest of the first input
-//   has_loss        whether it counts something by row group
-//   common()        what all rows share
-//   row(..)         what is known of a row from the start
-//   keep(..)        of an element, what the last pass wants; adds to Sums
-//   finish(..)      turns the team's Sums into Factors, and counts
+//   has_top         whether it needs the largest element of the first input
+//   has_loss        whether it sums a loss by row group
+//   common()        values that all rows share
+//   row(..)         values of a row that are known from the start
+//   keep(..)        the value of an element that the last pass needs; adds to Sums
+//   finish(..)      turns the team's Sums into Factors, and adds to the loss
 //   result(..)      the element that is written
 #pragma once
 
@@ -29,8 +29,8 @@ struct alignas(width * sizeof(T)) Vector {
   T x[width];
 };
 
-// A row kept in registers: `held` vectors of `width` elements in each lane of a team,
-// which lie beside those of the next lane.
+// A row kept in registers: each lane of a team has `held` vectors of `width` elements, and the
+// vectors of neighbouring lanes are adjacent in memory.
 template <class Op, int width, int lanes, int held>
 struct Row {
   using T = typename Op::Element;
@@ -48,7 +48,7 @@ struct Row {
     }
   }
 
-  // Pointers are to the row, and the last may be one of the others.
+  // Pointers are to the row; `to` may be one of the other two.
   FASTNN_DEVICE static void walk(const Op& op, const Team<lanes>& team,
                                  const typename Op::Common& common, Index r, bool there,
                                  const T* from, const T* second, T* to, Counted& counted) {
@@ -95,11 +95,11 @@ struct Row {
   }
 };
 
-// Rows that teams hold.
+// Rows that a team keeps in registers.
 template <class Op, int width, int lanes, int held>
 struct HeldRows {
   static constexpr int threads = threads_of_block;
-  // Of short rows; with room made for more blocks, sums over a team of 8 spill on sm_86.
+  // For short rows. If more blocks had to fit, sums over a team of 8 would spill on sm_86.
   static constexpr int resident_blocks = width * held <= 8 ? 4 : 0;
   static constexpr int step = threads / lanes;
   Op op;
@@ -126,7 +126,7 @@ struct HeldRows {
   }
 };
 
-// n elements that lie together, to or from shared memory, which is aligned.
+// Copies n consecutive elements to or from shared memory, which is aligned.
 template <class T>
 FASTNN_DEVICE void copy_together(const Thread& t, const T* from, T* to, Index n) {
   constexpr int width = 16 / static_cast<int>(sizeof(T));
@@ -140,8 +140,8 @@ FASTNN_DEVICE void copy_together(const Thread& t, const T* from, T* to, Index n)
   for (int i = vectors * width + t.index(); i < n; i += t.threads()) to[i] = from[i];
 }
 
-// Rows so short that a thread holds one: they pass through shared memory, so that what
-// threads read together lies together.
+// Rows so short that one thread keeps a whole row. They pass through shared memory, so that the
+// accesses of a warp to device memory are coalesced.
 template <class Op, int held>
 struct StagedRows {
   using T = typename Op::Element;
@@ -153,7 +153,7 @@ struct StagedRows {
   GroupSums sums;
   struct alignas(16) Shared {
     double room[threads / 32];
-    // then `threads` rows of the first input, and of the second
+    // Followed by `threads` rows of the first input, and of the second.
   };
 
   size_t shared_bytes() const {
@@ -188,12 +188,12 @@ struct StagedRows {
   }
 };
 
-// Rows of any length, read once more for each pass.
+// Rows of any length, which are read again in each pass.
 template <class Op, int lanes>
 struct ReadRows {
   using T = typename Op::Element;
   static constexpr int threads = threads_of_block;
-  // With room made for more, doubles spill.
+  // If more blocks had to fit, doubles would spill.
   static constexpr int resident_blocks = sizeof(T) == 4 ? 0 : 2;
   static constexpr int step = threads / lanes;
   Op op;
@@ -243,7 +243,7 @@ struct ReadRows {
   }
 };
 
-// -- which way --------------------------------------------------------------
+// -- choice of the way -------------------------------------------------------
 
 template <class Kernel, class Op>
 Status walk_rows(Context& context, const Op& op, double* sums, int width) {
@@ -257,7 +257,7 @@ Status walk_rows(Context& context, const Op& op, double* sums, int width) {
   return launch(context, parts.blocks(), Kernel{op, parts, group_sums});
 }
 
-// Double is not for speed, and held in registers it would not fit.
+// Double is not meant for speed, and does not fit in registers.
 template <class Op>
 Status walk_rows_of_double(Context& context, const Op& op, double* sums, int width) {
   if (op.c <= 1024) return walk_rows<ReadRows<Op, 32>>(context, op, sums, width);

@@ -6,7 +6,7 @@
 namespace fastnn::FASTNN_TARGET {
 
 extern const KernelTable table;
-int planes_of_product(int precision, Index m, Index n, Index k);
+int bf16_parts_of_product(int precision, Index m, Index n, Index k);
 Status collect(Context&, const Collect&);
 Status finish(Context&, const Finish&);
 Status resident(Context&, const Resident&);

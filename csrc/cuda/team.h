@@ -5,30 +5,30 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-// What teams do together all threads of the block do at once, each team for itself. A
-// team of more than a warp is the whole block.
+// All threads of a block call a team's functions together, each for its own team. A team of more
+// than a warp is the whole block.
 template <int size>
 class Team {
  public:
-  // `room` is memory that the block shares, of one number a warp.
+  // `room` is shared memory of one number for each warp.
   FASTNN_DEVICE Team(const Thread& t, double* room) : t_(&t), room_(room) {}
 
   FASTNN_DEVICE int lane() const { return t_->index() % size; }
   FASTNN_DEVICE int number() const { return t_->index() / size; }
 
-  // Of x over the team, for all of its threads, in a fixed order.
+  // The sum of x over the team, for all of its threads, in a fixed order.
   template <class T>
   FASTNN_DEVICE T sum(T x) const {
     return joined(x, [](T a, T b) { return a + b; });
   }
 
-  // NaN is passed over, unless all is.
+  // The largest x. NaN is skipped, unless all are NaN.
   template <class T>
   FASTNN_DEVICE T largest(T x) const {
     return joined(x, [](T a, T b) { return a > b || b != b ? a : b; });
   }
 
-  // Of numbers that a double holds exactly; join(a, b) must be join(b, a).
+  // Reduces numbers that a double holds exactly; join(a, b) must equal join(b, a).
   template <class T, class Join>
   FASTNN_DEVICE T joined(T x, const Join& join) const {
     FASTNN_UNROLL

@@ -197,10 +197,10 @@ Device Network::device(Index batch_size) const {
   return compiled_->device ? *compiled_->device : choose_device(*plan_, batch_size);
 }
 
-int Network::planes(Index batch_size) const {
+int Network::bf16_parts(Index batch_size) const {
   const SessionKind kind = session(batch_size);
   return backend(device(batch_size))
-      .planes({plan_.get(), {}, batch_size, kind, compiled_->precision});
+      .bf16_parts({plan_.get(), {}, batch_size, kind, compiled_->precision});
 }
 
 // The plan of the layers as they are. Sessions of the one before are forgotten.

@@ -85,7 +85,7 @@ class Network {
   SessionKind session(Index batch_size) const;
   OptimizerKind optimizer() const;
   // The parts in bfloat16 into which that splits operands of products; 0: it does not.
-  int planes(Index batch_size) const;
+  int bf16_parts(Index batch_size) const;
   Index output_width();
   // ValueErrors of checks.h, for this network.
   void check_input(const Dataset& data, const Look& look);

@@ -116,14 +116,14 @@ def dense_backward(
 def split_product(
     x: NDArray[np.float32],
     w: NDArray[np.float32],
-    planes: int,
+    bf16_parts: int,
     transpose_x: bool = False,
     transpose_w: bool = False,
 ) -> NDArray[np.float32]:
-    """x w (or of their transposes) with operands as sums of `planes` bfloat16 numbers.
+    """x w (or of their transposes) with operands as sums of `bf16_parts` bfloat16 numbers.
 
     RuntimeError where the instruction set in use has no unit for it. Denormals count as
-    zeros; with two or three planes, what is infinite in bfloat16 gives NaN.
+    zeros; with two or three parts, what is infinite in bfloat16 gives NaN.
     """
 
 def activation_forward(x: _Floats, name: str) -> _Floats: ...
@@ -269,7 +269,7 @@ class Network:
         """The session that training in batches of so many rows uses."""
     def device(self, batch_size: int) -> Literal["cpu", "cuda"]:
         """The device that trains in batches of so many rows."""
-    def planes(self, batch_size: int) -> int:
+    def bf16_parts(self, batch_size: int) -> int:
         """Parts in bfloat16 into which it splits the operands of products; 0: it does not."""
     def compile(
         self,

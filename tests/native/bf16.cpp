@@ -23,11 +23,11 @@ using namespace fastnn;
 
 int failures = 0;
 
-void expect(bool right, const char* what, Index m, Index n, Index k, int planes) {
+void expect(bool right, const char* what, Index m, Index n, Index k, int bf16_parts) {
   if (right) return;
   if (++failures <= 20) {
-    std::printf("%s: m=%d n=%d k=%d planes=%d\n", what, static_cast<int>(m), static_cast<int>(n),
-                static_cast<int>(k), planes);
+    std::printf("%s: m=%d n=%d k=%d bf16_parts=%d\n", what, static_cast<int>(m),
+                static_cast<int>(n), static_cast<int>(k), bf16_parts);
   }
 }
 
@@ -76,9 +76,9 @@ Matrix random_matrix(Index rows, Index columns, std::mt19937& generator) {
   return x;
 }
 
-// Of element (r, j) of X or, past its end, of the padding; as `planes` parts.
-std::array<uint16_t, max_planes> parts(const Matrix& x, Index r, Index j) {
-  std::array<uint16_t, max_planes> all{};
+// Of element (r, j) of X or, past its end, of the padding; as `bf16_parts` parts.
+std::array<uint16_t, max_bf16_parts> parts(const Matrix& x, Index r, Index j) {
+  std::array<uint16_t, max_bf16_parts> all{};
   if (r >= x.rows || j >= x.columns) return all;
   float rest = x(r, j);
   for (uint16_t& part : all) {
@@ -89,32 +89,30 @@ std::array<uint16_t, max_planes> parts(const Matrix& x, Index r, Index j) {
 }
 
 struct Forms {
-  int planes;
-  Index a_plane, b_plane, at_plane, bt_plane;
+  int bf16_parts;
+  Index a_part, b_part, at_part, bt_part;
   Buffer<uint16_t> a, b, at, bt;
 
   Forms(const Matrix& x, int p)
-      : planes(p),
-        a_plane(bf16_a_size(x.rows, x.columns)),
-        b_plane(bf16_b_size(x.rows, x.columns)),
-        at_plane(bf16_a_size(x.columns, x.rows)),
-        bt_plane(bf16_b_size(x.columns, x.rows)),
-        a(p * a_plane, 0xff),
-        b(p * b_plane, 0xff),
-        at(p * at_plane, 0xff),
-        bt(p * bt_plane, 0xff) {}
+      : bf16_parts(p),
+        a_part(bf16_a_size(x.rows, x.columns)),
+        b_part(bf16_b_size(x.rows, x.columns)),
+        at_part(bf16_a_size(x.columns, x.rows)),
+        bt_part(bf16_b_size(x.columns, x.rows)),
+        a(p * a_part, 0xff),
+        b(p * b_part, 0xff),
+        at(p * at_part, 0xff),
+        bt(p * bt_part, 0xff) {}
 
-  Bf16Matrix of_a(const Matrix& x) const { return {a.data(), a_plane, bf16_a_stride(x.columns)}; }
-  Bf16Matrix of_b(const Matrix& x) const { return {b.data(), b_plane, bf16_b_stride(x.rows)}; }
-  Bf16Matrix of_at(const Matrix& x) const { return {at.data(), at_plane, bf16_a_stride(x.rows)}; }
-  Bf16Matrix of_bt(const Matrix& x) const {
-    return {bt.data(), bt_plane, bf16_b_stride(x.columns)};
-  }
+  Bf16Matrix of_a(const Matrix& x) const { return {a.data(), a_part, bf16_a_stride(x.columns)}; }
+  Bf16Matrix of_b(const Matrix& x) const { return {b.data(), b_part, bf16_b_stride(x.rows)}; }
+  Bf16Matrix of_at(const Matrix& x) const { return {at.data(), at_part, bf16_a_stride(x.rows)}; }
+  Bf16Matrix of_bt(const Matrix& x) const { return {bt.data(), bt_part, bf16_b_stride(x.columns)}; }
 };
 
 // In blocks, last first, each from a copy of its own.
-Forms convert(const Matrix& x, int planes, unsigned wanted) {
-  Forms forms(x, planes);
+Forms convert(const Matrix& x, int bf16_parts, unsigned wanted) {
+  Forms forms(x, bf16_parts);
   constexpr Index height = 64;
   constexpr Index width = 32;
   for (Index r = (x.rows - 1) / height * height; r >= 0; r -= height) {
@@ -133,7 +131,7 @@ Forms convert(const Matrix& x, int planes, unsigned wanted) {
                                    .block = block,
                                    .x = copy.data(),
                                    .x_row = block.columns,
-                                   .planes = planes,
+                                   .bf16_parts = bf16_parts,
                                    .a = if_wanted(0, forms.of_a(x)),
                                    .b = if_wanted(1, forms.of_b(x)),
                                    .a_transposed = if_wanted(2, forms.of_at(x)),
@@ -143,20 +141,20 @@ Forms convert(const Matrix& x, int planes, unsigned wanted) {
   return forms;
 }
 
-void check_forms(const Matrix& x, int planes) {
-  const Forms forms = convert(x, planes, 15);
+void check_forms(const Matrix& x, int bf16_parts) {
+  const Forms forms = convert(x, bf16_parts, 15);
   bool same = true;
-  const auto a_at = [](const Bf16Matrix& f, Index plane, Index row, Index k) {
-    return f.data[plane * f.plane + row * f.stride + k];
+  const auto a_at = [](const Bf16Matrix& f, Index part, Index row, Index k) {
+    return f.data[part * f.part_stride + row * f.stride + k];
   };
-  const auto b_at = [](const Bf16Matrix& f, Index plane, Index k, Index column) {
-    return f
-        .data[plane * f.plane + column / 16 * f.stride + (k / 2 * 16 + column % 16) * 2 + k % 2];
+  const auto b_at = [](const Bf16Matrix& f, Index part, Index k, Index column) {
+    return f.data[part * f.part_stride + column / 16 * f.stride + (k / 2 * 16 + column % 16) * 2 +
+                  k % 2];
   };
   for (Index r = 0; r < bf16_padded(x.rows, 32); ++r) {
     for (Index j = 0; j < bf16_padded(x.columns, 32); ++j) {
       const auto all = parts(x, r, j);
-      for (int p = 0; p < planes; ++p) {
+      for (int p = 0; p < bf16_parts; ++p) {
         const uint16_t part = all[static_cast<std::size_t>(p)];
         if (r < x.rows) same = same && a_at(forms.of_a(x), p, r, j) == part;
         if (j < x.columns) same = same && a_at(forms.of_at(x), p, j, r) == part;
@@ -165,9 +163,9 @@ void check_forms(const Matrix& x, int planes) {
       }
     }
   }
-  expect(same, "forms", x.rows, x.columns, 0, planes);
+  expect(same, "forms", x.rows, x.columns, 0, bf16_parts);
   for (unsigned wanted = 0; wanted < 15; ++wanted) {
-    const Forms some = convert(x, planes, wanted);
+    const Forms some = convert(x, bf16_parts, wanted);
     const auto right = [&](unsigned bit, const Buffer<uint16_t>& got, const Buffer<uint16_t>& all) {
       const bool written = (wanted >> bit & 1U) != 0;
       for (Index i = 0; i < got.size; ++i) {
@@ -177,7 +175,7 @@ void check_forms(const Matrix& x, int planes) {
     };
     expect(right(0, some.a, forms.a) && right(1, some.b, forms.b) && right(2, some.at, forms.at) &&
                right(3, some.bt, forms.bt),
-           "some forms", x.rows, x.columns, 0, planes);
+           "some forms", x.rows, x.columns, 0, bf16_parts);
   }
 }
 
@@ -201,7 +199,7 @@ void count_finished(const void* arguments, const ResultBlock<float>& block) {
 
 struct Case {
   Index m, n, k;
-  int planes;
+  int bf16_parts;
   Index c_row;
   bool add, turned;
 };
@@ -214,7 +212,7 @@ std::vector<float> product(const Case& c, const Bf16Matrix& a, const Bf16Matrix&
   const Status status = FASTNN_TARGET::multiply_bf16(context, {.m = c.m,
                                                                .n = c.n,
                                                                .k = c.k,
-                                                               .planes = c.planes,
+                                                               .bf16_parts = c.bf16_parts,
                                                                .a = a,
                                                                .b = b,
                                                                .c = out.data(),
@@ -224,15 +222,15 @@ std::vector<float> product(const Case& c, const Bf16Matrix& a, const Bf16Matrix&
                                                                .arguments = &finished});
   const bool once = std::all_of(finished.times.begin(), finished.times.end(),
                                 [](int times) { return times == 1; });
-  expect(status == Status::ok && once, "finished blocks", c.m, c.n, c.k, c.planes);
+  expect(status == Status::ok && once, "finished blocks", c.m, c.n, c.k, c.bf16_parts);
   return out;
 }
 
 void check_product(const Case& c, std::mt19937& generator) {
   const Matrix x = random_matrix(c.turned ? c.k : c.m, c.turned ? c.m : c.k, generator);
   const Matrix w = random_matrix(c.turned ? c.n : c.k, c.turned ? c.k : c.n, generator);
-  const Forms of_x = convert(x, c.planes, c.turned ? 4 : 1);
-  const Forms of_w = convert(w, c.planes, c.turned ? 8 : 2);
+  const Forms of_x = convert(x, c.bf16_parts, c.turned ? 4 : 1);
+  const Forms of_w = convert(w, c.bf16_parts, c.turned ? 8 : 2);
   const Bf16Matrix a = c.turned ? of_x.of_at(x) : of_x.of_a(x);
   const Bf16Matrix b = c.turned ? of_w.of_bt(w) : of_w.of_b(w);
   const std::vector<float> out = product(c, a, b, 1);
@@ -259,10 +257,10 @@ void check_product(const Case& c, std::mt19937& generator) {
   // One product alone may be a small number off: its terms are what counts.
   const double floor = static_cast<double>(c.m * c.n * c.k) * 0.05;
   const double relative = std::sqrt(error / std::max(norm, floor));
-  expect(relative < most[c.planes - 1], "a product", c.m, c.n, c.k, c.planes);
-  expect(outside, "outside C", c.m, c.n, c.k, c.planes);
+  expect(relative < most[c.bf16_parts - 1], "a product", c.m, c.n, c.k, c.bf16_parts);
+  expect(outside, "outside C", c.m, c.n, c.k, c.bf16_parts);
   for (const int threads : {2, 3, 8}) {
-    expect(product(c, a, b, threads) == out, "threads", c.m, c.n, c.k, c.planes);
+    expect(product(c, a, b, threads) == out, "threads", c.m, c.n, c.k, c.bf16_parts);
   }
 }
 
@@ -273,8 +271,8 @@ int main() {
   const Index sizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 257};
   const auto pick = [&] { return sizes[generator() % std::size(sizes)]; };
   for (const Index rows : sizes) {
-    for (int planes = 1; planes <= max_planes; ++planes) {
-      check_forms(random_matrix(rows, pick(), generator), planes);
+    for (int bf16_parts = 1; bf16_parts <= max_bf16_parts; ++bf16_parts) {
+      check_forms(random_matrix(rows, pick(), generator), bf16_parts);
     }
   }
   const float extremes[] = {0.0F,         -0.0F,       1e-45F,      -1e-40F,    0x1p-126F,
@@ -284,16 +282,17 @@ int main() {
   odd.at.assign(std::begin(extremes), std::end(extremes));
   check_forms(odd, 1);
   for (int round = 0; round < 120; ++round) {
-    const int planes = 1 + round % max_planes;
+    const int bf16_parts = 1 + round % max_bf16_parts;
     const Index n = pick();
     // Some with rows 4 KB apart, which take another path.
     const Index c_row = round % 5 == 0 ? 1024 : n + round % 4;
-    check_product({pick(), n, pick(), planes, c_row, round % 7 == 0, round % 2 == 0}, generator);
+    check_product({pick(), n, pick(), bf16_parts, c_row, round % 7 == 0, round % 2 == 0},
+                  generator);
   }
-  for (int planes = 1; planes <= max_planes; ++planes) {
-    check_product({33, 17, 4096, planes, 17, false, false}, generator);
-    check_product({300, 96, 100, planes, 96, false, true}, generator);
-    check_product({16, 16, 4200, planes, 1024, true, true}, generator);
+  for (int bf16_parts = 1; bf16_parts <= max_bf16_parts; ++bf16_parts) {
+    check_product({33, 17, 4096, bf16_parts, 17, false, false}, generator);
+    check_product({300, 96, 100, bf16_parts, 96, false, true}, generator);
+    check_product({16, 16, 4200, bf16_parts, 1024, true, true}, generator);
   }
   check_product({3, 2, 8300, 1, 2, false, false}, generator);
   stop_workers();

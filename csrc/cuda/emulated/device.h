@@ -1,4 +1,4 @@
-// The layer of device.h without a GPU.
+// The layer of cuda/device.h without a GPU.
 #pragma once
 
 #include <cstring>
@@ -13,15 +13,15 @@
 
 namespace fastnn {
 
-// A place in the order of work: all of it is done at once, or recorded.
+// A stream: its work is done later in order, or recorded in a graph.
 struct Recording;
 using Stream = Recording*;
 
 namespace emulated {
 
-// Runs the launch, of a kernel of so many bytes, or records it. Addresses of the device in
-// it are made addresses of the host; one of the host's is an error, but where `filled` has a
-// zero for one of its bytes.
+// Runs or records the launch of a kernel with `bytes` bytes of arguments. Device addresses in
+// the arguments are converted to host addresses. A host address is an error, unless one of its
+// bytes is padding, which is zero in `filled`.
 Status start(Stream stream, const Launch& launch, std::size_t bytes, const unsigned char* filled);
 
 }  // namespace emulated
@@ -62,8 +62,8 @@ class Thread {
 
   bool last_block(unsigned* counter) const { return emulated::last_of_blocks(*fiber_, counter); }
 
-  // Lane 4 r + q has of A what is at rows r and r + 8, of B what is in column r, and of D
-  // rows r and r + 8 in columns 2 q and 2 q + 1. Of k it has 2 q, 2 q + 1, 2 q + 8, 2 q + 9.
+  // Lane 4 r + q holds rows r and r + 8 of A, column r of B, and rows r and r + 8 of D in columns 2
+  // q and 2 q + 1. Of A and B it holds k = 2 q, 2 q + 1, 2 q + 8 and 2 q + 9.
   void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) const {
     struct Parts {
       uint32_t a[4], b[2];
@@ -112,8 +112,8 @@ const void* address_of() {
 
 template <class Body>
 Status start(Stream stream, Index blocks, size_t shared, const Body& body) {
-  // Bytes that are zero there pad: addresses of anything may have been left in them. GCC 12
-  // takes some others for padding, behind an array of structs, so that none is cleared.
+  // Bytes that are zero in `filled` are padding, in which any address may have been left. GCC 12
+  // takes some other bytes, behind an array of structs, for padding, and then clears none.
   alignas(Body) unsigned char filled[sizeof(Body)];
   std::memset(filled, 0xFF, sizeof filled);
   __builtin_clear_padding(reinterpret_cast<Body*>(filled));

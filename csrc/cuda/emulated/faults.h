@@ -1,8 +1,10 @@
-// What goes wrong with the emulated device, as FASTNN_EMULATOR_FAULT asks: "no driver",
-// "old driver", "no device"; "memory N", "launch N", "wait N" and "read N" (of 1024 bytes or
-// more, for want of memory) from the N-th on (0 is the first), and with "lost N" all from the
-// N-th launch on; "launch N once" and the like, that one alone; with "small" a block has
-// 16 KiB to share.
+// Faults of the emulated device, chosen by FASTNN_EMULATOR_FAULT:
+//   "no driver", "old driver", "no device";
+//   "memory N", "launch N", "wait N", "read N": these calls fail from the N-th on (0 is the first);
+//     "read" counts reads of 1024 bytes or more, which fail for want of memory;
+//   "lost N": everything fails from the N-th launch on;
+//   "launch N once" and likewise: only the N-th call fails;
+//   "small": a block has 16 KiB of shared memory.
 #pragma once
 
 #include <atomic>
@@ -18,14 +20,14 @@ class Fault {
     if (text != nullptr) text_ = text;
   }
   bool is(const char* name) const { return text_ == name; }
-  // Whether this call of the kind is to fail.
+  // Whether this call of the kind fails.
   bool due(const std::string& kind) {
     if (text_.rfind(kind + " ", 0) != 0) return false;
     const long first = std::atol(text_.c_str() + kind.size());
     const long now = count_++;
     return text_.ends_with(" once") ? now == first : now >= first;
   }
-  // Nothing works any more, from the N-th launch on.
+  // Whether the device is lost. With "lost N" it is lost from the N-th launch on.
   bool lost(bool launch = false) {
     if (launch && due("lost")) lost_ = true;
     return lost_;

@@ -30,7 +30,8 @@ constexpr std::size_t stack_bytes = std::size_t{128} << 10U;
 
 #if defined(__x86_64__)
 
-// Saves what a call preserves on this stack, keeps its top in *from, goes on with `to`.
+// Saves the registers that a call preserves on this stack, stores the stack's top in *from, and
+// continues on the stack `to`.
 extern "C" void fastnn_switch_stack(void** from, void* to);
 asm(R"(
 .text
@@ -59,7 +60,7 @@ struct Place {
 
   void prepare(char* stack, void (*entry)()) {
     auto* words = reinterpret_cast<void**>(stack + stack_bytes);
-    *--words = nullptr;  // the stack is 16 bytes off a multiple at entry, as after a call
+    *--words = nullptr;  // at entry the stack is 16 bytes off a multiple, as after a call
     *--words = reinterpret_cast<void*>(entry);
     for (int saved = 0; saved < 6; ++saved) *--words = nullptr;
     top = words;
@@ -96,8 +97,8 @@ struct Runner : Fiber {
   Place place;
   std::unique_ptr<char[]> stack;
   State state = State::done;
-  unsigned turn = 0;                         // of exchanges: which of the two rooms is in use
-  unsigned barriers = 0, warp_barriers = 0;  // that it has come to
+  unsigned turn = 0;                         // of exchanges: which of the two rooms is used
+  unsigned barriers = 0, warp_barriers = 0;  // that the fiber has reached
   void* fake_stack = nullptr;
 };
 
@@ -117,7 +118,7 @@ struct Block {
 
 namespace {
 
-thread_local Block* current = nullptr;  // for a fiber's entry alone
+thread_local Block* current = nullptr;  // only for a fiber's entry
 
 void leave([[maybe_unused]] Runner& runner, [[maybe_unused]] bool for_good) {
   Block& block = *runner.block;
@@ -141,7 +142,7 @@ void enter() {
   block.launch->body(block.launch->kernel, runner);
   runner.state = State::done;
   leave(runner, true);
-  std::abort();  // nobody goes on with a fiber that is done
+  std::abort();  // a finished fiber is never resumed
 }
 
 void go_on(Block& block, Runner& runner) {
@@ -159,7 +160,7 @@ void go_on(Block& block, Runner& runner) {
 #endif
 }
 
-// Ends the fiber that runs where it is.
+// Ends the running fiber where it is.
 void give_up() { leave(*current->running, true); }
 
 void wait(Fiber& fiber, State state) {
@@ -183,7 +184,8 @@ struct Draw {
   }
 };
 
-// Lets go on who has met all the others of its warp or block; an error where nobody can.
+// Releases the fibers whose warp or block has arrived completely; an error if no fiber can
+// continue.
 std::string release(Block& block) {
   const int threads = block.launch->threads;
   bool any = false;
@@ -272,7 +274,8 @@ std::string run(const Launch& launch, std::uint64_t seed) {
   std::iota(blocks.begin(), blocks.end(), Index{0});
   draw.shuffle(blocks);
   for (const Index number : blocks) {
-    // Of its very size and anew for each block, so that a sanitizer sees its ends.
+    // Exactly as large as needed and new for each block, so that a sanitizer sees accesses beyond
+    // the end.
     const std::size_t bytes = launch.shared > 0 ? launch.shared + 2 * margin : 0;
     void* memory = nullptr;
     if (bytes > 0 && posix_memalign(&memory, 128, bytes) != 0) return "no memory for a block";
@@ -303,7 +306,7 @@ void wait_for_warp(Fiber& fiber) {
   wait(fiber, State::at_warp);
 }
 
-// Blocks come one after the other.
+// Blocks run one after the other.
 bool last_of_blocks(Fiber& fiber, unsigned* counter) {
   Block& block = *fiber.block;
   wait_for_block(fiber);
@@ -316,7 +319,7 @@ bool last_of_blocks(Fiber& fiber, unsigned* counter) {
   return block.last;
 }
 
-// Two rooms in turn: who has taken may give again while others still take.
+// Two rooms in turn: a fiber that has taken may give again while others still take.
 void give_to_warp(Fiber& fiber, const void* value, std::size_t bytes) {
   auto& runner = static_cast<Runner&>(fiber);
   runner.turn ^= 1U;

@@ -1,11 +1,10 @@
-// Blocks of threads on one thread of the host: each thread of a block is a fiber, which
-// runs until it waits for others.
+// Blocks of threads on one thread of the host: each thread of a block is a fiber, which runs until
+// it waits for others. streams.h orders launches; this runs one of them.
 //
-// Which fiber runs next is drawn anew after each wait, so that a kernel that lacks a
-// barrier reads what nobody has written yet, or what somebody has overwritten already.
-// The memory that a block shares, and the device's, holds NaN (every bit set) at first.
-// A barrier or a warp's exchange that some of its threads never reach ends the launch
-// with an error, and so does what races.h finds.
+// The next fiber is drawn at random after each wait, so that a kernel that lacks a barrier reads
+// memory that is not written yet or already overwritten. Shared memory and device memory hold NaN
+// (every bit set) at first. A launch ends with an error if some threads never reach a barrier or a
+// warp's exchange, or if races.h finds an error.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +17,7 @@ namespace fastnn::emulated {
 
 struct Block;
 
-// What a thread can know of itself; one for each fiber.
+// The identity of a thread; each fiber has one.
 struct Fiber {
   Block* block;
   int index;
@@ -32,20 +31,21 @@ struct Launch {
   const void* kernel;
 };
 
-// An error in words; empty: none.
+// Returns an error message, which is empty if there is no error.
 std::string run(const Launch& launch, std::uint64_t seed);
 
-// For the fiber that calls.
+// For the calling fiber.
 int threads_of(const Fiber& fiber);
 Index block_of(const Fiber& fiber);
 Index blocks_of(const Fiber& fiber);
 void* shared_of(const Fiber& fiber);
 void wait_for_block(Fiber& fiber);
 void wait_for_warp(Fiber& fiber);
-// Counts the blocks that call it, of which the last gets true, and has the counter at 0 again;
-// waits for all threads of the block.
+// Counts the blocks that call it. The last block gets true, and the counter is 0 again. Waits for
+// all threads of the block.
 bool last_of_blocks(Fiber& fiber, unsigned* counter);
-// Where lane k of the fiber's warp left `bytes` (at most 64): everybody leaves some and waits.
+// give: every lane of the warp stores `bytes` (at most 64) and waits. take: reads those of lane
+// `lane`.
 void give_to_warp(Fiber& fiber, const void* value, std::size_t bytes);
 void take_from_warp(Fiber& fiber, int lane, void* value, std::size_t bytes);
 

@@ -13,7 +13,7 @@ namespace fastnn::emulated {
 
 namespace {
 
-// Whose accesses are watched; null while none of a kernel runs, and while one is looked at.
+// The watch of the running thread; null while no kernel runs, and while an access is examined.
 thread_local Watch* watching __attribute__((tls_model("initial-exec"))) = nullptr;
 
 std::size_t cells_of(std::size_t bytes) { return (bytes + 3) / 4; }
@@ -28,7 +28,7 @@ Pieces& pieces() {
   return the;
 }
 
-// Of `address`, the bytes of its four that an access up to `end` takes.
+// Which of the four bytes from `first` on an access to [address, end) touches, as a bit mask.
 std::uint16_t bytes_of(std::uintptr_t first, std::uintptr_t address, std::uintptr_t end) {
   unsigned bits = 0;
   for (unsigned k = 0; k < 4; ++k) {
@@ -37,7 +37,7 @@ std::uint16_t bytes_of(std::uintptr_t first, std::uintptr_t address, std::uintpt
   return static_cast<std::uint16_t>(bits);
 }
 
-// Of code, in the library.
+// The place of code in its library.
 std::string place_of(const void* code) {
   Dl_info info{};
   if (dladdr(code, &info) == 0) return "?";
@@ -64,7 +64,7 @@ void forget_memory(const void* memory) {
 }
 
 void Watch::begin_launch(std::uint32_t blocks) {
-  // 0 is nobody's. After 2^32 blocks a number comes again, of which nothing is left by then.
+  // 0 means no access. Numbers repeat after 2^32 blocks; by then no old access is left.
   static std::atomic<std::uint32_t> runs{1};
   first_run_ = runs.fetch_add(blocks);
   blocks_ = blocks;
@@ -106,7 +106,7 @@ void Watch::access(std::uintptr_t address, std::size_t bytes, bool writes, const
   if (!error.empty()) leave();
 }
 
-// Null: it is of neither kind that threads share, such as a kernel's arguments.
+// Null if the memory is of neither kind that threads share, such as a kernel's arguments.
 const Piece* Watch::find(std::uintptr_t address) {
   const auto has = [address](const Piece& piece) {
     return address + margin - piece.begin < piece.bytes + 2 * margin;
@@ -127,7 +127,7 @@ const Piece* Watch::find(std::uintptr_t address) {
   return &kept;
 }
 
-// `shared`: the memory is the block's own, and that of those before it was another's.
+// `shared`: the memory is shared memory, which earlier blocks used for other data.
 bool Watch::concurrent(const Access& other, const Access& now, bool shared) const {
   if ((other.bytes & now.bytes) == 0 || other.run - first_run_ >= blocks_) return false;
   if (other.run != now.run && shared) return false;
@@ -188,7 +188,7 @@ std::string Watch::conflict(const Piece& piece, std::uintptr_t address, const Ac
          what + " by " + name(other) + ", with no barrier between";
 }
 
-// Whether a second write has changed what the first had left.
+// Reports the second writes that changed the value of the first.
 void Watch::settle() {
   for (Pending& pending : pending_) {
     const auto* const after = reinterpret_cast<const unsigned char*>(pending.address);
@@ -210,7 +210,7 @@ void seen(const void* address, std::size_t bytes, bool writes, const void* code)
   Watch* const watch = watching;
   if (watch == nullptr) return;
   if (watch->own(reinterpret_cast<std::uintptr_t>(address))) return;
-  watching = nullptr;  // what is called here may be compiled as kernels are
+  watching = nullptr;  // functions called here may be compiled like kernels
   watch->access(reinterpret_cast<std::uintptr_t>(address), bytes, writes, code);
   watching = watch;
 }
@@ -219,7 +219,7 @@ void seen(const void* address, std::size_t bytes, bool writes, const void* code)
 
 }  // namespace fastnn::emulated
 
-// -- what compilers call under -fsanitize=thread -----------------------------
+// -- functions that compilers call under -fsanitize=thread -------------------
 
 #define FASTNN_SEEN(name, bytes, writes)                                         \
   extern "C" void __tsan_##name(const void* address);                            \

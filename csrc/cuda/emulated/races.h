@@ -1,14 +1,16 @@
-// What only luck keeps right in a kernel: memory that two threads use, one of them to write,
-// with no barrier between; and an access just beyond an end.
+// Finds two errors that a kernel's result may not show: races, in which two threads use the same
+// memory, one of them to write, with no barrier between; and accesses just beyond the end of
+// memory.
 //
-// Kernels may be compiled with -fsanitize=thread, without its library (tests/emulator.py): before
-// each access to memory that others might see they then call functions which races.cpp has in
-// its place. It knows of every four bytes who wrote and read them last, and needs no luck with
-// the order of threads: of two accesses it asks what lay between them, not which came first.
+// Kernels may be compiled with -fsanitize=thread, but without its library (tests/emulator.py).
+// Before each access to memory that other threads might see, they then call functions that
+// races.cpp defines in place of the library's. For every four bytes it records the last threads
+// that wrote and read them. It does not depend on the order of threads: it asks what lies between
+// two accesses, not which came first.
 //
-// Between threads of a block lies a barrier; of a warp, that or a barrier of the warp, and
-// not an exchange, which on a GPU orders no memory. Between blocks lies nothing, unless one is
-// the last (Thread::last_block). Two that write the same value do no harm.
+// Threads of a block are ordered by the block's barriers. Threads of a warp are also ordered by the
+// warp's barriers, but not by an exchange, which on a GPU orders no memory. Nothing orders two
+// blocks, unless one is the last (Thread::last_block). Two writes of the same value are allowed.
 #pragma once
 
 #include <cstddef>
@@ -18,61 +20,62 @@
 
 namespace fastnn::emulated {
 
-// Bytes that lie on either side of memory that is watched, and are nobody's.
+// Bytes on either side of watched memory; no access may touch them.
 #if defined(__SANITIZE_ADDRESS__)
 inline constexpr std::size_t margin = 0;  // the sanitizer has its own
 #else
 inline constexpr std::size_t margin = 1024;
 #endif
 
-// Who has used some memory, and when.
+// One access to memory: its thread and its time.
 struct Access {
-  std::uint32_t run = 0;  // of a block, a number of its own; 0: nobody
+  std::uint32_t run = 0;  // number of the block's run, unique to it; 0: no access
   std::uint16_t thread = 0;
-  std::uint16_t bytes = 0;  // of the four, as bits
+  std::uint16_t bytes = 0;  // of the four, as a bit mask
   std::uint16_t barriers = 0, warp_barriers = 0;
 };
 
-// Of four bytes. Of two reads that nothing orders both are kept: one is another thread's
-// than the next that writes.
+// Accesses to four bytes. Of two unordered reads both are kept: at least one of them is by another
+// thread than the next write.
 struct Cell {
   Access write, read[2];
 };
 
-// Memory of the device, which begins at a multiple of four.
+// Device memory, which begins at a multiple of four.
 struct Piece {
   std::uintptr_t begin = 0;
   std::size_t bytes = 0;
-  Cell* cells = nullptr;  // null: it is not watched
+  Cell* cells = nullptr;  // null: not watched yet
 };
 
-// The device's memory, with its margins around it.
+// Watches device memory and the margins around it.
 void watch_memory(const void* memory, std::size_t bytes);
 void forget_memory(const void* memory);
 
 // For a thread of the host that runs blocks.
 class Watch {
  public:
-  // A launch, whose blocks follow one another.
+  // Begins a launch, whose blocks run one after the other.
   void begin_launch(std::uint32_t blocks);
   void begin_block(void* shared, std::size_t shared_bytes);
   void is_last() { last_ = true; }
 
-  // From here on accesses are the thread's, whose stack lies there, until pause(); what is
-  // wrong with one is said in `error`, and then `leave` is called, which must not return.
+  // From here until pause(), accesses belong to the thread, whose stack is given. An invalid access
+  // is described in `error`, and then `leave` is called, which must not return.
   void resume(int thread, unsigned barriers, unsigned warp_barriers, const void* stack,
               std::size_t stack_bytes);
   void pause();
   void (*leave)() = nullptr;
   std::string error;
 
-  // Whether it is on the thread's stack.
+  // Whether the address is on the thread's stack.
   bool own(std::uintptr_t address) const { return address - stack_ < stack_bytes_; }
-  // An access to anything else, by that code, which an error names for addr2line.
+  // Records an access to other memory. `code` is its address in the program, which an error reports
+  // for addr2line.
   void access(std::uintptr_t address, std::size_t bytes, bool writes, const void* code);
 
  private:
-  // Two writes with nothing between, of which the second has still to be done.
+  // A second write without a barrier between; it has yet to be done.
   struct Pending {
     std::uintptr_t address;
     std::vector<unsigned char> before;
@@ -96,7 +99,7 @@ class Watch {
   std::size_t stack_bytes_ = 0;
   Piece shared_;
   std::vector<Cell> shared_cells_;
-  Piece known_[4];  // used of late
+  Piece known_[4];  // recently used
   unsigned turn_ = 0;
   std::vector<Pending> pending_;
 };

@@ -1,10 +1,10 @@
-// _cuda without a GPU, for tests: memory, order and graphs, and faults on demand.
+// _cuda without a GPU, for tests: memory, order of work and graphs, and faults on demand.
 //
-// The device's memory has addresses of its own, at which the host has none: it crashes
-// where it takes one for its own, and a kernel that is given one of the host's fails.
-// FASTNN_EMULATOR_SEED changes the order of threads; for what fails on demand see faults.h.
-// In the file FASTNN_EMULATOR_LOG it writes down which streams were to wait for which, which
-// the host waited for, and to and from which it copied 1024 bytes or more.
+// Device memory has addresses that are not mapped on the host: the host crashes if it uses such an
+// address as its own, and a kernel that is given a host address fails. FASTNN_EMULATOR_SEED changes
+// the order of threads; faults.h describes the faults. The runtime logs to the file
+// FASTNN_EMULATOR_LOG which streams wait for which, which streams the host waits for, and to and
+// from which it copies 1024 bytes or more.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -89,7 +89,7 @@ bool of_device(std::uintptr_t address) {
   return address >= device_begin && address < device_begin + device_bytes;
 }
 
-// Where what is at an address of the device really lies; null: nowhere.
+// The host address of the memory at a device address; null if there is no memory.
 char* real(std::uintptr_t address, std::size_t bytes = 0) {
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
@@ -105,7 +105,7 @@ char* real(const void* address, std::size_t bytes) {
 }
 
 void* take(std::size_t bytes) {
-  // Nothing else may come to lie there.
+  // Reserves the addresses, so that nothing else is mapped there.
   static const bool reserved =
       mmap(reinterpret_cast<void*>(device_begin), device_bytes, PROT_NONE,
            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
@@ -114,7 +114,7 @@ void* take(std::size_t bytes) {
   void* host = nullptr;
   if (!reserved || bytes > most || fault().lost() || fault().due("memory") ||
       posix_memalign(&host, alignment, (bytes > 0 ? bytes : 1) + 2 * emulated::margin) != 0) {
-    say(std::to_string(bytes) + " bytes of the emulated device are not to be had");
+    say(std::to_string(bytes) + " bytes of the emulated device are not available");
     return nullptr;
   }
   char* const inside = static_cast<char*>(host) + emulated::margin;
@@ -123,7 +123,7 @@ void* take(std::size_t bytes) {
   Memory& all = memory();
   const std::lock_guard lock(all.mutex);
   const std::uintptr_t address = all.next;
-  // What follows is nobody's, so that an index beyond the end is seen.
+  // A gap follows each block, so that an index beyond the end is found.
   all.next += (bytes + 2 * alignment - 1) / alignment * alignment;
   all.blocks[address] = {inside, bytes};
   return reinterpret_cast<void*>(address);
@@ -141,15 +141,16 @@ void give_back(void* address) {
 
 // -- kernels ----------------------------------------------------------------
 
-// Addresses of the host, as programs have them: of code, heap, stack and mapped files.
+// Whether this is an address of the host: of code, heap, stack or mapped files, as programs have
+// them.
 bool of_host(std::uintptr_t word) {
   const std::uintptr_t high = word >> 32U;
   return (high >= 0x5500 && high < 0x5800) || (high >= 0x7e00 && high < 0x8000);
 }
 
-// Addresses of the device become the host's; false where there is one of anything else. What
-// pads, in part or in whole, may look like one by chance: it is let be, and changed only
-// where no byte of it means anything.
+// Converts device addresses to host addresses; false if there is another kind of address. Padding
+// may look like an address by chance. A word with some padding is left alone; a word of nothing but
+// padding is converted but never refused.
 bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
   for (std::size_t i = 0; i + sizeof(std::uintptr_t) <= filled.size();
        i += sizeof(std::uintptr_t)) {
@@ -164,7 +165,8 @@ bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
       std::memcpy(bytes + i, &there, sizeof there);
     } else if (whole && (of_device(word) || of_host(word))) {
       say("a kernel was given " +
-          std::string(of_host(word) ? "an address of the host" : "memory that is not there") +
+          std::string(of_host(word) ? "an address of the host"
+                                    : "device memory that does not exist") +
           ", at byte " + std::to_string(i) + " of its arguments");
       return false;
     }
@@ -172,7 +174,7 @@ bool translate(unsigned char* bytes, const std::vector<unsigned char>& filled) {
   return true;
 }
 
-// Bytes at the strictest alignment that a kernel may ask for.
+// Bytes with the strictest alignment that a kernel may ask for.
 class Arguments {
  public:
   Arguments(const void* from, std::size_t count)
@@ -190,7 +192,7 @@ class Arguments {
 
 }  // namespace
 
-// Bad addresses are found at once, but for those of a graph, whose memory may yet change.
+// Wrong addresses are found at once, except in a graph, whose memory may still change.
 Status emulated::start(Stream stream, const Launch& launch, std::size_t bytes,
                        const unsigned char* filled) {
   if (fault().lost(true)) return device_is_lost();
@@ -213,7 +215,7 @@ void* Context::scratch(Slot slot, size_t bytes) {
   Piece& piece = pieces_[slot];
   if (bytes <= piece.bytes) return piece.memory;
   if (stream->graph != nullptr) {
-    say("a kernel wants memory while a graph is recorded");
+    say("a kernel needs memory while a graph is recorded");
     return nullptr;
   }
   void* const memory = take(bytes);
@@ -263,7 +265,7 @@ void end_context(Context* context) {
 Status no_memory_there() { return fail("a copy reaches beyond memory of the device"); }
 
 Status note(const char* what, const void* stream) {
-  if (stream == nullptr) return fail("a stream without an address: 1 is the default stream");
+  if (stream == nullptr) return fail("the stream is null: 1 is the default stream");
   const char* const path = std::getenv("FASTNN_EMULATOR_LOG");
   if (path == nullptr) return Status::ok;
   std::FILE* const file = std::fopen(path, "a");
@@ -357,7 +359,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .make_context = make_context,
       .end_context = end_context,
       .set_precision = [](Context* context, int precision) { context->precision = precision; },
-      .planes = cuda::planes_of_product,
+      .bf16_parts = cuda::bf16_parts_of_product,
       .set_step = [](Context* context, StepPlace step) { context->step = step; },
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },
@@ -391,15 +393,15 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .launch_graph = launch_graph,
       .release_graph =
           [](CudaGraph* graph) {
-            emulated::finish_all_unheard();  // which may want it yet
+            emulated::finish_all_unheard();  // which may still need it
             delete graph;
           },
   };
   return &library;
 }
 
-// For libraries that stand in for NVIDIA's: where memory of the device really lies (null:
-// nowhere), and work in the order of a stream, of which `arguments` are kept.
+// For libraries that replace NVIDIA's in tests: the host address of device memory (null if there is
+// none), and work in the order of a stream, which keeps a copy of `arguments`.
 extern "C" __attribute__((visibility("default"))) void* fastnn_emulated_address(const void* memory,
                                                                                 std::size_t bytes) {
   return fastnn::real(memory, bytes);

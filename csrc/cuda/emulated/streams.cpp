@@ -10,8 +10,8 @@ namespace {
 struct Streams {
   std::mutex mutex;
   std::set<Stream> all;
-  CudaGraph waiting;    // what was put off
-  std::string unheard;  // what went wrong, of which nobody was told
+  CudaGraph waiting;    // work that was put off
+  std::string unheard;  // an error that no caller was told yet
 };
 
 Streams& streams() {
@@ -19,7 +19,7 @@ Streams& streams() {
   return the;
 }
 
-// These steps and all that come before them.
+// These steps and all steps that come before them.
 std::set<std::size_t> with_what_comes_before(const CudaGraph& graph,
                                              std::vector<std::size_t> last) {
   std::set<std::size_t> seen;
@@ -33,7 +33,7 @@ std::set<std::size_t> with_what_comes_before(const CudaGraph& graph,
   return seen;
 }
 
-// Until these steps are done, of those that are not; at times no other, at times some.
+// Runs the unfinished steps that `wanted` needs, at random either these alone or some others too.
 Status run_until(CudaGraph& graph, const std::set<std::size_t>& wanted) {
   std::mt19937_64 random(next_seed());
   const bool alone = random() % 2 == 0;
@@ -73,7 +73,7 @@ std::set<std::size_t> all_of(const CudaGraph& graph) {
   return all;
 }
 
-// Where nothing is left to do, or nothing can be done any more.
+// Used when no work is left, or when no work can be done any more.
 void forget(Streams& known) {
   known.waiting.steps.clear();
   for (Stream stream : known.all) {
@@ -81,7 +81,7 @@ void forget(Streams& known) {
   }
 }
 
-// For who cannot be told of a failure: the next one who can be is.
+// For a caller that cannot report an error: the next caller that can reports it.
 void finish_unheard(Streams& known, const std::set<std::size_t>& wanted) {
   const Status status = run_until(known.waiting, wanted);
   if (status != Status::ok && known.unheard.empty()) known.unheard = last_said();

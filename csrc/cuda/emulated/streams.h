@@ -1,8 +1,8 @@
-// The emulated device's streams: what waits for what, in graphs and outside of them.
+// The emulated device's streams: the order of work, in graphs and outside of them.
 //
-// What a stream is given is put off until somebody waits for it, and is then done in one of
-// the orders that the streams leave open, another each time. Of other streams that does as
-// much as it happens to, often nothing: what does not wait for what it needs is found out.
+// Work of a stream is put off until the host waits for it. It then runs in one of the orders that
+// the streams allow, a different one each time. Other streams run as much of their work as chance
+// decides, often none: work that does not wait for its inputs then fails.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace fastnn {
 
-// Work with what comes before it.
+// Work items, each with the items that must come before it.
 struct CudaGraph {
   struct Work {
     virtual ~Work() = default;
@@ -33,20 +33,20 @@ struct CudaGraph {
 
 // A stream.
 struct Recording {
-  CudaGraph* graph = nullptr;        // that is being recorded; null: none is
-  bool began = false;                // it, and not by waiting for who did
+  CudaGraph* graph = nullptr;        // that is being recorded, or null
+  bool began = false;                // recording began on this stream, not by waiting for another
   std::vector<std::size_t> last;     // steps that the next one comes after
-  std::vector<std::size_t> outside;  // the same, of what is not recorded, meanwhile
+  std::vector<std::size_t> outside;  // the same for work that is not recorded, during a recording
 };
 
 namespace emulated {
 
-// Of the calling thread, for last_error.
+// The last error of the calling thread, for last_error.
 void say(std::string text);
 Status fail(std::string text);
 std::string last_said();
 
-// Differs from call to call; the same in two processes that do the same.
+// Differs from call to call; equal in two processes that make the same calls.
 std::uint64_t next_seed();
 
 void add_stream(Stream stream);
@@ -67,18 +67,19 @@ Status in_order(Stream stream, F f) {
   return Status::ok;
 }
 
-// Does what was put off of this stream, with all that comes before it.
+// Runs the work of this stream that was put off, with all work that comes before it.
 Status finish(Stream stream);
-// Does all of every stream, for who cannot be told of a failure; the next one who waits is.
+// Runs all work of every stream, for callers that cannot report an error. The next caller that
+// waits reports it.
 void finish_all_unheard();
 
-// What `after` is given from now on comes after what `before` was given so far. Streams of
-// others do all at once: who of them waits finds that done.
+// Work given to `after` from now on comes after all work given to `before` so far. Streams of other
+// libraries run their work at once: if `after` is one, the work of `before` is done here.
 Status one_after_another(void* before, void* after);
 
 Status begin_graph(Stream stream);
 CudaGraph* end_graph(Stream stream);  // null: failed
-// Gives it to the stream; it must not go before that is done.
+// Gives the graph to the stream. The graph must live until that work is done.
 Status launch(Stream stream, CudaGraph& graph);
 
 }  // namespace emulated

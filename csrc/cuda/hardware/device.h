@@ -1,4 +1,4 @@
-// The layer of device.h on a GPU.
+// The layer of cuda/device.h on a GPU.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,7 +13,7 @@ namespace fastnn {
 
 using Stream = cudaStream_t;
 
-// Says why in what last_error tells; `doing` names the call.
+// Stores the reason for last_error; `doing` names the call.
 Status cuda_failed(cudaError_t error, const char* doing);
 
 }  // namespace fastnn
@@ -49,7 +49,7 @@ class Thread {
   }
 
   FASTNN_DEVICE bool last_block(unsigned* counter) const {
-    // Each thread's writes before its block counts itself in.
+    // Each thread's writes come before its block counts itself.
     __threadfence();
     __syncthreads();
     bool last = false;
@@ -73,8 +73,8 @@ FASTNN_DEVICE uint32_t bf16_pair(float low, float high) {
   return pair;
 }
 
-// Blocks that a multiprocessor must be able to hold, from which the compiler takes how many
-// registers a thread may have; 0: as it thinks best, which may spill to make room for more.
+// Number of blocks that a multiprocessor must be able to hold. The compiler derives the number of
+// registers of a thread from it. With 0 the compiler chooses, and may spill to fit more blocks.
 template <class Body>
 constexpr int resident_blocks() {
   if constexpr (requires { Body::resident_blocks; }) {

@@ -1,5 +1,5 @@
-// _cuda on a GPU: devices, streams, memory and graphs, by the CUDA runtime, which is
-// linked statically. Nothing here is called before somebody asks for the device.
+// _cuda on a GPU: devices, streams, memory and graphs, by the CUDA runtime, which is linked
+// statically. Nothing here is called before the device is asked for.
 #include <cuda_runtime.h>
 
 #include <stdio.h>
@@ -61,9 +61,9 @@ Status open(DeviceInfo* info) {
   info->shared_memory = found.sharedMemPerBlockOptin;
   info->driver = driver;
   info->runtime = runtime;
-  // Whether it can be used at all: another process may have it for itself, or all its memory.
+  // Tests whether the GPU can be used: another process may have reserved it, or use all its memory.
   if (!works(cudaFree(nullptr), "opening the GPU")) return Status::failed;
-  // Whether this build has code for it: any kernel tells.
+  // Tests whether this build has code for the GPU: any kernel shows it.
   cudaFuncAttributes attributes{};
   const cudaError_t code = cudaFuncGetAttributes(&attributes, cuda::any_kernel());
   static_cast<void>(cudaGetLastError());
@@ -100,7 +100,7 @@ void* allocate(Context*, size_t bytes) {
   static_cast<void>(cudaGetLastError());
   cudaMemGetInfo(&free_bytes, &all_bytes);
   snprintf(said, sizeof said,
-           "%.3f GiB of the GPU's memory are not to be had (%s): %.3f of %.3f GiB are free",
+           "%.3f GiB of GPU memory are not available (%s): %.3f of %.3f GiB are free",
            static_cast<double>(bytes) / 0x1p30, cudaGetErrorString(error),
            static_cast<double>(free_bytes) / 0x1p30, static_cast<double>(all_bytes) / 0x1p30);
   return nullptr;
@@ -109,7 +109,7 @@ void* allocate(Context*, size_t bytes) {
 void release(Context* context, void* memory) {
   cudaStreamSynchronize(context->stream);
   cudaFree(memory);
-  static_cast<void>(cudaGetLastError());  // which the next launch would take for its own
+  static_cast<void>(cudaGetLastError());  // or the next launch would report this error
 }
 
 }  // namespace
@@ -132,11 +132,11 @@ void* Context::scratch(Slot slot, size_t bytes) {
   cudaStreamCaptureStatus recording = cudaStreamCaptureStatusNone;
   cudaStreamIsCapturing(stream, &recording);
   if (recording != cudaStreamCaptureStatusNone) {
-    say("a kernel wants memory while a graph is recorded");
+    say("a kernel needs memory while a graph is recorded");
     return nullptr;
   }
-  // The smaller piece stays: a graph may use it. Sizes double, so that such pieces
-  // are together no larger than the last.
+  // The smaller piece is kept: a graph may use it. Sizes double, so that all kept pieces together
+  // are no larger than the last one.
   const size_t room = bytes > 2 * piece.bytes ? bytes : 2 * piece.bytes;
   void* const memory = allocate(this, room);
   if (memory == nullptr) return nullptr;
@@ -162,8 +162,8 @@ Status wait(Context* context) {
   return status_of(cudaStreamSynchronize(context->stream), "waiting for the GPU");
 }
 
-// The host's may change when it returns. Of pageable memory CUDA copies most by way of a
-// buffer of its own, but promises that nowhere; pinned memory is read while the caller goes on.
+// The host memory may change after this returns, so it waits. CUDA copies most pageable memory
+// through a buffer of its own, but does not document that; pinned memory is read asynchronously.
 Status write(Context* context, void* memory, const void* host, size_t bytes) {
   const Status status =
       status_of(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, context->stream),
@@ -256,7 +256,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .make_context = make_context,
       .end_context = end_context,
       .set_precision = set_precision,
-      .planes = cuda::planes_of_product,
+      .bf16_parts = cuda::bf16_parts_of_product,
       .set_step = set_step,
       .collect = [](Context* context, const Collect* a) { return cuda::collect(*context, *a); },
       .finish = [](Context* context, const Finish* a) { return cuda::finish(*context, *a); },

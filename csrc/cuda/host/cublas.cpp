@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 
-// The folder that holds the packages of Python among which ours is.
+// The folder of Python packages that contains fastnn.
 std::string packages() {
   Dl_info here{};
   if (dladdr(reinterpret_cast<void*>(&packages), &here) == 0) return "..";
@@ -21,7 +21,7 @@ std::string packages() {
   return (slash == std::string::npos ? "." : file.substr(0, slash)) + "/..";
 }
 
-// Where it may be, in the order in which they are asked for it.
+// Paths where the library may be, in the order in which they are tried.
 std::vector<std::string> places() {
   std::vector<std::string> all;
   for (const char* const folder :
@@ -82,13 +82,14 @@ Library open_library() {
     return {nullptr, "switched off by FASTNN_CUBLASLT=none"};
   }
   if (given != nullptr && *given != '\0') {
-    // NOLINTNEXTLINE(clang-analyzer-optin.taint.GenericTaint): whose setting names it may
+    // NOLINTNEXTLINE(clang-analyzer-optin.taint.GenericTaint): the file is named by the user
     if (void* const object = dlopen(given, RTLD_NOW | RTLD_LOCAL)) return take(object, given);
     const char* const why = dlerror();
     return {nullptr,
             message("cannot open FASTNN_CUBLASLT=", given, " (", why != nullptr ? why : "?", ")")};
   }
-  // One that PyTorch, say, has loaded: two copies of it would take twice the memory.
+  // A copy that another library, such as PyTorch, has loaded: two copies would take twice the
+  // memory.
   for (const char* const name : names) {
     if (void* const object = dlopen(name, RTLD_NOW | RTLD_NOLOAD)) return take(object, name);
   }

@@ -1,7 +1,7 @@
-// cuBLASLt, where there is one: the functions and words of it that we use, declared by hand
-// from its documentation, and the library itself, opened when somebody first asks.
+// cuBLASLt, if it is installed: the functions and constants that fastnn uses, declared by hand from
+// its documentation, and the library itself, which is opened on the first request.
 //
-// It is part of no build. Where it is not found the GPU computes with kernels of our own.
+// It is part of no build. If it is not found, the GPU computes with fastnn's own kernels.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace fastnn::cublas {
 
-// -- its words, with their values -------------------------------------------
+// -- its constants, with their values ---------------------------------------
 
 enum class Result : int { success = 0 };
 
@@ -25,19 +25,19 @@ enum Epilogue : unsigned {
   relu = 2,
   bias = 4,
   relu_bias = relu | bias,
-  bias_gradient_a = 256,  // the sum of A over k, to where `bias` says
+  bias_gradient_a = 256,  // the sum of A over k, written to `bias`
 };
 
 enum class Preference : int {
   workspace_bytes = 1,
-  reduction_schemes = 3,  // those allowed beside none
+  reduction_schemes = 3,  // those allowed in addition to none
   alignment_a = 5,
   alignment_b = 6,
   alignment_c = 7,
   alignment_d = 8,
 };
 
-// Pieces of a sum that is cut are kept in the workspace in float32, and added in order.
+// The pieces of a sum that is cut are kept in the workspace in float32 and added in order.
 inline constexpr std::uint32_t reduction_in_compute_type = 2;
 
 struct Algorithm {
@@ -59,7 +59,7 @@ using Wish = struct WishContent*;
 
 // -- its functions ----------------------------------------------------------
 
-// Of the member's name with cublasLt before it.
+// Each is named like its member, with the prefix cublasLt.
 struct Functions {
   Result (*Create)(Handle*);
   Result (*Destroy)(Handle);
@@ -81,13 +81,13 @@ struct Functions {
                    const Algorithm*, void* workspace, std::size_t workspace_bytes, void* stream);
 };
 
-// The library; found once, and never closed again.
+// The library. It is opened once and never closed.
 struct Library {
-  const Functions* functions = nullptr;  // null: there is none
-  std::string about;                     // its version and path, or why there is none
+  const Functions* functions = nullptr;  // null: not found
+  std::string about;                     // version and path, or why it was not found
 };
 
-// FASTNN_CUBLASLT: the file to open; "none": none.
+// FASTNN_CUBLASLT names the file to open; "none" opens none.
 const Library& library();
 
 }  // namespace fastnn::cublas

@@ -18,13 +18,13 @@ void must(const Functions& functions, Result result, const char* doing) {
   refuse("CUDA failed: cuBLASLt, ", doing, ": ", functions.GetStatusString(result));
 }
 
-// The largest power of two, up to 256, of which an address is a multiple.
+// The largest power of two, at most 256, that divides an address.
 std::uint32_t alignment_of(const void* address) {
   const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256U;
   return static_cast<std::uint32_t>(bits & (~bits + 1));
 }
 
-// Frees what the library made.
+// Owns an object of the library, and destroys it.
 template <class T>
 class Owned {
  public:
@@ -42,8 +42,7 @@ class Owned {
 
 }  // namespace
 
-// Column-major, as cuBLASLt sees it: D^T (n, m) = B^T (n, k) A^T (k, m), so that what is B
-// here is A there.
+// cuBLASLt is column-major: D^T (n, m) = B^T (n, k) A^T (k, m). So B here is A there.
 struct Products::Chosen {
   explicit Chosen(const Functions& functions)
       : description(functions.MatmulDescDestroy),
@@ -76,7 +75,7 @@ Products::Products(const Machine& machine, Memory& memory, Handle handle, Index 
 
 Products::~Products() {
   chosen_.clear();
-  // After a fork it must not be touched.
+  // After a fork the device must not be touched.
   if (cuda_state().usable) functions_.Destroy(handle_);
 }
 
@@ -152,8 +151,8 @@ std::unique_ptr<Products::Chosen> Products::choose(const Product& p) const {
   return made;
 }
 
-// The maximum of a GPU gives 0 for NaN and 0, and nothing is said of the one in use: biases
-// of NaN tell. D is about to be written, so that it may be used for that.
+// The maximum instruction of a GPU gives 0 for NaN and 0. Nothing documents which instruction an
+// algorithm uses, so biases of NaN test it. D is written next anyway, so this may use it.
 bool Products::keeps_nan(const Product& p, const Chosen& chosen) const {
   const auto bias = [&](const float* from) {
     must(functions_,

@@ -1,5 +1,5 @@
-// Products by cuBLASLt, each with the algorithm that its heuristic offers first: asked for
-// once a shape, among those whose sums have a fixed order.
+// Products by cuBLASLt. Each uses the first algorithm that the library's heuristic offers, asked
+// once for each shape, among algorithms whose sums have a fixed order.
 #pragma once
 
 #include <map>
@@ -16,28 +16,30 @@ struct Product {
   Index m, n, k;
   Type type;  // of A and B
   const void* a;
-  bool transpose_a;  // it lies as (k, m)
+  bool transpose_a;  // stored as (k, m)
   const void* b;
-  bool transpose_b;  // it lies as (n, k)
+  bool transpose_b;  // stored as (n, k)
   float* d;
-  bool add = false;           // to what D holds
+  bool add = false;           // to the values in D
   Epilogue epilogue = plain;  // `bias_gradient_a` is the sum of B over k
   float* bias = nullptr;      // (n): read, or written
 };
 
 class Products {
  public:
-  // Null where there is no cuBLASLt that works. `widest`: n of products with an epilogue.
+  // Returns null if there is no working cuBLASLt. `widest`: the largest n of products with an
+  // epilogue.
   static std::unique_ptr<Products> make(const Machine& machine, Memory& memory, Index widest);
   Products(const Machine& machine, Memory& memory, Handle handle, Index widest);
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
   ~Products();
 
-  // Whether there is an algorithm for it. Asked for the first time while no graph is
-  // recorded, since an epilogue's relu is tried out: one that makes 0 of NaN is refused.
+  // Whether there is an algorithm for the product. The first request for a product must come while
+  // no graph is recorded, because an epilogue's relu is tried out: one that turns NaN into 0 is
+  // refused.
   bool offered(const Product& product);
-  // What was offered, on the machine's stream.
+  // Runs the product with the chosen algorithm, on the machine's stream.
   void run(const Product& product);
 
  private:
@@ -55,7 +57,7 @@ class Products {
   Handle handle_;
   void* workspace_;
   float* not_numbers_;                             // (widest)
-  std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: none is offered
+  std::map<Key, std::unique_ptr<Chosen>> chosen_;  // null: no algorithm is offered
 };
 
 }  // namespace fastnn::cublas

@@ -162,16 +162,16 @@ SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
                                                                    : SessionKind::generic;
 }
 
-int cuda_planes(const SessionRequest& request) {
+int cuda_bf16_parts(const SessionRequest& request) {
   if (request.plan->element != Element::f32 || request.kind == SessionKind::resident) return 0;
-  int planes = 0;
+  int bf16_parts = 0;
   for (const Parameter& kernel : request.plan->parameters) {
     if (kernel.role != Role::matrix) continue;
-    const int here = cuda_library().planes(static_cast<int>(request.precision), request.batch_size,
-                                           kernel.columns, kernel.rows);
-    planes = std::max(planes, here);
+    const int here = cuda_library().bf16_parts(static_cast<int>(request.precision),
+                                               request.batch_size, kernel.columns, kernel.rows);
+    bf16_parts = std::max(bf16_parts, here);
   }
-  return planes;
+  return bf16_parts;
 }
 
 std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {

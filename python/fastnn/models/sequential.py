@@ -328,8 +328,8 @@ class Sequential(Trainer):
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:
-            session, parts = self.session(batch_size), self.network.planes(batch_size)
-            made = (self.dtype, "bfloat16", "two bfloat16")[parts]
+            session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
+            made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 

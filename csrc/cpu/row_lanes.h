@@ -9,12 +9,12 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-inline constexpr Index abreast = 16;           // of a tile
-inline constexpr Index abreast_columns = 128;  // of a tile, at most
+inline constexpr Index row_lanes = 16;           // rows of a tile, one in each lane
+inline constexpr Index row_lanes_columns = 128;  // columns of a tile, at most
 
 template <class T>
-struct Abreast {
-  alignas(64) T column[abreast_columns][abreast];
+struct RowLanes {
+  alignas(64) T column[row_lanes_columns][row_lanes];
 };
 
 #if defined(__AVX512F__)
@@ -83,9 +83,9 @@ struct LaneSquare {
 // Loads the first n rows of x, of which `readable` elements may be read; the other rows are 0.
 // Columns past c, up to a whole square, hold arbitrary values.
 template <class T>
-FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Abreast<T>& tile) {
+FASTNN_INLINE void to_row_lanes(const T* x, Index n, Index c, Index readable, RowLanes<T>& tile) {
   constexpr Index side = LaneSquare<T>::side;
-  for (Index r = 0; r < abreast; r += side) {
+  for (Index r = 0; r < row_lanes; r += side) {
     Index j = 0;
     do {  // a matrix without columns gives a square of zeros
       LaneSquare<T> square;
@@ -112,7 +112,7 @@ FASTNN_INLINE void lay_abreast(const T* x, Index n, Index c, Index readable, Abr
   }
 }
 
-// Prefetches the rows that lay_down will write: it stores to sixteen rows in turn, which no
+// Prefetches the rows that from_row_lanes will write: it stores to sixteen rows in turn, which no
 // hardware prefetcher follows. Without prefetching, long rows in memory cost a third more.
 template <class T>
 FASTNN_INLINE void fetch_rows(const T* y, Index n, Index c) {
@@ -123,7 +123,7 @@ FASTNN_INLINE void fetch_rows(const T* y, Index n, Index c) {
 // Stores the first n rows of the tile to y. It stores whole vectors; elements written past the end
 // of a row are overwritten by a later store.
 template <class T>
-FASTNN_INLINE void lay_down(const Abreast<T>& tile, Index n, Index c, T* y) {
+FASTNN_INLINE void from_row_lanes(const RowLanes<T>& tile, Index n, Index c, T* y) {
   constexpr Index side = LaneSquare<T>::side;
   for (Index r = 0; r < n; r += side) {
     for (Index j = (c - 1) / side * side; j >= 0; j -= side) {
