@@ -128,6 +128,43 @@ def dense_backward(
     return dz @ float64(w).T, float64(x).T @ dz, dz.sum(axis=0)
 
 
+# -- layer normalization ----------------------------------------------------------------
+
+
+def _normalized(x: ArrayLike, epsilon: float) -> tuple[Array, Array]:
+    """(x - mean) / sqrt(variance + epsilon) over the last axis, and the factor."""
+    centered = float64(x) - float64(x).mean(axis=-1, keepdims=True)
+    centered = centered - centered.mean(axis=-1, keepdims=True)  # what the mean was rounded by
+    inverse = 1.0 / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
+    return centered * inverse, inverse
+
+
+def layer_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    *,
+    epsilon: float = 1e-3,
+) -> Array:
+    """y = gamma xhat + beta; Ba, Kiros & Hinton 2016."""
+    y, _ = _normalized(x, epsilon)
+    y = y if gamma is None else float64(gamma) * y
+    return y if beta is None else y + float64(beta)
+
+
+def layer_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """g = dy gamma; dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(variance + epsilon)."""
+    dy = float64(dy)
+    xhat, inverse = _normalized(x, epsilon)
+    g = dy if gamma is None else float64(gamma) * dy
+    projection = (g * xhat).mean(axis=-1, keepdims=True)
+    dx = inverse * (g - g.mean(axis=-1, keepdims=True) - xhat * projection)
+    rows = tuple(range(dy.ndim - 1))
+    return dx, (dy * xhat).sum(axis=rows), dy.sum(axis=rows)
+
+
 # -- softmax and losses -----------------------------------------------------------------
 
 
