@@ -84,6 +84,15 @@ def softmax(x: Floats) -> Floats:
     return p
 
 
+def layer_normalization(x: Floats, gamma: Floats, beta: Floats) -> Floats:
+    y = x - x.mean(axis=-1, keepdims=True)
+    variance = np.einsum("ij,ij->i", y, y) / np.float32(y.shape[1])
+    y *= (1 / np.sqrt(variance + np.float32(1e-3)))[:, None]
+    y *= gamma
+    y += beta
+    return y
+
+
 def softmax_cross_entropy(logits: Floats, labels: np.ndarray) -> tuple[float, Floats]:
     rows = np.arange(len(logits))
     p = logits - logits.max(axis=1, keepdims=True)

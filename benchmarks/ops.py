@@ -87,6 +87,26 @@ def softmax(size: int) -> Iterator[Case]:
         )
 
 
+def normalization(size: int) -> Iterator[Case]:
+    from fastnn import ops
+
+    for columns in COLUMNS:
+        x, dy = logits(size, columns)
+        gamma, beta = normal(x.shape[1]), normal(x.shape[1])
+        yield Case(
+            f"layer_normalization of {columns}",
+            partial(ops.layer_normalization, x, gamma, beta),
+            partial(formulas.layer_normalization, x, gamma, beta),
+            "read_1_write_1",
+        )
+        yield Case(
+            f"layer_normalization_backward of {columns}",
+            partial(ops.layer_normalization_backward, dy, x, gamma),
+            None,
+            "read_2_write_1",
+        )
+
+
 def loss(size: int) -> Iterator[Case]:
     from fastnn import ops
 
@@ -140,7 +160,13 @@ def optimizer(size: int) -> Iterator[Case]:
     )
 
 
-FAMILIES = {"activation": activation, "softmax": softmax, "loss": loss, "optimizer": optimizer}
+FAMILIES = {
+    "activation": activation,
+    "softmax": softmax,
+    "normalization": normalization,
+    "loss": loss,
+    "optimizer": optimizer,
+}
 
 
 def products(asked: argparse.Namespace, peak: float) -> Iterator[list[str]]:

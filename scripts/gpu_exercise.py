@@ -62,6 +62,13 @@ def every_op() -> Iterator[tuple[str, Work]]:
         target = (dy > 0).astype(dtype)
         yield f"softmax {dtype}", lambda dy=dy: ops.softmax(dy)
         yield (
+            f"layer_normalization {dtype}",
+            lambda z=x @ w, b=b, dy=dy: (
+                ops.layer_normalization(z, b, b),
+                *ops.layer_normalization_backward(dy, z, b),
+            ),
+        )
+        yield (
             f"softmax_cross_entropy {dtype}",
             lambda dy=dy, labels=labels, target=target, weight=weight: (
                 *ops.softmax_cross_entropy(dy, labels, sample_weight=weight, label_smoothing=0.1),

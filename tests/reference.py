@@ -131,35 +131,38 @@ def dense_backward(
 # -- layer normalization ----------------------------------------------------------------
 
 
-def layer_normalization_forward(
-    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, *, epsilon: float = 1e-3
-) -> Array:
-    """gamma (x - mean) / sqrt(var + epsilon) + beta over the last axis; Ba et al. 2016.
+def _normalized(x: ArrayLike, epsilon: float) -> tuple[Array, Array]:
+    """(x - mean) / sqrt(variance + epsilon) over the last axis, and the factor."""
+    centered = float64(x) - float64(x).mean(axis=-1, keepdims=True)
+    centered = centered - centered.mean(axis=-1, keepdims=True)  # what the mean was rounded by
+    inverse = 1.0 / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
+    return centered * inverse, inverse
 
-    `var` is the mean of squares (divided by the width, not by the width less one); epsilon is
-    Keras's.
-    """
-    normalized, _ = _normalized(float64(x), epsilon)
-    return float64(gamma) * normalized + float64(beta)
+
+def layer_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    *,
+    epsilon: float = 1e-3,
+) -> Array:
+    """y = gamma xhat + beta; Ba, Kiros & Hinton 2016."""
+    y, _ = _normalized(x, epsilon)
+    y = y if gamma is None else float64(gamma) * y
+    return y if beta is None else y + float64(beta)
 
 
 def layer_normalization_backward(
-    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike, *, epsilon: float = 1e-3
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
 ) -> tuple[Array, Array, Array]:
-    """dx, dgamma, dbeta; with g = gamma dy, dx = (g - mean(g) - x_hat mean(g x_hat)) / deviation."""
-    dy, (normalized, deviation) = float64(dy), _normalized(float64(x), epsilon)
-    g = float64(gamma) * dy
-    centered = g - g.mean(axis=-1, keepdims=True)
-    projected = normalized * (g * normalized).mean(axis=-1, keepdims=True)
+    """g = dy gamma; dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(variance + epsilon)."""
+    dy = float64(dy)
+    xhat, inverse = _normalized(x, epsilon)
+    g = dy if gamma is None else float64(gamma) * dy
+    projection = (g * xhat).mean(axis=-1, keepdims=True)
+    dx = inverse * (g - g.mean(axis=-1, keepdims=True) - xhat * projection)
     rows = tuple(range(dy.ndim - 1))
-    return (centered - projected) / deviation, (dy * normalized).sum(axis=rows), dy.sum(axis=rows)
-
-
-def _normalized(x: Array, epsilon: float) -> tuple[Array, Array]:
-    """(x - mean) / deviation, and the deviation."""
-    centered = x - x.mean(axis=-1, keepdims=True)
-    deviation = np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
-    return centered / deviation, deviation
+    return dx, (dy * xhat).sum(axis=rows), dy.sum(axis=rows)
 
 
 # -- softmax and losses -----------------------------------------------------------------

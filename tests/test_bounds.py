@@ -52,6 +52,8 @@ for dtype in ("float32", "float64"):
             y = guarded(ops.dense_forward(x, w, b, "tanh"), at_end)
             ops.dense_backward(dy, x, w, y, "tanh", z=y)
             ops.softmax(dy)
+            ops.layer_normalization(dy, b, b)
+            ops.layer_normalization_backward(y, dy, b)
             labels = guarded(rng.integers(0, o, n).astype(np.int32), at_end)
             weight = guarded(rng.random(n).astype(dtype), at_end)
             ops.softmax_cross_entropy(dy, labels, sample_weight=weight)

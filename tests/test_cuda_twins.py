@@ -8,8 +8,8 @@ import subprocess
 import emulator
 import pytest
 
-OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers")
-TWINS = ("gather", "random", "optimizer", "parallel", "pool", "trial")
+OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers")
+TWINS = ("gather", "layer_norm", "random", "optimizer", "parallel", "pool", "trial")
 SOURCES = [f"tests/native/{name}.cpp" for name in OWN] + [f"csrc/cpu/{name}.cpp" for name in TWINS]
 
 pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")

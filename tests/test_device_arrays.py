@@ -114,6 +114,8 @@ def test_every_op(wrap, dtype, rng):
     same(ops.activation_forward, x, family="activation", name="gelu")
     same(ops.activation_backward, dy, z, np.tanh(z), family="activation gradient", name="tanh")
     same(ops.softmax, z, family="softmax")
+    same(ops.layer_normalization, z, b, b, family="normalization")
+    same(ops.layer_normalization_backward, dy, z, b, family="normalization gradient")
     weights, labels = rng.random(n).astype(dtype), rng.integers(0, o, n)
     cross_entropy, binary = ops.softmax_cross_entropy, ops.sigmoid_cross_entropy
     for kind in (np.int64, np.int32, np.uint8):

@@ -80,6 +80,16 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
         0.0, 8 * ULP32, "f' to 3 ulps of 1, then a product, against the sum of |dy| |w|"
     ),
     ("dense gradient", "float64", "cpu highest"): Tolerance(0.0, 1e-14, "as float32"),
+    ("normalization", "float32", "cpu highest"): Tolerance(
+        0.0, 6 * ULP32, "sums of a row, a root and a quotient, against |gamma|(1 + |xhat|) + |beta|"
+    ),
+    ("normalization", "float64", "cpu highest"): Tolerance(
+        0.0, 8 * ULP64, "as float32; the oracle's own mean and variance are as far off"
+    ),
+    ("normalization gradient", "float32", "cpu highest"): Tolerance(
+        0.0, 6 * ULP32, "as the value, against the sum of the absolute terms; sums over rows too"
+    ),
+    ("normalization gradient", "float64", "cpu highest"): Tolerance(0.0, 8 * ULP64, "as float32"),
     ("softmax", "float32", "cpu highest"): Tolerance(
         6 * ULP32, ULP32, "exp, a sum, a division; the scale: a rounded x - max is p (max - x) off"
     ),

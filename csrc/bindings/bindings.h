@@ -19,6 +19,7 @@ namespace py = pybind11;
 void register_settings(py::module_& module);
 void register_device_array(py::module_& module);
 void register_ops(py::module_& module);
+void register_layer_ops(py::module_& module);
 void register_split_product(py::module_& module);
 void register_random(py::module_& module);
 void register_network(py::module_& module);

@@ -22,6 +22,7 @@ PYBIND11_MODULE(_core, module) {
   fastnn::bindings::register_settings(module);
   fastnn::bindings::register_device_array(module);
   fastnn::bindings::register_ops(module);
+  fastnn::bindings::register_layer_ops(module);
   fastnn::bindings::register_split_product(module);
   fastnn::bindings::register_random(module);
   fastnn::bindings::register_tables(module);

@@ -204,6 +204,31 @@ struct SoftmaxBackward {  // dx = y (dy - sum(dy y))
   T* dx;  // may be dy
 };
 
+template <class T>
+struct LayerNormForward {  // y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon)
+  Index n, c;              // mean and variance are those of a row, over its c columns
+  T epsilon;
+  const T* x;
+  const T* gamma;  // (c), may be null: ones
+  const T* beta;   // (c), may be null: zeros
+  T* y;            // (n, c), may be x
+  T* statistics;   // (n, 2): mean, 1 / sqrt(variance + epsilon); may be null
+};
+
+template <class T>
+struct LayerNormBackward {  // dgamma, dbeta = sums of dy xhat and of dy over rows; with
+  Index n, c;               // g = dy gamma,
+                            // dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(variance + epsilon)
+  const T* dy;
+  const T* x;
+  const T* gamma;       // (c), may be null: ones
+  const T* statistics;  // (n, 2), as layer_norm_forward writes them
+  T* dx;                // (n, c), may be null, may be dy
+  T* dgamma;            // (c), may be null
+  T* dbeta;             // (c), may be null
+  bool accumulates;     // dgamma and dbeta are added to what is there
+};
+
 // A loss of the table with its gradient. The loss of row r, times its weight, goes into sums; the
 // gradient is scale * weight * d loss / d outputs. A row or element of weight 0 is left out
 // whatever it holds.
@@ -325,6 +350,8 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(activation_backward, ActivationBackward) \
   use(softmax_forward, SoftmaxForward)         \
   use(softmax_backward, SoftmaxBackward)       \
+  use(layer_norm_forward, LayerNormForward)    \
+  use(layer_norm_backward, LayerNormBackward)  \
   use(element_loss, LossRows)                  \
   use(row_loss, LossRows)                      \
   use(metric_rows, MetricRows)                 \

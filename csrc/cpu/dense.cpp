@@ -6,6 +6,7 @@
 #include "cpu/dense_finish.h"
 #include "cpu/gemm.h"
 #include "cpu/gemm_pack.h"
+#include "cpu/group_sums.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
 #include "cpu/optimizer.h"
@@ -90,26 +91,6 @@ static void add_rows(const T* __restrict__ rows, Index stride, Index n, Index co
     const T* __restrict__ const row = rows + r * stride;
     for (Index j = 0; j < columns; ++j) sum[j] += row[j];
   }
-}
-
-// The sums of the groups, in order, as the result or added to what is there.
-template <class T>
-static void join_groups(const T* __restrict__ sums, Index groups, Index columns, bool accumulates,
-                        T* __restrict__ out) {
-  if (!accumulates) {
-    for (Index j = 0; j < columns; ++j) out[j] = groups > 0 ? sums[j] : T(0);
-  }
-  for (Index group = accumulates ? 0 : 1; group < groups; ++group) {
-    for (Index j = 0; j < columns; ++j) out[j] += sums[group * columns + j];
-  }
-}
-
-// A place for the sums of each group.
-template <class T>
-static T* group_sums(Context& context, Index n, Index columns) {
-  const Index groups = row_groups(n).count;
-  return static_cast<T*>(
-      context.scratch(Context::sums, static_cast<size_t>(most(groups, 1) * columns) * sizeof(T)));
 }
 
 // db: the sum of dz over rows, in groups.

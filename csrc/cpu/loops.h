@@ -80,6 +80,35 @@ inline void for_row_groups(Context& context, Index n, Index cost, const F& f) {
 inline constexpr int lanes = 16;
 
 template <class T>
+using Lanes = T[lanes];
+
+template <class T>
+FASTNN_INLINE void set(Lanes<T>& x, T value) {
+  FASTNN_LANES
+  for (int k = 0; k < lanes; ++k) x[k] = value;
+}
+
+// Pairwise, in a fixed order.
+template <class T>
+FASTNN_INLINE T joined(Lanes<T>& x) {
+  for (int width = lanes / 2; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) x[k] += x[k + width];
+  }
+  return x[0];
+}
+
+// f(k, j) for each j in [0, n), of lane k = j % lanes, whole lanes at a time.
+template <class F>
+FASTNN_INLINE void for_lanes(Index n, const F& f) {
+  Index j = 0;
+  for (; j + lanes <= n; j += lanes) {
+    FASTNN_LANES
+    for (int k = 0; k < lanes; ++k) f(k, j + k);
+  }
+  for (int k = 0; j + k < n; ++k) f(k, j + k);
+}
+
+template <class T>
 inline T sum_of(const T* x, Index n) {
   if (n < lanes) {
     T sum = T(0);

@@ -14,24 +14,6 @@ static_assert(row_lanes == lanes);
 
 inline constexpr Index cost_of_element = 8;  // see for_ranges
 
-template <class T>
-using Lanes = T[lanes];
-
-template <class T>
-static FASTNN_INLINE void set(Lanes<T>& x, T value) {
-  FASTNN_LANES
-  for (int k = 0; k < lanes; ++k) x[k] = value;
-}
-
-// Pairwise, in a fixed order.
-template <class T>
-static FASTNN_INLINE T joined(Lanes<T>& x) {
-  for (int width = lanes / 2; width > 0; width /= 2) {
-    for (int k = 0; k < width; ++k) x[k] += x[k + width];
-  }
-  return x[0];
-}
-
 // Equal infinities share the mass, which is the limit.
 template <class T>
 static FASTNN_INLINE T below_top(T z, T top) {

@@ -23,6 +23,7 @@ int main(int count, char** words) {
   if (library->layout != cuda_layout() || device == nullptr) return 2;
   check_rows();
   check_numbers();
+  check_layers();
   library->end_context(device);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

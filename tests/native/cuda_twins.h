@@ -1,7 +1,9 @@
 // Kernels of the device against their twins of the CPU, where the two must agree to the
-// bit: rows gathered and searched, random numbers, optimizers. What all files share.
+// bit: rows gathered and searched, random numbers, optimizers; and the kernels of layers, where
+// they agree but for roundings. What all files share.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -125,5 +127,6 @@ class Recorded {
 
 void check_rows();
 void check_numbers();
+void check_layers();
 
 }  // namespace twins

@@ -1,0 +1,160 @@
+// Layer normalization: see cuda_twins.h. The two sides add in other orders, and agree but for
+// roundings; to the bit agree, on either side, calls in place and not, and a batch in one call
+// and in tiles of whole row groups.
+#include "cuda_twins.h"
+
+namespace twins {
+namespace {
+
+template <class T>
+class Here {  // as Copy, of the host
+ public:
+  explicit Here(const std::vector<T>& from) : numbers_(from) {}
+  T* get() { return numbers_.data(); }
+  const std::vector<T>& read() const { return numbers_; }
+
+ private:
+  std::vector<T> numbers_;
+};
+
+template <class T>
+class There : public Copy<T> {
+ public:
+  explicit There(const std::vector<T>& from) : Copy<T>(from) {}
+};
+
+template <class T>
+struct Side {
+  Context& context;
+  Kernel<LayerNormForward<T>> forward;
+  Kernel<LayerNormBackward<T>> backward;
+};
+
+template <class T>
+struct Inputs {
+  Index n, c;
+  std::vector<T> dy, x, gamma, beta;
+};
+
+struct Variant {
+  bool gamma = true, beta = true, dx = true, vectors = true, in_place = false, accumulates = false;
+  Index tile = 0;  // rows of a call; 0: all
+};
+
+template <class T>
+struct Outputs {
+  std::vector<T> y, statistics, dx, dgamma, dbeta;
+};
+
+template <template <class> class Memory, class T>
+Outputs<T> run(const Side<T>& side, const Inputs<T>& in, const Variant& v) {
+  const Index n = in.n;
+  const Index c = in.c;
+  const std::vector<T> bad(static_cast<std::size_t>(n * c), T(-7));
+  Memory<T> dy(in.dy);
+  Memory<T> x(in.x);
+  Memory<T> x_kept(in.x);
+  Memory<T> gamma(in.gamma);
+  Memory<T> beta(in.beta);
+  Memory<T> y(bad);
+  Memory<T> dx(bad);
+  Memory<T> statistics(std::vector<T>(static_cast<std::size_t>(2 * n), T(-7)));
+  Memory<T> dgamma(in.beta);
+  Memory<T> dbeta(in.gamma);
+  T* const weights = v.gamma ? gamma.get() : nullptr;
+  T* const to_y = v.in_place ? x.get() : y.get();
+  T* const to_dx = v.in_place ? dy.get() : dx.get();
+  must(side.forward(side.context, {n, c, T(1e-3), x.get(), weights, v.beta ? beta.get() : nullptr,
+                                   to_y, statistics.get()}));
+  const Index tile = v.tile > 0 ? v.tile : n;
+  Index first = 0;
+  do {
+    const Index at = first * c;
+    must(side.backward(side.context,
+                       {std::min(tile, n - first), c, dy.get() + at, x_kept.get() + at, weights,
+                        statistics.get() + 2 * first, v.dx ? to_dx + at : nullptr,
+                        v.vectors ? dgamma.get() : nullptr, v.vectors ? dbeta.get() : nullptr,
+                        v.accumulates || first > 0}));
+    first += tile;
+  } while (first < n);
+  return {(v.in_place ? x : y).read(), statistics.read(), (v.in_place ? dy : dx).read(),
+          dgamma.read(), dbeta.read()};
+}
+
+template <class T>
+void close(const std::string& what, const std::vector<T>& expected, const std::vector<T>& got,
+           double scale) {
+  const double allowed = (sizeof(T) == 4 ? 1e-6 : 1e-14) * scale;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double error = std::fabs(static_cast<double>(expected[i] - got[i]));
+    if (!(error <= allowed)) return fail(what + " at " + std::to_string(i));
+  }
+}
+
+template <class T>
+void check_same(const std::string& what, const Outputs<T>& expected, const Outputs<T>& got,
+                const Variant& v = {}) {
+  if (!same(expected.y, got.y)) fail(what + ": y");
+  if (!same(expected.statistics, got.statistics)) fail(what + ": statistics");
+  if (v.dx && !same(expected.dx, got.dx)) fail(what + ": dx");
+  if (v.vectors && !same(expected.dgamma, got.dgamma)) fail(what + ": dgamma");
+  if (v.vectors && !same(expected.dbeta, got.dbeta)) fail(what + ": dbeta");
+}
+
+template <template <class> class Memory, class T>
+void check_side(const std::string& name, const Side<T>& side, const Inputs<T>& in,
+                const Outputs<T>& expected) {
+  check_same(name + ", in place", expected, run<Memory>(side, in, {.in_place = true}));
+  for (const Variant& v : {Variant{.dx = false}, Variant{.vectors = false}}) {
+    check_same(name + ", without an output", expected, run<Memory>(side, in, v), v);
+  }
+  const Index rows = row_groups(in.n).rows;
+  for (const Index tile : {rows, 3 * rows}) {
+    check_same(name + ", in tiles", expected, run<Memory>(side, in, {.tile = tile}));
+  }
+}
+
+template <class T>
+void check_layer_norm(Index n, Index c) {
+  const auto name = "layer_norm " + std::to_string(n) + "x" + std::to_string(c) +
+                    (sizeof(T) == 4 ? ", float" : ", double");
+  const Inputs<T> in{
+      n, c, draw.numbers<T>(n * c), draw.numbers<T>(n * c), draw.numbers<T>(c), draw.numbers<T>(c)};
+  const Side<T> here{host, cpu::layer_norm_forward<T>, cpu::layer_norm_backward<T>};
+  const Side<T> there{*device, kernels<T>().layer_norm_forward, kernels<T>().layer_norm_backward};
+  for (const bool gamma : {true, false}) {
+    for (const bool beta : {true, false}) {
+      for (const bool accumulates : {true, false}) {
+        const Variant v{.gamma = gamma, .beta = beta, .accumulates = accumulates};
+        const Outputs<T> expected = run<Here>(here, in, v);
+        const Outputs<T> got = run<There>(there, in, v);
+        // xhat is at most the root of c, the numbers at most 4; short rows may vary little.
+        const double size = 100 * std::sqrt(static_cast<double>(c));
+        close(name + ": y", expected.y, got.y, size);
+        close(name + ": statistics", expected.statistics, got.statistics, size);
+        close(name + ": dx", expected.dx, got.dx, 32 * size);
+        close(name + ": dgamma", expected.dgamma, got.dgamma, size + static_cast<double>(n));
+        close(name + ": dbeta", expected.dbeta, got.dbeta, size + static_cast<double>(n));
+      }
+    }
+  }
+  check_side<Here>(name + ", host", here, in, run<Here>(here, in, {}));
+  check_side<There>(name + ", device", there, in, run<There>(there, in, {}));
+}
+
+}  // namespace
+
+void check_layers() {
+  for (const Index n : {0, 1, 5, 129, 700}) {
+    for (const Index c : {1, 3, 16, 33, 64}) {
+      check_layer_norm<float>(n, c);
+      check_layer_norm<double>(n, c);
+    }
+  }
+  for (const Index n : {1, 3}) {
+    check_layer_norm<float>(n, 1500);
+    check_layer_norm<double>(n, 1500);
+  }
+}
+
+}  // namespace twins
