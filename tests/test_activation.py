@@ -27,15 +27,23 @@ def spread(rng, *shape, dtype):
     return (sign * 10.0 ** rng.uniform(-6, 1.6, shape)).astype(dtype)
 
 
-def forward(y, x, activation, dtype):
-    expected = reference.activation_forward(x, activation)
+def forward(y, x, activation, dtype, parameter=None):
+    expected = reference.activation_forward(x, activation, parameter=parameter)
     scale = cases.conditioning(activation, x, expected)
     check(y, expected, "activation", dtype, scale=scale, what="y")
 
 
 def test_one_list():
-    """The native list of activations is the oracle's."""
-    assert sorted(_core.activations()) == sorted(cases.ACTIVATIONS)
+    """The native list of activations is the oracle's, and so are their parameters."""
+    rows = {row["name"]: row for row in _core.activations()}
+    assert sorted(rows) == sorted(cases.ACTIVATIONS)
+    for name, row in rows.items():
+        expected = reference.PARAMETERS.get(name, (None, None))
+        assert (row["parameter"], row["default"]) == expected
+        if row["parameter"] is None:
+            assert row["low"] is row["high"] is None
+        else:
+            assert row["low"] <= row["default"] <= row["high"]
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)
