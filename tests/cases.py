@@ -22,6 +22,10 @@ Array = NDArray[Any]
 SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 257)
 DTYPES = ("float32", "float64")
 ACTIVATIONS = tuple(reference.ACTIVATIONS)
+# Beside the default: none at all below zero, a little, as above zero, and more than that.
+PARAMETERS = tuple(
+    (name, value) for name in reference.PARAMETERS for value in (0.0, 0.01, 0.3, 1.0, 2.5)
+)
 CURVED = tuple(a for a in ACTIVATIONS if a not in ("linear", "relu", "leaky_relu"))
 
 

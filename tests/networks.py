@@ -63,12 +63,19 @@ def chain(
     key: int = 7,
     use_bias: bool = True,
     dropout: float = 0.0,
+    parameters: Mapping[int, float] | None = None,
 ) -> Native:
-    """Dense layers one after the other, dropout after each but the last where asked."""
+    """Dense layers one after the other, dropout after each but the last where asked.
+
+    `parameters`: of the activations, by layer; without an entry it is the default.
+    """
     network = _core.Network(widths[0], dtype, key)
     tensor = 0
     for i, ((_, units), activation) in enumerate(zip(pairwise(widths), activations, strict=True)):
-        tensor = network.dense(tensor, units, activation, use_bias=use_bias)
+        parameter = (parameters or {}).get(i)
+        tensor = network.dense(
+            tensor, units, activation, use_bias=use_bias, activation_parameter=parameter
+        )
         if dropout and i < len(activations) - 1:
             tensor = network.dropout(tensor, dropout)
     network.set_output(tensor)

@@ -56,21 +56,24 @@ def _step(x: Array, below: ArrayLike) -> Array:
     return np.where(np.isnan(x), np.nan, np.where(x > 0, 1.0, below))
 
 
-def _elu(x: Array) -> Array:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0.0)))
+# name: (name of the parameter, default); Keras's layer LeakyReLU has another default, 0.3
+PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
 
-
-LEAKY_SLOPE = 0.2  # Keras's activations.leaky_relu; its layer LeakyReLU has 0.3
-
-# name: (value, derivative)
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+# name: (value, derivative), of x and, where PARAMETERS has the name, of the parameter
+ACTIVATIONS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "linear": (lambda x: x.copy(), lambda x: np.where(np.isnan(x), np.nan, 1.0)),
     # Nair & Hinton 2010; the derivative at 0 is 0, as in PyTorch and TensorFlow.
     "relu": (lambda x: np.maximum(x, 0.0), lambda x: _step(x, 0.0)),
     # Maas et al. 2013; the derivative at 0 is the slope.
-    "leaky_relu": (lambda x: np.where(x > 0, x, LEAKY_SLOPE * x), lambda x: _step(x, LEAKY_SLOPE)),
-    # Clevert et al. 2015, alpha = 1: x above zero, expm1(x) below.
-    "elu": (_elu, lambda x: _step(x, np.exp(np.minimum(x, 0.0)))),
+    "leaky_relu": (
+        lambda x, slope: np.where(x > 0, x, _times(float64(slope), x)),
+        lambda x, slope: _step(x, slope),
+    ),
+    # Clevert et al. 2015: x above zero, alpha expm1(x) below; the derivative at 0 is alpha.
+    "elu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
+        lambda x, alpha: _step(x, alpha * np.exp(np.minimum(x, 0.0))),
+    ),
     # Hendrycks & Gimpel 2016, the exact form: x Phi(x).
     "gelu": (
         lambda x: _times(normal_cdf(x), x),
@@ -87,24 +90,35 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]
 }
 
 
-def activation_forward(x: ArrayLike, name: str) -> Array:
-    return ACTIVATIONS[name][0](float64(x))
+def _given(name: str, parameter: float | None) -> tuple[float, ...]:
+    if name not in PARAMETERS:
+        assert parameter is None
+        return ()
+    return (PARAMETERS[name][1] if parameter is None else parameter,)
 
 
-def activation_backward(dy: ArrayLike, x: ArrayLike, name: str) -> Array:
+def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = None) -> Array:
+    return ACTIVATIONS[name][0](float64(x), *_given(name, parameter))
+
+
+def activation_backward(
+    dy: ArrayLike, x: ArrayLike, name: str, *, parameter: float | None = None
+) -> Array:
     """dy * f'(x); fastnn's op also takes y, which the oracle has no need of."""
-    return float64(dy) * ACTIVATIONS[name][1](float64(x))
+    return float64(dy) * ACTIVATIONS[name][1](float64(x), *_given(name, parameter))
 
 
-def activate(z: ArrayLike, name: str) -> Array:
+def activate(z: ArrayLike, name: str, parameter: float | None = None) -> Array:
     """An activation of a layer: one of the table, or softmax over the row."""
-    return softmax(z) if name == "softmax" else activation_forward(z, name)
+    return softmax(z) if name == "softmax" else activation_forward(z, name, parameter=parameter)
 
 
-def activate_backward(dy: ArrayLike, z: ArrayLike, name: str) -> Array:
+def activate_backward(
+    dy: ArrayLike, z: ArrayLike, name: str, parameter: float | None = None
+) -> Array:
     """dz from dy; for softmax p * (dy - sum(dy * p))."""
     if name != "softmax":
-        return activation_backward(dy, z, name)
+        return activation_backward(dy, z, name, parameter=parameter)
     p, dy = softmax(z), float64(dy)
     return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
 
@@ -113,18 +127,29 @@ def activate_backward(dy: ArrayLike, z: ArrayLike, name: str) -> Array:
 
 
 def dense_forward(
-    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    activation: str = "linear",
+    *,
+    activation_parameter: float | None = None,
 ) -> Array:
     """y = f(x w + b)."""
     z = float64(x) @ float64(w)
-    return activate(z if b is None else z + float64(b), activation)
+    return activate(z if b is None else z + float64(b), activation, activation_parameter)
 
 
 def dense_backward(
-    dy: ArrayLike, x: ArrayLike, w: ArrayLike, z: ArrayLike, activation: str = "linear"
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike,
+    z: ArrayLike,
+    activation: str = "linear",
+    *,
+    activation_parameter: float | None = None,
 ) -> tuple[Array, Array, Array]:
     """dz = dy f'(z); dx = dz w^T, dw = x^T dz, db = the sum of dz over rows."""
-    dz = activate_backward(dy, z, activation)
+    dz = activate_backward(dy, z, activation, activation_parameter)
     return dz @ float64(w).T, float64(x).T @ dz, dz.sum(axis=0)
 
 
@@ -421,12 +446,14 @@ class Network:
     `activations`: one per layer; the last may be "softmax". A softmax or sigmoid that ends
     the chain under its own cross-entropy is folded: the loss sees the logits before it.
     `weights` are kernel, bias, kernel, bias ... (kernels alone without `use_bias`).
+    `parameters`: of the activations, by layer; without an entry it is the default.
     """
 
     activations: Sequence[str]
     loss: str
     use_bias: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[int, float] = field(default_factory=dict)
 
     def _layers(self, weights: Sequence[ArrayLike]) -> Iterable[tuple[Array, Array | None, str]]:
         each = 2 if self.use_bias else 1
@@ -437,10 +464,10 @@ class Network:
     def _trace(self, weights: Sequence[ArrayLike], x: ArrayLike) -> list[tuple[Array, Array]]:
         """(input, pre-activation) of every layer."""
         trace, y = [], float64(x)
-        for w, b, activation in self._layers(weights):
+        for i, (w, b, activation) in enumerate(self._layers(weights)):
             z = dense_forward(y, w, b)
             trace.append((y, z))
-            y = activate(z, activation)
+            y = activate(z, activation, self.parameters.get(i))
         return trace
 
     def margin(self, weights: Sequence[ArrayLike], x: ArrayLike) -> float:
@@ -448,7 +475,9 @@ class Network:
         return min(float(np.abs(z).min()) for _, z in self._trace(weights, x))
 
     def predict(self, weights: Sequence[ArrayLike], x: ArrayLike) -> Array:
-        return activate(self._trace(weights, x)[-1][1], self.activations[-1])
+        last = len(self.activations) - 1
+        z = self._trace(weights, x)[last][1]
+        return activate(z, self.activations[last], self.parameters.get(last))
 
     def value_and_grad(
         self,
@@ -461,15 +490,16 @@ class Network:
         last = self.activations[-1]
         if last == FOLDED.get(self.loss):
             last = "linear"
-        output = activate(trace[-1][1], last)
+        parameters = [self.parameters.get(i) for i in range(len(trace))]
+        output = activate(trace[-1][1], last, parameters[-1])
         loss, dy = LOSSES[self.loss](output, target, sample_weight=sample_weight, **self.options)
         gradients: list[Array] = []
         activations = [*self.activations[:-1], last]
         layers = list(self._layers(weights))
-        for (w, b, _), (y, z), activation in zip(
-            reversed(layers), reversed(trace), reversed(activations), strict=True
+        for (w, b, _), (y, z), activation, parameter in zip(
+            *map(reversed, (layers, trace, activations, parameters)), strict=True
         ):
-            dy, dw, db = dense_backward(dy, y, w, z, activation)
+            dy, dw, db = dense_backward(dy, y, w, z, activation, activation_parameter=parameter)
             gradients[:0] = [dw] if b is None else [dw, db]
         return loss, gradients
 

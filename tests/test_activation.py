@@ -27,15 +27,23 @@ def spread(rng, *shape, dtype):
     return (sign * 10.0 ** rng.uniform(-6, 1.6, shape)).astype(dtype)
 
 
-def forward(y, x, activation, dtype):
-    expected = reference.activation_forward(x, activation)
+def forward(y, x, activation, dtype, parameter=None):
+    expected = reference.activation_forward(x, activation, parameter=parameter)
     scale = cases.conditioning(activation, x, expected)
     check(y, expected, "activation", dtype, scale=scale, what="y")
 
 
 def test_one_list():
-    """The native list of activations is the oracle's."""
-    assert sorted(_core.activations()) == sorted(cases.ACTIVATIONS)
+    """The native list of activations is the oracle's, and so are their parameters."""
+    rows = {row["name"]: row for row in _core.activations()}
+    assert sorted(rows) == sorted(cases.ACTIVATIONS)
+    for name, row in rows.items():
+        expected = reference.PARAMETERS.get(name, (None, None))
+        assert (row["parameter"], row["default"]) == expected
+        if row["parameter"] is None:
+            assert row["low"] is row["high"] is None
+        else:
+            assert row["low"] <= row["default"] <= row["high"]
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)
@@ -128,6 +136,106 @@ def test_central_differences(activation, rng):
     y = ops.activation_forward(x, activation)
     dx = ops.activation_backward(np.ones_like(x), x, y, activation)
     check(dx, numeric, "central difference", "float64", scale=1 + np.abs(x))
+
+
+# -- parameters ---------------------------------------------------------------------------
+
+
+def spread_with_edges(rng, dtype):
+    return np.concatenate(
+        [np.linspace(-110, 110, 4001), spread(rng, 300, dtype="float64"), EDGES, -EDGES]
+    ).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize(("activation", "parameter"), cases.PARAMETERS)
+def test_parameter(activation, parameter, dtype, rng):
+    x = spread_with_edges(rng, dtype)
+    x = np.concatenate([x, np.array([-np.inf, np.inf, np.nan], dtype)])
+    y = ops.activation_forward(x, activation, parameter=parameter)
+    assert y.dtype == dtype
+    forward(y, x, activation, dtype, parameter)
+    dy = rng.normal(size=x.shape).astype(dtype)
+    dx = ops.activation_backward(dy, x, y, activation, parameter=parameter)
+    expected = reference.activation_backward(dy, x, activation, parameter=parameter)
+    scale = max(parameter, 1.0) * np.abs(dy)
+    check(dx, expected, "activation gradient", dtype, scale=scale, what="dx")
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", reference.PARAMETERS)
+def test_default_parameter(activation, dtype, rng):
+    """The default is a value like others, with the same bits."""
+    default = reference.PARAMETERS[activation][1]
+    x, dy = spread_with_edges(rng, dtype), rng.normal(size=1)[0]
+    y = ops.activation_forward(x, activation)
+    np.testing.assert_array_equal(ops.activation_forward(x, activation, parameter=default), y)
+    dy = np.full_like(x, dy)
+    dx = ops.activation_backward(dy, x, y, activation)
+    again = ops.activation_backward(dy, x, y, activation, parameter=default)
+    np.testing.assert_array_equal(again, dx)
+
+
+@pytest.mark.parametrize(("activation", "parameter"), cases.PARAMETERS)
+def test_central_differences_with_parameter(activation, parameter, rng):
+    x = spread(rng, 300, dtype="float64")
+    x = x[np.abs(x) > 1e-3]
+    y = ops.activation_forward(x, activation, parameter=parameter)
+    dx = ops.activation_backward(np.ones_like(x), x, y, activation, parameter=parameter)
+    f = [
+        ops.activation_forward(x + k * 1e-4, activation, parameter=parameter)
+        for k in (1, -1, 2, -2)
+    ]
+    numeric = (8 * (f[0] - f[1]) - (f[2] - f[3])) / 12e-4
+    check(dx, numeric, "central difference", "float64", scale=1 + np.abs(x))
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameter", "error", "words"),
+    [
+        ("leaky_relu", -0.1, ValueError, r"parameter, negative_slope of leaky_relu: .*\[0.*-0\.1"),
+        ("elu", -1, ValueError, r"alpha of elu: .*-1"),
+        ("elu", float("nan"), ValueError, "alpha.*nan"),
+        ("elu", float("inf"), ValueError, "alpha.*inf"),
+        ("leaky_relu", 1e39, ValueError, r"1e\+39"),  # nothing in float32
+        ("leaky_relu", "0.3", TypeError, "negative_slope.*'0.3'"),
+        ("leaky_relu", True, TypeError, "negative_slope.*True"),
+        ("relu", 0.1, ValueError, "relu has no parameter, got 0.1"),
+        ("swish", 0.1, ValueError, "silu has no parameter, got 0.1"),
+    ],
+)
+def test_bad_parameter(activation, parameter, error, words):
+    one = np.ones((3, 3))
+    for call in (
+        lambda: ops.activation_forward(one, activation, parameter=parameter),
+        lambda: ops.activation_backward(one, one, one, activation, parameter=parameter),
+        lambda: ops.dense_forward(one, one, None, activation, activation_parameter=parameter),
+        lambda: ops.dense_backward(one, one, one, one, activation, activation_parameter=parameter),
+    ):
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_bad_parameter_natively():
+    """The native module checks ranges for itself, with the same words."""
+    one = np.ones((3, 3))
+    for name, parameter, words in (
+        ("leaky_relu", -0.1, r"negative_slope: .*\[0, .*-0\.1"),
+        ("elu", float("nan"), "alpha: .*nan"),
+        ("tanh", 1.0, "tanh has no parameter, got 1"),
+    ):
+        for call in (
+            lambda name=name, p=parameter: _core.activation_forward(one, name, p),
+            lambda name=name, p=parameter: _core.dense_forward(one, one, None, name, p),
+            lambda name=name, p=parameter: _core.Network(3, "float32", 0).activation(0, name, p),
+        ):
+            with pytest.raises(ValueError, match=words):
+                call()
+    network = _core.Network(3, "float32", 0)
+    with pytest.raises(ValueError, match="softmax has no parameter, got 2"):
+        network.activation(0, "softmax", 2.0)
+    with pytest.raises(ValueError, match="softmax has no parameter, got 2"):
+        network.dense(0, 3, "softmax", activation_parameter=2.0)
 
 
 def test_slope_at_zero():

@@ -66,7 +66,8 @@ for dtype in ("float32", "float64"):
             ops.adam_step(y, dy, m, v, step=3)
         for size in {sizes}:
             x = normal(size)
-            for name in _core.activations():
+            for row in _core.activations():
+                name = row["name"]
                 ops.activation_backward(x, x, guarded(ops.activation_forward(x, name), at_end), name)
         kept.clear()
 print("done")

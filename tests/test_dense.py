@@ -71,6 +71,29 @@ def test_activation_in_the_layer(activation, shape, dtype, rng):
         check(g, e, "dense gradient", dtype, scale=s, what=what)
 
 
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("shape", SMALL, ids=cases.name)
+@pytest.mark.parametrize(("activation", "parameter"), cases.PARAMETERS)
+def test_activation_with_a_parameter(activation, parameter, shape, dtype, rng):
+    n, i, o = shape
+    dy, x, w, b = (normal(rng, *s, dtype=dtype) for s in ((n, o), (n, i), (i, o), (o,)))
+    y = ops.dense_forward(x, w, b, activation, activation_parameter=parameter)
+    steepest = max(parameter, 1.0)
+    scale = steepest * (np.abs(x) @ np.abs(w) + np.abs(b))
+    expected = reference.dense_forward(x, w, b, activation, activation_parameter=parameter)
+    check(y, expected, "dense", dtype, scale=scale)
+    z = ops.dense_forward(x, w, b)
+    scales = np.abs(dy) @ np.abs(w).T, np.abs(x).T @ np.abs(dy), np.abs(dy).sum(axis=0)
+    for what, g, e, s in zip(
+        ("dx", "dw", "db"),
+        ops.dense_backward(dy, x, w, y, activation, activation_parameter=parameter),
+        reference.dense_backward(dy, x, w, z, activation, activation_parameter=parameter),
+        scales,
+        strict=True,
+    ):
+        check(g, e, "dense gradient", dtype, scale=steepest * s, what=what)
+
+
 @pytest.mark.parametrize("activation", cases.ACTIVATIONS)
 def test_backward_without_z(activation, rng):
     """Where f' follows from y nobody has to keep z; elsewhere its absence is an error."""

@@ -29,6 +29,8 @@ OTHERS = {
     "use_ema": True,
     "loss": "poisson",
     "activation": "softplus",
+    "alpha": 0.5,
+    "negative_slope": 0.125,
     "baseline": 0.5,
     "batch_size": 8,
     "beta_1": 0.8,

@@ -57,6 +57,16 @@ NETWORKS: dict[str, tuple[Build, str]] = {
         ],
         "labels",
     ),
+    "parameters": (
+        lambda: [
+            dense(16),
+            layers.LeakyReLU(0.3),
+            dense(8),
+            layers.ELU(0.5),
+            dense(5),
+        ],
+        "labels",
+    ),
     "dropout": (
         lambda: [
             layers.Dropout(0.2),

@@ -326,8 +326,8 @@ void register_network(py::module_& module) {
               }),
               "width"_a, "dtype"_a, "key"_a);
   network.def("dense", &Network::dense, "input"_a, "units"_a, "activation"_a, py::kw_only(),
-              "use_bias"_a = true);
-  network.def("activation", &Network::activation, "input"_a, "name"_a);
+              "use_bias"_a = true, "activation_parameter"_a = py::none());
+  network.def("activation", &Network::activation, "input"_a, "name"_a, "parameter"_a = py::none());
   network.def("dropout", &Network::dropout, "input"_a, "rate"_a);
   network.def("rescale", &Network::rescale, "input"_a, "scale"_a, "offset"_a);
   network.def("add", &Network::add, "a"_a, "b"_a);

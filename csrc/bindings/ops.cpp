@@ -15,9 +15,7 @@ namespace fastnn::bindings {
 
 namespace {
 
-Activation activation_of(const std::string& name) {
-  return find_name<Activation>("activation", activation_names, name);
-}
+using Parameter = std::optional<double>;  // of an activation; without it, the default
 
 // -- layers -----------------------------------------------------------------
 
@@ -34,31 +32,32 @@ DenseShape dense_shape(const Array& x, const Array& w) {
   return {x.shape(0), i, w.shape(1)};
 }
 
-py::object dense_forward(const Array& x, const Array& w, const Optional& b,
-                         const std::string& activation) {
+py::object dense_forward(const Array& x, const Array& w, const Optional& b, const std::string& name,
+                         Parameter parameter) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
   const Index o = shape.o;
+  const Activation activation = activation_named(name, parameter);
   if (b) check_shape(*b, "b", {o});
   return with_type(x, [&]<class T>() -> py::object {
     Place place(x);
     Result<T> y = place.out<T>({n, o});
     place.call<T>(&Kernels<T>::dense_forward,
                   DenseForward<T>{n, i, o, place.in<T>(x, "x"), place.in<T>(w, "w"),
-                                  place.in<T>(b, "b"), activation_of(activation), nullptr, y.data});
+                                  place.in<T>(b, "b"), activation, nullptr, y.data});
     return std::move(y.array);
   });
 }
 
 py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const Optional& y,
-                         const Optional& z, const std::string& name) {
+                         const Optional& z, const std::string& name, Parameter parameter) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
   const Index o = shape.o;
   check_shape(dy, "dy", {n, o});
-  const Activation activation = activation_of(name);
+  const Activation activation = activation_named(name, parameter);
   if (portable::needs_preactivation(activation)) {
     check(z.has_value(), "z: the derivative of ", name, " needs the pre-activation");
   } else {
@@ -79,25 +78,27 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
   });
 }
 
-py::object activation_forward(const Array& x, const std::string& name) {
+py::object activation_forward(const Array& x, const std::string& name, Parameter parameter) {
+  const Activation activation = activation_named(name, parameter);
   return with_type(x, [&]<class T>() -> py::object {
     Place place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::activation_forward,
-                  ActivationForward<T>{activation_of(name), x.size(), place.in<T>(x, "x"), y.data});
+                  ActivationForward<T>{activation, x.size(), place.in<T>(x, "x"), y.data});
     return std::move(y.array);
   });
 }
 
 py::object activation_backward(const Array& dy, const Array& x, const Array& y,
-                               const std::string& name) {
+                               const std::string& name, Parameter parameter) {
+  const Activation activation = activation_named(name, parameter);
   check_like(dy, "dy", x, "x");
   check_like(y, "y", x, "x");
   return with_type(x, [&]<class T>() -> py::object {
     Place place(x);
     Result<T> dx = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::activation_backward,
-                  ActivationBackward<T>{activation_of(name), x.size(), place.in<T>(dy, "dy"),
+                  ActivationBackward<T>{activation, x.size(), place.in<T>(dy, "dy"),
                                         place.in<T>(x, "x"), place.in<T>(y, "y"), dx.data});
     return std::move(dx.array);
   });
@@ -309,10 +310,13 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
 
 void register_ops(py::module_& module) {
   using namespace py::literals;
-  module.def("dense_forward", dense_forward, "x"_a, "w"_a, "b"_a, "activation"_a);
-  module.def("dense_backward", dense_backward, "dy"_a, "x"_a, "w"_a, "y"_a, "z"_a, "activation"_a);
-  module.def("activation_forward", activation_forward, "x"_a, "name"_a);
-  module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a);
+  module.def("dense_forward", dense_forward, "x"_a, "w"_a, "b"_a, "activation"_a,
+             "activation_parameter"_a = py::none());
+  module.def("dense_backward", dense_backward, "dy"_a, "x"_a, "w"_a, "y"_a, "z"_a, "activation"_a,
+             "activation_parameter"_a = py::none());
+  module.def("activation_forward", activation_forward, "x"_a, "name"_a, "parameter"_a = py::none());
+  module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a,
+             "parameter"_a = py::none());
   module.def("softmax", softmax, "x"_a);
   module.def("row_loss", row_loss, "loss"_a, "logits"_a, "labels"_a, "sample_weight"_a, "options"_a,
              "ignore_class"_a);

@@ -44,8 +44,22 @@ py::dict cuda(bool libraries) {
   return told;
 }
 
-std::vector<std::string> activations() {
-  return {std::begin(activation_names), std::end(activation_names)};
+// The rows of core/activation.h.
+py::list activations() {
+  py::list rows;
+  for (std::size_t kind = 0; kind < std::size(activation_names); ++kind) {
+    const ActivationParameter& parameter = portable::activation_parameters[kind];
+    const bool has = parameter.name != nullptr;
+    const auto known = [&](double value) { return has ? py::cast(value) : py::none(); };
+    py::dict row;
+    row["name"] = activation_names[kind];
+    row["parameter"] = parameter.name;
+    row["default"] = known(parameter.initial);
+    row["low"] = known(parameter.low);
+    row["high"] = known(parameter.high);
+    rows.append(row);
+  }
+  return rows;
 }
 
 // Python's os.environ gives the same, but takes half a microsecond.

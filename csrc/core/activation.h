@@ -7,6 +7,9 @@
 //   forward(z) -> y
 //   slope(z, y) -> dy/dz
 //   from_output: slope uses y alone, so that z need not be kept.
+// A struct with a parameter holds it as its one member, and declares `parameter`: the
+// name, the default and the range. Python reads these, and values are checked against
+// the range before they come here.
 #pragma once
 
 #include "core/math.h"
@@ -25,7 +28,7 @@
 
 namespace fastnn {
 
-enum class Activation : unsigned char {
+enum class ActivationKind : unsigned char {
 #define FASTNN_USE(name, type) name,
   FASTNN_ACTIVATIONS(FASTNN_USE)
 #undef FASTNN_USE
@@ -37,9 +40,27 @@ inline constexpr const char* activation_names[] = {
 #undef FASTNN_USE
 };
 
+// The activation of a node or a kernel. activation_named (names.h) makes one by name, and
+// fills in the default where no parameter is given.
+struct Activation {
+  ActivationKind kind = ActivationKind::linear;
+  double parameter = 0;  // read where the kind has one
+
+  FASTNN_INLINE constexpr bool is(ActivationKind other) const { return kind == other; }
+};
+
+struct ActivationParameter {
+  const char* name = nullptr;  // null: the activation has none
+  double initial = 0;
+  double low = 0, high = 0;  // both included
+};
+
 }  // namespace fastnn
 
 namespace fastnn::FASTNN_TARGET {
+
+// The upper end of ranges: the largest number in float32.
+inline constexpr double largest_parameter = 0x1.fffffep127;
 
 struct Linear {
   static constexpr bool from_output = true;
@@ -65,29 +86,34 @@ struct Relu {
   }
 };
 
-// Slope 0.2 below zero, as keras.activations.leaky_relu has it.
+// Maas et al. 2013. The default is that of keras.activations.leaky_relu. Negative slopes
+// are refused: y would be above zero on both sides, and not tell the sign of z.
 struct LeakyRelu {
+  static constexpr ActivationParameter parameter{"negative_slope", 0.2, 0, largest_parameter};
   static constexpr bool from_output = true;
+  double negative_slope;
   template <class T>
-  static FASTNN_INLINE T forward(T z) {
-    return z < T(0) ? T(0.2) * z : z;
+  FASTNN_INLINE T forward(T z) const {
+    return z < T(0) ? weigh(T(negative_slope), z) : z;
   }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) {
-    return y > T(0) ? T(1) : (y == y ? T(0.2) : y);
+  FASTNN_INLINE T slope(T, T y) const {
+    return y > T(0) ? T(1) : (y == y ? T(negative_slope) : y);
   }
 };
 
-// Clevert et al., arXiv:1511.07289, with alpha = 1.
+// Clevert et al., arXiv:1511.07289. Negative alphas are refused, as negative slopes are.
 struct Elu {
+  static constexpr ActivationParameter parameter{"alpha", 1, 0, largest_parameter};
   static constexpr bool from_output = true;
+  double alpha;
   template <class T>
-  static FASTNN_INLINE T forward(T z) {
-    return z > T(0) ? z : expm1_nonpositive(z);
+  FASTNN_INLINE T forward(T z) const {
+    return z > T(0) ? z : T(alpha) * expm1_nonpositive(z);
   }
   template <class T>
-  static FASTNN_INLINE T slope(T, T y) {
-    return y > T(0) ? T(1) : y + T(1);
+  FASTNN_INLINE T slope(T, T y) const {
+    return y > T(0) ? T(1) : y + T(alpha);
   }
 };
 
@@ -159,13 +185,38 @@ struct Tanh {
   }
 };
 
-// Calls f(Relu{}) and so on for the activation at hand.
+template <class Row>
+FASTNN_INLINE constexpr ActivationParameter parameter_of() {
+  if constexpr (requires { Row::parameter; }) {
+    return Row::parameter;
+  } else {
+    return {};
+  }
+}
+
+// The parameters of all activations, in the order of their kinds.
+inline constexpr ActivationParameter activation_parameters[] = {
+#define FASTNN_USE(name, type) parameter_of<type>(),
+    FASTNN_ACTIVATIONS(FASTNN_USE)
+#undef FASTNN_USE
+};
+
+template <class Row>
+FASTNN_INLINE Row make_row(double parameter) {
+  if constexpr (requires { Row::parameter; }) {
+    return Row{parameter};
+  } else {
+    return Row{};
+  }
+}
+
+// Calls f(Relu{}), f(LeakyRelu{0.2}) and so on for the activation at hand.
 template <class F>
-FASTNN_INLINE auto with_activation(Activation activation, F&& f) {
-  switch (activation) {
+FASTNN_INLINE auto with_activation(const Activation& activation, F&& f) {
+  switch (activation.kind) {
 #define FASTNN_USE(name, type) \
-  case Activation::name:       \
-    return f(type{});
+  case ActivationKind::name:   \
+    return f(make_row<type>(activation.parameter));
     FASTNN_ACTIVATIONS(FASTNN_USE)
 #undef FASTNN_USE
   }
@@ -173,7 +224,7 @@ FASTNN_INLINE auto with_activation(Activation activation, F&& f) {
 }
 
 // Whether the derivative needs the pre-activation z besides y.
-FASTNN_INLINE bool needs_preactivation(Activation activation) {
+FASTNN_INLINE bool needs_preactivation(const Activation& activation) {
   return with_activation(activation, [](auto kind) { return !decltype(kind)::from_output; });
 }
 

@@ -162,7 +162,7 @@ struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db
   T* db;  // (o), may be null
   // The layer that made x, where its backward pass begins with this one's: dx is
   // then the gradient at its pre-activation, and dx_sum that of its bias.
-  Activation x_activation = Activation::linear;
+  Activation x_activation = {};
   const T* x_z = nullptr;  // read only where needs_preactivation(x_activation)
   T* dx_sum = nullptr;     // (i), may be null
   // To dw, db and dx_sum their sums are added.

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
+#include "core/activation.h"
 #include "core/check.h"
 
 namespace fastnn {
@@ -15,6 +17,17 @@ Kind find_name(const char* what, const char* const (&names)[n], std::string_view
     if (name == names[i]) return static_cast<Kind>(i);
   }
   invalid(what, ": unknown name '", name, "'");
+}
+
+// An activation by name, with its parameter: the default, unless one is given.
+inline Activation activation_named(std::string_view name, std::optional<double> parameter) {
+  const auto kind = find_name<ActivationKind>("activation", activation_names, name);
+  const ActivationParameter& known = portable::activation_parameters[static_cast<int>(kind)];
+  if (!parameter) return {kind, known.initial};
+  check(known.name != nullptr, "activation: ", name, " has no parameter, got ", *parameter);
+  check(*parameter >= known.low && *parameter <= known.high, known.name, ": expected a number in [",
+        known.low, ", ", known.high, "], got ", *parameter);
+  return {kind, *parameter};
 }
 
 }  // namespace fastnn

@@ -69,11 +69,11 @@ struct Node {
   int input = none;
   int input_b = none;  // add
   int output = none;
-  Activation activation = Activation::linear;  // dense, activation
-  int kernel = none, bias = none;              // dense: parameters
-  double rate = 0;                             // dropout
-  double scale = 1, offset = 0;                // affine
-  std::uint64_t stream = 0;                    // dropout: its random numbers
+  Activation activation = {};      // dense, activation
+  int kernel = none, bias = none;  // dense: parameters
+  double rate = 0;                 // dropout
+  double scale = 1, offset = 0;    // affine
+  std::uint64_t stream = 0;        // dropout: its random numbers
 };
 
 struct Loss {

@@ -12,8 +12,9 @@ template <class T>
 Status activation_forward(Context& context, const ActivationForward<T>& a) {
   with_activation(a.activation, [&](auto kind) {
     for_ranges(context, a.n, transcendental, [&](Index begin, Index end) {
+      const auto own = kind;  // a copy, so that no store to y may change it
       FASTNN_INDEPENDENT
-      for (Index i = begin; i < end; ++i) a.y[i] = decltype(kind)::forward(a.x[i]);
+      for (Index i = begin; i < end; ++i) a.y[i] = own.forward(a.x[i]);
     });
   });
   return Status::ok;
@@ -27,8 +28,9 @@ Status activation_backward(Context& context, const ActivationBackward<T>& a) {
     const T* const x = Kind::from_output ? a.y : a.x;
     const T* const y = Kind::from_output ? a.y : a.x;
     for_ranges(context, a.n, transcendental, [&](Index begin, Index end) {
+      const auto own = kind;
       FASTNN_INDEPENDENT
-      for (Index i = begin; i < end; ++i) a.dx[i] = a.dy[i] * Kind::slope(x[i], y[i]);
+      for (Index i = begin; i < end; ++i) a.dx[i] = a.dy[i] * own.slope(x[i], y[i]);
     });
   });
   return Status::ok;

@@ -315,12 +315,12 @@ void Bf16Dense::backward(std::size_t node, int before, const DenseBackward<float
   DenseBackward<float> sums = a;  // only the derivative and the gradient of the bias
   sums.dx = sums.dw = sums.dx_sum = nullptr;
   sums.update = nullptr;
-  if (a.activation != Activation::linear || a.db != nullptr) {
+  if (!a.activation.is(ActivationKind::linear) || a.db != nullptr) {
     machine_.call<DenseBackward<float>>(kernel, sums);
   }
   if (!own.dz_ready && (own.dz.data != nullptr || own.dz_rows.data != nullptr)) {
     Bf16Convert gradient = gradient_of(node, a.n, a.o);
-    gradient.x = a.activation != Activation::linear ? a.dz : a.dy;
+    gradient.x = !a.activation.is(ActivationKind::linear) ? a.dz : a.dy;
     convert(gradient);
   }
   own.dz_ready = false;

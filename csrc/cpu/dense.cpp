@@ -16,17 +16,18 @@ namespace fastnn::FASTNN_TARGET {
 // -- forward ----------------------------------------------------------------
 
 template <class Kind, class T>
-static void activate(Index n, const T* z, T* y) {
+static void activate(Kind kind, Index n, const T* z, T* y) {
   FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) y[j] = Kind::forward(z[j]);
+  for (Index j = 0; j < n; ++j) y[j] = kind.forward(z[j]);
 }
 
 // As `activate`, of which z, the memory behind it, is kept as well.
 template <class Kind, class T>
-static void keep_and_activate(Index n, const T* c, T* __restrict__ z, T* __restrict__ y) {
+static void keep_and_activate(Kind kind, Index n, const T* c, T* __restrict__ z,
+                              T* __restrict__ y) {
   for (Index j = 0; j < n; ++j) {
     z[j] = c[j];
-    y[j] = Kind::forward(c[j]);
+    y[j] = kind.forward(c[j]);
   }
 }
 
@@ -38,15 +39,14 @@ static void forward_piece(const DenseForward<T>& a, const ResultBlock<T>& block)
   const Index rows = flat ? 1 : block.rows;
   const Index columns = flat ? block.rows * block.columns : block.columns;
   with_activation(a.activation, [&](auto kind) {
-    using Kind = decltype(kind);
     for (Index r = 0; r < rows; ++r) {
       const T* const c = block.c + r * block.c_row;
       T* const y = a.y + place + r * a.o;
       T* const z = a.z != nullptr ? a.z + place + r * a.o : nullptr;
       if (z == nullptr || z == c || z == y) {
-        activate<Kind>(columns, c, y);
+        activate(kind, columns, c, y);
       } else {
-        keep_and_activate<Kind>(columns, c, z, y);
+        keep_and_activate(kind, columns, c, z, y);
       }
     }
   });
@@ -60,7 +60,7 @@ static void finish_forward(const void* arguments, const ResultBlock<T>& block) {
 template <class T>
 Status dense_forward(Context& context, const DenseForward<T>& a) {
   T* const c = a.z != nullptr ? a.z : a.y;
-  const bool done = a.activation == Activation::linear && c == a.y;
+  const bool done = a.activation.is(ActivationKind::linear) && c == a.y;
   return multiply<T>(context, {.m = a.n,
                                .n = a.o,
                                .k = a.i,
@@ -119,9 +119,9 @@ struct InputGradient {
 };
 
 template <class Kind, class T>
-static void multiply_slope(Index n, const T* c, const T* __restrict__ x, T* dx) {
+static void multiply_slope(Kind kind, Index n, const T* c, const T* __restrict__ x, T* dx) {
   FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) dx[j] = c[j] * Kind::slope(x[j], x[j]);
+  for (Index j = 0; j < n; ++j) dx[j] = c[j] * kind.slope(x[j], x[j]);
 }
 
 template <class T>
@@ -134,7 +134,7 @@ static void dx_piece(const DenseBackward<T>& a, const ResultBlock<T>& block) {
   const Index columns = flat ? block.rows * block.columns : block.columns;
   with_activation(a.x_activation, [&](auto kind) {
     for (Index r = 0; r < rows; ++r) {
-      multiply_slope<decltype(kind)>(columns, block.c + r * block.c_row, x + r * a.i, dx + r * a.i);
+      multiply_slope(kind, columns, block.c + r * block.c_row, x + r * a.i, dx + r * a.i);
     }
   });
 }
@@ -157,7 +157,7 @@ static Status input_gradient(Context& context, const DenseBackward<T>& a, const 
     arguments.sums = group_sums<T>(context, a.n, a.i);
     if (arguments.sums == nullptr) return Status::out_of_memory;
   }
-  const bool plain = a.x_activation == Activation::linear && a.dx_sum == nullptr;
+  const bool plain = a.x_activation.is(ActivationKind::linear) && a.dx_sum == nullptr;
   const Status status = multiply<T>(context, {.m = a.n,
                                               .n = a.i,
                                               .k = a.o,
@@ -293,7 +293,7 @@ template <class T>
 Status dense_backward(Context& context, const DenseBackward<T>& a) {
   const T* dz = a.dy;
   Status status = Status::ok;
-  if (a.activation != Activation::linear) {
+  if (!a.activation.is(ActivationKind::linear)) {
     status = activation_backward<T>(
         context,
         {.activation = a.activation, .n = a.n * a.o, .dy = a.dy, .x = a.z, .y = a.y, .dx = a.dz});

@@ -1,21 +1,21 @@
 // Layer normalization and its gradients: see core/layer_norm.h for the formulas of a row.
 //
-// Short rows lie abreast (abreast.h), a lane for a row; a long row is walked over with a lane
+// Short rows lie row_lanes (row_lanes.h), a lane for a row; a long row is walked over with a lane
 // for a column.
 #include "core/layer_norm.h"
 
-#include "cpu/abreast.h"
 #include "cpu/group_sums.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
+#include "cpu/row_lanes.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-static_assert(abreast == lanes);
+static_assert(row_lanes == lanes);
 
 inline constexpr Index cost_of_element = 3;  // see for_ranges
 inline constexpr Index short_row = 64;
-static_assert(short_row <= abreast_columns);
+static_assert(short_row <= row_lanes_columns);
 
 // gamma xhat + beta, of those that there are.
 template <bool has_gamma, bool has_beta, class T>
@@ -46,7 +46,7 @@ struct LaneNorms {
 };
 
 template <class T>
-static LaneNorms<T> norms_of_tile(const Abreast<T>& tile, Index c, T epsilon) {
+static LaneNorms<T> norms_of_tile(const RowLanes<T>& tile, Index c, T epsilon) {
   LaneNorms<T> norms;
   alignas(64) Lanes<T> shifted{};
   for (Index j = 1; j < c; ++j) {
@@ -78,10 +78,10 @@ static LaneNorms<T> norms_of_tile(const Abreast<T>& tile, Index c, T epsilon) {
 
 // Rows [begin, begin + n); those up to `end` are this task's.
 template <bool has_gamma, bool has_beta, class T>
-static void normalize_abreast(const LayerNormForward<T>& a, Index begin, Index n, Index end) {
-  Abreast<T> tile;
+static void normalize_row_lanes(const LayerNormForward<T>& a, Index begin, Index n, Index end) {
+  RowLanes<T> tile;
   fetch_rows(a.y + begin * a.c, n, a.c);
-  lay_abreast(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  to_row_lanes(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   const LaneNorms<T> norms = norms_of_tile(tile, a.c, a.epsilon);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
@@ -89,7 +89,7 @@ static void normalize_abreast(const LayerNormForward<T>& a, Index begin, Index n
       tile.column[j][r] = scaled<has_gamma, has_beta>(norms.of(r).xhat(tile.column[j][r]), a, j);
     }
   }
-  lay_down(tile, n, a.c, a.y + begin * a.c);
+  from_row_lanes(tile, n, a.c, a.y + begin * a.c);
   for (int r = 0; r < n; ++r) keep(a, begin + r, norms.mean[r], norms.inverse[r]);
 }
 
@@ -123,12 +123,12 @@ static void normalize_row(const LayerNormForward<T>& a, Index r) {
 
 template <bool has_gamma, bool has_beta, class T>
 static Status normalize(Context& context, const LayerNormForward<T>& a) {
-  const Index rows = round_up(most(4096 / a.c, 1), a.c <= short_row ? abreast : 1);
+  const Index rows = round_up(most(4096 / a.c, 1), a.c <= short_row ? row_lanes : 1);
   for_tasks(context, ceil_div(a.n, rows), a.n * a.c * cost_of_element, [&](Index index, int) {
     const Index end = least((index + 1) * rows, a.n);
     if (a.c <= short_row) {
-      for (Index r = index * rows; r < end; r += abreast) {
-        normalize_abreast<has_gamma, has_beta>(a, r, least(abreast, end - r), end);
+      for (Index r = index * rows; r < end; r += row_lanes) {
+        normalize_row_lanes<has_gamma, has_beta>(a, r, least(row_lanes, end - r), end);
       }
     } else {
       for (Index r = index * rows; r < end; ++r) normalize_row<has_gamma, has_beta>(a, r);
@@ -150,7 +150,7 @@ Status layer_norm_forward(Context& context, const LayerNormForward<T>& a) {
 // Sums over the rows of a group, of each column a lane for every sixteenth row.
 template <class T>
 struct LaneSums {
-  Abreast<T> gamma, beta;
+  RowLanes<T> gamma, beta;
 };
 
 template <class T>
@@ -163,8 +163,8 @@ struct LaneSlopes {
 };
 
 template <bool has_gamma, class T>
-static LaneSlopes<T> slopes_of_tile(const LayerNormBackward<T>& a, const Abreast<T>& dy,
-                                    const Abreast<T>& x, Index begin, Index n) {
+static LaneSlopes<T> slopes_of_tile(const LayerNormBackward<T>& a, const RowLanes<T>& dy,
+                                    const RowLanes<T>& x, Index begin, Index n) {
   LaneSlopes<T> slopes;
   LaneNorms<T>& norms = slopes.norms;
   for (int r = 0; r < n; ++r) {
@@ -198,14 +198,14 @@ static LaneSlopes<T> slopes_of_tile(const LayerNormBackward<T>& a, const Abreast
 // Rows [begin, begin + n); those up to `end` are this task's. Rows of a tile that are not
 // there are zeros, with statistics of zero, and add nothing.
 template <bool has_gamma, class T>
-static void backward_abreast(const LayerNormBackward<T>& a, Index begin, Index n, Index end,
-                             LaneSums<T>& sums) {
+static void backward_row_lanes(const LayerNormBackward<T>& a, Index begin, Index n, Index end,
+                               LaneSums<T>& sums) {
   const Index at = begin * a.c;
-  Abreast<T> x;
-  Abreast<T> dy;
+  RowLanes<T> x;
+  RowLanes<T> dy;
   if (a.dx != nullptr) fetch_rows(a.dx + at, n, a.c);
-  lay_abreast(a.x + at, n, a.c, (end - begin) * a.c, x);
-  lay_abreast(a.dy + at, n, a.c, (end - begin) * a.c, dy);
+  to_row_lanes(a.x + at, n, a.c, (end - begin) * a.c, x);
+  to_row_lanes(a.dy + at, n, a.c, (end - begin) * a.c, dy);
   const LaneSlopes<T> slopes = slopes_of_tile<has_gamma>(a, dy, x, begin, n);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
@@ -217,7 +217,7 @@ static void backward_abreast(const LayerNormBackward<T>& a, Index begin, Index n
       dy.column[j][r] = slopes.of(r).dx(has_gamma ? given * a.gamma[j] : given, xhat);
     }
   }
-  if (a.dx != nullptr) lay_down(dy, n, a.c, a.dx + at);
+  if (a.dx != nullptr) from_row_lanes(dy, n, a.c, a.dx + at);
 }
 
 template <bool has_gamma, class T>
@@ -228,8 +228,8 @@ static void backward_short(const LayerNormBackward<T>& a, Index begin, Index end
     set(sums.gamma.column[j], T(0));
     set(sums.beta.column[j], T(0));
   }
-  for (Index r = begin; r < end; r += abreast) {
-    backward_abreast<has_gamma>(a, r, least(abreast, end - r), end, sums);
+  for (Index r = begin; r < end; r += row_lanes) {
+    backward_row_lanes<has_gamma>(a, r, least(row_lanes, end - r), end, sums);
   }
   for (Index j = 0; j < a.c; ++j) {
     dgamma[j] = joined(sums.gamma.column[j]);

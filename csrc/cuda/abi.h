@@ -68,7 +68,7 @@ struct Finish {
   static constexpr int most_parts = 2;
   Index n, c;
   const float* x;  // (n, c); null: x_bf16
-  Activation activation = Activation::linear;
+  Activation activation = {};
   const float* b = nullptr;         // (c), may be null; not with slope_of
   const float* slope_of = nullptr;  // (n, c): y or z, as the activation's slope needs
   const uint16_t* x_bf16 = nullptr;

@@ -29,15 +29,17 @@ Status each_element(Context& context, Index n, T* y, const Of& of) {
 
 template <class Kind, class T>
 struct Forward {
+  Kind kind;
   const T* x;
-  FASTNN_DEVICE T operator()(Index i) const { return Kind::forward(x[i]); }
+  FASTNN_DEVICE T operator()(Index i) const { return kind.forward(x[i]); }
 };
 
 template <class Kind, class T>
 struct Backward {
+  Kind kind;
   const T* dy;
   const T* given;  // x or y, whichever the slope is computed from
-  FASTNN_DEVICE T operator()(Index i) const { return dy[i] * Kind::slope(given[i], given[i]); }
+  FASTNN_DEVICE T operator()(Index i) const { return dy[i] * kind.slope(given[i], given[i]); }
 };
 
 template <class T>
@@ -59,7 +61,7 @@ struct Sum {
 template <class T>
 Status activation_forward(Context& context, const ActivationForward<T>& a) {
   return with_activation(a.activation, [&](auto kind) {
-    return each_element(context, a.n, a.y, Forward<decltype(kind), T>{a.x});
+    return each_element(context, a.n, a.y, Forward<decltype(kind), T>{kind, a.x});
   });
 }
 
@@ -67,7 +69,8 @@ template <class T>
 Status activation_backward(Context& context, const ActivationBackward<T>& a) {
   return with_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
-    return each_element(context, a.n, a.dx, Backward<Kind, T>{a.dy, Kind::from_output ? a.y : a.x});
+    return each_element(context, a.n, a.dx,
+                        Backward<Kind, T>{kind, a.dy, Kind::from_output ? a.y : a.x});
   });
 }
 

@@ -132,7 +132,7 @@ Status dense_backward(Context& context, const DenseBackward<T>& a) {
       static_cast<T*>(context.scratch(Context::sums, static_cast<size_t>(room) * sizeof(T)));
   if (pass.room == nullptr) return Status::out_of_memory;
   Status status = Status::ok;
-  if (a.activation != Activation::linear) {
+  if (!a.activation.is(ActivationKind::linear)) {
     status = activation_backward<T>(
         context,
         {.activation = a.activation, .n = a.n * a.o, .dy = a.dy, .x = a.z, .y = a.y, .dx = a.dz});

@@ -68,7 +68,6 @@ struct FinishForward {
       bias = load_pack(b + column, n - column, false);
     }
     with_activation(activation, [&](auto kind) {
-      using Kind = decltype(kind);
       each_pack<columns, threads>(t, m, n, region,
                                   [&](Index place, Index count, const Pack<T>& sum) {
                                     Pack<T> pack = sum;
@@ -76,7 +75,7 @@ struct FinishForward {
                                     if (z != nullptr) store_pack(z + place, pack, count, aligned);
                                     FASTNN_UNROLL
                                     for (int j = 0; j < Pack<T>::count; ++j)
-                                      pack.at[j] = Kind::forward(pack.at[j]);
+                                      pack.at[j] = kind.forward(pack.at[j]);
                                     store_pack(y + place, pack, count, aligned);
                                   });
     });
@@ -109,7 +108,7 @@ struct FinishInputGradient {
                                       const Pack<T> given = load_pack(x + place, count, aligned);
                                       FASTNN_UNROLL
                                       for (int j = 0; j < Pack<T>::count; ++j) {
-                                        pack.at[j] *= Kind::slope(given.at[j], given.at[j]);
+                                        pack.at[j] *= kind.slope(given.at[j], given.at[j]);
                                       }
                                     }
                                     store_pack(dx + place, pack, count, aligned);

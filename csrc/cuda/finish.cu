@@ -49,6 +49,7 @@ struct FinishTile {
     float room[rows_at_once * columns];
   };
 
+  Kind kind;
   Finish a;
   bool aligned;
   float* sums;  // of each row of tiles; may be null
@@ -98,13 +99,13 @@ struct FinishTile {
     if constexpr (back) {
       const Floats given = load(a.slope_of, a.slope_of_bf16, place, count);
       FASTNN_UNROLL
-      for (int j = 0; j < width; ++j) x.at[j] *= Kind::slope(given.at[j], given.at[j]);
+      for (int j = 0; j < width; ++j) x.at[j] *= kind.slope(given.at[j], given.at[j]);
       add_pack(sum, x);
     } else {
       add_pack(x, bias);
       if (a.z != nullptr) store_pack(a.z + place, x, count, aligned);
       FASTNN_UNROLL
-      for (int j = 0; j < width; ++j) x.at[j] = Kind::forward(x.at[j]);
+      for (int j = 0; j < width; ++j) x.at[j] = kind.forward(x.at[j]);
     }
     if (a.y != nullptr) store_pack(a.y + place, x, count, aligned);
     FASTNN_UNROLL
@@ -133,8 +134,8 @@ Status sum_tiles(Context& context, const Finish& a, Index tile_rows, float* sums
   return status == Status::ok ? sum_rows(context, all) : status;
 }
 
-template <class Kind, bool back>
-Status finish_with(Context& context, const Finish& a) {
+template <bool back, class Kind>
+Status finish_with(Context& context, const Finish& a, Kind kind) {
   using Tile = FinishTile<Kind, back>;
   bool packs = a.c % width == 0 && aligned(sizeof(Floats), a.x, a.slope_of, a.z, a.y) &&
                aligned(sizeof(HalfPack), a.x_bf16, a.slope_of_bf16);
@@ -148,7 +149,7 @@ Status finish_with(Context& context, const Finish& a) {
         context.scratch(Context::sums, static_cast<size_t>(room) * sizeof(float)));
     if (sums == nullptr) return Status::out_of_memory;
   }
-  const Tile tile{a, packs, sums};
+  const Tile tile{kind, a, packs, sums};
   const Status status = launch(context, tile.blocks(), tile);
   return status == Status::ok && sums != nullptr ? sum_tiles(context, a, tile_rows, sums) : status;
 }
@@ -157,9 +158,8 @@ Status finish_with(Context& context, const Finish& a) {
 
 Status finish(Context& context, const Finish& a) {
   return with_activation(a.activation, [&](auto kind) {
-    using Kind = decltype(kind);
     const bool back = a.slope_of != nullptr || a.slope_of_bf16 != nullptr;
-    return back ? finish_with<Kind, true>(context, a) : finish_with<Kind, false>(context, a);
+    return back ? finish_with<true>(context, a, kind) : finish_with<false>(context, a, kind);
   });
 }
 

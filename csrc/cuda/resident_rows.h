@@ -22,10 +22,10 @@ FASTNN_DEVICE Four four(const float* x) { return *reinterpret_cast<const Four*>(
 // Calls f with the kind of activation. The usual ones come before the switch, which takes
 // a jump through a table.
 template <class F>
-FASTNN_DEVICE void with_usual_activation(Activation activation, const F& f) {
-  if (activation == Activation::relu) {
+FASTNN_DEVICE void with_usual_activation(const Activation& activation, const F& f) {
+  if (activation.is(ActivationKind::relu)) {
     f(Relu{});
-  } else if (activation == Activation::linear) {
+  } else if (activation.is(ActivationKind::linear)) {
     f(Linear{});
   } else {
     with_activation(activation, f);
@@ -74,7 +74,7 @@ FASTNN_DEVICE void layer_forward(const Resident::Layer& l, float* shared, const 
     float* const y = shared + l.y.at + group.first * l.y.stride + j;
     with_usual_activation(l.activation, [&](auto kind) {
       FASTNN_UNROLL
-      for (int r = 0; r < tile; ++r) y[r * l.y.stride] = decltype(kind)::forward(sum[r]);
+      for (int r = 0; r < tile; ++r) y[r * l.y.stride] = kind.forward(sum[r]);
     });
   }
 }
@@ -110,7 +110,7 @@ FASTNN_DEVICE void layer_backward(const Resident::Layer& l, const Resident::Laye
       FASTNN_UNROLL
       for (int r = 0; r < tile; ++r) {
         const float given = Kind::from_output ? y[r * below.y.stride] : z[r * below.z.stride];
-        dx[r * below.dz.stride] = sum[r] * Kind::slope(given, given);
+        dx[r * below.dz.stride] = sum[r] * kind.slope(given, given);
       }
     });
   }
@@ -259,13 +259,13 @@ FASTNN_DEVICE void losses(const Thread& t, const Resident& a, float* shared, int
       reinterpret_cast<double*>(shared + a.row_losses.at)[r] = static_cast<double>(weighted);
       if (!is_finite(weighted)) *reinterpret_cast<int*>(shared + a.stop.at) = 1;
     }
-    if (l.activation == Activation::linear) continue;
+    if (l.activation.is(ActivationKind::linear)) continue;
     const float* const z = shared + l.z.at + r * l.z.stride;
     for (int j = row.lane; j < l.o; j += columns) {
       with_activation(l.activation, [&](auto kind) {
         using Kind = decltype(kind);
         const float given = Kind::from_output ? row.output[j] : z[j];
-        row.dz[j] *= Kind::slope(given, given);
+        row.dz[j] *= kind.slope(given, given);
       });
     }
   }

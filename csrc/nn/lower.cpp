@@ -49,7 +49,7 @@ void drop_unused(Plan& plan) {
   std::erase_if(plan.nodes, [&](const Node& node) { return !used[at(node.output)]; });
 }
 
-bool is_sigmoid(const Node& node) { return node.activation == Activation::sigmoid; }
+bool is_sigmoid(const Node& node) { return node.activation.is(ActivationKind::sigmoid); }
 
 // Makes a softmax or sigmoid at the end a node of its own, so that there are logits.
 void separate_head(Plan& plan) {
@@ -59,12 +59,12 @@ void separate_head(Plan& plan) {
     Node& dense = plan.nodes.back();
     const int logits = static_cast<int>(plan.tensors.size());
     plan.tensors.push_back(plan.tensors[at(plan.output)]);
-    dense.activation = Activation::linear;
+    dense.activation = {};
     dense.output = logits;
     plan.nodes.push_back({.kind = NodeKind::activation,
                           .input = logits,
                           .output = plan.output,
-                          .activation = Activation::sigmoid});
+                          .activation = {ActivationKind::sigmoid}});
   }
   const Node& head = plan.nodes.back();
   if (head.kind == NodeKind::softmax || (head.kind == NodeKind::activation && is_sigmoid(head))) {

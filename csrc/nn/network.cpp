@@ -49,23 +49,26 @@ int Network::check_tensor(int tensor) const {
 
 Index Network::width(int tensor) const { return graph_.tensors[at(check_tensor(tensor))].width; }
 
-int Network::dense(int input, Index units, std::string_view activation, bool use_bias) {
+int Network::dense(int input, Index units, std::string_view activation, bool use_bias,
+                   std::optional<double> activation_parameter) {
   check(units >= 1, "units: expected at least 1, got ", units);
   const bool softmax = activation == "softmax";
   Node node{.kind = NodeKind::dense, .input = check_tensor(input)};
-  if (!softmax) node.activation = find_name<Activation>("activation", activation_names, activation);
+  if (!softmax) node.activation = activation_named(activation, activation_parameter);
   node.kernel = add_parameter(width(input), units, Role::matrix);
   if (use_bias) node.bias = add_parameter(1, units, Role::vector);
   node.output = add_tensor(units);
   graph_.nodes.push_back(node);
-  return softmax ? this->activation(node.output, "softmax") : node.output;
+  return softmax ? this->activation(node.output, "softmax", activation_parameter) : node.output;
 }
 
-int Network::activation(int input, std::string_view name) {
+int Network::activation(int input, std::string_view name, std::optional<double> parameter) {
   Node node{.kind = NodeKind::softmax, .input = check_tensor(input)};
-  if (name != "softmax") {
+  if (name == "softmax") {
+    check(!parameter, "activation: softmax has no parameter, got ", parameter.value_or(0));
+  } else {
     node.kind = NodeKind::activation;
-    node.activation = find_name<Activation>("activation", activation_names, name);
+    node.activation = activation_named(name, parameter);
   }
   node.output = add_tensor(width(input));
   graph_.nodes.push_back(node);

@@ -63,8 +63,9 @@ class Network {
   ~Network();
 
   // Layers: each takes tensors by number and returns the number of its output.
-  int dense(int input, Index units, std::string_view activation, bool use_bias);
-  int activation(int input, std::string_view name);
+  int dense(int input, Index units, std::string_view activation, bool use_bias,
+            std::optional<double> activation_parameter);
+  int activation(int input, std::string_view name, std::optional<double> parameter);
   int dropout(int input, double rate);
   int rescale(int input, double scale, double offset);
   int add(int a, int b);

@@ -5,7 +5,7 @@ the public modules resolve words, defaults and types before they call it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,24 @@ def cuda_state(libraries: bool = False) -> dict[str, Any]:
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def environment(name: str) -> str | None: ...
-def activations() -> list[str]:
-    """Names of the elementwise activations, the one list that there is."""
+def activations() -> list[ActivationRow]:
+    """The elementwise activations, the one list that there is, and their parameters."""
+
+class _WithParameter(TypedDict):
+    name: str
+    parameter: str
+    default: float
+    low: float  # both ends are included
+    high: float
+
+class _WithoutParameter(TypedDict):
+    name: str
+    parameter: None
+    default: None
+    low: None
+    high: None
+
+ActivationRow = _WithParameter | _WithoutParameter
 
 def shutdown() -> None:
     """Joins the worker threads; called when the interpreter ends."""
@@ -109,9 +125,21 @@ def device_stream() -> int:
 
 _Floats = Floats | DeviceArray  # all of one kind
 
-def dense_forward(x: _Floats, w: _Floats, b: _Floats | None, activation: str) -> _Floats: ...
+def dense_forward(
+    x: _Floats,
+    w: _Floats,
+    b: _Floats | None,
+    activation: str,
+    activation_parameter: float | None = None,
+) -> _Floats: ...
 def dense_backward(
-    dy: _Floats, x: _Floats, w: _Floats, y: _Floats | None, z: _Floats | None, activation: str
+    dy: _Floats,
+    x: _Floats,
+    w: _Floats,
+    y: _Floats | None,
+    z: _Floats | None,
+    activation: str,
+    activation_parameter: float | None = None,
 ) -> tuple[_Floats, _Floats, _Floats]: ...
 def split_product(
     x: NDArray[np.float32],
@@ -126,8 +154,10 @@ def split_product(
     zeros; with two or three parts, what is infinite in bfloat16 gives NaN.
     """
 
-def activation_forward(x: _Floats, name: str) -> _Floats: ...
-def activation_backward(dy: _Floats, x: _Floats, y: _Floats, name: str) -> _Floats: ...
+def activation_forward(x: _Floats, name: str, parameter: float | None = None) -> _Floats: ...
+def activation_backward(
+    dy: _Floats, x: _Floats, y: _Floats, name: str, parameter: float | None = None
+) -> _Floats: ...
 def softmax(x: _Floats) -> _Floats: ...
 def layer_normalization(
     x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float
@@ -247,10 +277,19 @@ class Network:
 
     def __init__(self, width: int, dtype: Dtype, key: int) -> None:
         """`key`: 64 bits that all random numbers of this model come from."""
-    def dense(self, input: int, units: int, activation: str, *, use_bias: bool = True) -> int:
+    def dense(
+        self,
+        input: int,
+        units: int,
+        activation: str,
+        *,
+        use_bias: bool = True,
+        activation_parameter: float | None = None,
+    ) -> int:
         """`activation`: one of `activations()`, or "softmax". Adds a parameter
         (width, units) and, with `use_bias`, another (units,)."""
-    def activation(self, input: int, name: str) -> int: ...
+    def activation(self, input: int, name: str, parameter: float | None = None) -> int:
+        """`parameter`: in the range of its row in `activations()`; None: the default."""
     def dropout(self, input: int, rate: float) -> int: ...
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
     def add(self, a: int, b: int) -> int: ...

@@ -52,7 +52,12 @@ __all__ = [
 
 
 def dense_forward(
-    x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None, activation: str = "linear"
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    activation: str = "linear",
+    *,
+    activation_parameter: float | None = None,
 ) -> Array:
     """y = activation(x @ w + b).
 
@@ -61,17 +66,19 @@ def dense_forward(
         w: (i, o).
         b: (o,) or None.
         activation: a name, see `activation_forward`.
+        activation_parameter: the `parameter` of `activation_forward`.
 
     Returns:
         y of shape (n, o).
 
     Raises:
-        ValueError: shapes do not fit, or the activation is unknown.
+        ValueError: shapes do not fit, the activation is unknown, or its parameter out of range.
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
+    parameter = activations.parameter(name, activation_parameter, "activation_parameter")
     x_, w_, b_ = op_arguments.floats(x=x, w=w, b=b)
-    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name))
+    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name, parameter))
 
 
 def dense_backward(
@@ -82,6 +89,7 @@ def dense_backward(
     activation: str = "linear",
     *,
     z: ArrayLike | None = None,
+    activation_parameter: float | None = None,
 ) -> tuple[Array, Array, Array]:
     """The gradients of `dense_forward`.
 
@@ -92,48 +100,57 @@ def dense_backward(
         activation: the activation of `dense_forward`.
         z: the pre-activation x @ w + b (n, o), for activations whose derivative cannot be had
             from y alone (gelu, silu); computing it again would need b.
+        activation_parameter: that of `dense_forward`.
 
     Returns:
         dx (n, i), dw (i, o) and db (o,).
 
     Raises:
-        ValueError: shapes do not fit, z is missing where it is needed, or the activation is
-            unknown.
+        ValueError: shapes do not fit, z is missing where it is needed, the activation is
+            unknown, or its parameter out of range.
         TypeError: an array does not hold real numbers.
     """
     name = activations.get_elementwise(activation)
+    parameter = activations.parameter(name, activation_parameter, "activation_parameter")
     dy_, x_, w_, y_, z_ = op_arguments.floats(dy=dy, x=x, w=w, y=y, z=z)
-    dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name)
+    dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name, parameter)
     return op_arguments.result(dy, dx), op_arguments.result(dy, dw), op_arguments.result(dy, db)
 
 
-def activation_forward(x: ArrayLike, name: str) -> Array:
+def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = None) -> Array:
     """y = f(x), element by element, of any shape.
 
     Args:
         x: any shape.
         name: "linear", "relu", "leaky_relu", "elu", "gelu" (the exact form with erf), "silu"
             (or "swish"), "softplus", "sigmoid" or "tanh". NaN gives NaN.
+        parameter: the negative slope of leaky_relu (None: 0.2) or the alpha of elu (None: 1),
+            at least 0. Other activations have none.
 
     Raises:
-        ValueError: the name is unknown; the near match is suggested.
+        ValueError: the name is unknown (the near match is suggested), the parameter is out of
+            range, or the activation has none.
     """
     word = activations.get_elementwise(name)
     (x_,) = op_arguments.floats(x=x)
-    return op_arguments.result(x, _core.activation_forward(x_, word))
+    given = activations.parameter(word, parameter)
+    return op_arguments.result(x, _core.activation_forward(x_, word, given))
 
 
-def activation_backward(dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str) -> Array:
+def activation_backward(
+    dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str, *, parameter: float | None = None
+) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
     Args:
         dy, x, y: of one shape; both x and y are given, and each activation uses the one from
             which its derivative is exact.
-        name: see `activation_forward`.
+        name, parameter: see `activation_forward`.
     """
     word = activations.get_elementwise(name)
     dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
-    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word))
+    given = activations.parameter(word, parameter)
+    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word, given))
 
 
 def softmax(x: ArrayLike) -> Array:
@@ -207,7 +224,11 @@ def layer_normalization_backward(
     tiny = number("epsilon", epsilon, 0.0)
     dy_, x_, gamma_ = op_arguments.floats(dy=dy, x=x, gamma=gamma)
     dx, dgamma, dbeta = _core.layer_normalization_backward(dy_, x_, gamma_, tiny)
-    return op_arguments.result(dy, dx), op_arguments.result(dy, dgamma), op_arguments.result(dy, dbeta)
+    return (
+        op_arguments.result(dy, dx),
+        op_arguments.result(dy, dgamma),
+        op_arguments.result(dy, dbeta),
+    )
 
 
 def softmax_cross_entropy(

@@ -56,7 +56,7 @@ class Chain {
  private:
   bool take(const Node& node) {
     if (node.kind == NodeKind::activation && !layers_.empty() &&
-        layers_.back().activation == Activation::linear) {
+        layers_.back().activation.is(ActivationKind::linear)) {
       before_activation_ = node.input;
       layers_.back().activation = node.activation;
       layers_.back().output = node.output;

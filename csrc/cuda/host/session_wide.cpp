@@ -249,8 +249,8 @@ bool WideProducts::multiply_forward(const Layer& layer, const DenseForward<float
   product.k = a.i;
   product.d = a.y;
   product.epilogue = cublas::plain;
-  const bool relu = a.activation == Activation::relu;
-  const bool plain = a.activation == Activation::linear;
+  const bool relu = a.activation.is(ActivationKind::relu);
+  const bool plain = a.activation.is(ActivationKind::linear);
   const bool reads = parts_ > 0 && layer.reader != none;
   if ((relu || plain) && a.z == nullptr && !reads) {
     Product whole = product;
@@ -283,10 +283,10 @@ void WideProducts::backward(std::size_t node, int before, const DenseBackward<fl
   }
   DenseBackward<float> a = given;
   a.dx = a.dw = a.db = a.dx_sum = nullptr;
-  if (a.activation != Activation::linear) {
+  if (!a.activation.is(ActivationKind::linear)) {
     table_backward(a);
     a.dy = a.dz;
-    a.activation = Activation::linear;
+    a.activation = {};
   }
   layer.dz.values = a.dy;
   if (!layer.dz_ready) {
@@ -341,7 +341,7 @@ bool WideProducts::input_gradient(std::size_t node, int before, const DenseBackw
     if (maker.in_part_alone) rest.y = nullptr;
     maker.dz_missing = maker.in_part_alone;
   }
-  const bool changes = a.x_activation != Activation::linear;
+  const bool changes = !a.x_activation.is(ActivationKind::linear);
   if (changes || rest.sums != nullptr || rest.parts > 0) finish(machine_, rest);
   return true;
 }

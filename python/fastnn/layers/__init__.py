@@ -1,6 +1,6 @@
 """Layers: the names of all of them. Each stands in a module of its kind; no arithmetic is here."""
 
-from fastnn.layers.activation import Activation
+from fastnn.layers.activation import ELU, Activation, LeakyReLU
 from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout
@@ -8,6 +8,7 @@ from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer
 
 __all__ = [
+    "ELU",
     "Activation",
     "Dense",
     "Dropout",
@@ -15,5 +16,6 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "Rescaling",
 ]

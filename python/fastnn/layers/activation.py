@@ -17,6 +17,8 @@ class Activation(Layer):
         activation: a name, see `Dense`.
     """
 
+    _parameter: float | None = None  # of the activation; None: its default
+
     @keywords(*COMMON)
     def __init__(self, activation: str | None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -37,4 +39,36 @@ class Activation(Layer):
     def extend(self, network: _core.Network, tensor: int) -> int:
         if self.activation == "linear":
             return tensor
-        return network.activation(tensor, self.activation)
+        return network.activation(tensor, self.activation, self._parameter)
+
+
+@LAYERS.register("leaky_re_lu", "leaky_relu")
+class LeakyReLU(Activation):
+    """y = x above zero, negative_slope * x below (Maas et al., 2013).
+
+    Args:
+        negative_slope: at least 0. As in Keras this layer's default is 0.3, that of the
+            activation "leaky_relu" 0.2.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
+        super().__init__("leaky_relu", **common)
+        self.negative_slope = activations.checked_parameter(
+            "leaky_relu", negative_slope, "negative_slope"
+        )
+        self._parameter = self.negative_slope
+
+
+@LAYERS.register("elu")
+class ELU(Activation):
+    """y = x above zero, alpha * (exp(x) - 1) below (Clevert et al., 2016).
+
+    Args:
+        alpha: at least 0.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
+        super().__init__("elu", **common)
+        self.alpha = self._parameter = activations.checked_parameter("elu", alpha, "alpha")
