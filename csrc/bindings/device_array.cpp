@@ -192,7 +192,7 @@ DeviceArray DeviceArray::of_dlpack(const char* name, const py::capsule& capsule)
   }
   using Plain = dlpack::Managed;
   check(PyCapsule_IsValid(capsule.ptr(), Names<Plain>::fresh) != 0, name,
-        ": expected a DLPack capsule that has not been consumed");
+        ": expected a capsule of DLPack that has not been consumed");
   return take(static_cast<Plain*>(PyCapsule_GetPointer(capsule.ptr(), Names<Plain>::fresh)));
 }
 
