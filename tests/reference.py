@@ -402,13 +402,21 @@ def rmsprop_step(
     centered: bool = False,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Array, Array, Array]:
-    """Keras's RMSprop: epsilon under the root; Tieleman & Hinton 2012."""
+    """Keras's RMSprop (Hinton 2012; epsilon inside of the root).
+
+    `velocity` averages g^2. `momentum_sum` is the step with momentum and changes only where there
+    is momentum; `average_gradient` averages g and changes only where `centered`.
+    """
     param = param - learning_rate * weight_decay * param
     velocity = rho * velocity + (1.0 - rho) * grad * grad
-    average_gradient = rho * average_gradient + (1.0 - rho) * grad
-    under = velocity - average_gradient**2 if centered else velocity
-    momentum_sum = momentum * momentum_sum + learning_rate * grad / np.sqrt(under + epsilon)
-    return param - momentum_sum, velocity, momentum_sum, average_gradient
+    spread = velocity
+    if centered:
+        average_gradient = rho * average_gradient + (1.0 - rho) * grad
+        spread = velocity - average_gradient * average_gradient
+    step = learning_rate * grad / np.sqrt(spread + epsilon)
+    if momentum > 0:
+        momentum_sum = step = momentum * momentum_sum + step
+    return param - step, velocity, momentum_sum, average_gradient
 
 
 def lion_step(

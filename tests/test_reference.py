@@ -155,10 +155,10 @@ def test_optimizers_by_hand():
     np.testing.assert_array_equal(p, [0.25, 0.75, 0.75])
     np.testing.assert_array_equal(m, [1.5, 0.5, 1.0])
     settings = {"learning_rate": 0.5, "rho": 0.5, "epsilon": 1.5}
-    given = [np.array([s]) for s in (1.0, 3.0, 0.5, 1.0, 8.0)]
-    p, velocity, mean, m = reference.rmsprop_step(*given, **settings)
+    given = [np.array([s]) for s in (1.0, 3.0, 0.5, 8.0, 1.0)]
+    p, velocity, m, mean = reference.rmsprop_step(*given, **settings)
     assert (p[0], velocity[0], mean[0], m[0]) == (1 - 1.5 / 2.5, 4.75, 1.0, 8.0)
-    p, velocity, mean, m = reference.rmsprop_step(
+    p, velocity, m, mean = reference.rmsprop_step(
         *given, **settings | {"epsilon": 3.25}, centered=True, momentum=0.25, weight_decay=1.0
     )
     assert (p[0], velocity[0], mean[0], m[0]) == (0.5 - 2.75, 4.75, 2.0, 2.75)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from fastnn import _core, activations
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
@@ -51,6 +51,8 @@ class LeakyReLU(Activation):
             activation "leaky_relu" 0.2.
     """
 
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+
     @keywords(*COMMON)
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
         super().__init__("leaky_relu", **common)
@@ -67,6 +69,8 @@ class ELU(Activation):
     Args:
         alpha: at least 0.
     """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
 
     @keywords(*COMMON)
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
