@@ -312,6 +312,75 @@ void register_training(py::class_<Network>& network) {
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
 }
 
+// (activation, number of its layer or None, number of a layer that changes its outputs or None,
+// activation below or None, number of its layer or None)
+py::tuple end_of(const Graph& graph) {
+  const End end = graph.end();
+  const auto number = [](int layer) {
+    return layer == none ? py::object(py::none()) : py::object(py::int_(layer));
+  };
+  const py::object below =
+      end.below.empty() ? py::object(py::none()) : py::object(py::str(std::string(end.below)));
+  return py::make_tuple(std::string(end.activation), number(end.layer), number(end.changed_by),
+                        below, number(end.below_layer));
+}
+
+// The builder calls, of a graph alone and of that of a network.
+template <class Owner>
+void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
+  using namespace py::literals;
+  owner.def(
+      "dense",
+      [graph_of](Owner& self, int input, Index units, const std::string& activation, bool use_bias,
+                 std::optional<double> parameter) {
+        return graph_of(self).dense(input, units, activation, use_bias, parameter);
+      },
+      "input"_a, "units"_a, "activation"_a, py::kw_only(), "use_bias"_a = true,
+      "activation_parameter"_a = py::none());
+  owner.def(
+      "activation",
+      [graph_of](Owner& self, int input, const std::string& name, std::optional<double> parameter) {
+        return graph_of(self).activation(input, name, parameter);
+      },
+      "input"_a, "name"_a, "parameter"_a = py::none());
+  owner.def(
+      "dropout",
+      [graph_of](Owner& self, int input, double rate) {
+        return graph_of(self).dropout(input, rate);
+      },
+      "input"_a, "rate"_a);
+  owner.def(
+      "rescale",
+      [graph_of](Owner& self, int input, double scale, double offset) {
+        return graph_of(self).rescale(input, scale, offset);
+      },
+      "input"_a, "scale"_a, "offset"_a);
+  owner.def(
+      "add", [graph_of](Owner& self, int a, int b) { return graph_of(self).add(a, b); }, "a"_a,
+      "b"_a);
+  owner.def(
+      "layer_normalization",
+      [graph_of](Owner& self, int input, double epsilon, bool center, bool scale) {
+        return graph_of(self).layer_normalization(input, epsilon, center, scale);
+      },
+      "input"_a, "epsilon"_a = 1e-3, "center"_a = true, "scale"_a = true);
+  owner.def(
+      "embedding",
+      [graph_of](Owner& self, int input, Index vocabulary, Index dimension) {
+        return graph_of(self).embedding(input, vocabulary, dimension);
+      },
+      "input"_a, "vocabulary"_a, "dimension"_a);
+  owner.def("begin_layer", [graph_of](Owner& self) { graph_of(self).begin_layer(); });
+  owner.def_property_readonly("layer", [graph_of](Owner& self) -> std::optional<int> {
+    const int layer = graph_of(self).layer();
+    return layer == none ? std::nullopt : std::optional<int>(layer);
+  });
+  owner.def(
+      "width", [graph_of](Owner& self, int tensor) { return graph_of(self).width(tensor); },
+      "tensor"_a);
+  owner.def_property_readonly("end", [graph_of](Owner& self) { return end_of(graph_of(self)); });
+}
+
 }  // namespace
 
 void register_network(py::module_& module) {
@@ -320,18 +389,20 @@ void register_network(py::module_& module) {
   register_parameters(module);
   register_data(module);
   register_predictor(module);
+  py::class_<Graph> graph(module, "Graph");
+  graph.def(py::init([](std::optional<Index> width, const std::string& dtype) {
+              return std::make_unique<Graph>(width.value_or(0), element_named(dtype), 0);
+            }),
+            "width"_a, "dtype"_a);
+  graph.def("set_output", &Graph::set_output, "tensor"_a);
+  register_building<Graph>(graph, [](Graph& self) -> Graph& { return self; });
   py::class_<Network> network(module, "Network");
   network.def(py::init([](Index width, const std::string& dtype, std::uint64_t key) {
-                return std::make_unique<Network>(width, element_named(dtype), key);
+                check(width >= 1, "width: expected at least 1, got ", width);
+                return std::make_unique<Network>(Graph(width, element_named(dtype), key));
               }),
               "width"_a, "dtype"_a, "key"_a);
-  network.def("dense", &Network::dense, "input"_a, "units"_a, "activation"_a, py::kw_only(),
-              "use_bias"_a = true, "activation_parameter"_a = py::none());
-  network.def("activation", &Network::activation, "input"_a, "name"_a, "parameter"_a = py::none());
-  network.def("dropout", &Network::dropout, "input"_a, "rate"_a);
-  network.def("rescale", &Network::rescale, "input"_a, "scale"_a, "offset"_a);
-  network.def("add", &Network::add, "a"_a, "b"_a);
-  network.def("width", &Network::width, "tensor"_a);
+  register_building<Network>(network, [](Network& self) -> Graph& { return self.graph(); });
   network.def_property_readonly("parameter_size", &Network::parameter_size);
   network.def_property_readonly("parameters", parameters);
   network.def("bind", &Network::bind, "parameters"_a);
@@ -343,8 +414,14 @@ void register_network(py::module_& module) {
     }
     return roles;
   });
-  network.def("set_groups", &Network::set_groups, "groups"_a);
-  network.def("set_trainable", &Network::set_trainable, "flags"_a);
+  network.def(
+      "set_groups",
+      [](Network& self, const std::vector<int>& groups) { self.graph().set_groups(groups); },
+      "groups"_a);
+  network.def(
+      "set_trainable",
+      [](Network& self, const std::vector<bool>& flags) { self.graph().set_trainable(flags); },
+      "flags"_a);
   register_training(network);
 }
 

@@ -60,20 +60,41 @@ struct Update {
   }
 };
 
-enum class NodeKind : unsigned char { dense, activation, softmax, dropout, affine, add };
+// Kinds of nodes; the rule of each is in core/nodes.
+#define FASTNN_NODES(use) \
+  use(dense)              \
+  use(activation)         \
+  use(softmax)            \
+  use(dropout)            \
+  use(affine)             \
+  use(add)                \
+  use(layer_norm)         \
+  use(embedding)
+
+enum class NodeKind : unsigned char {
+#define FASTNN_USE(name) name,
+  FASTNN_NODES(FASTNN_USE)
+#undef FASTNN_USE
+};
 
 inline constexpr int none = -1;
 
 struct Node {
   NodeKind kind;
-  int input = none;
-  int input_b = none;  // add
+  std::vector<int> inputs;  // tensors
   int output = none;
-  Activation activation = {};      // dense, activation
-  int kernel = none, bias = none;  // dense: parameters
-  double rate = 0;                 // dropout
-  double scale = 1, offset = 0;    // affine
-  std::uint64_t stream = 0;        // dropout: its random numbers
+  std::vector<int> parameters;  // by number, in the order that the rule says; none: left out
+  // The number of the layer that the node belongs to, from 1: random numbers count it.
+  std::uint64_t stream = 0;
+  Activation activation = {};    // dense, activation
+  double rate = 0;               // dropout
+  double scale = 1, offset = 0;  // affine
+  double epsilon = 0;            // layer_norm
+
+  int input() const { return inputs.front(); }
+  // Of dense nodes.
+  int kernel() const { return parameters[0]; }
+  int bias() const { return parameters[1]; }
 };
 
 struct Loss {
@@ -117,6 +138,14 @@ struct Plan {
   std::vector<Metric> metrics;
   std::uint64_t key = 0;  // of the model's random numbers
 
+  // f(kernel) for each matrix that goes into a product, once for each node.
+  template <class F>
+  void each_product(const F& f) const {
+    for (const Node& node : nodes) {
+      if (node.kind == NodeKind::dense) f(parameters[static_cast<std::size_t>(node.kernel())]);
+    }
+  }
+
   Index input_width() const { return tensors.front().width; }
   Index output_width() const { return tensors[static_cast<std::size_t>(output)].width; }
   int loss_input() const { return folded ? logits : output; }
@@ -127,5 +156,8 @@ struct Plan {
     return total;
   }
 };
+
+// Whether each output row depends on the input row of its number alone.
+bool is_row_local(const Plan& plan);
 
 }  // namespace fastnn

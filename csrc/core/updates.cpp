@@ -8,7 +8,7 @@ std::vector<bool> parameters_of_one_dense_node(const Plan& plan) {
   std::vector<int> uses(plan.parameters.size());
   std::vector<bool> found(plan.parameters.size());
   for (const Node& node : plan.nodes) {
-    for (const int p : {node.kernel, node.bias}) {
+    for (const int p : node.parameters) {
       if (p == none) continue;
       ++uses[static_cast<std::size_t>(p)];
       found[static_cast<std::size_t>(p)] = node.kind == NodeKind::dense;

@@ -19,7 +19,7 @@ bool pays(const Plan& plan, const Node& node, Index n) {
   if (node.kind != NodeKind::dense) return false;
   constexpr Index multiply_adds = Index{1} << 16;
   constexpr Index cached = Index{1} << 20;  // weights
-  const Index i = width(plan, node.input);
+  const Index i = width(plan, node.input());
   const Index o = width(plan, node.output);
   return i >= 32 && o >= 16 && n >= 24 && n >= multiply_adds / (i * o) &&
          (n >= 64 || i * o <= cached);
@@ -126,12 +126,12 @@ Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Pl
     Forms& forms = forms_[index];
     forms.served = pays(plan_, node, rows);
     if (!forms.served) continue;
-    const Index i = width(plan_, node.input);
+    const Index i = width(plan_, node.input());
     const Index o = width(plan_, node.output);
-    forms.trainable = plan_.parameters[at(node.kernel)].trainable;
+    forms.trainable = plan_.parameters[at(node.kernel())].trainable;
     forms.kernel = b_form(i, o);
     take(memory_, bf16_parts_, forms.kernel);
-    if (!wanted[at(node.input)]) continue;
+    if (!wanted[at(node.input())]) continue;
     forms.transposed = b_form(o, i);
     take(memory_, bf16_parts_, forms.transposed);
   }
@@ -174,12 +174,11 @@ void Bf16Dense::find_readers() {
   std::vector<int> readers(plan_.tensors.size());
   for (std::size_t index = 0; index < forms_.size(); ++index) {
     const Node& node = plan_.nodes[index];
-    ++readers[at(node.input)];
-    if (node.input_b != none) ++readers[at(node.input_b)];
+    for (const int input : node.inputs) ++readers[at(input)];
     if (node.kind == NodeKind::dense) maker[at(node.output)] = static_cast<int>(index);
   }
   for (std::size_t index = 0; index < forms_.size(); ++index) {
-    const int input = plan_.nodes[index].input;
+    const int input = plan_.nodes[index].input();
     if (!weights_->of(index).served || readers[at(input)] != 1 || maker[at(input)] == none)
       continue;
     forms_[at(maker[at(input)])].reader = static_cast<int>(index);
@@ -201,7 +200,7 @@ void Bf16Dense::take_forms(Memory& memory, Index rows) {
   for (std::size_t index = 0; index < count; ++index) {
     const Node& node = plan_.nodes[index];
     if (!weights_->of(index).served) continue;
-    const Index i = width(plan_, node.input);
+    const Index i = width(plan_, node.input());
     forms_[index].x = a_form(rows, i);
     shared.add(forms_[index].x, made[index], index);
     if (!weights_->of(index).trainable) continue;
@@ -224,7 +223,7 @@ void Bf16Dense::take_forms(Memory& memory, Index rows) {
     if (!w.trainable) continue;
     forms_[index].dz_rows = b_form(rows, o);
     shared.add(forms_[index].dz_rows, first, own);
-    if (rows > bf16_stretch) longest = std::max(longest, width(plan_, node.input) * o);
+    if (rows > bf16_stretch) longest = std::max(longest, width(plan_, node.input()) * o);
   }
   shared.take(memory, bf16_parts);
   if (longest > 0) dw_ = memory.take<float>(longest);

@@ -72,7 +72,7 @@ SessionKind choose_cpu_session(const Plan& plan, Index batch_size) {
   // does not: tile by tile the first stay, and its gradient is added up there.
   constexpr Index cached = Index{1} << 18;  // numbers
   constexpr Index small = Index{1} << 16;
-  if (batch_size >= 2 * tile_rows && widths > cached / 2 / batch_size &&
+  if (is_row_local(plan) && batch_size >= 2 * tile_rows && widths > cached / 2 / batch_size &&
       plan.parameter_size <= small) {
     return SessionKind::tiled;
   }
@@ -95,6 +95,9 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
         session_names[static_cast<std::size_t>(request.kind)],
         "' steps before all gradients are there, which clipping by norm needs; expected 'auto' or "
         "'plain'");
+  check(request.kind != SessionKind::tiled || is_row_local(*request.plan),
+        "session: 'tiled' cannot train this model, some of whose layers look at whole batches; "
+        "expected 'auto' or 'plain'");
   if (request.kind == SessionKind::tiled) {
     return prepare_tiled(request, make_machine, make_products(request));
   }

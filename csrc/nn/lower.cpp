@@ -11,40 +11,42 @@ namespace {
 
 std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
+bool reads(const Node& node, int tensor) {
+  return std::find(node.inputs.begin(), node.inputs.end(), tensor) != node.inputs.end();
+}
+
 // A rescaling of the input that nothing else reads is left to the gather.
 void fold_rescaling(Plan& plan) {
-  const auto reads_input = [](const Node& node) { return node.input == 0 || node.input_b == 0; };
+  const auto reads_input = [](const Node& node) { return reads(node, 0); };
   while (!plan.nodes.empty() && plan.nodes.front().kind == NodeKind::affine &&
-         plan.nodes.front().input == 0 &&
+         plan.nodes.front().input() == 0 &&
          std::count_if(plan.nodes.begin(), plan.nodes.end(), reads_input) == 1) {
     const Node folded = plan.nodes.front();
     plan.nodes.erase(plan.nodes.begin());
     plan.input_offset = folded.scale * plan.input_offset + folded.offset;
     plan.input_scale *= folded.scale;
     for (Node& node : plan.nodes) {
-      if (node.input == folded.output) node.input = 0;
-      if (node.input_b == folded.output) node.input_b = 0;
+      std::replace(node.inputs.begin(), node.inputs.end(), folded.output, 0);
     }
     if (plan.output == folded.output) plan.output = 0;
   }
 }
 
-// Only what the output is made of. Parameters of what is dropped stay as they are: no
+// Keeps only what the output is made of. Parameters of what is dropped stay as they are: no
 // session, whichever way it walks, may decay them.
 void drop_unused(Plan& plan) {
   std::vector<bool> used(plan.tensors.size());
+  std::vector<bool> has_use(plan.parameters.size());
   used[at(plan.output)] = true;
   for (auto node = plan.nodes.rbegin(); node != plan.nodes.rend(); ++node) {
     if (!used[at(node->output)]) continue;
-    for (const int input : {node->input, node->input_b}) {
-      if (input != none) used[at(input)] = true;
+    for (const int input : node->inputs) used[at(input)] = true;
+    for (const int p : node->parameters) {
+      if (p != none) has_use[at(p)] = true;
     }
   }
-  for (const Node& node : plan.nodes) {
-    if (used[at(node.output)]) continue;
-    for (const int parameter : {node.kernel, node.bias}) {
-      if (parameter != none) plan.parameters[at(parameter)].trainable = false;
-    }
+  for (std::size_t p = 0; p < has_use.size(); ++p) {
+    if (!has_use[p]) plan.parameters[p].trainable = false;
   }
   std::erase_if(plan.nodes, [&](const Node& node) { return !used[at(node.output)]; });
 }
@@ -62,13 +64,15 @@ void separate_head(Plan& plan) {
     dense.activation = {};
     dense.output = logits;
     plan.nodes.push_back({.kind = NodeKind::activation,
-                          .input = logits,
+                          .inputs = {logits},
                           .output = plan.output,
+                          .parameters = {},
+                          .stream = dense.stream,
                           .activation = {ActivationKind::sigmoid}});
   }
   const Node& head = plan.nodes.back();
   if (head.kind == NodeKind::softmax || (head.kind == NodeKind::activation && is_sigmoid(head))) {
-    plan.logits = head.input;
+    plan.logits = head.input();
   }
 }
 

@@ -16,118 +16,22 @@ std::size_t at(int index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
-Network::Network(Index width, Element element, std::uint64_t key) {
-  check(width >= 1, "width: expected at least 1, got ", width);
-  graph_.element = element;
-  graph_.key = key;
-  add_tensor(width);
+Network::Network(Graph graph) : graph_(std::move(graph)) {
+  check(graph_.plan().input_width() >= 1, "width: expected at least 1, got ",
+        graph_.plan().input_width());
 }
 
 Network::~Network() = default;
 
-int Network::add_tensor(Index width) {
-  graph_.tensors.push_back({width});
-  return static_cast<int>(graph_.tensors.size()) - 1;
-}
-
-int Network::add_parameter(Index rows, Index columns, Role role) {
-  constexpr Index most = Index{1} << 56;
-  if (columns > most / rows) throw std::bad_alloc();
-  const Index step = parameter_alignment / (element() == Element::f64 ? 8 : 4);
-  const Index size = (rows * columns + step - 1) / step * step;
-  if (size > most - graph_.parameter_size) throw std::bad_alloc();
-  graph_.parameters.push_back({graph_.parameter_size, rows, columns, role, true});
-  graph_.parameter_size += size;
-  return static_cast<int>(graph_.parameters.size()) - 1;
-}
-
-int Network::check_tensor(int tensor) const {
-  check(tensor >= 0 && at(tensor) < graph_.tensors.size(), "tensor: expected a number in [0, ",
-        graph_.tensors.size(), "), got ", tensor);
-  return tensor;
-}
-
-Index Network::width(int tensor) const { return graph_.tensors[at(check_tensor(tensor))].width; }
-
-int Network::dense(int input, Index units, std::string_view activation, bool use_bias,
-                   std::optional<double> activation_parameter) {
-  check(units >= 1, "units: expected at least 1, got ", units);
-  const bool softmax = activation == "softmax";
-  Node node{.kind = NodeKind::dense, .input = check_tensor(input)};
-  if (!softmax) node.activation = activation_named(activation, activation_parameter);
-  node.kernel = add_parameter(width(input), units, Role::matrix);
-  if (use_bias) node.bias = add_parameter(1, units, Role::vector);
-  node.output = add_tensor(units);
-  graph_.nodes.push_back(node);
-  return softmax ? this->activation(node.output, "softmax", activation_parameter) : node.output;
-}
-
-int Network::activation(int input, std::string_view name, std::optional<double> parameter) {
-  Node node{.kind = NodeKind::softmax, .input = check_tensor(input)};
-  if (name == "softmax") {
-    check(!parameter, "activation: softmax has no parameter, got ", parameter.value_or(0));
-  } else {
-    node.kind = NodeKind::activation;
-    node.activation = activation_named(name, parameter);
-  }
-  node.output = add_tensor(width(input));
-  graph_.nodes.push_back(node);
-  return node.output;
-}
-
-int Network::dropout(int input, double rate) {
-  check(rate >= 0 && rate < 1, "rate: expected a number in [0, 1), got ", rate);
-  const int output = add_tensor(width(input));
-  graph_.nodes.push_back({.kind = NodeKind::dropout,
-                          .input = check_tensor(input),
-                          .output = output,
-                          .rate = rate,
-                          .stream = static_cast<std::uint64_t>(output)});
-  return output;
-}
-
-int Network::rescale(int input, double scale, double offset) {
-  const int output = add_tensor(width(input));
-  graph_.nodes.push_back({.kind = NodeKind::affine,
-                          .input = check_tensor(input),
-                          .output = output,
-                          .scale = scale,
-                          .offset = offset});
-  return output;
-}
-
-int Network::add(int a, int b) {
-  check(width(a) == width(b), "add: expected equal widths, got ", width(a), " and ", width(b));
-  const int output = add_tensor(width(a));
-  graph_.nodes.push_back({.kind = NodeKind::add, .input = a, .input_b = b, .output = output});
-  return output;
-}
-
 void Network::set_output(int tensor) {
   const Gate::Changing changing(gate_);
-  graph_.output = check_tensor(tensor);
+  graph_.set_output(tensor);
   make_plan();
 }
 
-void Network::set_trainable(const std::vector<bool>& flags) {
-  check(flags.size() == graph_.parameters.size(), "flags: expected ", graph_.parameters.size(),
-        " of them, got ", flags.size());
-  for (std::size_t i = 0; i < flags.size(); ++i) graph_.parameters[i].trainable = flags[i];
-}
-
-void Network::set_groups(const std::vector<int>& groups) {
-  check(groups.size() == graph_.parameters.size(), "groups: expected ", graph_.parameters.size(),
-        " numbers, got ", groups.size());
-  for (const int group : groups) {
-    check(group >= 0 && group < max_groups_of_parameters, "groups: expected numbers in [0, ",
-          max_groups_of_parameters, "), got ", group);
-  }
-  for (std::size_t i = 0; i < groups.size(); ++i) graph_.parameters[i].group = groups[i];
-}
-
 void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
-  check(buffer->size() == graph_.parameter_size && buffer->element() == element(),
-        "parameters: expected a buffer of ", graph_.parameter_size,
+  check(buffer->size() == graph_.plan().parameter_size && buffer->element() == element(),
+        "parameters: expected a buffer of ", graph_.plan().parameter_size,
         " elements of the network's type, got ", buffer->size());
   const Gate::Changing changing(gate_);
   come_home();
@@ -144,15 +48,15 @@ void Network::compile(const Compile& request) {
     check(request.loss.column_weights.size() == outputs, "pos_weight: expected ", outputs,
           " numbers, got ", request.loss.column_weights.size());
   }
-  for (const Parameter& p : graph_.parameters) {
+  for (const Parameter& p : graph_.plan().parameters) {
     check(at(p.group) < request.update.groups.size(), "groups: expected numbers in [0, ",
           request.update.groups.size(), "), got ", p.group);
   }
-  auto plan = std::make_unique<Plan>(lower(graph_, &request));
+  auto plan = std::make_unique<Plan>(lower(graph_.plan(), &request));
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
   const int count = portable::slot_count(request.update.optimizer);
   for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
-    slots.push_back(std::make_unique<ParameterBuffer>(graph_.parameter_size, element()));
+    slots.push_back(std::make_unique<ParameterBuffer>(graph_.plan().parameter_size, element()));
   }
   try {
     if (buffer_) buffer_->bring();
@@ -208,7 +112,7 @@ int Network::bf16_parts(Index batch_size) const {
 
 // The plan of the layers as they are. Sessions of the one before are forgotten.
 void Network::make_plan() {
-  auto plan = std::make_unique<Plan>(lower(graph_, compiled_ ? &*compiled_ : nullptr));
+  auto plan = std::make_unique<Plan>(lower(graph_.plan(), compiled_ ? &*compiled_ : nullptr));
   come_home();
   forget_sessions();
   plan_ = std::move(plan);

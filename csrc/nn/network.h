@@ -15,6 +15,7 @@
 
 #include "core/backend.h"
 #include "nn/gate.h"
+#include "nn/graph.h"
 #include "nn/lower.h"
 #include "nn/pace.h"
 #include "nn/parameters.h"
@@ -57,28 +58,20 @@ struct Diverged : std::runtime_error {
 
 class Network {
  public:
-  Network(Index width, Element element, std::uint64_t key);
+  // The graph has no output yet; it grows by `graph`.
+  explicit Network(Graph graph);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
   ~Network();
 
-  // Layers: each takes tensors by number and returns the number of its output.
-  int dense(int input, Index units, std::string_view activation, bool use_bias,
-            std::optional<double> activation_parameter);
-  int activation(int input, std::string_view name, std::optional<double> parameter);
-  int dropout(int input, double rate);
-  int rescale(int input, double scale, double offset);
-  int add(int a, int b);
-  Index width(int tensor) const;
+  // To add layers to. Not while another thread uses the network.
+  Graph& graph() { return graph_; }
 
-  Element element() const { return graph_.element; }
-  const std::vector<Parameter>& parameters() const { return graph_.parameters; }
-  Index parameter_size() const { return graph_.parameter_size; }
+  Element element() const { return graph_.plan().element; }
+  const std::vector<Parameter>& parameters() const { return graph_.plan().parameters; }
+  Index parameter_size() const { return graph_.plan().parameter_size; }
   void bind(std::shared_ptr<ParameterBuffer> buffer);
   void set_output(int tensor);
-  void set_trainable(const std::vector<bool>& flags);
-  // For each parameter, its group of Update::groups. Takes effect at compile.
-  void set_groups(const std::vector<int>& groups);
 
   void compile(const Compile& request);
   // The device and the session that training in batches of so many rows uses.
@@ -126,9 +119,6 @@ class Network {
     Sums sums;
   };
 
-  int add_tensor(Index width);
-  int add_parameter(Index rows, Index columns, Role role);
-  int check_tensor(int tensor) const;
   void make_plan();
   void check_compiled() const;
   void forget_sessions();
@@ -149,7 +139,7 @@ class Network {
 
   // Held by whoever reads or changes what follows.
   Gate gate_;
-  Plan graph_;  // as the layers were added
+  Graph graph_;  // as the layers were added
   std::unique_ptr<const Plan> plan_;
   std::optional<Compile> compiled_;
   std::shared_ptr<ParameterBuffer> buffer_;

@@ -13,7 +13,7 @@ Index work_of(const Plan& plan) {
   constexpr Index by_element = 8;  // check, conversion, or an activation
   Index work = by_element * plan.input_width();
   for (const Node& node : plan.nodes) {
-    const Index i = plan.tensors[static_cast<std::size_t>(node.input)].width;
+    const Index i = plan.tensors[static_cast<std::size_t>(node.input())].width;
     const Index o = plan.tensors[static_cast<std::size_t>(node.output)].width;
     work += by_element * o + (node.kind == NodeKind::dense ? i * o : 0);
   }

@@ -241,7 +241,7 @@ std::unique_ptr<Predictor> Network::predictor() {
   if (!plan_) refuse("the network has no output");
   buffers();
   buffer_->bring();
-  return std::make_unique<Predictor>(lower(graph_, nullptr), *buffer_);
+  return std::make_unique<Predictor>(lower(graph_.plan(), nullptr), *buffer_);
 }
 
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Look& look) {

@@ -40,17 +40,17 @@ void OverlappedUpdates::begin_step(const StepPlace& place, const OptimizerSettin
 // Nothing behind the node's backward pass reads its weights, and the gradient of its bias
 // came with its own pass or with that of the node above.
 void OverlappedUpdates::update(const Node& node) {
-  const bool kernel = steps_early(node.kernel);
-  const bool bias = steps_early(node.bias);
+  const bool kernel = steps_early(node.kernel());
+  const bool bias = steps_early(node.bias());
   if (!kernel && !bias) return;
   wait(beside_, machine_);
-  if (kernel && bias && node.bias == node.kernel + 1 &&
-      plan_.parameters[at(node.kernel)].group == plan_.parameters[at(node.bias)].group) {
-    step_over(node.kernel, node.bias);
+  if (kernel && bias && node.bias() == node.kernel() + 1 &&
+      plan_.parameters[at(node.kernel())].group == plan_.parameters[at(node.bias())].group) {
+    step_over(node.kernel(), node.bias());
     return;
   }
-  if (kernel) step_over(node.kernel, node.kernel);
-  if (bias) step_over(node.bias, node.bias);
+  if (kernel) step_over(node.kernel(), node.kernel());
+  if (bias) step_over(node.bias(), node.bias());
 }
 
 // From the first to the last of parameters that adjoin, all of one group.

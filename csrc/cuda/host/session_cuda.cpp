@@ -165,12 +165,11 @@ SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
 int cuda_bf16_parts(const SessionRequest& request) {
   if (request.plan->element != Element::f32 || request.kind == SessionKind::resident) return 0;
   int bf16_parts = 0;
-  for (const Parameter& kernel : request.plan->parameters) {
-    if (kernel.role != Role::matrix) continue;
+  request.plan->each_product([&](const Parameter& kernel) {
     const int here = cuda_library().bf16_parts(static_cast<int>(request.precision),
                                                request.batch_size, kernel.columns, kernel.rows);
     bf16_parts = std::max(bf16_parts, here);
-  }
+  });
   return bf16_parts;
 }
 

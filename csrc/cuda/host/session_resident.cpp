@@ -36,7 +36,7 @@ class Chain {
     for (const Node& node : plan.nodes) {
       // A folded head is for who wants the output.
       if (plan.folded && last == plan.loss_input()) break;
-      if (node.input != last || !take(node)) return;
+      if (node.input() != last || !take(node)) return;
       last = node.output;
     }
     if (layers_.empty() || last != plan.loss_input()) return;
@@ -57,17 +57,17 @@ class Chain {
   bool take(const Node& node) {
     if (node.kind == NodeKind::activation && !layers_.empty() &&
         layers_.back().activation.is(ActivationKind::linear)) {
-      before_activation_ = node.input;
+      before_activation_ = node.input();
       layers_.back().activation = node.activation;
       layers_.back().output = node.output;
       return true;
     }
+    if (node.kind != NodeKind::dense || layers_.size() == Resident::most_layers) return false;
     // A layer that is called twice has one gradient, of two sums.
-    const bool again = std::any_of(layers_.begin(), layers_.end(),
-                                   [&](const Node& layer) { return layer.kernel == node.kernel; });
-    if (node.kind != NodeKind::dense || again || layers_.size() == Resident::most_layers) {
-      return false;
-    }
+    const bool again =
+        std::any_of(layers_.begin(), layers_.end(),
+                    [&](const Node& layer) { return layer.kernel() == node.kernel(); });
+    if (again) return false;
     before_activation_ = none;
     layers_.push_back(node);
     return true;
@@ -105,17 +105,17 @@ class Places {
 };
 
 Resident::Layer describe(const Plan& plan, const Node& node) {
-  const Parameter& kernel = plan.parameters[at(node.kernel)];
+  const Parameter& kernel = plan.parameters[at(node.kernel())];
   Resident::Layer layer{};
   layer.i = static_cast<int>(kernel.rows);
   layer.o = static_cast<int>(kernel.columns);
   layer.activation = node.activation;
-  layer.has_bias = node.bias != none;
+  layer.has_bias = node.bias() != none;
   layer.size = static_cast<int>(kernel.size());
   layer.trains_kernel = kernel.trainable;
   layer.kernel = kernel.offset;
   if (layer.has_bias) {
-    const Parameter& bias = plan.parameters[at(node.bias)];
+    const Parameter& bias = plan.parameters[at(node.bias())];
     layer.trains_bias = bias.trainable;
     layer.bias = bias.offset;
     layer.size += layer.o;

@@ -98,7 +98,7 @@ WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Node& node = plan_.nodes[index];
     if (node.kind != NodeKind::dense) continue;
-    const Index i = width(node.input);
+    const Index i = width(node.input());
     const Index o = width(node.output);
     layers_[index].served = fills_tiles(request.batch_size, i, o);
     if (layers_[index].served) widest = std::max(widest, o);
@@ -111,7 +111,7 @@ WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
   no_bias_ = request.memory.take<float>(widest);
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     if (!layers_[index].served || parts_ == 0) continue;
-    take_parts(request.memory, layers_[index], request.batch_size, width(plan_.nodes[index].input),
+    take_parts(request.memory, layers_[index], request.batch_size, width(plan_.nodes[index].input()),
                width(plan_.nodes[index].output));
   }
   find_readers();
@@ -130,12 +130,11 @@ void WideProducts::find_readers() {
   std::vector<int> readers(plan_.tensors.size());
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Node& node = plan_.nodes[index];
-    ++readers[at(node.input)];
-    if (node.input_b != none) ++readers[at(node.input_b)];
+    for (const int input : node.inputs) ++readers[at(input)];
     if (node.kind == NodeKind::dense) maker[at(node.output)] = static_cast<int>(index);
   }
   for (std::size_t index = 0; index < layers_.size(); ++index) {
-    const int input = plan_.nodes[index].input;
+    const int input = plan_.nodes[index].input();
     if (!layers_[index].served || readers[at(input)] != 1 || maker[at(input)] == none) continue;
     Layer& layer = layers_[at(maker[at(input)])];
     layer.reader = static_cast<int>(index);
@@ -161,7 +160,7 @@ void WideProducts::refresh() {
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     if (!layers_[index].served) continue;
     const Node& node = plan_.nodes[index];
-    split(machine_, width(node.input), width(node.output), values_of(node.kernel),
+    split(machine_, width(node.input()), width(node.output), values_of(node.kernel()),
           layers_[index].w);
   }
 }
@@ -371,8 +370,8 @@ bool WideProducts::weight_gradient(const Layer& layer, const DenseBackward<float
 void WideProducts::update(std::size_t index) {
   const Node& node = plan_.nodes[index];
   updates_.update(node);
-  if (parts_ == 0 || !layers_[index].served || !trained(node.kernel)) return;
-  split(updates_.machine(), width(node.input), width(node.output), values_of(node.kernel),
+  if (parts_ == 0 || !layers_[index].served || !trained(node.kernel())) return;
+  split(updates_.machine(), width(node.input()), width(node.output), values_of(node.kernel()),
         layers_[index].w);
 }
 
@@ -380,10 +379,13 @@ void WideProducts::update(std::size_t index) {
 
 bool wide_pays(const Plan& plan, Index batch_size) {
   constexpr double enough = 2147483648.0;  // operations: a tenth of a millisecond or less
-  return std::any_of(plan.parameters.begin(), plan.parameters.end(), [&](const Parameter& p) {
-    return p.role == Role::matrix &&
-           2.0 * static_cast<double>(batch_size) * static_cast<double>(p.size()) >= enough;
+  bool pays = false;
+  plan.each_product([&](const Parameter& kernel) {
+    const double operations =
+        2.0 * static_cast<double>(batch_size) * static_cast<double>(kernel.size());
+    pays = pays || operations >= enough;
   });
+  return pays;
 }
 
 std::unique_ptr<Runner> make_wide(const Machine& machine, const SessionRequest& request) {

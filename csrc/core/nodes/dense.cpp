@@ -1,0 +1,83 @@
+// Dense nodes: y = activation(x kernel + bias). Parameters: kernel, bias or none.
+#include "core/nodes/rule.h"
+
+namespace fastnn {
+namespace {
+
+Index kept(const Plan& plan, const Node& node) {
+  const bool needs = portable::needs_preactivation(node.activation);
+  return needs ? plan.tensors[static_cast<std::size_t>(node.output)].width : 0;
+}
+
+template <class T>
+void forward(Frame<T>& frame, std::size_t index) {
+  const Node& node = frame.node(index);
+  const DenseForward<T> arguments{frame.n,
+                                  frame.width(node.input()),
+                                  frame.width(node.output),
+                                  frame.value[frame.at(node.input())],
+                                  frame.parameter(node.kernel()),
+                                  frame.parameter(node.bias()),
+                                  node.activation,
+                                  frame.kept[index],
+                                  frame.value[frame.at(node.output)]};
+  if (frame.products != nullptr) {
+    frame.products->forward(index, arguments);
+  } else {
+    frame.template call<DenseForward<T>>(frame.kernels.dense_forward, arguments);
+  }
+}
+
+template <class T>
+void backward(Frame<T>& frame, std::size_t index) {
+  const Node& node = frame.node(index);
+  const int input = node.input();
+  const int takes = frame.fusions.takes[index];
+  const bool done = frame.fusions.taken[index];  // its derivative and its bias's gradient
+  T* const dy = frame.gradient[frame.at(node.output)];
+  DenseBackward<T> arguments{
+      .n = frame.n,
+      .i = frame.width(input),
+      .o = frame.width(node.output),
+      .dy = dy,
+      .x = frame.value[frame.at(input)],
+      .w = frame.parameter(node.kernel()),
+      .y = frame.value[frame.at(node.output)],
+      .z = frame.kept[index],
+      .activation = done ? Activation{} : node.activation,
+      .dz = dy,
+      .dx = frame.begin_gradient(input),
+      .dw = frame.place(node.kernel()),
+      .db = done ? nullptr : frame.place(node.bias()),
+  };
+  arguments.accumulates = frame.accumulates(node.parameters);
+  if (takes != none) {
+    const Node& before = frame.node(frame.at(takes));
+    arguments.x_activation = before.activation;
+    arguments.x_z = frame.kept[frame.at(takes)];
+    arguments.dx_sum = frame.place(before.bias());
+  }
+  const auto& steps = frame.gradients->steps;
+  const bool streams = !steps.empty() && steps[frame.at(node.kernel())].param != nullptr;
+  if (streams && arguments.dw != nullptr) {
+    arguments.dw = nullptr;
+    arguments.update = &steps[frame.at(node.kernel())];
+  }
+  if (frame.products != nullptr) {
+    frame.products->backward(index, takes, arguments);
+  } else {
+    frame.template call<DenseBackward<T>>(frame.kernels.dense_backward, arguments);
+  }
+  frame.end_gradient(input);
+}
+
+}  // namespace
+
+template <class T>
+NodeRule<T> dense_rule() {
+  return {true, kept, forward<T>, backward<T>};
+}
+
+FASTNN_RULE(dense_rule)
+
+}  // namespace fastnn

@@ -1,0 +1,68 @@
+// The graph of a model as its layers are added: nodes, tensors, parameters, and where it ends.
+//
+// It may be built before the width of the input is known: then it has no sizes, and serves to ask
+// how it ends. What it computes is in core/nodes; how it is trained is in network.h.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "core/plan.h"
+
+namespace fastnn {
+
+// The end of a graph as a loss sees it.
+struct End {
+  std::string_view activation = "linear";  // of the last layer that has one
+  int layer = none;                        // the number of that layer
+  int changed_by = none;        // of the last layer behind it that changes its outputs
+  std::string_view below = "";  // activation of the layer before an activation that stands alone
+  int below_layer = none;
+};
+
+class Graph {
+ public:
+  // `width` of an input row; 0: not known.
+  Graph(Index width, Element element, std::uint64_t key);
+
+  // Each takes tensors by number and returns the number of its output. Without begin_layer each
+  // call adds a layer.
+  int dense(int input, Index units, std::string_view activation, bool use_bias,
+            std::optional<double> activation_parameter);
+  int activation(int input, std::string_view name, std::optional<double> parameter);
+  int dropout(int input, double rate);
+  int rescale(int input, double scale, double offset);
+  int add(int a, int b);
+  int layer_normalization(int input, double epsilon, bool center, bool scale);
+  int embedding(int input, Index vocabulary, Index dimension);
+
+  // The nodes that are added from now on belong to one layer, which has a number if there are any:
+  // how many layers with nodes came before it, and one. Random numbers count by it.
+  void begin_layer();
+  // The number of the layer that was begun, or of the last call; none: it has no node so far.
+  int layer() const;
+
+  Index width(int tensor) const { return plan_.tensors[at(check_tensor(tensor))].width; }
+  void set_output(int tensor) { plan_.output = check_tensor(tensor); }
+  void set_trainable(const std::vector<bool>& flags);
+  void set_groups(const std::vector<int>& groups);
+  End end() const;
+
+  // Without a loss, and with a node for each that was added.
+  const Plan& plan() const { return plan_; }
+
+ private:
+  static std::size_t at(int index) { return static_cast<std::size_t>(index); }
+  int add_tensor(Index width);
+  int add_parameter(Index rows, Index columns, Role role);
+  int add_node(Node node, Index width);
+  int check_tensor(int tensor) const;
+
+  Plan plan_;
+  int layers_ = 0;       // with nodes
+  bool grouped_ = false;  // begin_layer was called: a layer lasts until the next call
+  bool empty_ = true;     // the layer that was begun has no node so far
+};
+
+}  // namespace fastnn
