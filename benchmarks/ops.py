@@ -107,6 +107,27 @@ def normalization(size: int) -> Iterator[Case]:
         )
 
 
+def embedding(size: int) -> Iterator[Case]:
+    from fastnn import ops
+
+    for columns in COLUMNS:
+        dy, table = logits(size, columns)
+        rows = (np.arange(len(table)) * 7 % len(table)).astype(np.float32)
+        integers = rows.astype(np.int64)
+        yield Case(
+            f"embedding of {columns}",
+            partial(ops.embedding, rows, table),
+            partial(np.take, table, integers, axis=0),
+            "read_1_write_1",
+        )
+        yield Case(
+            f"embedding_backward of {columns}",
+            partial(ops.embedding_backward, dy, rows, len(table)),
+            None,
+            "update_1",
+        )
+
+
 def loss(size: int) -> Iterator[Case]:
     from fastnn import ops
 
@@ -164,6 +185,7 @@ FAMILIES = {
     "activation": activation,
     "softmax": softmax,
     "normalization": normalization,
+    "embedding": embedding,
     "loss": loss,
     "optimizer": optimizer,
 }

@@ -69,6 +69,13 @@ def every_op() -> Iterator[tuple[str, Work]]:
             ),
         )
         yield (
+            f"embedding {dtype}",
+            lambda w=w, dy=dy, labels=labels: (
+                ops.embedding(labels, w),
+                ops.embedding_backward(dy, labels, 17),
+            ),
+        )
+        yield (
             f"softmax_cross_entropy {dtype}",
             lambda dy=dy, labels=labels, target=target, weight=weight: (
                 *ops.softmax_cross_entropy(dy, labels, sample_weight=weight, label_smoothing=0.1),

@@ -190,6 +190,24 @@ def layer_normalization_backward(
     return dx, (dy * xhat).sum(axis=rows), dy.sum(axis=rows)
 
 
+# -- rows of a table --------------------------------------------------------------------
+
+
+def embedding(x: ArrayLike, table: ArrayLike) -> Array:
+    """y = table[x], the rows of one row of x beside each other."""
+    rows = np.asarray(x).astype(np.int64)
+    return float64(table)[rows].reshape(len(rows), -1)
+
+
+def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
+    """Each piece of dy is added to the row that it came from."""
+    rows = np.asarray(x).astype(np.int64).ravel()
+    pieces = float64(dy).reshape(len(rows), -1)
+    dtable = np.zeros((vocabulary, pieces.shape[1]))
+    np.add.at(dtable, rows, pieces)
+    return dtable
+
+
 # -- softmax and losses -----------------------------------------------------------------
 
 

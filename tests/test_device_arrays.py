@@ -122,6 +122,9 @@ def test_every_op(wrap, dtype, rng):
         same(cross_entropy, z, labels.astype(kind), family="loss", sample_weight=weights)
     same(cross_entropy, z, labels, family="loss", ignore_class=2)
     same(cross_entropy, z, ops.softmax(dy), family="loss", sample_weight=weights)
+    for kind in (np.int64, dtype):
+        same(ops.embedding, labels.astype(kind), w[:o], family="dense")
+        same(ops.embedding_backward, x, labels.astype(kind), family="dense", vocabulary=o)
     targets = rng.integers(0, 2, (n, o)).astype(dtype)
     targets[3, 1] = np.nan
     same(binary, z, targets, family="loss", sample_weight=weights, pos_weight=b * b)

@@ -90,6 +90,10 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
         0.0, 6 * ULP32, "as the value, against the sum of the absolute terms; sums over rows too"
     ),
     ("normalization gradient", "float64", "cpu highest"): Tolerance(0.0, 8 * ULP64, "as float32"),
+    ("embedding gradient", "float32", "cpu highest"): Tolerance(
+        0.0, 8 * ULP32, "a chain of additions, against the sum of |terms|, of some hundred at most"
+    ),
+    ("embedding gradient", "float64", "cpu highest"): Tolerance(0.0, 8 * ULP64, "as float32"),
     ("softmax", "float32", "cpu highest"): Tolerance(
         6 * ULP32, ULP32, "exp, a sum, a division; the scale: a rounded x - max is p (max - x) off"
     ),

@@ -5,6 +5,7 @@
 #include "bindings/bindings.h"
 #include "bindings/op_arguments.h"
 #include "bindings/place.h"
+#include "core/embedding.h"
 
 namespace fastnn::bindings {
 
@@ -62,6 +63,80 @@ py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Op
   });
 }
 
+// -- rows of a table --------------------------------------------------------
+
+// x (n, k) or (n,): the numbers of rows, on the host, wherever the table lies.
+Rows2d numbers_of(const py::array& x) {
+  check(x.ndim() == 1 || x.ndim() == 2, "x: expected shape (n, k) or (n,), got ", shape_of(x));
+  const Index k = x.ndim() == 2 ? x.shape(1) : 1;
+  check(k >= 1, "x: expected at least 1 number in a row, got shape ", shape_of(x));
+  return {x.shape(0), k};
+}
+
+template <class T>
+std::string text_of(T x) {
+  constexpr T exact = static_cast<T>(Index{1} << 53);
+  if (x >= -exact && x <= exact && static_cast<T>(static_cast<Index>(x)) == x) {
+    return std::to_string(static_cast<Index>(x));
+  }
+  return message(x);
+}
+
+// The numbers of rows, checked. In float32 some whole numbers from 2^24 on would name others.
+template <class T>
+const T* rows_named(const py::array& x, Index vocabulary) {
+  constexpr Index most = Index{1} << 24;
+  check(sizeof(T) == 8 || vocabulary <= most, "vocabulary: expected at most ", most,
+        " rows in float32, got ", vocabulary);
+  const T* const given = data_of<T>(x, "x");
+  const Index count = x.size();
+  const Index k = x.ndim() == 2 ? x.shape(1) : 1;
+  const Unlocked unlocked;
+  for (Index i = 0; i < count; ++i) {
+    if (portable::named_row(given[i], vocabulary) >= 0) continue;
+    const std::string column = x.ndim() == 2 ? ", column " + std::to_string(i % k) : "";
+    invalid("x: expected whole numbers in [0, ", vocabulary, "), got ", text_of(given[i]),
+            " at row ", i / k, column);
+  }
+  return given;
+}
+
+py::object embedding(const py::array& x, const Array& table) {
+  const auto [n, k] = numbers_of(x);
+  check_axes(table, "table", 2);
+  const Index vocabulary = table.shape(0);
+  const Index d = table.shape(1);
+  check(vocabulary >= 1 && d >= 1, "table: expected at least 1 row and 1 column, got shape ",
+        shape_of(table));
+  return with_type(table, [&, n = n, k = k]<class T>() -> py::object {
+    Place place(table);
+    const T* const rows = rows_named<T>(x, vocabulary);
+    Result<T> y = place.out<T>({n, k * d});
+    place.call<T>(&Kernels<T>::embedding_forward,
+                  EmbeddingForward<T>{n, k, vocabulary, d, place.in(rows, n * k),
+                                      place.in<T>(table, "table"), y.data});
+    return std::move(y.array);
+  });
+}
+
+py::object embedding_backward(const Array& dy, const py::array& x, Index vocabulary) {
+  const auto [n, k] = numbers_of(x);
+  check_axes(dy, "dy", 2);
+  const Index d = dy.shape(1) / k;
+  check(dy.shape(0) == n && d >= 1 && d * k == dy.shape(1), "dy: expected shape (", n, ", ", k,
+        " * d) to match x ", shape_of(x), ", got ", shape_of(dy));
+  check(vocabulary >= 1, "vocabulary: expected at least 1 row, got ", vocabulary);
+  return with_type(dy, [&, n = n, k = k]<class T>() -> py::object {
+    Place place(dy);
+    const T* const rows = rows_named<T>(x, vocabulary);
+    Result<T> dtable = place.out<T>({vocabulary, d});
+    place.call<T>(&Kernels<T>::embedding_backward,
+                  EmbeddingBackward<T>{n, k, vocabulary, d, place.in<T>(dy, "dy"),
+                                       place.in(rows, n * k), dtable.data, false});
+    return std::move(dtable.array);
+  });
+}
+
 }  // namespace
 
 void register_layer_ops(py::module_& module) {
@@ -69,6 +144,8 @@ void register_layer_ops(py::module_& module) {
   module.def("layer_normalization", layer_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
   module.def("layer_normalization_backward", layer_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
              "epsilon"_a);
+  module.def("embedding", embedding, "x"_a, "table"_a);
+  module.def("embedding_backward", embedding_backward, "dy"_a, "x"_a, "vocabulary"_a);
 }
 
 }  // namespace fastnn::bindings

@@ -8,7 +8,8 @@
 // The law of sums: an element of a product is one chain of additions in
 // ascending order of the summed index, in blocks of fixed length; a sum over
 // rows goes in groups (row_groups below), whose partial sums are added in
-// order. Neither depends on how many threads there are.
+// order. The gradient of a table is neither: an element is one chain of additions
+// in the order of rows. None depends on how many threads there are.
 #pragma once
 
 #include <stddef.h>
@@ -229,6 +230,23 @@ struct LayerNormBackward {  // dgamma, dbeta = sums of dy xhat and of dy over ro
   bool accumulates;     // dgamma and dbeta are added to what is there
 };
 
+template <class T>
+struct EmbeddingForward {  // y = the rows of the table that x names, k of them beside each other
+  Index n, k, vocabulary, d;
+  const T* x;      // (n, k), whole numbers in [0, vocabulary); any other gives d times NaN
+  const T* table;  // (vocabulary, d)
+  T* y;            // (n, k d)
+};
+
+template <class T>
+struct EmbeddingBackward {  // each row of dtable is the sum of the pieces of dy that it made
+  Index n, k, vocabulary, d;
+  const T* dy;       // (n, k d)
+  const T* x;        // (n, k); pieces of what is no row are left out
+  T* dtable;         // (vocabulary, d)
+  bool accumulates;  // dtable is added to what is there
+};
+
 // A loss of the table with its gradient. The loss of row r, times its weight, goes into sums; the
 // gradient is scale * weight * d loss / d outputs. A row or element of weight 0 is left out
 // whatever it holds.
@@ -352,6 +370,8 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(softmax_backward, SoftmaxBackward)       \
   use(layer_norm_forward, LayerNormForward)    \
   use(layer_norm_backward, LayerNormBackward)  \
+  use(embedding_forward, EmbeddingForward)     \
+  use(embedding_backward, EmbeddingBackward)   \
   use(element_loss, LossRows)                  \
   use(row_loss, LossRows)                      \
   use(metric_rows, MetricRows)                 \

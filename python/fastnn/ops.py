@@ -36,6 +36,8 @@ __all__ = [
     "adam_step",
     "dense_backward",
     "dense_forward",
+    "embedding",
+    "embedding_backward",
     "huber",
     "layer_normalization",
     "layer_normalization_backward",
@@ -229,6 +231,57 @@ def layer_normalization_backward(
         op_arguments.result(dy, dgamma),
         op_arguments.result(dy, dbeta),
     )
+
+
+def embedding(x: ArrayLike, table: ArrayLike) -> Array:
+    """y = table[x], with the rows that a row of x names beside each other.
+
+    Args:
+        x: (n, k) or (n,): integers, or whole numbers of any type, in [0, vocabulary). They are
+            copied to the host to be checked.
+        table: (vocabulary, d), of at most 2**24 rows in float32. It alone says in which type y
+            is and, on the device, of which library.
+
+    Returns:
+        y of shape (n, k * d), with k = 1 for x of shape (n,).
+
+    Raises:
+        ValueError: shapes do not fit, or a number names no row (with its place).
+        TypeError: an array does not hold real numbers.
+
+    Example:
+        >>> from fastnn import ops
+        >>> ops.embedding([2, 0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        array([[5., 6.],
+               [1., 2.]])
+    """
+    (table_,) = op_arguments.floats(table=table)
+    numbers = plain(op_arguments.beside("x", x, "table", table_), table_.dtype)
+    return op_arguments.result(table, _core.embedding(numbers, table_))
+
+
+def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
+    """The gradient of `embedding` with respect to its table.
+
+    Row v of it is the sum of the pieces of dy whose number in x is v, added in the order of
+    rows.
+
+    Args:
+        dy: the gradient with respect to y, (n, k * d).
+        x: (n, k) or (n,), as it was given to `embedding`.
+        vocabulary: rows of the table; at most 2**24 in float32.
+
+    Returns:
+        dtable (vocabulary, d), in the type of dy.
+
+    Raises:
+        ValueError: shapes do not fit, or a number names no row (with its place).
+        TypeError: an array does not hold real numbers, or vocabulary is not an integer.
+    """
+    size = integer("vocabulary", vocabulary)
+    (dy_,) = op_arguments.floats(dy=dy)
+    numbers = plain(op_arguments.beside("x", x, "dy", dy_), dy_.dtype)
+    return op_arguments.result(dy, _core.embedding_backward(dy_, numbers, size))
 
 
 def softmax_cross_entropy(

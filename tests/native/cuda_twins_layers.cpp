@@ -1,6 +1,8 @@
-// Layer normalization: see cuda_twins.h. The two sides add in other orders, and agree but for
-// roundings; to the bit agree, on either side, calls in place and not, and a batch in one call
-// and in tiles of whole row groups.
+// Kernels of layers: see cuda_twins.h.
+//
+// In layer normalization the two sides add in other orders, and agree but for roundings. On
+// each side a call in place and one that is not, and a batch in one call and in tiles of whole
+// row groups, agree to the bit. Embeddings agree to the bit throughout.
 #include "cuda_twins.h"
 
 namespace twins {
@@ -142,9 +144,70 @@ void check_layer_norm(Index n, Index c) {
   check_side<There>(name + ", device", there, in, run<There>(there, in, {}));
 }
 
+// -- rows of a table --------------------------------------------------------
+
+template <class T>
+void check_embedding(Index n, Index k, Index vocabulary, Index d) {
+  const auto name = "embedding " + std::to_string(n) + "x" + std::to_string(k) + " of " +
+                    std::to_string(vocabulary) + "x" + std::to_string(d) +
+                    (sizeof(T) == 4 ? ", float" : ", double");
+  std::vector<T> x;
+  for (const Index row : draw.indices(n * k, vocabulary)) x.push_back(static_cast<T>(row));
+  const T size = static_cast<T>(vocabulary);
+  const T no_rows[] = {T(-1), T(0.5), size, T(1e30), T(NAN), T(HUGE_VAL), T(-HUGE_VAL)};
+  for (std::size_t i = 3; i < x.size(); i += 5) x[i] = no_rows[i % 7];
+  const auto table = draw.numbers<T>(vocabulary * d);
+  const auto dy = draw.numbers<T>(n * k * d);
+  const Copy<T> x_there(x);
+  const Copy<T> table_there(table);
+  const Copy<T> dy_there(dy);
+
+  std::vector<T> y(dy.size());
+  const Copy<T> y_got(y);
+  must(cpu::embedding_forward<T>(host, {n, k, vocabulary, d, x.data(), table.data(), y.data()}));
+  must(kernels<T>().embedding_forward(
+      *device, {n, k, vocabulary, d, x_there.get(), table_there.get(), y_got.get()}));
+  compare(name + ": y", y, y_got);
+  for (std::size_t i = 3; i < x.size(); i += 5) {
+    const T got = y[i * static_cast<std::size_t>(d)];
+    if (got == got) fail(name + ": a number is no row, and does not give NaN");
+  }
+
+  for (const bool accumulates : {false, true}) {
+    std::vector<T> dtable = table;
+    const Copy<T> got(dtable);
+    must(cpu::embedding_backward<T>(
+        host, {n, k, vocabulary, d, dy.data(), x.data(), dtable.data(), accumulates}));
+    must(kernels<T>().embedding_backward(
+        *device, {n, k, vocabulary, d, dy_there.get(), x_there.get(), got.get(), accumulates}));
+    compare(name + ": dtable", dtable, got);
+    // The batch in two halves, the second added to the first.
+    std::vector<T> halves = table;
+    const Index first = n / 2;
+    must(cpu::embedding_backward<T>(
+        host, {first, k, vocabulary, d, dy.data(), x.data(), halves.data(), accumulates}));
+    must(cpu::embedding_backward<T>(host, {n - first, k, vocabulary, d, dy.data() + first * k * d,
+                                           x.data() + first * k, halves.data(), true}));
+    if (!same(dtable, halves)) fail(name + ": in halves");
+  }
+}
+
+template <class T>
+void check_embeddings() {
+  for (const Index n : {0, 1, 9, 300}) {
+    for (const Index k : {1, 3}) {
+      for (const Index vocabulary : {1, 2, 37, 2000}) {
+        for (const Index d : {1, 8, 33}) check_embedding<T>(n, k, vocabulary, d);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void check_layers() {
+  check_embeddings<float>();
+  check_embeddings<double>();
   for (const Index n : {0, 1, 5, 129, 700}) {
     for (const Index c : {1, 3, 16, 33, 64}) {
       check_layer_norm<float>(n, c);
