@@ -134,6 +134,7 @@ SIGMOID = {
     "weighted": Variant(zeros_and_ones, {"sample_weight": _weights}),
     "smoothed": Variant(zeros_and_ones, {"label_smoothing": 0.1}),
     "pos_weight": Variant(lambda rng, n, o: rng.random((n, o)), {"pos_weight": _pos_weight}),
+    "one pos_weight": Variant(zeros_and_ones, {"pos_weight": 2.5}),
     "missing, pos_weight": Variant(some_missing, {"pos_weight": _pos_weight}),
     "everything": Variant(
         some_missing,
