@@ -62,7 +62,7 @@ def rows(dtype: str, rng: np.random.Generator) -> None:
         z[0, 0], z[1, 1], z[2] = 90, -np.inf, 3
         dy[0, -1], dy[1] = 1000, dy[1] - 1000  # nothing is left of them but for the right top
         weights, labels = rng.random(n).astype(dtype), rng.integers(0, c, n)
-        weights[2] = 0  # whatever the row is
+        weights[2] = 0  # its loss and gradient are 0
         bad, bad_z = dy.copy(), z.copy()
         bad[2], bad_z[2] = np.nan, np.nan
         same(ops.softmax, z, family="softmax")

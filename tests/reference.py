@@ -23,7 +23,7 @@ def float64(x: ArrayLike) -> Array:
 
 
 def _times(coefficient: Array, value: Array) -> Array:
-    """coefficient * value, with 0 * inf = 0: what is not asked for cannot hurt."""
+    """coefficient * value, with 0 * inf = 0."""
     with np.errstate(invalid="ignore"):
         return np.where((coefficient == 0) & np.isinf(value), 0.0, coefficient * value)
 

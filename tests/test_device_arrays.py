@@ -29,7 +29,7 @@ def _device():
 
 @pytest.fixture
 def streams(tmp_path, monkeypatch):
-    """Who waited for whom since the last call: "wait for 77", and "wait 78" of the host."""
+    """Waits since the last call: "wait for 77" of a stream, "wait 78" of the host."""
     if _core.cuda_state()["library"] != "emulated":
         pytest.skip("the emulated device alone writes it down")
     log = tmp_path / "streams"
@@ -203,7 +203,7 @@ def test_a_stream_that_is_told_is_waited_for_and_waits(streams, rng):
     ops.activation_forward(x, "relu")
     assert streams() == ["wait for 77", "let wait 77"]
     ops.activation_backward(x, Interface(x.array, stream=78), x, "relu")
-    assert streams() == [f"{who} {s}" for who in ("wait for", "let wait") for s in (77, 78, 77)]
+    assert streams() == [f"{wait} {s}" for wait in ("wait for", "let wait") for s in (77, 78, 77)]
 
 
 def test_a_library_is_asked_with_our_stream(streams, rng):
@@ -212,8 +212,8 @@ def test_a_library_is_asked_with_our_stream(streams, rng):
     ops.activation_forward(x, "relu")
     ours = _core.device_stream()
     assert x.asked == [{"stream": ours, "max_version": (1, 0)}]
-    # It makes that stream wait for its own; here, where both are one, for itself. Which it is
-    # nobody tells, so that the work must be done before the library uses the memory again.
+    # The library makes our stream wait for its own; here both are one. Its stream is not known to
+    # us, so the host waits until the work is done.
     assert streams() == [f"let wait {ours}", f"wait {ours}"]
     ops.activation_forward(Interface(x.array), "relu")
     assert streams() == [f"wait {ours}"]
@@ -255,14 +255,14 @@ def test_threads_have_streams_of_their_own(streams, rng):
     np.testing.assert_array_equal(y.numpy(), values)
 
 
-# -- who keeps the memory ------------------------------------------------------------------
+# -- lifetime of memory --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [None, (1, 0)])
 def test_a_capsule_keeps_the_memory(version, rng):
     x = rng.normal(size=(3, 2))
     array = DeviceArray(x)
-    array.__dlpack__(max_version=version)  # which nobody takes
+    array.__dlpack__(max_version=version)  # and no reader takes it
     capsule = array.__dlpack__(max_version=version)
     del array
     gc.collect()

@@ -198,7 +198,7 @@ def test_neighbours_part():
 
 
 def masks(rate, rows, width, *, step=0, key=5, layer=0, n=None):
-    """What dropout makes of ones, read off a gradient: dW of a linear layer is x^T dz.
+    """Dropout of an input of ones, read off a gradient: dW of a linear layer is x^T dz.
 
     With weights of zero and targets -1 on the diagonal, column r of dW holds row r of x.
     """
