@@ -1,4 +1,4 @@
-"""What the tests are run over: sizes, shapes, types, random inputs, central differences.
+"""Inputs of the tests: sizes, shapes, types, random inputs, central differences.
 
 No test and no tolerance is here, and no knowledge of what fastnn computes.
 """

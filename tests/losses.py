@@ -134,6 +134,7 @@ SIGMOID = {
     "weighted": Variant(zeros_and_ones, {"sample_weight": _weights}),
     "smoothed": Variant(zeros_and_ones, {"label_smoothing": 0.1}),
     "pos_weight": Variant(lambda rng, n, o: rng.random((n, o)), {"pos_weight": _pos_weight}),
+    "one pos_weight": Variant(zeros_and_ones, {"pos_weight": 2.5}),
     "missing, pos_weight": Variant(some_missing, {"pos_weight": _pos_weight}),
     "everything": Variant(
         some_missing,
@@ -251,6 +252,34 @@ class Loss:
     gradient_terms: Callable[[Array, Array, Mapping[str, Any]], ArrayLike] | None = None
 
 
+ABSOLUTE_EXTREME = (
+    Extreme(1e4, -1e4, 2e4, 1),
+    Extreme(INF, 0, INF, 1),
+    Extreme(0, INF, INF, -1),
+    Extreme(NAN, 0, NAN, NAN),
+    Extreme(0, NAN, NAN, NAN),
+    Extreme(INF, INF, NAN, NAN),
+    Extreme(1e-30, 0, 1e-30, 1),
+    Extreme(0, 0, 0, 0),
+)
+HUBER_EXTREME = (
+    Extreme(1e4, -1e4, 2e4 - 0.5, 1),
+    Extreme(INF, 0, INF, 1),
+    Extreme(0, INF, INF, -1),
+    Extreme(NAN, 0, NAN, NAN),
+    Extreme(0, NAN, NAN, NAN),
+    Extreme(INF, INF, NAN, NAN),
+    Extreme(1e-30, 0, 0, 1e-30),
+    Extreme(1, 0, 0.5, 1),
+)
+POISSON_EXTREME = (
+    Extreme(1e4, 0, 1e4, 1),
+    Extreme(0, 0, 0, 1),
+    Extreme(0, 1, -np.log(1e-7), 1 - 1e7),
+    Extreme(INF, 0, INF, 1),
+    Extreme(NAN, 1, NAN, NAN),
+)
+
 LOSSES = {
     "softmax_cross_entropy": Loss(
         SOFTMAX,
@@ -283,6 +312,18 @@ LOSSES = {
         gradient_terms=lambda _z, _t, o: np.maximum(1.0, o.get("pos_weight", 1.0)),
     ),
     "mean_squared_error": Loss(variants(numbers), extreme=SQUARES_EXTREME),
+    "mean_absolute_error": Loss(variants(numbers), extreme=ABSOLUTE_EXTREME, kinks=(0.0,)),
+    "huber": Loss(
+        variants(numbers, delta=0.5), extreme=HUBER_EXTREME, kinks=(-1.0, -0.5, 0.5, 1.0)
+    ),
+    "poisson": Loss(
+        variants(counts),
+        positive,
+        extreme=POISSON_EXTREME,
+        plain=(1.0, 1.0),
+        loss_terms=lambda p, t, _o: np.abs(p).max() + np.abs(t * np.log(p)).max(),
+        gradient_terms=lambda p, t, _o: 1 + t / p,
+    ),
 }
 
 

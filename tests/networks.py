@@ -45,7 +45,7 @@ class Native:
         return [self.parameters.view(o, s).copy() for o, s in self.network.parameters]
 
     def split(self, flat: Array) -> list[Array]:
-        """What is laid out as the parameters are, one array for each."""
+        """A buffer with the layout of the parameters as arrays, one for each."""
         return [flat[o : o + math.prod(s)].reshape(s) for o, s in self.network.parameters]
 
 

@@ -23,7 +23,7 @@ def float64(x: ArrayLike) -> Array:
 
 
 def _times(coefficient: Array, value: Array) -> Array:
-    """coefficient * value, with 0 * inf = 0: what is not asked for cannot hurt."""
+    """coefficient * value, with 0 * inf = 0."""
     with np.errstate(invalid="ignore"):
         return np.where((coefficient == 0) & np.isinf(value), 0.0, coefficient * value)
 
@@ -360,6 +360,9 @@ LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
     "mean_squared_error": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "huber": huber,
+    "poisson": poisson,
 }
 FOLDED = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
 

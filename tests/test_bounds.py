@@ -19,7 +19,7 @@ GUARDED = """
 import ctypes, mmap
 import networks
 import numpy as np
-from fastnn import _core, ops
+from fastnn import _core
 
 PAGE = mmap.PAGESIZE
 libc = ctypes.CDLL(None, use_errno=True)
@@ -40,39 +40,22 @@ def guarded(values, at_end):
     return result
 
 rng = np.random.default_rng(0)
-def normal(*shape):
-    return guarded(rng.normal(size=shape).astype(dtype), at_end)
 """
 
 OPS = """
+import calls
+
+def each_guarded(values):
+    return guarded(values, at_end) if np.ndim(values) else values
+
 for dtype in ("float32", "float64"):
     for at_end in (True, False):
-        for n, i, o in {shapes}:
-            x, w, b, dy = normal(n, i), normal(i, o), normal(o), normal(n, o)
-            y = guarded(ops.dense_forward(x, w, b, "tanh"), at_end)
-            ops.dense_backward(dy, x, w, y, "tanh", z=y)
-            ops.softmax(dy)
-            ops.layer_normalization(dy, b, b)
-            ops.layer_normalization_backward(y, dy, b)
-            labels = guarded(rng.integers(0, o, n).astype(np.int32), at_end)
-            rows = guarded(labels.astype(dtype), at_end)
-            ops.embedding(rows, normal(o, i))
-            ops.embedding_backward(x, rows, o)
-            weight = guarded(rng.random(n).astype(dtype), at_end)
-            ops.softmax_cross_entropy(dy, labels, sample_weight=weight)
-            ops.softmax_cross_entropy(dy, guarded(ops.softmax(dy), at_end), label_smoothing=0.1)
-            targets = guarded(rng.random((n, o)).astype(dtype), at_end)
-            ops.sigmoid_cross_entropy(dy, targets, sample_weight=weight, pos_weight=b**2)
-            ops.mean_squared_error(dy, targets, sample_weight=weight)
-            m, v = normal(n, o), guarded(targets**2, at_end)
-            ops.sgd_step(y, dy, m, learning_rate=0.1, momentum=0.9, nesterov=True)
-            ops.adam_step(y, dy, m, v, step=3)
         for size in {sizes}:
-            x = normal(size)
-            for row in _core.activations():
-                name = row["name"]
-                ops.activation_backward(x, x, guarded(ops.activation_forward(x, name), at_end), name)
-        kept.clear()
+            for call in (*calls.CALLS.values(), *calls.STEPS.values()):
+                arrays, words = call.arguments(rng, dtype, *size)
+                words = {{k: each_guarded(v) for k, v in words.items()}}
+                call([each_guarded(a) for a in arrays], words)
+            kept.clear()
 print("done")
 """
 
@@ -107,7 +90,8 @@ def run(program, **what):
 
 
 def test_ops():
-    run(OPS, shapes=cases.shapes(3, sampled=12), sizes=cases.SIZES)
+    sizes = [*cases.shapes(3, sampled=12), *((1, size, 1) for size in cases.SIZES)]
+    run(OPS, sizes=sizes)
 
 
 def test_data():

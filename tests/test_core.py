@@ -1,6 +1,6 @@
-"""The native module by itself: what its stub promises of buffers, data, graphs and numbers.
+"""The native module by itself: buffers, data, graphs and numbers, as its stub documents them.
 
-The public modules check words before they call it; sizes and places it checks itself.
+The public modules check strings before they call it; it checks sizes and indices itself.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import fastnn
 from fastnn import _core, layers
 
 FAST = ("generic", "resident", "wide")
-# What a block with all of its state in it is not made for.
+# Networks that a resident session does not take.
 NOT_RESIDENT = ("dropout", "activations as layers")
 ROWS = (1, 129, 300)
 
@@ -70,7 +70,7 @@ def assert_same_bits(found: Any, expected: Any) -> None:
 def test_plain_is_as_on_the_cpu(
     network: str, rows: int, monkeypatch: pytest.MonkeyPatch, on_cpu: Callable[[], None]
 ) -> None:
-    """In float64: what differs is the order of sums alone."""
+    """In float64: only the order of sums differs."""
     found = trained(monkeypatch, "plain", network, rows, dtype="float64")
     on_cpu()
     expected = trained(monkeypatch, "plain", network, rows, dtype="float64")
@@ -135,7 +135,7 @@ def test_frozen_layers_stay(session: str, frozen: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("session", ["plain", *FAST])
 def test_same_bits_twice(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In whatever order threads run: the emulator draws another in each launch."""
+    """In every order of threads: the emulator draws another in each launch."""
     first = trained(monkeypatch, session, "many labels", 700, batch=300)
     assert_same_bits(trained(monkeypatch, session, "many labels", 700, batch=300), first)
 

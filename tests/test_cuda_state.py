@@ -1,5 +1,5 @@
-"""Weights and the optimizer's state stay on the device until somebody asks for them: who asks
-has the ones of now, whatever happened between, as on the CPU.
+"""Weights and the optimizer's state stay on the device until they are read; a read gives the
+current ones in every case, as on the CPU.
 
 On the device that is here or, without a GPU, on the emulated one.
 """
@@ -48,7 +48,7 @@ def check_same(a, b):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 """
 
-# What is done with a model, and the same with one on the CPU.
+# Steps that are run with a model on the device, and with one on the CPU.
 TURNS = {
     "weights looked at": "step(m); m.get_weights(); step(m)",
     "state looked at": "step(m); m.network.optimizer_state; step(m)",
@@ -168,7 +168,7 @@ assert (there.numpy() == here.numpy() * 2).all()
 
 
 def test_state_read_while_it_is_replaced(device):
-    """By another thread: what is read is the one state or the other."""
+    """By another thread, which reads the one state or the other."""
     program = """
 import threading, time
 
@@ -250,7 +250,7 @@ attempt("parent", lambda: step(m))
 
 
 def test_a_child_of_a_process_that_trains(device):
-    """What the parent read before is older than what it has."""
+    """Weights that the parent read before the fork are older than those that it has."""
     program = (
         FORK
         + """

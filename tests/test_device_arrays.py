@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 
+import calls
 import numpy as np
 import pytest
 import reference
@@ -28,7 +29,7 @@ def _device():
 
 @pytest.fixture
 def streams(tmp_path, monkeypatch):
-    """Who waited for whom since the last call: "wait for 77", and "wait 78" of the host."""
+    """Waits since the last call: "wait for 77" of a stream, "wait 78" of the host."""
     if _core.cuda_state()["library"] != "emulated":
         pytest.skip("the emulated device alone writes it down")
     log = tmp_path / "streams"
@@ -90,64 +91,45 @@ def wrap(request):
     return lambda values: WRAPPERS[request.param](DeviceArray(np.asarray(values, order="C")))
 
 
+def same(wrap, call, arrays, words):
+    """The same as from NumPy arrays, and it stays on the device."""
+    on_host = call(arrays, words)
+    there = {k: wrap(v) if isinstance(v, np.ndarray) else v for k, v in words.items()}
+    on_device = call([wrap(a) for a in arrays], there)
+    if not isinstance(on_host, tuple):
+        on_host, on_device = (on_host,), (on_device,)
+    for want, got in zip(on_host, on_device, strict=True):
+        assert type(got) is (float if isinstance(want, float) else DeviceArray)
+        got = got if isinstance(got, float) else got.numpy()
+        dtype = arrays[0].dtype
+        assert isinstance(got, float) or got.dtype == dtype
+        tolerances.check(got, want, call.family, dtype.name, scale=40)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_op(wrap, dtype, rng):
-    """The same as from NumPy arrays, and it stays on the device."""
-    n, i, o = 33, 7, 5
-    x, w, b = (rng.normal(size=s).astype(dtype) for s in ((n, i), (i, o), (o,)))
-    dy, z = (rng.normal(size=(n, o)).astype(dtype) for _ in range(2))
+    for call in calls.CALLS.values():
+        same(wrap, call, *call.arguments(rng, dtype, 33, 7, 5))
 
-    def same(op, *arrays, family, **words):
-        on_host = op(*arrays, **words)
-        there = {k: wrap(v) if isinstance(v, np.ndarray) else v for k, v in words.items()}
-        on_device = op(*map(wrap, arrays), **there)
-        if not isinstance(on_host, tuple):
-            on_host, on_device = (on_host,), (on_device,)
-        for want, got in zip(on_host, on_device, strict=True):
-            assert type(got) is (float if isinstance(want, float) else DeviceArray)
-            got = got if isinstance(got, float) else got.numpy()
-            assert isinstance(got, float) or got.dtype == dtype
-            tolerances.check(got, want, family, dtype, scale=i + n)
 
-    same(ops.dense_forward, x, w, b, family="dense", activation="tanh")
-    same(ops.dense_backward, dy, x, w, np.tanh(z), family="dense", activation="tanh")
-    same(ops.activation_forward, x, family="activation", name="gelu")
-    same(ops.activation_backward, dy, z, np.tanh(z), family="activation gradient", name="tanh")
-    same(ops.softmax, z, family="softmax")
-    same(ops.layer_normalization, z, b, b, family="normalization")
-    same(ops.layer_normalization_backward, dy, z, b, family="normalization gradient")
-    weights, labels = rng.random(n).astype(dtype), rng.integers(0, o, n)
-    cross_entropy, binary = ops.softmax_cross_entropy, ops.sigmoid_cross_entropy
-    for kind in (np.int64, np.int32, np.uint8):
-        same(cross_entropy, z, labels.astype(kind), family="loss", sample_weight=weights)
-    same(cross_entropy, z, labels, family="loss", ignore_class=2)
-    same(cross_entropy, z, ops.softmax(dy), family="loss", sample_weight=weights)
-    for kind in (np.int64, dtype):
-        same(ops.embedding, labels.astype(kind), w[:o], family="dense")
-        same(ops.embedding_backward, x, labels.astype(kind), family="dense", vocabulary=o)
-    targets = rng.integers(0, 2, (n, o)).astype(dtype)
-    targets[3, 1] = np.nan
-    same(binary, z, targets, family="loss", sample_weight=weights, pos_weight=b * b)
-    same(binary, z, targets, family="loss", pos_weight=2.5)
-    same(ops.mean_squared_error, z, dy, family="loss", sample_weight=weights)
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_labels_of_any_integer_type(wrap, kind, rng):
+    call = calls.CALLS["softmax_cross_entropy, weighted"]
+    (z, labels), words = call.arguments(rng, "float32", 33, 7, 5)
+    same(wrap, call, [z, labels.astype(kind)], words)
 
 
 def test_steps_change_the_array_itself(wrap, rng):
-    p, g, v = (rng.normal(size=(5, 3)) for _ in range(3))
-    m = np.abs(v)
-    for step, arrays, words in (
-        (ops.sgd_step, (p, g, v), {"learning_rate": 0.1, "momentum": 0.9}),
-        (ops.sgd_step, (p, g, None), {"learning_rate": 0.1}),
-        (ops.adam_step, (p, g, v, m), {"step": 3}),
-    ):
+    for call in calls.STEPS.values():
+        arrays, words = call.arguments(rng, "float64", 5, 1, 3)
         here = [None if a is None else a.copy() for a in arrays]
         there = [None if a is None else wrap(a) for a in arrays]
-        step(*here, **words)
-        step(*there, **words)
+        call(here, words)
+        call(there, words)
         for want, got in zip(here, there, strict=True):
             if want is not None:
                 tolerances.check(got.numpy(), want, "optimizer", "float64")
-        assert np.any(there[0].numpy() != p)
+        assert np.any(there[0].numpy() != arrays[0])
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (2, 3, 4)])
@@ -221,7 +203,7 @@ def test_a_stream_that_is_told_is_waited_for_and_waits(streams, rng):
     ops.activation_forward(x, "relu")
     assert streams() == ["wait for 77", "let wait 77"]
     ops.activation_backward(x, Interface(x.array, stream=78), x, "relu")
-    assert streams() == [f"{who} {s}" for who in ("wait for", "let wait") for s in (77, 78, 77)]
+    assert streams() == [f"{wait} {s}" for wait in ("wait for", "let wait") for s in (77, 78, 77)]
 
 
 def test_a_library_is_asked_with_our_stream(streams, rng):
@@ -230,8 +212,8 @@ def test_a_library_is_asked_with_our_stream(streams, rng):
     ops.activation_forward(x, "relu")
     ours = _core.device_stream()
     assert x.asked == [{"stream": ours, "max_version": (1, 0)}]
-    # It makes that stream wait for its own; here, where both are one, for itself. Which it is
-    # nobody tells, so that the work must be done before the library uses the memory again.
+    # The library makes our stream wait for its own; here both are one. Its stream is not known to
+    # us, so the host waits until the work is done.
     assert streams() == [f"let wait {ours}", f"wait {ours}"]
     ops.activation_forward(Interface(x.array), "relu")
     assert streams() == [f"wait {ours}"]
@@ -273,14 +255,14 @@ def test_threads_have_streams_of_their_own(streams, rng):
     np.testing.assert_array_equal(y.numpy(), values)
 
 
-# -- who keeps the memory ------------------------------------------------------------------
+# -- lifetime of memory --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [None, (1, 0)])
 def test_a_capsule_keeps_the_memory(version, rng):
     x = rng.normal(size=(3, 2))
     array = DeviceArray(x)
-    array.__dlpack__(max_version=version)  # which nobody takes
+    array.__dlpack__(max_version=version)  # and no reader takes it
     capsule = array.__dlpack__(max_version=version)
     del array
     gc.collect()

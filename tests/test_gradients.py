@@ -136,7 +136,7 @@ def test_against_the_oracle(widths, n, dtype, rng):
 
 
 def branching(dtype):
-    """Two skips, one tensor added to itself, one used three times, one used by nobody."""
+    """Two skips, one tensor added to itself, one used three times, one not used."""
     network = _core.Network(5, dtype, 3)
     a = network.dense(0, 6, "tanh")
     b = network.dense(a, 6, "gelu")

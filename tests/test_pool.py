@@ -139,7 +139,7 @@ def test_the_number_of_threads_may_change_meanwhile():
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc/self/task")
 def test_workers_end_before_the_interpreter():
-    """What was registered to run at exit before fastnn was imported runs after its workers ended."""
+    """Functions registered with atexit before fastnn was imported run after its workers ended."""
     program = """
 import atexit, os
 import numpy as np

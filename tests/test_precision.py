@@ -1,8 +1,8 @@
 """Training with products in bfloat16, against float64 and session against session.
 
-How exact a single product is, is looked at in test_bf16.py; here it is what a whole fit
-makes of the weights, whatever walks through the steps. Activations are smooth: where relu is
-near 0, a rounding decides whether a gradient passes.
+test_bf16.py tests the error of single products; this file that of weights after a whole fit, in
+every session. Activations are smooth: near the kink of relu a rounding decides whether a gradient
+passes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ CASES = {
 
 @cache
 def exact(name: str | tuple[int, ...], rows: int, batch: int) -> Any:
-    """In float64, whatever the session in use then."""
+    """In float64, in the session that is chosen for it."""
     case = CASES[name] if isinstance(name, str) else Case(name)
     return changed(case, "highest", rows, batch, dtype="float64")
 
@@ -196,7 +196,7 @@ def test_small_layers_keep_float32(widths, batch, session, monkeypatch):
     monkeypatch.setenv("FASTNN_SESSION", session)
     case = Case(widths)
     if session == "tiled" and widths[0] == 784:
-        pytest.skip("its tiles are of 128 rows, whatever the batch")
+        pytest.skip("its tiles have 128 rows at any batch size")
     assert case.compiled("medium").network.bf16_parts(batch) == 0
     assert same_bits(changed(case, "medium", batch, batch)[0], changed(case, None, batch, batch)[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import calls
 import cases
 import networks
 import numpy as np
@@ -92,23 +93,23 @@ def test_a_seed_gives_each_model_its_own_numbers():
 
 
 def test_without_a_seed_runs_differ():
-    """Nobody wants the same net from every start of a program by accident."""
+    """Else every start of a program would give the same network."""
     code = "import fastnn; m = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(3,))])\n"
     code += "print(m.get_weights()[0].tobytes().hex())"
     assert cases.python(code).stdout != cases.python(code).stdout
 
 
-def test_ops_do_not_depend_on_threads(rng):
-    from fastnn import ops
-
-    x, w = (rng.normal(size=s).astype(np.float32) for s in ((700, 515), (515, 333)))
-    dy, labels = rng.normal(size=(700, 333)).astype(np.float32), rng.integers(0, 333, 700)
+@pytest.mark.parametrize("case", [*calls.CALLS, *calls.STEPS])
+def test_ops_do_not_depend_on_threads(case, rng):
+    call = (calls.CALLS | calls.STEPS)[case]
+    arrays, words = call.arguments(rng, "float32", 700, 515, 333)
     results = []
     for threads in THREADS:
         fastnn.set_num_threads(threads)
-        y = ops.dense_forward(x, w)
-        loss, dz = ops.softmax_cross_entropy(y, labels)
-        results.append([y, *ops.dense_backward(dy, x, w, y), np.array(loss), dz, ops.softmax(y)])
+        given = [None if a is None else a.copy() for a in arrays]
+        result = call(given, words)
+        changed = [a for a in given if a is not None] if case in calls.STEPS else []
+        results.append([*(result if isinstance(result, tuple) else (result,)), *changed])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -197,7 +198,7 @@ def test_neighbours_part():
 
 
 def masks(rate, rows, width, *, step=0, key=5, layer=0, n=None):
-    """What dropout makes of ones, read off a gradient: dW of a linear layer is x^T dz.
+    """Dropout of an input of ones, read off a gradient: dW of a linear layer is x^T dz.
 
     With weights of zero and targets -1 on the diagonal, column r of dW holds row r of x.
     """

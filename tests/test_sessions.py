@@ -173,7 +173,7 @@ def test_frozen_layers_stay(session: str, frozen: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("session", ["plain", *KINDS])
 def test_layers_that_the_output_does_not_read_stay(session: str, rng: np.random.Generator) -> None:
     network = _core.Network(7, "float64", 1)
-    network.dense(0, 9, "relu")  # read by nobody
+    network.dense(0, 9, "relu")  # not read
     network.set_output(network.dense(0, 3, "linear"))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=shape) for _, shape in network.parameters])
