@@ -26,7 +26,8 @@ std::vector<bool> wanted_gradients(const Plan& plan) {
   for (const Node& node : plan.nodes) {
     bool any = false;
     for (const int input : node.inputs) any = any || wanted[at(input)];
-    for (const int p : node.parameters) any = any || (p != none && plan.parameters[at(p)].trainable);
+    for (const int p : node.parameters)
+      any = any || (p != none && plan.parameters[at(p)].trainable);
     wanted[at(node.output)] = any;
   }
   wanted[at(plan.loss_input())] = true;
@@ -166,8 +167,9 @@ void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, 
                    .sums = sums,
                    .gradient = gradient};
   std::copy(std::begin(loss.options), std::end(loss.options), rows.options);
-  call<LossRows<T>>(portable::looks_at_rows(loss.kind) ? kernels_.row_loss : kernels_.element_loss,
-                    rows);
+  frame_.template call<LossRows<T>>(
+      portable::looks_at_rows(loss.kind) ? frame_.kernels.row_loss : frame_.kernels.element_loss,
+      rows);
 }
 
 template <class T>

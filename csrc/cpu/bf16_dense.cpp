@@ -138,7 +138,7 @@ Bf16Weights::Bf16Weights(const CpuTable& table, const Machine& machine, const Pl
 }
 
 void Bf16Weights::refresh(Context& context, std::size_t node) {
-  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
+  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel())];
   Bf16Convert whole = matrix(kernel.rows, kernel.columns, bf16_parts_);
   whole.x = parameters_ + kernel.offset;
   whole.b = forms_[node].kernel;
@@ -147,7 +147,7 @@ void Bf16Weights::refresh(Context& context, std::size_t node) {
 }
 
 void Bf16Weights::convert(std::size_t node, const Block& block) const {
-  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel)];
+  const Parameter& kernel = plan_.parameters[at(plan_.nodes[node].kernel())];
   Bf16Convert part = matrix(kernel.rows, kernel.columns, bf16_parts_);
   part.x = parameters_ + kernel.offset + block.row * kernel.columns + block.column;
   part.block = block;

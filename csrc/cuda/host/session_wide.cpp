@@ -94,13 +94,17 @@ WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
              : precision == Precision::high  ? 2
                                              : 1),
       layers_(plan_.nodes.size()) {
+  const std::vector<bool> early = parameters_of_one_dense_node(plan_);
   Index widest = 0;
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     const Node& node = plan_.nodes[index];
     if (node.kind != NodeKind::dense) continue;
     const Index i = width(node.input());
     const Index o = width(node.output);
-    layers_[index].served = fills_tiles(request.batch_size, i, o);
+    // A kernel of several nodes is stepped at the end of the step, behind the split into parts.
+    const std::size_t kernel = at(node.kernel());
+    const bool own = !plan_.parameters[kernel].trainable || early[kernel];
+    layers_[index].served = own && fills_tiles(request.batch_size, i, o);
     if (layers_[index].served) widest = std::max(widest, o);
   }
   if (widest > 0) products_ = cublas::Products::make(machine_, request.memory, widest);
@@ -111,8 +115,8 @@ WideProducts::WideProducts(const ProductsRequest& request, Precision precision)
   no_bias_ = request.memory.take<float>(widest);
   for (std::size_t index = 0; index < layers_.size(); ++index) {
     if (!layers_[index].served || parts_ == 0) continue;
-    take_parts(request.memory, layers_[index], request.batch_size, width(plan_.nodes[index].input()),
-               width(plan_.nodes[index].output));
+    take_parts(request.memory, layers_[index], request.batch_size,
+               width(plan_.nodes[index].input()), width(plan_.nodes[index].output));
   }
   find_readers();
 }
