@@ -332,11 +332,11 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
   owner.def(
       "dense",
       [graph_of](Owner& self, int input, Index units, const std::string& activation, bool use_bias,
-                 std::optional<double> parameter) {
-        return graph_of(self).dense(input, units, activation, use_bias, parameter);
+                 std::optional<double> parameter, std::optional<int> like) {
+        return graph_of(self).dense(input, units, activation, use_bias, parameter, like);
       },
       "input"_a, "units"_a, "activation"_a, py::kw_only(), "use_bias"_a = true,
-      "activation_parameter"_a = py::none());
+      "activation_parameter"_a = py::none(), "like"_a = py::none());
   owner.def(
       "activation",
       [graph_of](Owner& self, int input, const std::string& name, std::optional<double> parameter) {

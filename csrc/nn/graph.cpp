@@ -57,13 +57,17 @@ int Graph::check_tensor(int tensor) const {
 }
 
 int Graph::dense(int input, Index units, std::string_view activation, bool use_bias,
-                 std::optional<double> activation_parameter) {
+                 std::optional<double> activation_parameter, std::optional<int> like) {
   check(units >= 1, "units: expected at least 1, got ", units);
   const bool softmax = activation == "softmax";
   Node node{.kind = NodeKind::dense, .inputs = {check_tensor(input)}, .parameters = {}};
   if (!softmax) node.activation = activation_named(activation, activation_parameter);
-  node.parameters.push_back(add_parameter(width(input), units, Role::matrix));
-  node.parameters.push_back(use_bias ? add_parameter(1, units, Role::vector) : none);
+  if (like) {
+    node.parameters = shared_parameters(*like, width(input), units);
+  } else {
+    node.parameters.push_back(add_parameter(width(input), units, Role::matrix));
+    node.parameters.push_back(use_bias ? add_parameter(1, units, Role::vector) : none);
+  }
   const int output = add_node(std::move(node), units);
   if (!softmax) return output;
   check(!activation_parameter, "activation: softmax has no parameter, got ",
@@ -73,6 +77,17 @@ int Graph::dense(int input, Index units, std::string_view activation, bool use_b
   const int result = this->activation(output, "softmax", {});
   grouped_ = grouped;
   return result;
+}
+
+std::vector<int> Graph::shared_parameters(int output, Index inputs, Index units) const {
+  for (const Node& node : plan_.nodes) {
+    if (node.output != output || node.kind != NodeKind::dense) continue;
+    const Parameter& kernel = plan_.parameters[at(node.kernel())];
+    check(kernel.rows == inputs && kernel.columns == units, "like: expected a kernel of shape (",
+          inputs, ", ", units, "), got (", kernel.rows, ", ", kernel.columns, ")");
+    return node.parameters;
+  }
+  invalid("like: tensor ", output, " is no output of a dense node");
 }
 
 int Graph::activation(int input, std::string_view name, std::optional<double> parameter) {
@@ -168,11 +183,16 @@ End Graph::end() const {
       end.layer = number(*node);
       break;
     }
+    if (node->kind != NodeKind::dropout && node->kind != NodeKind::affine) {
+      end.layer = number(*node);  // its outputs are its own, and linear
+      if (node->inputs.size() != 1) return end;
+      break;
+    }
     if (end.changed_by == none) end.changed_by = number(*node);
-    if (node->inputs.size() != 1) return end;
   }
   if (node == nullptr || node->kind == NodeKind::dense) return end;
-  // Below an activation that stands alone; dropout in between changes nothing of that.
+  // Below an activation that stands alone, or a layer of another kind; dropout in between changes
+  // nothing of that.
   for (node = maker(node->input()); node != nullptr; node = maker(node->input())) {
     if (node->kind == NodeKind::dropout) continue;
     if (node->kind == NodeKind::dense || node->kind == NodeKind::activation ||

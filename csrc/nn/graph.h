@@ -14,10 +14,10 @@ namespace fastnn {
 
 // The end of a graph as a loss sees it.
 struct End {
-  std::string_view activation = "linear";  // of the last layer that has one
+  std::string_view activation = "linear";  // of the last layer that gives outputs of its own
   int layer = none;                        // the number of that layer
-  int changed_by = none;        // of the last layer behind it that changes its outputs
-  std::string_view below = "";  // activation of the layer before an activation that stands alone
+  int changed_by = none;                   // of a dropout or rescaling behind it, the last
+  std::string_view below = "";  // activation of the layer before it, unless it is a dense layer
   int below_layer = none;
 };
 
@@ -28,8 +28,9 @@ class Graph {
 
   // Each takes tensors by number and returns the number of its output. Without begin_layer each
   // call adds a layer.
+  // `like`: the output of another dense call, whose parameters this one shares.
   int dense(int input, Index units, std::string_view activation, bool use_bias,
-            std::optional<double> activation_parameter);
+            std::optional<double> activation_parameter, std::optional<int> like = {});
   int activation(int input, std::string_view name, std::optional<double> parameter);
   int dropout(int input, double rate);
   int rescale(int input, double scale, double offset);
@@ -58,9 +59,10 @@ class Graph {
   int add_parameter(Index rows, Index columns, Role role);
   int add_node(Node node, Index width);
   int check_tensor(int tensor) const;
+  std::vector<int> shared_parameters(int output, Index inputs, Index units) const;
 
   Plan plan_;
-  int layers_ = 0;       // with nodes
+  int layers_ = 0;        // with nodes
   bool grouped_ = false;  // begin_layer was called: a layer lasts until the next call
   bool empty_ = true;     // the layer that was begun has no node so far
 };

@@ -270,15 +270,14 @@ class Data:
     def __len__(self) -> int:
         """Rows that count."""
 
-class Network:
-    """A graph of layers, the plan made of it, and the sessions that run the plan.
+class Graph:
+    """The layers of a model, native. Tensors are numbered; 0 is the input.
 
-    Tensors are numbered; 0 is the input, one row of `width` numbers. Building
-    methods return the number of the tensor that they make.
+    Building methods return the number of the tensor that they make. A width of None is not known
+    yet: such a graph has no sizes, and tells how it ends.
     """
 
-    def __init__(self, width: int, dtype: Dtype, key: int) -> None:
-        """`key`: 64 bits that all random numbers of this model come from."""
+    def __init__(self, width: int | None, dtype: Dtype) -> None: ...
     def dense(
         self,
         input: int,
@@ -287,15 +286,43 @@ class Network:
         *,
         use_bias: bool = True,
         activation_parameter: float | None = None,
+        like: int | None = None,
     ) -> int:
         """`activation`: one of `activations()`, or "softmax". Adds a parameter
-        (width, units) and, with `use_bias`, another (units,)."""
-    def activation(self, input: int, name: str, parameter: float | None = None) -> int:
-        """`parameter`: in the range of its row in `activations()`; None: the default."""
+        (width, units) and, with `use_bias`, another (units,); or shares those of the dense call
+        that returned `like`."""
+    def activation(self, input: int, name: str, parameter: float | None = None) -> int: ...
     def dropout(self, input: int, rate: float) -> int: ...
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
     def add(self, a: int, b: int) -> int: ...
-    def width(self, tensor: int) -> int: ...
+    def layer_normalization(
+        self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
+    ) -> int:
+        """Adds gamma (width,) with `scale`, and beta (width,) with `center`."""
+    def embedding(self, input: int, vocabulary: int, dimension: int) -> int:
+        """Adds a table (vocabulary, dimension); each column of the input names a row of it."""
+    def begin_layer(self) -> None:
+        """Nodes that are added from now on belong to one layer."""
+    @property
+    def layer(self) -> int | None:
+        """The number of the layer that was begun, from 1; None where it has no node."""
+    def width(self, tensor: int) -> int:
+        """0: not known."""
+    def set_output(self, tensor: int) -> None: ...
+    @property
+    def end(self) -> tuple[str, int | None, int | None, str | None, int | None]:
+        """How a loss sees the output: the activation of the last layer that gives outputs of its
+        own, that layer's number, the number of a dropout or rescaling behind it, and the
+        activation and number of the layer before it, unless it is a dense one."""
+
+class Network(Graph):
+    """A graph of layers, the plan made of it, and the sessions that run the plan.
+
+    (Natively not derived from Graph, but it has all of its methods.)
+    """
+
+    def __init__(self, width: int, dtype: Dtype, key: int) -> None:
+        """`key`: 64 bits that all random numbers of this model come from."""
     @property
     def parameter_size(self) -> int:
         """Elements of a buffer that holds every parameter (each starts aligned)."""
@@ -304,7 +331,6 @@ class Network:
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
-    def set_output(self, tensor: int) -> None: ...
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
     @property

@@ -16,6 +16,8 @@ _GOLDEN = 0x9E3779B97F4A7C15
 # Streams of a model's key. Native code uses 0 to 2**32. Streams above are drawn from by
 # Python: first weights (two streams a layer) and the validation split.
 WEIGHTS_STREAM = 2 << 32
+_FURTHER_WEIGHTS_STREAM = 4 << 32  # of the third parameter of a layer and those behind it
+_MOST_PARAMETERS = 64  # of a layer
 SPLIT_STREAM = 3 << 32
 
 
@@ -25,6 +27,14 @@ def splitmix64(x: int) -> int:
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return x ^ (x >> 31)
+
+
+def weights_stream(layer: int, parameter: int) -> int:
+    """The stream of the first values of a layer's parameter; both are counted from 0."""
+    assert parameter < _MOST_PARAMETERS
+    if parameter < 2:
+        return WEIGHTS_STREAM + 2 * layer + parameter
+    return _FURTHER_WEIGHTS_STREAM + _MOST_PARAMETERS * layer + parameter
 
 
 def key_of(seed: int, count: int = 0) -> int:

@@ -4,6 +4,7 @@ from fastnn.layers.activation import ELU, Activation, LeakyReLU
 from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout
+from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer
 
@@ -16,6 +17,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "Rescaling",
 ]

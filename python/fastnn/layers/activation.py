@@ -36,7 +36,7 @@ class Activation(Layer):
             )
         return shape
 
-    def extend(self, network: _core.Network, tensor: int) -> int:
+    def extend(self, network: _core.Graph, tensor: int) -> int:
         if self.activation == "linear":
             return tensor
         return network.activation(tensor, self.activation, self._parameter)

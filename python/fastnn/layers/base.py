@@ -99,7 +99,7 @@ class Layer(Registered):
         """The parameters needed for input rows of `shape`, in native order."""
         return []
 
-    def extend(self, _network: _core.Network, tensor: int) -> int:
+    def extend(self, _network: _core.Graph, tensor: int) -> int:
         """Adds this layer's nodes after `tensor`; returns the number of the output."""
         return tensor
 
@@ -280,7 +280,7 @@ def make_variables(
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
         place = Place(buffer, offset, spec.shape)
-        spec.initializer.fill(place, key, keys.WEIGHTS_STREAM + 2 * index + i)
+        spec.initializer.fill(place, key, keys.weights_stream(index, i))
         variable = Variable(place, spec.name, f"{layer.name}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)

@@ -81,5 +81,5 @@ class Dense(Layer):
             specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
         return specs
 
-    def extend(self, network: _core.Network, tensor: int) -> int:
+    def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)

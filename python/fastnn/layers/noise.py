@@ -26,5 +26,5 @@ class Dropout(Layer):
         super().__init__(**common)
         self.rate = number("rate", rate, 0.0, 1.0, open_high=True)
 
-    def extend(self, network: _core.Network, tensor: int) -> int:
+    def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dropout(tensor, self.rate)

@@ -25,5 +25,5 @@ class Rescaling(Layer):
         self.scale = number("scale", scale)
         self.offset = number("offset", offset)
 
-    def extend(self, network: _core.Network, tensor: int) -> int:
+    def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.rescale(tensor, self.scale, self.offset)

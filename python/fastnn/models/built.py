@@ -37,6 +37,7 @@ def assemble(layers: Sequence[Layer], shape: Shape, dtype: Dtype, key: int) -> B
     counts: list[int] = []  # of parameters of each layer
     for layer in layers:
         before = len(network.parameters)
+        network.begin_layer()
         tensor = extended(network, layer, tensor, shapes[len(counts)])
         counts.append(len(network.parameters) - before)
     network.set_output(tensor)

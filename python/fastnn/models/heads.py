@@ -10,49 +10,44 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fastnn.layers.activation import Activation
+from fastnn import _core
 from fastnn.layers.base import Layer
-from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout
 from fastnn.layers.scaling import Rescaling
 from fastnn.losses import Loss
 
 
 class Head(NamedTuple):
-    """The end of a model."""
+    """The end of a model, as the native graph finds it."""
 
-    activation: str  # of the last layer that has one, else "linear"
+    activation: str  # of the last layer that gives outputs of its own
     layer: Layer | None  # that layer
     changed_by: Layer | None  # a Dropout or Rescaling after it
-    below: Dense | Activation | None  # the layer before, where an Activation is the head
+    below: str | None  # the activation of the layer before it, unless it is a Dense
+    below_layer: Layer | None  # that layer
     width: int | None  # the number of outputs; None: not known before the model is built
 
 
 def find(layers: Sequence[Layer], width: int | None = None) -> Head:
     """The head of a chain of layers; `width` is the number of outputs, where it is known."""
-    changed_by: Layer | None = None
-    head: Dense | Activation | None = None
-    below: Dense | Activation | None = None
-    for layer in reversed(layers):
-        if layer.passes_outputs:
-            continue
-        if head is None:
-            if isinstance(layer, (Dense, Activation)):
-                head = layer
-                if isinstance(layer, Dense):
-                    break
-            elif changed_by is None:
-                changed_by = layer
-            continue
-        if isinstance(layer, (Dense, Activation)):
-            below = layer
-        # The search goes on past Dropout; a Rescaling between two activations ends it.
-        if not isinstance(layer, Dropout):
-            break
-    if width is None:
-        # No layer after a Dense changes the number of its outputs.
-        width = next((layer.units for layer in reversed(layers) if isinstance(layer, Dense)), None)
-    return Head("linear" if head is None else head.activation, head, changed_by, below, width)
+    graph = _core.Graph(None, "float32")  # of unknown width: it only tells how it ends
+    numbered: dict[int | None, Layer] = {}
+    tensor = 0
+    for layer in layers:
+        graph.begin_layer()
+        tensor = layer.extend(graph, tensor)
+        numbered[graph.layer] = layer
+    graph.set_output(tensor)
+    numbered.pop(None, None)
+    activation, layer_number, changed_by, below, below_number = graph.end
+    return Head(
+        activation,
+        numbered.get(layer_number),
+        numbered.get(changed_by),
+        below,
+        numbered.get(below_number),
+        width or graph.width(tensor) or None,
+    )
 
 
 def check(head: Head, loss: Loss, stacklevel: int) -> None:
@@ -121,15 +116,20 @@ def _layer(head: Head) -> str:
 
 def _check_twice(head: Head) -> None:
     squashes = ("softmax", "sigmoid")
-    if head.below and head.below.activation in squashes and head.activation in squashes:
+    if head.below in squashes and head.activation in squashes:
         raise ValueError(
-            f"{_layer(head)}: {head.activation} after {head.below.activation} squashes outputs "
+            f"{_layer(head)}: {head.activation} after {head.below} squashes outputs "
             "twice; leave one of them out"
         )
 
 
 def _check_changed(head: Head, loss: Loss) -> None:
     layer = head.changed_by
+    if head.activation == "linear" and head.below in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"{_layer(head)}: {type(head.layer).__name__} after {head.below} makes outputs that "
+            f"are no probabilities for {loss.name}; put it before the {head.below}"
+        )
     if layer is None:
         return
     drops = isinstance(layer, Dropout)
@@ -171,10 +171,10 @@ def _check_sigmoid(head: Head, loss: Loss) -> None:
 
 
 def _check_below(head: Head, loss: Loss) -> None:
-    below = head.below
-    if below is not None and head.activation != "linear" and below.activation != "linear":
-        what = f"{below.activation} before {head.activation} and"
-        raise ValueError(_no_logits(f"layer {below.name!r}", what, loss, head.activation))
+    below, layer = head.below, head.below_layer
+    if layer is not None and head.activation != "linear" and below not in (None, "linear"):
+        what = f"{below} before {head.activation} and"
+        raise ValueError(_no_logits(f"layer {layer.name!r}", what, loss, head.activation))
 
 
 def _no_logits(where: str, what: str, loss: Loss, squash: str) -> str:

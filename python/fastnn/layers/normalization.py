@@ -1,0 +1,83 @@
+"""LayerNormalization: each row brought to mean 0 and variance 1, then scaled by column."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from fastnn import _core, initializers
+from fastnn.initializers import InitializerLike
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.variables import Variable
+from fastnn.words import flag, keywords, number
+
+
+@LAYERS.register("layer_normalization")
+class LayerNormalization(Layer):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself.
+
+    Mean and variance are those of a row over its columns (Ba, Kiros and Hinton, 2016,
+    arXiv:1607.06450), the same in training and in `predict`.
+
+    Args:
+        epsilon: at least 0; default 1e-3 as in Keras.
+        center: whether there is a beta (columns,).
+        scale: whether there is a gamma (columns,).
+        beta_initializer, gamma_initializer: see `fastnn.initializers`.
+
+    Raises:
+        ValueError: the input has more than one axis; put Flatten() before it.
+    """
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(**common)
+        self.epsilon = number("epsilon", epsilon, 0.0)
+        self.center = flag("center", center)
+        self.scale = flag("scale", scale)
+        self.beta_initializer = initializers.get(beta_initializer, "beta_initializer")
+        self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
+
+    @property
+    def gamma(self) -> Variable | None:
+        """The scale (columns,), or None without one."""
+        return self._variable("gamma") if self.scale else None
+
+    @property
+    def beta(self) -> Variable | None:
+        """The offset (columns,), or None without one."""
+        return self._variable("beta") if self.center else None
+
+    def _variable(self, name: str) -> Variable:
+        for variable in self.variables:
+            if variable.name == name:
+                return variable
+        raise AttributeError(
+            f"layer {self.name!r} has no parameters yet: give input_shape, or call build"
+        )
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                f"layer {self.name!r}: LayerNormalization expects rows of one axis, got rows of "
+                f"shape {shape}; put layers.Flatten() before it"
+            )
+        return shape
+
+    def weight_specs(self, shape: Shape) -> list[WeightSpec]:
+        specs = []
+        if self.scale:
+            specs.append(WeightSpec("gamma", shape, self.gamma_initializer))
+        if self.center:
+            specs.append(WeightSpec("beta", shape, self.beta_initializer))
+        return specs
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.layer_normalization(tensor, self.epsilon, self.center, self.scale)
