@@ -15,13 +15,13 @@ namespace fastnn {
 namespace {
 
 const Backend& cpu() {
-  static const Backend backend{&cpu_kernels(),     cpu_here,       prepare_cpu,
+  static const Backend backend{&cpu_kernels(),     cpu_here,       cpu_make,           prepare_cpu,
                                choose_cpu_session, cpu_bf16_parts, cpu_split_product()};
   return backend;
 }
 
 const Backend& cuda() {
-  static const Backend backend{cuda_library().table, cuda_here,       prepare_cuda,
+  static const Backend backend{cuda_library().table, cuda_here,       cuda_machine, prepare_cuda,
                                choose_cuda_session,  cuda_bf16_parts, nullptr};
   static_cast<void>(cuda_library());  // which may be lost since
   return backend;
@@ -62,9 +62,8 @@ Device choose_device(const Plan& plan, Index batch_size) {
   // Forward, and back to the inputs and to the weights, a product and a sum each. With less
   // in a step a GPU's launches take longer than a CPU's arithmetic.
   double operations = 0;
-  plan.each_product([&](const Parameter& kernel) {
-    operations += 6.0 * static_cast<double>(kernel.size());
-  });
+  plan.each_product(
+      [&](const Parameter& kernel) { operations += 6.0 * static_cast<double>(kernel.size()); });
   constexpr double enough = 1e6;
   const bool worth_it = operations * static_cast<double>(batch_size) >= enough;
   return worth_it && cuda_state().usable ? Device::cuda : Device::cpu;

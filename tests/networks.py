@@ -144,10 +144,22 @@ def train_native(
     *,
     batch_size: int,
     optimizer: Mapping[str, float] = SGD,
+    shuffle: bool = True,
+    validation: _core.Data | None = None,
+    streams_in: bool = False,
     **others: Any,
 ) -> Array:
-    """`network.train`, whose signature is known here alone; returns its sums."""
-    return network.train(data, batch_size=batch_size, optimizer=optimizer, **others)
+    """One native call of one run, whose signatures are known here alone; returns its sums."""
+    run = network.run(
+        data,
+        batch_size=batch_size,
+        validation=validation,
+        shuffle=shuffle,
+        streams_in=streams_in,
+        fresh=False,
+    )
+    with run:
+        return run.advance(optimizer=optimizer, validates=validation is not None, **others)
 
 
 def rows(

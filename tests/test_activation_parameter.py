@@ -52,9 +52,12 @@ def expected(dtype):
 def in_dense(device, session, dtype="float32"):
     """The weights after training, where dense nodes hold the activations."""
     native = networks.chain(WIDTHS, ACTIVATIONS, dtype, parameters=PARAMETERS)
-    native.network.compile(loss=LOSS, optimizer="sgd", session=session, device=device)
+    networks.compile_native(
+        native.network, loss=LOSS, optimizer="sgd", session=session, device=device
+    )
     native.write(start())
-    native.network.train(
+    networks.train_native(
+        native.network,
         networks.rows(*data(dtype)),
         batch_size=BATCH,
         epochs=EPOCHS,

@@ -393,7 +393,7 @@ class LookOften(Look):
 
 model = built()
 for look in ([], [Look()], [LookOften()]):
-    fit(model, callbacks=look, epochs=5, validation_data=(x, y))
+    fit(model, callbacks=look, epochs=5, batch_size=20, validation_data=(x, y))
     with open(os.environ["FASTNN_EMULATOR_LOG"], "r+") as log:
         print(sum(line.startswith("write") for line in log))
         log.truncate(0)

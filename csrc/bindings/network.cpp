@@ -118,30 +118,41 @@ py::array_t<double> array_of(std::span<const double> sums) {
 }
 
 // Looks at signals, then calls `progress` unless it is None.
-Poll poll_with(const py::object& progress) {
+OnProgress on_progress_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const double> sums) {
-    look_at_signals();
+    poll_signals();
     const py::gil_scoped_acquire locked;
     if (!progress.is_none()) progress(epoch, step, array_of(sums));
   };
 }
 
-py::array_t<double> train(Network& network, const Data& data, Index batch_size,
-                          const py::dict& optimizer, Index epochs, Index first_epoch,
-                          Index first_step, std::optional<Index> steps, bool shuffle,
-                          const Data* validation, const py::object& progress, bool fresh,
-                          bool keeps_data, const std::optional<py::array>& rates, bool streams_in) {
-  Train request;
-  request.fresh = fresh;
-  request.keeps_data = keeps_data;
-  request.streams_in = streams_in;
-  request.batch_size = batch_size;
+// A run, with the data that it refers to.
+struct BoundRun {
+  std::unique_ptr<Run> run;
+  OptimizerKind optimizer;
+};
+
+std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
+                                    const Data* validation, bool shuffle, bool fresh,
+                                    bool streams_in) {
+  const Run::Options options{batch_size, shuffle, fresh, streams_in};
+  auto run =
+      std::make_unique<Run>(network.parts(), data.dataset(),
+                            validation != nullptr ? &validation->dataset() : nullptr, options);
+  return std::make_unique<BoundRun>(BoundRun{std::move(run), network.optimizer()});
+}
+
+py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
+                            Index first_epoch, Index first_step, std::optional<Index> steps,
+                            bool validates, const py::object& progress,
+                            const std::optional<py::array>& rates) {
+  Run::Request request;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
-  request.shuffled = shuffle;
   request.first_step = first_step;
   request.steps = steps.value_or(-1);
-  request.rates.settings = settings_of(network.optimizer(), optimizer);
+  request.validates = validates;
+  request.rates.settings = settings_of(self.optimizer, optimizer);
   if (rates) {
     check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
     request.rates.rates = data_of<double>(*rates, "rates");
@@ -150,19 +161,75 @@ py::array_t<double> train(Network& network, const Data& data, Index batch_size,
   std::vector<double> sums;
   {
     const Unlocked unlocked;
-    sums = network.train(data.dataset(), request,
-                         validation != nullptr ? &validation->dataset() : nullptr,
-                         poll_with(progress));
+    sums = self.run->advance(request, on_progress_with(progress));
   }
   const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(sums.size()) / epochs : 0;
   return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
+}
+
+void register_run(py::module_& module, py::class_<Network>& network) {
+  using namespace py::literals;
+  network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
+              "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
+              "streams_in"_a = false, py::keep_alive<0, 1>(), py::keep_alive<0, 2>(),
+              py::keep_alive<0, 4>());
+  py::class_<BoundRun>(module, "Run")
+      .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
+           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false,
+           "progress"_a = py::none(), "rates"_a = py::none())
+      .def("__enter__", [](py::object self) { return self; })
+      .def("__exit__", [](BoundRun& self, const py::args&) {
+        const Unlocked unlocked;
+        self.run->close();
+      });
+}
+
+// -- a pass that is kept ----------------------------------------------------
+
+std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training) {
+  const Unlocked unlocked;
+  return network.record(data.dataset(), training, poll_signals);
+}
+
+py::tuple pull(Recorded& recorded, const py::array& dy) {
+  const Plan& plan = recorded.plan();
+  const std::vector<Index> shape{recorded.rows(), plan.output_width()};
+  check(dy.ndim() == 2 && dy.shape(0) == shape[0] && dy.shape(1) == shape[1],
+        "dy: expected shape (", shape[0], ", ", shape[1], "), got ", shape_of(dy));
+  const void* const given = plan.element == Element::f64
+                                ? static_cast<const void*>(data_of<double>(dy, "dy"))
+                                : static_cast<const void*>(data_of<float>(dy, "dy"));
+  py::array dx(dtype_of(plan.element), std::vector<Index>{recorded.rows(), plan.input_width()});
+  py::array dparameters(dtype_of(plan.element), std::vector<Index>{plan.parameter_size});
+  void* const dx_data = dx.mutable_data();
+  void* const dparameters_data = dparameters.mutable_data();
+  {
+    const Unlocked unlocked;
+    recorded.pull(given, dx_data, dparameters_data);
+  }
+  return py::make_tuple(dx, dparameters);
+}
+
+void register_recorded(py::module_& module, py::class_<Network>& network) {
+  using namespace py::literals;
+  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false);
+  py::class_<Recorded>(module, "Recorded")
+      .def_property_readonly(
+          "outputs",
+          [](const Recorded& self) {
+            const Plan& plan = self.plan();
+            // Without a base, NumPy copies.
+            return py::array(dtype_of(plan.element),
+                             std::vector<Index>{self.rows(), plan.output_width()}, self.outputs());
+          })
+      .def("pull", pull, "dy"_a);
 }
 
 py::array_t<double> evaluate(Network& network, const Data& data) {
   std::vector<double> sums;
   {
     const Unlocked unlocked;
-    sums = network.evaluate(data.dataset(), look_at_signals);
+    sums = network.evaluate(data.dataset(), poll_signals);
   }
   return array_of(sums);
 }
@@ -172,7 +239,7 @@ py::array predict(Network& network, const Data& data) {
   py::array out(dtype_of(network.element()), std::vector<Index>{rows, network.output_width()});
   void* const memory = out.mutable_data();
   const Unlocked unlocked;
-  network.predict(data.dataset(), memory, look_at_signals);
+  network.predict(data.dataset(), memory, poll_signals);
   return out;
 }
 
@@ -181,7 +248,7 @@ py::tuple gradients(Network& network, const Data& data, bool training) {
   double loss = 0;
   {
     const Unlocked unlocked;
-    loss = network.gradients(data.dataset(), training, gradient.data(), look_at_signals);
+    loss = network.gradients(data.dataset(), training, gradient.data(), poll_signals);
   }
   // Without a base, NumPy copies.
   return py::make_tuple(loss, py::array(dtype_of(network.element()),
@@ -279,14 +346,14 @@ void register_training(py::class_<Network>& network) {
       "check",
       [](Network& self, const Data& data) {
         const Unlocked unlocked;
-        self.check_data(data.dataset(), look_at_signals);
+        self.check_data(data.dataset(), poll_signals);
       },
       "data"_a);
   network.def(
       "check_weight_of",
       [](Network& self, const std::string& name, const Data& data) {
         const Unlocked unlocked;
-        return self.check_weight_of(name.c_str(), data.dataset(), look_at_signals);
+        return self.check_weight_of(name.c_str(), data.dataset(), poll_signals);
       },
       "name"_a, "data"_a);
   network.def_property_readonly("sum_widths", &Network::sum_widths);
@@ -294,18 +361,9 @@ void register_training(py::class_<Network>& network) {
       "check_input",
       [](Network& self, const Data& data) {
         const Unlocked unlocked;
-        self.check_input(data.dataset(), look_at_signals);
+        self.check_input(data.dataset(), poll_signals);
       },
       "data"_a);
-  network.def("train", train, "data"_a, py::kw_only(), "batch_size"_a, "optimizer"_a,
-              "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0, "steps"_a = py::none(),
-              "shuffle"_a = true, "validation"_a = py::none(), "progress"_a = py::none(),
-              "fresh"_a = false, "keeps_data"_a = false, "rates"_a = py::none(),
-              "streams_in"_a = false);
-  network.def("forget_data", [](Network& self) {
-    const Unlocked unlocked;
-    self.forget_data();
-  });
   network.def("evaluate", evaluate, "data"_a);
   network.def("predict", predict, "data"_a);
   network.def("predictor", make_predictor, "input_shape"_a, "output_shape"_a, "convert"_a);
@@ -423,6 +481,8 @@ void register_network(py::module_& module) {
       [](Network& self, const std::vector<bool>& flags) { self.graph().set_trainable(flags); },
       "flags"_a);
   register_training(network);
+  register_run(module, network);
+  register_recorded(module, network);
 }
 
 }  // namespace fastnn::bindings

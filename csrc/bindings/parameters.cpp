@@ -49,12 +49,12 @@ void check_range(const ParameterBuffer& buffer, Index offset, Index count) {
 py::array view(const std::shared_ptr<ParameterBuffer>& buffer, Index offset,
                const std::vector<Index>& shape) {
   check_range(*buffer, offset, count_of(shape));
-  if (buffer->travels()) {
+  if (buffer->on_device()) {
     const Unlocked unlocked;
     buffer->bring();
   }
   // Without a base, NumPy copies.
-  const py::object base = buffer->travels() ? py::object() : py::cast(buffer);
+  const py::object base = buffer->on_device() ? py::object() : py::cast(buffer);
   py::array array(dtype_of(buffer->element()), shape, buffer->at(offset), base);
   array.attr("flags").attr("writeable") = false;
   return array;

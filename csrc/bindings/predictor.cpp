@@ -124,7 +124,7 @@ py::object Callable::predict(py::handle x) const {
     predictor_->predict(data, memory, {});
   } else {
     const Unlocked unlocked;
-    predictor_->predict(data, memory, look_at_signals);
+    predictor_->predict(data, memory, poll_signals);
   }
   return out;
 }

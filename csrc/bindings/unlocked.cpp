@@ -26,7 +26,7 @@ void stay_if_ending() {
   for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
-void look_at_signals() {
+void poll_signals() {
   stay_if_ending();
   const pybind11::gil_scoped_acquire locked;
   if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();

@@ -25,7 +25,7 @@ void stay_if_ending();
 
 // Long calls make this call now and then: it takes the GIL, lets Python's signal handlers run, and
 // throws the exception that a handler raised.
-void look_at_signals();
+void poll_signals();
 
 // Called with the GIL before the interpreter ends. Waits, for half a second at most, until the
 // native calls of other threads reach a point where they can stay.

@@ -27,6 +27,7 @@ struct Backend {
   const KernelTable* table;
   // A machine of the calling thread, for single ops.
   const Machine& (*here)();
+  Machine (*make)();  // another, for one user
   std::unique_ptr<Session> (*prepare)(const SessionRequest&);
   // The session that a request gets which leaves it open: of shape, and of what the device has.
   SessionKind (*choose)(const Plan&, Index batch_size);

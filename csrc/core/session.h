@@ -96,12 +96,12 @@ inline constexpr const char* precision_names[] = {"highest", "high", "medium"};
 
 // Where the parameters and the optimizer's state are while the host's may be older: a device
 // with memory of its own. Any thread may ask.
-class Elsewhere {
+class DeviceCopy {
  public:
-  Elsewhere() = default;
-  Elsewhere(const Elsewhere&) = delete;
-  Elsewhere& operator=(const Elsewhere&) = delete;
-  virtual ~Elsewhere() = default;
+  DeviceCopy() = default;
+  DeviceCopy(const DeviceCopy&) = delete;
+  DeviceCopy& operator=(const DeviceCopy&) = delete;
+  virtual ~DeviceCopy() = default;
 
   // Bring what is newer there to the host.
   virtual void bring_parameters() = 0;
@@ -140,7 +140,7 @@ class Session {
   // What training made of them is of this version. Throws where that is no whole step.
   virtual void trained_to(std::uint64_t version) = 0;
   // Where it is; null: on the host.
-  virtual std::shared_ptr<Elsewhere> elsewhere() { return nullptr; }
+  virtual std::shared_ptr<DeviceCopy> device_copy() { return nullptr; }
   // Whether all parameters are numbers, as this session has them.
   virtual bool finite_parameters() = 0;
   // The data sets that were given so far may change or go: no copy of them is of use.

@@ -21,8 +21,9 @@ Index widest_sums(const Plan& plan) {
 
 }  // namespace
 
-std::vector<bool> wanted_gradients(const Plan& plan) {
+std::vector<bool> wanted_gradients(const Plan& plan, bool of_input) {
   std::vector<bool> wanted(plan.tensors.size());
+  wanted.front() = of_input;
   for (const Node& node : plan.nodes) {
     bool any = false;
     for (const int input : node.inputs) any = any || wanted[at(input)];
@@ -59,8 +60,8 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
 }
 
 template <class T>
-void Walk<T>::allocate_gradients() {
-  const std::vector<bool> wanted = wanted_gradients(plan_);
+void Walk<T>::allocate_gradients(bool of_input) {
+  const std::vector<bool> wanted = wanted_gradients(plan_, of_input);
   std::vector<int> readers(plan_.tensors.size());
   Index widest_shared = 0;
   for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {

@@ -12,8 +12,8 @@
 namespace fastnn {
 
 // Tensors whose gradient a backward pass makes: those that a trainable parameter lies
-// before, and the loss's input.
-std::vector<bool> wanted_gradients(const Plan& plan);
+// before, the loss's input and, if asked for, the input.
+std::vector<bool> wanted_gradients(const Plan& plan, bool of_input = false);
 
 template <class T>
 class Walk {
@@ -21,15 +21,25 @@ class Walk {
   // For at most `rows` rows; what it refers to must outlive it.
   Walk(const Machine& machine, Memory& memory, const Plan& plan, T* parameters, Index rows);
 
-  // What the backward pass needs; until then only forward passes are made.
-  void allocate_gradients();
+  // What the backward pass needs; until then only forward passes are made. `of_input`: the input
+  // has a gradient, too.
+  void allocate_gradients(bool of_input = false);
   bool has_gradients() const { return ready_; }
 
   // Null: the kernel table's products.
-  void use(DenseProducts<T>* products) { frame_.products = products; }
+  void use(DenseProducts<T>* products)
+  {
+    frame_.products = products;
+  }
 
   T* input() const { return frame_.home.front(); }
   const T* output() const { return value(plan_.output); }
+  // Where the gradient at the output stands before `backward`, where no loss writes it, and that of
+  // the input after it (null: nothing that has a gradient reads it).
+  T* output_gradient() const { return frame_.gradient[static_cast<std::size_t>(plan_.output)]; }
+  const T* input_gradient() const {
+    return frame_.has_gradient.front() ? frame_.gradient.front() : nullptr;
+  }
   // Whether a training step looks at the output beyond the loss's input.
   bool needs_output() const;
 

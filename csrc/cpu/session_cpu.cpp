@@ -105,6 +105,8 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
                        make_products(request));
 }
 
+Machine cpu_make() { return make_machine(false); }
+
 const Machine& cpu_here() {
   thread_local const Machine machine = make_machine(false);
   return machine;

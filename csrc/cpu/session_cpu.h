@@ -13,5 +13,6 @@ int cpu_bf16_parts(const SessionRequest& request);
 
 // Of the calling thread, for single ops.
 const Machine& cpu_here();
+Machine cpu_make();
 
 }  // namespace fastnn

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/check.h"
-#include "nn/pace.h"
+#include "nn/ticker.h"
 
 namespace fastnn {
 namespace {
@@ -23,9 +23,9 @@ Rows part_of(const Rows& rows, Index first, Index n) {
 
 // f(row, values) for every row, some rows at a time.
 template <class F>
-void each_row(const ArrayView& view, const Rows& rows, const Look& look, const F& f) {
+void each_row(const ArrayView& view, const Rows& rows, const Poll& poll, const F& f) {
   const Index chunk = std::max<Index>(65536 / std::max<Index>(view.columns, 1), 1);
-  Pace pace(look);
+  Ticker ticker(poll);
   std::vector<double> values(static_cast<std::size_t>(chunk * view.columns));
   for (Index first = 0; first < rows.n; first += chunk) {
     const Index n = std::min(chunk, rows.n - first);
@@ -34,16 +34,16 @@ void each_row(const ArrayView& view, const Rows& rows, const Look& look, const F
                                                       {view, part, 1.0, 0.0, values.data()});
     if (status != Status::ok) throw std::bad_alloc();
     for (Index r = 0; r < n; ++r) f(row_at(part, r), values.data() + r * view.columns);
-    pace.done();
+    ticker.done();
   }
 }
 
 // refuse(value, row, column) for the first element that is not as expected.
 template <class F>
-void check_elements(const ArrayView& view, const Rows& rows, Expected expected, const Look& look,
+void check_elements(const ArrayView& view, const Rows& rows, Expected expected, const Poll& poll,
                     const F& refuse) {
   const Index chunk = std::max<Index>((Index{1} << 22) / std::max<Index>(view.columns, 1), 1);
-  Pace pace(look);
+  Ticker ticker(poll);
   for (Index first = 0; first < rows.n; first += chunk) {
     Index row = -1;
     Index column = 0;
@@ -52,17 +52,17 @@ void check_elements(const ArrayView& view, const Rows& rows, Expected expected, 
     if (backend().table->scan(*backend().here().context, scan) != Status::ok)
       throw std::bad_alloc();
     if (row >= 0) {
-      each_row(view, {nullptr, row, 1}, look,
+      each_row(view, {nullptr, row, 1}, poll,
                [&](Index, const double* values) { refuse(values[column], row, column); });
     }
-    pace.done();
+    ticker.done();
   }
 }
 
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
-                  const Look& look) {
+                  const Poll& poll) {
   const Expected expected = element == Element::f32 ? Expected::finite_float : Expected::finite;
-  check_elements(view, rows, expected, look, [&](double value, Index row, Index column) {
+  check_elements(view, rows, expected, poll, [&](double value, Index row, Index column) {
     invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", ", got ",
             value, " at row ", row, ", column ", column);
   });
@@ -96,11 +96,11 @@ bool takes(const Plan& plan, Targets targets) {
 }  // namespace
 
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
-                  Index classes, bool ignores, std::int32_t ignore_class, const Look& look) {
-  Pace pace(look);
+                  Index classes, bool ignores, std::int32_t ignore_class, const Poll& poll) {
+  Ticker ticker(poll);
   constexpr Index chunk = 1 << 20;
   for (Index i = 0; i < n; ++i) {
-    if (i % chunk == 0) pace.done();
+    if (i % chunk == 0) ticker.done();
     const Index row = rows != nullptr ? rows[i] : i;
     const std::int32_t label = labels[row];
     const bool known = label >= 0 && label < classes;
@@ -110,8 +110,8 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
 }
 
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
-                         const Look& look) {
-  each_row(targets, rows, look, [&](Index row, const double* values) {
+                         const Poll& poll) {
+  each_row(targets, rows, poll, [&](Index row, const double* values) {
     double sum = 0;
     for (Index j = 0; j < targets.columns; ++j) {
       check(values[j] >= 0 && std::isfinite(values[j]), name, ": expected probabilities, got ",
@@ -126,8 +126,8 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
 }
 
 void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
-                          const Look& look) {
-  check_elements(targets, rows, Expected::unit_or_missing, look,
+                          const Poll& poll) {
+  check_elements(targets, rows, Expected::unit_or_missing, poll,
                  [&](double value, Index row, Index column) {
                    invalid(name, ": expected numbers in [0, 1], or NaN for a missing label, got ",
                            value, " at row ", row, ", column ", column);
@@ -135,8 +135,8 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
 }
 
 void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
-                        const Look& look) {
-  each_row(targets, rows, look, [&](Index row, const double* values) {
+                        const Poll& poll) {
+  each_row(targets, rows, poll, [&](Index row, const double* values) {
     for (Index j = 0; j < targets.columns; ++j) {
       check(values[j] >= 0 && std::isfinite(values[j]), name,
             ": expected finite numbers of at least 0, got ", values[j], " at row ", row,
@@ -149,14 +149,14 @@ double counted_by_row(const Plan& plan) {
   return portable::counts_elements(plan.loss.kind) ? static_cast<double>(plan.output_width()) : 1;
 }
 
-double total_weight(const Plan& plan, const Dataset& data, const Look& look) {
+double total_weight(const Plan& plan, const Dataset& data, const Poll& poll) {
   const auto weight_at = [&](Index row) {
     return data.weights != nullptr ? data.weights[row] : 1.0;
   };
   const Rows rows = all_rows(data);
   double total = 0;
   if (portable::counts_elements(plan.loss.kind)) {
-    each_row(data.targets, rows, look, [&](Index row, const double* values) {
+    each_row(data.targets, rows, poll, [&](Index row, const double* values) {
       Index present = 0;
       for (Index j = 0; j < data.targets.columns; ++j) present += std::isnan(values[j]) ? 0 : 1;
       total += weight_at(row) * static_cast<double>(present);
@@ -173,15 +173,15 @@ double total_weight(const Plan& plan, const Dataset& data, const Look& look) {
   return total;
 }
 
-void check_input(const Plan& plan, const Dataset& data, const Look& look) {
+void check_input(const Plan& plan, const Dataset& data, const Poll& poll) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
-  check_finite("x", data.x, all_rows(data), plan.element, look);
+  check_finite("x", data.x, all_rows(data), plan.element, poll);
 }
 
-void check_data(const Plan& plan, const Dataset& data, const Look& look) {
-  check_input(plan, data, look);
+void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {
+  check_input(plan, data, poll);
   const Rows rows = all_rows(data);
   const Index outputs = plan.output_width();
   const bool classes = portable::targets_of(plan.loss.kind) == Targets::classes;
@@ -189,18 +189,18 @@ void check_data(const Plan& plan, const Dataset& data, const Look& look) {
   if (data.labels != nullptr) {
     check(classes, "y: this loss takes targets of shape (n, ", outputs, "), not class labels");
     check_labels("y", data.labels, data.rows, data.count, outputs, plan.loss.ignores,
-                 plan.loss.ignore_class, look);
+                 plan.loss.ignore_class, poll);
     return;
   }
   check(data.targets.data != nullptr, "y: expected targets, got none");
   check(data.targets.columns == outputs, "y: expected shape (", data.x.rows, ", ", outputs,
         ") to match the output, got (", data.targets.rows, ", ", data.targets.columns, ")");
-  if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, look);
+  if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, poll);
   const bool units = takes(plan, Targets::unit_or_missing);
-  if (units) check_binary_targets("y", data.targets, rows, look);
-  if (takes(plan, Targets::not_negative)) check_not_negative("y", data.targets, rows, look);
+  if (units) check_binary_targets("y", data.targets, rows, poll);
+  if (takes(plan, Targets::not_negative)) check_not_negative("y", data.targets, rows, poll);
   if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
-    check_finite("y", data.targets, rows, plan.element, look);
+    check_finite("y", data.targets, rows, plan.element, poll);
   }
 }
 

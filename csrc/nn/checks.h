@@ -9,32 +9,32 @@
 namespace fastnn {
 
 // x alone: its width, NaN and infinity.
-void check_input(const Plan& plan, const Dataset& data, const Look& look);
+void check_input(const Plan& plan, const Dataset& data, const Poll& poll);
 
 // x, labels or targets as the plan's loss and metrics take them, and weights.
-void check_data(const Plan& plan, const Dataset& data, const Look& look);
+void check_data(const Plan& plan, const Dataset& data, const Poll& poll);
 
 // What all rows weigh, as the loss counts them: weights of rows, times the labels that are not
 // missing where each counts for itself; ignored rows nothing.
-double total_weight(const Plan& plan, const Dataset& data, const Look& look);
+double total_weight(const Plan& plan, const Dataset& data, const Poll& poll);
 // What a row with the weight 1 counts: 1, or its labels where each counts for itself.
 double counted_by_row(const Plan& plan);
 
 // Labels of softmax cross-entropy, also for single ops. `rows` may be null.
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
-                  Index classes, bool ignores, std::int32_t ignore_class, const Look& look = {});
+                  Index classes, bool ignores, std::int32_t ignore_class, const Poll& poll = {});
 
 // Rows of finite numbers of at least 0.
 void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
-                        const Look& look = {});
+                        const Poll& poll = {});
 
 // Rows of probabilities for softmax cross-entropy: not negative, adding up to 1.
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
-                         const Look& look = {});
+                         const Poll& poll = {});
 
 // Targets of sigmoid cross-entropy: in [0, 1], or NaN for a missing label.
 void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
-                          const Look& look = {});
+                          const Poll& poll = {});
 
 // Of a row, or of a label's positive term. Bounded so that neither a weight nor
 // one over a sum of them leaves the range of float.

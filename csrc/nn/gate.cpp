@@ -56,7 +56,7 @@ Gate::Reading::~Reading() {
   if (--state_.readers == 0) state_.freed.notify_all();
 }
 
-Gate::Writing::Writing(Gate& gate, const Look& look) : state_(gate.state()) {
+Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
   constexpr auto patience = std::chrono::milliseconds(50);
   std::unique_lock<std::mutex> lock(state_.mutex);
   state_.freed.wait(lock, [&] { return !state_.changing; });
@@ -67,7 +67,7 @@ Gate::Writing::Writing(Gate& gate, const Look& look) : state_(gate.state()) {
     if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
     lock.unlock();
     try {
-      look();
+      poll();
     } catch (...) {
       lock.lock();
       state_.writing = false;

@@ -11,7 +11,7 @@
 namespace fastnn {
 
 // Called now and then by whoever waits or works for long; what it throws ends that.
-using Look = std::function<void()>;
+using Poll = std::function<void()>;
 
 // Grows in a child with every fork.
 unsigned fork_generation();
@@ -53,7 +53,7 @@ class Gate {
   // thread is reading.
   class Writing {
    public:
-    Writing(Gate& gate, const Look& look);
+    Writing(Gate& gate, const Poll& poll);
     Writing(const Writing&) = delete;
     Writing& operator=(const Writing&) = delete;
     ~Writing();

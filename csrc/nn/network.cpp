@@ -10,11 +10,6 @@
 #include "nn/checks.h"
 
 namespace fastnn {
-namespace {
-
-std::size_t at(int index) { return static_cast<std::size_t>(index); }
-
-}  // namespace
 
 Network::Network(Graph graph) : graph_(std::move(graph)) {
   check(graph_.plan().input_width() >= 1, "width: expected at least 1, got ",
@@ -24,7 +19,7 @@ Network::Network(Graph graph) : graph_(std::move(graph)) {
 Network::~Network() = default;
 
 void Network::set_output(int tensor) {
-  const Gate::Changing changing(gate_);
+  const Gate::Changing changing(parts_.gate);
   graph_.set_output(tensor);
   make_plan();
 }
@@ -33,199 +28,187 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   check(buffer->size() == graph_.plan().parameter_size && buffer->element() == element(),
         "parameters: expected a buffer of ", graph_.plan().parameter_size,
         " elements of the network's type, got ", buffer->size());
-  const Gate::Changing changing(gate_);
-  come_home();
+  const Gate::Changing changing(parts_.gate);
+  parts_.state.bring();
   buffer->bring();  // where another network trained it
   forget_sessions();
-  buffer_ = std::move(buffer);
+  parts_.state.bind(std::move(buffer));
 }
 
 void Network::compile(const Compile& request) {
-  const Gate::Changing changing(gate_);
-  if (!plan_) refuse("the network has no output");
+  const Gate::Changing changing(parts_.gate);
+  check_output();
   if (!request.loss.column_weights.empty()) {
-    const auto outputs = static_cast<std::size_t>(plan_->output_width());
+    const auto outputs = static_cast<std::size_t>(parts_.plan->output_width());
     check(request.loss.column_weights.size() == outputs, "pos_weight: expected ", outputs,
           " numbers, got ", request.loss.column_weights.size());
   }
-  for (const Parameter& p : graph_.plan().parameters) {
-    check(at(p.group) < request.update.groups.size(), "groups: expected numbers in [0, ",
-          request.update.groups.size(), "), got ", p.group);
+  for (const Parameter& p : parameters()) {
+    check(static_cast<std::size_t>(p.group) < request.update.groups.size(),
+          "groups: expected numbers in [0, ", request.update.groups.size(), "), got ", p.group);
   }
   auto plan = std::make_unique<Plan>(lower(graph_.plan(), &request));
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
   const int count = portable::slot_count(request.update.optimizer);
   for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
-    slots.push_back(std::make_unique<ParameterBuffer>(graph_.plan().parameter_size, element()));
+    slots.push_back(std::make_unique<ParameterBuffer>(parameter_size(), element()));
   }
   try {
-    if (buffer_) buffer_->bring();
+    if (parts_.state.parameters()) parts_.state.parameters()->bring();
   } catch (const Unreadable& why) {
-    go_back();
-    throw Unreadable(message(why.what(), "; it is now as it was after ", steps_.load(),
+    parts_.state.go_back();
+    throw Unreadable(message(why.what(), "; it is now as it was after ", steps(),
                              " steps: ", "compile() it once more"));
   }
   forget_sessions();
-  compiled_ = request;
-  plan_ = std::move(plan);
-  slots_ = std::move(slots);
-  updates_ = 0;
-  weighed_ = {};
+  parts_.compiled = request;
+  parts_.plan = std::move(plan);
+  parts_.state.set_slots(std::move(slots), request.update.averages);
 }
 
 std::vector<Index> Network::sum_widths() const {
   check_compiled();
   std::vector<Index> widths{2};
-  for (const Metric& metric : plan_->metrics) widths.push_back(metric.width);
+  for (const Metric& metric : parts_.plan->metrics) widths.push_back(metric.width);
   return widths;
-}
-
-double Network::check_weight_of(const char* name, const Dataset& data, const Look& look) {
-  const Gate::Reading reading(gate_);
-  check_compiled();
-  const double total = total_weight(*plan_, data, look);
-  check(total > 0, name, ": nothing counts: all weights are 0, or all labels missing or ignored");
-  return total;
 }
 
 SessionKind Network::session(Index batch_size) const {
   check_compiled();
-  const bool open = compiled_->session == SessionKind::automatic;
-  return open ? backend(device(batch_size)).choose(*plan_, batch_size) : compiled_->session;
+  const SessionKind given = parts_.compiled->session;
+  return given != SessionKind::automatic
+             ? given
+             : backend(device(batch_size)).choose(*parts_.plan, batch_size);
 }
 
 OptimizerKind Network::optimizer() const {
   check_compiled();
-  return compiled_->update.optimizer;
+  return parts_.compiled->update.optimizer;
 }
 
 Device Network::device(Index batch_size) const {
   check_compiled();
-  return compiled_->device ? *compiled_->device : choose_device(*plan_, batch_size);
+  return device_for(*parts_.plan, *parts_.compiled, batch_size);
 }
 
 int Network::bf16_parts(Index batch_size) const {
   const SessionKind kind = session(batch_size);
   return backend(device(batch_size))
-      .bf16_parts({plan_.get(), {}, batch_size, kind, compiled_->precision});
+      .bf16_parts({parts_.plan.get(), {}, batch_size, kind, parts_.compiled->precision});
 }
 
 // The plan of the layers as they are. Sessions of the one before are forgotten.
 void Network::make_plan() {
-  auto plan = std::make_unique<Plan>(lower(graph_.plan(), compiled_ ? &*compiled_ : nullptr));
-  come_home();
+  const Compile* const compiled = parts_.compiled ? &*parts_.compiled : nullptr;
+  auto plan = std::make_unique<Plan>(lower(graph_.plan(), compiled));
+  parts_.state.bring();
   forget_sessions();
-  plan_ = std::move(plan);
-}
-
-void Network::check_compiled() const {
-  if (!compiled_) refuse("the network is not compiled");
-}
-
-Index Network::output_width() {
-  const Gate::Reading reading(gate_);
-  if (!plan_) refuse("the network has no output");
-  return plan_->output_width();
-}
-
-void Network::check_data(const Dataset& data, const Look& look) {
-  const Gate::Reading reading(gate_);
-  check_compiled();
-  fastnn::check_data(*plan_, data, look);
-}
-
-void Network::check_input(const Dataset& data, const Look& look) {
-  const Gate::Reading reading(gate_);
-  if (!plan_) refuse("the network has no output");
-  fastnn::check_input(*plan_, data, look);
-}
-
-void Network::optimizer_state(const std::function<void(const ParameterBuffer&)>& each) {
-  const Gate::Reading reading(gate_);
-  if (there_ != nullptr) there_->bring_optimizer_state();
-  for (const auto& slot : slots_) each(*slot);
-}
-
-void Network::set_optimizer_state(const std::vector<const void*>& state) {
-  check(state.size() == slots_.size(), "optimizer state: expected ", slots_.size(), " arrays, got ",
-        state.size());
-  const Gate::Changing changing(gate_);
-  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
-  if (there_ != nullptr) there_->optimizer_state_changed();
-  snapshots_.forget();
-}
-
-// -- sessions ---------------------------------------------------------------
-
-// To the last copy of the state.
-void Network::go_back() {
-  if (snapshots_.held()) {
-    const Steps steps = snapshots_.restore(state());
-    steps_ = steps.life;
-    updates_ = steps.updates;
-  }
-  buffer_->leave(nullptr);
-  buffer_->mark_changed();
-  if (there_ != nullptr) there_->optimizer_state_changed();
-}
-
-// Brings what training left elsewhere, for sessions that start from what is here.
-void Network::come_home() {
-  if (there_ == nullptr) return;
-  buffer_->bring();
-  there_->bring_optimizer_state();
+  parts_.plan = std::move(plan);
 }
 
 void Network::forget_sessions() {
-  training_session_.reset();
-  training_device_.reset();
-  there_.reset();
-  idle_.clear();
-  snapshots_.forget();
+  parts_.sessions.forget();
+  parts_.state.forget();
 }
 
-Buffers Network::buffers() {
-  if (!buffer_) refuse("the network has no parameters bound");
-  Buffers buffers{buffer_->data(), {}};
-  if (slots_.empty()) return buffers;
-  const bool averages = compiled_->update.averages;
-  const std::size_t count = slots_.size() - (averages ? 1 : 0);
-  for (std::size_t i = 0; i < count; ++i) buffers.slots[i] = slots_[i]->data();
-  if (averages) buffers.slots[average_slot] = slots_.back()->data();
-  return buffers;
+void Network::check_compiled() const {
+  if (!parts_.compiled) refuse("the network is not compiled");
 }
 
-Session& Network::training_session(Index batch_size) {
-  if (!training_session_ || training_batch_ != batch_size) {
-    come_home();  // the next may be elsewhere, or fail
-    training_session_.reset();
-    const std::optional<Device> before = std::exchange(training_device_, std::nullopt);
-    const Device device = this->device(batch_size);
-    training_session_ = backend(device).prepare(
-        {plan_.get(), buffers(), batch_size, compiled_->session, compiled_->precision});
-    training_batch_ = batch_size;
-    if (device != before) idle_.clear();  // they follow it: its parameters are there
-    training_device_ = device;
-    const std::shared_ptr<Elsewhere> there = training_session_->elsewhere();
-    // Sessions that do not train may have put there what it was before.
-    if (there != nullptr && there != there_) there->optimizer_state_changed();
-    there_ = there;
+void Network::check_output() const {
+  if (!parts_.plan) refuse("the network has no output");
+}
+
+Index Network::output_width() {
+  const Gate::Reading reading(parts_.gate);
+  check_output();
+  return parts_.plan->output_width();
+}
+
+void Network::check_data(const Dataset& data, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_compiled();
+  fastnn::check_data(*parts_.plan, data, poll);
+}
+
+void Network::check_input(const Dataset& data, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_output();
+  fastnn::check_input(*parts_.plan, data, poll);
+}
+
+double Network::check_weight_of(const char* name, const Dataset& data, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_compiled();
+  const double total = total_weight(*parts_.plan, data, poll);
+  check(total > 0, name, ": nothing counts: all weights are 0, or all labels missing or ignored");
+  return total;
+}
+
+void Network::optimizer_state(const std::function<void(const ParameterBuffer&)>& each) {
+  const Gate::Reading reading(parts_.gate);
+  parts_.state.bring_optimizer_state();
+  for (const auto& slot : parts_.state.slots()) each(*slot);
+}
+
+void Network::set_optimizer_state(const std::vector<const void*>& state) {
+  const Gate::Changing changing(parts_.gate);
+  parts_.state.write_optimizer_state(state);
+}
+
+std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_compiled();
+  std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
+  Ticker ticker(poll);
+  evaluate_into(parts_, data, sums, ticker);
+  parts_.sessions.idle().forget_data();
+  return sums;
+}
+
+void Network::predict(const Dataset& data, void* out, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  static_cast<void>(parts_.state.buffers());  // throws where there are none
+  std::unique_ptr<Session> session = parts_.sessions.borrow(parts_.needs());
+  const Index row_bytes = parts_.plan->output_width() * parts_.state.parameters()->element_size();
+  predict_rows(*session, data, row_bytes, out, poll);
+  parts_.sessions.give(std::move(session));
+}
+
+std::unique_ptr<Predictor> Network::predictor() {
+  const Gate::Reading reading(parts_.gate);
+  check_output();
+  static_cast<void>(parts_.state.buffers());
+  parts_.state.parameters()->bring();
+  return std::make_unique<Predictor>(lower(graph_.plan(), nullptr), *parts_.state.parameters());
+}
+
+std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_output();
+  static_cast<void>(parts_.state.buffers());
+  parts_.state.parameters()->bring();
+  fastnn::check_input(*parts_.plan, data, poll);
+  return std::make_unique<Recorded>(lower(graph_.plan(), nullptr), *parts_.state.parameters(), data,
+                                    Pass{training, steps(), 0});
+}
+
+double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {
+  const Gate::Reading reading(parts_.gate);
+  check_compiled();
+  std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
+  std::unique_ptr<Session> session = parts_.sessions.borrow(parts_.needs());
+  Ticker ticker(poll);
+  const Index capacity = session->capacity();
+  const double total = total_weight(*parts_.plan, data, poll);
+  for (Index first = 0; first < data.count; first += capacity) {
+    session->add_gradients(data, first, std::min(capacity, data.count - first), total, training,
+                           steps(), gradient, sums);
+    ticker.done();
   }
-  return *training_session_;
-}
-
-std::unique_ptr<Session> Network::borrow_session() {
-  std::unique_ptr<Session> session = idle_.take();
-  if (session == nullptr) {
-    // Where training is, or would be told to be.
-    const Device device = training_device_                 ? *training_device_
-                          : compiled_ && compiled_->device ? *compiled_->device
-                                                           : default_device();
-    if (device == Device::cpu) buffer_->bring();
-    session = backend(device).prepare({plan_.get(), buffers(), 0});
-  }
-  session->parameters_at(buffer_->version());
-  return session;
+  session->forget_data();
+  parts_.sessions.give(std::move(session));
+  return sums[1] > 0 ? sums[0] / sums[1] : 0;
 }
 
 }  // namespace fastnn

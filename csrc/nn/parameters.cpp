@@ -32,32 +32,32 @@ void ParameterBuffer::bring() {
   const unsigned here = fork_generation() + 1;
   if (!away()) {
     const unsigned trained_in = trained_in_.load();
-    if (travels() && trained_in != 0 && trained_in != here) refuse_in_child();
+    if (on_device() && trained_in != 0 && trained_in != here) refuse_in_child();
     return;
   }
-  if (left_in_.load() != here) refuse_in_child();
+  if (attached_in_.load() != here) refuse_in_child();
   const std::lock_guard lock(mutex_);
   if (!away()) return;
   try {
-    there_->bring_parameters();
+    device_copy_->bring_parameters();
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& why) {
     throw Unreadable(message(why.what(), "; the weights that were trained there cannot be read. ",
                              "compile() the model to go on from the last copy of its state"));
   }
-  left_in_ = 0;
-  there_.reset();
+  attached_in_ = 0;
+  device_copy_.reset();
 }
 
-void ParameterBuffer::leave(std::shared_ptr<Elsewhere> there) {
-  if (there == nullptr && left_in_.load() != fork_generation() + 1) {
-    left_in_ = 0;
+void ParameterBuffer::attach(std::shared_ptr<DeviceCopy> there) {
+  if (there == nullptr && attached_in_.load() != fork_generation() + 1) {
+    attached_in_ = 0;
     return;
   }
   const std::lock_guard lock(mutex_);
-  there_ = std::move(there);
-  left_in_ = there_ != nullptr ? fork_generation() + 1 : 0;
+  device_copy_ = std::move(there);
+  attached_in_ = device_copy_ != nullptr ? fork_generation() + 1 : 0;
 }
 
 void ParameterBuffer::to_write() {

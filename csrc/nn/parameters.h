@@ -46,18 +46,18 @@ class ParameterBuffer {
   void write(Index offset, const void* values, Index count);
 
   // Newer ones are there; null: here, or given up.
-  void leave(std::shared_ptr<Elsewhere> there);
+  void attach(std::shared_ptr<DeviceCopy> there);
   // Whether training, from now on, is elsewhere: who looks has a copy, since what is here grows
   // old.
-  void travel(bool travels) { travels_ = travels; }
-  bool travels() const { return travels_.load(); }
+  void set_on_device(bool on_device) { on_device_ = on_device; }
+  bool on_device() const { return on_device_.load(); }
 
   std::uint64_t version() const { return version_.load(); }
   void mark_changed() { version_.fetch_add(1); }
   void set_training(bool training);
 
  private:
-  bool away() const { return left_in_.load() != 0; }
+  bool away() const { return attached_in_.load() != 0; }
   [[noreturn]] static void refuse_in_child();
 
   Index size_;
@@ -66,10 +66,10 @@ class ParameterBuffer {
   std::atomic<std::uint64_t> version_{0};
   // 1 + the fork generation; 0: nowhere. A child does not touch the mutex of its parent.
   std::atomic<unsigned> trained_in_{0};
-  std::atomic<unsigned> left_in_{0};
-  std::atomic<bool> travels_{false};
+  std::atomic<unsigned> attached_in_{0};
+  std::atomic<bool> on_device_{false};
   std::mutex mutex_;
-  std::shared_ptr<Elsewhere> there_;
+  std::shared_ptr<DeviceCopy> device_copy_;
 };
 
 }  // namespace fastnn

@@ -29,13 +29,13 @@ Predictor::Predictor(Plan plan, const ParameterBuffer& parameters)
   parameters_.write(0, parameters.data(), parameters.size());
 }
 
-void Predictor::predict(const Dataset& data, void* out, const Look& look) {
-  check_input(plan_, data, look);
+void Predictor::predict(const Dataset& data, void* out, const Poll& poll) {
+  check_input(plan_, data, poll);
   std::unique_ptr<Session> session = idle_.take();
   if (session == nullptr) {
     session = backend().prepare({&plan_, {parameters_.data(), {}}, 0});
   }
-  predict_rows(*session, data, plan_.output_width() * parameters_.element_size(), out, look);
+  predict_rows(*session, data, plan_.output_width() * parameters_.element_size(), out, poll);
   idle_.give(std::move(session));
 }
 

@@ -27,7 +27,7 @@ class Predictor {
 
   // Writes (rows, output width) to out. ValueErrors of check_input in checks.h.
   // `look` may be empty.
-  void predict(const Dataset& data, void* out, const Look& look);
+  void predict(const Dataset& data, void* out, const Poll& poll);
 
  private:
   Plan plan_;

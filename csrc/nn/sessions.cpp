@@ -4,7 +4,8 @@
 #include <utility>
 #include <vector>
 
-#include "nn/pace.h"
+#include "core/backend.h"
+#include "nn/ticker.h"
 
 namespace fastnn {
 
@@ -44,14 +45,58 @@ void IdleSessions::forget_data() {
   }
 }
 
+Device device_for(const Plan& plan, const Compile& compiled, Index batch_size) {
+  return compiled.device ? *compiled.device : choose_device(plan, batch_size);
+}
+
+Session& SessionPool::training(const Needs& needs, Index batch_size) {
+  if (training_ && training_batch_ == batch_size) return *training_;
+  needs.state.bring();  // the next may be on another device, or fail
+  training_.reset();
+  const std::optional<Device> before = std::exchange(device_, std::nullopt);
+  const Device device = device_for(needs.plan, *needs.compiled, batch_size);
+  training_ = backend(device).prepare({&needs.plan, needs.state.buffers(), batch_size,
+                                       needs.compiled->session, needs.compiled->precision});
+  training_batch_ = batch_size;
+  if (device != before) idle_.clear();  // they follow it: its parameters are there
+  device_ = device;
+  needs.state.attach(training_->device_copy());
+  return *training_;
+}
+
+std::unique_ptr<Session> SessionPool::borrow(const Needs& needs) {
+  ParameterBuffer& parameters = *needs.state.parameters();
+  std::unique_ptr<Session> session = idle_.take();
+  if (session == nullptr) {
+    // Where training is, or would be.
+    const bool fixed = needs.compiled != nullptr && needs.compiled->device;
+    const Device device = device_ ? *device_ : fixed ? *needs.compiled->device : default_device();
+    if (device == Device::cpu) parameters.bring();
+    session = backend(device).prepare({&needs.plan, needs.state.buffers(), 0});
+  }
+  session->parameters_at(parameters.version());
+  return session;
+}
+
+void SessionPool::forget() {
+  training_.reset();
+  device_.reset();
+  idle_.clear();
+}
+
+void SessionPool::forget_data() {
+  if (training_) training_->forget_data();
+  idle_.forget_data();
+}
+
 void predict_rows(Session& session, const Dataset& data, Index row_bytes, void* out,
-                  const Look& look) {
-  Pace pace(look);
+                  const Poll& poll) {
+  Ticker ticker(poll);
   const Index most = session.capacity();
   for (Index first = 0; first < data.count; first += most) {
     session.predict(data, first, std::min(most, data.count - first),
                     static_cast<char*>(out) + first * row_bytes);
-    pace.done();
+    ticker.done();
   }
 }
 

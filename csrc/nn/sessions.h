@@ -1,4 +1,4 @@
-// Inference sessions that wait for work.
+// Sessions of a network: which one trains, and those that wait for work.
 //
 // Any number of threads take and give at once, without a lock: a fork may come
 // between any two instructions, and a lock that another thread held then would
@@ -8,9 +8,13 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "core/session.h"
 #include "nn/gate.h"
+#include "nn/lower.h"
+#include "nn/training_state.h"
 
 namespace fastnn {
 
@@ -33,8 +37,42 @@ class IdleSessions {
   std::array<std::atomic<Session*>, 16> places_{};
 };
 
+// The sessions of one network: one that trains, and those that wait for other work.
+class SessionPool {
+ public:
+  // The plan and what it is compiled with, as they are now; they must stay while sessions live.
+  struct Needs {
+    const Plan& plan;
+    const Compile* compiled;  // null: not compiled
+    TrainingState& state;
+  };
+
+  // The session that trains in batches of so many rows.
+  Session& training(const Needs& needs, Index batch_size);
+  // The one that was made last; null: none.
+  Session* training() const { return training_.get(); }
+  // For evaluation and prediction; to be given back.
+  std::unique_ptr<Session> borrow(const Needs& needs);
+  void give(std::unique_ptr<Session> session) { idle_.give(std::move(session)); }
+  // All of them.
+  void forget();
+  // Data sets that they hold copies of.
+  void forget_data();
+  IdleSessions& idle() { return idle_; }
+
+ private:
+  std::unique_ptr<Session> training_;
+  Index training_batch_ = 0;
+  // Where that is, and the sessions that wait; nothing where they may be on several devices.
+  std::optional<Device> device_;
+  IdleSessions idle_;
+};
+
+// The device that training in batches of so many rows uses.
+Device device_for(const Plan& plan, const Compile& compiled, Index batch_size);
+
 // Writes the output of all rows, `row_bytes` each, as many at a time as the session takes.
 void predict_rows(Session& session, const Dataset& data, Index row_bytes, void* out,
-                  const Look& look);
+                  const Poll& poll);
 
 }  // namespace fastnn

@@ -5,7 +5,7 @@ the public modules resolve words, defaults and types before they call it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -401,44 +401,25 @@ class Network(Graph):
         range, targets that the loss cannot take, weights that are negative or not finite."""
     def check_input(self, data: Data) -> None:
         """The part of `check` that concerns x."""
-    def train(
+    def run(
         self,
         data: Data,
         *,
         batch_size: int,
-        optimizer: Mapping[str, float],
-        epochs: int = 1,
-        first_epoch: int = 0,
-        first_step: int = 0,
-        steps: int | None = None,
-        shuffle: bool = True,
         validation: Data | None = None,
-        progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
-        fresh: bool = False,
-        keeps_data: bool = False,
-        rates: NDArray[np.float64] | None = None,
+        shuffle: bool = True,
+        fresh: bool = True,
         streams_in: bool = False,
-    ) -> NDArray[np.float64]:
-        """Trains on checked data; returns (epochs, columns) of sums.
+    ) -> Run:
+        """Begins training on checked data, in as many native calls as are needed.
 
-        Columns are the weighted losses and their weight, then the counts of each metric
-        (`sum_widths` of them). With `validation` as many follow for it.
-        `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
-        for each update of the call instead. `streams_in`: the mean weight of rows is taken as 1.
-        With `steps`, one epoch is run in part, `steps` steps from `first_step`,
-        and `epochs` (the attribute) is left alone; else it grows by one an epoch.
-        `first_epoch` is only for messages. Every 0.1 s or so signals are
-        looked at and `progress(epoch, steps done in it, sums so far)` is called.
-        `fresh`: the first call of a fit, before which nothing is gone back to.
-        `keeps_data`: calls with the same data follow; a device keeps them until `forget_data`.
-        Raises TrainingDiverged (a recent good state is restored) or what a
-        signal handler or `progress` raises (the weights stay as they are), and
-        RuntimeError where another thread trains or predicts on this network.
+        `fresh`: no state from before is gone back to. `streams_in`: the data are a part of what
+        is not known yet, whose rows are taken to weigh 1 on average.
         """
-    def forget_data(self) -> None:
-        """Ends what `keeps_data` began."""
+    def record(self, data: Data, *, training: bool = False) -> Recorded:
+        """Runs a forward pass over all rows and keeps it; `training` lets dropout act."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
-        """Sums as in `train`, one dimension; nothing is changed."""
+        """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
         """(rows, width of the output). Many threads may call it at once."""
     def predictor(
@@ -454,6 +435,51 @@ class Network(Graph):
     def gradients(self, data: Data, *, training: bool = False) -> tuple[float, Floats]:
         """The loss over all rows of `data` and its gradient, laid out as the
         parameters; `training` lets dropout act. Nothing is changed."""
+
+class Run:
+    """What `Network.run` returns: one training under way, a context that ends it."""
+
+    def advance(
+        self,
+        *,
+        optimizer: Mapping[str, float],
+        epochs: int = 1,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        steps: int | None = None,
+        validates: bool = False,
+        progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
+        rates: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Trains for some epochs or steps; returns (epochs, columns) of sums.
+
+        Columns are the weighted losses and their weight, then the counts of each metric
+        (`sum_widths` of them). Where it `validates`, as many follow for the validation data.
+        `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
+        for each update of the call instead.
+        With `steps`, one epoch is run in part, `steps` steps from `first_step`,
+        and `Network.epochs` is left alone; else it grows by one an epoch.
+        `first_epoch` is only for messages. Every 0.1 s or so signals are
+        handled and `progress(epoch, steps done in it, sums so far)` is called.
+        Raises TrainingDiverged (a recent good state is restored) or what a
+        signal handler or `progress` raises (the weights stay as they are), and
+        RuntimeError where another thread trains or predicts on this network.
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+class Recorded:
+    """What `Network.record` returns: a forward pass whose gradient may be asked for.
+
+    Later training changes neither it nor its gradients.
+    """
+
+    @property
+    def outputs(self) -> Floats:
+        """(rows, width of the output), a copy."""
+    def pull(self, dy: Floats) -> tuple[Floats, Floats]:
+        """From the gradient at the outputs, of their shape, those at the inputs,
+        (rows, width of the input), and of the parameters, laid out as these."""
 
 class Predictor:
     """What `model.predictor()` returns; see there. Made by nothing else."""

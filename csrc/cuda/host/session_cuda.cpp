@@ -79,7 +79,7 @@ class CudaSession final : public Session {
     if (torn_) refuse("CUDA failed in the midst of a step: its weights are no use");
     state_->keep(version);
   }
-  std::shared_ptr<Elsewhere> elsewhere() override { return state_; }
+  std::shared_ptr<DeviceCopy> device_copy() override { return state_; }
   bool finite_parameters() override {
     state_->refresh();
     return plain_->finite_parameters();

@@ -13,7 +13,7 @@
 
 namespace fastnn {
 
-class DeviceState final : public Elsewhere {
+class DeviceState final : public DeviceCopy {
  public:
   // Of the buffers of this plan, for as long as anybody holds it.
   static std::shared_ptr<DeviceState> of(const Plan& plan, const Buffers& host);

@@ -71,8 +71,6 @@ class Fit:
         self.callbacks = callbacks
         self.columns = model.columns
         self.steps = math.ceil(len(train) / schedule.batch_size)
-        self.fresh = False  # whether the next native call is the first
-        self.kept = False  # whether data stay on the device for further native calls
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
 
@@ -90,25 +88,20 @@ class Fit:
             network.check_weight_of("validation data", self.validation_data)
 
     def run(self) -> History:
-        self.fresh = True  # the state to which a divergence goes back
-        try:
-            return self._run()
-        finally:
-            if self.kept:
-                self.network.forget_data()
+        with self._native_run(fresh=True) as run:
+            return self._run(run)
 
-    def _run(self) -> History:
+    def _run(self, run: _core.Run) -> History:
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
         if epochs and not self._needs_epochs() and not self.model.stop_training:
             for first in range(epochs.start, epochs.stop, _AT_ONCE):
-                logs = self._all_at_once(range(first, min(first + _AT_ONCE, epochs.stop)))
+                logs = self._all_at_once(run, range(first, min(first + _AT_ONCE, epochs.stop)))
         else:
-            self.kept = True
             for epoch in epochs:
-                logs = self._epoch(epoch)
+                logs = self._epoch(run, epoch)
                 if self.model.stop_training:
                     break
         if self.model.optimizer.use_ema:
@@ -118,7 +111,17 @@ class Fit:
 
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""
-        return self._logs(self._train(first_step=0, steps=1, streams_in=True)[0])
+        with self._native_run(fresh=False, streams_in=True) as run:
+            return self._logs(self._advance(run, first_step=0, steps=1)[0])
+
+    def _native_run(self, **how: bool) -> _core.Run:
+        return self.network.run(
+            self.train,
+            batch_size=self.schedule.batch_size,
+            validation=self.validation_data,
+            shuffle=self.schedule.shuffle,
+            **how,
+        )
 
     def _needs_epochs(self) -> bool:
         """Whether a callback, or the schedule of validation, acts between epochs."""
@@ -129,20 +132,11 @@ class Fit:
             hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
         return self.callbacks.listens(*hooks)
 
-    def _train(self, **how: Any) -> Sums:
+    def _advance(self, run: _core.Run, **how: Any) -> Sums:
         optimizer = self.model.optimizer
         before = self.network.steps
-        fresh, self.fresh = self.fresh, False
         try:
-            return self.network.train(
-                self.train,
-                batch_size=self.schedule.batch_size,
-                optimizer=optimizer.settings(),
-                shuffle=self.schedule.shuffle,
-                fresh=fresh,
-                keeps_data=self.kept,
-                **how,
-            )
+            return run.advance(optimizer=optimizer.settings(), **how)
         finally:
             optimizer.iterations += self.network.steps - before
 
@@ -152,9 +146,12 @@ class Fit:
             logs |= self.columns.logs(sums[self.columns.width :], "val_")
         return logs
 
-    def _all_at_once(self, epochs: range) -> Logs:
-        sums = self._train(
-            epochs=len(epochs), first_epoch=epochs.start, validation=self.validation_data
+    def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
+        sums = self._advance(
+            run,
+            epochs=len(epochs),
+            first_epoch=epochs.start,
+            validates=self.validation is not None,
         )
         logs: Logs = {}
         for epoch, row in zip(epochs, sums, strict=True):
@@ -162,7 +159,7 @@ class Fit:
             self.history.on_epoch_end(epoch, logs)
         return logs
 
-    def _epoch(self, epoch: int) -> Logs:
+    def _epoch(self, run: _core.Run, epoch: int) -> Logs:
         self.callbacks.call("on_epoch_begin", epoch, {})
         validates = self.validation is not None and self.schedule.validates(epoch)
         by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
@@ -170,16 +167,17 @@ class Fit:
         # Validation runs in the same native call unless hooks come between.
         together = validates and not by_batch and not watched
         if by_batch:
-            logs = self._batches(epoch)
+            logs = self._batches(run, epoch)
         else:
-            sums = self._train(
+            sums = self._advance(
+                run,
                 first_epoch=epoch,
-                validation=self.validation_data if together else None,
+                validates=together,
                 progress=self._show if self.progress is not None and self.progress.live else None,
             )
             logs = self._logs(sums[0])
         if validates and not together:
-            logs |= self._validate(epoch)
+            logs |= self._validate(run, epoch)
         self.callbacks.call("on_epoch_end", epoch, logs)
         return logs
 
@@ -188,13 +186,13 @@ class Fit:
         if self.progress is not None:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
-    def _batches(self, epoch: int) -> Logs:
+    def _batches(self, run: _core.Run, epoch: int) -> Logs:
         total = np.zeros(self.columns.width)
         logs: Logs = {}
         try:
             for step in range(self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
-                total += self._train(first_epoch=epoch, first_step=step, steps=1)[0]
+                total += self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
                 logs = self.columns.logs(total)
                 self.callbacks.call("on_train_batch_end", step, logs)
                 if self.progress is not None:
@@ -206,18 +204,13 @@ class Fit:
             self.network.epochs += 1
         return logs
 
-    def _validate(self, epoch: int) -> Logs:
+    def _validate(self, run: _core.Run, epoch: int) -> Logs:
         assert self.validation is not None
         sums = evaluate(
             self.model, self.validation, self.callbacks, self.schedule.validation_batch_size
         )
         if not math.isfinite(sums[0]):  # raises TrainingDiverged
-            self._train(
-                first_epoch=epoch,
-                first_step=self.steps,
-                steps=0,
-                validation=self.validation_data,
-            )
+            self._advance(run, first_epoch=epoch, first_step=self.steps, steps=0, validates=True)
         return self.columns.logs(sums, "val_")
 
 

@@ -12,9 +12,9 @@ namespace fastnn {
 
 // Calls `look` every 0.1 s or so, and tells how many pieces of work to do at a
 // time between readings of the clock.
-class Pace {
+class Ticker {
  public:
-  explicit Pace(Look look) : look_(std::move(look)) {}
+  explicit Ticker(Poll poll) : poll_(std::move(poll)) {}
 
   Index pieces(Index room) const { return std::min(count_, room); }
 
@@ -30,7 +30,7 @@ class Pace {
     }
     if (now - last_look_ < interval) return;
     last_look_ = now;
-    if (look_) look_();
+    if (poll_) poll_();
     begin_ = Clock::now();
   }
 
@@ -39,7 +39,7 @@ class Pace {
   static constexpr auto interval = std::chrono::milliseconds(100);
   static constexpr auto target = std::chrono::milliseconds(10);
 
-  Look look_;
+  Poll poll_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point last_look_ = begin_;
   Index count_ = 1;

@@ -1,0 +1,43 @@
+// A forward pass that is kept until its gradient is asked for: what a tape of operations calls.
+//
+// It copies the parameters, so that later training does not change what its gradients are of. On
+// the CPU alone.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/frame.h"
+#include "core/session.h"
+#include "nn/parameters.h"
+
+namespace fastnn {
+
+class Recorded {
+ public:
+  // Runs the pass over all rows of the data. The plan has no loss.
+  Recorded(Plan plan, const ParameterBuffer& parameters, const Dataset& data, const Pass& pass);
+  Recorded(const Recorded&) = delete;
+  Recorded& operator=(const Recorded&) = delete;
+  ~Recorded();
+
+  Index rows() const { return rows_; }
+  const Plan& plan() const { return plan_; }
+  // (rows, output width), of the plan's element type.
+  const void* outputs() const;
+  // From dy, the gradient at the outputs, those at the inputs, (rows, input width), and of the
+  // parameters, laid out as these: zeros where one is not trained. May be asked for again.
+  void pull(const void* dy, void* dx, void* dparameters);
+
+ private:
+  class Pass_;
+  template <class T>
+  class Typed;
+
+  Plan plan_;
+  Index rows_;
+  ParameterBuffer parameters_;
+  std::unique_ptr<Pass_> pass_;
+};
+
+}  // namespace fastnn

@@ -1,0 +1,217 @@
+#include "nn/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <functional>
+#include <new>
+#include <utility>
+
+#include "core/check.h"
+#include "nn/checks.h"
+
+namespace fastnn {
+namespace {
+
+// Marks the buffer while its network trains on it.
+class Training {
+ public:
+  explicit Training(ParameterBuffer& buffer) : buffer_(buffer) { buffer_.set_training(true); }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+  ~Training() {
+    buffer_.set_training(false);
+    buffer_.mark_changed();
+  }
+
+ private:
+  ParameterBuffer& buffer_;
+};
+
+// Where training ends by an exception, sees to the state that is left, and lets go of the data.
+class Ending {
+ public:
+  Ending(SessionPool& sessions, const std::function<void()>& recover)
+      : sessions_(sessions), recover_(recover) {}
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() {
+    if (std::uncaught_exceptions() <= before_) return;
+    recover_();
+    sessions_.forget_data();
+  }
+
+ private:
+  SessionPool& sessions_;
+  const std::function<void()>& recover_;  // throws nothing
+  const int before_ = std::uncaught_exceptions();
+};
+
+bool finite(double x) { return std::isfinite(x); }
+
+std::string number(double x) {
+  if (std::isnan(x)) return "nan";
+  return x > 0 ? "inf" : "-inf";
+}
+
+Index steps_of(const Dataset& data, Index batch_size) {
+  return data.count / batch_size + (data.count % batch_size != 0 ? 1 : 0);
+}
+
+std::vector<double> make_sums(Index epochs, std::size_t columns) {
+  constexpr std::size_t most = std::size_t{1} << 40;
+  if (static_cast<std::size_t>(epochs) > most / columns) throw std::bad_alloc();
+  return std::vector<double>(static_cast<std::size_t>(epochs) * columns);
+}
+
+}  // namespace
+
+Diverged::Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss)
+    : std::runtime_error(
+          message(what, " at epoch ", at_epoch, ", step ", at_step,
+                  " (both counted from 0). The weights are back where the loss was last known "
+                  "to be a number, or as they were before. Try a lower learning_rate, inputs "
+                  "scaled to about [-1, 1], or targets of that size.")),
+      epoch(at_epoch),
+      step(at_step),
+      loss(bad_loss) {}
+
+Run::Run(TrainingParts& parts, const Dataset& data, const Dataset* validation,
+         const Options& options)
+    : parts_(parts),
+      data_(data),
+      validation_(validation),
+      options_(options),
+      fresh_(options.fresh) {
+  check(options.batch_size >= 1, "batch_size: expected at least 1, got ", options.batch_size);
+  if (!parts.compiled) refuse("the network is not compiled");
+}
+
+void Run::diverge(const std::string& what, Index epoch, Index step, double loss) {
+  parts_.state.go_back();
+  if (Session* const session = parts_.sessions.training()) {
+    session->parameters_at(parts_.state.parameters()->version());
+  }
+  throw Diverged(what, epoch, step, loss);
+}
+
+// After an exception: what was trained so far or, where a device has no use for it any more,
+// what it was when that was last copied.
+void Run::recover(Session& session) {
+  TrainingState& state = parts_.state;
+  if (state.device_copy() == nullptr) return;
+  try {
+    session.trained_to(state.parameters()->version());
+    state.fetch();
+  } catch (const std::exception&) {
+    state.go_back();
+  }
+}
+
+// Steps now.step..last of one epoch.
+void Run::train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
+                      Ticker& ticker, Now& now) {
+  TrainingState& state = parts_.state;
+  // What comes after no steps at all may have to go back, too.
+  if (now.step == last) state.consider();
+  while (now.step < last) {
+    state.consider();
+    const Index count = ticker.pieces(last - now.step);
+    const Ran ran = session.run(data_, epoch, now.step, count, state.done(),
+                                request.rates.from(now.updates), now.sums);
+    now.step += ran.steps;
+    now.updates += ran.steps;
+    state.count(ran.steps);
+    if (ran.steps > 0) state.prove();
+    if (ran.bad_loss) {
+      diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
+    }
+    ticker.done();
+  }
+}
+
+// What a row of the data weighs on average.
+double Run::row_weight(const Poll& poll) {
+  if (options_.streams_in) return counted_by_row(*parts_.plan);
+  if (!row_weight_) {
+    row_weight_ = total_weight(*parts_.plan, data_, poll) / static_cast<double>(data_.count);
+  }
+  return *row_weight_;
+}
+
+std::vector<double> Run::advance(const Request& request, const OnProgress& on_progress) {
+  check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
+  Now now;
+  const Poll poll = [&] { on_progress(now.epoch, now.step, now.sums); };
+  const Gate::Writing writing(parts_.gate, poll);
+  if (!parts_.compiled) refuse("the network is not compiled");
+  TrainingState& state = parts_.state;
+  static_cast<void>(state.buffers());  // throws where there are none
+  const Index batch_size =
+      std::clamp<Index>(options_.batch_size, 1, std::max<Index>(data_.count, 1));
+  const Index all = steps_of(data_, batch_size);
+  const bool part = request.steps >= 0;
+  check(!part || (request.first_step >= 0 && request.first_step <= all &&
+                  request.steps <= all - request.first_step),
+        "steps: expected them in [0, ", all, "), got ", request.steps, " from ",
+        request.first_step);
+  const Index begin = part ? request.first_step : 0;
+  const Index end = part ? begin + request.steps : all;
+  check(request.rates.rates == nullptr || request.rates_given == request.epochs * (end - begin),
+        "rates: expected one for each of ", request.epochs * (end - begin), " updates, got ",
+        request.rates_given);
+  check(!request.validates || validation_ != nullptr, "validates: the run has no validation data");
+  const auto columns = static_cast<std::size_t>(parts_.plan->sums());
+  const std::size_t width = (request.validates ? 2 : 1) * columns;
+  std::vector<double> sums = make_sums(request.epochs, width);
+
+  state.begin(std::exchange(fresh_, false));
+  const double weight = row_weight(poll);
+  Session& session = parts_.sessions.training(parts_.needs(), batch_size);
+  ParameterBuffer& parameters = *state.parameters();
+  const Training training(parameters);  // nothing has changed where there is no session
+  session.parameters_at(parameters.version());
+  parameters.set_on_device(state.device_copy() != nullptr);
+  parameters.attach(nullptr);  // until the run ends, readers get the last copy brought to the host
+  const std::function<void()> recover = [&] { this->recover(session); };
+  const Ending ending(parts_.sessions, recover);
+  Ticker ticker(poll);
+  for (Index e = 0; e < request.epochs; ++e) {
+    const Epoch epoch{part ? state.epochs.load() : state.epochs++, batch_size, options_.shuffled,
+                      weight};
+    const Sums row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
+    now = {request.first_epoch + e, begin, now.updates, row.first(columns)};
+    train_steps(session, request, epoch, end, ticker, now);
+    // The last update of a run is followed by no loss that would show it wrong.
+    if (end == all && e + 1 == request.epochs && !session.finite_parameters()) {
+      diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
+    }
+    if (!request.validates) continue;
+    evaluate_into(parts_, *validation_, row.last(columns), ticker);
+    const double loss = row[columns];
+    if (!finite(loss)) {
+      diverge("the validation loss became " + number(loss), now.epoch, end - 1, loss);
+    }
+  }
+  const std::uint64_t version = parameters.version() + 1;  // which `training` marks when it goes
+  state.trained_to(version);
+  session.trained_to(version);
+  if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
+  return sums;
+}
+
+void Run::close() {
+  const Gate::Reading reading(parts_.gate);
+  parts_.sessions.forget_data();
+}
+
+void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, Ticker& ticker) {
+  std::unique_ptr<Session> session = parts.sessions.borrow(parts.needs());
+  for (Index first = 0; first < data.count; first += session->capacity()) {
+    session->evaluate(data, first, std::min(session->capacity(), data.count - first), sums);
+    ticker.done();
+  }
+  parts.sessions.give(std::move(session));
+}
+
+}  // namespace fastnn

@@ -1,0 +1,101 @@
+// One training under way: a data set in batches, over as many native calls as are needed.
+//
+// A run keeps what its calls have in common: the data and their copies on a device, what a row
+// weighs, the state to go back to. Between two calls the model may be evaluated, its weights
+// written, its rates changed. Which call of fit may train a model is decided in Python.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "nn/gate.h"
+#include "nn/lower.h"
+#include "nn/sessions.h"
+#include "nn/ticker.h"
+#include "nn/training_state.h"
+
+namespace fastnn {
+
+// What training works on: the parts of a network that a run shares with it.
+struct TrainingParts {
+  Gate gate;                         // to be passed by each thread that reads or changes the rest
+  std::unique_ptr<const Plan> plan;  // null: the graph has no output yet
+  std::optional<Compile> compiled;
+  TrainingState state;
+  SessionPool sessions;
+
+  SessionPool::Needs needs() { return {*plan, compiled ? &*compiled : nullptr, state}; }
+};
+
+// Adds up loss and metrics of all rows, over a session that waits for such work.
+void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, Ticker& ticker);
+
+// Called now and then from long calls; what it throws ends them.
+using OnProgress = std::function<void(Index epoch, Index step, std::span<const double>)>;
+
+// A loss, or the weights after the last step, became NaN or infinite. The parameters are those of
+// a recent step whose loss was finite.
+struct Diverged : std::runtime_error {
+  Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss);
+  Index epoch, step;
+  double loss;
+};
+
+class Run {
+ public:
+  struct Options {
+    Index batch_size = 32;
+    bool shuffled = true;
+    // Nothing before the first step is gone back to; else that may be a state from before.
+    bool fresh = true;
+    // The data are a part of what is not known yet: their rows are taken to weigh 1 on average.
+    bool streams_in = false;
+  };
+  struct Request {
+    Index epochs = 1;
+    Index first_epoch = 0;  // for messages
+    // Part of one epoch, which then does not count as begun; steps < 0: all.
+    Index first_step = 0, steps = -1;
+    bool validates = false;  // after each epoch
+    // For the updates of this call: settings and, where rates are given, one for each of them.
+    Rates rates;
+    Index rates_given = 0;
+  };
+
+  // The parts and the data must outlive it. Throws std::runtime_error where nothing is compiled.
+  Run(TrainingParts& parts, const Dataset& data, const Dataset* validation, const Options& options);
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  // Trains; returns the sums of each epoch, then those of the validation data where it validates.
+  std::vector<double> advance(const Request& request, const OnProgress& on_progress);
+  // The end: a device may let go of the data.
+  void close();
+
+ private:
+  struct Now {  // where training is
+    Index epoch = 0, step = 0;
+    Index updates = 0;  // of this call
+    Sums sums;
+  };
+
+  void train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
+                   Ticker& ticker, Now& now);
+  double row_weight(const Poll& poll);
+  void recover(Session& session);
+  [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
+
+  TrainingParts& parts_;
+  const Dataset& data_;
+  const Dataset* validation_;
+  Options options_;
+  bool fresh_;
+  std::optional<double> row_weight_;
+};
+
+}  // namespace fastnn

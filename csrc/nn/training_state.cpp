@@ -1,0 +1,85 @@
+#include "nn/training_state.h"
+
+#include <utility>
+
+#include "core/check.h"
+
+namespace fastnn {
+
+void TrainingState::set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages) {
+  slots_ = std::move(slots);
+  averages_ = averages;
+  updates = 0;
+}
+
+std::vector<ParameterBuffer*> TrainingState::all() const {
+  std::vector<ParameterBuffer*> all{buffer_.get()};
+  for (const auto& slot : slots_) all.push_back(slot.get());
+  return all;
+}
+
+Buffers TrainingState::buffers() const {
+  if (!buffer_) refuse("the network has no parameters bound");
+  Buffers buffers{buffer_->data(), {}};
+  const std::size_t count = slots_.size() - (averages_ ? 1 : 0);
+  for (std::size_t i = 0; i < count; ++i) buffers.slots[i] = slots_[i]->data();
+  if (averages_) buffers.slots[average_slot] = slots_.back()->data();
+  return buffers;
+}
+
+void TrainingState::attach(std::shared_ptr<DeviceCopy> copy) {
+  // Sessions that do not train may have put there what it was before.
+  if (copy != nullptr && copy != device_copy_) copy->optimizer_state_changed();
+  device_copy_ = std::move(copy);
+}
+
+void TrainingState::fetch() {
+  if (device_copy_ == nullptr) return;
+  device_copy_->bring_optimizer_state();
+  device_copy_->bring_parameters();
+}
+
+void TrainingState::bring() {
+  if (device_copy_ == nullptr) return;
+  buffer_->bring();
+  device_copy_->bring_optimizer_state();
+}
+
+void TrainingState::bring_optimizer_state() {
+  if (device_copy_ != nullptr) device_copy_->bring_optimizer_state();
+}
+
+void TrainingState::write_optimizer_state(const std::vector<const void*>& state) {
+  check(state.size() == slots_.size(), "optimizer state: expected ", slots_.size(), " arrays, got ",
+        state.size());
+  for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i]->write(0, state[i], slots_[i]->size());
+  if (device_copy_ != nullptr) device_copy_->optimizer_state_changed();
+  snapshots_.forget();
+}
+
+void TrainingState::begin(bool fresh) {
+  if (buffer_->version() != trained_version_) snapshots_.forget();
+  if (fresh) snapshots_.renew();
+}
+
+void TrainingState::consider() {
+  snapshots_.consider(all(), done(), [this] { fetch(); });
+}
+
+void TrainingState::go_back() {
+  if (snapshots_.held()) {
+    const Steps earlier = snapshots_.restore(all());
+    steps = earlier.life;
+    updates = earlier.updates;
+  }
+  buffer_->attach(nullptr);
+  buffer_->mark_changed();
+  if (device_copy_ != nullptr) device_copy_->optimizer_state_changed();
+}
+
+void TrainingState::forget() {
+  device_copy_.reset();
+  snapshots_.forget();
+}
+
+}  // namespace fastnn

@@ -1,0 +1,71 @@
+// All that training changes: parameters, the optimizer's state, counts, and the copies of them to
+// go back to. It knows no plan, no data and no session.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/session.h"
+#include "nn/parameters.h"
+#include "nn/snapshot.h"
+
+namespace fastnn {
+
+class TrainingState {
+ public:
+  // Null before any are bound.
+  const std::shared_ptr<ParameterBuffer>& parameters() const { return buffer_; }
+  void bind(std::shared_ptr<ParameterBuffer> buffer) { buffer_ = std::move(buffer); }
+  // The optimizer's buffers; with `averages` the last is the average of weights. Updates begin
+  // anew.
+  void set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages);
+  const std::vector<std::unique_ptr<ParameterBuffer>>& slots() const { return slots_; }
+  // For sessions. Throws std::runtime_error where no parameters are bound.
+  Buffers buffers() const;
+
+  // Counts in the life of the model, and of updates since the optimizer's state was zero.
+  std::atomic<std::uint64_t> steps{0}, updates{0}, epochs{0};
+  Steps done() const { return {steps, updates}; }
+  void count(Index made) {
+    steps += static_cast<std::uint64_t>(made);
+    updates += static_cast<std::uint64_t>(made);
+  }
+
+  // Where a device trains parameters and the optimizer's state; null: here.
+  void attach(std::shared_ptr<DeviceCopy> copy);
+  const std::shared_ptr<DeviceCopy>& device_copy() const { return device_copy_; }
+  // Brings what the device has newer, while training goes on there.
+  void fetch();
+  // The same, for sessions that then start from the host's.
+  void bring();
+  void bring_optimizer_state();
+  void write_optimizer_state(const std::vector<const void*>& state);
+
+  // A run begins: copies from before another change of the parameters are of no needs. With `fresh`
+  // no state before this one is gone back to.
+  void begin(bool fresh);
+  // A run ended well, and left the parameters at this version.
+  void trained_to(std::uint64_t version) { trained_version_ = version; }
+  // Before a step: copies the state where it is time to.
+  void consider();
+  // The first step from the last copy had a finite loss.
+  void prove() { snapshots_.prove(); }
+  // To the last copy of the state.
+  void go_back();
+  // No device has a copy, and no state to go back to is left.
+  void forget();
+
+ private:
+  std::vector<ParameterBuffer*> all() const;
+
+  std::shared_ptr<ParameterBuffer> buffer_;
+  std::vector<std::unique_ptr<ParameterBuffer>> slots_;
+  bool averages_ = false;
+  Snapshots snapshots_;
+  std::uint64_t trained_version_ = 0;  // of the buffer, as training left it
+  std::shared_ptr<DeviceCopy> device_copy_;
+};
+
+}  // namespace fastnn
