@@ -98,6 +98,7 @@ class Fit:
                 self.network.forget_data()
 
     def _run(self) -> History:
+        before = self.network.updates
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
@@ -111,7 +112,7 @@ class Fit:
                 logs = self._epoch(epoch)
                 if self.model.stop_training:
                     break
-        if self.model.optimizer.use_ema:
+        if self.model.keeps_averages and self.network.updates != before:
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
         return self.history
