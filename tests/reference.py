@@ -342,6 +342,9 @@ LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
     "mean_squared_error": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "huber": huber,
+    "poisson": poisson,
 }
 FOLDED = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
 
