@@ -26,6 +26,7 @@ from fastnn.callbacks.listeners import (
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Logs, Trainable
+from fastnn.words import within
 
 Sums = NDArray[np.float64]
 
@@ -86,7 +87,8 @@ class Fit:
         network.check(self.train)
         network.check_weight_of("fit", self.train)
         if self.validation_data is not None:
-            network.check(self.validation_data)
+            with within("validation_data"):
+                network.check(self.validation_data)
             network.check_weight_of("validation data", self.validation_data)
 
     def run(self) -> History:
