@@ -172,6 +172,47 @@ SQUARES_EXTREME = (
     Extreme(1e-30, 0, 0, 2e-30),
 )
 
+ABSOLUTE_EXTREME = (
+    Extreme(1e4, -1e4, 2e4, 1),
+    Extreme(-3e38, 0, 3e38, -1),
+    Extreme(1e-30, 0, 1e-30, 1),
+    Extreme(0, 0, 0, 0),
+    Extreme(-0.0, 0.0, 0, 0),
+    Extreme(INF, 0, INF, 1),
+    Extreme(0, INF, INF, -1),
+    Extreme(NAN, 0, NAN, NAN),
+    Extreme(0, NAN, NAN, NAN),
+    Extreme(INF, INF, NAN, NAN),
+)
+
+# A square up to 1, and a line beyond it, where the square may overflow.
+HUBER_EXTREME = (
+    Extreme(1, 0, 0.5, 1),
+    Extreme(-0.5, 0, 0.125, -0.5),
+    Extreme(0, 3, 2.5, -1),
+    Extreme(1e4, -1e4, 2e4 - 0.5, 1),
+    Extreme(-3e38, 0, 3e38, -1),
+    Extreme(1e-30, 0, 0, 1e-30),
+    Extreme(INF, 0, INF, 1),
+    Extreme(0, INF, INF, -1),
+    Extreme(NAN, 0, NAN, NAN),
+    Extreme(0, NAN, NAN, NAN),
+    Extreme(INF, INF, NAN, NAN),
+)
+
+# Targets of 0 contribute nothing, even where the logarithm is infinite.
+POISSON_EXTREME = (
+    Extreme(0, 0, 0, 1),
+    Extreme(0, 1, 7 * np.log(10), 1 - 1e7),
+    Extreme(1e4, 3, 1e4 - 12 * np.log(10), 1 - 3e-4),
+    Extreme(3e38, 0, 3e38, 1),
+    Extreme(INF, 0, INF, 1),
+    Extreme(-1, 0, -1, 1),
+    Extreme(-1, 1, NAN, 2),
+    Extreme(NAN, 0, NAN, NAN),
+    Extreme(NAN, 1, NAN, NAN),
+)
+
 # -- bad input -------------------------------------------------------------------
 
 Z = np.zeros((4, 3))
@@ -198,6 +239,22 @@ NUMBERS_BAD = {
     "never broadcast a vector": Bad(Z, np.zeros(4), {}, r"\(4,\)"),
     "a square against a vector of rows": Bad(np.zeros((4, 4)), np.zeros(4), {}, r"\(4,\)"),
     **weights_bad(Z),
+}
+
+HUBER_BAD = {
+    **NUMBERS_BAD,
+    "delta 0": Bad(Z, Z, {"delta": 0.0}, r"delta.*above 0.*0\.0"),
+    "delta negative": Bad(Z, Z, {"delta": -1.0}, r"delta.*-1"),
+    "delta NaN": Bad(Z, Z, {"delta": NAN}, "delta.*nan"),
+    "delta infinite": Bad(Z, Z, {"delta": INF}, "delta.*inf"),
+    "delta a word": Bad(Z, Z, {"delta": "1"}, "delta.*number.*'1'", TypeError),
+}
+
+POISSON_BAD = {
+    **NUMBERS_BAD,
+    "target negative": Bad(Z, Z - np.eye(4, 3)[::-1], {}, r"target.*-1.*row 1"),
+    "infinite target": Bad(Z, Z + INF, {}, r"target.*inf.*row 0"),
+    "NaN target": Bad(Z, Z + NAN, {}, r"target.*nan.*row 0"),
 }
 
 SOFTMAX_BAD = {
@@ -252,34 +309,6 @@ class Loss:
     gradient_terms: Callable[[Array, Array, Mapping[str, Any]], ArrayLike] | None = None
 
 
-ABSOLUTE_EXTREME = (
-    Extreme(1e4, -1e4, 2e4, 1),
-    Extreme(INF, 0, INF, 1),
-    Extreme(0, INF, INF, -1),
-    Extreme(NAN, 0, NAN, NAN),
-    Extreme(0, NAN, NAN, NAN),
-    Extreme(INF, INF, NAN, NAN),
-    Extreme(1e-30, 0, 1e-30, 1),
-    Extreme(0, 0, 0, 0),
-)
-HUBER_EXTREME = (
-    Extreme(1e4, -1e4, 2e4 - 0.5, 1),
-    Extreme(INF, 0, INF, 1),
-    Extreme(0, INF, INF, -1),
-    Extreme(NAN, 0, NAN, NAN),
-    Extreme(0, NAN, NAN, NAN),
-    Extreme(INF, INF, NAN, NAN),
-    Extreme(1e-30, 0, 0, 1e-30),
-    Extreme(1, 0, 0.5, 1),
-)
-POISSON_EXTREME = (
-    Extreme(1e4, 0, 1e4, 1),
-    Extreme(0, 0, 0, 1),
-    Extreme(0, 1, -np.log(1e-7), 1 - 1e7),
-    Extreme(INF, 0, INF, 1),
-    Extreme(NAN, 1, NAN, NAN),
-)
-
 LOSSES = {
     "softmax_cross_entropy": Loss(
         SOFTMAX,
@@ -314,14 +343,18 @@ LOSSES = {
     "mean_squared_error": Loss(variants(numbers), extreme=SQUARES_EXTREME),
     "mean_absolute_error": Loss(variants(numbers), extreme=ABSOLUTE_EXTREME, kinks=(0.0,)),
     "huber": Loss(
-        variants(numbers, delta=0.5), extreme=HUBER_EXTREME, kinks=(-1.0, -0.5, 0.5, 1.0)
+        variants(numbers, delta=0.7),
+        extreme=HUBER_EXTREME,
+        bad=HUBER_BAD,
+        kinks=(-1.0, -0.7, 0.7, 1.0),
     ),
     "poisson": Loss(
         variants(counts),
-        positive,
+        pred=positive,
         extreme=POISSON_EXTREME,
-        plain=(1.0, 1.0),
-        loss_terms=lambda p, t, _o: np.abs(p).max() + np.abs(t * np.log(p)).max(),
+        bad=POISSON_BAD,
+        plain=(2.0, 1.0),
+        loss_terms=lambda p, t, _o: (p + t * np.abs(np.log(p))).max(),
         gradient_terms=lambda p, t, _o: 1 + t / p,
     ),
 }

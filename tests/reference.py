@@ -533,9 +533,16 @@ class Network:
         return loss, gradients
 
 
-def counted(loss: str, target: ArrayLike, weight: Array) -> float:
-    """What a loss divides by: weights of rows, times their labels where each counts for itself."""
-    if loss != "sigmoid_cross_entropy":
+def counted(network: Network, target: ArrayLike, weight: Array) -> float:
+    """The divisor of a loss: the weights of rows, without rows and labels that do not count.
+
+    Where each label counts for itself, a row counts once for each label that is there.
+    """
+    given = np.asarray(target)
+    ignored = network.options.get("ignore_class")
+    if ignored is not None and given.ndim == 1:
+        return float((weight * (given != ignored)).sum())
+    if network.loss != "sigmoid_cross_entropy":
         return float(weight.sum())
     known = (~np.isnan(float64(target))).reshape(len(weight), -1).sum(axis=1)
     return float((weight * known).sum())
@@ -572,7 +579,7 @@ class Trainer:
         loss, gradients = self.network.value_and_grad(self.weights, x, y, sample_weight)
         if row_weight is not None and not self.by_batch_weight:
             n = len(float64(x))
-            here = counted(self.network.loss, y, _row_weight(n, sample_weight))
+            here = counted(self.network, y, _row_weight(n, sample_weight))
             gradients = [g * (here / (n * row_weight)) for g in gradients]
         self.steps += 1
         update, _ = OPTIMIZERS[self.optimizer]
@@ -592,10 +599,10 @@ class Trainer:
         """One pass in `order`, the last short batch included; the exact mean of the losses."""
         x, y = float64(x), np.asarray(y)
         weight = _row_weight(len(x), sample_weight)
-        whole = counted(self.network.loss, y[order], weight[order])
+        whole = counted(self.network, y[order], weight[order])
         total = 0.0
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            here = counted(self.network.loss, y[rows], weight[rows])
+            here = counted(self.network, y[rows], weight[rows])
             total += self.step(x[rows], y[rows], weight[rows], whole / len(order)) * here
         return total / whole

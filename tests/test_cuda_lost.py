@@ -25,7 +25,7 @@ def copies(what):
     print(what, *(sum(line.startswith(way) for line in lines) for way in ("write", "read")))
 
 
-m = built("cuda", size=64)
+m = built("cuda", size=256)
 step(m)
 copies("begun")
 for _ in range(5):
@@ -35,7 +35,7 @@ m.layers[0].kernel.numpy()
 copies("looked")
 m.get_weights()
 copies("again")
-m.layers[0].bias.assign(np.zeros(64))
+m.layers[0].bias.assign(np.zeros(256))
 step(m)
 copies("set")
 """

@@ -1,4 +1,4 @@
-"""`ops.sgd_step` and `ops.adam_step`: in place, against the oracle, over many steps."""
+"""The `*_step` functions of `fastnn.ops`: in place, against the oracle, over many steps."""
 
 from __future__ import annotations
 
@@ -30,6 +30,30 @@ ADAM = {
     "epsilon": {"learning_rate": 0.01, "epsilon": 1e-2},
     "decay": {"learning_rate": 0.01, "weight_decay": 0.1},
     "no memory": {"learning_rate": 0.01, "beta_1": 0.0},
+}
+RMSPROP = {
+    "defaults": {},
+    "rate": {"learning_rate": 0.1, "rho": 0.5},
+    "epsilon": {"learning_rate": 0.01, "epsilon": 1e-2},
+    "momentum": {"learning_rate": 0.01, "momentum": 0.9},
+    "centered": {"learning_rate": 0.01, "centered": True},
+    "decay": {"learning_rate": 0.01, "weight_decay": 0.1},
+    "no memory": {"learning_rate": 0.01, "rho": 0.0},
+    "all": {
+        "learning_rate": 0.01,
+        "rho": 0.8,
+        "momentum": 0.5,
+        "centered": True,
+        "epsilon": 1e-3,
+        "weight_decay": 0.1,
+    },
+}
+LION = {
+    "defaults": {},
+    "rate": {"learning_rate": 0.1},
+    "betas": {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.9},
+    "decay": {"learning_rate": 0.01, "weight_decay": 0.1},
+    "no memory": {"learning_rate": 0.01, "beta_1": 0.0, "beta_2": 0.0},
 }
 
 
@@ -88,6 +112,94 @@ def test_adam(step, case, dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("case", RMSPROP)
+@pytest.mark.parametrize("n", cases.SIZES)
+def test_rmsprop(n, case, dtype, rng):
+    """Slots that the settings do not use are None, or stay as they are."""
+    options = RMSPROP[case]
+    param, grad, momentum_sum, average = (grown(rng, n, dtype) for _ in range(4))
+    velocity = (np.float64(average) ** 2 + np.float64(grown(rng, n, dtype)) ** 2).astype(dtype)
+    arrays = {
+        "velocity": velocity,
+        "momentum_sum": momentum_sum,
+        "average_gradient": average,
+    }
+    used = {
+        "velocity": True,
+        "momentum_sum": bool(options.get("momentum")),
+        "average_gradient": bool(options.get("centered")),
+    }
+    exact = [reference.float64(a) for a in (param, grad, *arrays.values())]
+    want = reference.rmsprop_step(*exact, **options)
+    # A variance is a difference, and off by roundings of the velocity that it is taken from.
+    variance = want[1] - (want[3] ** 2 if used["average_gradient"] else 0)
+    root = variance + options.get("epsilon", 1e-7)
+    move = options.get("learning_rate", 1e-3) * np.abs(exact[1]) / np.sqrt(root)
+    scales = (
+        np.abs(exact[0]) + np.abs(exact[3]) + move * (1 + want[1] / root),
+        exact[2] + exact[1] ** 2,
+        np.abs(exact[3]) + move * (1 + want[1] / root),
+        np.abs(exact[4]) + np.abs(exact[1]),
+    )
+    given = [array.copy() for array in (param, *arrays.values())]
+    assert ops.rmsprop_step(given[0], grad, *given[1:], **options) is None
+    for what, got, expected, scale in zip(("param", *arrays), given, want, scales, strict=True):
+        check(got, expected, "optimizer", dtype, scale=scale, what=what)
+    for name, before, after in zip(arrays, arrays.values(), given[1:], strict=True):
+        assert used[name] or (before == after).all(), name
+    np.testing.assert_array_equal(grad, exact[1].astype(dtype))
+    # The same bits without the slots that are not used.
+    slots = [array.copy() if used[name] else None for name, array in arrays.items()]
+    ops.rmsprop_step(param, grad, *slots, **options)
+    np.testing.assert_array_equal(param, given[0])
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("case", LION)
+@pytest.mark.parametrize("n", cases.SIZES)
+def test_lion(n, case, dtype, rng):
+    options = LION[case]
+    param, grad, m = (grown(rng, n, dtype) for _ in range(3))
+    want, want_m = reference.lion_step(*map(reference.float64, (param, grad, m)), **options)
+    scale = np.abs(m) + np.abs(grad)
+    before = grad.copy()
+    assert ops.lion_step(param, grad, m, **options) is None
+    check(param, want, "optimizer", dtype, scale=1 + np.abs(want), what="param")
+    check(m, want_m, "optimizer", dtype, scale=scale, what="m")
+    np.testing.assert_array_equal(grad, before)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_rmsprop_epsilon_is_inside_of_the_root(dtype):
+    """Without a memory g / sqrt(g^2 + epsilon), here 1e-3 / sqrt(1e-6 + 3e-6); outside it is 1."""
+    param, grad, velocity = np.zeros(1, dtype), np.array([1e-3], dtype), np.zeros(1, dtype)
+    ops.rmsprop_step(param, grad, velocity, learning_rate=1.0, rho=0.0, epsilon=3e-6)
+    np.testing.assert_allclose(param, [-0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_a_centered_step_of_one_gradient_stays_finite(dtype):
+    """Its variance is 0, and by rounding may come out below."""
+    grad = np.array([1e4, -3.3e3, 7.1e-2, 0], dtype)
+    param, velocity, average = (np.zeros(4, dtype) for _ in range(3))
+    for _ in range(300):
+        ops.rmsprop_step(param, grad, velocity, None, average, centered=True, epsilon=1e-30)
+        assert np.isfinite(param).all()
+    np.testing.assert_allclose(average, grad, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_lion_moves_by_its_rate_or_not_at_all(dtype):
+    """By the sign of beta_1 m + (1 - beta_1) g, which is 0 where both are."""
+    grad = np.array([1e-30, -5.0, 0.0, 1.0, -1.0], dtype)
+    m = np.array([0.0, 0.0, 0.0, -1.0, 1.0], dtype)
+    param = np.zeros(5, dtype)
+    ops.lion_step(param, grad, m, learning_rate=0.5)
+    np.testing.assert_array_equal(param, np.array([-0.5, 0.5, 0.0, 0.5, -0.5], dtype))
+    np.testing.assert_allclose(m[1:], [-0.05, 0.0, -0.98, 0.98], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
 def test_adam_from_nothing(dtype):
     """The first step is the learning rate in the direction of -sign(g), epsilon aside."""
     grad = np.array([1e-3, -5.0, 0.0, 1e4], dtype)
@@ -105,14 +217,22 @@ def test_adam_epsilon_is_outside_of_the_corrected_root(dtype):
     np.testing.assert_allclose(param, [-0.5], rtol=1e-6)
 
 
+# Each step with the number of its slots, and settings that use all of them.
+STEPS = {
+    ops.sgd_step: (1, {"learning_rate": 0.1, "momentum": 0.9}),
+    ops.adam_step: (2, {"step": 3}),
+    ops.rmsprop_step: (3, {"momentum": 0.9, "centered": True}),
+    ops.lion_step: (1, {}),
+}
+
+
 @pytest.mark.parametrize("dtype", cases.DTYPES)
 def test_weight_decay_is_decoupled(dtype):
-    """Without a gradient only the decay acts, and neither m nor v hears of it."""
-    for step in (ops.sgd_step, ops.adam_step):
+    """Without a gradient only the decay acts, and no slot has a part in it."""
+    for step, (slots, extra) in STEPS.items():
         param, zero = np.full(5, 2.0, dtype), np.zeros(5, dtype)
-        state = [np.zeros(5, dtype) for _ in range(1 if step is ops.sgd_step else 2)]
-        extra = {"momentum": 0.9} if step is ops.sgd_step else {"step": 3}
-        step(param, zero, *state, learning_rate=0.1, weight_decay=0.5, **extra)
+        state = [np.zeros(5, dtype) for _ in range(slots)]
+        step(param, zero, *state, **{**extra, "learning_rate": 0.1, "weight_decay": 0.5})
         np.testing.assert_allclose(param, 1.9, rtol=1e-6)
         assert all((s == 0).all() for s in state)
 
@@ -138,6 +258,14 @@ def test_nan_and_infinity_stay_at_their_place():
         ops.adam_step(param, grad, m, v, step=1)
         assert np.isnan(param[4])
         assert np.isfinite(np.delete(param, 4)).all()
+        for step in (ops.rmsprop_step, ops.lion_step):
+            param, slot = np.zeros(9, np.float32), np.zeros(9, np.float32)
+            step(param, grad, slot)
+            # Lion's sign of an infinity is 1.
+            lion = step is ops.lion_step and bad == np.inf
+            assert np.isfinite(param[4]) == lion, step
+            assert not np.isfinite(slot[4])
+            assert np.isfinite(np.delete(param, 4)).all()
         param = np.zeros(9, np.float32)
         ops.sgd_step(param, grad, None, learning_rate=0.1)
         assert not np.isfinite(param[4])
@@ -146,9 +274,13 @@ def test_nan_and_infinity_stay_at_their_place():
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3), (3, 1, 4)], ids=str)
 def test_any_shape(shape):
-    param, grad = np.ones(shape), np.ones(shape)
-    ops.sgd_step(param, grad, None, learning_rate=0.25)
-    np.testing.assert_array_equal(param, np.full(shape, 0.75))
+    for step, (slots, extra) in STEPS.items():
+        arrays = [np.ones(shape) for _ in range(slots + 2)]
+        one = [np.ones(()) for _ in range(slots + 2)]
+        step(*arrays, **extra)
+        step(*one, **extra)
+        for array, value in zip(arrays, one, strict=True):
+            np.testing.assert_array_equal(array, np.full(shape, value))
 
 
 def read_only(x):
@@ -174,41 +306,48 @@ REFUSED = {
 }
 
 
+NAMES = {
+    ops.sgd_step: ("param", "grad", "velocity"),
+    ops.adam_step: ("param", "grad", "m", "v"),
+    ops.rmsprop_step: ("param", "grad", "velocity", "momentum_sum", "average_gradient"),
+    ops.lion_step: ("param", "grad", "m"),
+}
+ARGUMENTS = [(step, name) for step, names in NAMES.items() for name in names if name != "grad"]
+
+
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("argument", ["param", "m", "v", "velocity"])
-def test_refused_and_nothing_changed(argument, case):
+@pytest.mark.parametrize(("step", "argument"), ARGUMENTS)
+def test_refused_and_nothing_changed(step, argument, case):
     """In-place ops take only arrays that they can write to, and check before they write."""
     change, message = REFUSED[case]
     rng = np.random.default_rng(0)
-    sgd = argument == "velocity" or (argument == "param" and case != "a list")
-    names = ["param", "grad", "velocity"] if sgd else ["param", "grad", "m", "v"]
-    arrays = {k: rng.random((4, 6)) for k in names}
+    arrays = {k: rng.random((4, 6)) for k in NAMES[step]}
     arrays[argument] = change(arrays[argument])
     copies = {k: np.array(v) for k, v in arrays.items()}
-    step = ops.sgd_step if sgd else ops.adam_step
-    settings = {"learning_rate": 0.1, "momentum": 0.9} if sgd else {"step": 1}
     with pytest.raises(
-        (ValueError, TypeError), match=rf"(?s)(param|grad|{argument}): .*({message})"
+        (ValueError, TypeError), match=rf"(?s)^(param|grad|{argument}): .*({message})"
     ):
-        step(**arrays, **settings)
+        step(**arrays, **STEPS[step][1])
     for k, v in arrays.items():
         np.testing.assert_array_equal(np.array(v), copies[k])
 
 
+PAIRS = [(step, *pair) for step, names in NAMES.items() for pair in combinations(names, 2)]
+
+
 @pytest.mark.parametrize("shift", [0, 2])
-@pytest.mark.parametrize("pair", [*combinations(range(4), 2)], ids=str)
-def test_arrays_that_share_memory_are_refused(pair, shift):
+@pytest.mark.parametrize(("step", "first", "second"), PAIRS)
+def test_arrays_that_share_memory_are_refused(step, first, second, shift):
     """The same array, or views that overlap."""
-    first, second = pair
-    names, memory = ["param", "grad", "m", "v"], np.arange(8.0)
-    arrays = [np.ones(4) for _ in names]
+    memory = np.arange(8.0)
+    arrays = {name: np.ones(4) for name in NAMES[step]}
     arrays[first], arrays[second] = memory[:4], memory[shift : shift + 4]
-    message = rf"{names[second]}: .*shares it with {names[first]}"
+    message = rf"{second}: .*shares it with {first}"
     with pytest.raises(ValueError, match=message):
-        ops.adam_step(*arrays, step=1)
-    if second == 1:
+        step(**arrays, **STEPS[step][1])
+    if second == "grad" and step in (ops.sgd_step, ops.rmsprop_step):
         with pytest.raises(ValueError, match=message):
-            ops.sgd_step(*arrays[:2], None, learning_rate=0.1)
+            step(arrays["param"], arrays["grad"], None, learning_rate=0.1)
     np.testing.assert_array_equal(memory, np.arange(8.0))
 
 
@@ -218,30 +357,42 @@ def test_neighbours_do_not_share_memory():
     assert (memory[:4] < 1).all()
 
 
+RATE = {"learning_rate": 0.1}
+# The step, the number of its slots that are given, settings, and the message.
 BAD_SETTINGS = {
-    "no velocity": (ops.sgd_step, 1, {"learning_rate": 0.1, "momentum": 0.9}, "velocity"),
-    "momentum 1": (ops.sgd_step, 2, {"learning_rate": 0.1, "momentum": 1.5}, r"momentum.*1\.5"),
-    "negative rate": (ops.sgd_step, 2, {"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
-    "NaN rate": (ops.sgd_step, 2, {"learning_rate": np.nan}, "learning_rate.*nan"),
-    "negative decay": (
-        ops.sgd_step,
-        2,
-        {"learning_rate": 0.1, "weight_decay": -1.0},
-        "weight_decay.*-1",
-    ),
-    "step 0": (ops.adam_step, 3, {"step": 0}, r"step.*\b0\b"),
-    "beta_1 of 1": (ops.adam_step, 3, {"step": 1, "beta_1": 1.0}, r"beta_1.*1"),
-    "beta_2 negative": (ops.adam_step, 3, {"step": 1, "beta_2": -0.5}, r"beta_2.*-0\.5"),
-    "epsilon negative": (ops.adam_step, 3, {"step": 1, "epsilon": -1e-7}, "epsilon.*-1e-0?7"),
+    "no velocity": (ops.sgd_step, 0, {**RATE, "momentum": 0.9}, "velocity"),
+    "momentum 1": (ops.sgd_step, 1, {**RATE, "momentum": 1.5}, r"momentum.*1\.5"),
+    "nesterov 1": (ops.sgd_step, 1, {**RATE, "nesterov": 1}, "nesterov.*True or False.*1"),
+    "negative rate": (ops.sgd_step, 1, {"learning_rate": -0.1}, r"learning_rate.*-0\.1"),
+    "NaN rate": (ops.sgd_step, 1, {"learning_rate": np.nan}, "learning_rate.*nan"),
+    "negative decay": (ops.sgd_step, 1, {**RATE, "weight_decay": -1.0}, "weight_decay.*-1"),
+    "step 0": (ops.adam_step, 2, {"step": 0}, r"step.*\b0\b"),
+    "no v": (ops.adam_step, 1, {"step": 1}, "v: expected a NumPy array, got NoneType"),
+    "beta_1 of 1": (ops.adam_step, 2, {"step": 1, "beta_1": 1.0}, r"beta_1.*1"),
+    "beta_2 negative": (ops.adam_step, 2, {"step": 1, "beta_2": -0.5}, r"beta_2.*-0\.5"),
+    "epsilon negative": (ops.adam_step, 2, {"step": 1, "epsilon": -1e-7}, "epsilon.*-1e-0?7"),
+    "rmsprop without velocity": (ops.rmsprop_step, 0, {}, "velocity"),
+    "no sum": (ops.rmsprop_step, 1, {"momentum": 0.9}, "momentum_sum: .*need one"),
+    "no average": (ops.rmsprop_step, 2, {"centered": True}, "average_gradient: .*need one"),
+    "rho of 1": (ops.rmsprop_step, 3, {"rho": 1.0}, r"rho.*\[0, 1\).*1"),
+    "momentum of 1": (ops.rmsprop_step, 3, {"momentum": 1.0}, r"momentum.*\[0, 1\).*1"),
+    "epsilon 0": (ops.rmsprop_step, 3, {"epsilon": 0.0}, "epsilon.*above 0.*0"),
+    "centered 1": (ops.rmsprop_step, 3, {"centered": 1}, "centered.*True or False.*1"),
+    "a rate below 0": (ops.rmsprop_step, 3, {"learning_rate": -1.0}, "learning_rate.*-1"),
+    "no m": (ops.lion_step, 0, {}, "m: expected a NumPy array, got NoneType"),
+    "lion's beta_1": (ops.lion_step, 1, {"beta_1": 1.0}, r"beta_1.*\[0, 1\).*1"),
+    "lion's beta_2": (ops.lion_step, 1, {"beta_2": np.nan}, r"beta_2.*nan"),
+    "lion's decay": (ops.lion_step, 1, {"weight_decay": np.inf}, "weight_decay.*inf"),
+    "a word": (ops.lion_step, 1, {"beta_1": "0.9"}, "beta_1.*number.*'0.9'"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_SETTINGS)
 def test_bad_settings(case):
-    step, extra, options, message = BAD_SETTINGS[case]
-    arrays = [np.ones(3) for _ in range(extra + 1)]
-    if step is ops.sgd_step and len(arrays) == 2:
-        arrays.append(None)
-    with pytest.raises(ValueError, match=message):
+    step, given, options, message = BAD_SETTINGS[case]
+    slots = STEPS[step][0]
+    arrays = [np.ones(3) for _ in range(2 + given)] + [None] * (slots - given)
+    with pytest.raises((ValueError, TypeError), match=message):
         step(*arrays, **options)
-    np.testing.assert_array_equal(arrays[0], 1)
+    for array in arrays[: 2 + given]:
+        np.testing.assert_array_equal(array, 1)

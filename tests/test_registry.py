@@ -37,6 +37,7 @@ OTHERS = {
     "negative_slope": 0.125,
     "baseline": 0.5,
     "batch_size": 8,
+    "class_aggregation": "variance_weighted_average",
     "beta_1": 0.8,
     "beta_2": 0.95,
     "clipnorm": 1.5,

@@ -155,7 +155,7 @@ struct Adam {
 // (Graves, arXiv:1308.0850, equation 40).
 struct RmsProp {
   static constexpr int slots = 3;
-  static constexpr const char* slot_names[] = {"velocity", "momentum", "average_gradient"};
+  static constexpr const char* slot_names[] = {"velocity", "momentum_sum", "average_gradient"};
   static constexpr Option options[] = {{"rho", 0.9, below_one},
                                        {"momentum", 0, below_one},
                                        {"epsilon", 1e-7, above_zero},

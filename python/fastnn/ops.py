@@ -579,7 +579,7 @@ def lion_step(
 
 
 # Slots that are None where the settings do not use them.
-_OPTIONAL_SLOTS = ("velocity", "momentum", "average_gradient")
+_OPTIONAL_SLOTS = ("velocity", "momentum_sum", "average_gradient")
 
 
 def _step(

@@ -26,7 +26,8 @@ class Common(TypedDict, total=False):
     ema_momentum: float
 
 
-COMMON = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum")
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+COMMON = (*CLIPS, "use_ema", "ema_momentum")
 
 
 class Setting:
@@ -44,6 +45,26 @@ class Setting:
         vars(optimizer)[f"_{self.name}"] = bool(checked) if option.is_flag else checked
 
 
+class Clip:
+    """A limit of gradients as an attribute, checked whenever it is set; None: no limit."""
+
+    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
+        return self if optimizer is None else vars(optimizer).get(f"_{self.name}")
+
+    def __set__(self, optimizer: Optimizer, value: float | None) -> None:
+        limit = None if value is None else number(self.name, value, 0.0, open_low=True)
+        limits = {name: getattr(optimizer, name) for name in CLIPS} | {self.name: limit}
+        if sum(given is not None for given in limits.values()) > 1:
+            text = ", ".join(f"{name}={given}" for name, given in limits.items())
+            raise ValueError(
+                f"give at most one of clipnorm, clipvalue and global_clipnorm, got {text}"
+            )
+        vars(optimizer)[f"_{self.name}"] = limit
+
+
 class Optimizer(Registered):
     """The base of all optimizers.
 
@@ -59,6 +80,7 @@ class Optimizer(Registered):
             `fit`.
         ema_momentum: in [0, 1); after each step average = m * average + (1 - m) * weights, and
             after the first the weights themselves; default 0.99.
+    These five are read at `compile`; later changes act from the next one on.
 
     Attributes:
         learning_rate: may be changed at any time, also by a callback during `fit`: it is
@@ -71,6 +93,9 @@ class Optimizer(Registered):
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
     _in_keywords = COMMON
+    clipnorm = Clip()
+    clipvalue = Clip()
+    global_clipnorm = Clip()
 
     def __init__(
         self,
@@ -86,16 +111,8 @@ class Optimizer(Registered):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.name = name
-        self.clipnorm = _above_zero("clipnorm", clipnorm)
-        self.clipvalue = _above_zero("clipvalue", clipvalue)
-        self.global_clipnorm = _above_zero("global_clipnorm", global_clipnorm)
-        if sum(clip is not None for clip in (clipnorm, clipvalue, global_clipnorm)) > 1:
-            raise ValueError(
-                "give at most one of clipnorm, clipvalue and global_clipnorm, got "
-                f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
-            )
-        self.use_ema = flag("use_ema", use_ema)
-        self.ema_momentum = number("ema_momentum", ema_momentum, 0.0, 1.0, open_high=True)
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
         self.iterations = 0
         self._undecayed_names: list[str] = []
         self._undecayed: list[Variable] = []
@@ -116,6 +133,22 @@ class Optimizer(Registered):
     def weight_decay(self, value: float | None) -> None:
         self._weight_decay = None if value is None else number("weight_decay", value, 0.0)
 
+    @property
+    def use_ema(self) -> bool:
+        return self._use_ema
+
+    @use_ema.setter
+    def use_ema(self, value: bool) -> None:
+        self._use_ema = flag("use_ema", value)
+
+    @property
+    def ema_momentum(self) -> float:
+        return self._ema_momentum
+
+    @ema_momentum.setter
+    def ema_momentum(self, value: float) -> None:
+        self._ema_momentum = number("ema_momentum", value, 0.0, 1.0, open_high=True)
+
     def exclude_from_weight_decay(
         self,
         var_list: Iterable[Variable] | None = None,
@@ -127,9 +160,23 @@ class Optimizer(Registered):
             var_list: Variables.
             var_names: regular expressions; a parameter in whose path one is found is exempt, so
                 ["bias"] exempts biases.
+
+        Raises:
+            TypeError: var_list holds something else, or var_names is no list of strings.
+            re.error: no regular expression.
         """
-        self._undecayed += list(var_list or ())
-        self._undecayed_names += list(var_names or ())
+        variables: list[Any] = list(var_list or ())
+        for variable in variables:
+            if not isinstance(variable, Variable):
+                raise TypeError(f"var_list: expected Variables, got {variable!r}")
+        # A string is a sequence of letters, each of which would be a name.
+        names: list[Any] = [None] if isinstance(var_names, str) else list(var_names or ())
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"var_names: expected a list of strings, got {var_names!r}")
+            re.compile(name)
+        self._undecayed += variables
+        self._undecayed_names += names
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
@@ -161,10 +208,6 @@ class Optimizer(Registered):
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())
         return f"<{type(self).__name__} {values}>"
-
-
-def _above_zero(name: str, value: float | None) -> float | None:
-    return None if value is None else number(name, value, 0.0, open_low=True)
 
 
 OPTIMIZERS = Registry(

@@ -29,7 +29,6 @@ class Optimizer(Protocol):
 
     learning_rate: float
     iterations: int
-    use_ema: bool
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
@@ -51,6 +50,10 @@ class Trainable(Protocol):
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer given to `compile`."""
+
+    @property
+    def keeps_averages(self) -> bool:
+        """Whether training keeps an average of the weights."""
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""

@@ -6,10 +6,11 @@ meaning of a word is decided where the word is used.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
@@ -146,3 +147,14 @@ def flag(name: str, value: object) -> bool:
     if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
+
+
+@contextlib.contextmanager
+def within(argument: str) -> Iterator[None]:
+    """Puts the name of an argument before the messages of errors about its parts."""
+    try:
+        yield
+    except TypeError as error:
+        raise TypeError(f"{argument}: {error}") from error.__cause__
+    except ValueError as error:
+        raise ValueError(f"{argument}: {error}") from error.__cause__

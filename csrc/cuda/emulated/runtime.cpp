@@ -279,7 +279,7 @@ Status write(Context* context, void* to, const void* host, size_t bytes) {
   if (context->stream->graph != nullptr)
     return fail("a copy from the host while a graph is recorded");
   if (real(to, bytes) == nullptr) return no_memory_there();
-  const Status noted = bytes < 1024 ? Status::ok : note("write", context->stream);
+  const Status noted = bytes < 4096 ? Status::ok : note("write", context->stream);
   if (noted != Status::ok) return noted;
   const auto* const from = static_cast<const char*>(host);
   return in_order(context->stream, [to, staged = std::vector<char>(from, from + bytes)] {
@@ -301,7 +301,7 @@ Status wait(Context* context) {
 Status read(Context* context, void* host, const void* from, size_t bytes) {
   const char* const there = real(from, bytes);
   if (there == nullptr) return no_memory_there();
-  const Status noted = bytes < 1024 ? Status::ok : note("read", context->stream);
+  const Status noted = bytes < 4096 ? Status::ok : note("read", context->stream);
   if (noted != Status::ok) return noted;
   if (bytes >= 1024 && fault().due("read")) {
     say("the emulated device has no memory to copy through");

@@ -17,6 +17,7 @@ from fastnn.metrics.means import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
+from fastnn.metrics.moments import R2Score
 
 __all__ = [
     "BinaryAccuracy",
@@ -28,6 +29,7 @@ __all__ = [
     "MeanSquaredError",
     "Metric",
     "Poisson",
+    "R2Score",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",

@@ -24,6 +24,7 @@ class Metric(Registered):
     # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
     # output, weights of true positives, false positives, false negatives and true negatives.
     # "moments": for each output, sums of w, w t, w t^2, w y, w y^2 and w t y.
+    # "sides", "moments" and means of losses of numbers need a target for each output.
     counts: ClassVar[str]
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
@@ -33,12 +34,17 @@ class Metric(Registered):
         self.name = name
 
     def count_options(self) -> dict[str, Any]:
-        """What native code takes for the count: "value" (k, or a threshold), or "loss", "options"."""
+        """What native code takes for the count, by the name of the count.
+
+        hits: "value", the number k. sides, confusion: "value", the threshold of a probability,
+        default 0.5. mean_of: "loss", the name of a row of csrc/core/loss.h, and "options".
+        """
         return {}
 
     def native(self, weighted: bool) -> dict[str, Any]:
         """The count as the native `compile` takes it."""
-        return {"kind": self.counts, "weighted": weighted, **self.count_options()}
+        # Half is the threshold of a count that gives none.
+        return {"kind": self.counts, "weighted": weighted, "value": 0.5, **self.count_options()}
 
     def finish(self, sums: NDArray[np.float64]) -> float:
         """The metric, from the native sums: here a mean; NaN where nothing counted."""

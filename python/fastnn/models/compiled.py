@@ -59,6 +59,8 @@ class Compilable(ABC):
         self._trained: list[bool] | None = None
         # The group of each of its parameters; None: all are of one group.
         self._grouped: list[int] | None = None
+        # Whether the native compile asked for an average of the weights.
+        self._averages = False
         self.matmul_precision: config.Precision = "highest"
         self._not_compiled = "call model.compile(...) first"
 
@@ -141,6 +143,7 @@ class Compilable(ABC):
             network.set_groups(self._grouped or [0] * len(trained))
             raise
         self._grouped = numbers
+        self._averages = plan.optimizer.use_ema
         plan.columns.widths = network.sum_widths
 
     # -- compile
@@ -241,6 +244,11 @@ class Compilable(ABC):
     def optimizer(self) -> Optimizer:
         """The optimizer given to `compile`; its `learning_rate` may be changed at any time."""
         return self._compiled("optimizer").optimizer
+
+    @property
+    def keeps_averages(self) -> bool:
+        """Whether training keeps an average of the weights: use_ema, as `compile` found it."""
+        return self._averages
 
     @property
     def columns(self) -> Columns:

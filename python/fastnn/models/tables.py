@@ -16,7 +16,9 @@ from fastnn.data.classes import class_weights
 from fastnn.data.split import Split, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
+from fastnn.losses import Loss
 from fastnn.models.compiled import Compilable
+from fastnn.words import within
 
 
 class Tabled(Compilable):
@@ -45,12 +47,21 @@ class Tabled(Compilable):
     ) -> Table:
         """x, y and weights as arrays that native code reads, with types and shapes checked.
 
-        `like`: a table with rows of the same shape, for a model that is not built yet.
+        `like`: a table with rows of the same shape, for a model that is not built yet. Errors are
+        then about validation_data.
         """
         loss = self._compiled(doing).loss
         if x is None or y is None:
             missing = "x" if x is None else "y"
             raise ValueError(f"{doing}: expected x and y, got None for {missing}")
+        if like is None:
+            return self._arrays(loss, x, y, weights)
+        with within("validation_data"):
+            return self._arrays(loss, x, y, weights, like)
+
+    def _arrays(
+        self, loss: Loss, x: object, y: object, weights: object, like: Table | None = None
+    ) -> Table:
         array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
         output = self._shapes(array)[1]
         n = len(array)

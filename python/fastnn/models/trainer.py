@@ -256,11 +256,14 @@ class Trainer(Tabled):
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights.
 
-        `fit` does so at its end. RuntimeError without use_ema.
+        `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
-        if not self._compiled("take_averages").optimizer.use_ema:
-            raise RuntimeError("take_averages: the optimizer keeps none; give it use_ema=True")
+        self._compiled("take_averages")
         network = self.network
+        if not self.keeps_averages:
+            raise RuntimeError(
+                "take_averages: compiled without averages; give the optimizer use_ema=True first"
+            )
         if network.updates == 0:
             return
         flat = network.optimizer_state[-1]

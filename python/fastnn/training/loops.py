@@ -26,6 +26,7 @@ from fastnn.callbacks.listeners import (
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Logs, Trainable
+from fastnn.words import within
 
 Sums = NDArray[np.float64]
 
@@ -84,7 +85,8 @@ class Fit:
         network.check(self.train)
         network.check_weight_of("fit", self.train)
         if self.validation_data is not None:
-            network.check(self.validation_data)
+            with within("validation_data"):
+                network.check(self.validation_data)
             network.check_weight_of("validation data", self.validation_data)
 
     def run(self) -> History:
@@ -92,6 +94,7 @@ class Fit:
             return self._run(run)
 
     def _run(self, run: _core.Run) -> History:
+        before = self.network.updates
         self.callbacks.call("on_train_begin", {})
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
@@ -104,7 +107,7 @@ class Fit:
                 logs = self._epoch(run, epoch)
                 if self.model.stop_training:
                     break
-        if self.model.optimizer.use_ema:
+        if self.model.keeps_averages and self.network.updates != before:
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
         return self.history
