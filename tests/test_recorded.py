@@ -1,0 +1,125 @@
+"""`Network.record`: outputs and gradients of a pass that is kept, against finite differences and
+the gradients that training uses."""
+
+from __future__ import annotations
+
+import networks
+import numpy as np
+import pytest
+
+from fastnn import _core
+
+WIDTHS, ACTIVATIONS = (5, 16, 3), ("gelu", "linear")
+ROWS = 300  # more than one shard of a pass
+
+
+def drawn(dtype, rng, dropout=0.0):
+    native = networks.chain(WIDTHS, ACTIVATIONS, dtype, dropout=dropout)
+    native.write([0.5 * rng.normal(size=s) for _, s in native.network.parameters])
+    return native, rng.normal(size=(ROWS, WIDTHS[0])).astype(dtype)
+
+
+def graph_of_all_kinds(rng):
+    """A residual block with layer normalization over rescaled input, in float64."""
+    network = _core.Network(6, "float64", 3)
+    x = network.rescale(0, 2.0, 0.5)
+    hidden = network.dense(x, 6, "silu", use_bias=True)
+    x = network.layer_normalization(network.add(x, hidden))
+    network.set_output(network.dense(x, 2, "linear", use_bias=True))
+    native = networks.bound(network, "float64")
+    native.write([rng.normal(size=s) for _, s in network.parameters])
+    return native, rng.normal(size=(7, 6))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_are_those_of_a_loss(dtype, rng):
+    native, x = drawn(dtype, rng)
+    targets = rng.normal(size=(ROWS, WIDTHS[-1])).astype(dtype)
+    recorded = native.network.record(networks.rows(x, targets))
+    np.testing.assert_array_equal(
+        recorded.outputs, native.network.predict(networks.rows(x, targets)), strict=True
+    )
+    networks.compile_native(native.network, loss="mean_squared_error")
+    _, expected = native.network.gradients(networks.rows(x, targets))
+    dy = 2 * (recorded.outputs - targets) / targets.size
+    dx, dparameters = recorded.pull(dy.astype(dtype))
+    assert dx.shape == x.shape
+    rtol = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(dparameters, expected, rtol=rtol, atol=rtol * 1e-2)
+    assert dx.dtype == dparameters.dtype == dtype
+
+
+def test_gradients_at_inputs_and_parameters(rng):
+    """Central differences of sum(dy * outputs), through every kind of node that has a gradient."""
+    native, x = graph_of_all_kinds(rng)
+    targets = np.zeros((7, 2))
+    dy = rng.normal(size=(7, 2))
+
+    def total(rows):
+        return np.sum(dy * native.network.record(networks.rows(rows, targets)).outputs)
+
+    recorded = native.network.record(networks.rows(x, targets))
+    dx, dparameters = recorded.pull(dy)
+    step = 1e-5
+    for i, j in np.ndindex(x.shape):
+        moved = np.zeros_like(x)
+        moved[i, j] = step
+        numeric = (total(x + moved) - total(x - moved)) / (2 * step)
+        np.testing.assert_allclose(dx[i, j], numeric, rtol=1e-6, atol=1e-8)
+    weights, by_weight = native.read(), native.split(dparameters)
+    for w, dw in zip(weights, by_weight, strict=True):
+        at = tuple(rng.integers(s) for s in w.shape)
+        before = w[at]
+        ends = []
+        for sign in (1, -1):
+            w[at] = before + sign * step
+            native.write(weights)
+            ends.append(total(x))
+        w[at] = before
+        native.write(weights)
+        numeric = (ends[0] - ends[1]) / (2 * step)
+        np.testing.assert_allclose(dw[at], numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_what_is_recorded_stays(rng):
+    """Weights written later change neither outputs nor gradients, which may be asked for twice."""
+    native, x = drawn("float32", rng)
+    recorded = native.network.record(networks.rows(x, np.zeros((ROWS, 3), "f4")))
+    dy = rng.normal(size=(ROWS, 3)).astype("f4")
+    outputs, (dx, dparameters) = recorded.outputs, recorded.pull(dy)
+    native.write([w + 1 for w in native.read()])
+    np.testing.assert_array_equal(recorded.outputs, outputs)
+    again = recorded.pull(dy)
+    np.testing.assert_array_equal(again[0], dx)
+    np.testing.assert_array_equal(again[1], dparameters)
+
+
+def test_dropout_acts_where_asked(rng):
+    """Units that a mask silences have no gradient, in one pass as in the other."""
+    native, x = drawn("float64", rng, dropout=0.5)
+    data = networks.rows(x, np.zeros((ROWS, 3)))
+    np.testing.assert_array_equal(native.network.record(data).outputs, native.network.predict(data))
+    recorded = native.network.record(data, training=True)
+    assert np.abs(recorded.outputs - native.network.predict(data)).max() > 0.1
+    # The outputs are linear in the weights of the last layer: sum(w * dw) + sum(b * db) is
+    # sum(dy * outputs), with the mask of the same pass.
+    dy = rng.normal(size=(ROWS, 3))
+    grads = native.split(recorded.pull(dy)[1])[2:]
+    weights = native.read()[2:]
+    linear = sum(np.sum(w * dw) for w, dw in zip(weights, grads, strict=True))
+    np.testing.assert_allclose(linear, np.sum(dy * recorded.outputs), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(ROWS, 2), (ROWS - 1, 3), (3,)])
+def test_shape_of_the_gradient(shape, rng):
+    native, x = drawn("float32", rng)
+    recorded = native.network.record(networks.rows(x, np.zeros((ROWS, 3), "f4")))
+    with pytest.raises(ValueError, match=rf"dy.*\({ROWS}, 3\).*{shape[0]}"):
+        recorded.pull(np.zeros(shape, "f4"))
+
+
+def test_type_of_the_gradient(rng):
+    native, x = drawn("float32", rng)
+    recorded = native.network.record(networks.rows(x, np.zeros((ROWS, 3), "f4")))
+    with pytest.raises(ValueError, match=r"dy.*float32.*float64"):
+        recorded.pull(np.zeros((ROWS, 3)))
