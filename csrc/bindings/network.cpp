@@ -117,7 +117,7 @@ py::array_t<double> array_of(std::span<const double> sums) {
   return py::array_t<double>(static_cast<py::ssize_t>(sums.size()), sums.data());  // a copy
 }
 
-// Looks at signals, then calls `progress` unless it is None.
+// Handles signals, then calls `progress` unless it is None.
 OnProgress on_progress_with(const py::object& progress) {
   return [&progress](Index epoch, Index step, std::span<const double> sums) {
     poll_signals();

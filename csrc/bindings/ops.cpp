@@ -41,7 +41,7 @@ py::object dense_forward(const Array& x, const Array& w, const Optional& b, cons
   const Activation activation = activation_named(name, parameter);
   if (b) check_shape(*b, "b", {o});
   return with_type(x, [&]<class T>() -> py::object {
-    Place place(x);
+    CallSide place(x);
     Result<T> y = place.out<T>({n, o});
     place.call<T>(&Kernels<T>::dense_forward,
                   DenseForward<T>{n, i, o, place.in<T>(x, "x"), place.in<T>(w, "w"),
@@ -66,7 +66,7 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
   if (y) check_shape(*y, "y", {n, o});
   if (z) check_shape(*z, "z", {n, o});
   return with_type(x, [&]<class T>() -> py::tuple {
-    Place place(x);
+    CallSide place(x);
     Result<T> dx = place.out<T>({n, i});
     Result<T> dw = place.out<T>({i, o});
     Result<T> db = place.out<T>({o});
@@ -81,7 +81,7 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
 py::object activation_forward(const Array& x, const std::string& name, Parameter parameter) {
   const Activation activation = activation_named(name, parameter);
   return with_type(x, [&]<class T>() -> py::object {
-    Place place(x);
+    CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::activation_forward,
                   ActivationForward<T>{activation, x.size(), place.in<T>(x, "x"), y.data});
@@ -95,7 +95,7 @@ py::object activation_backward(const Array& dy, const Array& x, const Array& y,
   check_like(dy, "dy", x, "x");
   check_like(y, "y", x, "x");
   return with_type(x, [&]<class T>() -> py::object {
-    Place place(x);
+    CallSide place(x);
     Result<T> dx = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::activation_backward,
                   ActivationBackward<T>{activation, x.size(), place.in<T>(dy, "dy"),
@@ -109,7 +109,7 @@ py::object softmax(const Array& x) {
   const Index c = x.shape(x.ndim() - 1);
   check(c >= 1, "x: expected at least 1 class on the last axis, got shape ", shape_of(x));
   return with_type(x, [&]<class T>() -> py::object {
-    Place place(x);
+    CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::softmax_forward,
                   SoftmaxForward<T>{x.size() / c, c, place.in<T>(x, "x"), y.data});
@@ -155,13 +155,13 @@ double total_weight(Index n, Index c, const T* targets, const std::vector<T>& we
 
 // Runs a loss kernel whose arguments lack what all losses have in common.
 template <class T>
-py::tuple run_loss(Place& place, LossRows<T> rows, double total, const Array& outputs) {
+py::tuple run_loss(CallSide& place, LossRows<T> rows, double total, const Array& outputs) {
   Result<T> d = place.out_like<T>(outputs);
   rows.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
   rows.sums = place.sums();
   rows.gradient = d.data;
-  place.call<T>(
-      portable::looks_at_rows(rows.kind) ? &Kernels<T>::row_loss : &Kernels<T>::element_loss, rows);
+  place.call<T>(portable::is_of_rows(rows.kind) ? &Kernels<T>::row_loss : &Kernels<T>::element_loss,
+                rows);
   const double sum = place.total_loss(rows.sums, rows.n);
   return py::make_tuple(total > 0 ? sum / total : 0.0, d.array);
 }
@@ -170,7 +170,7 @@ py::tuple row_loss(const std::string& name, const Array& logits, const Array& la
                    const Weights& sample_weight, const py::dict& options,
                    std::optional<std::int32_t> ignore_class) {
   const auto kind = find_name<LossKind>("loss", loss_names, name);
-  check(portable::looks_at_rows(kind), "loss: ", name, " looks at elements");
+  check(portable::is_of_rows(kind), "loss: ", name, " is of elements");
   check_axes(logits, "logits", 2);
   const Index n = logits.shape(0);
   const Index c = logits.shape(1);
@@ -183,7 +183,7 @@ py::tuple row_loss(const std::string& name, const Array& logits, const Array& la
     check(!ignore_class, "ignore_class: only for integer labels");
   }
   return with_type(logits, [&]<class T>() -> py::tuple {
-    Place place(logits);
+    CallSide place(logits);
     std::vector<T> weights = row_weights<T>(sample_weight, n);
     LossRows<T> a{};
     a.kind = kind;
@@ -224,7 +224,7 @@ py::tuple element_loss(const std::string& name, const Array& outputs, const Arra
                        const Weights& sample_weight, const Weights& column_weight,
                        const py::dict& options) {
   const auto kind = find_name<LossKind>("loss", loss_names, name);
-  check(!portable::looks_at_rows(kind), "loss: ", name, " looks at rows");
+  check(!portable::is_of_rows(kind), "loss: ", name, " is of rows");
   const bool folds = portable::head_of(kind) != Head::none;
   const LossNames names = folds ? LossNames{"logits", "targets"} : LossNames{"pred", "target"};
   check(outputs.ndim() == 1 || outputs.ndim() == 2, names.outputs, ": expected shape (n, ",
@@ -236,7 +236,7 @@ py::tuple element_loss(const std::string& name, const Array& outputs, const Arra
         shape_of(outputs));
   if (column_weight) check_shape(*column_weight, "pos_weight", {c});
   return with_type(outputs, [&]<class T>() -> py::tuple {
-    Place place(outputs);
+    CallSide place(outputs);
     const std::vector<T> weights = row_weights<T>(sample_weight, n);
     LossRows<T> a{};
     a.kind = kind;
@@ -289,7 +289,7 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
       if (slots[i]) check_like(*slots[i], name, param, "param");
     }
     with_type(param, [&]<class T>() {
-      Place place(param);
+      CallSide place(param);
       OptimizerStep<T> a{.kind = kind,
                          .n = param.size(),
                          .param = nullptr,

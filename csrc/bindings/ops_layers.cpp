@@ -29,7 +29,7 @@ py::object layer_normalization(const Array& x, const Optional& gamma, const Opti
   if (gamma) check_shape(*gamma, "gamma", {c});
   if (beta) check_shape(*beta, "beta", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
-    Place place(x);
+    CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::layer_norm_forward,
                   LayerNormForward<T>{n, c, static_cast<T>(epsilon), place.in<T>(x, "x"),
@@ -45,7 +45,7 @@ py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Op
   check_like(dy, "dy", x, "x");
   if (gamma) check_shape(*gamma, "gamma", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
-    Place place(x);
+    CallSide place(x);
     T* const y = place.room<T>(n * c + 2 * n);
     T* const statistics = y + n * c;
     const T* const given = place.in<T>(x, "x");
@@ -109,7 +109,7 @@ py::object embedding(const py::array& x, const Array& table) {
   check(vocabulary >= 1 && d >= 1, "table: expected at least 1 row and 1 column, got shape ",
         shape_of(table));
   return with_type(table, [&, n = n, k = k]<class T>() -> py::object {
-    Place place(table);
+    CallSide place(table);
     const T* const rows = rows_named<T>(x, vocabulary);
     Result<T> y = place.out<T>({n, k * d});
     place.call<T>(&Kernels<T>::embedding_forward,
@@ -127,7 +127,7 @@ py::object embedding_backward(const Array& dy, const py::array& x, Index vocabul
         " * d) to match x ", shape_of(x), ", got ", shape_of(dy));
   check(vocabulary >= 1, "vocabulary: expected at least 1 row, got ", vocabulary);
   return with_type(dy, [&, n = n, k = k]<class T>() -> py::object {
-    Place place(dy);
+    CallSide place(dy);
     const T* const rows = rows_named<T>(x, vocabulary);
     Result<T> dtable = place.out<T>({vocabulary, d});
     place.call<T>(&Kernels<T>::embedding_backward,

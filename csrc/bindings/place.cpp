@@ -6,12 +6,12 @@
 
 namespace fastnn::bindings {
 
-Place::Place(const Array& leader)
+CallSide::CallSide(const Array& leader)
     : stays_(leader.on_device()),
       away_(stays_ || default_device() == Device::cuda),
       machine_(backend(away_ ? Device::cuda : Device::cpu).here()) {}
 
-double Place::total_loss(const double* sums, Index n) const {
+double CallSide::total_loss(const double* sums, Index n) const {
   std::array<double, 2> totals{};
   if (away_) {
     const Unlocked unlocked;
@@ -22,44 +22,44 @@ double Place::total_loss(const double* sums, Index n) const {
   return totals[0];
 }
 
-void Place::refuse_mixture(const char* name) {
+void CallSide::refuse_mixture(const char* name) {
   throw py::type_error(message(name, ": is on the device, but the leading array is on the host"));
 }
 
-void Place::check_type(const DeviceArray& array, const char* name, std::size_t item) {
+void CallSide::check_type(const DeviceArray& array, const char* name, std::size_t item) {
   const py::dtype& dtype = array.dtype();
   if (dtype.kind() == 'f' && dtype.itemsize() == static_cast<py::ssize_t>(item)) return;
   throw py::type_error(message(name, ": expected float", 8 * item, " on the device, got ",
                                std::string(py::str(dtype))));
 }
 
-void* Place::writable(Array& array, const char* name) {
+void* CallSide::writable(Array& array, const char* name) {
   py::array host = array.host();
   check(host.writeable(), name, ": expected a writable array");
   return host.mutable_data();
 }
 
-void* Place::take(const DeviceArray& array, const char* name, bool written) {
+void* CallSide::take(const DeviceArray& array, const char* name, bool written) {
   check(!written || array.writable(), name, ": expected a writable array");
   used_.push_back(&array);
   return array.data();
 }
 
-void* Place::reserve(std::size_t bytes) {
+void* CallSide::reserve(std::size_t bytes) {
   blocks_.reserve(blocks_.size() + 1);
   void* const memory = machine_.reserve(*machine_.context, std::max<std::size_t>(bytes, 1));
   blocks_.push_back(memory);
   return memory;
 }
 
-void* Place::bring(const void* host, std::size_t bytes) {
+void* CallSide::bring(const void* host, std::size_t bytes) {
   void* const there = reserve(bytes);
   brought_.push_back({const_cast<void*>(host), there, bytes});
   return there;
 }
 
-std::pair<py::object, void*> Place::result_away(const py::dtype& dtype,
-                                                std::vector<py::ssize_t> shape) {
+std::pair<py::object, void*> CallSide::result_away(const py::dtype& dtype,
+                                                   std::vector<py::ssize_t> shape) {
   if (stays_) {
     auto made = std::make_unique<DeviceArray>(machine_, dtype, std::move(shape));
     void* const data = made->data();
@@ -72,7 +72,7 @@ std::pair<py::object, void*> Place::result_away(const py::dtype& dtype,
   return {std::move(host), there};
 }
 
-void Place::before() {
+void CallSide::before() {
   for (const Copy& copy : brought_) {
     machine_.write(*machine_.context, copy.there, copy.host, copy.bytes);
   }
@@ -80,7 +80,7 @@ void Place::before() {
   for (const DeviceArray* array : used_) array->before(machine_);
 }
 
-void Place::after() {
+void CallSide::after() {
   for (const Copy& copy : fetched_) {
     if (copy.bytes > 0) machine_.read(*machine_.context, copy.host, copy.there, copy.bytes);
   }
@@ -90,7 +90,7 @@ void Place::after() {
   if (!known) machine_.order->wait(*machine_.context);
 }
 
-void Place::give_back() {
+void CallSide::give_back() {
   const Unlocked unlocked;  // waits until the device no longer uses the blocks
   for (void* const block : blocks_) machine_.release(*machine_.context, block);
 }

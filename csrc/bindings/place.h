@@ -55,13 +55,13 @@ struct Result {
   T* data;  // for the kernel
 };
 
-class Place {
+class CallSide {
  public:
   // On the side of the leading array, or if that is NumPy's, on the side that FASTNN_DEVICE names.
-  explicit Place(const Array& leader);
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() {
+  explicit CallSide(const Array& leader);
+  CallSide(const CallSide&) = delete;
+  CallSide& operator=(const CallSide&) = delete;
+  ~CallSide() {
     if (!blocks_.empty()) give_back();
   }
 

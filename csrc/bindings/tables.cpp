@@ -57,7 +57,7 @@ py::list losses() {
           "targets"_a = targets_names[static_cast<std::size_t>(Row::targets)],
           "head"_a = head_names[static_cast<std::size_t>(Row::head)],
           "by_element"_a = Row::by_element, "column_weights"_a = Row::column_weights,
-          "by_row"_a = portable::looks_at_rows(kind), "options"_a = described(options_of(row))));
+          "by_row"_a = portable::is_of_rows(kind), "options"_a = described(options_of(row))));
     });
   }
   return list;

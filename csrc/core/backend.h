@@ -51,7 +51,7 @@ struct DeviceReport {
 };
 DeviceReport report_on(Device device);
 // The library of others that multiplies large matrices there, or why there is none. Opens
-// it, which takes longer than to open the device: for who asks.
+// it, which takes longer than to open the device.
 std::string products_library(Device device);
 
 // The device that FASTNN_DEVICE asks for; the CPU where it is silent.

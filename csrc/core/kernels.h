@@ -1,8 +1,8 @@
 // The table of kernels: what a backend must be able to do.
 //
-// A kernel is a plain function on pointers and sizes. It checks nothing: shapes,
-// ranges and overlap have been looked at by whoever calls it. Matrices are
-// row-major and dense. n counts rows, i inputs, o outputs, c classes. Outputs
+// A kernel is a plain function on pointers and sizes. It checks nothing: the
+// caller has checked shapes, ranges and overlap. Matrices are row-major and
+// dense. n counts rows, i inputs, o outputs, c classes. Outputs
 // never alias inputs unless the comment says that they may.
 //
 // The law of sums: an element of a product is one chain of additions in
@@ -14,6 +14,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include <initializer_list>
 
 #include "core/activation.h"
 #include "core/arrays.h"
@@ -273,7 +275,7 @@ struct MetricRows {
   MetricKind kind;
   double value;  // threshold (on `output`) or k
   Index n, c;
-  const T* output;        // (n, c): what the kind looks at
+  const T* output;        // (n, c): what the kind reads
   const int32_t* labels;  // (n); null: targets
   const T* targets;       // (n, c)
   const T* weights;       // (n), may be null
@@ -411,9 +413,12 @@ struct KernelTable {
 // not compile.
 template <class T>
 constexpr bool complete(const Kernels<T>& k) {
-#define FASTNN_USE(name, Arguments) &&k.name
-  return true FASTNN_KERNELS(FASTNN_USE);
+#define FASTNN_USE(name, Arguments) k.name != nullptr,
+  for (const bool there : {FASTNN_KERNELS(FASTNN_USE)}) {
+    if (!there) return false;
+  }
 #undef FASTNN_USE
+  return true;
 }
 
 constexpr bool complete(const KernelTable& table) {

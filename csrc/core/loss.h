@@ -12,7 +12,7 @@
 //   options         numbers, in the order of `options` in LossRows; none where there are none
 //   Common<T>       what all elements share, made of the options
 //   at(common, output, target, column_weight) -> loss, d loss / d output
-// A loss that looks at whole rows is a line of FASTNN_ROW_LOSSES; its kernel is row_loss.
+// A loss of whole rows is a line of FASTNN_ROW_LOSSES; its kernel is row_loss.
 #pragma once
 
 #include <stdint.h>
@@ -201,7 +201,7 @@ FASTNN_INLINE bool counts_elements(LossKind kind) {
   return with_loss(kind, [](auto row) { return decltype(row)::by_element; });
 }
 
-FASTNN_INLINE constexpr bool looks_at_rows(LossKind kind) {
+FASTNN_INLINE constexpr bool is_of_rows(LossKind kind) {
 #define FASTNN_USE(name, type) kind == LossKind::name ||
   return FASTNN_ROW_LOSSES(FASTNN_USE) false;
 #undef FASTNN_USE

@@ -114,7 +114,7 @@ struct Metric {
   Loss loss;             // of mean_of
   bool largest = false;  // confusion: of classes
   bool weighted = false;
-  int tensor = 0;   // what it looks at: the logits or the output
+  int tensor = 0;   // what it reads: the logits or the output
   Index width = 2;  // numbers that it adds up
 };
 
@@ -128,7 +128,7 @@ struct Plan {
   double input_scale = 1, input_offset = 0;
   // Where the network ends in a softmax or sigmoid, that is the last node and
   // logits is its input; else logits is the output. With `folded` the loss works
-  // on the logits, and the last node is run only for who wants the output.
+  // on the logits, and the last node is run only where the output is wanted.
   int logits = 0;
   int output = 0;
   bool folded = false;

@@ -169,7 +169,7 @@ void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, 
                    .gradient = gradient};
   std::copy(std::begin(loss.options), std::end(loss.options), rows.options);
   frame_.template call<LossRows<T>>(
-      portable::looks_at_rows(loss.kind) ? frame_.kernels.row_loss : frame_.kernels.element_loss,
+      portable::is_of_rows(loss.kind) ? frame_.kernels.row_loss : frame_.kernels.element_loss,
       rows);
 }
 
@@ -190,7 +190,7 @@ void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* 
   const T* const weights = metric.weighted && part.weights != nullptr ? part.weights : part.present;
   if (metric.kind == MetricKind::mean_of) {
     // As a metric a missing target never counts.
-    const bool by_element = !portable::looks_at_rows(metric.loss.kind);
+    const bool by_element = !portable::is_of_rows(metric.loss.kind);
     start_loss(metric.loss, nullptr, metric.tensor, weights, part, by_element, T(0), sums, nullptr);
     return;
   }

@@ -40,7 +40,7 @@ class Walk {
   const T* input_gradient() const {
     return frame_.has_gradient.front() ? frame_.gradient.front() : nullptr;
   }
-  // Whether a training step looks at the output beyond the loss's input.
+  // Whether a training step reads the output beyond the loss's input.
   bool needs_output() const;
 
   // Runs all nodes, or without `whole` those before a folded head.

@@ -39,26 +39,26 @@ class Shared {
   // Adds a form in use from `first` to `last`. No form added before may be in use for longer.
   void add(Bf16Matrix& form, std::size_t first, std::size_t last) {
     const auto free = std::find_if(places_.begin(), places_.end(),
-                                   [&](const Place& place) { return place.last < first; });
-    Place& place = free != places_.end() ? *free : places_.emplace_back();
+                                   [&](const Forms& place) { return place.last < first; });
+    Forms& place = free != places_.end() ? *free : places_.emplace_back();
     place.last = last;
     place.size = std::max(place.size, form.part_stride);
     place.forms.push_back(&form);
   }
   void take(Memory& memory, int bf16_parts) {
-    for (const Place& place : places_) {
+    for (const Forms& place : places_) {
       auto* const data = memory.take<std::uint16_t>(bf16_parts * place.size);
       for (Bf16Matrix* form : place.forms) form->data = data;
     }
   }
 
  private:
-  struct Place {
+  struct Forms {
     std::size_t last = 0;
     Index size = 0;  // of one part
     std::vector<Bf16Matrix*> forms;
   };
-  std::vector<Place> places_;
+  std::vector<Forms> places_;
 };
 
 Bf16Convert matrix(Index rows, Index columns, int bf16_parts) {

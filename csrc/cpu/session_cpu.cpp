@@ -58,7 +58,7 @@ int cpu_bf16_parts(const SessionRequest& request) {
   const int bf16_parts = request.precision == Precision::medium ? 1
                          : request.precision == Precision::high ? 2
                                                                 : 0;
-  // A split that is slower than float32 serves nobody: float32 is the more exact.
+  // A split that is slower than float32 is of no use: float32 is the more exact.
   if (bf16_parts > cpu_table().bf16_parts || request.plan->element != Element::f32) return 0;
   const bool tiled = request.kind == SessionKind::tiled;
   return bf16_serves(*request.plan, tiled ? tile_rows : request.batch_size) ? bf16_parts : 0;
@@ -96,7 +96,7 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
         "' steps before all gradients are there, which clipping by norm needs; expected 'auto' or "
         "'plain'");
   check(request.kind != SessionKind::tiled || is_row_local(*request.plan),
-        "session: 'tiled' cannot train this model, some of whose layers look at whole batches; "
+        "session: 'tiled' cannot train this model, some of whose layers work on whole batches; "
         "expected 'auto' or 'plain'");
   if (request.kind == SessionKind::tiled) {
     return prepare_tiled(request, make_machine, make_products(request));

@@ -80,13 +80,13 @@ struct Product {
   }
 
  private:
-  struct Place {
+  struct TileIndex {
     unsigned piece, row_tile, column_tile;
     FASTNN_DEVICE Index row() const { return Index{row_tile} * Unit::rows; }
     FASTNN_DEVICE Index column() const { return Index{column_tile} * Unit::columns; }
   };
 
-  FASTNN_DEVICE void make(const Thread& t, Shared& shared, const Place& place) const {
+  FASTNN_DEVICE void make(const Thread& t, Shared& shared, const TileIndex& place) const {
     const Index begin = place.piece * piece_depth;
     const Index end = least(k, begin + piece_depth);
     Unit unit;
@@ -127,7 +127,7 @@ struct Product {
 
   // Adds the sums of the threads that share a column, in the order of those threads.
   FASTNN_DEVICE void add_columns(const Thread& t, T* room, const Pack<T>& sum,
-                                 const Place& place) const {
+                                 const TileIndex& place) const {
     using FetchB = typename Unit::template FetchB<false>;
     FASTNN_UNROLL
     for (int j = 0; j < Pack<T>::count; ++j) {

@@ -35,7 +35,7 @@ class Fetch {
   FASTNN_DEVICE static int shifted(int k, int e) { return extent > 16 ? e ^ (k / 4 % 4 * 8) : e; }
 
   FASTNN_DEVICE Fetch(const Thread& t, const Operand<T>& from, Index first, Index k) {
-    const Place own = place(t);
+    const PackIndex own = place(t);
     const Index e = first + own.e;
     at_ =
         by_k ? from.data + e * from.stride + k + own.k : from.data + (k + own.k) * from.stride + e;
@@ -62,7 +62,7 @@ class Fetch {
   FASTNN_DEVICE void store(const Thread& t, T* tile) const {
     FASTNN_UNROLL
     for (int turn = 0; turn < turns; ++turn) {
-      const Place at{place(t).e + e_step(turn), place(t).k + k_step(turn)};
+      const PackIndex at{place(t).e + e_step(turn), place(t).k + k_step(turn)};
       if (!whole && at.k >= depth) break;
       if constexpr (by_k) {
         FASTNN_UNROLL
@@ -93,12 +93,12 @@ class Fetch {
   static constexpr bool whole = turns * threads * pack == extent * depth;
   static_assert(by_k || threads % across == 0);
 
-  struct Place {
+  struct PackIndex {
     int e, k;
   };
   // Neighbouring lanes take `abreast` packs of a row, then packs of the next row. Each turn moves
   // the threads some rows or some packs further.
-  FASTNN_DEVICE static Place place(const Thread& t) {
+  FASTNN_DEVICE static PackIndex place(const Thread& t) {
     const int u = t.index();
     if constexpr (by_k) {
       return {u / abreast % extent, (u / (abreast * extent) * abreast + u % abreast) * pack};

@@ -43,7 +43,7 @@ struct ElementLoss {
 };
 
 // Which element a thread is at, as row and column: a division for the first, then none.
-struct Place {
+struct ElementIndex {
   Index r, j;
   FASTNN_DEVICE void move(Index rows, Index columns, Index c) {
     r += rows;
@@ -78,7 +78,7 @@ struct Elements {
     const Index rows = threads / c;
     const Index columns = threads % c;
     const Index first = range.begin + t.index();
-    Place place{first / c, first % c};
+    ElementIndex place{first / c, first % c};
     Counted counted;
     for (Index base = first; base < range.end; base += step) {
       T loss = T(0);

@@ -1,8 +1,8 @@
 // A run of training steps in one launch of one block: what the kernel `resident` is told.
 //
 // Parameters, the optimizer's state and all of a batch lie in the memory that the block
-// shares; places there count in floats from its beginning. Who lays them out is
-// session_resident.cpp.
+// shares; offsets there count in floats from its beginning. session_resident.cpp
+// lays it out.
 #pragma once
 
 #include <stddef.h>
@@ -23,7 +23,7 @@ struct Resident {
 
   // Rows begin `at`, `stride` apart. The two fill a word that no address could be taken
   // for, as the emulator does with any of a kernel's arguments.
-  struct alignas(8) Place {
+  struct alignas(8) SharedBlock {
     int at, stride;
   };
 
@@ -35,11 +35,11 @@ struct Resident {
     Activation activation;
     bool has_bias, trains_kernel, trains_bias;
     Index kernel, bias;  // in the parameter buffer
-    Place x;             // of the first layer it counts from the batch's own place
-    Place w;             // of odd stride: neither rows nor columns meet in one bank
-    Place y;             // the x of the next
-    Place z;             // at 0: not kept
-    Place dz;
+    SharedBlock x;       // of the first layer it counts from the batch's own place
+    SharedBlock w;       // of odd stride: neither rows nor columns meet in one bank
+    SharedBlock y;       // the x of the next
+    SharedBlock z;       // at 0: not kept
+    SharedBlock dz;
   };
 
   // Arrays come last: behind them GCC 12 mistakes values for padding, which the emulator
@@ -82,31 +82,31 @@ struct Resident {
   // What comes with rows besides x, which begins it; twice, `stride` apart, for this step
   // and the next.
   struct Batch {
-    Place targets;
-    Place labels;   // int32_t
-    Place weights;  // 0 for the ignored class
-    Place present;  // 1, or 0 for that
-    Place numbers;  // Index: of rows in the caller's arrays
+    SharedBlock targets;
+    SharedBlock labels;   // int32_t
+    SharedBlock weights;  // 0 for the ignored class
+    SharedBlock present;  // 1, or 0 for that
+    SharedBlock numbers;  // Index: of rows in the caller's arrays
     Index stride;
   };
   Batch batch;
 
-  Place weights;               // those of all layers; the stride is 0
-  Place state_of[rule_slots];  // as they are laid out
-  Place column_weight;         // at 0: none
-  Place row_losses;            // double
-  Place rates;                 // AnyRates<float> of rate_steps steps
-  Place totals;                // double: sum and weight of each item, for each lane of a warp
-  Place scale;                 // what gradients are multiplied by
-  Place stop;                  // int: whether a loss is bad
-  Index floats;                // that all these take
+  SharedBlock weights;               // those of all layers; the stride is 0
+  SharedBlock state_of[rule_slots];  // as they are laid out
+  SharedBlock column_weight;         // at 0: none
+  SharedBlock row_losses;            // double
+  SharedBlock rates;                 // AnyRates<float> of rate_steps steps
+  SharedBlock totals;                // double: sum and weight of each item, for each lane of a warp
+  SharedBlock scale;                 // what gradients are multiplied by
+  SharedBlock stop;                  // int: whether a loss is bad
+  Index floats;                      // that all these take
 
   struct Metrics {
     MetricKind kind[most_items - 1];
     LossKind loss[most_items - 1];  // of mean_of: an element loss
     double options[most_items - 1][max_loss_options];
     bool weighted[most_items - 1];
-    Place output[most_items - 1];  // of the rows it looks at
+    SharedBlock output[most_items - 1];  // of the rows that it reads
     double value[most_items - 1];
   };
   Metrics metrics;

@@ -3,7 +3,7 @@
 //
 // Rows depend on nothing of each other, so a group that lies within a warp waits for that
 // alone. Gradients are not yet divided by the sum of weights, which the warp at the end
-// works out meanwhile: whoever sums them over rows multiplies.
+// works out meanwhile: the sum over rows multiplies.
 #pragma once
 
 #include "core/math.h"
@@ -244,7 +244,7 @@ FASTNN_DEVICE void losses(const Thread& t, const Resident& a, float* shared, int
         .lanes = columns,
     };
     float loss = 0;
-    if (looks_at_rows(a.loss)) {
+    if (is_of_rows(a.loss)) {
       loss = row.softmax_cross_entropy(t);
     } else {
       const float* const of_columns =

@@ -104,7 +104,7 @@ class Sums {
   FASTNN_DEVICE Counted over_row(int metric, int batch, int r) const {
     const int c = a_.layer[a_.layers - 1].o;
     const MetricKind kind = a_.metrics.kind[metric];
-    const Resident::Place& place = a_.metrics.output[metric];
+    const Resident::SharedBlock& place = a_.metrics.output[metric];
     const float* const output = shared_ + place.at + r * place.stride;
     if (kind == MetricKind::matches) {
       const int label = a_.targets.data == nullptr

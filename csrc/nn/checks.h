@@ -1,5 +1,5 @@
 // What data must be before anything is computed from it. Errors name the row, in
-// the caller's numbering, and the value. `look` may be empty.
+// the caller's numbering, and the value. `poll` may be empty.
 #pragma once
 
 #include "core/backend.h"

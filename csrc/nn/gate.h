@@ -1,4 +1,4 @@
-// Who may use a network: many readers, or one writer.
+// The lock of a network: many readers, or one writer.
 //
 // A forked child begins with every gate open, since the threads that held them are
 // not in it.
@@ -10,7 +10,7 @@
 
 namespace fastnn {
 
-// Called now and then by whoever waits or works for long; what it throws ends that.
+// Called now and then by whatever waits or works for long; what it throws ends that.
 using Poll = std::function<void()>;
 
 // Grows in a child with every fork.

@@ -90,14 +90,14 @@ Head head_of(const Plan& plan) {
   return ends_in_softmax(plan) ? Head::softmax : Head::sigmoid;
 }
 
-// Whether a loss looks at the logits: its own head comes last or, for the loss that the network is
-// trained with, a linear output is taken for logits.
+// Whether a loss is computed from the logits: its own head comes last or, for the loss that the
+// network is trained with, a linear output is taken for logits.
 bool looks_at_logits(const Plan& plan, LossKind kind) {
   const Head head = portable::head_of(kind);
   return head != Head::none && (head_of(plan) == head || plan.loss.kind == kind);
 }
 
-// Which tensor a metric looks at, and its value for that tensor.
+// Which tensor a metric reads, and its value for that tensor.
 Metric place_metric(const Plan& plan, Metric metric) {
   metric.tensor = plan.output;
   metric.width = metric_width(metric.kind, plan.output_width());

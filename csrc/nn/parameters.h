@@ -1,4 +1,4 @@
-// The parameters of a model: one aligned buffer, shared by whoever holds a view. Training may
+// The parameters of a model: one aligned buffer, shared by all that hold a view. Training may
 // leave newer ones elsewhere, which are brought here when they are asked for.
 #pragma once
 
@@ -32,11 +32,11 @@ class ParameterBuffer {
   Index bytes() const { return size_ * element_size(); }
   Element element() const { return element_; }
   Index element_size() const { return element_ == Element::f64 ? 8 : 4; }
-  // The memory, for who knows that nothing newer is elsewhere, or brings it there.
+  // The memory. The caller knows that no device has newer values, or brings them first.
   void* data() const { return data_; }
   void* at(Index offset) const { return static_cast<char*>(data_) + offset * element_size(); }
 
-  // Brings newer ones here that are elsewhere. Throws std::bad_alloc, Unreadable and, in a child
+  // Brings newer values from a device. Throws std::bad_alloc, Unreadable and, in a child
   // of a fork, std::runtime_error, each time until they are brought or given up.
   void bring();
 
@@ -45,9 +45,9 @@ class ParameterBuffer {
   // Copies `count` elements in.
   void write(Index offset, const void* values, Index count);
 
-  // Newer ones are there; null: here, or given up.
+  // Newer values are in that copy; null: here, or given up.
   void attach(std::shared_ptr<DeviceCopy> there);
-  // Whether training, from now on, is elsewhere: who looks has a copy, since what is here grows
+  // Whether a device trains from now on: readers then get a copy, since the values here grow
   // old.
   void set_on_device(bool on_device) { on_device_ = on_device; }
   bool on_device() const { return on_device_.load(); }

@@ -22,11 +22,11 @@ class Predictor {
   Index input_width() const { return plan_.input_width(); }
   Index output_width() const { return plan_.output_width(); }
 
-  // Whether so many rows are done in a few microseconds, without a look.
+  // Whether so many rows are done in a few microseconds, and polls nothing.
   bool quick(Index rows) const { return rows <= quick_rows_; }
 
   // Writes (rows, output width) to out. ValueErrors of check_input in checks.h.
-  // `look` may be empty.
+  // `poll` may be empty.
   void predict(const Dataset& data, void* out, const Poll& poll);
 
  private:

@@ -1,4 +1,4 @@
-// When to look up from long work.
+// When long work stops to poll.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace fastnn {
 
-// Calls `look` every 0.1 s or so, and tells how many pieces of work to do at a
+// Calls `poll` every 0.1 s or so, and tells how many pieces of work to do at a
 // time between readings of the clock.
 class Ticker {
  public:

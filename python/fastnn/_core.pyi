@@ -175,7 +175,7 @@ def row_loss(
     options: Mapping[str, float],
     ignore_class: int | None,
 ) -> tuple[float, _Floats]:
-    """A loss of `losses()` that looks at rows, and its gradient."""
+    """A loss of `losses()` of whole rows, and its gradient."""
 
 def element_loss(
     loss: str,

@@ -21,7 +21,7 @@ def _rows() -> dict[str, _core.ActivationRow]:
 
 @functools.cache
 def elementwise() -> dict[str, str]:
-    """The activations that look at each number alone, and their other names."""
+    """The activations that work on each number alone, and their other names."""
     return {name: name for name in _rows()} | _ALIASES
 
 
@@ -38,7 +38,7 @@ def get(name: str | None) -> str:
 def get_elementwise(name: str | None) -> str:
     """The native name of an activation that is not softmax."""
     if name == "softmax":
-        raise ValueError("activation: softmax looks at whole rows; use fastnn.ops.softmax")
+        raise ValueError("activation: softmax works on whole rows; use fastnn.ops.softmax")
     return "linear" if name is None else choose("activation", name, elementwise())
 
 

@@ -57,7 +57,7 @@ class LossRow(NamedTuple):
     head: Literal["none", "sigmoid", "softmax"]
     by_element: bool  # each element counts for itself, a missing one (NaN) not at all
     column_weights: bool  # each output may have a weight
-    by_row: bool  # it looks at whole rows
+    by_row: bool  # it is of whole rows
     options: dict[str, Option]
 
     @property

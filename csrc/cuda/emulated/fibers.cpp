@@ -55,7 +55,7 @@ fastnn_switch_stack:
 .size fastnn_switch_stack, .-fastnn_switch_stack
 )");
 
-struct Place {
+struct SavedContext {
   void* top = nullptr;
 
   void prepare(char* stack, void (*entry)()) {
@@ -65,12 +65,12 @@ struct Place {
     for (int saved = 0; saved < 6; ++saved) *--words = nullptr;
     top = words;
   }
-  void go_to(Place& to) { fastnn_switch_stack(&top, to.top); }
+  void go_to(SavedContext& to) { fastnn_switch_stack(&top, to.top); }
 };
 
 #else
 
-struct Place {
+struct SavedContext {
   ucontext_t context;
 
   void prepare(char* stack, void (*entry)()) {
@@ -80,7 +80,7 @@ struct Place {
     context.uc_link = nullptr;
     makecontext(&context, entry, 0);
   }
-  void go_to(Place& to) { swapcontext(&context, &to.context); }
+  void go_to(SavedContext& to) { swapcontext(&context, &to.context); }
 };
 
 #endif
@@ -94,7 +94,7 @@ struct Given {
 }  // namespace
 
 struct Runner : Fiber {
-  Place place;
+  SavedContext place;
   std::unique_ptr<char[]> stack;
   State state = State::done;
   unsigned turn = 0;                         // of exchanges: which of the two rooms is used
@@ -111,7 +111,7 @@ struct Block {
   bool last = false;            // of the launch's blocks
   Watch watch;
   Runner* running = nullptr;
-  Place scheduler;
+  SavedContext scheduler;
   const void* scheduler_stack = nullptr;
   std::size_t scheduler_stack_bytes = 0;
 };

@@ -1,4 +1,4 @@
-// The way from _core to _cuda, which is opened when somebody first asks for the device.
+// The way from _core to _cuda, which is opened when the device is first asked for.
 #pragma once
 
 #include <memory>

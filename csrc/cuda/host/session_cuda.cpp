@@ -126,7 +126,7 @@ class CudaSession final : public Session {
     return here;
   }
 
-  // What is looked at once an epoch is put there once; rows pass by where it is too large.
+  // What is read once an epoch is copied there once; rows pass by where it is too large.
   void hold_if_there_is_room(const Dataset& data) {
     if (crowded_ == data.id) return;
     try {

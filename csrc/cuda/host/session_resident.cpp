@@ -34,7 +34,7 @@ class Chain {
     if (plan.element != Element::f32 || !plan.has_loss) return;
     int last = 0;
     for (const Node& node : plan.nodes) {
-      // A folded head is for who wants the output.
+      // A folded head is run only where the output is wanted.
       if (plan.folded && last == plan.loss_input()) break;
       if (node.input() != last || !take(node)) return;
       last = node.output;
@@ -47,7 +47,7 @@ class Chain {
 
   bool valid() const { return valid_; }
   const std::vector<Node>& layers() const { return layers_; }
-  // Whether a metric looks at what the last layer's activation is applied to.
+  // Whether a metric reads what the last layer's activation is applied to.
   bool measures_logits() const {
     return std::any_of(plan_.metrics.begin(), plan_.metrics.end(),
                        [&](const Metric& metric) { return metric.tensor != plan_.loss_input(); });
@@ -64,9 +64,9 @@ class Chain {
     }
     if (node.kind != NodeKind::dense || layers_.size() == Resident::most_layers) return false;
     // A layer that is called twice has one gradient, of two sums.
-    const bool again =
-        std::any_of(layers_.begin(), layers_.end(),
-                    [&](const Node& layer) { return layer.kernel() == node.kernel(); });
+    const bool again = std::any_of(layers_.begin(), layers_.end(), [&](const Node& layer) {
+      return layer.kernel() == node.kernel();
+    });
     if (again) return false;
     before_activation_ = none;
     layers_.push_back(node);
@@ -77,7 +77,7 @@ class Chain {
     const bool counted =
         metric.kind == MetricKind::matches || metric.kind == MetricKind::sides ||
         (metric.kind == MetricKind::mean_of && portable::head_of(metric.loss.kind) == Head::none &&
-         !portable::looks_at_rows(metric.loss.kind));
+         !portable::is_of_rows(metric.loss.kind));
     return counted && (metric.tensor == plan_.loss_input() || metric.tensor == before_activation_);
   }
 
@@ -92,7 +92,7 @@ class Chain {
 class Places {
  public:
   // At 0 lies nothing: it says that something is not kept.
-  Resident::Place take(Index rows, Index stride, std::size_t bytes = sizeof(float)) {
+  Resident::SharedBlock take(Index rows, Index stride, std::size_t bytes = sizeof(float)) {
     const Index place = next_;
     next_ += round_up(rows * stride * static_cast<Index>(bytes / sizeof(float)), 4);
     return {static_cast<int>(std::min(place, beyond)), static_cast<int>(stride)};

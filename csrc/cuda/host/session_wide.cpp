@@ -52,8 +52,8 @@ class WideProducts final : public UpdatingProducts {
     int reader = none;    // the served node that alone reads its output
     Matrix w, x, dz;      // their parts, where there are any
     bool x_ready = false, dz_ready = false;
-    // Nobody but the reader looks at the output, nor at its gradient but this layer: their
-    // one part is all of them that is written. Then they are missing in float32.
+    // The reader alone reads the output, and this layer alone its gradient: their one part
+    // is all of them that is written. Then they are missing in float32.
     bool in_part_alone = false;
     bool x_missing = false, dz_missing = false;
   };

@@ -1,7 +1,7 @@
 // Parameters and optimizer state on the device.
 //
-// The sessions of a network share them: they are found by where the host's are. Whoever
-// trains says so; the host's are then older until somebody has them brought.
+// The sessions of a network share them: they are found by where the host's are. A session that
+// trains says so; the host's are then older until they are brought.
 #pragma once
 
 #include <cstdint>
