@@ -306,3 +306,18 @@ def test_dropout_of_many_rows():
     deviation = mean.std() * np.sqrt(n)  # 1 if rows are independent, more if they repeat
     assert deviation == pytest.approx(1.0, abs=5 / np.sqrt(2 * width))
     assert np.abs(mean - 1).max() < 5 / np.sqrt(n)
+
+
+def test_a_run_ends_where_its_network_is_compiled_again(rng):
+    """Its data and settings were checked for what was compiled before."""
+    native = networks.chain((4, 3), ("linear",), "float32")
+    networks.compile_native(native.network, loss="softmax_cross_entropy")
+    data = networks.rows(rng.normal(size=(8, 4)).astype(F32), np.zeros(8, int))
+    with native.network.run(data, batch_size=4) as run:
+        run.advance(optimizer=networks.SGD)
+        before = native.read()
+        networks.compile_native(native.network, loss="softmax_cross_entropy", optimizer="adam")
+        with pytest.raises(RuntimeError, match="compiled again since"):
+            run.advance(optimizer=networks.SGD)
+    for found, kept in zip(native.read(), before, strict=True):
+        np.testing.assert_array_equal(found, kept)

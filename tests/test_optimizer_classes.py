@@ -305,6 +305,28 @@ def test_a_fit_without_steps_leaves_the_weights() -> None:
     assert_same(model.get_weights(), mine)
 
 
+@pytest.mark.parametrize("how", ["between fits", "in a callback"])
+def test_averages_go_on_from_weights_that_are_written(how: str) -> None:
+    """What was averaged before has no part in them."""
+    x, y = problem()
+    model = compiled(optimizers.SGD(1e-12, use_ema=True))
+    mine = [np.full_like(w, 5) for w in model.get_weights()]
+
+    class Write(fastnn.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, _logs: object = None) -> None:
+            if epoch == 1:
+                model.set_weights(mine)
+
+    if how == "between fits":
+        model.fit(x, y, epochs=3, verbose=0)
+        model.set_weights(mine)
+        model.fit(x, y, epochs=2, verbose=0)
+    else:
+        model.fit(x, y, epochs=4, verbose=0, callbacks=[Write()])
+    for w in model.get_weights():
+        np.testing.assert_allclose(w, 5, rtol=1e-6)
+
+
 def test_take_averages_after_train_on_batch() -> None:
     x, y = problem()
     model = compiled(MAKE["adam"](use_ema=True, ema_momentum=0.5))

@@ -3,6 +3,8 @@ the gradients that training uses."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import networks
 import numpy as np
 import pytest
@@ -108,6 +110,19 @@ def test_dropout_acts_where_asked(rng):
     weights = native.read()[2:]
     linear = sum(np.sum(w * dw) for w, dw in zip(weights, grads, strict=True))
     np.testing.assert_allclose(linear, np.sum(dy * recorded.outputs), rtol=1e-12)
+
+
+def test_threads_take_turns(rng):
+    """Gradients of one pass, asked for by several threads at once, are those of one thread."""
+    native, _ = drawn("float32", rng)
+    x = rng.normal(size=(5000, WIDTHS[0])).astype("f4")
+    recorded = native.network.record(networks.rows(x, np.zeros((len(x), 3), "f4")))
+    asked = [rng.normal(size=(len(x), 3)).astype("f4") for _ in range(24)]
+    expected = [recorded.pull(dy) for dy in asked]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(recorded.pull, asked), expected, strict=True):
+            np.testing.assert_array_equal(found[0], right[0])
+            np.testing.assert_array_equal(found[1], right[1])
 
 
 @pytest.mark.parametrize("shape", [(ROWS, 2), (ROWS - 1, 3), (3,)])

@@ -8,8 +8,8 @@
 //   confusion   for each output: weights of true positives, false positives, false negatives and
 //               true negatives; an output is positive above `value` or, with classes, where it is
 //               the first largest of its row
-//   moments     for each output: sums of w, w t, w t^2, w y, w y^2, w t y (y the output, t the
-//               target)
+//   moments     for each output: sums of w, w t, w t^2, w y, w y^2, w t y, w (t - y)^2 (y the
+//               output, t the target)
 #pragma once
 
 #include "core/arrays.h"
@@ -33,7 +33,7 @@ inline constexpr const char* metric_names[] = {FASTNN_METRICS(FASTNN_USE)};
 #undef FASTNN_USE
 
 inline constexpr int counts_of_confusion = 4;
-inline constexpr int counts_of_moments = 6;
+inline constexpr int counts_of_moments = 7;
 
 // Numbers that a metric adds up, of c outputs.
 constexpr Index metric_width(MetricKind kind, Index c) {

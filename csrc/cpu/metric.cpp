@@ -93,6 +93,7 @@ static void add_moments(const MetricRows<T>& a, Index r, double weight, double* 
     to[3] += weight * y;
     to[4] += weight * y * y;
     to[5] += weight * t * y;
+    to[6] += weight * (t - y) * (t - y);
   }
 }
 
@@ -110,7 +111,7 @@ static void add_columns(const MetricRows<T>& a, Index begin, Index end, double* 
   }
 }
 
-// The class of each of 16 short rows, laid abreast; as index_of_largest.
+// The class of each of 16 short rows, a row to a lane; as index_of_largest.
 template <class T>
 static void largest_row_lanes(const T* x, Index n, Index c, Index readable, T (&at)[row_lanes]) {
   RowLanes<T> tile;

@@ -1,8 +1,8 @@
 // Softmax, its cross-entropy, and their gradients.
 //
-// All is done sixteen numbers at a time: short rows lie abreast (row_lanes.h), a lane
-// for a row; a long row is cut into pieces of sixteen, a lane for a column. What is
-// done with sixteen logits is the same either way.
+// All is done sixteen numbers at a time: short rows are transposed, a row to a lane (row_lanes.h),
+// a lane for a row; a long row is cut into pieces of sixteen, a lane for a column. What is done
+// with sixteen logits is the same either way.
 #include "core/math.h"
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
@@ -255,7 +255,7 @@ static void softmax_backward_of_row(const T* dy, const T* y, Index c, T* dx) {
 
 // -- kernels ----------------------------------------------------------------
 
-// f(begin, end) over the rows, in tasks of whole tiles where they lie abreast.
+// f(begin, end) over the rows, in tasks of whole tiles where rows have a lane each.
 template <class F>
 static void for_rows(Context& context, Index n, Index c, const F& f) {
   const Index rows = round_up(most(4096 / most(c, 1), 1), c <= row_lanes_columns ? row_lanes : 1);

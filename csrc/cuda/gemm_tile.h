@@ -88,7 +88,7 @@ class Fetch {
  private:
   static constexpr int pack = Pack<T>::count;
   static constexpr int across = (by_k ? depth : extent) / pack;
-  static constexpr int abreast = extent > 16 ? (across < 4 ? across : 4) : 2;
+  static constexpr int row_packs = extent > 16 ? (across < 4 ? across : 4) : 2;
   static constexpr int turns = (extent * depth / pack + threads - 1) / threads;
   static constexpr bool whole = turns * threads * pack == extent * depth;
   static_assert(by_k || threads % across == 0);
@@ -96,21 +96,23 @@ class Fetch {
   struct PackIndex {
     int e, k;
   };
-  // Neighbouring lanes take `abreast` packs of a row, then packs of the next row. Each turn moves
+  // Neighbouring lanes take `row_packs` packs of a row, then packs of the next row. Each turn moves
   // the threads some rows or some packs further.
   FASTNN_DEVICE static PackIndex place(const Thread& t) {
     const int u = t.index();
     if constexpr (by_k) {
-      return {u / abreast % extent, (u / (abreast * extent) * abreast + u % abreast) * pack};
+      return {u / row_packs % extent,
+              (u / (row_packs * extent) * row_packs + u % row_packs) * pack};
     } else {
       return {u % across * pack, u / across};
     }
   }
   FASTNN_DEVICE static constexpr int e_step(int turn) {
-    return by_k ? turn * threads / abreast % extent : 0;
+    return by_k ? turn * threads / row_packs % extent : 0;
   }
   FASTNN_DEVICE static constexpr int k_step(int turn) {
-    return by_k ? turn * threads / (abreast * extent) * abreast * pack : turn * (threads / across);
+    return by_k ? turn * threads / (row_packs * extent) * row_packs * pack
+                : turn * (threads / across);
   }
 
   const T* at_;

@@ -196,6 +196,7 @@ struct CountColumns {
     counts[3] += weight * y;
     counts[4] += weight * y * y;
     counts[5] += weight * t * y;
+    counts[6] += weight * (t - y) * (t - y);
   }
 };
 

@@ -62,6 +62,7 @@ void Network::compile(const Compile& request) {
   }
   forget_sessions();
   parts_.compiled = request;
+  ++parts_.compilations;
   parts_.plan = std::move(plan);
   parts_.state.set_slots(std::move(slots), request.update.averages);
 }

@@ -89,6 +89,7 @@ Recorded::~Recorded() = default;
 const void* Recorded::outputs() const { return pass_->outputs(); }
 
 void Recorded::pull(const void* dy, void* dx, void* dparameters) {
+  const std::lock_guard lock(pulling_);
   pass_->pull(dy, dx, dparameters);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/frame.h"
@@ -26,7 +27,8 @@ class Recorded {
   // (rows, output width), of the plan's element type.
   const void* outputs() const;
   // From dy, the gradient at the outputs, those at the inputs, (rows, input width), and of the
-  // parameters, laid out as these: zeros where one is not trained. May be asked for again.
+  // parameters, laid out as these: zeros where one is not trained. May be asked for again, by one
+  // thread after the other: others wait.
   void pull(const void* dy, void* dx, void* dparameters);
 
  private:
@@ -38,6 +40,7 @@ class Recorded {
   Index rows_;
   ParameterBuffer parameters_;
   std::unique_ptr<Pass_> pass_;
+  std::mutex pulling_;
 };
 
 }  // namespace fastnn

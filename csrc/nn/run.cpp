@@ -82,6 +82,7 @@ Run::Run(TrainingParts& parts, const Dataset& data, const Dataset* validation,
       data_(data),
       validation_(validation),
       options_(options),
+      compilation_(parts.compilations),
       fresh_(options.fresh) {
   check(options.batch_size >= 1, "batch_size: expected at least 1, got ", options.batch_size);
   if (!parts.compiled) refuse("the network is not compiled");
@@ -144,7 +145,9 @@ std::vector<double> Run::advance(const Request& request, const OnProgress& on_pr
   Now now;
   const Poll poll = [&] { on_progress(now.epoch, now.step, now.sums); };
   const Gate::Writing writing(parts_.gate, poll);
-  if (!parts_.compiled) refuse("the network is not compiled");
+  if (parts_.compilations != compilation_) {
+    refuse("the network was compiled again since this training began");
+  }
   TrainingState& state = parts_.state;
   static_cast<void>(state.buffers());  // throws where there are none
   const Index batch_size =

@@ -26,6 +26,7 @@ struct TrainingParts {
   Gate gate;                         // to be passed by each thread that reads or changes the rest
   std::unique_ptr<const Plan> plan;  // null: the graph has no output yet
   std::optional<Compile> compiled;
+  Index compilations = 0;  // so far
   TrainingState state;
   SessionPool sessions;
 
@@ -94,6 +95,7 @@ class Run {
   const Dataset& data_;
   const Dataset* validation_;
   Options options_;
+  const Index compilation_;
   bool fresh_;
   std::optional<double> row_weight_;
 };

@@ -58,8 +58,19 @@ void TrainingState::write_optimizer_state(const std::vector<const void*>& state)
 }
 
 void TrainingState::begin(bool fresh) {
-  if (buffer_->version() != trained_version_) snapshots_.forget();
+  if (buffer_->version() != trained_version_) {
+    snapshots_.forget();
+    restart_averages();
+  }
   if (fresh) snapshots_.renew();
+}
+
+// Weights that were written are no continuation of those that were averaged.
+void TrainingState::restart_averages() {
+  if (!averages_ || updates == 0) return;
+  bring();
+  slots_.back()->write(0, buffer_->data(), buffer_->size());
+  if (device_copy_ != nullptr) device_copy_->optimizer_state_changed();
 }
 
 void TrainingState::consider() {

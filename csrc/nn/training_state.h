@@ -43,8 +43,8 @@ class TrainingState {
   void bring_optimizer_state();
   void write_optimizer_state(const std::vector<const void*>& state);
 
-  // A run begins: copies from before another change of the parameters are of no needs. With `fresh`
-  // no state before this one is gone back to.
+  // A run begins or goes on: from before another change of the parameters, copies are of no use,
+  // and averages begin anew. With `fresh` no state before this one is gone back to.
   void begin(bool fresh);
   // A run ended well, and left the parameters at this version.
   void trained_to(std::uint64_t version) { trained_version_ = version; }
@@ -59,6 +59,7 @@ class TrainingState {
 
  private:
   std::vector<ParameterBuffer*> all() const;
+  void restart_averages();
 
   std::shared_ptr<ParameterBuffer> buffer_;
   std::vector<std::unique_ptr<ParameterBuffer>> slots_;

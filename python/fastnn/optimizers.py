@@ -77,7 +77,7 @@ class Optimizer(Registered):
         global_clipnorm: all gradients together are scaled down to this norm. At most one of the
             three may be given, as in Keras.
         use_ema: whether an average of the weights is kept, which takes their place at the end of
-            `fit`.
+            `fit`. It begins anew from weights that are written (`set_weights`, a callback).
         ema_momentum: in [0, 1); after each step average = m * average + (1 - m) * weights, and
             after the first the weights themselves; default 0.99.
     These five are read at `compile`; later changes act from the next one on.
@@ -156,6 +156,8 @@ class Optimizer(Registered):
     ) -> None:
         """Exempts parameters from weight decay, from the next `compile` on.
 
+        `get_config` does not hold it, as in Keras: it is of a model's parameters.
+
         Args:
             var_list: Variables.
             var_names: regular expressions; a parameter in whose path one is found is exempt, so
@@ -165,6 +167,8 @@ class Optimizer(Registered):
             TypeError: var_list holds something else, or var_names is no list of strings.
             re.error: no regular expression.
         """
+        if isinstance(var_list, Variable):
+            raise TypeError(f"var_list: expected a list of Variables, got {var_list!r}")
         variables: list[Any] = list(var_list or ())
         for variable in variables:
             if not isinstance(variable, Variable):

@@ -23,7 +23,7 @@ class Metric(Registered):
 
     # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
     # output, weights of true positives, false positives, false negatives and true negatives.
-    # "moments": for each output, sums of w, w t, w t^2, w y, w y^2 and w t y.
+    # "moments": for each output, sums of w, w t, w t^2, w y, w y^2, w t y and w (t - y)^2.
     # "sides", "moments" and means of losses of numbers need a target for each output.
     counts: ClassVar[str]
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"

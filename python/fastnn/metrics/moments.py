@@ -1,4 +1,4 @@
-"""Metrics made of the sums w, w t, w t^2, w y, w y^2 and w t y of each output y and its target t."""
+"""Metrics made of sums of products of each output y, its target t and their weight w."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.words import choose, keywords
 
-# Sums are off by some ulps of sum(w t^2): a spread of targets below this share of it is none.
-_NO_SPREAD = 2.0**-44
+# Sums are off by some ulps of sum(w t^2): from a spread of targets below this share of it, no three
+# digits would be left.
+_NO_SPREAD = 2.0**-40
 
 
 @METRICS.register("r2_score")
 class R2Score(Metric):
     """The coefficient of determination, 1 - sum(w (t - y)^2) / sum(w (t - mean)^2), over all rows.
 
-    1 is perfect; 0 is as good as the mean of the targets. An output whose targets are all alike has 1
-    where it meets them and 0 elsewhere, as in scikit-learn. Targets far from 0 lose digits: with a
-    mean of 1000 standard deviations the score is good to 1e-9.
+    1 is perfect; 0 is as good as the mean of the targets. NaN where the targets of an output do not
+    vary, or by less than a millionth of their size, which sums over batches cannot tell apart
+    (scikit-learn, which has all rows at once, gives 0 if they are all alike); 1 if it meets each of
+    them. Subtract the mean from targets far from 0: with a mean of 1000 standard deviations the
+    score is good to 1e-9, with 100,000 to 1e-5.
 
     Args:
         class_aggregation: how the scores of several outputs become one number: "uniform_average" or
@@ -47,16 +50,15 @@ class R2Score(Metric):
         )
 
     def finish(self, sums: NDArray[np.float64]) -> float:
-        moments = sums.reshape(-1, 6)
+        moments = sums.reshape(-1, 7)
         # An output without any target (all are missing) has no score.
-        w, t, tt, _, yy, ty = moments[moments[:, 0] > 0].T
+        w, t, tt, *_, residual = moments[moments[:, 0] > 0].T
         if len(w) == 0:
             return float("nan")
         spread = np.maximum(tt - t * t / w, 0.0)
-        residual = np.maximum(tt - 2.0 * ty + yy, 0.0)
-        alike = spread <= _NO_SPREAD * tt
-        met = residual <= _NO_SPREAD * tt
-        scores = np.where(alike, met, 1.0 - residual / np.where(alike, 1.0, spread))
-        if self.class_aggregation == "uniform_average" or alike.all():
+        unknown = spread <= _NO_SPREAD * tt
+        scores = 1.0 - residual / np.where(unknown, np.nan, spread)
+        scores[residual == 0.0] = 1.0
+        if self.class_aggregation == "uniform_average" or unknown.all():
             return float(scores.mean())
-        return float(np.average(scores, weights=np.where(alike, 0.0, spread)))
+        return float(np.average(scores[~unknown], weights=spread[~unknown]))

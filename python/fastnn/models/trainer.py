@@ -287,7 +287,8 @@ class Trainer(Tabled):
         """One step on all rows of x; returns the loss and metrics before it.
 
         Args and errors: see `fit`. Results: see `evaluate`; they are of these rows alone
-        (Keras returns a mean since metrics were last reset).
+        (Keras returns a mean since metrics were last reset). Rows are part of a stream, whose
+        mean weight is taken as 1; where none of them counts, the loss is NaN and nothing learns.
         """
         self._compiled("train_on_batch")
         claim = self._exclusive.claim("train_on_batch")
