@@ -20,9 +20,8 @@ void backward(Frame<T>& frame, std::size_t index) {
   if (dx == nullptr) return;
   frame.template call<ActivationBackward<T>>(
       frame.kernels.activation_backward,
-      {node.activation, frame.n * frame.width(node.input()),
-       frame.gradient[frame.at(node.output)], frame.value[frame.at(node.input())],
-       frame.value[frame.at(node.output)], dx});
+      {node.activation, frame.n * frame.width(node.input()), frame.gradient[frame.at(node.output)],
+       frame.value[frame.at(node.input())], frame.value[frame.at(node.output)], dx});
   frame.end_gradient(node.input());
 }
 

@@ -19,9 +19,9 @@ void backward(Frame<T>& frame, std::size_t index) {
   for (const int input : node.inputs) {
     T* const dx = frame.begin_gradient(input);
     if (dx == nullptr) continue;
-    frame.template call<Affine<T>>(frame.kernels.affine,
-                                   {frame.n * frame.width(input), T(1), T(0),
-                                    frame.gradient[frame.at(node.output)], dx});
+    frame.template call<Affine<T>>(
+        frame.kernels.affine,
+        {frame.n * frame.width(input), T(1), T(0), frame.gradient[frame.at(node.output)], dx});
     frame.end_gradient(input);
   }
 }

@@ -9,9 +9,8 @@ void forward(Frame<T>& frame, std::size_t index) {
   const Node& node = frame.node(index);
   frame.template call<Affine<T>>(
       frame.kernels.affine,
-      {frame.n * frame.width(node.input()), static_cast<T>(node.scale),
-       static_cast<T>(node.offset), frame.value[frame.at(node.input())],
-       frame.value[frame.at(node.output)]});
+      {frame.n * frame.width(node.input()), static_cast<T>(node.scale), static_cast<T>(node.offset),
+       frame.value[frame.at(node.input())], frame.value[frame.at(node.output)]});
 }
 
 template <class T>

@@ -14,8 +14,7 @@ void forward(Frame<T>& frame, std::size_t index) {
       frame.kernels.layer_norm_forward,
       {frame.n, frame.width(node.output), static_cast<T>(node.epsilon),
        frame.value[frame.at(node.input())], frame.parameter(node.parameters[0]),
-       frame.parameter(node.parameters[1]), frame.value[frame.at(node.output)],
-       frame.kept[index]});
+       frame.parameter(node.parameters[1]), frame.value[frame.at(node.output)], frame.kept[index]});
 }
 
 template <class T>

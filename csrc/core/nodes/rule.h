@@ -29,7 +29,7 @@ template <class T>
 const NodeRule<T>& rule_of(NodeKind kind);
 
 // Both element types of a rule, at the end of the file that defines it.
-#define FASTNN_RULE(name)            \
+#define FASTNN_RULE(name)          \
   template NodeRule<float> name(); \
   template NodeRule<double> name();
 
