@@ -1,4 +1,4 @@
-"""The benchmarks start: nobody runs all of them after each change."""
+"""The benchmarks start, for they are not all run after each change."""
 
 from __future__ import annotations
 

@@ -374,7 +374,7 @@ put(ops.softmax_cross_entropy(x, y.astype("i4"))[1])
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_nothing_is_read_before_it_is_there(emulated, session):
-    """Work is put off until somebody waits for it, in one of the orders that streams allow."""
+    """Work is put off until it is waited for, in one of the orders that streams allow."""
     first = told(ORDER, emulated, FASTNN_SESSION=session)
     for seed in ("2", "3"):
         assert told(ORDER, emulated, FASTNN_SESSION=session, FASTNN_EMULATOR_SEED=seed) == first

@@ -96,7 +96,7 @@ def test_activation_with_a_parameter(activation, parameter, shape, dtype, rng):
 
 @pytest.mark.parametrize("activation", cases.ACTIVATIONS)
 def test_backward_without_z(activation, rng):
-    """Where f' follows from y nobody has to keep z; elsewhere its absence is an error."""
+    """Where f' follows from y, z need not be kept; elsewhere its absence is an error."""
     dy, x, w = normal(rng, 9, 4), normal(rng, 9, 5), normal(rng, 5, 4)
     y = ops.dense_forward(x, w, activation=activation)
     if activation in ("gelu", "silu"):

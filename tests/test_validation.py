@@ -89,7 +89,7 @@ def test_validation_data_is_used_as_given(rng):
 
 
 def test_validation_changes_nothing(rng):
-    """Neither the weights nor the order of later epochs know that somebody looked."""
+    """Neither the weights nor the order of later epochs depend on an evaluation between."""
     x, y = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
     results = []
     for given in ({}, {"validation_data": (x[:7], y[:7])}):

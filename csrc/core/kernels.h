@@ -131,8 +131,8 @@ struct OptimizerStep {
   UpdateExtras<T> extras = {};
 };
 
-// Of the gradients that an update would take, before norm_factor. Sums by row group, rows being
-// elements; those of groups that there are not stay as they are.
+// Squares of the gradients that an update would take, before norm_factor, summed by row group with
+// elements as rows; sums of groups beyond the last stay as they are.
 template <class T>
 struct SumOfSquares {
   Index n;

@@ -92,7 +92,7 @@ struct Node {
   double epsilon = 0;            // layer_norm
 
   int input() const { return inputs.front(); }
-  // Of dense nodes.
+  // Attributes of dense nodes.
   int kernel() const { return parameters[0]; }
   int bias() const { return parameters[1]; }
 };

@@ -11,7 +11,7 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given);
 SessionKind choose_cpu_session(const Plan& plan, Index batch_size);
 int cpu_bf16_parts(const SessionRequest& request);
 
-// Of the calling thread, for single ops.
+// The context of the calling thread, for single ops.
 const Machine& cpu_here();
 Machine cpu_make();
 

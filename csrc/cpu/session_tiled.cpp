@@ -73,7 +73,7 @@ class TiledSession final : public Session {
     std::uint64_t life;
   };
 
-  // Of a step, in the units of cpu/loops.h: three products with each weight.
+  // The cost of a step, in the units of cpu/loops.h: three products with each weight.
   Index work_of(Index n) const { return n * (plan_.parameter_size / 8 + 1); }
   void run_group(const Step& step, Index group, int worker);
 

@@ -96,7 +96,7 @@ struct CudaLibrary {
   const char* kind;  // "CUDA 13.0", "emulated"
   const KernelTable* table;
 
-  // Of the last call of this thread that failed, in words; never null.
+  // Returns the message of this thread's last call that failed; never null.
   const char* (*last_error)();
   Status (*open)(DeviceInfo*);  // failed: there is no device that could be used
 

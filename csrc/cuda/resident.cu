@@ -163,7 +163,7 @@ Status resident(Context& context, const Resident& a) {
   if (a.steps <= 0) return Status::ok;
   int weights = 0;
   for (int k = 0; k < a.layers; ++k) weights += (a.layer[k].i + 1) * a.layer[k].o;
-  // Of shape alone: in which order a sum goes depends on it.
+  // Depends on the shape alone, since the order of a sum depends on it.
   if (weights <= 256) return run<256, 1, true>(context, a, weights);
   if (weights <= 512) return run<512, 1, true>(context, a, weights);
   return run<512, 4, false>(context, a, weights);

@@ -36,7 +36,7 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
 void check_binary_targets(const char* name, const ArrayView& targets, const Rows& rows,
                           const Poll& poll = {});
 
-// Of a row, or of a label's positive term. Bounded so that neither a weight nor
+// The largest weight of a row, or of a label's positive term. Bounded so that neither a weight nor
 // one over a sum of them leaves the range of float.
 inline void check_weight(const char* name, double weight, const char* where, Index at) {
   constexpr double small = 1e-30;

@@ -8,7 +8,7 @@
 namespace fastnn {
 namespace {
 
-// Of one row, in multiply-adds: 2^17 of them take 2 to 10 us, whatever the processor.
+// The work of one row, in multiply-adds: 2^17 of them take 2 to 10 us, whatever the processor.
 Index work_of(const Plan& plan) {
   constexpr Index by_element = 8;  // check, conversion, or an activation
   Index work = by_element * plan.input_width();

@@ -486,7 +486,7 @@ class Predictor:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of a row, without the batch axis."""
+        """The shape of a row, without the batch axis."""
     @property
     def output_shape(self) -> tuple[int, ...]: ...
     @property

@@ -11,7 +11,7 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given);
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size);
 int cuda_bf16_parts(const SessionRequest& request);
 
-// Of the calling thread, for single ops.
+// The context of the calling thread, for single ops.
 const Machine& cuda_here();
 
 }  // namespace fastnn

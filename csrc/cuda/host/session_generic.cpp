@@ -162,7 +162,7 @@ void Generic::order_rows(const Dataset& data, const Epoch& epoch) {
   ordered_ = wanted;
 }
 
-// Of steps begin..begin+count of the run, whose first is `first` of the epoch.
+// Copies the values of steps begin..begin+count of the run, whose first is `first` of the epoch.
 void Generic::bring_values(const Epoch& epoch, Index first, Index begin, Index count,
                            const Steps& done, const Rates& rates) {
   values_.resize(static_cast<std::size_t>(count));

@@ -267,7 +267,7 @@ class ResidentRunner final : public Runner {
   // was given to the first of them.
   std::vector<double> told_, before_;
 
-  // Of the epoch and data that ordered_for_ names.
+  // The order of rows of the epoch and data that ordered_for_ names.
   Index* order_ = nullptr;
   Index order_room_ = 0;
   std::pair<std::uint64_t, std::uint64_t> ordered_for_{};

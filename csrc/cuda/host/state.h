@@ -15,7 +15,7 @@ namespace fastnn {
 
 class DeviceState final : public DeviceCopy {
  public:
-  // Of the buffers of this plan, for as long as anybody holds it.
+  // The state of this plan's buffers, which lives as long as it is held.
   static std::shared_ptr<DeviceState> of(const Plan& plan, const Buffers& host);
 
   DeviceState(const Plan& plan, const Buffers& host);
