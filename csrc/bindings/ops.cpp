@@ -1,6 +1,7 @@
 // Single ops on arrays: shapes are checked here, once, and results allocated.
 #include <pybind11/stl.h>
 
+#include <iterator>
 #include <optional>
 
 #include "bindings/bindings.h"
@@ -283,7 +284,7 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
     check(slots.size() == std::size_t{Rule::slots}, "slots: expected ", Rule::slots, ", got ",
           slots.size());
     const unsigned kept = Rule::kept(settings.own);
-    for (std::size_t i = 0; i < slots.size(); ++i) {
+    for (std::size_t i = 0; i < std::size(Rule::slot_names); ++i) {
       const char* const name = Rule::slot_names[i];
       check(slots[i].has_value() || (kept >> i & 1U) == 0, name, ": these settings need one");
       if (slots[i]) check_like(*slots[i], name, param, "param");
@@ -298,7 +299,7 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
                          .settings = settings,
                          .step = static_cast<std::uint64_t>(step)};
       a.param = place.in_out<T>(param, "param");
-      for (std::size_t i = 0; i < slots.size(); ++i) {
+      for (std::size_t i = 0; i < std::size(Rule::slot_names); ++i) {
         if (slots[i]) a.slots[i] = place.in_out<T>(*slots[i], Rule::slot_names[i]);
       }
       place.call<T>(&Kernels<T>::optimizer_step, a);

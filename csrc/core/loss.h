@@ -202,9 +202,14 @@ FASTNN_INLINE bool counts_elements(LossKind kind) {
 }
 
 FASTNN_INLINE constexpr bool is_of_rows(LossKind kind) {
-#define FASTNN_USE(name, type) kind == LossKind::name ||
-  return FASTNN_ROW_LOSSES(FASTNN_USE) false;
+  switch (kind) {
+#define FASTNN_USE(name, type) case LossKind::name:
+    FASTNN_ROW_LOSSES(FASTNN_USE)
 #undef FASTNN_USE
+    return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace fastnn::FASTNN_TARGET

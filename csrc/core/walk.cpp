@@ -152,7 +152,8 @@ const double* Walk<T>::start_loss(const BatchPart<T>& part, double divisor, bool
 
 template <class T>
 void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, const T* weights,
-                         const BatchPart<T>& part, bool by_element, T scale, double* sums,
+                         const BatchPart<T>& part, bool by_element, T scale,
+                         double* sums,  // NOLINT(readability-non-const-parameter)
                          T* gradient) {
   LossRows<T> rows{.kind = loss.kind,
                    .by_element = by_element,

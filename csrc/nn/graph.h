@@ -17,7 +17,7 @@ struct End {
   std::string_view activation = "linear";  // of the last layer that gives outputs of its own
   int layer = none;                        // the number of that layer
   int changed_by = none;                   // of a dropout or rescaling behind it, the last
-  std::string_view below = "";  // activation of the layer before it, unless it is a dense layer
+  std::string_view below;  // activation of the layer before it, unless it is a dense layer
   int below_layer = none;
 };
 
