@@ -86,12 +86,18 @@ def test_stub_names_what_is_there():
     named = set(re.findall(r"^(?:def|class) ([^\W_]\w*)", stub, re.MULTILINE)) | {"__version__"}
     there = {name for name in dir(_core) if not name.startswith("_")} | {"__version__"}
     assert there == named
-    for kind in ("Parameters", "Data", "Network"):
-        body = re.search(rf"^class {kind}:\n(.*?)(?=^\S)", stub + "\nend", re.MULTILINE | re.DOTALL)
-        assert body
-        methods = set(re.findall(r"^    (?:def )?(\w+)(?:\(|: )", body[1], re.MULTILINE))
-        have = {n for n in dir(getattr(_core, kind)) if not n.startswith("_")}
-        assert have == {m for m in methods if not m.startswith("_")}
+
+    def members(kind: str) -> set[str]:
+        """Those that the stub gives the class, and the class that it derives from."""
+        pattern = rf"^class {kind}(?:\((\w+)\))?:\n(.*?)(?=^\S)"
+        found = re.search(pattern, stub + "\nend", re.MULTILINE | re.DOTALL)
+        assert found
+        own = set(re.findall(r"^    (?:def )?(\w+)(?:\(|: )", found[2], re.MULTILINE))
+        return own | (members(found[1]) if found[1] else set())
+
+    for kind in ("Parameters", "Data", "Graph", "Network", "Run", "Recorded"):
+        have = {name for name in dir(getattr(_core, kind)) if not name.startswith("_")}
+        assert have == {name for name in members(kind) if not name.startswith("_")}, kind
 
 
 def test_size():
