@@ -124,8 +124,9 @@ class Sums {
     return sides;
   }
 
-  // A missing target never counts.
-  FASTNN_DEVICE Counted mean_loss(int metric, const float* output, const float* target,
+  // A missing target never counts. (nvcc lets functions for the host as well be called with the
+  // lambda of one such alone.)
+  FASTNN_INLINE Counted mean_loss(int metric, const float* output, const float* target,
                                   int c) const {
     Counted sum{0, 0};
     with_element_loss(a_.metrics.loss[metric], [&](auto kind) {
