@@ -1,6 +1,7 @@
 // What the files that bind the network share.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,15 @@ namespace fastnn::bindings {
 std::string name_of(Element element);  // "float32", "float64"
 py::dtype dtype_of(Element element);
 Element element_named(const std::string& dtype);
+inline py::array_t<double> array_of(std::span<const double> sums) {
+  return py::array_t<double>(static_cast<py::ssize_t>(sums.size()), sums.data());  // a copy
+}
 
 void register_parameters(py::module_& module);
 void register_predictor(py::module_& module);
+// Methods of the network that begin one, and its class.
+void register_run(py::module_& module, py::class_<Network>& network);
+void register_recorded(py::module_& module, py::class_<Network>& network);
 
 // A Predictor of the network as it is now. `convert` makes an array that native code can
 // read of whatever else is given for x, or raises.

@@ -1,0 +1,131 @@
+// A training under way and a kept forward pass, as Python drives them.
+#include "nn/run.h"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "bindings/data.h"
+#include "bindings/network.h"
+#include "bindings/tables.h"
+#include "bindings/unlocked.h"
+#include "nn/network.h"
+#include "nn/recorded.h"
+
+namespace fastnn::bindings {
+
+namespace {
+
+// Handles signals, then calls `progress` unless it is None.
+OnProgress on_progress_with(const py::object& progress) {
+  return [&progress](Index epoch, Index step, std::span<const double> sums) {
+    poll_signals();
+    const py::gil_scoped_acquire locked;
+    if (!progress.is_none()) progress(epoch, step, array_of(sums));
+  };
+}
+
+// A run, with the data that it refers to.
+struct BoundRun {
+  std::unique_ptr<Run> run;
+  OptimizerKind optimizer;
+};
+
+std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
+                                    const Data* validation, bool shuffle, bool fresh,
+                                    bool streams_in) {
+  const Run::Options options{batch_size, shuffle, fresh, streams_in};
+  auto run =
+      std::make_unique<Run>(network.parts(), data.dataset(),
+                            validation != nullptr ? &validation->dataset() : nullptr, options);
+  return std::make_unique<BoundRun>(BoundRun{std::move(run), network.optimizer()});
+}
+
+py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
+                            Index first_epoch, Index first_step, std::optional<Index> steps,
+                            bool validates, const py::object& progress,
+                            const std::optional<py::array>& rates) {
+  Run::Request request;
+  request.epochs = epochs;
+  request.first_epoch = first_epoch;
+  request.first_step = first_step;
+  request.steps = steps.value_or(-1);
+  request.validates = validates;
+  request.rates.settings = settings_of(self.optimizer, optimizer);
+  if (rates) {
+    check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
+    request.rates.rates = data_of<double>(*rates, "rates");
+    request.rates_given = rates->shape(0);
+  }
+  std::vector<double> sums;
+  {
+    const Unlocked unlocked;
+    sums = self.run->advance(request, on_progress_with(progress));
+  }
+  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(sums.size()) / epochs : 0;
+  return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
+}
+
+// -- a pass that is kept ----------------------------------------------------
+
+std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training) {
+  const Unlocked unlocked;
+  return network.record(data.dataset(), training, poll_signals);
+}
+
+py::tuple pull(Recorded& recorded, const py::array& dy) {
+  const Plan& plan = recorded.plan();
+  const std::vector<Index> shape{recorded.rows(), plan.output_width()};
+  check(dy.ndim() == 2 && dy.shape(0) == shape[0] && dy.shape(1) == shape[1],
+        "dy: expected shape (", shape[0], ", ", shape[1], "), got ", shape_of(dy));
+  const void* const given = plan.element == Element::f64
+                                ? static_cast<const void*>(data_of<double>(dy, "dy"))
+                                : static_cast<const void*>(data_of<float>(dy, "dy"));
+  py::array dx(dtype_of(plan.element), std::vector<Index>{recorded.rows(), plan.input_width()});
+  py::array dparameters(dtype_of(plan.element), std::vector<Index>{plan.parameter_size});
+  void* const dx_data = dx.mutable_data();
+  void* const dparameters_data = dparameters.mutable_data();
+  {
+    const Unlocked unlocked;
+    recorded.pull(given, dx_data, dparameters_data);
+  }
+  return py::make_tuple(dx, dparameters);
+}
+
+}  // namespace
+
+void register_run(py::module_& module, py::class_<Network>& network) {
+  using namespace py::literals;
+  network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
+              "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
+              "streams_in"_a = false, py::keep_alive<0, 1>(), py::keep_alive<0, 2>(),
+              py::keep_alive<0, 4>());
+  py::class_<BoundRun>(module, "Run")
+      .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
+           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false,
+           "progress"_a = py::none(), "rates"_a = py::none())
+      .def("__enter__", [](py::object self) { return self; })
+      .def("__exit__", [](BoundRun& self, const py::args&) {
+        const Unlocked unlocked;
+        self.run->close();
+      });
+}
+
+void register_recorded(py::module_& module, py::class_<Network>& network) {
+  using namespace py::literals;
+  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false);
+  py::class_<Recorded>(module, "Recorded")
+      .def_property_readonly(
+          "outputs",
+          [](const Recorded& self) {
+            const Plan& plan = self.plan();
+            // Without a base, NumPy copies.
+            return py::array(dtype_of(plan.element),
+                             std::vector<Index>{self.rows(), plan.output_width()}, self.outputs());
+          })
+      .def("pull", pull, "dy"_a);
+}
+
+}  // namespace fastnn::bindings
