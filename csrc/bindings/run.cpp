@@ -43,9 +43,17 @@ std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index ba
   return std::make_unique<BoundRun>(BoundRun{std::move(run), network.optimizer()});
 }
 
+// (epochs, sums)
+py::array_t<double> finished(const BoundRun& self) {
+  const std::span<const double> sums = self.run->finished();
+  const auto width = static_cast<py::ssize_t>(self.run->width());
+  const py::ssize_t epochs = width > 0 ? static_cast<py::ssize_t>(sums.size()) / width : 0;
+  return array_of(sums).reshape({epochs, width});
+}
+
 py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
                             Index first_epoch, Index first_step, std::optional<Index> steps,
-                            bool validates, const py::object& progress,
+                            bool validates, bool ends, const py::object& progress,
                             const std::optional<py::array>& rates) {
   Run::Request request;
   request.epochs = epochs;
@@ -53,19 +61,18 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
   request.first_step = first_step;
   request.steps = steps.value_or(-1);
   request.validates = validates;
+  request.ends = ends;
   request.rates.settings = settings_of(self.optimizer, optimizer);
   if (rates) {
     check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
     request.rates.rates = data_of<double>(*rates, "rates");
     request.rates_given = rates->shape(0);
   }
-  std::vector<double> sums;
   {
     const Unlocked unlocked;
-    sums = self.run->advance(request, on_progress_with(progress));
+    self.run->advance(request, on_progress_with(progress));
   }
-  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(sums.size()) / epochs : 0;
-  return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
+  return finished(self);
 }
 
 // -- a pass that is kept ----------------------------------------------------
@@ -104,8 +111,14 @@ void register_run(py::module_& module, py::class_<Network>& network) {
               py::keep_alive<0, 4>());
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
-           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false,
+           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
            "progress"_a = py::none(), "rates"_a = py::none())
+      .def("take_finished",
+           [](BoundRun& self) {
+             const py::array_t<double> sums = finished(self);
+             self.run->forget_finished();
+             return sums;
+           })
       .def("__enter__", [](py::object self) { return self; })
       .def("__exit__", [](BoundRun& self, const py::args&) {
         const Unlocked unlocked;

@@ -146,6 +146,16 @@ struct Plan {
     }
   }
 
+  // Multiplications and additions of a training step: forward, back to the inputs and to the
+  // kernels.
+  double operations(Index batch_size) const {
+    double total = 0;
+    each_product([&](const Parameter& kernel) {
+      total += 6.0 * static_cast<double>(kernel.size()) * static_cast<double>(batch_size);
+    });
+    return total;
+  }
+
   Index input_width() const { return tensors.front().width; }
   Index output_width() const { return tensors[static_cast<std::size_t>(output)].width; }
   int loss_input() const { return folded ? logits : output; }
