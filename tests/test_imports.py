@@ -23,6 +23,8 @@ ROOMS = (
         "fastnn.rows",
         "fastnn.registry",
         "fastnn.config",
+        "fastnn.claims",
+        "fastnn.changes",
         "fastnn.protocols",
     ),
     ("fastnn.arrays", "fastnn.datasets"),

@@ -232,6 +232,8 @@ class Parameters:
     def write(self, offset: int, values: Array) -> None:
         """Copies C-contiguous `values` of this buffer's dtype to `offset`.
         RuntimeError while a network trains on the buffer in a native call."""
+    def write_all(self, offsets: Sequence[int], arrays: Sequence[Array]) -> None:
+        """The same for several arrays: all are written, or none."""
     def fill_uniform(
         self, offset: int, count: int, low: float, high: float, *, key: int, stream: int
     ) -> None: ...
@@ -327,10 +329,16 @@ class Network(Graph):
     def parameter_size(self) -> int:
         """Elements of a buffer that holds every parameter (each starts aligned)."""
     @property
+    def parameter_count(self) -> int:
+        """The length of `parameters`."""
+    @property
     def parameters(self) -> list[tuple[int, tuple[int, ...]]]:
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def bring(self) -> None:
+        """Brings parameters that a GPU trained to the host. RuntimeError, once, where they cannot
+        be read; the network is then back at the last copy of its state."""
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
     @property
@@ -448,6 +456,7 @@ class Run:
         first_step: int = 0,
         steps: int | None = None,
         validates: bool = False,
+        ends: bool = False,
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
         rates: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
@@ -458,13 +467,16 @@ class Run:
         `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
         for each update of the call instead.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
-        and `Network.epochs` is left alone; else it grows by one an epoch.
+        and `Network.epochs` is left alone; else it grows by one an epoch. With `ends` no step
+        follows these, so the weights after the last one are checked, as after a whole epoch.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
-        Raises TrainingDiverged (a recent good state is restored) or what a
+        Raises TrainingDiverged (the state of an earlier step is restored) or what a
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def take_finished(self) -> NDArray[np.float64]:
+        """The sums of the epochs that the last `advance` finished, also where it raised; once."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 

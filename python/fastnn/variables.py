@@ -6,13 +6,14 @@ The native buffer owns the numbers, a Variable owns none; networks borrow the bu
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import numeric, plain
+from fastnn.changes import Change, Switch
 from fastnn.words import flag
 
 
@@ -37,6 +38,13 @@ class Place:
         self.parameters.write(self.offset, values)
 
 
+class Spot(NamedTuple):
+    """Where a Variable is, and its path there."""
+
+    place: Place
+    path: str
+
+
 class Variable:
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
@@ -51,21 +59,29 @@ class Variable:
     for life, also when `model.add` moves the parameters to a larger buffer.
     """
 
-    __slots__ = ("_place", "_trainable", "name", "path")
+    __slots__ = ("_spot", "_trainable", "name")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
-        self._place = place
+        self._spot = Switch(Spot(place, path))
         self.name = name
-        self.path = path
         self._trainable = True
 
     @property
+    def place(self) -> Place:
+        """Where the values are (for models)."""
+        return self._spot.now.place
+
+    @property
+    def path(self) -> str:
+        return self._spot.now.path
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self._place.shape
+        return self.place.shape
 
     @property
     def dtype(self) -> str:
-        return self._place.parameters.dtype
+        return self.place.parameters.dtype
 
     @property
     def ndim(self) -> int:
@@ -74,7 +90,7 @@ class Variable:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._place.size
+        return self.place.size
 
     @property
     def trainable(self) -> bool:
@@ -84,9 +100,10 @@ class Variable:
     def trainable(self, value: bool) -> None:
         self._trainable = flag("trainable", value)
 
-    def move(self, place: Place) -> None:
-        """Points to another place of the same shape, which holds the same values (for models)."""
-        self._place = place
+    def move(self, spot: Spot, change: Change) -> Switch[Spot]:
+        """Goes to another place of the same shape, which holds the same values (for models)."""
+        self._spot = self._spot.to(spot, change)
+        return self._spot
 
     def numpy(self) -> NDArray[Any]:
         """The values, read-only.
@@ -98,7 +115,7 @@ class Variable:
             RuntimeError: the GPU was lost with the values; `compile` then goes back to a copy.
                 Or this is the child of a fork, and the parent had not read them.
         """
-        return self._place.view()
+        return self.place.view()
 
     @property
     def value(self) -> NDArray[Any]:
@@ -117,7 +134,7 @@ class Variable:
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
-        self._place.write(self.converted(value))
+        self.place.write(self.converted(value))
 
     def converted(self, value: ArrayLike) -> NDArray[Any]:
         """`value` as `assign` would write it: checked and converted, but not written."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn.protocols import Logs, Trainable
@@ -19,7 +20,7 @@ class Callback(Registered):
         ...         self.model.optimizer.learning_rate *= 0.5
 
     Attributes:
-        model: the model; set `model.stop_training = True` to end `fit` after the epoch, or,
+        model: the model, as long as something else refers to it; set `model.stop_training = True` to end `fit` after the epoch, or,
             from a batch hook, after the batch.
         params: "epochs", "steps" (batches an epoch) and "verbose".
 
@@ -28,18 +29,27 @@ class Callback(Registered):
     to the logs of an epoch is kept in the History if the callback stands before it in the list.
     """
 
+    # Weak: a model keeps its History, and would never be freed if that kept the model.
+    _model: weakref.ref[Trainable] | None = None
+
     def __init__(self) -> None:
-        self._model: Trainable | None = None
         self.params: dict[str, Any] = {}
 
     @property
     def model(self) -> Trainable:
         if self._model is None:
             raise AttributeError("the callback has no model until fit, evaluate or predict runs")
-        return self._model
+        model = self._model()
+        if model is None:
+            raise AttributeError("the model of the callback is gone: nothing else refers to it")
+        return model
 
     def set_model(self, model: Trainable) -> None:
-        self._model = model
+        self._model = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: all but the model."""
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
@@ -114,6 +124,15 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def extend(self, epoch: int, logs: Sequence[Logs]) -> None:
+        """Adds the logs of epochs from number `epoch` on, which all have the same names."""
+        names = list(logs[0]) if logs else []
+        longer = {
+            name: [*self.history.get(name, ()), *(row[name] for row in logs)] for name in names
+        }
+        self.history.update(longer)
+        self.epoch = [*self.epoch, *range(epoch, epoch + len(logs))]
 
 
 class LambdaCallback(Callback):

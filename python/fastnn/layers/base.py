@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
+from fastnn.changes import Change, Switch, forget_former
+from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place, Variable
@@ -44,6 +46,15 @@ class WeightSpec(NamedTuple):
     name: str
     shape: Shape
     initializer: Initializer
+
+
+class Standing(NamedTuple):
+    """What a model, or `build`, makes of a layer."""
+
+    name: str
+    owner: weakref.ref[Any] | None = None
+    rows: tuple[Shape, Shape] | None = None  # of the input and the output; None: not built
+    variables: tuple[Variable, ...] = ()
 
 
 class Layer(Registered):
@@ -81,13 +92,11 @@ class Layer(Registered):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         dtype = common.get("dtype")
         self.given_name: str | None = name
-        self.name: str = name or snake_case(type(self).__name__)
+        self._standing = Switch(Standing(name or snake_case(type(self).__name__)))
+        self._changes = Exclusive("this layer")
         self.dtype = None if dtype is None else dtype_of(dtype)
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
-        self._rows: tuple[Shape, Shape] | None = None
-        self._owner: weakref.ref[Any] | None = None
-        self.variables: list[Variable] = []
 
     # -- for each kind of layer to define
 
@@ -106,8 +115,16 @@ class Layer(Registered):
     # -- state
 
     @property
+    def name(self) -> str:
+        return self._standing.now.name
+
+    @property
     def built(self) -> bool:
-        return self._rows is not None
+        return self._standing.now.rows is not None
+
+    @property
+    def variables(self) -> list[Variable]:
+        return list(self._standing.now.variables)
 
     @property
     def kept_name(self) -> str | None:
@@ -117,7 +134,8 @@ class Layer(Registered):
     @property
     def owner(self) -> object | None:
         """The model that the layer belongs to."""
-        return None if self._owner is None else self._owner()
+        owner = self._standing.now.owner
+        return None if owner is None else owner()
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -128,9 +146,10 @@ class Layer(Registered):
         return (None, *self._built_rows()[1])
 
     def _built_rows(self) -> tuple[Shape, Shape]:
-        if self._rows is None:
+        rows = self._standing.now.rows
+        if rows is None:
             raise AttributeError(f"layer {self.name!r} has no shape until it is built")
-        return self._rows
+        return rows
 
     @property
     def trainable(self) -> bool:
@@ -144,7 +163,7 @@ class Layer(Registered):
 
     @property
     def weights(self) -> list[Variable]:
-        return list(self.variables)
+        return self.variables
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -178,27 +197,29 @@ class Layer(Registered):
         if self.built:
             return
         shape = without_batch(input_shape)
-        output = self.row_shape(shape)
-        network = network_for(shape, self.dtype or "float32", 0)
-        extended(network, self, 0, shape)
-        buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
-        key = keys.next_key()
-        made = make_variables(self, shape, network.parameters, buffer, key, 0)
-        self.settle(shape, output, made)
+        change = Change("build")
+        with change, change.lock:
+            self.claim(change)
+            if self._standing.now.rows is not None:  # another thread has built it meanwhile
+                return
+            output = self.row_shape(shape)
+            network = network_for(shape, self.dtype or "float32", 0)
+            extended(network, self, 0, shape)
+            buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
+            key = keys.next_key()
+            made = make_variables(self, self.name, shape, network.parameters, buffer, key, 0)
+            switch = self.stand(change, rows=(shape, output), variables=tuple(made))
+            change.settled = True
+            forget_former([switch])
 
-    def settle(self, shape: Shape, output: Shape, variables: list[Variable]) -> None:
-        """Records that the layer is built (for models)."""
-        self._rows = (shape, output)
-        self.variables = variables
+    def claim(self, change: Change) -> None:
+        """Lets this change alone change the layer, as soon as others have ended (for models)."""
+        self._changes.take(change, waits=True)
 
-    def join(self, model: object, name: str) -> None:
-        """Records that the layer belongs to a model, and its name there (for models)."""
-        self._owner = weakref.ref(model)
-        self.name = name
-
-    def leave(self) -> None:
-        """Records that the layer belongs to no model (for models)."""
-        self._owner = None
+    def stand(self, change: Change, **parts: Any) -> Switch[Standing]:
+        """Parts of the Standing from this change on (for models)."""
+        self._standing = self._standing.to(self._standing.now._replace(**parts), change)
+        return self._standing
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -267,6 +288,7 @@ def extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) ->
 
 def make_variables(
     layer: Layer,
+    path: str,
     shape: Shape,
     places: Sequence[tuple[int, Shape]],
     buffer: _core.Parameters,
@@ -275,24 +297,25 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `index` numbers the layers of a model that have parameters; all draw from the same key.
+    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
         place = Place(buffer, offset, spec.shape)
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
-        variable = Variable(place, spec.name, f"{layer.name}/{spec.name}")
+        variable = Variable(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
     return made
 
 
 def write_all(owner: str, variables: Sequence[Variable], weights: Sequence[ArrayLike]) -> None:
-    """Writes every variable; all are checked before the first is written."""
+    """Writes every variable of a buffer in one native call; all are checked first."""
     if len(weights) != len(variables):
         raise ValueError(f"{owner}: expected {len(variables)} arrays, got {len(weights)}")
     converted = [
         variable.converted(value) for variable, value in zip(variables, weights, strict=True)
     ]
-    for variable, value in zip(variables, converted, strict=True):
-        variable.assign(value)
+    places = [variable.place for variable in variables]
+    if places:
+        places[0].parameters.write_all([place.offset for place in places], converted)

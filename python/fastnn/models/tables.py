@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnn.data import rows
 from fastnn.data.classes import class_weights
-from fastnn.data.split import Split, held_out, strata_of
+from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.losses import Loss
@@ -26,8 +26,7 @@ class Tabled(Compilable):
 
     def __init__(self, key: int) -> None:
         super().__init__(key)
-        # The validation splits made so far, by number of rows and share.
-        self._splits: dict[tuple[int, float], Split] = {}
+        self._splits = Splits()
 
     def _shapes(self, x: NDArray[Any]) -> tuple[Shape, Shape]:
         """Shapes of an input and an output row, also before x has built the model."""
@@ -102,7 +101,7 @@ class Tabled(Compilable):
             return None, self._table("validation_data", x, y, weights, like=table)
         if share == 0.0:
             return None, None
-        split = self._splits.get((len(table.x), share))
+        split = self._splits.find(len(table.x), share)
         if split is None:
             split = held_out(
                 len(table.x), share, strata_of(table, self.loss.row.targets), self._key

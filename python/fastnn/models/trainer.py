@@ -18,6 +18,7 @@ from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.claims import Claim
 from fastnn.data.table import Table
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
@@ -100,9 +101,10 @@ class Trainer(Tabled):
                 was when its state was last copied: a second before or, if the copy of a large
                 model took over 20 ms, 50 times as long as the copy.
         """
-        self._compiled("fit")
-        claim = self._exclusive.claim("fit")
-        with claim.lock, claim:
+        claim = Claim("fit")
+        with claim, claim.lock:
+            self._training.take(claim)
+            plan = self._compiled("fit")
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             schedule = Schedule(
                 size,
@@ -127,9 +129,9 @@ class Trainer(Tabled):
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
             run = Fit(self, train.native(), validation, schedule, listeners)
-            self.prepare(table.x.shape[1:], run.check)
+            self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
-                self._splits[table.length, share] = split
+                self._splits.keep(len(table.x), share, split)
             self.stop_training = False
             self.history = run.history
             return run.run()
@@ -158,14 +160,17 @@ class Trainer(Tabled):
         Returns:
             The loss; [loss, metrics...] where there are metrics; or a dictionary.
         """
-        self._exclusive.refuse_others("evaluate")
+        self._training.refuse_others("evaluate")
+        plan = self._compiled("evaluate")
         table = self._table("evaluate", x, y, sample_weight)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
         level = _verbosity(verbose)
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
-        self.prepare(table.x.shape[1:], lambda network: network.check(table.native()))
+        self.prepare(
+            table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
+        )
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
             print(f"evaluate{values_text(logs)}")
@@ -196,7 +201,7 @@ class Trainer(Tabled):
             RuntimeError: another thread is training this model.
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
-        self._exclusive.refuse_others("predict")
+        self._training.refuse_others("predict")
         table = Table(self._rows(x))
         shapes = self._shapes(table.x)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
@@ -206,8 +211,10 @@ class Trainer(Tabled):
             "steps": math.ceil(table.length / size),
         }
         listeners = CallbackList(callbacks, self, params)
-        self.prepare(table.x.shape[1:], lambda network: network.check_input(table.native()))
-        outputs = loops.predict(self.network, table, listeners, size)
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
+        )
+        outputs = loops.predict(built.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
     def predict_on_batch(self, x: object) -> NDArray[Any]:
@@ -247,7 +254,7 @@ class Trainer(Tabled):
         Raises:
             RuntimeError: the model is not built, or another thread is training it.
         """
-        self._exclusive.refuse_others("predictor")
+        self._training.refuse_others("predictor")
         network = self.network
         shapes = self.row_shapes()
         assert shapes is not None  # a model with a network has shapes
@@ -267,10 +274,11 @@ class Trainer(Tabled):
         if network.updates == 0:
             return
         flat = network.optimizer_state[-1]
-        trained = self._trained or [True] * len(network.parameters)
+        built = self._state.now.built
+        assert built is not None  # a model with a network is built
         weights = self.get_weights()
         for i, (offset, shape) in enumerate(network.parameters):
-            if trained[i]:
+            if built.trained[i]:
                 weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
         self.set_weights(weights)
 
@@ -290,15 +298,22 @@ class Trainer(Tabled):
         (Keras returns a mean since metrics were last reset). Rows are part of a stream, whose
         mean weight is taken as 1; where none of them counts, the loss is NaN and nothing learns.
         """
-        self._compiled("train_on_batch")
-        claim = self._exclusive.claim("train_on_batch")
-        with claim.lock, claim:
+        claim = Claim("train_on_batch")
+        with claim, claim.lock:
+            self._training.take(claim)
+            plan = self._compiled("train_on_batch")
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
             run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            self.prepare(table.x.shape[1:], lambda network: network.check(run.train))
+            self.prepare(
+                table.x.shape[1:],
+                lambda network: network.check(run.train),
+                "train_on_batch",
+                plan,
+                trains=True,
+            )
             logs = run.step()
         return _results(logs, as_dict)
 
@@ -332,15 +347,18 @@ class Trainer(Tabled):
             loss, of the same shape and dtype. Arrays that were not trainable at `compile` have
             zeros: an optimizer that follows the gradient leaves them as they are.
         """
-        self._exclusive.refuse_others("value_and_grad")
+        self._training.refuse_others("value_and_grad")
+        plan = self._compiled("value_and_grad")
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
-        self.prepare(table.x.shape[1:], lambda network: network.check(rows))
-        loss, flat = self.network.gradients(rows, training=dropping)
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check(rows), "value_and_grad", plan
+        )
+        loss, flat = built.network.gradients(rows, training=dropping)
         return loss, [
             flat[offset : offset + math.prod(shape)].reshape(shape)
-            for offset, shape in self.network.parameters
+            for offset, shape in built.network.parameters
         ]
 
 

@@ -150,17 +150,17 @@ class Fit:
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
-        sums = self._advance(
-            run,
-            epochs=len(epochs),
-            first_epoch=epochs.start,
-            validates=self.validation is not None,
-        )
-        logs: Logs = {}
-        for epoch, row in zip(epochs, sums, strict=True):
-            logs = self._logs(row)
-            self.history.on_epoch_end(epoch, logs)
-        return logs
+        try:
+            self._advance(
+                run,
+                epochs=len(epochs),
+                first_epoch=epochs.start,
+                validates=self.validation is not None,
+            )
+        finally:  # also after Ctrl-C or divergence in a later epoch
+            logs = [self._logs(row) for row in run.take_finished()]
+            self.history.extend(epochs.start, logs)
+        return logs[-1]
 
     def _epoch(self, run: _core.Run, epoch: int) -> Logs:
         self.callbacks.call("on_epoch_begin", epoch, {})
@@ -201,6 +201,10 @@ class Fit:
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
                 if self.model.stop_training:
+                    # No loss follows that would show the last update to be wrong.
+                    if step + 1 < self.steps:
+                        how = {"first_step": step + 1, "steps": 0, "ends": True}
+                        self._advance(run, first_epoch=epoch, **how)
                     break
         finally:
             # Native calls for a part of an epoch do not count the epoch.
