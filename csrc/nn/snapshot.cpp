@@ -23,7 +23,9 @@ Index steps_between_copies(double bytes, double operations, bool on_device) {
     // A step reads and writes parameters, gradients and the state, at no more than 100 GB/s.
     step = std::max(1000 + operations / (300 * threads), 2 * bytes / 100);
   }
-  return static_cast<Index>(std::ceil(std::max(steps * copy / step, 1.0)));
+  // A loss takes some tens of steps to grow from a good one to infinity.
+  constexpr double fewest = 100;
+  return static_cast<Index>(std::ceil(std::max(steps * copy / step, fewest)));
 }
 
 void Snapshots::copy(const Buffers& buffers, const Steps& steps) {
