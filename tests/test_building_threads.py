@@ -88,7 +88,7 @@ def test_a_change_during_fit_is_refused() -> None:
     told: list[str] = []
 
     class Change(callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_end(self, _epoch: int, _logs: Any = None) -> None:
             with ThreadPoolExecutor(1) as pool:
                 for call in (
                     lambda: model.add(layers.Dense(1)),

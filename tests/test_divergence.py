@@ -24,7 +24,7 @@ class Raised(callbacks.Callback):
         super().__init__()
         self.at, self.seconds = epoch, seconds
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, _logs: Any = None) -> None:
         time.sleep(self.seconds)
         if epoch == self.at:
             self.model.optimizer.learning_rate = 1e10
@@ -63,12 +63,17 @@ def test_a_divergence_does_not_depend_on_the_clock() -> None:
     twin.fit(x, y, epochs=epochs, verbose=0)
 
     class Stop(callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, _logs: Any = None) -> None:
             self.model.stop_training = batch + 1 == rest
 
     if rest:
         twin.fit(x, y, epochs=1, verbose=0, callbacks=[Stop()])
     assert bits(twin) == found[0][1]
+
+
+def steps_on(model: fastnn.Sequential, x: Any, y: Any, count: int) -> None:
+    for _ in range(count):
+        model.train_on_batch(x, y)
 
 
 def test_the_state_that_is_gone_back_to_was_followed_by_a_good_stretch() -> None:
@@ -81,12 +86,10 @@ def test_the_state_that_is_gone_back_to_was_followed_by_a_good_stretch() -> None
     for _ in range(5):
         model.set_weights([[[1.0]]])
         model.optimizer.learning_rate = 0.1
-        for _ in range(400):
-            model.train_on_batch(x, y)
+        steps_on(model, x, y, 400)
         model.optimizer.learning_rate = rate
         with pytest.raises(fastnn.TrainingDiverged):
-            for _ in range(200):
-                model.train_on_batch(x, y)
+            steps_on(model, x, y, 200)
         assert abs(model.get_weights()[0].item()) < 1
 
 
@@ -94,7 +97,7 @@ def test_the_state_that_is_gone_back_to_was_followed_by_a_good_stretch() -> None
 
 
 class Listener(callbacks.Callback):
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, _logs: Any = None) -> None:
         pass
 
 
@@ -116,7 +119,9 @@ def test_a_divergence_keeps_the_history(validates: bool) -> None:
     epoch, history, at = found[0]
     assert epoch == list(range(at))
     assert at > 20
-    assert set(history) == ({"loss", "mae", "val_loss", "val_mae"} if validates else {"loss", "mae"})
+    assert set(history) == (
+        {"loss", "mae", "val_loss", "val_mae"} if validates else {"loss", "mae"}
+    )
     assert all(len(values) == at for values in history.values())
     assert history["loss"][0] == 1.0
 
@@ -146,11 +151,11 @@ def test_an_interrupt_keeps_the_history() -> None:
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_a_batch_hook_that_stops_does_not_skip_the_check_of_the_last_update(at: int) -> None:
     class Stop(callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, _logs: Any = None) -> None:
             if batch == at:
                 self.model.stop_training = True
 
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_begin(self, batch: int, _logs: Any = None) -> None:
             if batch == at:
                 self.model.optimizer.learning_rate = 1e38
 

@@ -5,6 +5,7 @@ The native buffer owns the numbers, a Variable owns none; networks borrow the bu
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, NamedTuple
 
@@ -153,5 +154,23 @@ class Variable:
             return np.array(view, dtype=dtype)
         return view
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is independent: it has the values in a buffer of its own."""
+        values = self.numpy().copy()
+        return _restored, (values, self.name, self.path, self.trainable)
+
+    def __copy__(self) -> Variable:
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Variable:
+    """The Variable that was pickled or copied, in a buffer of its own."""
+    dtype: Any = values.dtype.name
+    place = Place(_core.Parameters(values.size, dtype), 0, values.shape)
+    place.write(values)
+    variable = Variable(place, name, path)
+    variable.trainable = trainable
+    return variable

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -220,6 +221,20 @@ class Layer(Registered):
         """Parts of the Standing from this change on (for models)."""
         self._standing = self._standing.to(self._standing.now._replace(**parts), change)
         return self._standing
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: the layer with its values, in no model."""
+        kept = {k: v for k, v in vars(self).items() if k not in ("_standing", "_changes")}
+        return {**kept, "_standing": tuple(self._standing.now._replace(owner=None))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._standing = Switch(Standing(*state["_standing"]))
+        self._changes = Exclusive("this layer")
+
+    def __copy__(self) -> Self:
+        """An independent layer, as deepcopy makes it: layers do not share Variables."""
+        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

@@ -6,7 +6,9 @@ Building changes no layer and no model. The model adopts the result once it is c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import plain
@@ -92,6 +94,28 @@ def _go_on(network: _core.Network, parameters: _core.Parameters, former: Built |
     network.bind(parameters)
     if former is not None:
         network.steps, network.epochs = former.network.steps, former.network.epochs
+
+
+class Progress(NamedTuple):
+    """How far a network was trained, besides its parameters."""
+
+    optimizer_state: list[NDArray[Any]]
+    steps: int
+    updates: int
+    epochs: int
+
+
+def progress_of(network: _core.Network) -> Progress:
+    """A copy of the state of training."""
+    return Progress(network.optimizer_state, network.steps, network.updates, network.epochs)
+
+
+def restore_progress(network: _core.Network, progress: Progress) -> None:
+    """Makes a network that is compiled in the same way, if at all, go on from there."""
+    if progress.optimizer_state:
+        network.set_optimizer_state(progress.optimizer_state)
+    network.steps, network.updates = progress.steps, progress.updates
+    network.epochs = progress.epochs
 
 
 def _moved(

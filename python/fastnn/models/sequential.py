@@ -5,9 +5,10 @@ How a chain becomes a native network is in `built`; training is in `trainer`.
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,12 +24,23 @@ from fastnn.layers.base import (
     write_all,
 )
 from fastnn.layers.shape import InputLayer
-from fastnn.models.built import Built, assemble, renewed, shapes_through
+from fastnn.models.built import (
+    Built,
+    assemble,
+    progress_of,
+    renewed,
+    restore_progress,
+    shapes_through,
+)
+from fastnn.models.chain import check_are_layers, first_shape, numbered, without_last
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Spot, Variable
 from fastnn.words import flag, integer, keywords, unknown
+
+# Made anew for each copy.
+_NOT_COPIED = ("_training", "_changes", "_state")
 
 
 class Sequential(Trainer):
@@ -62,6 +74,8 @@ class Sequential(Trainer):
             `fastnn.utils.set_random_seed`, or from the system's entropy. (Not in Keras.)
 
     A layer belongs to one model. A model computes in float32 or in float64, never in both.
+    `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
+    the optimizer and all counts: both go on training to the same weights.
     """
 
     @keywords()
@@ -102,7 +116,7 @@ class Sequential(Trainer):
 
     def pop(self) -> Layer:
         """Removes the last layer and returns it; it keeps its values. Compile again."""
-        return self._edit("pop", _without_last)[-1]
+        return self._edit("pop", without_last)[-1]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this name, or at this place in `layers`."""
@@ -128,10 +142,10 @@ class Sequential(Trainer):
             self._training.refuse_all(doing)
             state = self._state.now
             layers = tuple(edit(state.layers))
-            _check_are_layers(layers)
+            check_are_layers(layers)
             claim_layers(change, {*state.layers, *layers})
             names = self._check_chain(layers)
-            shape = _first_shape(layers) or state.row_shape
+            shape = first_shape(layers) or state.row_shape
             built = None
             if shape is not None and any(not isinstance(layer, InputLayer) for layer in layers):
                 built = self._assembled(state._replace(layers=layers), shape, names)
@@ -161,7 +175,7 @@ class Sequential(Trainer):
             if layer.given_name is not None:
                 given.add(layer.given_name)
         self._agreed_dtype(layers)
-        return _numbered(layers, given)
+        return numbered(layers, given)
 
     def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
         agreed = self._given_dtype
@@ -346,48 +360,46 @@ class Sequential(Trainer):
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
+    # -- copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
+        self._training.refuse_others("copy")
+        kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
+        state = self._state.now
+        built = state.built
+        return {
+            **kept,
+            "_layers": list(state.layers),
+            "_row_shape": state.row_shape if built is None else built.shapes[0],
+            "_plan": state.plan,
+            "_not_compiled": state.not_compiled,
+            "_progress": None if built is None else progress_of(built.network),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        kept = dict(kept)
+        layers, row_shape, plan, not_compiled, progress = (
+            kept.pop(f"_{name}")
+            for name in ("layers", "row_shape", "plan", "not_compiled", "progress")
+        )
+        super().__init__(kept["_key"])
+        vars(self).update(kept)
+        self._edit("copy", lambda _: layers)
+        change = Change("copy")
+        with change, change.lock:
+            self._changes.take(change)
+            now = self._state.now
+            state = now._replace(row_shape=row_shape, plan=plan, not_compiled=not_compiled)
+            if progress is not None:
+                state = state._replace(built=self._built_for(change, state, row_shape))
+                assert state.built is not None
+                restore_progress(state.built.network, progress)
+            self._settle(change, state)
+
+    def __copy__(self) -> Self:
+        """An independent model, as deepcopy makes it: models do not share weights."""
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"
-
-
-def _check_are_layers(layers: Sequence[object]) -> None:
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
-
-
-def _without_last(layers: Sequence[Layer]) -> Sequence[Layer]:
-    if all(isinstance(layer, InputLayer) for layer in layers):
-        raise ValueError("pop: the model has no layers")
-    return layers[:-1]
-
-
-def _first_shape(layers: Sequence[Layer]) -> Shape | None:
-    """The input shape that the first layer gives, or was built with."""
-    if not layers:
-        return None
-    first = layers[0]
-    if first.given_shape is not None:
-        return first.given_shape
-    # Only parameters tie a layer to a shape; a Flatten that was built elsewhere fits anywhere.
-    return without_batch(first.input_shape) if first.variables else None
-
-
-def _numbered(layers: Sequence[Layer], given: set[str]) -> list[str]:
-    """A name for each layer: the given one, or "dense", "dense_1", ...: the first not taken."""
-    taken = set(given)
-    counts: dict[str, int] = {}  # where to go on, for each base
-    names = []
-    for layer in layers:
-        name = layer.given_name
-        if name is None:
-            base = snake_case(type(layer).__name__)
-            count = counts.get(base, 0)
-            name = base if count == 0 else f"{base}_{count}"
-            while name in taken:
-                count += 1
-                name = f"{base}_{count}"
-            counts[base] = count + 1
-            taken.add(name)
-        names.append(name)
-    return names

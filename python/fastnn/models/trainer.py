@@ -93,13 +93,16 @@ class Trainer(Tabled):
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
-            fastnn.TrainingDiverged: the loss became NaN or infinite; weights of a recent good
-                state are kept. Its epoch and step count from 0, as callbacks do; the progress
-                line counts epochs from 1.
+            fastnn.TrainingDiverged: the loss became NaN or infinite. Its epoch and step count
+                from 0, as callbacks do; the progress line counts epochs from 1. The weights are
+                those of some hundred steps before: the state is copied after every so many steps
+                that copying takes at most 1 % of the time, a number that depends on the shape
+                alone, and the copy before the last one is put back.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
-                was when its state was last copied: a second before or, if the copy of a large
-                model took over 20 ms, 50 times as long as the copy.
+                was when its state was copied, as above.
+
+        Whatever ends it, `model.history` has every epoch that was finished.
         """
         claim = Claim("fit")
         with claim, claim.lock:
