@@ -145,6 +145,21 @@ def test_an_interrupt_keeps_the_history() -> None:
     assert model.optimizer.iterations == model.network.steps >= 63 * done
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_epoch_whose_callbacks_fail_is_in_the_history(error: type[BaseException]) -> None:
+    class Fails(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, _logs: Any = None) -> None:
+            if epoch == 2:
+                raise error
+
+    model, x, y = regression()
+    with pytest.raises(error):
+        model.fit(x, y, epochs=5, verbose=0, callbacks=[Fails()])
+    assert model.history is not None
+    assert model.history.epoch == [0, 1, 2]
+    assert len(model.history.history["loss"]) == 3
+
+
 # -- the last update -------------------------------------------------------------------------------
 
 

@@ -107,10 +107,14 @@ class Variable:
         return self._spot
 
     def numpy(self) -> NDArray[Any]:
-        """The values, read-only.
+        """A copy of the values, which later training does not change. Errors: see `view`."""
+        return self.view().copy()
 
-        On the CPU this is a view, which follows later training and costs no copy. After training
-        on a GPU it is a copy of the present values; an earlier view does not follow such training.
+    def view(self) -> NDArray[Any]:
+        """The values, read-only, without a copy.
+
+        On the CPU the view follows later training. After training on a GPU it is a copy of the
+        present values; an earlier view does not follow such training.
 
         Raises:
             RuntimeError: the GPU was lost with the values; `compile` then goes back to a copy.
@@ -147,16 +151,16 @@ class Variable:
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
     ) -> NDArray[Any]:
-        view = self.numpy()
-        if copy or (dtype is not None and np.dtype(dtype) != view.dtype):
-            if copy is False:
+        if copy is False:
+            view = self.view()
+            if dtype is not None and np.dtype(dtype) != view.dtype:
                 raise ValueError(f"{self.path}: a copy is needed to convert to {dtype}")
-            return np.array(view, dtype=dtype)
-        return view
+            return view
+        return np.array(self.view(), dtype=dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is independent: it has the values in a buffer of its own."""
-        values = self.numpy().copy()
+        values = self.numpy()
         return _restored, (values, self.name, self.path, self.trainable)
 
     def __copy__(self) -> Variable:

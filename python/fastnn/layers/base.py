@@ -180,7 +180,7 @@ class Layer(Registered):
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of the parameters: kernel, then bias."""
-        return [variable.numpy().copy() for variable in self.variables]
+        return [variable.numpy() for variable in self.variables]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""

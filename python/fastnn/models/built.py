@@ -130,7 +130,7 @@ def _moved(
                 f"{variable.shape}, but needs {needed} here"
             )
         place = Place(parameters, offset, needed)
-        place.write(plain(variable.numpy(), parameters.dtype))
+        place.write(plain(variable.view(), parameters.dtype))
         moved.append(place)
     return moved
 

@@ -317,7 +317,7 @@ class Sequential(Trainer):
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all parameters, in the order of `weights`."""
-        return [variable.numpy().copy() for variable in self.weights]
+        return [variable.numpy() for variable in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all parameters, in the order of `weights`.

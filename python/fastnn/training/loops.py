@@ -181,7 +181,13 @@ class Fit:
             logs = self._logs(sums[0])
         if validates and not together:
             logs |= self._validate(run, epoch)
-        self.callbacks.call("on_epoch_end", epoch, logs)
+        try:
+            self.callbacks.call("on_epoch_end", epoch, logs)
+        except BaseException:
+            # The History comes last, and this epoch is finished.
+            if self.history.epoch[-1:] != [epoch]:
+                self.history.on_epoch_end(epoch, logs)
+            raise
         return logs
 
     def _show(self, _epoch: int, steps: int, sums: Sums) -> None:
