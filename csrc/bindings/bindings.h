@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <bit>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -31,6 +32,13 @@ struct Shape {
 };
 inline Shape shape_of(const py::array& array) { return {array.shape(), array.ndim()}; }
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
+// Whether numbers of the type lie in this machine's byte order, which may be written out ("<f8").
+inline bool is_native(const py::dtype& dtype) {
+  constexpr char native = std::endian::native == std::endian::little ? '<' : '>';
+  const char order = dtype.byteorder();
+  return order == '=' || order == '|' || order == native;
+}
 
 inline bool is_double(const py::array& array) {
   return array.dtype().kind() == 'f' && array.itemsize() == 8;

@@ -67,7 +67,7 @@ def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.i
             raise ValueError(f"y: expected integer labels of shape ({n},), got {y.shape}: {advice}")
         raise ValueError(
             f"y: expected integer labels of shape ({n},) for outputs of shape "
-            f"{(n, *output_shape)}, got {y.shape}"
+            f"{(n, *output_shape)}, got {y.shape}{_lies_across('y', y, n)}"
         )
     if y.dtype.kind == "f":
         # Narrower floats cannot hold the limits of int32.
@@ -86,9 +86,19 @@ def _refuse_first(y: Array, wrong: NDArray[np.bool_], expected: str) -> None:
         raise ValueError(f"y: expected {expected}, got {y[row]} at row {row}")
 
 
-def targets(value: object, n: int, output_shape: tuple[int, ...], loss: str) -> Array:
-    """Targets (n, outputs); (n,) fits one output, and nothing is broadcast."""
-    y = numeric("y", value)
+def targets(
+    value: object,
+    n: int,
+    output_shape: tuple[int, ...],
+    loss: str,
+    *,
+    missing_is_nan: bool = False,
+) -> Array:
+    """Targets (n, outputs); (n,) fits one output, and nothing is broadcast.
+
+    `missing_is_nan`: whether the loss leaves out missing targets, which are then NaN.
+    """
+    y = numeric("y", value, missing_is_nan=missing_is_nan)
     width = math.prod(output_shape)
     fits = y.shape == (n, *output_shape) or (width == 1 and y.shape in ((n,), (n, 1)))
     if fits:
@@ -97,12 +107,22 @@ def targets(value: object, n: int, output_shape: tuple[int, ...], loss: str) -> 
     if y.shape in ((n,), (n, 1)) and y.dtype.kind in "biu":
         message += f": {loss} wants a target for every output; for integer labels use "
         message += "the loss sparse_categorical_crossentropy"
+    elif width == 1:
+        message += _lies_across("y", y, n)
     raise ValueError(message)
+
+
+def _lies_across(name: str, array: Array, n: int) -> str:
+    """Advice for a single row of n numbers, which np.matrix makes of a vector."""
+    return f"; use np.ravel({name})" if array.shape == (1, n) and n > 1 else ""
 
 
 def row_weights(name: str, value: object, n: int) -> NDArray[np.float64]:
     """Weights of rows (n,) as float64, from (n,) or (n, 1)."""
     weights = numeric(name, value)
     if weights.shape not in ((n,), (n, 1)):
-        raise ValueError(f"{name}: expected one weight a row, shape ({n},), got {weights.shape}")
+        raise ValueError(
+            f"{name}: expected one weight a row, shape ({n},), got {weights.shape}"
+            f"{_lies_across(name, weights, n)}"
+        )
     return plain(weights.reshape(n), np.float64)

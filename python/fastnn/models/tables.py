@@ -66,7 +66,10 @@ class Tabled(Compilable):
         output = self._shapes(array)[1]
         n = len(array)
         labels = rows.labels(y, n, output) if loss.takes_labels else None
-        targets = None if loss.takes_labels else rows.targets(y, n, output, loss.name)
+        targets = None
+        if not loss.takes_labels:
+            gaps = loss.row.targets == "unit_or_missing"
+            targets = rows.targets(y, n, output, loss.name, missing_is_nan=gaps)
         by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
         return Table(array, targets, labels, by_row)
 
