@@ -6,7 +6,7 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from fastnn import _core, keys
 from fastnn.initializers import Initializer
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, refuse_unknown_keywords
+from fastnn.words import choose, flag, integer, keywords, refuse_unknown_keywords
 
 Shape = tuple[int, ...]
 
@@ -82,7 +82,7 @@ class Layer(Registered):
         dtype = common.get("dtype")
         self.given_name: str | None = name
         self.name: str = name or snake_case(type(self).__name__)
-        self.dtype = None if dtype is None else dtype_of(dtype)
+        self.dtype: str | None = None if dtype is None else dtype_of(dtype)
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
         self._rows: tuple[Shape, Shape] | None = None
@@ -108,6 +108,11 @@ class Layer(Registered):
     @property
     def built(self) -> bool:
         return self._rows is not None
+
+    @property
+    def compute_dtype(self) -> Dtype | None:
+        """The dtype that the layer asks of its model; None: it computes in any."""
+        return cast("Dtype | None", self.dtype)
 
     @property
     def kept_name(self) -> str | None:
@@ -162,6 +167,7 @@ class Layer(Registered):
         """Copies of the parameters: kernel, then bias."""
         return [variable.numpy().copy() for variable in self.variables]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""
         write_all(f"layer {self.name!r}", self.variables, weights)
@@ -170,6 +176,7 @@ class Layer(Registered):
         """The output's shape for an input's shape, both with the batch axis first."""
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
@@ -179,9 +186,10 @@ class Layer(Registered):
             return
         shape = without_batch(input_shape)
         output = self.row_shape(shape)
-        network = network_for(shape, self.dtype or "float32", 0)
+        dtype = self.compute_dtype or "float32"
+        network = network_for(shape, dtype, 0)
         extended(network, self, 0, shape)
-        buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
+        buffer = _core.Parameters(network.parameter_size, dtype)
         key = keys.next_key()
         made = make_variables(self, shape, network.parameters, buffer, key, 0)
         self.settle(shape, output, made)

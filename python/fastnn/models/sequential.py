@@ -91,6 +91,7 @@ class Sequential(Trainer):
         """The layers, without the Input, as in Keras."""
         return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
+    @keywords()
     def add(self, layer: Layer) -> None:
         """Appends a layer.
 
@@ -110,6 +111,7 @@ class Sequential(Trainer):
         last.leave()
         return last
 
+    @keywords()
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this name, or at this place in `layers`."""
         if (name is None) == (index is None):
@@ -160,13 +162,13 @@ class Sequential(Trainer):
     def _agreed_dtype(self, layers: list[Layer]) -> Dtype:
         agreed = self._given_dtype
         for layer in layers:
-            if layer.dtype is not None:
-                if agreed is not None and layer.dtype != agreed:
+            if layer.compute_dtype is not None:
+                if agreed is not None and layer.compute_dtype != agreed:
                     raise ValueError(
-                        f"layer {layer.name!r} is {layer.dtype}, but the model is {agreed}; "
+                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
                         "all layers of a model have one dtype"
                     )
-                agreed = layer.dtype
+                agreed = layer.compute_dtype
         return agreed or "float32"
 
     # -- building
@@ -175,6 +177,7 @@ class Sequential(Trainer):
     def built(self) -> bool:
         return self._built is not None
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), batch axis first."""
         shape = without_batch(input_shape)
@@ -292,6 +295,7 @@ class Sequential(Trainer):
         """Copies of all parameters, in the order of `weights`."""
         return [variable.numpy().copy() for variable in self.weights]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all parameters, in the order of `weights`.
 
@@ -303,6 +307,7 @@ class Sequential(Trainer):
             raise ValueError("set_weights: the model is not built; give input_shape, or call build")
         write_all(self.name, self.weights, weights)
 
+    @keywords()
     def summary(
         self,
         line_length: int | None = None,
