@@ -18,6 +18,7 @@ PACKAGE = Path(fastnn.__file__).parent
 ROOMS = (
     ("fastnn._core",),
     (
+        "fastnn.elsewhere",
         "fastnn.words",
         "fastnn.keys",
         "fastnn.rows",

@@ -136,6 +136,7 @@ class Trainer(Tabled):
 
     # -- evaluate and predict
 
+    @keywords()
     def evaluate(
         self,
         x: object = None,
@@ -171,6 +172,7 @@ class Trainer(Tabled):
             print(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
+    @keywords()
     def predict(
         self,
         x: object,
@@ -210,6 +212,7 @@ class Trainer(Tabled):
         outputs = loops.predict(self.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
+    @keywords()
     def predict_on_batch(self, x: object) -> NDArray[Any]:
         """The same as `predict(x)`."""
         return self.predict(x, verbose=0)
@@ -276,6 +279,7 @@ class Trainer(Tabled):
 
     # -- one batch
 
+    @keywords()
     def train_on_batch(
         self,
         x: object,
@@ -302,6 +306,7 @@ class Trainer(Tabled):
             logs = run.step()
         return _results(logs, as_dict)
 
+    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -312,6 +317,7 @@ class Trainer(Tabled):
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
+    @keywords()
     def value_and_grad(
         self,
         x: object,
