@@ -97,9 +97,11 @@ class Tabled(Compilable):
         """
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                told = f"a {type(given).__name__}"
+                if isinstance(given, (tuple, list)):
+                    told += f" of {len(given)}"
                 raise ValueError(
-                    "validation_data: expected (x, y) or (x, y, sample_weight), got "
-                    f"{type(given).__name__}"
+                    f"validation_data: expected (x, y) or (x, y, sample_weight), got {told}"
                 )
             x, y, weights = (*given, None)[:3]
             return None, self._table("validation_data", x, y, weights, like=table)

@@ -84,10 +84,15 @@ class Fit:
         """Natively checks all values before any step runs."""
         network.check(self.train)
         network.check_weight_of("fit", self.train)
-        if self.validation_data is not None:
-            with within("validation_data"):
-                network.check(self.validation_data)
-            network.check_weight_of("validation data", self.validation_data)
+        if self.validation is None or self.validation_data is None:
+            return
+        if self.validation.chosen is not None:  # rows of x, which validation_split holds out
+            network.check(self.validation_data)
+            network.check_weight_of("rows of validation_split", self.validation_data)
+            return
+        with within("validation_data"):
+            network.check(self.validation_data)
+        network.check_weight_of("validation_data", self.validation_data)
 
     def run(self) -> History:
         with self._native_run(fresh=True) as run:
