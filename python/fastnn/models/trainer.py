@@ -60,12 +60,15 @@ class Trainer(Tabled):
         """Trains for epochs `initial_epoch` to `epochs`.
 
         Args:
-            x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
-                pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
-                copied whole unless its byte order is not this machine's. Lists, and frames
-                whose columns differ in type, become an array first. A GPU gets the rows once:
-                only the CPU sees later changes that a callback makes to x or y.
-            y: labels (n,), or targets (n, outputs), as the loss needs.
+            x: rows (n, ...) of any real type of up to 64 bits, and of any order: NumPy arrays
+                (masked ones in which nothing is masked, too), memory maps, lists, tables of pandas,
+                polars and Arrow, CPU DLPack. Batches are converted as they are gathered; an array
+                is not copied whole unless its byte order is not this machine's. Lists, and tables
+                whose columns differ in type, become an array first.
+            y: labels (n,), or targets (n, outputs), as the loss needs. What a callback writes into
+                the arrays x and y, labels and targets alike, is seen from the next epoch on, if not
+                earlier; labels are checked again. That holds for arrays that are taken without a
+                conversion, and on the CPU: a GPU gets the rows once.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
@@ -81,6 +84,7 @@ class Trainer(Tabled):
             class_weight: a dictionary of class to weight, multiplied into sample_weight; a
                 class without a weight weighs 1. Validation is not weighted by it.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
+                Weights are those of the beginning, also those that class_weight gave to labels.
             initial_epoch: the number of the first epoch.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
@@ -126,7 +130,7 @@ class Trainer(Tabled):
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
-            run = Fit(self, train.native(), validation, schedule, listeners)
+            run = Fit(self, train, validation, schedule, listeners)
             self.prepare(table.x.shape[1:], run.check)
             if split is not None:
                 self._splits[table.length, share] = split
@@ -301,7 +305,7 @@ class Trainer(Tabled):
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
-            run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
+            run = Fit(self, table, None, schedule, CallbackList(None, self, {}, History()))
             self.prepare(table.x.shape[1:], lambda network: network.check(run.train))
             logs = run.step()
         return _results(logs, as_dict)
