@@ -113,6 +113,10 @@ class SparseCategoricalCrossentropy(Loss):
 class CategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with probabilities or one-hot targets (n, classes).
 
+    The targets of a row must add up to 1, within 0.001 and half a hundredth for each class (0.05
+    at most), so that probabilities may be rounded to two digits. A row is not rescaled: it counts
+    by its sum.
+
     Args:
         from_logits: see `SparseCategoricalCrossentropy`.
         label_smoothing: in [0, 1]; the targets become (1 - s) * y + s / classes.
