@@ -307,3 +307,18 @@ def test_missing_values_in_lists():
         model().fit(np.ones((3, 3)), [0, None, 1], verbose=0)
     with pytest.raises(TypeError, match=r"^x: fill in the missing value None at row 2$"):
         model().predict([[1, 2, 3], [1, 2, 3], [1, None, 3]], verbose=0)
+
+
+def test_to_categorical_names_its_argument():
+    for bad, told in (
+        ([0, 1.5], "got 1.5 at place 1"),
+        ([0, np.nan], "got nan at place 1"),
+        ([[0, 1], [2**40, 1]], "got 1099511627776 at place 2"),
+        ([0, -1], r"expected integers in \[0, 1\), got -1 at place 1"),
+    ):
+        with pytest.raises(ValueError, match=f"^x: .*{told}"):
+            fastnn.utils.to_categorical(bad)
+    with pytest.raises(TypeError, match=r"^x: .*None at row 1$"):
+        fastnn.utils.to_categorical([0, None])
+    with pytest.raises(TypeError, match=r"^x: expected numbers"):
+        fastnn.utils.to_categorical(["a"])
