@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import activations, elsewhere, initializers, layers, losses, metrics, optimizers
+from fastnn import activations, elsewhere_tables, initializers, layers, losses, metrics, optimizers
 from fastnn.callbacks.base import CALLBACKS
 from fastnn.layers.base import LAYERS
 from fastnn.registry import FAMILIES
@@ -194,7 +194,7 @@ def test_advice_is_about_names_that_exist(module):
     known |= set(losses.LOSSES.names) if family == "metric" else set()
     known |= {"accuracy"} if family == "metric" else set()
     flat = {name.replace("_", "").lower() for name in known} - {"accuracy"}
-    for advice, names in elsewhere._NAMES[family].items():
+    for advice, names in elsewhere_tables.NAMES[family].items():
         assert " " in advice or advice in known, advice
         for name in names.split():
             assert name.replace("_", "").lower() not in flat, f"{name} is in fastnn"

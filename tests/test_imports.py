@@ -19,6 +19,7 @@ ROOMS = (
     ("fastnn._core",),
     (
         "fastnn.elsewhere",
+        "fastnn.elsewhere_tables",
         "fastnn.words",
         "fastnn.keys",
         "fastnn.rows",

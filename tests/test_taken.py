@@ -188,6 +188,8 @@ def test_masked_arrays(rng):
         given = {"x": x, "y": y, "sample_weight": w, name: array}
         with pytest.raises(ValueError, match=rf"^{name}: masked .* row 7$"):
             model().fit(**given, verbose=0)
+    with pytest.raises(ValueError, match=r"^x: masked .* row 0$"):
+        model().predict(np.ma.masked)
     targets = rng.integers(0, 2, (12, 3)).astype(float)
     gaps = targets.copy()
     gaps[3, 1] = gaps[5, 0] = np.nan

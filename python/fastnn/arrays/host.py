@@ -95,7 +95,8 @@ def _base_array(name: str, value: Array, missing_is_nan: bool) -> Array:
     mask = getattr(value, "mask", None)
     if mask is not None and np.any(mask):
         if not missing_is_nan:
-            row = int(np.argmax(np.any(np.reshape(mask, (len(mask), -1)), axis=1)))
+            entries = np.atleast_1d(mask)
+            row = int(np.argmax(np.any(np.reshape(entries, (len(entries), -1)), axis=1)))
             raise ValueError(
                 f"{name}: masked arrays are taken where nothing is masked; fill in the masked "
                 f"entries, the first at row {row}"
