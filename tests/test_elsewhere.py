@@ -241,6 +241,42 @@ def test_misspelt_names_keep_their_near_match(call, message):
         call()
 
 
+# -- attributes of models --------------------------------------------------------------------------
+
+OF_MODELS = """save save_weights load_weights to_json get_config fit_generator predict_classes
+    predict_proba reset_metrics train_step compute_loss add_loss export outputs state_dict parameters
+    eval forward"""
+
+
+@pytest.mark.parametrize("name", OF_MODELS.split())
+def test_attributes_of_models(name):
+    model = fastnn.Sequential([layers.Dense(1)])
+    assert not hasattr(model, name)
+    with pytest.raises(
+        AttributeError, match=rf"^'Sequential' object .*'{name}': it is not in fastnn; "
+    ):
+        getattr(model, name)
+
+
+def test_properties_keep_their_messages():
+    class Own(fastnn.Sequential):
+        @property
+        def told(self):
+            raise AttributeError("a message of its own")
+
+    model = Own([layers.Dense(1)])
+    for name, message in (
+        ("input_shape", "no shape until it is built"),
+        ("told", "^a message of its own$"),
+        ("nothing", r"^'Own' object has no attribute 'nothing'$"),
+        ("_private", r"^'Own' object has no attribute '_private'$"),
+    ):
+        with pytest.raises(AttributeError, match=message):
+            getattr(model, name)
+    with pytest.raises(RuntimeError, match="not built"):
+        _ = model.network
+
+
 # -- keyword arguments -----------------------------------------------------------------------------
 
 

@@ -116,6 +116,7 @@ def kept(model, x, y=0.0):
     return gradients[-1][:, 0] != 0
 
 
+@pytest.mark.isa
 def test_a_seed_fixes_the_mask():
     """Whatever the model's key is, and where the layer stands."""
     results = [
@@ -149,6 +150,7 @@ def test_without_a_seed_the_model_decides():
     np.testing.assert_array_equal(native.split(flat)[0][:, 0] != 0, one)
 
 
+@pytest.mark.isa
 def test_the_mask_changes_with_the_step():
     model, x = masks(layers.Dropout(0.5, seed=5))
     first = kept(model, x)
@@ -159,6 +161,7 @@ def test_the_mask_changes_with_the_step():
     np.testing.assert_array_equal(model.predict(x, verbose=0), np.full((6, 1), 64.0))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("session", ["plain", "streaming", "tiled"])
 def test_a_seed_in_every_session(session, rng, monkeypatch):
     """Training with a seeded dropout is the same in each session as in the plain one."""

@@ -85,6 +85,20 @@ def attributes(
     return refuse
 
 
+def attribute_of(owner: object, family: str, name: str) -> Any:
+    """For the `__getattr__` of a class: the AttributeError for `name`, with advice where it is known.
+
+    A property that raises AttributeError is asked again, since Python has dropped its message.
+    """
+    if hasattr(type(owner), name):
+        return object.__getattribute__(owner, name)
+    text = None if name.startswith("_") else advice(family, name)
+    told = "" if text is None else f": it is not in fastnn; {text}"
+    raise AttributeError(
+        f"{type(owner).__name__!r} object has no attribute {name!r}{told}", name=name, obj=owner
+    )
+
+
 def _told(family: str, name: str, known: Callable[[], Mapping[str, Any]]) -> str:
     text = advice(family, name)
     if text is None and name in ("serialize", "deserialize"):

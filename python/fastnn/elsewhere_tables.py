@@ -177,6 +177,25 @@ NAMES: dict[str, dict[str, str]] = {
         "make the model again, and use set_weights(other.get_weights())": """clone_model
             model_from_json model_from_config""",
     },
+    "model": {
+        "use get_weights() and np.savez, and set_weights()": """save save_weights load_weights
+            state_dict load_state_dict""",
+        "use get_config() of each layer": "to_json to_yaml get_config from_config get_compile_config",
+        "use fit, which takes whole arrays and memory maps": "fit_generator",
+        "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
+        "use predict, which takes whole arrays and memory maps": "predict_generator",
+        "use predict(x).argmax(axis=1)": "predict_classes",
+        "use predict(x)": "predict_proba forward call output outputs",
+        "sums start anew with each epoch and each call": "reset_metrics reset_states",
+        "use value_and_grad(x, y)": """train_step compute_loss compute_gradients backward
+            stateless_compute_loss""",
+        "use predictor(), a frozen copy of the model": "export quantize predict_step test_step eval",
+        "derive a metric from fastnn.metrics.Metric": "add_metric compute_metrics",
+        "use weight_decay of the optimizer": "add_loss",
+        "use weights, a list of Variables": "parameters named_parameters",
+        "use device of compile": "to cuda cpu",
+        "use input_shape": "input inputs input_spec",
+    },
     "datasets": {
         "use fastnn.datasets.load_digits(), or load the arrays with another library": """
             boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",

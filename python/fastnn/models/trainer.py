@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import elsewhere
 from fastnn._core import Predictor
 from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
@@ -352,6 +353,11 @@ class Trainer(Tabled):
             flat[offset : offset + math.prod(shape)].reshape(shape)
             for offset, shape in self.network.parameters
         ]
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "model", name)
 
 
 def _batch(name: str, given: int | None, default: int) -> int:
