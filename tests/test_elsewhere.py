@@ -1,4 +1,4 @@
-"""Names of Keras and PyTorch that are not here: told as such, with what is nearest in meaning."""
+"""Names of Keras and PyTorch that are not here: named as such, with the nearest in meaning."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ def test_keywords_of_keras(keyword):
 
 
 def test_keywords_that_ask_for_nothing():
-    """Keras's defaults, and what only speed depends on, may be written out."""
+    """Keras's defaults, and settings of speed alone, may be written out."""
     layers.Dense(3, kernel_regularizer=None, bias_constraint=None, lora_rank=None)
     layers.Flatten(data_format="channels_last")
     layers.Dropout(0.5, noise_shape=None)

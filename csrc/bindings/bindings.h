@@ -24,10 +24,10 @@ void register_layer_ops(py::module_& module);
 void register_split_product(py::module_& module);
 void register_random(py::module_& module);
 void register_network(py::module_& module);
-// What pybind11 leaves open for the classes of the module, and would end the process by: an object
-// made by cls.__new__(cls), without the constructor, is refused wherever it is used (pybind11 gives
-// it uninitialised memory), and so is pickling (protocols 0 and 1 make an object of pybind11's own
-// base, whose C++ exception leaves through C).
+// Makes the classes of the module refuse two uses that would end the process. An object made by
+// cls.__new__(cls), without the constructor, gets uninitialised memory from pybind11 on first use.
+// Protocols 0 and 1 of pickle make an object of pybind11's base, whose C++ exception leaves through
+// C.
 void close_classes(const py::module_& module);
 
 // Prints as NumPy prints a shape, "(3, 4)"; costs nothing where no error is made.

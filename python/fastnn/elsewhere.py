@@ -1,4 +1,4 @@
-"""Names of Keras and PyTorch that are not here, and what comes nearest to each in meaning.
+"""Names of Keras and PyTorch that are not here, and the nearest to each in meaning.
 
 A message about such a name says "X is not in fastnn" and the advice of `elsewhere_tables`, before a
 name that is only spelt alike is suggested. Names that fastnn has are never looked up here.

@@ -280,7 +280,7 @@ KEYWORDS: dict[str, str] = {
 # Such keywords mean that where the function has this other one, and may be misspelt elsewhere.
 BESIDE = {"weight": "reduction", "weights": "trainable", "label_smoothing": "ignore_class"}
 
-# Values of such keywords that ask for nothing: Keras's defaults, and what only speed depends on.
+# Values of such keywords that ask for nothing: Keras's defaults, and settings of speed alone.
 NOTHING: dict[str, tuple[object, ...]] = {
     "data_format": (None, "channels_last"),
     "sparse": (None, False),

@@ -66,10 +66,10 @@ class Trainer(Tabled):
                 polars and Arrow, CPU DLPack. Batches are converted as they are gathered; an array
                 is not copied whole unless its byte order is not this machine's. Lists, and tables
                 whose columns differ in type, become an array first.
-            y: labels (n,), or targets (n, outputs), as the loss needs. What a callback writes into
-                the arrays x and y, labels and targets alike, is seen from the next epoch on, if not
-                earlier; labels are checked again. That holds for arrays that are taken without a
-                conversion, and on the CPU: a GPU gets the rows once.
+            y: labels (n,), or targets (n, outputs), as the loss needs. Changes that a callback
+                makes to the arrays x and y, labels and targets alike, are seen from the next epoch
+                on, if not earlier; labels are checked again. That holds for arrays that are taken
+                without a conversion, and on the CPU: a GPU gets the rows once.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
