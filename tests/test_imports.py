@@ -18,6 +18,8 @@ PACKAGE = Path(fastnn.__file__).parent
 ROOMS = (
     ("fastnn._core",),
     (
+        "fastnn.elsewhere",
+        "fastnn.elsewhere_tables",
         "fastnn.words",
         "fastnn.keys",
         "fastnn.rows",

@@ -283,6 +283,41 @@ def test_targets_that_do_not_sum_to_one(rng):
     check(dz, numeric, "central difference", "float64")
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.33, 0.33, 0.33],
+        [0.33, 0.66],
+        [0.14] * 7,
+        [0.335, 0.335, 0.335],
+        [0.167] * 6,
+        [float(np.float16(0.001))] * 1000,
+    ],
+    ids=["thirds", "two thirds", "sevenths", "thirds up", "sixths", "float16"],
+)
+def test_probabilities_that_are_rounded(row, rng):
+    """Each by half a hundredth at most: taken, and the gradient is that of the loss."""
+    t = np.tile(np.asarray(row), (3, 1))
+    z = rng.normal(size=t.shape)
+    loss, dz = ops.softmax_cross_entropy(z, t)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    assert loss == pytest.approx(-(t * np.log(p)).sum() / 3, rel=1e-12)
+    np.testing.assert_allclose(dz, (t.sum(axis=1, keepdims=True) * p - t) / 3, atol=1e-12)
+    model = fastnn.Sequential([fastnn.layers.Activation("softmax", input_shape=(len(row),))])
+    model.compile("sgd", "categorical_crossentropy")
+    assert model.evaluate(z, t, verbose=0) == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("row", [[0.3] * 3, [0.5, 0.52], [0.34] * 3 + [0.1], [1, 1, 0], [0.1] * 11])
+def test_rows_that_are_no_probabilities(row):
+    t = np.eye(len(row))[[0, 1, 0]]
+    t[2] = row
+    message = r"add up to 1 .*at row 2; divide each row by its sum"
+    with pytest.raises(ValueError, match=message) as told:
+        ops.softmax_cross_entropy(np.zeros(t.shape), t)
+    assert "binary_crossentropy if labels do not exclude each other" in str(told.value)
+
+
 # -- sigmoid_cross_entropy alone -------------------------------------------------------------
 
 

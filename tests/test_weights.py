@@ -438,7 +438,7 @@ def test_nothing_counts_in_fit(case: str, built: bool, where: str) -> None:
         "fit": {"y": y, "sample_weight": w, "validation_data": (X, *good)},
         "validation_data": {"y": good[0], "sample_weight": good[1], "validation_data": (X, y, w)},
     }[where]
-    word = "validation data" if where == "validation_data" else "fit"
+    word = "validation_data" if where == "validation_data" else "fit"
     with pytest.raises(ValueError, match=f"{word}.*nothing counts"):
         model.fit(X, verbose=0, **given)
     assert model.built is built

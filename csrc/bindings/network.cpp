@@ -293,10 +293,10 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       "input"_a, "name"_a, "parameter"_a = py::none());
   owner.def(
       "dropout",
-      [graph_of](Owner& self, int input, double rate) {
-        return graph_of(self).dropout(input, rate);
+      [graph_of](Owner& self, int input, double rate, std::optional<std::uint64_t> key) {
+        return graph_of(self).dropout(input, rate, key);
       },
-      "input"_a, "rate"_a);
+      "input"_a, "rate"_a, "key"_a = py::none());
   owner.def(
       "rescale",
       [graph_of](Owner& self, int input, double scale, double offset) {

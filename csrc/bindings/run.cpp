@@ -27,9 +27,11 @@ OnProgress on_progress_with(const py::object& progress) {
   };
 }
 
-// A run, with the data that it refers to.
+// A run, with the network and the data that it refers to. They are kept here: py::keep_alive of
+// pybind11 3.1 ends the process where an argument is of the wrong type.
 struct BoundRun {
-  std::unique_ptr<Run> run;
+  py::object network, data, validation;
+  std::unique_ptr<Run> run;  // goes first
   OptimizerKind optimizer;
 };
 
@@ -40,7 +42,12 @@ std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index ba
   auto run =
       std::make_unique<Run>(network.parts(), data.dataset(),
                             validation != nullptr ? &validation->dataset() : nullptr, options);
-  return std::make_unique<BoundRun>(BoundRun{std::move(run), network.optimizer()});
+  constexpr auto existing = py::return_value_policy::reference;
+  return std::make_unique<BoundRun>(BoundRun{.network = py::cast(&network, existing),
+                                             .data = py::cast(&data, existing),
+                                             .validation = py::cast(validation, existing),
+                                             .run = std::move(run),
+                                             .optimizer = network.optimizer()});
 }
 
 // (epochs, sums)
@@ -107,8 +114,7 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
-              "streams_in"_a = false, py::keep_alive<0, 1>(), py::keep_alive<0, 2>(),
-              py::keep_alive<0, 4>());
+              "streams_in"_a = false);
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
@@ -119,7 +125,11 @@ void register_run(py::module_& module, py::class_<Network>& network) {
              self.run->forget_finished();
              return sums;
            })
-      .def("__enter__", [](py::object self) { return self; })
+      .def("__enter__",
+           [](py::object self) {
+             self.cast<BoundRun&>();  // refuses one that was made without its constructor
+             return self;
+           })
       .def("__exit__", [](BoundRun& self, const py::args&) {
         const Unlocked unlocked;
         self.run->close();

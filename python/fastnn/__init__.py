@@ -16,12 +16,14 @@ The loops are native (C++, `fastnn._core`); this package holds the words.
 from __future__ import annotations
 
 import atexit
+from typing import TYPE_CHECKING
 
 from fastnn import (
     _core,
     activations,
     callbacks,
     datasets,
+    elsewhere,
     initializers,
     layers,
     losses,
@@ -70,3 +72,6 @@ __all__ = [
     "show_config",
     "utils",
 ]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "fastnn")

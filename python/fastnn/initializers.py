@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, keys
+from fastnn import _core, elsewhere, keys
 from fastnn.arrays.host import numeric, plain
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place
@@ -61,7 +61,6 @@ class Initializer(Registered, ABC):
 INITIALIZERS = Registry(
     "initializer",
     Initializer,  # type: ignore[type-abstract]
-    elsewhere={"orthogonal": "glorot_normal"},
 )
 
 
@@ -78,7 +77,7 @@ class Constant(Initializer):
         place.write(np.full(place.shape, self.value, dtype=place.parameters.dtype))
 
 
-@INITIALIZERS.register("zeros")
+@INITIALIZERS.register("zeros", "zero")
 class Zeros(Constant):
     """Every element is 0; the default for biases."""
 
@@ -87,7 +86,7 @@ class Zeros(Constant):
         super().__init__(0.0)
 
 
-@INITIALIZERS.register("ones")
+@INITIALIZERS.register("ones", "one")
 class Ones(Constant):
     """Every element is 1."""
 
@@ -96,7 +95,7 @@ class Ones(Constant):
         super().__init__(1.0)
 
 
-@INITIALIZERS.register("random_uniform")
+@INITIALIZERS.register("random_uniform", "uniform")
 class RandomUniform(Initializer):
     """Uniform in [minval, maxval)."""
 
@@ -114,7 +113,7 @@ class RandomUniform(Initializer):
         )
 
 
-@INITIALIZERS.register("random_normal")
+@INITIALIZERS.register("random_normal", "normal")
 class RandomNormal(Initializer):
     """Normal with `mean` and `stddev`."""
 
@@ -275,3 +274,7 @@ def get(identifier: Any, what: str = "initializer") -> Initializer:
     if callable(identifier) and not is_class and not isinstance(identifier, Initializer):
         return _FromFunction(identifier)
     return INITIALIZERS.get(identifier, what)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "initializer", lambda: INITIALIZERS.names)

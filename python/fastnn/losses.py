@@ -6,12 +6,12 @@ last layer of a model is decided in `models.heads`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import rows
+from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
 from fastnn.registry import Registered, Registry
 from fastnn.words import choose, flag, int32, keywords
@@ -75,11 +75,7 @@ class Loss(Registered):
         return f"<{type(self).__name__} name={self.name}>"
 
 
-LOSSES = Registry(
-    "loss",
-    Loss,
-    elsewhere={"kldivergence": "categorical_crossentropy"},
-)
+LOSSES = Registry("loss", Loss)
 
 
 @LOSSES.register("sparse_categorical_crossentropy")
@@ -116,6 +112,10 @@ class SparseCategoricalCrossentropy(Loss):
 @LOSSES.register("categorical_crossentropy")
 class CategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with probabilities or one-hot targets (n, classes).
+
+    The targets of a row must add up to 1, within 0.001 and half a hundredth for each class (0.05
+    at most), so that probabilities may be rounded to two digits. A row is not rescaled: it counts
+    by its sum.
 
     Args:
         from_logits: see `SparseCategoricalCrossentropy`.
@@ -256,3 +256,7 @@ class Poisson(Loss):
 def get(identifier: str | Loss | type[Loss]) -> Loss:
     """The loss that a name, an object or a class means; ValueError with the near match."""
     return LOSSES.get(identifier)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "loss", lambda: LOSSES.names)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
-from fastnn import rows
+from fastnn import elsewhere, rows
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number
@@ -214,9 +214,7 @@ class Optimizer(Registered):
         return f"<{type(self).__name__} {values}>"
 
 
-OPTIMIZERS = Registry(
-    "optimizer", Optimizer, elsewhere={"adagrad": "rmsprop", "adamax": "adam", "nadam": "adam"}
-)
+OPTIMIZERS = Registry("optimizer", Optimizer)
 
 
 @OPTIMIZERS.register("sgd")
@@ -378,3 +376,7 @@ class Lion(Optimizer):
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
     """The optimizer that a name, an object or a class means; ValueError with the near match."""
     return OPTIMIZERS.get(identifier)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "optimizer", lambda: OPTIMIZERS.names)

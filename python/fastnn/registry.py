@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from fastnn.words import choose, unknown
+from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
 
@@ -75,10 +75,11 @@ class Registered:
         if not isinstance(config, Mapping):
             raise TypeError(f"{where}: expected a dictionary, got {config!r}")
         known = cls._arguments()
-        for name in config:
+        options = without_nothing(config, known)
+        for name in options:
             if name not in known:
-                raise ValueError(unknown(where, str(name), known))
-        return cls(**config)
+                raise ValueError(unknown_keyword(where, str(name), known))
+        return cls(**options)
 
 
 def _code(function: Any) -> CodeType | None:
@@ -112,18 +113,13 @@ class Registry(Generic[Base]):
     """The classes of a family by name, class name and aliases.
 
     Args:
-        family: the word for it in messages, for example "loss".
+        family: the word for it in messages, for example "loss", and in `elsewhere`.
         base: the base class of the family.
-        elsewhere: names of Keras that do not exist here, in small letters without underscores,
-            and for each the name here that is nearest in meaning.
     """
 
-    def __init__(
-        self, family: str, base: type[Base], elsewhere: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, family: str, base: type[Base]) -> None:
         self.family = family
         self.base = base
-        self.elsewhere = dict(elsewhere or {})
         self.classes: dict[str, type[Base]] = {}  # by the first name
         self.names: dict[str, type[Base]] = {}  # by every name
         FAMILIES[family] = self
@@ -157,11 +153,10 @@ class Registry(Generic[Base]):
             TypeError: the name is not a string.
         """
         what = what or self.family
-        if isinstance(name, str) and name not in self.names:
-            nearest = self.elsewhere.get(name.replace("_", "").lower())
-            if nearest is not None:
-                raise ValueError(f"{what}: {name!r} is not in fastnn; use {nearest!r}")
-        return choose(what, name, {**self.names, **(also or {})})
+        known = {**self.names, **(also or {})}
+        if name not in known:
+            refuse_elsewhere(what, self.family, name)
+        return choose(what, name, known)
 
     def get(
         self,

@@ -7,7 +7,7 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,7 @@ from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, refuse_unknown_keywords
+from fastnn.words import choose, flag, integer, keywords, refuse_unknown_keywords
 
 Shape = tuple[int, ...]
 
@@ -95,7 +95,7 @@ class Layer(Registered):
         self.given_name: str | None = name
         self._standing = Switch(Standing(name or snake_case(type(self).__name__)))
         self._changes = Exclusive("this layer")
-        self.dtype = None if dtype is None else dtype_of(dtype)
+        self.dtype: str | None = None if dtype is None else dtype_of(dtype)
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
 
@@ -126,6 +126,11 @@ class Layer(Registered):
     @property
     def variables(self) -> list[Variable]:
         return list(self._standing.now.variables)
+
+    @property
+    def compute_dtype(self) -> Dtype | None:
+        """The dtype that the layer asks of its model; None: it computes in any."""
+        return cast("Dtype | None", self.dtype)
 
     @property
     def kept_name(self) -> str | None:
@@ -182,6 +187,7 @@ class Layer(Registered):
         """Copies of the parameters: kernel, then bias."""
         return [variable.numpy() for variable in self.variables]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""
         write_all(f"layer {self.name!r}", self.variables, weights)
@@ -190,6 +196,7 @@ class Layer(Registered):
         """The output's shape for an input's shape, both with the batch axis first."""
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
@@ -204,9 +211,10 @@ class Layer(Registered):
             if self._standing.now.rows is not None:  # another thread has built it meanwhile
                 return
             output = self.row_shape(shape)
-            network = network_for(shape, self.dtype or "float32", 0)
+            dtype = self.compute_dtype or "float32"
+            network = network_for(shape, dtype, 0)
             extended(network, self, 0, shape)
-            buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
+            buffer = _core.Parameters(network.parameter_size, dtype)
             key = keys.next_key()
             made = make_variables(self, self.name, shape, network.parameters, buffer, key, 0)
             switch = self.stand(change, rows=(shape, output), variables=tuple(made))

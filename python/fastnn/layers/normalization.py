@@ -8,7 +8,7 @@ from fastnn import _core, initializers
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number
+from fastnn.words import flag, integer, keywords, number
 
 
 @LAYERS.register("layer_normalization")
@@ -19,6 +19,7 @@ class LayerNormalization(Layer):
     arXiv:1607.06450), the same in training and in `predict`.
 
     Args:
+        axis: -1 or 1, the axis of the columns; others are not in fastnn.
         epsilon: at least 0; default 1e-3 as in Keras.
         center: whether there is a beta (columns,).
         scale: whether there is a gamma (columns,).
@@ -31,6 +32,7 @@ class LayerNormalization(Layer):
     @keywords(*COMMON)
     def __init__(
         self,
+        axis: int = -1,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
@@ -39,6 +41,11 @@ class LayerNormalization(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
+        # A list of one axis is Keras's own form in a config.
+        only: object = axis
+        self.axis = integer("axis", only[0] if isinstance(only, list) else only, -1, 1)
+        if self.axis == 0:
+            raise ValueError("axis: expected -1 or 1, the axis of the columns, got 0")
         self.epsilon = number("epsilon", epsilon, 0.0)
         self.center = flag("center", center)
         self.scale = flag("scale", scale)

@@ -6,8 +6,23 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
-from fastnn.words import integer, keywords
+import numpy as np
+
+from fastnn.layers.base import (
+    COMMON,
+    LAYERS,
+    Common,
+    Dtype,
+    Layer,
+    Shape,
+    without_batch,
+)
+from fastnn.words import choose, integer, keywords, within
+
+_TYPES_OF_ROWS = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
 
 
 @LAYERS.register("input_layer")
@@ -17,8 +32,12 @@ class InputLayer(Layer):
     Args:
         shape: the shape of one row, without the batch axis.
         batch_size: accepted as in Keras, and unused; batches may have any size.
-        dtype, name, input_shape: see `Layer`. x may be of any real type with any dtype: each
-            batch is converted as it is gathered.
+        dtype: the type of x, a name or a NumPy type: "uint8", np.float16, "bool" and so on.
+            "float32" and "float64" are the model's dtype, too (see `Layer`); with others the model
+            computes in its own. x may be of any real type with any of them: each batch is
+            converted as it is gathered.
+        batch_shape: `batch_shape=(None, 784)` is `shape=(784,)`.
+        name, input_shape: see `Layer`.
     """
 
     passes_outputs = True
@@ -27,6 +46,7 @@ class InputLayer(Layer):
         **Layer._kept_as,
         "shape": "given_shape",
         "input_shape": None,
+        "batch_shape": None,
     }
 
     @keywords(*COMMON)
@@ -34,26 +54,59 @@ class InputLayer(Layer):
         self,
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
+        batch_shape: Sequence[int | None] | None = None,
         **common: Unpack[Common],
     ) -> None:
+        if batch_shape is not None:
+            if shape is not None:
+                raise ValueError("Input: give shape or batch_shape, not both")
+            with within("batch_shape"):
+                shape = without_batch(batch_shape)
+            batch_size = batch_shape[0] if batch_size is None else batch_size
         if shape is not None:
             if common.get("input_shape") is not None:
                 raise ValueError("Input: give shape or input_shape, not both")
             common["input_shape"] = shape
+        kept = _type_of_rows(common.get("dtype"))
+        common["dtype"] = None
         super().__init__(**common)
+        self.dtype = kept
         if self.given_shape is None:
             raise ValueError("Input: expected a shape, for example Input(shape=(784,))")
         self.batch_size = None if batch_size is None else integer("batch_size", batch_size)
 
+    @property
+    def compute_dtype(self) -> Dtype | None:
+        return self.dtype if self.dtype in ("float32", "float64") else None  # type: ignore[return-value]
 
+
+def _type_of_rows(dtype: object) -> str | None:
+    """The name of a type that x may have."""
+    if dtype is None:
+        return None
+    word = dtype
+    if not isinstance(dtype, str):
+        try:
+            word = np.dtype(dtype).name  # type: ignore[call-overload]
+        except TypeError:
+            raise TypeError(f"dtype: expected a type of real numbers, got {dtype!r}") from None
+    return choose("dtype", word, _TYPES_OF_ROWS)
+
+
+@keywords()
 def Input(
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
     name: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
 ) -> InputLayer:
-    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`."""
-    return InputLayer(shape, batch_size, dtype=dtype, name=name)
+    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`.
+
+    Args and errors: see `InputLayer`.
+    """
+    return InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
 
 
 @LAYERS.register("flatten")

@@ -54,8 +54,4 @@ class Metric(Registered):
         return f"<{type(self).__name__} name={self.name}>"
 
 
-METRICS = Registry(
-    "metric",
-    Metric,
-    elsewhere={"auc": "binary_accuracy", "kldivergence": "categorical_crossentropy"},
-)
+METRICS = Registry("metric", Metric)

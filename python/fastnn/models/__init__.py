@@ -1,5 +1,11 @@
 """Models: the names of all of them."""
 
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
 from fastnn.models.sequential import Sequential
 
 __all__ = ["Sequential"]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "models")

@@ -56,6 +56,7 @@ class Columns:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
                 _check_fit(metric, target, loss)
+                _check_name(metric.name)
                 self.metrics.append(metric)
                 self.native.append(metric.native(is_weighted))
                 self.names.append(self._unique(metric.name, is_weighted))
@@ -85,6 +86,21 @@ class Columns:
             logs[prefix + name] = metric.finish(sums[place : place + width])
             place += width
         return logs
+
+
+def _check_name(name: object) -> None:
+    """ValueError for a name under which logs hold something else."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"metrics: name: expected a non-empty string, got {name!r}")
+    if name == "loss":
+        raise ValueError(
+            "metrics: 'loss' is the name of the loss in logs; name the metric otherwise"
+        )
+    if name.startswith("val_"):
+        raise ValueError(
+            f"metrics: a name that begins with 'val_' is one of validation in logs, got {name!r}; "
+            "name the metric otherwise"
+        )
 
 
 def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:

@@ -106,6 +106,7 @@ class Sequential(Trainer):
         """The layers, without the Input, as in Keras."""
         return [layer for layer in self._state.now.layers if not isinstance(layer, InputLayer)]
 
+    @keywords()
     def add(self, layer: Layer) -> None:
         """Appends a layer.
 
@@ -118,6 +119,7 @@ class Sequential(Trainer):
         """Removes the last layer and returns it; it keeps its values. Compile again."""
         return self._edit("pop", without_last)[-1]
 
+    @keywords()
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this name, or at this place in `layers`."""
         if (name is None) == (index is None):
@@ -180,13 +182,13 @@ class Sequential(Trainer):
     def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
         agreed = self._given_dtype
         for layer in layers:
-            if layer.dtype is not None:
-                if agreed is not None and layer.dtype != agreed:
+            if layer.compute_dtype is not None:
+                if agreed is not None and layer.compute_dtype != agreed:
                     raise ValueError(
-                        f"layer {layer.name!r} is {layer.dtype}, but the model is {agreed}; "
+                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
                         "all layers of a model have one dtype"
                     )
-                agreed = layer.dtype
+                agreed = layer.compute_dtype
         return agreed or "float32"
 
     # -- building
@@ -195,6 +197,7 @@ class Sequential(Trainer):
     def built(self) -> bool:
         return self._state.now.built is not None
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), batch axis first."""
         shape = without_batch(input_shape)
@@ -319,6 +322,7 @@ class Sequential(Trainer):
         """Copies of all parameters, in the order of `weights`."""
         return [variable.numpy() for variable in self.weights]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all parameters, in the order of `weights`.
 
@@ -330,6 +334,7 @@ class Sequential(Trainer):
             raise ValueError("set_weights: the model is not built; give input_shape, or call build")
         write_all(self.name, self.weights, weights)
 
+    @keywords()
     def summary(
         self,
         line_length: int | None = None,

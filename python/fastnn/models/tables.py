@@ -64,10 +64,15 @@ class Tabled(Compilable):
         array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
         output = self._shapes(array)[1]
         n = len(array)
-        labels = rows.labels(y, n, output) if loss.takes_labels else None
-        targets = None if loss.takes_labels else rows.targets(y, n, output, loss.name)
+        given = targets = labels = None
+        if loss.takes_labels:
+            given = rows.given_labels(y, n, output)
+            labels = rows.integral("y", given)
+        else:
+            gaps = loss.row.targets == "unit_or_missing"
+            targets = rows.targets(y, n, output, loss.name, missing_is_nan=gaps)
         by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
-        return Table(array, targets, labels, by_row)
+        return Table(array, targets, labels, by_row, given=given)
 
     def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
         """The table with the weights of classes multiplied into those of rows."""
@@ -93,9 +98,11 @@ class Tabled(Compilable):
         """
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                told = f"a {type(given).__name__}"
+                if isinstance(given, (tuple, list)):
+                    told += f" of {len(given)}"
                 raise ValueError(
-                    "validation_data: expected (x, y) or (x, y, sample_weight), got "
-                    f"{type(given).__name__}"
+                    f"validation_data: expected (x, y) or (x, y, sample_weight), got {told}"
                 )
             x, y, weights = (*given, None)[:3]
             return None, self._table("validation_data", x, y, weights, like=table)

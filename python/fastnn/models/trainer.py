@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import elsewhere
 from fastnn._core import Predictor
 from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
@@ -61,12 +62,15 @@ class Trainer(Tabled):
         """Trains for epochs `initial_epoch` to `epochs`.
 
         Args:
-            x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
-                pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
-                copied whole unless its byte order is not this machine's. Lists, and frames
-                whose columns differ in type, become an array first. A GPU gets the rows once:
-                only the CPU sees later changes that a callback makes to x or y.
-            y: labels (n,), or targets (n, outputs), as the loss needs.
+            x: rows (n, ...) of any real type of up to 64 bits, and of any order: NumPy arrays
+                (masked ones in which nothing is masked, too), memory maps, lists, tables of pandas,
+                polars and Arrow, CPU DLPack. Batches are converted as they are gathered; an array
+                is not copied whole unless its byte order is not this machine's. Lists, and tables
+                whose columns differ in type, become an array first.
+            y: labels (n,), or targets (n, outputs), as the loss needs. Changes that a callback
+                makes to the arrays x and y, labels and targets alike, are seen from the next epoch
+                on, if not earlier; labels are checked again. That holds for arrays that are taken
+                without a conversion, and on the CPU: a GPU gets the rows once.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
@@ -82,6 +86,7 @@ class Trainer(Tabled):
             class_weight: a dictionary of class to weight, multiplied into sample_weight; a
                 class without a weight weighs 1. Validation is not weighted by it.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
+                Weights are those of the beginning, also those that class_weight gave to labels.
             initial_epoch: the number of the first epoch.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
@@ -131,7 +136,7 @@ class Trainer(Tabled):
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
-            run = Fit(self, train.native(), validation, schedule, listeners)
+            run = Fit(self, train, validation, schedule, listeners)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
                 self._splits.keep(len(table.x), share, split)
@@ -141,6 +146,7 @@ class Trainer(Tabled):
 
     # -- evaluate and predict
 
+    @keywords()
     def evaluate(
         self,
         x: object = None,
@@ -179,6 +185,7 @@ class Trainer(Tabled):
             print(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
+    @keywords()
     def predict(
         self,
         x: object,
@@ -220,6 +227,7 @@ class Trainer(Tabled):
         outputs = loops.predict(built.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
+    @keywords()
     def predict_on_batch(self, x: object) -> NDArray[Any]:
         """The same as `predict(x)`."""
         return self.predict(x, verbose=0)
@@ -287,6 +295,7 @@ class Trainer(Tabled):
 
     # -- one batch
 
+    @keywords()
     def train_on_batch(
         self,
         x: object,
@@ -309,7 +318,7 @@ class Trainer(Tabled):
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
-            run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
+            run = Fit(self, table, None, schedule, CallbackList(None, self, {}, History()))
             self.prepare(
                 table.x.shape[1:],
                 lambda network: network.check(run.train),
@@ -320,6 +329,7 @@ class Trainer(Tabled):
             logs = run.step()
         return _results(logs, as_dict)
 
+    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -330,6 +340,7 @@ class Trainer(Tabled):
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
+    @keywords()
     def value_and_grad(
         self,
         x: object,
@@ -363,6 +374,11 @@ class Trainer(Tabled):
             flat[offset : offset + math.prod(shape)].reshape(shape)
             for offset, shape in built.network.parameters
         ]
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "model", name)
 
 
 def _batch(name: str, given: int | None, default: int) -> int:

@@ -59,13 +59,14 @@ class Fit:
     def __init__(
         self,
         model: Trainable,
-        train: _core.Data,
+        table: Table,
         validation: Table | None,
         schedule: Schedule,
         callbacks: CallbackList,
     ) -> None:
         self.model = model
-        self.train = train
+        self.table = table
+        self.train = train = table.native()
         self.validation = validation
         self.validation_data = None if validation is None else validation.native()
         self.schedule = schedule
@@ -84,10 +85,15 @@ class Fit:
         """Natively checks all values before any step runs."""
         network.check(self.train)
         network.check_weight_of("fit", self.train)
-        if self.validation_data is not None:
-            with within("validation_data"):
-                network.check(self.validation_data)
-            network.check_weight_of("validation data", self.validation_data)
+        if self.validation is None or self.validation_data is None:
+            return
+        if self.validation.chosen is not None:  # rows of x, which validation_split holds out
+            network.check(self.validation_data)
+            network.check_weight_of("rows of validation_split", self.validation_data)
+            return
+        with within("validation_data"):
+            network.check(self.validation_data)
+        network.check_weight_of("validation_data", self.validation_data)
 
     def run(self) -> History:
         with self._native_run(fresh=True) as run:
@@ -96,6 +102,7 @@ class Fit:
     def _run(self, run: _core.Run) -> History:
         before = self.network.updates
         self.callbacks.call("on_train_begin", {})
+        self._see_labels()
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
@@ -135,6 +142,19 @@ class Fit:
             hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
         return self.callbacks.listens(*hooks)
 
+    def _see_labels(self) -> None:
+        """Takes labels that a callback has changed; ValueError where they cannot be taken.
+
+        Changes of x and targets are seen without this: native code reads them in place.
+        """
+        changed = self.table.copy_labels()
+        # A table of held-out rows has the labels of the table that it is a part of.
+        if self.validation is not None and self.validation.labels is not self.table.labels:
+            with within("validation_data"):
+                changed = self.validation.copy_labels() or changed
+        if changed:
+            self.check(self.network)
+
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         optimizer = self.model.optimizer
         before = self.network.steps
@@ -164,6 +184,7 @@ class Fit:
 
     def _epoch(self, run: _core.Run, epoch: int) -> Logs:
         self.callbacks.call("on_epoch_begin", epoch, {})
+        self._see_labels()
         validates = self.validation is not None and self.schedule.validates(epoch)
         by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
