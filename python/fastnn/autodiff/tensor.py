@@ -1,0 +1,170 @@
+"""Tensor: an array whose operations a tape can record. The operations are in `functions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastnn.arrays.host import numeric
+from fastnn.variables import Variable
+
+Array = NDArray[Any]
+# From the gradients at the outputs (None: no gradient arrives) to those at the inputs.
+Pull = Callable[..., "Sequence[Tensor | None]"]
+
+
+class Tensor:
+    """An array of numbers, never changed, whose operations a `GradientTape` can record.
+
+        >>> import fastnn
+        >>> x = fastnn.constant([[1.0, 2.0], [3.0, 4.0]])
+        >>> (x @ x + 1).numpy().tolist()
+        [[8.0, 11.0], [16.0, 23.0]]
+
+    Operators, broadcasting, indexing and types work as NumPy's; `fastnn.math` has functions.
+    Python numbers take the type of the Tensor beside them. Lists of floats become float32.
+
+    Attributes:
+        shape, ndim, size, dtype: as of an array.
+    """
+
+    __slots__ = ("__weakref__", "logits", "value")
+    # Before NumPy's own operators: array + Tensor is a Tensor.
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any) -> None:
+        self.value: Array = value if type(value) is np.ndarray else converted(value)
+        # The Tensor that softmax or sigmoid made this of, and which of them, for losses.
+        self.logits: tuple[Tensor, str] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def numpy(self) -> Any:
+        """A copy as an array, or as a NumPy number where there are no axes."""
+        return self.value[()] if self.value.ndim == 0 else self.value.copy()
+
+    def item(self) -> Any:
+        """The only number, as a number of Python."""
+        return self.value.item()
+
+    def tolist(self) -> Any:
+        return self.value.tolist()
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            if dtype is not None and np.dtype(dtype) != self.value.dtype:
+                raise ValueError(f"a copy is needed to convert {self.value.dtype} to {dtype}")
+            return self.value
+        return np.array(self.value, dtype=dtype)
+
+    def __float__(self) -> float:
+        return float(self.value.item())
+
+    def __int__(self) -> int:
+        return int(self.value.item())
+
+    def __index__(self) -> int:
+        if self.value.dtype.kind not in "iu":
+            raise TypeError(f"only integers are indices, got a Tensor of {self.value.dtype}")
+        return int(self.value.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __len__(self) -> int:
+        if self.value.ndim == 0:
+            raise TypeError("a Tensor without axes has no len()")
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value.item() if self.value.ndim == 0 and spec else self, spec) if (
+            spec
+        ) else str(self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"
+
+
+def converted(value: Any) -> Array:
+    """`value` as an array of numbers or bools; lists of floats and Python's floats are float32."""
+    if isinstance(value, Tensor):
+        return value.value
+    if isinstance(value, Variable):
+        return value.view()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return numeric("value", np.asarray(value))
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
+        value = [part.value if isinstance(part, Tensor) else part for part in value]
+        return numeric("value", np.asarray(value))
+    array = numeric("value", value)
+    if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
+        return array.astype(np.float32)
+    return array
+
+
+class _Recorder:
+    """Where operations are recorded; `tape` sets it."""
+
+    active: Any = None
+    record: Any = None
+
+
+def set_recorder(active: Any, record: Callable[..., None]) -> None:
+    """`active.tapes` are the tapes of this thread, on which `record` leaves entries."""
+    _Recorder.active, _Recorder.record = active, record
+
+
+def recorded(output: Tensor, inputs: tuple[Any, ...], pull: Pull) -> Tensor:
+    """`output`, recorded as made of the inputs."""
+    if _Recorder.active.tapes:
+        _Recorder.record(inputs, (output,), pull)
+    return output
+
+
+def tensor(value: Any) -> Tensor:
+    """`value` as a Tensor; the reading of a Variable is recorded."""
+    if type(value) is Tensor:
+        return value
+    if isinstance(value, Variable):
+        return _read(value)
+    return Tensor(value)
+
+
+def _read(variable: Variable) -> Tensor:
+    parameters = variable.place.parameters
+    version = parameters.version
+    output = Tensor(variable.view())
+
+    def pull(dy: Tensor) -> tuple[Tensor]:
+        if parameters.version != version:
+            raise RuntimeError(
+                f"gradient: {variable.path} was changed after it was used; take the gradient "
+                "before weights are changed"
+            )
+        return (dy,)
+
+    return recorded(output, (variable,), pull)
