@@ -21,7 +21,8 @@ class Callback(Registered):
     Attributes:
         model: the model; set `model.stop_training = True` to end `fit` after the epoch, or,
             from a batch hook, after the batch.
-        params: "epochs", "steps" (batches an epoch) and "verbose".
+        params: "epochs", "steps" (batches an epoch) and "verbose"; in `fit` also "metrics", the
+            names of all values that it puts into the logs of epochs.
 
     `logs` holds the loss and metrics so far, exact over the rows seen in the epoch; in
     `on_epoch_end` also the values of validation, named "val_...". A value that a callback adds

@@ -26,6 +26,7 @@ class BinaryAccuracy(Metric):
     """
 
     counts = "sides"
+    more_is_better = True
     goes_with = frozenset({"sigmoid"})
 
     @keywords()
@@ -42,6 +43,7 @@ class CategoricalAccuracy(Metric):
     """The share of rows whose largest output is where the target (n, classes) is largest."""
 
     counts = "matches"
+    more_is_better = True
     goes_with = frozenset({"targets"})
 
     @keywords()
@@ -54,6 +56,7 @@ class SparseCategoricalAccuracy(Metric):
     """The share of rows whose largest output is at their label (n,)."""
 
     counts = "matches"
+    more_is_better = True
     goes_with = frozenset({"labels"})
 
     @keywords()
@@ -66,6 +69,7 @@ class TopKCategoricalAccuracy(Metric):
     """The share of rows with the target class among the `k` largest outputs; targets (n, classes)."""
 
     counts = "hits"
+    more_is_better = True
     goes_with = frozenset({"targets"})
 
     @keywords()
@@ -82,6 +86,7 @@ class SparseTopKCategoricalAccuracy(Metric):
     """The share of rows with their label (n,) among the `k` largest outputs."""
 
     counts = "hits"
+    more_is_better = True
     goes_with = frozenset({"labels"})
 
     @keywords()
@@ -106,6 +111,7 @@ class MeanOf(Metric):
     """
 
     counts = "mean_of"
+    more_is_better = False
 
     @keywords()
     def __init__(

@@ -32,6 +32,7 @@ class R2Score(Metric):
     """
 
     counts = "moments"
+    more_is_better = True
     goes_with = frozenset({"targets", "sigmoid", "values"})
 
     @keywords()

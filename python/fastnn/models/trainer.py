@@ -123,6 +123,7 @@ class Trainer(Tabled):
                 "verbose": level,
                 "epochs": schedule.epochs,
                 "steps": math.ceil(train.length / schedule.batch_size),
+                "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
@@ -133,6 +134,10 @@ class Trainer(Tabled):
             self.stop_training = False
             self.history = run.history
             return run.run()
+
+    def _log_names(self, validates: bool) -> list[str]:
+        names = list(self.columns.names)
+        return names + [f"val_{name}" for name in names] if validates else names
 
     # -- evaluate and predict
 

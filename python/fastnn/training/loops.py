@@ -7,7 +7,8 @@ already checked (see `models.trainer` and `data`); no arithmetic is done here.
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,17 @@ class Schedule(NamedTuple):
         if isinstance(self.validation_freq, int):
             return (epoch + 1) % self.validation_freq == 0
         return epoch + 1 in self.validation_freq
+
+    def validates_at_all(self) -> bool:
+        """Whether any epoch is followed by validation; True where that cannot be told."""
+        if isinstance(self.validation_freq, int):
+            return self.epochs // self.validation_freq > self.initial_epoch // self.validation_freq
+        if not isinstance(self.validation_freq, Iterable):
+            return True
+        return any(
+            isinstance(epoch, Real) and self.initial_epoch < float(epoch) <= self.epochs
+            for epoch in self.validation_freq
+        )
 
     def validates_always(self) -> bool:
         return isinstance(self.validation_freq, int) and self.validation_freq == 1
