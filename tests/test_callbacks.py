@@ -464,7 +464,7 @@ def test_every_metric_says_its_direction():
 
 def test_a_renamed_accuracy_keeps_its_best_epoch():
     """With the wrong direction the worst epoch would come back."""
-    x, y = data(60)
+    x, _ = data(60)
     model = networks.sequential((4, 1), ("sigmoid",))
     hit_rate = metrics.BinaryAccuracy(name="hit_rate")
     model.compile("adam", "binary_crossentropy", metrics=[hit_rate])

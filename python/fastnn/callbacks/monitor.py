@@ -5,6 +5,7 @@ It decides which of two values is better, and warns where `fit` will not produce
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from functools import partial
@@ -93,9 +94,9 @@ class Monitor(Callback):
 
         NaN is no improvement, and all numbers improve on it.
         """
-        if value != value:
+        if math.isnan(value):
             return False
-        if on is None or on != on:
+        if on is None or math.isnan(on):
             return True
         sign = -1.0 if self.more_is_better() else 1.0
         # min_delta is added before the comparison, as in Keras: rounding may decide.
