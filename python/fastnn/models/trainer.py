@@ -91,7 +91,8 @@ class Trainer(Tabled):
 
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
-            TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
+            TypeError, ValueError: x, y or an option cannot be taken, or nothing counts, in the rows
+                to train on or in those to validate; nothing has changed.
             fastnn.TrainingDiverged: the loss became NaN or infinite; weights of a recent good
                 state are kept. Its epoch and step count from 0, as callbacks do; the progress
                 line counts epochs from 1.
@@ -161,7 +162,8 @@ class Trainer(Tabled):
             return_dict: whether to return names to values.
 
         Returns:
-            The loss; [loss, metrics...] where there are metrics; or a dictionary.
+            The loss; [loss, metrics...] where there are metrics; or a dictionary. A mean over
+            nothing (all labels missing or ignored, all weights 0) is NaN.
         """
         self._exclusive.refuse_others("evaluate")
         table = self._table("evaluate", x, y, sample_weight)
@@ -334,7 +336,8 @@ class Trainer(Tabled):
 
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
-            loss, of the same shape and dtype. Arrays that were not trainable at `compile` have
+            loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
+            nothing, and the gradient 0. Arrays that were not trainable at `compile` have
             zeros: an optimizer that follows the gradient leaves them as they are.
         """
         self._exclusive.refuse_others("value_and_grad")

@@ -6,6 +6,7 @@ already checked (see `models.trainer` and `data`); no arithmetic is done here.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Container, Iterable
 from numbers import Real
@@ -96,10 +97,13 @@ class Fit:
         """Natively checks all values before any step runs."""
         network.check(self.train)
         network.check_weight_of("fit", self.train)
-        if self.validation_data is not None:
-            with within("validation_data"):
-                network.check(self.validation_data)
-            network.check_weight_of("validation data", self.validation_data)
+        if self.validation is None or self.validation_data is None:
+            return
+        given = self.validation.chosen is None  # else validation_split holds out rows of x
+        with within("validation_data") if given else contextlib.nullcontext():
+            network.check(self.validation_data)
+        name = "validation_data" if given else "validation_split: in the rows held out"
+        network.check_weight_of(name, self.validation_data)
 
     def run(self) -> History:
         with self._native_run(fresh=True) as run:
