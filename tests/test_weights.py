@@ -455,9 +455,9 @@ def test_class_weights_of_0_leave_nothing(loss: str) -> None:
     model.compile("adam", loss)
     y = np.array([0, 0, 1, 1, 1, 0])
     none = {0: 0, 1: 0}
-    with pytest.raises(ValueError, match="^fit: nothing counts, .*class_weight"):
+    with pytest.raises(ValueError, match=r"^fit: nothing counts, .*class_weight"):
         model.fit(X, y, class_weight=none, verbose=0)
-    with pytest.raises(ValueError, match="^fit: nothing counts"):
+    with pytest.raises(ValueError, match=r"^fit: nothing counts"):
         model.fit(X, y, class_weight={0: 0}, sample_weight=y == 0, verbose=0)
     assert model.optimizer.iterations == 0
     assert np.isnan(model.train_on_batch(X, y, class_weight=none))
