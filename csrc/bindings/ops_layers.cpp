@@ -2,6 +2,9 @@
 // and results allocated.
 #include <pybind11/stl.h>
 
+#include <string>
+#include <vector>
+
 #include "bindings/bindings.h"
 #include "bindings/op_arguments.h"
 #include "bindings/place.h"
@@ -73,32 +76,35 @@ Rows2d numbers_of(const py::array& x) {
   return {x.shape(0), k};
 }
 
-template <class T>
-std::string text_of(T x) {
-  constexpr T exact = static_cast<T>(Index{1} << 53);
-  if (x >= -exact && x <= exact && static_cast<T>(static_cast<Index>(x)) == x) {
+std::string text_of(double x) {
+  constexpr double exact = 0x1p53;
+  if (x >= -exact && x <= exact && static_cast<double>(static_cast<Index>(x)) == x) {
     return std::to_string(static_cast<Index>(x));
   }
   return message(x);
 }
 
-// The numbers of rows, checked. In float32 some whole numbers from 2^24 on would name others.
+// The numbers of rows, checked before they are converted. In float32 some whole numbers from 2^24
+// on would name others.
 template <class T>
-const T* rows_named(const py::array& x, Index vocabulary) {
+std::vector<T> rows_named(const py::array& x, Index vocabulary) {
   constexpr Index most = Index{1} << 24;
   check(sizeof(T) == 8 || vocabulary <= most, "vocabulary: expected at most ", most,
         " rows in float32, got ", vocabulary);
-  const T* const given = data_of<T>(x, "x");
+  const double* const given = data_of<double>(x, "x");
   const Index count = x.size();
   const Index k = x.ndim() == 2 ? x.shape(1) : 1;
   const Unlocked unlocked;
+  std::vector<T> rows(static_cast<std::size_t>(count) + 1);  // not null where there are none
   for (Index i = 0; i < count; ++i) {
-    if (portable::named_row(given[i], vocabulary) >= 0) continue;
-    const std::string column = x.ndim() == 2 ? ", column " + std::to_string(i % k) : "";
-    invalid("x: expected whole numbers in [0, ", vocabulary, "), got ", text_of(given[i]),
-            " at row ", i / k, column);
+    if (portable::named_row(given[i], vocabulary) < 0) {
+      const std::string column = x.ndim() == 2 ? ", column " + std::to_string(i % k) : "";
+      invalid("x: expected whole numbers in [0, ", vocabulary, "), got ", text_of(given[i]),
+              " at row ", i / k, column);
+    }
+    rows[static_cast<std::size_t>(i)] = static_cast<T>(given[i]);
   }
-  return given;
+  return rows;
 }
 
 py::object embedding(const py::array& x, const Array& table) {
@@ -110,10 +116,10 @@ py::object embedding(const py::array& x, const Array& table) {
         shape_of(table));
   return with_type(table, [&, n = n, k = k]<class T>() -> py::object {
     CallSide place(table);
-    const T* const rows = rows_named<T>(x, vocabulary);
+    const std::vector<T> rows = rows_named<T>(x, vocabulary);
     Result<T> y = place.out<T>({n, k * d});
     place.call<T>(&Kernels<T>::embedding_forward,
-                  EmbeddingForward<T>{n, k, vocabulary, d, place.in(rows, n * k),
+                  EmbeddingForward<T>{n, k, vocabulary, d, place.in(rows.data(), n * k),
                                       place.in<T>(table, "table"), y.data});
     return std::move(y.array);
   });
@@ -128,11 +134,11 @@ py::object embedding_backward(const Array& dy, const py::array& x, Index vocabul
   check(vocabulary >= 1, "vocabulary: expected at least 1 row, got ", vocabulary);
   return with_type(dy, [&, n = n, k = k]<class T>() -> py::object {
     CallSide place(dy);
-    const T* const rows = rows_named<T>(x, vocabulary);
+    const std::vector<T> rows = rows_named<T>(x, vocabulary);
     Result<T> dtable = place.out<T>({vocabulary, d});
     place.call<T>(&Kernels<T>::embedding_backward,
                   EmbeddingBackward<T>{n, k, vocabulary, d, place.in<T>(dy, "dy"),
-                                       place.in(rows, n * k), dtable.data, false});
+                                       place.in(rows.data(), n * k), dtable.data, false});
     return std::move(dtable.array);
   });
 }

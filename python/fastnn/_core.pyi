@@ -165,13 +165,13 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
 ) -> tuple[_Floats, _Floats, _Floats]: ...
-def embedding(x: Floats, table: _Floats) -> _Floats: ...
-def embedding_backward(dy: _Floats, x: Floats, vocabulary: int) -> _Floats: ...
+def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
+def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...
 def row_loss(
     loss: str,
     logits: _Floats,
-    labels: NDArray[np.int32] | _Floats,
-    sample_weight: Floats | None,
+    labels: NDArray[np.int32] | Floats,
+    sample_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
     ignore_class: int | None,
 ) -> tuple[float, _Floats]:
@@ -180,9 +180,9 @@ def row_loss(
 def element_loss(
     loss: str,
     outputs: _Floats,
-    targets: _Floats,
-    sample_weight: Floats | None,
-    column_weight: Floats | None,
+    targets: Floats,
+    sample_weight: NDArray[np.float64] | None,
+    column_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
 ) -> tuple[float, _Floats]:
     """A loss of `losses()` that compares one output with one target, and its gradient."""

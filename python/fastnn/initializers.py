@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
-from fastnn.arrays.host import numeric, plain
+from fastnn.arrays.host import narrowed, numeric
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number
@@ -75,7 +75,8 @@ class Constant(Initializer):
         self.value = number("value", value)
 
     def _fill(self, place: Place, _key: int, _stream: int) -> None:
-        place.write(np.full(place.shape, self.value, dtype=place.parameters.dtype))
+        value = narrowed("value", np.array(self.value), place.parameters.dtype)
+        place.write(np.full(place.shape, value))
 
 
 @INITIALIZERS.register("zeros")
@@ -257,7 +258,7 @@ class _FromFunction(Initializer):
             raise ValueError(
                 f"initializer: expected an array of shape {place.shape}, got {values.shape}"
             )
-        place.write(plain(values, dtype))
+        place.write(narrowed("initializer", values, dtype))
 
 
 InitializerLike = (
