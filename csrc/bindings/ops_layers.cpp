@@ -9,6 +9,7 @@
 #include "bindings/op_arguments.h"
 #include "bindings/place.h"
 #include "core/embedding.h"
+#include "core/layer_norm.h"
 
 namespace fastnn::bindings {
 
@@ -35,9 +36,9 @@ py::object layer_normalization(const Array& x, const Optional& gamma, const Opti
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::layer_norm_forward,
-                  LayerNormForward<T>{n, c, static_cast<T>(epsilon), place.in<T>(x, "x"),
-                                      place.in<T>(gamma, "gamma"), place.in<T>(beta, "beta"),
-                                      y.data, nullptr});
+                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon),
+                                      place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
+                                      place.in<T>(beta, "beta"), y.data, nullptr});
     return std::move(y.array);
   });
 }
@@ -52,9 +53,9 @@ py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Op
     T* const y = place.room<T>(n * c + 2 * n);
     T* const statistics = y + n * c;
     const T* const given = place.in<T>(x, "x");
-    place.call<T>(
-        &Kernels<T>::layer_norm_forward,
-        LayerNormForward<T>{n, c, static_cast<T>(epsilon), given, nullptr, nullptr, y, statistics});
+    place.call<T>(&Kernels<T>::layer_norm_forward,
+                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), given,
+                                      nullptr, nullptr, y, statistics});
     Result<T> dx = place.out_like<T>(x);
     Result<T> dgamma = place.out<T>({c});
     Result<T> dbeta = place.out<T>({c});

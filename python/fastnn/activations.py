@@ -30,9 +30,9 @@ def _all() -> dict[str, str]:
     return elementwise() | {"softmax": "softmax"}
 
 
-def get(name: str | None) -> str:
-    """The native name of a layer's activation; None is "linear"."""
-    return "linear" if name is None else choose("activation", name, _all())
+def checked(name: str, value: str | None) -> str:
+    """The native name of a layer's activation; errors call it `name`."""
+    return "linear" if value is None else choose(name, value, _all())
 
 
 def get_elementwise(name: str | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Unpack
 
 from fastnn import _core
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
+from fastnn.registry import Checked
 from fastnn.words import keywords, number
 
 
@@ -21,10 +23,12 @@ class Dropout(Layer):
         rate: in [0, 1).
     """
 
+    rate = Checked(partial(number, low=0.0, high=1.0, open_high=True))
+
     @keywords(*COMMON)
     def __init__(self, rate: float, **common: Unpack[Common]) -> None:
         super().__init__(**common)
-        self.rate = number("rate", rate, 0.0, 1.0, open_high=True)
+        self.rate = rate
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dropout(tensor, self.rate)

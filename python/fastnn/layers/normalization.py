@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Unpack
 
 from fastnn import _core, initializers
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.registry import Checked
 from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number
 
@@ -28,6 +30,12 @@ class LayerNormalization(Layer):
         ValueError: the input has more than one axis; put Flatten() before it.
     """
 
+    epsilon = Checked(partial(number, low=0.0))
+    center = Checked(flag)
+    scale = Checked(flag)
+    beta_initializer = Checked(initializers.checked)
+    gamma_initializer = Checked(initializers.checked)
+
     @keywords(*COMMON)
     def __init__(
         self,
@@ -39,11 +47,11 @@ class LayerNormalization(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.epsilon = number("epsilon", epsilon, 0.0)
-        self.center = flag("center", center)
-        self.scale = flag("scale", scale)
-        self.beta_initializer = initializers.get(beta_initializer, "beta_initializer")
-        self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = beta_initializer
+        self.gamma_initializer = gamma_initializer
 
     @property
     def gamma(self) -> Variable | None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
-from fastnn.words import integer, keywords
+from fastnn.registry import Checked
+from fastnn.words import integer, keywords, optional
 
 
 @LAYERS.register("input_layer")
@@ -29,6 +30,8 @@ class InputLayer(Layer):
         "input_shape": None,
     }
 
+    batch_size = Checked(optional(integer))
+
     @keywords(*COMMON)
     def __init__(
         self,
@@ -43,7 +46,7 @@ class InputLayer(Layer):
         super().__init__(**common)
         if self.given_shape is None:
             raise ValueError("Input: expected a shape, for example Input(shape=(784,))")
-        self.batch_size = None if batch_size is None else integer("batch_size", batch_size)
+        self.batch_size = batch_size
 
 
 def Input(

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.registry import Registered, Registry
+from fastnn.registry import Checked, Registered, Registry
+from fastnn.words import text
 
 
 class Metric(Registered):
@@ -32,6 +33,8 @@ class Metric(Registered):
     goes_with: ClassVar[frozenset[str]]
     # What callbacks with mode="auto" ask for; None: not said, and such callbacks want a mode.
     more_is_better: ClassVar[bool | None] = None
+
+    name = Checked(text)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name
