@@ -576,6 +576,7 @@ def test_a_tiny_epsilon_is_no_0(name, dtype, epsilon):
     np.testing.assert_array_equal(param, 1)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("session", ["plain", "streaming", "tiled"])
 @pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.1}, {"clipnorm": 0.1}])
 def test_what_lies_between_parameters_is_none_of_them(session, options, monkeypatch):
