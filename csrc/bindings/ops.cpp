@@ -61,7 +61,7 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
   const Activation activation = activation_named(name, parameter);
   if (portable::needs_preactivation(activation)) {
     check(z.has_value(), "z: the derivative of ", name, " needs the pre-activation");
-  } else {
+  } else if (!activation.is(ActivationKind::linear)) {
     check(y.has_value(), "y: the derivative of ", name, " needs the output");
   }
   if (y) check_shape(*y, "y", {n, o});
@@ -90,17 +90,25 @@ py::object activation_forward(const Array& x, const std::string& name, Parameter
   });
 }
 
-py::object activation_backward(const Array& dy, const Array& x, const Array& y,
+py::object activation_backward(const Array& dy, const Optional& x, const Optional& y,
                                const std::string& name, Parameter parameter) {
   const Activation activation = activation_named(name, parameter);
-  check_like(dy, "dy", x, "x");
-  check_like(y, "y", x, "x");
-  return with_type(x, [&]<class T>() -> py::object {
-    CallSide place(x);
-    Result<T> dx = place.out_like<T>(x);
-    place.call<T>(&Kernels<T>::activation_backward,
-                  ActivationBackward<T>{activation, x.size(), place.in<T>(dy, "dy"),
-                                        place.in<T>(x, "x"), place.in<T>(y, "y"), dx.data});
+  if (portable::needs_preactivation(activation)) {
+    check(x.has_value(), "x: the derivative of ", name, " needs the pre-activation");
+  } else if (!activation.is(ActivationKind::linear)) {
+    check(y.has_value(), "y: the derivative of ", name, " needs the output");
+  }
+  if (x) check_like(dy, "dy", *x, "x");
+  if (y) check_like(*y, "y", x ? *x : dy, x ? "x" : "dy");
+  return with_type(dy, [&]<class T>() -> py::object {
+    CallSide place(dy);
+    Result<T> dx = place.out_like<T>(dy);
+    const T* const given = place.in<T>(dy, "dy");
+    // The slope of linear is 1 whatever it is given.
+    place.call<T>(
+        &Kernels<T>::activation_backward,
+        ActivationBackward<T>{activation, dy.size(), given, x ? place.in<T>(*x, "x") : given,
+                              y ? place.in<T>(*y, "y") : given, dx.data});
     return std::move(dx.array);
   });
 }

@@ -99,7 +99,8 @@ def dense_backward(
     Args:
         dy: the gradient with respect to y, (n, o).
         x, w: the inputs (n, i) and the kernel (i, o).
-        y: the output (n, o) of `dense_forward`; None is taken for linear.
+        y: the output (n, o) of `dense_forward`; None is taken where it is not read: for linear,
+            and for activations that need z.
         activation: the activation of `dense_forward`.
         z: the pre-activation x @ w + b (n, o), for activations whose derivative cannot be had
             from y alone (gelu, silu); computing it again would need b.
@@ -141,14 +142,28 @@ def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = Non
 
 
 def activation_backward(
-    dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str, *, parameter: float | None = None
+    dy: ArrayLike,
+    x: ArrayLike | None,
+    y: ArrayLike | None,
+    name: str,
+    *,
+    parameter: float | None = None,
 ) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
     Args:
-        dy, x, y: of one shape; both x and y are given, and each activation uses the one from
-            which its derivative is exact.
+        dy, x, y: of one shape. Each activation uses the one of x and y from which its derivative
+            is exact: x for gelu and silu, y for the others. What is not used may be None; for
+            linear both may.
         name, parameter: see `activation_forward`.
+
+    Returns:
+        dx, of the shape of dy.
+
+    Raises:
+        ValueError: shapes do not fit, x or y is missing where it is needed, the activation is
+            unknown, or its parameter out of range.
+        TypeError: an array does not hold real numbers.
     """
     word = activations.get_elementwise(name)
     dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
