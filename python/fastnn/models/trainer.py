@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn._core import Predictor
 from fastnn.arrays.host import numeric
@@ -25,6 +25,7 @@ from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
+ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
 
 _DEFAULT_BATCH = 32
 # More would take years, and their History more memory than there is.
@@ -50,7 +51,7 @@ class Trainer(Tabled):
         validation_split: float = 0.0,
         validation_data: Sequence[object] | None = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         sample_weight: object = None,
         initial_epoch: int = 0,
         *,
@@ -78,8 +79,11 @@ class Trainer(Tabled):
                 are one class.)
             validation_data: (x, y) or (x, y, sample_weight), used as given.
             shuffle: whether each epoch visits the rows in a new random order.
-            class_weight: a dictionary of class to weight, multiplied into sample_weight; a
-                class without a weight weighs 1. Validation is not weighted by it.
+            class_weight: the weight of each class, multiplied into sample_weight: a dictionary
+                or pandas Series of class to weight, in which a missing class weighs 1; a list or
+                array of one number for each class; or "balanced": n / (k * rows of the class), as
+                in scikit-learn, of the n rows to train on, which have k classes. Validation is
+                not weighted by it. With one output the classes are 0 and 1.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
             initial_epoch: the number of the first epoch.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
@@ -117,9 +121,8 @@ class Trainer(Tabled):
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
-            train = self._weigh_classes(table, class_weight)
-            if split is not None:
-                train = train._replace(chosen=split.training)
+            train = table if split is None else table._replace(chosen=split.training)
+            train = self._weigh_classes(train, class_weight)
             params = {
                 "verbose": level,
                 "epochs": schedule.epochs,
@@ -288,7 +291,7 @@ class Trainer(Tabled):
         x: object,
         y: object = None,
         sample_weight: object = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """One step on all rows of x; returns the loss and metrics before it.
@@ -325,7 +328,7 @@ class Trainer(Tabled):
         y: object,
         sample_weight: object = None,
         *,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         training: bool = False,
     ) -> tuple[float, list[NDArray[Any]]]:
         """The loss over all rows of x, and its gradient; nothing is changed.
