@@ -167,6 +167,10 @@ std::vector<double> Run::advance(const Request& request, const OnProgress& on_pr
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   const std::size_t width = (request.validates ? 2 : 1) * columns;
   std::vector<double> sums = make_sums(request.epochs, width);
+  const std::vector<double> so_far = std::exchange(sums_so_far_, {});
+  if (part && begin > 0 && begin == sums_until_ && !sums.empty()) {
+    std::copy(so_far.begin(), so_far.end(), sums.begin());
+  }
 
   state.begin(std::exchange(fresh_, false));
   const double weight = row_weight(poll);
@@ -200,6 +204,10 @@ std::vector<double> Run::advance(const Request& request, const OnProgress& on_pr
   state.trained_to(version);
   session.trained_to(version);
   if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
+  if (part && !sums.empty()) {
+    sums_until_ = end;
+    sums_so_far_.assign(sums.begin(), sums.begin() + static_cast<std::ptrdiff_t>(columns));
+  }
   return sums;
 }
 

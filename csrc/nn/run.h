@@ -73,7 +73,9 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Trains; returns the sums of each epoch, then those of the validation data where it validates.
+  // Trains; returns the sums of each epoch, then those of the validation data where it validates. A
+  // part of an epoch that follows the part before it goes on from its sums, so that those of the
+  // whole epoch do not depend on how it was cut.
   std::vector<double> advance(const Request& request, const OnProgress& on_progress);
   // The end: a device may let go of the data.
   void close();
@@ -98,6 +100,9 @@ class Run {
   const Index compilation_;
   bool fresh_;
   std::optional<double> row_weight_;
+  // Sums of the steps of an epoch before this one, where the last call ended amid an epoch.
+  Index sums_until_ = 0;
+  std::vector<double> sums_so_far_;
 };
 
 }  // namespace fastnn

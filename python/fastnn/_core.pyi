@@ -458,7 +458,8 @@ class Run:
         `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
         for each update of the call instead.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
-        and `Network.epochs` is left alone; else it grows by one an epoch.
+        and `Network.epochs` is left alone; else it grows by one an epoch. The sums of a part go
+        on from those of the part before it.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
         Raises TrainingDiverged (a recent good state is restored) or what a

@@ -81,7 +81,11 @@ class Callback(Registered):
         """Called before each batch of `evaluate` or validation."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after each batch of `evaluate` or validation."""
+        """Called after each batch of `evaluate` or validation.
+
+        Listening costs a second pass: the result comes from one over all rows, so that it is the
+        same to the last bit as without hooks.
+        """
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Called when `predict` begins."""

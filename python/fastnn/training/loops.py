@@ -206,14 +206,15 @@ class Fit:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
     def _batches(self, run: _core.Run, epoch: int) -> Logs:
-        total = np.zeros(self.columns.width)
         logs: Logs = {}
         try:
             for step in range(self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
-                total += self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
-                logs = self.columns.logs(total)
-                self.callbacks.call("on_train_batch_end", step, logs)
+                # Native sums go on from step to step, as they do where no hook looks.
+                sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
+                logs = self.columns.logs(sums)
+                # Hooks get a dictionary of their own, which they may keep or change.
+                self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
                 if self.model.stop_training:
@@ -234,16 +235,19 @@ class Fit:
 
 
 def evaluate(model: Trainable, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
-    """Sums over checked rows, in one native call unless batch hooks listen."""
+    """Sums over checked rows, in one native call.
+
+    Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
+    in the order of one call, to the last bit, whether hooks listen or not.
+    """
     callbacks.call("on_test_begin", {})
     if callbacks.listens(*TEST_BATCH_HOOKS):
-        sums = np.zeros(model.columns.width)
+        so_far = np.zeros(model.columns.width)
         for batch, start in enumerate(range(0, table.length, batch_size)):
             callbacks.call("on_test_batch_begin", batch, {})
-            sums += model.network.evaluate(table.part(start, start + batch_size))
-            callbacks.call("on_test_batch_end", batch, model.columns.logs(sums))
-    else:
-        sums = model.network.evaluate(table.native())
+            so_far += model.network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, model.columns.logs(so_far))
+    sums = model.network.evaluate(table.native())
     callbacks.call("on_test_end", model.columns.logs(sums))
     return sums
 
