@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
 from fastnn.initializers import Initializer
-from fastnn.registry import Registered, Registry
+from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, refuse_unknown_keywords
+from fastnn.words import choose, flag, integer, optional, refuse_unknown_keywords
 
 Shape = tuple[int, ...]
 
@@ -36,6 +36,16 @@ class Common(TypedDict, total=False):
 
 
 COMMON = tuple(Common.__annotations__)
+
+
+def _name(argument: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(f"{argument}: expected a non-empty string without '/', got {value!r}")
+    return value
+
+
+def _dtype(_argument: str, value: object) -> Dtype:
+    return dtype_of(value)
 
 
 class WeightSpec(NamedTuple):
@@ -66,6 +76,9 @@ class Layer(Registered):
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
+    name = Checked(_name)
+    dtype = Checked(optional(_dtype))
+
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
     _kept_as: ClassVar[dict[str, str | None]] = {
@@ -76,13 +89,10 @@ class Layer(Registered):
 
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
-        name: object = common.get("name")
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
-        dtype = common.get("dtype")
+        name = common.get("name")
+        self.name = snake_case(type(self).__name__) if name is None else name
         self.given_name: str | None = name
-        self.name: str = name or snake_case(type(self).__name__)
-        self.dtype = None if dtype is None else dtype_of(dtype)
+        self.dtype = common.get("dtype")
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
         self._rows: tuple[Shape, Shape] | None = None
