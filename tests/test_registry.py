@@ -244,6 +244,17 @@ def test_names_of_keras_that_do_not_exist_here(family):
             found.get(name)
 
 
+def test_the_name_and_type_of_a_layer_are_checked_later_too():
+    layer = layers.Dense(3)
+    for wrong in ("", "a/b", 3, None):
+        with pytest.raises(ValueError, match=r"^name: expected a non-empty string without"):
+            layer.name = wrong
+    with pytest.raises(ValueError, match="dtype"):
+        layer.dtype = "float16"
+    layer.dtype = np.float64
+    assert (layer.name, layer.dtype) == ("dense", "float64")
+
+
 # Values that some argument or other refuses.
 ODD = (-1, -0.5, 0, 1, 1.0, 1.5, 2, 5, 1e400, np.nan, "x", "adm", b"x", [1.0, -2.0], None, True, {})
 

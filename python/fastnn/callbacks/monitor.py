@@ -6,6 +6,7 @@ It decides which of two values is better, and warns where `fit` will not produce
 from __future__ import annotations
 
 import math
+import os
 import sys
 import warnings
 from functools import partial
@@ -21,7 +22,7 @@ from fastnn.words import choose, number, text, unknown
 Mode = Literal["auto", "min", "max"]
 MODES: tuple[Mode, ...] = ("auto", "min", "max")
 
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def _mode(name: str, value: object) -> Mode:
