@@ -501,6 +501,7 @@ def test_the_learning_rate_is_a_float_that_can_be_set(value):
         (np.array([0.1]), TypeError),
         ("0.1", TypeError),
         (np.array(True), TypeError),
+        (np.ma.masked, TypeError),
         (None, TypeError),
     ],
 )

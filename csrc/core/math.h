@@ -50,8 +50,8 @@ FASTNN_INLINE constexpr T least_normal() {
   return sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
 }
 
-// A number above 0 that keeps a quotient from 0 / 0, in T; at least `least`, lest it becomes 0. 0
-// stays 0.
+// x in T, for a divisor: an x above 0 becomes at least `least`, so that it is not rounded to 0, and
+// 0 stays 0.
 template <class T>
 FASTNN_INLINE constexpr T positive_as(double x, T least) {
   const T rounded = static_cast<T>(x);

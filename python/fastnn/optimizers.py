@@ -264,8 +264,8 @@ class Adam(Optimizer):
         learning_rate: at least 0; default 0.001.
         beta_1, beta_2: how slowly the two moments forget, in [0, 1).
         epsilon: a positive number; default 1e-7 as in Keras. It stands outside the root and
-            after the correction of the bias, as in the paper and in PyTorch. The moments have no
-            digits below it from 1e-19 on in float32: it acts as at least that.
+            after the correction of the bias, as in the paper and in PyTorch. In float32 it acts
+            as at least 1.1e-19: the root of a smaller moment has no digits.
         weight_decay: see `Optimizer`, also for further arguments.
         name: the name of the optimizer.
     """
@@ -318,7 +318,7 @@ class RMSprop(Optimizer):
         learning_rate: at least 0; default 0.001.
         rho: how slowly the velocity forgets, in [0, 1).
         momentum: in [0, 1); above 0 the parameter moves by momentum * last move + this move.
-        epsilon: a positive number; default 1e-7.
+        epsilon: a positive number; default 1e-7. In float32 it acts as at least 1.2e-38.
         centered: whether the square of the mean gradient is subtracted from the velocity
             (Graves, 2013).
         weight_decay: see `Optimizer`, also for further arguments.

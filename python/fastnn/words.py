@@ -90,9 +90,11 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def scalar(value: object) -> object:
-    """The number in an array without axes; all else as it is."""
+    """The number in an array without axes; all else as it is, also a masked number."""
     item = getattr(value, "item", None)
-    return item() if item is not None and getattr(value, "ndim", None) == 0 else value
+    if item is None or getattr(value, "ndim", None) != 0 or hasattr(value, "mask"):
+        return value
+    return item()
 
 
 def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:
