@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.arrays.host import numeric, plain
+from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
 from fastnn.words import flag
 
@@ -135,7 +135,8 @@ class Variable:
                 never broadcast); it is converted to this variable's dtype.
 
         Raises:
-            ValueError: the shape differs; both shapes are in the message.
+            ValueError: the shape differs (both shapes are in the message), or a finite number is
+                beyond this variable's dtype.
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
@@ -146,7 +147,7 @@ class Variable:
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
-        return plain(array, self.dtype)
+        return narrowed(self.path, array, self.dtype)
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None

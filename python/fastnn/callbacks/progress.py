@@ -10,6 +10,8 @@ import numpy as np
 
 from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.protocols import Logs
+from fastnn.registry import Checked
+from fastnn.words import flag
 
 
 @CALLBACKS.register("progbar_logger")
@@ -22,6 +24,7 @@ class ProgbarLogger(Callback):
 
     # How often a live line is rewritten, in seconds.
     interval = 0.1
+    live = Checked(flag)
 
     def __init__(self, live: bool = False) -> None:
         super().__init__()
