@@ -19,6 +19,7 @@ ROOMS = (
     ("fastnn._core",),
     (
         "fastnn.words",
+        "fastnn.console",
         "fastnn.keys",
         "fastnn.rows",
         "fastnn.registry",

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastnn.callbacks.base import CALLBACKS, Callback
+from fastnn.console import say
 from fastnn.protocols import Logs
 from fastnn.words import choose, flag, integer, keywords, number
 
@@ -100,7 +101,7 @@ class EarlyStopping(Callback):
                 f"EarlyStopping never saw {self.monitor!r}: fit had no validation", stacklevel=2
             )
         if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
+            say(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
 

@@ -6,7 +6,6 @@ Arguments become checked words and arrays here; the loops are in `training`.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
@@ -168,7 +168,7 @@ class Trainer(Tabled):
         self.prepare(table.x.shape[1:], lambda network: network.check(table.native()))
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
-            print(f"evaluate{values_text(logs)}")
+            say(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
     def predict(
@@ -357,7 +357,7 @@ def _frequency(value: object) -> int | Container[int]:
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
         choose("verbose", verbose, ("auto",))
-        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+        return 1 if is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
