@@ -41,12 +41,14 @@ from fastnn.config import (
 )
 from fastnn.layers import Input
 from fastnn.models import Sequential
+from fastnn.models.fitness import ConvergenceWarning
 from fastnn.variables import Variable
 
 # Worker threads must be gone before the interpreter takes its memory apart.
 atexit.register(_core.shutdown)
 
 __all__ = [
+    "ConvergenceWarning",
     "Input",
     "Predictor",
     "Sequential",

@@ -19,6 +19,7 @@ from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
 from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
+from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
@@ -89,6 +90,11 @@ class Trainer(Tabled):
         Returns:
             The History, whose `history` has a list for "loss", each metric, and "val_" of each.
 
+        Warns:
+            fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
+                or hardly better, than the best constant. Values of y that are far from 0 are the
+                usual reason: train on (y - y.mean()) / y.std().
+
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
@@ -132,7 +138,9 @@ class Trainer(Tabled):
                 self._splits[table.length, share] = split
             self.stop_training = False
             self.history = run.history
-            return run.run()
+            history = run.run()
+            warn_if_unfit(self, train, history.history.get("loss", []), params["steps"])
+            return history
 
     # -- evaluate and predict
 
