@@ -20,6 +20,7 @@ ROOMS = (
     (
         "fastnn.words",
         "fastnn.console",
+        "fastnn.listing",
         "fastnn.keys",
         "fastnn.rows",
         "fastnn.registry",

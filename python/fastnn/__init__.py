@@ -40,6 +40,7 @@ from fastnn.config import (
     show_config,
 )
 from fastnn.layers import Input
+from fastnn.listing import names_of
 from fastnn.models import Sequential
 from fastnn.models.fitness import ConvergenceWarning
 from fastnn.variables import Variable
@@ -72,3 +73,5 @@ __all__ = [
     "show_config",
     "utils",
 ]
+
+__dir__ = names_of(__all__)

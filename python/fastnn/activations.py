@@ -8,7 +8,14 @@ from __future__ import annotations
 import functools
 
 from fastnn import _core
+from fastnn.listing import names_of
 from fastnn.words import choose, number
+
+__all__ = [
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # Keras's second name for the same function.
 _ALIASES = {"swish": "silu"}

@@ -9,16 +9,37 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
 from fastnn.arrays.host import numeric, plain
+from fastnn.listing import names_of
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # The standard deviation of a standard normal cut at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -36,6 +57,8 @@ class Initializer(Registered, ABC):
     With `seed=None` the values come from the model's key and the layer's index, so two
     layers never share them. With a seed they are the same at every use.
     """
+
+    _inside: ClassVar[tuple[str, ...]] = ("fill", "seed")
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = None if seed is None else integer("seed", seed, 0)
@@ -68,6 +91,8 @@ INITIALIZERS = Registry(
 @INITIALIZERS.register("constant")
 class Constant(Initializer):
     """Every element is `value`."""
+
+    _inside = ("value",)
 
     @keywords()
     def __init__(self, value: float = 0.0) -> None:
@@ -156,6 +181,8 @@ class VarianceScaling(Initializer):
             divided by 0.8796, so that the variance is the same after the cut).
         seed: see `Initializer`.
     """
+
+    _inside = ("distribution", "mode", "scale")
 
     @keywords()
     def __init__(

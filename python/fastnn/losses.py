@@ -13,8 +13,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import rows
 from fastnn.arrays.host import numeric
+from fastnn.listing import names_of
 from fastnn.registry import Registered, Registry
 from fastnn.words import choose, flag, int32, keywords
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
@@ -37,6 +52,9 @@ class Loss(Registered):
     # Whether y holds a class of each row; if not, it holds one number for each output.
     takes_labels: ClassVar[bool] = False
     from_logits: bool = False
+    _inside = (
+        *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+    )
 
     def __init__(self, name: str, reduction: str = "sum_over_batch_size") -> None:
         choose("reduction", reduction, _REDUCTIONS)

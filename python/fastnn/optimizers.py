@@ -11,9 +11,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from fastnn import rows
+from fastnn.listing import names_of
 from fastnn.registry import Registered, Registry
 from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 
 class Common(TypedDict, total=False):
@@ -92,6 +105,7 @@ class Optimizer(Registered):
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
+    _inside = ("groups", "native", "settings", "stage")
     _in_keywords = COMMON
     clipnorm = Clip()
     clipvalue = Clip()

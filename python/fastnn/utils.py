@@ -10,7 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import keys
 from fastnn.arrays.host import numeric
 from fastnn.data.rows import labels
+from fastnn.listing import names_of
 from fastnn.words import choose, integer
+
+__all__ = [
+    "normalize",
+    "set_random_seed",
+    "to_categorical",
+]
+
+__dir__ = names_of(__all__)
 
 
 def set_random_seed(seed: int) -> None:

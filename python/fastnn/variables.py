@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import numeric, plain
+from fastnn.listing import Listed
 from fastnn.words import flag
 
 
@@ -37,7 +38,7 @@ class Place:
         self.parameters.write(self.offset, values)
 
 
-class Variable:
+class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
     Attributes:
@@ -52,6 +53,7 @@ class Variable:
     """
 
     __slots__ = ("_place", "_trainable", "name", "path")
+    _inside = ("converted", "move")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
         self._place = place

@@ -4,6 +4,7 @@ from fastnn.callbacks.base import Callback, History, LambdaCallback
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.listing import names_of
 
 __all__ = [
     "Callback",
@@ -13,3 +14,5 @@ __all__ = [
     "LambdaCallback",
     "ProgbarLogger",
 ]
+
+__dir__ = names_of(__all__)

@@ -32,6 +32,8 @@ class EarlyStopping(Callback):
     All arguments, also in combination, have the meaning that they have in Keras.
     """
 
+    _inside = ("seen",)
+
     @keywords()
     def __init__(
         self,

@@ -9,6 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.listing import names_of
+
+__all__ = [
+    "load_digits",
+]
+
+__dir__ = names_of(__all__)
+
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """1,797 images of handwritten digits.

@@ -7,6 +7,7 @@ from fastnn.layers.noise import Dropout
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer
+from fastnn.listing import names_of
 
 __all__ = [
     "ELU",
@@ -21,3 +22,5 @@ __all__ = [
     "LeakyReLU",
     "Rescaling",
 ]
+
+__dir__ = names_of(__all__)

@@ -17,6 +17,7 @@ class Activation(Layer):
         activation: a name, see `Dense`.
     """
 
+    _inside = ("activation",)
     _parameter: float | None = None  # of the activation; None: its default
 
     @keywords(*COMMON)

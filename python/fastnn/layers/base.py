@@ -66,6 +66,10 @@ class Layer(Registered):
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("extend", "given_name", "given_shape", "join", "kept_name", "leave", "owner"),
+        *("passes_outputs", "row_shape", "settle", "weight_specs"),
+    )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
     _kept_as: ClassVar[dict[str, str | None]] = {

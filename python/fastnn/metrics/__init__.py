@@ -1,5 +1,6 @@
 """Metrics to pass to `compile`: the names of all of them. No model and no head is known here."""
 
+from fastnn.listing import names_of
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get
 from fastnn.metrics.means import (
@@ -37,3 +38,5 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "get",
 ]
+
+__dir__ = names_of(__all__)

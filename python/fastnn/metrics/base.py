@@ -29,6 +29,7 @@ class Metric(Registered):
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
     goes_with: ClassVar[frozenset[str]]
+    _inside = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name

@@ -106,6 +106,7 @@ class MeanOf(Metric):
     """
 
     counts = "mean_of"
+    _inside = ("loss",)
 
     @keywords()
     def __init__(
