@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 
+import cases
 import numpy as np
 import pytest
 
@@ -144,6 +145,20 @@ def test_the_message():
     ):
         assert part in text
     assert issubclass(fastnn.ConvergenceWarning, UserWarning)
+
+
+def test_a_standard_error_that_is_closed():
+    """The warning is lost, not what was trained."""
+    program = """
+import sys
+import numpy as np, fastnn
+sys.stderr.close()
+model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+model.compile("adam", "mse")
+x = np.arange(100.0)[:, None]
+print(len(model.fit(x, 1e5 + 1e4 * x, epochs=3, verbose=0).epoch))
+"""
+    assert cases.python(program).stdout == "3\n"
 
 
 def test_as_an_error_it_comes_after_training():

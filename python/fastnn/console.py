@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import unicodedata
+import warnings
 from typing import Any
 
 # Where neither the environment nor the terminal tells its width.
@@ -25,6 +26,23 @@ def say(text: str = "", end: str = "\n") -> None:
 def complain(text: str) -> None:
     """Prints a line to standard error, as `say` does to standard output."""
     _print(getattr(sys, "stderr", None), text + "\n")
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warns at the line outside of this package that called it.
+
+    Where a filter makes an error of the warning, that is raised; errors of standard error are not.
+    """
+    package = __name__.partition(".")[0]
+    level, frame = 2, sys._getframe(1)  # level 1 is this function
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    try:
+        warnings.warn(message, category, stacklevel=level)
+    except Warning:
+        raise
+    except Exception:  # noqa: BLE001 - of a stream, or of the program's own `showwarning`
+        return
 
 
 def is_terminal() -> bool:

@@ -7,8 +7,6 @@ that is told, on a thousand rows at most. Nothing is changed.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.console import warn
 from fastnn.data.table import Table
 from fastnn.losses import Loss
 from fastnn.protocols import Columns
@@ -102,7 +101,7 @@ def warn_if_unfit(model: Trained, table: Table, losses: Sequence[object], batche
     mean, deviation = float(targets.mean()), float(targets.std())
     case = _Case(loss, constant, share, mean, deviation, size)
     if _is_unfit(case, large, _falls(losses)):
-        warnings.warn(_message(case, large), ConvergenceWarning, stacklevel=_users_level())
+        warn(_message(case, large), ConvergenceWarning)
 
 
 def _constants(loss: Loss, targets: Array, weights: Array | None) -> tuple[float, float]:
@@ -148,15 +147,3 @@ def _message(case: _Case, large: bool) -> str:
     else:
         text += f"{values}: standardize y, and the columns of x; "
     return text + "or train longer, or with another learning_rate"
-
-
-def _users_level() -> int:
-    """The `stacklevel`, for a call of `warnings.warn` by the caller, of the first frame outside."""
-    level, frame = 1, sys._getframe(1)
-    package = __name__.partition(".")[0]
-    while (
-        frame.f_back is not None and str(frame.f_globals.get("__name__")).split(".")[0] == package
-    ):
-        frame = frame.f_back
-        level += 1
-    return level
