@@ -315,7 +315,9 @@ def test_what_the_program_could_not_print_stays_its_error():
 
 
 @full
-@pytest.mark.parametrize("command", ["demo", "info", "--help", "nonsense"])
+@pytest.mark.parametrize(
+    "command", ["info", "--help", "nonsense", pytest.param("demo", marks=pytest.mark.slow)]
+)
 def test_commands_on_a_full_disk(command):
     with Path("/dev/full").open("w") as stdout:
         done = run(arguments=("-m", "fastnn", command), stdout=stdout)
