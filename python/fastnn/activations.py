@@ -9,7 +9,14 @@ import functools
 from typing import TYPE_CHECKING
 
 from fastnn import _core, elsewhere
+from fastnn.listing import names_of
 from fastnn.words import choose, number, refuse_elsewhere
+
+__all__ = [
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # Keras's second name for the same function.
 _ALIASES = {"swish": "silu"}

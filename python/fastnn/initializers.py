@@ -10,16 +10,37 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, elsewhere, keys
 from fastnn.arrays.host import narrowed, numeric
+from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place
 from fastnn.words import choose, integer, keywords, number, optional
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # The standard deviation of a standard normal cut at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -39,6 +60,7 @@ class Initializer(Registered, ABC):
     """
 
     seed = Checked(optional(partial(integer, low=0)))
+    _inside: ClassVar[tuple[str, ...]] = ("fill", "seed")
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
@@ -72,6 +94,7 @@ class Constant(Initializer):
     """Every element is `value`."""
 
     value = Checked(number)
+    _inside = ("value",)
 
     @keywords()
     def __init__(self, value: float = 0.0) -> None:
@@ -190,6 +213,7 @@ class VarianceScaling(Initializer):
     scale = Checked(partial(number, low=0.0, open_low=True))
     mode = Checked(_fan)
     distribution = Checked(_distribution)
+    _inside = ("distribution", "mode", "scale")
 
     @keywords()
     def __init__(

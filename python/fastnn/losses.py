@@ -13,8 +13,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
+from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.words import choose, flag, int32, keywords, optional, text
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
@@ -62,6 +77,9 @@ class Loss(Registered):
     name = Checked(text)
     reduction = Checked(_reduction)
     from_logits = Checked(flag)
+    _inside = (
+        *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+    )
 
     def __init__(
         self, name: str, reduction: str = "sum_over_batch_size", from_logits: bool = False

@@ -26,6 +26,7 @@ from fastnn._core import DeviceArray
 from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
+from fastnn.listing import names_of
 from fastnn.words import flag, int32, integer, number
 
 Array = op_arguments.Array
@@ -52,6 +53,8 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
 ]
+
+__dir__ = names_of(__all__)
 
 
 def dense_forward(

@@ -14,9 +14,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 import numpy as np
 
 from fastnn import elsewhere, rows
+from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number, optional, text
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 
 class Common(TypedDict, total=False):
@@ -115,6 +128,7 @@ class Optimizer(Registered):
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
+    _inside = ("groups", "native", "settings", "stage")
     _in_keywords = COMMON
     name = Checked(text)
     weight_decay = Checked(optional(partial(number, low=0.0)))

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 import numpy as np
 
+from fastnn.listing import Listed
 from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
@@ -56,7 +57,7 @@ class Checked(Generic[Value]):
         return self.check(self.name, value)
 
 
-class Registered:
+class Registered(Listed):
     """A class with options, each kept as the attribute that has the argument's name."""
 
     # Arguments kept under another name; None: another argument holds the same option.
@@ -79,6 +80,10 @@ class Registered:
                     break
                 names |= dict.fromkeys(vars(base).get("_in_keywords", ()))
         return tuple(names)
+
+    @classmethod
+    def _shown(cls) -> list[str]:
+        return [name for name in cls._arguments() if cls._kept_as.get(name, name) == name]
 
     def get_config(self) -> dict[str, Any]:
         """The options, as JSON can hold them: `from_config` makes an equal object from them.

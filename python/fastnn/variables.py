@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _core
 from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
+from fastnn.listing import Listed
 from fastnn.words import flag
 
 
@@ -46,7 +47,7 @@ class Spot(NamedTuple):
     path: str
 
 
-class Variable:
+class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
     Attributes:
@@ -61,6 +62,7 @@ class Variable:
     """
 
     __slots__ = ("_spot", "_trainable", "name")
+    _inside = ("converted", "move", "place")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
         self._spot = Switch(Spot(place, path))

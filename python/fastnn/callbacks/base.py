@@ -117,6 +117,8 @@ CALLBACKS = Registry("callback", Callback)
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
 
+    _inside = ("extend",)
+
     def __init__(self) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}

@@ -47,6 +47,7 @@ class Monitor(Callback):
             may still add it to the logs.
     """
 
+    _inside = ("improves", "more_is_better", "value")
     monitor = Checked(text)
     mode = Checked(_mode)
     min_delta = Checked(partial(number, low=0.0))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks.base import CALLBACKS
 from fastnn.callbacks.monitor import Monitor
+from fastnn.console import say
 from fastnn.protocols import Logs
 from fastnn.registry import Checked
 from fastnn.words import flag, integer, keywords, number, optional, verbosity
@@ -47,6 +48,7 @@ class EarlyStopping(Monitor):
     baseline = Checked(optional(number))
     restore_best_weights = Checked(flag)
     start_from_epoch = Checked(partial(integer, low=0))
+    _inside = ("seen",)
 
     @keywords()
     def __init__(
@@ -97,6 +99,6 @@ class EarlyStopping(Monitor):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
+            say(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)

@@ -24,6 +24,7 @@ class Activation(Layer):
     """
 
     activation = Checked(activations.checked)
+    _inside = ("activation",)
 
     @keywords(*COMMON)
     def __init__(self, activation: str | None, **common: Unpack[Common]) -> None:

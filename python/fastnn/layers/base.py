@@ -90,6 +90,10 @@ class Layer(Registered):
 
     dtype = Checked(optional(_dtype))
 
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
+        *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
+    )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
     _kept_as: ClassVar[dict[str, str | None]] = {

@@ -35,6 +35,7 @@ class Metric(Registered):
     more_is_better: ClassVar[bool | None] = None
 
     name = Checked(text)
+    _inside = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name

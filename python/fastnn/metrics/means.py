@@ -122,6 +122,7 @@ class MeanOf(Metric):
     counts = "mean_of"
     more_is_better = False
     loss = Checked(_loss)
+    _inside = ("loss",)
 
     @keywords()
     def __init__(

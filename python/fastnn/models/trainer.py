@@ -6,7 +6,6 @@ Arguments become checked words and arrays here; the loops are in `training`.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +19,9 @@ from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
 from fastnn.claims import Claim
+from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
+from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
@@ -99,6 +100,11 @@ class Trainer(Tabled):
         Returns:
             The History, whose `history` has a list for "loss", each metric, and "val_" of each.
 
+        Warns:
+            fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
+                or hardly better, than the best constant. Values of y that are far from 0 are the
+                usual reason: train on (y - y.mean()) / y.std().
+
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
@@ -132,10 +138,11 @@ class Trainer(Tabled):
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
             train = self._weigh_classes(train, class_weight)
+            steps = math.ceil(train.length / schedule.batch_size)
             params = {
                 "verbose": level,
                 "epochs": schedule.epochs,
-                "steps": math.ceil(train.length / schedule.batch_size),
+                "steps": steps,
                 "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
@@ -146,7 +153,9 @@ class Trainer(Tabled):
                 self._splits.keep(len(table.x), share, split)
             self.stop_training = False
             self.history = run.history
-            return run.run()
+            history = run.run()
+            warn_if_unfit(self, train, history.history.get("loss", []), steps)
+            return history
 
     def _log_names(self, validates: bool) -> list[str]:
         names = list(self.columns.names)
@@ -191,7 +200,7 @@ class Trainer(Tabled):
         )
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
-            print(f"evaluate{values_text(logs)}")
+            say(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
     @keywords()
@@ -404,7 +413,7 @@ def _frequency(value: object) -> int | Container[int]:
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
         choose("verbose", verbose, ("auto",))
-        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+        return 1 if is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
