@@ -21,6 +21,8 @@ ROOMS = (
         "fastnn.elsewhere",
         "fastnn.elsewhere_tables",
         "fastnn.words",
+        "fastnn.console",
+        "fastnn.listing",
         "fastnn.keys",
         "fastnn.rows",
         "fastnn.registry",

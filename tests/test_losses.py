@@ -251,6 +251,49 @@ def test_extreme_logits_of_softmax(z, label, loss, gradient, dtype):
     assert np.isfinite(dz[[0, 1, 3]]).all()
 
 
+@EVERY_DTYPE
+@pytest.mark.parametrize("c", [2, 3, 16, 17, 40, 130, 300])
+@pytest.mark.parametrize("smoothing", [1.0, 0.5, 1e-3])
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("odd", [INF, -INF], ids=str)
+def test_infinite_logits_with_smoothed_targets(odd, at, smoothing, c, dtype):
+    """Every class has a target then, so the loss is infinite, and the gradient is a number.
+
+    With smoothing 1 the label's own term has a share of 0, and is infinite where its logit is.
+    """
+    n = 21
+    z = np.linspace(-1, 1, n * c).reshape(n, c).astype(dtype)
+    z[3, at] = z[20, at] = odd
+    labels = np.zeros(n, int)
+    spread = np.full((n, c), 0.5 / (c - 1))
+    spread[:, 0] = 0.5
+    for targets in (labels, np.eye(c)[labels], spread):
+        for weight in (None, np.where(np.isinf(z).any(axis=1), 0.0, 1.0)):
+            options = {"label_smoothing": smoothing, "sample_weight": weight}
+            loss, dz = ops.softmax_cross_entropy(z, targets, **options)
+            want, gradient = oracle("softmax_cross_entropy")(z, targets, **options)
+            assert loss == (INF if weight is None else pytest.approx(want, rel=1e-5))
+            np.testing.assert_allclose(dz, gradient, rtol=1e-5, atol=1e-7)
+
+
+@EVERY_DTYPE
+@pytest.mark.parametrize("smoothing", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("odd", [INF, -INF], ids=str)
+def test_infinite_logits_of_sigmoids_with_smoothed_targets(odd, target, smoothing, dtype):
+    z = np.linspace(-1, 1, 39).reshape(13, 3).astype(dtype)
+    z[5, 1] = odd
+    targets = np.full((13, 3), target)
+    # The loss of an infinite logit is infinite unless its target is that side alone.
+    met = smoothing == 0 and target == (1.0 if odd > 0 else 0.0)
+    for pos_weight in (None, 3.0):
+        options = {"label_smoothing": smoothing, "pos_weight": pos_weight}
+        loss, dz = ops.sigmoid_cross_entropy(z, targets, **options)
+        want, gradient = oracle("sigmoid_cross_entropy")(z, targets, **options)
+        assert loss == (pytest.approx(want, rel=1e-6) if met else INF)
+        np.testing.assert_allclose(dz, gradient, rtol=1e-5, atol=1e-8)
+
+
 def test_one_class():
     loss, dz = ops.softmax_cross_entropy(np.array([[3.0], [-2.0]]), np.zeros(2, int))
     assert loss == 0

@@ -255,4 +255,4 @@ def test_errors_of_rows_that_a_split_holds_out():
         with pytest.raises(ValueError, match=r"nothing counts") as error:
             teller(3).fit(X, Y, sample_weight=weights, validation_split=0.5, verbose=0)
         told.add(str(error.value).partition(":")[0])
-    assert told == {"fit", "rows of validation_split"}
+    assert told == {"fit", "validation_split"}

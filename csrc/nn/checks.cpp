@@ -202,7 +202,10 @@ void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {
   if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, poll);
   const bool units = takes(plan, Targets::unit_or_missing);
   if (units) check_binary_targets("y", data.targets, rows, poll);
-  if (takes(plan, Targets::not_negative)) check_not_negative("y", data.targets, rows, poll);
+  // Numbers in [0, 1] are not negative, and a missing one may be among them.
+  if (!units && takes(plan, Targets::not_negative)) {
+    check_not_negative("y", data.targets, rows, poll);
+  }
   if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
     check_finite("y", data.targets, rows, plan.element, poll);
   }

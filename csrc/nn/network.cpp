@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/check.h"
@@ -151,7 +152,10 @@ double Network::check_weight_of(const char* name, const Dataset& data, const Pol
   const Gate::Reading reading(parts_.gate());
   check_compiled();
   const double total = total_weight(*parts_.plan, data, poll);
-  check(total > 0, name, ": nothing counts: all weights are 0, or all labels missing or ignored");
+  check(total > 0, name,
+        ": nothing counts, all weights (sample_weight times class_weight) are 0 or all labels "
+        "missing or "
+        "ignored");
   return total;
 }
 
@@ -218,7 +222,7 @@ double Network::gradients(const Dataset& data, bool training, void* gradient, co
   }
   session->forget_data();
   parts_.sessions.give(std::move(session));
-  return sums[1] > 0 ? sums[0] / sums[1] : 0;
+  return sums[1] > 0 ? sums[0] / sums[1] : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace fastnn

@@ -66,7 +66,7 @@ class Network {
 
   std::vector<double> evaluate(const Dataset& data, const Poll& poll);
   void predict(const Dataset& data, void* out, const Poll& poll);
-  // The mean loss, and its gradient in `gradient`.
+  // The mean loss, and its gradient in `gradient`: NaN and zeros where nothing counts.
   double gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);
   // The network as it is now, which later training does not touch.
   std::unique_ptr<Predictor> predictor();

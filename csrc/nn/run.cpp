@@ -167,7 +167,11 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   check(!request.validates || validation_ != nullptr, "validates: the run has no validation data");
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   width_ = (request.validates ? 2 : 1) * columns;
-  sums_ = make_sums(request.epochs, width_);
+  const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
+  const Index until = std::exchange(part_until_, 0);
+  if (part && begin > 0 && begin == until && std::min(before.size(), sums_.size()) >= columns) {
+    std::copy_n(before.begin(), columns, sums_.begin());
+  }
 
   state.begin(std::exchange(fresh_, false));
   const double weight = row_weight(poll);
@@ -199,6 +203,7 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   state.trained_to(version);
   session.trained_to(version);
   if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
+  if (part) part_until_ = end;
 }
 
 void Run::validate(Sums sums, Index epoch, Index step, Ticker& ticker) {

@@ -81,7 +81,8 @@ class Run {
   // Trains. `finished` has its results, also where it throws.
   void advance(const Request& request, const OnProgress& on_progress);
   // For each epoch of the last call that was finished, or each part of an epoch, its sums, then
-  // those of the validation data where it was validated.
+  // those of the validation data where it was validated. A part of an epoch that follows the part
+  // before it goes on from its sums, so that those of the whole do not depend on how it was cut.
   std::span<const double> finished() const { return std::span(sums_).first(finished_ * width_); }
   void forget_finished() { finished_ = 0; }
   std::size_t width() const { return width_; }  // the number of sums of an epoch
@@ -111,6 +112,7 @@ class Run {
   std::optional<double> row_weight_;
   std::vector<double> sums_;  // of the last call
   std::size_t width_ = 0, finished_ = 0;
+  Index part_until_ = 0;  // where the last call ended, if it ran a part of an epoch
 };
 
 }  // namespace fastnn

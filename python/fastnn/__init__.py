@@ -42,13 +42,16 @@ from fastnn.config import (
     show_config,
 )
 from fastnn.layers import Input
+from fastnn.listing import names_of
 from fastnn.models import Sequential
+from fastnn.models.fitness import ConvergenceWarning
 from fastnn.variables import Variable
 
 # Worker threads must be gone before the interpreter takes its memory apart.
 atexit.register(_core.shutdown)
 
 __all__ = [
+    "ConvergenceWarning",
     "Input",
     "Predictor",
     "Sequential",
@@ -75,3 +78,4 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "fastnn")
+__dir__ = names_of(__all__)

@@ -156,7 +156,7 @@ def split_product(
 
 def activation_forward(x: _Floats, name: str, parameter: float | None = None) -> _Floats: ...
 def activation_backward(
-    dy: _Floats, x: _Floats, y: _Floats, name: str, parameter: float | None = None
+    dy: _Floats, x: _Floats | None, y: _Floats | None, name: str, parameter: float | None = None
 ) -> _Floats: ...
 def softmax(x: _Floats) -> _Floats: ...
 def layer_normalization(
@@ -165,13 +165,13 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
 ) -> tuple[_Floats, _Floats, _Floats]: ...
-def embedding(x: Floats, table: _Floats) -> _Floats: ...
-def embedding_backward(dy: _Floats, x: Floats, vocabulary: int) -> _Floats: ...
+def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
+def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...
 def row_loss(
     loss: str,
     logits: _Floats,
-    labels: NDArray[np.int32] | _Floats,
-    sample_weight: Floats | None,
+    labels: NDArray[np.int32] | Floats,
+    sample_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
     ignore_class: int | None,
 ) -> tuple[float, _Floats]:
@@ -180,9 +180,9 @@ def row_loss(
 def element_loss(
     loss: str,
     outputs: _Floats,
-    targets: _Floats,
-    sample_weight: Floats | None,
-    column_weight: Floats | None,
+    targets: Floats,
+    sample_weight: NDArray[np.float64] | None,
+    column_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
 ) -> tuple[float, _Floats]:
     """A loss of `losses()` that compares one output with one target, and its gradient."""
@@ -469,7 +469,8 @@ class Run:
         for each update of the call instead.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
         and `Network.epochs` is left alone; else it grows by one an epoch. With `ends` no step
-        follows these, so the weights after the last one are checked, as after a whole epoch.
+        follows these, so the weights after the last one are checked, as after a whole epoch. The
+        sums of a part go on from those of the part before it.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
         Raises TrainingDiverged (the state of an earlier step is restored) or what a

@@ -9,7 +9,14 @@ import functools
 from typing import TYPE_CHECKING
 
 from fastnn import _core, elsewhere
+from fastnn.listing import names_of
 from fastnn.words import choose, number, refuse_elsewhere
+
+__all__ = [
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # Keras's second name for the same function.
 _ALIASES = {"swish": "silu"}
@@ -31,22 +38,27 @@ def _all() -> dict[str, str]:
     return elementwise() | {"softmax": "softmax"}
 
 
+def checked(name: str, value: str | None) -> str:
+    """The native name of a layer's activation; errors call it `name`."""
+    return "linear" if value is None else _chosen(name, value, _all())
+
+
 def get(name: str | None) -> str:
-    """The native name of a layer's activation; None is "linear"."""
-    return "linear" if name is None else _chosen(name, _all())
+    """The name of an activation by any of its names; None is "linear"."""
+    return checked("activation", name)
 
 
 def get_elementwise(name: str | None) -> str:
     """The native name of an activation that is not softmax."""
     if name == "softmax":
         raise ValueError("activation: softmax works on whole rows; use fastnn.ops.softmax")
-    return "linear" if name is None else _chosen(name, elementwise())
+    return "linear" if name is None else _chosen("activation", name, elementwise())
 
 
-def _chosen(name: str, known: dict[str, str]) -> str:
-    if name not in known:
-        refuse_elsewhere("activation", "activation", name)
-    return choose("activation", name, known)
+def _chosen(argument: str, name: object, known: dict[str, str]) -> str:
+    if isinstance(name, str) and name not in known:
+        refuse_elsewhere(argument, "activation", name)
+    return choose(argument, name, known)
 
 
 def checked_parameter(name: str, value: float, argument: str) -> float:

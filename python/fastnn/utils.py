@@ -10,7 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
 from fastnn.data.rows import integral
+from fastnn.listing import names_of
 from fastnn.words import choose, integer, keywords
+
+__all__ = [
+    "normalize",
+    "set_random_seed",
+    "to_categorical",
+]
+
+__dir__ = names_of(__all__)
 
 
 @keywords()

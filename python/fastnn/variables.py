@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.arrays.host import numeric, plain
+from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
+from fastnn.listing import Listed
 from fastnn.words import flag
 
 
@@ -46,7 +47,7 @@ class Spot(NamedTuple):
     path: str
 
 
-class Variable:
+class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
     Attributes:
@@ -61,6 +62,7 @@ class Variable:
     """
 
     __slots__ = ("_spot", "_trainable", "name")
+    _inside = ("converted", "move", "place")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
         self._spot = Switch(Spot(place, path))
@@ -135,7 +137,8 @@ class Variable:
                 never broadcast); it is converted to this variable's dtype.
 
         Raises:
-            ValueError: the shape differs; both shapes are in the message.
+            ValueError: the shape differs (both shapes are in the message), or a finite number is
+                beyond this variable's dtype.
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
@@ -146,7 +149,7 @@ class Variable:
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
-        return plain(array, self.dtype)
+        return narrowed(self.path, array, self.dtype)
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None

@@ -120,14 +120,43 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def scalar(value: object) -> object:
+    """The number in an array without axes; all else as it is, also a masked number."""
+    item = getattr(value, "item", None)
+    if item is None or getattr(value, "ndim", None) != 0 or hasattr(value, "mask"):
+        return value
+    return item()
+
+
+def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:
+    """`check`, with None taken for what it is."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def text(name: str, value: object) -> str:
+    """`value` if it is a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {value!r}")
+    return value
+
+
+def verbosity(name: str, value: object) -> int:
+    """`value` as 0, 1 or 2; True is 1."""
+    if isinstance(value, bool):
+        return int(value)
+    return integer(name, value, 0, 2)
+
+
 def integer(name: str, value: object, low: int = 1, high: int = 2**63 - 1) -> int:
     """`value` as an int from `low` to `high`; NumPy integers are taken, bools are not.
 
-    `high` is the largest number that 64 bits, or native code, can hold.
+    An array without axes counts as the number in it. `high` is the largest number that 64 bits,
+    or native code, can hold.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    given = scalar(value)
+    if isinstance(given, bool) or not isinstance(given, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    result = int(value)
+    result = int(given)
     if not low <= result <= high:
         kind = f"an integer in [{low}, {high}]"
         if high == 2**63 - 1:
@@ -151,10 +180,17 @@ def number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """`value` as a finite float between `low` and `high` (included unless `open_*`)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    """`value` as a finite float between `low` and `high` (included unless `open_*`).
+
+    An array without axes counts as the number in it.
+    """
+    given = scalar(value)
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    result = float(value)
+    try:
+        result = float(given)
+    except OverflowError:  # an integer beyond all floats
+        result = math.inf
     above = result > low if open_low else result >= low
     below = result < high if open_high else result <= high
     if not (math.isfinite(result) and above and below):

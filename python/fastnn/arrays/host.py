@@ -44,6 +44,21 @@ def plain(array: Array, dtype: DTypeLike) -> Array:
     return converted if converted.flags.aligned else converted.copy()
 
 
+def narrowed(name: str, array: Array, dtype: DTypeLike) -> Array:
+    """`plain`; ValueError for a finite number that would become infinite in `dtype`."""
+    with np.errstate(over="ignore"):
+        converted = plain(array, dtype)
+    if array.dtype.kind == "f" and converted.dtype.itemsize < array.dtype.itemsize:
+        lost = np.isinf(converted) & np.isfinite(array)
+        if lost.any():
+            place = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
+            at = f" at {place}" if place else ""
+            raise ValueError(
+                f"{name}: expected finite numbers of {converted.dtype}, got {array[place]}{at}"
+            )
+    return converted
+
+
 def numeric(name: str, value: object, *, missing_is_nan: bool = False) -> Array:
     """`value` as an array of real numbers in native byte order, copied only if it must be.
 

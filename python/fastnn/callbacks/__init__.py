@@ -7,6 +7,7 @@ from fastnn.callbacks.base import Callback, History, LambdaCallback
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.listing import names_of
 
 __all__ = [
     "Callback",
@@ -19,3 +20,4 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "callback")
+__dir__ = names_of(__all__)

@@ -22,7 +22,8 @@ class Callback(Registered):
     Attributes:
         model: the model, as long as something else refers to it; set `model.stop_training = True` to end `fit` after the epoch, or,
             from a batch hook, after the batch.
-        params: "epochs", "steps" (batches an epoch) and "verbose".
+        params: "epochs", "steps" (batches an epoch) and "verbose"; in `fit` also "metrics", the
+            names of all values that it puts into the logs of epochs.
 
     `logs` holds the loss and metrics so far, exact over the rows seen in the epoch; in
     `on_epoch_end` also the values of validation, named "val_...". A value that a callback adds
@@ -90,7 +91,11 @@ class Callback(Registered):
         """Called before each batch of `evaluate` or validation."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after each batch of `evaluate` or validation."""
+        """Called after each batch of `evaluate` or validation.
+
+        Listening costs a second pass: the result comes from one over all rows, so that it is the
+        same to the last bit as without hooks.
+        """
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Called when `predict` begins."""
@@ -111,6 +116,8 @@ CALLBACKS = Registry("callback", Callback)
 @CALLBACKS.register("history")
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
+
+    _inside = ("extend",)
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import elsewhere
+from fastnn.listing import names_of
+
+__all__ = [
+    "load_digits",
+]
+
+__dir__ = names_of(__all__)
 
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -10,6 +10,7 @@ from fastnn.layers.noise import Dropout
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer
+from fastnn.listing import names_of
 
 __all__ = [
     "ELU",
@@ -27,3 +28,4 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "layer", lambda: LAYERS.names)
+__dir__ = names_of(__all__)

@@ -16,9 +16,9 @@ from fastnn import _core, keys
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
-from fastnn.registry import Registered, Registry
+from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, keywords, refuse_unknown_keywords
+from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
 
 Shape = tuple[int, ...]
 
@@ -39,6 +39,16 @@ class Common(TypedDict, total=False):
 
 
 COMMON = tuple(Common.__annotations__)
+
+
+def _name(argument: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(f"{argument}: expected a non-empty string without '/', got {value!r}")
+    return value
+
+
+def _dtype(_argument: str, value: object) -> str:
+    return dtype_of(value)
 
 
 class WeightSpec(NamedTuple):
@@ -78,6 +88,12 @@ class Layer(Registered):
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
+    dtype = Checked(optional(_dtype))
+
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
+        *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
+    )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
     _kept_as: ClassVar[dict[str, str | None]] = {
@@ -88,14 +104,11 @@ class Layer(Registered):
 
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
-        name: object = common.get("name")
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
-        dtype = common.get("dtype")
-        self.given_name: str | None = name
-        self._standing = Switch(Standing(name or snake_case(type(self).__name__)))
+        name = common.get("name")
+        self.given_name: str | None = None if name is None else _name("name", name)
+        self._standing = Switch(Standing(self.given_name or snake_case(type(self).__name__)))
         self._changes = Exclusive("this layer")
-        self.dtype: str | None = None if dtype is None else dtype_of(dtype)
+        self.dtype = common.get("dtype")
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
 
@@ -117,7 +130,16 @@ class Layer(Registered):
 
     @property
     def name(self) -> str:
+        """The given name, or one that a model gave; in a model it is fixed."""
         return self._standing.now.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        checked = _name("name", value)
+        if self.owner is not None:
+            raise ValueError(f"name: layer {self.name!r} is in a model, where names are fixed")
+        self.given_name = checked
+        self._standing = Switch(self._standing.now._replace(name=checked))
 
     @property
     def built(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Unpack
 
 from fastnn import _core, keys
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
-from fastnn.words import integer, keywords, number
+from fastnn.registry import Checked
+from fastnn.words import integer, keywords, number, optional
 
 
 @LAYERS.register("dropout")
@@ -27,6 +29,8 @@ class Dropout(Layer):
     """
 
     _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "noise_shape": None}
+    rate = Checked(partial(number, low=0.0, high=1.0, open_high=True))
+    seed = Checked(optional(partial(integer, low=0)))
 
     @keywords(*COMMON)
     def __init__(
@@ -37,13 +41,13 @@ class Dropout(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.rate = number("rate", rate, 0.0, 1.0, open_high=True)
         if noise_shape is not None:
             raise ValueError(
                 f"noise_shape: expected None, got {noise_shape!r}; every number of a row is "
                 "dropped for itself"
             )
-        self.seed = None if seed is None else integer("seed", seed, 0)
+        self.rate = rate
+        self.seed = seed
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         key = None if self.seed is None else keys.key_of(self.seed)

@@ -17,12 +17,24 @@ from fastnn.layers.base import (
     Shape,
     without_batch,
 )
-from fastnn.words import choose, integer, keywords, within
+from fastnn.registry import Checked
+from fastnn.words import choose, integer, keywords, optional, within
 
 _TYPES_OF_ROWS = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64"),
 )
+
+
+def _type_of_rows(argument: str, dtype: object) -> str:
+    """The name of a type that x may have."""
+    word = dtype
+    if not isinstance(dtype, str):
+        try:
+            word = np.dtype(dtype).name  # type: ignore[call-overload]
+        except TypeError:
+            raise TypeError(f"{argument}: expected a type of real numbers, got {dtype!r}") from None
+    return choose(argument, word, _TYPES_OF_ROWS)
 
 
 @LAYERS.register("input_layer")
@@ -49,6 +61,9 @@ class InputLayer(Layer):
         "batch_shape": None,
     }
 
+    batch_size = Checked(optional(integer))
+    dtype = Checked(optional(_type_of_rows))
+
     @keywords(*COMMON)
     def __init__(
         self,
@@ -67,30 +82,14 @@ class InputLayer(Layer):
             if common.get("input_shape") is not None:
                 raise ValueError("Input: give shape or input_shape, not both")
             common["input_shape"] = shape
-        kept = _type_of_rows(common.get("dtype"))
-        common["dtype"] = None
         super().__init__(**common)
-        self.dtype = kept
         if self.given_shape is None:
             raise ValueError("Input: expected a shape, for example Input(shape=(784,))")
-        self.batch_size = None if batch_size is None else integer("batch_size", batch_size)
+        self.batch_size = batch_size
 
     @property
     def compute_dtype(self) -> Dtype | None:
         return self.dtype if self.dtype in ("float32", "float64") else None  # type: ignore[return-value]
-
-
-def _type_of_rows(dtype: object) -> str | None:
-    """The name of a type that x may have."""
-    if dtype is None:
-        return None
-    word = dtype
-    if not isinstance(dtype, str):
-        try:
-            word = np.dtype(dtype).name  # type: ignore[call-overload]
-        except TypeError:
-            raise TypeError(f"dtype: expected a type of real numbers, got {dtype!r}") from None
-    return choose("dtype", word, _TYPES_OF_ROWS)
 
 
 @keywords()

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
+from fastnn.listing import names_of
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get, named
 from fastnn.metrics.means import (
@@ -43,3 +44,4 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "metric", named)
+__dir__ = names_of(__all__)

@@ -72,6 +72,17 @@ class Columns:
             result = f"{name}_{count}"
         return result
 
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known.
+
+        `key` is a name, or "val_" and a name.
+        """
+        name = key if key in self.names else key.removeprefix("val_")
+        if name not in self.names:
+            return None
+        place = self.names.index(name)
+        return False if place == 0 else self.metrics[place - 1].more_is_better
+
     @property
     def width(self) -> int:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
 from fastnn.changes import Change, Switch, forget_former
+from fastnn.console import say
 from fastnn.layers.base import (
     Dtype,
     Layer,
@@ -346,7 +347,8 @@ class Sequential(Trainer):
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
-            print_fn: called with each line; None: print.
+            print_fn: called with each line, and its errors are raised; None: standard output, and
+                what cannot be printed is left out.
             batch_size: rows of a training step. With it, a last line names the session that
                 runs such a step: "plain" (layer by layer, all gradients kept), "streaming"
                 (layer by layer, each kernel updated as its gradient is made) or "tiled" (a
@@ -356,7 +358,7 @@ class Sequential(Trainer):
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
                 stands for a float32 (see `compile`). Needs a compiled model.
         """
-        write = print if print_fn is None else print_fn
+        write = say if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:

@@ -6,7 +6,6 @@ Nothing of the model changes here, and values are checked later, natively (see `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,13 +15,16 @@ from fastnn.data.classes import class_weights
 from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
+from fastnn.listing import Listed
 from fastnn.losses import Loss
 from fastnn.models.compiled import Compilable
 from fastnn.words import within
 
 
-class Tabled(Compilable):
+class Tabled(Listed, Compilable):
     """A model that can be compiled, and takes data as rows, targets and weights."""
+
+    _inside = (*("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for"),)
 
     def __init__(self, key: int) -> None:
         super().__init__(key)
@@ -74,8 +76,11 @@ class Tabled(Compilable):
         by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
         return Table(array, targets, labels, by_row, given=given)
 
-    def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
-        """The table with the weights of classes multiplied into those of rows."""
+    def _weigh_classes(self, table: Table, class_weight: object) -> Table:
+        """The table with the weights of classes multiplied into those of rows.
+
+        "balanced" counts the classes of the rows that the table has chosen.
+        """
         if class_weight is None:
             return table
         several = table.targets is not None and table.targets.shape[1] > 1
@@ -87,7 +92,8 @@ class Tabled(Compilable):
             )
         outputs = math.prod(self._shapes(table.x)[1])
         classes = 2 if outputs == 1 else outputs
-        return table._replace(weights=class_weights(class_weight, table, classes))
+        ignored = getattr(self.loss, "ignore_class", None)
+        return table._replace(weights=class_weights(class_weight, table, classes, ignored))
 
     def _validation(
         self, table: Table, share: float, given: object

@@ -6,12 +6,11 @@ Arguments become checked words and arrays here; the loops are in `training`.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere
 from fastnn._core import Predictor
@@ -20,13 +19,16 @@ from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
 from fastnn.claims import Claim
+from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
+from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
+ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
 
 _DEFAULT_BATCH = 32
 # More would take years, and their History more memory than there is.
@@ -52,7 +54,7 @@ class Trainer(Tabled):
         validation_split: float = 0.0,
         validation_data: Sequence[object] | None = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         sample_weight: object = None,
         initial_epoch: int = 0,
         *,
@@ -83,8 +85,11 @@ class Trainer(Tabled):
                 are one class.)
             validation_data: (x, y) or (x, y, sample_weight), used as given.
             shuffle: whether each epoch visits the rows in a new random order.
-            class_weight: a dictionary of class to weight, multiplied into sample_weight; a
-                class without a weight weighs 1. Validation is not weighted by it.
+            class_weight: the weight of each class, multiplied into sample_weight: a dictionary
+                or pandas Series of class to weight, in which a missing class weighs 1; a list or
+                array of one number for each class; or "balanced": n / (k * rows of the class), as
+                in scikit-learn, of the n rows to train on, which have k classes. Validation is
+                not weighted by it. With one output the classes are 0 and 1.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
                 Weights are those of the beginning, also those that class_weight gave to labels.
             initial_epoch: the number of the first epoch.
@@ -94,6 +99,11 @@ class Trainer(Tabled):
 
         Returns:
             The History, whose `history` has a list for "loss", each metric, and "val_" of each.
+
+        Warns:
+            fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
+                or hardly better, than the best constant. Values of y that are far from 0 are the
+                usual reason: train on (y - y.mean()) / y.std().
 
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
@@ -126,13 +136,14 @@ class Trainer(Tabled):
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
-            train = self._weigh_classes(table, class_weight)
-            if split is not None:
-                train = train._replace(chosen=split.training)
+            train = table if split is None else table._replace(chosen=split.training)
+            train = self._weigh_classes(train, class_weight)
+            steps = math.ceil(train.length / schedule.batch_size)
             params = {
                 "verbose": level,
                 "epochs": schedule.epochs,
-                "steps": math.ceil(train.length / schedule.batch_size),
+                "steps": steps,
+                "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
@@ -142,7 +153,13 @@ class Trainer(Tabled):
                 self._splits.keep(len(table.x), share, split)
             self.stop_training = False
             self.history = run.history
-            return run.run()
+            history = run.run()
+            warn_if_unfit(self, train, history.history.get("loss", []), steps)
+            return history
+
+    def _log_names(self, validates: bool) -> list[str]:
+        names = list(self.columns.names)
+        return names + [f"val_{name}" for name in names] if validates else names
 
     # -- evaluate and predict
 
@@ -167,7 +184,8 @@ class Trainer(Tabled):
             return_dict: whether to return names to values.
 
         Returns:
-            The loss; [loss, metrics...] where there are metrics; or a dictionary.
+            The loss; [loss, metrics...] where there are metrics; or a dictionary. A mean over
+            nothing (all labels missing or ignored, all weights 0) is NaN.
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
@@ -182,7 +200,7 @@ class Trainer(Tabled):
         )
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
-            print(f"evaluate{values_text(logs)}")
+            say(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
     @keywords()
@@ -301,7 +319,7 @@ class Trainer(Tabled):
         x: object,
         y: object = None,
         sample_weight: object = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """One step on all rows of x; returns the loss and metrics before it.
@@ -347,7 +365,7 @@ class Trainer(Tabled):
         y: object,
         sample_weight: object = None,
         *,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         training: bool = False,
     ) -> tuple[float, list[NDArray[Any]]]:
         """The loss over all rows of x, and its gradient; nothing is changed.
@@ -358,7 +376,8 @@ class Trainer(Tabled):
 
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
-            loss, of the same shape and dtype. Arrays that were not trainable at `compile` have
+            loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
+            nothing, and the gradient 0. Arrays that were not trainable at `compile` have
             zeros: an optimizer that follows the gradient leaves them as they are.
         """
         self._training.refuse_others("value_and_grad")
@@ -394,7 +413,7 @@ def _frequency(value: object) -> int | Container[int]:
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
         choose("verbose", verbose, ("auto",))
-        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+        return 1 if is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")

@@ -6,8 +6,10 @@ already checked (see `models.trainer` and `data`); no arithmetic is done here.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,17 @@ class Schedule(NamedTuple):
             return (epoch + 1) % self.validation_freq == 0
         return epoch + 1 in self.validation_freq
 
+    def validates_at_all(self) -> bool:
+        """Whether any epoch is followed by validation; True where that cannot be told."""
+        if isinstance(self.validation_freq, int):
+            return self.epochs // self.validation_freq > self.initial_epoch // self.validation_freq
+        if not isinstance(self.validation_freq, Iterable):
+            return True
+        return any(
+            isinstance(epoch, Real) and self.initial_epoch < float(epoch) <= self.epochs
+            for epoch in self.validation_freq
+        )
+
     def validates_always(self) -> bool:
         return isinstance(self.validation_freq, int) and self.validation_freq == 1
 
@@ -87,13 +100,11 @@ class Fit:
         network.check_weight_of("fit", self.train)
         if self.validation is None or self.validation_data is None:
             return
-        if self.validation.chosen is not None:  # rows of x, which validation_split holds out
+        given = self.validation.chosen is None  # else validation_split holds out rows of x
+        with within("validation_data") if given else contextlib.nullcontext():
             network.check(self.validation_data)
-            network.check_weight_of("rows of validation_split", self.validation_data)
-            return
-        with within("validation_data"):
-            network.check(self.validation_data)
-        network.check_weight_of("validation_data", self.validation_data)
+        name = "validation_data" if given else "validation_split: in the rows held out"
+        network.check_weight_of(name, self.validation_data)
 
     def run(self) -> History:
         with self._native_run(fresh=True) as run:
@@ -217,14 +228,15 @@ class Fit:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
     def _batches(self, run: _core.Run, epoch: int) -> Logs:
-        total = np.zeros(self.columns.width)
         logs: Logs = {}
         try:
             for step in range(self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
-                total += self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
-                logs = self.columns.logs(total)
-                self.callbacks.call("on_train_batch_end", step, logs)
+                # Native sums go on from step to step, as they do where no hook looks.
+                sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
+                logs = self.columns.logs(sums)
+                # Hooks get a dictionary of their own, which they may keep or change.
+                self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
                 if self.model.stop_training:
@@ -249,16 +261,19 @@ class Fit:
 
 
 def evaluate(model: Trainable, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
-    """Sums over checked rows, in one native call unless batch hooks listen."""
+    """Sums over checked rows, in one native call.
+
+    Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
+    in the order of one call, to the last bit, whether hooks listen or not.
+    """
     callbacks.call("on_test_begin", {})
     if callbacks.listens(*TEST_BATCH_HOOKS):
-        sums = np.zeros(model.columns.width)
+        so_far = np.zeros(model.columns.width)
         for batch, start in enumerate(range(0, table.length, batch_size)):
             callbacks.call("on_test_batch_begin", batch, {})
-            sums += model.network.evaluate(table.part(start, start + batch_size))
-            callbacks.call("on_test_batch_end", batch, model.columns.logs(sums))
-    else:
-        sums = model.network.evaluate(table.native())
+            so_far += model.network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, model.columns.logs(so_far))
+    sums = model.network.evaluate(table.native())
     callbacks.call("on_test_end", model.columns.logs(sums))
     return sums
 
