@@ -1,6 +1,7 @@
 // The native module: a list of what registers itself.
 #include "bindings/bindings.h"
 #include "bindings/tables.h"
+#include "build.h"
 
 #include "core/backend.h"
 
@@ -18,7 +19,7 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 
 PYBIND11_MODULE(_core, module) {
   fastnn::backend();  // chooses the instruction set, or says now why it cannot
-  module.attr("__version__") = FASTNN_VERSION;
+  module.attr("__version__") = fastnn::build_version;
   fastnn::bindings::register_settings(module);
   fastnn::bindings::register_device_array(module);
   fastnn::bindings::register_ops(module);

@@ -6,6 +6,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/unlocked.h"
+#include "build.h"
 #include "core/backend.h"
 
 namespace fastnn::bindings {
@@ -14,11 +15,12 @@ namespace {
 
 std::map<std::string, std::string> build_info() {
   return {
-      {"compiler", FASTNN_COMPILER},
-      {"build_type", FASTNN_BUILD_TYPE},
-      {"architecture", FASTNN_ARCHITECTURE},
+      {"compiler", build_compiler},
+      {"flags", build_flags},
+      {"build_type", build_type},
+      {"architecture", build_architecture},
       {"pybind11", message(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR)},
-      {"cuda", FASTNN_CUDA_BUILT},
+      {"cuda", build_cuda},
   };
 }
 
