@@ -76,6 +76,16 @@ void register_settings(py::module_& module) {
   module.def("isa", [] { return backend().table->name; });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def(
+      "thread_limits",
+      [](const std::string& root) {
+        py::dict limits;  // in their order
+        for (const ThreadLimit& limit : thread_limits(root)) {
+          limits[py::str(limit.name)] = limit.most;
+        }
+        return limits;
+      },
+      py::arg("root") = "");
   module.def("cuda_state", cuda, py::arg("libraries") = false);
   module.def("activations", activations);
   module.def("environment", environment, py::arg("name"));
