@@ -84,7 +84,7 @@ def device(word: str | None = "auto") -> Device | None:
         state = _core.cuda_state()
         if not state["usable"]:
             raise RuntimeError(
-                f"{source}: CUDA cannot be used: {state['reason']}; or use 'cpu' or 'auto'"
+                f"{source}: CUDA cannot be used: {state['reason']}; use 'cpu' or 'auto' instead"
             )
     return chosen
 
@@ -95,7 +95,8 @@ def _cuda() -> str:
     built = _core.build_info()["cuda"]
     if state["usable"]:
         return f"{state['device']} (experimental); {built}"
-    return f"{built}: runs on the CPU alone ({state['reason']})"
+    reason = state["reason"] if built in state["reason"] else f"{built}; {state['reason']}"
+    return f"{reason}; runs on the CPU alone"
 
 
 def set_num_threads(n: int) -> None:
