@@ -282,6 +282,13 @@ def test_the_process_keeps_subnormal_numbers(launcher, tmp_path):
     flags = "-ffast-math -Ofast"
     done = built(tmp_path, launcher, CXXFLAGS=flags, LDFLAGS=flags)
     assert done.returncode == 0, done.stdout
+    program = """
+import ctypes, sys
+ctypes.CDLL({path!r})
+print(sys.float_info.min / 2 != 0)
+"""
+    path = str(tmp_path / "build" / "_core.so")
+    assert cases.python(program.format(path=path)).stdout == "True\n"
 
 
 @pytest.mark.parametrize("fast", [False, True])
