@@ -127,7 +127,6 @@ FOLDERS = (
     "a&b",
     "it's",
     "$HOME",
-    "$(id)",
     "a,b",
     "a+b=c",
     "`x`",
