@@ -59,13 +59,9 @@ Device default_device() {
 }
 
 Device choose_device(const Plan& plan, Index batch_size) {
-  // Forward, and back to the inputs and to the weights, a product and a sum each. With less
-  // in a step a GPU's launches take longer than a CPU's arithmetic.
-  double operations = 0;
-  plan.each_product(
-      [&](const Parameter& kernel) { operations += 6.0 * static_cast<double>(kernel.size()); });
+  // With less in a step a GPU's launches take longer than a CPU's arithmetic.
   constexpr double enough = 1e6;
-  const bool worth_it = operations * static_cast<double>(batch_size) >= enough;
+  const bool worth_it = plan.operations(batch_size) >= enough;
   return worth_it && cuda_state().usable ? Device::cuda : Device::cpu;
 }
 

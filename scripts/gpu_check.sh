@@ -115,7 +115,7 @@ tests() {
   local options=(-q -p no:cacheprovider -m "not cpu" --junitxml="$work/tests.xml") chosen=(tests)
   # Other installed plugins may warn, and warnings are errors.
   export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-  local not_here=(isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
+  local not_here=(console listing isa threads pool bf16 build build_cuda benchmarks examples demo sessions.py)
   local name emulated_ones
   for name in "${not_here[@]}"; do options+=(--ignore-glob="tests/test_$name*"); done
   mapfile -t emulated_ones < <(grep -lE '^(import|from) emulator|^def test_.*[(, ]emulated[,)]' tests/test_*.py)

@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and the one marker that is not pytest's own."""
+"""Fixtures for all tests, and which tests run by default: all but those marked `slow`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,39 @@ import pytest
 import fastnn
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "isa: run again under every instruction set (test_isa.py)")
-    config.addinivalue_line("markers", "cpu: about the CPU, whatever FASTNN_DEVICE says")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves tests marked slow out, unless --slow, an expression of -m or a test's name asks."""
+    if config.getoption("slow") or config.getoption("markexpr"):
+        return
+    chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        chosen[item.get_closest_marker("slow") is None or _is_named(item)].append(item)
+    items[:] = chosen[True]
+    config.hook.pytest_deselected(items=chosen[False])
+    config.stash[_LEFT_OUT] = len(chosen[False])
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str:
+    count = config.stash.get(_LEFT_OUT, 0)
+    return f"{count} slow tests are left out; --slow runs them, too" if count else ""
+
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+def _is_named(item: pytest.Item) -> bool:
+    """Whether an argument of the command is this test: tests/test_isa.py::test_order_and_names."""
+    own = item.nodeid.partition("::")[2]
+    for argument in item.config.args:
+        path, _, name = argument.partition("::")
+        named = own == name or own.startswith((f"{name}[", f"{name}::"))
+        if name and named and item.path == (item.config.invocation_params.dir / path).resolve():
+            return True
+    return False
 
 
 @pytest.fixture

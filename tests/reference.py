@@ -231,7 +231,7 @@ def _weighted_mean(loss: Array, gradient: Array, weight: Array) -> tuple[float, 
         return 0.0, np.zeros_like(gradient)
     scale = weight / total
     per_gradient = scale.reshape(scale.shape + (1,) * (gradient.ndim - scale.ndim))
-    return float((scale * loss).sum()), per_gradient * gradient
+    return float(_times(scale, loss).sum()), per_gradient * gradient
 
 
 def _row_weight(n: int, sample_weight: ArrayLike | None) -> Array:

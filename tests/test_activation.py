@@ -286,3 +286,40 @@ def test_bad_input():
         ops.activation_backward(one, one, np.ones(4), "tanh")
     with pytest.raises((TypeError, ValueError), match="x"):
         ops.activation_forward(one * 1j, "tanh")
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+def test_what_is_not_read_may_be_left_out(activation, dtype, rng):
+    """The pre-activation or the output, whichever an activation does not use; linear: both."""
+    x, dy = spread(rng, 7, 5, dtype=dtype), rng.normal(size=(7, 5)).astype(dtype)
+    y = ops.activation_forward(x, activation)
+    dx = ops.activation_backward(dy, x, y, activation)
+    u, w = rng.normal(size=(7, 4)).astype(dtype), rng.normal(size=(4, 5)).astype(dtype)
+    dense = ops.dense_backward(dy, u, w, y, activation, z=x)
+    of_x, of_y = activation in ("gelu", "silu"), activation not in ("gelu", "silu", "linear")
+    for given_x, given_y in ((x, None), (None, y), (None, None)):
+        missing = (of_x and given_x is None) or (of_y and given_y is None)
+        if missing:
+            name = "x" if of_x else "y"
+            with pytest.raises(ValueError, match=f"^{name}: the derivative of {activation} needs"):
+                ops.activation_backward(dy, given_x, given_y, activation)
+            with pytest.raises(ValueError, match=f"^{'z' if of_x else 'y'}: the derivative of"):
+                ops.dense_backward(dy, u, w, given_y, activation, z=given_x)
+            continue
+        found = ops.activation_backward(dy, given_x, given_y, activation)
+        np.testing.assert_array_equal(found, dx)
+        assert found.dtype == dtype
+        for a, b in zip(
+            ops.dense_backward(dy, u, w, given_y, activation, z=given_x), dense, strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="shape"):
+        ops.activation_backward(dy[:3], None if of_y else x, y if of_y else None, activation)
+
+
+def test_linear_from_lists():
+    """The least that the docstrings promise."""
+    assert ops.activation_backward([[1.0, 2.0]], None, None, "linear").tolist() == [[1, 2]]
+    dx, dw, db = ops.dense_backward([[1.0]], [[2.0, 3.0]], [[4.0], [5.0]], None)
+    assert (dx.tolist(), dw.tolist(), db.tolist()) == ([[4, 5]], [[2], [3]], [1])

@@ -238,6 +238,7 @@ def run(program):
 
 
 @native
+@pytest.mark.slow
 @pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 def test_emulated_tiles(sanitized, tmp_path):
     flags = ["-O1", "-DFASTNN_TARGET=emulated", "-DFASTNN_EMULATE_TILES"]
@@ -248,6 +249,7 @@ def test_emulated_tiles(sanitized, tmp_path):
     assert done.stdout == "0 failures\n"
 
 
+@pytest.mark.slow
 @native
 @unit
 def test_dot_products_of_pairs(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import networks
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import callbacks, layers
+from fastnn import callbacks, layers, metrics
+from fastnn.registry import FAMILIES
 
 HOOKS = [
     f"on_{what}_{when}"
@@ -137,11 +140,68 @@ def test_listening_changes_no_bit(listeners):
             x, y, batch_size=4, epochs=3, verbose=0, validation_split=0.2, callbacks=given
         )
         results.append((history.history, model.get_weights()))
-    assert results[0][0].keys() == results[1][0].keys()
-    for key, values in results[0][0].items():
-        np.testing.assert_allclose(results[1][0][key], values, rtol=1e-12)
+    assert results[0][0] == results[1][0]
     for a, b in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Listening(callbacks.Callback):
+    """Listens to all batches, and to nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.train, self.test, self.ends = [], [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.train.append((batch, logs))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.test.append((batch, logs))
+
+    def on_test_end(self, logs=None):
+        self.ends.append(logs)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("session", ["plain", "streaming", "tiled"])
+def test_batch_hooks_change_no_digit(session, dtype, monkeypatch):
+    """In batches of several groups of rows, weighted, with metrics of every kind of count."""
+    monkeypatch.setenv("FASTNN_SESSION", session)
+    check_digits(dtype)
+
+
+def check_digits(dtype, named=("accuracy", "mse", "r2_score", "bce", "huber"), batch=384):
+    """History, evaluate and the last logs are the same with and without batch hooks."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1000, 6)).astype(dtype)
+    y = rng.integers(0, 2, (1000, 5)).astype(float)
+    y[rng.random(y.shape) < 0.2] = np.nan
+    w = rng.uniform(0, 3, 1000)
+    results = []
+    for given in (None, Listening()):
+        fastnn.utils.set_random_seed(1)
+        model = networks.sequential((6, 9, 5), ("tanh", "sigmoid"), dtype=dtype)
+        model.compile("adam", "bce", metrics=list(named), weighted_metrics=["accuracy"])
+        words = {"sample_weight": w, "verbose": 0, "callbacks": given}
+        history = model.fit(
+            x, y, batch_size=batch, epochs=2, validation_data=(x[:700], y[:700], w[:700]), **words
+        ).history
+        every = model.evaluate(x, y, batch_size=37, return_dict=True, **words)
+        one = model.evaluate(x, y, batch_size=1000, return_dict=True, **words)
+        results.append((history, every, one, [a.tobytes() for a in model.get_weights()]))
+    assert results[0] == results[1]
+    history, every, one, _ = results[1]
+    assert every == one
+    steps = -(-1000 // batch)
+    assert [step for step, _ in given.train] == [*range(steps)] * 2
+    for epoch in range(2):
+        assert given.train[(epoch + 1) * steps - 1][1] == {k: history[k][epoch] for k in every}
+        assert given.ends[epoch] == {k: history[f"val_{k}"][epoch] for k in every}
+    assert given.ends[2] == every
+    # Batches so far: their last logs are those of all rows but for the order of sums.
+    assert len(given.test) == 2 * -(-700 // batch) + 28 + 1
+    assert given.test[-1][1] == pytest.approx(every, rel=1e-9)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -334,6 +394,7 @@ class Scripted(callbacks.Callback):
 
 
 def test_early_stopping_waits_for_epochs_that_validate(rng):
+    """Epochs without validation neither count nor are an error."""
     x, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
     model = fastnn.Sequential([layers.Input((3,)), layers.Dense(2)])
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -342,8 +403,136 @@ def test_early_stopping_waits_for_epochs_that_validate(rng):
         x, y, epochs=6, validation_split=0.2, validation_freq=2, callbacks=[stop], verbose=0
     )
     assert len(history.history["val_loss"]) >= 1
-    with pytest.warns(UserWarning, match="never saw 'val_loss'"):
-        model.fit(x, y, epochs=2, callbacks=[stop], verbose=0)
+
+
+# How `fit` is called, and what the warning says of it.
+NEVER_THERE = {
+    "no validation": ({}, "'val_loss', it has no validation"),
+    "too rare": ({"validation_split": 0.2, "validation_freq": 9}, "'val_loss', it has no"),
+    "later": ({"validation_split": 0.2, "validation_freq": [1, 7], "initial_epoch": 2}, "no val"),
+}
+
+
+@pytest.mark.parametrize("case", NEVER_THERE)
+def test_a_value_that_fit_will_not_produce_warns_at_its_line(case):
+    """Also through a subclass that calls the hooks of its base class, and a fit within a fit."""
+    options, text = NEVER_THERE[case]
+    x, y = data(20)
+
+    class Stop(callbacks.EarlyStopping):
+        def on_train_begin(self, logs=None):
+            super().on_train_begin(logs)
+
+    class Within(callbacks.Callback):
+        def on_epoch_end(self, *_):
+            model.fit(x, y, epochs=4, callbacks=[stop], verbose=0, **options)
+
+    for stop in (callbacks.EarlyStopping(), Stop()):
+        model = compiled()
+        with pytest.warns(UserWarning, match=text) as caught:
+            model.fit(x, y, epochs=4, callbacks=[stop], verbose=0, **options)
+        outer = compiled()
+        with pytest.warns(UserWarning, match=text) as nested:
+            outer.fit(x, y, verbose=0, callbacks=[Within()])
+        lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+        for warning in (*caught, *nested):
+            assert warning.filename == __file__
+            assert "model.fit(x, y, epochs=4" in lines[warning.lineno - 1]
+
+
+def test_a_name_that_fit_has_not_is_said_when_it_begins():
+    x, y = data(20)
+    model = compiled()
+    with pytest.raises(ValueError, match=r"monitor: unknown name 'val_acuracy', did you mean"):
+        model.fit(x, y, validation_split=0.2, callbacks=[callbacks.EarlyStopping("val_acuracy")])
+    stop = callbacks.EarlyStopping("val_acuracy", mode="max")
+    with pytest.warns(UserWarning, match="its logs have loss, accuracy, val_loss, val_accuracy"):
+        model.fit(x, y, validation_split=0.2, callbacks=[stop], verbose=0)
+
+
+def test_a_direction_that_nothing_tells_is_asked_for():
+    """Of a value that a callback makes, and of a metric whose class does not say it."""
+
+    class Own(metrics.Metric):
+        counts = "matches"
+        goes_with = frozenset({"labels"})
+
+    x, y = data(20)
+    model = compiled()
+    stop = callbacks.EarlyStopping("mine")
+    with pytest.raises(ValueError, match=r"'mine'.* give mode='min' or mode='max'"):
+        model.fit(x, y, verbose=0, callbacks=[Scripted("mine", [1.0]), stop])
+    assert model.network.steps == 0
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Own("own_accuracy")])
+    with pytest.raises(ValueError, match=r"^EarlyStopping: monitor: Whether more of 'own_acc"):
+        model.fit(x, y, verbose=0, callbacks=[callbacks.EarlyStopping("own_accuracy")])
+    Own.more_is_better = True
+    model.fit(x, y, verbose=0, callbacks=[callbacks.EarlyStopping("own_accuracy")])
+
+
+# The loss, metrics, weighted metrics, and the direction of each name.
+DIRECTIONS = [
+    (
+        "binary_crossentropy",
+        [metrics.BinaryAccuracy(name="hit_rate"), "accuracy", "accuracy", "mse", "r2_score", "bce"],
+        ["accuracy", "huber"],
+        {
+            "loss": False,
+            "hit_rate": True,
+            "accuracy": True,
+            "accuracy_1": True,
+            "mse": False,
+            "r2_score": True,
+            "bce": False,
+            "weighted_accuracy": True,
+            "huber": False,
+        },
+    ),
+    (
+        "sparse_categorical_crossentropy",
+        [metrics.SparseTopKCategoricalAccuracy(2, name="loss_of_two"), "acc"],
+        [metrics.MeanOf("sparse_categorical_crossentropy", name="auc")],
+        {"loss": False, "loss_of_two": True, "acc": True, "auc": False},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", DIRECTIONS, ids=lambda case: case[0])
+def test_auto_asks_the_metric_for_its_direction(case):
+    loss, given, weighted, directions = case
+    model = networks.sequential((4, 3), ("linear",))
+    model.compile("sgd", loss, metrics=given, weighted_metrics=weighted)
+    x, y = data(20)
+    y = np.eye(3)[y] if loss == "binary_crossentropy" else y
+    assert list(directions) == model.metrics_names
+    for name, expected in directions.items():
+        for key in (name, f"val_{name}"):
+            stop = callbacks.EarlyStopping(key)
+            model.fit(x, y, validation_data=(x, y), callbacks=[stop], verbose=0)
+            assert stop.more_is_better() is expected
+            assert stop.improves(2.0, 1.0) is expected
+            assert stop.improves(1.0, 2.0) is not expected
+
+
+def test_every_metric_says_its_direction():
+    for cls in FAMILIES["metric"].classes.values():
+        assert cls.more_is_better in (True, False), cls
+
+
+def test_a_renamed_accuracy_keeps_its_best_epoch():
+    """With the wrong direction the worst epoch would come back."""
+    x, _ = data(60)
+    model = networks.sequential((4, 1), ("sigmoid",))
+    hit_rate = metrics.BinaryAccuracy(name="hit_rate")
+    model.compile("adam", "binary_crossentropy", metrics=[hit_rate])
+    target = (x[:, 0] > 0).astype(float)
+    stop = callbacks.EarlyStopping("val_hit_rate", patience=40, restore_best_weights=True)
+    history = model.fit(
+        x, target, epochs=40, validation_data=(x, target), callbacks=[stop], verbose=0
+    ).history["val_hit_rate"]
+    assert max(history) > min(history)
+    assert stop.best == max(history)
+    assert model.evaluate(x, target, verbose=0)[1] == max(history)
 
 
 # name: (options, the monitored values, epochs that are run, the best epoch)
@@ -361,6 +550,14 @@ STOPPING = {
     "baseline and patience": ({"baseline": 1, "patience": 2}, [5, 4, 3, 2, 2, 0], 5, 3),
     "baseline reached": ({"baseline": 2.5, "patience": 2}, [5, 4, 2, 2, 2, 2], 5, 2),
     "baseline and start": ({"baseline": 1, "start_from_epoch": 2}, [0, 0, 4, 3, 3, 0], 5, 3),
+    "nan first": ({"patience": 2}, [np.nan, 3, 2, 2.5, 2.6, 1], 5, 2),
+    "nan first, no patience": ({}, [np.nan, 3, 2, 2.5], 4, 2),
+    "nan first, max": ({"mode": "max", "patience": 2}, [np.nan, 1, 2, 1, 1], 5, 2),
+    "nan later": ({"patience": 2}, [3, np.nan, 2, np.nan, np.nan, 1], 5, 2),
+    "nan after the best": ({}, [3, 2, np.nan, 1], 3, 1),
+    "infinity first": ({"patience": 2}, [np.inf, 3, 4, 4, 1], 4, 1),
+    "nan first, baseline": ({"baseline": 1, "patience": 3}, [np.nan, 3, 2, 2, 0], 4, 2),
+    "nothing but nan": ({"patience": 3}, [np.nan] * 5, 3, 2),
     "baseline, max": ({"baseline": 5, "mode": "max", "patience": 2}, [1, 2, 3, 3, 9], 4, 2),
 }
 
@@ -375,11 +572,13 @@ def test_early_stopping(case):
         def on_epoch_end(self, *_):
             weights.append(self.model.get_weights())
 
+    options = {"mode": "min"} | options
     stop = callbacks.EarlyStopping(monitor="seen", restore_best_weights=True, **options)
     model = compiled()
-    history = model.fit(
-        x, y, epochs=len(values), verbose=0, callbacks=[Scripted("seen", values), Keep(), stop]
-    )
+    with pytest.warns(UserWarning, match="fit will not produce 'seen'"):
+        history = model.fit(
+            x, y, epochs=len(values), verbose=0, callbacks=[Scripted("seen", values), Keep(), stop]
+        )
     assert len(history.epoch) == epochs
     for a, b in zip(model.get_weights(), weights[best], strict=True):
         np.testing.assert_array_equal(a, b)

@@ -52,6 +52,8 @@ def expected():
     return model.get_weights()
 """
 SESSIONS = ("plain", "generic", "resident", "wide")
+# Where each is a process of its own; test_cuda_sessions.py runs all of them in one.
+EACH = [pytest.param(s, marks=[pytest.mark.slow] if s != "generic" else []) for s in SESSIONS]
 
 
 def told(program, library, **environment):
@@ -208,7 +210,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("session", EACH)
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faults_in_use(emulated, session, kind):
     """From the first call on and from later ones; where one fails all that follow do."""
@@ -238,7 +240,7 @@ print(model.predict(x).tobytes().hex())
 """
 
 
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("session", EACH)
 def test_what_fails_once_works_again(emulated, session):
     """Whatever had been begun: the same model, trained from the same start to the same bits."""
     good = told(AGAIN, emulated, FASTNN_SESSION=session).split("\n", 1)[1]
@@ -296,7 +298,7 @@ def in_child(call):
 """
 
 
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("session", EACH)
 def test_a_child_of_a_process_that_used_cuda(emulated, session):
     program = (
         FORK
@@ -376,7 +378,7 @@ put(ops.softmax_cross_entropy(x, y.astype("i4"))[1])
 """
 
 
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("session", EACH)
 def test_nothing_is_read_before_it_is_there(emulated, session):
     """Work is put off until it is waited for, in one of the orders that streams allow."""
     first = told(ORDER, emulated, FASTNN_SESSION=session)
@@ -406,7 +408,7 @@ for look in ([], [Look()], [LookOften()]):
 """
 
 
-@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("session", EACH)
 def test_data_are_brought_once(emulated, session, tmp_path):
     """However often a callback looks: x of training, and of validation, though that each
     time where it is a call of its own, after the batches of an epoch."""

@@ -13,6 +13,7 @@ import cases
 import networks
 import numpy as np
 import pytest
+import test_callbacks
 import test_sessions
 import tolerances
 from numpy.typing import NDArray
@@ -102,6 +103,14 @@ def test_as_on_the_cpu(
     found = trained(monkeypatch, session, "relu", 300, batch=16)
     on_cpu()
     assert_near(found, trained(monkeypatch, "plain", "relu", 300, batch=16))
+
+
+@pytest.mark.parametrize("session", ["plain", *FAST])
+def test_batch_hooks_change_no_digit(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTNN_SESSION", session)
+    small = session == "resident"
+    counts = ("accuracy",) if small else ("accuracy", "mse", "r2_score")
+    test_callbacks.check_digits("float32", counts, 64 if small else 384)
 
 
 @pytest.mark.parametrize("session", ["plain", *FAST])

@@ -37,9 +37,11 @@ def differences(folder, library, *, seeds, sanitize=""):
         assert done.stdout == "0 failures\n", done.stdout + done.stderr[-4000:]
 
 
+@pytest.mark.slow
 def test_twins_agree(tmp_path, emulated):
     differences(tmp_path, emulated, seeds=(1, 2))
 
 
+@pytest.mark.slow
 def test_twins_agree_sanitized(tmp_path, sanitized):
     differences(tmp_path, sanitized, seeds=(3,), sanitize="address,undefined")

@@ -172,7 +172,7 @@ def test_own_kernels_are_as_the_plain_session(name: str, library: Path) -> None:
     assert again == wide
 
 
-@pytest.mark.parametrize("offers", ["", "no epilogues"])
+@pytest.mark.parametrize("offers", ["", pytest.param("no epilogues", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: WithMock) -> None:
     plain, wide, again = with_mock.run(CASES[name], PLAIN, WIDE, WIDE, offers=offers)
@@ -228,7 +228,11 @@ SMOOTH: dict[str, dict[str, Any]] = {
     "no biases": {"activations": ["tanh", "tanh"], "bias": False},
     "middle frozen": {"activations": ["tanh", "gelu"], "frozen": [1, 2]},
 }
-ROUNDED = [("medium", name) for name in SMOOTH] + [("high", name) for name in [*SMOOTH, "relu"]]
+ROUNDED = [
+    *(("medium", name) for name in SMOOTH),
+    ("high", "relu"),
+    *(pytest.param("high", name, marks=pytest.mark.slow) for name in SMOOTH),
+]
 
 
 @pytest.mark.parametrize(("precision", "name"), ROUNDED)
@@ -248,7 +252,9 @@ def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
 
 
 @pytest.mark.parametrize("offers", ["no input gradients", "no weight gradients"])
-@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+@pytest.mark.parametrize(
+    "precision", ["high", *(pytest.param(p, marks=pytest.mark.slow) for p in ("highest", "medium"))]
+)
 def test_some_products_by_our_own_kernels(precision: str, offers: str, with_mock: WithMock) -> None:
     """They read in float32 what was perhaps written in bfloat16 alone."""
     case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "epochs": 1, "rows": 3 * 48 + 12}

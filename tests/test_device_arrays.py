@@ -329,6 +329,12 @@ def test_layouts(rng):
     x = rng.normal(size=(3, 4))
     for host in (x, x.T, x[::-1], x[:, ::2]):
         np.testing.assert_array_equal(DeviceArray(host).numpy(), host)
+        for order in "<>":  # one of them is this machine's, written out
+            array = DeviceArray(host.astype(host.dtype.newbyteorder(order)))
+            assert array.dtype.isnative
+            np.testing.assert_array_equal(array.numpy(), host)
+            same = ops.softmax(DeviceArray(host))
+            np.testing.assert_array_equal(ops.softmax(array).numpy(), same.numpy())
     array = DeviceArray(np.arange(12.0).reshape(3, 4))
     columns = Interface(array, strides=(8, 24))
     with pytest.raises(ValueError, match="x: expected a C-contiguous array"):

@@ -34,12 +34,13 @@ def passed(request, *arguments, timeout=400, **environment):
     return int(count[1])
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_device_arrays(emulated, seed, request):
     environment = {"FASTNN_CUDA_LIBRARY": str(emulated), "FASTNN_EMULATOR_SEED": seed}
     assert passed(request, "tests/test_device_arrays.py", **environment) > 50
 
 
+@pytest.mark.slow
 def test_all_op_tests_again(emulated, request):
     """What is marked `isa`: the CPU's tests, with its tolerances, under FASTNN_DEVICE=cuda.
 

@@ -110,12 +110,18 @@ def test_every_head(loss, head, options, weighted, use_bias, rng):
         check(g, e, "network", "float64")
 
 
+ROWS = (1, 7, 65, 257)
+WIDTHS = ((1, 1), (1, 1, 1), (17, 33, 9), (64, 130, 10), (3, 257, 2))
+MANY_CLASSES = [
+    pytest.param((7, 40, 4100), n, marks=pytest.mark.slow if n > 1 else [], id=f"7x40x4100-{n}")
+    for n in ROWS
+]
+
+
 @pytest.mark.parametrize("dtype", cases.DTYPES)
-@pytest.mark.parametrize("n", [1, 7, 65, 257])
 @pytest.mark.parametrize(
-    "widths",
-    [(1, 1), (1, 1, 1), (17, 33, 9), (64, 130, 10), (3, 257, 2), (7, 40, 4100)],
-    ids=cases.name,
+    ("widths", "n"),
+    [*(pytest.param(w, n, id=f"{cases.name(w)}-{n}") for w in WIDTHS for n in ROWS), *MANY_CLASSES],
 )
 def test_against_the_oracle(widths, n, dtype, rng):
     """Sizes at which vectors end and blocks begin."""

@@ -18,11 +18,17 @@ PACKAGE = Path(fastnn.__file__).parent
 ROOMS = (
     ("fastnn._core",),
     (
+        "fastnn.elsewhere",
+        "fastnn.elsewhere_tables",
         "fastnn.words",
+        "fastnn.console",
+        "fastnn.listing",
         "fastnn.keys",
         "fastnn.rows",
         "fastnn.registry",
         "fastnn.config",
+        "fastnn.claims",
+        "fastnn.changes",
         "fastnn.protocols",
     ),
     ("fastnn.arrays", "fastnn.datasets"),

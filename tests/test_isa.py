@@ -23,6 +23,7 @@ CPUINFO = Path("/proc/cpuinfo")
 X86 = platform.machine() in ("x86_64", "AMD64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", OTHERS)
 def test_all_op_tests_again(isa, request):
     """What is marked `isa`, under another instruction set than the one of this process."""

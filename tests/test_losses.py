@@ -251,6 +251,49 @@ def test_extreme_logits_of_softmax(z, label, loss, gradient, dtype):
     assert np.isfinite(dz[[0, 1, 3]]).all()
 
 
+@EVERY_DTYPE
+@pytest.mark.parametrize("c", [2, 3, 16, 17, 40, 130, 300])
+@pytest.mark.parametrize("smoothing", [1.0, 0.5, 1e-3])
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("odd", [INF, -INF], ids=str)
+def test_infinite_logits_with_smoothed_targets(odd, at, smoothing, c, dtype):
+    """Every class has a target then, so the loss is infinite, and the gradient is a number.
+
+    With smoothing 1 the label's own term has a share of 0, and is infinite where its logit is.
+    """
+    n = 21
+    z = np.linspace(-1, 1, n * c).reshape(n, c).astype(dtype)
+    z[3, at] = z[20, at] = odd
+    labels = np.zeros(n, int)
+    spread = np.full((n, c), 0.5 / (c - 1))
+    spread[:, 0] = 0.5
+    for targets in (labels, np.eye(c)[labels], spread):
+        for weight in (None, np.where(np.isinf(z).any(axis=1), 0.0, 1.0)):
+            options = {"label_smoothing": smoothing, "sample_weight": weight}
+            loss, dz = ops.softmax_cross_entropy(z, targets, **options)
+            want, gradient = oracle("softmax_cross_entropy")(z, targets, **options)
+            assert loss == (INF if weight is None else pytest.approx(want, rel=1e-5))
+            np.testing.assert_allclose(dz, gradient, rtol=1e-5, atol=1e-7)
+
+
+@EVERY_DTYPE
+@pytest.mark.parametrize("smoothing", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("odd", [INF, -INF], ids=str)
+def test_infinite_logits_of_sigmoids_with_smoothed_targets(odd, target, smoothing, dtype):
+    z = np.linspace(-1, 1, 39).reshape(13, 3).astype(dtype)
+    z[5, 1] = odd
+    targets = np.full((13, 3), target)
+    # The loss of an infinite logit is infinite unless its target is that side alone.
+    met = smoothing == 0 and target == (1.0 if odd > 0 else 0.0)
+    for pos_weight in (None, 3.0):
+        options = {"label_smoothing": smoothing, "pos_weight": pos_weight}
+        loss, dz = ops.sigmoid_cross_entropy(z, targets, **options)
+        want, gradient = oracle("sigmoid_cross_entropy")(z, targets, **options)
+        assert loss == (pytest.approx(want, rel=1e-6) if met else INF)
+        np.testing.assert_allclose(dz, gradient, rtol=1e-5, atol=1e-8)
+
+
 def test_one_class():
     loss, dz = ops.softmax_cross_entropy(np.array([[3.0], [-2.0]]), np.zeros(2, int))
     assert loss == 0
@@ -281,6 +324,41 @@ def test_targets_that_do_not_sum_to_one(rng):
         return
     numeric = cases.gradient(lambda z: ops.softmax_cross_entropy(z, t)[0], z, 1e-3)
     check(dz, numeric, "central difference", "float64")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.33, 0.33, 0.33],
+        [0.33, 0.66],
+        [0.14] * 7,
+        [0.335, 0.335, 0.335],
+        [0.167] * 6,
+        [float(np.float16(0.001))] * 1000,
+    ],
+    ids=["thirds", "two thirds", "sevenths", "thirds up", "sixths", "float16"],
+)
+def test_probabilities_that_are_rounded(row, rng):
+    """Each by half a hundredth at most: taken, and the gradient is that of the loss."""
+    t = np.tile(np.asarray(row), (3, 1))
+    z = rng.normal(size=t.shape)
+    loss, dz = ops.softmax_cross_entropy(z, t)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    assert loss == pytest.approx(-(t * np.log(p)).sum() / 3, rel=1e-12)
+    np.testing.assert_allclose(dz, (t.sum(axis=1, keepdims=True) * p - t) / 3, atol=1e-12)
+    model = fastnn.Sequential([fastnn.layers.Activation("softmax", input_shape=(len(row),))])
+    model.compile("sgd", "categorical_crossentropy")
+    assert model.evaluate(z, t, verbose=0) == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("row", [[0.3] * 3, [0.5, 0.52], [0.34] * 3 + [0.1], [1, 1, 0], [0.1] * 11])
+def test_rows_that_are_no_probabilities(row):
+    t = np.eye(len(row))[[0, 1, 0]]
+    t[2] = row
+    message = r"add up to 1 .*at row 2; divide each row by its sum"
+    with pytest.raises(ValueError, match=message) as told:
+        ops.softmax_cross_entropy(np.zeros(t.shape), t)
+    assert "binary_crossentropy if labels do not exclude each other" in str(told.value)
 
 
 # -- sigmoid_cross_entropy alone -------------------------------------------------------------

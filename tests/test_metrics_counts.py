@@ -424,3 +424,35 @@ def test_what_r2_score_refuses() -> None:
     model = networks.sequential((3, 4), ("softmax",))
     with pytest.raises(ValueError, match="'r2_score' does not go with the loss"):
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["r2_score"])
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss", "val_x", "val_hit_rate"])
+@pytest.mark.parametrize("where", ["metrics", "weighted_metrics"])
+def test_names_under_which_logs_hold_something_else(name: str, where: str) -> None:
+    model = networks.sequential((4, 1), ("sigmoid",))
+    made: list[Any] = [metrics.BinaryAccuracy(name=name), metrics.MeanOf("mse", name=name)]
+    for metric in made:
+        with pytest.raises(ValueError, match=f"^metrics: .*'{name}'"):
+            model.compile("sgd", "binary_crossentropy", **{where: [metric]})
+    assert not model.compiled
+
+
+@pytest.mark.parametrize("name", ["", None, 3])
+def test_names_that_are_none(name: Any) -> None:
+    metric = metrics.BinaryAccuracy(name=name)
+    with pytest.raises(TypeError, match=r"^metrics: name: expected a non-empty string"):
+        networks.sequential((4, 1), ("sigmoid",)).compile("sgd", "bce", metrics=[metric])
+
+
+def test_every_key_of_the_history_is_of_one_column() -> None:
+    """Metrics of one name, weighted and not, and one that is named as a number would name it."""
+    model = networks.sequential((3, 1), ("sigmoid",))
+    named = ["acc", metrics.BinaryAccuracy("acc_1"), metrics.BinaryAccuracy("acc")]
+    model.compile("sgd", "bce", metrics=named, weighted_metrics=["acc", "mae"])
+    x, y = np.ones((6, 3)), np.arange(6) % 2
+    history = model.fit(x, y, validation_data=(x, y), verbose=0).history
+    assert model.metrics_names == ["loss", "acc", "acc_1", "acc_2", "weighted_acc", "mae"]
+    assert list(history) == [*model.metrics_names, *(f"val_{n}" for n in model.metrics_names)]

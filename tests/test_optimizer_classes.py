@@ -6,6 +6,8 @@ Expected weights come from gradients of `value_and_grad` and the steps of the or
 from __future__ import annotations
 
 import copy
+import json
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -20,7 +22,8 @@ import tolerances
 from numpy.typing import NDArray
 
 import fastnn
-from fastnn import layers, losses, optimizers
+from fastnn import layers, losses, ops, optimizers
+from fastnn.variables import Place
 
 Array = NDArray[Any]
 
@@ -462,3 +465,141 @@ def test_copies_have_the_same_settings(again: Callable[[Any], Any]) -> None:
     assert (other.iterations, other._undecayed_names) == (7, ["bias"])
     other.learning_rate = 0.5
     assert optimizer.learning_rate == 0.02
+
+
+# -- the learning rate ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.25, np.float32(0.25), np.array(0.25), np.float64(0.25), 1, 0])
+def test_the_learning_rate_is_a_float_that_can_be_set(value):
+    """As Keras's variable: from numbers and arrays without axes, by either way."""
+    optimizer = optimizers.Adam(0.5)
+    kept = optimizer.learning_rate
+    for assign in (
+        lambda: setattr(optimizer, "learning_rate", value),
+        lambda: optimizer.learning_rate.assign(value),
+    ):
+        optimizer.learning_rate = 0.5
+        assign()
+        rate = optimizer.learning_rate
+        assert isinstance(rate, float)
+        assert rate == float(value)
+        assert rate.numpy() == float(value)
+        assert isinstance(rate.numpy(), np.floating)
+        assert optimizer.settings()["learning_rate"] == float(value)
+    assert kept == 0.5
+    assert optimizers.Adam(learning_rate=value).learning_rate == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (-1, ValueError),
+        (np.nan, ValueError),
+        (np.array(-1.0), ValueError),
+        (10**400, ValueError),
+        (np.array([0.1]), TypeError),
+        ("0.1", TypeError),
+        (np.array(True), TypeError),
+        (np.ma.masked, TypeError),
+        (None, TypeError),
+    ],
+)
+def test_what_a_learning_rate_refuses(value, error):
+    optimizer = optimizers.SGD(0.5)
+    for assign in (
+        lambda: setattr(optimizer, "learning_rate", value),
+        lambda: optimizer.learning_rate.assign(value),
+        lambda: optimizers.SGD(value),
+    ):
+        with pytest.raises(error, match="learning_rate"):
+            assign()
+    assert optimizer.learning_rate == 0.5
+
+
+def test_a_learning_rate_is_kept_as_a_plain_number():
+    optimizer = optimizers.SGD(0.125)
+    rate = optimizer.learning_rate
+    copies = (copy.copy(rate), copy.deepcopy(rate), pickle.loads(pickle.dumps(rate)), rate * 1)
+    for plain in (*copies, optimizer.get_config()["learning_rate"]):
+        assert type(plain) is float
+        assert plain == 0.125
+    assert json.dumps({"rate": rate}) == '{"rate": 0.125}'
+    assert (repr(rate), str(rate), f"{rate:.2f}") == ("0.125", "0.125", "0.12")
+    again = pickle.loads(pickle.dumps(optimizer))
+    again.learning_rate.assign(1)
+    assert (again.learning_rate, optimizer.learning_rate) == (1, 0.125)
+    optimizer.learning_rate *= 0.5
+    assert optimizer.learning_rate == 0.0625
+
+
+# -- numbers that float32 does not hold ----------------------------------------------------
+
+TINY = {
+    "adam": lambda e: optimizers.Adam(epsilon=e),
+    "adam, clipped": lambda e: optimizers.Adam(epsilon=e, global_clipnorm=0.01),
+    "adamw, averaged": lambda e: optimizers.AdamW(epsilon=e, use_ema=True),
+    "rmsprop": lambda e: optimizers.RMSprop(epsilon=e),
+    "rmsprop, centered": lambda e: optimizers.RMSprop(epsilon=e, centered=True, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("epsilon", [1e-30, 1e-44, 1e-46, 1e-320])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", TINY)
+def test_a_tiny_epsilon_is_no_0(name, dtype, epsilon):
+    """Weights whose gradient is 0 stay; others move as with an epsilon that is merely small."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5))
+    x[:, 2] = 0
+    y = rng.normal(size=(60, 3))
+    trained = []
+    for value in (epsilon, 1e-12):
+        model = networks.sequential((5, 7, 3), ("relu", "linear"), dtype=dtype)
+        model.compile(TINY[name](value), "mse")
+        model.set_weights(
+            [np.linspace(-1, 1, w.size).reshape(w.shape) for w in model.get_weights()]
+        )
+        first = model.get_weights()[0][2]
+        history = model.fit(x, y, epochs=3, shuffle=False, verbose=0).history
+        assert history["loss"][-1] < history["loss"][0]
+        trained.append(model.get_weights())
+        if "adamw" not in name:  # which decays them
+            np.testing.assert_array_equal(model.get_weights()[0][2], first)
+    for a, b in zip(*trained, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    param = np.ones(2, dtype)
+    slots = np.zeros((2, 2), dtype)
+    if name == "adam":
+        ops.adam_step(param, np.zeros(2, dtype), *slots, step=1, epsilon=epsilon)
+    elif name == "rmsprop":
+        ops.rmsprop_step(param, np.zeros(2, dtype), slots[0], epsilon=epsilon)
+    np.testing.assert_array_equal(param, 1)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("session", ["plain", "streaming", "tiled"])
+@pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.1}, {"clipnorm": 0.1}])
+def test_what_lies_between_parameters_is_none_of_them(session, options, monkeypatch):
+    """The memory between a kernel and its bias, for alignment, may hold anything."""
+    monkeypatch.setenv("FASTNN_SESSION", session if not options else "plain")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)), rng.normal(size=(60, 3))
+    results = []
+    for spoilt in (False, True):
+        fastnn.utils.set_random_seed(2)
+        model = networks.sequential((5, 7, 3), ("relu", "linear"))
+        model.compile(optimizers.SGD(0.01, **options), "mse")
+        if spoilt:
+            places = model.network.parameters
+            ends = [offset + math.prod(shape) for offset, shape in places]
+            starts = [offset for offset, _ in places[1:]] + [model.network.parameter_size]
+            gaps = [(end, start - end) for end, start in zip(ends, starts, strict=True)]
+            assert sum(gap > 0 for _, gap in gaps) == 4
+            for end, gap in gaps:
+                Place(model.weights[0].place.parameters, end, (gap,)).write(
+                    np.full(gap, np.nan, np.float32)
+                )
+        history = model.fit(x, y, epochs=2, verbose=0).history
+        results.append((history, [w.tobytes() for w in model.get_weights()]))
+    assert results[0] == results[1]

@@ -35,7 +35,12 @@ def run_native(out: Path, *arguments: str) -> None:
     assert done.stdout == "0 failures\n"
 
 
-@pytest.mark.parametrize("flags", [("-O2",), ("-O1", "-g", "-fsanitize=thread")], ids=" ".join)
+WATCHED = ("-O1", "-g", "-fsanitize=thread")
+
+
+@pytest.mark.parametrize(
+    "flags", [("-O2",), pytest.param(WATCHED, marks=pytest.mark.slow)], ids=" ".join
+)
 def test_every_piece_is_done_once(flags, tmp_path):
     run_native(tmp_path / "out", "tests/native/pool.cpp", *flags, *POOL)
 
@@ -44,6 +49,7 @@ def test_every_piece_is_done_once(flags, tmp_path):
 DELAYS = {"slow call": ("if (worker.asleep", 1000), "slow sleep": ("self.signal.wait(", 100)}
 
 
+@pytest.mark.slow
 def test_no_call_is_lost_when_waking_is_slow(tmp_path):
     """A worker that sleeps again before it is called: stop() would wait for it for ever."""
     shutil.copytree(ROOT / "csrc", tmp_path / "csrc")

@@ -13,6 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
+from fastnn.callbacks.monitor import Monitor
 from fastnn.metrics import means
 from fastnn.registry import FAMILIES, Registered, Registry
 
@@ -33,6 +34,7 @@ OTHERS = {
     "beta_initializer": "ones",
     "center": False,
     "gamma_initializer": "zeros",
+    ("LayerNormalization", "axis"): 1,
     ("LayerNormalization", "scale"): False,
     "negative_slope": 0.125,
     "baseline": 0.5,
@@ -152,8 +154,8 @@ def test_an_unknown_option_is_answered_with_the_near_match(cls):
 
 def test_every_public_class_with_options_is_registered():
     bases = {family.base for family in FAMILIES.values()}
-    # Functions have no config.
-    left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss}
+    # Functions have no config, and some are bases.
+    left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}
@@ -232,15 +234,55 @@ def test_a_base_class_means_nothing():
         metrics.get(3, "labels")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_names_of_keras_that_do_not_exist_here(family):
-    found = FAMILIES[family]
-    for name, nearest in found.elsewhere.items():
-        assert nearest in found.names
-        assert name == name.lower().replace("_", "")
-        assert name not in {known.lower().replace("_", "") for known in found.names}
-        with pytest.raises(ValueError, match=f"'{name}' is not in fastnn; use '{nearest}'"):
-            found.get(name)
+def test_the_name_and_type_of_a_layer_are_checked_later_too():
+    layer = layers.Dense(3)
+    for wrong in ("", "a/b", 3, None):
+        with pytest.raises(ValueError, match=r"^name: expected a non-empty string without"):
+            layer.name = wrong
+    with pytest.raises(ValueError, match="dtype"):
+        layer.dtype = "float16"
+    layer.dtype = np.float64
+    assert (layer.name, layer.dtype) == ("dense", "float64")
+
+
+# Values that some argument or other refuses.
+ODD = (-1, -0.5, 0, 1, 1.0, 1.5, 2, 5, 1e400, np.nan, "x", "adm", b"x", [1.0, -2.0], None, True, {})
+
+
+def outcome(call):
+    """The type of error that a call raises, and its message; None where it raises none."""
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+    return None
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=names(CLASSES))
+def test_attributes_are_checked_as_arguments_are(cls):
+    """What the constructor refuses cannot be assigned later, and nothing has changed then."""
+    required = {name: REQUIRED[name] for name in cls._arguments() if name in needed(cls)}
+    for name in options(cls):
+        if cls._kept_as.get(name, name) != name:
+            continue  # fixed when the object is made
+        refused = 0
+        for value in (*ODD, OTHERS.get((cls.__name__, name), OTHERS.get(name))):
+            if value is None and name == "name":
+                continue  # some constructors take the name of a loss then
+            made, before = plain(cls), plain(cls).get_config()[name]
+            given = outcome(lambda: cls(**{**required, name: value}))  # noqa: B023
+            later = outcome(lambda: setattr(made, name, value))  # noqa: B023
+            # The two bounds of an interval are checked in one order by the constructor.
+            if name in ("minval", "maxval"):
+                given, later = given and given[0], later and later[0]
+            assert later == given, (name, value)
+            if given is not None:
+                refused += 1
+                assert made.get_config()[name] == before
+            else:
+                again = cls(**{**required, name: value})
+                assert made.get_config()[name] == again.get_config()[name]
+        assert refused > 0, name
 
 
 def test_names_of_keras_in_messages():

@@ -162,3 +162,97 @@ def test_weights_of_held_out_rows(rng):
     assert history["val_loss"][0] == pytest.approx(np.average(losses[held], weights=w[held]))
     both = w * np.array([1.0, 5.0, 0.0])[labels]
     assert history["loss"][0] == pytest.approx(np.average(losses[rest], weights=both[rest]))
+
+
+# -- errors name validation_data ------------------------------------------------------------------
+
+X, Y, HOT = np.ones((12, 3)), np.arange(12) % 3, np.eye(3)[np.arange(12) % 3]
+
+
+def at(array, place, value):
+    array = np.array(array, dtype=float)
+    array[place] = value
+    return array
+
+
+# name: (loss, x, y, weights, what follows "validation_data")
+CROSSENTROPY = "sparse_categorical_crossentropy"
+BAD = {
+    "NaN in x": (CROSSENTROPY, at(X, (7, 2), np.nan), Y, None, ": x: .*nan at row 7, column 2"),
+    "infinity in x": (CROSSENTROPY, at(X, (7, 2), np.inf), Y, None, ": x: .*inf at row 7"),
+    "columns": (CROSSENTROPY, X[:, :2], Y, None, r": x: expected shape \(n, 3\), got \(12, 2\)"),
+    "no rows": (CROSSENTROPY, X[:0], Y[:0], None, r": x is empty: .*\(0, 3\)"),
+    "words": (CROSSENTROPY, np.full((12, 3), "a"), Y, None, ": x: expected numbers, got .*strings"),
+    "masked": (CROSSENTROPY, np.ma.masked_array(X, X == 1), Y, None, ": x: masked .* row 0"),
+    "no x": (CROSSENTROPY, None, Y, None, ": expected x and y, got None for x"),
+    "no y": (CROSSENTROPY, X, None, None, ": expected x and y, got None for y"),
+    "label": (CROSSENTROPY, X, at(Y, 6, 8).astype(int), None, ": y: .*got 8 at row 6"),
+    "fraction": (CROSSENTROPY, X, at(Y, 6, 0.5), None, ": y: .*got 0.5 at row 6"),
+    "labels' NaN": (CROSSENTROPY, X, at(Y, 6, np.nan), None, ": y: .*got nan at row 6"),
+    "fewer labels": (CROSSENTROPY, X, Y[:5], None, r": y: .*\(12,\).*got \(5,\)"),
+    "strings": (CROSSENTROPY, X, ["a"] * 12, None, ": y: expected numbers.*encode them"),
+    "missing": (CROSSENTROPY, X, [0, None] * 6, None, ": y: .*None at row 1"),
+    "target NaN": ("mse", X, at(HOT, (4, 1), np.nan), None, ": y: .*nan at row 4, column 1"),
+    "target shape": ("mse", X, Y, None, r": y: shape \(12,\) does not fit"),
+    "distribution": ("categorical_crossentropy", X, 2 * HOT, None, ": y: .*add up to 1.*row 0"),
+    "beyond 1": ("binary_crossentropy", X, 2 * HOT, None, r": y: .*\[0, 1\].*got 2 at row 0"),
+    "negative": ("poisson", X, -HOT, None, ": y: .*at least 0, got -1 at row 0"),
+    "weight": (CROSSENTROPY, X, Y, at(np.ones(12), 3, -1), ": sample_weight: .*-1 at row 3"),
+    "weight NaN": (
+        CROSSENTROPY,
+        X,
+        Y,
+        at(np.ones(12), 3, np.nan),
+        ": sample_weight: .*nan at row 3",
+    ),
+    "weights": (CROSSENTROPY, X, Y, np.ones(5), r": sample_weight: .*\(12,\), got \(5,\)"),
+    "weights of 0": (CROSSENTROPY, X, Y, np.zeros(12), ": nothing counts"),
+    "nothing known": ("binary_crossentropy", X, HOT * np.nan, None, ": nothing counts"),
+}
+
+
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("case", BAD)
+def test_errors_of_validation_data_say_so(case, built):
+    loss, x, y, weights, message = BAD[case]
+    model = fastnn.Sequential([fastnn.layers.Dense(3, **({"input_shape": (3,)} if built else {}))])
+    model.compile("sgd", loss)
+    good = Y if loss == CROSSENTROPY else HOT
+    with pytest.raises((TypeError, ValueError), match=f"^validation_data{message}"):
+        model.fit(X, good, validation_data=(x, y, weights), verbose=0)
+    assert model.built == built
+    if case == "columns" and not built:
+        return  # as x they would decide the width
+    with pytest.raises((TypeError, ValueError)) as told:
+        model.fit(x, y, sample_weight=weights, verbose=0)
+    assert "validation" not in str(told.value)
+
+
+def test_what_validation_data_is():
+    for given, told in (
+        ((X,), "a tuple of 1"),
+        ([X] * 4, "a list of 4"),
+        (X, "a ndarray"),
+        (3, "a int"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"^validation_data: expected \(x, y\) or .*got {told}$"
+        ):
+            teller(3).fit(X, Y, validation_data=given, verbose=0)
+
+
+def test_errors_of_rows_that_a_split_holds_out():
+    """They are rows of x, y and sample_weight, and numbered as there."""
+    for row in range(12):
+        with pytest.raises(ValueError, match=rf"^x: .*nan at row {row}, column 1$"):
+            teller(3).fit(at(X, (row, 1), np.nan), Y, validation_split=0.5, verbose=0)
+        weights = at(np.ones(12), row, -2)
+        with pytest.raises(ValueError, match=rf"^sample_weight: .*-2 at row {row}$"):
+            teller(3).fit(X, Y, sample_weight=weights, validation_split=0.5, verbose=0)
+    told = set()
+    for row in range(12):  # the only one that counts lies on either side
+        weights = at(np.zeros(12), row, 1)
+        with pytest.raises(ValueError, match=r"nothing counts") as error:
+            teller(3).fit(X, Y, sample_weight=weights, validation_split=0.5, verbose=0)
+        told.add(str(error.value).partition(":")[0])
+    assert told == {"fit", "validation_split"}

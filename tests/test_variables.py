@@ -33,16 +33,24 @@ def test_parameters_exist_from_the_moment_a_layer_is_built():
 
 
 def test_a_variable_is_a_place(rng):
-    """numpy() is a read-only view of what trains; assign writes; copies stay copies."""
+    """view() is a read-only view of what trains; assign writes; copies stay copies."""
     model = chain("tanh", "softmax")
     model.compile(optimizer="sgd", loss=CATEGORICAL)
     kernel = model.layers[0].kernel
-    view, copy = kernel.numpy(), model.get_weights()[0]
+    view, copy = kernel.view(), model.get_weights()[0]
+    snapshots = [kernel.numpy(), kernel.value, np.asarray(kernel), np.array(kernel)]
     assert not view.flags.writeable
     assert copy.flags.writeable
+    assert np.shares_memory(kernel.__array__(copy=False), view)
+    with pytest.raises(ValueError, match="a copy is needed"):
+        kernel.__array__(np.float16, copy=False)
+    assert kernel.__array__(np.float16).dtype == np.float16
     model.fit(rng.normal(size=(9, 4)), rng.integers(0, 3, 9), verbose=0)
     assert not np.array_equal(view, copy), "the view shows training"
     np.testing.assert_array_equal(view, kernel.numpy())
+    for snapshot in snapshots:
+        assert snapshot.flags.writeable
+        np.testing.assert_array_equal(snapshot, copy)
     kernel.assign(np.full((4, 5), 0.25))
     assert (view == 0.25).all()
     np.testing.assert_array_equal(model.get_weights()[0], view)
@@ -68,7 +76,7 @@ def test_assigning_is_seen_by_predict_and_fit(rng):
 
 def test_a_view_outlives_its_model():
     model = chain("tanh", "softmax")
-    view = model.layers[0].kernel.numpy()
+    view = model.layers[0].kernel.view()
     copy = view.copy()
     del model
     junk = [np.ones((64, 64)) for _ in range(50)]

@@ -438,8 +438,7 @@ def test_nothing_counts_in_fit(case: str, built: bool, where: str) -> None:
         "fit": {"y": y, "sample_weight": w, "validation_data": (X, *good)},
         "validation_data": {"y": good[0], "sample_weight": good[1], "validation_data": (X, y, w)},
     }[where]
-    word = "validation data" if where == "validation_data" else "fit"
-    with pytest.raises(ValueError, match=f"{word}.*nothing counts"):
+    with pytest.raises(ValueError, match=f"^{where}: nothing counts"):
         model.fit(X, verbose=0, **given)
     assert model.built is built
     if before is not None:
@@ -447,6 +446,60 @@ def test_nothing_counts_in_fit(case: str, built: bool, where: str) -> None:
             np.testing.assert_array_equal(a, b)
     assert model.optimizer.iterations == 0
     model.fit(X, good[0], sample_weight=good[1], validation_data=(X, *good), verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "sparse_categorical_crossentropy"])
+def test_class_weights_of_0_leave_nothing(loss: str) -> None:
+    """In the rows to train on; rows of a class without a weight count."""
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1 if "binary" in loss else 2)])
+    model.compile("adam", loss)
+    y = np.array([0, 0, 1, 1, 1, 0])
+    none = {0: 0, 1: 0}
+    with pytest.raises(ValueError, match=r"^fit: nothing counts, .*class_weight"):
+        model.fit(X, y, class_weight=none, verbose=0)
+    with pytest.raises(ValueError, match=r"^fit: nothing counts"):
+        model.fit(X, y, class_weight={0: 0}, sample_weight=y == 0, verbose=0)
+    assert model.optimizer.iterations == 0
+    assert np.isnan(model.train_on_batch(X, y, class_weight=none))
+    assert np.isnan(model.value_and_grad(X, y, class_weight=none)[0])
+    model.fit(X, y, class_weight={0: 0}, verbose=0)
+
+
+def test_nothing_counts_in_the_rows_that_validation_split_holds_out() -> None:
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(2)])
+    model.compile("adam", losses.SparseCategoricalCrossentropy(ignore_class=7))
+    x, y = np.tile(X, (2, 1)), np.tile([0, 1], 6)
+    split = "validation_split: in the rows held out: nothing counts"
+    history = model.fit(x, y, validation_split=0.25, verbose=0).history
+    held = model._splits.find(12, 0.25)
+    assert held is not None
+    for where, word in ((held.validation, split), (held.training, "fit: nothing counts")):
+        weights = np.ones(12)
+        weights[where] = 0
+        with pytest.raises(ValueError, match=f"^{word}"):
+            model.fit(x, y, validation_split=0.25, sample_weight=weights, verbose=0)
+        labels = y.copy()
+        labels[where] = 7
+        with pytest.raises(ValueError, match=f"^{word}"):
+            model.fit(x, labels, validation_split=0.25, verbose=0)
+    assert np.isfinite(history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_nothing_counts_in_one_batch(case: str) -> None:
+    """The loss is NaN and no weight moves, in training and for the gradient."""
+    loss, *_ = COUNTING[case]
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(2)])
+    model.compile("adam", loss)
+    before = model.get_weights()
+    y, w = NOTHING[case]
+    assert np.isnan(model.train_on_batch(X, y, w))
+    value, gradients = model.value_and_grad(X, y, w)
+    assert np.isnan(value)
+    assert np.isnan(model.test_on_batch(X, y, w))
+    for a, b, gradient in zip(before, model.get_weights(), gradients, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(gradient, 0)
 
 
 @pytest.mark.parametrize("case", NOTHING)

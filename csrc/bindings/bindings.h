@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <bit>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -23,6 +24,11 @@ void register_layer_ops(py::module_& module);
 void register_split_product(py::module_& module);
 void register_random(py::module_& module);
 void register_network(py::module_& module);
+// Makes the classes of the module refuse two uses that would end the process. An object made by
+// cls.__new__(cls), without the constructor, gets uninitialised memory from pybind11 on first use.
+// Protocols 0 and 1 of pickle make an object of pybind11's base, whose C++ exception leaves through
+// C.
+void close_classes(const py::module_& module);
 
 // Prints as NumPy prints a shape, "(3, 4)"; costs nothing where no error is made.
 struct Shape {
@@ -31,6 +37,13 @@ struct Shape {
 };
 inline Shape shape_of(const py::array& array) { return {array.shape(), array.ndim()}; }
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
+// Whether numbers of the type lie in this machine's byte order, which may be written out ("<f8").
+inline bool is_native(const py::dtype& dtype) {
+  constexpr char native = std::endian::native == std::endian::little ? '<' : '>';
+  const char order = dtype.byteorder();
+  return order == '=' || order == '|' || order == native;
+}
 
 inline bool is_double(const py::array& array) {
   return array.dtype().kind() == 'f' && array.itemsize() == 8;

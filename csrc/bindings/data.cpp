@@ -8,23 +8,24 @@
 namespace fastnn::bindings {
 
 std::optional<Element> readable(const py::array& array) {
-  const char kind = array.dtype().kind();
+  const py::dtype dtype = array.dtype();
+  const char kind = dtype.kind();
   const py::ssize_t size = array.itemsize();
-  const char order = array.dtype().byteorder();
-  const bool native = order == '=' || order == '|';
-  if (native && (kind == 'u' || kind == 'b')) {
+  constexpr int first_foreign_type = 256;  // NPY_USERDEF: types that other libraries define
+  if (!is_native(dtype) || dtype.num() >= first_foreign_type) return std::nullopt;
+  if (kind == 'u' || kind == 'b') {
     if (size == 1) return Element::u8;
     if (size == 2) return Element::u16;
     if (size == 4) return Element::u32;
     if (size == 8) return Element::u64;
   }
-  if (native && kind == 'i') {
+  if (kind == 'i') {
     if (size == 1) return Element::i8;
     if (size == 2) return Element::i16;
     if (size == 4) return Element::i32;
     if (size == 8) return Element::i64;
   }
-  if (native && kind == 'f') {
+  if (kind == 'f') {
     if (size == 2) return Element::f16;
     if (size == 4) return Element::f32;
     if (size == 8) return Element::f64;

@@ -36,7 +36,7 @@ void check_order(bool holds, const char* name) {
 
 void check_numbers(const py::dtype& dtype, const char* name) {
   const bool taken = std::string_view("biuf").find(dtype.kind()) != std::string_view::npos &&
-                     dtype.itemsize() <= 8 && dtype.byteorder() != '>';
+                     dtype.itemsize() <= 8 && is_native(dtype);
   if (!taken) {
     throw py::type_error(message(name, ": expected numbers, got dtype ",
                                  std::string(py::str(dtype)), " on the device"));
@@ -312,7 +312,13 @@ A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other l
 it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
 `numpy()` copies it to the host.)");
   bound.attr("__module__") = "fastnn.ops";
-  bound.def(py::init<const py::array&>(), "array"_a)
+  bound
+      .def(py::init([](const py::array& array) {
+             if (is_native(array.dtype())) return std::make_unique<DeviceArray>(array);
+             const py::object native = array.dtype().attr("newbyteorder")("=");
+             return std::make_unique<DeviceArray>(py::array(array.attr("astype")(native)));
+           }),
+           "array"_a)
       .def_property_readonly("shape",
                              [](const DeviceArray& a) { return py::tuple(py::cast(a.shape())); })
       .def_property_readonly("dtype", &DeviceArray::dtype)

@@ -184,8 +184,10 @@ void register_diverged(py::module_& module) {
     return py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
         "fastnn.TrainingDiverged",
         "The loss of a training step was NaN or infinite.\n\n"
-        "Attributes: epoch and step (both from 0), loss. The weights are those of a\n"
-        "recent step whose loss was finite.",
+        "Attributes: epoch and step (both from 0), loss. The weights are those of an earlier\n"
+        "step, after which training went well for a while, or those before training. Copies to go\n"
+        "back to are made after a number of steps that depends on the shape alone, so the same\n"
+        "training goes back to the same weights.",
         PyExc_ArithmeticError, nullptr));
   });
   module.attr("TrainingDiverged") = storage.get_stored();
@@ -291,10 +293,10 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       "input"_a, "name"_a, "parameter"_a = py::none());
   owner.def(
       "dropout",
-      [graph_of](Owner& self, int input, double rate) {
-        return graph_of(self).dropout(input, rate);
+      [graph_of](Owner& self, int input, double rate, std::optional<std::uint64_t> key) {
+        return graph_of(self).dropout(input, rate, key);
       },
-      "input"_a, "rate"_a);
+      "input"_a, "rate"_a, "key"_a = py::none());
   owner.def(
       "rescale",
       [graph_of](Owner& self, int input, double scale, double offset) {
@@ -351,7 +353,13 @@ void register_network(py::module_& module) {
   register_building<Network>(network, [](Network& self) -> Graph& { return self.graph(); });
   network.def_property_readonly("parameter_size", &Network::parameter_size);
   network.def_property_readonly("parameters", parameters);
+  network.def_property_readonly("parameter_count",
+                                [](const Network& self) { return self.parameters().size(); });
   network.def("bind", &Network::bind, "parameters"_a);
+  network.def("bring", [](Network& self) {
+    const Unlocked unlocked;
+    self.bring();
+  });
   network.def("set_output", &Network::set_output, "tensor"_a);
   network.def_property_readonly("roles", [](const Network& self) {
     py::list roles;

@@ -61,7 +61,7 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
   const Activation activation = activation_named(name, parameter);
   if (portable::needs_preactivation(activation)) {
     check(z.has_value(), "z: the derivative of ", name, " needs the pre-activation");
-  } else {
+  } else if (!activation.is(ActivationKind::linear)) {
     check(y.has_value(), "y: the derivative of ", name, " needs the output");
   }
   if (y) check_shape(*y, "y", {n, o});
@@ -90,17 +90,25 @@ py::object activation_forward(const Array& x, const std::string& name, Parameter
   });
 }
 
-py::object activation_backward(const Array& dy, const Array& x, const Array& y,
+py::object activation_backward(const Array& dy, const Optional& x, const Optional& y,
                                const std::string& name, Parameter parameter) {
   const Activation activation = activation_named(name, parameter);
-  check_like(dy, "dy", x, "x");
-  check_like(y, "y", x, "x");
-  return with_type(x, [&]<class T>() -> py::object {
-    CallSide place(x);
-    Result<T> dx = place.out_like<T>(x);
-    place.call<T>(&Kernels<T>::activation_backward,
-                  ActivationBackward<T>{activation, x.size(), place.in<T>(dy, "dy"),
-                                        place.in<T>(x, "x"), place.in<T>(y, "y"), dx.data});
+  if (portable::needs_preactivation(activation)) {
+    check(x.has_value(), "x: the derivative of ", name, " needs the pre-activation");
+  } else if (!activation.is(ActivationKind::linear)) {
+    check(y.has_value(), "y: the derivative of ", name, " needs the output");
+  }
+  if (x) check_like(dy, "dy", *x, "x");
+  if (y) check_like(*y, "y", x ? *x : dy, x ? "x" : "dy");
+  return with_type(dy, [&]<class T>() -> py::object {
+    CallSide place(dy);
+    Result<T> dx = place.out_like<T>(dy);
+    const T* const given = place.in<T>(dy, "dy");
+    // The slope of linear is 1 whatever it is given.
+    place.call<T>(
+        &Kernels<T>::activation_backward,
+        ActivationBackward<T>{activation, dy.size(), given, x ? place.in<T>(*x, "x") : given,
+                              y ? place.in<T>(*y, "y") : given, dx.data});
     return std::move(dx.array);
   });
 }
@@ -120,14 +128,20 @@ py::object softmax(const Array& x) {
 
 // -- losses -----------------------------------------------------------------
 
-// The weight of each row as the kernels want it, checked; empty: all one.
+// Weights as the kernels want them, checked in float64, where none becomes 0 or infinite; empty:
+// all one. `where` says in errors of which a weight is.
 template <class T>
-std::vector<T> row_weights(const Weights& sample_weight, Index n) {
-  if (!sample_weight) return {};
-  check_shape(*sample_weight, "sample_weight", {n});
-  const T* const given = data_of<T>(*sample_weight, "sample_weight");
-  for (Index r = 0; r < n; ++r) check_weight("sample_weight", given[r], "row", r);
-  return {given, given + n};
+std::vector<T> checked_weights(const Weights& weights, const char* name, const char* where,
+                               Index n) {
+  if (!weights) return {};
+  check_shape(*weights, name, {n});
+  const double* const given = data_of<double>(*weights, name);
+  std::vector<T> converted(static_cast<std::size_t>(n));
+  for (Index r = 0; r < n; ++r) {
+    check_weight(name, given[r], where, r);
+    converted[static_cast<std::size_t>(r)] = static_cast<T>(given[r]);
+  }
+  return converted;
 }
 
 template <class T>
@@ -137,6 +151,43 @@ ArrayView view_of(const Array& array, const T* data) {
           columns, columns * static_cast<Index>(sizeof(T)),      sizeof(T),
           nullptr};
 }
+
+// Targets as the kernels want them, checked in the type in which they are given: that of the
+// computation or, on the host, float64.
+template <class T>
+class CheckedTargets {
+ public:
+  // Without `looks` those of the computation's type are taken as they are.
+  template <class Check>
+  CheckedTargets(CallSide& place, const Array& targets, const char* name, bool looks,
+                 const Check& check) {
+    if (sizeof(T) == 4 && !targets.on_device() && targets.is_double()) {
+      const double* const given = place.look_at<double>(targets, name);
+      {
+        const Unlocked unlocked;
+        check(view_of(targets, given));
+      }
+      converted_.reserve(static_cast<std::size_t>(targets.size()) + 1);  // not null where empty
+      for (Index i = 0; i < targets.size(); ++i) converted_.push_back(static_cast<T>(given[i]));
+      seen_ = converted_.data();
+      data_ = place.in<T>(seen_, targets.size());
+      return;
+    }
+    data_ = place.in<T>(targets, name);
+    if (!looks) return;  // those of a device need not come to the host
+    seen_ = place.look_at<T>(targets, name);
+    const Unlocked unlocked;
+    check(view_of(targets, seen_));
+  }
+
+  const T* data() const { return data_; }  // where the kernel runs
+  const T* on_host() const { return seen_; }
+
+ private:
+  std::vector<T> converted_;
+  const T* data_ = nullptr;
+  const T* seen_ = nullptr;
+};
 
 // What a loss divides by: weights of rows, times their targets that are not missing where each
 // element counts. Targets may be null.
@@ -185,7 +236,8 @@ py::tuple row_loss(const std::string& name, const Array& logits, const Array& la
   }
   return with_type(logits, [&]<class T>() -> py::tuple {
     CallSide place(logits);
-    std::vector<T> weights = row_weights<T>(sample_weight, n);
+    std::vector<T> weights = checked_weights<T>(sample_weight, "sample_weight", "row", n);
+    std::optional<CheckedTargets<T>> targets;
     LossRows<T> a{};
     a.kind = kind;
     loss_options(kind, options, a.options);
@@ -202,10 +254,10 @@ py::tuple row_loss(const std::string& name, const Array& logits, const Array& la
         }
       }
     } else {
-      a.targets = place.in<T>(labels, "labels");
-      const ArrayView view = view_of(labels, place.look_at<T>(labels, "labels"));
-      const Unlocked unlocked;
-      check_probabilities("labels", view, {nullptr, 0, n});
+      targets.emplace(place, labels, "labels", true, [&](const ArrayView& view) {
+        check_probabilities("labels", view, {nullptr, 0, n});
+      });
+      a.targets = targets->data();
     }
     a.n = n;
     a.c = c;
@@ -235,10 +287,10 @@ py::tuple element_loss(const std::string& name, const Array& outputs, const Arra
   const Index c = outputs.ndim() == 2 ? outputs.shape(1) : 1;
   check(c >= 1, names.outputs, ": expected at least 1 ", folds ? "label" : "output", ", got shape ",
         shape_of(outputs));
-  if (column_weight) check_shape(*column_weight, "pos_weight", {c});
   return with_type(outputs, [&]<class T>() -> py::tuple {
     CallSide place(outputs);
-    const std::vector<T> weights = row_weights<T>(sample_weight, n);
+    const std::vector<T> weights = checked_weights<T>(sample_weight, "sample_weight", "row", n);
+    const std::vector<T> columns = checked_weights<T>(column_weight, "pos_weight", "label", c);
     LossRows<T> a{};
     a.kind = kind;
     loss_options(kind, options, a.options);
@@ -246,26 +298,20 @@ py::tuple element_loss(const std::string& name, const Array& outputs, const Arra
     a.n = n;
     a.c = c;
     a.outputs = place.in<T>(outputs, names.outputs);
-    a.targets = place.in<T>(targets, names.targets);
     const Targets expected = portable::targets_of(kind);
-    const T* looked_at = nullptr;
-    if (expected == Targets::unit_or_missing || expected == Targets::not_negative) {
-      looked_at = place.look_at<T>(targets, names.targets);
-      const ArrayView view = view_of(targets, looked_at);
-      const Unlocked unlocked;
-      if (expected == Targets::unit_or_missing) {
-        check_binary_targets(names.targets, view, {nullptr, 0, n});
-      } else {
-        check_not_negative(names.targets, view, {nullptr, 0, n});
-      }
-    }
+    const bool ranged = expected == Targets::unit_or_missing || expected == Targets::not_negative;
+    const CheckedTargets<T> given(place, targets, names.targets, ranged,
+                                  [&](const ArrayView& view) {
+                                    if (expected == Targets::unit_or_missing) {
+                                      check_binary_targets(names.targets, view, {nullptr, 0, n});
+                                    } else if (expected == Targets::not_negative) {
+                                      check_not_negative(names.targets, view, {nullptr, 0, n});
+                                    }
+                                  });
+    a.targets = given.data();
     a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
-    const T* const columns = column_weight ? data_of<T>(*column_weight, "pos_weight") : nullptr;
-    for (Index j = 0; columns != nullptr && j < c; ++j) {
-      check_weight("pos_weight", columns[j], "label", j);
-    }
-    a.column_weights = place.in(columns, c);
-    const double total = total_weight<T>(n, c, a.by_element ? looked_at : nullptr, weights);
+    a.column_weights = place.in(columns.empty() ? nullptr : columns.data(), c);
+    const double total = total_weight<T>(n, c, a.by_element ? given.on_host() : nullptr, weights);
     return run_loss<T>(place, a, total, outputs);
   });
 }

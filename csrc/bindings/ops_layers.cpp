@@ -2,10 +2,14 @@
 // and results allocated.
 #include <pybind11/stl.h>
 
+#include <string>
+#include <vector>
+
 #include "bindings/bindings.h"
 #include "bindings/op_arguments.h"
 #include "bindings/place.h"
 #include "core/embedding.h"
+#include "core/layer_norm.h"
 
 namespace fastnn::bindings {
 
@@ -32,9 +36,9 @@ py::object layer_normalization(const Array& x, const Optional& gamma, const Opti
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::layer_norm_forward,
-                  LayerNormForward<T>{n, c, static_cast<T>(epsilon), place.in<T>(x, "x"),
-                                      place.in<T>(gamma, "gamma"), place.in<T>(beta, "beta"),
-                                      y.data, nullptr});
+                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon),
+                                      place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
+                                      place.in<T>(beta, "beta"), y.data, nullptr});
     return std::move(y.array);
   });
 }
@@ -49,9 +53,9 @@ py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Op
     T* const y = place.room<T>(n * c + 2 * n);
     T* const statistics = y + n * c;
     const T* const given = place.in<T>(x, "x");
-    place.call<T>(
-        &Kernels<T>::layer_norm_forward,
-        LayerNormForward<T>{n, c, static_cast<T>(epsilon), given, nullptr, nullptr, y, statistics});
+    place.call<T>(&Kernels<T>::layer_norm_forward,
+                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), given,
+                                      nullptr, nullptr, y, statistics});
     Result<T> dx = place.out_like<T>(x);
     Result<T> dgamma = place.out<T>({c});
     Result<T> dbeta = place.out<T>({c});
@@ -73,32 +77,35 @@ Rows2d numbers_of(const py::array& x) {
   return {x.shape(0), k};
 }
 
-template <class T>
-std::string text_of(T x) {
-  constexpr T exact = static_cast<T>(Index{1} << 53);
-  if (x >= -exact && x <= exact && static_cast<T>(static_cast<Index>(x)) == x) {
+std::string text_of(double x) {
+  constexpr double exact = 0x1p53;
+  if (x >= -exact && x <= exact && static_cast<double>(static_cast<Index>(x)) == x) {
     return std::to_string(static_cast<Index>(x));
   }
   return message(x);
 }
 
-// The numbers of rows, checked. In float32 some whole numbers from 2^24 on would name others.
+// The numbers of rows, checked before they are converted. In float32 some whole numbers from 2^24
+// on would name others.
 template <class T>
-const T* rows_named(const py::array& x, Index vocabulary) {
+std::vector<T> rows_named(const py::array& x, Index vocabulary) {
   constexpr Index most = Index{1} << 24;
   check(sizeof(T) == 8 || vocabulary <= most, "vocabulary: expected at most ", most,
         " rows in float32, got ", vocabulary);
-  const T* const given = data_of<T>(x, "x");
+  const double* const given = data_of<double>(x, "x");
   const Index count = x.size();
   const Index k = x.ndim() == 2 ? x.shape(1) : 1;
   const Unlocked unlocked;
+  std::vector<T> rows(static_cast<std::size_t>(count) + 1);  // not null where there are none
   for (Index i = 0; i < count; ++i) {
-    if (portable::named_row(given[i], vocabulary) >= 0) continue;
-    const std::string column = x.ndim() == 2 ? ", column " + std::to_string(i % k) : "";
-    invalid("x: expected whole numbers in [0, ", vocabulary, "), got ", text_of(given[i]),
-            " at row ", i / k, column);
+    if (portable::named_row(given[i], vocabulary) < 0) {
+      const std::string column = x.ndim() == 2 ? ", column " + std::to_string(i % k) : "";
+      invalid("x: expected whole numbers in [0, ", vocabulary, "), got ", text_of(given[i]),
+              " at row ", i / k, column);
+    }
+    rows[static_cast<std::size_t>(i)] = static_cast<T>(given[i]);
   }
-  return given;
+  return rows;
 }
 
 py::object embedding(const py::array& x, const Array& table) {
@@ -110,10 +117,10 @@ py::object embedding(const py::array& x, const Array& table) {
         shape_of(table));
   return with_type(table, [&, n = n, k = k]<class T>() -> py::object {
     CallSide place(table);
-    const T* const rows = rows_named<T>(x, vocabulary);
+    const std::vector<T> rows = rows_named<T>(x, vocabulary);
     Result<T> y = place.out<T>({n, k * d});
     place.call<T>(&Kernels<T>::embedding_forward,
-                  EmbeddingForward<T>{n, k, vocabulary, d, place.in(rows, n * k),
+                  EmbeddingForward<T>{n, k, vocabulary, d, place.in(rows.data(), n * k),
                                       place.in<T>(table, "table"), y.data});
     return std::move(y.array);
   });
@@ -128,11 +135,11 @@ py::object embedding_backward(const Array& dy, const py::array& x, Index vocabul
   check(vocabulary >= 1, "vocabulary: expected at least 1 row, got ", vocabulary);
   return with_type(dy, [&, n = n, k = k]<class T>() -> py::object {
     CallSide place(dy);
-    const T* const rows = rows_named<T>(x, vocabulary);
+    const std::vector<T> rows = rows_named<T>(x, vocabulary);
     Result<T> dtable = place.out<T>({vocabulary, d});
     place.call<T>(&Kernels<T>::embedding_backward,
                   EmbeddingBackward<T>{n, k, vocabulary, d, place.in<T>(dy, "dy"),
-                                       place.in(rows, n * k), dtable.data, false});
+                                       place.in(rows.data(), n * k), dtable.data, false});
     return std::move(dtable.array);
   });
 }

@@ -27,9 +27,11 @@ OnProgress on_progress_with(const py::object& progress) {
   };
 }
 
-// A run, with the data that it refers to.
+// A run, with the network and the data that it refers to. They are kept here: py::keep_alive of
+// pybind11 3.1 ends the process where an argument is of the wrong type.
 struct BoundRun {
-  std::unique_ptr<Run> run;
+  py::object network, data, validation;
+  std::unique_ptr<Run> run;  // goes first
   OptimizerKind optimizer;
 };
 
@@ -40,12 +42,25 @@ std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index ba
   auto run =
       std::make_unique<Run>(network.parts(), data.dataset(),
                             validation != nullptr ? &validation->dataset() : nullptr, options);
-  return std::make_unique<BoundRun>(BoundRun{std::move(run), network.optimizer()});
+  constexpr auto existing = py::return_value_policy::reference;
+  return std::make_unique<BoundRun>(BoundRun{.network = py::cast(&network, existing),
+                                             .data = py::cast(&data, existing),
+                                             .validation = py::cast(validation, existing),
+                                             .run = std::move(run),
+                                             .optimizer = network.optimizer()});
+}
+
+// (epochs, sums)
+py::array_t<double> finished(const BoundRun& self) {
+  const std::span<const double> sums = self.run->finished();
+  const auto width = static_cast<py::ssize_t>(self.run->width());
+  const py::ssize_t epochs = width > 0 ? static_cast<py::ssize_t>(sums.size()) / width : 0;
+  return array_of(sums).reshape({epochs, width});
 }
 
 py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
                             Index first_epoch, Index first_step, std::optional<Index> steps,
-                            bool validates, const py::object& progress,
+                            bool validates, bool ends, const py::object& progress,
                             const std::optional<py::array>& rates) {
   Run::Request request;
   request.epochs = epochs;
@@ -53,19 +68,18 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
   request.first_step = first_step;
   request.steps = steps.value_or(-1);
   request.validates = validates;
+  request.ends = ends;
   request.rates.settings = settings_of(self.optimizer, optimizer);
   if (rates) {
     check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
     request.rates.rates = data_of<double>(*rates, "rates");
     request.rates_given = rates->shape(0);
   }
-  std::vector<double> sums;
   {
     const Unlocked unlocked;
-    sums = self.run->advance(request, on_progress_with(progress));
+    self.run->advance(request, on_progress_with(progress));
   }
-  const py::ssize_t columns = epochs > 0 ? static_cast<py::ssize_t>(sums.size()) / epochs : 0;
-  return array_of(sums).reshape({static_cast<py::ssize_t>(epochs), columns});
+  return finished(self);
 }
 
 // -- a pass that is kept ----------------------------------------------------
@@ -100,13 +114,22 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
-              "streams_in"_a = false, py::keep_alive<0, 1>(), py::keep_alive<0, 2>(),
-              py::keep_alive<0, 4>());
+              "streams_in"_a = false);
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
-           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false,
+           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
            "progress"_a = py::none(), "rates"_a = py::none())
-      .def("__enter__", [](py::object self) { return self; })
+      .def("take_finished",
+           [](BoundRun& self) {
+             const py::array_t<double> sums = finished(self);
+             self.run->forget_finished();
+             return sums;
+           })
+      .def("__enter__",
+           [](py::object self) {
+             self.cast<BoundRun&>();  // refuses one that was made without its constructor
+             return self;
+           })
       .def("__exit__", [](BoundRun& self, const py::args&) {
         const Unlocked unlocked;
         self.run->close();

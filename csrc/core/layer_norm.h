@@ -15,6 +15,12 @@
 
 namespace fastnn::FASTNN_TARGET {
 
+// epsilon as the kernels take it: above 0 it stays so, and a row of equal numbers is no 0 / 0.
+template <class T>
+FASTNN_INLINE T layer_norm_epsilon(double epsilon) {
+  return positive_as<T>(epsilon, least_normal<T>());
+}
+
 template <class T>
 struct RowNorm {
   T mean, residue;

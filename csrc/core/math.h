@@ -44,6 +44,20 @@ FASTNN_INLINE T weigh(T a, T b) {
   return a == T(0) ? T(0) : a * b;
 }
 
+// The smallest number of T with all its digits.
+template <class T>
+FASTNN_INLINE constexpr T least_normal() {
+  return sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
+}
+
+// x in T, for a divisor: an x above 0 becomes at least `least`, so that it is not rounded to 0, and
+// 0 stays 0.
+template <class T>
+FASTNN_INLINE constexpr T positive_as(double x, T least) {
+  const T rounded = static_cast<T>(x);
+  return x > 0 && rounded < least ? least : rounded;
+}
+
 // -1, 0 or 1; NaN for NaN.
 template <class T>
 FASTNN_INLINE T sign_of(T x) {

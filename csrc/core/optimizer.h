@@ -107,6 +107,13 @@ FASTNN_INLINE double correction(double beta, uint64_t step) {
   return 1 - power;
 }
 
+// The root of the smallest normal number. Below it the root of a moment has no digits, and the
+// moment of a small gradient is 0.
+template <class T>
+FASTNN_INLINE constexpr T least_root() {
+  return sizeof(T) == 4 ? T(0x1p-63) : T(0x1p-511);
+}
+
 // Kingma and Ba, arXiv:1412.6980, algorithm 1. The rates hold what corrects the bias of the
 // moments, as at the end of the paper's section 2: c_1 = 1 - beta_1^step, c_2 = 1 - beta_2^step.
 struct Adam {
@@ -136,7 +143,7 @@ struct Adam {
         .rest_1 = static_cast<T>(1 - beta_1),
         .rest_2 = static_cast<T>(1 - beta_2),
         .scale = static_cast<T>(s.learning_rate * root_2 / correction(beta_1, step)),
-        .epsilon = static_cast<T>(s.own[2] * root_2),
+        .epsilon = positive_as<T>(s.own[2] * root_2, least_root<T>()),
         .decay = static_cast<T>(s.learning_rate * s.weight_decay),
     };
   }
@@ -177,7 +184,7 @@ struct RmsProp {
             static_cast<T>(s.own[0]),
             static_cast<T>(1 - s.own[0]),
             static_cast<T>(s.own[1]),
-            static_cast<T>(s.own[2]),
+            positive_as<T>(s.own[2], least_normal<T>()),
             static_cast<T>(s.own[3]),
             static_cast<T>(s.learning_rate * s.weight_decay)};
   }

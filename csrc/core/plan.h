@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/kernels.h"
@@ -86,8 +87,10 @@ struct Node {
   std::vector<int> parameters;  // by number, in the order that the rule says; none: left out
   // The number of the layer that the node belongs to, from 1: random numbers count it.
   std::uint64_t stream = 0;
-  Activation activation = {};    // dense, activation
-  double rate = 0;               // dropout
+  Activation activation = {};  // dense, activation
+  double rate = 0;             // dropout
+  // Of dropout's own random numbers; none: they come from the plan's key and the layer's number.
+  std::optional<std::uint64_t> key = {};
   double scale = 1, offset = 0;  // affine
   double epsilon = 0;            // layer_norm
 
@@ -144,6 +147,16 @@ struct Plan {
     for (const Node& node : nodes) {
       if (node.kind == NodeKind::dense) f(parameters[static_cast<std::size_t>(node.kernel())]);
     }
+  }
+
+  // Multiplications and additions of a training step: forward, back to the inputs and to the
+  // kernels.
+  double operations(Index batch_size) const {
+    double total = 0;
+    each_product([&](const Parameter& kernel) {
+      total += 6.0 * static_cast<double>(kernel.size()) * static_cast<double>(batch_size);
+    });
+    return total;
   }
 
   Index input_width() const { return tensors.front().width; }

@@ -96,6 +96,8 @@ FASTNN_INLINE Philox dropout_words(uint64_t key, uint64_t step, uint32_t row, ui
 
 // The streams of a model that belong to no layer.
 inline constexpr uint64_t permutation_stream = uint64_t{1} << 32U;
+// The stream of a dropout that has a key of its own.
+inline constexpr uint64_t seeded_dropout_stream = permutation_stream + 1;
 
 // A random permutation of [0, n), evaluated point by point: a Feistel network on pairs (left,
 // right) of Z_a x Z_b with a b just above n.

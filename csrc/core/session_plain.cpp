@@ -48,6 +48,7 @@ class PlainSession final : public Session {
   Index capacity() const override { return capacity_; }
 
  private:
+  Index first_bad(Index offset, Index count);
   ParameterGradients<T> make_gradients();
   void update(std::uint64_t updates, const OptimizerSettings& settings);
   void set_steps(std::uint64_t updates, const OptimizerSettings& settings);
@@ -92,14 +93,23 @@ PlainSession<T>::PlainSession(Machine machine, const SessionRequest& request, bo
   }
 }
 
+// The first of `count` parameters from `offset` on that is NaN or infinite; none: -1.
 template <class T>
-bool PlainSession<T>::finite_parameters() {
+Index PlainSession<T>::first_bad(Index offset, Index count) {
   constexpr auto bytes = static_cast<Index>(sizeof(T));
-  const ArrayView view{parameters_, plan_.element, 1, plan_.parameter_size, 0, bytes, nullptr};
+  const ArrayView view{parameters_ + offset, plan_.element, 1, count, 0, bytes, nullptr};
   Index row = -1;
   Index column = 0;
   machine_.call(machine_.table->scan, Scan{view, {nullptr, 0, 1}, Expected::finite, &row, &column});
-  return row < 0;
+  return row < 0 ? -1 : offset + column;
+}
+
+// One scan of the whole memory as a rule; what lies between parameters is none of them.
+template <class T>
+bool PlainSession<T>::finite_parameters() {
+  if (first_bad(0, plan_.parameter_size) < 0) return true;
+  return std::all_of(plan_.parameters.begin(), plan_.parameters.end(),
+                     [&](const Parameter& p) { return first_bad(p.offset, p.size()) < 0; });
 }
 
 // In a streaming session the kernels of dense nodes have no gradient; a place that is not null

@@ -26,16 +26,18 @@ static void step_range(const typename Rule::template Rates<T> rates, Index n, T*
   }
 }
 
-// The gradients as the step takes them, but for norm_factor.
+// The gradients as the step takes them, but for norm_factor. Without penalties parameters do not
+// count: the memory between two of them may hold anything.
 template <class T>
 static void shape_range(const UpdateExtras<T>& extras, Index n, const T* __restrict__ grad,
                         const T* __restrict__ param, T* __restrict__ out) {
   const T factor = extras.factor != nullptr ? static_cast<T>(*extras.factor) : T(1);
   const T twice_l2 = T(2) * extras.l2;
   const T l1 = extras.l1;
+  const bool penalizes = l1 != T(0) || twice_l2 != T(0);
   for (Index i = 0; i < n; ++i) {
     const T penalty = mul_add(twice_l2, param[i], l1 * sign_of(param[i]));
-    out[i] = mul_add(factor, grad[i], penalty);
+    out[i] = mul_add(factor, grad[i], penalizes ? penalty : T(0));
   }
 }
 

@@ -28,6 +28,9 @@ struct Smoothing {
       : smoothing(static_cast<T>(a.options[0])),
         share(T(1) - smoothing),
         rest(smoothing / static_cast<T>(a.c)) {}
+  // The label's own term, which the share multiplies: an infinite one with a share of 0 is left
+  // out.
+  FASTNN_INLINE T of_label(T own) const { return share == T(0) ? T(0) : own; }
   T smoothing, share, rest;
 };
 
@@ -135,7 +138,8 @@ static void cross_entropy_row_lanes(const LossRows<T>& a, Index begin, Index n, 
       loss = mul_add(mul_add(s.share, sums.target[r], s.smoothing), log_sum, -sums.below[r]);
     } else {
       const T others = static_cast<T>(a.c) * log_sum - sums.below[r];
-      loss = mul_add(s.share, log_sum - below_top(own[r], top[r]), weigh(s.rest, others));
+      const T of_label = s.of_label(log_sum - below_top(own[r], top[r]));
+      loss = mul_add(s.share, of_label, weigh(s.rest, others));
     }
     total[r] += static_cast<double>(weigh(weight[r], loss));
   }
@@ -214,7 +218,7 @@ static double cross_entropy_of_row(const LossRows<T>& a, Index r, T* e) {
     }
     return static_cast<double>(weight * mul_add(of_targets, log_sum, -below));
   } else {
-    const T own = log_sum - below_top(z[a.labels[r]], top[0]);
+    const T own = s.of_label(log_sum - below_top(z[a.labels[r]], top[0]));
     const T others = static_cast<T>(a.c) * log_sum - below;
     const T inverse = factor / sum;
     const T rest = factor * s.rest;

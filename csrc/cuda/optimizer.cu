@@ -31,7 +31,9 @@ struct Shape {
     if (extras.norm_factor != nullptr) norm_factor = static_cast<T>(*extras.norm_factor);
   }
   FASTNN_DEVICE T before_norm(T g, T p) const {
-    return mul_add(factor, g, mul_add(twice_l2, p, l1 * sign_of(p)));
+    // Without penalties p does not count: what lies between two parameters may be anything.
+    const bool penalizes = l1 != T(0) || twice_l2 != T(0);
+    return mul_add(factor, g, penalizes ? mul_add(twice_l2, p, l1 * sign_of(p)) : T(0));
   }
   FASTNN_DEVICE T operator()(T g, T p) const {
     const T scaled = norm_factor * before_norm(g, p);

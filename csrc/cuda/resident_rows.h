@@ -197,7 +197,8 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
   }
   // The label of an ignored row need not be a class.
   const float of_label = lane == 0 ? output[weight == 0.0F ? 0 : label] : 0.0F;
-  const float own = log_sum - below_top(of_label, top);
+  // With a share of 0 an infinite one is left out.
+  const float own = share == 0.0F ? 0.0F : log_sum - below_top(of_label, top);
   if (rest == 0.0F) return share * own;
   const float others = static_cast<float>(c) * log_sum - sum(t, below);
   return mul_add(share, own, weigh(rest, others));

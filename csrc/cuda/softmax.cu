@@ -160,7 +160,7 @@ struct CrossEntropy {
       of_targets = mul_add(s.share, team.sum(sums.target), label_smoothing);
       loss = mul_add(of_targets, log_sum, -team.sum(sums.below));
     } else {
-      loss = s.share * (log_sum - below_top(row.own, top));
+      loss = weigh(s.share, log_sum - below_top(row.own, top));
       if (s.rest != T(0)) {
         const T others = static_cast<T>(c) * log_sum - team.sum(sums.below);
         loss = mul_add(s.rest, others, loss);

@@ -111,6 +111,9 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
 
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
                          const Poll& poll) {
+  // Probabilities may be rounded to two digits, each by up to half a hundredth, and stored in
+  // float16. A row then counts by its sum, in the loss and in the gradient.
+  const double rounding = 1e-3 + std::min(0.005 * static_cast<double>(targets.columns), 0.05);
   each_row(targets, rows, poll, [&](Index row, const double* values) {
     double sum = 0;
     for (Index j = 0; j < targets.columns; ++j) {
@@ -118,10 +121,11 @@ void check_probabilities(const char* name, const ArrayView& targets, const Rows&
             values[j], " at row ", row, ", column ", j);
       sum += values[j];
     }
-    constexpr double rounding = 1e-3;
     check(std::abs(sum - 1) <= rounding, name,
           ": expected rows that add up to 1 (one class, or a distribution over classes), got ", sum,
-          " at row ", row, "; labels that do not exclude each other want binary_crossentropy");
+          " at row ", row,
+          "; divide each row by its sum, or use binary_crossentropy if labels do not exclude each"
+          " other");
   });
 }
 
@@ -198,7 +202,10 @@ void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {
   if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, poll);
   const bool units = takes(plan, Targets::unit_or_missing);
   if (units) check_binary_targets("y", data.targets, rows, poll);
-  if (takes(plan, Targets::not_negative)) check_not_negative("y", data.targets, rows, poll);
+  // Numbers in [0, 1] are not negative, and a missing one may be among them.
+  if (!units && takes(plan, Targets::not_negative)) {
+    check_not_negative("y", data.targets, rows, poll);
+  }
   if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
     check_finite("y", data.targets, rows, plan.element, poll);
   }

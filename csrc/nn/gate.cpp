@@ -16,7 +16,6 @@ std::atomic<unsigned> generation{0};
 // How many readings this thread holds, of any gate.
 thread_local int own_readings = 0;
 
-constexpr const char* training = "the model is being trained in another thread";
 constexpr const char* in_use = "the model is in use in another thread";
 
 }  // namespace
@@ -42,10 +41,19 @@ Gate::State& Gate::state() {
   return *state_;
 }
 
+void Gate::refuse_beside_writer() {
+  // Signal handlers run in the middle of training.
+  if (state().writer.load() == std::this_thread::get_id()) {
+    refuse("the model is being trained by the code that this signal handler interrupted; use it ",
+           "after fit, or in a callback");
+  }
+  refuse("the model is being trained in another thread");
+}
+
 Gate::Reading::Reading(Gate& gate) : state_(gate.state()) {
   std::unique_lock<std::mutex> lock(state_.mutex);
   state_.freed.wait(lock, [&] { return !state_.changing; });
-  if (state_.writing) refuse(training);
+  if (state_.writing) gate.refuse_beside_writer();
   ++state_.readers;
   ++own_readings;
 }
@@ -60,9 +68,10 @@ Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
   constexpr auto patience = std::chrono::milliseconds(50);
   std::unique_lock<std::mutex> lock(state_.mutex);
   state_.freed.wait(lock, [&] { return !state_.changing; });
-  if (state_.writing) refuse(training);
+  if (state_.writing) gate.refuse_beside_writer();
   if (own_readings > 0) refuse("the model cannot be trained from within predict or evaluate");
   state_.writing = true;  // from here on no reader comes in
+  state_.writer = std::this_thread::get_id();
   while (state_.readers > 0) {
     if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
     lock.unlock();
@@ -84,7 +93,7 @@ Gate::Writing::~Writing() {
 
 Gate::Changing::Changing(Gate& gate) : state_(gate.state()) {
   const std::lock_guard<std::mutex> lock(state_.mutex);
-  if (state_.writing) refuse(training);
+  if (state_.writing) gate.refuse_beside_writer();
   if (state_.readers > 0 || state_.changing) refuse(in_use);
   state_.changing = true;
 }

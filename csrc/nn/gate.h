@@ -4,9 +4,11 @@
 // not in it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <thread>
 
 namespace fastnn {
 
@@ -30,6 +32,7 @@ class Gate {
     unsigned generation = 0;
     int readers = 0;
     bool writing = false;
+    std::atomic<std::thread::id> writer;  // while `writing`
     bool changing = false;
   };
   State& state();
@@ -37,6 +40,10 @@ class Gate {
   State* state_;
 
  public:
+  // std::runtime_error that says where the writer is: another thread, or this one, which a signal
+  // handler has interrupted.
+  [[noreturn]] void refuse_beside_writer();
+
   // Refused while there is a writer; a change is waited for.
   class Reading {
    public:

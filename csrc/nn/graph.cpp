@@ -101,11 +101,14 @@ int Graph::activation(int input, std::string_view name, std::optional<double> pa
   return add_node(std::move(node), width(input));
 }
 
-int Graph::dropout(int input, double rate) {
+int Graph::dropout(int input, double rate, std::optional<std::uint64_t> key) {
   check(rate >= 0 && rate < 1, "rate: expected a number in [0, 1), got ", rate);
-  return add_node(
-      {.kind = NodeKind::dropout, .inputs = {check_tensor(input)}, .parameters = {}, .rate = rate},
-      width(input));
+  return add_node({.kind = NodeKind::dropout,
+                   .inputs = {check_tensor(input)},
+                   .parameters = {},
+                   .rate = rate,
+                   .key = key},
+                  width(input));
 }
 
 int Graph::rescale(int input, double scale, double offset) {

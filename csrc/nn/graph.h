@@ -32,7 +32,8 @@ class Graph {
   int dense(int input, Index units, std::string_view activation, bool use_bias,
             std::optional<double> activation_parameter, std::optional<int> like = {});
   int activation(int input, std::string_view name, std::optional<double> parameter);
-  int dropout(int input, double rate);
+  // `key` of the layer's own random numbers; without one they come from the graph's.
+  int dropout(int input, double rate, std::optional<std::uint64_t> key = {});
   int rescale(int input, double scale, double offset);
   int add(int a, int b);
   int layer_normalization(int input, double epsilon, bool center, bool scale);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/check.h"
@@ -19,7 +20,7 @@ Network::Network(Graph graph) : graph_(std::move(graph)) {
 Network::~Network() = default;
 
 void Network::set_output(int tensor) {
-  const Gate::Changing changing(parts_.gate);
+  const Gate::Changing changing(parts_.gate());
   graph_.set_output(tensor);
   make_plan();
 }
@@ -28,7 +29,7 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   check(buffer->size() == graph_.plan().parameter_size && buffer->element() == element(),
         "parameters: expected a buffer of ", graph_.plan().parameter_size,
         " elements of the network's type, got ", buffer->size());
-  const Gate::Changing changing(parts_.gate);
+  const Gate::Changing changing(buffer->gate());
   parts_.state.bring();
   buffer->bring();  // where another network trained it
   forget_sessions();
@@ -36,7 +37,7 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
 }
 
 void Network::compile(const Compile& request) {
-  const Gate::Changing changing(parts_.gate);
+  const Gate::Changing changing(parts_.gate());
   check_output();
   if (!request.loss.column_weights.empty()) {
     const auto outputs = static_cast<std::size_t>(parts_.plan->output_width());
@@ -53,6 +54,20 @@ void Network::compile(const Compile& request) {
   for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(parameter_size(), element()));
   }
+  bring_or_go_back();
+  forget_sessions();
+  parts_.compiled = request;
+  ++parts_.compilations;
+  parts_.plan = std::move(plan);
+  parts_.state.set_slots(std::move(slots), request.update.averages);
+}
+
+void Network::bring() {
+  const Gate::Changing changing(parts_.gate());
+  bring_or_go_back();
+}
+
+void Network::bring_or_go_back() {
   try {
     if (parts_.state.parameters()) parts_.state.parameters()->bring();
   } catch (const Unreadable& why) {
@@ -60,11 +75,6 @@ void Network::compile(const Compile& request) {
     throw Unreadable(message(why.what(), "; it is now as it was after ", steps(),
                              " steps: ", "compile() it once more"));
   }
-  forget_sessions();
-  parts_.compiled = request;
-  ++parts_.compilations;
-  parts_.plan = std::move(plan);
-  parts_.state.set_slots(std::move(slots), request.update.averages);
 }
 
 std::vector<Index> Network::sum_widths() const {
@@ -121,44 +131,47 @@ void Network::check_output() const {
 }
 
 Index Network::output_width() {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_output();
   return parts_.plan->output_width();
 }
 
 void Network::check_data(const Dataset& data, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_compiled();
   fastnn::check_data(*parts_.plan, data, poll);
 }
 
 void Network::check_input(const Dataset& data, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_output();
   fastnn::check_input(*parts_.plan, data, poll);
 }
 
 double Network::check_weight_of(const char* name, const Dataset& data, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_compiled();
   const double total = total_weight(*parts_.plan, data, poll);
-  check(total > 0, name, ": nothing counts: all weights are 0, or all labels missing or ignored");
+  check(total > 0, name,
+        ": nothing counts, all weights (sample_weight times class_weight) are 0 or all labels "
+        "missing or "
+        "ignored");
   return total;
 }
 
 void Network::optimizer_state(const std::function<void(const ParameterBuffer&)>& each) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   parts_.state.bring_optimizer_state();
   for (const auto& slot : parts_.state.slots()) each(*slot);
 }
 
 void Network::set_optimizer_state(const std::vector<const void*>& state) {
-  const Gate::Changing changing(parts_.gate);
+  const Gate::Changing changing(parts_.gate());
   parts_.state.write_optimizer_state(state);
 }
 
 std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_compiled();
   std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
   Ticker ticker(poll);
@@ -168,7 +181,7 @@ std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll) {
 }
 
 void Network::predict(const Dataset& data, void* out, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   static_cast<void>(parts_.state.buffers());  // throws where there are none
   std::unique_ptr<Session> session = parts_.sessions.borrow(parts_.needs());
   const Index row_bytes = parts_.plan->output_width() * parts_.state.parameters()->element_size();
@@ -177,7 +190,7 @@ void Network::predict(const Dataset& data, void* out, const Poll& poll) {
 }
 
 std::unique_ptr<Predictor> Network::predictor() {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
@@ -185,7 +198,7 @@ std::unique_ptr<Predictor> Network::predictor() {
 }
 
 std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
@@ -195,7 +208,7 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, co
 }
 
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   check_compiled();
   std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
   std::unique_ptr<Session> session = parts_.sessions.borrow(parts_.needs());
@@ -209,7 +222,7 @@ double Network::gradients(const Dataset& data, bool training, void* gradient, co
   }
   session->forget_data();
   parts_.sessions.give(std::move(session));
-  return sums[1] > 0 ? sums[0] / sums[1] : 0;
+  return sums[1] > 0 ? sums[0] / sums[1] : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace fastnn

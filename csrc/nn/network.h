@@ -32,6 +32,9 @@ class Network {
   void set_output(int tensor);
 
   void compile(const Compile& request);
+  // Brings parameters that a device trained to the host. Where they cannot be read, the network
+  // goes back to the last copy of its state, and Unreadable is thrown, once.
+  void bring();
   // The device and the session that training in batches of so many rows uses.
   Device device(Index batch_size) const;
   SessionKind session(Index batch_size) const;
@@ -63,7 +66,7 @@ class Network {
 
   std::vector<double> evaluate(const Dataset& data, const Poll& poll);
   void predict(const Dataset& data, void* out, const Poll& poll);
-  // The mean loss, and its gradient in `gradient`.
+  // The mean loss, and its gradient in `gradient`: NaN and zeros where nothing counts.
   double gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);
   // The network as it is now, which later training does not touch.
   std::unique_ptr<Predictor> predictor();
@@ -73,6 +76,7 @@ class Network {
 
  private:
   void make_plan();
+  void bring_or_go_back();
   void check_compiled() const;
   void check_output() const;
   void forget_sessions();

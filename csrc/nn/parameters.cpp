@@ -62,7 +62,7 @@ void ParameterBuffer::attach(std::shared_ptr<DeviceCopy> there) {
 
 void ParameterBuffer::to_write() {
   if (trained_in_.load() == fork_generation() + 1) {
-    refuse("the model is being trained in another thread; its weights cannot be set now");
+    gate_.refuse_beside_writer();
   }
   bring();
 }

@@ -10,6 +10,7 @@
 
 #include "core/kernels.h"
 #include "core/session.h"
+#include "nn/gate.h"
 
 namespace fastnn {
 
@@ -52,6 +53,10 @@ class ParameterBuffer {
   void set_on_device(bool on_device) { on_device_ = on_device; }
   bool on_device() const { return on_device_.load(); }
 
+  // What a thread passes to read or to change the parameters, through any of the networks that they
+  // are bound to.
+  Gate& gate() { return gate_; }
+
   std::uint64_t version() const { return version_.load(); }
   void mark_changed() { version_.fetch_add(1); }
   void set_training(bool training);
@@ -63,6 +68,7 @@ class ParameterBuffer {
   Index size_;
   Element element_;
   void* data_;
+  Gate gate_;
   std::atomic<std::uint64_t> version_{0};
   // 1 + the fork generation; 0: nowhere. A child does not touch the mutex of its parent.
   std::atomic<unsigned> trained_in_{0};

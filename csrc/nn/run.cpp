@@ -47,8 +47,6 @@ class Ending {
   const int before_ = std::uncaught_exceptions();
 };
 
-bool finite(double x) { return std::isfinite(x); }
-
 std::string number(double x) {
   if (std::isnan(x)) return "nan";
   return x > 0 ? "inf" : "-inf";
@@ -66,12 +64,14 @@ std::vector<double> make_sums(Index epochs, std::size_t columns) {
 
 }  // namespace
 
-Diverged::Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss)
+Diverged::Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss,
+                   Index steps_back)
     : std::runtime_error(
           message(what, " at epoch ", at_epoch, ", step ", at_step,
-                  " (both counted from 0). The weights are back where the loss was last known "
-                  "to be a number, or as they were before. Try a lower learning_rate, inputs "
-                  "scaled to about [-1, 1], or targets of that size.")),
+                  " (both counted from 0). The weights are those of ", steps_back,
+                  steps_back == 1 ? " step" : " steps",
+                  " earlier. Try a lower learning_rate, inputs scaled to about [-1, 1], or targets "
+                  "of that size.")),
       epoch(at_epoch),
       step(at_step),
       loss(bad_loss) {}
@@ -89,11 +89,12 @@ Run::Run(TrainingParts& parts, const Dataset& data, const Dataset* validation,
 }
 
 void Run::diverge(const std::string& what, Index epoch, Index step, double loss) {
+  const std::uint64_t made = parts_.state.steps;
   parts_.state.go_back();
   if (Session* const session = parts_.sessions.training()) {
     session->parameters_at(parts_.state.parameters()->version());
   }
-  throw Diverged(what, epoch, step, loss);
+  throw Diverged(what, epoch, step, loss, static_cast<Index>(made - parts_.state.steps));
 }
 
 // After an exception: what was trained so far or, where a device has no use for it any more,
@@ -111,19 +112,18 @@ void Run::recover(Session& session) {
 
 // Steps now.step..last of one epoch.
 void Run::train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
-                      Ticker& ticker, Now& now) {
+                      Index interval, Ticker& ticker, Now& now) {
   TrainingState& state = parts_.state;
   // What comes after no steps at all may have to go back, too.
-  if (now.step == last) state.consider();
+  if (now.step == last) static_cast<void>(state.copy_if_due(interval));
   while (now.step < last) {
-    state.consider();
-    const Index count = ticker.pieces(last - now.step);
+    const Index room = std::min(last - now.step, state.copy_if_due(interval));
+    const Index count = ticker.pieces(room);
     const Ran ran = session.run(data_, epoch, now.step, count, state.done(),
                                 request.rates.from(now.updates), now.sums);
     now.step += ran.steps;
     now.updates += ran.steps;
     state.count(ran.steps);
-    if (ran.steps > 0) state.prove();
     if (ran.bad_loss) {
       diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
     }
@@ -140,11 +140,12 @@ double Run::row_weight(const Poll& poll) {
   return *row_weight_;
 }
 
-std::vector<double> Run::advance(const Request& request, const OnProgress& on_progress) {
+void Run::advance(const Request& request, const OnProgress& on_progress) {
   check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
+  finished_ = 0;
   Now now;
   const Poll poll = [&] { on_progress(now.epoch, now.step, now.sums); };
-  const Gate::Writing writing(parts_.gate, poll);
+  const Gate::Writing writing(parts_.gate(), poll);
   if (parts_.compilations != compilation_) {
     refuse("the network was compiled again since this training began");
   }
@@ -165,8 +166,12 @@ std::vector<double> Run::advance(const Request& request, const OnProgress& on_pr
         request.rates_given);
   check(!request.validates || validation_ != nullptr, "validates: the run has no validation data");
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
-  const std::size_t width = (request.validates ? 2 : 1) * columns;
-  std::vector<double> sums = make_sums(request.epochs, width);
+  width_ = (request.validates ? 2 : 1) * columns;
+  const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
+  const Index until = std::exchange(part_until_, 0);
+  if (part && begin > 0 && begin == until && std::min(before.size(), sums_.size()) >= columns) {
+    std::copy_n(before.begin(), columns, sums_.begin());
+  }
 
   state.begin(std::exchange(fresh_, false));
   const double weight = row_weight(poll);
@@ -178,33 +183,38 @@ std::vector<double> Run::advance(const Request& request, const OnProgress& on_pr
   parameters.attach(nullptr);  // until the run ends, readers get the last copy brought to the host
   const std::function<void()> recover = [&] { this->recover(session); };
   const Ending ending(parts_.sessions, recover);
+  const Index interval = state.copies_every(*parts_.plan, batch_size);
   Ticker ticker(poll);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? state.epochs.load() : state.epochs++, batch_size, options_.shuffled,
                       weight};
-    const Sums row = std::span(sums).subspan(static_cast<std::size_t>(e) * width, width);
+    const Sums row = std::span(sums_).subspan(static_cast<std::size_t>(e) * width_, width_);
     now = {request.first_epoch + e, begin, now.updates, row.first(columns)};
-    train_steps(session, request, epoch, end, ticker, now);
+    train_steps(session, request, epoch, end, interval, ticker, now);
     // The last update of a run is followed by no loss that would show it wrong.
-    if (end == all && e + 1 == request.epochs && !session.finite_parameters()) {
+    const bool last = e + 1 == request.epochs && (end == all || request.ends);
+    if (last && !session.finite_parameters()) {
       diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
     }
-    if (!request.validates) continue;
-    evaluate_into(parts_, *validation_, row.last(columns), ticker);
-    const double loss = row[columns];
-    if (!finite(loss)) {
-      diverge("the validation loss became " + number(loss), now.epoch, end - 1, loss);
-    }
+    if (request.validates) validate(row.last(columns), now.epoch, end - 1, ticker);
+    ++finished_;
   }
   const std::uint64_t version = parameters.version() + 1;  // which `training` marks when it goes
   state.trained_to(version);
   session.trained_to(version);
   if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
-  return sums;
+  if (part) part_until_ = end;
+}
+
+void Run::validate(Sums sums, Index epoch, Index step, Ticker& ticker) {
+  evaluate_into(parts_, *validation_, sums, ticker);
+  if (!std::isfinite(sums[0])) {
+    diverge("the validation loss became " + number(sums[0]), epoch, step, sums[0]);
+  }
 }
 
 void Run::close() {
-  const Gate::Reading reading(parts_.gate);
+  const Gate::Reading reading(parts_.gate());
   parts_.sessions.forget_data();
 }
 

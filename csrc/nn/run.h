@@ -23,13 +23,16 @@ namespace fastnn {
 
 // What training works on: the parts of a network that a run shares with it.
 struct TrainingParts {
-  Gate gate;                         // to be passed by each thread that reads or changes the rest
   std::unique_ptr<const Plan> plan;  // null: the graph has no output yet
   std::optional<Compile> compiled;
   Index compilations = 0;  // so far
   TrainingState state;
   SessionPool sessions;
 
+  Gate unbound;  // the gate before parameters are bound
+
+  // To be passed by each thread that reads or changes the rest.
+  Gate& gate() { return state.parameters() ? state.parameters()->gate() : unbound; }
   SessionPool::Needs needs() { return {*plan, compiled ? &*compiled : nullptr, state}; }
 };
 
@@ -40,9 +43,10 @@ void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, Ticker&
 using OnProgress = std::function<void(Index epoch, Index step, std::span<const double>)>;
 
 // A loss, or the weights after the last step, became NaN or infinite. The parameters are those of
-// a recent step whose loss was finite.
+// a recent step: see Snapshots.
 struct Diverged : std::runtime_error {
-  Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss);
+  Diverged(const std::string& what, Index at_epoch, Index at_step, double bad_loss,
+           Index steps_back);
   Index epoch, step;
   double loss;
 };
@@ -63,6 +67,7 @@ class Run {
     // Part of one epoch, which then does not count as begun; steps < 0: all.
     Index first_step = 0, steps = -1;
     bool validates = false;  // after each epoch
+    bool ends = false;       // no step follows, so the weights after the last one are checked
     // For the updates of this call: settings and, where rates are given, one for each of them.
     Rates rates;
     Index rates_given = 0;
@@ -73,8 +78,14 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  // Trains; returns the sums of each epoch, then those of the validation data where it validates.
-  std::vector<double> advance(const Request& request, const OnProgress& on_progress);
+  // Trains. `finished` has its results, also where it throws.
+  void advance(const Request& request, const OnProgress& on_progress);
+  // For each epoch of the last call that was finished, or each part of an epoch, its sums, then
+  // those of the validation data where it was validated. A part of an epoch that follows the part
+  // before it goes on from its sums, so that those of the whole do not depend on how it was cut.
+  std::span<const double> finished() const { return std::span(sums_).first(finished_ * width_); }
+  void forget_finished() { finished_ = 0; }
+  std::size_t width() const { return width_; }  // the number of sums of an epoch
   // The end: a device may let go of the data.
   void close();
 
@@ -86,7 +97,8 @@ class Run {
   };
 
   void train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
-                   Ticker& ticker, Now& now);
+                   Index interval, Ticker& ticker, Now& now);
+  void validate(Sums sums, Index epoch, Index step, Ticker& ticker);
   double row_weight(const Poll& poll);
   void recover(Session& session);
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
@@ -98,6 +110,9 @@ class Run {
   const Index compilation_;
   bool fresh_;
   std::optional<double> row_weight_;
+  std::vector<double> sums_;  // of the last call
+  std::size_t width_ = 0, finished_ = 0;
+  Index part_until_ = 0;  // where the last call ended, if it ran a part of an epoch
 };
 
 }  // namespace fastnn

@@ -1,43 +1,53 @@
 #include "nn/snapshot.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 #include <utility>
 
 namespace fastnn {
 
-void Snapshots::consider(const Buffers& buffers, const Steps& steps,
-                         const std::function<void()>& fetch) {
-  const bool first = !held() || due_;
-  const auto begin = Clock::now();
-  if (!first && begin < next_) return;
-  fetch();
-  candidate_.held = false;
-  candidate_.copies.resize(buffers.size());
+Index steps_between_copies(double bytes, double operations, bool on_device) {
+  constexpr double steps = 100;  // as long as a copy, if they are to be 99 % of the time
+  double copy = 0;               // nanoseconds, as are the next
+  double step = 0;
+  if (on_device) {
+    copy = 60e3 + bytes / 10;  // two waits for the device, then 10 GB/s
+    step = 500 + operations / 100e3;
+  } else {
+    constexpr double cache = 1 << 20;
+    copy = 100 + bytes / (bytes <= cache ? 10 : 4);
+    // 300 GFLOP/s a thread, for as many threads as have a million operations each.
+    const double threads = std::clamp(operations / 1e6, 1.0, 16.0);
+    // A step reads and writes parameters, gradients and the state, at no more than 100 GB/s.
+    step = std::max(1000 + operations / (300 * threads), 2 * bytes / 100);
+  }
+  // A loss takes some tens of steps to grow from a good one to infinity.
+  constexpr double fewest = 100;
+  return static_cast<Index>(std::ceil(std::max(steps * copy / step, fewest)));
+}
+
+void Snapshots::copy(const Buffers& buffers, const Steps& steps) {
+  if (newer_.held) std::swap(older_, newer_);
+  newer_.held = false;
+  newer_.copies.resize(buffers.size());
   for (std::size_t i = 0; i < buffers.size(); ++i) {
-    Copy& copy = candidate_.copies[i];
+    Copy& copy = newer_.copies[i];
     const auto bytes = static_cast<std::size_t>(buffers[i]->bytes());
     if (copy.bytes != bytes || !copy.memory) copy = {OwnedMemory(allocate_zeroed(bytes)), bytes};
     if (!copy.memory) throw std::bad_alloc();
     std::memcpy(copy.memory.get(), buffers[i]->data(), bytes);
   }
-  candidate_.steps = steps;
-  candidate_.held = true;
-  if (due_) good_.held = false;
-  due_ = false;
-  const auto end = Clock::now();
-  next_ = end + std::max<Clock::duration>(std::chrono::seconds(1), 50 * (end - begin));
-}
-
-void Snapshots::prove() {
-  if (!candidate_.held) return;
-  std::swap(good_, candidate_);
-  candidate_.held = false;
+  newer_.steps = steps;
+  newer_.held = true;
+  if (renew_) older_.held = false;
+  renew_ = false;
+  passed_ = 0;
 }
 
 Steps Snapshots::restore(const Buffers& buffers) const {
-  const State& state = good_.held ? good_ : candidate_;
+  const State& state = older_.held ? older_ : newer_;
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     std::memcpy(buffers[i]->data(), state.copies[i].memory.get(), state.copies[i].bytes);
   }

@@ -73,8 +73,18 @@ void TrainingState::restart_averages() {
   if (device_copy_ != nullptr) device_copy_->optimizer_state_changed();
 }
 
-void TrainingState::consider() {
-  snapshots_.consider(all(), done(), [this] { fetch(); });
+Index TrainingState::copies_every(const Plan& plan, Index batch_size) const {
+  double bytes = 0;
+  for (const ParameterBuffer* buffer : all()) bytes += static_cast<double>(buffer->bytes());
+  return steps_between_copies(bytes, plan.operations(batch_size), device_copy_ != nullptr);
+}
+
+Index TrainingState::copy_if_due(Index interval) {
+  if (snapshots_.due(interval)) {
+    fetch();
+    snapshots_.copy(all(), done());
+  }
+  return snapshots_.until_due(interval);
 }
 
 void TrainingState::go_back() {

@@ -31,6 +31,7 @@ class TrainingState {
   void count(Index made) {
     steps += static_cast<std::uint64_t>(made);
     updates += static_cast<std::uint64_t>(made);
+    snapshots_.passed(made);
   }
 
   // Where a device trains parameters and the optimizer's state; null: here.
@@ -48,11 +49,12 @@ class TrainingState {
   void begin(bool fresh);
   // A run ended well, and left the parameters at this version.
   void trained_to(std::uint64_t version) { trained_version_ = version; }
-  // Before a step: copies the state where it is time to.
-  void consider();
-  // The first step from the last copy had a finite loss.
-  void prove() { snapshots_.prove(); }
-  // To the last copy of the state.
+  // The steps from one copy of the state to the next, in batches of so many rows.
+  Index copies_every(const Plan& plan, Index batch_size) const;
+  // Before a step: copies the state where that is due. Returns how many steps may follow until the
+  // next copy, at least 1.
+  Index copy_if_due(Index interval);
+  // To a copy of the state: see Snapshots.
   void go_back();
   // No device has a copy, and no state to go back to is left.
   void forget();

@@ -16,12 +16,14 @@ The loops are native (C++, `fastnn._core`); this package holds the words.
 from __future__ import annotations
 
 import atexit
+from typing import TYPE_CHECKING
 
 from fastnn import (
     _core,
     activations,
     callbacks,
     datasets,
+    elsewhere,
     initializers,
     layers,
     losses,
@@ -40,13 +42,16 @@ from fastnn.config import (
     show_config,
 )
 from fastnn.layers import Input
+from fastnn.listing import names_of
 from fastnn.models import Sequential
+from fastnn.models.fitness import ConvergenceWarning
 from fastnn.variables import Variable
 
 # Worker threads must be gone before the interpreter takes its memory apart.
 atexit.register(_core.shutdown)
 
 __all__ = [
+    "ConvergenceWarning",
     "Input",
     "Predictor",
     "Sequential",
@@ -70,3 +75,7 @@ __all__ = [
     "show_config",
     "utils",
 ]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "fastnn")
+__dir__ = names_of(__all__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from fastnn.console import complain, say
 from fastnn.words import unknown
 
 _USAGE = """usage: python -m fastnn COMMAND
@@ -27,11 +28,11 @@ def main(arguments: Sequence[str]) -> int:
         show_config()
         return 0
     if arguments in (["-h"], ["--help"]):
-        print(_USAGE)
+        say(_USAGE)
         return 0
     if len(arguments) == 1:
-        print(unknown("command", arguments[0], ["demo", "info"]), file=sys.stderr)
-    print(_USAGE, file=sys.stderr)
+        complain(unknown("command", arguments[0], ["demo", "info"]))
+    complain(_USAGE)
     return 2
 
 

@@ -162,7 +162,7 @@ def split_product(
 
 def activation_forward(x: _Floats, name: str, parameter: float | None = None) -> _Floats: ...
 def activation_backward(
-    dy: _Floats, x: _Floats, y: _Floats, name: str, parameter: float | None = None
+    dy: _Floats, x: _Floats | None, y: _Floats | None, name: str, parameter: float | None = None
 ) -> _Floats: ...
 def softmax(x: _Floats) -> _Floats: ...
 def layer_normalization(
@@ -171,13 +171,13 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
 ) -> tuple[_Floats, _Floats, _Floats]: ...
-def embedding(x: Floats, table: _Floats) -> _Floats: ...
-def embedding_backward(dy: _Floats, x: Floats, vocabulary: int) -> _Floats: ...
+def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
+def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...
 def row_loss(
     loss: str,
     logits: _Floats,
-    labels: NDArray[np.int32] | _Floats,
-    sample_weight: Floats | None,
+    labels: NDArray[np.int32] | Floats,
+    sample_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
     ignore_class: int | None,
 ) -> tuple[float, _Floats]:
@@ -186,9 +186,9 @@ def row_loss(
 def element_loss(
     loss: str,
     outputs: _Floats,
-    targets: _Floats,
-    sample_weight: Floats | None,
-    column_weight: Floats | None,
+    targets: Floats,
+    sample_weight: NDArray[np.float64] | None,
+    column_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
 ) -> tuple[float, _Floats]:
     """A loss of `losses()` that compares one output with one target, and its gradient."""
@@ -238,6 +238,8 @@ class Parameters:
     def write(self, offset: int, values: Array) -> None:
         """Copies C-contiguous `values` of this buffer's dtype to `offset`.
         RuntimeError while a network trains on the buffer in a native call."""
+    def write_all(self, offsets: Sequence[int], arrays: Sequence[Array]) -> None:
+        """The same for several arrays: all are written, or none."""
     def fill_uniform(
         self, offset: int, count: int, low: float, high: float, *, key: int, stream: int
     ) -> None: ...
@@ -298,7 +300,8 @@ class Graph:
         (width, units) and, with `use_bias`, another (units,); or shares those of the dense call
         that returned `like`."""
     def activation(self, input: int, name: str, parameter: float | None = None) -> int: ...
-    def dropout(self, input: int, rate: float) -> int: ...
+    def dropout(self, input: int, rate: float, key: int | None = None) -> int:
+        """`key`: 64 bits that its random numbers come from; None: the key of the network."""
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
     def add(self, a: int, b: int) -> int: ...
     def layer_normalization(
@@ -333,10 +336,16 @@ class Network(Graph):
     def parameter_size(self) -> int:
         """Elements of a buffer that holds every parameter (each starts aligned)."""
     @property
+    def parameter_count(self) -> int:
+        """The length of `parameters`."""
+    @property
     def parameters(self) -> list[tuple[int, tuple[int, ...]]]:
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def bring(self) -> None:
+        """Brings parameters that a GPU trained to the host. RuntimeError, once, where they cannot
+        be read; the network is then back at the last copy of its state."""
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
     @property
@@ -454,6 +463,7 @@ class Run:
         first_step: int = 0,
         steps: int | None = None,
         validates: bool = False,
+        ends: bool = False,
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
         rates: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
@@ -464,13 +474,17 @@ class Run:
         `optimizer`: learning_rate, weight_decay, and options of its row; `rates`: a learning rate
         for each update of the call instead.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
-        and `Network.epochs` is left alone; else it grows by one an epoch.
+        and `Network.epochs` is left alone; else it grows by one an epoch. With `ends` no step
+        follows these, so the weights after the last one are checked, as after a whole epoch. The
+        sums of a part go on from those of the part before it.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
-        Raises TrainingDiverged (a recent good state is restored) or what a
+        Raises TrainingDiverged (the state of an earlier step is restored) or what a
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def take_finished(self) -> NDArray[np.float64]:
+        """The sums of the epochs that the last `advance` finished, also where it raised; once."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 

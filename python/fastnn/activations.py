@@ -6,9 +6,17 @@ The functions themselves are native; `fastnn.ops` applies them to arrays.
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
-from fastnn import _core
-from fastnn.words import choose, number
+from fastnn import _core, elsewhere
+from fastnn.listing import names_of
+from fastnn.words import choose, number, refuse_elsewhere
+
+__all__ = [
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # Keras's second name for the same function.
 _ALIASES = {"swish": "silu"}
@@ -30,16 +38,27 @@ def _all() -> dict[str, str]:
     return elementwise() | {"softmax": "softmax"}
 
 
+def checked(name: str, value: str | None) -> str:
+    """The native name of a layer's activation; errors call it `name`."""
+    return "linear" if value is None else _chosen(name, value, _all())
+
+
 def get(name: str | None) -> str:
-    """The native name of a layer's activation; None is "linear"."""
-    return "linear" if name is None else choose("activation", name, _all())
+    """The name of an activation by any of its names; None is "linear"."""
+    return checked("activation", name)
 
 
 def get_elementwise(name: str | None) -> str:
     """The native name of an activation that is not softmax."""
     if name == "softmax":
         raise ValueError("activation: softmax works on whole rows; use fastnn.ops.softmax")
-    return "linear" if name is None else choose("activation", name, elementwise())
+    return "linear" if name is None else _chosen("activation", name, elementwise())
+
+
+def _chosen(argument: str, name: object, known: dict[str, str]) -> str:
+    if isinstance(name, str) and name not in known:
+        refuse_elsewhere(argument, "activation", name)
+    return choose(argument, name, known)
 
 
 def checked_parameter(name: str, value: float, argument: str) -> float:
@@ -57,3 +76,16 @@ def checked_parameter(name: str, value: float, argument: str) -> float:
 def parameter(name: str, value: float | None, argument: str = "parameter") -> float | None:
     """As `checked_parameter`; None, for the default of the activation, stays None."""
     return None if value is None else checked_parameter(name, value, argument)
+
+
+def _as_words() -> dict[str, str]:
+    """Advice for the activations as attributes, which in Keras are functions."""
+    return {
+        name: f"an activation is a word, {name!r}, and fastnn.ops.{ops} applies it to an array"
+        for name in _all()
+        for ops in ["softmax" if name == "softmax" else "activation_forward"]
+    }
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "activation", _as_words)

@@ -10,6 +10,7 @@ import os
 from typing import Any, Literal
 
 from fastnn import _core
+from fastnn.console import say
 from fastnn.words import choose, integer
 
 Precision = Literal["highest", "high", "medium"]
@@ -170,5 +171,5 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         rows.append(("cuBLASLt", settings["cuda"]["cublas"]))
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        print(f"{name:<{width}}  {text}")
+        say(f"{name:<{width}}  {text}")
     return None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import keys
+from fastnn.console import say
 from fastnn.data.split import held_out
 from fastnn.datasets import load_digits
 from fastnn.layers.dense import Dense
@@ -36,13 +37,13 @@ def main() -> float:
     x, y = load_digits()
     split = held_out(len(x), 0.2, y.astype(np.int64), keys.key_of(_SEED))
     train, test = split.training, split.validation
-    print(
+    say(
         f"{len(x)} images of digits, 8 x 8 pixels: {len(train)} to train on, "
         f"{len(test)} held out (a fifth of each digit)\n"
     )
     model = network()
     model.summary()
-    print()
+    say()
     model.fit(
         x[train], y[train], batch_size=_BATCH, epochs=_EPOCHS, validation_data=(x[test], y[test])
     )
@@ -50,10 +51,10 @@ def main() -> float:
     assert isinstance(results, dict)
     accuracy = results["accuracy"]
     ours, theirs = step_times(x[train], y[train])
-    print(f"\nheld-out accuracy   {accuracy:.4f}")
-    print(f"one training step   {1e6 * ours:8.1f} us  (batch {_BATCH}, Adam, fastnn)")
-    print(f"the same in NumPy   {1e6 * theirs:8.1f} us  (NumPy {np.__version__}, float32)")
-    print(f"ratio               {theirs / ours:8.1f} x")
+    say(f"\nheld-out accuracy   {accuracy:.4f}")
+    say(f"one training step   {1e6 * ours:8.1f} us  (batch {_BATCH}, Adam, fastnn)")
+    say(f"the same in NumPy   {1e6 * theirs:8.1f} us  (NumPy {np.__version__}, float32)")
+    say(f"ratio               {theirs / ours:8.1f} x")
     return accuracy
 
 

@@ -9,16 +9,38 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, keys
-from fastnn.arrays.host import numeric, plain
-from fastnn.registry import Registered, Registry
+from fastnn import _core, elsewhere, keys
+from fastnn.arrays.host import narrowed, numeric
+from fastnn.listing import names_of
+from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place
-from fastnn.words import choose, integer, keywords, number
+from fastnn.words import choose, integer, keywords, number, optional
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 # The standard deviation of a standard normal cut at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
@@ -37,8 +59,11 @@ class Initializer(Registered, ABC):
     layers never share them. With a seed they are the same at every use.
     """
 
+    seed = Checked(optional(partial(integer, low=0)))
+    _inside: ClassVar[tuple[str, ...]] = ("fill", "seed")
+
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = None if seed is None else integer("seed", seed, 0)
+        self.seed = seed
 
     def fill(self, place: Place, key: int, stream: int) -> None:
         """Writes the values; `key` and `stream` name the random numbers to use."""
@@ -61,7 +86,6 @@ class Initializer(Registered, ABC):
 INITIALIZERS = Registry(
     "initializer",
     Initializer,  # type: ignore[type-abstract]
-    elsewhere={"orthogonal": "glorot_normal"},
 )
 
 
@@ -69,16 +93,20 @@ INITIALIZERS = Registry(
 class Constant(Initializer):
     """Every element is `value`."""
 
+    value = Checked(number)
+    _inside = ("value",)
+
     @keywords()
     def __init__(self, value: float = 0.0) -> None:
         super().__init__()
-        self.value = number("value", value)
+        self.value = value
 
     def _fill(self, place: Place, _key: int, _stream: int) -> None:
-        place.write(np.full(place.shape, self.value, dtype=place.parameters.dtype))
+        value = narrowed("value", np.array(self.value), place.parameters.dtype)
+        place.write(np.full(place.shape, value))
 
 
-@INITIALIZERS.register("zeros")
+@INITIALIZERS.register("zeros", "zero")
 class Zeros(Constant):
     """Every element is 0; the default for biases."""
 
@@ -87,7 +115,7 @@ class Zeros(Constant):
         super().__init__(0.0)
 
 
-@INITIALIZERS.register("ones")
+@INITIALIZERS.register("ones", "one")
 class Ones(Constant):
     """Every element is 1."""
 
@@ -96,17 +124,32 @@ class Ones(Constant):
         super().__init__(1.0)
 
 
-@INITIALIZERS.register("random_uniform")
+class _Bound(Checked[float]):
+    """An end of an interval, which must not pass the other end."""
+
+    def __init__(self) -> None:
+        super().__init__(number)
+
+    def checked(self, holder: Any, value: Any) -> float:
+        if self.name == "minval":
+            return number(self.name, value, high=vars(holder).get("maxval", math.inf))
+        return number(self.name, value, low=holder.minval)
+
+
+@INITIALIZERS.register("random_uniform", "uniform")
 class RandomUniform(Initializer):
     """Uniform in [minval, maxval)."""
+
+    minval = _Bound()
+    maxval = _Bound()
 
     @keywords()
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
         super().__init__(seed)
-        self.minval = number("minval", minval)
-        self.maxval = number("maxval", maxval, self.minval)
+        self.minval = minval
+        self.maxval = maxval
 
     def _fill(self, place: Place, key: int, stream: int) -> None:
         place.parameters.fill_uniform(
@@ -114,17 +157,19 @@ class RandomUniform(Initializer):
         )
 
 
-@INITIALIZERS.register("random_normal")
+@INITIALIZERS.register("random_normal", "normal")
 class RandomNormal(Initializer):
     """Normal with `mean` and `stddev`."""
 
     _truncated = False
+    mean = Checked(number)
+    stddev = Checked(partial(number, low=0.0))
 
     @keywords()
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean = number("mean", mean)
-        self.stddev = number("stddev", stddev, 0.0)
+        self.mean = mean
+        self.stddev = stddev
 
     def _fill(self, place: Place, key: int, stream: int) -> None:
         place.parameters.fill_normal(
@@ -145,6 +190,14 @@ class TruncatedNormal(RandomNormal):
     _truncated = True
 
 
+def _fan(name: str, value: object) -> str:
+    return choose(name, value, ("fan_in", "fan_out", "fan_avg"))
+
+
+def _distribution(name: str, value: object) -> str:
+    return choose(name, value, ("uniform", "truncated_normal", "untruncated_normal"))
+
+
 @INITIALIZERS.register("variance_scaling")
 class VarianceScaling(Initializer):
     """Values whose variance is `scale` / fan, so that signals keep their size through a layer.
@@ -157,6 +210,11 @@ class VarianceScaling(Initializer):
         seed: see `Initializer`.
     """
 
+    scale = Checked(partial(number, low=0.0, open_low=True))
+    mode = Checked(_fan)
+    distribution = Checked(_distribution)
+    _inside = ("distribution", "mode", "scale")
+
     @keywords()
     def __init__(
         self,
@@ -166,10 +224,9 @@ class VarianceScaling(Initializer):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        self.scale = number("scale", scale, 0.0, open_low=True)
-        self.mode = choose("mode", mode, ("fan_in", "fan_out", "fan_avg"))
-        known = ("uniform", "truncated_normal", "untruncated_normal")
-        self.distribution = choose("distribution", distribution, known)
+        self.scale = scale
+        self.mode = mode
+        self.distribution = distribution
 
     def _fill(self, place: Place, key: int, stream: int) -> None:
         fan_in, fan_out = place.shape[0], place.shape[-1]
@@ -257,7 +314,7 @@ class _FromFunction(Initializer):
             raise ValueError(
                 f"initializer: expected an array of shape {place.shape}, got {values.shape}"
             )
-        place.write(plain(values, dtype))
+        place.write(narrowed("initializer", values, dtype))
 
 
 InitializerLike = (
@@ -269,9 +326,18 @@ InitializerLike = (
 )
 
 
+def checked(name: str, value: Any) -> Initializer:
+    """As `get`; errors call it `name`."""
+    return get(value, name)
+
+
 def get(identifier: Any, what: str = "initializer") -> Initializer:
     """The initializer that a name, an object, a class or a function (shape, dtype) means."""
     is_class = isinstance(identifier, type) and issubclass(identifier, Initializer)
     if callable(identifier) and not is_class and not isinstance(identifier, Initializer):
         return _FromFunction(identifier)
     return INITIALIZERS.get(identifier, what)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "initializer", lambda: INITIALIZERS.names)

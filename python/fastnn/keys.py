@@ -6,8 +6,9 @@ validation split) are drawn natively from its key; no random number is drawn her
 
 from __future__ import annotations
 
+import itertools
 import os
-import threading
+from collections.abc import Iterator
 
 _MASK = 2**64 - 1
 # The odd constant of Weyl's sequence in splitmix64: 2**64 divided by the golden ratio.
@@ -43,24 +44,24 @@ def key_of(seed: int, count: int = 0) -> int:
 
 
 class _Seed:
-    """The seed set by `fastnn.utils.set_random_seed`, and how many keys were drawn since."""
+    """The seed set by `fastnn.utils.set_random_seed`, and how many keys were drawn since.
+
+    No lock is needed, and none could stay locked in the child of a fork: the seed and its counter
+    are replaced at once, and `next` of a counter is one step.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seed: int | None = None
-        self._count = 0
+        self._drawn: tuple[int, Iterator[int]] | None = None
 
     def reset(self, seed: int) -> None:
-        with self._lock:
-            self._seed = seed
-            self._count = 0
+        self._drawn = seed, itertools.count()
 
     def next_key(self) -> int:
-        with self._lock:
-            if self._seed is None:
-                return int.from_bytes(os.urandom(8), "little")
-            self._count += 1
-            return key_of(self._seed, self._count - 1)
+        drawn = self._drawn
+        if drawn is None:
+            return int.from_bytes(os.urandom(8), "little")
+        seed, counter = drawn
+        return key_of(seed, next(counter))
 
 
 _seed = _Seed()

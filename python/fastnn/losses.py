@@ -6,17 +6,55 @@ last layer of a model is decided in `models.heads`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import rows
+from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
-from fastnn.registry import Registered, Registry
-from fastnn.words import choose, flag, int32, keywords
+from fastnn.listing import names_of
+from fastnn.registry import Checked, Registered, Registry
+from fastnn.words import choose, flag, int32, keywords, optional, text
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
+
+
+def _reduction(name: str, value: object) -> str:
+    return choose(name, value, _REDUCTIONS)
+
+
+def _pos_weight(name: str, value: Any) -> NDArray[np.float64]:
+    weights = numeric(name, value).astype(np.float64)
+    if weights.ndim > 1 or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"{name}: expected finite numbers of at least 0, one for each label, got {value!r}"
+        )
+    return weights
+
+
+class RowOption(Checked[float]):
+    """An option of the native row."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _, value: float(value))
+
+    def checked(self, holder: Loss, value: Any) -> float:
+        return holder.row.options[self.name].checked(value)
 
 
 class Loss(Registered):
@@ -36,12 +74,19 @@ class Loss(Registered):
     native: ClassVar[str]
     # Whether y holds a class of each row; if not, it holds one number for each output.
     takes_labels: ClassVar[bool] = False
-    from_logits: bool = False
+    name = Checked(text)
+    reduction = Checked(_reduction)
+    from_logits = Checked(flag)
+    _inside = (
+        *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+    )
 
-    def __init__(self, name: str, reduction: str = "sum_over_batch_size") -> None:
-        choose("reduction", reduction, _REDUCTIONS)
+    def __init__(
+        self, name: str, reduction: str = "sum_over_batch_size", from_logits: bool = False
+    ) -> None:
         self.name = name
         self.reduction = reduction
+        self.from_logits = from_logits
 
     @property
     def row(self) -> rows.LossRow:
@@ -67,19 +112,11 @@ class Loss(Registered):
             "by_batch_weight": self.reduction == "mean_with_sample_weight",
         }
 
-    def _checked(self, name: str, value: object) -> float:
-        """`value` as an option of the row takes it."""
-        return self.row.options[name].checked(value)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
 
 
-LOSSES = Registry(
-    "loss",
-    Loss,
-    elsewhere={"kldivergence": "categorical_crossentropy"},
-)
+LOSSES = Registry("loss", Loss)
 
 
 @LOSSES.register("sparse_categorical_crossentropy")
@@ -96,6 +133,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     native = "softmax_cross_entropy"
     takes_labels = True
+    ignore_class = Checked(optional(int32))
 
     @keywords()
     def __init__(
@@ -105,9 +143,8 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str = "sum_over_batch_size",
         name: str = "sparse_categorical_crossentropy",
     ) -> None:
-        super().__init__(name, reduction)
-        self.from_logits = flag("from_logits", from_logits)
-        self.ignore_class = None if ignore_class is None else int32("ignore_class", ignore_class)
+        super().__init__(name, reduction, from_logits)
+        self.ignore_class = ignore_class
 
     def options(self, outputs: int) -> dict[str, Any]:
         return super().options(outputs) | {"ignore_class": self.ignore_class}
@@ -117,6 +154,10 @@ class SparseCategoricalCrossentropy(Loss):
 class CategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with probabilities or one-hot targets (n, classes).
 
+    The targets of a row must add up to 1, within 0.001 and half a hundredth for each class (0.05
+    at most), so that probabilities may be rounded to two digits. A row is not rescaled: it counts
+    by its sum.
+
     Args:
         from_logits: see `SparseCategoricalCrossentropy`.
         label_smoothing: in [0, 1]; the targets become (1 - s) * y + s / classes.
@@ -124,6 +165,7 @@ class CategoricalCrossentropy(Loss):
     """
 
     native = "softmax_cross_entropy"
+    label_smoothing = RowOption()
 
     @keywords()
     def __init__(
@@ -133,9 +175,8 @@ class CategoricalCrossentropy(Loss):
         reduction: str = "sum_over_batch_size",
         name: str = "categorical_crossentropy",
     ) -> None:
-        super().__init__(name, reduction)
-        self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = self._checked("label_smoothing", label_smoothing)
+        super().__init__(name, reduction, from_logits)
+        self.label_smoothing = label_smoothing
 
 
 @LOSSES.register("binary_crossentropy", "bce", "BCE")
@@ -154,6 +195,8 @@ class BinaryCrossentropy(Loss):
     """
 
     native = "sigmoid_cross_entropy"
+    label_smoothing = RowOption()
+    pos_weight = Checked(optional(_pos_weight))
 
     @keywords()
     def __init__(
@@ -165,18 +208,9 @@ class BinaryCrossentropy(Loss):
         *,
         pos_weight: ArrayLike | None = None,
     ) -> None:
-        super().__init__(name, reduction)
-        self.from_logits = flag("from_logits", from_logits)
-        self.label_smoothing = self._checked("label_smoothing", label_smoothing)
-        self.pos_weight: NDArray[np.float64] | None = None
-        if pos_weight is not None:
-            weights = numeric("pos_weight", pos_weight).astype(np.float64)
-            if weights.ndim > 1 or not (np.isfinite(weights) & (weights >= 0)).all():
-                raise ValueError(
-                    f"pos_weight: expected finite numbers of at least 0, one for each label, "
-                    f"got {pos_weight!r}"
-                )
-            self.pos_weight = weights
+        super().__init__(name, reduction, from_logits)
+        self.label_smoothing = label_smoothing
+        self.pos_weight = pos_weight
 
     def options(self, outputs: int) -> dict[str, Any]:
         options = super().options(outputs)
@@ -227,6 +261,7 @@ class Huber(Loss):
     """
 
     native = "huber"
+    delta = RowOption()
 
     @keywords()
     def __init__(
@@ -236,7 +271,7 @@ class Huber(Loss):
         name: str = "huber_loss",
     ) -> None:
         super().__init__(name, reduction)
-        self.delta = self._checked("delta", delta)
+        self.delta = delta
 
 
 @LOSSES.register("poisson")
@@ -256,3 +291,7 @@ class Poisson(Loss):
 def get(identifier: str | Loss | type[Loss]) -> Loss:
     """The loss that a name, an object or a class means; ValueError with the near match."""
     return LOSSES.get(identifier)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "loss", lambda: LOSSES.names)

@@ -1,7 +1,8 @@
 """The kernels as functions on NumPy arrays, or on arrays of a CUDA device.
 
 Computed in float64 if any array of numbers (not labels, not weights of rows) is
-float64, else in float32. Shapes are checked natively; only types and words are
+float64, else in float32. Weights and targets are checked as they are given, before they become
+float32. Shapes are checked natively; only types and words are
 here. No function keeps anything; all but the steps allocate their results.
 
 Under FASTNN_DEVICE=cuda NumPy arrays are copied to the device and results back. Arrays
@@ -25,6 +26,7 @@ from fastnn._core import DeviceArray
 from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
+from fastnn.listing import names_of
 from fastnn.words import flag, int32, integer, number
 
 Array = op_arguments.Array
@@ -51,6 +53,8 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
 ]
+
+__dir__ = names_of(__all__)
 
 
 def dense_forward(
@@ -98,7 +102,8 @@ def dense_backward(
     Args:
         dy: the gradient with respect to y, (n, o).
         x, w: the inputs (n, i) and the kernel (i, o).
-        y: the output (n, o) of `dense_forward`; None is taken for linear.
+        y: the output (n, o) of `dense_forward`; None is taken where it is not read: for linear,
+            and for activations that need z.
         activation: the activation of `dense_forward`.
         z: the pre-activation x @ w + b (n, o), for activations whose derivative cannot be had
             from y alone (gelu, silu); computing it again would need b.
@@ -140,14 +145,28 @@ def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = Non
 
 
 def activation_backward(
-    dy: ArrayLike, x: ArrayLike, y: ArrayLike, name: str, *, parameter: float | None = None
+    dy: ArrayLike,
+    x: ArrayLike | None,
+    y: ArrayLike | None,
+    name: str,
+    *,
+    parameter: float | None = None,
 ) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
     Args:
-        dy, x, y: of one shape; both x and y are given, and each activation uses the one from
-            which its derivative is exact.
+        dy, x, y: of one shape. Each activation uses the one of x and y from which its derivative
+            is exact: x for gelu and silu, y for the others. What is not used may be None; for
+            linear both may.
         name, parameter: see `activation_forward`.
+
+    Returns:
+        dx, of the shape of dy.
+
+    Raises:
+        ValueError: shapes do not fit, x or y is missing where it is needed, the activation is
+            unknown, or its parameter out of range.
+        TypeError: an array does not hold real numbers.
     """
     word = activations.get_elementwise(name)
     dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
@@ -198,6 +217,7 @@ def layer_normalization(
     """
     tiny = number("epsilon", epsilon, 0.0)
     x_, gamma_, beta_ = op_arguments.floats(x=x, gamma=gamma, beta=beta)
+    op_arguments.fitting("epsilon", tiny, x_)
     return op_arguments.result(x, _core.layer_normalization(x_, gamma_, beta_, tiny))
 
 
@@ -225,6 +245,7 @@ def layer_normalization_backward(
     """
     tiny = number("epsilon", epsilon, 0.0)
     dy_, x_, gamma_ = op_arguments.floats(dy=dy, x=x, gamma=gamma)
+    op_arguments.fitting("epsilon", tiny, x_)
     dx, dgamma, dbeta = _core.layer_normalization_backward(dy_, x_, gamma_, tiny)
     return (
         op_arguments.result(dy, dx),
@@ -256,7 +277,7 @@ def embedding(x: ArrayLike, table: ArrayLike) -> Array:
                [1., 2.]])
     """
     (table_,) = op_arguments.floats(table=table)
-    numbers = plain(op_arguments.beside("x", x, "table", table_), table_.dtype)
+    numbers = plain(op_arguments.beside("x", x, "table", table_), np.float64)
     return op_arguments.result(table, _core.embedding(numbers, table_))
 
 
@@ -280,7 +301,7 @@ def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
     """
     size = integer("vocabulary", vocabulary)
     (dy_,) = op_arguments.floats(dy=dy)
-    numbers = plain(op_arguments.beside("x", x, "dy", dy_), dy_.dtype)
+    numbers = plain(op_arguments.beside("x", x, "dy", dy_), np.float64)
     return op_arguments.result(dy, _core.embedding_backward(dy_, numbers, size))
 
 
@@ -320,7 +341,8 @@ def softmax_cross_entropy(
         _, given = op_arguments.device_floats({"logits": z, "labels": labels})
     else:
         given = op_arguments.beside("labels", labels, "logits", z)
-        given = op_arguments.labels_of_rows(given) if given.ndim == 1 else plain(given, z.dtype)
+        by_class = given.ndim == 1
+        given = op_arguments.labels_of_rows(given) if by_class else op_arguments.wide(given, z)
     loss, dlogits = _core.row_loss(
         "softmax_cross_entropy", z, given, weights, {"label_smoothing": smoothing}, ignored
     )
@@ -360,14 +382,14 @@ def sigmoid_cross_entropy(
     if isinstance(z, DeviceArray):
         _, given = op_arguments.device_floats({"logits": z, "targets": targets})
     else:
-        given = plain(op_arguments.beside("targets", targets, "logits", z), z.dtype)
+        given = op_arguments.wide(op_arguments.beside("targets", targets, "logits", z), z)
     weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
     if np.isscalar(pos_weight):
-        positive: Array | None = plain(numeric("pos_weight", pos_weight), z.dtype)
+        positive: Array | None = plain(numeric("pos_weight", pos_weight), np.float64)
     else:
         positive = op_arguments.weights_beside("pos_weight", pos_weight, "logits", z)
     if positive is not None and positive.ndim == 0:
-        positive = np.full(z.shape[1:] or (1,), positive, dtype=z.dtype)
+        positive = np.full(z.shape[1:] or (1,), positive)
     options = {"label_smoothing": smoothing}
     loss, dlogits = _core.element_loss(
         "sigmoid_cross_entropy", z, given, weights, positive, options
@@ -442,6 +464,8 @@ def _regression_loss(
     row = rows.losses()[name]
     checked = {option: row.options[option].checked(value) for option, value in options.items()}
     p, t = op_arguments.floats(pred=pred, target=target)
+    for option, value in checked.items():
+        op_arguments.fitting(option, value, p)
     weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.element_loss(name, p, t, weights, None, checked)
     return loss, op_arguments.result(pred, dpred)
@@ -606,4 +630,6 @@ def _step(
     param, grad, *slots = op_arguments.in_place(
         names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS
     )
+    for name, value in checked.items():
+        op_arguments.fitting(name, value, param)
     _core.optimizer_step(optimizer, param, grad, slots, checked, integer("step", step))

@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypedDict, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
 
-from fastnn import rows
-from fastnn.registry import Registered, Registry
+import numpy as np
+
+from fastnn import elsewhere, rows
+from fastnn.listing import names_of
+from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number
+from fastnn.words import flag, keywords, number, optional, text
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "get",
+]
+
+__dir__ = names_of(__all__)
 
 
 class Common(TypedDict, total=False):
@@ -30,39 +46,59 @@ CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 COMMON = (*CLIPS, "use_ema", "ema_momentum")
 
 
-class Setting:
-    """An option of the native row as an attribute, checked whenever it is set."""
+class LearningRate(float):
+    """The rate of an optimizer: a float that can also be set, as a variable of Keras can.
 
-    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
-        self.name = name
+    It pickles, and is written to configs, as the plain number.
+    """
 
-    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
-        return self if optimizer is None else vars(optimizer)[f"_{self.name}"]
+    def __new__(cls, value: float, _optimizer: Optimizer) -> Self:
+        return super().__new__(cls, value)
 
-    def __set__(self, optimizer: Optimizer, value: object) -> None:
-        option = rows.optimizers()[optimizer.native].options[self.name]
-        checked = option.checked(value)
-        vars(optimizer)[f"_{self.name}"] = bool(checked) if option.is_flag else checked
+    def __init__(self, _value: float, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def assign(self, value: float) -> None:
+        """Sets the rate of the optimizer, as `optimizer.learning_rate = value` does.
+
+        This object keeps its value: it is the rate as it was when it was read.
+        """
+        self._optimizer.learning_rate = value
+
+    def numpy(self) -> np.float64:
+        """The rate as a NumPy number."""
+        return np.float64(self)
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
 
 
-class Clip:
-    """A limit of gradients as an attribute, checked whenever it is set; None: no limit."""
+class Setting(Checked[Any]):
+    """An option of the native row."""
 
-    def __set_name__(self, owner: type[Optimizer], name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
+        super().__init__(lambda _, value: value)
 
-    def __get__(self, optimizer: Optimizer | None, owner: type[Optimizer]) -> Any:
-        return self if optimizer is None else vars(optimizer).get(f"_{self.name}")
+    def checked(self, holder: Optimizer, value: Any) -> Any:
+        option = rows.optimizers()[holder.native].options[self.name]
+        return flag(self.name, value) if option.is_flag else option.checked(value)
 
-    def __set__(self, optimizer: Optimizer, value: float | None) -> None:
-        limit = None if value is None else number(self.name, value, 0.0, open_low=True)
-        limits = {name: getattr(optimizer, name) for name in CLIPS} | {self.name: limit}
+
+class Clip(Checked[float | None]):
+    """A limit of gradients; None: no limit."""
+
+    def __init__(self) -> None:
+        super().__init__(optional(partial(number, low=0.0, open_low=True)))
+
+    def checked(self, holder: Optimizer, value: Any) -> float | None:
+        limit = super().checked(holder, value)
+        limits = {name: vars(holder).get(name) for name in CLIPS} | {self.name: limit}
         if sum(given is not None for given in limits.values()) > 1:
             text = ", ".join(f"{name}={given}" for name, given in limits.items())
             raise ValueError(
                 f"give at most one of clipnorm, clipvalue and global_clipnorm, got {text}"
             )
-        vars(optimizer)[f"_{self.name}"] = limit
+        return limit
 
 
 class Optimizer(Registered):
@@ -83,8 +119,8 @@ class Optimizer(Registered):
     These five are read at `compile`; later changes act from the next one on.
 
     Attributes:
-        learning_rate: may be changed at any time, also by a callback during `fit`: it is
-            read at every native call.
+        learning_rate: a float, with `assign(value)` and `numpy()` as Keras's. It may be changed
+            at any time, also by a callback during `fit`: it is read at every native call.
         weight_decay: decoupled (Loshchilov and Hutter, 2019): at each step parameters lose
             learning_rate * weight_decay of themselves. None is 0.
         iterations: steps taken with this object, in all models that share it.
@@ -92,10 +128,15 @@ class Optimizer(Registered):
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
+    _inside = ("groups", "native", "settings", "stage")
     _in_keywords = COMMON
+    name = Checked(text)
+    weight_decay = Checked(optional(partial(number, low=0.0)))
     clipnorm = Clip()
     clipvalue = Clip()
     global_clipnorm = Clip()
+    use_ema = Checked(flag)
+    ema_momentum = Checked(partial(number, low=0.0, high=1.0, open_high=True))
 
     def __init__(
         self,
@@ -118,36 +159,12 @@ class Optimizer(Registered):
         self._undecayed: list[Variable] = []
 
     @property
-    def learning_rate(self) -> float:
-        return self._learning_rate
+    def learning_rate(self) -> LearningRate:
+        return LearningRate(self._learning_rate, self)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learning_rate = number("learning_rate", value, 0.0)
-
-    @property
-    def weight_decay(self) -> float | None:
-        return self._weight_decay
-
-    @weight_decay.setter
-    def weight_decay(self, value: float | None) -> None:
-        self._weight_decay = None if value is None else number("weight_decay", value, 0.0)
-
-    @property
-    def use_ema(self) -> bool:
-        return self._use_ema
-
-    @use_ema.setter
-    def use_ema(self, value: bool) -> None:
-        self._use_ema = flag("use_ema", value)
-
-    @property
-    def ema_momentum(self) -> float:
-        return self._ema_momentum
-
-    @ema_momentum.setter
-    def ema_momentum(self, value: float) -> None:
-        self._ema_momentum = number("ema_momentum", value, 0.0, 1.0, open_high=True)
 
     def exclude_from_weight_decay(
         self,
@@ -185,7 +202,7 @@ class Optimizer(Registered):
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
         own = {name: float(getattr(self, name)) for name in rows.optimizers()[self.native].options}
-        decay = self._weight_decay or 0.0
+        decay = self.weight_decay or 0.0
         return {"learning_rate": self._learning_rate, "weight_decay": decay, **own}
 
     def groups(self, variables: Sequence[Variable]) -> tuple[list[dict[str, float]], list[int]]:
@@ -214,9 +231,7 @@ class Optimizer(Registered):
         return f"<{type(self).__name__} {values}>"
 
 
-OPTIMIZERS = Registry(
-    "optimizer", Optimizer, elsewhere={"adagrad": "rmsprop", "adamax": "adam", "nadam": "adam"}
-)
+OPTIMIZERS = Registry("optimizer", Optimizer)
 
 
 @OPTIMIZERS.register("sgd")
@@ -250,7 +265,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, name, **common)
         self.momentum = momentum
-        self.nesterov = flag("nesterov", nesterov)
+        self.nesterov = nesterov
 
 
 @OPTIMIZERS.register("adam")
@@ -261,7 +276,8 @@ class Adam(Optimizer):
         learning_rate: at least 0; default 0.001.
         beta_1, beta_2: how slowly the two moments forget, in [0, 1).
         epsilon: a positive number; default 1e-7 as in Keras. It stands outside the root and
-            after the correction of the bias, as in the paper and in PyTorch.
+            after the correction of the bias, as in the paper and in PyTorch. In float32 it acts
+            as at least 1.1e-19: the root of a smaller moment has no digits.
         weight_decay: see `Optimizer`, also for further arguments.
         name: the name of the optimizer.
     """
@@ -314,7 +330,7 @@ class RMSprop(Optimizer):
         learning_rate: at least 0; default 0.001.
         rho: how slowly the velocity forgets, in [0, 1).
         momentum: in [0, 1); above 0 the parameter moves by momentum * last move + this move.
-        epsilon: a positive number; default 1e-7.
+        epsilon: a positive number; default 1e-7. In float32 it acts as at least 1.2e-38.
         centered: whether the square of the mean gradient is subtracted from the velocity
             (Graves, 2013).
         weight_decay: see `Optimizer`, also for further arguments.
@@ -341,7 +357,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, weight_decay, name, **common)
         self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
-        self.centered = flag("centered", centered)
+        self.centered = centered
 
 
 @OPTIMIZERS.register("lion")
@@ -378,3 +394,7 @@ class Lion(Optimizer):
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
     """The optimizer that a name, an object or a class means; ValueError with the near match."""
     return OPTIMIZERS.get(identifier)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "optimizer", lambda: OPTIMIZERS.names)

@@ -17,6 +17,13 @@ class Columns(Protocol):
     """Names of the sums that native code returns: the loss, then the metrics."""
 
     @property
+    def names(self) -> list[str]:
+        """ "loss", then the names of the metrics."""
+
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
+
+    @property
     def width(self) -> int:
         """The number of native sums."""
 

@@ -1,7 +1,7 @@
-"""Registered classes: their configs, and one table of names for each family of them.
+"""Registered classes: their options and configs, and one table of names for each family of them.
 
 A class with options derives from `Registered`, and gets `get_config` and `from_config` from the
-signature of its constructor. `Registry.register` stands above the class with its names, so a class
+signature of its constructor. Its options are `Checked` attributes. `Registry.register` stands above the class with its names, so a class
 is added in one place. The families themselves (losses, optimizers, ...) are declared beside their
 base classes.
 """
@@ -10,16 +10,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 import numpy as np
 
-from fastnn.words import choose, unknown
+from fastnn.listing import Listed
+from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
 
 
-class Registered:
+Value = TypeVar("Value")
+
+
+class Checked(Generic[Value]):
+    """An option as an attribute that is checked whenever it is set, in the constructor and later.
+
+    Args:
+        check: (name, value) -> the value to keep; it raises an error that has the name in it.
+    """
+
+    def __init__(self, check: Callable[[str, Any], Value]) -> None:
+        self.check = check
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, holder: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, holder: object, owner: type) -> Value: ...
+    def __get__(self, holder: object | None, owner: type) -> Self | Value:
+        if holder is None:
+            return self
+        try:
+            kept: Value = vars(holder)[self.name]
+        except KeyError:
+            raise AttributeError(f"{owner.__name__} has no {self.name} yet") from None
+        return kept
+
+    def __set__(self, holder: Any, value: Any) -> None:
+        vars(holder)[self.name] = self.checked(holder, value)
+
+    def checked(self, _holder: Any, value: Any) -> Value:
+        """The value to keep; for checks that ask the object, too."""
+        return self.check(self.name, value)
+
+
+class Registered(Listed):
     """A class with options, each kept as the attribute that has the argument's name."""
 
     # Arguments kept under another name; None: another argument holds the same option.
@@ -42,6 +80,10 @@ class Registered:
                     break
                 names |= dict.fromkeys(vars(base).get("_in_keywords", ()))
         return tuple(names)
+
+    @classmethod
+    def _shown(cls) -> list[str]:
+        return [name for name in cls._arguments() if cls._kept_as.get(name, name) == name]
 
     def get_config(self) -> dict[str, Any]:
         """The options, as JSON can hold them: `from_config` makes an equal object from them.
@@ -75,10 +117,11 @@ class Registered:
         if not isinstance(config, Mapping):
             raise TypeError(f"{where}: expected a dictionary, got {config!r}")
         known = cls._arguments()
-        for name in config:
+        options = without_nothing(config, known)
+        for name in options:
             if name not in known:
-                raise ValueError(unknown(where, str(name), known))
-        return cls(**config)
+                raise ValueError(unknown_keyword(where, str(name), known))
+        return cls(**options)
 
 
 def _code(function: Any) -> CodeType | None:
@@ -91,7 +134,9 @@ def _code(function: Any) -> CodeType | None:
 
 def _plain(where: str, value: object) -> Any:
     """`value` as numbers, strings, lists and dictionaries."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, float):
+        return float(value)  # a subclass, such as a learning rate, becomes a plain number
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, Registered):
         return {"class_name": type(value).__name__, "config": value.get_config()}
@@ -112,18 +157,13 @@ class Registry(Generic[Base]):
     """The classes of a family by name, class name and aliases.
 
     Args:
-        family: the word for it in messages, for example "loss".
+        family: the word for it in messages, for example "loss", and in `elsewhere`.
         base: the base class of the family.
-        elsewhere: names of Keras that do not exist here, in small letters without underscores,
-            and for each the name here that is nearest in meaning.
     """
 
-    def __init__(
-        self, family: str, base: type[Base], elsewhere: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, family: str, base: type[Base]) -> None:
         self.family = family
         self.base = base
-        self.elsewhere = dict(elsewhere or {})
         self.classes: dict[str, type[Base]] = {}  # by the first name
         self.names: dict[str, type[Base]] = {}  # by every name
         FAMILIES[family] = self
@@ -157,11 +197,10 @@ class Registry(Generic[Base]):
             TypeError: the name is not a string.
         """
         what = what or self.family
-        if isinstance(name, str) and name not in self.names:
-            nearest = self.elsewhere.get(name.replace("_", "").lower())
-            if nearest is not None:
-                raise ValueError(f"{what}: {name!r} is not in fastnn; use {nearest!r}")
-        return choose(what, name, {**self.names, **(also or {})})
+        known = {**self.names, **(also or {})}
+        if name not in known:
+            refuse_elsewhere(what, self.family, name)
+        return choose(what, name, known)
 
     def get(
         self,

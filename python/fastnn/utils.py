@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import keys
+from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
-from fastnn.data.rows import labels
-from fastnn.words import choose, integer
+from fastnn.data.rows import integral
+from fastnn.listing import names_of
+from fastnn.words import choose, integer, keywords
+
+__all__ = [
+    "normalize",
+    "set_random_seed",
+    "to_categorical",
+]
+
+__dir__ = names_of(__all__)
 
 
+@keywords()
 def set_random_seed(seed: int) -> None:
     """Makes later calls repeatable: models made in the same order are the same, bit for bit.
 
@@ -35,6 +45,7 @@ def set_random_seed(seed: int) -> None:
     keys.reset(int(seed))
 
 
+@keywords()
 def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
     """One-hot targets (..., classes) of integer labels (...).
 
@@ -47,7 +58,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     """
     array = numeric("x", x)
     shape = array.shape[:-1] if array.ndim > 1 and array.shape[-1] == 1 else array.shape
-    flat = labels(array.reshape(-1), array.size, (array.size,))
+    flat = integral("x", array.reshape(-1), "place")
     classes = int(flat.max(initial=-1)) + 1
     if num_classes is not None:
         classes = integer("num_classes", num_classes)
@@ -62,6 +73,7 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     return hot.reshape(*shape, classes)
 
 
+@keywords()
 def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; numbers whose norm is 0 stay 0.
 
@@ -77,3 +89,7 @@ def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray
     norm = np.linalg.norm(np.atleast_1d(array), order, axis, keepdims=True)
     norm[norm == 0] = 1
     return np.asarray(array / norm)
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "utils")

@@ -5,14 +5,17 @@ The native buffer owns the numbers, a Variable owns none; networks borrow the bu
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
-from fastnn.arrays.host import numeric, plain
+from fastnn.arrays.host import narrowed, numeric
+from fastnn.changes import Change, Switch
+from fastnn.listing import Listed
 from fastnn.words import flag
 
 
@@ -37,7 +40,14 @@ class Place:
         self.parameters.write(self.offset, values)
 
 
-class Variable:
+class Spot(NamedTuple):
+    """Where a Variable is, and its path there."""
+
+    place: Place
+    path: str
+
+
+class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
     Attributes:
@@ -51,21 +61,30 @@ class Variable:
     for life, also when `model.add` moves the parameters to a larger buffer.
     """
 
-    __slots__ = ("_place", "_trainable", "name", "path")
+    __slots__ = ("_spot", "_trainable", "name")
+    _inside = ("converted", "move", "place")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
-        self._place = place
+        self._spot = Switch(Spot(place, path))
         self.name = name
-        self.path = path
         self._trainable = True
 
     @property
+    def place(self) -> Place:
+        """Where the values are (for models)."""
+        return self._spot.now.place
+
+    @property
+    def path(self) -> str:
+        return self._spot.now.path
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self._place.shape
+        return self.place.shape
 
     @property
     def dtype(self) -> str:
-        return self._place.parameters.dtype
+        return self.place.parameters.dtype
 
     @property
     def ndim(self) -> int:
@@ -74,7 +93,7 @@ class Variable:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._place.size
+        return self.place.size
 
     @property
     def trainable(self) -> bool:
@@ -84,21 +103,26 @@ class Variable:
     def trainable(self, value: bool) -> None:
         self._trainable = flag("trainable", value)
 
-    def move(self, place: Place) -> None:
-        """Points to another place of the same shape, which holds the same values (for models)."""
-        self._place = place
+    def move(self, spot: Spot, change: Change) -> Switch[Spot]:
+        """Goes to another place of the same shape, which holds the same values (for models)."""
+        self._spot = self._spot.to(spot, change)
+        return self._spot
 
     def numpy(self) -> NDArray[Any]:
-        """The values, read-only.
+        """A copy of the values, which later training does not change. Errors: see `view`."""
+        return self.view().copy()
 
-        On the CPU this is a view, which follows later training and costs no copy. After training
-        on a GPU it is a copy of the present values; an earlier view does not follow such training.
+    def view(self) -> NDArray[Any]:
+        """The values, read-only, without a copy.
+
+        On the CPU the view follows later training. After training on a GPU it is a copy of the
+        present values; an earlier view does not follow such training.
 
         Raises:
             RuntimeError: the GPU was lost with the values; `compile` then goes back to a copy.
                 Or this is the child of a fork, and the parent had not read them.
         """
-        return self._place.view()
+        return self.place.view()
 
     @property
     def value(self) -> NDArray[Any]:
@@ -113,28 +137,47 @@ class Variable:
                 never broadcast); it is converted to this variable's dtype.
 
         Raises:
-            ValueError: the shape differs; both shapes are in the message.
+            ValueError: the shape differs (both shapes are in the message), or a finite number is
+                beyond this variable's dtype.
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
-        self._place.write(self.converted(value))
+        self.place.write(self.converted(value))
 
     def converted(self, value: ArrayLike) -> NDArray[Any]:
         """`value` as `assign` would write it: checked and converted, but not written."""
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
-        return plain(array, self.dtype)
+        return narrowed(self.path, array, self.dtype)
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
     ) -> NDArray[Any]:
-        view = self.numpy()
-        if copy or (dtype is not None and np.dtype(dtype) != view.dtype):
-            if copy is False:
+        if copy is False:
+            view = self.view()
+            if dtype is not None and np.dtype(dtype) != view.dtype:
                 raise ValueError(f"{self.path}: a copy is needed to convert to {dtype}")
-            return np.array(view, dtype=dtype)
-        return view
+            return view
+        return np.array(self.view(), dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is independent: it has the values in a buffer of its own."""
+        values = self.numpy()
+        return _restored, (values, self.name, self.path, self.trainable)
+
+    def __copy__(self) -> Variable:
+        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Variable:
+    """The Variable that was pickled or copied, in a buffer of its own."""
+    dtype: Any = values.dtype.name
+    place = Place(_core.Parameters(values.size, dtype), 0, values.shape)
+    place.write(values)
+    variable = Variable(place, name, path)
+    variable.trainable = trainable
+    return variable

@@ -11,7 +11,9 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
+
+from fastnn import elsewhere
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,19 +54,46 @@ def choose(what: str, given: object, known: Mapping[str, T] | tuple[Word, ...]) 
     return known[known.index(given)] if isinstance(known, tuple) else known[given]
 
 
+def refuse_elsewhere(what: str, family: str, given: object) -> None:
+    """ValueError, with advice, for a name of Keras or PyTorch that does not exist here."""
+    advice = elsewhere.advice(family, given) if isinstance(given, str) else None
+    if advice is not None:
+        raise ValueError(f"{what}: {given!r} is not in fastnn; {advice}")
+
+
 def refuse_unknown_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
     """TypeError for the first keyword of `given` that is not `known`."""
     accepted = set(known)
     for keyword in given:
         if keyword not in accepted:
-            raise TypeError(unknown(f"{where}() keyword argument", keyword, accepted))
+            raise TypeError(unknown_keyword(f"{where}() keyword argument", keyword, accepted))
+
+
+def unknown_keyword(what: str, given: str, known: Iterable[str]) -> str:
+    """The message for an option that is not among `known`, also for one of Keras or PyTorch."""
+    advice = elsewhere.keyword_advice(given, known)
+    if advice is not None:
+        return f"{what}: {given!r} is not in fastnn; {advice}"
+    return unknown(what, given, known)
+
+
+def without_nothing(given: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """`given` without unknown options that ask for nothing, such as Keras's defaults."""
+    accepted = set(known)
+    return {
+        name: value
+        for name, value in given.items()
+        if name in accepted or not elsewhere.asks_for_nothing(name, value)
+    }
 
 
 def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorates a function so that the error for an unknown keyword argument has a near match.
 
-    For public constructors, `fit` and `compile`: Python itself does this from 3.13 on, for
-    every function. `also` names keywords that the function takes in its `**` argument.
+    For public constructors and methods: Python itself does this from 3.13 on, for every function.
+    Keywords of Keras that do not exist here are told with advice, or taken where their value asks
+    for nothing, such as `kernel_regularizer=None`. `also` names keywords that the function takes
+    in its `**` argument.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -80,6 +109,8 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def checked(*args: P.args, **given: P.kwargs) -> R:
             if not known.issuperset(given):
+                for name in given.keys() - without_nothing(given, known).keys():
+                    del given[name]
                 public = f"{type(args[0]).__name__}.{function.__name__}" if inherited else where
                 refuse_unknown_keywords(public, given, known)
             return function(*args, **given)
@@ -89,14 +120,43 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def scalar(value: object) -> object:
+    """The number in an array without axes; all else as it is, also a masked number."""
+    item = getattr(value, "item", None)
+    if item is None or getattr(value, "ndim", None) != 0 or hasattr(value, "mask"):
+        return value
+    return item()
+
+
+def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:
+    """`check`, with None taken for what it is."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def text(name: str, value: object) -> str:
+    """`value` if it is a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {value!r}")
+    return value
+
+
+def verbosity(name: str, value: object) -> int:
+    """`value` as 0, 1 or 2; True is 1."""
+    if isinstance(value, bool):
+        return int(value)
+    return integer(name, value, 0, 2)
+
+
 def integer(name: str, value: object, low: int = 1, high: int = 2**63 - 1) -> int:
     """`value` as an int from `low` to `high`; NumPy integers are taken, bools are not.
 
-    `high` is the largest number that 64 bits, or native code, can hold.
+    An array without axes counts as the number in it. `high` is the largest number that 64 bits,
+    or native code, can hold.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    given = scalar(value)
+    if isinstance(given, bool) or not isinstance(given, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    result = int(value)
+    result = int(given)
     if not low <= result <= high:
         kind = f"an integer in [{low}, {high}]"
         if high == 2**63 - 1:
@@ -120,10 +180,17 @@ def number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """`value` as a finite float between `low` and `high` (included unless `open_*`)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    """`value` as a finite float between `low` and `high` (included unless `open_*`).
+
+    An array without axes counts as the number in it.
+    """
+    given = scalar(value)
+    if isinstance(given, bool) or not isinstance(given, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    result = float(value)
+    try:
+        result = float(given)
+    except OverflowError:  # an integer beyond all floats
+        result = math.inf
     above = result > low if open_low else result >= low
     below = result < high if open_high else result <= high
     if not (math.isfinite(result) and above and below):

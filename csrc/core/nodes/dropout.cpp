@@ -1,16 +1,21 @@
-// Dropout. Its random numbers come from the model's key and the layer's number.
+// Dropout. Its random numbers come from the model's key and the layer's number, or from its own
+// key.
 #include "core/nodes/rule.h"
 #include "core/random.h"
 
 namespace fastnn {
 namespace {
 
+std::uint64_t stream_of(const Plan& plan, const Node& node) {
+  if (node.key) return portable::stream_key(*node.key, portable::seeded_dropout_stream);
+  return portable::stream_key(plan.key, node.stream);
+}
+
 template <class T>
 void run(Frame<T>& frame, const Node& node, const T* x, T* y) {
   frame.template call<Dropout<T>>(
-      frame.kernels.dropout,
-      {portable::stream_key(frame.plan.key, node.stream), frame.pass.life, frame.pass.first_row,
-       frame.n, frame.width(node.input()), node.rate, x, y});
+      frame.kernels.dropout, {stream_of(frame.plan, node), frame.pass.life, frame.pass.first_row,
+                              frame.n, frame.width(node.input()), node.rate, x, y});
 }
 
 // At rest its output is its input, where that lies.

@@ -1,5 +1,6 @@
 // Layer normalization: y = gamma (x - mean) / sqrt(variance + epsilon) + beta, with the mean and
 // variance of each row. Parameters: gamma or none, beta or none.
+#include "core/layer_norm.h"
 #include "core/nodes/rule.h"
 
 namespace fastnn {
@@ -12,7 +13,7 @@ void forward(Frame<T>& frame, std::size_t index) {
   const Node& node = frame.node(index);
   frame.template call<LayerNormForward<T>>(
       frame.kernels.layer_norm_forward,
-      {frame.n, frame.width(node.output), static_cast<T>(node.epsilon),
+      {frame.n, frame.width(node.output), portable::layer_norm_epsilon<T>(node.epsilon),
        frame.value[frame.at(node.input())], frame.parameter(node.parameters[0]),
        frame.parameter(node.parameters[1]), frame.value[frame.at(node.output)], frame.kept[index]});
 }

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnn.arrays.device import on_device
+from fastnn.arrays.tables import table_of
 
 Array = NDArray[Any]
 
@@ -43,84 +44,94 @@ def plain(array: Array, dtype: DTypeLike) -> Array:
     return converted if converted.flags.aligned else converted.copy()
 
 
-def numeric(name: str, value: object) -> Array:
+def narrowed(name: str, array: Array, dtype: DTypeLike) -> Array:
+    """`plain`; ValueError for a finite number that would become infinite in `dtype`."""
+    with np.errstate(over="ignore"):
+        converted = plain(array, dtype)
+    if array.dtype.kind == "f" and converted.dtype.itemsize < array.dtype.itemsize:
+        lost = np.isinf(converted) & np.isfinite(array)
+        if lost.any():
+            place = tuple(int(i) for i in np.unravel_index(lost.argmax(), lost.shape))
+            at = f" at {place}" if place else ""
+            raise ValueError(
+                f"{name}: expected finite numbers of {converted.dtype}, got {array[place]}{at}"
+            )
+    return converted
+
+
+def numeric(name: str, value: object, *, missing_is_nan: bool = False) -> Array:
     """`value` as an array of real numbers in native byte order, copied only if it must be.
 
-    Takes NumPy arrays (memmap too), sequences, pandas objects, anything with `__array__`,
-    and CPU DLPack.
+    Takes NumPy arrays (memmap too, masked ones in which nothing is masked), sequences, tables and
+    columns of pandas, polars and Arrow, anything with `__array__`, and CPU DLPack. With
+    `missing_is_nan`, missing values (NA, null, masked) become NaN.
 
     Raises:
         OnDevice: for arrays in the memory of a device.
-        TypeError: for sparse matrices, objects, strings, complex numbers, dates, and pandas's
-            missing values (NA).
-        ValueError: for masked arrays, whose mask would be lost, and ragged sequences.
+        TypeError: for sparse matrices, objects, strings, complex numbers, dates, and the missing
+            values of tables.
+        ValueError: for masked entries, and ragged sequences.
     """
     if isinstance(value, np.ndarray):
-        array: Array = value
-        # Duck-typed, like the sparse matrices below: their modules need not be loaded.
-        if getattr(value, "mask", None) is not None:
-            raise ValueError(f"{name}: masked arrays are not taken; fill in the masked entries")
+        array = _base_array(name, value, missing_is_nan)
     else:
         if on_device(value):
             raise OnDevice(f"{name}: lies on the device; expected an array of the host, a copy")
+        # Duck-typed, like tables: the libraries need not be loaded.
         if hasattr(value, "tocoo"):
             raise TypeError(f"{name}: sparse matrices are not taken; use {name}.toarray()")
+        if hasattr(value, "collect") and not hasattr(value, "to_numpy"):
+            raise TypeError(f"{name}: lazy frames are not taken; use {name}.collect()")
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             array = np.from_dlpack(value)
-        elif hasattr(value, "dtypes") and hasattr(value, "to_numpy"):
-            array = _from_pandas(name, value)
+        elif (table := table_of(value)) is not None:
+            encode = _encode(name, "O")
+            array = table.array(name, encode, missing_is_nan=missing_is_nan)
         else:
             array = _as_array(name, value)
     if array.dtype.kind not in "biuf":
+        _refuse_missing(name, array)
         why = _WHY_NOT.get(array.dtype.kind, "something else")
         encode = _encode(name, array.dtype.kind)
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype} ({why}){encode}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name}: {array.dtype} is not taken; convert with astype(np.float64)")
     if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array
+        return array.astype(array.dtype.newbyteorder("="))
+    # The native order may be written out ("<f8"): h5py, ctypes and scipy.io do that.
+    return array if array.dtype.byteorder in "=|" else array.view(array.dtype.newbyteorder("="))
+
+
+def _base_array(name: str, value: Array, missing_is_nan: bool) -> Array:
+    """The numbers of an array as an array of no subclass: np.matrix keeps two axes in indexing."""
+    if type(value) is np.ndarray:
+        return value
+    # np.ma is not imported: a mask is recognised by its name.
+    mask = getattr(value, "mask", None)
+    if mask is not None and np.any(mask):
+        if not missing_is_nan:
+            entries = np.atleast_1d(mask)
+            row = int(np.argmax(np.any(np.reshape(entries, (len(entries), -1)), axis=1)))
+            raise ValueError(
+                f"{name}: masked arrays are taken where nothing is masked; fill in the masked "
+                f"entries, the first at row {row}"
+            )
+        return np.where(mask, np.nan, np.asarray(value))
+    return np.asarray(value)
+
+
+def _refuse_missing(name: str, array: Array) -> None:
+    """TypeError for the first None or NA among Python objects."""
+    if array.dtype.kind != "O" or array.ndim == 0:
+        return
+    for place, entry in enumerate(array.flat):
+        if entry is None or type(entry).__name__ in ("NAType", "NaTType"):
+            row = place // (array.size // len(array))
+            raise TypeError(f"{name}: fill in the missing value {entry} at row {row}")
 
 
 def _encode(name: str, kind: str) -> str:
     return _ENCODE if name == "y" and kind in "OUST" else ""
-
-
-def _from_pandas(name: str, table: Any) -> Array:
-    """The numbers of a DataFrame or Series, in one type that holds the numbers of all columns.
-
-    pandas is not imported: its objects are recognised by their attributes.
-    """
-    framed = getattr(table, "ndim", 1) == 2
-    labels = list(table.columns) if framed else [table.name]
-    dtypes = list(table.dtypes) if framed else [table.dtypes]
-    if not all(hasattr(dtype, "kind") for dtype in dtypes):
-        return _as_array(name, table)  # a frame of another library
-    extended = [not isinstance(dtype, np.dtype) for dtype in dtypes]
-    alike = len(set(dtypes)) <= 1 and not any(extended)
-    if alike or not (framed or dtypes[0].kind in "biuf"):
-        array = _as_array(name, table)  # often a view; categories become their values
-    else:
-        columns = [table.iloc[:, i] if framed else table for i in range(len(labels))]
-        wrong = [dtype.kind not in "biuf" for dtype in dtypes]
-        _refuse_columns(name, "expected numbers, got", labels, dtypes, wrong)
-        missing = [e and bool(c.isna().any()) for e, c in zip(extended, columns, strict=True)]
-        _refuse_columns(name, "fill in the missing values (NA) of", labels, dtypes, missing)
-        plain_types = [getattr(d, "numpy_dtype", getattr(d, "subtype", d)) for d in dtypes]
-        array = table.to_numpy(dtype=np.result_type(*plain_types))
-    if array.dtype.kind not in "biuf":
-        _refuse_columns(name, "expected numbers, got", labels, dtypes, [True] * len(labels))
-    return array
-
-
-def _refuse_columns(
-    name: str, why: str, labels: list[Any], dtypes: list[Any], wrong: list[bool]
-) -> None:
-    """TypeError that names the `wrong` columns, if there are any."""
-    if any(wrong):
-        named = zip(labels, dtypes, wrong, strict=True)
-        columns = ", ".join(f"{label!r} ({dtype})" for label, dtype, is_wrong in named if is_wrong)
-        raise TypeError(f"{name}: {why} column {columns}{_encode(name, 'O')}")
 
 
 def _as_array(name: str, value: object) -> Array:

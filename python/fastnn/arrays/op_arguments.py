@@ -16,6 +16,7 @@ from fastnn.arrays.host import OnDevice, numeric, plain
 
 Array = NDArray[Any]
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 
 def floats(**arrays: ArrayLike | None) -> list[Any]:
@@ -67,9 +68,24 @@ def beside(name: str, value: ArrayLike, leader: str, first: Array | DeviceArray)
 
 def weights_beside(
     name: str, value: ArrayLike | None, leader: str, first: Array | DeviceArray
-) -> Array | None:
-    """Weights of rows, on the host, in the type of the primary array."""
-    return None if value is None else plain(beside(name, value, leader, first), first.dtype)
+) -> NDArray[np.float64] | None:
+    """Weights of rows or columns, on the host, in float64: in float32 a tiny one would be 0."""
+    return None if value is None else plain(beside(name, value, leader, first), _DOUBLE)
+
+
+def wide(targets: Array, first: Array | DeviceArray) -> Array:
+    """Targets of rows in the type of the primary array, or in float64 if they are given so.
+
+    Native code checks them in the type that they have here.
+    """
+    return plain(targets, _DOUBLE if targets.dtype == _DOUBLE else first.dtype)
+
+
+def fitting(name: str, value: float, first: Array | DeviceArray) -> float:
+    """`value`, an option that is a finite number in the type of the primary array, too."""
+    if first.dtype == _SINGLE and abs(value) > _LARGEST_SINGLE:
+        raise ValueError(f"{name}: expected a finite number of float32, got {value!r}")
+    return value
 
 
 def result(leader: object, result: Any) -> Array:

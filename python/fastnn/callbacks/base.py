@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn.protocols import Logs, Trainable
@@ -19,27 +20,37 @@ class Callback(Registered):
         ...         self.model.optimizer.learning_rate *= 0.5
 
     Attributes:
-        model: the model; set `model.stop_training = True` to end `fit` after the epoch, or,
+        model: the model, as long as something else refers to it; set `model.stop_training = True` to end `fit` after the epoch, or,
             from a batch hook, after the batch.
-        params: "epochs", "steps" (batches an epoch) and "verbose".
+        params: "epochs", "steps" (batches an epoch) and "verbose"; in `fit` also "metrics", the
+            names of all values that it puts into the logs of epochs.
 
     `logs` holds the loss and metrics so far, exact over the rows seen in the epoch; in
     `on_epoch_end` also the values of validation, named "val_...". A value that a callback adds
     to the logs of an epoch is kept in the History if the callback stands before it in the list.
     """
 
+    # Weak: a model keeps its History, and would never be freed if that kept the model.
+    _model: weakref.ref[Trainable] | None = None
+
     def __init__(self) -> None:
-        self._model: Trainable | None = None
         self.params: dict[str, Any] = {}
 
     @property
     def model(self) -> Trainable:
         if self._model is None:
             raise AttributeError("the callback has no model until fit, evaluate or predict runs")
-        return self._model
+        model = self._model()
+        if model is None:
+            raise AttributeError("the model of the callback is gone: nothing else refers to it")
+        return model
 
     def set_model(self, model: Trainable) -> None:
-        self._model = model
+        self._model = weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: all but the model."""
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
@@ -80,7 +91,11 @@ class Callback(Registered):
         """Called before each batch of `evaluate` or validation."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after each batch of `evaluate` or validation."""
+        """Called after each batch of `evaluate` or validation.
+
+        Listening costs a second pass: the result comes from one over all rows, so that it is the
+        same to the last bit as without hooks.
+        """
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Called when `predict` begins."""
@@ -102,6 +117,8 @@ CALLBACKS = Registry("callback", Callback)
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
 
+    _inside = ("extend",)
+
     def __init__(self) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}
@@ -114,6 +131,15 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def extend(self, epoch: int, logs: Sequence[Logs]) -> None:
+        """Adds the logs of epochs from number `epoch` on, which all have the same names."""
+        names = list(logs[0]) if logs else []
+        longer = {
+            name: [*self.history.get(name, ()), *(row[name] for row in logs)] for name in names
+        }
+        self.history.update(longer)
+        self.epoch = [*self.epoch, *range(epoch, epoch + len(logs))]
 
 
 class LambdaCallback(Callback):

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 
 import numpy as np
 
 from fastnn.callbacks.base import CALLBACKS, Callback
+from fastnn.console import columns, cut, say, terminal_columns
 from fastnn.protocols import Logs
+from fastnn.registry import Checked
+from fastnn.words import flag
 
 
 @CALLBACKS.register("progbar_logger")
 class ProgbarLogger(Callback):
     """The line of each epoch: time, loss and metrics. `fit` adds it unless verbose=0.
 
+    A line that cannot be printed is left out; training goes on.
+
     Args:
-        live: whether to rewrite the line while the epoch runs (for terminals).
+        live: whether to rewrite the line while the epoch runs (for terminals). It is cut at the
+            terminal's width then; the last line of an epoch is whole.
     """
 
+    _inside = ("interval", "update")
     # How often a live line is rewritten, in seconds.
     interval = 0.1
+    live = Checked(flag)
 
     def __init__(self, live: bool = False) -> None:
         super().__init__()
@@ -49,13 +56,16 @@ class ProgbarLogger(Callback):
         return f"Epoch {self._epoch + 1}/{epochs}{steps} - {seconds:.2f}s" + values_text(logs)
 
     def _write(self, line: str, end: str) -> None:
-        if self.live:
-            # Blanks cover the rest of a longer line.
-            sys.stdout.write("\r" + line.ljust(self._length) + end)
-            self._length = 0 if end else len(line)
-        else:
-            sys.stdout.write(line + end)
-        sys.stdout.flush()
+        if not self.live:
+            say(line, end)
+            return
+        # A line that has wrapped cannot be rewritten; a cursor in the last column may wrap, too.
+        width = None if end else terminal_columns()
+        shown = line if width is None else cut(line, width - 1)
+        length = columns(shown)
+        # Blanks cover the rest of a longer line.
+        say("\r" + shown + " " * (self._length - length), end)
+        self._length = 0 if end else length
 
 
 def values_text(logs: Logs) -> str:
@@ -64,8 +74,12 @@ def values_text(logs: Logs) -> str:
 
 
 def _short(value: object) -> str:
-    if not isinstance(value, (int, float, np.floating)):
-        return str(value)
-    number = float(value)
+    """A value of the logs, where callbacks may have put anything."""
+    try:
+        if not isinstance(value, (int, float, np.floating)):
+            return str(value)
+        number = float(value)
+    except Exception:  # noqa: BLE001 - an integer beyond float, a `__str__` that raises
+        return f"<{type(value).__name__}>"
     small = number != 0 and abs(number) < 1e-3
     return f"{number:.4e}" if small or not math.isfinite(number) else f"{number:.4f}"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
-from fastnn.callbacks.base import CALLBACKS, Callback
+from fastnn.callbacks.base import CALLBACKS
+from fastnn.callbacks.monitor import Monitor
+from fastnn.console import say
 from fastnn.protocols import Logs
-from fastnn.words import choose, flag, integer, keywords, number
+from fastnn.registry import Checked
+from fastnn.words import flag, integer, keywords, number, optional, verbosity
 
 
 @CALLBACKS.register("early_stopping")
-class EarlyStopping(Callback):
+class EarlyStopping(Monitor):
     """Ends `fit` when a value no longer improves.
 
     Args:
@@ -21,15 +24,31 @@ class EarlyStopping(Callback):
         min_delta: an improvement must be larger than this.
         patience: epochs without improvement after which `fit` ends; 0 acts as 1.
         verbose: 1 prints why `fit` ended.
-        mode: "min", "max" or "auto": max for accuracies, min for all other values.
+        mode: "min", "max" or "auto": the loss or metric of that name says whether more is better,
+            whatever it is called. A value that a callback makes needs "min" or "max".
         baseline: a value to improve upon. An epoch that is the best yet, but no improvement
             upon the baseline, does not end `fit`, and does not restart the patience.
         restore_best_weights: whether to end with the weights of the best epoch, with any
             baseline.
         start_from_epoch: epochs to wait before watching.
 
-    All arguments, also in combination, have the meaning that they have in Keras.
+    All arguments, also in combination, have the meaning that they have in Keras. NaN is never an
+    improvement, and the first number after it is one. Epochs without the value do not count.
+
+    Raises:
+        ValueError: when `fit` begins, mode="auto" and neither the loss nor a metric that says its
+            direction has this name.
+
+    Warns:
+        UserWarning: when `fit` begins, it will not produce the value.
     """
+
+    patience = Checked(partial(integer, low=0))
+    verbose = Checked(verbosity)
+    baseline = Checked(optional(number))
+    restore_best_weights = Checked(flag)
+    start_from_epoch = Checked(partial(integer, low=0))
+    _inside = ("seen",)
 
     @keywords()
     def __init__(
@@ -43,21 +62,15 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__()
-        self.monitor = monitor
-        self.min_delta = number("min_delta", min_delta, 0.0)
-        self.patience = integer("patience", patience, 0)
+        super().__init__(monitor, mode, min_delta)
+        self.patience = patience
         self.verbose = verbose
-        self.mode = choose("mode", mode, ("auto", "min", "max"))
-        self.baseline = None if baseline is None else number("baseline", baseline)
-        self.restore_best_weights = flag("restore_best_weights", restore_best_weights)
-        self.start_from_epoch = integer("start_from_epoch", start_from_epoch, 0)
-        larger = self.mode == "max" or (self.mode == "auto" and _is_accuracy(monitor))
-        self._sign = -1.0 if larger else 1.0
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
         self._reset()
 
     def _reset(self) -> None:
-        self.seen = False
         self.wait = 0
         self.stopped_epoch = 0
         self.best: float | None = None
@@ -66,44 +79,26 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()
+        super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        logs = logs or {}
-        if self.monitor not in logs:
-            # One epoch may go without validation (validation_freq), but not every epoch.
-            if not self.monitor.startswith("val_") or any(key.startswith("val_") for key in logs):
-                choose("EarlyStopping: monitor", self.monitor, tuple(logs))
+        value = self.value(logs)
+        if value is None or epoch < self.start_from_epoch:
             return
-        self.seen = True
-        if epoch < self.start_from_epoch:
-            return
-        value = logs[self.monitor]
         self.wait += 1
-        if self._improves(value, self.best):
+        if self.improves(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
             # A best value that is worse than the baseline does not restart the patience.
-            if self._improves(value, self.baseline):
+            if self.improves(value, self.baseline):
                 self.wait = 0
-        elif self.wait >= self.patience:
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def _improves(self, value: float, on: float | None) -> bool:
-        # min_delta is added before the comparison, as in Keras: rounding may decide.
-        return on is None or self._sign * (value + self._sign * self.min_delta) < self._sign * on
-
     def on_train_end(self, logs: Logs | None = None) -> None:
-        if not self.seen:
-            warnings.warn(
-                f"EarlyStopping never saw {self.monitor!r}: fit had no validation", stacklevel=2
-            )
         if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
+            say(f"Epoch {self.stopped_epoch + 1}: {self.monitor} no longer improves, stopped")
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
-
-
-def _is_accuracy(name: str) -> bool:
-    return name.endswith(("accuracy", "acc", "auc"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.arrays.host import numeric
 from fastnn.data.table import Table
-from fastnn.words import integer, number
+from fastnn.words import choose, number, scalar
 
 
 def classes_of(table: Table) -> NDArray[np.int64] | None:
@@ -30,29 +33,110 @@ def classes_of(table: Table) -> NDArray[np.int64] | None:
     return classes
 
 
-def class_weights(weights: Mapping[int, float], table: Table, count: int) -> NDArray[np.float64]:
+def class_weights(
+    given: object, table: Table, count: int, ignored: int | None = None
+) -> NDArray[np.float64]:
     """The weights of the table's rows, multiplied by the weight of each row's class.
 
-    A class without a weight weighs 1, as in Keras; a class outside the `count` classes is an
-    error.
+    Args:
+        given: "balanced", or the weights of classes (see `weights_by_class`).
+        table: the rows; those chosen are the ones that "balanced" counts.
+        count: the number of classes.
+        ignored: a class whose rows "balanced" does not count.
+
+    Raises:
+        TypeError, ValueError: the weights cannot be taken; see `weights_by_class`.
     """
-    if not isinstance(weights, Mapping):
-        raise TypeError(f"class_weight: expected a dictionary of class to weight, got {weights!r}")
     classes = classes_of(table)
     if classes is None:
         raise ValueError("class_weight: the rows have no classes")
+    if isinstance(given, str):
+        choose("class_weight", given, ("balanced",))
+        by_class = balanced(
+            classes if table.chosen is None else classes[table.chosen], count, ignored
+        )
+    else:
+        by_class = weights_by_class(given, count)
     factor = np.ones(len(table.x)) if table.weights is None else table.weights.copy()
-    checked = {
-        integer("class_weight: class", key, 0): number(f"class_weight[{key}]", value, 0.0)
-        for key, value in weights.items()
-    }
-    # With an array over the classes, one pass over the rows serves any number of classes.
-    by_class = np.ones(count)
-    for key, value in checked.items():
-        if key >= count:
-            raise ValueError(f"class_weight: expected classes in [0, {count}), got {key}")
-        by_class[key] = value
-    # An ignored class, or a label that native code will refuse, has no place in that array.
+    # With an array over the classes, one pass over the rows serves any number of classes. An ignored
+    # class, or a label that native code will refuse, has no place in that array.
     inside = (classes >= 0) & (classes < count)
     factor[inside] *= by_class[classes[inside]]
     return factor
+
+
+def balanced(classes: NDArray[np.int64], count: int, ignored: int | None) -> NDArray[np.float64]:
+    """n / (k * rows of the class), as in scikit-learn, of n rows in the k classes that are there."""
+    kept = classes[(classes >= 0) & (classes < count)]
+    if ignored is not None:
+        kept = kept[kept != ignored]
+    rows = np.bincount(kept, minlength=count)
+    there = rows > 0
+    by_class = np.ones(count)
+    by_class[there] = len(kept) / (there.sum() * rows[there])
+    return by_class
+
+
+def weights_by_class(given: object, count: int) -> NDArray[np.float64]:
+    """The weight of each of `count` classes; 1 where a dictionary or Series has none, as in Keras.
+
+    Args:
+        given: a dictionary or pandas Series of class to weight, or one number for each class in a
+            list or array. A class may be an integer, a float without fraction, or a bool, as
+            `np.unique(y)` gives them.
+
+    Raises:
+        TypeError: none of these, or a class or weight is no number.
+        ValueError: a class is outside [0, count) or named twice, a weight is negative or not
+            finite, or there are not `count` numbers.
+    """
+    by_class = np.ones(count)
+    pairs = _pairs(given)
+    if pairs is None:
+        numbers = _numbers(given)
+        if numbers.shape != (count,):
+            raise ValueError(
+                f"class_weight: expected {count} numbers, one for each class, got shape "
+                f"{numbers.shape}"
+            )
+        pairs = list(enumerate(numbers.tolist()))
+    seen: set[int] = set()
+    for key, value in pairs:
+        number_of_class = _class(key)
+        if not 0 <= number_of_class < count:
+            raise ValueError(f"class_weight: expected classes in [0, {count}), got {key!r}")
+        if number_of_class in seen:
+            raise ValueError(f"class_weight: class {number_of_class} has two weights")
+        seen.add(number_of_class)
+        by_class[number_of_class] = number(f"class_weight[{key!r}]", value, 0.0)
+    return by_class
+
+
+def _pairs(given: Any) -> list[tuple[object, object]] | None:
+    """Classes and weights of a dictionary or Series; None for other objects."""
+    # pandas is not imported: a Series has an index and, unlike a frame, one axis.
+    is_series = hasattr(given, "index") and getattr(given, "ndim", None) == 1
+    if isinstance(given, Mapping) or (is_series and hasattr(given, "items")):
+        return list(given.items())
+    return None
+
+
+def _numbers(given: Any) -> NDArray[Any]:
+    if isinstance(given, (Sequence, np.ndarray)) or hasattr(given, "__array__"):
+        return numeric("class_weight", given)
+    raise TypeError(
+        "class_weight: expected a dictionary or Series of class to weight, a number for each class, "
+        f"or 'balanced', got {given!r}"
+    )
+
+
+def _class(key: object) -> int:
+    """The class that a key names: an integer, a whole float or a bool, of Python or NumPy."""
+    value = scalar(key)
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        value = float(value)
+        if value.is_integer():
+            return int(value)
+    if not isinstance(value, Integral):
+        raise TypeError(f"class_weight: class: expected an integer, got {key!r}")
+    return int(value)

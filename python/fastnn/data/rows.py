@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.arrays.host import numeric, plain
+from fastnn.arrays.host import numeric
 
 Array = NDArray[Any]
 
@@ -55,6 +55,11 @@ def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.i
     The result is always a copy: native code checks labels once and then indexes by them, and
     the caller's array may change during training.
     """
+    return integral("y", given_labels(value, n, output_shape))
+
+
+def given_labels(value: object, n: int, output_shape: tuple[int, ...]) -> Array:
+    """Class labels (n,) as they were given: a view of the caller's array, where there is one."""
     y = numeric("y", value)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -67,28 +72,43 @@ def labels(value: object, n: int, output_shape: tuple[int, ...]) -> NDArray[np.i
             raise ValueError(f"y: expected integer labels of shape ({n},), got {y.shape}: {advice}")
         raise ValueError(
             f"y: expected integer labels of shape ({n},) for outputs of shape "
-            f"{(n, *output_shape)}, got {y.shape}"
+            f"{(n, *output_shape)}, got {y.shape}{_lies_across('y', y, n)}"
         )
+    return y
+
+
+def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
+    """A copy, as int32, of integers or integral floats (n,); messages count by `place`."""
     if y.dtype.kind == "f":
         # Narrower floats cannot hold the limits of int32.
         y = y.astype(np.float64)
         # In this form NaN counts as wrong, too.
-        _refuse_first(y, ~(np.floor(y) == y), "an integer label")
+        _refuse_first(name, y, ~(np.floor(y) == y), "an integer label", place)
     if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
         outside = (y < _INT32.min) | (y > _INT32.max)
-        _refuse_first(y, outside, "a label that fits in 32 bits")
+        _refuse_first(name, y, outside, "a label that fits in 32 bits", place)
     return np.array(y, dtype=np.int32, order="C")
 
 
-def _refuse_first(y: Array, wrong: NDArray[np.bool_], expected: str) -> None:
+def _refuse_first(name: str, y: Array, wrong: NDArray[np.bool_], expected: str, place: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"y: expected {expected}, got {y[row]} at row {row}")
+        raise ValueError(f"{name}: expected {expected}, got {y[row]} at {place} {row}")
 
 
-def targets(value: object, n: int, output_shape: tuple[int, ...], loss: str) -> Array:
-    """Targets (n, outputs); (n,) fits one output, and nothing is broadcast."""
-    y = numeric("y", value)
+def targets(
+    value: object,
+    n: int,
+    output_shape: tuple[int, ...],
+    loss: str,
+    *,
+    missing_is_nan: bool = False,
+) -> Array:
+    """Targets (n, outputs); (n,) fits one output, and nothing is broadcast.
+
+    `missing_is_nan`: whether the loss leaves out missing targets, which are then NaN.
+    """
+    y = numeric("y", value, missing_is_nan=missing_is_nan)
     width = math.prod(output_shape)
     fits = y.shape == (n, *output_shape) or (width == 1 and y.shape in ((n,), (n, 1)))
     if fits:
@@ -97,12 +117,22 @@ def targets(value: object, n: int, output_shape: tuple[int, ...], loss: str) -> 
     if y.shape in ((n,), (n, 1)) and y.dtype.kind in "biu":
         message += f": {loss} wants a target for every output; for integer labels use "
         message += "the loss sparse_categorical_crossentropy"
+    elif width == 1:
+        message += _lies_across("y", y, n)
     raise ValueError(message)
 
 
+def _lies_across(name: str, array: Array, n: int) -> str:
+    """Advice for a single row of n numbers, which np.matrix makes of a vector."""
+    return f"; use np.ravel({name})" if array.shape == (1, n) and n > 1 else ""
+
+
 def row_weights(name: str, value: object, n: int) -> NDArray[np.float64]:
-    """Weights of rows (n,) as float64, from (n,) or (n, 1)."""
+    """Weights of rows (n,) as float64, from (n,) or (n, 1); a copy, which stays as it is."""
     weights = numeric(name, value)
     if weights.shape not in ((n,), (n, 1)):
-        raise ValueError(f"{name}: expected one weight a row, shape ({n},), got {weights.shape}")
-    return plain(weights.reshape(n), np.float64)
+        raise ValueError(
+            f"{name}: expected one weight a row, shape ({n},), got {weights.shape}"
+            f"{_lies_across(name, weights, n)}"
+        )
+    return np.array(weights.reshape(n), dtype=np.float64)

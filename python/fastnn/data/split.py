@@ -29,6 +29,40 @@ class Split(NamedTuple):
     validation: Indices
 
 
+class Splits:
+    """The splits that a model has made, by number of rows and share: a bit for each row.
+
+    Those that were used last are kept: the last one, and others while all take no more than
+    `most` bytes. A split that was forgotten is made anew, from the classes of the data then.
+    """
+
+    most = 1 << 20
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, float], NDArray[np.uint8]] = {}  # the last used at the end
+
+    def find(self, n: int, share: float) -> Split | None:
+        """The split of n rows; None: not made yet, or forgotten."""
+        bits = self._held.get((n, share))
+        if bits is None:
+            return None
+        return _split_of(np.unpackbits(bits, count=n).astype(np.bool_))
+
+    def keep(self, n: int, share: float, split: Split) -> None:
+        """Remembers the split of n rows as the one that was used last."""
+        held = np.zeros(n, dtype=np.bool_)
+        held[split.validation] = True
+        kept = {key: bits for key, bits in self._held.items() if key != (n, share)}
+        kept[n, share] = np.packbits(held)
+        while len(kept) > 1 and sum(bits.nbytes for bits in kept.values()) > self.most:
+            del kept[next(iter(kept))]
+        self._held = kept
+
+
+def _split_of(held: NDArray[np.bool_]) -> Split:
+    return Split(np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64))
+
+
 def strata_of(table: Table, targets: str) -> Indices | None:
     """The number of each row's stratum; None: the rows are one stratum.
 
@@ -74,7 +108,7 @@ def held_out(n: int, share: float, strata: Indices | None, key: int) -> Split:
     rank = np.arange(n) - (np.cumsum(sizes) - sizes)[stratum]
     held = np.zeros(n, dtype=np.bool_)
     held[order] = rank < quotas[stratum]
-    return Split(np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64))
+    return _split_of(held)
 
 
 def _quotas(sizes: Indices, share: float, count: int, key: int) -> Indices:

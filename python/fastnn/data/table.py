@@ -1,4 +1,4 @@
-"""A table: rows, and the targets, labels and weights that belong to them. Nothing is copied here."""
+"""A table: rows, and the targets, labels and weights that belong to them. Only labels are copied here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.data.rows import integral
 
 Array = NDArray[Any]
 
@@ -15,7 +16,8 @@ Array = NDArray[Any]
 class Table(NamedTuple):
     """Rows and their targets or labels, as arrays that a native Data may view.
 
-    `chosen`: the indices of the rows that count; None: all rows count.
+    `chosen`: the indices of the rows that count; None: all rows count. `given`: the labels as the
+    caller gave them, of which `labels` is a copy.
     """
 
     x: Array
@@ -23,6 +25,7 @@ class Table(NamedTuple):
     labels: NDArray[np.int32] | None = None
     weights: NDArray[np.float64] | None = None
     chosen: NDArray[np.int64] | None = None
+    given: Array | None = None
 
     @property
     def length(self) -> int:
@@ -38,6 +41,19 @@ class Table(NamedTuple):
             weights=self.weights,
             rows=self.chosen,
         )
+
+    def copy_labels(self) -> bool:
+        """Copies the given labels again; returns whether they have changed since the last copy.
+
+        Native Data view `labels`, so no native call may run, and changed labels have to be checked.
+        """
+        if self.given is None or self.labels is None:
+            return False
+        labels = integral("y", self.given)
+        changed = not np.array_equal(labels, self.labels)
+        if changed:
+            self.labels[:] = labels
+        return changed
 
     def part(self, start: int, stop: int) -> _core.Data:
         """Rows `start` to `stop` of the rows that count."""

@@ -6,8 +6,19 @@ and licence.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+from fastnn import elsewhere
+from fastnn.listing import names_of
+
+__all__ = [
+    "load_digits",
+]
+
+__dir__ = names_of(__all__)
 
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -27,3 +38,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
         return file["x"], file["y"]
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "datasets")

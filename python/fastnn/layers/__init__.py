@@ -1,12 +1,16 @@
 """Layers: the names of all of them. Each stands in a module of its kind; no arithmetic is here."""
 
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
 from fastnn.layers.activation import ELU, Activation, LeakyReLU
-from fastnn.layers.base import Layer
+from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.dense import Dense
 from fastnn.layers.noise import Dropout
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer
+from fastnn.listing import names_of
 
 __all__ = [
     "ELU",
@@ -21,3 +25,7 @@ __all__ = [
     "LeakyReLU",
     "Rescaling",
 ]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "layer", lambda: LAYERS.names)
+__dir__ = names_of(__all__)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Unpack
+from functools import partial
+from typing import Any, ClassVar, Unpack
 
 from fastnn import _core, activations
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
+from fastnn.registry import Checked
 from fastnn.words import keywords
+
+
+def _parameter_of(activation: str, name: str, value: Any) -> float:
+    return activations.checked_parameter(activation, value, name)
 
 
 @LAYERS.register("activation")
@@ -17,12 +23,18 @@ class Activation(Layer):
         activation: a name, see `Dense`.
     """
 
-    _parameter: float | None = None  # of the activation; None: its default
+    activation = Checked(activations.checked)
+    _inside = ("activation",)
 
     @keywords(*COMMON)
     def __init__(self, activation: str | None, **common: Unpack[Common]) -> None:
         super().__init__(**common)
-        self.activation = activations.get(activation)
+        self.activation = activation
+
+    @property
+    def _parameter(self) -> float | None:
+        """The parameter of the activation; None: its default."""
+        return None
 
     @property
     def passes_outputs(self) -> bool:  # type: ignore[override]
@@ -52,14 +64,16 @@ class LeakyReLU(Activation):
     """
 
     _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+    negative_slope = Checked(partial(_parameter_of, "leaky_relu"))
 
     @keywords(*COMMON)
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
         super().__init__("leaky_relu", **common)
-        self.negative_slope = activations.checked_parameter(
-            "leaky_relu", negative_slope, "negative_slope"
-        )
-        self._parameter = self.negative_slope
+        self.negative_slope = negative_slope
+
+    @property
+    def _parameter(self) -> float:
+        return self.negative_slope
 
 
 @LAYERS.register("elu")
@@ -71,8 +85,13 @@ class ELU(Activation):
     """
 
     _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+    alpha = Checked(partial(_parameter_of, "elu"))
 
     @keywords(*COMMON)
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
         super().__init__("elu", **common)
-        self.alpha = self._parameter = activations.checked_parameter("elu", alpha, "alpha")
+        self.alpha = alpha
+
+    @property
+    def _parameter(self) -> float:
+        return self.alpha

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
+from fastnn.changes import Change, Switch, forget_former
+from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
-from fastnn.registry import Registered, Registry
+from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, refuse_unknown_keywords
+from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
 
 Shape = tuple[int, ...]
 
@@ -38,12 +41,31 @@ class Common(TypedDict, total=False):
 COMMON = tuple(Common.__annotations__)
 
 
+def _name(argument: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "/" in value:
+        raise ValueError(f"{argument}: expected a non-empty string without '/', got {value!r}")
+    return value
+
+
+def _dtype(_argument: str, value: object) -> str:
+    return dtype_of(value)
+
+
 class WeightSpec(NamedTuple):
     """A parameter that a layer needs."""
 
     name: str
     shape: Shape
     initializer: Initializer
+
+
+class Standing(NamedTuple):
+    """What a model, or `build`, makes of a layer."""
+
+    name: str
+    owner: weakref.ref[Any] | None = None
+    rows: tuple[Shape, Shape] | None = None  # of the input and the output; None: not built
+    variables: tuple[Variable, ...] = ()
 
 
 class Layer(Registered):
@@ -66,6 +88,12 @@ class Layer(Registered):
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
 
+    dtype = Checked(optional(_dtype))
+
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
+        *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
+    )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
     _kept_as: ClassVar[dict[str, str | None]] = {
@@ -76,18 +104,13 @@ class Layer(Registered):
 
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
-        name: object = common.get("name")
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
-        dtype = common.get("dtype")
-        self.given_name: str | None = name
-        self.name: str = name or snake_case(type(self).__name__)
-        self.dtype = None if dtype is None else dtype_of(dtype)
+        name = common.get("name")
+        self.given_name: str | None = None if name is None else _name("name", name)
+        self._standing = Switch(Standing(self.given_name or snake_case(type(self).__name__)))
+        self._changes = Exclusive("this layer")
+        self.dtype = common.get("dtype")
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
-        self._rows: tuple[Shape, Shape] | None = None
-        self._owner: weakref.ref[Any] | None = None
-        self.variables: list[Variable] = []
 
     # -- for each kind of layer to define
 
@@ -106,8 +129,30 @@ class Layer(Registered):
     # -- state
 
     @property
+    def name(self) -> str:
+        """The given name, or one that a model gave; in a model it is fixed."""
+        return self._standing.now.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        checked = _name("name", value)
+        if self.owner is not None:
+            raise ValueError(f"name: layer {self.name!r} is in a model, where names are fixed")
+        self.given_name = checked
+        self._standing = Switch(self._standing.now._replace(name=checked))
+
+    @property
     def built(self) -> bool:
-        return self._rows is not None
+        return self._standing.now.rows is not None
+
+    @property
+    def variables(self) -> list[Variable]:
+        return list(self._standing.now.variables)
+
+    @property
+    def compute_dtype(self) -> Dtype | None:
+        """The dtype that the layer asks of its model; None: it computes in any."""
+        return cast("Dtype | None", self.dtype)
 
     @property
     def kept_name(self) -> str | None:
@@ -117,7 +162,8 @@ class Layer(Registered):
     @property
     def owner(self) -> object | None:
         """The model that the layer belongs to."""
-        return None if self._owner is None else self._owner()
+        owner = self._standing.now.owner
+        return None if owner is None else owner()
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -128,9 +174,10 @@ class Layer(Registered):
         return (None, *self._built_rows()[1])
 
     def _built_rows(self) -> tuple[Shape, Shape]:
-        if self._rows is None:
+        rows = self._standing.now.rows
+        if rows is None:
             raise AttributeError(f"layer {self.name!r} has no shape until it is built")
-        return self._rows
+        return rows
 
     @property
     def trainable(self) -> bool:
@@ -144,7 +191,7 @@ class Layer(Registered):
 
     @property
     def weights(self) -> list[Variable]:
-        return list(self.variables)
+        return self.variables
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -160,8 +207,9 @@ class Layer(Registered):
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of the parameters: kernel, then bias."""
-        return [variable.numpy().copy() for variable in self.variables]
+        return [variable.numpy() for variable in self.variables]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""
         write_all(f"layer {self.name!r}", self.variables, weights)
@@ -170,6 +218,7 @@ class Layer(Registered):
         """The output's shape for an input's shape, both with the batch axis first."""
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
@@ -178,27 +227,44 @@ class Layer(Registered):
         if self.built:
             return
         shape = without_batch(input_shape)
-        output = self.row_shape(shape)
-        network = network_for(shape, self.dtype or "float32", 0)
-        extended(network, self, 0, shape)
-        buffer = _core.Parameters(network.parameter_size, self.dtype or "float32")
-        key = keys.next_key()
-        made = make_variables(self, shape, network.parameters, buffer, key, 0)
-        self.settle(shape, output, made)
+        change = Change("build")
+        with change, change.lock:
+            self.claim(change)
+            if self._standing.now.rows is not None:  # another thread has built it meanwhile
+                return
+            output = self.row_shape(shape)
+            dtype = self.compute_dtype or "float32"
+            network = network_for(shape, dtype, 0)
+            extended(network, self, 0, shape)
+            buffer = _core.Parameters(network.parameter_size, dtype)
+            key = keys.next_key()
+            made = make_variables(self, self.name, shape, network.parameters, buffer, key, 0)
+            switch = self.stand(change, rows=(shape, output), variables=tuple(made))
+            change.settled = True
+            forget_former([switch])
 
-    def settle(self, shape: Shape, output: Shape, variables: list[Variable]) -> None:
-        """Records that the layer is built (for models)."""
-        self._rows = (shape, output)
-        self.variables = variables
+    def claim(self, change: Change) -> None:
+        """Lets this change alone change the layer, as soon as others have ended (for models)."""
+        self._changes.take(change, waits=True)
 
-    def join(self, model: object, name: str) -> None:
-        """Records that the layer belongs to a model, and its name there (for models)."""
-        self._owner = weakref.ref(model)
-        self.name = name
+    def stand(self, change: Change, **parts: Any) -> Switch[Standing]:
+        """Parts of the Standing from this change on (for models)."""
+        self._standing = self._standing.to(self._standing.now._replace(**parts), change)
+        return self._standing
 
-    def leave(self) -> None:
-        """Records that the layer belongs to no model (for models)."""
-        self._owner = None
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: the layer with its values, in no model."""
+        kept = {k: v for k, v in vars(self).items() if k not in ("_standing", "_changes")}
+        return {**kept, "_standing": tuple(self._standing.now._replace(owner=None))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._standing = Switch(Standing(*state["_standing"]))
+        self._changes = Exclusive("this layer")
+
+    def __copy__(self) -> Self:
+        """An independent layer, as deepcopy makes it: layers do not share Variables."""
+        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -267,6 +333,7 @@ def extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) ->
 
 def make_variables(
     layer: Layer,
+    path: str,
     shape: Shape,
     places: Sequence[tuple[int, Shape]],
     buffer: _core.Parameters,
@@ -275,24 +342,25 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `index` numbers the layers of a model that have parameters; all draw from the same key.
+    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
         place = Place(buffer, offset, spec.shape)
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
-        variable = Variable(place, spec.name, f"{layer.name}/{spec.name}")
+        variable = Variable(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
     return made
 
 
 def write_all(owner: str, variables: Sequence[Variable], weights: Sequence[ArrayLike]) -> None:
-    """Writes every variable; all are checked before the first is written."""
+    """Writes every variable of a buffer in one native call; all are checked first."""
     if len(weights) != len(variables):
         raise ValueError(f"{owner}: expected {len(variables)} arrays, got {len(weights)}")
     converted = [
         variable.converted(value) for variable, value in zip(variables, weights, strict=True)
     ]
-    for variable, value in zip(variables, converted, strict=True):
-        variable.assign(value)
+    places = [variable.place for variable in variables]
+    if places:
+        places[0].parameters.write_all([place.offset for place in places], converted)

@@ -7,6 +7,7 @@ from typing import Unpack
 from fastnn import _core, activations, initializers
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.registry import Checked
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
 
@@ -33,6 +34,12 @@ class Dense(Layer):
             axis, which is seldom meant; put Flatten() before it.
     """
 
+    units = Checked(integer)
+    activation = Checked(activations.checked)
+    use_bias = Checked(flag)
+    kernel_initializer = Checked(initializers.checked)
+    bias_initializer = Checked(initializers.checked)
+
     @keywords(*COMMON)
     def __init__(
         self,
@@ -44,11 +51,11 @@ class Dense(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.units = integer("units", units)
-        self.activation = activations.get(activation)
-        self.use_bias = flag("use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
-        self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+        self.units = units
+        self.activation = activation
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
 
     @property
     def kernel(self) -> Variable:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from functools import partial
+from typing import ClassVar, Unpack
 
-from fastnn import _core
+from fastnn import _core, keys
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
-from fastnn.words import keywords, number
+from fastnn.registry import Checked
+from fastnn.words import integer, keywords, number, optional
 
 
 @LAYERS.register("dropout")
@@ -19,12 +21,34 @@ class Dropout(Layer):
 
     Args:
         rate: in [0, 1).
+        noise_shape: None alone; every number of a row is dropped for itself. (Keras can drop
+            whole axes.)
+        seed: an integer of at least 0. With it, which numbers are dropped depends on the seed and
+            the step alone, whatever the model's key and the layer's place are: two layers with one
+            seed drop the same places of rows of equal length.
     """
 
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "noise_shape": None}
+    rate = Checked(partial(number, low=0.0, high=1.0, open_high=True))
+    seed = Checked(optional(partial(integer, low=0)))
+
     @keywords(*COMMON)
-    def __init__(self, rate: float, **common: Unpack[Common]) -> None:
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: None = None,
+        seed: int | None = None,
+        **common: Unpack[Common],
+    ) -> None:
         super().__init__(**common)
-        self.rate = number("rate", rate, 0.0, 1.0, open_high=True)
+        if noise_shape is not None:
+            raise ValueError(
+                f"noise_shape: expected None, got {noise_shape!r}; every number of a row is "
+                "dropped for itself"
+            )
+        self.rate = rate
+        self.seed = seed
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
-        return network.dropout(tensor, self.rate)
+        key = None if self.seed is None else keys.key_of(self.seed)
+        return network.dropout(tensor, self.rate, key)

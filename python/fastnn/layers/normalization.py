@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Unpack
 
 from fastnn import _core, initializers
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.registry import Checked
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number
+from fastnn.words import flag, integer, keywords, number
+
+
+def _axis(argument: str, value: object) -> int:
+    # A list of one axis is Keras's own form in a config.
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    axis = integer(argument, only, -1, 1)
+    if axis == 0:
+        raise ValueError(f"{argument}: expected -1 or 1, the axis of the columns, got 0")
+    return axis
 
 
 @LAYERS.register("layer_normalization")
@@ -19,6 +30,7 @@ class LayerNormalization(Layer):
     arXiv:1607.06450), the same in training and in `predict`.
 
     Args:
+        axis: -1 or 1, the axis of the columns; others are not in fastnn.
         epsilon: at least 0; default 1e-3 as in Keras.
         center: whether there is a beta (columns,).
         scale: whether there is a gamma (columns,).
@@ -28,9 +40,17 @@ class LayerNormalization(Layer):
         ValueError: the input has more than one axis; put Flatten() before it.
     """
 
+    axis = Checked(_axis)
+    epsilon = Checked(partial(number, low=0.0))
+    center = Checked(flag)
+    scale = Checked(flag)
+    beta_initializer = Checked(initializers.checked)
+    gamma_initializer = Checked(initializers.checked)
+
     @keywords(*COMMON)
     def __init__(
         self,
+        axis: int = -1,
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
@@ -39,11 +59,12 @@ class LayerNormalization(Layer):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
-        self.epsilon = number("epsilon", epsilon, 0.0)
-        self.center = flag("center", center)
-        self.scale = flag("scale", scale)
-        self.beta_initializer = initializers.get(beta_initializer, "beta_initializer")
-        self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
+        self.axis = axis
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = beta_initializer
+        self.gamma_initializer = gamma_initializer
 
     @property
     def gamma(self) -> Variable | None:

@@ -6,6 +6,7 @@ from typing import Unpack
 
 from fastnn import _core
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
+from fastnn.registry import Checked
 from fastnn.words import keywords, number
 
 
@@ -19,11 +20,14 @@ class Rescaling(Layer):
         scale, offset: finite numbers.
     """
 
+    scale = Checked(number)
+    offset = Checked(number)
+
     @keywords(*COMMON)
     def __init__(self, scale: float, offset: float = 0.0, **common: Unpack[Common]) -> None:
         super().__init__(**common)
-        self.scale = number("scale", scale)
-        self.offset = number("offset", offset)
+        self.scale = scale
+        self.offset = offset
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.rescale(tensor, self.scale, self.offset)

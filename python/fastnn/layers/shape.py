@@ -6,8 +6,35 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Unpack
 
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
-from fastnn.words import integer, keywords
+import numpy as np
+
+from fastnn.layers.base import (
+    COMMON,
+    LAYERS,
+    Common,
+    Dtype,
+    Layer,
+    Shape,
+    without_batch,
+)
+from fastnn.registry import Checked
+from fastnn.words import choose, integer, keywords, optional, within
+
+_TYPES_OF_ROWS = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
+
+
+def _type_of_rows(argument: str, dtype: object) -> str:
+    """The name of a type that x may have."""
+    word = dtype
+    if not isinstance(dtype, str):
+        try:
+            word = np.dtype(dtype).name  # type: ignore[call-overload]
+        except TypeError:
+            raise TypeError(f"{argument}: expected a type of real numbers, got {dtype!r}") from None
+    return choose(argument, word, _TYPES_OF_ROWS)
 
 
 @LAYERS.register("input_layer")
@@ -17,8 +44,12 @@ class InputLayer(Layer):
     Args:
         shape: the shape of one row, without the batch axis.
         batch_size: accepted as in Keras, and unused; batches may have any size.
-        dtype, name, input_shape: see `Layer`. x may be of any real type with any dtype: each
-            batch is converted as it is gathered.
+        dtype: the type of x, a name or a NumPy type: "uint8", np.float16, "bool" and so on.
+            "float32" and "float64" are the model's dtype, too (see `Layer`); with others the model
+            computes in its own. x may be of any real type with any of them: each batch is
+            converted as it is gathered.
+        batch_shape: `batch_shape=(None, 784)` is `shape=(784,)`.
+        name, input_shape: see `Layer`.
     """
 
     passes_outputs = True
@@ -27,15 +58,26 @@ class InputLayer(Layer):
         **Layer._kept_as,
         "shape": "given_shape",
         "input_shape": None,
+        "batch_shape": None,
     }
+
+    batch_size = Checked(optional(integer))
+    dtype = Checked(optional(_type_of_rows))
 
     @keywords(*COMMON)
     def __init__(
         self,
         shape: Sequence[int] | None = None,
         batch_size: int | None = None,
+        batch_shape: Sequence[int | None] | None = None,
         **common: Unpack[Common],
     ) -> None:
+        if batch_shape is not None:
+            if shape is not None:
+                raise ValueError("Input: give shape or batch_shape, not both")
+            with within("batch_shape"):
+                shape = without_batch(batch_shape)
+            batch_size = batch_shape[0] if batch_size is None else batch_size
         if shape is not None:
             if common.get("input_shape") is not None:
                 raise ValueError("Input: give shape or input_shape, not both")
@@ -43,17 +85,27 @@ class InputLayer(Layer):
         super().__init__(**common)
         if self.given_shape is None:
             raise ValueError("Input: expected a shape, for example Input(shape=(784,))")
-        self.batch_size = None if batch_size is None else integer("batch_size", batch_size)
+        self.batch_size = batch_size
+
+    @property
+    def compute_dtype(self) -> Dtype | None:
+        return self.dtype if self.dtype in ("float32", "float64") else None  # type: ignore[return-value]
 
 
+@keywords()
 def Input(
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
     name: str | None = None,
+    *,
+    batch_shape: Sequence[int | None] | None = None,
 ) -> InputLayer:
-    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`."""
-    return InputLayer(shape, batch_size, dtype=dtype, name=name)
+    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`.
+
+    Args and errors: see `InputLayer`.
+    """
+    return InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
 
 
 @LAYERS.register("flatten")

@@ -1,7 +1,11 @@
 """Metrics to pass to `compile`: the names of all of them. No model and no head is known here."""
 
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
+from fastnn.listing import names_of
 from fastnn.metrics.base import Metric
-from fastnn.metrics.choice import get
+from fastnn.metrics.choice import get, named
 from fastnn.metrics.means import (
     BinaryAccuracy,
     BinaryCrossentropy,
@@ -37,3 +41,7 @@ __all__ = [
     "TopKCategoricalAccuracy",
     "get",
 ]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "metric", named)
+__dir__ = names_of(__all__)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.registry import Registered, Registry
+from fastnn.registry import Checked, Registered, Registry
+from fastnn.words import text
 
 
 class Metric(Registered):
@@ -18,7 +19,8 @@ class Metric(Registered):
     Missing labels and ignored classes never count.
 
     A metric of one's own derives from this class, names the count that native code makes (`counts`
-    and `count_options`, see csrc/core/metric.h) and finishes it.
+    and `count_options`, see csrc/core/metric.h) and finishes it. `more_is_better` says its
+    direction, for callbacks such as EarlyStopping.
     """
 
     # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
@@ -29,6 +31,11 @@ class Metric(Registered):
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
     goes_with: ClassVar[frozenset[str]]
+    # What callbacks with mode="auto" ask for; None: not said, and such callbacks want a mode.
+    more_is_better: ClassVar[bool | None] = None
+
+    name = Checked(text)
+    _inside = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name
@@ -54,8 +61,4 @@ class Metric(Registered):
         return f"<{type(self).__name__} name={self.name}>"
 
 
-METRICS = Registry(
-    "metric",
-    Metric,
-    elsewhere={"auc": "binary_accuracy", "kldivergence": "categorical_crossentropy"},
-)
+METRICS = Registry("metric", Metric)

@@ -43,6 +43,13 @@ def get(identifier: str | Metric | type[Metric] | Loss, target: str) -> Metric:
     return metric
 
 
+def named() -> dict[str, object]:
+    """The names of metrics: a class, or for the losses, which are metrics by their names, advice."""
+    words = dict.fromkeys(_ACCURACIES, "the accuracy that fits the loss is a word, 'accuracy'")
+    by_name = {name: f"a loss is a metric by its name, {name!r}" for name in LOSSES.names}
+    return {**words, **by_name, **METRICS.names}
+
+
 def fitting(target: str) -> str:
     """Names of the metrics that go with such targets, for messages."""
     names = [

@@ -7,6 +7,7 @@ native sum and finishes the mean.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 
 from fastnn.losses import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
+from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number
+
+
+def _loss(_name: str, value: object) -> Loss:
+    return LOSSES.get(value)
 
 
 @METRICS.register("binary_accuracy")
@@ -26,12 +32,14 @@ class BinaryAccuracy(Metric):
     """
 
     counts = "sides"
+    more_is_better = True
     goes_with = frozenset({"sigmoid"})
+    threshold = Checked(partial(number, low=0.0, high=1.0, open_low=True, open_high=True))
 
     @keywords()
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
-        self.threshold = number("threshold", threshold, 0.0, 1.0, open_low=True, open_high=True)
+        self.threshold = threshold
 
     def count_options(self) -> dict[str, Any]:
         return {"value": self.threshold}
@@ -42,6 +50,7 @@ class CategoricalAccuracy(Metric):
     """The share of rows whose largest output is where the target (n, classes) is largest."""
 
     counts = "matches"
+    more_is_better = True
     goes_with = frozenset({"targets"})
 
     @keywords()
@@ -54,6 +63,7 @@ class SparseCategoricalAccuracy(Metric):
     """The share of rows whose largest output is at their label (n,)."""
 
     counts = "matches"
+    more_is_better = True
     goes_with = frozenset({"labels"})
 
     @keywords()
@@ -66,12 +76,14 @@ class TopKCategoricalAccuracy(Metric):
     """The share of rows with the target class among the `k` largest outputs; targets (n, classes)."""
 
     counts = "hits"
+    more_is_better = True
     goes_with = frozenset({"targets"})
+    k = Checked(integer)
 
     @keywords()
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
         super().__init__(name)
-        self.k = integer("k", k)
+        self.k = k
 
     def count_options(self) -> dict[str, Any]:
         return {"value": float(self.k)}
@@ -82,12 +94,14 @@ class SparseTopKCategoricalAccuracy(Metric):
     """The share of rows with their label (n,) among the `k` largest outputs."""
 
     counts = "hits"
+    more_is_better = True
     goes_with = frozenset({"labels"})
+    k = Checked(integer)
 
     @keywords()
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
         super().__init__(name)
-        self.k = integer("k", k)
+        self.k = k
 
     def count_options(self) -> dict[str, Any]:
         return {"value": float(self.k)}
@@ -106,12 +120,15 @@ class MeanOf(Metric):
     """
 
     counts = "mean_of"
+    more_is_better = False
+    loss = Checked(_loss)
+    _inside = ("loss",)
 
     @keywords()
     def __init__(
         self, loss: str | Loss | type[Loss] = "mean_squared_error", name: str | None = None
     ) -> None:
-        self.loss = LOSSES.get(loss)
+        self.loss = loss
         super().__init__(self.loss.name if name is None else name)
 
     @property

@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.metrics.base import METRICS, Metric
+from fastnn.registry import Checked
 from fastnn.words import choose, keywords
 
 # Sums are off by some ulps of sum(w t^2): from a spread of targets below this share of it, no three
 # digits would be left.
 _NO_SPREAD = 2.0**-40
+
+
+Aggregation = Literal["uniform_average", "variance_weighted_average"]
+_AGGREGATIONS: tuple[Aggregation, ...] = ("uniform_average", "variance_weighted_average")
+
+
+def _aggregation(name: str, value: object) -> Aggregation:
+    return choose(name, value, _AGGREGATIONS)
 
 
 @METRICS.register("r2_score")
@@ -32,22 +41,18 @@ class R2Score(Metric):
     """
 
     counts = "moments"
+    more_is_better = True
+    class_aggregation = Checked(_aggregation)
     goes_with = frozenset({"targets", "sigmoid", "values"})
 
     @keywords()
     def __init__(
         self,
-        class_aggregation: Literal[
-            "uniform_average", "variance_weighted_average"
-        ] = "uniform_average",
+        class_aggregation: Aggregation = "uniform_average",
         name: str = "r2_score",
     ) -> None:
         super().__init__(name)
-        self.class_aggregation = choose(
-            "class_aggregation",
-            class_aggregation,
-            ("uniform_average", "variance_weighted_average"),
-        )
+        self.class_aggregation = class_aggregation
 
     def finish(self, sums: NDArray[np.float64]) -> float:
         moments = sums.reshape(-1, 7)

@@ -1,5 +1,13 @@
 """Models: the names of all of them."""
 
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
+from fastnn.listing import names_of
 from fastnn.models.sequential import Sequential
 
 __all__ = ["Sequential"]
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "models")
+__dir__ = names_of(__all__)

@@ -6,7 +6,9 @@ Building changes no layer and no model. The model adopts the result once it is c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import plain
@@ -22,41 +24,98 @@ class Built(NamedTuple):
     shapes: list[Shape]  # of a row: the input, then the output of each layer
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
+    # What the network was compiled with: which parameters it trains, and whether it averages them.
+    trained: Sequence[bool] = ()
+    averages: bool = False
 
     @property
-    def trainable(self) -> list[bool]:
-        """For each parameter, whether it is to be trained."""
-        return [variable.trainable for layer in self.variables for variable in layer]
+    def all_variables(self) -> list[Variable]:
+        """Those of all layers, in the order of the network's parameters."""
+        return [variable for layer in self.variables for variable in layer]
 
 
-def assemble(layers: Sequence[Layer], shape: Shape, dtype: Dtype, key: int) -> Built:
-    """Builds a chain of layers for input rows of `shape`; new parameters are drawn from `key`."""
+def assemble(
+    layers: Sequence[Layer],
+    paths: Sequence[str],
+    shape: Shape,
+    dtype: Dtype,
+    key: int,
+    former: Built | None,
+) -> Built:
+    """Builds a chain of layers for input rows of `shape`; new parameters are drawn from `key`.
+
+    `paths`: of the layers. The network goes on with the counts of that of `former`.
+    """
     shapes = shapes_through(layers, shape)
-    network = network_for(shape, dtype, key)
-    tensor = 0
-    counts: list[int] = []  # of parameters of each layer
-    for layer in layers:
-        before = len(network.parameters)
-        network.begin_layer()
-        tensor = extended(network, layer, tensor, shapes[len(counts)])
-        counts.append(len(network.parameters) - before)
-    network.set_output(tensor)
+    network, counts = _network(layers, shapes, dtype, key)
     parameters = _core.Parameters(network.parameter_size, dtype)
     found = iter(network.parameters)
     built = Built(network, parameters, shapes, [], [])
     index = 0  # of layers with parameters, so that a Flatten changes no other layer's values
-    for layer, layer_shape, count in zip(layers, shapes, counts, strict=False):
+    for layer, path, layer_shape, count in zip(layers, paths, shapes, counts, strict=False):
         own = [next(found) for _ in range(count)]
         if layer.built:
             variables, places = layer.variables, _moved(layer, own, parameters)
         else:
-            variables = make_variables(layer, layer_shape, own, parameters, key, index)
-            places = [Place(parameters, *place) for place in own]
+            variables = make_variables(layer, path, layer_shape, own, parameters, key, index)
+            places = [variable.place for variable in variables]
         built.variables.append(variables)
         built.places.append(places)
         index += count > 0
-    network.bind(parameters)
+    _go_on(network, parameters, former)
     return built
+
+
+def renewed(built: Built, layers: Sequence[Layer], dtype: Dtype, key: int) -> Built:
+    """The same, with a new network over the same parameters, to be compiled in another way."""
+    network, _ = _network(layers, built.shapes, dtype, key)
+    _go_on(network, built.parameters, built)
+    return built._replace(network=network)
+
+
+def _network(
+    layers: Sequence[Layer], shapes: Sequence[Shape], dtype: Dtype, key: int
+) -> tuple[_core.Network, list[int]]:
+    """A network of the layers, and how many parameters each has."""
+    network = network_for(shapes[0], dtype, key)
+    tensor = total = 0
+    counts: list[int] = []
+    for layer, shape in zip(layers, shapes, strict=False):
+        network.begin_layer()
+        tensor = extended(network, layer, tensor, shape)
+        counts.append(network.parameter_count - total)
+        total += counts[-1]
+    network.set_output(tensor)
+    return network, counts
+
+
+def _go_on(network: _core.Network, parameters: _core.Parameters, former: Built | None) -> None:
+    """Binds the parameters; the network goes on with the counts of the former one."""
+    network.bind(parameters)
+    if former is not None:
+        network.steps, network.epochs = former.network.steps, former.network.epochs
+
+
+class Progress(NamedTuple):
+    """How far a network was trained, besides its parameters."""
+
+    optimizer_state: list[NDArray[Any]]
+    steps: int
+    updates: int
+    epochs: int
+
+
+def progress_of(network: _core.Network) -> Progress:
+    """A copy of the state of training."""
+    return Progress(network.optimizer_state, network.steps, network.updates, network.epochs)
+
+
+def restore_progress(network: _core.Network, progress: Progress) -> None:
+    """Makes a network that is compiled in the same way, if at all, go on from there."""
+    if progress.optimizer_state:
+        network.set_optimizer_state(progress.optimizer_state)
+    network.steps, network.updates = progress.steps, progress.updates
+    network.epochs = progress.epochs
 
 
 def _moved(
@@ -71,7 +130,7 @@ def _moved(
                 f"{variable.shape}, but needs {needed} here"
             )
         place = Place(parameters, offset, needed)
-        place.write(plain(variable.numpy(), parameters.dtype))
+        place.write(plain(variable.view(), parameters.dtype))
         moved.append(place)
     return moved
 

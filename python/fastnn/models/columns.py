@@ -56,6 +56,7 @@ class Columns:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
                 _check_fit(metric, target, loss)
+                _check_name(metric.name)
                 self.metrics.append(metric)
                 self.native.append(metric.native(is_weighted))
                 self.names.append(self._unique(metric.name, is_weighted))
@@ -71,6 +72,17 @@ class Columns:
             result = f"{name}_{count}"
         return result
 
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known.
+
+        `key` is a name, or "val_" and a name.
+        """
+        name = key if key in self.names else key.removeprefix("val_")
+        if name not in self.names:
+            return None
+        place = self.names.index(name)
+        return False if place == 0 else self.metrics[place - 1].more_is_better
+
     @property
     def width(self) -> int:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""
@@ -85,6 +97,21 @@ class Columns:
             logs[prefix + name] = metric.finish(sums[place : place + width])
             place += width
         return logs
+
+
+def _check_name(name: object) -> None:
+    """ValueError for a name under which logs hold something else."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"metrics: name: expected a non-empty string, got {name!r}")
+    if name == "loss":
+        raise ValueError(
+            "metrics: 'loss' is the name of the loss in logs; name the metric otherwise"
+        )
+    if name.startswith("val_"):
+        raise ValueError(
+            f"metrics: a name that begins with 'val_' is one of validation in logs, got {name!r}; "
+            "name the metric otherwise"
+        )
 
 
 def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:

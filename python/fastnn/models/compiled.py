@@ -4,24 +4,26 @@ The calls of a model (fit, evaluate, ...) go through these steps, and an error i
 the model as it was: not built, if it was not, and with the state of the optimizer.
 
 1. Arguments are checked, and data become tables (`tables`).
-2. The layers are built, if they are not (`built`).
-3. The native network is compiled, if `compile` came before the build.
-4. Native code checks the values of the data.
-5. The model keeps the network that was built and compiled.
+2. The layers are built, if they are not (`built`), and the native network is compiled, if there was
+   a `compile`.
+3. Native code checks the values of the data.
+4. The model keeps the network that was built and compiled.
 
-Steps 2 to 5 are `Compilable.prepare`. Training itself is in `trainer`.
+Steps 2 to 4 are `Compilable.prepare`. Training itself is in `trainer`.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, config, losses, optimizers
+from fastnn.changes import Change, Switch
+from fastnn.claims import Exclusive
 from fastnn.layers.base import Layer, Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
@@ -29,7 +31,6 @@ from fastnn.models import heads
 from fastnn.models.built import Built
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.optimizers import Optimizer
-from fastnn.training.exclusive import Exclusive
 from fastnn.words import integer, keywords
 
 
@@ -43,26 +44,31 @@ class Plan(NamedTuple):
     device: config.Device | None
 
 
+class State(NamedTuple):
+    """All that a change of a model may replace; where there are `built` and `plan`, the network
+    is compiled by the plan."""
+
+    layers: tuple[Layer, ...] = ()
+    row_shape: Shape | None = None  # from `build` or from the first data
+    built: Built | None = None
+    plan: Plan | None = None
+    not_compiled: str = "call model.compile(...) first"  # why there is no plan
+
+
 class Compilable(ABC):
-    """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics."""
+    """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics.
+
+    Its State is replaced whole by changes, of which one at a time is under way: other threads wait.
+    A model that is being trained is not changed.
+    """
 
     stop_training: bool = False
 
     def __init__(self, key: int) -> None:
         self._key = key
-        self._exclusive = Exclusive()
-        self._built: Built | None = None
-        self._plan: Plan | None = None
-        # Whether the native network of `_built` is compiled by `_plan`.
-        self._prepared = False
-        # The parameters that this network trains; None: all of them.
-        self._trained: list[bool] | None = None
-        # The group of each of its parameters; None: all are of one group.
-        self._grouped: list[int] | None = None
-        # Whether the native compile asked for an average of the weights.
-        self._averages = False
-        self.matmul_precision: config.Precision = "highest"
-        self._not_compiled = "call model.compile(...) first"
+        self._training = Exclusive("this model")
+        self._changes = Exclusive("this model")
+        self._state = Switch(State())
 
     # -- for each kind of model to define
 
@@ -71,22 +77,21 @@ class Compilable(ABC):
     def layers(self) -> list[Layer]:
         """The layers, in order."""
 
-    @property
-    @abstractmethod
-    def network(self) -> _core.Network:
-        """The native network; RuntimeError before the model is built."""
-
     @abstractmethod
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
         """Shapes of a row through the layers, the input's first; builds nothing."""
 
     @abstractmethod
-    def build_for(self, row_shape: Shape) -> Built:
-        """The layers built for rows of this shape; nothing of the model changes."""
+    def _assembled(self, state: State, row_shape: Shape) -> Built:
+        """The layers of `state` built for rows of this shape; nothing of the model changes."""
 
     @abstractmethod
-    def keep(self, built: Built) -> None:
-        """Makes `built` the state of the model and of its layers."""
+    def _renewed(self, state: State, built: Built) -> Built:
+        """`built` with a new network over the same parameters."""
+
+    @abstractmethod
+    def _settle(self, change: Change, state: State) -> None:
+        """Makes `state` that of the model and of its layers, at one moment."""
 
     @abstractmethod
     def get_weights(self) -> list[NDArray[Any]]:
@@ -98,53 +103,82 @@ class Compilable(ABC):
 
     # -- the transaction
 
+    @property
+    def network(self) -> _core.Network:
+        """The native network; RuntimeError before the model is built."""
+        built = self._state.now.built
+        if built is None:
+            raise RuntimeError(
+                "the model is not built: give input_shape to its first layer, or call build"
+            )
+        return built.network
+
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
-        return None if self._built is None else (self._built.shapes[0], self._built.shapes[-1])
+        built = self._state.now.built
+        return None if built is None else (built.shapes[0], built.shapes[-1])
 
-    def prepare(self, row_shape: Shape, check: Callable[[_core.Network], None]) -> None:
-        """Builds and natively compiles the model, if due, and keeps the result once `check` has passed.
+    def prepare(
+        self,
+        row_shape: Shape,
+        check: Callable[[_core.Network], None],
+        doing: str,
+        plan: Plan | None = None,
+        *,
+        trains: bool = False,
+    ) -> Built:
+        """Builds the model if due, and keeps the result once `check` has passed.
 
         `check` raises an error where values of the data, whose rows have this shape, are wrong.
+        `plan`: the one by which the data were made into tables, if any. A call that trains has
+        claimed the model; changes that began before are waited for.
         """
-        built = self.build_for(row_shape) if self._built is None else self._built
-        plan = None if self._prepared else self._plan
-        if plan is not None:
-            self._compile_natively(built, plan)
-        check(built.network)
-        if built is not self._built:
-            self.keep(built)
-        if plan is not None:
-            self._prepared, self._trained = True, built.trainable
+        state = self._state.now
+        if state.built is not None and not trains:
+            _check_same(doing, state, state.built, row_shape, plan)
+            check(state.built.network)
+            return state.built
+        change = Change(doing)
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            state = self._state.now
+            built = state.built
+            if built is None:
+                built = self._built_for(change, state, row_shape)
+            _check_same(doing, state, built, row_shape, plan)
+            check(built.network)
+            if built is not state.built:
+                self._settle(change, state._replace(built=built, row_shape=row_shape))
+        return built
 
-    def _compile_natively(self, built: Built, plan: Plan) -> None:
-        """Tells the network of `built` how to train; an error leaves the network as it was."""
+    def _built_for(self, change: Change, state: State, row_shape: Shape) -> Built:
+        """The layers of `state` built, and compiled if there is a plan; nothing changes."""
+        claim_layers(change, state.layers)
+        built = self._assembled(state, row_shape)
+        return built if state.plan is None else self._compiled_by(state.plan, built)
+
+    def _compiled_by(self, plan: Plan, built: Built) -> Built:
+        """`built` with its network, which nothing else uses yet, compiled."""
         outputs = math.prod(built.shapes[-1])
         heads.check_width(heads.find(self.layers, outputs), plan.loss)
-        options = plan.loss.options(outputs)
-        session = config.session()
-        network, trained = built.network, built.trainable
-        groups, numbers = plan.optimizer.groups([v for layer in built.variables for v in layer])
+        variables = built.all_variables
+        trained = [variable.trainable for variable in variables]
+        groups, numbers = plan.optimizer.groups(variables)
+        network = built.network
         network.set_trainable(trained)
         network.set_groups(numbers)
-        try:
-            network.compile(
-                optimizer=plan.optimizer.native,
-                metrics=plan.columns.native,
-                session=session,
-                precision=plan.precision,
-                device=plan.device or "auto",
-                groups=groups,
-                **plan.optimizer.stage(),
-                **options,
-            )
-        except BaseException:
-            network.set_trainable(self._trained or [True] * len(trained))
-            network.set_groups(self._grouped or [0] * len(trained))
-            raise
-        self._grouped = numbers
-        self._averages = plan.optimizer.use_ema
+        network.compile(
+            optimizer=plan.optimizer.native,
+            metrics=plan.columns.native,
+            session=config.session(),
+            precision=plan.precision,
+            device=plan.device or "auto",
+            groups=groups,
+            **plan.optimizer.stage(),
+            **plan.loss.options(outputs),
+        )
         plan.columns.widths = network.sum_widths
+        return built._replace(trained=trained, averages=plan.optimizer.use_ema)
 
     # -- compile
 
@@ -194,24 +228,27 @@ class Compilable(ABC):
         Warns:
             UserWarning: from_logits=True after a softmax or sigmoid.
         """
-        self._exclusive.refuse_all("compile")
         if loss is None:
             raise ValueError("compile: expected a loss, for example loss='mean_squared_error'")
         new_loss = losses.get(loss)
         new_optimizer = optimizers.get(optimizer)
-        shapes = self.row_shapes()
-        head = heads.find(self.layers, None if shapes is None else math.prod(shapes[1]))
-        # Four frames: heads.check, compile, the decorator, the user's call.
-        heads.check(head, new_loss, stacklevel=4)
-        columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
         where = config.device(device)
         precision = config.matmul_precision(matmul_precision)
-        plan = Plan(new_loss, new_optimizer, columns, precision, where)
-        if self._built is not None:
-            self._compile_natively(self._built, plan)
-            self._trained = self._built.trainable
-        self._plan, self._prepared = plan, self._built is not None
-        self.matmul_precision = precision
+        change = Change("compile")
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            self._training.refuse_all("compile")
+            state = self._state.now
+            built = state.built
+            head = heads.find(self.layers, None if built is None else math.prod(built.shapes[-1]))
+            # Four frames: heads.check, compile, the decorator, the user's call.
+            heads.check(head, new_loss, stacklevel=4)
+            columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
+            plan = Plan(new_loss, new_optimizer, columns, precision, where)
+            if built is not None:
+                built.network.bring()
+                built = self._compiled_by(plan, self._renewed(state, built))
+            self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
 
     def session(self, batch_size: int) -> str:
@@ -219,21 +256,21 @@ class Compilable(ABC):
         self._compiled("session")
         return self.network.session(integer("batch_size", batch_size))
 
-    def forget_compile(self) -> None:
-        """Undoes compile where layers come or go (for models)."""
-        if self._plan is not None:
-            self._not_compiled = "its layers changed since compile: call model.compile(...) again"
-        self._plan = self._trained = self._grouped = None
-        self._prepared = False
-
     def _compiled(self, doing: str) -> Plan:
-        if self._plan is None:
-            raise RuntimeError(f"{doing}: the model is not compiled; {self._not_compiled}")
-        return self._plan
+        state = self._state.now
+        if state.plan is None:
+            raise RuntimeError(f"{doing}: the model is not compiled; {state.not_compiled}")
+        return state.plan
 
     @property
     def compiled(self) -> bool:
-        return self._plan is not None
+        return self._state.now.plan is not None
+
+    @property
+    def matmul_precision(self) -> config.Precision:
+        """The precision of matrix products in training, as `compile` found it."""
+        plan = self._state.now.plan
+        return "highest" if plan is None else plan.precision
 
     @property
     def loss(self) -> Loss:
@@ -248,7 +285,8 @@ class Compilable(ABC):
     @property
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights: use_ema, as `compile` found it."""
-        return self._averages
+        built = self._state.now.built
+        return built is not None and built.averages
 
     @property
     def columns(self) -> Columns:
@@ -264,3 +302,25 @@ class Compilable(ABC):
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns: "loss", then the metrics."""
         return list(self.columns.names)
+
+
+def claim_layers(change: Change, layers: Iterable[Layer]) -> None:
+    """Lets this change alone change the layers, as soon as others have ended.
+
+    They are taken in one order by all threads, so that no two threads wait for each other.
+    """
+    for layer in sorted(layers, key=id):
+        layer.claim(change)
+
+
+def _check_same(
+    doing: str, state: State, built: Built, row_shape: Shape, plan: Plan | None
+) -> None:
+    """Errors where another thread built or compiled the model in another way meanwhile."""
+    if built.shapes[0] != row_shape:
+        raise ValueError(
+            f"{doing}: expected rows of shape {built.shapes[0]}, for which the model was built, "
+            f"got {row_shape}"
+        )
+    if plan is not None and state.plan is not plan:
+        raise RuntimeError(f"{doing}: the model was changed in another thread meanwhile")

@@ -5,12 +5,16 @@ How a chain becomes a native network is in `built`; training is in `trainer`.
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, keys
+from fastnn import keys
+from fastnn.changes import Change, Switch, forget_former
+from fastnn.console import say
 from fastnn.layers.base import (
     Dtype,
     Layer,
@@ -21,11 +25,23 @@ from fastnn.layers.base import (
     write_all,
 )
 from fastnn.layers.shape import InputLayer
-from fastnn.models.built import Built, assemble, shapes_through
+from fastnn.models.built import (
+    Built,
+    assemble,
+    progress_of,
+    renewed,
+    restore_progress,
+    shapes_through,
+)
+from fastnn.models.chain import check_are_layers, first_shape, numbered, without_last
+from fastnn.models.compiled import State, claim_layers
 from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
-from fastnn.variables import Variable
+from fastnn.variables import Spot, Variable
 from fastnn.words import flag, integer, keywords, unknown
+
+# Made anew for each copy.
+_NOT_COPIED = ("_training", "_changes", "_state")
 
 
 class Sequential(Trainer):
@@ -59,6 +75,8 @@ class Sequential(Trainer):
             `fastnn.utils.set_random_seed`, or from the system's entropy. (Not in Keras.)
 
     A layer belongs to one model. A model computes in float32 or in float64, never in both.
+    `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
+    the optimizer and all counts: both go on training to the same weights.
     """
 
     @keywords()
@@ -75,12 +93,10 @@ class Sequential(Trainer):
         super().__init__(key)
         self.name = snake_case(type(self).__name__) if name is None else name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
-        self._layers: list[Layer] = []
-        # The shape of a row from `build` or from the first data.
-        self._late_shape: Shape | None = None
         if isinstance(layers, Layer):
             raise TypeError("layers: expected a list of layers, got a single layer")
-        self._change(list(layers or ()))
+        given = list(layers or ())
+        self._edit("Sequential", lambda _: given)
         if not flag("trainable", trainable):
             self.trainable = False
 
@@ -89,27 +105,22 @@ class Sequential(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers, without the Input, as in Keras."""
-        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+        return [layer for layer in self._state.now.layers if not isinstance(layer, InputLayer)]
 
+    @keywords()
     def add(self, layer: Layer) -> None:
         """Appends a layer.
 
         Parameters keep their values, though they may move to a larger buffer. The model must
         be compiled again.
         """
-        self._exclusive.refuse_all("add")
-        self._change([*self._layers, layer])
+        self._edit("add", lambda layers: [*layers, layer])
 
     def pop(self) -> Layer:
         """Removes the last layer and returns it; it keeps its values. Compile again."""
-        self._exclusive.refuse_all("pop")
-        if not self.layers:
-            raise ValueError("pop: the model has no layers")
-        last = self._layers[-1]
-        self._change(self._layers[:-1])
-        last.leave()
-        return last
+        return self._edit("pop", without_last)[-1]
 
+    @keywords()
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer with this name, or at this place in `layers`."""
         if (name is None) == (index is None):
@@ -123,116 +134,135 @@ class Sequential(Trainer):
                 return layer
         raise ValueError(unknown("layer", str(name), [layer.name for layer in self.layers]))
 
-    def _change(self, layers: list[Layer]) -> None:
-        """Makes `layers` the chain; on any error nothing has changed."""
-        names = self._check_chain(layers)
-        shape = _first_shape(layers) or self._late_shape
-        built = None
-        if shape is not None and any(not isinstance(layer, InputLayer) for layer in layers):
-            built = self._make(layers, shape)
-        for layer, name in zip(layers, names, strict=True):
-            layer.join(self, name)
-        self._layers = layers
-        self._settle(built)
-        self.forget_compile()
+    def _edit(self, doing: str, edit: Callable[[Sequence[Layer]], Sequence[Layer]]) -> list[Layer]:
+        """Makes what `edit` returns the chain, or on any error changes nothing.
 
-    def _check_chain(self, layers: list[Layer]) -> list[str]:
+        Returns the layers that were there before.
+        """
+        change = Change(doing)
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            self._training.refuse_all(doing)
+            state = self._state.now
+            layers = tuple(edit(state.layers))
+            check_are_layers(layers)
+            claim_layers(change, {*state.layers, *layers})
+            names = self._check_chain(layers)
+            shape = first_shape(layers) or state.row_shape
+            built = None
+            if shape is not None and any(not isinstance(layer, InputLayer) for layer in layers):
+                built = self._assembled(state._replace(layers=layers), shape, names)
+            new = State(layers, state.row_shape, built)
+            if state.plan is not None:
+                changed = "its layers changed since compile: call model.compile(...) again"
+                new = new._replace(not_compiled=changed)
+            self._settle(change, new, names)
+        return list(state.layers)
+
+    def _check_chain(self, layers: Sequence[Layer]) -> list[str]:
         """Checks that the layers can be a chain; returns a name for each."""
-        _check_are_layers(layers)
-        names = [layer.given_name or "" for layer in layers]
+        given: set[str] = set()
+        seen: set[int] = set()
         for i, layer in enumerate(layers):
             if layer.owner not in (None, self):
                 raise ValueError(
                     f"layer {layer.name!r} belongs to another model; make a layer for each model"
                 )
-            if any(layer is other for other in layers[:i]):
+            if id(layer) in seen:
                 raise ValueError(f"layer {layer.name!r} is in the model twice")
             if isinstance(layer, InputLayer) and i > 0:
                 raise ValueError("Input must be the first layer")
-            if names[i]:
-                if names[i] in names[:i]:
-                    raise ValueError(f"layers: two are named {names[i]!r}; names must differ")
-                continue
-            names[i] = _numbered(snake_case(type(layer).__name__), names)
+            if layer.given_name in given:
+                raise ValueError(f"layers: two are named {layer.given_name!r}; names must differ")
+            seen.add(id(layer))
+            if layer.given_name is not None:
+                given.add(layer.given_name)
         self._agreed_dtype(layers)
-        return names
+        return numbered(layers, given)
 
-    def _agreed_dtype(self, layers: list[Layer]) -> Dtype:
+    def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
         agreed = self._given_dtype
         for layer in layers:
-            if layer.dtype is not None:
-                if agreed is not None and layer.dtype != agreed:
+            if layer.compute_dtype is not None:
+                if agreed is not None and layer.compute_dtype != agreed:
                     raise ValueError(
-                        f"layer {layer.name!r} is {layer.dtype}, but the model is {agreed}; "
+                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
                         "all layers of a model have one dtype"
                     )
-                agreed = layer.dtype
+                agreed = layer.compute_dtype
         return agreed or "float32"
 
     # -- building
 
     @property
     def built(self) -> bool:
-        return self._built is not None
+        return self._state.now.built is not None
 
+    @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), batch axis first."""
         shape = without_batch(input_shape)
-        if self._built is not None:
-            if shape != self._built.shapes[0]:
-                raise ValueError(
-                    f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
-                )
-            return
-        self.keep(self.build_for(shape))
-
-    def build_for(self, row_shape: Shape) -> Built:
-        self.shapes_for(row_shape)
-        return self._make(self._layers, row_shape)
-
-    def keep(self, built: Built) -> None:
-        self._late_shape = built.shapes[0]
-        self._settle(built)
+        built = self._state.now.built
+        if built is None:
+            built = self.prepare(shape, lambda _: None, "build")
+        if shape != built.shapes[0]:
+            raise ValueError(
+                f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
+            )
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
         if not self.layers:
             raise ValueError("the model has no layers; add some first")
-        return shapes_through(self._layers, row_shape)
+        return shapes_through(self._state.now.layers, row_shape)
 
-    def _make(self, layers: list[Layer], shape: Shape) -> Built:
-        """The chain built for input rows of `shape`; nothing of the model changes."""
-        built = assemble(layers, shape, self._agreed_dtype(layers), self._key)
-        if self._built is not None:
-            built.network.steps = self._built.network.steps
-            built.network.epochs = self._built.network.epochs
-        return built
+    def _assembled(
+        self, state: State, row_shape: Shape, names: Sequence[str] | None = None
+    ) -> Built:
+        layers = state.layers
+        if all(isinstance(layer, InputLayer) for layer in layers):
+            raise ValueError("the model has no layers; add some first")
+        paths = [f"{self.name}/{name}" for name in names or [layer.name for layer in layers]]
+        dtype = self._agreed_dtype(layers)
+        return assemble(layers, paths, row_shape, dtype, self._key, self._state.now.built)
 
-    def _settle(self, built: Built | None) -> None:
-        """Adopts `built` as the state of the model and its layers."""
-        self._built = built
-        if built is None:
-            return
-        for i, layer in enumerate(self._layers):
+    def _renewed(self, state: State, built: Built) -> Built:
+        return renewed(built, state.layers, self._agreed_dtype(state.layers), self._key)
+
+    def _settle(self, change: Change, state: State, names: Sequence[str] | None = None) -> None:
+        former = self._state.now
+        switches: list[Switch[Any]] = []
+        stay = {id(layer) for layer in state.layers}
+        for layer in former.layers:
+            if id(layer) not in stay:
+                switches.append(layer.stand(change, owner=None))
+        before, after = former.built, state.built
+        rebuilt = after is not None and (before is None or after.places is not before.places)
+        if rebuilt or names is not None:  # `compile` leaves layers as they are
+            names = names or [layer.name for layer in state.layers]
+            for i, (layer, name) in enumerate(zip(state.layers, names, strict=True)):
+                switches += self._stand(change, layer, name, after, i)
+        self._state = self._state.to(state, change)
+        change.settled = True
+        forget_former([*switches, self._state])
+
+    def _stand(
+        self, change: Change, layer: Layer, name: str, built: Built | None, i: int
+    ) -> list[Switch[Any]]:
+        """What becomes of layer number i of the chain by this change."""
+        parts: dict[str, Any] = {"name": name, "owner": weakref.ref(self)}
+        switches: list[Switch[Any]] = []
+        if built is not None:
+            parts["rows"] = built.shapes[i], built.shapes[i + 1]
+            parts["variables"] = tuple(built.variables[i])
             for variable, place in zip(built.variables[i], built.places[i], strict=True):
-                variable.move(place)
-                variable.path = f"{self.name}/{layer.name}/{variable.name}"
-            layer.settle(built.shapes[i], built.shapes[i + 1], built.variables[i])
-
-    @property
-    def network(self) -> _core.Network:
-        return self._complete().network
-
-    def _complete(self) -> Built:
-        if self._built is None:
-            raise RuntimeError(
-                "the model is not built: give input_shape to its first layer, or call build"
-            )
-        return self._built
+                spot = Spot(place, f"{self.name}/{name}/{variable.name}")
+                switches.append(variable.move(spot, change))
+        return [*switches, layer.stand(change, **parts)]
 
     @property
     def dtype(self) -> str:
         """ "float32" or "float64"."""
-        return self._agreed_dtype(self._layers)
+        return self._agreed_dtype(self._state.now.layers)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -245,16 +275,17 @@ class Sequential(Trainer):
         return (None, *self._built_shapes()[-1])
 
     def _built_shapes(self) -> list[Shape]:
-        if self._built is None:
+        built = self._state.now.built
+        if built is None:
             raise AttributeError("the model has no shape until it is built")
-        return self._built.shapes
+        return built.shapes
 
     # -- parameters
 
     @property
     def weights(self) -> list[Variable]:
         """All Variables, layer by layer: kernel, then bias."""
-        return [variable for layer in self._layers for variable in layer.variables]
+        return [variable for layer in self._state.now.layers for variable in layer.variables]
 
     @property
     def variables(self) -> list[Variable]:
@@ -275,34 +306,36 @@ class Sequential(Trainer):
     @property
     def trainable(self) -> bool:
         """Whether any layer is trainable; setting it sets all layers, from `compile` on."""
-        return any(layer.trainable for layer in self._layers) or not self._layers
+        return any(layer.trainable for layer in self._state.now.layers) or not self.layers
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._layers:
+        for layer in self._state.now.layers:
             layer.trainable = value
 
     def count_params(self) -> int:
         """The number of parameters, trainable or not; ValueError before the model is built."""
-        if self._built is None:
+        if not self.built:
             raise ValueError("count_params: the model is not built; its sizes are not known yet")
         return sum(variable.size for variable in self.weights)
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all parameters, in the order of `weights`."""
-        return [variable.numpy().copy() for variable in self.weights]
+        return [variable.numpy() for variable in self.weights]
 
+    @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all parameters, in the order of `weights`.
 
         Number, shapes and types are checked before anything is written. The state of the
         optimizer is kept.
         """
-        self._exclusive.refuse_others("set_weights")
-        if self._built is None:
+        self._training.refuse_others("set_weights")
+        if not self.built:
             raise ValueError("set_weights: the model is not built; give input_shape, or call build")
         write_all(self.name, self.weights, weights)
 
+    @keywords()
     def summary(
         self,
         line_length: int | None = None,
@@ -314,7 +347,8 @@ class Sequential(Trainer):
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
-            print_fn: called with each line; None: print.
+            print_fn: called with each line, and its errors are raised; None: standard output, and
+                what cannot be printed is left out.
             batch_size: rows of a training step. With it, a last line names the session that
                 runs such a step: "plain" (layer by layer, all gradients kept), "streaming"
                 (layer by layer, each kernel updated as its gradient is made) or "tiled" (a
@@ -324,7 +358,7 @@ class Sequential(Trainer):
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
                 stands for a float32 (see `compile`). Needs a compiled model.
         """
-        write = print if print_fn is None else print_fn
+        write = say if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:
@@ -333,31 +367,46 @@ class Sequential(Trainer):
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
+    # -- copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
+        self._training.refuse_others("copy")
+        kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
+        state = self._state.now
+        built = state.built
+        return {
+            **kept,
+            "_layers": list(state.layers),
+            "_row_shape": state.row_shape if built is None else built.shapes[0],
+            "_plan": state.plan,
+            "_not_compiled": state.not_compiled,
+            "_progress": None if built is None else progress_of(built.network),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        kept = dict(kept)
+        layers, row_shape, plan, not_compiled, progress = (
+            kept.pop(f"_{name}")
+            for name in ("layers", "row_shape", "plan", "not_compiled", "progress")
+        )
+        super().__init__(kept["_key"])
+        vars(self).update(kept)
+        self._edit("copy", lambda _: layers)
+        change = Change("copy")
+        with change, change.lock:
+            self._changes.take(change)
+            now = self._state.now
+            state = now._replace(row_shape=row_shape, plan=plan, not_compiled=not_compiled)
+            if progress is not None:
+                state = state._replace(built=self._built_for(change, state, row_shape))
+                assert state.built is not None
+                restore_progress(state.built.network, progress)
+            self._settle(change, state)
+
+    def __copy__(self) -> Self:
+        """An independent model, as deepcopy makes it: models do not share weights."""
+        return copy.deepcopy(self)
+
     def __repr__(self) -> str:
         return f"<Sequential name={self.name}, layers={len(self.layers)}, built={self.built}>"
-
-
-def _check_are_layers(layers: Sequence[object]) -> None:
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
-
-
-def _first_shape(layers: Sequence[Layer]) -> Shape | None:
-    """The input shape that the first layer gives, or was built with."""
-    if not layers:
-        return None
-    first = layers[0]
-    if first.given_shape is not None:
-        return first.given_shape
-    # Only parameters tie a layer to a shape; a Flatten that was built elsewhere fits anywhere.
-    return without_batch(first.input_shape) if first.variables else None
-
-
-def _numbered(base: str, taken: Sequence[str]) -> str:
-    """ "dense", "dense_1", ...: the first that is not taken."""
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    return name

@@ -6,28 +6,29 @@ Nothing of the model changes here, and values are checked later, natively (see `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fastnn.data import rows
 from fastnn.data.classes import class_weights
-from fastnn.data.split import Split, held_out, strata_of
+from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
+from fastnn.listing import Listed
 from fastnn.losses import Loss
 from fastnn.models.compiled import Compilable
 from fastnn.words import within
 
 
-class Tabled(Compilable):
+class Tabled(Listed, Compilable):
     """A model that can be compiled, and takes data as rows, targets and weights."""
+
+    _inside = (*("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for"),)
 
     def __init__(self, key: int) -> None:
         super().__init__(key)
-        # The validation splits made so far, by number of rows and share.
-        self._splits: dict[tuple[int, float], Split] = {}
+        self._splits = Splits()
 
     def _shapes(self, x: NDArray[Any]) -> tuple[Shape, Shape]:
         """Shapes of an input and an output row, also before x has built the model."""
@@ -65,13 +66,21 @@ class Tabled(Compilable):
         array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
         output = self._shapes(array)[1]
         n = len(array)
-        labels = rows.labels(y, n, output) if loss.takes_labels else None
-        targets = None if loss.takes_labels else rows.targets(y, n, output, loss.name)
+        given = targets = labels = None
+        if loss.takes_labels:
+            given = rows.given_labels(y, n, output)
+            labels = rows.integral("y", given)
+        else:
+            gaps = loss.row.targets == "unit_or_missing"
+            targets = rows.targets(y, n, output, loss.name, missing_is_nan=gaps)
         by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
-        return Table(array, targets, labels, by_row)
+        return Table(array, targets, labels, by_row, given=given)
 
-    def _weigh_classes(self, table: Table, class_weight: Mapping[int, float] | None) -> Table:
-        """The table with the weights of classes multiplied into those of rows."""
+    def _weigh_classes(self, table: Table, class_weight: object) -> Table:
+        """The table with the weights of classes multiplied into those of rows.
+
+        "balanced" counts the classes of the rows that the table has chosen.
+        """
         if class_weight is None:
             return table
         several = table.targets is not None and table.targets.shape[1] > 1
@@ -83,7 +92,8 @@ class Tabled(Compilable):
             )
         outputs = math.prod(self._shapes(table.x)[1])
         classes = 2 if outputs == 1 else outputs
-        return table._replace(weights=class_weights(class_weight, table, classes))
+        ignored = getattr(self.loss, "ignore_class", None)
+        return table._replace(weights=class_weights(class_weight, table, classes, ignored))
 
     def _validation(
         self, table: Table, share: float, given: object
@@ -94,15 +104,17 @@ class Tabled(Compilable):
         """
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+                told = f"a {type(given).__name__}"
+                if isinstance(given, (tuple, list)):
+                    told += f" of {len(given)}"
                 raise ValueError(
-                    "validation_data: expected (x, y) or (x, y, sample_weight), got "
-                    f"{type(given).__name__}"
+                    f"validation_data: expected (x, y) or (x, y, sample_weight), got {told}"
                 )
             x, y, weights = (*given, None)[:3]
             return None, self._table("validation_data", x, y, weights, like=table)
         if share == 0.0:
             return None, None
-        split = self._splits.get((len(table.x), share))
+        split = self._splits.find(len(table.x), share)
         if split is None:
             split = held_out(
                 len(table.x), share, strata_of(table, self.loss.row.targets), self._key

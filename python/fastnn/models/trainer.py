@@ -6,25 +6,29 @@ Arguments become checked words and arrays here; the loops are in `training`.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fastnn import elsewhere
 from fastnn._core import Predictor
 from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.claims import Claim
+from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
+from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
+ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
 
 _DEFAULT_BATCH = 32
 # More would take years, and their History more memory than there is.
@@ -50,7 +54,7 @@ class Trainer(Tabled):
         validation_split: float = 0.0,
         validation_data: Sequence[object] | None = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         sample_weight: object = None,
         initial_epoch: int = 0,
         *,
@@ -60,12 +64,15 @@ class Trainer(Tabled):
         """Trains for epochs `initial_epoch` to `epochs`.
 
         Args:
-            x: rows (n, ...) of any real type and order: NumPy arrays, memory maps, lists,
-                pandas, CPU DLPack. Batches are converted as they are gathered; an array is not
-                copied whole unless its byte order is not this machine's. Lists, and frames
-                whose columns differ in type, become an array first. A GPU gets the rows once:
-                only the CPU sees later changes that a callback makes to x or y.
-            y: labels (n,), or targets (n, outputs), as the loss needs.
+            x: rows (n, ...) of any real type of up to 64 bits, and of any order: NumPy arrays
+                (masked ones in which nothing is masked, too), memory maps, lists, tables of pandas,
+                polars and Arrow, CPU DLPack. Batches are converted as they are gathered; an array
+                is not copied whole unless its byte order is not this machine's. Lists, and tables
+                whose columns differ in type, become an array first.
+            y: labels (n,), or targets (n, outputs), as the loss needs. Changes that a callback
+                makes to the arrays x and y, labels and targets alike, are seen from the next epoch
+                on, if not earlier; labels are checked again. That holds for arrays that are taken
+                without a conversion, and on the CPU: a GPU gets the rows once.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
@@ -78,9 +85,13 @@ class Trainer(Tabled):
                 are one class.)
             validation_data: (x, y) or (x, y, sample_weight), used as given.
             shuffle: whether each epoch visits the rows in a new random order.
-            class_weight: a dictionary of class to weight, multiplied into sample_weight; a
-                class without a weight weighs 1. Validation is not weighted by it.
+            class_weight: the weight of each class, multiplied into sample_weight: a dictionary
+                or pandas Series of class to weight, in which a missing class weighs 1; a list or
+                array of one number for each class; or "balanced": n / (k * rows of the class), as
+                in scikit-learn, of the n rows to train on, which have k classes. Validation is
+                not weighted by it. With one output the classes are 0 and 1.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
+                Weights are those of the beginning, also those that class_weight gave to labels.
             initial_epoch: the number of the first epoch.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
@@ -89,20 +100,29 @@ class Trainer(Tabled):
         Returns:
             The History, whose `history` has a list for "loss", each metric, and "val_" of each.
 
+        Warns:
+            fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
+                or hardly better, than the best constant. Values of y that are far from 0 are the
+                usual reason: train on (y - y.mean()) / y.std().
+
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
-            fastnn.TrainingDiverged: the loss became NaN or infinite; weights of a recent good
-                state are kept. Its epoch and step count from 0, as callbacks do; the progress
-                line counts epochs from 1.
+            fastnn.TrainingDiverged: the loss became NaN or infinite. Its epoch and step count
+                from 0, as callbacks do; the progress line counts epochs from 1. The weights are
+                those of some hundred steps before: the state is copied after every so many steps
+                that copying takes at most 1 % of the time, a number that depends on the shape
+                alone, and the copy before the last one is put back.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
-                was when its state was last copied: a second before or, if the copy of a large
-                model took over 20 ms, 50 times as long as the copy.
+                was when its state was copied, as above.
+
+        Whatever ends it, `model.history` has every epoch that was finished.
         """
-        self._compiled("fit")
-        claim = self._exclusive.claim("fit")
-        with claim.lock, claim:
+        claim = Claim("fit")
+        with claim, claim.lock:
+            self._training.take(claim)
+            plan = self._compiled("fit")
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             schedule = Schedule(
                 size,
@@ -116,26 +136,34 @@ class Trainer(Tabled):
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
-            train = self._weigh_classes(table, class_weight)
-            if split is not None:
-                train = train._replace(chosen=split.training)
+            train = table if split is None else table._replace(chosen=split.training)
+            train = self._weigh_classes(train, class_weight)
+            steps = math.ceil(train.length / schedule.batch_size)
             params = {
                 "verbose": level,
                 "epochs": schedule.epochs,
-                "steps": math.ceil(train.length / schedule.batch_size),
+                "steps": steps,
+                "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
-            run = Fit(self, train.native(), validation, schedule, listeners)
-            self.prepare(table.x.shape[1:], run.check)
+            run = Fit(self, train, validation, schedule, listeners)
+            self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
-                self._splits[table.length, share] = split
+                self._splits.keep(len(table.x), share, split)
             self.stop_training = False
             self.history = run.history
-            return run.run()
+            history = run.run()
+            warn_if_unfit(self, train, history.history.get("loss", []), steps)
+            return history
+
+    def _log_names(self, validates: bool) -> list[str]:
+        names = list(self.columns.names)
+        return names + [f"val_{name}" for name in names] if validates else names
 
     # -- evaluate and predict
 
+    @keywords()
     def evaluate(
         self,
         x: object = None,
@@ -156,21 +184,26 @@ class Trainer(Tabled):
             return_dict: whether to return names to values.
 
         Returns:
-            The loss; [loss, metrics...] where there are metrics; or a dictionary.
+            The loss; [loss, metrics...] where there are metrics; or a dictionary. A mean over
+            nothing (all labels missing or ignored, all weights 0) is NaN.
         """
-        self._exclusive.refuse_others("evaluate")
+        self._training.refuse_others("evaluate")
+        plan = self._compiled("evaluate")
         table = self._table("evaluate", x, y, sample_weight)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
         level = _verbosity(verbose)
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
-        self.prepare(table.x.shape[1:], lambda network: network.check(table.native()))
+        self.prepare(
+            table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
+        )
         logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
         if level:
-            print(f"evaluate{values_text(logs)}")
+            say(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
 
+    @keywords()
     def predict(
         self,
         x: object,
@@ -196,7 +229,7 @@ class Trainer(Tabled):
             RuntimeError: another thread is training this model.
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
-        self._exclusive.refuse_others("predict")
+        self._training.refuse_others("predict")
         table = Table(self._rows(x))
         shapes = self._shapes(table.x)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
@@ -206,10 +239,13 @@ class Trainer(Tabled):
             "steps": math.ceil(table.length / size),
         }
         listeners = CallbackList(callbacks, self, params)
-        self.prepare(table.x.shape[1:], lambda network: network.check_input(table.native()))
-        outputs = loops.predict(self.network, table, listeners, size)
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
+        )
+        outputs = loops.predict(built.network, table, listeners, size)
         return outputs.reshape(-1, *shapes[1])
 
+    @keywords()
     def predict_on_batch(self, x: object) -> NDArray[Any]:
         """The same as `predict(x)`."""
         return self.predict(x, verbose=0)
@@ -247,7 +283,7 @@ class Trainer(Tabled):
         Raises:
             RuntimeError: the model is not built, or another thread is training it.
         """
-        self._exclusive.refuse_others("predictor")
+        self._training.refuse_others("predictor")
         network = self.network
         shapes = self.row_shapes()
         assert shapes is not None  # a model with a network has shapes
@@ -267,21 +303,23 @@ class Trainer(Tabled):
         if network.updates == 0:
             return
         flat = network.optimizer_state[-1]
-        trained = self._trained or [True] * len(network.parameters)
+        built = self._state.now.built
+        assert built is not None  # a model with a network is built
         weights = self.get_weights()
         for i, (offset, shape) in enumerate(network.parameters):
-            if trained[i]:
+            if built.trained[i]:
                 weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
         self.set_weights(weights)
 
     # -- one batch
 
+    @keywords()
     def train_on_batch(
         self,
         x: object,
         y: object = None,
         sample_weight: object = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """One step on all rows of x; returns the loss and metrics before it.
@@ -290,18 +328,26 @@ class Trainer(Tabled):
         (Keras returns a mean since metrics were last reset). Rows are part of a stream, whose
         mean weight is taken as 1; where none of them counts, the loss is NaN and nothing learns.
         """
-        self._compiled("train_on_batch")
-        claim = self._exclusive.claim("train_on_batch")
-        with claim.lock, claim:
+        claim = Claim("train_on_batch")
+        with claim, claim.lock:
+            self._training.take(claim)
+            plan = self._compiled("train_on_batch")
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
             schedule = Schedule(table.length, 1, 0, False, 1, table.length)
-            run = Fit(self, table.native(), None, schedule, CallbackList(None, self, {}, History()))
-            self.prepare(table.x.shape[1:], lambda network: network.check(run.train))
+            run = Fit(self, table, None, schedule, CallbackList(None, self, {}, History()))
+            self.prepare(
+                table.x.shape[1:],
+                lambda network: network.check(run.train),
+                "train_on_batch",
+                plan,
+                trains=True,
+            )
             logs = run.step()
         return _results(logs, as_dict)
 
+    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -312,13 +358,14 @@ class Trainer(Tabled):
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
+    @keywords()
     def value_and_grad(
         self,
         x: object,
         y: object,
         sample_weight: object = None,
         *,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight = None,
         training: bool = False,
     ) -> tuple[float, list[NDArray[Any]]]:
         """The loss over all rows of x, and its gradient; nothing is changed.
@@ -329,19 +376,28 @@ class Trainer(Tabled):
 
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
-            loss, of the same shape and dtype. Arrays that were not trainable at `compile` have
+            loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
+            nothing, and the gradient 0. Arrays that were not trainable at `compile` have
             zeros: an optimizer that follows the gradient leaves them as they are.
         """
-        self._exclusive.refuse_others("value_and_grad")
+        self._training.refuse_others("value_and_grad")
+        plan = self._compiled("value_and_grad")
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
-        self.prepare(table.x.shape[1:], lambda network: network.check(rows))
-        loss, flat = self.network.gradients(rows, training=dropping)
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check(rows), "value_and_grad", plan
+        )
+        loss, flat = built.network.gradients(rows, training=dropping)
         return loss, [
             flat[offset : offset + math.prod(shape)].reshape(shape)
-            for offset, shape in self.network.parameters
+            for offset, shape in built.network.parameters
         ]
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "model", name)
 
 
 def _batch(name: str, given: int | None, default: int) -> int:
@@ -357,7 +413,7 @@ def _frequency(value: object) -> int | Container[int]:
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
         choose("verbose", verbose, ("auto",))
-        return 1 if sys.stdout is not None and sys.stdout.isatty() else 2
+        return 1 if is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")

@@ -6,8 +6,10 @@ already checked (see `models.trainer` and `data`); no arithmetic is done here.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,17 @@ class Schedule(NamedTuple):
             return (epoch + 1) % self.validation_freq == 0
         return epoch + 1 in self.validation_freq
 
+    def validates_at_all(self) -> bool:
+        """Whether any epoch is followed by validation; True where that cannot be told."""
+        if isinstance(self.validation_freq, int):
+            return self.epochs // self.validation_freq > self.initial_epoch // self.validation_freq
+        if not isinstance(self.validation_freq, Iterable):
+            return True
+        return any(
+            isinstance(epoch, Real) and self.initial_epoch < float(epoch) <= self.epochs
+            for epoch in self.validation_freq
+        )
+
     def validates_always(self) -> bool:
         return isinstance(self.validation_freq, int) and self.validation_freq == 1
 
@@ -59,13 +72,14 @@ class Fit:
     def __init__(
         self,
         model: Trainable,
-        train: _core.Data,
+        table: Table,
         validation: Table | None,
         schedule: Schedule,
         callbacks: CallbackList,
     ) -> None:
         self.model = model
-        self.train = train
+        self.table = table
+        self.train = train = table.native()
         self.validation = validation
         self.validation_data = None if validation is None else validation.native()
         self.schedule = schedule
@@ -84,10 +98,13 @@ class Fit:
         """Natively checks all values before any step runs."""
         network.check(self.train)
         network.check_weight_of("fit", self.train)
-        if self.validation_data is not None:
-            with within("validation_data"):
-                network.check(self.validation_data)
-            network.check_weight_of("validation data", self.validation_data)
+        if self.validation is None or self.validation_data is None:
+            return
+        given = self.validation.chosen is None  # else validation_split holds out rows of x
+        with within("validation_data") if given else contextlib.nullcontext():
+            network.check(self.validation_data)
+        name = "validation_data" if given else "validation_split: in the rows held out"
+        network.check_weight_of(name, self.validation_data)
 
     def run(self) -> History:
         with self._native_run(fresh=True) as run:
@@ -96,6 +113,7 @@ class Fit:
     def _run(self, run: _core.Run) -> History:
         before = self.network.updates
         self.callbacks.call("on_train_begin", {})
+        self._see_labels()
         epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
         logs: Logs = {}
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
@@ -135,6 +153,19 @@ class Fit:
             hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
         return self.callbacks.listens(*hooks)
 
+    def _see_labels(self) -> None:
+        """Takes labels that a callback has changed; ValueError where they cannot be taken.
+
+        Changes of x and targets are seen without this: native code reads them in place.
+        """
+        changed = self.table.copy_labels()
+        # A table of held-out rows has the labels of the table that it is a part of.
+        if self.validation is not None and self.validation.labels is not self.table.labels:
+            with within("validation_data"):
+                changed = self.validation.copy_labels() or changed
+        if changed:
+            self.check(self.network)
+
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         optimizer = self.model.optimizer
         before = self.network.steps
@@ -150,20 +181,21 @@ class Fit:
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
-        sums = self._advance(
-            run,
-            epochs=len(epochs),
-            first_epoch=epochs.start,
-            validates=self.validation is not None,
-        )
-        logs: Logs = {}
-        for epoch, row in zip(epochs, sums, strict=True):
-            logs = self._logs(row)
-            self.history.on_epoch_end(epoch, logs)
-        return logs
+        try:
+            self._advance(
+                run,
+                epochs=len(epochs),
+                first_epoch=epochs.start,
+                validates=self.validation is not None,
+            )
+        finally:  # also after Ctrl-C or divergence in a later epoch
+            logs = [self._logs(row) for row in run.take_finished()]
+            self.history.extend(epochs.start, logs)
+        return logs[-1]
 
     def _epoch(self, run: _core.Run, epoch: int) -> Logs:
         self.callbacks.call("on_epoch_begin", epoch, {})
+        self._see_labels()
         validates = self.validation is not None and self.schedule.validates(epoch)
         by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
@@ -181,7 +213,13 @@ class Fit:
             logs = self._logs(sums[0])
         if validates and not together:
             logs |= self._validate(run, epoch)
-        self.callbacks.call("on_epoch_end", epoch, logs)
+        try:
+            self.callbacks.call("on_epoch_end", epoch, logs)
+        except BaseException:
+            # The History comes last, and this epoch is finished.
+            if self.history.epoch[-1:] != [epoch]:
+                self.history.on_epoch_end(epoch, logs)
+            raise
         return logs
 
     def _show(self, _epoch: int, steps: int, sums: Sums) -> None:
@@ -190,17 +228,22 @@ class Fit:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
     def _batches(self, run: _core.Run, epoch: int) -> Logs:
-        total = np.zeros(self.columns.width)
         logs: Logs = {}
         try:
             for step in range(self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
-                total += self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
-                logs = self.columns.logs(total)
-                self.callbacks.call("on_train_batch_end", step, logs)
+                # Native sums go on from step to step, as they do where no hook looks.
+                sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
+                logs = self.columns.logs(sums)
+                # Hooks get a dictionary of their own, which they may keep or change.
+                self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
                 if self.model.stop_training:
+                    # No loss follows that would show the last update to be wrong.
+                    if step + 1 < self.steps:
+                        how = {"first_step": step + 1, "steps": 0, "ends": True}
+                        self._advance(run, first_epoch=epoch, **how)
                     break
         finally:
             # Native calls for a part of an epoch do not count the epoch.
@@ -218,16 +261,19 @@ class Fit:
 
 
 def evaluate(model: Trainable, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
-    """Sums over checked rows, in one native call unless batch hooks listen."""
+    """Sums over checked rows, in one native call.
+
+    Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
+    in the order of one call, to the last bit, whether hooks listen or not.
+    """
     callbacks.call("on_test_begin", {})
     if callbacks.listens(*TEST_BATCH_HOOKS):
-        sums = np.zeros(model.columns.width)
+        so_far = np.zeros(model.columns.width)
         for batch, start in enumerate(range(0, table.length, batch_size)):
             callbacks.call("on_test_batch_begin", batch, {})
-            sums += model.network.evaluate(table.part(start, start + batch_size))
-            callbacks.call("on_test_batch_end", batch, model.columns.logs(sums))
-    else:
-        sums = model.network.evaluate(table.native())
+            so_far += model.network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, model.columns.logs(so_far))
+    sums = model.network.evaluate(table.native())
     callbacks.call("on_test_end", model.columns.logs(sums))
     return sums
 

@@ -1,0 +1,124 @@
+"""Monitor: the base of callbacks that watch one value of the logs, such as EarlyStopping.
+
+It decides which of two values is better, and warns where `fit` will not produce the value.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from fastnn.callbacks.base import Callback
+from fastnn.protocols import Logs
+from fastnn.registry import Checked
+from fastnn.words import choose, number, text, unknown
+
+Mode = Literal["auto", "min", "max"]
+MODES: tuple[Mode, ...] = ("auto", "min", "max")
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
+
+def _mode(name: str, value: object) -> Mode:
+    return choose(name, value, MODES)
+
+
+class Monitor(Callback):
+    """A callback that compares values of one name in the logs.
+
+    Args:
+        monitor: a name in the logs, for example "val_loss".
+        mode: "min", "max" or "auto": the loss or metric of that name says whether more is better
+            (`Metric.more_is_better`).
+        min_delta: an improvement must be larger than this.
+
+    Raises:
+        ValueError: when `fit` begins, mode="auto" and no loss or metric that says its direction
+            has this name.
+
+    Warns:
+        UserWarning: when `fit` begins, it will not produce the value. A callback before this one
+            may still add it to the logs.
+    """
+
+    _inside = ("improves", "more_is_better", "value")
+    monitor = Checked(text)
+    mode = Checked(_mode)
+    min_delta = Checked(partial(number, low=0.0))
+
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        super().__init__()
+        self.monitor = monitor
+        self.mode = mode
+        self.min_delta = min_delta
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.more_is_better()
+        names = self.params.get("metrics")
+        if names is None or self.monitor in names:
+            return
+        without = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in names)
+        why = "it has no validation" if without else f"its logs have {', '.join(names)}"
+        warnings.warn(
+            f"{type(self).__name__}: fit will not produce {self.monitor!r}, {why}; only a callback "
+            "that comes before may add it",
+            UserWarning,
+            stacklevel=_frames_to_caller_of("fit"),
+        )
+
+    def more_is_better(self) -> bool:
+        """Whether more of the monitored value is better; ValueError if nothing tells."""
+        if self.mode != "auto":
+            return self.mode == "max"
+        direction = self.model.columns.more_is_better(self.monitor)
+        if direction is None:
+            where = f"{type(self).__name__}: monitor"
+            names = [*self.params.get("metrics", ())]
+            hint = "" if self.monitor in names else f"{unknown(where, self.monitor, names)} "
+            raise ValueError(
+                f"{hint or where + ': '}Whether more of {self.monitor!r} is better is not known: "
+                "give mode='min' or mode='max'"
+            )
+        return direction
+
+    def value(self, logs: Logs | None) -> float | None:
+        """The monitored value; None in an epoch that has none, for example without validation."""
+        return (logs or {}).get(self.monitor)
+
+    def improves(self, value: float, on: float | None) -> bool:
+        """Whether `value` is better than `on` by more than `min_delta`; None is worse than all.
+
+        NaN is no improvement, and all numbers improve on it.
+        """
+        if math.isnan(value):
+            return False
+        if on is None or math.isnan(on):
+            return True
+        sign = -1.0 if self.more_is_better() else 1.0
+        # min_delta is added before the comparison, as in Keras: rounding may decide.
+        return sign * (value + sign * self.min_delta) < sign * on
+
+
+def _frames_to_caller_of(entry: str) -> int:
+    """The `stacklevel`, as seen by the function that calls this, of the call of a public method.
+
+    It is found by walking the stack: the number of frames between depends on decorators, and on
+    subclasses of the user that call the hooks of their base class.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    found = False
+    while frame is not None:
+        inside = frame.f_code.co_filename.startswith(_PACKAGE)
+        if found and not inside:
+            return level
+        found = found or (inside and frame.f_code.co_name == entry)
+        frame = frame.f_back
+        level += 1
+    return 1

@@ -1,0 +1,150 @@
+"""Standard output and its errors: no other module of the package prints.
+
+A stream that is None, closed, full or broken, has no `flush`, or cannot write a letter costs the
+line or the letter, and never raises. KeyboardInterrupt and the like come through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import unicodedata
+import warnings
+from typing import Any
+
+# Where neither the environment nor the terminal tells its width.
+_COLUMNS = 80
+
+
+def say(text: str = "", end: str = "\n") -> None:
+    """Prints to standard output what can be printed."""
+    _print(getattr(sys, "stdout", None), text + end)
+
+
+def complain(text: str) -> None:
+    """Prints a line to standard error, as `say` does to standard output."""
+    _print(getattr(sys, "stderr", None), text + "\n")
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warns at the line outside of this package that called it.
+
+    Where a filter makes an error of the warning, that is raised; errors of standard error are not.
+    """
+    package = __name__.partition(".")[0]
+    level, frame = 2, sys._getframe(1)  # level 1 is this function
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    try:
+        warnings.warn(message, category, stacklevel=level)
+    except Warning:
+        raise
+    except Exception:  # noqa: BLE001 - of a stream, or of the program's own `showwarning`
+        return
+
+
+def is_terminal() -> bool:
+    """Whether standard output says that it is a terminal."""
+    try:
+        return bool(sys.stdout.isatty())
+    except Exception:  # noqa: BLE001 - any class may stand for sys.stdout
+        return False
+
+
+def terminal_columns() -> int | None:
+    """The width of the terminal that standard output is; None where it is none.
+
+    The environment's COLUMNS comes first, as in `shutil.get_terminal_size`.
+    """
+    if not is_terminal():
+        return None
+    with contextlib.suppress(ValueError):
+        given = int(os.environ.get("COLUMNS", ""))
+        if given > 0:
+            return given
+    try:
+        # Zero is what a terminal says whose size was never set.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _COLUMNS
+    except Exception:  # noqa: BLE001 - a `fileno` that is missing, or no number
+        return _COLUMNS
+
+
+def columns(text: str) -> int:
+    """The columns of a terminal that `text` takes."""
+    return sum(map(_columns, text))
+
+
+def cut(text: str, width: int) -> str:
+    """As much of `text` as `width` columns show."""
+    for i, letter in enumerate(text):
+        width -= _columns(letter)
+        if width < 0:
+            return text[:i]
+    return text
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _print(stream: Any, text: str) -> None:
+    with contextlib.suppress(Exception):
+        # What the program printed itself goes first. Where that cannot be written, the error is
+        # the program's to see, so nothing is added to it or taken away.
+        try:
+            _flush(stream)
+        except OSError:
+            return
+        try:
+            _write(stream, text)
+            _flush(stream)
+        except OSError:
+            _forget(stream)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - no `flush`, or one that cannot
+        return
+
+
+def _write(stream: Any, text: str) -> None:
+    try:
+        stream.write(text)
+        return
+    except UnicodeError:
+        encoding = str(getattr(stream, "encoding", None))
+    # The encoding that a stream names need not be that of what it writes to.
+    for name in (encoding, "ascii"):
+        with contextlib.suppress(UnicodeError, LookupError):
+            stream.write(text.encode(name, "replace").decode(name))
+            return
+
+
+def _forget(stream: Any) -> None:
+    """Empties the buffer of a stream that could not be written.
+
+    Else Python would try once more when it ends, and end with status 120.
+    """
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    descriptor = stream.fileno()
+    inheritable = os.get_inheritable(descriptor)
+    kept = os.dup(descriptor)
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, descriptor)
+            stream.flush()
+        finally:
+            os.dup2(kept, descriptor, inheritable)
+            os.close(null)
+    finally:
+        os.close(kept)

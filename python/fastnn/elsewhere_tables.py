@@ -1,0 +1,309 @@
+"""The tables of `elsewhere`: names and keywords of Keras and PyTorch, by advice.
+
+They are read only where a message needs them: imports of the package do without.
+"""
+
+from __future__ import annotations
+
+# By family: advice, and the names that it is for. Advice of one word is a name: "use 'relu'".
+NAMES: dict[str, dict[str, str]] = {
+    "loss": {
+        "binary_crossentropy": """BinaryFocalCrossentropy Dice Tversky Hinge SquaredHinge BCELoss
+            BCEWithLogitsLoss BCEWithLogits SoftMarginLoss HingeEmbeddingLoss
+            MultiLabelMarginLoss MultiLabelSoftMarginLoss""",
+        "categorical_crossentropy": """CategoricalFocalCrossentropy KLDivergence KLD KLDivLoss
+            CategoricalGeneralizedCrossEntropy CategoricalHinge MultiMarginLoss""",
+        "sparse_categorical_crossentropy": """CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss
+            SparseCategoricalFocalCrossentropy""",
+        "mean_squared_error": "MSELoss SquaredError GaussianNLLLoss",
+        "use 'mean_squared_error' with targets and outputs that are logarithms": """
+            MeanSquaredLogarithmicError MSLE""",
+        "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """
+            CosineSimilarity CosineEmbeddingLoss""",
+        "mean_absolute_error": "MeanAbsolutePercentageError MAPE L1Loss L1 AbsoluteError",
+        "huber": "LogCosh SmoothL1Loss SmoothL1",
+        "poisson": "PoissonNLLLoss",
+        "it compares sequences or pairs of rows, and fastnn trains on rows one by one": """
+            CTC CTCLoss Circle TripletMarginLoss TripletMarginWithDistanceLoss MarginRankingLoss
+            AdaptiveLogSoftmaxWithLoss""",
+    },
+    "metric": {
+        "accuracy": "Accuracy",
+        "use 'binary_accuracy', or sklearn.metrics.roc_auc_score of what predict returns": "AUC",
+        "use 'binary_accuracy', or derive a metric from fastnn.metrics.Metric with the count "
+        "'confusion'": """Precision Recall F1Score FBetaScore FalseNegatives FalsePositives
+            TrueNegatives TruePositives PrecisionAtRecall RecallAtPrecision
+            SensitivityAtSpecificity SpecificityAtSensitivity BinaryIoU IoU MeanIoU OneHotIoU
+            OneHotMeanIoU F1""",
+        "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
+        "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """CosineSimilarity
+            cosine_proximity""",
+        "categorical_crossentropy": "KLDivergence KLD CategoricalFocalCrossentropy",
+        "binary_crossentropy": "Hinge SquaredHinge BinaryFocalCrossentropy",
+        "use 'categorical_accuracy' or 'categorical_crossentropy'": "CategoricalHinge",
+        "use 'sparse_categorical_crossentropy', or the name of the loss": """crossentropy ce
+            log_loss""",
+        "huber": "LogCoshError LogCosh",
+        "mean_absolute_error": "MeanAbsolutePercentageError MAPE",
+        "root_mean_squared_error": "MeanSquaredLogarithmicError MSLE",
+        "derive a metric from fastnn.metrics.Metric": "Mean Sum MeanMetricWrapper",
+    },
+    "optimizer": {
+        "rmsprop": "Adadelta Adagrad Rprop",
+        "adam": "Adafactor Adamax Nadam RAdam SparseAdam LBFGS",
+        "adamw": "Lamb Muon ScheduleFreeAdamW NAdamW",
+        "sgd": "Ftrl MultiOptimizer",
+        "use 'sgd' with use_ema=True": "ASGD",
+        "float32 sums need no scaled losses; use the optimizer itself": "LossScaleOptimizer",
+        "set optimizer.learning_rate in a callback's on_epoch_begin": """schedules
+            LearningRateSchedule lr_scheduler CosineDecay CosineDecayRestarts ExponentialDecay
+            InverseTimeDecay PiecewiseConstantDecay PolynomialDecay StepLR CosineAnnealingLR
+            OneCycleLR ReduceLROnPlateau""",
+        "use fastnn.optimizers": "legacy OptimizerMap",
+    },
+    "activation": {
+        "elu": "celu selu",
+        "relu": "hard_shrink soft_shrink tanh_shrink threshold relu6 Hardshrink Softshrink",
+        "leaky_relu": "prelu rrelu",
+        "sigmoid": "hard_sigmoid sparse_sigmoid log_sigmoid glu",
+        "silu": "hard_silu hard_swish mish",
+        "tanh": "hard_tanh softsign",
+        "softplus": "exponential exp squareplus sparse_plus",
+        "softmax": "log_softmax sparsemax softmin",
+        "linear": "identity none",
+    },
+    "initializer": {
+        "glorot_normal": "Orthogonal OrthogonalInitializer xavier_normal_ sparse_",
+        "glorot_uniform": "xavier_uniform_",
+        "he_normal": "kaiming_normal_",
+        "he_uniform": "kaiming_uniform_",
+        "truncated_normal": "trunc_normal_",
+        "pass a function (shape, dtype) -> array, for example lambda shape, dtype: "
+        "np.eye(*shape)": "Identity IdentityInitializer eye_ dirac_ STFT STFTInitializer",
+    },
+    "layer": {
+        "Dense": "Linear Bilinear LazyLinear EinsumDense ReversibleEmbedding TimeDistributed",
+        "LayerNormalization": """BatchNormalization GroupNormalization RMSNormalization
+            SpectralNormalization UnitNormalization BatchNorm1d BatchNorm2d BatchNorm3d GroupNorm
+            InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm RMSNorm LocalResponseNorm
+            SyncBatchNorm""",
+        "Dropout": """AlphaDropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D
+            SpatialDropout3D FeatureAlphaDropout Dropout1d Dropout2d Dropout3d""",
+        "Rescaling": "Normalization",
+        "use Activation('relu')": "ReLU ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
+        "LeakyReLU": "PReLU RReLU",
+        "use Activation('softmax')": "Softmax Softmax2d LogSoftmax Softmin",
+        "use Activation('silu')": "SiLU Swish Hardswish Mish",
+        "use Activation('gelu')": "GELU",
+        "use Activation('sigmoid')": "Sigmoid Hardsigmoid LogSigmoid GLU",
+        "use Activation('tanh')": "Tanh Hardtanh Softsign",
+        "use Activation('softplus')": "Softplus",
+        "ELU": "CELU SELU",
+        "leave it out, or use Activation('linear')": "Identity",
+        "Flatten": "Reshape Permute RepeatVector Unflatten",
+        "give input_shape to the first layer": "InputSpec",
+        "use the optimizer's weight_decay": "ActivityRegularization",
+        "derive a layer from fastnn.layers.Layer": """Lambda Wrapper FlaxLayer JaxLayer TFSMLayer
+            TorchModuleWrapper Pipeline""",
+        "encode categories as columns first, for example with fastnn.utils.to_categorical": """
+            Embedding EmbeddingBag CategoryEncoding Discretization HashedCrossing Hashing
+            IntegerLookup StringLookup TextVectorization""",
+        "models here are chains of layers; join the columns of x first, for example with np.hstack": """
+            Add Average Concatenate Dot Maximum Minimum Multiply Subtract add average concatenate
+            dot maximum minimum multiply subtract""",
+        "fastnn trains dense networks; put Flatten() before the first Dense": """
+            Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D
+            Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
+            Convolution3DTranspose DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D
+            SeparableConvolution1D SeparableConvolution2D ConvTranspose1d ConvTranspose2d
+            ConvTranspose3d Unfold Fold PixelShuffle
+            AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
+            AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D AveragePooling1D
+            AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D MaxPool1D MaxPool2D
+            MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D GlobalAveragePooling1D
+            GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D
+            GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D
+            GlobalMaxPooling2D GlobalMaxPooling3D AdaptiveAvgPool1d AdaptiveAvgPool2d
+            AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
+            Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D UpSampling1D
+            UpSampling2D UpSampling3D Upsample""",
+        "fastnn trains dense networks on rows, not on sequences": """
+            Attention AdditiveAttention GroupQueryAttention MultiHeadAttention MultiheadAttention
+            Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D GRU GRUCell LSTM LSTMCell Masking RNN
+            RNNCell SimpleRNN SimpleRNNCell StackedRNNCells MelSpectrogram STFTSpectrogram
+            Transformer TransformerEncoder TransformerDecoder TransformerEncoderLayer
+            TransformerDecoderLayer""",
+        "change the images before fit; Rescaling scales them in the gather": """
+            AugMix AutoContrast CenterCrop ContrastLimitedAdaptiveHistogramEqualization CutMix
+            Equalization MaxNumBoundingBoxes MixUp RandAugment RandomBrightness
+            RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+            RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale
+            RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation
+            RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom Resizing
+            Solarization""",
+    },
+    "callback": {
+        "use EarlyStopping(restore_best_weights=True), or model.get_weights() in a callback's "
+        "on_epoch_end": "ModelCheckpoint BackupAndRestore OrbaxCheckpoint",
+        "set model.optimizer.learning_rate in a callback's on_epoch_begin": """
+            LearningRateScheduler ReduceLROnPlateau""",
+        "write History.history, which fit returns, or use LambdaCallback(on_epoch_end=...)": """
+            CSVLogger TensorBoard RemoteMonitor BaseLogger""",
+        "give the optimizer use_ema=True": "SwapEMAWeights",
+        "fit stops by itself and raises fastnn.TrainingDiverged": "TerminateOnNaN",
+    },
+    "utils": {
+        "use np.load, or any library that reads images into arrays": """load_img img_to_array
+            array_to_img save_img image_dataset_from_directory""",
+        "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
+            pack_x_y_sample_weight unpack_x_y_sample_weight audio_dataset_from_directory
+            text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
+        "use model.summary()": "plot_model model_to_dot",
+        "use fastnn.callbacks.ProgbarLogger": "Progbar",
+        "use get_config() and from_config()": """serialize_keras_object deserialize_keras_object
+            custom_object_scope CustomObjectScope get_custom_objects register_keras_serializable
+            get_registered_name get_registered_object""",
+        "encode columns first, for example with fastnn.utils.to_categorical": "FeatureSpace",
+        "leave it out: a model is freed when its last name goes": "clear_session",
+        "use verbose of fit": """disable_interactive_logging enable_interactive_logging
+            is_interactive_logging_enabled""",
+        "use urllib.request.urlretrieve": "get_file",
+        "tensors are NumPy arrays here": "is_keras_tensor standardize_dtype get_source_inputs",
+        "its functions have no likeness here": "Config bounding_boxes legacy",
+    },
+    "models": {
+        "use fastnn.Sequential, a chain of layers": "Model Functional",
+        "use get_weights() and np.savez, and set_weights()": "load_model save_model",
+        "make the model again, and use set_weights(other.get_weights())": """clone_model
+            model_from_json model_from_config""",
+    },
+    "model": {
+        "use get_weights() and np.savez, and set_weights()": """save save_weights load_weights
+            state_dict load_state_dict""",
+        "use get_config() of each layer": "to_json to_yaml get_config from_config get_compile_config",
+        "use fit, which takes whole arrays and memory maps": "fit_generator",
+        "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
+        "use predict, which takes whole arrays and memory maps": "predict_generator",
+        "use predict(x).argmax(axis=1)": "predict_classes",
+        "use predict(x)": "predict_proba forward call output outputs",
+        "sums start anew with each epoch and each call": "reset_metrics reset_states",
+        "use value_and_grad(x, y)": """train_step compute_loss compute_gradients backward
+            stateless_compute_loss""",
+        "use predictor(), a frozen copy of the model": "export quantize predict_step test_step eval",
+        "derive a metric from fastnn.metrics.Metric": "add_metric compute_metrics",
+        "use weight_decay of the optimizer": "add_loss",
+        "use weights, a list of Variables": "parameters named_parameters",
+        "use device of compile": "to cuda cpu",
+        "use input_shape": "input inputs input_spec",
+    },
+    "datasets": {
+        "use fastnn.datasets.load_digits(), or load the arrays with another library": """
+            boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",
+    },
+    "fastnn": {
+        "use fastnn.Sequential, a chain of layers": "Model Function Functional",
+        "use get_weights() and np.savez, and set_weights()": "load_model save_model saving save load",
+        "use the optimizer's weight_decay": "regularizers Regularizer",
+        "write weights in a callback's on_train_batch_end": "constraints",
+        "use model.value_and_grad(x, y)": "GradientTape grad",
+        "use NumPy arrays": "KerasTensor Tensor tensor random tree constant",
+        "use fastnn.ops": "backend Operation StatelessScope SymbolicScope name_scope remat RematScope",
+        "use fastnn.set_float32_matmul_precision, or dtype of Sequential": """dtype_policies
+            DTypePolicy FloatDTypePolicy mixed_precision quantizers Quantizer""",
+        "use fastnn.show_config and the functions beside it": "config",
+        "use device of compile": "device distribution",
+        "use fastnn.layers.Layer": "Layer Module",
+        "use fastnn.losses.Loss": "Loss",
+        "use fastnn.metrics.Metric": "Metric",
+        "use fastnn.optimizers.Optimizer": "Optimizer",
+        "use fastnn.initializers.Initializer": "Initializer",
+        "give input_shape to the first layer": "InputSpec",
+        "use fastnn itself: it has Keras's names": "keras nn",
+        "use fastnn.__version__": "version",
+        "fastnn trains and serves dense networks alone": """applications distillation export
+            legacy preprocessing visualization wrappers""",
+    },
+}
+
+# Advice for keyword arguments; of one word: the keyword here, where the function has it.
+KEYWORDS: dict[str, str] = {
+    "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer activity_regularizer
+        gamma_regularizer beta_regularizer embeddings_regularizer""",
+    "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
+        gamma_constraint beta_constraint embeddings_constraint""",
+    "use set_weights once the model is built": "weights",
+    "use input_shape, without the batch axis": "batch_input_shape",
+    "matmul_precision of compile is the nearest setting": "autocast quantization_config lora_rank "
+    "lora_alpha",
+    "every number of a row is dropped for itself": "noise_shape",
+    "axes are taken in the order that the array has": "data_format",
+    "arrays are dense": "sparse ragged",
+    "models here are chains of layers, which take one array": "tensor input_tensor optional",
+    "the last axis is meant": "axis",
+    "the dtype is that of the model": "dtype",
+    "use epsilon or a beta_2 nearer to 1": "amsgrad",
+    "averages become the weights at the end of fit, or by model.take_averages()": (
+        "ema_overwrite_frequency"
+    ),
+    "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
+    "use a larger batch_size of fit": "gradient_accumulation_steps",
+    "use weight_decay, or set optimizer.learning_rate in a callback": "decay",
+    "a model has one loss": "loss_weights",
+    "training is native code": "run_eagerly jit_compile steps_per_execution",
+    "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
+    "all rows are validated on; pass fewer of them as validation_data": "validation_steps",
+    "use fastnn.set_num_threads": "workers use_multiprocessing max_queue_size",
+    "use line_length and print_fn": "positions expand_nested show_trainable layer_range",
+    "parameters are made as soon as their shapes are known": "rebuild",
+    "scikit-learn's adjusted score needs the number of features": "num_regressors",
+    "use class_weight of fit": "weight",
+    "use CategoricalCrossentropy(label_smoothing=...) with one-hot targets": "label_smoothing",
+    "use beta_1 and beta_2": "betas",
+    "use center and scale": "elementwise_affine",
+    "the shape is that of the input": "in_features normalized_shape num_features",
+    "leave it out": "inplace maximize foreach fused capturable differentiable dampening",
+    "input_shape": "batch_shape",
+    "learning_rate": "lr",
+    "negative_slope": "alpha",
+    "rho": "alpha",
+    "units": "out_features output_dim",
+    "use_bias": "bias",
+    "rate": "p",
+    "epsilon": "eps",
+    "ignore_class": "ignore_index",
+    "reduction": "size_average reduce",
+    "epochs": "nb_epoch n_epochs max_iter num_epochs",
+    "kernel_initializer": "init",
+    "activation": "nonlinearity",
+}
+
+# Such keywords mean that where the function has this other one, and may be misspelt elsewhere.
+BESIDE = {"weight": "reduction", "weights": "trainable", "label_smoothing": "ignore_class"}
+
+# Values of such keywords that ask for nothing: Keras's defaults, and settings of speed alone.
+NOTHING: dict[str, tuple[object, ...]] = {
+    "data_format": (None, "channels_last"),
+    "sparse": (None, False),
+    "ragged": (None, False),
+    "optional": (False,),
+    "autocast": (True, False),
+    "axis": (-1,),
+    "amsgrad": (False,),
+    "gradient_accumulation_steps": (None, 1),
+    "auto_scale_loss": (True, False),
+    "run_eagerly": (False,),
+    "jit_compile": ("auto", True, False),
+    "steps_per_execution": (1,),
+    "workers": (1,),
+    "use_multiprocessing": (False,),
+    "max_queue_size": (10,),
+    "expand_nested": (False,),
+    "show_trainable": (False,),
+    "rebuild": (True,),
+    "num_regressors": (0,),
+}
+NONE = """kernel_regularizer bias_regularizer activity_regularizer gamma_regularizer
+    beta_regularizer embeddings_regularizer kernel_constraint bias_constraint gamma_constraint
+    beta_constraint embeddings_constraint weights batch_input_shape batch_shape lora_rank lora_alpha
+    quantization_config noise_shape tensor input_tensor dtype ema_overwrite_frequency
+    loss_scale_factor loss_weights steps_per_epoch steps validation_steps positions layer_range"""

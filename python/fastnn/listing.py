@@ -1,0 +1,38 @@
+"""What `dir()`, and so the completion of names in notebooks, shows of modules and objects.
+
+Members without an underscore that modules of the package use among themselves are the inside:
+they are left out. They work as before; nothing is hidden from code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+
+def names_of(public: Sequence[str]) -> Callable[[], list[str]]:
+    """The `__dir__` of a module: `__dir__ = names_of(__all__)`."""
+    return lambda: sorted(public)
+
+
+class Listed:
+    """A class that tells `dir()` which of its members are the inside."""
+
+    __slots__ = ()
+
+    # Members, beside those of base classes, that are no part of the interface.
+    _inside: ClassVar[Iterable[str]] = ()
+
+    def __dir__(self) -> list[str]:
+        inside = {name for base in type(self).__mro__ for name in vars(base).get("_inside", ())}
+        inside -= set(self._shown())
+        return sorted(
+            name
+            for name in super().__dir__()
+            if name not in inside and (not name.startswith("_") or name.startswith("__"))
+        )
+
+    @classmethod
+    def _shown(cls) -> Iterable[str]:
+        """Members that are shown although a base class calls them the inside."""
+        return ()
