@@ -88,7 +88,7 @@ macro(fastnn_find_pypi_nvcc)
     set(cuda_missing "there is no nvcc among the Python packages (nvidia/cu13/bin/nvcc)")
   else()
     set(CMAKE_CUDA_COMPILER "${found}/cu13/bin/nvcc")
-    string(APPEND CMAKE_CUDA_FLAGS " -L${found}/cu13/lib")
+    string(APPEND CMAKE_CUDA_FLAGS " -L\"${found}/cu13/lib\"")
   endif()
 endmacro()
 
@@ -109,9 +109,7 @@ else()
 endif()
 
 if(NOT cuda_missing STREQUAL "")
-  # One line that is valid inside a C string.
   string(REGEX REPLACE "\n.*" "" cuda_missing "${cuda_missing}")
-  string(REGEX REPLACE "[\"\\;$#]" "'" cuda_missing "${cuda_missing}")
   set(FASTNN_CUDA_BUILT "not built: ${cuda_missing}")
   if(cuda MATCHES "^(on|pypi)$")
     message(FATAL_ERROR "fastnn.cuda=${cuda}: ${cuda_missing}")
@@ -137,23 +135,40 @@ target_compile_definitions(_cuda PRIVATE FASTNN_TARGET=cuda)
 target_compile_options(
   _cuda
   PRIVATE --expt-relaxed-constexpr
-          # Sums and products are fused where the code says so: see core/math.h.
+          # Sums and products are fused where the code says so: see core/math.h. All four also
+          # follow a --use_fast_math of CUDAFLAGS, and win over it.
           --fmad=false
+          --ftz=false
+          --prec-div=true
+          --prec-sqrt=true
           --compress-mode=size
           $<$<NOT:$<CONFIG:Debug>>:-O3>
           -Xcompiler=-Wall,-Wextra
           -Xptxas=--warn-on-spills
           $<$<BOOL:${FASTNN_WERROR}>:-Werror=all-warnings>
           $<$<BOOL:${FASTNN_WERROR}>:-Xptxas=-Werror>)
-set(cuda_exports "${PROJECT_SOURCE_DIR}/cmake/cuda_exports.txt")
-target_link_options(_cuda PRIVATE "LINKER:--version-script=${cuda_exports}" "LINKER:-z,defs")
+# A copy in the folder in which the linker runs: the linker's options are split at commas, which the
+# path of a folder may contain.
+configure_file(cmake/cuda_exports.txt cuda_exports.txt COPYONLY)
+set(cuda_exports "${CMAKE_CURRENT_BINARY_DIR}/cuda_exports.txt")
+target_link_options(_cuda PRIVATE "LINKER:--version-script=cuda_exports.txt" "LINKER:-z,defs")
+target_link_options(_cuda PRIVATE ${fastnn_strict_link})
 set_target_properties(
   _cuda
   PROPERTIES PREFIX "" SUFFIX ".so" LINK_DEPENDS "${cuda_exports}" CUDA_STANDARD 20
              CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF)
+add_custom_command(
+  TARGET _cuda
+  POST_BUILD
+  COMMAND ${CMAKE_COMMAND} -D "NM=${CMAKE_NM}" -D "MODULE=$<TARGET_FILE:_cuda>" -P
+          "${PROJECT_SOURCE_DIR}/cmake/check_module.cmake"
+  VERBATIM)
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-  add_custom_command(TARGET _cuda POST_BUILD COMMAND ${CMAKE_STRIP} --strip-unneeded
-                                                     $<TARGET_FILE:_cuda>)
+  add_custom_command(
+    TARGET _cuda
+    POST_BUILD
+    COMMAND ${CMAKE_STRIP} --strip-unneeded "$<TARGET_FILE:_cuda>"
+    VERBATIM)
 endif()
 install(TARGETS _cuda LIBRARY DESTINATION fastnn COMPONENT cuda)
 

@@ -213,6 +213,7 @@ SOURCES = (
     "tests/native/bf16.cpp",
     "csrc/cpu/gemm_bf16.cpp",
     "csrc/cpu/gemm_bf16_convert.cpp",
+    "csrc/cpu/cores.cpp",
     "csrc/cpu/parallel.cpp",
     "csrc/cpu/pool.cpp",
     "csrc/cpu/trial.cpp",

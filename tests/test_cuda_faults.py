@@ -114,9 +114,13 @@ def test_a_device_that_cannot_be_opened(emulated, fault, reason):
 
 def test_no_library(tmp_path):
     missing = tmp_path / "_cuda.so"
-    check_opening(told(OPENING, missing), r"cannot open .*_cuda.so .*; install fastnn with")
+    check_opening(
+        told(OPENING, missing), r"cannot open .*_cuda.so: .* \(FASTNN_CUDA_LIBRARY names it\)"
+    )
     missing.write_text("no library")
-    check_opening(told(OPENING, missing), r"cannot open .*_cuda.so .*; install fastnn with")
+    check_opening(
+        told(OPENING, missing), r"cannot open .*_cuda.so: .* \(FASTNN_CUDA_LIBRARY names it\)"
+    )
 
 
 def made(directory, source):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import cases
 import numpy as np
 import pytest
 
@@ -29,6 +31,37 @@ def test_info():
     for word in (fastnn.__version__, _core.isa(), *_core.isas_built(), "CUDA"):
         assert word in done.stdout
     assert str(fastnn.get_num_threads()) in done.stdout
+
+
+@pytest.mark.skipif(
+    not _core.build_info()["cuda"].startswith("not built"), reason="kernels for GPUs are built"
+)
+def test_info_says_once_why_nothing_was_built_for_gpus(monkeypatch):
+    """No path of a file that cannot be there; advice only where it would help."""
+    monkeypatch.delenv("FASTNN_CUDA_LIBRARY", raising=False)
+    why = _core.build_info()["cuda"]
+    advice = ""
+    if Path("/proc/driver/nvidia/version").exists():
+        advice = "; this machine has an NVIDIA driver: install fastnn again, with "
+        advice += "-C fastnn.cuda=auto"
+    (shown,) = (line for line in command("info").stdout.splitlines() if line.startswith("CUDA"))
+    assert shown.split(maxsplit=1)[1] == f"{why}{advice}; runs on the CPU alone"
+    model = "fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])"
+    said = (
+        cases.python(f"import fastnn; {model}.compile('sgd', 'mse', device='cuda')")
+        .stderr.strip()
+        .splitlines()[-1]
+    )
+    assert f"device='cuda': CUDA cannot be used: {why}{advice}; use 'cpu' or 'auto' instead" in said
+
+
+def test_info_names_a_library_that_cannot_be_opened_once(monkeypatch, tmp_path):
+    missing = tmp_path / "_cuda.so"
+    monkeypatch.setenv("FASTNN_CUDA_LIBRARY", str(missing))
+    (shown,) = (line for line in command("info").stdout.splitlines() if line.startswith("CUDA"))
+    assert shown.count(str(missing)) == 1
+    assert "FASTNN_CUDA_LIBRARY names it" in shown
+    assert "install" not in shown
 
 
 def test_demo():

@@ -21,7 +21,7 @@ from fastnn import layers
 
 ROOT = Path(__file__).parents[1]
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
-POOL = tuple(f"csrc/cpu/{name}.cpp" for name in ("pool", "parallel", "trial"))
+POOL = tuple(f"csrc/cpu/{name}.cpp" for name in ("pool", "parallel", "cores", "trial"))
 
 
 def run_native(out: Path, *arguments: str) -> None:

@@ -1,6 +1,7 @@
 // The native module: a list of what registers itself.
 #include "bindings/bindings.h"
 #include "bindings/tables.h"
+#include "build.h"
 
 #include "core/backend.h"
 
@@ -44,7 +45,7 @@ void close_classes(const py::module_& module) {
 
 PYBIND11_MODULE(_core, module) {
   fastnn::backend();  // chooses the instruction set, or says now why it cannot
-  module.attr("__version__") = FASTNN_VERSION;
+  module.attr("__version__") = fastnn::build_version;
   fastnn::bindings::register_settings(module);
   fastnn::bindings::register_device_array(module);
   fastnn::bindings::register_ops(module);

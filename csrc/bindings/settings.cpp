@@ -6,6 +6,7 @@
 
 #include "bindings/bindings.h"
 #include "bindings/unlocked.h"
+#include "build.h"
 #include "core/backend.h"
 
 namespace fastnn::bindings {
@@ -14,11 +15,12 @@ namespace {
 
 std::map<std::string, std::string> build_info() {
   return {
-      {"compiler", FASTNN_COMPILER},
-      {"build_type", FASTNN_BUILD_TYPE},
-      {"architecture", FASTNN_ARCHITECTURE},
+      {"compiler", build_compiler},
+      {"flags", build_flags},
+      {"build_type", build_type},
+      {"architecture", build_architecture},
       {"pybind11", message(PYBIND11_VERSION_MAJOR, ".", PYBIND11_VERSION_MINOR)},
-      {"cuda", FASTNN_CUDA_BUILT},
+      {"cuda", build_cuda},
   };
 }
 
@@ -74,6 +76,16 @@ void register_settings(py::module_& module) {
   module.def("isa", [] { return backend().table->name; });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def(
+      "thread_limits",
+      [](const std::string& root) {
+        py::dict limits;  // in their order
+        for (const ThreadLimit& limit : thread_limits(root)) {
+          limits[py::str(limit.name)] = limit.most;
+        }
+        return limits;
+      },
+      py::arg("root") = "");
   module.def("cuda_state", cuda, py::arg("libraries") = false);
   module.def("activations", activations);
   module.def("environment", environment, py::arg("name"));

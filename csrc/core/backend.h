@@ -59,8 +59,17 @@ Device default_device();
 // The one to train on where the choice is free: of shape alone, where there are both.
 Device choose_device(const Plan& plan, Index batch_size);
 
-// Threads that a kernel may use: at first the physical cores that this process may
-// run on, or FASTNN_NUM_THREADS.
+// What limits the number of threads by default: the physical cores that this process may run on,
+// the CPU time that its control groups grant, and the first number of OMP_NUM_THREADS and of
+// OMP_THREAD_LIMIT. Limits that are not set are left out, and so are values that OpenMP does not
+// know. `root` stands before the paths of files about control groups, for tests.
+struct ThreadLimit {
+  std::string name;
+  double most;
+};
+std::vector<ThreadLimit> thread_limits(const std::string& root = "");
+
+// Threads that a kernel may use: at first FASTNN_NUM_THREADS, else the least of thread_limits().
 int num_threads();
 void set_num_threads(int n);
 // Ends them; the next call that has use for several starts them again.

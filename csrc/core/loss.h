@@ -87,8 +87,8 @@ struct SigmoidCrossEntropy {
   template <class T>
   struct Common {  // the smoothed target is share * target + rest
     T share, rest;
-    FASTNN_INLINE explicit Common(const double* options)
-        : share(T(1) - static_cast<T>(options[0])), rest(static_cast<T>(options[0]) / T(2)) {}
+    FASTNN_INLINE explicit Common(const double* values)
+        : share(T(1) - static_cast<T>(values[0])), rest(static_cast<T>(values[0]) / T(2)) {}
   };
   template <class T>
   static FASTNN_INLINE LossAndGradient<T> at(const Common<T>& s, T z, T target, T positive) {
@@ -139,7 +139,7 @@ struct Huber : NumbersLoss {
   template <class T>
   struct Common {
     T delta;
-    FASTNN_INLINE explicit Common(const double* options) : delta(static_cast<T>(options[0])) {}
+    FASTNN_INLINE explicit Common(const double* values) : delta(static_cast<T>(values[0])) {}
   };
   template <class T>
   static FASTNN_INLINE LossAndGradient<T> at(const Common<T>& s, T output, T target, T) {

@@ -4,6 +4,7 @@
 
 #include "cpu/gemm_tile.h"
 #include "cpu/loops.h"
+#include "cpu/shuffle.h"
 
 namespace fastnn::FASTNN_TARGET {
 
@@ -52,7 +53,7 @@ struct Square {
 
   template <int Step, bool Upper, int... Lane>
   static FASTNN_INLINE Row mix(Row lower, Row upper, LaneList<Lane...>) {
-    return __builtin_shufflevector(lower, upper, source(Step, Upper, Lane)...);
+    return shuffled<source(Step, Upper, Lane)...>(lower, upper);
   }
 
   template <int Step>

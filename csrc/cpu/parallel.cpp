@@ -3,25 +3,21 @@
 // While one caller has the pool, others run their work alone. After fork the child starts a pool of
 // its own.
 #include <pthread.h>
-#include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <mutex>
 #include <new>
-#include <set>
 #include <string>
-#include <thread>
 
 #include "core/backend.h"
 #include "core/check.h"
 #include "core/memory.h"
 #include "cpu/context.h"
+#include "cpu/cores.h"
 #include "cpu/pool.h"
 
 namespace fastnn {
@@ -30,7 +26,8 @@ namespace {
 struct Process {
   std::mutex making;
   std::atomic<Pool*> pool{nullptr};
-  std::atomic<int> threads{0};
+  std::atomic<int> threads{0};         // 0: not asked for yet
+  std::atomic<bool> by_default{true};  // no call of set_num_threads chose `threads`
 };
 
 Process& process() {
@@ -42,6 +39,8 @@ Process& process() {
       Process& child = process();
       new (&child.making) std::mutex;
       child.pool.store(nullptr);
+      // Process pools set OMP_NUM_THREADS, or the affinity, for their workers.
+      if (child.by_default.load()) child.threads.store(0);
     });
     return made;
   }();
@@ -58,44 +57,6 @@ Pool& pool() {
     state.pool.store(made);
   }
   return *made;
-}
-
-#ifdef __linux__
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-// How many CPUs' time the control group grants, rounded up; 0: no limit.
-int quota() {
-  const std::string line = first_line("/sys/fs/cgroup/cpu.max");
-  char* rest = nullptr;
-  const double granted = std::strtod(line.c_str(), &rest);
-  const double period = rest != line.c_str() ? std::strtod(rest, nullptr) : 0;
-  return period > 0 ? std::max(1, static_cast<int>(granted / period + 0.999)) : 0;
-}
-#endif
-
-// Physical cores that this process may run on, at most its CPU quota.
-int available_cores() {
-  int cores = static_cast<int>(std::thread::hardware_concurrency());
-#ifdef __linux__
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-    std::set<std::string> physical;  // each named by the hardware threads that share it
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) continue;
-      const std::string siblings =
-          first_line(message("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
-      physical.insert(siblings.empty() ? std::to_string(cpu) : siblings);
-    }
-    cores = static_cast<int>(physical.size());
-  }
-  if (const int granted = quota()) cores = std::min(cores, granted);
-#endif
-  return std::clamp(cores, 1, max_threads);
 }
 
 }  // namespace
@@ -119,6 +80,7 @@ int num_threads() {
 void set_num_threads(int n) {
   check(n >= 1 && n <= max_threads, "set_num_threads: expected an integer in [1, ", max_threads,
         "], got ", n);
+  process().by_default.store(false);
   process().threads.store(n);
 }
 

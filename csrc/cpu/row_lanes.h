@@ -6,6 +6,7 @@
 #include "core/kernels.h"
 #include "core/target.h"
 #include "cpu/loops.h"
+#include "cpu/shuffle.h"
 
 namespace fastnn::FASTNN_TARGET {
 
@@ -74,8 +75,8 @@ struct LaneSquare {
 
   template <int size, int... at>
   static FASTNN_INLINE void exchange(Row& a, Row& b, Places<at...>) {
-    const Row above = __builtin_shufflevector(a, b, ((at & size) != 0 ? side + at - size : at)...);
-    b = __builtin_shufflevector(a, b, ((at & size) != 0 ? side + at : at + size)...);
+    const Row above = shuffled<((at & size) != 0 ? side + at - size : at)...>(a, b);
+    b = shuffled<((at & size) != 0 ? side + at : at + size)...>(a, b);
     a = above;
   }
 };

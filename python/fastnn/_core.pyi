@@ -45,6 +45,12 @@ def cuda_state(libraries: bool = False) -> dict[str, Any]:
     With `libraries` opens those that it uses, too: "cublas", which it found or why none.
     """
 
+def thread_limits(root: str = "") -> dict[str, float]:
+    """What the default number of threads is the least of, by name.
+
+    `root` stands before the paths of files about control groups, for tests.
+    """
+
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def environment(name: str) -> str | None: ...

@@ -85,7 +85,7 @@ def device(word: str | None = "auto") -> Device | None:
         state = _core.cuda_state()
         if not state["usable"]:
             raise RuntimeError(
-                f"{source}: CUDA cannot be used: {state['reason']}; or use 'cpu' or 'auto'"
+                f"{source}: CUDA cannot be used: {state['reason']}; use 'cpu' or 'auto' instead"
             )
     return chosen
 
@@ -96,7 +96,8 @@ def _cuda() -> str:
     built = _core.build_info()["cuda"]
     if state["usable"]:
         return f"{state['device']} (experimental); {built}"
-    return f"{built}: runs on the CPU alone ({state['reason']})"
+    reason = state["reason"] if built in state["reason"] else f"{built}; {state['reason']}"
+    return f"{reason}; runs on the CPU alone"
 
 
 def set_num_threads(n: int) -> None:
@@ -113,9 +114,26 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads that native calls may use.
 
-    Default: the physical cores that this process may run on, or FASTNN_NUM_THREADS.
+    Default: the environment variable FASTNN_NUM_THREADS, if it is set. Else the least of
+
+    - the physical cores that this process may run on (its affinity);
+    - the CPU quota of its control groups, rounded up;
+    - the first number of OMP_NUM_THREADS and of OMP_THREAD_LIMIT, which joblib, Dask and Slurm
+      set for their workers. Values that are no numbers above zero are ignored.
+
+    The default is taken at the first native call, and again in a process made by fork: a variable
+    that is set after the import, but before that, counts. threadpoolctl does not know fastnn: use
+    `set_num_threads` beside it. `python -m fastnn info` shows the limits.
     """
     return _core.num_threads()
+
+
+def _limits() -> str:
+    """What the default number of threads is the least of, in words."""
+    named = os.environ.get("FASTNN_NUM_THREADS")
+    limits = {"FASTNN_NUM_THREADS": named} if named else {}
+    limits |= {name: f"{most:g}" for name, most in _core.thread_limits().items()}
+    return ", ".join(f"{name} {most}" for name, most in limits.items())
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
@@ -145,7 +163,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         ("instruction set", settings["isa"]),
         ("supported here", ", ".join(settings["isas_supported"])),
         ("built", ", ".join(settings["isas_built"])),
-        ("threads", str(settings["threads"])),
+        ("threads", f"{settings['threads']} ({_limits()})"),
         ("matmul precision", settings["float32_matmul_precision"]),
         ("CUDA", _cuda()),
     ]

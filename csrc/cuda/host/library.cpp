@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "build.h"
 #include "core/check.h"
 
 namespace fastnn {
@@ -41,12 +43,29 @@ Opened not_usable(std::string reason) {
   return opened;
 }
 
+// Why there is no library, where none was built. Installing again helps only where there is a
+// driver.
+std::string not_built() {
+  const bool driver = access("/proc/driver/nvidia/version", F_OK) == 0;
+  return message(build_cuda, driver ? "; this machine has an NVIDIA driver: install fastnn again, "
+                                      "with -C fastnn.cuda=auto"
+                                    : "");
+}
+
 Opened open_library(const std::string& path) {
+  const bool built = std::string(build_cuda).starts_with("built");
+  if (!built && path == beside_this_object() && access(path.c_str(), F_OK) != 0) {
+    return not_usable(not_built());
+  }
   void* const object = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (object == nullptr) {
-    const char* const why = dlerror();
-    return not_usable(message("cannot open ", path, " (", why != nullptr ? why : "?",
-                              "); install fastnn with -C fastnn.cuda=on"));
+    const char* const error = dlerror();
+    std::string why = error != nullptr ? error : "?";
+    if (why.starts_with(path + ": ")) why.erase(0, path.size() + 2);
+    const bool named = path != beside_this_object();
+    return not_usable(
+        message("cannot open ", path, ": ", why,
+                named ? " (FASTNN_CUDA_LIBRARY names it)" : "; install fastnn again"));
   }
   using Entry = const CudaLibrary* (*)();
   const auto entry = reinterpret_cast<Entry>(dlsym(object, "fastnn_cuda_library"));

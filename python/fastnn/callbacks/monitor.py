@@ -12,7 +12,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fastnn.callbacks.base import Callback
 from fastnn.protocols import Logs
@@ -47,7 +47,7 @@ class Monitor(Callback):
             may still add it to the logs.
     """
 
-    _inside = ("improves", "more_is_better", "value")
+    _inside: ClassVar[tuple[str, ...]] = ("improves", "more_is_better", "value")
     monitor = Checked(text)
     mode = Checked(_mode)
     min_delta = Checked(partial(number, low=0.0))
