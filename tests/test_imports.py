@@ -33,6 +33,7 @@ ROOMS = (
     ),
     ("fastnn.arrays", "fastnn.datasets"),
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),
+    ("fastnn.autodiff",),
     ("fastnn.ops", "fastnn.utils", "fastnn.initializers", "fastnn.losses", "fastnn.optimizers"),
     ("fastnn.layers", "fastnn.metrics", "fastnn.callbacks"),
     ("fastnn.training",),

@@ -84,9 +84,9 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
 
 // -- a pass that is kept ----------------------------------------------------
 
-std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training) {
+std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training, bool logits) {
   const Unlocked unlocked;
-  return network.record(data.dataset(), training, poll_signals);
+  return network.record(data.dataset(), training, logits, poll_signals);
 }
 
 py::tuple pull(Recorded& recorded, const py::array& dy) {
@@ -138,7 +138,7 @@ void register_run(py::module_& module, py::class_<Network>& network) {
 
 void register_recorded(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
-  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false);
+  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false, "logits"_a = false);
   py::class_<Recorded>(module, "Recorded")
       .def_property_readonly(
           "outputs",
@@ -148,6 +148,7 @@ void register_recorded(py::module_& module, py::class_<Network>& network) {
             return py::array(dtype_of(plan.element),
                              std::vector<Index>{self.rows(), plan.output_width()}, self.outputs());
           })
+      .def_property_readonly("head", &Recorded::head)
       .def("pull", pull, "dy"_a);
 }
 

@@ -197,13 +197,21 @@ std::unique_ptr<Predictor> Network::predictor() {
   return std::make_unique<Predictor>(lower(graph_.plan(), nullptr), *parts_.state.parameters());
 }
 
-std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, const Poll& poll) {
+std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, bool logits,
+                                          const Poll& poll) {
   const Gate::Reading reading(parts_.gate());
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
   fastnn::check_input(*parts_.plan, data, poll);
-  return std::make_unique<Recorded>(lower(graph_.plan(), nullptr), *parts_.state.parameters(), data,
+  Plan plan = lower(graph_.plan(), nullptr);
+  const char* head = nullptr;
+  if (logits && plan.logits != plan.output) {
+    head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
+    plan.nodes.pop_back();
+    plan.output = plan.logits;
+  }
+  return std::make_unique<Recorded>(std::move(plan), head, *parts_.state.parameters(), data,
                                     Pass{training, steps(), 0});
 }
 

@@ -71,8 +71,10 @@ class Network {
   // The network as it is now, which later training does not touch.
   std::unique_ptr<Predictor> predictor();
 
-  // A forward pass that is kept until its gradient is asked for.
-  std::unique_ptr<Recorded> record(const Dataset& data, bool training, const Poll& poll);
+  // A forward pass that is kept until its gradient is asked for. With `logits` a softmax or sigmoid
+  // at the end is left out.
+  std::unique_ptr<Recorded> record(const Dataset& data, bool training, bool logits,
+                                   const Poll& poll);
 
  private:
   void make_plan();

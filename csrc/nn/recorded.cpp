@@ -69,9 +69,10 @@ class Recorded::Typed final : public Recorded::Pass_ {
   Walk<T> walk_;
 };
 
-Recorded::Recorded(Plan plan, const ParameterBuffer& parameters, const Dataset& data,
-                   const Pass& pass)
+Recorded::Recorded(Plan plan, const char* head, const ParameterBuffer& parameters,
+                   const Dataset& data, const Pass& pass)
     : plan_(std::move(plan)),
+      head_(head),
       rows_(data.count),
       parameters_(parameters.size(), parameters.element()) {
   parameters_.write(0, parameters.data(), parameters.size());

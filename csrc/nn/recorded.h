@@ -17,13 +17,16 @@ namespace fastnn {
 class Recorded {
  public:
   // Runs the pass over all rows of the data. The plan has no loss.
-  Recorded(Plan plan, const ParameterBuffer& parameters, const Dataset& data, const Pass& pass);
+  Recorded(Plan plan, const char* head, const ParameterBuffer& parameters, const Dataset& data,
+           const Pass& pass);
   Recorded(const Recorded&) = delete;
   Recorded& operator=(const Recorded&) = delete;
   ~Recorded();
 
   Index rows() const { return rows_; }
   const Plan& plan() const { return plan_; }
+  // The softmax or sigmoid at the end that was left out; null: there is none.
+  const char* head() const { return head_; }
   // (rows, output width), of the plan's element type.
   const void* outputs() const;
   // From dy, the gradient at the outputs, those at the inputs, (rows, input width), and of the
@@ -37,6 +40,7 @@ class Recorded {
   class Typed;
 
   Plan plan_;
+  const char* head_;
   Index rows_;
   ParameterBuffer parameters_;
   std::unique_ptr<Pass_> pass_;

@@ -38,8 +38,9 @@ class Tensor:
 
     def __init__(self, value: Any) -> None:
         self.value: Array = value if type(value) is np.ndarray else converted(value)
-        # The Tensor that softmax or sigmoid made this of, and which of them, for losses.
-        self.logits: tuple[Tensor, str] | None = None
+        # For losses: the Tensor that softmax or sigmoid made this of, and which of them; or None and
+        # "linear" where a layer without an activation made it.
+        self.logits: tuple[Tensor | None, str] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

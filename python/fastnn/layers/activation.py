@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 from fastnn import _core, activations
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
 from fastnn.registry import Checked
 from fastnn.words import keywords
@@ -47,6 +49,9 @@ class Activation(Layer):
                 f"{shape}; put layers.Flatten() before it"
             )
         return shape
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.activation(x, self.activation, self._parameter)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         if self.activation == "linear":

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
+from fastnn.autodiff.tensor import Tensor
+from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
@@ -125,6 +127,35 @@ class Layer(Registered):
     def extend(self, _network: _core.Graph, tensor: int) -> int:
         """Adds this layer's nodes after `tensor`; returns the number of the output."""
         return tensor
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        """The outputs for rows x of the layer's shape, by the kernels that its nodes use."""
+        return x
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """The outputs for rows (n, ...), as a Tensor whose making a GradientTape can record.
+
+        The first call builds the layer.
+
+        Args:
+            inputs: a Tensor, an array or a list, of rows.
+            training: whether dropout acts; None is False.
+
+        Raises:
+            ValueError: the rows do not fit the layer; the message names it, and both shapes.
+        """
+        x = as_tensor(inputs)
+        if x.ndim < 2:
+            raise ValueError(f"layer {self.name!r}: expected rows (n, ...), got shape {x.shape}")
+        shape = x.shape[1:]
+        if not self.built:
+            self.build((None, *shape))
+        elif self.variables and shape != self._built_rows()[0]:
+            raise ValueError(
+                f"layer {self.name!r}: expected rows of shape {self._built_rows()[0]}, got {shape}"
+            )
+        self.row_shape(shape)  # an error where a layer without parameters cannot take it
+        return self.call(x, training is not None and flag("training", training))
 
     # -- state
 

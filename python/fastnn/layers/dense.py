@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core, activations, initializers
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.registry import Checked
@@ -87,6 +89,9 @@ class Dense(Layer):
         if self.use_bias:
             specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
         return specs
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.dense(x, self.kernel, self.bias, self.activation)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)

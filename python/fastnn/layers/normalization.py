@@ -6,6 +6,8 @@ from functools import partial
 from typing import Unpack
 
 from fastnn import _core, initializers
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.registry import Checked
@@ -99,6 +101,9 @@ class LayerNormalization(Layer):
         if self.center:
             specs.append(WeightSpec("beta", shape, self.beta_initializer))
         return specs
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.layer_normalization(x, self.gamma, self.beta, self.epsilon)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.layer_normalization(tensor, self.epsilon, self.center, self.scale)

@@ -8,6 +8,8 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
+from fastnn.autodiff import functions
+from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import (
     COMMON,
     LAYERS,
@@ -120,3 +122,6 @@ class Flatten(Layer):
 
     def row_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return functions.reshape(x, (x.shape[0], math.prod(x.shape[1:])))

@@ -13,6 +13,8 @@ from typing import Any, Self
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
+from fastnn.autodiff.tensor import Tensor
+from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.console import say
 from fastnn.layers.base import (
@@ -33,6 +35,7 @@ from fastnn.models.built import (
     restore_progress,
     shapes_through,
 )
+from fastnn.models.called import called
 from fastnn.models.chain import check_are_layers, first_shape, numbered, without_last
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.summary import summary_lines
@@ -279,6 +282,30 @@ class Sequential(Trainer):
         if built is None:
             raise AttributeError("the model has no shape until it is built")
         return built.shapes
+
+    # -- calls
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """The outputs for rows, as a Tensor whose making a GradientTape can record.
+
+        The whole model is one native pass, and one entry of the tape. It is built if need be.
+
+        Args:
+            inputs: rows (n, ...): a Tensor, an array or a list.
+            training: whether dropout acts; None is False.
+        """
+        self._training.refuse_others("call")
+        x = as_tensor(inputs)
+        if x.ndim == 0:
+            raise ValueError("x: expected rows, got a single number")
+        row_shape = x.shape[1:] if x.ndim > 1 else (1,)
+        state = self._state.now
+        if state.built is None:
+            self.shapes_for(row_shape)
+            self.prepare(row_shape, lambda _: None, "call")
+            state = self._state.now
+        assert state.built is not None
+        return called(state.built, state.layers, x, training is not None and flag("training", training))
 
     # -- parameters
 
