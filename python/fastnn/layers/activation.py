@@ -6,7 +6,7 @@ from typing import ClassVar, Unpack
 
 from fastnn import _core, activations
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
-from fastnn.words import keywords
+from fastnn.words import integer, keywords
 
 
 @LAYERS.register("activation")
@@ -76,3 +76,56 @@ class ELU(Activation):
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
         super().__init__("elu", **common)
         self.alpha = self._parameter = activations.checked_parameter("elu", alpha, "alpha")
+
+
+@LAYERS.register("re_lu", "relu")
+class ReLU(Activation):
+    """y = x above zero, negative_slope * x below.
+
+    Args:
+        max_value: None alone: outputs have no upper limit. (Keras has one.)
+        negative_slope: at least 0.
+        threshold: 0 alone. (Keras has others.)
+    """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {
+        **Layer._kept_as,
+        "activation": None,
+        "max_value": None,
+        "threshold": None,
+    }
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        max_value: None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **common: Unpack[Common],
+    ) -> None:
+        if max_value is not None:
+            raise ValueError(f"max_value: expected None, got {max_value!r}; outputs have no limit")
+        if threshold != 0:
+            raise ValueError(f"threshold: expected 0, got {threshold!r}")
+        slope = activations.checked_parameter("leaky_relu", negative_slope, "negative_slope")
+        super().__init__("relu" if slope == 0 else "leaky_relu", **common)
+        self.negative_slope = slope
+        self._parameter = None if slope == 0 else slope
+
+
+@LAYERS.register("softmax")
+class Softmax(Activation):
+    """Probabilities of each row: exp(x) / sum(exp(x)) over its columns.
+
+    Args:
+        axis: -1 or 1, the axis of the columns.
+    """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+
+    @keywords(*COMMON)
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__("softmax", **common)
+        self.axis = integer("axis", axis, -1, 1)
+        if self.axis == 0:
+            raise ValueError("axis: expected -1 or 1, the axis of the columns, got 0")

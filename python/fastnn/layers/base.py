@@ -77,6 +77,8 @@ class Layer(Registered):
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+    # Whether it takes several inputs; `row_shape` and `extend` then take lists (see merge).
+    merges: ClassVar[bool] = False
 
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.

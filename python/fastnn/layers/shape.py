@@ -1,4 +1,4 @@
-"""Layers about the shapes of rows: the input of a model, and Flatten. They add no native node."""
+"""Layers about the shapes of rows: the input of a model, Flatten, Reshape and RepeatVector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
+from fastnn import _core
 from fastnn.layers.base import (
     COMMON,
     LAYERS,
@@ -121,3 +122,66 @@ class Flatten(Layer):
 
     def row_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
+
+
+@LAYERS.register("reshape")
+class Reshape(Layer):
+    """Rows of one shape become rows of another, with their numbers in the same order. It costs nothing.
+
+    Args:
+        target_shape: the shape of an output row, without the batch axis; -1 for one size that
+            follows from the others.
+
+    Raises:
+        ValueError: rows have another number of elements; the message names both shapes.
+    """
+
+    passes_outputs = True
+
+    @keywords(*COMMON)
+    def __init__(self, target_shape: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        given: object = target_shape
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TypeError(f"target_shape: expected a tuple such as (3, 4), got {given!r}")
+        sizes = tuple(integer("target_shape", size, -1) for size in target_shape)
+        if not sizes or 0 in sizes or sizes.count(-1) > 1:
+            raise ValueError(
+                f"target_shape: expected positive sizes, one of them at most -1, got {target_shape!r}"
+            )
+        self.target_shape = sizes
+
+    def row_shape(self, shape: Shape) -> Shape:
+        size = math.prod(shape)
+        known = math.prod(n for n in self.target_shape if n != -1)
+        if size % known != 0 or (-1 not in self.target_shape and size != known):
+            raise ValueError(
+                f"layer {self.name!r}: rows of shape {shape} do not fit "
+                f"target_shape={self.target_shape}: they have {size} elements"
+            )
+        return tuple(size // known if n == -1 else n for n in self.target_shape)
+
+
+@LAYERS.register("repeat_vector")
+class RepeatVector(Layer):
+    """Each row, n times: rows of shape (columns,) become rows of shape (n, columns).
+
+    Args:
+        n: at least 1.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, n: int, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.n = integer("n", n)
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                f"layer {self.name!r}: RepeatVector expects rows of one axis, got rows of shape "
+                f"{shape}; put layers.Flatten() before it"
+            )
+        return (self.n, *shape)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.repeat(tensor, self.n)
