@@ -192,12 +192,13 @@ def test_a_resident_session_refuses_them(
 
 
 @pytest.mark.parametrize("session", CPU)
-def test_threads(session: str) -> None:
+@pytest.mark.parametrize("name", ["residual", "columns", "combined"])
+def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""
     found = []
     for threads in (1, 3):
         fastnn.set_num_threads(threads)
-        native, x, y = problem("residual", "float32")
+        native, x, y = problem(name, "float32")
         found.append(trained(native, x, y, "adam", networks.ADAM, session, "cpu"))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
