@@ -62,7 +62,16 @@ CONFIG = {"get_config", "from_config"}
 # What the documentation gives every object of a family, beside its arguments.
 OF_ALL = {
     "layer": CONFIG
-    | {"build", "built", "compute_output_shape", "count_params", "dtype", "get_weights", "name"}
+    | {
+        "build",
+        "built",
+        "call",
+        "compute_output_shape",
+        "count_params",
+        "dtype",
+        "get_weights",
+        "name",
+    }
     | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
     | {"trainable_weights", "variables", "weights"},
     "loss": CONFIG | {"name", "reduction"},

@@ -22,11 +22,16 @@ def drawn(dtype, rng, dropout=0.0):
 
 
 def graph_of_all_kinds(rng):
-    """A residual block with layer normalization over rescaled input, in float64."""
+    """A gated residual block with layer normalization over rescaled input, and columns of the input
+    beside it, in float64."""
     network = _core.Network(6, "float64", 3)
     x = network.rescale(0, 2.0, 0.5)
     hidden = network.dense(x, 6, "silu", use_bias=True)
-    x = network.layer_normalization(network.add(x, hidden))
+    gated = network.multiply(hidden, network.maximum(x, 0), network.average(0, hidden, x))
+    x = network.layer_normalization(network.add(x, gated))
+    x = network.concatenate(
+        [network.slice(0, 1, 4), x, network.slice(x, 2, 1), network.slice(0, 0, 2)]
+    )
     network.set_output(network.dense(x, 2, "linear", use_bias=True))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])

@@ -303,7 +303,22 @@ class Graph:
     def dropout(self, input: int, rate: float, key: int | None = None) -> int:
         """`key`: 64 bits that its random numbers come from; None: the key of the network."""
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
-    def add(self, a: int, b: int) -> int: ...
+    def add(self, *tensors: int) -> int:
+        """Tensors of one width, element by element; as with those below, 1 to 64 of them, and
+        those of width 1 are repeated for every column."""
+    def subtract(self, *tensors: int) -> int:
+        """The first of two tensors minus the second."""
+    def multiply(self, *tensors: int) -> int: ...
+    def average(self, *tensors: int) -> int: ...
+    def maximum(self, *tensors: int) -> int:
+        """Its gradient goes to the tensors that equal the maximum, in equal shares."""
+    def minimum(self, *tensors: int) -> int: ...
+    def concatenate(self, tensors: Sequence[int]) -> int:
+        """Their columns side by side."""
+    def slice(self, input: int, first: int, width: int) -> int:
+        """Columns first to first + width - 1."""
+    def repeat(self, input: int, times: int) -> int:
+        """All columns, so many times side by side."""
     def layer_normalization(
         self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
     ) -> int:

@@ -90,9 +90,9 @@ NAMES: dict[str, dict[str, str]] = {
         "Dropout": """AlphaDropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D
             SpatialDropout3D FeatureAlphaDropout Dropout1d Dropout2d Dropout3d""",
         "Rescaling": "Normalization",
-        "use Activation('relu')": "ReLU ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
+        "ReLU": "ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
         "LeakyReLU": "PReLU RReLU",
-        "use Activation('softmax')": "Softmax Softmax2d LogSoftmax Softmin",
+        "Softmax": "Softmax2d LogSoftmax Softmin",
         "use Activation('silu')": "SiLU Swish Hardswish Mish",
         "use Activation('gelu')": "GELU",
         "use Activation('sigmoid')": "Sigmoid Hardsigmoid LogSigmoid GLU",
@@ -100,7 +100,8 @@ NAMES: dict[str, dict[str, str]] = {
         "use Activation('softplus')": "Softplus",
         "ELU": "CELU SELU",
         "leave it out, or use Activation('linear')": "Identity",
-        "Flatten": "Reshape Permute RepeatVector Unflatten",
+        "Reshape": "Unflatten",
+        "permute the axes of x first, for example with np.transpose": "Permute",
         "give input_shape to the first layer": "InputSpec",
         "use the optimizer's weight_decay": "ActivityRegularization",
         "derive a layer from fastnn.layers.Layer": """Lambda Wrapper FlaxLayer JaxLayer TFSMLayer
@@ -108,9 +109,7 @@ NAMES: dict[str, dict[str, str]] = {
         "encode categories as columns first, for example with fastnn.utils.to_categorical": """
             Embedding EmbeddingBag CategoryEncoding Discretization HashedCrossing Hashing
             IntegerLookup StringLookup TextVectorization""",
-        "models here are chains of layers; join the columns of x first, for example with np.hstack": """
-            Add Average Concatenate Dot Maximum Minimum Multiply Subtract add average concatenate
-            dot maximum minimum multiply subtract""",
+        "Multiply gives the products of columns, and Dense adds them up": "Dot dot",
         "fastnn trains dense networks; put Flatten() before the first Dense": """
             Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D
             Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D

@@ -17,17 +17,20 @@ from numpy.typing import DTypeLike
 
 from fastnn import _core
 from fastnn.arrays.host import plain
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, operations, recorded, tensor
 from fastnn.variables import Variable
 
 Axis = int | Sequence[int] | None
 Shape = tuple[int, ...]
+Unary = Callable[[Any], Tensor]
 
 
 # -- types -----------------------------------------------------------------------------------------
 
 
-def constant(value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None) -> Tensor:
+def constant(
+    value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None
+) -> Tensor:
     """A Tensor of these numbers: a copy. Lists of floats become float32 unless dtype says else.
 
     Args:
@@ -267,7 +270,7 @@ def _native(name: str) -> Callable[[Any], Any]:
 
     def value(x: Any) -> Any:
         dtype = np.float64 if x.dtype == np.float64 else np.float32
-        return _core.activation_forward(plain(x, dtype), name, None).reshape(x.shape)
+        return np.asarray(_core.activation_forward(plain(x, dtype), name, None)).reshape(x.shape)
 
     return value
 
@@ -277,23 +280,19 @@ expm1 = _unary("expm1", "e ** x - 1, exact near 0.", np.expm1, lambda _, y: y + 
 log = _unary("log", "The natural logarithm.", np.log, lambda x, _: 1 / x)
 log1p = _unary("log1p", "log(1 + x), exact near 0.", np.log1p, lambda x, _: 1 / (x + 1))
 sqrt = _unary("sqrt", "The square root.", np.sqrt, lambda _, y: 0.5 / y)
-rsqrt = _unary(
-    "rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), lambda x, y: -0.5 * y / x
-)
+rsqrt = _unary("rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), lambda x, y: -0.5 * y / x)
 square = _unary("square", "x ** 2.", np.square, lambda x, _: 2 * x)
 reciprocal = _unary("reciprocal", "1 / x.", np.reciprocal, lambda _, y: -(y * y))
-sin = _unary("sin", "The sine.", np.sin, lambda x, _: cos(x))
-cos = _unary("cos", "The cosine.", np.cos, lambda x, _: -sin(x))
+sin: Unary = _unary("sin", "The sine.", np.sin, lambda x, _: cos(x))
+cos: Unary = _unary("cos", "The cosine.", np.cos, lambda x, _: -sin(x))
 tan = _unary("tan", "The tangent.", np.tan, lambda _, y: 1 + y * y)
 asin = _unary("asin", "The inverse sine.", np.arcsin, lambda x, _: rsqrt(1 - x * x))
 acos = _unary("acos", "The inverse cosine.", np.arccos, lambda x, _: -rsqrt(1 - x * x))
 atan = _unary("atan", "The inverse tangent.", np.arctan, lambda x, _: 1 / (1 + x * x))
-sinh = _unary("sinh", "The hyperbolic sine.", np.sinh, lambda x, _: cosh(x))
-cosh = _unary("cosh", "The hyperbolic cosine.", np.cosh, lambda x, _: sinh(x))
+sinh: Unary = _unary("sinh", "The hyperbolic sine.", np.sinh, lambda x, _: cosh(x))
+cosh: Unary = _unary("cosh", "The hyperbolic cosine.", np.cosh, lambda x, _: sinh(x))
 tanh = _unary("tanh", "The hyperbolic tangent.", _native("tanh"), lambda _, y: 1 - y * y)
-softplus = _unary(
-    "softplus", "log(1 + exp(x)).", _native("softplus"), lambda x, _: sigmoid(x)
-)
+softplus = _unary("softplus", "log(1 + exp(x)).", _native("softplus"), lambda x, _: sigmoid(x))
 relu = _unary("relu", "x above 0, 0 below; NaN stays.", _native("relu"), lambda x, _: _above(x))
 
 
@@ -311,8 +310,8 @@ def sigmoid(x: Any) -> Tensor:
 
 def silu(x: Any) -> Tensor:
     """x * sigmoid(x), also called swish."""
-    x = _floats(x)
-    return x * sigmoid(x)
+    z = _floats(x)
+    return z * sigmoid(z)
 
 
 def gelu(x: Any, approximate: bool = False) -> Tensor:
@@ -321,10 +320,10 @@ def gelu(x: Any, approximate: bool = False) -> Tensor:
     Args:
         approximate: the form with tanh.
     """
-    x = _floats(x)
+    z = _floats(x)
     if approximate:
-        return 0.5 * x * (1 + tanh(_math.sqrt(2 / _math.pi) * (x + 0.044715 * x * x * x)))
-    return _gelu(x)
+        return 0.5 * z * (1 + tanh(_math.sqrt(2 / _math.pi) * (z + 0.044715 * z * z * z)))
+    return _gelu(z)
 
 
 # The normal distribution function is gelu(x) / x, and its slope the density.
@@ -356,7 +355,11 @@ erf = _unary(
 def _erf(x: Any) -> Any:
     dtype = np.float64 if x.dtype == np.float64 else np.float32
     flat = np.asarray(x, np.float64)
-    return np.vectorize(_math.erf, otypes=[np.float64])(flat).astype(dtype) if flat.size else flat.astype(dtype)
+    return (
+        np.vectorize(_math.erf, otypes=[np.float64])(flat).astype(dtype)
+        if flat.size
+        else flat.astype(dtype)
+    )
 
 
 def negative(x: Any) -> Tensor:
@@ -433,7 +436,9 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    given = range(ndim) if axis is None else ((axis,) if isinstance(axis, (int, np.integer)) else axis)
+    given = (
+        range(ndim) if axis is None else ((axis,) if isinstance(axis, (int, np.integer)) else axis)
+    )
     found = tuple(int(a) + ndim if a < 0 else int(a) for a in given)
     if any(not 0 <= a < ndim for a in found):
         raise ValueError(f"axis: expected axes of {ndim}, got {axis}")
@@ -491,7 +496,9 @@ def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
             reduce_prod(concat([flat[..., :i], flat[..., i + 1 :]], axis=-1), axis=-1)
             for i in range(count)
         ]
-        back = reshape(stack(others, axis=-1), (*(x.shape[i] for i in rest), *(x.shape[i] for i in axes)))
+        back = reshape(
+            stack(others, axis=-1), (*(x.shape[i] for i in rest), *(x.shape[i] for i in axes))
+        )
         order = np.argsort(rest + axes)
         return (broadcast_to(reshape(dy, kept), x.shape) * transpose(back, tuple(order)),)
 
@@ -580,8 +587,8 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x))) along an axis."""
-    x = _floats(x)
-    return x - reduce_logsumexp(x, axis, keepdims=True)
+    z = _floats(x)
+    return z - reduce_logsumexp(z, axis, keepdims=True)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -625,11 +632,11 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """The numbers repeated along axes as broadcasting does."""
-    x = tensor(x)
-    if x.shape == tuple(shape):
-        return x
-    y = Tensor(np.broadcast_to(x.value, tuple(shape)))
-    return recorded(y, (x,), lambda dy: (_to_shape(dy, x.shape),))
+    z = tensor(x)
+    if z.shape == tuple(shape):
+        return z
+    y = Tensor(np.broadcast_to(z.value, tuple(shape)))
+    return recorded(y, (z,), lambda dy: (_to_shape(dy, z.shape),))
 
 
 def tile(x: Any, multiples: Sequence[int]) -> Tensor:
@@ -795,10 +802,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
 
 # -- operators -------------------------------------------------------------------------------------
 
-
-def _operators() -> None:
-    """Gives Tensor and Variable their operators."""
-    both: dict[str, Callable[[Any, Any], Tensor]] = {
+operations.update(
+    {
         "add": add,
         "sub": subtract,
         "mul": multiply,
@@ -809,31 +814,20 @@ def _operators() -> None:
         "matmul": matmul,
         "and": logical_and,
         "or": logical_or,
+        "neg": negative,
+        "abs": abs,
+        "invert": logical_not,
+        "lt": less,
+        "le": less_equal,
+        "gt": greater,
+        "ge": greater_equal,
+        "eq": equal,
+        "ne": not_equal,
+        "getitem": getitem,
     }
-    for cls in (Tensor, Variable):
-        for name, function in both.items():
-            setattr(cls, f"__{name}__", _method(function))
-            setattr(cls, f"__r{name}__", _method(function, turned=True))
-        for name, single in {"neg": negative, "abs": abs, "invert": logical_not}.items():
-            setattr(cls, f"__{name}__", _method_of_one(single))
-        for name, compared in {"gt": greater, "ge": greater_equal, "lt": less, "le": less_equal}.items():
-            setattr(cls, f"__{name}__", _method(compared))
-        cls.__getitem__ = getitem  # type: ignore[union-attr]
-    Tensor.__eq__ = _method(equal)  # type: ignore[method-assign,assignment]
-    Tensor.__ne__ = _method(not_equal)  # type: ignore[method-assign,assignment]
-
-
-def _method(function: Callable[[Any, Any], Tensor], turned: bool = False) -> Any:
-    def method(self: Any, other: Any) -> Any:
-        if isinstance(other, (str, bytes, type(None))):
-            return NotImplemented
-        return function(other, self) if turned else function(self, other)
-
-    return method
-
-
-def _method_of_one(function: Callable[[Any], Tensor]) -> Any:
-    return lambda self: function(self)
-
-
-_operators()
+)
+# Variables have the same operators, but for equality: they stay keys of dictionaries.
+for _name in set(operations) - {"eq", "ne"}:
+    for _method in (f"__{_name}__", f"__r{_name}__"):
+        if hasattr(Tensor, _method):
+            setattr(Variable, _method, getattr(Tensor, _method))

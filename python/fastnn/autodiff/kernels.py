@@ -88,7 +88,7 @@ def activation(x: Any, name: str, parameter: float | None = None) -> Tensor:
         return activate(x, name)
     dtype = _float_type(x)
     value = plain(x.value, dtype)
-    y = Tensor(_core.activation_forward(value, name, parameter).reshape(x.shape))
+    y = Tensor(np.asarray(_core.activation_forward(value, name, parameter)).reshape(x.shape))
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
@@ -148,7 +148,7 @@ def layer_normalization(
     given = [source for source in (x, gamma, beta) if source is not None]
     unchanged = Unchanged(given)
 
-    def forward(x: Any, *scales: Any) -> Tensor:
+    def forward(x: Tensor, *scales: Any) -> Tensor:
         mean = f.reduce_mean(x, 1, keepdims=True)
         h = (x - mean) * f.rsqrt(f.reduce_variance(x, 1, keepdims=True) + epsilon)
         rest = list(scales)
@@ -163,7 +163,11 @@ def layer_normalization(
         dx, dgamma, dbeta = _core.layer_normalization_backward(
             plain(dy.value, dtype), x_, gamma_, epsilon
         )
-        found = [dx, *([dgamma] if gamma is not None else []), *([dbeta] if beta is not None else [])]
+        found = [
+            dx,
+            *([dgamma] if gamma is not None else []),
+            *([dbeta] if beta is not None else []),
+        ]
         return [Tensor(part) for part in found]
 
     return recorded(y, tuple(given), pull)

@@ -48,8 +48,12 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
     n, shape = z.shape[0], z.shape[1:]
     dtype = np.float64 if z.dtype == np.float64 else np.float32
     value = plain(z.value.reshape(n, -1), dtype)
-    weights = None if sample_weight is None else rows.row_weights("sample_weight", converted(sample_weight), n)
-    target: Array
+    weights = (
+        None
+        if sample_weight is None
+        else rows.row_weights("sample_weight", converted(sample_weight), n)
+    )
+    target: Any
     if how.takes_labels:
         target = rows.labels(_host(y_true), n, shape)
     else:

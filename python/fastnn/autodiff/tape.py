@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class GradientTape:
         self._watched: dict[int, Source] = {}
         self._used = False
 
-    def __enter__(self) -> GradientTape:
+    def __enter__(self) -> Self:
         if self in _active.tapes:
             raise RuntimeError("GradientTape: this tape records already")
         if self._used and not self.persistent:
@@ -168,7 +168,9 @@ class GradientTape:
         for one in targets:
             if not isinstance(one, (Tensor, Variable)):
                 raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
-        given = [None] * len(targets) if output_gradients is None else list(_leaves(output_gradients))
+        given = (
+            [None] * len(targets) if output_gradients is None else list(_leaves(output_gradients))
+        )
         if len(given) != len(targets):
             raise ValueError(
                 f"output_gradients: expected one for each of {len(targets)} targets, got {len(given)}"
@@ -249,7 +251,10 @@ class GradientTape:
             self._entries, self._watched = [], {}
         return _like(
             sources,
-            (_stacked(target, source, [row[k] for row in rows], zero) for k, source in enumerate(wanted)),
+            (
+                _stacked(target, source, [row[k] for row in rows], zero)
+                for k, source in enumerate(wanted)
+            ),
         )
 
     def batch_jacobian(

@@ -16,6 +16,10 @@ Array = NDArray[Any]
 Pull = Callable[..., "Sequence[Tensor | None]"]
 
 
+# By name, without underscores: `functions` fills it.
+operations: dict[str, Callable[..., Tensor]] = {}
+
+
 class Tensor:
     """An array of numbers, never changed, whose operations a `GradientTape` can record.
 
@@ -99,12 +103,106 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __format__(self, spec: str) -> str:
-        return format(self.value.item() if self.value.ndim == 0 and spec else self, spec) if (
-            spec
-        ) else str(self)
+        return format(self.value.item(), spec) if spec and self.value.ndim == 0 else str(self)
 
     def __hash__(self) -> int:
         return id(self)
+
+    # -- operators: the operations of `functions`, which puts them into the table
+
+    def __add__(self, other: Any) -> Tensor:
+        return operations["add"](self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return operations["add"](other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return operations["sub"](self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return operations["sub"](other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return operations["mul"](self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return operations["mul"](other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return operations["truediv"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return operations["truediv"](other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return operations["floordiv"](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return operations["floordiv"](other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return operations["mod"](self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return operations["mod"](other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return operations["pow"](self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return operations["pow"](other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return operations["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return operations["matmul"](other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return operations["and"](self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return operations["and"](other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return operations["or"](self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return operations["or"](other, self)
+
+    def __neg__(self) -> Tensor:
+        return operations["neg"](self)
+
+    def __abs__(self) -> Tensor:
+        return operations["abs"](self)
+
+    def __invert__(self) -> Tensor:
+        return operations["invert"](self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return operations["lt"](self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return operations["le"](self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return operations["gt"](self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return operations["ge"](self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return operations["eq"](self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return operations["ne"](self, other)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return operations["getitem"](self, index)
 
     def __repr__(self) -> str:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"

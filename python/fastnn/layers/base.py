@@ -49,6 +49,16 @@ def _name(argument: str, value: object) -> str:
     return value
 
 
+def axis_of_columns(argument: str, value: object) -> int:
+    """The axis of the columns of rows (n, columns): -1 or 1."""
+    # A list of one axis is Keras's own form in a config.
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    axis = integer(argument, only, -1, 1)
+    if axis == 0:
+        raise ValueError(f"{argument}: expected -1 or 1, the axis of the columns, got 0")
+    return axis
+
+
 def _dtype(_argument: str, value: object) -> str:
     return dtype_of(value)
 
@@ -89,12 +99,14 @@ class Layer(Registered):
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+    # Whether it takes several inputs; `row_shape` and `extend` then take lists (see merge).
+    merges: ClassVar[bool] = False
 
     dtype = Checked(optional(_dtype))
 
     _inside: ClassVar[tuple[str, ...]] = (
         *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
-        *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
+        *("compute_dtype", "merges", "passes_outputs", "row_shape", "stand", "weight_specs"),
     )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
@@ -379,7 +391,7 @@ def make_variables(
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
         place = Place(buffer, offset, spec.shape)
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
-        variable = Variable(place, spec.name, f"{path}/{spec.name}")
+        variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
     return made

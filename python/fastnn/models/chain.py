@@ -12,6 +12,11 @@ def check_are_layers(layers: Sequence[object]) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
+        if layer.merges:
+            raise ValueError(
+                f"layer {layer.name!r}: {type(layer).__name__} takes several inputs; use "
+                "fastnn.Model(inputs, outputs)"
+            )
 
 
 def without_last(layers: Sequence[Layer]) -> Sequence[Layer]:

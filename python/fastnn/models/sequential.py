@@ -305,7 +305,9 @@ class Sequential(Trainer):
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
         assert state.built is not None
-        return called(state.built, state.layers, x, training is not None and flag("training", training))
+        return called(
+            state.built, state.layers, x, training is not None and flag("training", training)
+        )
 
     # -- parameters
 
