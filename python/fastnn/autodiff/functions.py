@@ -68,22 +68,24 @@ def identity(x: Any) -> Tensor:
     return recorded(Tensor(x.value), (x,), lambda dy: (dy,))
 
 
+_NUMBERS = (bool, int, float)
+
+
 def _pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Both as Tensors; numbers of Python take the type of the other."""
-    if type(a) in (int, float, bool) and not type(b) in (int, float, bool):
-        b = tensor(b)
-        return Tensor(_number(a, b)), b
-    if type(b) in (int, float, bool):
-        a = tensor(a)
-        return a, Tensor(_number(b, a))
+    """Both as Tensors; a number of Python takes the type of the other."""
+    if type(b) in _NUMBERS:
+        return _beside(tensor(a), b)
+    if type(a) in _NUMBERS:
+        right, left = _beside(tensor(b), a)
+        return left, right
     return tensor(a), tensor(b)
 
 
-def _number(number: float, beside: Tensor) -> Any:
-    kind = beside.dtype.kind
-    if kind == "f" or (kind in "iu" and type(number) is not float):
-        return np.asarray(number, beside.dtype)
-    return np.asarray(number, np.float32 if type(number) is float else None)
+def _beside(x: Tensor, number: float) -> tuple[Tensor, Tensor]:
+    if type(number) is float and x.dtype.kind != "f":
+        x = cast(x, np.float32)
+    kind = None if x.dtype.kind == "b" and type(number) is int else x.dtype
+    return x, Tensor(np.asarray(number, kind))
 
 
 def _to_shape(dy: Tensor, shape: Shape) -> Tensor:

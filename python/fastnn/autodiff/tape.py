@@ -211,6 +211,7 @@ class GradientTape:
     ) -> list[Tensor | None]:
         """The gradients at `wanted`, from those at the targets."""
         grads: dict[int, Tensor] = {}
+        watched = dict(self._watched)
         for target, seed in zip(targets, seeds, strict=True):
             _add(grads, target, seed)
         keep = {id(source) for source in wanted}
@@ -230,7 +231,7 @@ class GradientTape:
                         _add(grads, source, dx)
         finally:
             _active.tapes = before
-        return [grads.get(id(source)) for source in wanted]
+        return [grads.get(id(source)) if id(source) in watched else None for source in wanted]
 
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
         """The derivative of each element of the target: shape target.shape + source.shape.
