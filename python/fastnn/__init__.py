@@ -113,7 +113,7 @@ from fastnn.config import (
 )
 from fastnn.layers import Input
 from fastnn.listing import names_of
-from fastnn.models import Sequential
+from fastnn.models import Model, Sequential
 from fastnn.models.fitness import ConvergenceWarning
 from fastnn.variables import Variable
 
@@ -124,6 +124,7 @@ __all__ = [
     "ConvergenceWarning",
     "GradientTape",
     "Input",
+    "Model",
     "Predictor",
     "Sequential",
     "Tensor",

@@ -14,6 +14,13 @@ from fastnn.layers.merge import (
     Minimum,
     Multiply,
     Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
 )
 from fastnn.layers.noise import Dropout
 from fastnn.layers.normalization import LayerNormalization
@@ -44,6 +51,13 @@ __all__ = [
     "Reshape",
     "Softmax",
     "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself

@@ -18,6 +18,7 @@ from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Exclusive
 from fastnn.initializers import Initializer
+from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
 from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
@@ -106,7 +107,16 @@ class Layer(Registered):
 
     _inside: ClassVar[tuple[str, ...]] = (
         *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
-        *("compute_dtype", "merges", "passes_outputs", "row_shape", "stand", "weight_specs"),
+        *(
+            "compute_dtype",
+            "extend_again",
+            "has_parameters",
+            "merges",
+            "passes_outputs",
+            "row_shape",
+            "stand",
+            "weight_specs",
+        ),
     )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
@@ -140,14 +150,46 @@ class Layer(Registered):
         """Adds this layer's nodes after `tensor`; returns the number of the output."""
         return tensor
 
+    def extend_again(self, network: _core.Graph, tensor: Any, _first: int) -> int:
+        """The same for a further call of the layer, whose first call made the output `first`.
+
+        Raises:
+            ValueError: native code cannot share the parameters of such a layer.
+        """
+        if self.has_parameters:
+            raise ValueError(
+                f"layer {self.name!r}: a {type(self).__name__} can be called once in a model; of "
+                "layers with parameters only Dense can be called again"
+            )
+        return self.extend(network, tensor)
+
     def call(self, x: Tensor, _training: bool) -> Tensor:
         """The outputs for rows x of the layer's shape, by the kernels that its nodes use."""
         return x
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:
+    def _drawn(self, inputs: Any) -> Any:
+        """A symbol of a graph: this layer called on symbols."""
+        if self.merges:
+            if not isinstance(inputs, (list, tuple)) or not all(
+                isinstance(part, Symbol) for part in inputs
+            ):
+                raise TypeError(
+                    f"layer {self.name!r}: {type(self).__name__} takes a list of symbols, got "
+                    f"{inputs!r}"
+                )
+            shapes: Any = tuple(part.row_shape for part in inputs)
+            return Symbol(self, tuple(inputs), self.row_shape(shapes))
+        if not isinstance(inputs, Symbol):
+            raise TypeError(
+                f"layer {self.name!r}: {type(self).__name__} takes one input, got {inputs!r}"
+            )
+        return Symbol(self, (inputs,), self.row_shape(inputs.row_shape))
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
         """The outputs for rows (n, ...), as a Tensor whose making a GradientTape can record.
 
-        The first call builds the layer.
+        The first call builds the layer. Called on the symbols of a functional model, it gives a
+        symbol, and the model that is made of it builds the layer.
 
         Args:
             inputs: a Tensor, an array or a list, of rows.
@@ -156,6 +198,8 @@ class Layer(Registered):
         Raises:
             ValueError: the rows do not fit the layer; the message names it, and both shapes.
         """
+        if any_symbols(inputs):
+            return self._drawn(inputs)
         x = as_tensor(inputs)
         if x.ndim < 2:
             raise ValueError(f"layer {self.name!r}: expected rows (n, ...), got shape {x.shape}")
@@ -168,6 +212,9 @@ class Layer(Registered):
             )
         self.row_shape(shape)  # an error where a layer without parameters cannot take it
         return self.call(x, training is not None and flag("training", training))
+
+    # Whether it may have parameters; for layers that are called several times in a model.
+    has_parameters: ClassVar[bool] = False
 
     # -- state
 
@@ -363,7 +410,7 @@ def network_for(shape: Shape, dtype: Dtype, key: int) -> _core.Network:
     return _core.Network(width, dtype, key)
 
 
-def extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) -> int:
+def extended(network: _core.Graph, layer: Layer, tensor: int, shape: Shape) -> int:
     """`layer.extend`; MemoryError names the parameters that are too large."""
     try:
         return layer.extend(network, tensor)

@@ -36,6 +36,7 @@ class Dense(Layer):
             axis, which is seldom meant; put Flatten() before it.
     """
 
+    has_parameters = True
     units = Checked(integer)
     activation = Checked(activations.checked)
     use_bias = Checked(flag)
@@ -92,6 +93,11 @@ class Dense(Layer):
 
     def call(self, x: Tensor, _training: bool) -> Tensor:
         return kernels.dense(x, self.kernel, self.bias, self.activation)
+
+    def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
+        return network.dense(
+            tensor, self.units, self.activation, use_bias=self.use_bias, like=first
+        )
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -19,8 +19,10 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, forget_former
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, without_batch
+from fastnn.layers.scaling import Rescaling
+from fastnn.layers.symbol import Symbol, any_symbols, operations
 from fastnn.registry import Checked
-from fastnn.words import integer, keywords
+from fastnn.words import integer, keywords, number
 
 
 class Merge(Layer):
@@ -49,8 +51,10 @@ class Merge(Layer):
 
     # -- as Layer has them, of several inputs
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Tensor:  # noqa: ARG002
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002
         """The outputs for a list of rows; see `Layer`."""
+        if any_symbols(inputs):
+            return self._drawn(inputs)
         if not isinstance(inputs, (list, tuple)):
             raise TypeError(
                 f"layer {self.name!r}: {type(self).__name__} takes a list of inputs, got {inputs!r}"
@@ -273,3 +277,59 @@ def _listed(shapes: Sequence[Shape]) -> str:
     """ "(4,), (5,) and (6,)"."""
     texts = [str(tuple(shape)) for shape in shapes]
     return " and ".join([*([", ".join(texts[:-1])] if len(texts) > 1 else []), texts[-1]])
+
+
+def _of_two(merging: type[Merge], rescaled: Callable[[float], Rescaling]) -> Callable[..., Symbol]:
+    """An operator on symbols: a merging layer of two, or a Rescaling where one is a number."""
+
+    def operation(a: Symbol, b: Any) -> Symbol:
+        made: Symbol = (
+            merging()([a, b]) if isinstance(b, Symbol) else rescaled(number("number", b))(a)
+        )
+        return made
+
+    return operation
+
+
+operations["add"] = _of_two(Add, lambda b: Rescaling(1.0, b))
+operations["subtract"] = _of_two(Subtract, lambda b: Rescaling(1.0, -b))
+operations["multiply"] = _of_two(Multiply, lambda b: Rescaling(b))
+
+
+def _merged(cls: type[Merge], inputs: Any, options: dict[str, Any]) -> Any:
+    return cls(**options)(inputs)
+
+
+def add(inputs: Any, **options: Any) -> Any:
+    """`Add(**options)(inputs)`."""
+    return _merged(Add, inputs, options)
+
+
+def subtract(inputs: Any, **options: Any) -> Any:
+    """`Subtract(**options)(inputs)`."""
+    return _merged(Subtract, inputs, options)
+
+
+def multiply(inputs: Any, **options: Any) -> Any:
+    """`Multiply(**options)(inputs)`."""
+    return _merged(Multiply, inputs, options)
+
+
+def average(inputs: Any, **options: Any) -> Any:
+    """`Average(**options)(inputs)`."""
+    return _merged(Average, inputs, options)
+
+
+def maximum(inputs: Any, **options: Any) -> Any:
+    """`Maximum(**options)(inputs)`."""
+    return _merged(Maximum, inputs, options)
+
+
+def minimum(inputs: Any, **options: Any) -> Any:
+    """`Minimum(**options)(inputs)`."""
+    return _merged(Minimum, inputs, options)
+
+
+def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
+    """`Concatenate(axis, **options)(inputs)`."""
+    return _merged(Concatenate, inputs, {"axis": axis, **options})

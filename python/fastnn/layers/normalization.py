@@ -33,6 +33,7 @@ class LayerNormalization(Layer):
         ValueError: the input has more than one axis; put Flatten() before it.
     """
 
+    has_parameters = True
     axis = Checked(axis_of_columns)
     epsilon = Checked(partial(number, low=0.0))
     center = Checked(flag)

@@ -20,6 +20,7 @@ from fastnn.layers.base import (
     Shape,
     without_batch,
 )
+from fastnn.layers.symbol import Symbol
 from fastnn.registry import Checked
 from fastnn.words import choose, integer, keywords, optional, within
 
@@ -103,12 +104,15 @@ def Input(
     name: str | None = None,
     *,
     batch_shape: Sequence[int | None] | None = None,
-) -> InputLayer:
-    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`.
+) -> Symbol:
+    """The symbol of an input, for layers to be called on: `Input(shape=(784,))`.
 
-    Args and errors: see `InputLayer`.
+    As the first entry of a Sequential it gives the shape of one row. Args and errors: see
+    `InputLayer`.
     """
-    return InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
+    layer = InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
+    assert layer.given_shape is not None  # an InputLayer has one
+    return Symbol(layer, (), layer.given_shape)
 
 
 @LAYERS.register("flatten")

@@ -36,6 +36,17 @@ def first_shape(layers: Sequence[Layer]) -> Shape | None:
     return without_batch(first.input_shape) if first.variables else None
 
 
+def check_given(layers: Sequence[Layer], shape: Shape) -> None:
+    """ValueError where a layer says another input shape than it gets."""
+    for layer in layers:
+        if layer.given_shape not in (None, shape):
+            raise ValueError(
+                f"layer {layer.name!r} has input_shape={layer.given_shape}, but its input rows "
+                f"have shape {shape}"
+            )
+        shape = layer.row_shape(shape)
+
+
 def numbered(layers: Sequence[Layer], given: set[str]) -> list[str]:
     """A name for each layer: the given one, or "dense", "dense_1", ...: the first not taken."""
     taken = set(given)

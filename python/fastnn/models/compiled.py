@@ -30,6 +30,7 @@ from fastnn.metrics.base import Metric
 from fastnn.models import heads
 from fastnn.models.built import Built
 from fastnn.models.columns import Columns, Metrics, listed
+from fastnn.models.graph import Call
 from fastnn.optimizers import Optimizer
 from fastnn.words import integer, keywords
 
@@ -42,6 +43,9 @@ class Plan(NamedTuple):
     columns: Columns
     precision: config.Precision
     device: config.Device | None
+    # Of a model whose graph is not known yet: the metrics as they were given, not weighted and
+    # weighted; `columns` are a guess until it is.
+    given: tuple[Metrics, Metrics] | None = None
 
 
 class State(NamedTuple):
@@ -49,6 +53,8 @@ class State(NamedTuple):
     is compiled by the plan."""
 
     layers: tuple[Layer, ...] = ()
+    calls: tuple[Call, ...] = ()
+    inputs: tuple[Shape, ...] = ()  # shapes of a row of each input; none: the rows are the input
     row_shape: Shape | None = None  # from `build` or from the first data
     built: Built | None = None
     plan: Plan | None = None
@@ -76,6 +82,10 @@ class Compilable(ABC):
     @abstractmethod
     def layers(self) -> list[Layer]:
         """The layers, in order."""
+
+    @abstractmethod
+    def _traced_for(self, state: State, row_shape: Shape) -> State:
+        """`state` with its graph, for rows of this shape; an error where there is none."""
 
     @abstractmethod
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
@@ -143,24 +153,36 @@ class Compilable(ABC):
             self._changes.take(change, waits=True)
             state = self._state.now
             built = state.built
+            new = state
             if built is None:
-                built = self._built_for(change, state, row_shape)
+                new = self._built_for(change, state, row_shape)
+                assert new.built is not None
+                built = new.built
             _check_same(doing, state, built, row_shape, plan)
             check(built.network)
-            if built is not state.built:
-                self._settle(change, state._replace(built=built, row_shape=row_shape))
+            if new is not state:
+                self._settle(change, new._replace(row_shape=row_shape))
         return built
 
-    def _built_for(self, change: Change, state: State, row_shape: Shape) -> Built:
-        """The layers of `state` built, and compiled if there is a plan; nothing changes."""
+    def _built_for(self, change: Change, state: State, row_shape: Shape) -> State:
+        """`state` with its layers built, and compiled if there is a plan; nothing changes."""
+        state = self._traced_for(state, row_shape)
         claim_layers(change, state.layers)
         built = self._assembled(state, row_shape)
-        return built if state.plan is None else self._compiled_by(state.plan, built)
+        if state.plan is None:
+            return state._replace(built=built)
+        plan = state.plan
+        if plan.given is not None:
+            head = _head(state, built)
+            heads.check(head, plan.loss, stacklevel=2)
+            columns = Columns(plan.loss, head, *(listed(given) for given in plan.given))
+            plan = plan._replace(columns=columns, given=None)
+        return state._replace(built=self._compiled_by(plan, built, state), plan=plan)
 
-    def _compiled_by(self, plan: Plan, built: Built) -> Built:
+    def _compiled_by(self, plan: Plan, built: Built, state: State) -> Built:
         """`built` with its network, which nothing else uses yet, compiled."""
         outputs = math.prod(built.shapes[-1])
-        heads.check_width(heads.find(self.layers, outputs), plan.loss)
+        heads.check_width(_head(state, built), plan.loss)
         variables = built.all_variables
         trained = [variable.trainable for variable in variables]
         groups, numbers = plan.optimizer.groups(variables)
@@ -240,16 +262,23 @@ class Compilable(ABC):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            head = heads.find(self.layers, None if built is None else math.prod(built.shapes[-1]))
+            head = _head(state, built) if state.calls else self._guessed_head()
             # Four frames: heads.check, compile, the decorator, the user's call.
             heads.check(head, new_loss, stacklevel=4)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
+            if not state.calls:
+                plan = plan._replace(given=(metrics, weighted_metrics))
             if built is not None:
                 built.network.bring()
-                built = self._compiled_by(plan, self._renewed(state, built))
+                built = self._compiled_by(plan, self._renewed(state, built), state)
             self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
+
+    def _guessed_head(self) -> heads.Head:
+        """The head of a model whose graph is not known yet: that of its last layer, for now."""
+        layers = [layer for layer in self.layers if not layer.merges][-1:]
+        return heads.find(layers, tuple(Call(i, (i,)) for i in range(len(layers))))
 
     def session(self, batch_size: int) -> str:
         """The session that training in batches of this many rows uses; see `summary`."""
@@ -302,6 +331,11 @@ class Compilable(ABC):
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns: "loss", then the metrics."""
         return list(self.columns.names)
+
+
+def _head(state: State, built: Built | None) -> heads.Head:
+    width = None if built is None else math.prod(built.shapes[-1])
+    return heads.find(state.layers, state.calls, state.inputs, width)
 
 
 def claim_layers(change: Change, layers: Iterable[Layer]) -> None:

@@ -1,0 +1,549 @@
+"""Model: a graph of layers with its Variables and its table; by inputs and outputs, or by `call`.
+
+How a graph becomes a native network is in `built`; training is in `trainer`.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import keys
+from fastnn.autodiff.tensor import tensor as as_tensor
+from fastnn.changes import Change, Switch, forget_former
+from fastnn.console import say
+from fastnn.layers.base import (
+    Dtype,
+    Layer,
+    Shape,
+    dtype_of,
+    snake_case,
+    without_batch,
+    write_all,
+)
+from fastnn.layers.noise import Dropout
+from fastnn.layers.shape import Input, InputLayer
+from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
+from fastnn.models.built import (
+    Built,
+    Wiring,
+    assemble,
+    progress_of,
+    renewed,
+    restore_progress,
+)
+from fastnn.models.called import called, side_by_side
+from fastnn.models.chain import numbered
+from fastnn.models.compiled import State, claim_layers
+from fastnn.models.graph import shapes_of, traced
+from fastnn.models.summary import summary_lines
+from fastnn.models.trainer import Trainer
+from fastnn.variables import Spot, Variable
+from fastnn.words import flag, integer, keywords, unknown
+
+# Made anew for each copy.
+_NOT_COPIED = ("_training", "_changes", "_state")
+
+
+class Model(Trainer):
+    """A network of any shape: a graph of layers.
+
+    By inputs and outputs, where layers are called on `Input`s:
+
+        >>> import numpy as np
+        >>> import fastnn
+        >>> from fastnn import layers
+        >>> inputs = fastnn.Input((20,))
+        >>> h = layers.Dense(64, "relu")(inputs)
+        >>> h = layers.Add()([h, layers.Dense(64)(layers.LayerNormalization()(h))])
+        >>> model = fastnn.Model(inputs, layers.Dense(3)(h))
+        >>> model.predict(np.ones((2, 20))).shape
+        (2, 3)
+
+    Or by a class with layers as attributes and a method `call`, which is traced once:
+
+        >>> class Net(fastnn.Model):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.hidden = layers.Dense(16, "relu")
+        ...         self.head = layers.Dense(3)
+        ...     def call(self, inputs, training=False):
+        ...         return self.head(self.hidden(inputs))
+        >>> Net().predict(np.ones((2, 20))).shape
+        (2, 3)
+
+    Args:
+        inputs: an Input, or a list or dictionary of them. Data for several are given in the same
+            form; they are put side by side in one array.
+        outputs: what layers make of the inputs.
+        name: the model's name, in its table and in paths of Variables.
+        trainable: False freezes all layers.
+        dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
+        seed: fixes the model's random numbers; see `Sequential`.
+
+    A layer belongs to one model, and may be called several times there if it has no parameters or
+    is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
+    cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
+    """
+
+    @keywords()
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+        *,
+        dtype: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        key = keys.next_key() if seed is None else keys.key_of(integer("seed", seed, 0))
+        super().__init__(key)
+        self.name = snake_case(type(self).__name__) if name is None else name
+        self._given_dtype = None if dtype is None else dtype_of(dtype)
+        # For several inputs: how x names them, a list's length or a dictionary's keys.
+        self._input_names: int | list[str] | None = None
+        if (inputs is None) != (outputs is None):
+            raise ValueError("Model: give inputs and outputs, or neither and define `call`")
+        if inputs is not None:
+            self._draw(inputs, outputs)
+        if not flag("trainable", trainable):
+            self.trainable = False
+
+    def _draw(self, inputs: Any, outputs: Any) -> None:
+        """Makes the graph from inputs to outputs the model."""
+        if isinstance(inputs, Mapping):
+            self._input_names = [str(name) for name in inputs]
+            symbols = list(inputs.values())
+        elif isinstance(inputs, (list, tuple)):
+            symbols = list(inputs)
+            self._input_names = len(symbols) if len(symbols) > 1 else None
+        else:
+            symbols = [inputs]
+        for symbol in symbols:
+            if not isinstance(symbol, Symbol) or not isinstance(symbol.layer, InputLayer):
+                raise TypeError(f"inputs: expected what fastnn.Input makes, got {symbol!r}")
+        if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
+            outputs = outputs[0]
+        if isinstance(outputs, (list, tuple, Mapping)):
+            raise TypeError(
+                f"outputs: models of several outputs are not in fastnn, got {outputs!r}"
+            )
+        if not isinstance(outputs, Symbol):
+            raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
+        layers, calls = traced(symbols, outputs)
+        shapes = tuple(symbol.row_shape for symbol in symbols)
+        change = Change("Model")
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            claim_layers(change, layers)
+            self._adopt(change, State(layers, calls, shapes))
+
+    def _adopt(self, change: Change, state: State) -> None:
+        """Builds the layers of a graph that is drawn, and settles that."""
+        names = self._names_for(state.layers)
+        built = self._assembled(state, self._wiring(state, ()).row_shape, names)
+        self._settle(change, state._replace(built=built), names)
+
+    def _names_for(self, layers: Sequence[Layer]) -> list[str]:
+        """A name for each layer; ValueError where a layer is another model's."""
+        given: set[str] = set()
+        for layer in layers:
+            if layer.owner not in (None, self):
+                raise ValueError(
+                    f"layer {layer.name!r} belongs to another model; make a layer for each model"
+                )
+            if layer.given_name in given:
+                raise ValueError(f"layers: two are named {layer.given_name!r}; names must differ")
+            if layer.given_name is not None:
+                given.add(layer.given_name)
+        self._agreed_dtype(layers)
+        return numbered(layers, given)
+
+    # -- layers
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order of their first calls, without Inputs, as in Keras."""
+        state = self._state.now
+        if not state.calls and not state.layers:
+            return list(self._own_layers())
+        return [layer for layer in state.layers if not isinstance(layer, InputLayer)]
+
+    def _all_layers(self) -> Sequence[Layer]:
+        state = self._state.now
+        return state.layers or tuple(self._own_layers())
+
+    def _own_layers(self) -> Iterator[Layer]:
+        """Layers among the attributes, also in lists and dictionaries, in the order of these."""
+        seen: set[int] = set()
+        waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
+        while waiting:
+            value = waiting.pop(0)
+            if isinstance(value, Layer):
+                if id(value) not in seen:
+                    seen.add(id(value))
+                    yield value
+            elif isinstance(value, (list, tuple)):
+                waiting = [*value, *waiting]
+            elif isinstance(value, dict):
+                waiting = [*value.values(), *waiting]
+
+    @keywords()
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer with this name, or at this place in `layers`."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: give name or index")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"get_layer: index {index} of {len(self.layers)} layers")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(unknown("layer", str(name), [layer.name for layer in self.layers]))
+
+    def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
+        agreed = self._given_dtype
+        for layer in layers:
+            if layer.compute_dtype is not None:
+                if agreed is not None and layer.compute_dtype != agreed:
+                    raise ValueError(
+                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
+                        "all layers of a model have one dtype"
+                    )
+                agreed = layer.compute_dtype
+        return agreed or "float32"
+
+    # -- building
+
+    @property
+    def built(self) -> bool:
+        return self._state.now.built is not None
+
+    @keywords()
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the parameters for inputs of shape (None, ...), batch axis first."""
+        shape = without_batch(input_shape)
+        built = self._state.now.built
+        if built is None:
+            built = self.prepare(shape, lambda _: None, "build")
+        if shape != built.shapes[0]:
+            raise ValueError(
+                f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
+            )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The outputs for inputs, by layers: for subclasses to define."""
+        raise NotImplementedError(
+            f"{type(self).__name__}: define `call`, or give Model its inputs and outputs"
+        )
+
+    def _graph_for(self, state: State, row_shape: Shape) -> State:
+        """`state` with the graph of `call`, which is traced for rows of this shape.
+
+        Raises:
+            Untraceable: `call` does more than call layers, or is another graph in training.
+        """
+        if state.calls:
+            return state
+        graphs = []
+        for training in (True, False):
+            x = Input(row_shape)
+            y = self._called_on(x, training)
+            if not isinstance(y, Symbol):
+                raise Untraceable(f"it returns {y!r}, which is no output of a layer")
+            layers, calls = traced([x], y)
+            # Dropout acts in training alone: without it both must be one graph.
+            graphs.append((layers, calls))
+        (layers, calls), (plain, plain_calls) = graphs
+        kept = [layer for layer in layers if not isinstance(layer, Dropout)]
+        if kept != [layer for layer in plain if not isinstance(layer, Dropout)]:
+            raise Untraceable("its layers in training are not those of prediction")
+        if len(calls) < len(plain_calls):
+            raise Untraceable("it calls more layers in prediction than in training")
+        return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
+
+    def _called_on(self, inputs: Any, training: bool) -> Any:
+        """`call`, with `training` where it takes that."""
+        code = getattr(type(self).call, "__code__", None)
+        takes = (
+            code is None
+            or "training" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        )
+        return self.call(inputs, training=training) if takes else self.call(inputs)
+
+    def _traced_for(self, state: State, row_shape: Shape) -> State:
+        try:
+            return self._graph_for(state, row_shape)
+        except Untraceable as why:
+            raise TypeError(
+                f"{type(self).__name__}: `call` is no graph of layers: {why}. The model can be called, "
+                "and trained over a fastnn.GradientTape"
+            ) from None
+
+    def shapes_for(self, row_shape: Shape) -> list[Shape]:
+        state = self._traced_for(self._state.now, row_shape)
+        self._check_layers(state.layers)
+        shapes = shapes_of(state.layers, state.calls, state.inputs or (row_shape,))
+        return [row_shape, shapes[-1]]
+
+    def _check_layers(self, layers: Sequence[Layer]) -> None:
+        if all(isinstance(layer, InputLayer) for layer in layers):
+            raise ValueError("the model has no layers; add some first")
+
+    def _wiring(self, state: State, row_shape: Shape) -> Wiring:
+        return Wiring(
+            state.layers,
+            state.calls,
+            state.inputs or (row_shape,),
+            self._agreed_dtype(state.layers),
+            self._key,
+        )
+
+    def _assembled(
+        self, state: State, row_shape: Shape, names: Sequence[str] | None = None
+    ) -> Built:
+        self._check_layers(state.layers)
+        paths = [f"{self.name}/{name}" for name in names or self._names_for(state.layers)]
+        return assemble(self._wiring(state, row_shape), paths, self._state.now.built)
+
+    def _renewed(self, state: State, built: Built) -> Built:
+        return renewed(built, self._wiring(state, built.shapes[0]))
+
+    def _settle(self, change: Change, state: State, names: Sequence[str] | None = None) -> None:
+        former = self._state.now
+        switches: list[Switch[Any]] = []
+        stay = {id(layer) for layer in state.layers}
+        for layer in former.layers:
+            if id(layer) not in stay:
+                switches.append(layer.stand(change, owner=None))
+        before, after = former.built, state.built
+        rebuilt = after is not None and (before is None or after.places is not before.places)
+        if rebuilt or names is not None:  # `compile` leaves layers as they are
+            names = names or self._names_for(state.layers)
+            for i, (layer, name) in enumerate(zip(state.layers, names, strict=True)):
+                switches += self._stand(change, layer, name, after, i)
+        self._state = self._state.to(state, change)
+        change.settled = True
+        forget_former([*switches, self._state])
+
+    def _stand(
+        self, change: Change, layer: Layer, name: str, built: Built | None, i: int
+    ) -> list[Switch[Any]]:
+        """What becomes of layer number i of the chain by this change."""
+        parts: dict[str, Any] = {"name": name, "owner": weakref.ref(self)}
+        switches: list[Switch[Any]] = []
+        if built is not None:
+            parts["rows"] = built.rows[i]
+            parts["variables"] = tuple(built.variables[i])
+            for variable, place in zip(built.variables[i], built.places[i], strict=True):
+                spot = Spot(place, f"{self.name}/{name}/{variable.name}")
+                switches.append(variable.move(spot, change))
+        return [*switches, layer.stand(change, **parts)]
+
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "float64"."""
+        return self._agreed_dtype(self._state.now.layers)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """(None, ...); AttributeError before the model is built."""
+        return (None, *self._built_shapes()[0])
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, ...); AttributeError before the model is built."""
+        return (None, *self._built_shapes()[-1])
+
+    def _built_shapes(self) -> tuple[Shape, Shape]:
+        built = self._state.now.built
+        if built is None:
+            raise AttributeError("the model has no shape until it is built")
+        return built.shapes
+
+    # -- calls
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """The outputs for rows, as a Tensor whose making a GradientTape can record.
+
+        The whole model is one native pass, and one entry of the tape. It is built if need be.
+
+        Args:
+            inputs: rows (n, ...): a Tensor, an array or a list; for several inputs a list or a
+                dictionary of such.
+            training: whether dropout acts; None is False.
+        """
+        self._training.refuse_others("call")
+        acts = training is not None and flag("training", training)
+        if any_symbols(inputs):
+            return self._called_on(inputs, acts)
+        x = as_tensor(self._side_by_side(inputs) if self._input_names is not None else inputs)
+        if x.ndim == 0:
+            raise ValueError("x: expected rows, got a single number")
+        row_shape = x.shape[1:] if x.ndim > 1 else (1,)
+        state = self._state.now
+        if state.built is None:
+            try:
+                self._graph_for(state, row_shape)
+            except Untraceable:
+                return self._called_on(x, acts)
+            self.prepare(row_shape, lambda _: None, "call")
+            state = self._state.now
+        assert state.built is not None
+        return called(state, x, acts)
+
+    def _side_by_side(self, x: Any) -> Any:
+        """The columns of several inputs in one array or, of Tensors, in one Tensor."""
+        names = self._input_names
+        assert names is not None
+        if isinstance(names, list):
+            if not isinstance(x, Mapping) or set(x) != set(names):
+                raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
+            parts = [x[name] for name in names]
+        else:
+            if not isinstance(x, (list, tuple)) or len(x) != names:
+                raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+            parts = list(x)
+        return side_by_side(parts, self._state.now.inputs)
+
+    def _rows(self, x: object) -> NDArray[Any]:
+        return super()._rows(x if self._input_names is None else self._side_by_side(x))
+
+    # -- parameters
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All Variables, layer by layer: kernel, then bias."""
+        return [variable for layer in self._all_layers() for variable in layer.variables]
+
+    @property
+    def variables(self) -> list[Variable]:
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.weights if variable.trainable]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        return [variable for variable in self.weights if not variable.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; setting it sets all layers, from `compile` on."""
+        return any(layer.trainable for layer in self._all_layers()) or not self.layers
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._all_layers():
+            layer.trainable = value
+
+    def count_params(self) -> int:
+        """The number of parameters, trainable or not; ValueError before the model is built."""
+        if not self.built:
+            raise ValueError("count_params: the model is not built; its sizes are not known yet")
+        return sum(variable.size for variable in self.weights)
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copies of all parameters, in the order of `weights`."""
+        return [variable.numpy() for variable in self.weights]
+
+    @keywords()
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Writes all parameters, in the order of `weights`.
+
+        Number, shapes and types are checked before anything is written. The state of the
+        optimizer is kept.
+        """
+        self._training.refuse_others("set_weights")
+        if not self.built:
+            raise ValueError("set_weights: the model is not built; give input_shape, or call build")
+        write_all(self.name, self.weights, weights)
+
+    @keywords()
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Callable[[str], object] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Prints a table of the layers.
+
+        Args:
+            line_length: the width of the table; None: as wide as it needs to be.
+            print_fn: called with each line, and its errors are raised; None: standard output, and
+                what cannot be printed is left out.
+            batch_size: rows of a training step. With it, a last line names the session that
+                runs such a step: "plain" (layer by layer, all gradients kept), "streaming"
+                (layer by layer, each kernel updated as its gradient is made) or "tiled" (a
+                tile of rows through all layers before the next); on a GPU "plain", "generic"
+                (recorded once as a graph), "wide" (the same with the optimizer beside the
+                products) or "resident" (many steps in one kernel). It also names the numbers
+                that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
+                stands for a float32 (see `compile`). Needs a compiled model.
+        """
+        write = say if print_fn is None else print_fn
+        for line in summary_lines(self, line_length):
+            write(line)
+        if batch_size is not None:
+            session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
+            made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
+            where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
+            write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
+
+    # -- copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
+        self._training.refuse_others("copy")
+        kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
+        state = self._state.now
+        built = state.built
+        return {
+            **kept,
+            "_layers": list(state.layers),
+            "_calls": state.calls,
+            "_inputs": state.inputs,
+            "_row_shape": state.row_shape if built is None else built.shapes[0],
+            "_plan": state.plan,
+            "_not_compiled": state.not_compiled,
+            "_progress": None if built is None else progress_of(built.network),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        kept = dict(kept)
+        layers, calls, inputs, row_shape, plan, not_compiled, progress = (
+            kept.pop(f"_{name}")
+            for name in (
+                *("layers", "calls", "inputs", "row_shape", "plan", "not_compiled", "progress"),
+            )
+        )
+        Trainer.__init__(self, kept["_key"])
+        vars(self).update(kept)
+        change = Change("copy")
+        with change, change.lock:
+            self._changes.take(change)
+            state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled)
+            if progress is not None:
+                state = self._built_for(change, state, row_shape)
+                assert state.built is not None
+                restore_progress(state.built.network, progress)
+            self._settle(change, state, self._names_for(state.layers))
+
+    def __copy__(self) -> Self:
+        """An independent model, as deepcopy makes it: models do not share weights."""
+        return copy.deepcopy(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
