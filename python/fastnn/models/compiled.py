@@ -262,9 +262,12 @@ class Compilable(ABC):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            head = _head(state, built) if state.calls else self._guessed_head()
-            # Four frames: heads.check, compile, the decorator, the user's call.
-            heads.check(head, new_loss, stacklevel=4)
+            # Before the graph is known, the head is taken for one that fits.
+            head = heads.Head(new_loss.folds or "linear", None, None, None, None, None)
+            if state.calls:
+                head = _head(state, built)
+                # Four frames: heads.check, compile, the decorator, the user's call.
+                heads.check(head, new_loss, stacklevel=4)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
             if not state.calls:
@@ -274,11 +277,6 @@ class Compilable(ABC):
                 built = self._compiled_by(plan, self._renewed(state, built), state)
             self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
-
-    def _guessed_head(self) -> heads.Head:
-        """The head of a model whose graph is not known yet: that of its last layer, for now."""
-        layers = [layer for layer in self.layers if not layer.merges][-1:]
-        return heads.find(layers, tuple(Call(i, (i,)) for i in range(len(layers))))
 
     def session(self, batch_size: int) -> str:
         """The session that training in batches of this many rows uses; see `summary`."""

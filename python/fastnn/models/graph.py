@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from fastnn import _core
 from fastnn.layers.base import Layer, Shape, extended
+from fastnn.layers.noise import Dropout
 from fastnn.layers.symbol import Symbol
 
 
@@ -60,6 +62,31 @@ def traced(inputs: Sequence[Symbol], output: Symbol) -> tuple[tuple[Layer, ...],
     if not calls:
         raise ValueError("outputs: expected what layers make, got an input itself")
     return tuple(layers), tuple(calls)
+
+
+def without_dropout(
+    layers: Sequence[Layer], calls: Sequence[Call], own: AbstractSet[int]
+) -> list[tuple[object, tuple[int, ...]]]:
+    """What one graph of one input has in common with another in which dropout does not act.
+
+    `own`: ids of the layers that a model keeps. Others, as of operators, are compared by their kind.
+    """
+    same = {0: 0}  # the number of each tensor where dropout makes none
+    kept: list[tuple[object, tuple[int, ...]]] = []
+    for i, call in enumerate(calls):
+        layer = layers[call.layer]
+        inputs = tuple(same[j] for j in call.inputs)
+        if isinstance(layer, Dropout):
+            same[i + 1] = inputs[0]
+            continue
+        kind: object = id(layer) if id(layer) in own else (type(layer), str(_options(layer)))
+        kept.append((kind, inputs))
+        same[i + 1] = len(kept)
+    return kept
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    return {name: value for name, value in layer.get_config().items() if name != "name"}
 
 
 def shapes_of(

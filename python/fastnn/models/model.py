@@ -25,7 +25,6 @@ from fastnn.layers.base import (
     without_batch,
     write_all,
 )
-from fastnn.layers.noise import Dropout
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.built import (
@@ -39,7 +38,7 @@ from fastnn.models.built import (
 from fastnn.models.called import called, side_by_side
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import State, claim_layers
-from fastnn.models.graph import shapes_of, traced
+from fastnn.models.graph import shapes_of, traced, without_dropout
 from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Spot, Variable
@@ -251,21 +250,19 @@ class Model(Trainer):
         """
         if state.calls:
             return state
-        graphs = []
+        own = {id(layer) for layer in self._own_layers()}
+        found = []
         for training in (True, False):
             x = Input(row_shape)
             y = self._called_on(x, training)
             if not isinstance(y, Symbol):
                 raise Untraceable(f"it returns {y!r}, which is no output of a layer")
             layers, calls = traced([x], y)
-            # Dropout acts in training alone: without it both must be one graph.
-            graphs.append((layers, calls))
-        (layers, calls), (plain, plain_calls) = graphs
-        kept = [layer for layer in layers if not isinstance(layer, Dropout)]
-        if kept != [layer for layer in plain if not isinstance(layer, Dropout)]:
+            found.append((layers, calls, without_dropout(layers, calls, own)))
+        (layers, calls, trained), (_, _, predicted) = found
+        # Dropout acts in training alone: without it both must be one graph.
+        if trained != predicted:
             raise Untraceable("its layers in training are not those of prediction")
-        if len(calls) < len(plain_calls):
-            raise Untraceable("it calls more layers in prediction than in training")
         return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
@@ -383,7 +380,7 @@ class Model(Trainer):
         acts = training is not None and flag("training", training)
         if any_symbols(inputs):
             return self._called_on(inputs, acts)
-        x = as_tensor(self._side_by_side(inputs) if self._input_names is not None else inputs)
+        x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
             raise ValueError("x: expected rows, got a single number")
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
@@ -412,8 +409,8 @@ class Model(Trainer):
             parts = list(x)
         return side_by_side(parts, self._state.now.inputs)
 
-    def _rows(self, x: object) -> NDArray[Any]:
-        return super()._rows(x if self._input_names is None else self._side_by_side(x))
+    def _joined(self, x: object) -> object:
+        return x if self._input_names is None else self._side_by_side(x)
 
     # -- parameters
 
