@@ -217,7 +217,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use fastnn.optimizers.Optimizer": "Optimizer",
         "use fastnn.initializers.Initializer": "Initializer",
         "give input_shape to the first layer": "InputSpec",
-        "use fastnn itself: it has Keras's names": "keras nn",
+        "use fastnn itself: it has Keras's names": "nn",
         "use fastnn.__version__": "version",
         "fastnn trains and serves dense networks alone": """applications distillation export
             legacy preprocessing visualization wrappers""",

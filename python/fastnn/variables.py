@@ -68,6 +68,8 @@ class Variable(Listed):
     """
 
     __slots__ = ("__weakref__", "_spot", "_trainable", "name")
+    # Before NumPy's own operators: array @ Variable is a Tensor.
+    __array_priority__ = 1000
     _inside = ("at", "converted", "move", "place")
 
     def __init__(
