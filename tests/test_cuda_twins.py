@@ -9,7 +9,8 @@ import emulator
 import pytest
 
 OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers")
-TWINS = ("embedding", "gather", "layer_norm", "random", "optimizer", "parallel", "pool", "trial")
+TWINS = ("cores", "embedding", "gather", "layer_norm", "random", "optimizer", "parallel", "pool")
+TWINS += ("trial",)
 SOURCES = [f"tests/native/{name}.cpp" for name in OWN] + [f"csrc/cpu/{name}.cpp" for name in TWINS]
 
 pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")
