@@ -124,6 +124,28 @@ def test_many_threads_build_one_model() -> None:
             assert np.array_equal(variable.numpy(), other.numpy())
 
 
+def test_predict_has_one_shape_while_layers_are_added() -> None:
+    """A layer comes between the checks of the arguments and the network, as a thread may add it."""
+    model = fastnn.Sequential([layers.Dense(8, input_shape=(5,))], seed=0)
+
+    def late() -> Any:
+        model.add(layers.Dense(4))
+        yield from ()
+
+    assert model.predict(X, callbacks=late()).shape == (64, 4)
+
+
+def test_evaluate_names_the_values_of_its_own_network() -> None:
+    """The model is compiled with other metrics before native code adds up."""
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(5,))], seed=0)
+    model.compile("sgd", "mse", metrics=["mae"])
+    loss, mae = model.evaluate(X, Y, verbose=0)
+    again = callbacks.LambdaCallback(on_test_begin=lambda logs: model.compile("sgd", "mae"))
+    found = model.evaluate(X, Y, verbose=0, return_dict=True, callbacks=[again])
+    assert found == {"loss": loss, "mae": mae}
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(mae)
+
+
 def test_two_models_cannot_take_one_layer() -> None:
     for _ in range(50):
         layer = layers.Dense(3)

@@ -103,15 +103,19 @@ class Compilable(ABC):
 
     # -- the transaction
 
-    @property
-    def network(self) -> _core.Network:
-        """The native network; RuntimeError before the model is built."""
+    def _built(self) -> Built:
+        """The native network and its shapes; RuntimeError before the model is built."""
         built = self._state.now.built
         if built is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
-        return built.network
+        return built
+
+    @property
+    def network(self) -> _core.Network:
+        """The native network; RuntimeError before the model is built."""
+        return self._built().network
 
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
