@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, config, losses, optimizers
 from fastnn.changes import Change, Switch
-from fastnn.claims import Exclusive
+from fastnn.claims import Claim, Exclusive
 from fastnn.layers.base import Layer, Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
@@ -308,13 +308,13 @@ class Compilable(ABC):
         return list(self.columns.names)
 
 
-def claim_layers(change: Change, layers: Iterable[Layer]) -> None:
-    """Lets this change alone change the layers, as soon as others have ended.
+def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:
+    """Lets this call alone change the layers, as soon as others have ended.
 
     They are taken in one order by all threads, so that no two threads wait for each other.
     """
     for layer in sorted(layers, key=id):
-        layer.claim(change)
+        layer.claim(claim)
 
 
 def _check_same(

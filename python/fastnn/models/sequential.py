@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
 from fastnn.changes import Change, Switch, forget_former
+from fastnn.claims import Claim
 from fastnn.console import say
 from fastnn.layers.base import (
     Dtype,
@@ -328,12 +329,18 @@ class Sequential(Trainer):
         """Writes all parameters, in the order of `weights`.
 
         Number, shapes and types are checked before anything is written. The state of the
-        optimizer is kept.
+        optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
         """
         self._training.refuse_others("set_weights")
-        if not self.built:
-            raise ValueError("set_weights: the model is not built; give input_shape, or call build")
-        write_all(self.name, self.weights, weights)
+        claim = Claim("set_weights")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            claim_layers(claim, self._state.now.layers)
+            if not self.built:
+                raise ValueError(
+                    "set_weights: the model is not built; give input_shape, or call build"
+                )
+            write_all(self.name, self.weights, weights)
 
     @keywords()
     def summary(
