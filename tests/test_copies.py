@@ -219,3 +219,31 @@ def test_metrics_and_losses() -> None:
     for thing in (metrics.TopKCategoricalAccuracy(2), losses.Huber(0.5), optimizers.Adam(0.1)):
         for way in WAYS.values():
             assert way(thing).get_config() == thing.get_config()
+
+
+LATER: dict[str, Callable[[fastnn.Sequential], Any]] = {
+    "trainable": lambda model: setattr(model.layers[0], "trainable", False),
+    "clipvalue": lambda model: setattr(model.optimizer, "clipvalue", 1e-6),
+    "use_ema": lambda model: setattr(model.optimizer, "use_ema", True),
+    "no use_ema": lambda model: setattr(model.optimizer, "use_ema", False),
+    "decay": lambda model: model.optimizer.exclude_from_weight_decay(var_names=["kernel"]),
+    "reduction": lambda model: setattr(model.loss, "reduction", "mean_with_sample_weight"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("later", LATER)
+def test_what_acts_from_the_next_compile_on_does_so_in_a_copy(later: str, way: str) -> None:
+    averages = later == "no use_ema"
+    model = classifier(optimizers.SGD(0.1, 0.9, weight_decay=0.1, use_ema=averages))
+    how = {"sample_weight": 0.1 + np.arange(90) % 7, "verbose": 0, "epochs": 2}
+    model.fit(X, Y, **how)
+    LATER[later](model)
+    copied = WAYS[way](model)
+    for trained in (model, copied):
+        trained.fit(X, Y, **how)
+    assert bits(copied) == bits(model)
+    for trained in (model, copied):  # and from then on it acts, in both
+        trained.compile(trained.optimizer, trained.loss)
+        trained.fit(X, Y, **how)
+    assert bits(copied) == bits(model)

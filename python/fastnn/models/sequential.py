@@ -388,14 +388,15 @@ class Sequential(Trainer):
             "_row_shape": state.row_shape if built is None else built.shapes[0],
             "_plan": state.plan,
             "_not_compiled": state.not_compiled,
+            "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         kept = dict(kept)
-        layers, row_shape, plan, not_compiled, progress = (
+        layers, row_shape, plan, not_compiled, settings, progress = (
             kept.pop(f"_{name}")
-            for name in ("layers", "row_shape", "plan", "not_compiled", "progress")
+            for name in ("layers", "row_shape", "plan", "not_compiled", "settings", "progress")
         )
         super().__init__(kept["_key"])
         vars(self).update(kept)
@@ -406,7 +407,7 @@ class Sequential(Trainer):
             now = self._state.now
             state = now._replace(row_shape=row_shape, plan=plan, not_compiled=not_compiled)
             if progress is not None:
-                state = state._replace(built=self._built_for(change, state, row_shape))
+                state = state._replace(built=self._built_for(change, state, row_shape, settings))
                 assert state.built is not None
                 restore_progress(state.built.network, progress)
             self._settle(change, state)

@@ -295,8 +295,8 @@ class Trainer(Tabled):
         """
         self._compiled("take_averages")
         built = self._built()
-        network = built.network
-        if not built.averages:
+        network, settings = built.network, built.settings
+        if settings is None or not settings.averages:
             raise RuntimeError(
                 "take_averages: compiled without averages; give the optimizer use_ema=True first"
             )
@@ -305,7 +305,7 @@ class Trainer(Tabled):
         flat = network.optimizer_state[-1]
         weights = self.get_weights()
         for i, (offset, shape) in enumerate(network.parameters):
-            if built.trained[i]:
+            if settings.trained[i]:
                 weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
         self.set_weights(weights)
 
