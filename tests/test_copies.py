@@ -8,6 +8,7 @@ import io
 import pickle
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cases
@@ -247,3 +248,34 @@ def test_what_acts_from_the_next_compile_on_does_so_in_a_copy(later: str, way: s
         trained.compile(trained.optimizer, trained.loss)
         trained.fit(X, Y, **how)
     assert bits(copied) == bits(model)
+
+
+class _Meanwhile:
+    """A part of a model that lets another thread do something while it is copied."""
+
+    def __init__(self, do: Callable[[], Any]) -> None:
+        self.do = do
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(self.do).result()
+        return bool, ()
+
+
+CHANGES: dict[str, Callable[[fastnn.Sequential], Any]] = {
+    "train_on_batch": lambda model: model.train_on_batch(X, Y),
+    "fit": lambda model: model.fit(X, Y, verbose=0),
+    "set_weights": lambda model: model.set_weights(model.get_weights()),
+    "add": lambda model: model.add(layers.Dense(2)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_copy_has_weights_of_two_moments(change: str, way: str) -> None:
+    model = classifier()
+    model.layers[1].meanwhile = _Meanwhile(lambda: CHANGES[change](model))
+    with pytest.raises(RuntimeError, match="copy: the weights were changed in another thread"):
+        WAYS[way](model)
+    model.layers[1].meanwhile = _Meanwhile(lambda: model.predict(X))
+    assert bits(WAYS[way](model)) == bits(model)

@@ -45,6 +45,23 @@ from fastnn.words import flag, integer, keywords, unknown
 _NOT_COPIED = ("_training", "_changes", "_state")
 
 
+class _Unchanged:
+    """The last part of a pickled or copied model: an error where training came in between."""
+
+    def __init__(self, model: Sequential, built: Built, version: int) -> None:
+        self._model = model
+        self._built = built
+        self._version = version
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        self._model._training.refuse_others("copy")
+        now = self._model._state.now.built
+        same = now is not None and now.parameters is self._built.parameters
+        if not same or self._built.parameters.version != self._version:
+            raise RuntimeError("copy: the weights were changed in another thread meanwhile")
+        return bool, ()
+
+
 class Sequential(Trainer):
     """A chain of layers.
 
@@ -77,7 +94,8 @@ class Sequential(Trainer):
 
     A layer belongs to one model. A model computes in float32 or in float64, never in both.
     `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
-    the optimizer and all counts: both go on training to the same weights.
+    the optimizer and all counts: both go on training to the same weights. While another thread
+    trains the model, or writes its weights, they raise RuntimeError.
     """
 
     @keywords()
@@ -377,11 +395,15 @@ class Sequential(Trainer):
     # -- copies
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
-        self._training.refuse_others("copy")
+        """What pickles and copies hold: layers with weights, how to train, and the state of that.
+
+        Layers are copied after this, one by one; then `_Unchanged` looks back.
+        """
         kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
         state = self._state.now
         built = state.built
+        version = 0 if built is None else built.parameters.version
+        self._training.refuse_others("copy")
         return {
             **kept,
             "_layers": list(state.layers),
@@ -390,10 +412,11 @@ class Sequential(Trainer):
             "_not_compiled": state.not_compiled,
             "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
+            "_unchanged": None if built is None else _Unchanged(self, built, version),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        kept = dict(kept)
+        kept = {name: value for name, value in kept.items() if name != "_unchanged"}
         layers, row_shape, plan, not_compiled, settings, progress = (
             kept.pop(f"_{name}")
             for name in ("layers", "row_shape", "plan", "not_compiled", "settings", "progress")
