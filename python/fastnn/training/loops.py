@@ -172,7 +172,9 @@ class Fit:
         try:
             return run.advance(optimizer=optimizer.settings(), **how)
         finally:
-            optimizer.iterations += self.network.steps - before
+            # A divergence takes steps back, which may be more than were counted since it was set.
+            made = self.network.steps - before
+            optimizer.iterations = max(0, optimizer.iterations + made)
 
     def _logs(self, sums: Sums) -> Logs:
         logs = self.columns.logs(sums[: self.columns.width])
