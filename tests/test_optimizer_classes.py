@@ -471,8 +471,8 @@ def test_iterations_that_were_set_do_not_fall_below_0() -> None:
 
     model = fastnn.Sequential([layers.Dense(1, input_shape=(1,))], seed=0)
     model.compile(optimizers.SGD(0.01), "mse")
+    hook = callbacks.LambdaCallback(on_epoch_begin=reset)
     with pytest.raises(fastnn.TrainingDiverged):
-        hook = callbacks.LambdaCallback(on_epoch_begin=reset)
         model.fit(np.ones((9, 1)), np.ones(9), 1, epochs=9, verbose=0, callbacks=[hook])
     assert model.optimizer.iterations == 0
     assert model.network.steps == 0

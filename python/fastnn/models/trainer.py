@@ -110,9 +110,10 @@ class Trainer(Tabled):
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
             fastnn.TrainingDiverged: the loss became NaN or infinite. Its epoch and step count
                 from 0, as callbacks do; the progress line counts epochs from 1. The weights are
-                those of some hundred steps before: the state is copied after every so many steps
-                that copying takes at most 1 % of the time, a number that depends on the shape
-                alone, and the copy before the last one is put back.
+                those of some hundred steps before, for small batches of large layers and on a GPU
+                some thousand: the state is copied after every so many steps that copying takes at
+                most 1 % of the time, a number that depends on the shape and the device alone, and
+                the copy before the last one is put back.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
                 was when its state was copied, as above.
