@@ -69,7 +69,7 @@ class Gate {
     State& state_;
   };
 
-  // For what takes no time. Refused while there is anybody.
+  // For changes that take no time. Refused beside a reader, a writer or another change.
   class Changing {
    public:
     explicit Changing(Gate& gate);

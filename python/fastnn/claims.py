@@ -10,8 +10,8 @@ A call claims in a `with`, whose first statement takes what is claimed:
 The lock belongs to this claim alone and is held exactly as long as the call runs: C code takes and
 releases it, and CPython handles no signal between that code and the block. Where an exception
 comes between the two all the same, from a debugger or a tracer, the outer part of the `with`
-releases the lock. So an exception, wherever it is raised, leaves no claim behind. No thread ever waits for such a lock,
-so a child of a fork waits for none that a thread of its parent held.
+releases the lock. So an exception, wherever it is raised, leaves no claim behind. No thread ever
+waits for such a lock, so a child of a fork waits for none that a thread of its parent held.
 """
 
 from __future__ import annotations

@@ -351,7 +351,8 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from the same key.
+    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from
+    the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
