@@ -557,7 +557,7 @@ STOPPING = {
     "nan after the best": ({}, [3, 2, np.nan, 1], 3, 1),
     "infinity first": ({"patience": 2}, [np.inf, 3, 4, 4, 1], 4, 1),
     "nan first, baseline": ({"baseline": 1, "patience": 3}, [np.nan, 3, 2, 2, 0], 4, 2),
-    "nothing but nan": ({"patience": 3}, [np.nan] * 5, 3, 2),
+    "nothing but nan": ({"patience": 3}, [np.nan] * 5, 3, 0),
     "baseline, max": ({"baseline": 5, "mode": "max", "patience": 2}, [1, 2, 3, 3, 9], 4, 2),
 }
 

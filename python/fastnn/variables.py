@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _core
 from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
+from fastnn.claims import Claim, Exclusive
 from fastnn.listing import Listed
 from fastnn.words import flag
 
@@ -61,13 +62,18 @@ class Variable(Listed):
     for life, also when `model.add` moves the parameters to a larger buffer.
     """
 
-    __slots__ = ("_spot", "_trainable", "name")
-    _inside = ("converted", "move", "place")
+    __slots__ = ("_changes", "_spot", "_trainable", "name")
+    _inside = ("converted", "join", "move", "place")
 
     def __init__(self, place: Place, name: str, path: str) -> None:
         self._spot = Switch(Spot(place, path))
         self.name = name
         self._trainable = True
+        self._changes = Exclusive("this variable")
+
+    def join(self, changes: Exclusive) -> None:
+        """Lets writes wait for these changes, of the layer that the Variable is of (for layers)."""
+        self._changes = changes
 
     @property
     def place(self) -> Place:
@@ -132,6 +138,9 @@ class Variable(Listed):
     def assign(self, value: ArrayLike) -> None:
         """Writes `value`, and marks the model changed.
 
+        A change of the layer that another thread has begun, such as `add`, is waited for: it moves
+        the values.
+
         Args:
             value: an array of real numbers of exactly this variable's shape (a shape is
                 never broadcast); it is converted to this variable's dtype.
@@ -142,7 +151,11 @@ class Variable(Listed):
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
-        self.place.write(self.converted(value))
+        converted = self.converted(value)
+        claim = Claim("assign")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            self.place.write(converted)
 
     def converted(self, value: ArrayLike) -> NDArray[Any]:
         """`value` as `assign` would write it: checked and converted, but not written."""

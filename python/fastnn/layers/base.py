@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, keys
 from fastnn.changes import Change, Switch, forget_former
-from fastnn.claims import Exclusive
+from fastnn.claims import Claim, Exclusive
 from fastnn.initializers import Initializer
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
@@ -91,7 +91,7 @@ class Layer(Registered):
     dtype = Checked(optional(_dtype))
 
     _inside: ClassVar[tuple[str, ...]] = (
-        *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
+        *("extend", "given_name", "given_shape", "kept_name", "owner", "adopt", "claim"),
         *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
     )
     _in_keywords = COMMON
@@ -212,7 +212,10 @@ class Layer(Registered):
     @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""
-        write_all(f"layer {self.name!r}", self.variables, weights)
+        claim = Claim("set_weights")
+        with claim, claim.lock:
+            self.claim(claim)
+            write_all(f"layer {self.name!r}", self.variables, weights)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The output's shape for an input's shape, both with the batch axis first."""
@@ -243,9 +246,14 @@ class Layer(Registered):
             change.settled = True
             forget_former([switch])
 
-    def claim(self, change: Change) -> None:
-        """Lets this change alone change the layer, as soon as others have ended (for models)."""
-        self._changes.take(change, waits=True)
+    def claim(self, claim: Claim) -> None:
+        """Lets this call alone change the layer, as soon as others have ended (for models)."""
+        self._changes.take(claim, waits=True)
+
+    def adopt(self, variables: Sequence[Variable]) -> None:
+        """Makes writes to its Variables wait for changes of the layer."""
+        for variable in variables:
+            variable.join(self._changes)
 
     def stand(self, change: Change, **parts: Any) -> Switch[Standing]:
         """Parts of the Standing from this change on (for models)."""
@@ -261,6 +269,7 @@ class Layer(Registered):
         vars(self).update(state)
         self._standing = Switch(Standing(*state["_standing"]))
         self._changes = Exclusive("this layer")
+        self.adopt(self.variables)
 
     def __copy__(self) -> Self:
         """An independent layer, as deepcopy makes it: layers do not share Variables."""
@@ -342,7 +351,8 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from the same key.
+    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from
+    the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
@@ -351,6 +361,7 @@ def make_variables(
         variable = Variable(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
+    layer.adopt(made)
     return made
 
 

@@ -23,12 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, config, losses, optimizers
 from fastnn.changes import Change, Switch
-from fastnn.claims import Exclusive
+from fastnn.claims import Claim, Exclusive
 from fastnn.layers.base import Layer, Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.models import heads
-from fastnn.models.built import Built
+from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.optimizers import Optimizer
 from fastnn.words import integer, keywords
@@ -103,15 +103,19 @@ class Compilable(ABC):
 
     # -- the transaction
 
-    @property
-    def network(self) -> _core.Network:
-        """The native network; RuntimeError before the model is built."""
+    def _built(self) -> Built:
+        """The native network and its shapes; RuntimeError before the model is built."""
         built = self._state.now.built
         if built is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
-        return built.network
+        return built
+
+    @property
+    def network(self) -> _core.Network:
+        """The native network; RuntimeError before the model is built."""
+        return self._built().network
 
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
@@ -151,34 +155,44 @@ class Compilable(ABC):
                 self._settle(change, state._replace(built=built, row_shape=row_shape))
         return built
 
-    def _built_for(self, change: Change, state: State, row_shape: Shape) -> Built:
+    def _built_for(
+        self, change: Change, state: State, row_shape: Shape, settings: Settings | None = None
+    ) -> Built:
         """The layers of `state` built, and compiled if there is a plan; nothing changes."""
         claim_layers(change, state.layers)
         built = self._assembled(state, row_shape)
-        return built if state.plan is None else self._compiled_by(state.plan, built)
+        return built if state.plan is None else self._compiled_by(state.plan, built, settings)
 
-    def _compiled_by(self, plan: Plan, built: Built) -> Built:
-        """`built` with its network, which nothing else uses yet, compiled."""
+    def _compiled_by(self, plan: Plan, built: Built, settings: Settings | None = None) -> Built:
+        """`built` with its network, which nothing else uses yet, compiled.
+
+        `settings`: of the model that this is a copy of; None: the present ones.
+        """
         outputs = math.prod(built.shapes[-1])
         heads.check_width(heads.find(self.layers, outputs), plan.loss)
-        variables = built.all_variables
-        trained = [variable.trainable for variable in variables]
-        groups, numbers = plan.optimizer.groups(variables)
+        if settings is None:
+            variables = built.all_variables
+            settings = Settings(
+                [variable.trainable for variable in variables],
+                *plan.optimizer.groups(variables),
+                plan.optimizer.stage(),
+                plan.loss.options(outputs),
+            )
         network = built.network
-        network.set_trainable(trained)
-        network.set_groups(numbers)
+        network.set_trainable(settings.trained)
+        network.set_groups(settings.numbers)
         network.compile(
             optimizer=plan.optimizer.native,
             metrics=plan.columns.native,
             session=config.session(),
             precision=plan.precision,
             device=plan.device or "auto",
-            groups=groups,
-            **plan.optimizer.stage(),
-            **plan.loss.options(outputs),
+            groups=settings.groups,
+            **settings.stage,
+            **settings.loss,
         )
         plan.columns.widths = network.sum_widths
-        return built._replace(trained=trained, averages=plan.optimizer.use_ema)
+        return built._replace(settings=settings)
 
     # -- compile
 
@@ -286,7 +300,8 @@ class Compilable(ABC):
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights: use_ema, as `compile` found it."""
         built = self._state.now.built
-        return built is not None and built.averages
+        settings = None if built is None else built.settings
+        return settings is not None and settings.averages
 
     @property
     def columns(self) -> Columns:
@@ -304,13 +319,13 @@ class Compilable(ABC):
         return list(self.columns.names)
 
 
-def claim_layers(change: Change, layers: Iterable[Layer]) -> None:
-    """Lets this change alone change the layers, as soon as others have ended.
+def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:
+    """Lets this call alone change the layers, as soon as others have ended.
 
     They are taken in one order by all threads, so that no two threads wait for each other.
     """
     for layer in sorted(layers, key=id):
-        layer.claim(change)
+        layer.claim(claim)
 
 
 def _check_same(

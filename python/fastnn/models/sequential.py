@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
 from fastnn.changes import Change, Switch, forget_former
+from fastnn.claims import Claim
 from fastnn.console import say
 from fastnn.layers.base import (
     Dtype,
@@ -42,6 +43,23 @@ from fastnn.words import flag, integer, keywords, unknown
 
 # Made anew for each copy.
 _NOT_COPIED = ("_training", "_changes", "_state")
+
+
+class _Unchanged:
+    """The last part of a pickled or copied model: an error where training came in between."""
+
+    def __init__(self, model: Sequential, built: Built, version: int) -> None:
+        self._model = model
+        self._built = built
+        self._version = version
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        self._model._training.refuse_others("copy")
+        now = self._model._state.now.built
+        same = now is not None and now.parameters is self._built.parameters
+        if not same or self._built.parameters.version != self._version:
+            raise RuntimeError("copy: the weights were changed in another thread meanwhile")
+        return bool, ()
 
 
 class Sequential(Trainer):
@@ -76,7 +94,8 @@ class Sequential(Trainer):
 
     A layer belongs to one model. A model computes in float32 or in float64, never in both.
     `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
-    the optimizer and all counts: both go on training to the same weights.
+    the optimizer and all counts: both go on training to the same weights. While another thread
+    trains the model, or writes its weights, they raise RuntimeError.
     """
 
     @keywords()
@@ -328,12 +347,18 @@ class Sequential(Trainer):
         """Writes all parameters, in the order of `weights`.
 
         Number, shapes and types are checked before anything is written. The state of the
-        optimizer is kept.
+        optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
         """
         self._training.refuse_others("set_weights")
-        if not self.built:
-            raise ValueError("set_weights: the model is not built; give input_shape, or call build")
-        write_all(self.name, self.weights, weights)
+        claim = Claim("set_weights")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            claim_layers(claim, self._state.now.layers)
+            if not self.built:
+                raise ValueError(
+                    "set_weights: the model is not built; give input_shape, or call build"
+                )
+            write_all(self.name, self.weights, weights)
 
     @keywords()
     def summary(
@@ -370,25 +395,31 @@ class Sequential(Trainer):
     # -- copies
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
-        self._training.refuse_others("copy")
+        """What pickles and copies hold: layers with weights, how to train, and the state of that.
+
+        Layers are copied after this, one by one; then `_Unchanged` looks back.
+        """
         kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
         state = self._state.now
         built = state.built
+        version = 0 if built is None else built.parameters.version
+        self._training.refuse_others("copy")
         return {
             **kept,
             "_layers": list(state.layers),
             "_row_shape": state.row_shape if built is None else built.shapes[0],
             "_plan": state.plan,
             "_not_compiled": state.not_compiled,
+            "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
+            "_unchanged": None if built is None else _Unchanged(self, built, version),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        kept = dict(kept)
-        layers, row_shape, plan, not_compiled, progress = (
+        kept = {name: value for name, value in kept.items() if name != "_unchanged"}
+        layers, row_shape, plan, not_compiled, settings, progress = (
             kept.pop(f"_{name}")
-            for name in ("layers", "row_shape", "plan", "not_compiled", "progress")
+            for name in ("layers", "row_shape", "plan", "not_compiled", "settings", "progress")
         )
         super().__init__(kept["_key"])
         vars(self).update(kept)
@@ -399,7 +430,7 @@ class Sequential(Trainer):
             now = self._state.now
             state = now._replace(row_shape=row_shape, plan=plan, not_compiled=not_compiled)
             if progress is not None:
-                state = state._replace(built=self._built_for(change, state, row_shape))
+                state = state._replace(built=self._built_for(change, state, row_shape, settings))
                 assert state.built is not None
                 restore_progress(state.built.network, progress)
             self._settle(change, state)
