@@ -316,7 +316,7 @@ def test_to_categorical_names_its_argument():
         ([0, 1.5], "got 1.5 at place 1"),
         ([0, np.nan], "got nan at place 1"),
         ([[0, 1], [2**40, 1]], "got 1099511627776 at place 2"),
-        ([0, -1], r"expected integers in \[0, 1\), got -1 at place 1"),
+        ([0, -1], "expected integers of at least 0, got -1 at place 1"),
     ):
         with pytest.raises(ValueError, match=f"^x: .*{told}"):
             fastnn.utils.to_categorical(bad)

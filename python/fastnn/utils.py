@@ -65,9 +65,8 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     wrong = (flat < 0) | (flat >= classes)
     if wrong.any():
         place = int(wrong.argmax())
-        raise ValueError(
-            f"x: expected integers in [0, {classes}), got {flat[place]} at place {place}"
-        )
+        kind = "of at least 0" if num_classes is None else f"in [0, {classes})"
+        raise ValueError(f"x: expected integers {kind}, got {flat[place]} at place {place}")
     hot = np.zeros((flat.size, classes), dtype=np.float32)
     hot[np.arange(flat.size), flat] = 1.0
     return hot.reshape(*shape, classes)
