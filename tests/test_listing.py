@@ -64,7 +64,8 @@ OF_ALL = {
     "layer": CONFIG
     | {"build", "built", "compute_output_shape", "count_params", "dtype", "get_weights", "name"}
     | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
-    | {"trainable_weights", "variables", "weights"},
+    | {"trainable_weights", "variables", "weights"}
+    | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
@@ -102,7 +103,7 @@ MODEL = {
     *("add", "pop", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
-    "non_trainable_weights",
+    *("non_trainable_weights", "non_trainable_variables"),
     *("compile", "compiled", "loss", "optimizer", "metrics", "metrics_names", "matmul_precision"),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
