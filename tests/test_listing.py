@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pickle
+import rlcompleter
 
 import networks
 import numpy as np
@@ -137,6 +139,28 @@ def test_other_objects():
         assert shown(value) == OTHERS[type(value).__name__]
     error = fastnn.TrainingDiverged("x")
     assert shown(error) - shown(ArithmeticError()) <= {"epoch", "step"}
+
+
+def completions(value):
+    """What Python's own prompt offers after `value.`; it looks into classes and their bases."""
+    completer = rlcompleter.Completer({"value": value})
+    found = itertools.takewhile(bool, (completer.complete("value.", i) for i in itertools.count()))
+    return {name.removeprefix("value.").rstrip("()") for name in found}
+
+
+def test_classes_and_completion_at_the_prompt():
+    model = networks.sequential((4, 3), ("relu",))
+    assert shown(fastnn.Sequential) <= MODEL
+    assert completions(model) == shown(model)
+    assert shown(fastnn.layers.Dense) <= shown(model.layers[0])
+    values = (model.layers[0], model.weights[0], fastnn.callbacks.EarlyStopping("loss"))
+    for value in (
+        *values,
+        fastnn.optimizers.Adam(),
+        fastnn.metrics.BinaryAccuracy(),
+        fastnn.callbacks.History(),
+    ):
+        assert completions(value) == shown(value)
 
 
 def test_what_users_add_is_shown():
