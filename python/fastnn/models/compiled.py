@@ -243,8 +243,7 @@ class Compilable(Listed):
             state = self._state.now
             built = state.built
             head = heads.find(self.layers, None if built is None else math.prod(built.shapes[-1]))
-            # Four frames: heads.check, compile, the decorator, the user's call.
-            heads.check(head, new_loss, stacklevel=4)
+            heads.check(head, new_loss)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
             if built is not None:
