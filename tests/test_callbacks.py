@@ -582,3 +582,12 @@ def test_early_stopping(case):
     assert len(history.epoch) == epochs
     for a, b in zip(model.get_weights(), weights[best], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("wrong", [3, callbacks.History, [callbacks.History], [None], "History", 0])
+def test_what_is_no_callback_is_named(wrong):
+    model = networks.sequential((3, 2), (None,))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(TypeError, match=r"^callbacks: expected Callback objects, got "):
+            call(np.ones((4, 3)), np.zeros(4, int), verbose=0, callbacks=wrong)

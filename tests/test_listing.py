@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pickle
+import rlcompleter
 
 import networks
 import numpy as np
@@ -64,7 +66,8 @@ OF_ALL = {
     "layer": CONFIG
     | {"build", "built", "compute_output_shape", "count_params", "dtype", "get_weights", "name"}
     | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
-    | {"trainable_weights", "variables", "weights"},
+    | {"trainable_weights", "variables", "weights"}
+    | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
@@ -102,7 +105,7 @@ MODEL = {
     *("add", "pop", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
-    "non_trainable_weights",
+    *("non_trainable_weights", "non_trainable_variables"),
     *("compile", "compiled", "loss", "optimizer", "metrics", "metrics_names", "matmul_precision"),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
@@ -136,6 +139,28 @@ def test_other_objects():
         assert shown(value) == OTHERS[type(value).__name__]
     error = fastnn.TrainingDiverged("x")
     assert shown(error) - shown(ArithmeticError()) <= {"epoch", "step"}
+
+
+def completions(value):
+    """What Python's own prompt offers after `value.`; it looks into classes and their bases."""
+    completer = rlcompleter.Completer({"value": value})
+    found = itertools.takewhile(bool, (completer.complete("value.", i) for i in itertools.count()))
+    return {name.removeprefix("value.").rstrip("()") for name in found}
+
+
+def test_classes_and_completion_at_the_prompt():
+    model = networks.sequential((4, 3), ("relu",))
+    assert shown(fastnn.Sequential) <= MODEL
+    assert completions(model) == shown(model)
+    assert shown(fastnn.layers.Dense) <= shown(model.layers[0])
+    values = (model.layers[0], model.weights[0], fastnn.callbacks.EarlyStopping("loss"))
+    for value in (
+        *values,
+        fastnn.optimizers.Adam(),
+        fastnn.metrics.BinaryAccuracy(),
+        fastnn.callbacks.History(),
+    ):
+        assert completions(value) == shown(value)
 
 
 def test_what_users_add_is_shown():

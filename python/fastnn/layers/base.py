@@ -7,12 +7,12 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, keys
+from fastnn import _core, elsewhere, keys
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
 from fastnn.initializers import Initializer
@@ -201,6 +201,14 @@ class Layer(Registered):
     def non_trainable_weights(self) -> list[Variable]:
         return [variable for variable in self.variables if not variable.trainable]
 
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
     def count_params(self) -> int:
         """The number of parameters, trainable or not."""
         return sum(variable.size for variable in self.variables)
@@ -277,6 +285,11 @@ class Layer(Registered):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "of a layer", name)
 
 
 LAYERS = Registry("layer", Layer)

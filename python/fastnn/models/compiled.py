@@ -15,7 +15,7 @@ Steps 2 to 4 are `Compilable.prepare`. Training itself is in `trainer`.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +25,7 @@ from fastnn import _core, config, losses, optimizers
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
 from fastnn.layers.base import Layer, Shape
+from fastnn.listing import Listed
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.models import heads
@@ -55,13 +56,14 @@ class State(NamedTuple):
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
 
 
-class Compilable(ABC):
+class Compilable(Listed):
     """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics.
 
     Its State is replaced whole by changes, of which one at a time is under way: other threads wait.
     A model that is being trained is not changed.
     """
 
+    _inside = ("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for")
     stop_training: bool = False
 
     def __init__(self, key: int) -> None:
@@ -255,8 +257,7 @@ class Compilable(ABC):
             state = self._state.now
             built = state.built
             head = heads.find(self.layers, None if built is None else math.prod(built.shapes[-1]))
-            # Four frames: heads.check, compile, the decorator, the user's call.
-            heads.check(head, new_loss, stacklevel=4)
+            heads.check(head, new_loss)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
             if built is not None:

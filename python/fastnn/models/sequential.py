@@ -323,6 +323,10 @@ class Sequential(Trainer):
         return [variable for variable in self.weights if not variable.trainable]
 
     @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
+    @property
     def trainable(self) -> bool:
         """Whether any layer is trainable; setting it sets all layers, from `compile` on."""
         return any(layer.trainable for layer in self._state.now.layers) or not self.layers
