@@ -49,6 +49,20 @@ print(*sorted(new - set(sys.stdlib_module_names) - {"numpy"}))
     assert done.stdout.split() == ["fastnn"], done.stdout + done.stderr
 
 
+def test_import_leaves_out_slow_modules():
+    """Each of these takes a tenth of the import or more."""
+    program = """
+import sys
+import numpy
+before = set(sys.modules)
+import fastnn
+slow = {"argparse", "difflib", "inspect", "logging", "pathlib", "typing_extensions", "urllib.parse"}
+print(*sorted((set(sys.modules) - before) & slow))
+"""
+    done = cases.python(program)
+    assert done.stdout.split() == [], done.stdout + done.stderr
+
+
 def test_import_has_no_side_effects():
     """No output, no thread, no signal handler, no seed of NumPy touched."""
     program = """

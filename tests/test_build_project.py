@@ -165,7 +165,7 @@ def test_a_folder_of_any_name(name, launcher, tmp_path):
     assert (there / "fastnn" / "_core.so").exists()
 
 
-@pytest.mark.parametrize("sign", ['"', "[", "]", "<", "|", ";", "$(", "${"])
+@pytest.mark.parametrize("sign", ['"', "[", "]", "<", "|", ";", "$(", "${", "$ENV{"])
 def test_a_folder_in_which_cmake_fails_is_refused(sign, tmp_path):
     folder = tmp_path / f"a{sign}b"
     folder.mkdir()

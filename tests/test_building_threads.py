@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import time
@@ -82,6 +83,40 @@ def test_fit_waits_for_a_layer_that_is_being_added() -> None:
     assert not model.compiled
 
 
+WRITES: dict[str, Callable[[fastnn.Sequential], Any]] = {
+    "layer": lambda model: model.layers[0].set_weights([np.full((5, 1), 7), [7]]),
+    "assign": lambda model: [w.assign(np.full(w.shape, 7)) for w in model.layers[0].weights],
+}
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("write", WRITES)
+def test_what_is_written_while_a_layer_is_added_stays(write: str, copied: bool) -> None:
+    """Adding moves the values; those that come after the move would stay behind."""
+    slow = Slow()
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(5,))], seed=0)
+    model = copy.copy(model) if copied else model
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(model.add, layers.Dense(1, kernel_initializer=slow))
+        slow.begun.wait()
+        held = model.layers[0].weights
+        WRITES[write](model)
+        other.result()
+    assert [w.numpy().tolist() for w in held] == [[[7.0]] * 5, [7.0]]
+    assert model.layers[0].weights == held
+
+
+def test_set_weights_waits_for_a_layer_that_is_being_added() -> None:
+    slow = Slow()
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(5,))], seed=0)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(model.add, layers.Dense(1, kernel_initializer=slow))
+        slow.begun.wait()
+        with pytest.raises(ValueError, match="expected 4 arrays, got 2"):
+            model.set_weights(model.get_weights())
+        other.result()
+
+
 def test_a_change_during_fit_is_refused() -> None:
     model = unbuilt(Slow(0))
     model.build((None, 5))
@@ -122,6 +157,28 @@ def test_many_threads_build_one_model() -> None:
             assert {call.result() for call in calls} == {wanted.predict(X).tobytes()}
         for variable, other in zip(model.weights, wanted.weights, strict=True):
             assert np.array_equal(variable.numpy(), other.numpy())
+
+
+def test_predict_has_one_shape_while_layers_are_added() -> None:
+    """A layer comes between the checks of the arguments and the network, as a thread may add it."""
+    model = fastnn.Sequential([layers.Dense(8, input_shape=(5,))], seed=0)
+
+    def late() -> Any:
+        model.add(layers.Dense(4))
+        yield from ()
+
+    assert model.predict(X, callbacks=late()).shape == (64, 4)
+
+
+def test_evaluate_names_the_values_of_its_own_network() -> None:
+    """The model is compiled with other metrics before native code adds up."""
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(5,))], seed=0)
+    model.compile("sgd", "mse", metrics=["mae"])
+    loss, mae = model.evaluate(X, Y, verbose=0)
+    again = callbacks.LambdaCallback(on_test_begin=lambda _: model.compile("sgd", "mae"))
+    found = model.evaluate(X, Y, verbose=0, return_dict=True, callbacks=[again])
+    assert found == {"loss": loss, "mae": mae}
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(mae)
 
 
 def test_two_models_cannot_take_one_layer() -> None:

@@ -557,7 +557,7 @@ STOPPING = {
     "nan after the best": ({}, [3, 2, np.nan, 1], 3, 1),
     "infinity first": ({"patience": 2}, [np.inf, 3, 4, 4, 1], 4, 1),
     "nan first, baseline": ({"baseline": 1, "patience": 3}, [np.nan, 3, 2, 2, 0], 4, 2),
-    "nothing but nan": ({"patience": 3}, [np.nan] * 5, 3, 2),
+    "nothing but nan": ({"patience": 3}, [np.nan] * 5, 3, 0),
     "baseline, max": ({"baseline": 5, "mode": "max", "patience": 2}, [1, 2, 3, 3, 9], 4, 2),
 }
 
@@ -582,3 +582,12 @@ def test_early_stopping(case):
     assert len(history.epoch) == epochs
     for a, b in zip(model.get_weights(), weights[best], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("wrong", [3, callbacks.History, [callbacks.History], [None], "History", 0])
+def test_what_is_no_callback_is_named(wrong):
+    model = networks.sequential((3, 2), (None,))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(TypeError, match=r"^callbacks: expected Callback objects, got "):
+            call(np.ones((4, 3)), np.zeros(4, int), verbose=0, callbacks=wrong)

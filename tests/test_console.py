@@ -13,8 +13,10 @@ import struct
 import subprocess
 import sys
 import termios
+import warnings
 from pathlib import Path
 
+import networks
 import numpy as np
 import pytest
 
@@ -472,6 +474,35 @@ def test_no_other_module_prints():
             if name == "print" or name in streams:
                 found.append(f"{path}:{node.lineno}: {name}")
     assert found == []
+
+
+def test_no_other_module_warns():
+    """`console.warn` finds the line of the user, and bears any standard error."""
+    for path in PACKAGE.rglob("*.py"):
+        assert path.name == "console.py" or "warnings.warn" not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("stream", [object(), 3, None])
+def test_warnings_that_cannot_be_written_are_lost(stream, monkeypatch):
+    """Also those of `compile` and of callbacks that watch a value."""
+    model = networks.sequential((3, 2), ("softmax",))
+    loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    stopping = fastnn.callbacks.EarlyStopping("val_loss")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", shown_by_python)
+        monkeypatch.setattr(sys, "stderr", stream)
+        model.compile("sgd", loss)
+        model.fit(np.ones((4, 3)), np.zeros(4, int), verbose=0, callbacks=[stopping])
+    assert model.history.epoch == [0]
+
+
+def shown_by_python(message, category, filename, lineno, file=None, line=None):
+    """What Python does, while pytest records warnings."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    stream = sys.stderr if file is None else file
+    if stream is not None:
+        stream.write(text)
 
 
 def test_native_code_prints_nothing():

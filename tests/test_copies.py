@@ -8,6 +8,7 @@ import io
 import pickle
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cases
@@ -219,3 +220,62 @@ def test_metrics_and_losses() -> None:
     for thing in (metrics.TopKCategoricalAccuracy(2), losses.Huber(0.5), optimizers.Adam(0.1)):
         for way in WAYS.values():
             assert way(thing).get_config() == thing.get_config()
+
+
+LATER: dict[str, Callable[[fastnn.Sequential], Any]] = {
+    "trainable": lambda model: setattr(model.layers[0], "trainable", False),
+    "clipvalue": lambda model: setattr(model.optimizer, "clipvalue", 1e-6),
+    "use_ema": lambda model: setattr(model.optimizer, "use_ema", True),
+    "no use_ema": lambda model: setattr(model.optimizer, "use_ema", False),
+    "decay": lambda model: model.optimizer.exclude_from_weight_decay(var_names=["kernel"]),
+    "reduction": lambda model: setattr(model.loss, "reduction", "mean_with_sample_weight"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("later", LATER)
+def test_what_acts_from_the_next_compile_on_does_so_in_a_copy(later: str, way: str) -> None:
+    averages = later == "no use_ema"
+    model = classifier(optimizers.SGD(0.1, 0.9, weight_decay=0.1, use_ema=averages))
+    how = {"sample_weight": 0.1 + np.arange(90) % 7, "verbose": 0, "epochs": 2}
+    model.fit(X, Y, **how)
+    LATER[later](model)
+    copied = WAYS[way](model)
+    for trained in (model, copied):
+        trained.fit(X, Y, **how)
+    assert bits(copied) == bits(model)
+    for trained in (model, copied):  # and from then on it acts, in both
+        trained.compile(trained.optimizer, trained.loss)
+        trained.fit(X, Y, **how)
+    assert bits(copied) == bits(model)
+
+
+class _Meanwhile:
+    """A part of a model that lets another thread do something while it is copied."""
+
+    def __init__(self, do: Callable[[], Any]) -> None:
+        self.do = do
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(self.do).result()
+        return bool, ()
+
+
+CHANGES: dict[str, Callable[[fastnn.Sequential], Any]] = {
+    "train_on_batch": lambda model: model.train_on_batch(X, Y),
+    "fit": lambda model: model.fit(X, Y, verbose=0),
+    "set_weights": lambda model: model.set_weights(model.get_weights()),
+    "add": lambda model: model.add(layers.Dense(2)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_copy_has_weights_of_two_moments(change: str, way: str) -> None:
+    model = classifier()
+    model.layers[1].meanwhile = _Meanwhile(lambda: CHANGES[change](model))
+    with pytest.raises(RuntimeError, match="copy: the weights were changed in another thread"):
+        WAYS[way](model)
+    model.layers[1].meanwhile = _Meanwhile(lambda: model.predict(X))
+    assert bits(WAYS[way](model)) == bits(model)

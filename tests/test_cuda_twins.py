@@ -12,6 +12,7 @@ OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers
 TWINS = (
     "columns",
     "combine",
+    "cores",
     "embedding",
     "gather",
     "layer_norm",

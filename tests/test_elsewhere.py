@@ -241,11 +241,50 @@ def test_misspelt_names_keep_their_near_match(call, message):
         call()
 
 
+@pytest.mark.parametrize("word", ["sum", "none", None, "auto", "batchmean"])
+def test_reductions_of_keras(word):
+    """None is another word for "none", also when it is assigned."""
+    message = rf"^reduction: '{'none' if word is None else word}' is not in fastnn; use 'sum_over_"
+    with pytest.raises(ValueError, match=message):
+        losses.Huber(reduction=word)
+    loss = losses.Huber()
+    with pytest.raises(ValueError, match=message):
+        loss.reduction = word
+    with pytest.raises(ValueError, match=r"did you mean 'mean'"):
+        losses.Huber(reduction="maen")
+
+
+def test_metrics_get_as_in_keras():
+    """Only "accuracy" depends on the targets."""
+    assert isinstance(metrics.get("mae"), metrics.MeanAbsoluteError)
+    assert isinstance(metrics.get(metrics.BinaryAccuracy), metrics.BinaryAccuracy)
+    assert metrics.get("huber").name == "huber"
+    with pytest.raises(ValueError, match=r"^metrics: 'AUC' is not in fastnn"):
+        metrics.get("AUC")
+    with pytest.raises(ValueError, match=r"^metrics: 'acc' depends .*SparseCategoricalAccuracy"):
+        metrics.get("acc")
+
+
 # -- attributes of models --------------------------------------------------------------------------
 
 OF_MODELS = """save save_weights load_weights to_json get_config fit_generator predict_classes
     predict_proba reset_metrics train_step compute_loss add_loss export outputs state_dict parameters
-    eval forward"""
+    eval forward losses compute_output_shape compute_mask supports_masking jit_compile run_eagerly
+    dtype_policy compute_dtype variable_dtype get_metrics_result make_predict_function
+    stateless_call add_weight zero_grad train score path"""
+OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight input
+    output input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
+    out_features state_dict parameters forward supports_masking path"""
+
+
+@pytest.mark.parametrize("name", OF_LAYERS.split())
+def test_attributes_of_layers(name):
+    layer = layers.Dense(1)
+    assert not hasattr(layer, name)
+    with pytest.raises(AttributeError, match=rf"^'Dense' object .*'{name}': it is not in fastnn; "):
+        getattr(layer, name)
+    with pytest.raises(AttributeError, match=r"^'Dense' object has no attribute 'kernle'$"):
+        layer.kernle  # noqa: B018
 
 
 @pytest.mark.parametrize("name", OF_MODELS.split())
@@ -330,6 +369,12 @@ KEYWORDS = {
     "loss_weights": (lambda: called("compile", loss="mse", loss_weights=[1]), "one loss"),
     "steps": (lambda: called("predict", x=np.ones((2, 2)), steps=1), "all rows"),
     "sparse": (lambda: layers.Input((3,), sparse=True), "dense"),
+    "rms_scaling": (lambda: layers.LayerNormalization(rms_scaling=True), "standard deviation"),
+    "from_sorted_ids": (
+        lambda: metrics.SparseTopKCategoricalAccuracy(from_sorted_ids=True),
+        "scores",
+    ),
+    "reset_metrics": (lambda: called("train_on_batch", x=1, reset_metrics=False), "each call"),
     "positions": (lambda: called("summary", positions=[0.3]), "line_length"),
 }
 
@@ -348,7 +393,8 @@ def test_keywords_that_ask_for_nothing():
     layers.Dense(3, kernel_regularizer=None, bias_constraint=None, lora_rank=None)
     layers.Flatten(data_format="channels_last")
     layers.Dropout(0.5, noise_shape=None)
-    layers.LayerNormalization(gamma_constraint=None)
+    layers.LayerNormalization(gamma_constraint=None, rms_scaling=False)
+    metrics.SparseTopKCategoricalAccuracy(from_sorted_ids=False)
     losses.CategoricalCrossentropy(axis=-1, dtype=None)
     optimizers.Adam(amsgrad=False, ema_overwrite_frequency=None, gradient_accumulation_steps=None)
     layers.Input((3,), sparse=False, tensor=None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pickle
+import rlcompleter
 
 import networks
 import numpy as np
@@ -40,7 +42,10 @@ def test_the_modules_are_those_of_the_documentation():
     assert set(MODULES) == {
         "fastnn",
         *(f"fastnn.{name}" for name in ("activations", "callbacks", "datasets", "initializers")),
-        *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
+        *(
+            f"fastnn.{name}"
+            for name in ("keras", "layers", "losses", "math", "metrics", "models", "ops")
+        ),
         *(f"fastnn.{name}" for name in ("optimizers", "utils")),
     }
 
@@ -73,12 +78,14 @@ OF_ALL = {
         "name",
     }
     | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
-    | {"trainable_weights", "variables", "weights"},
+    | {"trainable_weights", "variables", "weights"}
+    | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
-    | {"more_is_better"},
-    "optimizer": CONFIG | {"exclude_from_weight_decay", "iterations"},
+    | {"more_is_better", "reset_state", "result", "update_state"},
+    "optimizer": CONFIG
+    | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
     "initializer": CONFIG,
     "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
 }
@@ -111,8 +118,17 @@ MODEL = {
     *("add", "pop", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
-    "non_trainable_weights",
-    *("compile", "compiled", "loss", "optimizer", "metrics", "metrics_names", "matmul_precision"),
+    *("non_trainable_weights", "non_trainable_variables"),
+    *(
+        "call",
+        "compile",
+        "compiled",
+        "loss",
+        "optimizer",
+        "metrics",
+        "metrics_names",
+        "matmul_precision",
+    ),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
 }
@@ -132,7 +148,18 @@ def test_models():
 
 
 OTHERS = {
-    "Variable": {"assign", "dtype", "name", "ndim", "numpy", "path", "shape", "size"}
+    "Variable": {
+        "assign",
+        "assign_add",
+        "assign_sub",
+        "dtype",
+        "name",
+        "ndim",
+        "numpy",
+        "path",
+        "shape",
+        "size",
+    }
     | {"trainable", "value", "view"},
     "Predictor": {"dtype", "input_shape", "output_shape"},
     "InputLayer": OF_ALL["layer"] | {"batch_size"},
@@ -141,10 +168,32 @@ OTHERS = {
 
 def test_other_objects():
     model = networks.sequential((4, 3), ("relu",))
-    for value in (model.weights[0], model.predictor(), fastnn.Input((4,))):
+    for value in (model.weights[0], model.predictor(), fastnn.layers.InputLayer((4,))):
         assert shown(value) == OTHERS[type(value).__name__]
     error = fastnn.TrainingDiverged("x")
     assert shown(error) - shown(ArithmeticError()) <= {"epoch", "step"}
+
+
+def completions(value):
+    """What Python's own prompt offers after `value.`; it looks into classes and their bases."""
+    completer = rlcompleter.Completer({"value": value})
+    found = itertools.takewhile(bool, (completer.complete("value.", i) for i in itertools.count()))
+    return {name.removeprefix("value.").rstrip("()") for name in found}
+
+
+def test_classes_and_completion_at_the_prompt():
+    model = networks.sequential((4, 3), ("relu",))
+    assert shown(fastnn.Sequential) <= MODEL
+    assert completions(model) == shown(model)
+    assert shown(fastnn.layers.Dense) <= shown(model.layers[0])
+    values = (model.layers[0], model.weights[0], fastnn.callbacks.EarlyStopping("loss"))
+    for value in (
+        *values,
+        fastnn.optimizers.Adam(),
+        fastnn.metrics.BinaryAccuracy(),
+        fastnn.callbacks.History(),
+    ):
+        assert completions(value) == shown(value)
 
 
 def test_what_users_add_is_shown():

@@ -22,7 +22,7 @@ import tolerances
 from numpy.typing import NDArray
 
 import fastnn
-from fastnn import layers, losses, ops, optimizers
+from fastnn import callbacks, layers, losses, ops, optimizers
 from fastnn.variables import Place
 
 Array = NDArray[Any]
@@ -448,6 +448,34 @@ def test_what_cannot_be_excluded(words: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         optimizer.exclude_from_weight_decay(**words)
     assert optimizer.groups(compiled(optimizer).layers[-1].variables) == ([{}], [0, 0])
+
+
+# -- iterations ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["x", -3, 1.5, None, True])
+def test_iterations_are_checked(value: Any) -> None:
+    optimizer = optimizers.Adam()
+    optimizer.iterations = np.int64(5)
+    with pytest.raises((TypeError, ValueError), match="iterations: expected an integer"):
+        optimizer.iterations = value
+    assert optimizer.iterations == 5
+
+
+def test_iterations_that_were_set_do_not_fall_below_0() -> None:
+    """A divergence takes more steps back than were made since a callback has set them."""
+
+    def reset(epoch: int, _: Any) -> None:
+        if epoch == 3:
+            model.optimizer.iterations, model.optimizer.learning_rate = 0, 1e30
+
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(1,))], seed=0)
+    model.compile(optimizers.SGD(0.01), "mse")
+    hook = callbacks.LambdaCallback(on_epoch_begin=reset)
+    with pytest.raises(fastnn.TrainingDiverged):
+        model.fit(np.ones((9, 1)), np.ones(9), 1, epochs=9, verbose=0, callbacks=[hook])
+    assert model.optimizer.iterations == 0
+    assert model.network.steps == 0
 
 
 # -- copies ------------------------------------------------------------------------------

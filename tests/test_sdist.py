@@ -27,6 +27,9 @@ STRAY = (
     ),
     *("notes.ipynb", "examples/notes.ipynb", "tests/.ipynb_checkpoints/a.py", "docs/secret.txt"),
     *("python/fastnn/_core.so", "python/fastnn/__pycache__/a.pyc", "build/a.cpp", "core.1234"),
+    *("benchmarks/env311/a.py", "benchmarks/.hidden/a.py", "tests/node_modules/a.py"),
+    *("python/fastnn/lib/site-packages/a.py", "python/fastnn/datasets/people.npz"),
+    *("python/fastnn/datasets/people.txt", "csrc/.cache/a.cpp"),
     *("src/python/fastnn/a.py", ".git/config", ".mypy_cache/a.py", ".tox/a.py", "dist/old.tar.gz"),
 )
 

@@ -316,7 +316,7 @@ def test_to_categorical_names_its_argument():
         ([0, 1.5], "got 1.5 at place 1"),
         ([0, np.nan], "got nan at place 1"),
         ([[0, 1], [2**40, 1]], "got 1099511627776 at place 2"),
-        ([0, -1], r"expected integers in \[0, 1\), got -1 at place 1"),
+        ([0, -1], "expected integers of at least 0, got -1 at place 1"),
     ):
         with pytest.raises(ValueError, match=f"^x: .*{told}"):
             fastnn.utils.to_categorical(bad)
@@ -324,3 +324,41 @@ def test_to_categorical_names_its_argument():
         fastnn.utils.to_categorical([0, None])
     with pytest.raises(TypeError, match=r"^x: expected numbers"):
         fastnn.utils.to_categorical(["a"])
+    with pytest.raises(ValueError, match=r"^x: expected integers in \[0, 3\), got 3 at place 0$"):
+        fastnn.utils.to_categorical([3, 0], num_classes=3)
+
+
+class Foreign:
+    """A column of polars whose type NumPy lacks."""
+
+    name, dtype = "y", "Int128"
+
+    def __len__(self):
+        return 12
+
+    def null_count(self):
+        return 0
+
+    def to_numpy(self):
+        raise RuntimeError("cannot convert i128 to NumPy")
+
+    def __array__(self, dtype=None, copy=None):
+        return self.to_numpy()
+
+
+class ForeignFrame(Foreign):
+    def get_columns(self):
+        return [Foreign(), Foreign()]
+
+
+def test_types_of_tables_that_numpy_lacks():
+    """The error is about the argument and the column, not one of a class of the library."""
+    message = r"^{}: column 'y' \(Int128\) does not become an array of NumPy: cannot convert i128"
+    with pytest.raises(TypeError, match=message.format("y")):
+        model().fit(np.ones((12, 3)), Foreign(), verbose=0)
+    with pytest.raises(TypeError, match=message.format("x")):
+        model().predict(ForeignFrame())
+    polars = pytest.importorskip("polars")
+    wide = polars.Series("y", [0] * 12).cast(polars.Int128)
+    with pytest.raises(TypeError, match=message.format("y")):
+        model().fit(np.ones((12, 3)), wide, verbose=0)

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 
 #include "core/check.h"
 
@@ -27,18 +28,19 @@ unsigned fork_generation() {
   return generation.load(std::memory_order_relaxed);
 }
 
-Gate::Gate() : state_(new State) { state_->generation = fork_generation(); }
+Gate::Gate() : state_(new State) {}
 
-Gate::~Gate() { delete state_; }
+Gate::~Gate() { delete state_.load(); }
 
 Gate::State& Gate::state() {
+  State* state = state_.load();
+  if (state->generation == fork_generation()) return *state;
   // The old state may be locked for ever; it is left behind, also for a guard of
-  // this thread that was made before the fork.
-  if (state_->generation != fork_generation()) {
-    state_ = new State;
-    state_->generation = fork_generation();
-  }
-  return *state_;
+  // this thread that was made before the fork. Threads of the child may come here at once: the
+  // first one's state is that of all.
+  auto fresh = std::make_unique<State>();
+  if (state_.compare_exchange_strong(state, fresh.get())) return *fresh.release();
+  return *state;
 }
 
 void Gate::refuse_beside_writer() {

@@ -29,7 +29,7 @@ class Gate {
   struct State {
     std::mutex mutex;
     std::condition_variable freed;  // of readers, or of a change
-    unsigned generation = 0;
+    const unsigned generation = fork_generation();
     int readers = 0;
     bool writing = false;
     std::atomic<std::thread::id> writer;  // while `writing`
@@ -37,7 +37,7 @@ class Gate {
   };
   State& state();
 
-  State* state_;
+  std::atomic<State*> state_;  // replaced in the child of a fork
 
  public:
   // std::runtime_error that says where the writer is: another thread, or this one, which a signal
@@ -69,7 +69,7 @@ class Gate {
     State& state_;
   };
 
-  // For what takes no time. Refused while there is anybody.
+  // For changes that take no time. Refused beside a reader, a writer or another change.
   class Changing {
    public:
     explicit Changing(Gate& gate);

@@ -154,8 +154,7 @@ double Network::check_weight_of(const char* name, const Dataset& data, const Pol
   const double total = total_weight(*parts_.plan, data, poll);
   check(total > 0, name,
         ": nothing counts, all weights (sample_weight times class_weight) are 0 or all labels "
-        "missing or "
-        "ignored");
+        "missing or ignored");
   return total;
 }
 

@@ -10,8 +10,8 @@ A call claims in a `with`, whose first statement takes what is claimed:
 The lock belongs to this claim alone and is held exactly as long as the call runs: C code takes and
 releases it, and CPython handles no signal between that code and the block. Where an exception
 comes between the two all the same, from a debugger or a tracer, the outer part of the `with`
-releases the lock. So an exception, wherever it is raised, leaves no claim behind. No thread ever waits for such a lock,
-so a child of a fork waits for none that a thread of its parent held.
+releases the lock. So an exception, wherever it is raised, leaves no claim behind. No thread ever
+waits for such a lock, so a child of a fork waits for none that a thread of its parent held.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Exclusive:
 
     def _refuse(self, claim: Claim, held: Claim, where: str) -> None:
         raise RuntimeError(
-            f"{claim.doing}: {self._what} is in a {held.doing} already{where}; "
+            f"{claim.doing}: {self._what} is in {_article(held.doing)} already{where}; "
             "one at a time may change it"
         )
 
@@ -99,7 +99,9 @@ class Exclusive:
         """RuntimeError while another thread has a claim; callbacks of this one may go on."""
         held = self._last.claim
         if held.goes_on() and held.by != _here():
-            raise RuntimeError(f"{doing}: {self._what} is in a {held.doing} in another thread")
+            raise RuntimeError(
+                f"{doing}: {self._what} is in {_article(held.doing)} in another thread"
+            )
 
     def refuse_all(self, doing: str) -> None:
         """RuntimeError while there is a claim, also of this thread."""
@@ -107,6 +109,11 @@ class Exclusive:
         held = self._last.claim
         if held.goes_on():
             raise RuntimeError(f"{doing}: not possible during {held.doing} of {self._what}")
+
+
+def _article(doing: str) -> str:
+    """ "a fit", "an add"."""
+    return f"{'an' if doing[0] in 'aeiou' else 'a'} {doing}"
 
 
 def _here() -> tuple[int, int]:

@@ -12,10 +12,13 @@ import os
 import sys
 import unicodedata
 import warnings
+from types import FrameType
 from typing import Any
 
 # Where neither the environment nor the terminal tells its width.
 _COLUMNS = 80
+# The folder of this package. Importing pathlib for it would take a fifth of the import.
+_PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
 
 
 def say(text: str = "", end: str = "\n") -> None:
@@ -28,14 +31,21 @@ def complain(text: str) -> None:
     _print(getattr(sys, "stderr", None), text + "\n")
 
 
-def warn(message: str, category: type[Warning]) -> None:
-    """Warns at the line outside of this package that called it.
+def warn(message: str, category: type[Warning], entry: str = "") -> None:
+    """Warns at the line outside of this package that called it, or that called `entry`.
 
-    Where a filter makes an error of the warning, that is raised; errors of standard error are not.
+    `entry`: the name of a public function, for code that functions of users may stand around, such
+    as a callback that calls the hook of its base class. Where a filter makes an error of the
+    warning, that is raised; errors of standard error are not.
     """
-    package = __name__.partition(".")[0]
-    level, frame = 2, sys._getframe(1)  # level 1 is this function
-    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+    level, found = 2, not entry  # level 1 is this function
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        inside = code.co_filename.startswith(_PACKAGE)
+        if found and not inside:
+            break
+        found = found or (inside and code.co_name == entry)
         level, frame = level + 1, frame.f_back
     try:
         warnings.warn(message, category, stacklevel=level)

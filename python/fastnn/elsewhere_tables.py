@@ -27,6 +27,11 @@ NAMES: dict[str, dict[str, str]] = {
             CTC CTCLoss Circle TripletMarginLoss TripletMarginWithDistanceLoss MarginRankingLoss
             AdaptiveLogSoftmaxWithLoss""",
     },
+    "reduction": {
+        "sum_over_batch_size": "auto batchmean sum_by_nonzero_weights",
+        "use 'sum_over_batch_size', a mean over rows, and multiply learning_rate by batch_size": "sum",
+        "use 'sum_over_batch_size'; a loss is one number, not one for each row": "none",
+    },
     "metric": {
         "accuracy": "Accuracy",
         "use 'binary_accuracy', or sklearn.metrics.roc_auc_score of what predict returns": "AUC",
@@ -184,7 +189,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
         "use predict, which takes whole arrays and memory maps": "predict_generator",
         "use predict(x).argmax(axis=1)": "predict_classes",
-        "use predict(x)": "predict_proba forward call output outputs",
+        "use predict(x)": "predict_proba forward output outputs",
         "sums start anew with each epoch and each call": "reset_metrics reset_states",
         "use value_and_grad(x, y)": """train_step compute_loss compute_gradients backward
             stateless_compute_loss""",
@@ -194,6 +199,41 @@ NAMES: dict[str, dict[str, str]] = {
         "use weights, a list of Variables": "parameters named_parameters",
         "use device of compile": "to cuda cpu",
         "use input_shape": "input inputs input_spec",
+        "use output_shape": "compute_output_shape compute_output_spec",
+        "use dtype": "dtype_policy compute_dtype variable_dtype input_dtype",
+        "use loss": "losses compiled_loss",
+        "use evaluate(..., return_dict=True)": "get_metrics_result metrics_variables",
+        "training is native code": "jit_compile run_eagerly distribute_strategy make_train_function "
+        "make_test_function make_predict_function train_function test_function predict_function",
+        "use predict of the model": "stateless_call symbolic_call",
+        "use fit or train_on_batch": "zero_grad step train",
+        "give sample_weight, with 0 for rows that do not count": "compute_mask supports_masking",
+        "derive a layer from fastnn.layers.Layer": "add_weight",
+        "use optimizer": "compiled_optimizer",
+        "use metrics": "compiled_metrics",
+        "use evaluate(x, y)": "score",
+        "use name": "path",
+        "matmul_precision is the nearest setting": "quantization_mode",
+    },
+    "of a layer": {
+        "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer losses add_loss
+            activity_regularizer gamma_regularizer beta_regularizer""",
+        "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
+            gamma_constraint beta_constraint""",
+        "use input_shape": "input in_features input_spec",
+        "use output_shape": "output out_features compute_output_spec",
+        "use kernel": "weight",
+        "use dtype": "dtype_policy variable_dtype input_dtype",
+        "call the layer": "forward",
+        "use name": "path",
+        "derive a layer from fastnn.layers.Layer": "add_weight",
+        "derive a metric from fastnn.metrics.Metric": "add_metric metrics",
+        "matmul_precision of compile is the nearest setting": """quantize quantization_mode
+            enable_lora lora_rank lora_enabled quantization_config""",
+        "give sample_weight, with 0 for rows that do not count": "compute_mask supports_masking",
+        "use get_weights() and np.savez, and set_weights()": """state_dict load_state_dict
+            save_own_variables load_own_variables""",
+        "use weights, a list of Variables": "parameters named_parameters",
     },
     "datasets": {
         "use fastnn.datasets.load_digits(), or load the arrays with another library": """
@@ -260,6 +300,9 @@ KEYWORDS: dict[str, str] = {
     "use beta_1 and beta_2": "betas",
     "use center and scale": "elementwise_affine",
     "the shape is that of the input": "in_features normalized_shape num_features",
+    "outputs are scores of classes, not sorted classes": "from_sorted_ids",
+    "sums start anew with each call": "reset_metrics",
+    "rows are divided by their standard deviation": "rms_scaling",
     "leave it out": "inplace maximize foreach fused capturable differentiable dampening",
     "input_shape": "batch_shape",
     "learning_rate": "lr",
@@ -299,6 +342,9 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "expand_nested": (False,),
     "show_trainable": (False,),
     "rebuild": (True,),
+    "from_sorted_ids": (False,),
+    "reset_metrics": (True,),
+    "rms_scaling": (False,),
     "num_regressors": (0,),
 }
 NONE = """kernel_regularizer bias_regularizer activity_regularizer gamma_regularizer

@@ -6,6 +6,7 @@ they are left out. They work as before; nothing is hidden from code.
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
@@ -15,7 +16,19 @@ def names_of(public: Sequence[str]) -> Callable[[], list[str]]:
     return lambda: sorted(public)
 
 
-class Listed:
+class _Lists(ABCMeta):
+    """The class of Listed classes, which tells `dir()` of them what it tells of their objects.
+
+    Completion at Python's own prompt looks into classes, too. It is an ABCMeta, so that classes may
+    also derive from abstract ones.
+    """
+
+    def __dir__(cls) -> list[str]:
+        members: type[Listed] = cls  # type: ignore[assignment]
+        return _public(members, super().__dir__())
+
+
+class Listed(metaclass=_Lists):
     """A class that tells `dir()` which of its members are the inside."""
 
     __slots__ = ()
@@ -24,15 +37,19 @@ class Listed:
     _inside: ClassVar[Iterable[str]] = ()
 
     def __dir__(self) -> list[str]:
-        inside = {name for base in type(self).__mro__ for name in vars(base).get("_inside", ())}
-        inside -= set(self._shown())
-        return sorted(
-            name
-            for name in super().__dir__()
-            if name not in inside and (not name.startswith("_") or name.startswith("__"))
-        )
+        return _public(type(self), super().__dir__())
 
     @classmethod
     def _shown(cls) -> Iterable[str]:
         """Members that are shown although a base class calls them the inside."""
         return ()
+
+
+def _public(cls: type[Listed], names: Iterable[str]) -> list[str]:
+    inside = {name for base in cls.__mro__ for name in vars(base).get("_inside", ())}
+    inside -= set(cls._shown())
+    return sorted(
+        name
+        for name in names
+        if name not in inside and (not name.startswith("_") or name.startswith("__"))
+    )

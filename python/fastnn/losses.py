@@ -17,7 +17,7 @@ from fastnn.autodiff.losses import Called, apply
 from fastnn.autodiff.tensor import Tensor
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
-from fastnn.words import choose, flag, int32, keywords, optional, text
+from fastnn.words import choose, flag, int32, keywords, optional, refuse_elsewhere, text
 
 __all__ = [
     "BinaryCrossentropy",
@@ -37,6 +37,8 @@ _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
 
 def _reduction(name: str, value: object) -> str:
+    # None is another word for "none", in Keras and in PyTorch.
+    refuse_elsewhere(name, "reduction", "none" if value is None else value)
     return choose(name, value, _REDUCTIONS)
 
 

@@ -20,7 +20,7 @@ from fastnn.arrays.host import plain
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number, optional, text
+from fastnn.words import flag, integer, keywords, number, optional, text
 
 __all__ = [
     "SGD",
@@ -142,7 +142,8 @@ class Optimizer(Registered):
             at any time, also by a callback during `fit`: it is read at every native call.
         weight_decay: decoupled (Loshchilov and Hutter, 2019): at each step parameters lose
             learning_rate * weight_decay of themselves. None is 0.
-        iterations: steps taken with this object, in all models that share it.
+        iterations: steps taken with this object, in all models that share it; an integer of at
+            least 0, which may be set, also during `fit`.
     """
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
@@ -150,6 +151,7 @@ class Optimizer(Registered):
     _inside = ("groups", "native", "settings", "stage")
     _in_keywords = COMMON
     name = Checked(text)
+    iterations = Checked(partial(integer, low=0))
     weight_decay = Checked(optional(partial(number, low=0.0)))
     clipnorm = Clip()
     clipvalue = Clip()
@@ -258,7 +260,7 @@ class Optimizer(Registered):
         for grad, (_, variable) in zip(grads, pairs, strict=True):
             self._step(variable, grad)
         self.iterations += 1
-        return self.iterations
+        return int(self.iterations)
 
     def _clipped(self, grads: list[Array]) -> list[Array]:
         if self.clipvalue is not None:

@@ -1,9 +1,9 @@
 """Registered classes: their options and configs, and one table of names for each family of them.
 
 A class with options derives from `Registered`, and gets `get_config` and `from_config` from the
-signature of its constructor. Its options are `Checked` attributes. `Registry.register` stands above the class with its names, so a class
-is added in one place. The families themselves (losses, optimizers, ...) are declared beside their
-base classes.
+signature of its constructor. Its options are `Checked` attributes. `Registry.register` stands above
+the class with its names, so a class is added in one place. The families themselves (losses,
+optimizers, ...) are declared beside their base classes.
 """
 
 from __future__ import annotations

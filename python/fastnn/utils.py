@@ -60,14 +60,14 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     shape = array.shape[:-1] if array.ndim > 1 and array.shape[-1] == 1 else array.shape
     flat = integral("x", array.reshape(-1), "place")
     classes = int(flat.max(initial=-1)) + 1
+    wanted = "integers of at least 0"
     if num_classes is not None:
         classes = integer("num_classes", num_classes)
+        wanted = f"integers in [0, {classes})"
     wrong = (flat < 0) | (flat >= classes)
     if wrong.any():
         place = int(wrong.argmax())
-        raise ValueError(
-            f"x: expected integers in [0, {classes}), got {flat[place]} at place {place}"
-        )
+        raise ValueError(f"x: expected {wanted}, got {flat[place]} at place {place}")
     hot = np.zeros((flat.size, classes), dtype=np.float32)
     hot[np.arange(flat.size), flat] = 1.0
     return hot.reshape(*shape, classes)

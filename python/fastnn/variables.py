@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _core
 from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
+from fastnn.claims import Claim, Exclusive
 from fastnn.listing import Listed
 from fastnn.words import choose, flag
 
@@ -67,10 +68,10 @@ class Variable(Listed):
         dtype: "float32" or "float64"; None: that of the value, float32 for integers.
     """
 
-    __slots__ = ("__weakref__", "_spot", "_trainable", "name")
+    __slots__ = ("__weakref__", "_changes", "_spot", "_trainable", "name")
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
-    _inside = ("at", "converted", "move", "place")
+    _inside = ("at", "converted", "join", "move", "place")
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Variable(Listed):
         self._spot = Switch(Spot(place, name))
         self.name = name
         self.trainable = trainable
+        self._changes = Exclusive("this variable")
 
     @classmethod
     def at(cls, place: Place, name: str, path: str) -> Self:
@@ -97,7 +99,12 @@ class Variable(Listed):
         variable._spot = Switch(Spot(place, path))
         variable.name = name
         variable._trainable = True
+        variable._changes = Exclusive("this variable")
         return variable
+
+    def join(self, changes: Exclusive) -> None:
+        """Lets writes wait for these changes, of the layer that the Variable is of (for layers)."""
+        self._changes = changes
 
     @property
     def place(self) -> Place:
@@ -162,6 +169,9 @@ class Variable(Listed):
     def assign(self, value: ArrayLike) -> None:
         """Writes `value`, and marks the model changed.
 
+        A change of the layer that another thread has begun, such as `add`, is waited for: it moves
+        the values.
+
         Args:
             value: an array of real numbers of exactly this variable's shape (a shape is
                 never broadcast); it is converted to this variable's dtype.
@@ -172,7 +182,11 @@ class Variable(Listed):
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
-        self.place.write(self.converted(value))
+        converted = self.converted(value)
+        claim = Claim("assign")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            self.place.write(converted)
 
     def assign_add(self, delta: ArrayLike) -> None:
         """Adds an array of this variable's shape. Errors: see `assign`."""

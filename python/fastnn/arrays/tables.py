@@ -6,6 +6,8 @@ value (NA, null) is no number; it is refused, or becomes NaN where the caller as
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,10 +60,14 @@ class Table(NamedTuple):
         if not missing_is_nan:
             self._refuse_missing(name)
         if self._alike():
-            whole = np.asarray(self.source.to_numpy())  # a view where the library has one
+            with _refused(name, self.columns[0]):
+                whole = np.asarray(self.source.to_numpy())  # a view where the library has one
             if whole.dtype.kind in "biuf":
                 return whole
-        arrays = [column.array() for column in self.columns]
+        arrays = []
+        for column in self.columns:
+            with _refused(name, column):
+                arrays.append(column.array())
         wrong = [
             column.named
             for column, array in zip(self.columns, arrays, strict=True)
@@ -97,6 +103,18 @@ class Table(NamedTuple):
         raise TypeError(
             f"{name}: fill in the missing values (NA, the first at row {row}) of {place}"
         )
+
+
+@contextlib.contextmanager
+def _refused(name: str, column: Column) -> Iterator[None]:
+    """Makes errors of a library, which has types that NumPy lacks, errors about `name`."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        what = column.named if column.label is None else f"column {column.named}"
+        raise TypeError(f"{name}: {what} does not become an array of NumPy: {error}") from error
 
 
 def table_of(value: Any) -> Table | None:

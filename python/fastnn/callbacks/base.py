@@ -20,8 +20,8 @@ class Callback(Registered):
         ...         self.model.optimizer.learning_rate *= 0.5
 
     Attributes:
-        model: the model, as long as something else refers to it; set `model.stop_training = True` to end `fit` after the epoch, or,
-            from a batch hook, after the batch.
+        model: the model, as long as something else refers to it; set `model.stop_training = True`
+            to end `fit` after the epoch, or, from a batch hook, after the batch.
         params: "epochs", "steps" (batches an epoch) and "verbose"; in `fit` also "metrics", the
             names of all values that it puts into the logs of epochs.
 

@@ -34,10 +34,7 @@ class CallbackList:
         params: dict[str, Any],
         *defaults: Callback,
     ) -> None:
-        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-        for callback in given:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
+        given = _listed(callbacks)
         # A History or progress line from the user takes the place of the default.
         self.callbacks = given + [
             default
@@ -64,6 +61,19 @@ class CallbackList:
 
 # Hooks of this package that need no call between epochs: the loop of fit feeds the History.
 _SILENT = (History.on_epoch_end,)
+
+
+def _listed(given: object) -> list[Callback]:
+    """The callbacks as a list; TypeError for anything else."""
+    if given is None:
+        return []
+    if isinstance(given, Callback):
+        return [given]
+    listed: list[Any] = list(given) if isinstance(given, Iterable) else [given]
+    for callback in listed:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
+    return listed
 
 
 def _overrides(callback: Callback, hook: str) -> bool:

@@ -6,23 +6,17 @@ It decides which of two values is better, and warns where `fit` will not produce
 from __future__ import annotations
 
 import math
-import os
-import sys
-import warnings
 from functools import partial
-from pathlib import Path
-from types import FrameType
 from typing import ClassVar, Literal
 
 from fastnn.callbacks.base import Callback
+from fastnn.console import warn
 from fastnn.protocols import Logs
 from fastnn.registry import Checked
 from fastnn.words import choose, number, text, unknown
 
 Mode = Literal["auto", "min", "max"]
 MODES: tuple[Mode, ...] = ("auto", "min", "max")
-
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def _mode(name: str, value: object) -> Mode:
@@ -65,11 +59,11 @@ class Monitor(Callback):
             return
         without = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in names)
         why = "it has no validation" if without else f"its logs have {', '.join(names)}"
-        warnings.warn(
+        warn(
             f"{type(self).__name__}: fit will not produce {self.monitor!r}, {why}; only a callback "
             "that comes before may add it",
             UserWarning,
-            stacklevel=_frames_to_caller_of("fit"),
+            entry="fit",
         )
 
     def more_is_better(self) -> bool:
@@ -103,22 +97,3 @@ class Monitor(Callback):
         sign = -1.0 if self.more_is_better() else 1.0
         # min_delta is added before the comparison, as in Keras: rounding may decide.
         return sign * (value + sign * self.min_delta) < sign * on
-
-
-def _frames_to_caller_of(entry: str) -> int:
-    """The `stacklevel`, as seen by the function that calls this, of the call of a public method.
-
-    It is found by walking the stack: the number of frames between depends on decorators, and on
-    subclasses of the user that call the hooks of their base class.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    level = 1
-    found = False
-    while frame is not None:
-        inside = frame.f_code.co_filename.startswith(_PACKAGE)
-        if found and not inside:
-            return level
-        found = found or (inside and frame.f_code.co_name == entry)
-        frame = frame.f_back
-        level += 1
-    return 1

@@ -33,7 +33,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: epochs to wait before watching.
 
     All arguments, also in combination, have the meaning that they have in Keras. NaN is never an
-    improvement, and the first number after it is one. Epochs without the value do not count.
+    improvement, and the first number after it is one; where all are NaN, the first epoch is the
+    best. Epochs without the value do not count.
 
     Raises:
         ValueError: when `fit` begins, mode="auto" and neither the loss nor a metric that says its
@@ -85,6 +86,9 @@ class EarlyStopping(Monitor):
         value = self.value(logs)
         if value is None or epoch < self.start_from_epoch:
             return
+        if self.restore_best_weights and self.best_weights is None:
+            # The first epoch is the best until another improves, also where its value is NaN.
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self.improves(value, self.best):
             self.best, self.best_epoch = value, epoch

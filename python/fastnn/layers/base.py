@@ -7,16 +7,16 @@ import math
 import re
 import weakref
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, keys
+from fastnn import _core, elsewhere, keys
 from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, Switch, forget_former
-from fastnn.claims import Exclusive
+from fastnn.claims import Claim, Exclusive
 from fastnn.initializers import Initializer
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
@@ -106,7 +106,7 @@ class Layer(Registered):
     dtype = Checked(optional(_dtype))
 
     _inside: ClassVar[tuple[str, ...]] = (
-        *("extend", "given_name", "given_shape", "kept_name", "owner", "claim"),
+        *("extend", "given_name", "given_shape", "kept_name", "owner", "adopt", "claim"),
         *(
             "compute_dtype",
             "extend_again",
@@ -291,6 +291,14 @@ class Layer(Registered):
     def non_trainable_weights(self) -> list[Variable]:
         return [variable for variable in self.variables if not variable.trainable]
 
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
     def count_params(self) -> int:
         """The number of parameters, trainable or not."""
         return sum(variable.size for variable in self.variables)
@@ -302,7 +310,10 @@ class Layer(Registered):
     @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes the parameters; everything is checked before anything is written."""
-        write_all(f"layer {self.name!r}", self.variables, weights)
+        claim = Claim("set_weights")
+        with claim, claim.lock:
+            self.claim(claim)
+            write_all(f"layer {self.name!r}", self.variables, weights)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The output's shape for an input's shape, both with the batch axis first."""
@@ -333,9 +344,14 @@ class Layer(Registered):
             change.settled = True
             forget_former([switch])
 
-    def claim(self, change: Change) -> None:
-        """Lets this change alone change the layer, as soon as others have ended (for models)."""
-        self._changes.take(change, waits=True)
+    def claim(self, claim: Claim) -> None:
+        """Lets this call alone change the layer, as soon as others have ended (for models)."""
+        self._changes.take(claim, waits=True)
+
+    def adopt(self, variables: Sequence[Variable]) -> None:
+        """Makes writes to its Variables wait for changes of the layer."""
+        for variable in variables:
+            variable.join(self._changes)
 
     def stand(self, change: Change, **parts: Any) -> Switch[Standing]:
         """Parts of the Standing from this change on (for models)."""
@@ -351,6 +367,7 @@ class Layer(Registered):
         vars(self).update(state)
         self._standing = Switch(Standing(*state["_standing"]))
         self._changes = Exclusive("this layer")
+        self.adopt(self.variables)
 
     def __copy__(self) -> Self:
         """An independent layer, as deepcopy makes it: layers do not share Variables."""
@@ -358,6 +375,11 @@ class Layer(Registered):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "of a layer", name)
 
 
 LAYERS = Registry("layer", Layer)
@@ -432,7 +454,8 @@ def make_variables(
 ) -> list[Variable]:
     """Variables of a layer in `buffer`, with their first values.
 
-    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from the same key.
+    `path`: of the layer. `index` numbers the layers of a model that have parameters; all draw from
+    the same key.
     """
     made = []
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
@@ -441,6 +464,7 @@ def make_variables(
         variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
+    layer.adopt(made)
     return made
 
 

@@ -20,12 +20,24 @@ _ACCURACY = {
 }
 
 
-def get(identifier: str | Metric | type[Metric] | Loss, target: str) -> Metric:
-    """The metric that a name, an object or a class means for such targets (`Metric.goes_with`).
+def get(identifier: str | Metric | type[Metric] | Loss, target: str | None = None) -> Metric:
+    """The metric that a name, an object or a class means.
 
     A string becomes the metric's name, so the History has the key that was asked for.
+
+    Args:
+        identifier: a name, an object or a class of a metric, or of a loss.
+        target: the kind of the targets (see `Metric.goes_with`); only "accuracy" depends on it.
+
+    Raises:
+        ValueError: the name is unknown (with the near match), or means nothing for such targets.
     """
     if isinstance(identifier, str) and identifier in _ACCURACIES:
+        if target is None:
+            names = ", ".join(cls.__name__ for cls in _ACCURACY.values())
+            raise ValueError(
+                f"metrics: {identifier!r} depends on the targets; give target, or one of {names}"
+            )
         if target not in _ACCURACY:
             raise ValueError(
                 f"metrics: {identifier!r} means nothing for a regression of linear "

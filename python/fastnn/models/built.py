@@ -18,6 +18,21 @@ from fastnn.models.graph import Call, extend, given_of, shapes_of
 from fastnn.variables import Place, Variable
 
 
+class Settings(NamedTuple):
+    """What `compile` reads from Variables, optimizer and loss, all of which may change later."""
+
+    trained: Sequence[bool]  # of each parameter
+    groups: list[dict[str, float]]  # of parameters that are updated alike
+    numbers: list[int]  # the group of each parameter
+    stage: dict[str, Any]  # of updates, besides the step
+    loss: dict[str, Any]
+
+    @property
+    def averages(self) -> bool:
+        """Whether training keeps an average of the weights."""
+        return self.stage["average_momentum"] is not None
+
+
 class Built(NamedTuple):
     """A network with its parameters, and the places that the layers' Variables will have."""
 
@@ -27,9 +42,7 @@ class Built(NamedTuple):
     rows: list[tuple[Any, Shape]]  # of each layer: its input or, merging, inputs; its output
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
-    # What the network was compiled with: which parameters it trains, and whether it averages them.
-    trained: Sequence[bool] = ()
-    averages: bool = False
+    settings: Settings | None = None  # that the network was compiled with
 
     @property
     def all_variables(self) -> list[Variable]:

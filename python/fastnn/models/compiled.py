@@ -15,7 +15,7 @@ Steps 2 to 4 are `Compilable.prepare`. Training itself is in `trainer`.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,12 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, config, losses, optimizers
 from fastnn.changes import Change, Switch
-from fastnn.claims import Exclusive
+from fastnn.claims import Claim, Exclusive
 from fastnn.layers.base import Layer, Shape
+from fastnn.listing import Listed
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.models import heads
-from fastnn.models.built import Built
+from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
 from fastnn.optimizers import Optimizer
@@ -61,13 +62,14 @@ class State(NamedTuple):
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
 
 
-class Compilable(ABC):
+class Compilable(Listed):
     """A model that can be compiled: layers of its own kind, a loss, an optimizer, metrics.
 
     Its State is replaced whole by changes, of which one at a time is under way: other threads wait.
     A model that is being trained is not changed.
     """
 
+    _inside = ("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for")
     stop_training: bool = False
 
     def __init__(self, key: int) -> None:
@@ -113,15 +115,19 @@ class Compilable(ABC):
 
     # -- the transaction
 
-    @property
-    def network(self) -> _core.Network:
-        """The native network; RuntimeError before the model is built."""
+    def _built(self) -> Built:
+        """The native network and its shapes; RuntimeError before the model is built."""
         built = self._state.now.built
         if built is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
-        return built.network
+        return built
+
+    @property
+    def network(self) -> _core.Network:
+        """The native network; RuntimeError before the model is built."""
+        return self._built().network
 
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
@@ -164,7 +170,9 @@ class Compilable(ABC):
                 self._settle(change, new._replace(row_shape=row_shape))
         return built
 
-    def _built_for(self, change: Change, state: State, row_shape: Shape) -> State:
+    def _built_for(
+        self, change: Change, state: State, row_shape: Shape, settings: Settings | None = None
+    ) -> State:
         """`state` with its layers built, and compiled if there is a plan; nothing changes."""
         state = self._traced_for(state, row_shape)
         claim_layers(change, state.layers)
@@ -174,33 +182,43 @@ class Compilable(ABC):
         plan = state.plan
         if plan.given is not None:
             head = _head(state, built)
-            heads.check(head, plan.loss, stacklevel=2)
+            heads.check(head, plan.loss)
             columns = Columns(plan.loss, head, *(listed(given) for given in plan.given))
             plan = plan._replace(columns=columns, given=None)
-        return state._replace(built=self._compiled_by(plan, built, state), plan=plan)
+        return state._replace(built=self._compiled_by(plan, built, state, settings), plan=plan)
 
-    def _compiled_by(self, plan: Plan, built: Built, state: State) -> Built:
-        """`built` with its network, which nothing else uses yet, compiled."""
+    def _compiled_by(
+        self, plan: Plan, built: Built, state: State, settings: Settings | None = None
+    ) -> Built:
+        """`built` with its network, which nothing else uses yet, compiled.
+
+        `settings`: of the model that this is a copy of; None: the present ones.
+        """
         outputs = math.prod(built.shapes[-1])
         heads.check_width(_head(state, built), plan.loss)
-        variables = built.all_variables
-        trained = [variable.trainable for variable in variables]
-        groups, numbers = plan.optimizer.groups(variables)
+        if settings is None:
+            variables = built.all_variables
+            settings = Settings(
+                [variable.trainable for variable in variables],
+                *plan.optimizer.groups(variables),
+                plan.optimizer.stage(),
+                plan.loss.options(outputs),
+            )
         network = built.network
-        network.set_trainable(trained)
-        network.set_groups(numbers)
+        network.set_trainable(settings.trained)
+        network.set_groups(settings.numbers)
         network.compile(
             optimizer=plan.optimizer.native,
             metrics=plan.columns.native,
             session=config.session(),
             precision=plan.precision,
             device=plan.device or "auto",
-            groups=groups,
-            **plan.optimizer.stage(),
-            **plan.loss.options(outputs),
+            groups=settings.groups,
+            **settings.stage,
+            **settings.loss,
         )
         plan.columns.widths = network.sum_widths
-        return built._replace(trained=trained, averages=plan.optimizer.use_ema)
+        return built._replace(settings=settings)
 
     # -- compile
 
@@ -266,8 +284,7 @@ class Compilable(ABC):
             head = heads.Head(new_loss.folds or "linear", None, None, None, None, None)
             if state.calls:
                 head = _head(state, built)
-                # Four frames: heads.check, compile, the decorator, the user's call.
-                heads.check(head, new_loss, stacklevel=4)
+                heads.check(head, new_loss)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
             if not state.calls:
@@ -313,7 +330,8 @@ class Compilable(ABC):
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights: use_ema, as `compile` found it."""
         built = self._state.now.built
-        return built is not None and built.averages
+        settings = None if built is None else built.settings
+        return settings is not None and settings.averages
 
     @property
     def columns(self) -> Columns:
@@ -336,13 +354,13 @@ def _head(state: State, built: Built | None) -> heads.Head:
     return heads.find(state.layers, state.calls, state.inputs, width)
 
 
-def claim_layers(change: Change, layers: Iterable[Layer]) -> None:
-    """Lets this change alone change the layers, as soon as others have ended.
+def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:
+    """Lets this call alone change the layers, as soon as others have ended.
 
     They are taken in one order by all threads, so that no two threads wait for each other.
     """
     for layer in sorted(layers, key=id):
-        layer.claim(change)
+        layer.claim(claim)
 
 
 def _check_same(

@@ -7,11 +7,11 @@ recognised, and mistakes are answered before any training.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastnn import _core
+from fastnn.console import warn
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.noise import Dropout
 from fastnn.layers.scaling import Rescaling
@@ -62,11 +62,8 @@ def _layer_of(numbered: dict[int, Layer], number: int | None) -> Layer | None:
     return None if number is None else numbered.get(number)
 
 
-def check(head: Head, loss: Loss, stacklevel: int) -> None:
-    """ValueError for a head that `loss` refuses; UserWarning for a wrong from_logits.
-
-    `stacklevel` counts frames from here to the user's call.
-    """
+def check(head: Head, loss: Loss) -> None:
+    """ValueError for a head that `loss` refuses; UserWarning for a wrong from_logits."""
     _check_twice(head)
     check_width(head, loss)
     if loss.folds is None:
@@ -77,12 +74,11 @@ def check(head: Head, loss: Loss, stacklevel: int) -> None:
     else:
         _check_sigmoid(head, loss)
     if loss.from_logits and head.activation in ("softmax", "sigmoid"):
-        warnings.warn(
+        warn(
             f"loss {loss.name}: from_logits=True, but layer {_name(head)} ends in "
             f"{head.activation}, so its outputs are no logits; training uses the logits before "
             f"the {head.activation}. Leave out from_logits=True, or the {head.activation}.",
             UserWarning,
-            stacklevel=stacklevel,
         )
 
 

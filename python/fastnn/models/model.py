@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import keys
 from fastnn.autodiff.tensor import tensor as as_tensor
 from fastnn.changes import Change, Switch, forget_former
+from fastnn.claims import Claim
 from fastnn.console import say
 from fastnn.layers.base import (
     Dtype,
@@ -43,6 +44,24 @@ from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Spot, Variable
 from fastnn.words import flag, integer, keywords, unknown
+
+
+class _Unchanged:
+    """The last part of a pickled or copied model: an error where training came in between."""
+
+    def __init__(self, model: Model, built: Built, version: int) -> None:
+        self._model = model
+        self._built = built
+        self._version = version
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        self._model._training.refuse_others("copy")
+        now = self._model._state.now.built
+        same = now is not None and now.parameters is self._built.parameters
+        if not same or self._built.parameters.version != self._version:
+            raise RuntimeError("copy: the weights were changed in another thread meanwhile")
+        return bool, ()
+
 
 # Made anew for each copy.
 _NOT_COPIED = ("_training", "_changes", "_state")
@@ -436,6 +455,10 @@ class Model(Trainer):
         return [variable for variable in self.weights if not variable.trainable]
 
     @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
+    @property
     def trainable(self) -> bool:
         """Whether any layer is trainable; setting it sets all layers, from `compile` on."""
         return any(layer.trainable for layer in self._all_layers()) or not self.layers
@@ -460,12 +483,18 @@ class Model(Trainer):
         """Writes all parameters, in the order of `weights`.
 
         Number, shapes and types are checked before anything is written. The state of the
-        optimizer is kept.
+        optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
         """
         self._training.refuse_others("set_weights")
-        if not self.built:
-            raise ValueError("set_weights: the model is not built; give input_shape, or call build")
-        write_all(self.name, self.weights, weights)
+        claim = Claim("set_weights")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            claim_layers(claim, self._all_layers())
+            if not self.built:
+                raise ValueError(
+                    "set_weights: the model is not built; give input_shape, or call build"
+                )
+            write_all(self.name, self.weights, weights)
 
     @keywords()
     def summary(
@@ -502,11 +531,15 @@ class Model(Trainer):
     # -- copies
 
     def __getstate__(self) -> dict[str, Any]:
-        """What pickles and copies hold: layers with weights, how to train, and the state of that."""
-        self._training.refuse_others("copy")
+        """What pickles and copies hold: layers with weights, how to train, and the state of that.
+
+        Layers are copied after this, one by one; then `_Unchanged` looks back.
+        """
         kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
         state = self._state.now
         built = state.built
+        version = 0 if built is None else built.parameters.version
+        self._training.refuse_others("copy")
         return {
             **kept,
             "_layers": list(state.layers),
@@ -515,17 +548,16 @@ class Model(Trainer):
             "_row_shape": state.row_shape if built is None else built.shapes[0],
             "_plan": state.plan,
             "_not_compiled": state.not_compiled,
+            "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
+            "_unchanged": None if built is None else _Unchanged(self, built, version),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        kept = dict(kept)
-        layers, calls, inputs, row_shape, plan, not_compiled, progress = (
-            kept.pop(f"_{name}")
-            for name in (
-                *("layers", "calls", "inputs", "row_shape", "plan", "not_compiled", "progress"),
-            )
-        )
+        kept = {name: value for name, value in kept.items() if name != "_unchanged"}
+        graph = ("layers", "calls", "inputs", "row_shape", "plan", "not_compiled")
+        layers, calls, inputs, row_shape, plan, not_compiled = (kept.pop(f"_{n}") for n in graph)
+        settings, progress = kept.pop("_settings"), kept.pop("_progress")
         Trainer.__init__(self, kept["_key"])
         vars(self).update(kept)
         change = Change("copy")
@@ -533,7 +565,7 @@ class Model(Trainer):
             self._changes.take(change)
             state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled)
             if progress is not None:
-                state = self._built_for(change, state, row_shape)
+                state = self._built_for(change, state, row_shape, settings)
                 assert state.built is not None
                 restore_progress(state.built.network, progress)
             self._settle(change, state, self._names_for(state.layers))

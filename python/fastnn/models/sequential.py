@@ -49,7 +49,8 @@ class Sequential(Model):
 
     A layer belongs to one model. A model computes in float32 or in float64, never in both.
     `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
-    the optimizer and all counts: both go on training to the same weights.
+    the optimizer and all counts: both go on training to the same weights. While another thread
+    trains the model, or writes its weights, they raise RuntimeError.
     """
 
     @keywords()

@@ -15,16 +15,13 @@ from fastnn.data.classes import class_weights
 from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
-from fastnn.listing import Listed
 from fastnn.losses import Loss
 from fastnn.models.compiled import Compilable
 from fastnn.words import within
 
 
-class Tabled(Listed, Compilable):
+class Tabled(Compilable):
     """A model that can be compiled, and takes data as rows, targets and weights."""
-
-    _inside = (*("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for"),)
 
     def __init__(self, key: int) -> None:
         super().__init__(key)

@@ -110,9 +110,10 @@ class Trainer(Tabled):
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
             fastnn.TrainingDiverged: the loss became NaN or infinite. Its epoch and step count
                 from 0, as callbacks do; the progress line counts epochs from 1. The weights are
-                those of some hundred steps before: the state is copied after every so many steps
-                that copying takes at most 1 % of the time, a number that depends on the shape
-                alone, and the copy before the last one is put back.
+                those of some hundred steps before, for small batches of large layers and on a GPU
+                some thousand: the state is copied after every so many steps that copying takes at
+                most 1 % of the time, a number that depends on the shape and the device alone, and
+                the copy before the last one is put back.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
                 was when its state was copied, as above.
@@ -195,10 +196,11 @@ class Trainer(Tabled):
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
-        self.prepare(
+        built = self.prepare(
             table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
         )
-        logs = self.columns.logs(loops.evaluate(self, table, listeners, size))
+        columns = plan.columns
+        logs = columns.logs(loops.evaluate(built.network, columns, table, listeners, size))
         if level:
             say(f"evaluate{values_text(logs)}")
         return _results(logs, as_dict)
@@ -231,7 +233,7 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("predict")
         table = Table(self._rows(x))
-        shapes = self._shapes(table.x)
+        self._shapes(table.x)  # an error about shapes comes before those of other arguments
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
         params = {
             "verbose": _verbosity(verbose),
@@ -243,7 +245,7 @@ class Trainer(Tabled):
             table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
         )
         outputs = loops.predict(built.network, table, listeners, size)
-        return outputs.reshape(-1, *shapes[1])
+        return outputs.reshape(-1, *built.shapes[-1])
 
     @keywords()
     def predict_on_batch(self, x: object) -> NDArray[Any]:
@@ -284,10 +286,8 @@ class Trainer(Tabled):
             RuntimeError: the model is not built, or another thread is training it.
         """
         self._training.refuse_others("predictor")
-        network = self.network
-        shapes = self.row_shapes()
-        assert shapes is not None  # a model with a network has shapes
-        return network.predictor(*shapes, numeric)
+        built = self._built()
+        return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
 
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights.
@@ -295,19 +295,18 @@ class Trainer(Tabled):
         `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
         self._compiled("take_averages")
-        network = self.network
-        if not self.keeps_averages:
+        built = self._built()
+        network, settings = built.network, built.settings
+        if settings is None or not settings.averages:
             raise RuntimeError(
                 "take_averages: compiled without averages; give the optimizer use_ema=True first"
             )
         if network.updates == 0:
             return
         flat = network.optimizer_state[-1]
-        built = self._state.now.built
-        assert built is not None  # a model with a network is built
         weights = self.get_weights()
         for i, (offset, shape) in enumerate(network.parameters):
-            if built.trained[i]:
+            if settings.trained[i]:
                 weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
         self.set_weights(weights)
 

@@ -176,7 +176,9 @@ class Fit:
         try:
             return run.advance(optimizer=optimizer.settings(), **how)
         finally:
-            optimizer.iterations += self.network.steps - before
+            # A divergence takes steps back, which may be more than were counted since it was set.
+            made = self.network.steps - before
+            optimizer.iterations = max(0, optimizer.iterations + made)
 
     def _logs(self, sums: Sums) -> Logs:
         logs = self.columns.logs(sums[: self.columns.width])
@@ -256,29 +258,35 @@ class Fit:
 
     def _validate(self, run: _core.Run, epoch: int) -> Logs:
         assert self.validation is not None
-        sums = evaluate(
-            self.model, self.validation, self.callbacks, self.schedule.validation_batch_size
-        )
+        size = self.schedule.validation_batch_size
+        sums = evaluate(self.network, self.columns, self.validation, self.callbacks, size)
         if not math.isfinite(sums[0]):  # raises TrainingDiverged
             self._advance(run, first_epoch=epoch, first_step=self.steps, steps=0, validates=True)
         return self.columns.logs(sums, "val_")
 
 
-def evaluate(model: Trainable, table: Table, callbacks: CallbackList, batch_size: int) -> Sums:
+def evaluate(
+    network: _core.Network,
+    columns: Columns,
+    table: Table,
+    callbacks: CallbackList,
+    batch_size: int,
+) -> Sums:
     """Sums over checked rows, in one native call.
 
+    The network and its columns are given, since another thread may compile the model meanwhile.
     Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
     in the order of one call, to the last bit, whether hooks listen or not.
     """
     callbacks.call("on_test_begin", {})
     if callbacks.listens(*TEST_BATCH_HOOKS):
-        so_far = np.zeros(model.columns.width)
+        so_far = np.zeros(columns.width)
         for batch, start in enumerate(range(0, table.length, batch_size)):
             callbacks.call("on_test_batch_begin", batch, {})
-            so_far += model.network.evaluate(table.part(start, start + batch_size))
-            callbacks.call("on_test_batch_end", batch, model.columns.logs(so_far))
-    sums = model.network.evaluate(table.native())
-    callbacks.call("on_test_end", model.columns.logs(sums))
+            so_far += network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
+    sums = network.evaluate(table.native())
+    callbacks.call("on_test_end", columns.logs(sums))
     return sums
 
 
