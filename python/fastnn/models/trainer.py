@@ -115,7 +115,7 @@ class Trainer(Tabled):
                 those of some hundred steps before, for small batches of large layers and on a GPU
                 some thousand: the state is copied after every so many steps that copying takes at
                 most 1 % of the time, a number that depends on the shape and the device alone, and
-                the copy before the last one is put back.
+                the copy before the last one is put back. No copy is made while the loss grows.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
                 was when its state was copied, as above.
