@@ -117,6 +117,19 @@ def test_set_weights_waits_for_a_layer_that_is_being_added() -> None:
         other.result()
 
 
+def test_averages_are_taken_of_the_model_as_it_is() -> None:
+    slow = Slow()
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(5,))], seed=0)
+    model.compile(optimizers.SGD(0.1, use_ema=True), "mse")
+    model.fit(X, Y, verbose=0)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(model.add, layers.Dense(1, kernel_initializer=slow))
+        slow.begun.wait()
+        with pytest.raises(RuntimeError, match=r"^take_averages: .* layers changed since compile"):
+            model.take_averages()
+        other.result()
+
+
 def test_a_change_during_fit_is_refused() -> None:
     model = unbuilt(Slow(0))
     model.build((None, 5))

@@ -93,6 +93,31 @@ def test_the_state_that_is_gone_back_to_was_followed_by_a_good_stretch() -> None
         assert abs(model.get_weights()[0].item()) < 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("growth", [1.1, 1.3, 2.0, 5.0])
+@pytest.mark.parametrize("learns", [0, 350])
+def test_a_slow_divergence_goes_back_to_before_it(growth: float, learns: int, dtype: str) -> None:
+    """The weight is multiplied by -growth at each step; a thousand steps may go by until infinity."""
+    model = fastnn.Sequential(
+        [layers.Dense(1, use_bias=False, input_shape=(1,))], seed=0, dtype=dtype
+    )
+    model.set_weights([[[1.0]]])
+    model.compile(optimizers.SGD(0.001), "mse")
+    x, y = np.ones((8, 1)), np.zeros(8)
+    if learns:
+        model.fit(x, y, batch_size=8, epochs=learns, verbose=0)
+    before = abs(model.get_weights()[0].item())
+
+    class Raise(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, _logs: Any = None) -> None:
+            if epoch == 150:
+                self.model.optimizer.learning_rate = (1 + growth) / 2
+
+    with pytest.raises(fastnn.TrainingDiverged):
+        model.fit(x, y, batch_size=8, epochs=100_000, verbose=0, callbacks=[Raise()])
+    assert abs(model.get_weights()[0].item()) <= before
+
+
 # -- sums of finished epochs -----------------------------------------------------------------------
 
 

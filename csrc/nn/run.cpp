@@ -117,18 +117,27 @@ void Run::train_steps(Session& session, const Request& request, const Epoch& epo
   // What comes after no steps at all may have to go back, too.
   if (now.step == last) static_cast<void>(state.copy_if_due(interval));
   while (now.step < last) {
-    const Index room = std::min(last - now.step, state.copy_if_due(interval));
-    const Index count = ticker.pieces(room);
-    const Ran ran = session.run(data_, epoch, now.step, count, state.done(),
-                                request.rates.from(now.updates), now.sums);
-    now.step += ran.steps;
-    now.updates += ran.steps;
-    state.count(ran.steps);
-    if (ran.bad_loss) {
-      diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
-    }
-    ticker.done();
+    const Index until = std::min(last, now.step + state.copy_if_due(interval));
+    const double loss = now.sums[0];
+    const double weight = now.sums[1];
+    while (now.step < until) train_piece(session, request, epoch, until, ticker, now);
+    state.saw(now.sums[0] - loss, now.sums[1] - weight);
   }
+}
+
+// As many of the steps now.step..until as the clock allows.
+void Run::train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
+                      Ticker& ticker, Now& now) {
+  const Index count = ticker.pieces(until - now.step);
+  const Ran ran = session.run(data_, epoch, now.step, count, parts_.state.done(),
+                              request.rates.from(now.updates), now.sums);
+  now.step += ran.steps;
+  now.updates += ran.steps;
+  parts_.state.count(ran.steps);
+  if (ran.bad_loss) {
+    diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
+  }
+  ticker.done();
 }
 
 // What a row of the data weighs on average.

@@ -98,6 +98,8 @@ class Run {
 
   void train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
                    Index interval, Ticker& ticker, Now& now);
+  void train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
+                   Ticker& ticker, Now& now);
   void validate(Sums sums, Index epoch, Index step, Ticker& ticker);
   double row_weight(const Poll& poll);
   void recover(Session& session);

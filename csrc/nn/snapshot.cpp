@@ -28,6 +28,19 @@ Index steps_between_copies(double bytes, double operations, bool on_device) {
   return static_cast<Index>(std::ceil(std::max(steps * copy / step, fewest)));
 }
 
+bool Snapshots::grows() const {
+  constexpr double times = 3;  // means of a hundred steps and more differ by less
+  constexpr int most = 50;
+  if (renew_ || !newer_.held || !reference_ || weight_ <= 0 || left_out_ >= most) return false;
+  return loss_ / weight_ - *reference_ > times * std::abs(*reference_);
+}
+
+void Snapshots::leave_out() {
+  passed_ = 0;
+  loss_ = weight_ = 0;
+  ++left_out_;
+}
+
 void Snapshots::copy(const Buffers& buffers, const Steps& steps) {
   if (newer_.held) std::swap(older_, newer_);
   newer_.held = false;
@@ -41,9 +54,14 @@ void Snapshots::copy(const Buffers& buffers, const Steps& steps) {
   }
   newer_.steps = steps;
   newer_.held = true;
+  // The steps before a first copy are not known.
+  reference_.reset();
+  if (!renew_ && older_.held && weight_ > 0) reference_ = loss_ / weight_;
   if (renew_) older_.held = false;
   renew_ = false;
   passed_ = 0;
+  loss_ = weight_ = 0;
+  left_out_ = 0;
 }
 
 Steps Snapshots::restore(const Buffers& buffers) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "core/memory.h"
@@ -18,6 +19,9 @@ Index steps_between_copies(double bytes, double operations, bool on_device);
 
 // Keeps two copies. The older one was followed by a whole interval of steps with finite losses,
 // so a loss that takes fewer steps to grow beyond all numbers did not begin to grow before it.
+// Where the mean loss of an interval is several times that of the one before, no copy is made, so
+// that a loss that grows more slowly leaves copies from before, too; a loss that stays so high is
+// taken for a good one after some time.
 class Snapshots {
  public:
   using Buffers = std::vector<ParameterBuffer*>;
@@ -26,10 +30,18 @@ class Snapshots {
   bool due(Index interval) const { return renew_ || !newer_.held || passed_ >= interval; }
   // The steps until then.
   Index until_due(Index interval) const { return due(interval) ? 0 : interval - passed_; }
+  // Whether the loss grows, so that a copy that is due should be left out.
+  bool grows() const;
+  void leave_out();
   // Copies the state. Throws std::bad_alloc.
   void copy(const Buffers& buffers, const Steps& steps);
   // So many steps with finite losses were made.
   void passed(Index steps) { passed_ += steps; }
+  // What they added to the sum of losses and to its weight.
+  void saw(double loss, double weight) {
+    loss_ += loss;
+    weight_ += weight;
+  }
   // Puts a state back: the older copy or, without one, the newer; returns its steps.
   Steps restore(const Buffers& buffers) const;
   bool held() const { return newer_.held; }
@@ -52,7 +64,10 @@ class Snapshots {
 
   State older_, newer_;
   bool renew_ = false;
-  Index passed_ = 0;  // steps since the newer copy
+  Index passed_ = 0;                 // steps since a copy was made or left out
+  double loss_ = 0, weight_ = 0;     // sums over these steps
+  std::optional<double> reference_;  // the mean loss of the interval before the newer copy
+  int left_out_ = 0;                 // copies since the newer one
 };
 
 }  // namespace fastnn

@@ -80,6 +80,7 @@ Index TrainingState::copies_every(const Plan& plan, Index batch_size) const {
 }
 
 Index TrainingState::copy_if_due(Index interval) {
+  if (snapshots_.due(interval) && snapshots_.grows()) snapshots_.leave_out();
   if (snapshots_.due(interval)) {
     fetch();
     snapshots_.copy(all(), done());

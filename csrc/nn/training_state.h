@@ -52,8 +52,9 @@ class TrainingState {
   // The steps from one copy of the state to the next, in batches of so many rows.
   Index copies_every(const Plan& plan, Index batch_size) const;
   // Before a step: copies the state where that is due. Returns how many steps may follow until the
-  // next copy, at least 1.
+  // next copy, at least 1. After them `saw` is told what they added to the loss and its weight.
   Index copy_if_due(Index interval);
+  void saw(double loss, double weight) { snapshots_.saw(loss, weight); }
   // To a copy of the state: see Snapshots.
   void go_back();
   // No device has a copy, and no state to go back to is left.

@@ -21,6 +21,8 @@ from fastnn.callbacks.progress import ProgbarLogger, values_text
 from fastnn.claims import Claim
 from fastnn.console import is_terminal, say
 from fastnn.data.table import Table
+from fastnn.layers.base import write_all
+from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
 from fastnn.training import loops
@@ -113,7 +115,7 @@ class Trainer(Tabled):
                 those of some hundred steps before, for small batches of large layers and on a GPU
                 some thousand: the state is copied after every so many steps that copying takes at
                 most 1 % of the time, a number that depends on the shape and the device alone, and
-                the copy before the last one is put back.
+                the copy before the last one is put back. No copy is made while the loss grows.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
                 was when its state was copied, as above.
@@ -294,21 +296,27 @@ class Trainer(Tabled):
 
         `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
-        self._compiled("take_averages")
-        built = self._built()
-        network, settings = built.network, built.settings
-        if settings is None or not settings.averages:
-            raise RuntimeError(
-                "take_averages: compiled without averages; give the optimizer use_ema=True first"
-            )
-        if network.updates == 0:
-            return
-        flat = network.optimizer_state[-1]
-        weights = self.get_weights()
-        for i, (offset, shape) in enumerate(network.parameters):
-            if settings.trained[i]:
-                weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
-        self.set_weights(weights)
+        self._training.refuse_others("take_averages")
+        claim = Claim("take_averages")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            self._compiled("take_averages")
+            built = self._built()
+            claim_layers(claim, self._state.now.layers)
+            if built.settings is None or not built.settings.averages:
+                raise RuntimeError(
+                    "take_averages: compiled without averages; give the optimizer use_ema=True "
+                    "first"
+                )
+            if built.network.updates == 0:
+                return
+            flat = built.network.optimizer_state[-1]
+            variables = built.all_variables
+            weights = [variable.numpy() for variable in variables]
+            for i, (offset, shape) in enumerate(built.network.parameters):
+                if built.settings.trained[i]:
+                    weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
+            write_all("take_averages", variables, weights)
 
     # -- one batch
 
