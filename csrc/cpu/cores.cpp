@@ -164,7 +164,9 @@ double cpu_quota(const std::string& root) {
   for (const Mount& mount : all) {
     std::string rest = below(group_in(root, mount.version), mount.root);
     while (true) {  // a group gets no more than any group around it
-      least = std::min(least, granted(root + mount.point + rest, mount.version));
+      std::string group = root;
+      group.append(mount.point).append(rest);
+      least = std::min(least, granted(group, mount.version));
       if (rest.empty()) break;
       rest.erase(rest.rfind('/'));
     }
