@@ -45,6 +45,7 @@ ROOMS = (
     ("fastnn.layers", "fastnn.metrics", "fastnn.callbacks"),
     ("fastnn.training",),
     ("fastnn.models",),
+    ("fastnn.keras",),
     ("fastnn", "fastnn.demo"),
     ("fastnn.__main__",),
 )
