@@ -41,7 +41,7 @@ def test_the_modules_are_those_of_the_documentation():
         "fastnn",
         *(f"fastnn.{name}" for name in ("activations", "callbacks", "datasets", "initializers")),
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
-        *(f"fastnn.{name}" for name in ("optimizers", "utils")),
+        *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "utils")),
     }
 
 
@@ -77,8 +77,9 @@ OF_ALL = {
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
-    | {"more_is_better"},
-    "optimizer": CONFIG | {"exclude_from_weight_decay", "iterations"},
+    | {"more_is_better", "reset_state", "result", "update_state"},
+    "optimizer": CONFIG
+    | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
     "initializer": CONFIG,
     "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
 }
@@ -108,7 +109,7 @@ def test_objects_of_registered_classes(cls):
 
 
 MODEL = {
-    *("add", "pop", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
+    *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
     "non_trainable_weights",
@@ -132,10 +133,22 @@ def test_models():
 
 
 OTHERS = {
-    "Variable": {"assign", "dtype", "name", "ndim", "numpy", "path", "shape", "size"}
+    "Variable": {
+        "assign",
+        "assign_add",
+        "assign_sub",
+        "dtype",
+        "name",
+        "ndim",
+        "numpy",
+        "path",
+        "shape",
+        "size",
+    }
     | {"trainable", "value", "view"},
     "Predictor": {"dtype", "input_shape", "output_shape"},
     "InputLayer": OF_ALL["layer"] | {"batch_size"},
+    "Symbol": {"inputs", "layer", "name", "row_shape", "shape"},
 }
 
 

@@ -341,7 +341,15 @@ def test_models_and_variables_in_a_model_are_trained() -> None:
         assert not any(g is None for g in found)
         optimizer.apply_gradients(zip(found, variables, strict=True))
         values.append(float(loss))
-    assert [v.name for v in variables] == [*["kernel", "bias"] * 3, "mix"]
+    assert [v.name for v in variables] == [
+        "kernel",
+        "bias",
+        "mix",
+        "kernel",
+        "bias",
+        "kernel",
+        "bias",
+    ]
     assert values[-1] < 0.8 * values[0]
     weights = model.get_weights()
     model.set_weights([w * 0 for w in weights])  # of several buffers
@@ -484,3 +492,42 @@ def test_forms_of_one_input_and_wrong_inputs() -> None:
         inputs**2
     with pytest.raises(TypeError, match="no numbers to compare"):
         inputs == fastnn.Input((5,))  # noqa: B015
+
+
+def test_models_that_hold_each_other() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(2)
+            self.other: Any = self
+
+        def call(self, inputs: Any) -> Any:
+            return self.head(inputs)
+
+    a, b = Net(), Net()
+    a.other, b.other = b, a
+    a(X), b(X)
+    assert len(a.weights) == len(b.weights) == 4
+    a.trainable = False
+    assert b.trainable_variables == []
+
+
+def test_parts_that_a_graph_does_not_use() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.unused = layers.Dense(3), layers.Dense(2)
+            self.scale = fastnn.Variable([1.0])
+
+        def call(self, inputs: Any) -> Any:
+            return self.head(inputs)
+
+    model = Net()
+    model.compile(*HOW)
+    model.fit(X, Y, epochs=2, verbose=0)
+    _, grads = model.value_and_grad(X, Y)
+    assert len(grads) >= 2
+    assert len(model.weights) == 3
+    before = model.predict(X)
+    model.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.deepcopy(model).predict(X), before)

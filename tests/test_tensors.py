@@ -94,7 +94,27 @@ def test_an_array_that_changes_before_the_gradient() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["exp", "expm1", "log", "log1p", "sqrt", "square", "reciprocal", "sin", "cos", "tan", "sinh", "cosh", "tanh", "negative", "absolute", "arcsin", "arctan", "sign", "floor"],
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "square",
+        "reciprocal",
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "negative",
+        "absolute",
+        "arcsin",
+        "arctan",
+        "sign",
+        "floor",
+    ],
 )
 def test_functions_of_numpy_are_recorded(name: str) -> None:
     x = fastnn.constant(np.array([0.25, 0.75]))

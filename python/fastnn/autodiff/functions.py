@@ -355,7 +355,7 @@ def _distribution(x: Tensor) -> Tensor:
 erf = _unary(
     "erf",
     "The error function.",
-    # gelu(z) = z / 2 * (1 + erf(z / sqrt(2))), of which 0 tells nothing.
+    # gelu(z) = z / 2 * (1 + erf(z / sqrt(2))) would do, but for z = 0.
     lambda x: _erf(x),
     lambda x, _: exp(-(x * x)) * (2 / _math.sqrt(_math.pi)),
 )
@@ -470,7 +470,7 @@ def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over the axes; None: over all. Of nothing it is NaN."""
+    """The mean over the axes; None: over all. NaN where there are no numbers."""
     x = _floats(x)
     count = _math.prod(x.shape[a] for a in _axes(axis, x.ndim))
     total = reduce_sum(x, axis, keepdims)

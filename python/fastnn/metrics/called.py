@@ -55,9 +55,7 @@ def counts(
     if kind == "sigmoid" and targets is not None and (crossed or np.isnan(targets).any()):
         loss = _MISSING
         with np.errstate(divide="ignore"):
-            z = np.clip(
-                np.log(z) - np.log1p(-z), -745, 745
-            )  # logits, of which 745 is as good as inf
+            z = np.clip(np.log(z) - np.log1p(-z), -745, 745)  # a logit of 745 stands for infinity
     network = _core.Network(width, "float64", 0)
     network.set_output(0)
     network.bind(_core.Parameters(0, "float64"))

@@ -205,14 +205,25 @@ class Model(Trainer):
 
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
-        layers = self._all_layers()
-        found = [variable for layer in layers for variable in layer.variables]
-        for part in self._own_parts():
-            if isinstance(part, Variable):
-                found.append(part)
-            elif isinstance(part, Model):
-                found += part._own_variables()
-        return list({id(variable): variable for variable in found}.values())
+        found: dict[int, Variable] = {}
+        for part in self._leaf_parts():
+            for variable in [part] if isinstance(part, Variable) else part.variables:
+                found[id(variable)] = variable
+        return list(found.values())
+
+    def _leaf_parts(self) -> list[Layer | Variable]:
+        """The layers and Variables of the model, then of models among the attributes, each model
+        once: they may hold each other."""
+        found: list[Layer | Variable] = []
+        models: list[Model] = [self]
+        for model in models:  # which grows
+            found += model._all_layers()
+            for part in model._own_parts():
+                if isinstance(part, Variable):
+                    found.append(part)
+                elif isinstance(part, Model) and not any(part is known for known in models):
+                    models.append(part)
+        return found
 
     def _own_layers(self) -> Iterator[Layer]:
         """Layers among the attributes."""
@@ -505,7 +516,7 @@ class Model(Trainer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for part in [*self._all_layers(), *self._own_parts()]:
+        for part in self._leaf_parts():
             part.trainable = value
 
     def count_params(self) -> int:
