@@ -187,7 +187,7 @@ class Model(Trainer):
     def __getattr__(self, name: str) -> Any:
         if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
             raise RuntimeError(_NO_INIT.format(type(self).__name__))
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattr__(name)
 
     # -- layers
 
