@@ -10,7 +10,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -184,10 +184,12 @@ class Model(Trainer):
             self._eager_shapes = set()
         super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
-            raise RuntimeError(_NO_INIT.format(type(self).__name__))
-        return super().__getattr__(name)
+    if not TYPE_CHECKING:  # or checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
+                raise RuntimeError(_NO_INIT.format(type(self).__name__))
+            return super().__getattr__(name)
 
     # -- layers
 
