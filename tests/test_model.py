@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from typing import Any
 
@@ -309,3 +310,224 @@ def test_summary_of_a_graph() -> None:
 
 def test_sequential_is_a_model() -> None:
     assert isinstance(fastnn.Sequential(), fastnn.Model)
+
+
+# -- traps -----------------------------------------------------------------------------------------
+
+
+class Encoded(fastnn.Model):
+    """A model in a model, and a Variable of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = fastnn.Sequential([layers.Dense(6, "relu"), layers.Dense(4)])
+        self.head = layers.Dense(4)
+        self.mix = fastnn.Variable(np.ones((4, 3)), name="mix")
+
+    def call(self, inputs: Any) -> Any:
+        return self.head(self.encoder(inputs)) @ self.mix
+
+
+def test_models_and_variables_in_a_model_are_trained() -> None:
+    model = Encoded()
+    optimizer = optimizers.Adam(0.05)
+    loss_of = losses.SparseCategoricalCrossentropy()
+    values = []
+    for _ in range(40):
+        with fastnn.GradientTape() as tape:
+            loss = loss_of(Y, fastnn.math.softmax(model(X, training=True)))
+        variables = model.trainable_variables
+        found = tape.gradient(loss, variables)
+        assert not any(g is None for g in found)
+        optimizer.apply_gradients(zip(found, variables, strict=True))
+        values.append(float(loss))
+    assert [v.name for v in variables] == [
+        "kernel",
+        "bias",
+        "mix",
+        "kernel",
+        "bias",
+        "kernel",
+        "bias",
+    ]
+    assert values[-1] < 0.8 * values[0]
+    weights = model.get_weights()
+    model.set_weights([w * 0 for w in weights])  # of several buffers
+    assert not any(w.any() for w in model.get_weights())
+    model.set_weights(weights)
+    for a, b in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert model.count_params() == sum(w.size for w in weights)
+    model.trainable = False
+    assert model.trainable_variables == []
+
+
+def test_a_model_inside_a_graph() -> None:
+    inner = fastnn.Sequential([layers.Dense(4, input_shape=(5,))], name="inner")
+    inputs = fastnn.Input((5,))
+    with pytest.raises(TypeError, match="the model 'inner' is called inside another model"):
+        fastnn.Model(inputs, layers.Dense(2)(inner(inputs)))
+    model = Encoded()
+    model.compile(*HOW)
+    with pytest.raises(TypeError, match="is called inside another model"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_init_of_the_base_is_missing() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            self.head = layers.Dense(3)
+
+    with pytest.raises(RuntimeError, match=r"Net: call super\(\).__init__\(\) first"):
+        Net()
+
+    class Bare(fastnn.Model):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(RuntimeError, match=r"Bare: call super\(\).__init__\(\) first"):
+        Bare()(X)
+
+
+def test_layers_of_a_built_model_are_fixed() -> None:
+    model = Residual()
+    model(X)
+    with pytest.raises(AttributeError, match="head: the model is built"):
+        model.head = layers.Dense(7)
+    model.head = model.head
+    model.note = "anything else may be set"
+    early = Residual()
+    early.head = layers.Dense(7)
+    assert early(X).shape == (60, 7)
+
+
+CALLS = {
+    "power": lambda self, x: self.head(x**2),
+    "compared": lambda self, x: self.head(fastnn.math.where(x > 0, x, 0.0)),
+    "equal": lambda self, x: self.head(fastnn.math.cast(x == 0, "float32")),
+    "columns": lambda self, x: self.head(x[:, :2]),
+    "rows": lambda self, x: fastnn.math.concat(
+        [self.head(x[i : i + 1]) for i in range(x.shape[0])]
+    ),
+    "each": lambda self, x: self.head(fastnn.math.stack(list(x))),
+    "numpy": lambda self, x: self.head(np.tanh(x)),
+    "product": lambda self, x: self.head(x @ np.ones((5, 2), np.float32)),
+    "array first": lambda self, x: self.head(np.ones(5, np.float32) + x),
+    "times array": lambda self, x: self.head(x * np.arange(5, dtype=np.float32)),
+    "one over": lambda self, x: self.head(1 / (x + 9)),
+    "abs": lambda self, x: self.head(abs(x)),
+    "len": lambda self, x: self.head(x) if len(x) > 2 else x,
+    "the rows": lambda self, x: x,  # noqa: ARG005
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_that_symbols_do_not_take_run_on_numbers(name: str) -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(2)
+            self.calls = 0
+
+        def call(self, inputs: Any) -> Any:
+            self.calls += 1
+            return CALLS[name](self, inputs)
+
+    model = Net()
+    found = model(X).numpy()
+    first = model.calls
+    model(X)
+    assert model.calls == first + 1  # it is not traced again
+    np.testing.assert_array_equal(found, model.call(fastnn.constant(X)).numpy())
+
+
+def test_several_inputs_of_a_call() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = layers.Dense(3), layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            p, q = inputs.values() if isinstance(inputs, dict) else inputs
+            return self.a(p) + self.b(q)
+
+    model = Net()
+    expected = model([X, X[:, :2]]).numpy()
+    np.testing.assert_array_equal(model((X, X[:, :2])).numpy(), expected)
+    np.testing.assert_array_equal(model({"p": X, "q": X[:, :2]}).numpy(), expected)
+    assert Net()([X, X]).shape == (60, 3)
+
+
+def test_training_reaches_a_decorated_call() -> None:
+    def decorated(function: Any) -> Any:
+        @functools.wraps(function)
+        def called(*args: Any, **options: Any) -> Any:
+            return function(*args, **options)
+
+        return called
+
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = layers.Dropout(0.5)
+
+        @decorated
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.drop(inputs * inputs[:, :1], training=training)
+
+    assert (Net()(np.ones((9, 9)), training=True).numpy() == 0).any()
+    assert (Net()(np.ones((9, 9))).numpy() == 1).all()
+
+
+def test_forms_of_one_input_and_wrong_inputs() -> None:
+    inputs = fastnn.Input((5,))
+    model = fastnn.Model([inputs], layers.Dense(2)(inputs))
+    np.testing.assert_array_equal(model([X]).numpy(), model(X).numpy())
+    np.testing.assert_array_equal(model.predict([X]), model.predict(X))
+    with pytest.raises(ValueError, match="the same Input is given twice"):
+        fastnn.Model([inputs, inputs], layers.Dense(2)(inputs))
+    with pytest.raises(ValueError, match="at least one Input"):
+        fastnn.Model([], layers.Dense(2)(inputs))
+    with pytest.raises(TypeError, match="__pow__ of a symbol"):
+        inputs**2
+    with pytest.raises(TypeError, match="no numbers to compare"):
+        inputs == fastnn.Input((5,))  # noqa: B015
+
+
+def test_models_that_hold_each_other() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(2)
+            self.other: Any = self
+
+        def call(self, inputs: Any) -> Any:
+            return self.head(inputs)
+
+    a, b = Net(), Net()
+    a.other, b.other = b, a
+    a(X), b(X)
+    assert len(a.weights) == len(b.weights) == 4
+    a.trainable = False
+    assert b.trainable_variables == []
+
+
+def test_parts_that_a_graph_does_not_use() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.unused = layers.Dense(3), layers.Dense(2)
+            self.scale = fastnn.Variable([1.0])
+
+        def call(self, inputs: Any) -> Any:
+            return self.head(inputs)
+
+    model = Net()
+    model.compile(*HOW)
+    model.fit(X, Y, epochs=2, verbose=0)
+    _, grads = model.value_and_grad(X, Y)
+    assert len(grads) >= 2
+    assert len(model.weights) == 3
+    before = model.predict(X)
+    model.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.deepcopy(model).predict(X), before)

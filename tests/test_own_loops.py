@@ -104,7 +104,10 @@ def test_losses_of_plain_numbers_want_probabilities() -> None:
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     sparse = losses.SparseCategoricalCrossentropy()
     assert float(sparse([0, 1], p)) == pytest.approx(-np.log([0.25, 0.5]).mean())
-    assert float(sparse([0, 1], [[0.0, 1.0], [0.5, 0.5]])) == np.inf
+    # As in Keras: no probability counts as less than 1e-7.
+    assert float(sparse([0, 1], [[0.0, 1.0], [0.5, 0.5]])) == pytest.approx(
+        -np.log([1e-7, 0.5]).mean(), rel=1e-5
+    )
     with pytest.raises(ValueError, match="y_pred: expected probabilities that add up to 1"):
         sparse([0, 1], Z[:2, :2])
     with pytest.raises(ValueError, match=r"probabilities in \[0, 1\]; for logits give from_logits"):
@@ -164,7 +167,8 @@ def test_apply_gradients_changes_all_or_nothing() -> None:
     with pytest.raises(ValueError, match=r"expected shape \(2,\)"):
         optimizer.apply_gradients([(1.0, b), ([1.0], w)])
     assert (w.numpy().tolist(), float(b.numpy())) == ([1.0, 2.0], 3.0)
-    assert optimizer.apply_gradients([([1.0, 1.0], w), (None, b)]) == 1
+    with pytest.warns(UserWarning, match="no gradient for variable"):
+        assert optimizer.apply_gradients([([1.0, 1.0], w), (None, b)]) == 1
     assert (w.numpy().tolist(), float(b.numpy())) == ([0.0, 1.0], 3.0)
 
 
@@ -257,3 +261,126 @@ def test_iris_with_a_loop(rng: Any) -> None:
     accuracy = metrics.CategoricalAccuracy()
     accuracy.update_state(t[test], model(x[test]))
     assert accuracy.result().numpy() >= 0.9
+
+
+# -- traps -----------------------------------------------------------------------------------------
+
+
+def gradient_of(loss: Any, y: Any, p: Any) -> tuple[float, list[Any]]:
+    p = fastnn.constant(p)
+    with fastnn.GradientTape() as tape:
+        tape.watch(p)
+        value = loss(y, p)
+    return float(value), tape.gradient(value, p).numpy().ravel().tolist()
+
+
+def test_probabilities_of_0_and_1_have_losses_and_gradients() -> None:
+    for loss, y, p in (
+        (losses.BinaryCrossentropy(), [0, 1], [0.0, 1.0]),
+        (losses.CategoricalCrossentropy(), [[0, 1]], [[0.0, 1.0]]),
+        (losses.SparseCategoricalCrossentropy(), [1], [[0.0, 1.0]]),
+    ):
+        value, found = gradient_of(loss, y, p)
+        assert value == pytest.approx(0, abs=1e-6)
+        assert np.isfinite(found).all()
+    value, found = gradient_of(losses.BinaryCrossentropy(), [1, 0], [0.0, 1.0])
+    assert value == pytest.approx(-np.log(1e-7), rel=0.01)  # 1 - 1e-7 is coarse in float32
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3)])
+def test_cross_entropies_of_classes_take_rows(shape: tuple[int, ...]) -> None:
+    p = np.full(shape, 1 / 3)
+    for loss in (
+        losses.CategoricalCrossentropy(from_logits=True),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+    ):
+        with pytest.raises(ValueError, match=r"y_pred: expected shape \(n, classes\)"):
+            loss(np.zeros(shape[:-1], int), p)
+
+
+def test_losses_and_metrics_of_no_rows() -> None:
+    none = np.zeros((0, 3))
+    assert np.isnan(float(losses.MeanSquaredError()(none, none)))
+    metric = metrics.CategoricalAccuracy()
+    assert np.isnan(float(metric(none, none)))
+    metric.update_state([[0, 1]], [[0.2, 0.8]])
+    metric.update_state(none[:, :2], none[:, :2])
+    assert float(metric.result()) == 1
+
+
+@pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "Huber", "Poisson"])
+def test_targets_that_a_tape_watches_have_gradients(name: str) -> None:
+    loss = getattr(losses, name)()
+    p, t = np.array([[0.5], [2.0]]), np.array([[1.5], [0.25]])
+    y = fastnn.constant(t)
+    with fastnn.GradientTape() as tape:
+        tape.watch(y)
+        value = loss(y, p)
+    found = tape.gradient(value, y).numpy()
+    for i in range(2):
+        step = np.zeros_like(t)
+        step[i] = 1e-6
+        slope = (float(loss(t + step, p)) - float(loss(t - step, p))) / 2e-6
+        assert found[i, 0] == pytest.approx(slope, rel=1e-5)
+
+
+def test_targets_of_cross_entropies_have_no_gradients() -> None:
+    t = fastnn.constant([[0.0, 1.0]])
+    with fastnn.GradientTape() as tape:
+        tape.watch(t)
+        with pytest.raises(TypeError, match="y_true: a tape watches it"):
+            losses.CategoricalCrossentropy()(t, [[0.5, 0.5]])
+
+
+def test_binary_crossentropy_is_a_metric_of_probabilities() -> None:
+    y, p = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.2, 0.8], [0.4, 0.6]])
+    expected = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+    assert float(metrics.BinaryCrossentropy()(y, p)) == pytest.approx(expected)
+
+
+def test_metrics_name_wrong_outputs() -> None:
+    with pytest.raises(ValueError, match="y_pred: expected finite numbers, got nan at row 0"):
+        metrics.MeanSquaredError()([1.0], [np.nan])
+    with pytest.raises(ValueError, match="y_pred: expected rows"):
+        metrics.MeanSquaredError()(1.0, 2.0)
+
+
+def test_dropout_of_a_model_drops_other_numbers_in_each_call() -> None:
+    model = fastnn.Sequential(
+        [layers.Dropout(0.5, input_shape=(50,)), layers.Dense(1, use_bias=False)], seed=0
+    )
+    x = fastnn.constant(np.ones((4, 50), np.float32))
+    dropped = []
+    with fastnn.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        ys = [model(x, training=True) for _ in range(3)]
+    for y in ys:
+        dropped.append(tape.gradient(y, x).numpy() == 0)
+    assert (dropped[0] != dropped[1]).any()
+    assert (dropped[1] != dropped[2]).any()
+    assert model(x).numpy().tolist() == model(x).numpy().tolist()
+
+
+def test_a_frozen_variable_that_is_watched_has_a_gradient() -> None:
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(4,), trainable=False)])
+    x = fastnn.constant(np.ones((2, 4), np.float32))
+    with fastnn.GradientTape() as tape:
+        tape.watch(model.layers[0].kernel)
+        y = model(x)
+    assert (tape.gradient(y, model.layers[0].kernel).numpy() == 2).all()
+
+
+@pytest.mark.parametrize("layout", ["transposed", "broadcast"])
+def test_gradients_of_any_layout(layout: str) -> None:
+    w = fastnn.Variable(np.zeros((2, 3), np.float32))
+    given = (
+        f.transpose(np.arange(6, dtype=np.float32).reshape(3, 2))
+        if layout == "transposed"
+        else f.broadcast_to(np.array([1, 2, 3], np.float32), (2, 3))
+    )
+    for _ in range(2):
+        optimizers.SGD(1.0).apply_gradients([(given, w)])
+    optimizers.Adam(1.0).apply_gradients([(given, w)])
+    moved = 2 * given.numpy() + (given.numpy() != 0)
+    np.testing.assert_allclose(w.numpy(), -moved, rtol=1e-5)

@@ -446,9 +446,17 @@ class Network(Graph):
         `fresh`: no state from before is gone back to. `streams_in`: the data are a part of what
         is not known yet, whose rows are taken to weigh 1 on average.
         """
-    def record(self, data: Data, *, training: bool = False, logits: bool = False) -> Recorded:
-        """Runs a forward pass over all rows and keeps it; `training` lets dropout act. With
-        `logits` a softmax or sigmoid at the end is left out."""
+    def record(
+        self,
+        data: Data,
+        *,
+        training: bool = False,
+        logits: bool = False,
+        input_gradient: bool = True,
+    ) -> Recorded:
+        """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
+        `steps`. With `logits` a softmax or sigmoid at the end is left out; without
+        `input_gradient`, `pull` gives None for the inputs."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
@@ -516,7 +524,7 @@ class Recorded:
     @property
     def head(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation at the end that `logits=True` left out; None: there is none."""
-    def pull(self, dy: Floats) -> tuple[Floats, Floats]:
+    def pull(self, dy: Floats) -> tuple[Floats | None, Floats]:
         """From the gradient at the outputs, of their shape, those at the inputs,
         (rows, width of the input), and of the parameters, laid out as these."""
 

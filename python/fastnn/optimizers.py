@@ -7,6 +7,7 @@ their ranges, and what it keeps for each parameter.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core, elsewhere, rows
 from fastnn.arrays.host import plain
+from fastnn.autodiff.tensor import Tensor
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
@@ -118,6 +120,13 @@ class _State:
 
 def _shortened(grad: Array, limit: float, length: Any) -> Array:
     return grad if length <= limit else (grad * (limit / length)).astype(grad.dtype)
+
+
+def _as(variable: Variable, grad: Any) -> Array:
+    """The gradient as an array of the Variable's shape and type; errors: see `assign`."""
+    if type(grad) is Tensor and grad.shape == variable.shape and grad.dtype == variable.dtype:
+        return grad.value
+    return variable.converted(grad)
 
 
 class Optimizer(Registered):
@@ -240,7 +249,7 @@ class Optimizer(Registered):
 
         Args:
             grads_and_vars: pairs of a gradient (a Tensor or an array of the Variable's shape, or
-                None for a Variable that is left as it is) and a Variable.
+                None for a Variable that is left as it is, with a warning) and a Variable.
 
         Returns:
             `iterations` after the step.
@@ -248,7 +257,8 @@ class Optimizer(Registered):
         Raises:
             ValueError: no Variable has a gradient, or a shape does not fit. Nothing has changed.
         """
-        pairs = [(grad, variable) for grad, variable in grads_and_vars if grad is not None]
+        given = list(grads_and_vars)
+        pairs = [(grad, variable) for grad, variable in given if grad is not None]
         if not pairs:
             raise ValueError(
                 "apply_gradients: no variable has a gradient; did the tape watch them?"
@@ -256,9 +266,17 @@ class Optimizer(Registered):
         for _, variable in pairs:
             if not isinstance(variable, Variable):
                 raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
-        grads = self._clipped([variable.converted(grad) for grad, variable in pairs])
+        without = [getattr(variable, "path", repr(variable)) for g, variable in given if g is None]
+        if without:
+            warnings.warn(
+                f"apply_gradients: no gradient for {', '.join(without)}: the loss does not depend on "
+                "it, or the tape did not record how; it is left as it is",
+                stacklevel=2,
+            )
+        grads = self._clipped([_as(variable, grad) for grad, variable in pairs])
+        settings = self.settings()
         for grad, (_, variable) in zip(grads, pairs, strict=True):
-            self._step(variable, grad)
+            self._step(variable, grad, settings)
         self.iterations += 1
         return int(self.iterations)
 
@@ -272,15 +290,16 @@ class Optimizer(Registered):
             return [_shortened(grad, self.global_clipnorm, length) for grad in grads]
         return grads
 
-    def _step(self, variable: Variable, grad: Array) -> None:
+    def _step(self, variable: Variable, grad: Array, settings: dict[str, float]) -> None:
         state = self._states.get(variable)
         if state is None:
             names = rows.optimizers()[self.native].slots
-            state = self._states[variable] = _State([np.zeros_like(grad) for _ in names])
+            state = self._states[variable] = _State(
+                [np.zeros(grad.shape, grad.dtype) for _ in names]
+            )
         state.steps += 1
-        settings = self.settings()
         if self._is_undecayed(variable):
-            settings["weight_decay"] = 0.0
+            settings = {**settings, "weight_decay": 0.0}
         values = variable.numpy()
         _core.optimizer_step(
             self.native, values, plain(grad, values.dtype), state.slots, settings, state.steps

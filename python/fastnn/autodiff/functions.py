@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from fastnn import _core
 from fastnn.arrays.host import plain
-from fastnn.autodiff.tensor import Tensor, converted, operations, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, operations, recorded, tensor, ufuncs
 from fastnn.variables import Variable
 
 Axis = int | Sequence[int] | None
@@ -52,9 +52,15 @@ def convert_to_tensor(value: Any, dtype: DTypeLike | None = None) -> Tensor:
 
 
 def cast(x: Any, dtype: DTypeLike) -> Tensor:
-    """Converts the numbers to another type; gradients are converted back."""
+    """Converts the numbers to another type; gradients are converted back.
+
+    Integers and bools have no gradient: none goes through a conversion to them.
+    """
     x = tensor(x)
-    return recorded(Tensor(x.value.astype(dtype)), (x,), lambda dy: (cast(dy, x.dtype),))
+    y = Tensor(x.value.astype(dtype))
+    if y.dtype.kind != "f":
+        return y
+    return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
 
 
 def stop_gradient(x: Any) -> Tensor:
@@ -196,6 +202,7 @@ def atan2(a: Any, b: Any) -> Tensor:
 
     def pull(dy: Tensor) -> tuple[Tensor, Tensor]:
         norm = a * a + b * b
+        norm = where(norm.value == 0, 1.0, norm)  # the gradient at the origin is 0
         return _to_shape(dy * b / norm, a.shape), _to_shape(negative(dy) * a / norm, b.shape)
 
     return recorded(y, (a, b), pull)
@@ -348,7 +355,7 @@ def _distribution(x: Tensor) -> Tensor:
 erf = _unary(
     "erf",
     "The error function.",
-    # gelu(z) = z / 2 * (1 + erf(z / sqrt(2))), of which 0 tells nothing.
+    # gelu(z) = z / 2 * (1 + erf(z / sqrt(2))) would do, but for z = 0.
     lambda x: _erf(x),
     lambda x, _: exp(-(x * x)) * (2 / _math.sqrt(_math.pi)),
 )
@@ -407,8 +414,10 @@ def is_finite(x: Any) -> Tensor:
 
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     """x cut to [low, high]; no gradient goes to numbers that are cut."""
-    x = tensor(x)
-    low, high = (converted(limit).astype(x.dtype) for limit in (low, high))
+    x, low, high = tensor(x), converted(low), converted(high)
+    if "f" in (low.dtype.kind, high.dtype.kind):
+        x = _floats(x)
+    low, high = low.astype(x.dtype), high.astype(x.dtype)
     inside = ((x.value >= low) & (x.value <= high)).astype(x.dtype)
     return recorded(
         Tensor(np.asarray(np.clip(x.value, low, high))),
@@ -461,7 +470,7 @@ def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over the axes; None: over all. Of nothing it is NaN."""
+    """The mean over the axes; None: over all. NaN where there are no numbers."""
     x = _floats(x)
     count = _math.prod(x.shape[a] for a in _axes(axis, x.ndim))
     total = reduce_sum(x, axis, keepdims)
@@ -535,7 +544,7 @@ def reduce_logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tenso
     """log(sum(exp(x))), which overflows nowhere."""
     x = _floats(x)
     axes = _axes(axis, x.ndim)
-    top = x.value.max(axis=axes, keepdims=True)
+    top = x.value.max(axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
     result = log(reduce_sum(exp(x - top), axis, keepdims=True)) + top
     return result if keepdims else reshape(result, reduce_shape(x.shape, axes))
@@ -583,7 +592,8 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     else:
         e = np.exp(x.value - x.value.max(axis=axis, keepdims=True))
         y = Tensor(e / e.sum(axis=axis, keepdims=True))
-    y.logits = x, "softmax"
+    if axis in (-1, x.ndim - 1):  # losses take classes along the last axis
+        y.logits = x, "softmax"
     return recorded(y, (x,), lambda dy: (y * (dy - reduce_sum(dy * y, axis, keepdims=True)),))
 
 
@@ -594,9 +604,11 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The Euclidean length."""
+    """The Euclidean length; its gradient is 0 where all numbers are."""
     x = _floats(x)
-    return sqrt(reduce_sum(x * x, axis, keepdims))
+    squares = reduce_sum(x * x, axis, keepdims)
+    none = squares.value == 0
+    return where(none, 0.0, sqrt(where(none, 1.0, squares)))
 
 
 # -- shapes ----------------------------------------------------------------------------------------
@@ -751,12 +763,13 @@ def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product, of the last two axes; further axes are broadcast, as by NumPy's `@`."""
     a, b = _pair(a, b)
+    least_a, least_b = 1 + transpose_a, 1 + transpose_b
+    if a.ndim < least_a or b.ndim < least_b:
+        raise ValueError(f"matmul: expected matrices, got shapes {a.shape} and {b.shape}")
     if transpose_a:
         a = _swapped(a)
     if transpose_b:
         b = _swapped(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul: expected matrices, got shapes {a.shape} and {b.shape}")
     try:
         y = Tensor(np.asarray(a.value @ b.value))
     except ValueError:
@@ -828,8 +841,44 @@ operations.update(
         "getitem": getitem,
     }
 )
+_OPERATORS = tuple(operations)
+# What `tensor` and the tape call.
+operations.update({"cast": cast, "reshape": reshape, "stack": stack})
+ufuncs.update(
+    {
+        **{getattr(np, f.__name__): f for f in (add, subtract, multiply, divide, power, matmul)},
+        **{getattr(np, f.__name__): f for f in (maximum, minimum, equal, not_equal, greater)},
+        **{getattr(np, f.__name__): f for f in (greater_equal, less, less_equal, logical_and)},
+        **{getattr(np, f.__name__): f for f in (logical_or, logical_not, exp, expm1, log, log1p)},
+        **{getattr(np, f.__name__): f for f in (sqrt, square, reciprocal, sin, cos, tan, sinh)},
+        **{getattr(np, f.__name__): f for f in (cosh, tanh, negative, sign, floor, ceil)},
+        np.arcsin: asin,
+        np.arccos: acos,
+        np.arctan: atan,
+        np.arctan2: atan2,
+        np.absolute: abs,
+        np.floor_divide: floordiv,
+        np.remainder: floormod,
+        np.isnan: is_nan,
+        np.isfinite: is_finite,
+    }
+)
+
+
+def _of_tensor(method: str) -> Callable[..., Any]:
+    """A method of Variables: that of the Tensor of their values."""
+
+    def called(variable: Variable, *args: Any) -> Any:
+        return getattr(Tensor, method)(tensor(variable), *args)
+
+    called.__name__ = method
+    return called
+
+
 # Variables have the same operators, but for equality: they stay keys of dictionaries.
-for _name in set(operations) - {"eq", "ne"}:
+for _name in set(_OPERATORS) - {"eq", "ne"}:
     for _method in (f"__{_name}__", f"__r{_name}__"):
         if hasattr(Tensor, _method):
             setattr(Variable, _method, getattr(Tensor, _method))
+for _method in ("__float__", "__int__", "__bool__", "__len__", "__iter__", "__format__"):
+    setattr(Variable, _method, _of_tensor(_method))

@@ -7,7 +7,8 @@ probabilities, which is checked, and become logits by their logarithm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +18,13 @@ from fastnn import _core
 from fastnn.arrays.host import narrowed, plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.kernels import composed
-from fastnn.autodiff.tape import recording
+from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
 from fastnn.data import rows
+from fastnn.variables import Variable
 
 Array = NDArray[Any]
+_LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
 class Called(NamedTuple):
@@ -42,12 +45,17 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
     outputs = tensor(y_pred)
     if outputs.ndim == 0:
         raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
+    if how.head == "softmax" and outputs.ndim != 2:
+        raise ValueError(
+            f"{how.name}: y_pred: expected shape (n, classes), got {outputs.shape}; for one row "
+            "give y_pred[None]"
+        )
     z = _logits(how, outputs)
     if z.ndim == 1:
         z = f.reshape(z, (-1, 1))
     n, shape = z.shape[0], z.shape[1:]
     dtype = np.float64 if z.dtype == np.float64 else np.float32
-    value = plain(z.value.reshape(n, -1), dtype)
+    value = plain(z.value.reshape(n, math.prod(shape)), dtype)
     weights = (
         None
         if sample_weight is None
@@ -70,6 +78,9 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
         loss = np.nan
     y = Tensor(np.asarray(loss, dtype))
 
+    if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
+        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights))
+
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
             return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
@@ -78,7 +89,25 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
     return recorded(y, (z,), pull)
 
 
+def _of_both(
+    how: Called, z: Tensor, y_true: Tensor | Variable, weights: Array | None
+) -> Callable[[Tensor], Sequence[Tensor | None]]:
+    """The gradients at outputs and at targets, where targets depend on what a tape watches."""
+    if how.head != "none":
+        raise TypeError(
+            f"{how.name}: y_true: a tape watches it, and targets of this loss have no gradient; take "
+            "fastnn.math.stop_gradient(y_true), or did y_true and y_pred change places?"
+        )
+
+    def formula(z: Any, t: Any) -> Tensor:
+        return _formula(how, z, f.reshape(t, (z.shape[0], -1)), weights)
+
+    return lambda dy: composed(formula, (z, y_true), dy)
+
+
 def _host(y: Any) -> Any:
+    if isinstance(y, Variable):
+        return y.numpy()
     return y.value if isinstance(y, Tensor) else y
 
 
@@ -108,25 +137,28 @@ def _logits(how: Called, outputs: Tensor) -> Tensor:
         )
     if how.from_logits:
         return outputs
-    p = outputs.value
-    inside = bool(((p >= 0) & (p <= 1)).all())
+    value = outputs.value
+    inside = bool(((value >= 0) & (value <= 1)).all())
     if how.head == "softmax":
-        inside = inside and bool((np.abs(p.sum(axis=-1) - 1) <= 1e-3).all())
+        inside = inside and bool((np.abs(value.sum(axis=-1) - 1) <= 1e-3).all())
     if not inside:
         what = "that add up to 1 in each row" if how.head == "softmax" else "in [0, 1]"
         raise ValueError(
             f"{how.name}: y_pred: expected probabilities {what}; for logits give from_logits=True"
         )
-    return f.log(outputs) if how.head == "softmax" else f.log(outputs) - f.log1p(-outputs)
+    # As in Keras, so that 0 and 1 have a finite loss, and a gradient that is a number.
+    p = f.clip_by_value(outputs, _LEAST, 1 - _LEAST)
+    return f.log(p) if how.head == "softmax" else f.log(p) - f.log1p(-p)
 
 
-def _formula(how: Called, z: Tensor, target: Array, weights: Array | None) -> Tensor:
+def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | None) -> Tensor:
     """The same value by operations that have second derivatives."""
     n = z.shape[0]
-    z = f.reshape(z, (n, -1))
-    c = z.shape[1]
+    c = math.prod(z.shape[1:])
+    z = f.reshape(z, (n, c))
     w = np.ones(n) if weights is None else weights
     smoothing = how.options.get("label_smoothing", 0.0)
+    t: Any
     if how.head == "softmax":
         if how.takes_labels:
             counted = np.ones(n, bool) if how.ignore_class is None else target != how.ignore_class
@@ -137,11 +169,11 @@ def _formula(how: Called, z: Tensor, target: Array, weights: Array | None) -> Te
         t = (1 - smoothing) * t + smoothing / c
         by_row = -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1)
         return f.reduce_sum(by_row * w.astype(z.dtype)) / float(w.sum())
-    missing = np.isnan(target)
-    t = np.where(missing, 0, target).astype(z.dtype)
+    missing = f.is_nan(target).value
+    t = f.where(missing, 0.0, target)
     by_element = w[:, None] * ~missing
     if how.native == "sigmoid_cross_entropy":
-        t = ((1 - smoothing) * t + smoothing / 2).astype(z.dtype)
+        t = (1 - smoothing) * t + smoothing / 2
         positive = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
         value = f.softplus(-z) * (t * positive) + f.softplus(z) * (1 - t)
     elif how.native == "mean_squared_error":

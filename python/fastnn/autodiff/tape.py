@@ -7,6 +7,7 @@ itself, so that a second tape around the first gives second derivatives.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastnn.autodiff.tensor import Pull, Tensor, set_recorder
+from fastnn.autodiff.tensor import Pull, Tensor, operations, set_recorder, tensor
 from fastnn.variables import Variable
 from fastnn.words import choose, flag
 
@@ -42,6 +43,11 @@ _active = _Active()
 def recording() -> bool:
     """Whether any tape records in this thread."""
     return bool(_active.tapes)
+
+
+def watched(source: Source) -> bool:
+    """Whether any tape of this thread would find a gradient for `source`."""
+    return any(id(source) in tape._watched for tape in _active.tapes)
 
 
 def record(inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
@@ -168,13 +174,7 @@ class GradientTape:
         for one in targets:
             if not isinstance(one, (Tensor, Variable)):
                 raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
-        given = (
-            [None] * len(targets) if output_gradients is None else list(_leaves(output_gradients))
-        )
-        if len(given) != len(targets):
-            raise ValueError(
-                f"output_gradients: expected one for each of {len(targets)} targets, got {len(given)}"
-            )
+        given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
         wanted = list(_leaves(sources))
         for source in wanted:
@@ -219,19 +219,23 @@ class GradientTape:
         if not (self.persistent and self in before):
             _active.tapes = tuple(tape for tape in before if tape is not self)
         try:
-            for inputs, outputs, pull in reversed(entries):
-                dys = [grads.get(id(output)) for output in outputs]
-                if all(dy is None for dy in dys):
-                    continue
-                for output in outputs:
-                    if id(output) not in keep:
-                        grads.pop(id(output), None)
-                for source, dx in zip(inputs, pull(*dys), strict=True):
-                    if dx is not None:
-                        _add(grads, source, dx)
+            with np.errstate(all="ignore"):
+                for inputs, outputs, pull in reversed(entries):
+                    dys = [grads.get(id(output)) for output in outputs]
+                    if all(dy is None for dy in dys):
+                        continue
+                    for output in outputs:
+                        if id(output) not in keep:
+                            grads.pop(id(output), None)
+                    for source, dx in zip(inputs, pull(*dys), strict=True):
+                        if dx is not None:
+                            _add(grads, source, dx)
         finally:
             _active.tapes = before
-        return [grads.get(id(source)) if id(source) in watched else None for source in wanted]
+        return [
+            _typed(grads.get(id(source)), source) if id(source) in watched else None
+            for source in wanted
+        ]
 
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
         """The derivative of each element of the target: shape target.shape + source.shape.
@@ -239,6 +243,8 @@ class GradientTape:
         Errors, structure and `unconnected_gradients`: see `gradient`.
         """
         zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        if not isinstance(target, Tensor):
+            raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
         self._use("jacobian")
         wanted = list(_leaves(sources))
         rows: list[list[Tensor | None]] = []
@@ -271,6 +277,9 @@ class GradientTape:
             Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
         """
         zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        for one in (target, source):
+            if not isinstance(one, Tensor):
+                raise TypeError(f"batch_jacobian: expected Tensors, got {one!r}")
         if target.ndim < 1 or source.ndim < 1 or target.shape[0] != source.shape[0]:
             raise ValueError(
                 f"batch_jacobian: expected as many rows in target and source, got {target.shape} "
@@ -289,10 +298,9 @@ class GradientTape:
         if not self.persistent:
             self._entries, self._watched = [], {}
         shape = (*target.shape, *source.shape[1:])
-        if all(part is None for part in parts):
+        if parts and all(part is None for part in parts):
             return Tensor(np.zeros(shape, source.dtype)) if zero else None
-        from_part = [np.zeros(source.shape, source.dtype) if p is None else p.value for p in parts]
-        return Tensor(np.stack(from_part, axis=1).reshape(shape))
+        return _together(parts, source, 1, shape)
 
 
 def _add(grads: dict[int, Tensor], source: Source, dx: Tensor) -> None:
@@ -300,10 +308,35 @@ def _add(grads: dict[int, Tensor], source: Source, dx: Tensor) -> None:
     grads[id(source)] = dx if held is None else held + dx
 
 
+def _typed(dx: Tensor | None, source: Source) -> Tensor | None:
+    """A gradient in the type of its source, also where that met numbers of another type."""
+    if dx is None or dx.dtype == source.dtype:
+        return dx
+    return operations["cast"](dx, source.dtype)
+
+
+def _for_each(target: Any, targets: Sequence[Source], given: Any) -> list[Any]:
+    """The gradient at each target, None for ones; they stand in the structure of the targets."""
+    if given is None:
+        return [None] * len(targets)
+    several = isinstance(target, (list, tuple, Mapping))
+    if not several:
+        in_list = isinstance(given, (list, tuple)) and len(given) == 1
+        return list(given) if in_list and np.shape(given[0]) == targets[0].shape else [given]
+    found = list(given.values()) if isinstance(given, Mapping) else list(given)
+    if len(found) != len(targets):
+        raise ValueError(
+            f"output_gradients: expected one for each of {len(targets)} targets, got {len(found)}"
+        )
+    return found
+
+
 def _seed(target: Source, given: Any) -> Tensor:
     if given is None:
         return Tensor(np.ones(target.shape, target.dtype))
-    seed = given if isinstance(given, Tensor) else Tensor(np.asarray(given, target.dtype))
+    seed = tensor(given)
+    if seed.dtype != target.dtype:
+        seed = operations["cast"](seed, target.dtype)
     if seed.shape != target.shape:
         raise ValueError(f"output_gradients: expected shape {target.shape}, got {seed.shape}")
     return seed
@@ -313,10 +346,20 @@ def _stacked(
     target: Tensor, source: Source, rows: Sequence[Tensor | None], zero: bool
 ) -> Tensor | None:
     shape = (*target.shape, *source.shape)
-    if all(row is None for row in rows):
+    if rows and all(row is None for row in rows):
         return Tensor(np.zeros(shape, source.dtype)) if zero else None
-    zeros = np.zeros(source.shape, source.dtype)
-    return Tensor(np.stack([zeros if row is None else row.value for row in rows]).reshape(shape))
+    return _together(rows, source, 0, shape)
+
+
+def _together(
+    parts: Sequence[Tensor | None], source: Source, axis: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Gradients along an axis of a Jacobian, by operations that tapes around record."""
+    if not parts:
+        return Tensor(np.zeros(shape, source.dtype))
+    zeros = Tensor(np.zeros(source.shape, source.dtype))
+    stacked = operations["stack"]([zeros if part is None else part for part in parts], axis)
+    return operations["reshape"](stacked, shape)
 
 
 def _leaves(structure: Any) -> Iterator[Any]:
@@ -334,7 +377,9 @@ def _like(structure: Any, results: Iterator[Any]) -> Any:
     if isinstance(structure, Mapping):
         return {name: _like(part, results) for name, part in structure.items()}
     if isinstance(structure, (list, tuple)):
-        return type(structure)(_like(part, results) for part in structure)
+        parts = [_like(part, results) for part in structure]
+        named = hasattr(structure, "_fields")
+        return type(structure)(*parts) if named else type(structure)(parts)
     return next(results)
 
 
@@ -345,6 +390,7 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     gradients.
     """
 
+    @functools.wraps(function)
     def called(*args: Any) -> Any:
         inputs = tuple(arg if isinstance(arg, (Tensor, Variable)) else Tensor(arg) for arg in args)
         before = _active.tapes

@@ -18,6 +18,8 @@ Pull = Callable[..., "Sequence[Tensor | None]"]
 
 # By name, without underscores: `functions` fills it.
 operations: dict[str, Callable[..., Tensor]] = {}
+# The same for functions of NumPy: np.exp(x) of a Tensor x is fastnn.math.exp(x).
+ufuncs: dict[np.ufunc, Callable[..., Tensor]] = {}
 
 
 class Tensor:
@@ -38,7 +40,17 @@ class Tensor:
     __slots__ = ("__weakref__", "logits", "value")
     # Before NumPy's own operators: array + Tensor is a Tensor.
     __array_priority__ = 1000
-    __array_ufunc__ = None
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's operators and elementwise functions, as operations that a tape records."""
+        if method == "__call__" and not options and ufunc in ufuncs:
+            return ufuncs[ufunc](*inputs)
+        if method == "__call__" and set(options) == {"out"}:  # array += tensor
+            return ufunc(*(converted(part) for part in inputs), **options)
+        raise TypeError(
+            f"np.{ufunc.__name__} is no operation on Tensors, which fastnn.math lists; for an array "
+            "take x.numpy()"
+        )
 
     def __init__(self, value: Any) -> None:
         self.value: Array = value if type(value) is np.ndarray else converted(value)
@@ -216,9 +228,8 @@ def converted(value: Any) -> Array:
         return value.view()
     if isinstance(value, (np.ndarray, np.generic)):
         return numeric("value", np.asarray(value))
-    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
-        value = [part.value if isinstance(part, Tensor) else part for part in value]
-        return numeric("value", np.asarray(value))
+    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+        return np.stack([converted(part) for part in value])
     array = numeric("value", value)
     if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
         return array.astype(np.float32)
@@ -245,18 +256,38 @@ def recorded(output: Tensor, inputs: tuple[Any, ...], pull: Pull) -> Tensor:
 
 
 def tensor(value: Any) -> Tensor:
-    """`value` as a Tensor; the reading of a Variable is recorded."""
+    """`value` as a Tensor, which later changes of an array or a Variable do not change.
+
+    The reading of a Variable is recorded, and so is a list of Tensors, which are stacked.
+    """
     if type(value) is Tensor:
         return value
     if isinstance(value, Variable):
         return _read(value)
+    if type(value) is np.ndarray:
+        return Tensor(np.array(converted(value)))
+    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+        return operations["stack"](value)
     return Tensor(value)
+
+
+def borrowed(value: Any) -> Tensor:
+    """The same without a copy of an array where no tape records, for rows that are read at once."""
+    if type(value) is np.ndarray and not _Recorder.active.tapes:
+        return Tensor(value)
+    return tensor(value)
+
+
+def _holds_tensors(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_tensors(part) for part in value)
+    return isinstance(value, (Tensor, Variable))
 
 
 def _read(variable: Variable) -> Tensor:
     parameters = variable.place.parameters
     version = parameters.version
-    output = Tensor(variable.view())
+    output = Tensor(variable.numpy())
 
     def pull(dy: Tensor) -> tuple[Tensor]:
         if parameters.version != version:

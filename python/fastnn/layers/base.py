@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, elsewhere, keys
 from fastnn.autodiff.tensor import Tensor
-from fastnn.autodiff.tensor import tensor as as_tensor
+from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
 from fastnn.initializers import Initializer
@@ -469,12 +469,16 @@ def make_variables(
 
 
 def write_all(owner: str, variables: Sequence[Variable], weights: Sequence[ArrayLike]) -> None:
-    """Writes every variable of a buffer in one native call; all are checked first."""
+    """Writes the variables, those of a buffer in one native call; all are checked first."""
     if len(weights) != len(variables):
         raise ValueError(f"{owner}: expected {len(variables)} arrays, got {len(weights)}")
     converted = [
         variable.converted(value) for variable, value in zip(variables, weights, strict=True)
     ]
-    places = [variable.place for variable in variables]
-    if places:
-        places[0].parameters.write_all([place.offset for place in places], converted)
+    by_buffer: dict[int, list[tuple[Place, NDArray[Any]]]] = {}
+    for variable, value in zip(variables, converted, strict=True):
+        place = variable.place
+        by_buffer.setdefault(id(place.parameters), []).append((place, value))
+    for written in by_buffer.values():
+        offsets = [place.offset for place, _ in written]
+        written[0][0].parameters.write_all(offsets, [value for _, value in written])

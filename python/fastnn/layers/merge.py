@@ -16,12 +16,13 @@ import numpy as np
 from fastnn import _core
 from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor
-from fastnn.autodiff.tensor import tensor as as_tensor
+from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, forget_former
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, without_batch
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.symbol import Symbol, any_symbols, operations
+from fastnn.layers.symbol import Symbol, Untraceable, any_symbols, operations
 from fastnn.registry import Checked
+from fastnn.variables import Variable
 from fastnn.words import integer, keywords, number
 
 
@@ -283,10 +284,20 @@ def _of_two(merging: type[Merge], rescaled: Callable[[float], Rescaling]) -> Cal
     """An operator on symbols: a merging layer of two, or a Rescaling where one is a number."""
 
     def operation(a: Symbol, b: Any) -> Symbol:
-        made: Symbol = (
-            merging()([a, b]) if isinstance(b, Symbol) else rescaled(number("number", b))(a)
-        )
-        return made
+        if isinstance(b, Symbol):
+            both: Symbol = merging()([a, b])
+            return both
+        if (
+            isinstance(b, (bool, str))
+            or b is None
+            or np.ndim(b)
+            or isinstance(b, (Tensor, Variable))
+        ):
+            raise Untraceable(
+                f"beside a symbol an operator takes another symbol or a number, got {b!r}"
+            )
+        one: Symbol = rescaled(number("number", b))(a)
+        return one
 
     return operation
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 Shape = tuple[int, ...]
 
 # By name, without underscores: what operators on symbols add to the graph. The layers fill it.
@@ -63,12 +65,20 @@ class Symbol:
         return operations["multiply"](self, other)
 
     def __truediv__(self, other: Any) -> Symbol:
-        if not isinstance(other, (int, float)):
+        if not isinstance(other, (int, float, np.integer, np.floating)):
             raise Untraceable("symbols can be divided by numbers alone")
         return operations["multiply"](self, 1.0 / other)
 
     def __neg__(self) -> Symbol:
         return operations["multiply"](self, -1.0)
+
+    def __eq__(self, other: object) -> bool:
+        if other is None or other is self:
+            return other is self
+        raise Untraceable("a symbol has no numbers to compare")
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __bool__(self) -> bool:
         raise Untraceable("a symbol is neither true nor false: it has no numbers")
@@ -79,13 +89,46 @@ class Symbol:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise Untraceable(f"a symbol has no {name!r}: it stands for rows that are not known yet")
+        raise Untraceable(
+            f"a symbol has no {name!r}: it stands for rows that are not known yet, and only layers, "
+            "+, - and * take it"
+        )
 
     def __repr__(self) -> str:
         return f"<Symbol shape={self.shape}, made by {self.name}>"
 
 
+def _refused(method: str) -> Callable[..., Any]:
+    def refuse(*_: object) -> Any:
+        raise Untraceable(
+            f"{method} of a symbol is no part of a graph of layers: only layers, +, - and * take it"
+        )
+
+    return refuse
+
+
+_NOT_TRACED = (
+    *(
+        "pow",
+        "rpow",
+        "matmul",
+        "rmatmul",
+        "rtruediv",
+        "floordiv",
+        "rfloordiv",
+        "mod",
+        "rmod",
+        "abs",
+    ),
+    *("lt", "le", "gt", "ge", "getitem", "iter", "len", "float", "int", "invert", "and", "or"),
+)
+for _name in _NOT_TRACED:
+    setattr(Symbol, f"__{_name}__", _refused(f"__{_name}__"))
+
+
 def any_symbols(value: Any) -> bool:
     """Whether a layer is called on symbols."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
     parts = value if isinstance(value, (list, tuple)) else (value,)
     return any(isinstance(part, Symbol) for part in parts)

@@ -73,11 +73,13 @@ class Metric(Registered):
             sample_weight: weights of rows (n,).
 
         Raises:
-            ValueError: shapes do not fit, or a label or weight is out of range.
+            ValueError: shapes do not fit, a label or weight is out of range, or outputs are not
+                finite.
         """
         native = self.native(sample_weight is not None)
         sums = counts(native, self.goes_with, y_true, y_pred, sample_weight)
-        self._sums = sums if self._sums is None else self._sums + sums
+        if sums is not None:
+            self._sums = sums if self._sums is None else self._sums + sums
 
     def result(self) -> Tensor:
         """The metric of what was counted, a Tensor without axes; NaN where nothing was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,19 @@ _MISSING = "sigmoid_cross_entropy"  # which takes NaN among targets for missing 
 
 def counts(
     native: dict[str, Any], goes_with: frozenset[str], y_true: Any, y_pred: Any, sample_weight: Any
-) -> NDArray[np.float64]:
-    """The native sums of one metric over these rows.
+) -> NDArray[np.float64] | None:
+    """The native sums of one metric over these rows; None where there are none.
 
     Labels (n,) and targets (n, outputs) are told apart by their shape where a metric takes both.
     """
     outputs = tensor(y_pred)
+    if outputs.ndim == 0:
+        raise ValueError("y_pred: expected rows, got a single number")
     made = outputs.logits
     if made is not None and made[1] == "linear" and "sigmoid" in goes_with:
         outputs = functions.sigmoid(outputs)  # half a probability is the logit 0
-    z = outputs.value.reshape(len(outputs), -1)
-    n, width = z.shape
+    n, width = len(outputs), math.prod(outputs.shape[1:])
+    z = outputs.value.reshape(n, width)
     target = converted(y_true)
     kind = _kind(goes_with, target, width)
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
@@ -45,19 +48,23 @@ def counts(
         if sample_weight is None
         else rows.row_weights("sample_weight", converted(sample_weight), n)
     )
+    if n == 0:
+        return None
     loss = _LOSSES[kind]
-    if kind == "sigmoid" and targets is not None and np.isnan(targets).any():
+    crossed = native.get("loss") == _MISSING
+    if kind == "sigmoid" and targets is not None and (crossed or np.isnan(targets).any()):
         loss = _MISSING
         with np.errstate(divide="ignore"):
-            z = np.clip(
-                np.log(z) - np.log1p(-z), -745, 745
-            )  # logits, of which 745 is as good as inf
+            z = np.clip(np.log(z) - np.log1p(-z), -745, 745)  # a logit of 745 stands for infinity
     network = _core.Network(width, "float64", 0)
     network.set_output(0)
     network.bind(_core.Parameters(0, "float64"))
     network.compile(loss=loss, optimizer="sgd", metrics=[native])
     data = Table(np.ascontiguousarray(z, np.float64), targets, labels, weights).native()
-    network.check(data)
+    try:
+        network.check(data)
+    except ValueError as error:
+        raise ValueError(str(error).replace("x: ", "y_pred: ", 1)) from None
     return network.evaluate(data)[2:]
 
 

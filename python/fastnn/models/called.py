@@ -15,7 +15,7 @@ import numpy as np
 from fastnn.arrays.host import numeric
 from fastnn.autodiff import functions
 from fastnn.autodiff.kernels import Source, Unchanged, composed
-from fastnn.autodiff.tape import recording
+from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
 from fastnn.data.table import Table
@@ -30,7 +30,9 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
     assert built is not None
     linear = heads.find(state.layers, state.calls, state.inputs).activation == "linear"
     array = rows("x", x.value, built.shapes[0])
-    kept = built.network.record(Table(array).native(), training=training, logits=True)
+    kept = built.network.record(
+        Table(array).native(), training=training, logits=True, input_gradient=watched(x)
+    )
     y = Tensor(kept.outputs.reshape(len(array), *built.shapes[-1]))
     inputs: tuple[Source, ...] = (x, *built.all_variables)
     unchanged = Unchanged(inputs)
@@ -56,7 +58,7 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
         dy_ = np.ascontiguousarray(dy.value, y.dtype).reshape(len(array), -1)
         dx, flat = kept.pull(dy_)
         return [
-            Tensor(dx.reshape(x.shape)),
+            None if dx is None else Tensor(dx.reshape(x.shape)),
             *(
                 Tensor(flat[place.offset : place.offset + place.size].reshape(place.shape))
                 for places in built.places

@@ -6,14 +6,17 @@ How a graph becomes a native network is in `built`; training is in `trainer`.
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
-from fastnn.autodiff.tensor import tensor as as_tensor
+from fastnn.autodiff.tensor import borrowed as as_tensor
+from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim
 from fastnn.console import say
@@ -63,6 +66,7 @@ class _Unchanged:
         return bool, ()
 
 
+_NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
 # Made anew for each copy.
 _NOT_COPIED = ("_training", "_changes", "_state")
 
@@ -125,6 +129,7 @@ class Model(Trainer):
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         # For several inputs: how x names them, a list's length or a dictionary's keys.
         self._input_names: int | list[str] | None = None
+        self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
         if inputs is not None:
@@ -139,12 +144,16 @@ class Model(Trainer):
             symbols = list(inputs.values())
         elif isinstance(inputs, (list, tuple)):
             symbols = list(inputs)
+            if not symbols:
+                raise ValueError("inputs: expected at least one Input, got an empty list")
             self._input_names = len(symbols) if len(symbols) > 1 else None
         else:
             symbols = [inputs]
         for symbol in symbols:
             if not isinstance(symbol, Symbol) or not isinstance(symbol.layer, InputLayer):
                 raise TypeError(f"inputs: expected what fastnn.Input makes, got {symbol!r}")
+        if len({id(symbol) for symbol in symbols}) < len(symbols):
+            raise ValueError("inputs: the same Input is given twice")
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             outputs = outputs[0]
         if isinstance(outputs, (list, tuple, Mapping)):
@@ -182,6 +191,25 @@ class Model(Trainer):
         self._agreed_dtype(layers)
         return numbered(layers, given)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, (Layer, Variable, Model)):
+            if "_state" not in vars(self):
+                raise RuntimeError(_NO_INIT.format(type(self).__name__))
+            by_call = type(self).call is not Model.call
+            if by_call and self._state.now.calls and vars(self).get(name) is not value:
+                raise AttributeError(
+                    f"{name}: the model is built, and its layers are fixed; make another model"
+                )
+            self._eager_shapes = set()
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # or checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
+                raise RuntimeError(_NO_INIT.format(type(self).__name__))
+            return super().__getattr__(name)
+
     # -- layers
 
     @property
@@ -196,13 +224,44 @@ class Model(Trainer):
         state = self._state.now
         return state.layers or tuple(self._own_layers())
 
+    def _own_variables(self) -> list[Variable]:
+        """Those of layers, then those of models and Variables among the attributes, each once."""
+        found: dict[int, Variable] = {}
+        for part in self._leaf_parts():
+            for variable in [part] if isinstance(part, Variable) else part.variables:
+                found[id(variable)] = variable
+        return list(found.values())
+
+    def _leaf_parts(self) -> list[Layer | Variable]:
+        """The layers and Variables of the model, then of models among the attributes, each model
+        once: they may hold each other."""
+        found: list[Layer | Variable] = []
+        models: list[Model] = [self]
+        for model in models:  # which grows
+            found += model._all_layers()
+            for part in model._own_parts():
+                if isinstance(part, Variable):
+                    found.append(part)
+                elif isinstance(part, Model) and not any(part is known for known in models):
+                    models.append(part)
+        return found
+
     def _own_layers(self) -> Iterator[Layer]:
-        """Layers among the attributes, also in lists and dictionaries, in the order of these."""
-        seen: set[int] = set()
+        """Layers among the attributes."""
+        for part in self._own_parts():
+            if isinstance(part, Layer):
+                yield part
+
+    def _own_parts(self) -> Iterator[Layer | Model | Variable]:
+        """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
+        order of these."""
+        if type(self).call is Model.call:  # a graph by inputs and outputs, or a chain
+            return
+        seen: set[int] = {id(self)}
         waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
         while waiting:
             value = waiting.pop(0)
-            if isinstance(value, Layer):
+            if isinstance(value, (Layer, Model, Variable)):
                 if id(value) not in seen:
                     seen.add(id(value))
                     yield value
@@ -286,21 +345,27 @@ class Model(Trainer):
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
-        code = getattr(type(self).call, "__code__", None)
-        takes = (
-            code is None
-            or "training" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        )
-        return self.call(inputs, training=training) if takes else self.call(inputs)
+        if _takes_training(type(self).call):
+            return self.call(inputs, training=training)
+        return self.call(inputs)
+
+    def _can_be_traced(self, state: State, row_shape: Shape) -> bool:
+        """Whether `call` makes a graph for such rows. It is tried once for a shape."""
+        if row_shape not in self._eager_shapes:
+            try:
+                self._graph_for(state, row_shape)
+            except Exception:  # noqa: BLE001 - what is wrong with numbers too shows when `call` is given them
+                self._eager_shapes.add(row_shape)
+        return row_shape not in self._eager_shapes
 
     def _traced_for(self, state: State, row_shape: Shape) -> State:
         try:
             return self._graph_for(state, row_shape)
-        except Untraceable as why:
+        except (Untraceable, TypeError, AttributeError) as why:
             raise TypeError(
                 f"{type(self).__name__}: `call` is no graph of layers: {why}. The model can be called, "
                 "and trained over a fastnn.GradientTape"
-            ) from None
+            ) from (None if isinstance(why, Untraceable) else why)
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
         state = self._traced_for(self._state.now, row_shape)
@@ -398,16 +463,21 @@ class Model(Trainer):
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
         if any_symbols(inputs):
+            if self.built or type(self).call is Model.call:
+                raise Untraceable(
+                    f"the model {self.name!r} is called inside another model, which is no part of a "
+                    "graph of layers; call its layers, or train over a fastnn.GradientTape"
+                )
             return self._called_on(inputs, acts)
+        if not self.built and type(self).call is not Model.call and _several(inputs):
+            return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
             raise ValueError("x: expected rows, got a single number")
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         state = self._state.now
         if state.built is None:
-            try:
-                self._graph_for(state, row_shape)
-            except Untraceable:
+            if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
@@ -428,15 +498,21 @@ class Model(Trainer):
             parts = list(x)
         return side_by_side(parts, self._state.now.inputs)
 
-    def _joined(self, x: object) -> object:
-        return x if self._input_names is None else self._side_by_side(x)
+    def _joined(self, x: Any) -> Any:
+        if self._input_names is not None:
+            return self._side_by_side(x)
+        inputs = self._state.now.inputs
+        listed = bool(inputs) and isinstance(x, (list, tuple)) and len(x) == 1
+        if listed and len(getattr(x[0], "shape", ())) == 1 + len(inputs[0]):
+            return x[0]  # a list of the one input
+        return x
 
     # -- parameters
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias."""
-        return [variable for layer in self._all_layers() for variable in layer.variables]
+        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes."""
+        return self._own_variables()
 
     @property
     def variables(self) -> list[Variable]:
@@ -465,12 +541,12 @@ class Model(Trainer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self._all_layers():
-            layer.trainable = value
+        for part in self._leaf_parts():
+            part.trainable = value
 
     def count_params(self) -> int:
         """The number of parameters, trainable or not; ValueError before the model is built."""
-        if not self.built:
+        if not self.built and not self.weights:
             raise ValueError("count_params: the model is not built; its sizes are not known yet")
         return sum(variable.size for variable in self.weights)
 
@@ -490,7 +566,7 @@ class Model(Trainer):
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
             claim_layers(claim, self._all_layers())
-            if not self.built:
+            if not self.built and not self.weights:
                 raise ValueError(
                     "set_weights: the model is not built; give input_shape, or call build"
                 )
@@ -576,3 +652,28 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+@functools.lru_cache(256)
+def _takes_training(call: Callable[..., Any]) -> bool:
+    """Whether a `call`, also a decorated one, can be given `training`."""
+    parameters = inspect.signature(call).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _several(inputs: object) -> bool:
+    """Whether these are several inputs of a `call`, each an array of rows, and not one."""
+    if isinstance(inputs, Mapping):
+        return True
+    return (
+        isinstance(inputs, (list, tuple))
+        and len(inputs) > 0
+        and all(getattr(part, "ndim", 0) >= 2 for part in inputs)
+    )
+
+
+def _tensors(inputs: Any) -> Any:
+    """The same structure of Tensors."""
+    if isinstance(inputs, Mapping):
+        return {name: tensor(part) for name, part in inputs.items()}
+    return type(inputs)(tensor(part) for part in inputs)
