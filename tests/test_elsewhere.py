@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 
+import cases
 import numpy as np
 import pytest
 
@@ -438,3 +439,24 @@ def test_keywords_that_ask_for_nothing():
 def test_near_matches_of_keywords(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_the_tables_are_read_for_messages_alone():
+    """What is right needs no table: no import in the midst of making a model, also beside a fork."""
+    done = cases.python(
+        """
+import sys
+import numpy as np
+import fastnn
+from fastnn import layers
+model = fastnn.Sequential([layers.Dense(4, "relu"), layers.Dropout(0.5), layers.Dense(2)])
+before = set(sys.modules)
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+x, y = np.ones((8, 3), np.float32), np.arange(8) % 2
+model.fit(x, y, verbose=0, validation_split=0.5, callbacks=[fastnn.callbacks.EarlyStopping()])
+model.evaluate(x, y, verbose=0), model.predict(x), model.add(layers.Dense(2))
+fastnn.losses.Huber(), fastnn.optimizers.SGD(momentum=0.9), fastnn.metrics.R2Score()
+print(sorted(set(sys.modules) - before))
+"""
+    )
+    assert done.stdout.split() == ["[]"], done.stdout + done.stderr

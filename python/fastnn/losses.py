@@ -37,8 +37,9 @@ _REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
 
 
 def _reduction(name: str, value: object) -> str:
-    # None is another word for "none", in Keras and in PyTorch.
-    refuse_elsewhere(name, "reduction", "none" if value is None else value)
+    if not isinstance(value, str) or value not in _REDUCTIONS:
+        # None is another word for "none", in Keras and in PyTorch.
+        refuse_elsewhere(name, "reduction", "none" if value is None else value)
     return choose(name, value, _REDUCTIONS)
 
 
