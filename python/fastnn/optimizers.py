@@ -7,7 +7,6 @@ their ranges, and what it keeps for each parameter.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from fastnn import _core, elsewhere, rows
 from fastnn.arrays.host import plain
 from fastnn.autodiff.tensor import Tensor
+from fastnn.console import warn
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
@@ -268,10 +268,10 @@ class Optimizer(Registered):
                 raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
         without = [getattr(variable, "path", repr(variable)) for g, variable in given if g is None]
         if without:
-            warnings.warn(
+            warn(
                 f"apply_gradients: no gradient for {', '.join(without)}: the loss does not depend on "
                 "it, or the tape did not record how; it is left as it is",
-                stacklevel=2,
+                UserWarning,
             )
         grads = self._clipped([_as(variable, grad) for grad, variable in pairs])
         settings = self.settings()
