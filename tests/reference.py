@@ -208,6 +208,37 @@ def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
     return dtable
 
 
+# -- tensors combined element by element ------------------------------------------------
+
+COMBINATIONS: dict[str, Callable[[Array], Array]] = {  # of the operands, stacked
+    "add": lambda x: x.sum(0),
+    "subtract": lambda x: x[0] - x[1],
+    "multiply": lambda x: x.prod(0),
+    "average": lambda x: x.mean(0),
+    "maximum": lambda x: x.max(0),
+    "minimum": lambda x: x.min(0),
+}
+
+
+def combine(name: str, operands: Sequence[ArrayLike]) -> Array:
+    return COMBINATIONS[name](float64(operands))
+
+
+def combine_backward(dy: ArrayLike, name: str, operands: Sequence[ArrayLike]) -> Array:
+    """The gradient of each operand; those that are the maximum share it equally."""
+    x = float64(operands)
+    y = COMBINATIONS[name](x)
+    if name == "multiply":
+        slopes = np.stack([np.delete(x, i, 0).prod(0) for i in range(len(x))])
+    elif name in ("maximum", "minimum"):
+        slopes = np.where(np.isnan(y), np.nan, (x == y) / np.maximum((x == y).sum(0), 1))
+    elif name == "subtract":
+        slopes = np.stack([np.ones_like(y), -np.ones_like(y)])
+    else:
+        slopes = np.full_like(x, 1 / len(x) if name == "average" else 1)
+    return float64(dy) * slopes
+
+
 # -- softmax and losses -----------------------------------------------------------------
 
 

@@ -9,8 +9,19 @@ import emulator
 import pytest
 
 OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers")
-TWINS = ("cores", "embedding", "gather", "layer_norm", "random", "optimizer", "parallel", "pool")
-TWINS += ("trial",)
+TWINS = (
+    "columns",
+    "combine",
+    "cores",
+    "embedding",
+    "gather",
+    "layer_norm",
+    "random",
+    "optimizer",
+    "parallel",
+    "pool",
+    "trial",
+)
 SOURCES = [f"tests/native/{name}.cpp" for name in OWN] + [f"csrc/cpu/{name}.cpp" for name in TWINS]
 
 pytestmark = pytest.mark.skipif(emulator.COMPILER is None, reason="needs a C++ compiler")

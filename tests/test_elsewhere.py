@@ -274,7 +274,7 @@ OF_MODELS = """save save_weights load_weights to_json get_config fit_generator p
     dtype_policy compute_dtype variable_dtype get_metrics_result make_predict_function
     stateless_call add_weight zero_grad train score path"""
 OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight input
-    output input_spec dtype_policy variable_dtype call enable_lora quantize weight in_features
+    output input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
     out_features state_dict parameters forward supports_masking path"""
 
 

@@ -39,7 +39,7 @@ def test_input_of_any_type(kind, rng):
     plain = images(layers.Input((4, 4)))
     expected = plain.fit(x, y, verbose=0).history
     for given in (kind, np.dtype(kind), np.dtype(kind).type, np.dtype(kind).newbyteorder(">")):
-        first = layers.Input((4, 4), dtype=given)
+        first = layers.Input((4, 4), dtype=given).layer
         assert first.dtype == kind
         model = images(first)
         assert model.dtype == "float32"
@@ -73,8 +73,8 @@ def test_input_of_no_type(given, error, message):
 
 
 def test_batch_shape():
-    assert layers.Input(batch_shape=(None, 3, 4)).given_shape == (3, 4)
-    first = layers.Input(batch_shape=(32, 4))
+    assert layers.Input(batch_shape=(None, 3, 4)).layer.given_shape == (3, 4)
+    first = layers.Input(batch_shape=(32, 4)).layer
     assert (first.given_shape, first.batch_size) == ((4,), 32)
     with pytest.raises(ValueError, match="give shape or batch_shape, not both"):
         layers.Input((3,), batch_shape=(None, 3))

@@ -43,7 +43,7 @@ def test_the_modules_are_those_of_the_documentation():
         "fastnn",
         *(f"fastnn.{name}" for name in ("activations", "callbacks", "datasets", "initializers")),
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
-        *(f"fastnn.{name}" for name in ("optimizers", "utils")),
+        *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "utils")),
     }
 
 
@@ -64,15 +64,25 @@ CONFIG = {"get_config", "from_config"}
 # What the documentation gives every object of a family, beside its arguments.
 OF_ALL = {
     "layer": CONFIG
-    | {"build", "built", "compute_output_shape", "count_params", "dtype", "get_weights", "name"}
+    | {
+        "build",
+        "built",
+        "call",
+        "compute_output_shape",
+        "count_params",
+        "dtype",
+        "get_weights",
+        "name",
+    }
     | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
     | {"trainable_weights", "variables", "weights"}
     | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
-    | {"more_is_better"},
-    "optimizer": CONFIG | {"exclude_from_weight_decay", "iterations"},
+    | {"more_is_better", "reset_state", "result", "update_state"},
+    "optimizer": CONFIG
+    | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
     "initializer": CONFIG,
     "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
 }
@@ -102,11 +112,19 @@ def test_objects_of_registered_classes(cls):
 
 
 MODEL = {
-    *("add", "pop", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
+    *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
     *("non_trainable_weights", "non_trainable_variables"),
-    *("compile", "compiled", "loss", "optimizer", "metrics", "metrics_names", "matmul_precision"),
+    *(
+        "compile",
+        "compiled",
+        "loss",
+        "optimizer",
+        "metrics",
+        "metrics_names",
+        "matmul_precision",
+    ),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
 }
@@ -126,16 +144,28 @@ def test_models():
 
 
 OTHERS = {
-    "Variable": {"assign", "dtype", "name", "ndim", "numpy", "path", "shape", "size"}
+    "Variable": {
+        "assign",
+        "assign_add",
+        "assign_sub",
+        "dtype",
+        "name",
+        "ndim",
+        "numpy",
+        "path",
+        "shape",
+        "size",
+    }
     | {"trainable", "value", "view"},
     "Predictor": {"dtype", "input_shape", "output_shape"},
     "InputLayer": OF_ALL["layer"] | {"batch_size"},
+    "Symbol": {"inputs", "layer", "name", "row_shape", "shape"},
 }
 
 
 def test_other_objects():
     model = networks.sequential((4, 3), ("relu",))
-    for value in (model.weights[0], model.predictor(), fastnn.Input((4,))):
+    for value in (model.weights[0], model.predictor(), fastnn.layers.InputLayer((4,))):
         assert shown(value) == OTHERS[type(value).__name__]
     error = fastnn.TrainingDiverged("x")
     assert shown(error) - shown(ArithmeticError()) <= {"epoch", "step"}

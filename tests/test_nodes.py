@@ -1,5 +1,5 @@
-"""Graphs of nodes other than a chain of dense layers, in every session: branches that join, layer
-normalization, embeddings, a layer that is used twice.
+"""Graphs of nodes other than a chain of dense layers, in every session: branches that join, columns
+that are sliced and put together, layer normalization, embeddings, a layer that is used twice.
 
 Each training is compared with SGD by central differences of the evaluated loss, in float64, so
 that no rule of a node stands twice.
@@ -53,11 +53,33 @@ def shared(network: _core.Network) -> int:
     return network.dense(third, 3, "linear")
 
 
+def columns(network: _core.Network) -> int:
+    """Columns of the input and of layers, some of them read several times, in another order."""
+    left, right = network.slice(0, 0, 2), network.slice(0, 1, 4)
+    h = network.dense(left, 7, "tanh")
+    joined = network.concatenate([network.dense(right, 6, "gelu"), h, left])
+    parts = [network.slice(joined, 3, 9), network.slice(joined, 0, 5), network.slice(joined, 14, 1)]
+    again = network.concatenate([*parts, h, h])
+    return network.dense(network.concatenate([network.slice(again, 20, 6), again]), 3, "linear")
+
+
+def combined(network: _core.Network) -> int:
+    """Every combination, of two and more tensors, of one of them twice, and of the input."""
+    a, b = network.dense(0, 5, "tanh"), network.dense(0, 5, "linear")
+    gate = network.dense(network.repeat(0, 2), 1, "sigmoid")
+    c = network.multiply(a, network.subtract(a, b), network.average(b, 0, a), gate)
+    d = network.maximum(c, network.minimum(a, b, 0), b)
+    e = network.add(network.multiply(d, d), network.subtract(c, c), b, 0)
+    return network.dense(e, 3, "linear")
+
+
 NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "residual": residual,
     "norms": norms,
     "embedded": embedded,
     "shared": shared,
+    "columns": columns,
+    "combined": combined,
 }
 
 
@@ -170,12 +192,13 @@ def test_a_resident_session_refuses_them(
 
 
 @pytest.mark.parametrize("session", CPU)
-def test_threads(session: str) -> None:
+@pytest.mark.parametrize("name", ["residual", "columns", "combined"])
+def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""
     found = []
     for threads in (1, 3):
         fastnn.set_num_threads(threads)
-        native, x, y = problem("residual", "float32")
+        native, x, y = problem(name, "float32")
         found.append(trained(native, x, y, "adam", networks.ADAM, session, "cpu"))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)

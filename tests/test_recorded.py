@@ -9,7 +9,9 @@ import networks
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import _core
+from fastnn.data.table import Table
 
 WIDTHS, ACTIVATIONS = (5, 16, 3), ("gelu", "linear")
 ROWS = 300  # more than one shard of a pass
@@ -22,11 +24,16 @@ def drawn(dtype, rng, dropout=0.0):
 
 
 def graph_of_all_kinds(rng):
-    """A residual block with layer normalization over rescaled input, in float64."""
+    """A gated residual block with layer normalization over rescaled input, and columns of the input
+    beside it, in float64."""
     network = _core.Network(6, "float64", 3)
     x = network.rescale(0, 2.0, 0.5)
     hidden = network.dense(x, 6, "silu", use_bias=True)
-    x = network.layer_normalization(network.add(x, hidden))
+    gated = network.multiply(hidden, network.maximum(x, 0), network.average(0, hidden, x))
+    x = network.layer_normalization(network.add(x, gated))
+    x = network.concatenate(
+        [network.slice(0, 1, 4), x, network.slice(x, 2, 1), network.slice(0, 0, 2)]
+    )
     network.set_output(network.dense(x, 2, "linear", use_bias=True))
     native = networks.bound(network, "float64")
     native.write([rng.normal(size=s) for _, s in network.parameters])
@@ -138,3 +145,26 @@ def test_type_of_the_gradient(rng):
     recorded = native.network.record(networks.rows(x, np.zeros((ROWS, 3), "f4")))
     with pytest.raises(ValueError, match=r"dy.*float32.*float64"):
         recorded.pull(np.zeros((ROWS, 3)))
+
+
+def test_no_gradient_at_the_rows(rng):
+    """Without `input_gradient` the parameters have the same gradients."""
+    model = fastnn.Sequential(
+        [fastnn.layers.Dense(3, "tanh", input_shape=(4,)), fastnn.layers.Dense(2)]
+    )
+    data = Table(rng.normal(size=(5, 4)).astype("f4")).native()
+    dy = rng.normal(size=(5, 2)).astype("f4")
+    whole = model.network.record(data).pull(dy)
+    dx, dparameters = model.network.record(data, input_gradient=False).pull(dy)
+    assert dx is None
+    np.testing.assert_array_equal(dparameters, whole[1])
+
+
+def test_passes_in_training_count_as_steps(rng):
+    model = fastnn.Sequential([fastnn.layers.Dropout(0.5, input_shape=(40,))])
+    data = Table(rng.normal(size=(5, 40)).astype("f4")).native()
+    first, second = (model.network.record(data, training=True).outputs for _ in range(2))
+    assert (first != second).any()
+    assert model.network.steps == 2
+    model.network.record(data)
+    assert model.network.steps == 2

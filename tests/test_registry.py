@@ -14,6 +14,7 @@ import pytest
 import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
 from fastnn.callbacks.monitor import Monitor
+from fastnn.layers import merge
 from fastnn.metrics import means
 from fastnn.registry import FAMILIES, Registered, Registry
 
@@ -21,6 +22,7 @@ CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values(
 
 # Arguments that have no default.
 REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
+REQUIRED |= {"target_shape": (2, 6), "n": 3}
 # A value of each argument that differs from the default, in all classes or in one.
 OTHERS = {
     "centered": True,
@@ -34,7 +36,6 @@ OTHERS = {
     "beta_initializer": "ones",
     "center": False,
     "gamma_initializer": "zeros",
-    ("LayerNormalization", "axis"): 1,
     ("LayerNormalization", "scale"): False,
     "negative_slope": 0.125,
     "baseline": 0.5,
@@ -78,6 +79,9 @@ OTHERS = {
     "threshold": 0.25,
     "trainable": False,
     "units": 7,
+    "axis": 1,
+    "n": 4,
+    "target_shape": (3, -1),
     "use_bias": False,
     "value": 2.5,
     "verbose": 1,
@@ -156,6 +160,7 @@ def test_every_public_class_with_options_is_registered():
     bases = {family.base for family in FAMILIES.values()}
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
+    left_out |= {merge.Merge, merge._Elementwise}  # bases
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}

@@ -5,8 +5,10 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "bindings/data.h"
 #include "bindings/tables.h"
@@ -303,9 +305,30 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
         return graph_of(self).rescale(input, scale, offset);
       },
       "input"_a, "scale"_a, "offset"_a);
+  for (std::size_t i = 0; i < std::size(combination_names); ++i) {
+    const auto combination = static_cast<Combination>(i);
+    owner.def(combination_names[i], [graph_of, combination](Owner& self, const py::args& tensors) {
+      return graph_of(self).combine(combination, py::cast<std::vector<int>>(tensors));
+    });
+  }
   owner.def(
-      "add", [graph_of](Owner& self, int a, int b) { return graph_of(self).add(a, b); }, "a"_a,
-      "b"_a);
+      "concatenate",
+      [graph_of](Owner& self, const std::vector<int>& tensors) {
+        return graph_of(self).concatenate(tensors);
+      },
+      "tensors"_a);
+  owner.def(
+      "slice",
+      [graph_of](Owner& self, int input, Index first, Index width) {
+        return graph_of(self).slice(input, first, width);
+      },
+      "input"_a, "first"_a, "width"_a);
+  owner.def(
+      "repeat",
+      [graph_of](Owner& self, int input, Index times) {
+        return graph_of(self).repeat(input, times);
+      },
+      "input"_a, "times"_a);
   owner.def(
       "layer_normalization",
       [graph_of](Owner& self, int input, double epsilon, bool center, bool scale) {

@@ -84,9 +84,10 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
 
 // -- a pass that is kept ----------------------------------------------------
 
-std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training) {
+std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training, bool logits,
+                                 bool input_gradient) {
   const Unlocked unlocked;
-  return network.record(data.dataset(), training, poll_signals);
+  return network.record(data.dataset(), {training, logits, input_gradient}, poll_signals);
 }
 
 py::tuple pull(Recorded& recorded, const py::array& dy) {
@@ -97,9 +98,15 @@ py::tuple pull(Recorded& recorded, const py::array& dy) {
   const void* const given = plan.element == Element::f64
                                 ? static_cast<const void*>(data_of<double>(dy, "dy"))
                                 : static_cast<const void*>(data_of<float>(dy, "dy"));
-  py::array dx(dtype_of(plan.element), std::vector<Index>{recorded.rows(), plan.input_width()});
+  py::object dx = py::none();
+  void* dx_data = nullptr;
+  if (recorded.input_gradient()) {
+    py::array made(dtype_of(plan.element),
+                   std::vector<Index>{recorded.rows(), plan.input_width()});
+    dx_data = made.mutable_data();
+    dx = std::move(made);
+  }
   py::array dparameters(dtype_of(plan.element), std::vector<Index>{plan.parameter_size});
-  void* const dx_data = dx.mutable_data();
   void* const dparameters_data = dparameters.mutable_data();
   {
     const Unlocked unlocked;
@@ -138,7 +145,8 @@ void register_run(py::module_& module, py::class_<Network>& network) {
 
 void register_recorded(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
-  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false);
+  network.def("record", record, "data"_a, py::kw_only(), "training"_a = false, "logits"_a = false,
+              "input_gradient"_a = true);
   py::class_<Recorded>(module, "Recorded")
       .def_property_readonly(
           "outputs",
@@ -148,6 +156,7 @@ void register_recorded(py::module_& module, py::class_<Network>& network) {
             return py::array(dtype_of(plan.element),
                              std::vector<Index>{self.rows(), plan.output_width()}, self.outputs());
           })
+      .def_property_readonly("head", &Recorded::head)
       .def("pull", pull, "dy"_a);
 }
 

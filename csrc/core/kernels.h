@@ -19,6 +19,7 @@
 
 #include "core/activation.h"
 #include "core/arrays.h"
+#include "core/combine.h"
 #include "core/loss.h"
 #include "core/metric.h"
 #include "core/optimizer.h"
@@ -320,6 +321,58 @@ struct Add {  // y = a + b
 };
 
 template <class T>
+struct CombineForward {  // y = x[0] op x[1] op ..., element by element
+  Combination combination;
+  int count;  // of operands, at most most_operands
+  Index n;    // elements
+  const T* x[most_operands];
+  T* y;
+};
+
+template <class T>
+struct CombineBackward {  // dx = dy times the derivative of y by x[index]
+  Combination combination;
+  int count, index;
+  Index n;  // elements
+  const T* dy;
+  const T* x[most_operands];
+  const T* y;
+  T* dx;
+};
+
+template <class T>
+struct TakeColumns {  // y = columns first .. first + c of x
+  Index n, columns, first, c;
+  const T* x;  // (n, columns)
+  T* y;        // (n, c)
+};
+
+// How columns are put: the others stay or become zero, or sums are made and the others stay.
+enum class Put : unsigned char { among_others, among_zeros, added };
+
+template <class T>
+struct PutColumns {  // columns first .. first + c of y = x, or += x
+  Index n, columns, first, c;
+  Put put;
+  const T* x;  // (n, c)
+  T* y;        // (n, columns)
+};
+
+template <class T>
+struct RepeatColumns {  // y = the columns of x, so many times side by side
+  Index n, c, times;
+  const T* x;  // (n, c)
+  T* y;        // (n, times c)
+};
+
+template <class T>
+struct SumRepeated {  // dx = the sum of the `times` pieces of dy, in their order
+  Index n, c, times;
+  const T* dy;  // (n, times c)
+  T* dx;        // (n, c)
+};
+
+template <class T>
 struct Fill {  // out[j] for j in [0, n), from the counter-based generator
   Index n;
   uint64_t key;
@@ -380,6 +433,12 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(dropout, Dropout)                        \
   use(affine, Affine)                          \
   use(add, Add)                                \
+  use(combine_forward, CombineForward)         \
+  use(combine_backward, CombineBackward)       \
+  use(take_columns, TakeColumns)               \
+  use(put_columns, PutColumns)                 \
+  use(repeat_columns, RepeatColumns)           \
+  use(sum_repeated, SumRepeated)               \
   use(optimizer_step, OptimizerStep)           \
   use(sum_of_squares, SumOfSquares)            \
   use(fill_uniform, Fill)                      \

@@ -68,7 +68,10 @@ struct Update {
   use(softmax)            \
   use(dropout)            \
   use(affine)             \
-  use(add)                \
+  use(combine)            \
+  use(concatenate)        \
+  use(repeat)             \
+  use(slice)              \
   use(layer_norm)         \
   use(embedding)
 
@@ -91,8 +94,10 @@ struct Node {
   double rate = 0;             // dropout
   // Of dropout's own random numbers; none: they come from the plan's key and the layer's number.
   std::optional<std::uint64_t> key = {};
-  double scale = 1, offset = 0;  // affine
-  double epsilon = 0;            // layer_norm
+  double scale = 1, offset = 0;                // affine
+  double epsilon = 0;                          // layer_norm
+  Combination combination = Combination::add;  // combine
+  Index first = 0;                             // slice: the first column
 
   int input() const { return inputs.front(); }
   // Attributes of dense nodes.

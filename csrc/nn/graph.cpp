@@ -120,9 +120,79 @@ int Graph::rescale(int input, double scale, double offset) {
                   width(input));
 }
 
-int Graph::add(int a, int b) {
-  check(width(a) == width(b), "add: expected equal widths, got ", width(a), " and ", width(b));
-  return add_node({.kind = NodeKind::add, .inputs = {a, b}, .parameters = {}}, width(a));
+void Graph::check_tensors(std::string_view what, const std::vector<int>& tensors) const {
+  check(!tensors.empty(), what, ": expected at least one tensor, got none");
+  for (const int tensor : tensors) check_tensor(tensor);
+}
+
+// "9, 12"
+std::string Graph::widths(const std::vector<int>& tensors) const {
+  std::string list;
+  for (const int tensor : tensors) {
+    if (!list.empty()) list += ", ";
+    list += std::to_string(width(tensor));
+  }
+  return list;
+}
+
+// Widths of 0 are not known.
+int Graph::combine(Combination combination, std::vector<int> inputs) {
+  const char* const name = combination_names[static_cast<std::size_t>(combination)];
+  check_tensors(name, inputs);
+  check(inputs.size() <= most_operands, name, ": expected at most ", most_operands,
+        " tensors, got ", inputs.size());
+  check(combination != Combination::subtract || inputs.size() == 2, name,
+        ": expected two tensors, got ", inputs.size());
+  Index columns = 0;
+  for (const int input : inputs) columns = std::max(columns, width(input));
+  for (const int input : inputs) {
+    check(width(input) <= 1 || width(input) == columns, name,
+          ": expected equal widths, or some of 1, got ", widths(inputs));
+  }
+  const bool grouped = std::exchange(grouped_, true);
+  empty_ = empty_ || !grouped;  // the nodes of this call are of one layer
+  for (int& input : inputs) {
+    if (width(input) == 1 && columns > 1) input = repeat(input, columns);
+  }
+  const int output = add_node({.kind = NodeKind::combine,
+                               .inputs = std::move(inputs),
+                               .parameters = {},
+                               .combination = combination},
+                              columns);
+  grouped_ = grouped;
+  return output;
+}
+
+int Graph::repeat(int input, Index times) {
+  constexpr Index most = Index{1} << 56;
+  check(times >= 1, "times: expected at least 1, got ", times);
+  const Index columns = width(input);
+  if (columns > most / times) throw std::bad_alloc();
+  return add_node({.kind = NodeKind::repeat, .inputs = {input}, .parameters = {}}, columns * times);
+}
+
+int Graph::concatenate(const std::vector<int>& inputs) {
+  check_tensors("concatenate", inputs);
+  constexpr Index most = Index{1} << 56;
+  Index columns = 0;
+  bool known = true;
+  for (const int input : inputs) {
+    known = known && width(input) > 0;
+    if (width(input) > most - columns) throw std::bad_alloc();
+    columns += width(input);
+  }
+  return add_node({.kind = NodeKind::concatenate, .inputs = inputs, .parameters = {}},
+                  known ? columns : 0);
+}
+
+int Graph::slice(int input, Index first, Index width) {
+  const Index columns = this->width(input);
+  check(first >= 0, "first: expected at least 0, got ", first);
+  check(width >= 1, "width: expected at least 1, got ", width);
+  check(columns == 0 || (first < columns && width <= columns - first),
+        "slice: expected columns of ", columns, ", got ", width, " from column ", first, " on");
+  return add_node({.kind = NodeKind::slice, .inputs = {input}, .parameters = {}, .first = first},
+                  width);
 }
 
 int Graph::layer_normalization(int input, double epsilon, bool center, bool scale) {
@@ -163,48 +233,74 @@ void Graph::set_groups(const std::vector<int>& groups) {
   for (std::size_t i = 0; i < groups.size(); ++i) plan_.parameters[i].group = groups[i];
 }
 
-// Follows the graph back from its output, as far as each node has one input, until a node gives its
-// outputs an activation.
-End Graph::end() const {
-  const auto maker = [&](int tensor) -> const Node* {
-    for (const Node& node : plan_.nodes) {
-      if (node.output == tensor) return &node;
+const Node* Graph::maker(int tensor) const {
+  for (const Node& node : plan_.nodes) {
+    if (node.output == tensor) return &node;
+  }
+  return nullptr;
+}
+
+namespace {
+
+bool has_activation(const Node& node) {
+  return node.kind == NodeKind::dense || node.kind == NodeKind::activation ||
+         node.kind == NodeKind::softmax;
+}
+
+std::string_view activation_of(const Node& node) {
+  if (node.kind == NodeKind::softmax) return "softmax";
+  return activation_names[static_cast<std::size_t>(node.activation.kind)];
+}
+
+bool is_squashed(std::string_view activation) {
+  return activation == "softmax" || activation == "sigmoid";
+}
+
+int number_of(const Node& node) { return static_cast<int>(node.stream); }
+
+}  // namespace
+
+// The activation below a node, where all that it is made of has one: the same, or softmax and
+// sigmoid. Nodes in between that only drop or move numbers change nothing of that.
+void Graph::look_below(const Node& node, End& end) const {
+  std::vector<int> tensors(node.inputs.rbegin(), node.inputs.rend());
+  std::vector<bool> seen(plan_.tensors.size());
+  const Node* found = nullptr;
+  while (!tensors.empty()) {
+    const int tensor = tensors.back();
+    tensors.pop_back();
+    if (seen[at(tensor)]) continue;
+    seen[at(tensor)] = true;
+    const Node* const below = maker(tensor);
+    if (below == nullptr) return;
+    if (below->kind == NodeKind::dropout || below->kind == NodeKind::concatenate ||
+        below->kind == NodeKind::slice || below->kind == NodeKind::repeat) {
+      tensors.insert(tensors.end(), below->inputs.rbegin(), below->inputs.rend());
+      continue;
     }
-    return nullptr;
-  };
-  const auto squash = [](const Node& node) -> std::string_view {
-    if (node.kind == NodeKind::softmax) return "softmax";
-    return activation_names[static_cast<std::size_t>(node.activation.kind)];
-  };
-  const auto number = [](const Node& node) { return static_cast<int>(node.stream); };
+    if (!has_activation(*below)) return;
+    if (found == nullptr) found = below;
+    const std::string_view one = activation_of(*found);
+    const std::string_view other = activation_of(*below);
+    if (one != other && !(is_squashed(one) && is_squashed(other))) return;
+  }
+  if (found == nullptr) return;
+  end.below = activation_of(*found);
+  end.below_layer = number_of(*found);
+}
+
+// Follows the graph back from its output until a layer has outputs of its own.
+End Graph::end() const {
   End end;
   const Node* node = maker(plan_.output);
-  for (; node != nullptr; node = maker(node->input())) {
-    if (node->kind == NodeKind::dense || node->kind == NodeKind::activation ||
-        node->kind == NodeKind::softmax) {
-      end.activation = squash(*node);
-      end.layer = number(*node);
-      break;
-    }
-    if (node->kind != NodeKind::dropout && node->kind != NodeKind::affine) {
-      end.layer = number(*node);  // its outputs are its own, and linear
-      if (node->inputs.size() != 1) return end;
-      break;
-    }
-    if (end.changed_by == none) end.changed_by = number(*node);
+  while (node != nullptr && (node->kind == NodeKind::dropout || node->kind == NodeKind::affine)) {
+    if (end.changed_by == none) end.changed_by = number_of(*node);
+    node = maker(node->input());
   }
-  if (node == nullptr || node->kind == NodeKind::dense) return end;
-  // Below an activation that stands alone, or a layer of another kind; dropout in between changes
-  // nothing of that.
-  for (node = maker(node->input()); node != nullptr; node = maker(node->input())) {
-    if (node->kind == NodeKind::dropout) continue;
-    if (node->kind == NodeKind::dense || node->kind == NodeKind::activation ||
-        node->kind == NodeKind::softmax) {
-      end.below = squash(*node);
-      end.below_layer = number(*node);
-    }
-    break;
-  }
+  if (node == nullptr) return end;
+  end.layer = number_of(*node);
+  if (has_activation(*node)) end.activation = activation_of(*node);  // else linear
+  if (node->kind != NodeKind::dense) look_below(*node, end);
   return end;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -35,7 +36,11 @@ class Graph {
   // `key` of the layer's own random numbers; without one they come from the graph's.
   int dropout(int input, double rate, std::optional<std::uint64_t> key = {});
   int rescale(int input, double scale, double offset);
-  int add(int a, int b);
+  // Tensors of one width, element by element; those of width 1 are repeated.
+  int combine(Combination combination, std::vector<int> inputs);
+  int concatenate(const std::vector<int>& inputs);
+  int slice(int input, Index first, Index width);
+  int repeat(int input, Index times);
   int layer_normalization(int input, double epsilon, bool center, bool scale);
   int embedding(int input, Index vocabulary, Index dimension);
 
@@ -60,6 +65,10 @@ class Graph {
   int add_parameter(Index rows, Index columns, Role role);
   int add_node(Node node, Index width);
   int check_tensor(int tensor) const;
+  void check_tensors(std::string_view what, const std::vector<int>& tensors) const;
+  std::string widths(const std::vector<int>& tensors) const;
+  const Node* maker(int tensor) const;
+  void look_below(const Node& node, End& end) const;
   std::vector<int> shared_parameters(int output, Index inputs, Index units) const;
 
   Plan plan_;

@@ -196,14 +196,25 @@ std::unique_ptr<Predictor> Network::predictor() {
   return std::make_unique<Predictor>(lower(graph_.plan(), nullptr), *parts_.state.parameters());
 }
 
-std::unique_ptr<Recorded> Network::record(const Dataset& data, bool training, const Poll& poll) {
+std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& how,
+                                          const Poll& poll) {
   const Gate::Reading reading(parts_.gate());
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
   fastnn::check_input(*parts_.plan, data, poll);
-  return std::make_unique<Recorded>(lower(graph_.plan(), nullptr), *parts_.state.parameters(), data,
-                                    Pass{training, steps(), 0});
+  Plan plan = lower(graph_.plan(), nullptr);
+  const char* head = nullptr;
+  if (how.logits && plan.logits != plan.output) {
+    head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
+    plan.nodes.pop_back();
+    plan.output = plan.logits;
+  }
+  // Each pass in training draws other numbers, as each step of `fit`. Passes of several threads may
+  // meet here.
+  const std::uint64_t life = how.training ? parts_.state.steps.fetch_add(1) : steps();
+  return std::make_unique<Recorded>(std::move(plan), head, *parts_.state.parameters(), data,
+                                    Pass{how.training, life, 0}, how.input_gradient);
 }
 
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {

@@ -71,8 +71,9 @@ class Network {
   // The network as it is now, which later training does not touch.
   std::unique_ptr<Predictor> predictor();
 
-  // A forward pass that is kept until its gradient is asked for.
-  std::unique_ptr<Recorded> record(const Dataset& data, bool training, const Poll& poll);
+  // A forward pass that is kept until its gradient is asked for. One in training counts as a step,
+  // so that the next one drops other numbers.
+  std::unique_ptr<Recorded> record(const Dataset& data, const Recording& how, const Poll& poll);
 
  private:
   void make_plan();

@@ -21,7 +21,8 @@ class Recorded::Pass_ {
 template <class T>
 class Recorded::Typed final : public Recorded::Pass_ {
  public:
-  Typed(const Plan& plan, T* parameters, const Dataset& data, const Pass& pass)
+  Typed(const Plan& plan, T* parameters, const Dataset& data, const Pass& pass,
+        bool input_gradient)
       : plan_(plan),
         machine_(backend().make()),
         memory_(machine_),
@@ -29,7 +30,7 @@ class Recorded::Typed final : public Recorded::Pass_ {
         pass_(pass),
         batch_(machine_, memory_, plan, std::max<Index>(n_, 1)),
         walk_(machine_, memory_, plan, parameters, std::max<Index>(n_, 1)) {
-    walk_.allocate_gradients(true);
+    walk_.allocate_gradients(input_gradient);
     batch_.choose(data, nullptr, 0, n_);
     batch_.gather_input(machine_, data, 0, n_, walk_.input());
     walk_.forward(pass_, n_, true);
@@ -45,9 +46,11 @@ class Recorded::Typed final : public Recorded::Pass_ {
       T* const place = static_cast<T*>(dparameters) + parameter.offset;
       gradients.place.push_back(parameter.trainable ? place : nullptr);
     }
+    if (walk_.output_gradient() == nullptr) return;  // nothing that is wanted leads to the output
     std::memcpy(walk_.output_gradient(), dy,
                 static_cast<std::size_t>(n_ * plan_.output_width()) * sizeof(T));
     walk_.backward(pass_, n_, gradients);
+    if (dx == nullptr) return;
     const Index elements = n_ * plan_.input_width();
     auto* const out = static_cast<T*>(dx);
     const T* const inputs = walk_.input_gradient();
@@ -69,18 +72,20 @@ class Recorded::Typed final : public Recorded::Pass_ {
   Walk<T> walk_;
 };
 
-Recorded::Recorded(Plan plan, const ParameterBuffer& parameters, const Dataset& data,
-                   const Pass& pass)
+Recorded::Recorded(Plan plan, const char* head, const ParameterBuffer& parameters,
+                   const Dataset& data, const Pass& pass, bool input_gradient)
     : plan_(std::move(plan)),
+      head_(head),
+      input_gradient_(input_gradient),
       rows_(data.count),
       parameters_(parameters.size(), parameters.element()) {
   parameters_.write(0, parameters.data(), parameters.size());
   if (plan_.element == Element::f64) {
     pass_ = std::make_unique<Typed<double>>(plan_, static_cast<double*>(parameters_.data()), data,
-                                            pass);
+                                            pass, input_gradient);
   } else {
     pass_ =
-        std::make_unique<Typed<float>>(plan_, static_cast<float*>(parameters_.data()), data, pass);
+        std::make_unique<Typed<float>>(plan_, static_cast<float*>(parameters_.data()), data, pass, input_gradient);
   }
 }
 

@@ -303,7 +303,22 @@ class Graph:
     def dropout(self, input: int, rate: float, key: int | None = None) -> int:
         """`key`: 64 bits that its random numbers come from; None: the key of the network."""
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
-    def add(self, a: int, b: int) -> int: ...
+    def add(self, *tensors: int) -> int:
+        """Tensors of one width, element by element; as with those below, 1 to 64 of them, and
+        those of width 1 are repeated for every column."""
+    def subtract(self, *tensors: int) -> int:
+        """The first of two tensors minus the second."""
+    def multiply(self, *tensors: int) -> int: ...
+    def average(self, *tensors: int) -> int: ...
+    def maximum(self, *tensors: int) -> int:
+        """Its gradient goes to the tensors that equal the maximum, in equal shares."""
+    def minimum(self, *tensors: int) -> int: ...
+    def concatenate(self, tensors: Sequence[int]) -> int:
+        """Their columns side by side."""
+    def slice(self, input: int, first: int, width: int) -> int:
+        """Columns first to first + width - 1."""
+    def repeat(self, input: int, times: int) -> int:
+        """All columns, so many times side by side."""
     def layer_normalization(
         self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
     ) -> int:
@@ -431,8 +446,17 @@ class Network(Graph):
         `fresh`: no state from before is gone back to. `streams_in`: the data are a part of what
         is not known yet, whose rows are taken to weigh 1 on average.
         """
-    def record(self, data: Data, *, training: bool = False) -> Recorded:
-        """Runs a forward pass over all rows and keeps it; `training` lets dropout act."""
+    def record(
+        self,
+        data: Data,
+        *,
+        training: bool = False,
+        logits: bool = False,
+        input_gradient: bool = True,
+    ) -> Recorded:
+        """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
+        `steps`. With `logits` a softmax or sigmoid at the end is left out; without
+        `input_gradient`, `pull` gives None for the inputs."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
@@ -497,7 +521,10 @@ class Recorded:
     @property
     def outputs(self) -> Floats:
         """(rows, width of the output), a copy."""
-    def pull(self, dy: Floats) -> tuple[Floats, Floats]:
+    @property
+    def head(self) -> Literal["softmax", "sigmoid"] | None:
+        """The activation at the end that `logits=True` left out; None: there is none."""
+    def pull(self, dy: Floats) -> tuple[Floats | None, Floats]:
         """From the gradient at the outputs, of their shape, those at the inputs,
         (rows, width of the input), and of the parameters, laid out as these."""
 

@@ -95,9 +95,9 @@ NAMES: dict[str, dict[str, str]] = {
         "Dropout": """AlphaDropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D
             SpatialDropout3D FeatureAlphaDropout Dropout1d Dropout2d Dropout3d""",
         "Rescaling": "Normalization",
-        "use Activation('relu')": "ReLU ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
+        "ReLU": "ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
         "LeakyReLU": "PReLU RReLU",
-        "use Activation('softmax')": "Softmax Softmax2d LogSoftmax Softmin",
+        "Softmax": "Softmax2d LogSoftmax Softmin",
         "use Activation('silu')": "SiLU Swish Hardswish Mish",
         "use Activation('gelu')": "GELU",
         "use Activation('sigmoid')": "Sigmoid Hardsigmoid LogSigmoid GLU",
@@ -105,7 +105,8 @@ NAMES: dict[str, dict[str, str]] = {
         "use Activation('softplus')": "Softplus",
         "ELU": "CELU SELU",
         "leave it out, or use Activation('linear')": "Identity",
-        "Flatten": "Reshape Permute RepeatVector Unflatten",
+        "Reshape": "Unflatten",
+        "permute the axes of x first, for example with np.transpose": "Permute",
         "give input_shape to the first layer": "InputSpec",
         "use the optimizer's weight_decay": "ActivityRegularization",
         "derive a layer from fastnn.layers.Layer": """Lambda Wrapper FlaxLayer JaxLayer TFSMLayer
@@ -113,9 +114,7 @@ NAMES: dict[str, dict[str, str]] = {
         "encode categories as columns first, for example with fastnn.utils.to_categorical": """
             Embedding EmbeddingBag CategoryEncoding Discretization HashedCrossing Hashing
             IntegerLookup StringLookup TextVectorization""",
-        "models here are chains of layers; join the columns of x first, for example with np.hstack": """
-            Add Average Concatenate Dot Maximum Minimum Multiply Subtract add average concatenate
-            dot maximum minimum multiply subtract""",
+        "Multiply gives the products of columns, and Dense adds them up": "Dot dot",
         "fastnn trains dense networks; put Flatten() before the first Dense": """
             Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D
             Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
@@ -190,7 +189,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
         "use predict, which takes whole arrays and memory maps": "predict_generator",
         "use predict(x).argmax(axis=1)": "predict_classes",
-        "use predict(x)": "predict_proba forward call output outputs",
+        "use predict(x)": "predict_proba forward output outputs",
         "sums start anew with each epoch and each call": "reset_metrics reset_states",
         "use value_and_grad(x, y)": """train_step compute_loss compute_gradients backward
             stateless_compute_loss""",
@@ -225,7 +224,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use output_shape": "output out_features compute_output_spec",
         "use kernel": "weight",
         "use dtype": "dtype_policy variable_dtype input_dtype",
-        "use predict of a model with this layer": "call forward",
+        "call the layer": "forward",
         "use name": "path",
         "derive a layer from fastnn.layers.Layer": "add_weight",
         "derive a metric from fastnn.metrics.Metric": "add_metric metrics",
@@ -258,7 +257,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use fastnn.optimizers.Optimizer": "Optimizer",
         "use fastnn.initializers.Initializer": "Initializer",
         "give input_shape to the first layer": "InputSpec",
-        "use fastnn itself: it has Keras's names": "keras nn",
+        "use fastnn itself: it has Keras's names": "nn",
         "use fastnn.__version__": "version",
         "fastnn trains and serves dense networks alone": """applications distillation export
             legacy preprocessing visualization wrappers""",

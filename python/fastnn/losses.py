@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
+from fastnn.autodiff.losses import Called, apply
+from fastnn.autodiff.tensor import Tensor
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.words import choose, flag, int32, keywords, optional, refuse_elsewhere, text
@@ -114,6 +116,35 @@ class Loss(Registered):
             "options": self.row_options(),
             "by_batch_weight": self.reduction == "mean_with_sample_weight",
         }
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """The loss of outputs, a Tensor without axes: sum(w * l) / sum(w).
+
+        Args:
+            y_true: labels (n,) or targets (n, outputs), as in `fit`.
+            y_pred: outputs (n, outputs), or (n,) for one: a Tensor or an array. A cross-entropy
+                takes the logits of outputs that came out of softmax or sigmoid, and takes the
+                outputs of a layer without an activation for logits; other numbers have to be
+                probabilities unless from_logits is True.
+            sample_weight: weights of rows (n,).
+
+        Raises:
+            ValueError: shapes do not fit, a label or weight is out of range, or outputs are neither
+                logits nor probabilities.
+        """
+        outputs = np.shape(y_pred)
+        options = self.options(outputs[-1] if len(outputs) > 1 else 1)
+        how = Called(
+            native=self.native,
+            name=self.name,
+            head=self.row.head,
+            takes_labels=self.takes_labels,
+            from_logits=self.from_logits,
+            options=self.row_options(),
+            ignore_class=options.get("ignore_class"),
+            column_weights=options.get("pos_weight"),
+        )
+        return apply(how, y_true, y_pred, sample_weight)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

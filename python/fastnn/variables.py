@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from fastnn.arrays.host import narrowed, numeric
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
 from fastnn.listing import Listed
-from fastnn.words import flag
+from fastnn.words import choose, flag
 
 
 class Place:
@@ -58,18 +58,49 @@ class Variable(Listed):
         dtype: "float32" or "float64".
         trainable: whether optimizers change it; takes effect at the next `compile`.
 
-    Variables are made by layers, never by users. The same Variable stays with its layer
-    for life, also when `model.add` moves the parameters to a larger buffer.
+    Layers make their own. The same Variable stays with its layer for life, also when `model.add`
+    moves the parameters to a larger buffer. `Variable([[1.0, 2.0]])` makes one of a program's own.
+
+    Args:
+        initial_value: numbers; lists of floats become float32.
+        trainable: whether tapes watch it, and optimizers change it.
+        name: its name.
+        dtype: "float32" or "float64"; None: that of the value, float32 for integers.
     """
 
-    __slots__ = ("_changes", "_spot", "_trainable", "name")
-    _inside = ("converted", "join", "move", "place")
+    __slots__ = ("__weakref__", "_changes", "_spot", "_trainable", "name")
+    # Before NumPy's own operators: array @ Variable is a Tensor.
+    __array_priority__ = 1000
+    _inside = ("at", "converted", "join", "move", "place")
 
-    def __init__(self, place: Place, name: str, path: str) -> None:
-        self._spot = Switch(Spot(place, path))
+    def __init__(
+        self,
+        initial_value: ArrayLike,
+        trainable: bool = True,
+        name: str = "variable",
+        *,
+        dtype: str | None = None,
+    ) -> None:
+        values = numeric("initial_value", initial_value)
+        listed = not hasattr(initial_value, "dtype")
+        kept = dtype or ("float64" if values.dtype == np.float64 and not listed else "float32")
+        checked: Any = choose("dtype", np.dtype(kept).name, ("float32", "float64"))
+        place = Place(_core.Parameters(values.size, checked), 0, values.shape)
+        place.write(narrowed("initial_value", values, checked))
+        self._spot = Switch(Spot(place, name))
         self.name = name
-        self._trainable = True
+        self.trainable = trainable
         self._changes = Exclusive("this variable")
+
+    @classmethod
+    def at(cls, place: Place, name: str, path: str) -> Self:
+        """The Variable of a place in a buffer (for layers)."""
+        variable = cls.__new__(cls)
+        variable._spot = Switch(Spot(place, path))
+        variable.name = name
+        variable._trainable = True
+        variable._changes = Exclusive("this variable")
+        return variable
 
     def join(self, changes: Exclusive) -> None:
         """Lets writes wait for these changes, of the layer that the Variable is of (for layers)."""
@@ -157,6 +188,14 @@ class Variable(Listed):
             self._changes.take(claim, waits=True)
             self.place.write(converted)
 
+    def assign_add(self, delta: ArrayLike) -> None:
+        """Adds an array of this variable's shape. Errors: see `assign`."""
+        self.assign(self.view() + self.converted(delta))
+
+    def assign_sub(self, delta: ArrayLike) -> None:
+        """Subtracts an array of this variable's shape. Errors: see `assign`."""
+        self.assign(self.view() - self.converted(delta))
+
     def converted(self, value: ArrayLike) -> NDArray[Any]:
         """`value` as `assign` would write it: checked and converted, but not written."""
         array = numeric(self.path, value)
@@ -191,6 +230,6 @@ def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Va
     dtype: Any = values.dtype.name
     place = Place(_core.Parameters(values.size, dtype), 0, values.shape)
     place.write(values)
-    variable = Variable(place, name, path)
+    variable = Variable.at(place, name, path)
     variable.trainable = trainable
     return variable

@@ -2,8 +2,11 @@
 //
 // In layer normalization the two sides add in other orders, and agree but for roundings. On
 // each side a call in place and one that is not, and a batch in one call and in tiles of whole
-// row groups, agree to the bit. Embeddings agree to the bit throughout.
+// row groups, agree to the bit. Embeddings, combinations and columns agree to the bit throughout.
 #include "cuda_twins.h"
+
+#include <iterator>
+#include <memory>
 
 namespace twins {
 namespace {
@@ -203,9 +206,128 @@ void check_embeddings() {
   }
 }
 
+// -- tensors combined, and columns ------------------------------------------
+
+// Some numbers are equal, and some are NaN.
+template <class T>
+std::vector<T> rounded(Index count) {
+  std::vector<T> numbers = draw.numbers<T>(count);
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (i % 3 != 0) numbers[i] = std::round(numbers[i]);
+    if (i % 37 == 5) numbers[i] = T(NAN);
+  }
+  return numbers;
+}
+
+template <class T>
+void check_combination(Combination combination, Index n, int count) {
+  const auto name = std::string(combination_names[static_cast<int>(combination)]) + " of " +
+                    std::to_string(count) + ", " + std::to_string(n) +
+                    (sizeof(T) == 4 ? ", float" : ", double");
+  std::vector<std::vector<T>> x;
+  std::vector<std::unique_ptr<Copy<T>>> x_there;
+  const auto dy = draw.numbers<T>(n);
+  const Copy<T> dy_there(dy);
+  std::vector<T> y(dy.size());
+  const Copy<T> y_got(y);
+  CombineForward<T> forward{combination, count, n, {}, y.data()};
+  CombineForward<T> forward_there{combination, count, n, {}, y_got.get()};
+  for (int k = 0; k < count; ++k) x.push_back(rounded<T>(n));
+  for (int k = 0; k < count; ++k) {
+    x_there.push_back(std::make_unique<Copy<T>>(x[static_cast<std::size_t>(k)]));
+    forward.x[k] = x[static_cast<std::size_t>(k)].data();
+    forward_there.x[k] = x_there.back()->get();
+  }
+  must(cpu::combine_forward<T>(host, forward));
+  must(kernels<T>().combine_forward(*device, forward_there));
+  compare(name + ": y", y, y_got);
+  for (int index = 0; index < count; ++index) {
+    std::vector<T> dx(dy.size());
+    const Copy<T> dx_got(dx);
+    CombineBackward<T> backward{combination, count, index, n, dy.data(), {}, y.data(), dx.data()};
+    CombineBackward<T> there{combination,    count, index,       n,
+                             dy_there.get(), {},    y_got.get(), dx_got.get()};
+    std::copy_n(forward.x, count, backward.x);
+    std::copy_n(forward_there.x, count, there.x);
+    must(cpu::combine_backward<T>(host, backward));
+    must(kernels<T>().combine_backward(*device, there));
+    compare(name + ": dx", dx, dx_got);
+  }
+}
+
+template <class T>
+void check_columns(Index n, Index columns, Index first, Index c) {
+  const auto name = "columns " + std::to_string(first) + " + " + std::to_string(c) + " of " +
+                    std::to_string(n) + "x" + std::to_string(columns) +
+                    (sizeof(T) == 4 ? ", float" : ", double");
+  const auto whole = draw.numbers<T>(n * columns);
+  const auto part = draw.numbers<T>(n * c);
+  const Copy<T> whole_there(whole);
+  const Copy<T> part_there(part);
+  std::vector<T> taken(part.size());
+  const Copy<T> taken_got(taken);
+  must(cpu::take_columns<T>(host, {n, columns, first, c, whole.data(), taken.data()}));
+  must(kernels<T>().take_columns(*device,
+                                 {n, columns, first, c, whole_there.get(), taken_got.get()}));
+  compare(name + ": taken", taken, taken_got);
+  for (const Put put : {Put::among_others, Put::among_zeros, Put::added}) {
+    std::vector<T> y = whole;
+    const Copy<T> got(y);
+    must(cpu::put_columns<T>(host, {n, columns, first, c, put, part.data(), y.data()}));
+    must(kernels<T>().put_columns(*device,
+                                  {n, columns, first, c, put, part_there.get(), got.get()}));
+    compare(name + ": put", y, got);
+  }
+}
+
+template <class T>
+void check_repeats(Index n, Index c, Index times) {
+  const auto name = "repeat " + std::to_string(times) + " times " + std::to_string(n) + "x" +
+                    std::to_string(c) + (sizeof(T) == 4 ? ", float" : ", double");
+  const auto x = draw.numbers<T>(n * c);
+  const auto dy = draw.numbers<T>(n * c * times);
+  const Copy<T> x_there(x);
+  const Copy<T> dy_there(dy);
+  std::vector<T> y(dy.size());
+  std::vector<T> dx(x.size());
+  const Copy<T> y_got(y);
+  const Copy<T> dx_got(dx);
+  must(cpu::repeat_columns<T>(host, {n, c, times, x.data(), y.data()}));
+  must(kernels<T>().repeat_columns(*device, {n, c, times, x_there.get(), y_got.get()}));
+  must(cpu::sum_repeated<T>(host, {n, c, times, dy.data(), dx.data()}));
+  must(kernels<T>().sum_repeated(*device, {n, c, times, dy_there.get(), dx_got.get()}));
+  compare(name + ": y", y, y_got);
+  compare(name + ": dx", dx, dx_got);
+}
+
+template <class T>
+void check_joins() {
+  for (const Index n : {0, 1, 31, 300}) {
+    for (const Index c : {1, 2, 33}) {
+      for (const Index times : {1, 2, 17}) check_repeats<T>(n, c, times);
+    }
+  }
+  for (std::size_t kind = 0; kind < std::size(combination_names); ++kind) {
+    for (const Index n : {0, 1, 255, 256, 257, 5000}) {
+      for (const int count : {1, 2, 3, 64}) {
+        if (n < 300 || count < 64) check_combination<T>(static_cast<Combination>(kind), n, count);
+      }
+    }
+  }
+  for (const Index n : {0, 1, 31, 300}) {
+    for (const Index columns : {1, 2, 33}) {
+      for (Index first = 0; first < columns; first += 7) {
+        for (const Index c : {Index{1}, columns - first}) check_columns<T>(n, columns, first, c);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void check_layers() {
+  check_joins<float>();
+  check_joins<double>();
   check_embeddings<float>();
   check_embeddings<double>();
   for (const Index n : {0, 1, 5, 129, 700}) {

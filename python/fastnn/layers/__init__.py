@@ -3,18 +3,37 @@
 from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
-from fastnn.layers.activation import ELU, Activation, LeakyReLU
+from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.dense import Dense
+from fastnn.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from fastnn.layers.noise import Dropout
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.shape import Flatten, Input, InputLayer
+from fastnn.layers.shape import Flatten, Input, InputLayer, RepeatVector, Reshape
 from fastnn.listing import names_of
 
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
+    "Average",
+    "Concatenate",
     "Dense",
     "Dropout",
     "Flatten",
@@ -23,7 +42,22 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
+    "Softmax",
+    "Subtract",
+    "add",
+    "average",
+    "concatenate",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself

@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any, ClassVar, Unpack
 
 from fastnn import _core, activations
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, axis_of_columns
 from fastnn.registry import Checked
 from fastnn.words import keywords
 
@@ -47,6 +49,9 @@ class Activation(Layer):
                 f"{shape}; put layers.Flatten() before it"
             )
         return shape
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.activation(x, self.activation, self._parameter)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         if self.activation == "linear":
@@ -95,3 +100,66 @@ class ELU(Activation):
     @property
     def _parameter(self) -> float:
         return self.alpha
+
+
+class _Slope(Checked[float]):
+    """A slope below zero, which makes the activation relu where it is 0."""
+
+    def __set__(self, holder: Any, value: Any) -> None:
+        super().__set__(holder, value)
+        holder.activation = "leaky_relu" if vars(holder)[self.name] else "relu"
+
+
+@LAYERS.register("re_lu", "relu")
+class ReLU(Activation):
+    """y = x above zero, negative_slope * x below.
+
+    Args:
+        max_value: None alone: outputs have no upper limit. (Keras has one.)
+        negative_slope: at least 0.
+        threshold: 0 alone. (Keras has others.)
+    """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {
+        **Layer._kept_as,
+        "activation": None,
+        "max_value": None,
+        "threshold": None,
+    }
+    negative_slope = _Slope(partial(_parameter_of, "leaky_relu"))
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        max_value: None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **common: Unpack[Common],
+    ) -> None:
+        if max_value is not None:
+            raise ValueError(f"max_value: expected None, got {max_value!r}; outputs have no limit")
+        if threshold != 0:
+            raise ValueError(f"threshold: expected 0, got {threshold!r}")
+        super().__init__("relu", **common)
+        self.negative_slope = negative_slope
+
+    @property
+    def _parameter(self) -> float | None:
+        return self.negative_slope or None
+
+
+@LAYERS.register("softmax")
+class Softmax(Activation):
+    """Probabilities of each row: exp(x) / sum(exp(x)) over its columns.
+
+    Args:
+        axis: -1 or 1, the axis of the columns.
+    """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+    axis = Checked(axis_of_columns)
+
+    @keywords(*COMMON)
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__("softmax", **common)
+        self.axis = axis

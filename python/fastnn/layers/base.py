@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core, elsewhere, keys
+from fastnn.autodiff.tensor import Tensor
+from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
 from fastnn.initializers import Initializer
+from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
 from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
@@ -45,6 +48,16 @@ def _name(argument: str, value: object) -> str:
     if not isinstance(value, str) or not value or "/" in value:
         raise ValueError(f"{argument}: expected a non-empty string without '/', got {value!r}")
     return value
+
+
+def axis_of_columns(argument: str, value: object) -> int:
+    """The axis of the columns of rows (n, columns): -1 or 1."""
+    # A list of one axis is Keras's own form in a config.
+    only = value[0] if isinstance(value, list) and len(value) == 1 else value
+    axis = integer(argument, only, -1, 1)
+    if axis == 0:
+        raise ValueError(f"{argument}: expected -1 or 1, the axis of the columns, got 0")
+    return axis
 
 
 def _dtype(_argument: str, value: object) -> str:
@@ -87,12 +100,23 @@ class Layer(Registered):
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+    # Whether it takes several inputs; `row_shape` and `extend` then take lists (see merge).
+    merges: ClassVar[bool] = False
 
     dtype = Checked(optional(_dtype))
 
     _inside: ClassVar[tuple[str, ...]] = (
         *("extend", "given_name", "given_shape", "kept_name", "owner", "adopt", "claim"),
-        *("compute_dtype", "passes_outputs", "row_shape", "stand", "weight_specs"),
+        *(
+            "compute_dtype",
+            "extend_again",
+            "has_parameters",
+            "merges",
+            "passes_outputs",
+            "row_shape",
+            "stand",
+            "weight_specs",
+        ),
     )
     _in_keywords = COMMON
     # input_shape is also a property of built layers; input_dim is another way to give it.
@@ -125,6 +149,72 @@ class Layer(Registered):
     def extend(self, _network: _core.Graph, tensor: int) -> int:
         """Adds this layer's nodes after `tensor`; returns the number of the output."""
         return tensor
+
+    def extend_again(self, network: _core.Graph, tensor: Any, _first: int) -> int:
+        """The same for a further call of the layer, whose first call made the output `first`.
+
+        Raises:
+            ValueError: native code cannot share the parameters of such a layer.
+        """
+        if self.has_parameters:
+            raise ValueError(
+                f"layer {self.name!r}: a {type(self).__name__} can be called once in a model; of "
+                "layers with parameters only Dense can be called again"
+            )
+        return self.extend(network, tensor)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        """The outputs for rows x of the layer's shape, by the kernels that its nodes use."""
+        return x
+
+    def _drawn(self, inputs: Any) -> Any:
+        """A symbol of a graph: this layer called on symbols."""
+        if self.merges:
+            if not isinstance(inputs, (list, tuple)) or not all(
+                isinstance(part, Symbol) for part in inputs
+            ):
+                raise TypeError(
+                    f"layer {self.name!r}: {type(self).__name__} takes a list of symbols, got "
+                    f"{inputs!r}"
+                )
+            shapes: Any = tuple(part.row_shape for part in inputs)
+            return Symbol(self, tuple(inputs), self.row_shape(shapes))
+        if not isinstance(inputs, Symbol):
+            raise TypeError(
+                f"layer {self.name!r}: {type(self).__name__} takes one input, got {inputs!r}"
+            )
+        return Symbol(self, (inputs,), self.row_shape(inputs.row_shape))
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """The outputs for rows (n, ...), as a Tensor whose making a GradientTape can record.
+
+        The first call builds the layer. Called on the symbols of a functional model, it gives a
+        symbol, and the model that is made of it builds the layer.
+
+        Args:
+            inputs: a Tensor, an array or a list, of rows.
+            training: whether dropout acts; None is False.
+
+        Raises:
+            ValueError: the rows do not fit the layer; the message names it, and both shapes.
+        """
+        if any_symbols(inputs):
+            return self._drawn(inputs)
+        x = as_tensor(inputs)
+        if x.ndim < 2:
+            raise ValueError(f"layer {self.name!r}: expected rows (n, ...), got shape {x.shape}")
+        shape = x.shape[1:]
+        if not self.built:
+            self.build((None, *shape))
+        elif self.variables and shape != self._built_rows()[0]:
+            raise ValueError(
+                f"layer {self.name!r}: expected rows of shape {self._built_rows()[0]}, got {shape}"
+            )
+        self.row_shape(shape)  # an error where a layer without parameters cannot take it
+        return self.call(x, training is not None and flag("training", training))
+
+    # Whether it may have parameters; for layers that are called several times in a model.
+    has_parameters: ClassVar[bool] = False
 
     # -- state
 
@@ -342,7 +432,7 @@ def network_for(shape: Shape, dtype: Dtype, key: int) -> _core.Network:
     return _core.Network(width, dtype, key)
 
 
-def extended(network: _core.Network, layer: Layer, tensor: int, shape: Shape) -> int:
+def extended(network: _core.Graph, layer: Layer, tensor: int, shape: Shape) -> int:
     """`layer.extend`; MemoryError names the parameters that are too large."""
     try:
         return layer.extend(network, tensor)
@@ -371,7 +461,7 @@ def make_variables(
     for i, (spec, (offset, _)) in enumerate(zip(layer.weight_specs(shape), places, strict=True)):
         place = Place(buffer, offset, spec.shape)
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
-        variable = Variable(place, spec.name, f"{path}/{spec.name}")
+        variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
         made.append(variable)
     layer.adopt(made)
@@ -379,12 +469,16 @@ def make_variables(
 
 
 def write_all(owner: str, variables: Sequence[Variable], weights: Sequence[ArrayLike]) -> None:
-    """Writes every variable of a buffer in one native call; all are checked first."""
+    """Writes the variables, those of a buffer in one native call; all are checked first."""
     if len(weights) != len(variables):
         raise ValueError(f"{owner}: expected {len(variables)} arrays, got {len(weights)}")
     converted = [
         variable.converted(value) for variable, value in zip(variables, weights, strict=True)
     ]
-    places = [variable.place for variable in variables]
-    if places:
-        places[0].parameters.write_all([place.offset for place in places], converted)
+    by_buffer: dict[int, list[tuple[Place, NDArray[Any]]]] = {}
+    for variable, value in zip(variables, converted, strict=True):
+        place = variable.place
+        by_buffer.setdefault(id(place.parameters), []).append((place, value))
+    for written in by_buffer.values():
+        offsets = [place.offset for place, _ in written]
+        written[0][0].parameters.write_all(offsets, [value for _, value in written])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core, activations, initializers
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.registry import Checked
@@ -34,6 +36,7 @@ class Dense(Layer):
             axis, which is seldom meant; put Flatten() before it.
     """
 
+    has_parameters = True
     units = Checked(integer)
     activation = Checked(activations.checked)
     use_bias = Checked(flag)
@@ -87,6 +90,14 @@ class Dense(Layer):
         if self.use_bias:
             specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
         return specs
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.dense(x, self.kernel, self.bias, self.activation)
+
+    def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
+        return network.dense(
+            tensor, self.units, self.activation, use_bias=self.use_bias, like=first
+        )
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar, Unpack
 
+import numpy as np
+
 from fastnn import _core, keys
+from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
 from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number, optional
@@ -48,6 +51,19 @@ class Dropout(Layer):
             )
         self.rate = rate
         self.seed = seed
+        self._key: int | None = None  # of calls outside a model
+        self._calls = 0
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """By the layer's own key and its count of such calls; models have theirs."""
+        if not training or self.rate == 0:
+            return x
+        if self._key is None:
+            self._key = keys.next_key() if self.seed is None else keys.key_of(self.seed)
+        bits = _core.random_bits(x.size, keys.key_of(self._key, self._calls), 0).reshape(x.shape)
+        self._calls += 1
+        kept = bits >= np.uint32(round(self.rate * 2.0**32))
+        return x * (kept / (1.0 - self.rate)).astype(x.dtype)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         key = None if self.seed is None else keys.key_of(self.seed)

@@ -6,20 +6,13 @@ from functools import partial
 from typing import Unpack
 
 from fastnn import _core, initializers
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
 from fastnn.initializers import InitializerLike
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec, axis_of_columns
 from fastnn.registry import Checked
 from fastnn.variables import Variable
-from fastnn.words import flag, integer, keywords, number
-
-
-def _axis(argument: str, value: object) -> int:
-    # A list of one axis is Keras's own form in a config.
-    only = value[0] if isinstance(value, list) and len(value) == 1 else value
-    axis = integer(argument, only, -1, 1)
-    if axis == 0:
-        raise ValueError(f"{argument}: expected -1 or 1, the axis of the columns, got 0")
-    return axis
+from fastnn.words import flag, keywords, number
 
 
 @LAYERS.register("layer_normalization")
@@ -40,7 +33,8 @@ class LayerNormalization(Layer):
         ValueError: the input has more than one axis; put Flatten() before it.
     """
 
-    axis = Checked(_axis)
+    has_parameters = True
+    axis = Checked(axis_of_columns)
     epsilon = Checked(partial(number, low=0.0))
     center = Checked(flag)
     scale = Checked(flag)
@@ -99,6 +93,9 @@ class LayerNormalization(Layer):
         if self.center:
             specs.append(WeightSpec("beta", shape, self.beta_initializer))
         return specs
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.layer_normalization(x, self.gamma, self.beta, self.epsilon)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.layer_normalization(tensor, self.epsilon, self.center, self.scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core
+from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
 from fastnn.registry import Checked
 from fastnn.words import keywords, number
@@ -28,6 +29,9 @@ class Rescaling(Layer):
         super().__init__(**common)
         self.scale = scale
         self.offset = offset
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return x * self.scale + self.offset
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.rescale(tensor, self.scale, self.offset)

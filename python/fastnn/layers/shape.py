@@ -1,4 +1,4 @@
-"""Layers about the shapes of rows: the input of a model, and Flatten. They add no native node."""
+"""Layers about the shapes of rows: the input of a model, Flatten, Reshape and RepeatVector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
+from fastnn import _core
+from fastnn.autodiff import functions
+from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import (
     COMMON,
     LAYERS,
@@ -17,6 +20,7 @@ from fastnn.layers.base import (
     Shape,
     without_batch,
 )
+from fastnn.layers.symbol import Symbol
 from fastnn.registry import Checked
 from fastnn.words import choose, integer, keywords, optional, within
 
@@ -100,12 +104,15 @@ def Input(
     name: str | None = None,
     *,
     batch_shape: Sequence[int | None] | None = None,
-) -> InputLayer:
-    """The first entry of a Sequential, which gives the shape of one row: `Input(shape=(784,))`.
+) -> Symbol:
+    """The symbol of an input, for layers to be called on: `Input(shape=(784,))`.
 
-    Args and errors: see `InputLayer`.
+    As the first entry of a Sequential it gives the shape of one row. Args and errors: see
+    `InputLayer`.
     """
-    return InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
+    layer = InputLayer(shape, batch_size, batch_shape, dtype=dtype, name=name)
+    assert layer.given_shape is not None  # an InputLayer has one
+    return Symbol(layer, (), layer.given_shape)
 
 
 @LAYERS.register("flatten")
@@ -120,3 +127,81 @@ class Flatten(Layer):
 
     def row_shape(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return functions.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+def _target_shape(argument: str, given: object) -> Shape:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{argument}: expected a tuple such as (3, 4), got {given!r}")
+    sizes = tuple(integer(argument, size, -1) for size in given)
+    if not sizes or 0 in sizes or sizes.count(-1) > 1:
+        raise ValueError(
+            f"{argument}: expected positive sizes, one of them at most -1, got {given!r}"
+        )
+    return sizes
+
+
+@LAYERS.register("reshape")
+class Reshape(Layer):
+    """Rows of one shape become rows of another, with their numbers in the same order. It costs nothing.
+
+    Args:
+        target_shape: the shape of an output row, without the batch axis; -1 for one size that
+            follows from the others.
+
+    Raises:
+        ValueError: rows have another number of elements; the message names both shapes.
+    """
+
+    passes_outputs = True
+    target_shape = Checked(_target_shape)
+
+    @keywords(*COMMON)
+    def __init__(self, target_shape: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.target_shape = target_shape
+
+    def row_shape(self, shape: Shape) -> Shape:
+        size = math.prod(shape)
+        known = math.prod(n for n in self.target_shape if n != -1)
+        if size % known != 0 or (-1 not in self.target_shape and size != known):
+            raise ValueError(
+                f"layer {self.name!r}: rows of shape {shape} do not fit "
+                f"target_shape={self.target_shape}: they have {size} elements"
+            )
+        return tuple(size // known if n == -1 else n for n in self.target_shape)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return functions.reshape(x, (x.shape[0], *self.row_shape(x.shape[1:])))
+
+
+@LAYERS.register("repeat_vector")
+class RepeatVector(Layer):
+    """Each row, n times: rows of shape (columns,) become rows of shape (n, columns).
+
+    Args:
+        n: at least 1.
+    """
+
+    n = Checked(integer)
+
+    @keywords(*COMMON)
+    def __init__(self, n: int, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.n = n
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                f"layer {self.name!r}: RepeatVector expects rows of one axis, got rows of shape "
+                f"{shape}; put layers.Flatten() before it"
+            )
+        return (self.n, *shape)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return functions.broadcast_to(functions.expand_dims(x, 1), (x.shape[0], self.n, x.shape[1]))
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.repeat(tensor, self.n)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.autodiff.tensor import Tensor
+from fastnn.metrics.called import counts
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.words import text
 
@@ -35,6 +37,7 @@ class Metric(Registered):
     more_is_better: ClassVar[bool | None] = None
 
     name = Checked(text)
+    _sums: NDArray[np.float64] | None = None  # of update_state
     _inside = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
@@ -56,6 +59,40 @@ class Metric(Registered):
     def finish(self, sums: NDArray[np.float64]) -> float:
         """The metric, from the native sums: here a mean; NaN where nothing counted."""
         return float(sums[0] / sums[1]) if sums[1] else math.nan
+
+    # -- a metric of a loop of one's own
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts rows, natively; `result` is the metric of all rows since `reset_state`.
+
+        Args:
+            y_true: labels (n,) or targets (n, outputs), as in `fit`.
+            y_pred: outputs (n, outputs), or (n,) for one: a Tensor or an array, of probabilities
+                where the metric compares probabilities. A Tensor of a layer without an activation
+                holds logits, and a binary accuracy takes it for those.
+            sample_weight: weights of rows (n,).
+
+        Raises:
+            ValueError: shapes do not fit, a label or weight is out of range, or outputs are not
+                finite.
+        """
+        native = self.native(sample_weight is not None)
+        sums = counts(native, self.goes_with, y_true, y_pred, sample_weight)
+        if sums is not None:
+            self._sums = sums if self._sums is None else self._sums + sums
+
+    def result(self) -> Tensor:
+        """The metric of what was counted, a Tensor without axes; NaN where nothing was."""
+        return Tensor(np.asarray(math.nan if self._sums is None else self.finish(self._sums)))
+
+    def reset_state(self) -> None:
+        """Forgets what was counted."""
+        self._sums = None
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        """`update_state`, then `result`."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -1,10 +1,11 @@
-"""Built: a chain of layers made into a native network with one buffer of parameters.
+"""Built: a graph of layers made into a native network with one buffer of parameters.
 
 Building changes no layer and no model. The model adopts the result once it is complete.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import plain
-from fastnn.layers.base import Dtype, Layer, Shape, extended, make_variables, network_for
+from fastnn.layers.base import Dtype, Layer, Shape, make_variables, network_for
+from fastnn.models.graph import Call, extend, given_of, shapes_of
 from fastnn.variables import Place, Variable
 
 
@@ -36,7 +38,8 @@ class Built(NamedTuple):
 
     network: _core.Network
     parameters: _core.Parameters
-    shapes: list[Shape]  # of a row: the input, then the output of each layer
+    shapes: tuple[Shape, Shape]  # of a row: the input, and the output
+    rows: list[tuple[Any, Shape]]  # of each layer: its input or, merging, inputs; its output
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
     settings: Settings | None = None  # that the network was compiled with
@@ -47,30 +50,42 @@ class Built(NamedTuple):
         return [variable for layer in self.variables for variable in layer]
 
 
-def assemble(
-    layers: Sequence[Layer],
-    paths: Sequence[str],
-    shape: Shape,
-    dtype: Dtype,
-    key: int,
-    former: Built | None,
-) -> Built:
-    """Builds a chain of layers for input rows of `shape`; new parameters are drawn from `key`.
+class Wiring(NamedTuple):
+    """What a network is built from: layers, their calls, and the shapes of a row of each input."""
+
+    layers: Sequence[Layer]
+    calls: Sequence[Call]
+    inputs: Sequence[Shape]
+    dtype: Dtype
+    key: int
+
+    @property
+    def row_shape(self) -> Shape:
+        """The shape of a row of x: several inputs stand side by side."""
+        if len(self.inputs) == 1:
+            return self.inputs[0]
+        return (sum(math.prod(shape) for shape in self.inputs),)
+
+
+def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None) -> Built:
+    """Builds a graph of layers; new parameters are drawn from its key.
 
     `paths`: of the layers. The network goes on with the counts of that of `former`.
     """
-    shapes = shapes_through(layers, shape)
-    network, counts = _network(layers, shapes, dtype, key)
-    parameters = _core.Parameters(network.parameter_size, dtype)
+    layers = wiring.layers
+    shapes = shapes_of(layers, wiring.calls, wiring.inputs)
+    network, counts = _network(wiring, shapes)
+    parameters = _core.Parameters(network.parameter_size, wiring.dtype)
     found = iter(network.parameters)
-    built = Built(network, parameters, shapes, [], [])
+    ends = (wiring.row_shape, shapes[-1])
+    built = Built(network, parameters, ends, _rows(wiring, shapes), [], [])
     index = 0  # of layers with parameters, so that a Flatten changes no other layer's values
-    for layer, path, layer_shape, count in zip(layers, paths, shapes, counts, strict=False):
+    for layer, path, rows, count in zip(layers, paths, built.rows, counts, strict=True):
         own = [next(found) for _ in range(count)]
         if layer.built:
             variables, places = layer.variables, _moved(layer, own, parameters)
         else:
-            variables = make_variables(layer, path, layer_shape, own, parameters, key, index)
+            variables = make_variables(layer, path, rows[0], own, parameters, wiring.key, index)
             places = [variable.place for variable in variables]
         built.variables.append(variables)
         built.places.append(places)
@@ -79,26 +94,36 @@ def assemble(
     return built
 
 
-def renewed(built: Built, layers: Sequence[Layer], dtype: Dtype, key: int) -> Built:
+def renewed(built: Built, wiring: Wiring) -> Built:
     """The same, with a new network over the same parameters, to be compiled in another way."""
-    network, _ = _network(layers, built.shapes, dtype, key)
+    network, _ = _network(wiring, shapes_of(wiring.layers, wiring.calls, wiring.inputs))
     _go_on(network, built.parameters, built)
     return built._replace(network=network)
 
 
-def _network(
-    layers: Sequence[Layer], shapes: Sequence[Shape], dtype: Dtype, key: int
-) -> tuple[_core.Network, list[int]]:
+def _rows(wiring: Wiring, shapes: Sequence[Shape]) -> list[tuple[Any, Shape]]:
+    """Shapes of the input and output rows of each layer, in its first call."""
+    rows: dict[int, tuple[Any, Shape]] = {}
+    for i, call in enumerate(wiring.calls):
+        layer = wiring.layers[call.layer]
+        made = shapes[len(wiring.inputs) + i]
+        rows.setdefault(call.layer, (given_of(layer, call, shapes), made))
+    return [rows[i] for i in range(len(wiring.layers))]
+
+
+def _network(wiring: Wiring, shapes: Sequence[Shape]) -> tuple[_core.Network, list[int]]:
     """A network of the layers, and how many parameters each has."""
-    network = network_for(shapes[0], dtype, key)
-    tensor = total = 0
-    counts: list[int] = []
-    for layer, shape in zip(layers, shapes, strict=False):
-        network.begin_layer()
-        tensor = extended(network, layer, tensor, shape)
-        counts.append(network.parameter_count - total)
-        total += counts[-1]
-    network.set_output(tensor)
+    network = network_for(wiring.row_shape, wiring.dtype, wiring.key)
+    counts = [0] * len(wiring.layers)
+    total = 0
+
+    def count(layer: int) -> None:
+        nonlocal total
+        counts[layer] += network.parameter_count - total
+        total = network.parameter_count
+
+    tensors, _ = extend(network, wiring.layers, wiring.calls, wiring.inputs, shapes, count)
+    network.set_output(tensors[-1])
     return network, counts
 
 
@@ -146,16 +171,3 @@ def _moved(
         place.write(plain(variable.view(), parameters.dtype))
         moved.append(place)
     return moved
-
-
-def shapes_through(layers: Sequence[Layer], shape: Shape) -> list[Shape]:
-    """Shapes of a row: `shape`, then the output of each layer."""
-    shapes = [shape]
-    for layer in layers:
-        if layer.given_shape not in (None, shapes[-1]):
-            raise ValueError(
-                f"layer {layer.name!r} has input_shape={layer.given_shape}, but its input rows "
-                f"have shape {shapes[-1]}"
-            )
-        shapes.append(layer.row_shape(shapes[-1]))
-    return shapes

@@ -12,6 +12,11 @@ def check_are_layers(layers: Sequence[object]) -> None:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
+        if layer.merges:
+            raise ValueError(
+                f"layer {layer.name!r}: {type(layer).__name__} takes several inputs; use "
+                "fastnn.Model(inputs, outputs)"
+            )
 
 
 def without_last(layers: Sequence[Layer]) -> Sequence[Layer]:
@@ -29,6 +34,17 @@ def first_shape(layers: Sequence[Layer]) -> Shape | None:
         return first.given_shape
     # Only parameters tie a layer to a shape; a Flatten that was built elsewhere fits anywhere.
     return without_batch(first.input_shape) if first.variables else None
+
+
+def check_given(layers: Sequence[Layer], shape: Shape) -> None:
+    """ValueError where a layer says another input shape than it gets."""
+    for layer in layers:
+        if layer.given_shape not in (None, shape):
+            raise ValueError(
+                f"layer {layer.name!r} has input_shape={layer.given_shape}, but its input rows "
+                f"have shape {shape}"
+            )
+        shape = layer.row_shape(shape)
 
 
 def numbered(layers: Sequence[Layer], given: set[str]) -> list[str]:

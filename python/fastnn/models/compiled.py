@@ -31,6 +31,7 @@ from fastnn.metrics.base import Metric
 from fastnn.models import heads
 from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
+from fastnn.models.graph import Call
 from fastnn.optimizers import Optimizer
 from fastnn.words import integer, keywords
 
@@ -43,6 +44,9 @@ class Plan(NamedTuple):
     columns: Columns
     precision: config.Precision
     device: config.Device | None
+    # Of a model whose graph is not known yet: the metrics as they were given, not weighted and
+    # weighted; `columns` are a guess until it is.
+    given: tuple[Metrics, Metrics] | None = None
 
 
 class State(NamedTuple):
@@ -50,6 +54,8 @@ class State(NamedTuple):
     is compiled by the plan."""
 
     layers: tuple[Layer, ...] = ()
+    calls: tuple[Call, ...] = ()
+    inputs: tuple[Shape, ...] = ()  # shapes of a row of each input; none: the rows are the input
     row_shape: Shape | None = None  # from `build` or from the first data
     built: Built | None = None
     plan: Plan | None = None
@@ -78,6 +84,10 @@ class Compilable(Listed):
     @abstractmethod
     def layers(self) -> list[Layer]:
         """The layers, in order."""
+
+    @abstractmethod
+    def _traced_for(self, state: State, row_shape: Shape) -> State:
+        """`state` with its graph, for rows of this shape; an error where there is none."""
 
     @abstractmethod
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
@@ -149,29 +159,43 @@ class Compilable(Listed):
             self._changes.take(change, waits=True)
             state = self._state.now
             built = state.built
+            new = state
             if built is None:
-                built = self._built_for(change, state, row_shape)
+                new = self._built_for(change, state, row_shape)
+                assert new.built is not None
+                built = new.built
             _check_same(doing, state, built, row_shape, plan)
             check(built.network)
-            if built is not state.built:
-                self._settle(change, state._replace(built=built, row_shape=row_shape))
+            if new is not state:
+                self._settle(change, new._replace(row_shape=row_shape))
         return built
 
     def _built_for(
         self, change: Change, state: State, row_shape: Shape, settings: Settings | None = None
-    ) -> Built:
-        """The layers of `state` built, and compiled if there is a plan; nothing changes."""
+    ) -> State:
+        """`state` with its layers built, and compiled if there is a plan; nothing changes."""
+        state = self._traced_for(state, row_shape)
         claim_layers(change, state.layers)
         built = self._assembled(state, row_shape)
-        return built if state.plan is None else self._compiled_by(state.plan, built, settings)
+        if state.plan is None:
+            return state._replace(built=built)
+        plan = state.plan
+        if plan.given is not None:
+            head = _head(state, built)
+            heads.check(head, plan.loss)
+            columns = Columns(plan.loss, head, *(listed(given) for given in plan.given))
+            plan = plan._replace(columns=columns, given=None)
+        return state._replace(built=self._compiled_by(plan, built, state, settings), plan=plan)
 
-    def _compiled_by(self, plan: Plan, built: Built, settings: Settings | None = None) -> Built:
+    def _compiled_by(
+        self, plan: Plan, built: Built, state: State, settings: Settings | None = None
+    ) -> Built:
         """`built` with its network, which nothing else uses yet, compiled.
 
         `settings`: of the model that this is a copy of; None: the present ones.
         """
         outputs = math.prod(built.shapes[-1])
-        heads.check_width(heads.find(self.layers, outputs), plan.loss)
+        heads.check_width(_head(state, built), plan.loss)
         if settings is None:
             variables = built.all_variables
             settings = Settings(
@@ -256,13 +280,18 @@ class Compilable(Listed):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            head = heads.find(self.layers, None if built is None else math.prod(built.shapes[-1]))
-            heads.check(head, new_loss)
+            # Before the graph is known, the head is taken for one that fits.
+            head = heads.Head(new_loss.folds or "linear", None, None, None, None, None)
+            if state.calls:
+                head = _head(state, built)
+                heads.check(head, new_loss)
             columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
             plan = Plan(new_loss, new_optimizer, columns, precision, where)
+            if not state.calls:
+                plan = plan._replace(given=(metrics, weighted_metrics))
             if built is not None:
                 built.network.bring()
-                built = self._compiled_by(plan, self._renewed(state, built))
+                built = self._compiled_by(plan, self._renewed(state, built), state)
             self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
 
@@ -318,6 +347,11 @@ class Compilable(Listed):
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns: "loss", then the metrics."""
         return list(self.columns.names)
+
+
+def _head(state: State, built: Built | None) -> heads.Head:
+    width = None if built is None else math.prod(built.shapes[-1])
+    return heads.find(state.layers, state.calls, state.inputs, width)
 
 
 def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:

@@ -6,15 +6,17 @@ recognised, and mistakes are answered before any training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastnn import _core
 from fastnn.console import warn
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, Shape
 from fastnn.layers.noise import Dropout
 from fastnn.layers.scaling import Rescaling
 from fastnn.losses import Loss
+from fastnn.models.graph import Call, extend
 
 
 class Head(NamedTuple):
@@ -28,26 +30,36 @@ class Head(NamedTuple):
     width: int | None  # the number of outputs; None: not known before the model is built
 
 
-def find(layers: Sequence[Layer], width: int | None = None) -> Head:
-    """The head of a chain of layers; `width` is the number of outputs, where it is known."""
-    graph = _core.Graph(None, "float32")  # of unknown width: it only tells how it ends
-    numbered: dict[int | None, Layer] = {}
-    tensor = 0
-    for layer in layers:
-        graph.begin_layer()
-        tensor = layer.extend(graph, tensor)
-        numbered[graph.layer] = layer
+def find(
+    layers: Sequence[Layer],
+    calls: Sequence[Call],
+    inputs: Sequence[Shape] | None = None,
+    width: int | None = None,
+) -> Head:
+    """The head of a graph of layers; `width` is the number of outputs, where it is known."""
+    several = inputs is not None and len(inputs) > 1
+    # Of one input the width may be unknown: the graph only tells how it ends.
+    total = sum(math.prod(shape) for shape in inputs or ()) if several else None
+    graph = _core.Graph(total, "float32")
+    tensors, numbers = extend(graph, layers, calls, inputs)
+    tensor = tensors[-1]
     graph.set_output(tensor)
-    numbered.pop(None, None)
+    numbered = {
+        n: layers[call.layer] for n, call in zip(numbers, calls, strict=True) if n is not None
+    }
     activation, layer_number, changed_by, below, below_number = graph.end
     return Head(
         activation,
-        numbered.get(layer_number),
-        numbered.get(changed_by),
+        _layer_of(numbered, layer_number),
+        _layer_of(numbered, changed_by),
         below,
-        numbered.get(below_number),
+        _layer_of(numbered, below_number),
         width or graph.width(tensor) or None,
     )
+
+
+def _layer_of(numbered: dict[int, Layer], number: int | None) -> Layer | None:
+    return None if number is None else numbered.get(number)
 
 
 def check(head: Head, loss: Loss) -> None:

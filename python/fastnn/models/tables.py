@@ -38,7 +38,11 @@ class Tabled(Compilable):
     def _rows(self, x: object) -> NDArray[Any]:
         """x as rows that the model takes."""
         shapes = self.row_shapes()
-        return rows.rows("x", x, None if shapes is None else shapes[0])
+        return rows.rows("x", self._joined(x), None if shapes is None else shapes[0])
+
+    def _joined(self, x: object) -> object:
+        """x; of a model with several inputs, these side by side."""
+        return x
 
     def _table(
         self, doing: str, x: object, y: object, weights: object, like: Table | None = None
@@ -60,7 +64,7 @@ class Tabled(Compilable):
     def _arrays(
         self, loss: Loss, x: object, y: object, weights: object, like: Table | None = None
     ) -> Table:
-        array = self._rows(x) if like is None else rows.rows("x", x, like.x.shape[1:])
+        array = self._rows(x) if like is None else rows.rows("x", self._joined(x), like.x.shape[1:])
         output = self._shapes(array)[1]
         n = len(array)
         given = targets = labels = None

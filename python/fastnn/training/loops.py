@@ -84,10 +84,14 @@ class Fit:
         self.validation_data = None if validation is None else validation.native()
         self.schedule = schedule
         self.callbacks = callbacks
-        self.columns = model.columns
         self.steps = math.ceil(len(train) / schedule.batch_size)
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
+
+    @property
+    def columns(self) -> Columns:
+        """Names of loss and metrics, final once the model is built."""
+        return self.model.columns
 
     @property
     def network(self) -> _core.Network:

@@ -1,0 +1,1 @@
+"""Automatic differentiation: Tensors, the tape that records operations on them, the operations."""

@@ -1,0 +1,177 @@
+"""The engine's kernels as operations on Tensors: one entry of a tape each.
+
+Forward and backward passes are native. Where a tape records while a gradient is taken, for second
+derivatives, the gradient is made of the operations of `functions` instead, over the same inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.arrays.host import plain
+from fastnn.autodiff import functions as f
+from fastnn.autodiff.tape import GradientTape, recording
+from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.variables import Variable
+
+Array = NDArray[Any]
+Source = Tensor | Variable
+
+# Activations whose slope is not known from the output alone.
+_NEED_INPUT = frozenset({"gelu", "silu"})
+
+
+def value_of(source: Source, dtype: Any) -> Array:
+    """The numbers, as native code reads them."""
+    array = source.view() if isinstance(source, Variable) else source.value
+    return plain(array, dtype)
+
+
+class Unchanged:
+    """Tells whether Variables are as they were when this was made."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self, sources: Sequence[Any]) -> None:
+        self.seen = [
+            (source, source.place.parameters, source.place.parameters.version)
+            for source in sources
+            if type(source) is Variable
+        ]
+
+    def check(self) -> None:
+        """RuntimeError where a Variable was changed since."""
+        for variable, parameters, version in self.seen:
+            if parameters.version != version:
+                raise RuntimeError(
+                    f"gradient: {variable.path} was changed after it was used; take the gradient "
+                    "before weights are changed"
+                )
+
+
+def composed(
+    forward: Callable[..., Tensor], inputs: Sequence[Source], dy: Tensor
+) -> list[Tensor | None]:
+    """Gradients of `forward(*inputs)` at the inputs, made of operations that are recorded."""
+    with GradientTape(watch_accessed_variables=False) as tape:
+        for source in inputs:
+            tape.watch(source)
+        y = forward(*inputs)
+    found: list[Tensor | None] = tape.gradient(y, list(inputs), output_gradients=[dy])
+    return found
+
+
+def activate(z: Any, name: str, parameter: float | None = None) -> Tensor:
+    """An activation of the engine, made of operations of `functions`."""
+    if name == "linear":
+        return tensor(z)
+    if name == "leaky_relu":
+        slope = 0.2 if parameter is None else parameter
+        return f.where(tensor(z).value > 0, z, slope * tensor(z))
+    if name == "elu":
+        alpha = 1.0 if parameter is None else parameter
+        z = tensor(z)
+        return f.where(z.value > 0, z, alpha * f.expm1(f.minimum(z, 0.0)))
+    made: Tensor = getattr(f, name)(z)
+    return made
+
+
+def activation(x: Any, name: str, parameter: float | None = None) -> Tensor:
+    """activation(x) of each number, or softmax of each row."""
+    x = tensor(x)
+    if name in ("linear", "softmax", "sigmoid"):  # the latter two keep what they are made of
+        return activate(x, name)
+    dtype = _float_type(x)
+    value = plain(x.value, dtype)
+    y = Tensor(np.asarray(_core.activation_forward(value, name, parameter)).reshape(x.shape))
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        if recording():
+            return composed(lambda x: activate(x, name, parameter), (x,), dy)
+        given = plain(dy.value, dtype)
+        return (Tensor(_core.activation_backward(given, value, y.value, name, parameter)),)
+
+    return recorded(y, (x,), pull)
+
+
+def dense(
+    x: Any, w: Source, b: Source | None, name: str = "linear", parameter: float | None = None
+) -> Tensor:
+    """activation(x @ w + b) for rows x."""
+    x = tensor(x)
+    if name in ("softmax", "sigmoid"):
+        return activate(dense(x, w, b), name)
+    dtype = np.dtype(w.dtype)
+    x_, w_ = plain(x.value, dtype), value_of(w, dtype)
+    b_ = None if b is None else value_of(b, dtype)
+    z_ = _core.dense_forward(x_, w_, b_, "linear", None) if name in _NEED_INPUT else None
+    y_ = (
+        _core.dense_forward(x_, w_, b_, name, parameter)
+        if z_ is None
+        else _core.activation_forward(z_, name, parameter)
+    )
+    inputs: tuple[Source, ...] = (x, w) if b is None else (x, w, b)
+    unchanged = Unchanged(inputs)
+
+    def forward(x: Any, w: Any, b: Any = None) -> Tensor:
+        z = f.matmul(x, w)
+        return activate(z if b is None else z + b, name, parameter)
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(forward, inputs, dy)
+        found = _core.dense_backward(plain(dy.value, dtype), x_, w_, y_, z_, name, parameter)
+        return [Tensor(part) for part in found[: len(inputs)]]
+
+    y = Tensor(y_)
+    if name == "linear":
+        y.logits = None, "linear"
+    return recorded(y, inputs, pull)
+
+
+def layer_normalization(
+    x: Any, gamma: Source | None, beta: Source | None, epsilon: float
+) -> Tensor:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself."""
+    x = tensor(x)
+    dtype = np.dtype(gamma.dtype if gamma is not None else _float_type(x))
+    x_ = plain(x.value, dtype)
+    gamma_ = None if gamma is None else value_of(gamma, dtype)
+    beta_ = None if beta is None else value_of(beta, dtype)
+    y = Tensor(_core.layer_normalization(x_, gamma_, beta_, epsilon))
+    given = [source for source in (x, gamma, beta) if source is not None]
+    unchanged = Unchanged(given)
+
+    def forward(x: Tensor, *scales: Any) -> Tensor:
+        mean = f.reduce_mean(x, 1, keepdims=True)
+        h = (x - mean) * f.rsqrt(f.reduce_variance(x, 1, keepdims=True) + epsilon)
+        rest = list(scales)
+        if gamma is not None:
+            h = h * rest.pop(0)
+        return h if beta is None else h + rest.pop(0)
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(forward, given, dy)
+        dx, dgamma, dbeta = _core.layer_normalization_backward(
+            plain(dy.value, dtype), x_, gamma_, epsilon
+        )
+        found = [
+            dx,
+            *([dgamma] if gamma is not None else []),
+            *([dbeta] if beta is not None else []),
+        ]
+        return [Tensor(part) for part in found]
+
+    return recorded(y, tuple(given), pull)
+
+
+def _float_type(x: Tensor) -> Any:
+    return np.float64 if x.dtype == np.float64 else np.float32

@@ -1,0 +1,192 @@
+"""Losses on Tensors: one entry of a tape each, value and gradient by the engine's kernel.
+
+Which outputs are logits: those that softmax or sigmoid was applied to, which the Tensor keeps; those
+of a layer without an activation; and, with from_logits=True, all. Other outputs have to be
+probabilities, which is checked, and become logits by their logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.arrays.host import narrowed, plain
+from fastnn.autodiff import functions as f
+from fastnn.autodiff.kernels import composed
+from fastnn.autodiff.tape import recording, watched
+from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.data import rows
+from fastnn.variables import Variable
+
+Array = NDArray[Any]
+_LEAST = 1e-7  # the least probability that counts where no logits are known
+
+
+class Called(NamedTuple):
+    """A loss as it is called: the native row, and how."""
+
+    native: str
+    name: str
+    head: str  # "softmax", "sigmoid" or "none"
+    takes_labels: bool
+    from_logits: bool
+    options: Mapping[str, float]
+    ignore_class: int | None = None
+    column_weights: Array | None = None
+
+
+def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
+    """The weighted mean of the loss, a Tensor without axes; NaN where nothing counts."""
+    outputs = tensor(y_pred)
+    if outputs.ndim == 0:
+        raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
+    if how.head == "softmax" and outputs.ndim != 2:
+        raise ValueError(
+            f"{how.name}: y_pred: expected shape (n, classes), got {outputs.shape}; for one row "
+            "give y_pred[None]"
+        )
+    z = _logits(how, outputs)
+    if z.ndim == 1:
+        z = f.reshape(z, (-1, 1))
+    n, shape = z.shape[0], z.shape[1:]
+    dtype = np.float64 if z.dtype == np.float64 else np.float32
+    value = plain(z.value.reshape(n, math.prod(shape)), dtype)
+    weights = (
+        None
+        if sample_weight is None
+        else rows.row_weights("sample_weight", converted(sample_weight), n)
+    )
+    target: Any
+    if how.takes_labels:
+        target = rows.labels(_host(y_true), n, shape)
+    else:
+        target = narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
+    if how.head == "softmax":
+        loss, gradient = _core.row_loss(
+            how.native, value, target, weights, how.options, how.ignore_class
+        )
+    else:
+        loss, gradient = _core.element_loss(
+            how.native, value, target, weights, how.column_weights, how.options
+        )
+    if n == 0 or not _counts(how, target, weights):
+        loss = np.nan
+    y = Tensor(np.asarray(loss, dtype))
+
+    if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
+        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights))
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        if recording():
+            return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
+        return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
+
+    return recorded(y, (z,), pull)
+
+
+def _of_both(
+    how: Called, z: Tensor, y_true: Tensor | Variable, weights: Array | None
+) -> Callable[[Tensor], Sequence[Tensor | None]]:
+    """The gradients at outputs and at targets, where targets depend on what a tape watches."""
+    if how.head != "none":
+        raise TypeError(
+            f"{how.name}: y_true: a tape watches it, and targets of this loss have no gradient; take "
+            "fastnn.math.stop_gradient(y_true), or did y_true and y_pred change places?"
+        )
+
+    def formula(z: Any, t: Any) -> Tensor:
+        return _formula(how, z, f.reshape(t, (z.shape[0], -1)), weights)
+
+    return lambda dy: composed(formula, (z, y_true), dy)
+
+
+def _host(y: Any) -> Any:
+    if isinstance(y, Variable):
+        return y.numpy()
+    return y.value if isinstance(y, Tensor) else y
+
+
+def _counts(how: Called, target: Array, weights: Array | None) -> bool:
+    """Whether anything has weight."""
+    counting = np.ones(len(target), bool) if weights is None else weights > 0
+    if how.takes_labels and how.ignore_class is not None:
+        counting &= target != how.ignore_class
+    elif how.head == "sigmoid":
+        counting &= ~np.isnan(target).all(axis=1)
+    return bool(counting.any())
+
+
+def _logits(how: Called, outputs: Tensor) -> Tensor:
+    """What the loss is a function of: logits, or the outputs themselves."""
+    if how.head == "none":
+        return outputs
+    made = outputs.logits
+    if made is not None and made[1] == "linear":
+        return outputs
+    if made is not None and made[1] == how.head:
+        assert made[0] is not None
+        return made[0]
+    if made is not None:
+        raise ValueError(
+            f"{how.name}: y_pred comes out of {made[1]}, but this loss wants {how.head} or logits"
+        )
+    if how.from_logits:
+        return outputs
+    value = outputs.value
+    inside = bool(((value >= 0) & (value <= 1)).all())
+    if how.head == "softmax":
+        inside = inside and bool((np.abs(value.sum(axis=-1) - 1) <= 1e-3).all())
+    if not inside:
+        what = "that add up to 1 in each row" if how.head == "softmax" else "in [0, 1]"
+        raise ValueError(
+            f"{how.name}: y_pred: expected probabilities {what}; for logits give from_logits=True"
+        )
+    # As in Keras, so that 0 and 1 have a finite loss, and a gradient that is a number.
+    p = f.clip_by_value(outputs, _LEAST, 1 - _LEAST)
+    return f.log(p) if how.head == "softmax" else f.log(p) - f.log1p(-p)
+
+
+def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | None) -> Tensor:
+    """The same value by operations that have second derivatives."""
+    n = z.shape[0]
+    c = math.prod(z.shape[1:])
+    z = f.reshape(z, (n, c))
+    w = np.ones(n) if weights is None else weights
+    smoothing = how.options.get("label_smoothing", 0.0)
+    t: Any
+    if how.head == "softmax":
+        if how.takes_labels:
+            counted = np.ones(n, bool) if how.ignore_class is None else target != how.ignore_class
+            w = w * counted
+            t = (np.where(counted, target, 0)[:, None] == np.arange(c)).astype(z.dtype)
+        else:
+            t = target
+        t = (1 - smoothing) * t + smoothing / c
+        by_row = -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1)
+        return f.reduce_sum(by_row * w.astype(z.dtype)) / float(w.sum())
+    missing = f.is_nan(target).value
+    t = f.where(missing, 0.0, target)
+    by_element = w[:, None] * ~missing
+    if how.native == "sigmoid_cross_entropy":
+        t = (1 - smoothing) * t + smoothing / 2
+        positive = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
+        value = f.softplus(-z) * (t * positive) + f.softplus(z) * (1 - t)
+    elif how.native == "mean_squared_error":
+        value = f.square(z - t)
+    elif how.native == "mean_absolute_error":
+        value = f.abs(z - t)
+    elif how.native == "huber":
+        delta = how.options["delta"]
+        error = f.abs(z - t)
+        inside = error.value <= delta
+        value = f.where(inside, 0.5 * error * error, delta * (error - 0.5 * delta))
+    elif how.native == "poisson":
+        value = z - t * f.log(z + 1e-7)
+    else:
+        raise RuntimeError(f"gradient: second derivatives of {how.name} are not in fastnn")
+    return f.reduce_sum(value * by_element.astype(z.dtype)) / float(by_element.sum())

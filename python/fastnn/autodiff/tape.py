@@ -1,0 +1,417 @@
+"""GradientTape: records operations on Tensors, and goes back over them for gradients.
+
+Reverse mode: each operation leaves an entry with its inputs, its outputs and a function from the
+gradients at the outputs to those at the inputs. That function is made of operations on Tensors
+itself, so that a second tape around the first gives second derivatives.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from fastnn.autodiff.tensor import Pull, Tensor, operations, set_recorder, tensor
+from fastnn.variables import Variable
+from fastnn.words import choose, flag
+
+Source = Tensor | Variable
+
+
+class Entry(NamedTuple):
+    """An operation that was recorded."""
+
+    inputs: tuple[Source, ...]
+    outputs: tuple[Tensor, ...]
+    pull: Pull
+
+
+class _Active(threading.local):
+    """The tapes that record in this thread, the outermost first."""
+
+    def __init__(self) -> None:
+        self.tapes: tuple[GradientTape, ...] = ()
+
+
+_active = _Active()
+
+
+def recording() -> bool:
+    """Whether any tape records in this thread."""
+    return bool(_active.tapes)
+
+
+def watched(source: Source) -> bool:
+    """Whether any tape of this thread would find a gradient for `source`."""
+    return any(id(source) in tape._watched for tape in _active.tapes)
+
+
+def record(inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
+    """Leaves an entry on every tape that watches any of the inputs."""
+    for tape in _active.tapes:
+        tape._record(inputs, outputs, pull)
+
+
+set_recorder(_active, record)
+
+
+class GradientTape:
+    """Records operations inside its `with` block; `gradient` goes back over them.
+
+        >>> import fastnn
+        >>> x = fastnn.constant([1.0, 2.0, 3.0])
+        >>> with fastnn.GradientTape() as tape:
+        ...     tape.watch(x)
+        ...     y = fastnn.math.reduce_sum(x * x)
+        >>> tape.gradient(y, x).numpy().tolist()
+        [2.0, 4.0, 6.0]
+
+    Args:
+        persistent: whether `gradient` and `jacobian` may be called more than once.
+        watch_accessed_variables: whether trainable Variables are watched when they are used.
+
+    Threads record on tapes of their own.
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self.persistent = flag("persistent", persistent)
+        self._watches_variables = flag("watch_accessed_variables", watch_accessed_variables)
+        self._entries: list[Entry] = []
+        # By id: what derives from what is watched. The entries, and this, keep them alive.
+        self._watched: dict[int, Source] = {}
+        self._used = False
+
+    def __enter__(self) -> Self:
+        if self in _active.tapes:
+            raise RuntimeError("GradientTape: this tape records already")
+        if self._used and not self.persistent:
+            self.reset()
+        _active.tapes = (*_active.tapes, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _active.tapes = tuple(tape for tape in _active.tapes if tape is not self)
+
+    def watch(self, tensor: Any) -> None:
+        """Records what is made of a Tensor or a Variable, or of each in a list or dictionary.
+
+        Raises:
+            TypeError: something else is given, or numbers that are no floats.
+        """
+        for source in _leaves(tensor):
+            if not isinstance(source, (Tensor, Variable)):
+                raise TypeError(f"watch: expected a Tensor or a Variable, got {source!r}")
+            if np.dtype(source.dtype).kind != "f":
+                raise TypeError(f"watch: {source.dtype} numbers have no gradient")
+            self._watched[id(source)] = source
+
+    def watched_variables(self) -> tuple[Variable, ...]:
+        """The Variables that were used, or watched, in the order of that."""
+        return tuple(s for s in self._watched.values() if isinstance(s, Variable))
+
+    def reset(self) -> None:
+        """Forgets everything recorded so far."""
+        self._entries, self._watched, self._used = [], {}, False
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """In this `with` block the tape records nothing."""
+        before = _active.tapes
+        _active.tapes = tuple(tape for tape in before if tape is not self)
+        try:
+            yield
+        finally:
+            _active.tapes = before
+
+    def _record(self, inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
+        watched = self._watched
+        found = False
+        for source in inputs:
+            if id(source) in watched:
+                found = True
+            elif type(source) is Variable and source.trainable and self._watches_variables:
+                watched[id(source)] = source
+                found = True
+        if found:
+            self._entries.append(Entry(inputs, outputs, pull))
+            for output in outputs:
+                watched[id(output)] = output
+
+    # -- going back
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: str = "none",
+    ) -> Any:
+        """The gradient of the target, or of the sum of several targets, for each source.
+
+        Args:
+            target: a Tensor, or a list of Tensors; where it is no single number, the gradient is
+                that of the sum of its elements.
+            sources: a Tensor or Variable, or a list, tuple or dictionary of them.
+            output_gradients: the gradient at the target, or at each of them; None: ones.
+            unconnected_gradients: "none" or "zero": what is returned for a source on which the
+                target does not depend.
+
+        Returns:
+            A Tensor of each source's shape, in the structure of `sources`; None, or zeros, where
+            the target does not depend on it.
+
+        Raises:
+            RuntimeError: the tape is not persistent, and was used; or a Variable was changed
+                between its use and this call.
+        """
+        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        self._use("gradient")
+        targets = list(_leaves(target))
+        for one in targets:
+            if not isinstance(one, (Tensor, Variable)):
+                raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
+        given = _for_each(target, targets, output_gradients)
+        seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
+        wanted = list(_leaves(sources))
+        for source in wanted:
+            if not isinstance(source, (Tensor, Variable)):
+                raise TypeError(f"sources: expected Tensors or Variables, got {source!r}")
+        entries = self._entries
+        if not self.persistent:
+            self._entries = []
+        try:
+            found = self._pulled(entries, targets, seeds, wanted)
+        finally:
+            if not self.persistent:
+                self._watched = {}
+        results = iter(
+            Tensor(np.zeros(source.shape, source.dtype)) if dx is None and zero else dx
+            for source, dx in zip(wanted, found, strict=True)
+        )
+        return _like(sources, results)
+
+    def _use(self, doing: str) -> None:
+        if self._used and not self.persistent:
+            raise RuntimeError(
+                f"{doing}: this tape was used already; GradientTape(persistent=True) can be used "
+                "more than once"
+            )
+        self._used = True
+
+    def _pulled(
+        self,
+        entries: Sequence[Entry],
+        targets: Sequence[Source],
+        seeds: Sequence[Tensor],
+        wanted: Sequence[Source],
+    ) -> list[Tensor | None]:
+        """The gradients at `wanted`, from those at the targets."""
+        grads: dict[int, Tensor] = {}
+        watched = dict(self._watched)
+        for target, seed in zip(targets, seeds, strict=True):
+            _add(grads, target, seed)
+        keep = {id(source) for source in wanted}
+        before = _active.tapes
+        if not (self.persistent and self in before):
+            _active.tapes = tuple(tape for tape in before if tape is not self)
+        try:
+            with np.errstate(all="ignore"):
+                for inputs, outputs, pull in reversed(entries):
+                    dys = [grads.get(id(output)) for output in outputs]
+                    if all(dy is None for dy in dys):
+                        continue
+                    for output in outputs:
+                        if id(output) not in keep:
+                            grads.pop(id(output), None)
+                    for source, dx in zip(inputs, pull(*dys), strict=True):
+                        if dx is not None:
+                            _add(grads, source, dx)
+        finally:
+            _active.tapes = before
+        return [
+            _typed(grads.get(id(source)), source) if id(source) in watched else None
+            for source in wanted
+        ]
+
+    def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
+        """The derivative of each element of the target: shape target.shape + source.shape.
+
+        Errors, structure and `unconnected_gradients`: see `gradient`.
+        """
+        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        if not isinstance(target, Tensor):
+            raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
+        self._use("jacobian")
+        wanted = list(_leaves(sources))
+        rows: list[list[Tensor | None]] = []
+        entries = list(self._entries)
+        for i in range(target.size):
+            unit = np.zeros(target.size, target.dtype)
+            unit[i] = 1
+            seed = Tensor(unit.reshape(target.shape))
+            rows.append(self._pulled(entries, [target], [seed], wanted))
+        if not self.persistent:
+            self._entries, self._watched = [], {}
+        return _like(
+            sources,
+            (
+                _stacked(target, source, [row[k] for row in rows], zero)
+                for k, source in enumerate(wanted)
+            ),
+        )
+
+    def batch_jacobian(
+        self, target: Tensor, source: Tensor, unconnected_gradients: str = "none"
+    ) -> Tensor | None:
+        """The derivative of each row of the target with respect to its row of the source.
+
+        Args:
+            target: (n, ...), whose row i depends on row i of the source alone.
+            source: (n, ...).
+
+        Returns:
+            Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
+        """
+        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        for one in (target, source):
+            if not isinstance(one, Tensor):
+                raise TypeError(f"batch_jacobian: expected Tensors, got {one!r}")
+        if target.ndim < 1 or source.ndim < 1 or target.shape[0] != source.shape[0]:
+            raise ValueError(
+                f"batch_jacobian: expected as many rows in target and source, got {target.shape} "
+                f"and {source.shape}"
+            )
+        self._use("batch_jacobian")
+        n = target.shape[0]
+        width = int(np.prod(target.shape[1:], dtype=int))
+        entries = list(self._entries)
+        parts: list[Tensor | None] = []
+        for j in range(width):
+            unit = np.zeros((n, width), target.dtype)
+            unit[:, j] = 1
+            seed = Tensor(unit.reshape(target.shape))
+            parts += self._pulled(entries, [target], [seed], [source])
+        if not self.persistent:
+            self._entries, self._watched = [], {}
+        shape = (*target.shape, *source.shape[1:])
+        if parts and all(part is None for part in parts):
+            return Tensor(np.zeros(shape, source.dtype)) if zero else None
+        return _together(parts, source, 1, shape)
+
+
+def _add(grads: dict[int, Tensor], source: Source, dx: Tensor) -> None:
+    held = grads.get(id(source))
+    grads[id(source)] = dx if held is None else held + dx
+
+
+def _typed(dx: Tensor | None, source: Source) -> Tensor | None:
+    """A gradient in the type of its source, also where that met numbers of another type."""
+    if dx is None or dx.dtype == source.dtype:
+        return dx
+    return operations["cast"](dx, source.dtype)
+
+
+def _for_each(target: Any, targets: Sequence[Source], given: Any) -> list[Any]:
+    """The gradient at each target, None for ones; they stand in the structure of the targets."""
+    if given is None:
+        return [None] * len(targets)
+    several = isinstance(target, (list, tuple, Mapping))
+    if not several:
+        in_list = isinstance(given, (list, tuple)) and len(given) == 1
+        return list(given) if in_list and np.shape(given[0]) == targets[0].shape else [given]
+    found = list(given.values()) if isinstance(given, Mapping) else list(given)
+    if len(found) != len(targets):
+        raise ValueError(
+            f"output_gradients: expected one for each of {len(targets)} targets, got {len(found)}"
+        )
+    return found
+
+
+def _seed(target: Source, given: Any) -> Tensor:
+    if given is None:
+        return Tensor(np.ones(target.shape, target.dtype))
+    seed = tensor(given)
+    if seed.dtype != target.dtype:
+        seed = operations["cast"](seed, target.dtype)
+    if seed.shape != target.shape:
+        raise ValueError(f"output_gradients: expected shape {target.shape}, got {seed.shape}")
+    return seed
+
+
+def _stacked(
+    target: Tensor, source: Source, rows: Sequence[Tensor | None], zero: bool
+) -> Tensor | None:
+    shape = (*target.shape, *source.shape)
+    if rows and all(row is None for row in rows):
+        return Tensor(np.zeros(shape, source.dtype)) if zero else None
+    return _together(rows, source, 0, shape)
+
+
+def _together(
+    parts: Sequence[Tensor | None], source: Source, axis: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Gradients along an axis of a Jacobian, by operations that tapes around record."""
+    if not parts:
+        return Tensor(np.zeros(shape, source.dtype))
+    zeros = Tensor(np.zeros(source.shape, source.dtype))
+    stacked = operations["stack"]([zeros if part is None else part for part in parts], axis)
+    return operations["reshape"](stacked, shape)
+
+
+def _leaves(structure: Any) -> Iterator[Any]:
+    if isinstance(structure, Mapping):
+        for part in structure.values():
+            yield from _leaves(part)
+    elif isinstance(structure, (list, tuple)):
+        for part in structure:
+            yield from _leaves(part)
+    else:
+        yield structure
+
+
+def _like(structure: Any, results: Iterator[Any]) -> Any:
+    if isinstance(structure, Mapping):
+        return {name: _like(part, results) for name, part in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        parts = [_like(part, results) for part in structure]
+        named = hasattr(structure, "_fields")
+        return type(structure)(*parts) if named else type(structure)(parts)
+    return next(results)
+
+
+def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates f(*tensors) -> (y, grad): `grad(dy)` gives the gradients at the tensors.
+
+    What f computes is not recorded; y is a Tensor or a tuple of them, for which grad takes as many
+    gradients.
+    """
+
+    @functools.wraps(function)
+    def called(*args: Any) -> Any:
+        inputs = tuple(arg if isinstance(arg, (Tensor, Variable)) else Tensor(arg) for arg in args)
+        before = _active.tapes
+        _active.tapes = ()
+        try:
+            result, grad = function(*inputs)
+        finally:
+            _active.tapes = before
+        single = not isinstance(result, (list, tuple))
+        # Copies, so that an input that is returned as it is counts as another Tensor.
+        outputs = tuple(Tensor(part.value) for part in ((result,) if single else result))
+
+        def pull(*dys: Tensor | None) -> Sequence[Tensor | None]:
+            given = [
+                Tensor(np.zeros(y.shape, y.dtype)) if dy is None else dy
+                for y, dy in zip(outputs, dys, strict=True)
+            ]
+            found = grad(*given)
+            return found if isinstance(found, (list, tuple)) else (found,)
+
+        record(inputs, outputs, pull)
+        return outputs[0] if single else outputs
+
+    return called

@@ -1,0 +1,300 @@
+"""Tensor: an array whose operations a tape can record. The operations are in `functions`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastnn.arrays.host import numeric
+from fastnn.variables import Variable
+
+Array = NDArray[Any]
+# From the gradients at the outputs (None: no gradient arrives) to those at the inputs.
+Pull = Callable[..., "Sequence[Tensor | None]"]
+
+
+# By name, without underscores: `functions` fills it.
+operations: dict[str, Callable[..., Tensor]] = {}
+# The same for functions of NumPy: np.exp(x) of a Tensor x is fastnn.math.exp(x).
+ufuncs: dict[np.ufunc, Callable[..., Tensor]] = {}
+
+
+class Tensor:
+    """An array of numbers, never changed, whose operations a `GradientTape` can record.
+
+        >>> import fastnn
+        >>> x = fastnn.constant([[1.0, 2.0], [3.0, 4.0]])
+        >>> (x @ x + 1).numpy().tolist()
+        [[8.0, 11.0], [16.0, 23.0]]
+
+    Operators, broadcasting, indexing and types work as NumPy's; `fastnn.math` has functions.
+    Python numbers take the type of the Tensor beside them. Lists of floats become float32.
+
+    Attributes:
+        shape, ndim, size, dtype: as of an array.
+    """
+
+    __slots__ = ("__weakref__", "logits", "value")
+    # Before NumPy's own operators: array + Tensor is a Tensor.
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's operators and elementwise functions, as operations that a tape records."""
+        if method == "__call__" and not options and ufunc in ufuncs:
+            return ufuncs[ufunc](*inputs)
+        if method == "__call__" and set(options) == {"out"}:  # array += tensor
+            return ufunc(*(converted(part) for part in inputs), **options)
+        raise TypeError(
+            f"np.{ufunc.__name__} is no operation on Tensors, which fastnn.math lists; for an array "
+            "take x.numpy()"
+        )
+
+    def __init__(self, value: Any) -> None:
+        self.value: Array = value if type(value) is np.ndarray else converted(value)
+        # For losses: the Tensor that softmax or sigmoid made this of, and which of them; or None and
+        # "linear" where a layer without an activation made it.
+        self.logits: tuple[Tensor | None, str] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        return self.value.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def numpy(self) -> Any:
+        """A copy as an array, or as a NumPy number where there are no axes."""
+        return self.value[()] if self.value.ndim == 0 else self.value.copy()
+
+    def item(self) -> Any:
+        """The only number, as a number of Python."""
+        return self.value.item()
+
+    def tolist(self) -> Any:
+        return self.value.tolist()
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            if dtype is not None and np.dtype(dtype) != self.value.dtype:
+                raise ValueError(f"a copy is needed to convert {self.value.dtype} to {dtype}")
+            return self.value
+        return np.array(self.value, dtype=dtype)
+
+    def __float__(self) -> float:
+        return float(self.value.item())
+
+    def __int__(self) -> int:
+        return int(self.value.item())
+
+    def __index__(self) -> int:
+        if self.value.dtype.kind not in "iu":
+            raise TypeError(f"only integers are indices, got a Tensor of {self.value.dtype}")
+        return int(self.value.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __len__(self) -> int:
+        if self.value.ndim == 0:
+            raise TypeError("a Tensor without axes has no len()")
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value.item(), spec) if spec and self.value.ndim == 0 else str(self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # -- operators: the operations of `functions`, which puts them into the table
+
+    def __add__(self, other: Any) -> Tensor:
+        return operations["add"](self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return operations["add"](other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return operations["sub"](self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return operations["sub"](other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return operations["mul"](self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return operations["mul"](other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return operations["truediv"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return operations["truediv"](other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return operations["floordiv"](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return operations["floordiv"](other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return operations["mod"](self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return operations["mod"](other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return operations["pow"](self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return operations["pow"](other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return operations["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return operations["matmul"](other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return operations["and"](self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return operations["and"](other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return operations["or"](self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return operations["or"](other, self)
+
+    def __neg__(self) -> Tensor:
+        return operations["neg"](self)
+
+    def __abs__(self) -> Tensor:
+        return operations["abs"](self)
+
+    def __invert__(self) -> Tensor:
+        return operations["invert"](self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return operations["lt"](self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return operations["le"](self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return operations["gt"](self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return operations["ge"](self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return operations["eq"](self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return operations["ne"](self, other)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return operations["getitem"](self, index)
+
+    def __repr__(self) -> str:
+        return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"
+
+
+def converted(value: Any) -> Array:
+    """`value` as an array of numbers or bools; lists of floats and Python's floats are float32."""
+    if isinstance(value, Tensor):
+        return value.value
+    if isinstance(value, Variable):
+        return value.view()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return numeric("value", np.asarray(value))
+    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+        return np.stack([converted(part) for part in value])
+    array = numeric("value", value)
+    if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
+        return array.astype(np.float32)
+    return array
+
+
+class _Recorder:
+    """Where operations are recorded; `tape` sets it."""
+
+    active: Any = None
+    record: Any = None
+
+
+def set_recorder(active: Any, record: Callable[..., None]) -> None:
+    """`active.tapes` are the tapes of this thread, on which `record` leaves entries."""
+    _Recorder.active, _Recorder.record = active, record
+
+
+def recorded(output: Tensor, inputs: tuple[Any, ...], pull: Pull) -> Tensor:
+    """`output`, recorded as made of the inputs."""
+    if _Recorder.active.tapes:
+        _Recorder.record(inputs, (output,), pull)
+    return output
+
+
+def tensor(value: Any) -> Tensor:
+    """`value` as a Tensor, which later changes of an array or a Variable do not change.
+
+    The reading of a Variable is recorded, and so is a list of Tensors, which are stacked.
+    """
+    if type(value) is Tensor:
+        return value
+    if isinstance(value, Variable):
+        return _read(value)
+    if type(value) is np.ndarray:
+        return Tensor(np.array(converted(value)))
+    if isinstance(value, (list, tuple)) and _holds_tensors(value):
+        return operations["stack"](value)
+    return Tensor(value)
+
+
+def borrowed(value: Any) -> Tensor:
+    """The same without a copy of an array where no tape records, for rows that are read at once."""
+    if type(value) is np.ndarray and not _Recorder.active.tapes:
+        return Tensor(value)
+    return tensor(value)
+
+
+def _holds_tensors(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(_holds_tensors(part) for part in value)
+    return isinstance(value, (Tensor, Variable))
+
+
+def _read(variable: Variable) -> Tensor:
+    parameters = variable.place.parameters
+    version = parameters.version
+    output = Tensor(variable.numpy())
+
+    def pull(dy: Tensor) -> tuple[Tensor]:
+        if parameters.version != version:
+            raise RuntimeError(
+                f"gradient: {variable.path} was changed after it was used; take the gradient "
+                "before weights are changed"
+            )
+        return (dy,)
+
+    return recorded(output, (variable,), pull)

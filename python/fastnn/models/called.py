@@ -1,0 +1,110 @@
+"""A model called on rows: one native pass, and one entry of a tape.
+
+A softmax or sigmoid at the end is an operation of its own on the logits, so that losses of the
+outputs find the logits. For second derivatives the layers are called one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.arrays.host import numeric
+from fastnn.autodiff import functions
+from fastnn.autodiff.kernels import Source, Unchanged, composed
+from fastnn.autodiff.tape import recording, watched
+from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.data.rows import rows
+from fastnn.data.table import Table
+from fastnn.layers.base import Shape
+from fastnn.models import heads
+from fastnn.models.compiled import State
+
+
+def called(state: State, x: Tensor, training: bool) -> Tensor:
+    """The outputs of a model for rows x."""
+    built = state.built
+    assert built is not None
+    linear = heads.find(state.layers, state.calls, state.inputs).activation == "linear"
+    array = rows("x", x.value, built.shapes[0])
+    kept = built.network.record(
+        Table(array).native(), training=training, logits=True, input_gradient=watched(x)
+    )
+    y = Tensor(kept.outputs.reshape(len(array), *built.shapes[-1]))
+    inputs: tuple[Source, ...] = (x, *built.all_variables)
+    unchanged = Unchanged(inputs)
+
+    def forward(x: Tensor, *_: object) -> Tensor:
+        tensors = split(x, state.inputs)
+        for call in state.calls:
+            layer = state.layers[call.layer]
+            given = [tensors[i] for i in call.inputs]
+            tensors.append(layer(given if layer.merges else given[0]))
+        x = tensors[-1]
+        return x.logits[0] if x.logits is not None and x.logits[0] is not None else x
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            if training:
+                raise RuntimeError(
+                    "gradient: a second derivative of a model in training would draw dropout "
+                    "again; call the model with training=False"
+                )
+            return composed(forward, inputs, dy)
+        dy_ = np.ascontiguousarray(dy.value, y.dtype).reshape(len(array), -1)
+        dx, flat = kept.pull(dy_)
+        return [
+            None if dx is None else Tensor(dx.reshape(x.shape)),
+            *(
+                Tensor(flat[place.offset : place.offset + place.size].reshape(place.shape))
+                for places in built.places
+                for place in places
+            ),
+        ]
+
+    recorded(y, inputs, pull)
+    if kept.head is None:
+        if linear:
+            y.logits = None, "linear"
+        return y
+    return functions.softmax(y) if kept.head == "softmax" else functions.sigmoid(y)
+
+
+def split(x: Tensor, inputs: Sequence[Shape]) -> list[Tensor]:
+    """The inputs of a graph, whose columns stand side by side in x."""
+    if len(inputs) < 2:
+        return [x]
+    parts, begin = [], 0
+    for shape in inputs:
+        end = begin + math.prod(shape)
+        parts.append(functions.reshape(x[:, begin:end], (len(x), *shape)))
+        begin = end
+    return parts
+
+
+def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape]) -> Any:
+    """Several inputs as one array or, where a Tensor is among them, as one Tensor.
+
+    Raises:
+        ValueError: a part has not the shape of its input, or another number of rows.
+    """
+    recorded_parts = any(isinstance(part, Tensor) for part in parts)
+    arrays: list[Any] = [
+        tensor(part) if recorded_parts else numeric(f"x[{i}]", part) for i, part in enumerate(parts)
+    ]
+    for i, (array, shape) in enumerate(zip(arrays, inputs, strict=True)):
+        if array.ndim == 1 and shape == (1,):
+            arrays[i] = array = array[:, None]
+        if array.shape[1:] != shape:
+            raise ValueError(
+                f"x[{i}]: expected shape (n, {', '.join(map(str, shape))}), got {array.shape}"
+            )
+        if len(array) != len(arrays[0]):
+            raise ValueError(f"x: inputs of {len(arrays[0])} and {len(array)} rows")
+    if recorded_parts:
+        return functions.concat([functions.reshape(a, (len(a), -1)) for a in arrays], 1)
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)

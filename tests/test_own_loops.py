@@ -1,0 +1,386 @@
+"""Training loops of one's own: losses and metrics that are called, optimizers that step Variables."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers, losses, metrics, ops, optimizers
+from fastnn import math as f
+
+RNG = np.random.default_rng(0)
+N, C = 9, 3
+Z = RNG.normal(size=(N, C))
+LABELS = RNG.integers(0, C, N)
+ONE_HOT = np.eye(C)[LABELS]
+SOFT = 0.8 * ONE_HOT + 0.2 / C
+YES = np.where(RNG.random((N, C)) < 0.2, np.nan, RNG.random((N, C)) < 0.5)
+WEIGHTS = RNG.random(N)
+
+LOSSES: dict[str, tuple[losses.Loss, Any, Any]] = {
+    "sparse": (losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=1), LABELS, Z),
+    "categorical": (losses.CategoricalCrossentropy(True, label_smoothing=0.1), SOFT, Z),
+    "binary": (losses.BinaryCrossentropy(True, 0.1, pos_weight=[1, 2, 3]), YES, Z),
+    "mse": (losses.MeanSquaredError(), SOFT, Z),
+    "mae": (losses.MeanAbsoluteError(), SOFT, Z),
+    "huber": (losses.Huber(0.5), SOFT, Z),
+    "poisson": (losses.Poisson(), SOFT, np.abs(Z) + 0.1),
+}
+
+
+def by_ops(name: str, weights: Any) -> tuple[float, Any]:
+    loss, y, z = LOSSES[name]
+    if name == "sparse":
+        return ops.softmax_cross_entropy(z, y, sample_weight=weights, ignore_class=1)
+    if name == "categorical":
+        return ops.softmax_cross_entropy(z, y, sample_weight=weights, label_smoothing=0.1)
+    if name == "binary":
+        return ops.sigmoid_cross_entropy(
+            z, y, sample_weight=weights, label_smoothing=0.1, pos_weight=[1, 2, 3]
+        )
+    options = {"delta": 0.5} if name == "huber" else {}
+    return getattr(ops, loss.native)(z, y, sample_weight=weights, **options)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_that_of_the_ops(name: str, weighted: bool) -> None:
+    loss, y, z = LOSSES[name]
+    weights = WEIGHTS if weighted else None
+    want, gradient = by_ops(name, weights)
+    x = fastnn.Tensor(z)
+    with fastnn.GradientTape() as tape:
+        tape.watch(x)
+        value = loss(y, x, weights)
+    assert float(value) == want
+    np.testing.assert_array_equal(tape.gradient(value, x).numpy(), gradient)
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != "mae"])
+def test_second_derivatives_of_losses(name: str) -> None:
+    loss, y, z = LOSSES[name]
+    along = RNG.normal(size=z.shape)
+
+    def slope(value: Any) -> Any:
+        with fastnn.GradientTape() as tape:
+            tape.watch(value)
+            made = loss(y, value, WEIGHTS)
+        return f.reduce_sum(tape.gradient(made, value) * along)
+
+    x = fastnn.Tensor(z)
+    with fastnn.GradientTape() as outer:
+        outer.watch(x)
+        s = slope(x)
+    found = outer.gradient(s, x).numpy()
+    step = 1e-6 * along[::-1]
+    high, low = (float(slope(fastnn.Tensor(z + side * step))) for side in (1, -1))
+    assert (found * along[::-1]).sum() == pytest.approx((high - low) / 2e-6, rel=1e-5)
+
+
+def test_losses_use_the_logits_of_probabilities() -> None:
+    """At logits whose probabilities are 0 and 1 in float32, and without from_logits."""
+    z = fastnn.constant([[200.0, 0.0], [0.0, 200.0]])
+    sparse = losses.SparseCategoricalCrossentropy()
+    assert float(sparse([1, 0], f.softmax(z))) == 200
+    assert float(losses.BinaryCrossentropy()([[0.0, 1.0]] * 2, f.sigmoid(z))) == pytest.approx(
+        (200 + np.log(2) + np.log(2) + 0) / 4
+    )
+    model = fastnn.Sequential([layers.Dense(2, "softmax", input_shape=(2,))])
+    model.set_weights([np.eye(2) * 200, np.zeros(2)])
+    assert float(sparse([1, 0], model(np.eye(2)))) == 200
+    # A linear head means logits, as in `compile`.
+    linear = fastnn.Sequential([layers.Dense(2, input_shape=(2,))])
+    linear.set_weights([np.eye(2) * 200, np.zeros(2)])
+    assert float(sparse([1, 0], linear(np.eye(2)))) == 200
+    assert float(sparse([1, 0], linear.layers[0](np.eye(2)))) == 200
+
+
+def test_losses_of_plain_numbers_want_probabilities() -> None:
+    p = np.array([[0.25, 0.75], [0.5, 0.5]])
+    sparse = losses.SparseCategoricalCrossentropy()
+    assert float(sparse([0, 1], p)) == pytest.approx(-np.log([0.25, 0.5]).mean())
+    # As in Keras: no probability counts as less than 1e-7.
+    assert float(sparse([0, 1], [[0.0, 1.0], [0.5, 0.5]])) == pytest.approx(
+        -np.log([1e-7, 0.5]).mean(), rel=1e-5
+    )
+    with pytest.raises(ValueError, match="y_pred: expected probabilities that add up to 1"):
+        sparse([0, 1], Z[:2, :2])
+    with pytest.raises(ValueError, match=r"probabilities in \[0, 1\]; for logits give from_logits"):
+        losses.BinaryCrossentropy()([0, 1], [0.5, 1.5])
+    with pytest.raises(ValueError, match="comes out of sigmoid, but this loss wants softmax"):
+        sparse([0, 1], f.sigmoid(Z[:2, :2]))
+    with pytest.raises(ValueError, match="does not fit"):
+        losses.MeanSquaredError()([1.0, 2.0, 3.0], [1.0, 2.0])
+    assert np.isnan(float(losses.BinaryCrossentropy(True)([np.nan], [0.0])))
+
+
+# -- optimizers ------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.1),
+    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda: optimizers.AdamW(0.05),
+    "rmsprop": lambda: optimizers.RMSprop(0.01, momentum=0.5, centered=True),
+    "lion": lambda: optimizers.Lion(0.01),
+    "clipnorm": lambda: optimizers.SGD(0.1, clipnorm=0.05),
+    "clipvalue": lambda: optimizers.Adam(0.1, clipvalue=0.01),
+    "global": lambda: optimizers.SGD(0.1, global_clipnorm=0.05),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loop_of_ones_own_is_fit(name: str) -> None:
+    """The same weights as train_on_batch, step by step."""
+    models = []
+    for by_hand in (False, True):
+        model = fastnn.Sequential(
+            [layers.Dense(5, "tanh", input_shape=(C,)), layers.Dense(C)], dtype="float64", seed=4
+        )
+        optimizer = OPTIMIZERS[name]()
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        loss = losses.SparseCategoricalCrossentropy()
+        model.compile(optimizer, loss)
+        for _ in range(5):
+            if not by_hand:
+                model.train_on_batch(Z, LABELS)
+                continue
+            with fastnn.GradientTape() as tape:
+                value = loss(LABELS, model(Z, training=True))
+            grads = tape.gradient(value, model.trainable_variables)
+            optimizer.apply_gradients(zip(grads, model.trainable_variables, strict=True))
+        assert optimizer.iterations == 5
+        models.append(model)
+    for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_apply_gradients_changes_all_or_nothing() -> None:
+    w, b = fastnn.Variable([1.0, 2.0]), fastnn.Variable(3.0)
+    optimizer = optimizers.SGD(1.0)
+    with pytest.raises(ValueError, match="no variable has a gradient"):
+        optimizer.apply_gradients([(None, w), (None, b)])
+    with pytest.raises(ValueError, match=r"expected shape \(2,\)"):
+        optimizer.apply_gradients([(1.0, b), ([1.0], w)])
+    assert (w.numpy().tolist(), float(b.numpy())) == ([1.0, 2.0], 3.0)
+    with pytest.warns(UserWarning, match="no gradient for variable"):
+        assert optimizer.apply_gradients([([1.0, 1.0], w), (None, b)]) == 1
+    assert (w.numpy().tolist(), float(b.numpy())) == ([0.0, 1.0], 3.0)
+
+
+def test_averages_of_a_loop() -> None:
+    w = fastnn.Variable([0.0])
+    optimizer = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+    for _ in range(2):
+        optimizer.apply_gradients([([-1.0], w)])
+    assert w.numpy() == 2
+    optimizer.finalize_variable_values([w])
+    assert w.numpy() == 1.5
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_an_optimizer_with_state_is_copied(again: Any) -> None:
+    optimizer = optimizers.Adam(0.1)
+    w = fastnn.Variable([1.0])
+    optimizer.apply_gradients([([1.0], w)])
+    other = again(optimizer)
+    assert other.iterations == 1
+    assert other.get_config() == optimizer.get_config()
+
+
+# -- metrics ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_metrics_count_as_evaluate_does(weighted: bool) -> None:
+    p = ops.softmax(Z)
+    cases: list[tuple[metrics.Metric, Any, Any]] = [
+        (metrics.CategoricalAccuracy(), ONE_HOT, p),
+        (metrics.SparseCategoricalAccuracy(), LABELS, p),
+        (metrics.TopKCategoricalAccuracy(2), ONE_HOT, p),
+        (metrics.MeanSquaredError(), ONE_HOT, p),
+        (metrics.R2Score(), p + 0.1, p),
+        (metrics.RootMeanSquaredError(), ONE_HOT[:, 0], p[:, 0]),
+    ]
+    w = WEIGHTS if weighted else np.ones(N)
+    total = w.sum()
+    hit = p.argmax(1) == LABELS
+    rank = (p > p[np.arange(N), LABELS][:, None]).sum(1)
+    error = ((p - ONE_HOT) ** 2).mean(1)
+    error_1 = (p[:, 0] - ONE_HOT[:, 0]) ** 2
+    mean = (w @ (p + 0.1)) / total
+    r2 = 1 - (w.sum() * 0.01) / (w @ (p + 0.1 - mean) ** 2)
+    wants = [
+        w @ hit / total,
+        w @ hit / total,
+        w @ (rank < 2) / total,
+        w @ error / total,
+        r2.mean(),
+        np.sqrt(w @ error_1 / total),
+    ]
+    for (metric, y, q), want in zip(cases, wants, strict=True):
+        for part in (slice(0, 4), slice(4, None)):
+            metric.update_state(y[part], q[part], w[part] if weighted else None)
+        assert float(metric.result()) == pytest.approx(want, rel=1e-9), metric
+        metric.reset_state()
+        assert np.isnan(float(metric.result()))
+
+
+def test_binary_accuracy_of_probabilities_logits_and_missing_labels() -> None:
+    p = np.array([[0.2], [0.6], [0.9]])
+    assert float(metrics.BinaryAccuracy()([0, 0, 1], p)) == pytest.approx(2 / 3)
+    assert float(metrics.BinaryAccuracy(threshold=0.7)([0, 0, 1], p)) == 1
+    assert float(metrics.BinaryAccuracy(threshold=0.7)([0, np.nan, 0], p)) == 0.5
+    dense = layers.Dense(1)
+    dense.build((None, 1))
+    dense.set_weights([[[1.0]], [0.0]])
+    assert float(metrics.BinaryAccuracy()([0, 1], dense([[-0.2], [0.2]]))) == 1
+
+
+def test_iris_with_a_loop(rng: Any) -> None:
+    """A tutorial's loop reaches a tutorial's accuracy."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    x, y = datasets.load_iris(return_X_y=True)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    order = rng.permutation(150)
+    train, test = order[:100], order[100:]
+    t = fastnn.utils.to_categorical(y)
+    model = fastnn.Sequential([layers.Dense(10, "relu"), layers.Dense(3, "softmax")], seed=1)
+    loss, optimizer = losses.CategoricalCrossentropy(), optimizers.Adam(0.02)
+    for _ in range(40):
+        for begin in range(0, 100, 32):
+            rows = train[begin : begin + 32]
+            with fastnn.GradientTape() as tape:
+                value = loss(t[rows], model(x[rows], training=True))
+            grads = tape.gradient(value, model.trainable_variables)
+            optimizer.apply_gradients(zip(grads, model.trainable_variables, strict=True))
+    accuracy = metrics.CategoricalAccuracy()
+    accuracy.update_state(t[test], model(x[test]))
+    assert accuracy.result().numpy() >= 0.9
+
+
+# -- traps -----------------------------------------------------------------------------------------
+
+
+def gradient_of(loss: Any, y: Any, p: Any) -> tuple[float, list[Any]]:
+    p = fastnn.constant(p)
+    with fastnn.GradientTape() as tape:
+        tape.watch(p)
+        value = loss(y, p)
+    return float(value), tape.gradient(value, p).numpy().ravel().tolist()
+
+
+def test_probabilities_of_0_and_1_have_losses_and_gradients() -> None:
+    for loss, y, p in (
+        (losses.BinaryCrossentropy(), [0, 1], [0.0, 1.0]),
+        (losses.CategoricalCrossentropy(), [[0, 1]], [[0.0, 1.0]]),
+        (losses.SparseCategoricalCrossentropy(), [1], [[0.0, 1.0]]),
+    ):
+        value, found = gradient_of(loss, y, p)
+        assert value == pytest.approx(0, abs=1e-6)
+        assert np.isfinite(found).all()
+    value, found = gradient_of(losses.BinaryCrossentropy(), [1, 0], [0.0, 1.0])
+    assert value == pytest.approx(-np.log(1e-7), rel=0.01)  # 1 - 1e-7 is coarse in float32
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3)])
+def test_cross_entropies_of_classes_take_rows(shape: tuple[int, ...]) -> None:
+    p = np.full(shape, 1 / 3)
+    for loss in (
+        losses.CategoricalCrossentropy(from_logits=True),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+    ):
+        with pytest.raises(ValueError, match=r"y_pred: expected shape \(n, classes\)"):
+            loss(np.zeros(shape[:-1], int), p)
+
+
+def test_losses_and_metrics_of_no_rows() -> None:
+    none = np.zeros((0, 3))
+    assert np.isnan(float(losses.MeanSquaredError()(none, none)))
+    metric = metrics.CategoricalAccuracy()
+    assert np.isnan(float(metric(none, none)))
+    metric.update_state([[0, 1]], [[0.2, 0.8]])
+    metric.update_state(none[:, :2], none[:, :2])
+    assert float(metric.result()) == 1
+
+
+@pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "Huber", "Poisson"])
+def test_targets_that_a_tape_watches_have_gradients(name: str) -> None:
+    loss = getattr(losses, name)()
+    p, t = np.array([[0.5], [2.0]]), np.array([[1.5], [0.25]])
+    y = fastnn.constant(t)
+    with fastnn.GradientTape() as tape:
+        tape.watch(y)
+        value = loss(y, p)
+    found = tape.gradient(value, y).numpy()
+    for i in range(2):
+        step = np.zeros_like(t)
+        step[i] = 1e-6
+        slope = (float(loss(t + step, p)) - float(loss(t - step, p))) / 2e-6
+        assert found[i, 0] == pytest.approx(slope, rel=1e-5)
+
+
+def test_targets_of_cross_entropies_have_no_gradients() -> None:
+    t = fastnn.constant([[0.0, 1.0]])
+    with fastnn.GradientTape() as tape:
+        tape.watch(t)
+        with pytest.raises(TypeError, match="y_true: a tape watches it"):
+            losses.CategoricalCrossentropy()(t, [[0.5, 0.5]])
+
+
+def test_binary_crossentropy_is_a_metric_of_probabilities() -> None:
+    y, p = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.2, 0.8], [0.4, 0.6]])
+    expected = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+    assert float(metrics.BinaryCrossentropy()(y, p)) == pytest.approx(expected)
+
+
+def test_metrics_name_wrong_outputs() -> None:
+    with pytest.raises(ValueError, match="y_pred: expected finite numbers, got nan at row 0"):
+        metrics.MeanSquaredError()([1.0], [np.nan])
+    with pytest.raises(ValueError, match="y_pred: expected rows"):
+        metrics.MeanSquaredError()(1.0, 2.0)
+
+
+def test_dropout_of_a_model_drops_other_numbers_in_each_call() -> None:
+    model = fastnn.Sequential(
+        [layers.Dropout(0.5, input_shape=(50,)), layers.Dense(1, use_bias=False)], seed=0
+    )
+    x = fastnn.constant(np.ones((4, 50), np.float32))
+    dropped = []
+    with fastnn.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        ys = [model(x, training=True) for _ in range(3)]
+    for y in ys:
+        dropped.append(tape.gradient(y, x).numpy() == 0)
+    assert (dropped[0] != dropped[1]).any()
+    assert (dropped[1] != dropped[2]).any()
+    assert model(x).numpy().tolist() == model(x).numpy().tolist()
+
+
+def test_a_frozen_variable_that_is_watched_has_a_gradient() -> None:
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(4,), trainable=False)])
+    x = fastnn.constant(np.ones((2, 4), np.float32))
+    with fastnn.GradientTape() as tape:
+        tape.watch(model.layers[0].kernel)
+        y = model(x)
+    assert (tape.gradient(y, model.layers[0].kernel).numpy() == 2).all()
+
+
+@pytest.mark.parametrize("layout", ["transposed", "broadcast"])
+def test_gradients_of_any_layout(layout: str) -> None:
+    w = fastnn.Variable(np.zeros((2, 3), np.float32))
+    given = (
+        f.transpose(np.arange(6, dtype=np.float32).reshape(3, 2))
+        if layout == "transposed"
+        else f.broadcast_to(np.array([1, 2, 3], np.float32), (2, 3))
+    )
+    for _ in range(2):
+        optimizers.SGD(1.0).apply_gradients([(given, w)])
+    optimizers.Adam(1.0).apply_gradients([(given, w)])
+    moved = 2 * given.numpy() + (given.numpy() != 0)
+    np.testing.assert_allclose(w.numpy(), -moved, rtol=1e-5)
