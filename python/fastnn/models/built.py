@@ -43,6 +43,7 @@ class Built(NamedTuple):
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
     settings: Settings | None = None  # that the network was compiled with
+    gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
 
     @property
     def all_variables(self) -> list[Variable]:

@@ -20,7 +20,6 @@ from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
-from fastnn.models import heads
 from fastnn.models.compiled import State
 
 
@@ -28,7 +27,6 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
     """The outputs of a model for rows x."""
     built = state.built
     assert built is not None
-    linear = heads.find(state.layers, state.calls, state.inputs).activation == "linear"
     array = rows("x", x.value, built.shapes[0])
     kept = built.network.record(
         Table(array).native(), training=training, logits=True, input_gradient=watched(x)
@@ -68,7 +66,7 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
 
     recorded(y, inputs, pull)
     if kept.head is None:
-        if linear:
+        if built.gives_logits:
             y.logits = None, "linear"
         return y
     return functions.softmax(y) if kept.head == "softmax" else functions.sigmoid(y)

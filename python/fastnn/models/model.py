@@ -31,6 +31,7 @@ from fastnn.layers.base import (
 )
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
+from fastnn.models import heads
 from fastnn.models.built import (
     Built,
     Wiring,
@@ -391,7 +392,9 @@ class Model(Trainer):
     ) -> Built:
         self._check_layers(state.layers)
         paths = [f"{self.name}/{name}" for name in names or self._names_for(state.layers)]
-        return assemble(self._wiring(state, row_shape), paths, self._state.now.built)
+        built = assemble(self._wiring(state, row_shape), paths, self._state.now.built)
+        head = heads.find(state.layers, state.calls, state.inputs)
+        return built._replace(gives_logits=head.activation == "linear")
 
     def _renewed(self, state: State, built: Built) -> Built:
         return renewed(built, self._wiring(state, built.shapes[0]))
