@@ -101,8 +101,7 @@ py::tuple pull(Recorded& recorded, const py::array& dy) {
   py::object dx = py::none();
   void* dx_data = nullptr;
   if (recorded.input_gradient()) {
-    py::array made(dtype_of(plan.element),
-                   std::vector<Index>{recorded.rows(), plan.input_width()});
+    py::array made(dtype_of(plan.element), std::vector<Index>{recorded.rows(), plan.input_width()});
     dx_data = made.mutable_data();
     dx = std::move(made);
   }

@@ -21,8 +21,7 @@ class Recorded::Pass_ {
 template <class T>
 class Recorded::Typed final : public Recorded::Pass_ {
  public:
-  Typed(const Plan& plan, T* parameters, const Dataset& data, const Pass& pass,
-        bool input_gradient)
+  Typed(const Plan& plan, T* parameters, const Dataset& data, const Pass& pass, bool input_gradient)
       : plan_(plan),
         machine_(backend().make()),
         memory_(machine_),
@@ -84,8 +83,8 @@ Recorded::Recorded(Plan plan, const char* head, const ParameterBuffer& parameter
     pass_ = std::make_unique<Typed<double>>(plan_, static_cast<double*>(parameters_.data()), data,
                                             pass, input_gradient);
   } else {
-    pass_ =
-        std::make_unique<Typed<float>>(plan_, static_cast<float*>(parameters_.data()), data, pass, input_gradient);
+    pass_ = std::make_unique<Typed<float>>(plan_, static_cast<float*>(parameters_.data()), data,
+                                           pass, input_gradient);
   }
 }
 

@@ -16,8 +16,8 @@ namespace fastnn {
 
 struct Recording {
   bool training = false;
-  bool logits = false;          // a softmax or sigmoid at the end is left out
-  bool input_gradient = true;   // `pull` is asked for the gradient at the inputs
+  bool logits = false;         // a softmax or sigmoid at the end is left out
+  bool input_gradient = true;  // `pull` is asked for the gradient at the inputs
 };
 
 class Recorded {
