@@ -44,8 +44,8 @@ class Plan(NamedTuple):
     columns: Columns
     precision: config.Precision
     device: config.Device | None
-    # Of a model whose graph is not known yet: the metrics as they were given, not weighted and
-    # weighted; `columns` are a guess until it is.
+    # The arguments `metrics` and `weighted_metrics`, for a model whose graph is not traced yet. Its
+    # `columns` are a guess, and tracing makes the final ones from these.
     given: tuple[Metrics, Metrics] | None = None
 
 
