@@ -151,16 +151,23 @@ def test_a_divergence_keeps_the_history(validates: bool) -> None:
     assert history["loss"][0] == 1.0
 
 
-def test_an_interrupt_keeps_the_history() -> None:
-    model, x, y = regression()
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+def fit_until_a_signal(
+    model: fastnn.Sequential, x: Any, y: Any, handler: Any, seconds: float
+) -> None:
+    """A `fit` without end, into which a signal comes whose handler raises KeyboardInterrupt."""
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with pytest.raises(KeyboardInterrupt):
             model.fit(x, y, epochs=1_000_000, verbose=0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_keeps_the_history() -> None:
+    model, x, y = regression()
+    fit_until_a_signal(model, x, y, signal.default_int_handler, 0.3)
     assert model.history is not None
     done = len(model.history.history["loss"])
     assert done >= 1
@@ -220,13 +227,6 @@ def test_a_signal_handler_that_uses_the_model_is_told_so() -> None:
                 told.append(str(error))
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(x, y, epochs=1_000_000, verbose=0)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    fit_until_a_signal(model, x, y, handler, 0.2)
     assert len(told) == 2
     assert all("this signal handler interrupted" in text for text in told)
