@@ -30,6 +30,7 @@ ROOMS = (
         "fastnn.claims",
         "fastnn.changes",
         "fastnn.protocols",
+        "fastnn.threadpools",
     ),
     ("fastnn.arrays", "fastnn.datasets"),
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),

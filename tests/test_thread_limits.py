@@ -266,3 +266,52 @@ def test_info_tells_the_limits():
     assert shown(OMP_NUM_THREADS="1").startswith("1 (physical cores ")
     assert "OMP_NUM_THREADS 1" in shown(OMP_NUM_THREADS="1,2")
     assert shown(FASTNN_NUM_THREADS="3").startswith("3 (FASTNN_NUM_THREADS 3, physical cores ")
+
+
+LIMITED = """
+import sys
+{imports}
+with threadpoolctl.threadpool_limits(1):
+    inside = fastnn.get_num_threads()
+    x = np.ones((64, 8))
+    model = fastnn.Sequential([fastnn.layers.Dense(4)])
+    model.compile("sgd", "mean_squared_error")
+    model.fit(x, x[:, :4], verbose=0)
+with threadpoolctl.threadpool_limits({{"fastnn": 2}}):
+    named = fastnn.get_num_threads()
+with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    blas = fastnn.get_num_threads()
+with threadpoolctl.threadpool_limits(100_000):
+    most = fastnn.get_num_threads()
+found = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "fastnn"]
+assert [info["version"] for info in found] == [fastnn.__version__]
+assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("fastnn")]
+assert type(threadpoolctl.__spec__.loader) is type(fastnn.__spec__.loader)
+print(inside, named, blas, most, fastnn.get_num_threads(), found[0]["num_threads"])
+"""
+
+
+@pytest.mark.parametrize("first", ["fastnn", "threadpoolctl"])
+def test_limits_of_threadpoolctl_hold_in_any_order_of_imports(first):
+    pytest.importorskip("threadpoolctl", minversion="3.2")
+    imports = ["import numpy as np, fastnn", "import threadpoolctl"]
+    if first == "threadpoolctl":
+        imports.reverse()
+    program = LIMITED.format(imports="\n".join(imports))
+    environment = os.environ | {"FASTNN_NUM_THREADS": "3"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout.split()) == (0, ["1", "2", "3", "256", "3", "3"]), ran.stderr
+
+
+def test_threadpoolctl_is_not_imported_by_this_package():
+    program = "import sys, fastnn; print('threadpoolctl' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert told.strip() == "False"

@@ -69,6 +69,16 @@ const char* environment(const char* name) { return std::getenv(name); }
 
 }  // namespace
 
+// The one name that this library exports beside its entry: libraries that limit the threads of
+// others, such as threadpoolctl, tell it by this from libraries with the same file name.
+extern "C" __attribute__((visibility("default"))) int fastnn_get_num_threads() {
+  try {
+    return num_threads();
+  } catch (...) {
+    return 1;  // FASTNN_NUM_THREADS is no number: Python's calls say so
+  }
+}
+
 void register_settings(py::module_& module) {
   module.def("build_info", build_info);
   module.def("isas_built", isas_built);

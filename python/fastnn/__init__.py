@@ -33,6 +33,7 @@ from fastnn import (
     models,
     ops,
     optimizers,
+    threadpools,
     utils,
 )
 from fastnn._core import Predictor, TrainingDiverged, __version__
@@ -120,6 +121,7 @@ from fastnn.variables import Variable
 
 # Worker threads must be gone before the interpreter takes its memory apart.
 atexit.register(_core.shutdown)
+threadpools.register()
 
 __all__ = [
     "ConvergenceWarning",

@@ -122,8 +122,9 @@ def get_num_threads() -> int:
       set for their workers. Values that are no numbers above zero are ignored.
 
     The default is taken at the first native call, and again in a process made by fork: a variable
-    that is set after the import, but before that, counts. threadpoolctl does not know fastnn: use
-    `set_num_threads` beside it. `python -m fastnn info` shows the limits.
+    that is set after the import, but before that, counts. Limits of threadpoolctl (3.2 or later)
+    that are for all libraries, or for the user_api "fastnn", are set here too, and taken back
+    where its `with` block ends. `python -m fastnn info` shows the limits.
     """
     return _core.num_threads()
 
