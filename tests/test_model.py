@@ -531,3 +531,17 @@ def test_parts_that_a_graph_does_not_use() -> None:
     before = model.predict(X)
     model.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy.deepcopy(model).predict(X), before)
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_shared_layer_that_is_called_on_an_input_first(inputs: int) -> None:
+    given = [fastnn.Input((3,)) for _ in range(inputs)]
+    shared = layers.Dense(3, "tanh")
+    h = shared(shared(given[0]))
+    y = layers.Dense(2)(h if inputs == 1 else layers.Add()([h, given[1]]))
+    model = fastnn.Model(given, y, dtype="float64")
+    x = [np.random.default_rng(i).normal(size=(5, 3)) for i in range(inputs)]
+    kernel, bias, head, head_bias = model.get_weights()
+    want = np.tanh(np.tanh(x[0] @ kernel + bias) @ kernel + bias)
+    want = (want if inputs == 1 else want + x[1]) @ head + head_bias
+    np.testing.assert_allclose(model.predict(x if inputs > 1 else x[0]), want, rtol=1e-12)
