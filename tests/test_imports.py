@@ -32,7 +32,7 @@ ROOMS = (
         "fastnn.protocols",
         "fastnn.threadpools",
     ),
-    ("fastnn.arrays", "fastnn.datasets"),
+    ("fastnn.arrays", "fastnn.datasets", "fastnn.files"),
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),
     ("fastnn.autodiff",),
     (

@@ -1,0 +1,1 @@
+"""Files of models: the layout of safetensors, and how a model is written in it."""

@@ -1,0 +1,261 @@
+"""The layout of safetensors: tensors by name and a dictionary of texts, in one file.
+
+    8 bytes     n, the length of the header: an unsigned integer, least byte first
+    n bytes     the header: a JSON object in UTF-8, from name to {"dtype", "shape", "data_offsets"};
+                the name "__metadata__" is that of an object from text to text
+    the rest    the tensors, side by side without gaps, each in C order, least bytes first
+
+https://huggingface.co/docs/safetensors has the specification. A file is never trusted: all of the
+header is checked before any tensor is read, and no more is read than the file is long.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.files.atomic import replacing
+
+Array = NDArray[Any]
+
+# A header is parsed into objects that are larger than its text. That of a model of a thousand
+# layers has less than one megabyte.
+MOST_HEADER = 16 * 2**20
+_METADATA = "__metadata__"
+_TYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+_BFLOAT16 = "BF16"  # NumPy has no such type: they become float32, which holds them exactly
+_MOST_AXES = 32  # that any NumPy takes
+
+
+class ModelFileError(ValueError):
+    """A file that is no file of a model, or a damaged one; the message names the fault."""
+
+
+class Contents(NamedTuple):
+    """What a file holds."""
+
+    metadata: dict[str, str]
+    tensors: dict[str, Array]
+
+
+class _Entry(NamedTuple):
+    """A tensor as the header describes it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+# -- writing
+
+
+def write(path: str | os.PathLike[str], contents: Contents) -> None:
+    """Writes a file: at any moment `path` is the file that was there before, or the new one.
+
+    Raises:
+        TypeError: a tensor of a type that the layout has not.
+        OSError: the file cannot be written; what was there stays.
+    """
+    header: dict[str, Any] = {_METADATA: contents.metadata} if contents.metadata else {}
+    arrays: list[Array] = []
+    offset = 0
+    for name, given in contents.tensors.items():
+        array = np.asarray(given)
+        dtype = array.dtype.newbyteorder("<") if array.dtype.kind in "fiu" else array.dtype
+        if dtype not in _NAMES:
+            raise TypeError(f"tensor {name!r}: files have no type {array.dtype}")
+        if name == _METADATA:
+            raise ValueError(f"tensor {name!r}: this name is taken by the layout")
+        array = np.ascontiguousarray(array, dtype).reshape(array.shape)
+        header[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+        arrays.append(array)
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that tensors begin at multiples of 8 bytes
+    with replacing(path) as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for array in arrays:
+            file.write(array.data if array.size else b"")
+
+
+# -- reading
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """The contents of a file, whose tensors are arrays of their own.
+
+    Raises:
+        ModelFileError: the file is damaged, or is none of this layout.
+        OSError: it cannot be opened or read.
+    """
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            header = _header(file, size)
+            metadata, entries = _checked(header, size - file.tell())
+            tensors = {entry.name: _tensor(file, entry) for entry in entries}
+        except ModelFileError as fault:
+            raise ModelFileError(f"{os.fspath(path)}: {fault}") from fault.__cause__
+    return Contents(metadata, tensors)
+
+
+def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:
+    """The object of the header; the file is left at the first byte of the tensors."""
+    start = file.read(8)
+    if len(start) < 8:
+        raise ModelFileError(f"a file of {size} bytes is too short for a model")
+    length = int.from_bytes(start, "little")
+    if length > size - 8:
+        raise ModelFileError(
+            f"the header is said to have {length} bytes, but the file has {size}: it is cut short, "
+            "or no safetensors file"
+        )
+    if length > MOST_HEADER:
+        raise ModelFileError(f"the header has {length} bytes; more than {MOST_HEADER} are not read")
+    text = file.read(length)
+    if len(text) < length:
+        raise ModelFileError("the file became shorter while it was read")
+    return parsed("the header", text)
+
+
+def parsed(what: str, text: bytes | str) -> dict[str, Any]:
+    """A JSON object in which no key occurs twice and all numbers are finite."""
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        found = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+        )
+    except RecursionError:
+        raise ModelFileError(f"{what} is nested too deeply") from None
+    except UnicodeDecodeError as why:
+        raise ModelFileError(f"{what} is no UTF-8: {why}") from None
+    except ModelFileError as why:
+        raise ModelFileError(f"{what}: {why}") from None
+    except ValueError as why:
+        raise ModelFileError(f"{what} is no JSON: {why}") from None
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{what}: expected an object, got {_short(found)}")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ModelFileError(f"the key {_short(key)} occurs twice")
+            seen.add(key)
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ModelFileError(f"{word} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ModelFileError(f"{_short(text)} is too large for a number")
+    return number
+
+
+def _checked(header: dict[str, Any], room: int) -> tuple[dict[str, str], list[_Entry]]:
+    """Metadata, and the entries in the order of their bytes, which fill `room` without gaps."""
+    metadata = header.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ModelFileError(f"{_METADATA}: expected an object from text to text")
+    entries = [_entry(name, described) for name, described in header.items()]
+    entries.sort(key=lambda entry: (entry.begin, entry.end))
+    at = 0
+    for entry in entries:
+        if entry.begin != at:
+            fault = "overlaps the one before it" if entry.begin < at else "leaves a gap before it"
+            raise ModelFileError(f"tensor {_short(entry.name)} {fault}")
+        at = entry.end
+    if at != room:
+        fault = "is cut short" if at > room else "goes on after the last tensor"
+        raise ModelFileError(f"the file {fault}: tensors of {at} bytes, and {room} bytes for them")
+    return metadata, entries
+
+
+def _entry(name: str, described: Any) -> _Entry:
+    where = f"tensor {_short(name)}"
+    if not isinstance(described, dict) or set(described) != {"dtype", "shape", "data_offsets"}:
+        raise ModelFileError(
+            f"{where}: expected dtype, shape and data_offsets, got {_short(described)}"
+        )
+    dtype, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
+    if not isinstance(dtype, str) or (dtype not in _TYPES and dtype != _BFLOAT16):
+        raise ModelFileError(f"{where}: the type {_short(dtype)} is not known")
+    if not _whole_numbers(shape) or len(shape) > _MOST_AXES:
+        raise ModelFileError(
+            f"{where}: shape: expected at most {_MOST_AXES} whole numbers, got {_short(shape)}"
+        )
+    if not _whole_numbers(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ModelFileError(f"{where}: data_offsets: expected [begin, end], got {_short(offsets)}")
+    itemsize = 2 if dtype == _BFLOAT16 else _TYPES[dtype].itemsize
+    needed, given = math.prod(shape) * itemsize, offsets[1] - offsets[0]
+    if needed != given:
+        raise ModelFileError(
+            f"{where}: {dtype} of shape {_short(shape)} has {_short(needed)} bytes, but "
+            f"data_offsets give {given}"
+        )
+    return _Entry(name, dtype, tuple(shape), *offsets)
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
+
+
+def _tensor(file: io.BufferedReader, entry: _Entry) -> Array:
+    brain = entry.dtype == _BFLOAT16
+    dtype = np.dtype("<u2") if brain else _TYPES[entry.dtype]
+    array: Array = np.empty(entry.shape, dtype)
+    if array.size:
+        flat = array.reshape(-1).view(np.uint8)
+        if file.readinto(flat.data) < flat.size:
+            raise ModelFileError("the file became shorter while it was read")
+        if entry.dtype == "BOOL" and flat.max() > 1:
+            raise ModelFileError(f"tensor {_short(entry.name)}: a BOOL that is neither 0 nor 1")
+    if brain:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _short(value: Any) -> str:
+    """A value of a file in a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
