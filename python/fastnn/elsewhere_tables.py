@@ -236,7 +236,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use weights, a list of Variables": "parameters named_parameters",
     },
     "datasets": {
-        "use fastnn.datasets.load_digits(), or load the arrays with another library": """
+        "use fastnn.datasets.load_digits() or load_yeast(), or load arrays with another library": """
             boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",
     },
     "fastnn": {
