@@ -76,6 +76,8 @@ def values_text(logs: Logs) -> str:
 def _short(value: object) -> str:
     """A value of the logs, where callbacks may have put anything."""
     try:
+        if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind == "f":
+            return f"[{' '.join(_short(part) for part in value)}]"
         if not isinstance(value, (int, float, np.floating)):
             return str(value)
         number = float(value)
