@@ -266,6 +266,15 @@ def test_called_on_arrays(metric: metrics.Metric, y: Any, p: Any, expected: Any)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [list, np.float32, np.float64])
+def test_a_probability_that_equals_the_threshold_is_not_above_it(kind: Any) -> None:
+    """In float32, which lists become, as in float64."""
+    p = [0.6, 0.7] if kind is list else np.array([0.6, 0.7], kind)
+    assert float(metrics.Precision(0.6)([0, 1], p).numpy()) == 1.0
+    assert float(metrics.BinaryAccuracy(threshold=0.7)([0, 0], p).numpy()) == 1.0
+    assert float(metrics.Recall([0.5, 0.7])([0, 1], p).numpy()[1]) == 0.0
+
+
 def test_called_in_parts_with_weights_and_missing_labels() -> None:
     rng = np.random.default_rng(8)
     y, p, w = gaps(rng, 60, 5), rng.random((60, 5)), rng.uniform(0, 2, 60)

@@ -30,6 +30,7 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
+from fastnn.metrics.thresholds import best_thresholds
 
 __all__ = [
     "BinaryAccuracy",
@@ -53,6 +54,7 @@ __all__ = [
     "SparseTopKCategoricalAccuracy",
     "Specificity",
     "TopKCategoricalAccuracy",
+    "best_thresholds",
     "get",
 ]
 

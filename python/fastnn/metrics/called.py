@@ -61,6 +61,8 @@ def counts(
         elif "thresholds" in count:
             outputs = functions.softmax(outputs)
     z = outputs.value.reshape(n, width)
+    if z.dtype == np.float32:
+        count = _rounded(count)
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
     targets = None if kind == "labels" else rows.targets(target, n, (width,), "the metric")
     weights = (
@@ -102,6 +104,16 @@ def _kind(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:
         if kind in goes_with:
             return kind
     raise ValueError(f"a metric of {sorted(goes_with)} cannot be counted")
+
+
+def _rounded(count: dict[str, Any]) -> dict[str, Any]:
+    """The count with thresholds in float32, as comparisons of NumPy and Keras take them.
+
+    A probability of 0.6 in float32 is not above a threshold of 0.6.
+    """
+    if "thresholds" in count:
+        count = {**count, "thresholds": count["thresholds"].astype(np.float32).astype(np.float64)}
+    return {**count, "value": float(np.float32(count["value"]))}
 
 
 def _of_classes(probabilities: NDArray[Any] | None) -> bool:
