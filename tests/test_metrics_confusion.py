@@ -371,6 +371,20 @@ def test_an_array_in_logs(capsys: pytest.CaptureFixture[str]) -> None:
     live.set_params({"epochs": 1})
     live.on_epoch_end(0, {"f1": scores})
     assert "f1: [0." in capsys.readouterr().out
+    live.on_epoch_end(0, {"f1": np.arange(100.0)})
+    short = "f1: [0.0000 1.0000 2.0000 ... 97.0000 98.0000 99.0000]"
+    assert short in capsys.readouterr().out
+
+
+def test_thresholds_that_are_changed_count_from_the_next_compile_on() -> None:
+    x, y = np.random.default_rng(4).normal(size=(40, 3)), np.zeros((40, 4))
+    metric = metrics.Specificity(0.5)
+    model = of_labels(metric)
+    before = model.evaluate(x, y, verbose=0)[1]
+    metric.thresholds = [0.0, 1.0]
+    assert model.evaluate(x, y, verbose=0)[1] == before
+    model.compile("sgd", "bce", metrics=[metric])
+    np.testing.assert_array_equal(model.evaluate(x, y, verbose=0)[1], [0.0, 1.0])
 
 
 @pytest.mark.parametrize("mode", ["auto", "max"])

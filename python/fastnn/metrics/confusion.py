@@ -57,6 +57,8 @@ class _Confusion(Metric):
     counts = "confusion"
     more_is_better = True
     goes_with = frozenset({"labels", "targets", "sigmoid"})
+    # Sets of thresholds that were counted last: new ones count from the next `compile` on.
+    _counted = 1
 
     # What subclasses say.
 
@@ -90,6 +92,7 @@ class _Confusion(Metric):
                 f"metrics: {self.name!r}: class_id: expected an integer in [0, {outputs}), "
                 f"got {label}"
             )
+        self._counted = 1 if thresholds is None else len(thresholds)
         if self._top() > 0:
             count["top"] = self._top()
         if thresholds is not None:
@@ -103,14 +106,10 @@ class _Confusion(Metric):
         return count
 
     def gives_array(self, outputs: int) -> bool:
-        thresholds = self._sets()
-        several = thresholds is not None and len(thresholds) > 1
-        return several or (outputs > 1 and self._how() is None and self._label() is None)
+        return self._counted > 1 or (outputs > 1 and self._how() is None and self._label() is None)
 
     def finish(self, sums: Array) -> float | Array:
-        thresholds = self._sets()
-        sets = 1 if thresholds is None else len(thresholds)
-        counts = sums.reshape(sets, -1, 4)
+        counts = sums.reshape(self._counted, -1, 4)
         if (label := self._label()) is not None:
             counts = counts[:, label : label + 1]
         scores = self._averaged(counts)
