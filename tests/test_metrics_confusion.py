@@ -226,6 +226,29 @@ def test_on_the_device(session: str, case: str, monkeypatch: pytest.MonkeyPatch)
     test_metrics_counts.check(case, session, monkeypatch, "float32")
 
 
+def check_equal_outputs() -> None:
+    """Of equal outputs the first is the larger, whatever comes behind it."""
+    model = networks.sequential((3, 70), ("sigmoid",))
+    bias = np.zeros(70)
+    bias[[1, 3, 35]], bias[[0, 32, 41]] = 2, 1  # a warp sees every 32nd output
+    model.set_weights([np.zeros((3, 70)), bias])
+    for k, found in ((1, [1]), (2, [1, 3]), (3, [1, 3, 35]), (5, [0, 1, 3, 32, 35])):
+        metric = metrics.Recall(top_k=k, average=None)
+        model.compile(optimizers.SGD(0.0), "bce", metrics=[metric])
+        (recall,) = model.fit(np.ones((9, 3)), np.ones((9, 70)), verbose=0).history["recall"]
+        np.testing.assert_array_equal(np.flatnonzero(recall), found)
+
+
+@pytest.mark.cpu
+def test_equal_outputs_on_the_cpu() -> None:
+    check_equal_outputs()
+
+
+@pytest.mark.usefixtures("device")
+def test_equal_outputs_on_the_device() -> None:
+    check_equal_outputs()
+
+
 # -- called on arrays and Tensors
 
 

@@ -94,9 +94,10 @@ def test_probabilities_of_0_and_1_and_neighbours() -> None:
     np.testing.assert_allclose(best_thresholds([1, 1, 0], [0.0, 1.0, 0.0]), [0.5])
     np.testing.assert_array_equal(best_thresholds([0, 0], [1.0, 1.0]), [0.5])
     for kind in (np.float64, np.float32):
-        p = np.array([np.nextafter(kind(0.7), kind(0)), 0.7, 0.2], kind)
-        (found,) = best_thresholds([0, 1, 0], p)
-        assert p[0] <= kind(found) < p[1]
+        low, middle = np.nextafter(kind(0.7), kind(0)), kind(0.7)
+        for below, above in ((low, middle), (middle, np.nextafter(middle, kind(1)))):
+            (found,) = best_thresholds([0, 1, 0], np.array([below, above, 0.2], kind))
+            assert below <= kind(found) < above
 
 
 def test_native_metrics_reach_the_best() -> None:

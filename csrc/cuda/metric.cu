@@ -140,6 +140,7 @@ Status count_rows(Context& context, const MetricRows<T>& a) {
 template <class T>
 struct FindPlaces {
   static constexpr int threads = 256;
+  static constexpr int resident_blocks = 4;  // with room made for more, indices spill
   static constexpr int lanes = 32;
   MetricRows<T> a;
   Index* places;  // (n), then (n) of classes
@@ -165,6 +166,7 @@ struct FindPlaces {
 template <class T>
 struct CountColumns {
   static constexpr int threads = 128;
+  static constexpr int resident_blocks = 8;  // with room made for more, counts spill
   MetricRows<T> a;
   const Index* places;  // of FindPlaces; null: they are not needed
   Index blocks_across;
