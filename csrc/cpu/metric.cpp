@@ -95,7 +95,7 @@ static void add_confusion(const MetricRows<T>& a, Index r, double weight, double
     for (Index k = j; k < a.sets * a.c; k += a.c) {
       const bool above =
           among && (a.thresholds == nullptr || static_cast<double>(output[j]) > a.thresholds[k]);
-      sums[k * counts_of_confusion + (above ? (on ? 0 : 1) : (on ? 2 : 3))] += weight;
+      sums[k * counts_of_confusion + (above ? 0 : 2) + (on ? 0 : 1)] += weight;
     }
   }
 }

@@ -214,7 +214,7 @@ struct CountColumns {
     if (a.thresholds != nullptr) {
       above = above && static_cast<double>(output[j]) > a.thresholds[column];
     }
-    counts[above ? (on ? 0 : 1) : (on ? 2 : 3)] += weight;
+    counts[(above ? 0 : 2) + (on ? 0 : 1)] += weight;
   }
 
   FASTNN_DEVICE void add_moments(Index r, Index j, double weight, double* counts) const {
