@@ -145,8 +145,8 @@ class FBetaScore(_Confusion):
     Args:
         average: None gives the score of each label, an array (labels,) in logs and in the
             History; "macro" the mean of them; "weighted" their mean by the weight of the positives
-            of each label; "micro" the score of the counts of all labels together. Of one output
-            all are the same number, but for "weighted".
+            of each label; "micro" the score of the counts of all labels together. With one
+            output all are the same number.
         beta: how much more recall counts than precision, above 0.
         threshold: a probability in [0, 1], or one for each label, an array (labels,), for
             example of `best_thresholds`; None: 0.5, and of classes the largest output. With
