@@ -25,7 +25,8 @@ def errors(weight: float, data: tuple[np.ndarray, ...]) -> tuple[int, int]:
     fastnn.utils.set_random_seed(3)
     model = fastnn.Sequential(
         [
-            layers.Dense(16, activation="relu", input_shape=x.shape[1:]),
+            layers.Dense(10, activation="relu", input_shape=x.shape[1:]),
+            layers.Dense(8, activation="relu"),
             layers.Dense(1, activation="sigmoid"),
         ]
     )

@@ -104,3 +104,20 @@ def test_the_digits_in_the_package():
     theirs = sklearn_datasets.load_digits()
     np.testing.assert_array_equal(x, theirs.data)
     np.testing.assert_array_equal(y, theirs.target)
+
+
+def test_the_yeast_genes_in_the_package():
+    """Sums of the file that Mulan distributes, and the numbers that its papers state of it."""
+    (x, y), (test_x, test_y) = fastnn.datasets.load_yeast()
+    assert (x.dtype, y.dtype) == (np.float32, np.uint8)
+    assert (x.shape, y.shape) == ((1500, 103), (1500, 14))
+    assert (test_x.shape, test_y.shape) == ((917, 103), (917, 14))
+    every, labels = np.concatenate([test_x, x]), np.concatenate([test_y, y])
+    # A float32 of these sizes has more than the six decimals of the file.
+    millionths = np.round(every.astype(np.float64) * 1e6).astype(int)
+    assert millionths.sum() == 15373083
+    assert millionths[0, :3].tolist() == [4168, -170975, -156748]
+    assert millionths[917, :3].tolist() == [93700, 139771, 62774]
+    assert set(np.unique(labels)) == {0, 1}
+    assert labels.sum(axis=1).mean() == pytest.approx(4.237, abs=5e-4)
+    assert len(np.unique(labels, axis=0)) == 198

@@ -22,6 +22,9 @@ BLOCKS = [
     )
 ]
 
+# What an example must have reached: the pattern of a number that it prints, and the least value.
+REACHED = {"yeast.py": (r"micro F1 of 5 seeds: (\S+) to ", 0.64)}
+
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_page(block, tmp_path):
@@ -51,3 +54,6 @@ def test_example(path, tmp_path):
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip(), "an example shows what it did"
+    if path.name in REACHED:
+        pattern, least = REACHED[path.name]
+        assert float(re.search(pattern, done.stdout)[1]) >= least, done.stdout

@@ -79,7 +79,7 @@ OF_ALL = {
     | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
     "metric": CONFIG
-    | {"name", "count_options", "counts", "finish", "goes_with"}
+    | {"name", "count_options", "counts", "finish", "gives_array", "goes_with"}
     | {"more_is_better", "reset_state", "result", "update_state"},
     "optimizer": CONFIG
     | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
@@ -89,6 +89,7 @@ OF_ALL = {
 # What some classes have of their own.
 OWN = {
     "Dense": {"kernel", "bias"},
+    "F1Score": {"beta"},
     "LayerNormalization": {"gamma", "beta"},
     "History": {"epoch", "history"},
     "EarlyStopping": {"best", "best_epoch", "best_weights", "stopped_epoch", "wait"},

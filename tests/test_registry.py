@@ -15,7 +15,7 @@ import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
 from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import merge
-from fastnn.metrics import means
+from fastnn.metrics import confusion, means
 from fastnn.registry import FAMILIES, Registered, Registry
 
 CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values()]
@@ -33,6 +33,8 @@ OTHERS = {
     "loss": "poisson",
     "activation": "softplus",
     "alpha": 0.5,
+    "average": "macro",
+    "beta": 2.0,
     "beta_initializer": "ones",
     "center": False,
     "gamma_initializer": "zeros",
@@ -40,6 +42,7 @@ OTHERS = {
     "negative_slope": 0.125,
     "baseline": 0.5,
     "batch_size": 8,
+    "class_id": 1,
     "class_aggregation": "variance_weighted_average",
     "beta_1": 0.8,
     "beta_2": 0.95,
@@ -77,6 +80,8 @@ OTHERS = {
     "start_from_epoch": 2,
     "stddev": 0.125,
     "threshold": 0.25,
+    "thresholds": [0.25, 0.75],
+    "top_k": 2,
     "trainable": False,
     "units": 7,
     "axis": 1,
@@ -160,7 +165,7 @@ def test_every_public_class_with_options_is_registered():
     bases = {family.base for family in FAMILIES.values()}
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
-    left_out |= {merge.Merge, merge._Elementwise}  # bases
+    left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}

@@ -21,12 +21,22 @@ namespace fastnn::bindings {
 namespace {
 
 // {"kind": a name of core/metric.h, "weighted": bool, "value": threshold or k; of mean_of: "loss",
-// a name, "options": its options by name}
+// a name, "options": its options by name; of confusion: "thresholds", (sets, outputs), "top"}
 Metric metric_of(const py::dict& given) {
   Metric metric;
   metric.kind = find_name<MetricKind>("metric", metric_names, py::cast<std::string>(given["kind"]));
   if (given.contains("value")) metric.value = py::cast<double>(given["value"]);
   if (given.contains("weighted")) metric.weighted = py::cast<bool>(given["weighted"]);
+  if (given.contains("top")) metric.top = py::cast<Index>(given["top"]);
+  check(metric.top >= 0, "metrics: top: expected a number of at least 0, got ", metric.top);
+  if (given.contains("thresholds")) {
+    const auto thresholds = py::cast<py::array_t<double, py::array::c_style>>(given["thresholds"]);
+    metric.thresholds.assign(thresholds.data(), thresholds.data() + thresholds.size());
+  }
+  for (const double threshold : metric.thresholds) {
+    check(threshold >= 0 && threshold <= 1, "metrics: thresholds: expected numbers in [0, 1], got ",
+          threshold);
+  }
   if (metric.kind != MetricKind::mean_of) return metric;
   metric.loss.kind =
       find_name<LossKind>("metric", loss_names, py::cast<std::string>(given["loss"]));

@@ -274,14 +274,17 @@ struct LossRows {
 template <class T>
 struct MetricRows {
   MetricKind kind;
-  double value;  // threshold (on `output`) or k
+  double value;  // sides: the threshold (on `output`); hits: k
   Index n, c;
-  const T* output;        // (n, c): what the kind reads
-  const int32_t* labels;  // (n); null: targets
-  const T* targets;       // (n, c)
-  const T* weights;       // (n), may be null
-  bool largest;           // confusion: the first largest output of a row is positive
-  double* sums;           // (max_groups, metric_width): by row group
+  const T* output;           // (n, c): what the kind reads
+  const int32_t* labels;     // (n); null: targets
+  const T* targets;          // (n, c)
+  const T* weights;          // (n), may be null
+  bool classes;              // confusion: a row has one class
+  Index top;                 // confusion: at most c; 0: any output may be positive
+  Index sets;                // confusion: of thresholds, at least 1
+  const double* thresholds;  // confusion: (sets, c), on `output`; null: there are none
+  double* sums;              // (max_groups, metric_width): by row group
 };
 
 // What gradients are multiplied by so that those of a batch are divided by the weight that it has,

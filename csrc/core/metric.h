@@ -5,9 +5,10 @@
 //   matches     rows whose first largest output is at their class: weight of hits, and of all
 //   hits        rows whose class is among the `value` largest outputs: the same
 //   sides       elements on the right side: output above `value` where the target is above 1/2
-//   confusion   for each output: weights of true positives, false positives, false negatives and
-//               true negatives; an output is positive above `value` or, with classes, where it is
-//               the first largest of its row
+//   confusion   for each set of thresholds and each output: weights of true positives, false
+//               positives, false negatives and true negatives. An output is positive above its
+//               threshold and among the `top` largest of its row, as far as these are given. With
+//               classes the target is positive at the row's class, else above 1/2.
 //   moments     for each output: sums of w, w t, w t^2, w y, w y^2, w t y, w (t - y)^2 (y the
 //               output, t the target)
 #pragma once
@@ -35,9 +36,9 @@ inline constexpr const char* metric_names[] = {FASTNN_METRICS(FASTNN_USE)};
 inline constexpr int counts_of_confusion = 4;
 inline constexpr int counts_of_moments = 7;
 
-// Numbers that a metric adds up, of c outputs.
-constexpr Index metric_width(MetricKind kind, Index c) {
-  if (kind == MetricKind::confusion) return c * counts_of_confusion;
+// Numbers that a metric adds up, of c outputs and so many sets of thresholds.
+constexpr Index metric_width(MetricKind kind, Index c, Index sets) {
+  if (kind == MetricKind::confusion) return sets * c * counts_of_confusion;
   if (kind == MetricKind::moments) return c * counts_of_moments;
   return 2;
 }

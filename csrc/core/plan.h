@@ -120,10 +120,17 @@ struct Metric {
   MetricKind kind = MetricKind::mean_of;
   double value = 0;      // threshold or k
   Loss loss;             // of mean_of
-  bool largest = false;  // confusion: of classes
+  bool classes = false;  // confusion: a row has one class
+  Index top = 0;         // confusion: outputs of a row that may be positive; 0: all
+  // confusion: sets of one threshold for each output, or empty
+  std::vector<double> thresholds;
   bool weighted = false;
   int tensor = 0;   // what it reads: the logits or the output
   Index width = 2;  // numbers that it adds up
+
+  Index sets(Index outputs) const {
+    return thresholds.empty() ? 1 : static_cast<Index>(thresholds.size()) / outputs;
+  }
 };
 
 struct Plan {

@@ -57,6 +57,13 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
     const std::vector<T> given(plan_.loss.column_weights.begin(), plan_.loss.column_weights.end());
     machine.write(*machine.context, column_weights_, given.data(), given.size() * sizeof(T));
   }
+  for (const Metric& metric : plan_.metrics) {
+    const std::vector<double>& given = metric.thresholds;
+    const auto count = static_cast<Index>(given.size());
+    thresholds_.push_back(count > 0 ? memory_.take<double>(count) : nullptr);
+    if (count == 0) continue;
+    machine.write(*machine.context, thresholds_.back(), given.data(), count * sizeof(double));
+  }
 }
 
 template <class T>
@@ -195,10 +202,20 @@ void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* 
     start_loss(metric.loss, nullptr, metric.tensor, weights, part, by_element, T(0), sums, nullptr);
     return;
   }
-  frame_.template call<MetricRows<T>>(
-      frame_.kernels.metric_rows,
-      {metric.kind, metric.value, part.n, frame_.width(metric.tensor), value(metric.tensor),
-       part.labels, part.targets, weights, metric.largest, sums});
+  const Index outputs = frame_.width(metric.tensor);
+  frame_.template call<MetricRows<T>>(frame_.kernels.metric_rows, {.kind = metric.kind,
+                                                                   .value = metric.value,
+                                                                   .n = part.n,
+                                                                   .c = outputs,
+                                                                   .output = value(metric.tensor),
+                                                                   .labels = part.labels,
+                                                                   .targets = part.targets,
+                                                                   .weights = weights,
+                                                                   .classes = metric.classes,
+                                                                   .top = metric.top,
+                                                                   .sets = metric.sets(outputs),
+                                                                   .thresholds = thresholds_[index],
+                                                                   .sums = sums});
 }
 
 // From the gradient at the loss's input to that of every parameter that is wanted.

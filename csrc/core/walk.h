@@ -73,6 +73,7 @@ class Walk {
   bool ready_ = false;
   Frame<T> frame_;
   T* column_weights_ = nullptr;
+  std::vector<double*> thresholds_;  // of each metric, or null
   double* sums_ = nullptr;
 };
 

@@ -62,21 +62,41 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
   return sides(a, r);
 }
 
-// True positives, false positives, false negatives and true negatives of each output.
+// Where the last of the `top` largest outputs of a row is; of equal ones the first is the larger.
+template <class T>
+static Index index_of_last(const T* x, Index n, Index top) {
+  Index last = index_of_largest(x, n);
+  for (Index found = 1; found < top; ++found) {
+    Index next = -1;
+    for (Index j = 0; j < n; ++j) {
+      const bool below = x[j] < x[last] || (x[j] == x[last] && j > last);
+      if (below && (next < 0 || x[j] > x[next])) next = j;
+    }
+    if (next < 0) break;  // the rest is NaN
+    last = next;
+  }
+  return last;
+}
+
 template <class T>
 static void add_confusion(const MetricRows<T>& a, Index r, double weight, double* sums) {
-  const Index guess = a.largest ? index_of_largest(a.output + r * a.c, a.c) : -1;
-  const Index label = a.largest ? true_class(a, r) : -1;
+  const T* const output = a.output + r * a.c;
+  const Index last = a.top > 0 ? index_of_last(output, a.c, a.top) : 0;
+  const Index label = a.classes ? true_class(a, r) : 0;
   for (Index j = 0; j < a.c; ++j) {
-    bool above = guess == j;
     bool on = label == j;
-    if (!a.largest) {
+    if (!a.classes) {
       const T t = a.targets[r * a.c + j];
       if (t != t) continue;
-      above = static_cast<double>(a.output[r * a.c + j]) > a.value;
       on = t > T(0.5);
     }
-    sums[j * counts_of_confusion + (above ? (on ? 0 : 1) : (on ? 2 : 3))] += weight;
+    const bool among = a.top == 0 || output[j] > output[last] ||
+                       (output[j] == output[last] && j < last) || j == last;
+    for (Index k = j; k < a.sets * a.c; k += a.c) {
+      const bool above =
+          among && (a.thresholds == nullptr || static_cast<double>(output[j]) > a.thresholds[k]);
+      sums[k * counts_of_confusion + (above ? 0 : 2) + (on ? 0 : 1)] += weight;
+    }
   }
 }
 
@@ -99,7 +119,7 @@ static void add_moments(const MetricRows<T>& a, Index r, double weight, double* 
 
 template <class T>
 static void add_columns(const MetricRows<T>& a, Index begin, Index end, double* sums) {
-  for (Index k = 0; k < metric_width(a.kind, a.c); ++k) sums[k] = 0;
+  for (Index k = 0; k < metric_width(a.kind, a.c, a.sets); ++k) sums[k] = 0;
   for (Index r = begin; r < end; ++r) {
     const double weight = weight_of(a, r);
     if (weight == 0) continue;
@@ -167,7 +187,7 @@ static Counted accuracy_row_lanes(const MetricRows<T>& a, Index begin, Index end
 
 template <class T>
 Status metric_rows(Context& context, const MetricRows<T>& a) {
-  const Index width = metric_width(a.kind, a.c);
+  const Index width = metric_width(a.kind, a.c, a.sets);
   for_row_groups(context, a.n, a.c * 2, [&](Index group, Index begin, Index end, int) {
     double* const sums = a.sums + group * width;
     if (a.kind == MetricKind::confusion || a.kind == MetricKind::moments) {

@@ -30,6 +30,24 @@ FASTNN_DEVICE Index index_of_largest(const Team<lanes>& team, const T* x, Index 
   return top == top ? static_cast<Index>(first) : 0;
 }
 
+// The first of the largest of a row behind number `at` in their order: by value, of equal ones the
+// first is the larger. `at` where there is none.
+template <class T, int lanes>
+FASTNN_DEVICE Index index_behind(const Team<lanes>& team, const T* x, Index c, Index at) {
+  Index best = -1;
+  for (Index j = team.lane(); j < c; j += lanes) {
+    const bool behind = x[j] < x[at] || (x[j] == x[at] && j > at);
+    if (behind && (best < 0 || x[j] > x[best])) best = j;
+  }
+  const T nothing = static_cast<T>(__builtin_nanf(""));
+  const T value = best < 0 ? nothing : x[best];
+  const T top = team.largest(value);
+  // The least index: indices below 2^53 are exact as doubles, which pass between lanes.
+  const double here = value == top ? -static_cast<double>(best) : -9e15;
+  const double first = team.largest(here);
+  return top == top ? static_cast<Index>(-first) : at;
+}
+
 // A row of `c` numbers, or of none where it is left out.
 template <class T, int lanes>
 struct CountedRow {
@@ -118,40 +136,46 @@ Status count_rows(Context& context, const MetricRows<T>& a) {
   return launch(context, parts.blocks(), Kernel{a, sums});
 }
 
-// Where the first largest of each row is, and its class.
+// Where the last of the `top` largest outputs of each row is, and its class.
 template <class T>
-struct FindClasses {
+struct FindPlaces {
   static constexpr int threads = 256;
+  static constexpr int resident_blocks = 4;  // with room made for more, indices spill
   static constexpr int lanes = 32;
   MetricRows<T> a;
-  Index* guesses;  // (n), then (n) of classes
+  Index* places;  // (n), then (n) of classes
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     const Team<lanes> team(t, nullptr);
     const Index r = t.block() * (threads / lanes) + team.number();
     const Index row = r < a.n ? r : 0;
     const Index c = r < a.n ? a.c : 0;
-    const CountedRow<T, lanes> counted{a, team, row, c};
-    const Index guess = index_of_largest(team, a.output + row * a.c, c);
-    const Index label = counted.true_class();
+    const T* const output = a.output + row * a.c;
+    Index last = 0;
+    if (a.top > 0) last = index_of_largest(team, output, c);
+    for (Index found = 1; found < a.top; ++found) last = index_behind(team, output, c, last);
+    Index label = 0;
+    if (a.classes) label = CountedRow<T, lanes>{a, team, row, c}.true_class();
     if (r >= a.n || team.lane() != 0) return;
-    guesses[r] = guess;
-    guesses[a.n + r] = label;
+    places[r] = last;
+    places[a.n + r] = label;
   }
 };
 
-// Counts by output: a thread takes a column of a row group, row by row.
+// Counts by output and set of thresholds: a thread takes one of them for a row group, row by row.
 template <class T>
 struct CountColumns {
   static constexpr int threads = 128;
+  static constexpr int resident_blocks = 8;  // with room made for more, counts spill
   MetricRows<T> a;
-  const Index* guesses;  // of FindClasses; null: sides of a threshold
+  const Index* places;  // of FindPlaces; null: they are not needed
   Index blocks_across;
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     const Index group = t.block() / blocks_across;
-    const Index j = t.block() % blocks_across * threads + t.index();
-    if (j >= a.c) return;
+    const Index column = t.block() % blocks_across * threads + t.index();
+    if (column >= a.sets * a.c) return;
+    const Index j = column % a.c;
     const RowGroups groups = row_groups(a.n);
     const Index begin = group * groups.rows;
     const Index end = least(begin + groups.rows, a.n);
@@ -160,30 +184,37 @@ struct CountColumns {
       const double weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1;
       if (weight == 0) continue;
       if (a.kind == MetricKind::confusion) {
-        confuse(r, j, weight, counts);
+        confuse(r, column, weight, counts);
       } else {
         add_moments(r, j, weight, counts);
       }
     }
     const int count = a.kind == MetricKind::confusion ? counts_of_confusion : counts_of_moments;
-    double* const to = a.sums + (group * a.c + j) * count;
+    double* const to = a.sums + (group * a.sets * a.c + column) * count;
     for (int k = 0; k < count; ++k) to[k] = counts[k];
   }
 
  private:
-  FASTNN_DEVICE void confuse(Index r, Index j, double weight, double* counts) const {
-    bool above = false;
+  FASTNN_DEVICE void confuse(Index r, Index column, double weight, double* counts) const {
+    const Index j = column % a.c;
+    const T* const output = a.output + r * a.c;
     bool on = false;
-    if (guesses != nullptr) {
-      above = guesses[r] == j;
-      on = guesses[a.n + r] == j;
+    if (a.classes) {
+      on = places[a.n + r] == j;
     } else {
       const T t = a.targets[r * a.c + j];
       if (t != t) return;
-      above = static_cast<double>(a.output[r * a.c + j]) > a.value;
       on = t > T(0.5);
     }
-    counts[above ? (on ? 0 : 1) : (on ? 2 : 3)] += weight;
+    bool above = true;
+    if (a.top > 0) {
+      const Index last = places[r];
+      above = output[j] > output[last] || (output[j] == output[last] && j < last) || j == last;
+    }
+    if (a.thresholds != nullptr) {
+      above = above && static_cast<double>(output[j]) > a.thresholds[column];
+    }
+    counts[(above ? 0 : 2) + (on ? 0 : 1)] += weight;
   }
 
   FASTNN_DEVICE void add_moments(Index r, Index j, double weight, double* counts) const {
@@ -202,19 +233,19 @@ struct CountColumns {
 
 template <class T>
 Status count_columns(Context& context, const MetricRows<T>& a) {
-  Index* guesses = nullptr;
-  if (a.largest && a.kind == MetricKind::confusion) {
+  Index* places = nullptr;
+  if (a.kind == MetricKind::confusion && (a.classes || a.top > 0)) {
     const auto bytes = static_cast<size_t>(most(2 * a.n, 1)) * sizeof(Index);
-    guesses = static_cast<Index*>(context.scratch(Context::sums, bytes));
-    if (guesses == nullptr) return Status::out_of_memory;
-    using Find = FindClasses<T>;
+    places = static_cast<Index*>(context.scratch(Context::sums, bytes));
+    if (places == nullptr) return Status::out_of_memory;
+    using Find = FindPlaces<T>;
     const Index rows = Find::threads / Find::lanes;
-    const Status status = launch(context, ceil_div(a.n, rows), Find{a, guesses});
+    const Status status = launch(context, ceil_div(a.n, rows), Find{a, places});
     if (status != Status::ok) return status;
   }
   using Count = CountColumns<T>;
-  const Index across = ceil_div(a.c, Count::threads);
-  return launch(context, row_groups(a.n).count * across, Count{a, guesses, across});
+  const Index across = ceil_div(a.sets * a.c, Count::threads);
+  return launch(context, row_groups(a.n).count * across, Count{a, places, across});
 }
 
 }  // namespace

@@ -97,11 +97,42 @@ bool looks_at_logits(const Plan& plan, LossKind kind) {
   return head != Head::none && (head_of(plan) == head || plan.loss.kind == kind);
 }
 
+// Whether an output is the logit of a probability of its own.
+bool gives_logits(const Plan& plan) {
+  const bool linear = plan.logits == plan.output;
+  return ends_in_sigmoid(plan) || (linear && portable::head_of(plan.loss.kind) == Head::sigmoid);
+}
+
+double logit(double probability) { return std::log(probability / (1 - probability)); }
+
+// The outputs that are positive, and the tensor that tells them.
+void place_confusion(const Plan& plan, Metric& metric) {
+  const Index outputs = plan.output_width();
+  metric.classes =
+      portable::targets_of(plan.loss.kind) == Targets::classes || ends_in_softmax(plan);
+  check(metric.thresholds.size() % static_cast<std::size_t>(outputs) == 0,
+        "metrics: thresholds: expected one for each of ", outputs, " outputs, got ",
+        metric.thresholds.size());
+  metric.top = std::min(metric.top, outputs);
+  if (metric.thresholds.empty() && metric.top == 0) {
+    if (metric.classes) metric.top = 1;
+    if (!metric.classes) metric.thresholds.assign(static_cast<std::size_t>(outputs), metric.value);
+  }
+  if (metric.classes) {
+    check(metric.thresholds.empty() || ends_in_softmax(plan),
+          "metrics: thresholds of the probabilities of classes need a network that ends in "
+          "softmax");
+    // The order of the classes is that of the logits.
+    if (metric.thresholds.empty()) metric.tensor = plan.logits;
+  } else if (gives_logits(plan)) {
+    metric.tensor = plan.logits;
+    for (double& threshold : metric.thresholds) threshold = logit(threshold);
+  }
+}
+
 // Which tensor a metric reads, and its value for that tensor.
 Metric place_metric(const Plan& plan, Metric metric) {
   metric.tensor = plan.output;
-  metric.width = metric_width(metric.kind, plan.output_width());
-  const Head own = portable::head_of(plan.loss.kind);
   switch (metric.kind) {
     case MetricKind::mean_of: {
       const LossKind kind = metric.loss.kind;
@@ -121,23 +152,19 @@ Metric place_metric(const Plan& plan, Metric metric) {
       if (ends_in_softmax(plan)) metric.tensor = plan.logits;
       break;
     case MetricKind::confusion:
-      metric.largest = portable::targets_of(plan.loss.kind) == Targets::classes;
-      if (metric.largest) {
-        if (ends_in_softmax(plan)) metric.tensor = plan.logits;
-        break;
-      }
-      [[fallthrough]];
-    case MetricKind::sides: {
-      const bool linear = plan.logits == plan.output;
-      if (ends_in_sigmoid(plan) || (linear && own == Head::sigmoid)) {
+      place_confusion(plan, metric);
+      break;
+    case MetricKind::sides:
+      if (gives_logits(plan)) {
         metric.tensor = plan.logits;
-        metric.value = std::log(metric.value / (1 - metric.value));
+        metric.value = logit(metric.value);
       }
       break;
-    }
     case MetricKind::moments:
       break;
   }
+  const Index outputs = plan.output_width();
+  metric.width = metric_width(metric.kind, outputs, metric.sets(outputs));
   return metric;
 }
 

@@ -402,7 +402,10 @@ class Network(Graph):
 
         Metrics are dictionaries: "kind" (a count of core/metric.h), "weighted" (whether rows
         count by their weight; else each once, a missing label and an ignored class never),
-        "value" (k, or the threshold of a probability), and for "mean_of" a "loss" with "options".
+        "value" (k, or the threshold of a probability), for "mean_of" a "loss" with "options", and
+        for "confusion" "thresholds" of probabilities (sets, outputs) and "top", the number of the
+        largest outputs of a row that may be positive; without both it is 1 for classes, and
+        "value" is the threshold of all other outputs.
         Counts and cross-entropies know whether the output is a folded or a plain softmax or
         sigmoid, or logits; regression losses see what `predict` returns.
 

@@ -55,7 +55,7 @@ def main() -> float:
     say(f"one training step   {1e6 * ours:8.1f} us  (batch {_BATCH}, Adam, fastnn)")
     say(f"the same in NumPy   {1e6 * theirs:8.1f} us  (NumPy {np.__version__}, float32)")
     say(f"ratio               {theirs / ours:8.1f} x")
-    return accuracy
+    return float(accuracy)
 
 
 def network() -> Sequential:

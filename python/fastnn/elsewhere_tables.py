@@ -35,11 +35,10 @@ NAMES: dict[str, dict[str, str]] = {
     "metric": {
         "accuracy": "Accuracy",
         "use 'binary_accuracy', or sklearn.metrics.roc_auc_score of what predict returns": "AUC",
-        "use 'binary_accuracy', or derive a metric from fastnn.metrics.Metric with the count "
-        "'confusion'": """Precision Recall F1Score FBetaScore FalseNegatives FalsePositives
-            TrueNegatives TruePositives PrecisionAtRecall RecallAtPrecision
-            SensitivityAtSpecificity SpecificityAtSensitivity BinaryIoU IoU MeanIoU OneHotIoU
-            OneHotMeanIoU F1""",
+        "use 'precision', 'recall' or 'f1_score', or derive a metric from fastnn.metrics.Metric with "
+        "the count 'confusion'": """FalseNegatives FalsePositives TrueNegatives TruePositives
+            PrecisionAtRecall RecallAtPrecision SensitivityAtSpecificity
+            SpecificityAtSensitivity BinaryIoU IoU MeanIoU OneHotIoU OneHotMeanIoU""",
         "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
         "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """CosineSimilarity
             cosine_proximity""",
@@ -236,7 +235,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use weights, a list of Variables": "parameters named_parameters",
     },
     "datasets": {
-        "use fastnn.datasets.load_digits(), or load the arrays with another library": """
+        "use fastnn.datasets.load_digits() or load_yeast(), or load arrays with another library": """
             boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",
     },
     "fastnn": {

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _core
 
-Logs = dict[str, float]
+# Numbers by name; those of a metric that says so are arrays (Metric.gives_array).
+Logs = dict[str, Any]
 
 
 class Columns(Protocol):
@@ -22,6 +23,9 @@ class Columns(Protocol):
 
     def more_is_better(self, key: str) -> bool | None:
         """Whether more of a value in the logs is better; None where that is not known."""
+
+    def gives_array(self, key: str) -> bool:
+        """Whether the logs hold an array under this name."""
 
     @property
     def width(self) -> int:

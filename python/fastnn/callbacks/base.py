@@ -115,13 +115,17 @@ CALLBACKS = Registry("callback", Callback)
 
 @CALLBACKS.register("history")
 class History(Callback):
-    """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers."""
+    """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers.
+
+    Values are floats; those of a metric without an average, such as F1Score(average=None), are
+    arrays.
+    """
 
     _inside = ("extend",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -34,7 +34,7 @@ class Monitor(Callback):
 
     Raises:
         ValueError: when `fit` begins, mode="auto" and no loss or metric that says its direction
-            has this name.
+            has this name, or the metric of this name gives an array.
 
     Warns:
         UserWarning: when `fit` begins, it will not produce the value. A callback before this one
@@ -54,6 +54,8 @@ class Monitor(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.more_is_better()
+        if self.model.columns.gives_array(self.monitor):
+            raise ValueError(self._array())
         names = self.params.get("metrics")
         if names is None or self.monitor in names:
             return
@@ -83,7 +85,16 @@ class Monitor(Callback):
 
     def value(self, logs: Logs | None) -> float | None:
         """The monitored value; None in an epoch that has none, for example without validation."""
-        return (logs or {}).get(self.monitor)
+        value: float | None = (logs or {}).get(self.monitor)
+        if getattr(value, "ndim", 0) > 0:
+            raise ValueError(self._array())
+        return value
+
+    def _array(self) -> str:
+        return (
+            f"{type(self).__name__}: monitor: {self.monitor!r} is an array, a number for each label "
+            "or threshold; monitor a metric of one number, such as F1Score(average='macro')"
+        )
 
     def improves(self, value: float, on: float | None) -> bool:
         """Whether `value` is better than `on` by more than `min_delta`; None is worse than all.

@@ -13,6 +13,9 @@ from fastnn.protocols import Logs
 from fastnn.registry import Checked
 from fastnn.words import flag
 
+# Numbers of an array that a line shows.
+_MOST = 20
+
 
 @CALLBACKS.register("progbar_logger")
 class ProgbarLogger(Callback):
@@ -76,6 +79,11 @@ def values_text(logs: Logs) -> str:
 def _short(value: object) -> str:
     """A value of the logs, where callbacks may have put anything."""
     try:
+        if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind == "f":
+            parts = [_short(part) for part in value]
+            if len(parts) > _MOST:
+                parts = [*parts[:3], "...", *parts[-3:]]
+            return f"[{' '.join(parts)}]"
         if not isinstance(value, (int, float, np.floating)):
             return str(value)
         number = float(value)

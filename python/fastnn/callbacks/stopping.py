@@ -38,7 +38,7 @@ class EarlyStopping(Monitor):
 
     Raises:
         ValueError: when `fit` begins, mode="auto" and neither the loss nor a metric that says its
-            direction has this name.
+            direction has this name, or the metric of this name gives an array.
 
     Warns:
         UserWarning: when `fit` begins, it will not produce the value.

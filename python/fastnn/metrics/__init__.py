@@ -6,6 +6,14 @@ from fastnn import elsewhere
 from fastnn.listing import names_of
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get, named
+from fastnn.metrics.confusion import (
+    F1Score,
+    FBetaScore,
+    HammingLoss,
+    Precision,
+    Recall,
+    Specificity,
+)
 from fastnn.metrics.means import (
     BinaryAccuracy,
     BinaryCrossentropy,
@@ -22,23 +30,31 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
+from fastnn.metrics.thresholds import best_thresholds
 
 __all__ = [
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "F1Score",
+    "FBetaScore",
+    "HammingLoss",
     "MeanAbsoluteError",
     "MeanOf",
     "MeanSquaredError",
     "Metric",
     "Poisson",
+    "Precision",
     "R2Score",
+    "Recall",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
+    "Specificity",
     "TopKCategoricalAccuracy",
+    "best_thresholds",
     "get",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,11 +23,12 @@ class Metric(Registered):
 
     A metric of one's own derives from this class, names the count that native code makes (`counts`
     and `count_options`, see csrc/core/metric.h) and finishes it. `more_is_better` says its
-    direction, for callbacks such as EarlyStopping.
+    direction, for callbacks such as EarlyStopping, and `gives_array` that it is no single number.
     """
 
     # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
-    # output, weights of true positives, false positives, false negatives and true negatives.
+    # set of thresholds and each output, weights of true positives, false positives, false
+    # negatives and true negatives.
     # "moments": for each output, sums of w, w t, w t^2, w y, w y^2, w t y and w (t - y)^2.
     # "sides", "moments" and means of losses of numbers need a target for each output.
     counts: ClassVar[str]
@@ -47,16 +49,25 @@ class Metric(Registered):
         """What native code takes for the count, by the name of the count.
 
         hits: "value", the number k. sides, confusion: "value", the threshold of a probability,
-        default 0.5. mean_of: "loss", the name of a row of csrc/core/loss.h, and "options".
+        default 0.5. confusion: "thresholds", an array of probabilities (sets, outputs), and "top",
+        how many of the largest outputs of a row may be positive; without both the largest output
+        of classes is positive, and others above "value". mean_of: "loss", the name of a row of
+        csrc/core/loss.h, and "options".
         """
         return {}
 
-    def native(self, weighted: bool) -> dict[str, Any]:
-        """The count as the native `compile` takes it."""
+    def native(self, weighted: bool, outputs: int) -> dict[str, Any]:
+        """The count as the native `compile` of a model with so many outputs takes it."""
+        del outputs  # for subclasses
         # Half is the threshold of a count that gives none.
         return {"kind": self.counts, "weighted": weighted, "value": 0.5, **self.count_options()}
 
-    def finish(self, sums: NDArray[np.float64]) -> float:
+    def gives_array(self, outputs: int) -> bool:
+        """Whether `finish` gives an array for so many outputs; a callback cannot monitor one."""
+        del outputs
+        return False
+
+    def finish(self, sums: NDArray[np.float64]) -> float | NDArray[np.float64]:
         """The metric, from the native sums: here a mean; NaN where nothing counted."""
         return float(sums[0] / sums[1]) if sums[1] else math.nan
 
@@ -69,20 +80,20 @@ class Metric(Registered):
             y_true: labels (n,) or targets (n, outputs), as in `fit`.
             y_pred: outputs (n, outputs), or (n,) for one: a Tensor or an array, of probabilities
                 where the metric compares probabilities. A Tensor of a layer without an activation
-                holds logits, and a binary accuracy takes it for those.
+                holds logits, and a metric of probabilities takes it for those.
             sample_weight: weights of rows (n,).
 
         Raises:
             ValueError: shapes do not fit, a label or weight is out of range, or outputs are not
                 finite.
         """
-        native = self.native(sample_weight is not None)
+        native = partial(self.native, sample_weight is not None)
         sums = counts(native, self.goes_with, y_true, y_pred, sample_weight)
         if sums is not None:
             self._sums = sums if self._sums is None else self._sums + sums
 
     def result(self) -> Tensor:
-        """The metric of what was counted, a Tensor without axes; NaN where nothing was."""
+        """The metric of what was counted, a Tensor; NaN where nothing was."""
         return Tensor(np.asarray(math.nan if self._sums is None else self.finish(self._sums)))
 
     def reset_state(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,44 @@ _LOSSES = {
 _MISSING = "sigmoid_cross_entropy"  # which takes NaN among targets for missing labels
 
 
+Array = NDArray[np.float64]
+
+# Rows that add up to 1 within this are probabilities of classes.
+_ROUNDING = 1e-3
+
+
 def counts(
-    native: dict[str, Any], goes_with: frozenset[str], y_true: Any, y_pred: Any, sample_weight: Any
-) -> NDArray[np.float64] | None:
+    native: Callable[[int], dict[str, Any]],
+    goes_with: frozenset[str],
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+) -> Array | None:
     """The native sums of one metric over these rows; None where there are none.
 
-    Labels (n,) and targets (n, outputs) are told apart by their shape where a metric takes both.
+    Labels (n,) and targets (n, outputs) are told apart by their shape where a metric takes both,
+    and targets of classes from those of labels by sums of rows, in a count where that matters.
+
+    Args:
+        native: the count for a number of outputs.
+        goes_with, y_true, y_pred, sample_weight: of the metric.
     """
     outputs = tensor(y_pred)
     if outputs.ndim == 0:
         raise ValueError("y_pred: expected rows, got a single number")
-    made = outputs.logits
-    if made is not None and made[1] == "linear" and "sigmoid" in goes_with:
-        outputs = functions.sigmoid(outputs)  # half a probability is the logit 0
     n, width = len(outputs), math.prod(outputs.shape[1:])
-    z = outputs.value.reshape(n, width)
     target = converted(y_true)
+    count = native(width)
     kind = _kind(goes_with, target, width)
+    made = outputs.logits
+    if made is not None and made[1] == "linear":
+        if kind == "sigmoid":
+            outputs = functions.sigmoid(outputs)  # half a probability is the logit 0
+        elif "thresholds" in count:
+            outputs = functions.softmax(outputs)
+    z = outputs.value.reshape(n, width)
+    if z.dtype == np.float32:
+        count = _rounded(count)
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
     targets = None if kind == "labels" else rows.targets(target, n, (width,), "the metric")
     weights = (
@@ -50,8 +72,14 @@ def counts(
     )
     if n == 0:
         return None
+    if count["kind"] == "confusion":
+        if "thresholds" in count and labels is not None:
+            # A threshold cuts each output for itself: a class is a label of its own.
+            kind, targets, labels = "sigmoid", _one_hot(labels, width), None
+        elif "top" not in count and "thresholds" not in count and kind == "sigmoid":
+            kind = "targets" if _of_classes(targets) and _of_classes(z) else kind
     loss = _LOSSES[kind]
-    crossed = native.get("loss") == _MISSING
+    crossed = count.get("loss") == _MISSING
     if kind == "sigmoid" and targets is not None and (crossed or np.isnan(targets).any()):
         loss = _MISSING
         with np.errstate(divide="ignore"):
@@ -59,7 +87,7 @@ def counts(
     network = _core.Network(width, "float64", 0)
     network.set_output(0)
     network.bind(_core.Parameters(0, "float64"))
-    network.compile(loss=loss, optimizer="sgd", metrics=[native])
+    network.compile(loss=loss, optimizer="sgd", metrics=[count])
     data = Table(np.ascontiguousarray(z, np.float64), targets, labels, weights).native()
     try:
         network.check(data)
@@ -76,3 +104,30 @@ def _kind(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:
         if kind in goes_with:
             return kind
     raise ValueError(f"a metric of {sorted(goes_with)} cannot be counted")
+
+
+def _rounded(count: dict[str, Any]) -> dict[str, Any]:
+    """The count with thresholds in float32, as comparisons of NumPy and Keras take them.
+
+    A probability of 0.6 in float32 is not above a threshold of 0.6.
+    """
+    if "thresholds" in count:
+        count = {**count, "thresholds": count["thresholds"].astype(np.float32).astype(np.float64)}
+    return {**count, "value": float(np.float32(count["value"]))}
+
+
+def _of_classes(probabilities: NDArray[Any] | None) -> bool:
+    """Whether there are several columns, and each row adds up to 1."""
+    if probabilities is None or probabilities.shape[1] == 1:
+        return False
+    return bool((np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= _ROUNDING).all())
+
+
+def _one_hot(labels: NDArray[np.int32], classes: int) -> Array:
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"y: expected integers in [0, {classes}), got {labels[row]} at row {row}")
+    targets = np.zeros((len(labels), classes))
+    targets[np.arange(len(labels)), labels] = 1.0
+    return targets

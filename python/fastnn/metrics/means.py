@@ -207,4 +207,4 @@ class RootMeanSquaredError(_OfLoss):
         super().__init__(name)
 
     def finish(self, sums: NDArray[np.float64]) -> float:
-        return math.sqrt(super().finish(sums))
+        return math.sqrt(float(super().finish(sums)))

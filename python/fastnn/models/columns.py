@@ -17,6 +17,7 @@ from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import fitting, get
 from fastnn.metrics.means import MeanOf
 from fastnn.models.heads import Head, described, gives_logits_of
+from fastnn.protocols import Logs
 
 Wanted = str | Metric | type[Metric] | Loss
 Metrics = Sequence[Wanted] | str | Metric | Loss | None
@@ -47,9 +48,9 @@ class Columns:
         target = target_of(loss, head)
         self.names = ["loss"]
         self.metrics: list[Metric] = []
-        # The counts, for the native compile.
-        self.native: list[dict[str, Any]] = []
-        # The number of native sums of each name, known once the network is compiled.
+        self._weighted: list[bool] = []
+        # The number of outputs, and of native sums of each name, known once the network is compiled.
+        self.outputs = 1
         self.widths: list[int] = []
         for is_weighted, given in ((False, metrics), (True, weighted)):
             for identifier in given:
@@ -57,8 +58,10 @@ class Columns:
                 _check_logits(metric, head, loss)
                 _check_fit(metric, target, loss)
                 _check_name(metric.name)
+                if head.width is not None:
+                    _check_thresholds(metric.native(is_weighted, head.width), metric, target, head)
                 self.metrics.append(metric)
-                self.native.append(metric.native(is_weighted))
+                self._weighted.append(is_weighted)
                 self.names.append(self._unique(metric.name, is_weighted))
 
     def _unique(self, name: str, weighted: bool) -> str:
@@ -72,26 +75,42 @@ class Columns:
             result = f"{name}_{count}"
         return result
 
+    def native(self, outputs: int) -> list[dict[str, Any]]:
+        """The counts, for the native compile of a model with so many outputs."""
+        return [
+            metric.native(is_weighted, outputs)
+            for metric, is_weighted in zip(self.metrics, self._weighted, strict=True)
+        ]
+
+    def _metric(self, key: str) -> Metric | None:
+        """The metric of a name, or of "val_" and a name."""
+        name = key if key in self.names else key.removeprefix("val_")
+        return self.metrics[self.names.index(name) - 1] if name in self.names[1:] else None
+
     def more_is_better(self, key: str) -> bool | None:
         """Whether more of a value in the logs is better; None where that is not known.
 
         `key` is a name, or "val_" and a name.
         """
-        name = key if key in self.names else key.removeprefix("val_")
-        if name not in self.names:
-            return None
-        place = self.names.index(name)
-        return False if place == 0 else self.metrics[place - 1].more_is_better
+        if key in ("loss", "val_loss"):
+            return False
+        metric = self._metric(key)
+        return None if metric is None else metric.more_is_better
+
+    def gives_array(self, key: str) -> bool:
+        """Whether the logs hold an array under this name, or under "val_" and it."""
+        metric = self._metric(key)
+        return metric is not None and metric.gives_array(self.outputs)
 
     @property
     def width(self) -> int:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""
         return sum(self.widths)
 
-    def logs(self, sums: NDArray[np.float64], prefix: str = "") -> dict[str, float]:
+    def logs(self, sums: NDArray[np.float64], prefix: str = "") -> Logs:
         """Names to values, from `width` sums."""
         # A mean over nothing is NaN.
-        logs = {prefix + "loss": float(sums[0] / sums[1]) if sums[1] else math.nan}
+        logs: Logs = {prefix + "loss": float(sums[0] / sums[1]) if sums[1] else math.nan}
         place = 2
         for name, metric, width in zip(self.names[1:], self.metrics, self.widths[1:], strict=True):
             logs[prefix + name] = metric.finish(sums[place : place + width])
@@ -123,6 +142,18 @@ def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:
     raise ValueError(
         f"metrics: {metric.name!r} with the loss {loss.name} wants {squash} as the last layer, "
         f"but the outputs are those of {described(head)}"
+    )
+
+
+def _check_thresholds(count: dict[str, Any], metric: Metric, target: str, head: Head) -> None:
+    """ValueError for thresholds of the probabilities of classes where the model gives logits."""
+    classes = target in ("labels", "targets")
+    if not classes or "thresholds" not in count or head.activation == "softmax":
+        return
+    raise ValueError(
+        f"metrics: {metric.name!r} compares the probabilities of classes with a threshold, but the "
+        f"outputs are those of {described(head)}; end the model with softmax, or take the largest "
+        "output (top_k=1, or an F1Score without threshold)"
     )
 
 

@@ -209,7 +209,7 @@ class Compilable(Listed):
         network.set_groups(settings.numbers)
         network.compile(
             optimizer=plan.optimizer.native,
-            metrics=plan.columns.native,
+            metrics=plan.columns.native(outputs),
             session=config.session(),
             precision=plan.precision,
             device=plan.device or "auto",
@@ -217,7 +217,7 @@ class Compilable(Listed):
             **settings.stage,
             **settings.loss,
         )
-        plan.columns.widths = network.sum_widths
+        plan.columns.outputs, plan.columns.widths = outputs, network.sum_widths
         return built._replace(settings=settings)
 
     # -- compile

@@ -25,6 +25,7 @@ from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.tables import Tabled
+from fastnn.protocols import Logs
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
@@ -100,7 +101,8 @@ class Trainer(Tabled):
                 listed (from 1).
 
         Returns:
-            The History, whose `history` has a list for "loss", each metric, and "val_" of each.
+            The History, whose `history` has a list for "loss", each metric, and "val_" of each:
+            of numbers or, of a metric without an average, of arrays.
 
         Warns:
             fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
@@ -177,7 +179,7 @@ class Trainer(Tabled):
         *,
         callbacks: Callbacks = None,
         return_dict: bool = False,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> float | list[Any] | Logs:
         """The loss and metrics over all rows, exactly.
 
         Args:
@@ -188,7 +190,8 @@ class Trainer(Tabled):
 
         Returns:
             The loss; [loss, metrics...] where there are metrics; or a dictionary. A mean over
-            nothing (all labels missing or ignored, all weights 0) is NaN.
+            nothing (all labels missing or ignored, all weights 0) is NaN. A metric without an
+            average, such as F1Score(average=None), gives an array of a number for each label.
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
@@ -328,7 +331,7 @@ class Trainer(Tabled):
         sample_weight: object = None,
         class_weight: ClassWeight = None,
         return_dict: bool = False,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> float | list[Any] | Logs:
         """One step on all rows of x; returns the loss and metrics before it.
 
         Args and errors: see `fit`. Results: see `evaluate`; they are of these rows alone
@@ -361,7 +364,7 @@ class Trainer(Tabled):
         y: object = None,
         sample_weight: object = None,
         return_dict: bool = False,
-    ) -> float | list[float] | dict[str, float]:
+    ) -> float | list[Any] | Logs:
         """The same as `evaluate` without printing."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
@@ -426,8 +429,8 @@ def _verbosity(verbose: object) -> int:
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
 
 
-def _results(logs: dict[str, float], as_dict: bool) -> float | list[float] | dict[str, float]:
+def _results(logs: Logs, as_dict: bool) -> float | list[Any] | Logs:
     if as_dict:
         return logs
     values = list(logs.values())
-    return values if len(values) > 1 else values[0]
+    return values if len(values) > 1 else float(values[0])
