@@ -37,6 +37,7 @@ ROOMS = (
     (
         "fastnn.math",
         "fastnn.ops",
+        "fastnn.preprocessing",
         "fastnn.utils",
         "fastnn.initializers",
         "fastnn.losses",

@@ -43,7 +43,7 @@ def test_the_modules_are_those_of_the_documentation():
         "fastnn",
         *(f"fastnn.{name}" for name in ("activations", "callbacks", "datasets", "initializers")),
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
-        *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "utils")),
+        *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "preprocessing", "utils")),
     }
 
 

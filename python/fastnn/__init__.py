@@ -33,6 +33,7 @@ from fastnn import (
     models,
     ops,
     optimizers,
+    preprocessing,
     utils,
 )
 from fastnn._core import Predictor, TrainingDiverged, __version__
@@ -183,6 +184,7 @@ __all__ = [
     "ones_like",
     "ops",
     "optimizers",
+    "preprocessing",
     "reduce_all",
     "reduce_any",
     "reduce_logsumexp",

@@ -157,8 +157,9 @@ NAMES: dict[str, dict[str, str]] = {
         "fit stops by itself and raises fastnn.TrainingDiverged": "TerminateOnNaN",
     },
     "utils": {
-        "use np.load, or any library that reads images into arrays": """load_img img_to_array
-            array_to_img save_img image_dataset_from_directory""",
+        "read each file by load_img, and np.stack what img_to_array makes of them": (
+            "image_dataset_from_directory"
+        ),
         "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
             pack_x_y_sample_weight unpack_x_y_sample_weight audio_dataset_from_directory
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
@@ -260,7 +261,23 @@ NAMES: dict[str, dict[str, str]] = {
         "use fastnn itself: it has Keras's names": "nn",
         "use fastnn.__version__": "version",
         "fastnn trains and serves dense networks alone": """applications distillation export
-            legacy preprocessing visualization wrappers""",
+            legacy visualization wrappers""",
+    },
+    "preprocessing": {
+        "read each file by image.load_img, and np.stack what image.img_to_array makes of them": (
+            "image_dataset_from_directory"
+        ),
+        "fastnn trains dense networks on rows, not on sequences": """sequence text
+            text_dataset_from_directory timeseries_dataset_from_array""",
+    },
+    "image": {
+        "read each file by load_img, and np.stack what img_to_array makes of them": """
+            ImageDataGenerator DirectoryIterator DataFrameIterator NumpyArrayIterator Iterator
+            image_dataset_from_directory""",
+        "give load_img target_size and keep_aspect_ratio=True": "smart_resize",
+        "change the arrays by NumPy or Pillow": """apply_affine_transform apply_brightness_shift
+            apply_channel_shift random_brightness random_channel_shift random_rotation random_shear
+            random_shift random_zoom""",
     },
 }
 
@@ -276,6 +293,7 @@ KEYWORDS: dict[str, str] = {
     "lora_alpha",
     "every number of a row is dropped for itself": "noise_shape",
     "axes are taken in the order that the array has": "data_format",
+    "use color_mode='grayscale'": "grayscale",
     "arrays are dense": "sparse ragged",
     "models here are chains of layers, which take one array": "tensor input_tensor optional",
     "the last axis is meant": "axis",

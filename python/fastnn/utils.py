@@ -1,4 +1,4 @@
-"""Small public functions with Keras's names: the seed, one-hot targets, normalised rows."""
+"""Small public functions with Keras's names: the seed, one-hot targets, normalised rows, images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
+from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
 from fastnn.words import choose, integer, keywords
 
 __all__ = [
+    "array_to_img",
+    "img_to_array",
+    "load_img",
     "normalize",
+    "save_img",
     "set_random_seed",
     "to_categorical",
 ]

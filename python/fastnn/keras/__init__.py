@@ -13,6 +13,7 @@ from fastnn import (
     metrics,
     models,
     optimizers,
+    preprocessing,
     utils,
 )
 from fastnn.layers import Input
@@ -34,10 +35,11 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "preprocessing",
     "utils",
 ]
 
-for _name in __all__:
+for _name in (*__all__, "preprocessing.image"):
     if f"fastnn.{_name}" in sys.modules:
         sys.modules[f"{__name__}.{_name}"] = sys.modules[f"fastnn.{_name}"]
 
