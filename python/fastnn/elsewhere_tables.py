@@ -304,7 +304,8 @@ KEYWORDS: dict[str, str] = {
     ),
     "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
     "use a larger batch_size of fit": "gradient_accumulation_steps",
-    "use weight_decay, or set optimizer.learning_rate in a callback": "decay",
+    "schedules are callbacks: set optimizer.learning_rate to initial / (1 + decay * iterations) in "
+    "on_train_batch_begin; weight_decay is something else": "decay",
     "a model has one loss": "loss_weights",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
     "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
@@ -349,6 +350,7 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "autocast": (True, False),
     "axis": (-1,),
     "amsgrad": (False,),
+    "decay": (None, 0, 0.0),
     "gradient_accumulation_steps": (None, 1),
     "auto_scale_loss": (True, False),
     "run_eagerly": (False,),
