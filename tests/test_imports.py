@@ -22,6 +22,7 @@ ROOMS = (
         "fastnn.elsewhere_tables",
         "fastnn.words",
         "fastnn.console",
+        "fastnn.dtypes",
         "fastnn.listing",
         "fastnn.keys",
         "fastnn.rows",
@@ -36,6 +37,9 @@ ROOMS = (
     ("fastnn.autodiff",),
     (
         "fastnn.math",
+        "fastnn.linalg",
+        "fastnn.nn",
+        "fastnn.random",
         "fastnn.ops",
         "fastnn.preprocessing",
         "fastnn.utils",

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
+from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
@@ -16,6 +17,7 @@ from fastnn.words import choose, integer, keywords
 
 __all__ = [
     "array_to_img",
+    "clear_session",
     "img_to_array",
     "load_img",
     "normalize",
@@ -34,6 +36,7 @@ def set_random_seed(seed: int) -> None:
     Each model draws a 64-bit key when it is made. Model number k after this call (from 0)
     draws splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
     validation split come from that key. Without a seed, keys come from the system's entropy.
+    `fastnn.random` begins anew, too.
 
     As in Keras, Python's `random` and NumPy's global generator are seeded, too; fastnn itself
     uses neither.
@@ -48,6 +51,11 @@ def set_random_seed(seed: int) -> None:
     random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002 (this is the generator that is meant)
     keys.reset(int(seed))
+    drawing.reset(int(seed))
+
+
+def clear_session() -> None:
+    """Does nothing: a model is freed when its last name goes, and no global state is kept."""
 
 
 @keywords()

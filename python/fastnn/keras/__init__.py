@@ -2,6 +2,7 @@
 Dense`, or `import fastnn as tf` and `tf.keras.layers.Dense`. Nothing else is here."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from fastnn import (
     activations,
@@ -14,8 +15,12 @@ from fastnn import (
     models,
     optimizers,
     preprocessing,
+    random,
     utils,
 )
+from fastnn import elsewhere as _elsewhere
+from fastnn._core import __version__
+from fastnn.keras import backend
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -26,7 +31,9 @@ __all__ = [
     "Model",
     "Sequential",
     "Variable",
+    "__version__",
     "activations",
+    "backend",
     "callbacks",
     "datasets",
     "initializers",
@@ -36,6 +43,7 @@ __all__ = [
     "models",
     "optimizers",
     "preprocessing",
+    "random",
     "utils",
 ]
 
@@ -43,4 +51,6 @@ for _name in (*__all__, "preprocessing.image"):
     if f"fastnn.{_name}" in sys.modules:
         sys.modules[f"{__name__}.{_name}"] = sys.modules[f"fastnn.{_name}"]
 
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = _elsewhere.attributes(__name__, "fastnn")
 __dir__ = names_of(__all__)
