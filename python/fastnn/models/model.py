@@ -1,78 +1,37 @@
 """Model: a graph of layers with its Variables and its table; by inputs and outputs, or by `call`.
 
-How a graph becomes a native network is in `built`; training is in `trainer`.
+Its parts are in `parts`, how its graph becomes a native network in `wired`, training in `trainer`.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
-
-from numpy.typing import ArrayLike, NDArray
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fastnn import keys
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.autodiff.tensor import tensor
-from fastnn.changes import Change, Switch, forget_former
-from fastnn.claims import Claim
+from fastnn.changes import Change
 from fastnn.console import say
 from fastnn.layers.base import (
-    Dtype,
-    Layer,
     Shape,
     dtype_of,
     snake_case,
     without_batch,
-    write_all,
 )
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
-from fastnn.models import heads
-from fastnn.models.built import (
-    Built,
-    Wiring,
-    assemble,
-    progress_of,
-    renewed,
-    restore_progress,
-)
 from fastnn.models.called import called, side_by_side
-from fastnn.models.chain import numbered
 from fastnn.models.compiled import State, claim_layers
-from fastnn.models.graph import shapes_of, traced, without_dropout
+from fastnn.models.graph import traced, without_dropout
 from fastnn.models.summary import summary_lines
-from fastnn.models.trainer import Trainer
-from fastnn.variables import Spot, Variable
-from fastnn.words import flag, integer, keywords, unknown
+from fastnn.models.wired import Wired
+from fastnn.words import flag, integer, keywords
 
 
-class _Unchanged:
-    """The last part of a pickled or copied model: an error where training came in between."""
-
-    def __init__(self, model: Model, built: Built, version: int) -> None:
-        self._model = model
-        self._built = built
-        self._version = version
-
-    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        self._model._training.refuse_others("copy")
-        now = self._model._state.now.built
-        same = now is not None and now.parameters is self._built.parameters
-        if not same or self._built.parameters.version != self._version:
-            raise RuntimeError("copy: the weights were changed in another thread meanwhile")
-        return bool, ()
-
-
-_NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
-# Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state")
-
-
-class Model(Trainer):
+class Model(Wired):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -171,137 +130,7 @@ class Model(Trainer):
             claim_layers(change, layers)
             self._adopt(change, State(layers, calls, shapes))
 
-    def _adopt(self, change: Change, state: State) -> None:
-        """Builds the layers of a graph that is drawn, and settles that."""
-        names = self._names_for(state.layers)
-        built = self._assembled(state, self._wiring(state, ()).row_shape, names)
-        self._settle(change, state._replace(built=built), names)
-
-    def _names_for(self, layers: Sequence[Layer]) -> list[str]:
-        """A name for each layer; ValueError where a layer is another model's."""
-        given: set[str] = set()
-        for layer in layers:
-            if layer.owner not in (None, self):
-                raise ValueError(
-                    f"layer {layer.name!r} belongs to another model; make a layer for each model"
-                )
-            if layer.given_name in given:
-                raise ValueError(f"layers: two are named {layer.given_name!r}; names must differ")
-            if layer.given_name is not None:
-                given.add(layer.given_name)
-        self._agreed_dtype(layers)
-        return numbered(layers, given)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(value, (Layer, Variable, Model)):
-            if "_state" not in vars(self):
-                raise RuntimeError(_NO_INIT.format(type(self).__name__))
-            by_call = type(self).call is not Model.call
-            if by_call and self._state.now.calls and vars(self).get(name) is not value:
-                raise AttributeError(
-                    f"{name}: the model is built, and its layers are fixed; make another model"
-                )
-            self._eager_shapes = set()
-        super().__setattr__(name, value)
-
-    if not TYPE_CHECKING:  # or checkers would take any name for an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
-                raise RuntimeError(_NO_INIT.format(type(self).__name__))
-            return super().__getattr__(name)
-
-    # -- layers
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in the order of their first calls, without Inputs, as in Keras."""
-        state = self._state.now
-        if not state.calls and not state.layers:
-            return list(self._own_layers())
-        return [layer for layer in state.layers if not isinstance(layer, InputLayer)]
-
-    def _all_layers(self) -> Sequence[Layer]:
-        state = self._state.now
-        return state.layers or tuple(self._own_layers())
-
-    def _own_variables(self) -> list[Variable]:
-        """Those of layers, then those of models and Variables among the attributes, each once."""
-        found: dict[int, Variable] = {}
-        for part in self._leaf_parts():
-            for variable in [part] if isinstance(part, Variable) else part.variables:
-                found[id(variable)] = variable
-        return list(found.values())
-
-    def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, then of models among the attributes, each model
-        once: they may hold each other."""
-        found: list[Layer | Variable] = []
-        models: list[Model] = [self]
-        for model in models:  # which grows
-            found += model._all_layers()
-            for part in model._own_parts():
-                if isinstance(part, Variable):
-                    found.append(part)
-                elif isinstance(part, Model) and not any(part is known for known in models):
-                    models.append(part)
-        return found
-
-    def _own_layers(self) -> Iterator[Layer]:
-        """Layers among the attributes."""
-        for part in self._own_parts():
-            if isinstance(part, Layer):
-                yield part
-
-    def _own_parts(self) -> Iterator[Layer | Model | Variable]:
-        """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
-        order of these."""
-        if type(self).call is Model.call:  # a graph by inputs and outputs, or a chain
-            return
-        seen: set[int] = {id(self)}
-        waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
-        while waiting:
-            value = waiting.pop(0)
-            if isinstance(value, (Layer, Model, Variable)):
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-            elif isinstance(value, (list, tuple)):
-                waiting = [*value, *waiting]
-            elif isinstance(value, dict):
-                waiting = [*value.values(), *waiting]
-
-    @keywords()
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer with this name, or at this place in `layers`."""
-        if (name is None) == (index is None):
-            raise ValueError("get_layer: give name or index")
-        if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"get_layer: index {index} of {len(self.layers)} layers")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(unknown("layer", str(name), [layer.name for layer in self.layers]))
-
-    def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
-        agreed = self._given_dtype
-        for layer in layers:
-            if layer.compute_dtype is not None:
-                if agreed is not None and layer.compute_dtype != agreed:
-                    raise ValueError(
-                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
-                        "all layers of a model have one dtype"
-                    )
-                agreed = layer.compute_dtype
-        return agreed or "float32"
-
     # -- building
-
-    @property
-    def built(self) -> bool:
-        return self._state.now.built is not None
 
     @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -314,12 +143,6 @@ class Model(Trainer):
             raise ValueError(
                 f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
             )
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """The outputs for inputs, by layers: for subclasses to define."""
-        raise NotImplementedError(
-            f"{type(self).__name__}: define `call`, or give Model its inputs and outputs"
-        )
 
     def _graph_for(self, state: State, row_shape: Shape) -> State:
         """`state` with the graph of `call`, which is traced for rows of this shape.
@@ -367,89 +190,6 @@ class Model(Trainer):
                 f"{type(self).__name__}: `call` is no graph of layers: {why}. The model can be called, "
                 "and trained over a fastnn.GradientTape"
             ) from (None if isinstance(why, Untraceable) else why)
-
-    def shapes_for(self, row_shape: Shape) -> list[Shape]:
-        state = self._traced_for(self._state.now, row_shape)
-        self._check_layers(state.layers)
-        shapes = shapes_of(state.layers, state.calls, state.inputs or (row_shape,))
-        return [row_shape, shapes[-1]]
-
-    def _check_layers(self, layers: Sequence[Layer]) -> None:
-        if all(isinstance(layer, InputLayer) for layer in layers):
-            raise ValueError("the model has no layers; add some first")
-
-    def _wiring(self, state: State, row_shape: Shape) -> Wiring:
-        return Wiring(
-            state.layers,
-            state.calls,
-            state.inputs or (row_shape,),
-            self._agreed_dtype(state.layers),
-            self._key,
-        )
-
-    def _assembled(
-        self, state: State, row_shape: Shape, names: Sequence[str] | None = None
-    ) -> Built:
-        self._check_layers(state.layers)
-        paths = [f"{self.name}/{name}" for name in names or self._names_for(state.layers)]
-        built = assemble(self._wiring(state, row_shape), paths, self._state.now.built)
-        head = heads.find(state.layers, state.calls, state.inputs)
-        return built._replace(gives_logits=head.activation == "linear")
-
-    def _renewed(self, state: State, built: Built) -> Built:
-        return renewed(built, self._wiring(state, built.shapes[0]))
-
-    def _settle(self, change: Change, state: State, names: Sequence[str] | None = None) -> None:
-        former = self._state.now
-        switches: list[Switch[Any]] = []
-        stay = {id(layer) for layer in state.layers}
-        for layer in former.layers:
-            if id(layer) not in stay:
-                switches.append(layer.stand(change, owner=None))
-        before, after = former.built, state.built
-        rebuilt = after is not None and (before is None or after.places is not before.places)
-        if rebuilt or names is not None:  # `compile` leaves layers as they are
-            names = names or self._names_for(state.layers)
-            for i, (layer, name) in enumerate(zip(state.layers, names, strict=True)):
-                switches += self._stand(change, layer, name, after, i)
-        self._state = self._state.to(state, change)
-        change.settled = True
-        forget_former([*switches, self._state])
-
-    def _stand(
-        self, change: Change, layer: Layer, name: str, built: Built | None, i: int
-    ) -> list[Switch[Any]]:
-        """What becomes of layer number i of the chain by this change."""
-        parts: dict[str, Any] = {"name": name, "owner": weakref.ref(self)}
-        switches: list[Switch[Any]] = []
-        if built is not None:
-            parts["rows"] = built.rows[i]
-            parts["variables"] = tuple(built.variables[i])
-            for variable, place in zip(built.variables[i], built.places[i], strict=True):
-                spot = Spot(place, f"{self.name}/{name}/{variable.name}")
-                switches.append(variable.move(spot, change))
-        return [*switches, layer.stand(change, **parts)]
-
-    @property
-    def dtype(self) -> str:
-        """ "float32" or "float64"."""
-        return self._agreed_dtype(self._state.now.layers)
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """(None, ...); AttributeError before the model is built."""
-        return (None, *self._built_shapes()[0])
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """(None, ...); AttributeError before the model is built."""
-        return (None, *self._built_shapes()[-1])
-
-    def _built_shapes(self) -> tuple[Shape, Shape]:
-        built = self._state.now.built
-        if built is None:
-            raise AttributeError("the model has no shape until it is built")
-        return built.shapes
 
     # -- calls
 
@@ -510,71 +250,6 @@ class Model(Trainer):
             return x[0]  # a list of the one input
         return x
 
-    # -- parameters
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes."""
-        return self._own_variables()
-
-    @property
-    def variables(self) -> list[Variable]:
-        return self.weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if variable.trainable]
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        return self.trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if not variable.trainable]
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        return self.non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether any layer is trainable; setting it sets all layers, from `compile` on."""
-        return any(layer.trainable for layer in self._all_layers()) or not self.layers
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for part in self._leaf_parts():
-            part.trainable = value
-
-    def count_params(self) -> int:
-        """The number of parameters, trainable or not; ValueError before the model is built."""
-        if not self.built and not self.weights:
-            raise ValueError("count_params: the model is not built; its sizes are not known yet")
-        return sum(variable.size for variable in self.weights)
-
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of all parameters, in the order of `weights`."""
-        return [variable.numpy() for variable in self.weights]
-
-    @keywords()
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Writes all parameters, in the order of `weights`.
-
-        Number, shapes and types are checked before anything is written. The state of the
-        optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
-        """
-        self._training.refuse_others("set_weights")
-        claim = Claim("set_weights")
-        with claim, claim.lock:
-            self._changes.take(claim, waits=True)
-            claim_layers(claim, self._all_layers())
-            if not self.built and not self.weights:
-                raise ValueError(
-                    "set_weights: the model is not built; give input_shape, or call build"
-                )
-            write_all(self.name, self.weights, weights)
-
     @keywords()
     def summary(
         self,
@@ -606,52 +281,6 @@ class Model(Trainer):
             made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
-
-    # -- copies
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What pickles and copies hold: layers with weights, how to train, and the state of that.
-
-        Layers are copied after this, one by one; then `_Unchanged` looks back.
-        """
-        kept = {k: v for k, v in vars(self).items() if k not in _NOT_COPIED}
-        state = self._state.now
-        built = state.built
-        version = 0 if built is None else built.parameters.version
-        self._training.refuse_others("copy")
-        return {
-            **kept,
-            "_layers": list(state.layers),
-            "_calls": state.calls,
-            "_inputs": state.inputs,
-            "_row_shape": state.row_shape if built is None else built.shapes[0],
-            "_plan": state.plan,
-            "_not_compiled": state.not_compiled,
-            "_settings": None if built is None else built.settings,
-            "_progress": None if built is None else progress_of(built.network),
-            "_unchanged": None if built is None else _Unchanged(self, built, version),
-        }
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        kept = {name: value for name, value in kept.items() if name != "_unchanged"}
-        graph = ("layers", "calls", "inputs", "row_shape", "plan", "not_compiled")
-        layers, calls, inputs, row_shape, plan, not_compiled = (kept.pop(f"_{n}") for n in graph)
-        settings, progress = kept.pop("_settings"), kept.pop("_progress")
-        Trainer.__init__(self, kept["_key"])
-        vars(self).update(kept)
-        change = Change("copy")
-        with change, change.lock:
-            self._changes.take(change)
-            state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled)
-            if progress is not None:
-                state = self._built_for(change, state, row_shape, settings)
-                assert state.built is not None
-                restore_progress(state.built.network, progress)
-            self._settle(change, state, self._names_for(state.layers))
-
-    def __copy__(self) -> Self:
-        """An independent model, as deepcopy makes it: models do not share weights."""
-        return copy.deepcopy(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
