@@ -22,6 +22,7 @@ ROOMS = (
         "fastnn.elsewhere_tables",
         "fastnn.words",
         "fastnn.console",
+        "fastnn.plotting",
         "fastnn.dtypes",
         "fastnn.listing",
         "fastnn.keys",

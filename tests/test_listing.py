@@ -92,7 +92,7 @@ OF_ALL = {
 OWN = {
     "Dense": {"kernel", "bias"},
     "LayerNormalization": {"gamma", "beta"},
-    "History": {"epoch", "history"},
+    "History": {"epoch", "history", "plot"},
     "EarlyStopping": {"best", "best_epoch", "best_weights", "stopped_epoch", "wait"},
 }
 
