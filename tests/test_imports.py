@@ -23,6 +23,7 @@ ROOMS = (
         "fastnn.words",
         "fastnn.console",
         "fastnn.plotting",
+        "fastnn.pictures",
         "fastnn.dtypes",
         "fastnn.listing",
         "fastnn.keys",

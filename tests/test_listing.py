@@ -119,7 +119,19 @@ def test_objects_of_registered_classes(cls):
 
 
 MODEL = {
-    *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
+    *(
+        "add",
+        "pop",
+        "call",
+        "get_layer",
+        "layers",
+        "name",
+        "build",
+        "built",
+        "dtype",
+        "summary",
+        "plot",
+    ),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
     *("non_trainable_weights", "non_trainable_variables"),

@@ -163,7 +163,7 @@ NAMES: dict[str, dict[str, str]] = {
         "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
             pack_x_y_sample_weight unpack_x_y_sample_weight audio_dataset_from_directory
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
-        "use model.summary()": "plot_model model_to_dot",
+        "use model.plot(), or plot_model": "model_to_dot",
         "use fastnn.callbacks.ProgbarLogger": "Progbar",
         "use get_config() and from_config()": """serialize_keras_object deserialize_keras_object
             custom_object_scope CustomObjectScope get_custom_objects register_keras_serializable

@@ -1,4 +1,5 @@
-"""Small public functions with Keras's names: the seed, one-hot targets, normalised rows, images."""
+"""Small public functions with Keras's names: the seed, one-hot targets, rows of norm 1,
+pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
-from fastnn.words import choose, integer, keywords
+from fastnn.words import choose, flag, integer, keywords
 
 __all__ = [
     "array_to_img",
@@ -21,6 +22,7 @@ __all__ = [
     "img_to_array",
     "load_img",
     "normalize",
+    "plot_model",
     "save_img",
     "set_random_seed",
     "to_categorical",
@@ -56,6 +58,49 @@ def set_random_seed(seed: int) -> None:
 
 def clear_session() -> None:
     """Does nothing: a model is freed when its last name goes, and no global state is kept."""
+
+
+def plot_model(
+    model: Any,
+    to_file: Any = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: Literal["TB", "LR"] = "TB",
+    expand_nested: bool = False,
+    dpi: float = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    **options: Any,
+) -> Any:
+    """Draws the graph of a model, as `model.plot` does, with the arguments and defaults of Keras.
+
+    Args:
+        model: a model that is built, or a chain of layers.
+        to_file: the file, whose suffix decides the format; None: no file. ".svg" needs no other
+            package, ".png" and others need matplotlib (the extra `plot`).
+        expand_nested: accepted as in Keras; graphs are drawn with all their layers.
+        show_shapes, show_dtype, show_layer_names, rankdir, dpi, show_layer_activations,
+            show_trainable: see `Model.plot`.
+        **options: further ones of `Model.plot`, such as show_parameters=True.
+
+    Returns:
+        The picture as text in SVG, which notebooks show.
+    """
+    if not hasattr(model, "plot"):
+        raise TypeError(f"model: expected a model, got {model!r}")
+    flag("expand_nested", expand_nested)
+    return model.plot(
+        to_file,
+        show_shapes=show_shapes,
+        show_dtype=show_dtype,
+        show_layer_names=show_layer_names,
+        rankdir=rankdir,
+        dpi=dpi,
+        show_layer_activations=show_layer_activations,
+        show_trainable=show_trainable,
+        **{"show_parameters": False, **options},
+    )
 
 
 @keywords()
