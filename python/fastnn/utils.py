@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
@@ -14,7 +14,7 @@ from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
-from fastnn.words import choose, flag, integer, keywords
+from fastnn.words import flag, integer, keywords, number
 
 __all__ = [
     "array_to_img",
@@ -103,13 +103,16 @@ def plot_model(
     )
 
 
-@keywords()
-def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
+@keywords(old={"y": "x"})
+def to_categorical(
+    x: ArrayLike, num_classes: int | None = None, dtype: DTypeLike = np.float32
+) -> NDArray[Any]:
     """One-hot targets (..., classes) of integer labels (...).
 
     Args:
         x: labels from 0; a last axis of length 1 is dropped, as in Keras.
         num_classes: the number of classes; None: the largest label and one.
+        dtype: the type of the targets, as in older versions of Keras.
 
     Raises:
         ValueError: a label is negative, not integral, or not below num_classes.
@@ -126,21 +129,23 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     if wrong.any():
         place = int(wrong.argmax())
         raise ValueError(f"x: expected {wanted}, got {flat[place]} at place {place}")
-    hot = np.zeros((flat.size, classes), dtype=np.float32)
-    hot[np.arange(flat.size), flat] = 1.0
+    hot = np.zeros((flat.size, classes), dtype=dtype)
+    hot[np.arange(flat.size), flat] = 1
     return hot.reshape(*shape, classes)
 
 
 @keywords()
-def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
+def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; numbers whose norm is 0 stay 0.
 
     Args:
         x: an array of any shape.
         axis: the axis along which norms are taken.
-        order: 2 for Euclid's norm, 1 for the sum of absolute values.
+        order: that of the norm, at least 1: 2 for Euclid's, 1 for the sum of absolute values,
+            np.inf for the largest.
     """
-    choose("order", str(order), ("1", "2"))
+    if order != np.inf:
+        number("order", order, 1)
     array = numeric("x", x)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)
