@@ -236,6 +236,54 @@ def test_wrong_use(name):
         call()
 
 
+ARGUMENTS = {
+    "reduce_mean": (lambda: tf.reduce_mean(input_tensor=X, axis=1), X.mean(axis=1)),
+    "argmax": (
+        lambda: tf.argmax(input=X, axis=1, output_type=tf.int32),
+        np.array([0, 1], np.int32),
+    ),
+    "argmin": (lambda: tf.argmin(X, axis=0), np.array([1, 0, 0])),
+    "clip": (lambda: tf.clip_by_value(X, clip_value_min=0.0, clip_value_max=2.0), np.clip(X, 0, 2)),
+    "where": (lambda: tf.where(X > 1, x=X, y=0.0), np.where(X > 1, X, 0)),
+    "subtract": (lambda: tf.subtract(y=X, x=2 * X), X),
+    "own names": (lambda: tf.subtract(b=X, a=2 * X), X),
+    "expand_dims": (lambda: tf.expand_dims(input=X, axis=0), X[None]),
+    "reshape": (lambda: tf.reshape(tensor=X, shape=[3, 2]), X.reshape(3, 2)),
+    "transpose": (lambda: tf.transpose(a=X, perm=[1, 0]), X.T),
+    "gather": (lambda: tf.gather(params=X, indices=[1], axis=1), X[:, [1]]),
+    "one_hot": (lambda: tf.one_hot([1, 3, -1], 3), np.float32([[0, 1, 0], [0, 0, 0], [0, 0, 0]])),
+    "one_hot of a type": (lambda: tf.one_hot([1], depth=2, dtype=tf.int32), np.array([[0, 1]])),
+    "one_hot of values": (
+        lambda: tf.one_hot([1, 0], 3, on_value=5.0, off_value=-1.0, axis=0),
+        np.float32([[-1, 5], [5, -1], [-1, -1]]),
+    ),
+    "zeros_like": (lambda: tf.zeros_like(input=X, dtype=tf.int32), np.zeros((2, 3), np.int32)),
+    "ones_like": (lambda: tf.ones_like(X), np.ones_like(X)),
+    "softmax": (lambda: tf.softmax(logits=np.zeros((1, 4), np.float32)), np.full((1, 4), 0.25)),
+    "pad": (lambda: tf.pad(tensor=X, paddings=[[0, 0], [1, 0]]), np.pad(X, [[0, 0], [1, 0]])),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_names_of_arguments(name):
+    call, want = ARGUMENTS[name]
+    got = call()
+    assert got.dtype.kind == want.dtype.kind
+    np.testing.assert_array_equal(got.numpy(), want)
+
+
+def test_renamed_arguments_are_recorded_and_checked():
+    x = tf.Variable(X)
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(input_tensor=tf.multiply(x=x, y=x))
+    np.testing.assert_array_equal(tape.gradient(y, x).numpy(), 2 * X)
+    with pytest.raises(TypeError, match="multiple values for argument 'x'"):
+        tf.reduce_sum(X, input_tensor=X)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+        tf.reduce_sum(X, axes=1)
+    assert tf.reduce_sum.__doc__ == tf.math.reduce_sum.__doc__
+
+
 def test_random_numbers():
     """Repeatable after set_seed, or by a seed of the call; models of one seed do not change."""
     tf.random.set_seed(3)
