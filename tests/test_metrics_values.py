@@ -89,6 +89,27 @@ def test_compile_says_what_they_are_for(given):
         model.compile("sgd", "mse", metrics=[given])
 
 
+@pytest.mark.parametrize("name", ["reset_states", "add_weight", "variables", "update"])
+def test_attributes_of_keras(name):
+    for metric in (Mean(), metrics.BinaryAccuracy()):
+        assert not hasattr(metric, name)
+        with pytest.raises(AttributeError, match=rf"'{name}': it is not in fastnn; "):
+            getattr(metric, name)
+        with pytest.raises(AttributeError, match=r"has no attribute 'resutl'$"):
+            _ = metric.resutl
+
+
+def test_copies():
+    import copy
+    import pickle
+
+    metric = Mean()
+    metric.update_state(3.0)
+    for other in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        other.update_state(5.0)
+        assert (other.result().numpy(), metric.result().numpy()) == (4, 3)
+
+
 def test_names():
     assert metrics.get("mean").name == "mean"
     assert isinstance(metrics.get("Mean"), Mean)

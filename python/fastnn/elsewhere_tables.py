@@ -235,6 +235,13 @@ NAMES: dict[str, dict[str, str]] = {
             save_own_variables load_own_variables""",
         "use weights, a list of Variables": "parameters named_parameters",
     },
+    "of a metric": {
+        "use reset_state": "reset_states reset",
+        "keep numbers as attributes, or derive from fastnn.metrics.Metric with a native count": """
+            add_weight add_variable variables weights trainable_variables""",
+        "call the metric, or update_state": "forward update compute",
+        "use result": "get_result",
+    },
     "datasets": {
         "use fastnn.datasets.load_digits(), or load the arrays with another library": """
             boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import elsewhere
 from fastnn.autodiff.tensor import Tensor
 from fastnn.metrics.called import counts
 from fastnn.registry import Checked, Registered, Registry
@@ -93,6 +94,11 @@ class Metric(Registered):
         """`update_state`, then `result`."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
+
+    if not TYPE_CHECKING:  # or checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "of a metric", name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
