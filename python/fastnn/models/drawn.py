@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from fastnn.layers.base import Shape
+from fastnn.layers.base import Layer, Shape
 from fastnn.layers.shape import InputLayer
+from fastnn.layers.symbol import Symbol
+from fastnn.models.chain import numbered
 from fastnn.models.compiled import State
 from fastnn.models.graph import shapes_of
 from fastnn.pictures.graph import Box
@@ -71,6 +73,15 @@ def parts_of(state: State, names: Sequence[str], dtype: str) -> list[Part]:
         )
         part_of.append(len(parts) - 1)
     return parts
+
+
+def input_labels(symbols: Sequence[Symbol], names: int | list[str] | None) -> tuple[str, ...]:
+    """Names of inputs: the keys of a dictionary of them, or those of the Inputs."""
+    if isinstance(names, list):
+        return tuple(names)
+    layers: list[Layer] = [symbol.layer for symbol in symbols]
+    given = {layer.given_name for layer in layers if layer.given_name is not None}
+    return tuple(numbered(layers, given))
 
 
 def is_chain(parts: Sequence[Part]) -> bool:

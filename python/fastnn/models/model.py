@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from fastnn import keys
 from fastnn.autodiff.tensor import borrowed as as_tensor
@@ -16,7 +16,6 @@ from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change
 from fastnn.console import say
 from fastnn.layers.base import (
-    Layer,
     Shape,
     dtype_of,
     snake_case,
@@ -25,17 +24,15 @@ from fastnn.layers.base import (
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
-from fastnn.models.chain import numbered
 from fastnn.models.compiled import State, claim_layers
-from fastnn.models.drawn import Part, boxes_of, parts_of
+from fastnn.models.drawn import input_labels
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.shown import Shown
 from fastnn.models.summary import summary_lines
-from fastnn.models.wired import Wired
-from fastnn.pictures.graph import DIRECTIONS, Picture, picture, save
-from fastnn.words import choose, flag, integer, keywords, number
+from fastnn.words import flag, integer, keywords
 
 
-class Model(Wired):
+class Model(Shown):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -93,7 +90,6 @@ class Model(Wired):
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         # For several inputs: how x names them, a list's length or a dictionary's keys.
         self._input_names: int | list[str] | None = None
-        self._input_labels: list[str] = []  # names of inputs, to show
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
@@ -128,7 +124,7 @@ class Model(Wired):
         if not isinstance(outputs, Symbol):
             raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
         layers, calls = traced(symbols, outputs)
-        self._input_labels = _labels(symbols, self._input_names)
+        self._input_labels = input_labels(symbols, self._input_names)
         shapes = tuple(symbol.row_shape for symbol in symbols)
         change = Change("Model")
         with change, change.lock:
@@ -291,68 +287,6 @@ class Model(Wired):
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
-    @keywords()
-    def plot(
-        self,
-        path: Any = None,
-        *,
-        show_shapes: bool = True,
-        show_layer_names: bool = True,
-        show_parameters: bool = True,
-        show_layer_activations: bool = True,
-        show_dtype: bool = False,
-        show_trainable: bool = False,
-        rankdir: Literal["TB", "LR"] = "TB",
-        dpi: float = 200,
-    ) -> Picture:
-        """A picture of the graph: a box for each input and each call of a layer, and arrows.
-
-        SVG needs nothing; other formats need matplotlib (the extra `plot`).
-
-        Args:
-            path: a file to write, whose suffix decides the format (.svg, .png, .pdf and others);
-                None: no file.
-            show_shapes, show_layer_names, show_parameters, show_layer_activations, show_dtype,
-                show_trainable: which lines a box has beside the class of its layer.
-            rankdir: "TB", from top to bottom, or "LR", from left to right.
-            dpi: dots of an inch, of pictures that are made of dots.
-
-        Returns:
-            The picture as text in SVG, which notebooks show.
-
-        Raises:
-            RuntimeError: the model has no graph: it has a `call`, and is not built yet, or does more
-                than call layers.
-            ImportError: the format needs matplotlib, which is not installed.
-            ValueError: the suffix is of no format, the model has no layers, or rankdir is unknown.
-        """
-        choose("rankdir", rankdir, DIRECTIONS)
-        flags = {
-            "shapes": flag("show_shapes", show_shapes),
-            "names": flag("show_layer_names", show_layer_names),
-            "parameters": flag("show_parameters", show_parameters),
-            "activations": flag("show_layer_activations", show_layer_activations),
-            "dtype": flag("show_dtype", show_dtype),
-            "trainable": flag("show_trainable", show_trainable),
-        }
-        parts = self._parts()
-        if not parts:
-            if not self.layers:
-                raise ValueError("plot: the model has no layers")
-            raise RuntimeError(
-                "plot: the model has no graph of layers yet; build it first, by a call or by "
-                "model.build(input_shape)"
-            )
-        boxes = boxes_of(parts, **flags)
-        if path is None:
-            return picture(boxes, self.name, rankdir)
-        return save(boxes, self.name, path, rankdir, number("dpi", dpi, 1))
-
-    def _parts(self) -> list[Part]:
-        """Inputs and calls of the graph; none where there is no graph."""
-        state = self._state.now
-        return parts_of(state, self._input_labels, self.dtype) if state.calls else []
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
 
@@ -362,14 +296,6 @@ def _takes_training(call: Callable[..., Any]) -> bool:
     """Whether a `call`, also a decorated one, can be given `training`."""
     parameters = inspect.signature(call).parameters.values()
     return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _labels(symbols: Sequence[Symbol], names: int | list[str] | None) -> list[str]:
-    """Names of inputs: the keys of a dictionary of them, or those of the Inputs."""
-    if isinstance(names, list):
-        return names
-    layers: list[Layer] = [symbol.layer for symbol in symbols]
-    return numbered(layers, {layer.given_name for layer in layers if layer.given_name is not None})
 
 
 def _several(inputs: object) -> bool:
