@@ -109,6 +109,10 @@ def to_categorical(
 ) -> NDArray[Any]:
     """One-hot targets (..., classes) of integer labels (...).
 
+        >>> import fastnn
+        >>> fastnn.utils.to_categorical([0, 2]).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
     Args:
         x: labels from 0; a last axis of length 1 is dropped, as in Keras.
         num_classes: the number of classes; None: the largest label and one.

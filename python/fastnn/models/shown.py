@@ -31,6 +31,12 @@ class Shown(Wired):
     ) -> Picture:
         """A picture of the graph: a box for each input and each call of a layer, and arrows.
 
+            >>> import fastnn
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,), name="head")])
+            >>> picture = model.plot()
+            >>> picture[:4], "15 parameters" in picture
+            ('<svg', True)
+
         SVG needs nothing; other formats need matplotlib (the extra `plot`).
 
         Args:

@@ -90,6 +90,10 @@ def img_to_array(
 ) -> NDArray[Any]:
     """The pixels of an image as an array (height, width, channels).
 
+        >>> from fastnn.preprocessing.image import img_to_array
+        >>> img_to_array([[0, 255]]).tolist()
+        [[[0.0], [255.0]]]
+
     Args:
         img: an image of Pillow, or an array (height, width) or (height, width, channels).
         data_format: "channels_last" (the default), or "channels_first" for an array (channels,
