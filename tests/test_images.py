@@ -239,6 +239,16 @@ def truncated():
     )
 
 
+def broken():
+    """A PNG whose data are said to be shorter than they are, so that a part begins within them."""
+    data = bytearray(
+        saved(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).getvalue()
+    )
+    place = data.index(b"IDAT") - 4
+    data[place : place + 4] = (100).to_bytes(4, "big")
+    return io.BytesIO(bytes(data))
+
+
 WRONG = {
     "color": (lambda: load_img(saved(GRAY), color_mode="gray"), ValueError, "color_mode: .*'gray'"),
     "interpolation": (
@@ -287,6 +297,7 @@ WRONG = {
     "text": (lambda: load_img(io.StringIO("a")), TypeError, "path: expected a file of bytes"),
     "empty": (lambda: load_img(io.BytesIO()), OSError, "path: .*: an empty file"),
     "truncated": (lambda: load_img(truncated()), OSError, "path: .*truncated"),
+    "broken": (lambda: load_img(broken()), OSError, "path: .*broken PNG"),
     "a path to img_to_array": (
         lambda: img_to_array("a.png"),
         TypeError,

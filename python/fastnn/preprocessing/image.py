@@ -215,13 +215,14 @@ def _opened(path: Any) -> Any:
     try:
         image = module.open(io.BytesIO(data))
         image.load()
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # a broken PNG is a SyntaxError
         told = "no image in a format that Pillow knows"
         if not isinstance(error, importlib.import_module("PIL").UnidentifiedImageError):
             told = str(error)
         if not data:
             told = "an empty file"
-        raise type(error)(f"path: {name}: {told}") from None
+        kind = type(error) if isinstance(error, OSError) else OSError
+        raise kind(f"path: {name}: {told}") from None
     return image
 
 
