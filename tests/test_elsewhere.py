@@ -340,8 +340,7 @@ KEYWORDS = {
     ),
     "activity_regularizer": (lambda: layers.Flatten(activity_regularizer="l1"), "weight_decay"),
     "weights": (lambda: layers.Dense(3, weights=[1]), "set_weights"),
-    "lr": (lambda: optimizers.Adam(lr=0.1), "use 'learning_rate'"),
-    "decay": (lambda: optimizers.SGD(decay=1e-6), "weight_decay"),
+    "decay": (lambda: optimizers.SGD(decay=1e-6), "schedules are callbacks: .*weight_decay"),
     "amsgrad": (lambda: optimizers.Adam(amsgrad=True), "beta_2"),
     "betas": (lambda: optimizers.Adam(betas=(0.9, 0.999)), "beta_1 and beta_2"),
     "gradient_accumulation_steps": (
@@ -397,6 +396,7 @@ def test_keywords_that_ask_for_nothing():
     layers.LayerNormalization(gamma_constraint=None, rms_scaling=False)
     metrics.SparseTopKCategoricalAccuracy(from_sorted_ids=False)
     losses.CategoricalCrossentropy(axis=-1, dtype=None)
+    optimizers.Adam(epsilon=None, decay=0.0, amsgrad=False)
     optimizers.Adam(amsgrad=False, ema_overwrite_frequency=None, gradient_accumulation_steps=None)
     layers.Input((3,), sparse=False, tensor=None)
     called("compile", loss="mse", jit_compile=True, run_eagerly=False, steps_per_execution=1)

@@ -631,3 +631,66 @@ def test_what_lies_between_parameters_is_none_of_them(session, options, monkeypa
         history = model.fit(x, y, epochs=2, verbose=0).history
         results.append((history, [w.tobytes() for w in model.get_weights()]))
     assert results[0] == results[1]
+
+
+# -- the former name of the learning rate ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_lr_is_the_former_name_of_learning_rate(cls):
+    """It is taken, with a warning at the caller's line, and changes nothing else."""
+    with pytest.warns(DeprecationWarning, match=rf"{cls.__name__}\(\): lr .*learning_rate") as seen:
+        optimizer = cls(lr=0.25)
+    assert [each.filename for each in seen] == [__file__]
+    assert optimizer.learning_rate == 0.25
+    assert optimizer.get_config() == cls(learning_rate=0.25).get_config()
+    with pytest.warns(DeprecationWarning, match="lr"):
+        assert cls.from_config({"lr": 0.5}).learning_rate == 0.5
+    config = {"class_name": cls.__name__, "config": {"lr": 0.5}}
+    with pytest.warns(DeprecationWarning, match="lr"):
+        assert optimizers.get(config).learning_rate == 0.5
+    with pytest.warns(DeprecationWarning, match="lr"), pytest.raises(ValueError, match="-1"):
+        cls(lr=-1)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_lr_beside_learning_rate(cls):
+    for given in (lambda: cls(0.1, lr=0.2), lambda: cls(learning_rate=0.1, lr=0.2)):
+        with pytest.raises(TypeError, match=r"got both learning_rate and lr=0\.2, its former name"):
+            given()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_lr_is_no_attribute(cls):
+    """Reading or setting it names learning_rate; a silent attribute would change nothing."""
+    optimizer = cls(learning_rate=0.125)
+    assert not hasattr(optimizer, "lr")
+    for use in (lambda: optimizer.lr, lambda: setattr(optimizer, "lr", 0.5)):
+        with pytest.raises(AttributeError, match="'lr': it is not in fastnn; use 'learning_rate'"):
+            use()
+    assert optimizer.learning_rate == 0.125
+    assert copy.copy(optimizer).learning_rate == 0.125
+    assert "lr" not in dir(optimizer)
+
+
+def test_a_class_of_ones_own_takes_lr():
+    class Own(optimizers.SGD):
+        def __init__(self, **options):
+            super().__init__(**{"momentum": 0.5, **options})
+
+    with pytest.warns(DeprecationWarning, match="lr"):
+        assert Own(lr=0.5).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_decay_names_schedules(cls):
+    with pytest.raises(TypeError, match=r"'decay' is not in fastnn; schedules are .*learning_rate"):
+        cls(decay=1e-6)
+    assert cls(decay=0.0).learning_rate == cls().learning_rate
+
+
+def test_epsilon_of_none_is_the_default():
+    for cls in (optimizers.Adam, optimizers.AdamW, optimizers.RMSprop):
+        assert cls(epsilon=None).get_config() == cls().get_config()
+        with pytest.raises(ValueError, match="epsilon"):
+            cls(epsilon=-1.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import layers
+from fastnn import layers, nn
 from fastnn import math as f
 
 RNG = np.random.default_rng(0)
@@ -97,6 +97,35 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "twice": (lambda x: x * x + x, (A,)),
     "nothing": (lambda x: f.reduce_sum(x[:0]) + f.reduce_sum(x), (A,)),
     "no rows": (lambda x: x[:0] * 2, (A,)),
+    "add_n": (lambda a, b: f.add_n([a, b, a]), (A, A * 2)),
+    "divide_no_nan": (lambda a, b: f.divide_no_nan(a, b), (A, P)),
+    "l2_normalize": (lambda x: f.l2_normalize(x, 1), (A,)),
+    "log_sigmoid": (f.log_sigmoid, (A * 3,)),
+    "softsign": (f.softsign, (A,)),
+    "top_k": (lambda x: f.top_k(x, 2).values, (A,)),
+    "split": (lambda x: fastnn.split(x, [1, -1], 1)[1] * 2, (A,)),
+    "part": (lambda x: fastnn.slice(x, (1, 0), (-1, 3)), (A,)),
+    "pad": (lambda x: fastnn.pad(x, [[1, 0], [2, 1]], 3.0), (A,)),
+    "repeat": (lambda x: fastnn.repeat(x, [2, 0, 1], 0), (A,)),
+    "repeat all": (lambda x: fastnn.repeat(x, 3), (A,)),
+    "roll": (lambda x: fastnn.roll(x, [1, -1], [0, 1]), (A,)),
+    "sort": (lambda x: fastnn.sort(x, 0, "DESCENDING"), (A,)),
+    "leaky_relu": (nn.leaky_relu, (A,)),
+    "relu6": (lambda x: nn.relu6(x * 5), (A,)),
+    "elu": (nn.elu, (A,)),
+    "selu": (nn.selu, (A,)),
+    "l2_loss": (nn.l2_loss, (A,)),
+    "moments": (lambda x: f.concat(nn.moments(x, 0), 0), (A,)),
+    "dropout": (lambda x: nn.dropout(x, 0.4, seed=3), (A,)),
+    "softmax cross-entropy": (
+        lambda z: nn.softmax_cross_entropy_with_logits(P / P.sum(1, keepdims=True), z),
+        (A,),
+    ),
+    "sparse cross-entropy": (
+        lambda z: nn.sparse_softmax_cross_entropy_with_logits([[1, 0, 3], [2, 2, 0]], z),
+        (C,),
+    ),
+    "sigmoid cross-entropy": (nn.sigmoid_cross_entropy_with_logits, (P, A * 4)),
 }
 
 

@@ -7,11 +7,23 @@ Only words are checked here. Native code chooses the instruction set, once, at i
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fastnn import _core
+from fastnn import _core, elsewhere
 from fastnn.console import say
+from fastnn.listing import names_of
 from fastnn.words import choose, integer
+
+__all__ = [
+    "get_float32_matmul_precision",
+    "get_num_threads",
+    "list_physical_devices",
+    "set_float32_matmul_precision",
+    "set_num_threads",
+    "show_config",
+]
+
+__dir__ = names_of(__all__)
 
 Precision = Literal["highest", "high", "medium"]
 Device = Literal["cpu", "cuda"]
@@ -174,3 +186,26 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     for name, text in rows:
         say(f"{name:<{width}}  {text}")
     return None
+
+
+class PhysicalDevice(NamedTuple):
+    """A device that can train, with TensorFlow's names of its parts."""
+
+    name: str
+    device_type: str
+
+
+def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice]:
+    """The devices that can train, as TensorFlow's function of this name lists them.
+
+    Args:
+        device_type: "CPU" or "GPU"; None: both. Other types of TensorFlow's have no devices.
+    """
+    found = [PhysicalDevice("/physical_device:CPU:0", "CPU")]
+    if _core.cuda_state()["usable"]:
+        found.append(PhysicalDevice("/physical_device:GPU:0", "GPU"))
+    return [each for each in found if device_type in (None, each.device_type)]
+
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "config")

@@ -50,7 +50,7 @@ NAMES: dict[str, dict[str, str]] = {
         "huber": "LogCoshError LogCosh",
         "mean_absolute_error": "MeanAbsolutePercentageError MAPE",
         "root_mean_squared_error": "MeanSquaredLogarithmicError MSLE",
-        "derive a metric from fastnn.metrics.Metric": "Mean Sum MeanMetricWrapper",
+        "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
     "optimizer": {
         "rmsprop": "Adadelta Adagrad Rprop",
@@ -156,18 +156,18 @@ NAMES: dict[str, dict[str, str]] = {
         "fit stops by itself and raises fastnn.TrainingDiverged": "TerminateOnNaN",
     },
     "utils": {
-        "use np.load, or any library that reads images into arrays": """load_img img_to_array
-            array_to_img save_img image_dataset_from_directory""",
+        "read each file by load_img, and np.stack what img_to_array makes of them": (
+            "image_dataset_from_directory"
+        ),
         "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
             pack_x_y_sample_weight unpack_x_y_sample_weight audio_dataset_from_directory
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
-        "use model.summary()": "plot_model model_to_dot",
+        "use model.plot(), or plot_model": "model_to_dot",
         "use fastnn.callbacks.ProgbarLogger": "Progbar",
         "use get_config() and from_config()": """serialize_keras_object deserialize_keras_object
             custom_object_scope CustomObjectScope get_custom_objects register_keras_serializable
             get_registered_name get_registered_object""",
         "encode columns first, for example with fastnn.utils.to_categorical": "FeatureSpace",
-        "leave it out: a model is freed when its last name goes": "clear_session",
         "use verbose of fit": """disable_interactive_logging enable_interactive_logging
             is_interactive_logging_enabled""",
         "use urllib.request.urlretrieve": "get_file",
@@ -175,7 +175,7 @@ NAMES: dict[str, dict[str, str]] = {
         "its functions have no likeness here": "Config bounding_boxes legacy",
     },
     "models": {
-        "use fastnn.Sequential, a chain of layers": "Model Functional",
+        "use fastnn.Model": "Functional",
         "use get_weights() and np.savez, and set_weights()": "load_model save_model",
         "make the model again, and use set_weights(other.get_weights())": """clone_model
             model_from_json model_from_config""",
@@ -234,32 +234,147 @@ NAMES: dict[str, dict[str, str]] = {
             save_own_variables load_own_variables""",
         "use weights, a list of Variables": "parameters named_parameters",
     },
+    "of a metric": {
+        "use reset_state": "reset_states reset",
+        "keep numbers as attributes, or derive from fastnn.metrics.Metric with a native count": """
+            add_weight add_variable variables weights trainable_variables""",
+        "call the metric, or update_state": "forward update compute",
+        "use result": "get_result",
+    },
     "datasets": {
         "use fastnn.datasets.load_digits() or load_yeast(), or load arrays with another library": """
             boston_housing california_housing cifar10 cifar100 fashion_mnist imdb mnist reuters""",
     },
     "fastnn": {
-        "use fastnn.Sequential, a chain of layers": "Model Function Functional",
-        "use get_weights() and np.savez, and set_weights()": "load_model save_model saving save load",
+        "use fastnn.Model or fastnn.Sequential": "Function Functional",
+        "use get_weights() and np.savez, and set_weights()": """load_model save_model saving save load
+            saved_model train""",
         "use the optimizer's weight_decay": "regularizers Regularizer",
         "write weights in a callback's on_train_batch_end": "constraints",
-        "use model.value_and_grad(x, y)": "GradientTape grad",
-        "use NumPy arrays": "KerasTensor Tensor tensor random tree constant",
-        "use fastnn.ops": "backend Operation StatelessScope SymbolicScope name_scope remat RematScope",
+        "use fastnn.GradientTape": "grad gradients hessians recompute_grad",
+        "use fastnn.constant, fastnn.Variable or NumPy arrays": "KerasTensor tensor tree nest",
+        "use fastnn.math for Tensors, or fastnn.ops for the kernels on arrays": """backend Operation
+            StatelessScope SymbolicScope remat RematScope raw_ops ops""",
+        "leave it out: names of layers are given by their name": "name_scope variable_creator_scope",
         "use fastnn.set_float32_matmul_precision, or dtype of Sequential": """dtype_policies
-            DTypePolicy FloatDTypePolicy mixed_precision quantizers Quantizer""",
-        "use fastnn.show_config and the functions beside it": "config",
-        "use device of compile": "device distribution",
-        "use fastnn.layers.Layer": "Layer Module",
+            DTypePolicy FloatDTypePolicy mixed_precision quantizers Quantizer quantization""",
+        "use device of compile": "device distribution distribute tpu xla",
+        "use fastnn.layers.Layer": "Layer",
+        "use fastnn.Model, with layers as attributes": "Module",
         "use fastnn.losses.Loss": "Loss",
         "use fastnn.metrics.Metric": "Metric",
         "use fastnn.optimizers.Optimizer": "Optimizer",
-        "use fastnn.initializers.Initializer": "Initializer",
+        "use fastnn.initializers": """Initializer zeros_initializer ones_initializer
+            constant_initializer random_normal_initializer random_uniform_initializer""",
         "give input_shape to the first layer": "InputSpec",
-        "use fastnn itself: it has Keras's names": "nn",
         "use fastnn.__version__": "version",
+        "operations compute at once: call them": """Session InteractiveSession placeholder compat Graph
+            get_default_graph global_variables_initializer control_dependencies group no_op
+            autograph""",
+        "use the loops and conditions of Python": """while_loop cond case switch_case map_fn scan
+            foldl foldr vectorized_map""",
+        "use Python, NumPy or Pillow on the data before fit": """io image strings audio signal
+            lookup feature_column string""",
+        "use matmul or tensordot": "einsum",
+        "use NumPy on the arrays": """unique searchsorted meshgrid bitwise bitcast sets
+            histogram_fixed_width numpy_function py_function complex complex64 complex128 bfloat16
+            linspace_nd experimental""",
+        "arrays are dense": """sparse ragged SparseTensor RaggedTensor IndexedSlices TensorArray""",
+        "use the shape of an array, a tuple": "TensorShape TensorSpec ensure_shape",
+        "use gather, or index the Tensor": """gather_nd scatter_nd tensor_scatter_nd_update
+            tensor_scatter_nd_add dynamic_partition dynamic_stitch""",
+        "use assert, or np.testing": "debugging test Assert assert_equal",
+        "write History.history, which fit returns, or use LambdaCallback": "summary profiler",
         "fastnn trains and serves dense networks alone": """applications distillation export
-            legacy preprocessing visualization wrappers""",
+            legacy visualization wrappers estimator lite queue""",
+    },
+    "nn": {
+        "fastnn trains dense networks; flatten images first": """conv1d conv2d conv3d convolution
+            conv2d_transpose depthwise_conv2d separable_conv2d max_pool max_pool2d avg_pool
+            avg_pool2d pool""",
+        "fastnn trains dense networks on rows, not on sequences": "ctc_loss RNNCellDropoutWrapper",
+        "use fastnn.layers.LayerNormalization": "batch_normalization local_response_normalization",
+        "use gather": "embedding_lookup",
+        "use elu": "crelu",
+        "use sigmoid_cross_entropy_with_logits": "weighted_cross_entropy_with_logits nce_loss "
+        "sampled_softmax_loss log_poisson_loss",
+        "use top_k": "in_top_k",
+        "use reduce_mean": "compute_average_loss zero_fraction",
+        "use silu": "hard_swish",
+    },
+    "math": {
+        "use matmul or tensordot": "einsum",
+        "use NumPy on the arrays": """bincount cumprod cumulative_logsumexp digamma igamma lgamma
+            lbeta polygamma betainc zeta bessel_i0 bessel_i1 conj real imag angle polyval
+            segment_sum segment_mean segment_max segment_min segment_prod unsorted_segment_sum
+            unsorted_segment_mean invert_permutation nextafter erfinv erfcinv ndtri""",
+        "use norm": "reduce_euclidean_norm",
+        "use top_k": "in_top_k approx_max_k approx_min_k",
+        "use where, beside the function": "xlogy xlog1py xdivy multiply_no_nan zero_fraction",
+        "use exp and log": "acosh asinh atanh",
+        "use abs": "scalar_mul",
+    },
+    "linalg": {
+        "use NumPy's np.linalg on the arrays": """inv pinv det logdet slogdet solve lstsq svd eig eigh
+            eigvals eigvalsh qr cholesky cholesky_solve lu trace matrix_rank expm logm sqrtm
+            triangular_solve cross adjoint LinearOperator""",
+        "use transpose": "matrix_transpose",
+        "use fastnn.eye, and multiply": "diag diag_part set_diag tensor_diag band_part",
+        "use matmul": "matvec einsum",
+    },
+    "random": {
+        "use a generator of NumPy, and fastnn.constant": """gamma poisson stateless_normal
+            stateless_uniform categorical stateless_categorical beta binomial randint
+            log_uniform_candidate_sampler fixed_unigram_candidate_sampler
+            learned_unigram_candidate_sampler uniform_candidate_sampler""",
+        "give seed to the function, or call set_seed": """Generator SeedGenerator
+            get_global_generator set_global_generator create_rng_state experimental split
+            fold_in""",
+        "use fastnn.nn.dropout": "dropout",
+    },
+    "backend": {
+        "use fastnn.losses": """binary_crossentropy categorical_crossentropy
+            sparse_categorical_crossentropy categorical_focal_crossentropy
+            binary_focal_crossentropy""",
+        "use fastnn.metrics": "in_top_k",
+        "operations compute at once: call them": """function placeholder get_session set_session
+            is_placeholder learning_phase set_learning_phase learning_phase_scope""",
+        "use GradientTape": "gradients",
+        "images are (height, width, channels)": "set_image_data_format",
+        "use fastnn.math": "set_epsilon l2_normalize gather tile dtype in_train_phase in_test_phase",
+        "fastnn trains dense networks alone": "conv1d conv2d conv3d pool2d pool3d rnn ctc_batch_cost",
+    },
+    "config": {
+        "use fastnn.set_num_threads": "threading",
+        "operations compute at once": "run_functions_eagerly functions_run_eagerly optimizer",
+        "use device of compile, or FASTNN_DEVICE in the environment": """set_visible_devices
+            get_visible_devices list_logical_devices set_soft_device_placement experimental
+            LogicalDeviceConfiguration set_logical_device_configuration
+            experimental_connect_to_cluster""",
+        "use set_float32_matmul_precision": "enable_tensor_float_32_execution",
+        "the same seed gives the same weights anyway": "enable_op_determinism",
+        "use dtype of Sequential or Model": "floatx set_floatx epsilon set_epsilon",
+    },
+    "data": {
+        "pass arrays to fit, which shuffles them and makes batches; in a loop of your own slice them": """
+            Dataset TFRecordDataset TextLineDataset FixedLengthRecordDataset AUTOTUNE Options
+            Iterator experimental""",
+    },
+    "preprocessing": {
+        "read each file by image.load_img, and np.stack what image.img_to_array makes of them": (
+            "image_dataset_from_directory"
+        ),
+        "fastnn trains dense networks on rows, not on sequences": """sequence text
+            text_dataset_from_directory timeseries_dataset_from_array""",
+    },
+    "image": {
+        "read each file by load_img, and np.stack what img_to_array makes of them": """
+            ImageDataGenerator DirectoryIterator DataFrameIterator NumpyArrayIterator Iterator
+            image_dataset_from_directory""",
+        "give load_img target_size and keep_aspect_ratio=True": "smart_resize",
+        "change the arrays by NumPy or Pillow": """apply_affine_transform apply_brightness_shift
+            apply_channel_shift random_brightness random_channel_shift random_rotation random_shear
+            random_shift random_zoom""",
     },
 }
 
@@ -275,6 +390,7 @@ KEYWORDS: dict[str, str] = {
     "lora_alpha",
     "every number of a row is dropped for itself": "noise_shape",
     "axes are taken in the order that the array has": "data_format",
+    "use color_mode='grayscale'": "grayscale",
     "arrays are dense": "sparse ragged",
     "models here are chains of layers, which take one array": "tensor input_tensor optional",
     "the last axis is meant": "axis",
@@ -285,7 +401,8 @@ KEYWORDS: dict[str, str] = {
     ),
     "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
     "use a larger batch_size of fit": "gradient_accumulation_steps",
-    "use weight_decay, or set optimizer.learning_rate in a callback": "decay",
+    "schedules are callbacks: set optimizer.learning_rate to initial / (1 + decay * iterations) in "
+    "on_train_batch_begin; weight_decay is something else": "decay",
     "a model has one loss": "loss_weights",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
     "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
@@ -330,6 +447,7 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "autocast": (True, False),
     "axis": (-1,),
     "amsgrad": (False,),
+    "decay": (None, 0, 0.0),
     "gradient_accumulation_steps": (None, 1),
     "auto_scale_loss": (True, False),
     "run_eagerly": (False,),

@@ -1,5 +1,20 @@
 """Functions of Tensors, arrays and numbers, which a GradientTape can record: see `Tensor`."""
 
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
+from fastnn.autodiff.arranging import top_k
+from fastnn.autodiff.derived import (
+    add_n,
+    confusion_matrix,
+    count_nonzero,
+    divide_no_nan,
+    is_inf,
+    l2_normalize,
+    log_sigmoid,
+    logical_xor,
+    softsign,
+)
 from fastnn.autodiff.functions import (
     abs,
     acos,
@@ -96,12 +111,15 @@ from fastnn.autodiff.functions import (
     zeros,
     zeros_like,
 )
+from fastnn.autodiff.functions import floormod as mod
+from fastnn.autodiff.functions import power as pow
 from fastnn.listing import names_of
 
 __all__ = [
     "abs",
     "acos",
     "add",
+    "add_n",
     "argmax",
     "argmin",
     "asin",
@@ -113,12 +131,15 @@ __all__ = [
     "ceil",
     "clip_by_value",
     "concat",
+    "confusion_matrix",
     "constant",
     "convert_to_tensor",
     "cos",
     "cosh",
+    "count_nonzero",
     "cumsum",
     "divide",
+    "divide_no_nan",
     "equal",
     "erf",
     "exp",
@@ -134,18 +155,23 @@ __all__ = [
     "greater_equal",
     "identity",
     "is_finite",
+    "is_inf",
     "is_nan",
+    "l2_normalize",
     "less",
     "less_equal",
     "log",
     "log1p",
+    "log_sigmoid",
     "log_softmax",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "matmul",
     "maximum",
     "minimum",
+    "mod",
     "multiply",
     "negative",
     "norm",
@@ -153,6 +179,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "pow",
     "power",
     "reciprocal",
     "reduce_all",
@@ -177,6 +204,7 @@ __all__ = [
     "sinh",
     "softmax",
     "softplus",
+    "softsign",
     "sqrt",
     "square",
     "squared_difference",
@@ -188,6 +216,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "top_k",
     "transpose",
     "unstack",
     "where",
@@ -195,4 +224,6 @@ __all__ = [
     "zeros_like",
 ]
 
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "math")
 __dir__ = names_of(__all__)

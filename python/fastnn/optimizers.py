@@ -52,6 +52,11 @@ class Common(TypedDict, total=False):
 
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 COMMON = (*CLIPS, "use_ema", "ema_momentum")
+# Of Keras before version 2.3, and of many programs since.
+OLD_NAMES = {"lr": "learning_rate"}
+
+
+_NO_LR = "an optimizer has no 'lr': it is not in fastnn; use 'learning_rate'"
 
 
 class LearningRate(float):
@@ -90,6 +95,13 @@ class Setting(Checked[Any]):
     def checked(self, holder: Optimizer, value: Any) -> Any:
         option = rows.optimizers()[holder.native].options[self.name]
         return flag(self.name, value) if option.is_flag else option.checked(value)
+
+
+class Epsilon(Setting):
+    """The epsilon of a native row; None, the default of old Keras, is 1e-7."""
+
+    def checked(self, holder: Optimizer, value: Any) -> Any:
+        return super().checked(holder, 1e-7 if value is None else value)
 
 
 class Clip(Checked[float | None]):
@@ -136,6 +148,7 @@ class Optimizer(Registered):
     keeps its own state (velocities, moments), which `compile` resets.
 
     Every optimizer also takes, by name:
+        lr: the former name of learning_rate, with a DeprecationWarning.
         clipnorm: the gradient of each parameter is scaled down to this norm where it is larger.
         clipvalue: each element of a gradient is cut to [-clipvalue, clipvalue].
         global_clipnorm: all gradients together are scaled down to this norm. At most one of the
@@ -157,8 +170,9 @@ class Optimizer(Registered):
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
-    _inside = ("groups", "native", "settings", "stage")
+    _inside = ("groups", "lr", "native", "settings", "stage")
     _in_keywords = COMMON
+    _old_names = OLD_NAMES
     name = Checked(text)
     iterations = Checked(partial(integer, low=0))
     weight_decay = Checked(optional(partial(number, low=0.0)))
@@ -196,6 +210,16 @@ class Optimizer(Registered):
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learning_rate = number("learning_rate", value, 0.0)
+
+    @property
+    def lr(self) -> LearningRate:
+        """The former name of `learning_rate`, which is not there: an AttributeError."""
+        raise AttributeError(_NO_LR, name="lr", obj=self)
+
+    @lr.setter
+    def lr(self, _value: object) -> None:
+        # Without a setter, setting would be an error that does not name the rate.
+        raise AttributeError(_NO_LR, name="lr", obj=self)
 
     def exclude_from_weight_decay(
         self,
@@ -378,7 +402,7 @@ class SGD(Optimizer):
     momentum = Setting()
     nesterov = Setting()
 
-    @keywords(*COMMON)
+    @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -400,7 +424,7 @@ class Adam(Optimizer):
     Args:
         learning_rate: at least 0; default 0.001.
         beta_1, beta_2: how slowly the two moments forget, in [0, 1).
-        epsilon: a positive number; default 1e-7 as in Keras. It stands outside the root and
+        epsilon: a positive number; default 1e-7 as in Keras, also for None. It stands outside the root and
             after the correction of the bias, as in the paper and in PyTorch. In float32 it acts
             as at least 1.1e-19: the root of a smaller moment has no digits.
         weight_decay: see `Optimizer`, also for further arguments.
@@ -410,15 +434,15 @@ class Adam(Optimizer):
     native = "adam"
     beta_1 = Setting()
     beta_2 = Setting()
-    epsilon = Setting()
+    epsilon = Epsilon()
 
-    @keywords(*COMMON)
+    @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
         self,
         learning_rate: float = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         weight_decay: float | None = None,
         name: str = "adam",
         **common: Unpack[Common],
@@ -431,14 +455,14 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with a weight decay of 0.004 by default; the decay is decoupled in both."""
 
-    @keywords(*COMMON)
+    @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
         self,
         learning_rate: float = 0.001,
         weight_decay: float | None = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         name: str = "adamw",
         **common: Unpack[Common],
     ) -> None:
@@ -455,7 +479,7 @@ class RMSprop(Optimizer):
         learning_rate: at least 0; default 0.001.
         rho: how slowly the velocity forgets, in [0, 1).
         momentum: in [0, 1); above 0 the parameter moves by momentum * last move + this move.
-        epsilon: a positive number; default 1e-7. In float32 it acts as at least 1.2e-38.
+        epsilon: a positive number; default 1e-7, also for None. In float32 it acts as at least 1.2e-38.
         centered: whether the square of the mean gradient is subtracted from the velocity
             (Graves, 2013).
         weight_decay: see `Optimizer`, also for further arguments.
@@ -465,16 +489,16 @@ class RMSprop(Optimizer):
     native = "rmsprop"
     rho = Setting()
     momentum = Setting()
-    epsilon = Setting()
+    epsilon = Epsilon()
     centered = Setting()
 
-    @keywords(*COMMON)
+    @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
         self,
         learning_rate: float = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
-        epsilon: float = 1e-7,
+        epsilon: float | None = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
         name: str = "rmsprop",
@@ -502,7 +526,7 @@ class Lion(Optimizer):
     beta_1 = Setting()
     beta_2 = Setting()
 
-    @keywords(*COMMON)
+    @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
         self,
         learning_rate: float = 0.001,

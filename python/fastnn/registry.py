@@ -62,6 +62,8 @@ class Registered(Listed):
 
     # Arguments kept under another name; None: another argument holds the same option.
     _kept_as: ClassVar[Mapping[str, str | None]] = {}
+    # Former names of arguments, which the constructor takes too (`words.keywords`).
+    _old_names: ClassVar[Mapping[str, str]] = {}
     # Arguments that the `**` of this class's own constructor takes.
     _in_keywords: ClassVar[tuple[str, ...]] = ()
 
@@ -116,7 +118,7 @@ class Registered(Listed):
         where = f"{cls.__name__}.from_config"
         if not isinstance(config, Mapping):
             raise TypeError(f"{where}: expected a dictionary, got {config!r}")
-        known = cls._arguments()
+        known = (*cls._arguments(), *cls._old_names)
         options = without_nothing(config, known)
         for name in options:
             if name not in known:

@@ -1,20 +1,29 @@
-"""Small public functions with Keras's names: the seed, one-hot targets, normalised rows."""
+"""Small public functions with Keras's names: the seed, one-hot targets, rows of norm 1,
+pictures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import elsewhere, keys
 from fastnn.arrays.host import numeric
+from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
-from fastnn.words import choose, integer, keywords
+from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
+from fastnn.words import flag, integer, keywords, number
 
 __all__ = [
+    "array_to_img",
+    "clear_session",
+    "img_to_array",
+    "load_img",
     "normalize",
+    "plot_model",
+    "save_img",
     "set_random_seed",
     "to_categorical",
 ]
@@ -29,6 +38,7 @@ def set_random_seed(seed: int) -> None:
     Each model draws a 64-bit key when it is made. Model number k after this call (from 0)
     draws splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
     validation split come from that key. Without a seed, keys come from the system's entropy.
+    `fastnn.random` begins anew, too.
 
     As in Keras, Python's `random` and NumPy's global generator are seeded, too; fastnn itself
     uses neither.
@@ -43,15 +53,70 @@ def set_random_seed(seed: int) -> None:
     random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002 (this is the generator that is meant)
     keys.reset(int(seed))
+    drawing.reset(int(seed))
 
 
-@keywords()
-def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.float32]:
+def clear_session() -> None:
+    """Does nothing: a model is freed when its last name goes, and no global state is kept."""
+
+
+def plot_model(
+    model: Any,
+    to_file: Any = "model.png",
+    show_shapes: bool = False,
+    show_dtype: bool = False,
+    show_layer_names: bool = False,
+    rankdir: Literal["TB", "LR"] = "TB",
+    expand_nested: bool = False,
+    dpi: float = 200,
+    show_layer_activations: bool = False,
+    show_trainable: bool = False,
+    **options: Any,
+) -> Any:
+    """Draws the graph of a model, as `model.plot` does, with the arguments and defaults of Keras.
+
+    Args:
+        model: a model that is built, or a chain of layers.
+        to_file: the file, whose suffix decides the format; None: no file. ".svg" needs no other
+            package, ".png" and others need matplotlib (the extra `plot`).
+        expand_nested: accepted as in Keras; graphs are drawn with all their layers.
+        show_shapes, show_dtype, show_layer_names, rankdir, dpi, show_layer_activations,
+            show_trainable: see `Model.plot`.
+        **options: further ones of `Model.plot`, such as show_parameters=True.
+
+    Returns:
+        The picture as text in SVG, which notebooks show.
+    """
+    if not hasattr(model, "plot"):
+        raise TypeError(f"model: expected a model, got {model!r}")
+    flag("expand_nested", expand_nested)
+    return model.plot(
+        to_file,
+        show_shapes=show_shapes,
+        show_dtype=show_dtype,
+        show_layer_names=show_layer_names,
+        rankdir=rankdir,
+        dpi=dpi,
+        show_layer_activations=show_layer_activations,
+        show_trainable=show_trainable,
+        **{"show_parameters": False, **options},
+    )
+
+
+@keywords(old={"y": "x"})
+def to_categorical(
+    x: ArrayLike, num_classes: int | None = None, dtype: DTypeLike = np.float32
+) -> NDArray[Any]:
     """One-hot targets (..., classes) of integer labels (...).
+
+        >>> import fastnn
+        >>> fastnn.utils.to_categorical([0, 2]).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     Args:
         x: labels from 0; a last axis of length 1 is dropped, as in Keras.
         num_classes: the number of classes; None: the largest label and one.
+        dtype: the type of the targets, as in older versions of Keras.
 
     Raises:
         ValueError: a label is negative, not integral, or not below num_classes.
@@ -68,21 +133,23 @@ def to_categorical(x: ArrayLike, num_classes: int | None = None) -> NDArray[np.f
     if wrong.any():
         place = int(wrong.argmax())
         raise ValueError(f"x: expected {wanted}, got {flat[place]} at place {place}")
-    hot = np.zeros((flat.size, classes), dtype=np.float32)
-    hot[np.arange(flat.size), flat] = 1.0
+    hot = np.zeros((flat.size, classes), dtype=dtype)
+    hot[np.arange(flat.size), flat] = 1
     return hot.reshape(*shape, classes)
 
 
 @keywords()
-def normalize(x: ArrayLike, axis: int = -1, order: Literal[1, 2] = 2) -> NDArray[Any]:
+def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; numbers whose norm is 0 stay 0.
 
     Args:
         x: an array of any shape.
         axis: the axis along which norms are taken.
-        order: 2 for Euclid's norm, 1 for the sum of absolute values.
+        order: that of the norm, at least 1: 2 for Euclid's, 1 for the sum of absolute values,
+            np.inf for the largest.
     """
-    choose("order", str(order), ("1", "2"))
+    if order != np.inf:
+        number("order", order, 1)
     array = numeric("x", x)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from fastnn import elsewhere
+from fastnn.console import warn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,13 +88,15 @@ def without_nothing(given: Mapping[str, Any], known: Iterable[str]) -> dict[str,
     }
 
 
-def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def keywords(
+    *also: str, old: Mapping[str, str] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorates a function so that the error for an unknown keyword argument has a near match.
 
     For public constructors and methods: Python itself does this from 3.13 on, for every function.
     Keywords of Keras that do not exist here are told with advice, or taken where their value asks
     for nothing, such as `kernel_regularizer=None`. `also` names keywords that the function takes
-    in its `**` argument.
+    in its `**` argument. `old`: former names of keywords, which are taken with a warning.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -109,6 +112,9 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def checked(*args: P.args, **given: P.kwargs) -> R:
             if not known.issuperset(given):
+                for former, name in (old or {}).items():
+                    if former in given:
+                        _rename(where, given, former, name, names[: len(args)])
                 for name in given.keys() - without_nothing(given, known).keys():
                     del given[name]
                 public = f"{type(args[0]).__name__}.{function.__name__}" if inherited else where
@@ -118,6 +124,19 @@ def keywords(*also: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return checked
 
     return decorate
+
+
+def _rename(
+    where: str, given: dict[str, Any], former: str, name: str, taken: Iterable[str]
+) -> None:
+    """Gives the value of a keyword's former name to its name; `taken`: arguments by position."""
+    if name in given or name in taken:
+        raise TypeError(
+            f"{where}() got both {name} and {former}={given[former]!r}, its former name; give "
+            f"{name} alone"
+        )
+    warn(f"{where}(): {former} is the former name of {name}; give {name}", DeprecationWarning)
+    given[name] = given.pop(former)
 
 
 def scalar(value: object) -> object:

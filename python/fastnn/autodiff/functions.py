@@ -600,6 +600,9 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x))) along an axis."""
     z = _floats(x)
+    # Without the largest first: the logarithm of the sum would drown in large numbers.
+    top = z.value.max(axis=axis, keepdims=True, initial=-np.inf)
+    z = z - np.where(np.isfinite(top), top, np.zeros((), z.dtype))
     return z - reduce_logsumexp(z, axis, keepdims=True)
 
 

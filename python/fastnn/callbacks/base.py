@@ -145,6 +145,37 @@ class History(Callback):
         self.history.update(longer)
         self.epoch = [*self.epoch, *range(epoch, epoch + len(logs))]
 
+    def plot(
+        self,
+        path: Any = None,
+        metrics: str | Sequence[str] | None = None,
+        *,
+        title: str | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> Any:
+        """Draws the curves over the epochs, from 1. Needs matplotlib (the extra `plot`).
+
+        The loss has a panel of its own; other values share one where they are of the same size.
+        Validation stands beside training, dashed. Epochs whose value is NaN are gaps.
+
+        Args:
+            path: a file to write, whose suffix decides the format (.png, .svg, .pdf and others),
+                or a file that is open for writing bytes, for PNG; None: no file.
+            metrics: the name, or names, of the values to draw, without "val_"; None: all.
+            title: above the panels.
+            figsize: (width, height) of the picture in inches; None: by the number of panels.
+
+        Returns:
+            A `matplotlib.figure.Figure`. It has nothing to do with pyplot: no display is needed.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: a name is unknown, no epoch was finished, or the suffix is of no format.
+        """
+        from fastnn.callbacks.curves import plot
+
+        return plot(self.history, self.epoch, path, metrics, title, figsize)
+
 
 class LambdaCallback(Callback):
     """Hooks as functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))`.

@@ -2,6 +2,7 @@
 Dense`, or `import fastnn as tf` and `tf.keras.layers.Dense`. Nothing else is here."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from fastnn import (
     activations,
@@ -13,8 +14,13 @@ from fastnn import (
     metrics,
     models,
     optimizers,
+    preprocessing,
+    random,
     utils,
 )
+from fastnn import elsewhere as _elsewhere
+from fastnn._core import __version__
+from fastnn.keras import backend
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -25,7 +31,9 @@ __all__ = [
     "Model",
     "Sequential",
     "Variable",
+    "__version__",
     "activations",
+    "backend",
     "callbacks",
     "datasets",
     "initializers",
@@ -34,11 +42,15 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "preprocessing",
+    "random",
     "utils",
 ]
 
-for _name in __all__:
+for _name in (*__all__, "preprocessing.image"):
     if f"fastnn.{_name}" in sys.modules:
         sys.modules[f"{__name__}.{_name}"] = sys.modules[f"fastnn.{_name}"]
 
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = _elsewhere.attributes(__name__, "fastnn")
 __dir__ = names_of(__all__)

@@ -31,6 +31,7 @@ from fastnn.metrics.means import (
 )
 from fastnn.metrics.moments import R2Score
 from fastnn.metrics.thresholds import best_thresholds
+from fastnn.metrics.values import Mean, Sum
 
 __all__ = [
     "BinaryAccuracy",
@@ -40,6 +41,7 @@ __all__ = [
     "F1Score",
     "FBetaScore",
     "HammingLoss",
+    "Mean",
     "MeanAbsoluteError",
     "MeanOf",
     "MeanSquaredError",
@@ -53,6 +55,7 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
     "Specificity",
+    "Sum",
     "TopKCategoricalAccuracy",
     "best_thresholds",
     "get",

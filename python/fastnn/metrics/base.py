@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import elsewhere
 from fastnn.autodiff.tensor import Tensor
 from fastnn.metrics.called import counts
 from fastnn.registry import Checked, Registered, Registry
@@ -40,7 +41,7 @@ class Metric(Registered):
 
     name = Checked(text)
     _sums: NDArray[np.float64] | None = None  # of update_state
-    _inside = ("native",)
+    _inside: ClassVar[tuple[str, ...]] = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name
@@ -104,6 +105,11 @@ class Metric(Registered):
         """`update_state`, then `result`."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
+
+    if not TYPE_CHECKING:  # or checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            return elsewhere.attribute_of(self, "of a metric", name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

@@ -25,13 +25,14 @@ from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State, claim_layers
+from fastnn.models.drawn import input_labels
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.shown import Shown
 from fastnn.models.summary import summary_lines
-from fastnn.models.wired import Wired
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Wired):
+class Model(Shown):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -123,6 +124,7 @@ class Model(Wired):
         if not isinstance(outputs, Symbol):
             raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
         layers, calls = traced(symbols, outputs)
+        self._input_labels = input_labels(symbols, self._input_names)
         shapes = tuple(symbol.row_shape for symbol in symbols)
         change = Change("Model")
         with change, change.lock:
@@ -260,6 +262,9 @@ class Model(Wired):
     ) -> None:
         """Prints a table of the layers.
 
+        A graph that is no chain has lines for its inputs, and a column of what each layer is
+        connected to: "name[call][output]", as in Keras.
+
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
             print_fn: called with each line, and its errors are raised; None: standard output, and
@@ -274,7 +279,7 @@ class Model(Wired):
                 stands for a float32 (see `compile`). Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
-        for line in summary_lines(self, line_length):
+        for line in summary_lines(self, line_length, self._parts()):
             write(line)
         if batch_size is not None:
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)

@@ -1,4 +1,8 @@
-"""The lines of the table that `model.summary()` prints. Only sums of sizes are computed here."""
+"""The lines of the table that `model.summary()` prints. Only sums of sizes are computed here.
+
+A graph that is no chain has a column that says what each layer is connected to, and lines for its
+inputs.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fastnn.layers.base import Layer
+from fastnn.models.drawn import Part, is_chain, source_of
 from fastnn.variables import Variable
 from fastnn.words import integer
 
@@ -28,14 +33,20 @@ class Described(Protocol):
     def count_params(self) -> int: ...
 
 
-def summary_lines(model: Described, line_length: int | None) -> Iterator[str]:
-    """The lines of the table, at least `line_length` wide."""
-    rows = [("Layer (type)", "Output shape", "Parameters")]
-    for layer in model.layers:
-        output = str(layer.output_shape) if layer.built else "?"
-        count = f"{layer.count_params():,}" if layer.built else "?"
-        rows.append((f"{layer.name} ({type(layer).__name__})", output, count))
-    widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
+def summary_lines(
+    model: Described, line_length: int | None, parts: Sequence[Part] = ()
+) -> Iterator[str]:
+    """The lines of the table, at least `line_length` wide.
+
+    `parts`: of the model's graph, as far as it is known.
+    """
+    connected = not is_chain(parts)
+    head: tuple[str, ...] = ("Layer (type)", "Output shape", "Parameters")
+    rows = [(*head, "Connected to")] if connected else [head]
+    rows += _connected_rows(parts) if connected else [_row(layer) for layer in model.layers]
+    widths = [max(len(row[i]) for row in rows) + 2 for i in range(len(head))]
+    if connected:
+        widths.append(2 + max(len(row[3]) for row in rows))
     if line_length is not None:
         widths[0] += max(0, integer("line_length", line_length) - sum(widths))
     shape = model.input_shape if model.built else "not known yet"
@@ -43,7 +54,8 @@ def summary_lines(model: Described, line_length: int | None) -> Iterator[str]:
     for i, row in enumerate(rows):
         if i < 2:
             yield "-" * sum(widths)
-        yield f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}"
+        line = f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}"
+        yield f"{line}  {row[3]}".rstrip() if connected else line
     yield "-" * sum(widths)
     if not model.built:
         yield "Parameters: not known until the model is built"
@@ -51,3 +63,28 @@ def summary_lines(model: Described, line_length: int | None) -> Iterator[str]:
     trained = sum(variable.size for variable in model.trainable_weights)
     total = model.count_params()
     yield f"Parameters: {total:,} ({trained:,} trainable, {total - trained:,} not)"
+
+
+def _row(layer: Layer) -> tuple[str, str, str]:
+    output = str(layer.output_shape) if layer.built else "?"
+    count = f"{layer.count_params():,}" if layer.built else "?"
+    return f"{layer.name} ({type(layer).__name__})", output, count
+
+
+def _connected_rows(parts: Sequence[Part]) -> list[tuple[str, ...]]:
+    """A line for each layer and connection: a layer that is called again has further connections."""
+    rows: list[tuple[str, ...]] = []
+    of_layer: dict[int, list[Part]] = {}
+    for part in parts:
+        if part.layer is not None:
+            of_layer.setdefault(id(part.layer), []).append(part)
+    for part in parts:
+        if part.call > 0:
+            continue
+        calls = [part] if part.layer is None else of_layer[id(part.layer)]
+        sources = [source_of(parts[i]) for call in calls for i in call.inputs] or ["-"]
+        shape = "?" if part.shape is None else str(part.shape)
+        count = "?" if part.parameters is None else f"{part.parameters:,}"
+        rows.append((f"{part.name} ({part.kind})", shape, count, sources[0]))
+        rows += [("", "", "", source) for source in sources[1:]]
+    return rows

@@ -1,0 +1,204 @@
+"""Functions that are made of the operations of `functions`, and have their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn.autodiff import functions as f
+from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.words import integer
+
+Axis = int | Sequence[int] | None
+# The constants of selu (Klambauer et al., 2017).
+_SELU_ALPHA = 1.6732632423543772
+_SELU_SCALE = 1.0507009873554805
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+
+
+def add_n(inputs: Sequence[Any]) -> Tensor:
+    """The sum of Tensors of one shape."""
+    if not isinstance(inputs, (list, tuple)) or not inputs:
+        raise ValueError(f"inputs: expected a list of at least one Tensor, got {inputs!r}")
+    total = tensor(inputs[0])
+    for value in inputs[1:]:
+        if np.shape(converted(value)) != total.shape:
+            raise ValueError(
+                f"inputs: expected one shape, got {total.shape} and {np.shape(converted(value))}"
+            )
+        total = f.add(total, value)
+    return total
+
+
+def divide_no_nan(x: Any, y: Any) -> Tensor:
+    """x / y, and 0 where y is 0."""
+    none = converted(y) == 0
+    return f.where(none, 0.0, f.divide(x, f.where(none, 1.0, y)))
+
+
+def logical_xor(a: Any, b: Any) -> Tensor:
+    """Where one of both is true, as bools."""
+    return Tensor(np.logical_xor(converted(a), converted(b)))
+
+
+def is_inf(x: Any) -> Tensor:
+    """Where x is infinite, as bools."""
+    return Tensor(np.asarray(np.isinf(converted(x))))
+
+
+def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """How many numbers are not 0, over the axes."""
+    return f.reduce_sum(f.cast(f.not_equal(x, 0), np.int64), axis, keepdims)
+
+
+def moments(x: Any, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    """The mean and the variance over axes."""
+    return f.reduce_mean(x, axes, keepdims), f.reduce_variance(x, axes, keepdims)
+
+
+def l2_normalize(x: Any, axis: Axis = None, epsilon: float = 1e-12) -> Tensor:
+    """x / sqrt(max(sum(x ** 2), epsilon)), with the sum over axes."""
+    squares = f.reduce_sum(f.square(x), axis, keepdims=True)
+    return f.multiply(x, f.rsqrt(f.maximum(squares, epsilon)))
+
+
+def l2_loss(x: Any) -> Tensor:
+    """sum(x ** 2) / 2."""
+    return f.reduce_sum(f.square(x)) / 2
+
+
+def confusion_matrix(
+    labels: Any,
+    predictions: Any,
+    num_classes: int | None = None,
+    weights: Any = None,
+    dtype: DTypeLike = np.int32,
+) -> Tensor:
+    """How often each class (row) was taken for each class (column).
+
+    Args:
+        labels, predictions: classes (n,) from 0.
+        num_classes: None: the largest class and one.
+        weights: (n,); None: 1.
+        dtype: of the counts.
+
+    Raises:
+        ValueError: a class is out of range, or lengths differ.
+    """
+    true, found = (converted(given).reshape(-1).astype(np.int64) for given in (labels, predictions))
+    if true.shape != found.shape:
+        raise ValueError(f"predictions: {len(found)} of them for {len(true)} labels")
+    largest = int(max(true.max(initial=-1), found.max(initial=-1)))
+    classes = largest + 1 if num_classes is None else integer("num_classes", num_classes)
+    least = int(min(true.min(initial=0), found.min(initial=0)))
+    if least < 0 or largest >= classes:
+        wrong = least if least < 0 else largest
+        raise ValueError(f"labels and predictions: expected classes in [0, {classes}), got {wrong}")
+    counts = np.zeros((classes, classes), dtype)
+    np.add.at(counts, (true, found), 1 if weights is None else converted(weights))
+    return Tensor(counts)
+
+
+# -- activations -----------------------------------------------------------------------------------
+
+
+def _floats(x: Any) -> Tensor:
+    z = tensor(x)
+    return z if z.dtype.kind == "f" else f.cast(z, np.float32)
+
+
+def relu6(x: Any) -> Tensor:
+    """x cut to [0, 6]."""
+    return f.minimum(f.relu(x), 6.0)
+
+
+def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
+    """x above 0, alpha * x below."""
+    z = _floats(x)
+    return f.where(z.value > 0, z, alpha * z)
+
+
+def elu(x: Any) -> Tensor:
+    """x above 0, exp(x) - 1 below."""
+    z = _floats(x)
+    return f.where(z.value > 0, z, f.expm1(f.minimum(z, 0.0)))
+
+
+def selu(x: Any) -> Tensor:
+    """The scaled elu of self-normalizing networks (Klambauer et al., 2017)."""
+    z = _floats(x)
+    low = _SELU_ALPHA * f.expm1(f.minimum(z, 0.0))
+    return _SELU_SCALE * f.where(z.value > 0, z, low)
+
+
+def softsign(x: Any) -> Tensor:
+    """x / (1 + |x|)."""
+    return f.divide(x, 1 + f.abs(x))
+
+
+def log_sigmoid(x: Any) -> Tensor:
+    """log(sigmoid(x)), exact for large x of either sign."""
+    return f.negative(f.softplus(f.negative(x)))
+
+
+# -- cross-entropies of rows -----------------------------------------------------------------------
+
+
+def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
+    """The cross-entropy of each row: -sum(labels * log(softmax(logits))).
+
+    Args:
+        labels: probabilities of classes, of the shape of logits.
+        logits: (..., classes).
+        axis: that of the classes.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    z, t = tensor(logits), tensor(labels)
+    if z.shape != t.shape:
+        raise ValueError(f"labels: expected the shape of logits, {z.shape}, got {t.shape}")
+    return f.negative(f.reduce_sum(t * f.log_softmax(z, axis), axis))
+
+
+def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
+    """The cross-entropy of each row, -log(softmax(logits)) at its label.
+
+    Args:
+        labels: integers (...), in [0, classes).
+        logits: (..., classes).
+
+    Raises:
+        ValueError: the shapes do not fit, or a label is out of range.
+    """
+    z, t = tensor(logits), converted(labels)
+    if t.shape != z.shape[:-1] or z.ndim == 0:
+        raise ValueError(
+            f"labels: expected shape {z.shape[:-1]} for logits {z.shape}, got {t.shape}"
+        )
+    wrong = (t < 0) | (t >= z.shape[-1]) | (t != np.floor(t))
+    if wrong.any():
+        raise ValueError(f"labels: expected integers in [0, {z.shape[-1]}), got {t[wrong].flat[0]}")
+    rows = np.ogrid[tuple(slice(n) for n in t.shape)] if t.ndim else ()
+    return f.negative(f.getitem(f.log_softmax(z), (*rows, t.astype(np.int64))))
+
+
+def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
+    """The cross-entropy of each number: max(z, 0) - z * labels + log(1 + exp(-|z|)).
+
+    Args:
+        labels: probabilities, of the shape of logits.
+        logits: z, of any shape.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    z, t = tensor(logits), tensor(labels)
+    if z.shape != t.shape:
+        raise ValueError(f"labels: expected the shape of logits, {z.shape}, got {t.shape}")
+    return f.softplus(z) - z * t

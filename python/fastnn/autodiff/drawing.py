@@ -1,0 +1,140 @@
+"""Random Tensors. They have a generator of their own: models draw their numbers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn.autodiff.functions import where
+from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.words import integer, number
+
+# So that models and random Tensors of one seed have nothing to do with each other.
+_STREAM = 0x7265
+
+
+class _Generator:
+    """The generator of calls without a seed: `fastnn.utils.set_random_seed` begins it anew."""
+
+    def __init__(self) -> None:
+        self._now: np.random.Generator | None = None
+
+    def reset(self, seed: int) -> None:
+        self._now = np.random.default_rng((_STREAM, seed))
+
+    def of(self, seed: int | None) -> np.random.Generator:
+        """The generator of a call; one with a seed draws the same numbers each time."""
+        if seed is not None:
+            return np.random.default_rng(integer("seed", seed, 0))
+        if self._now is None:
+            self._now = np.random.default_rng()
+        return self._now
+
+
+_generator = _Generator()
+reset = _generator.reset
+
+
+def normal(
+    shape: Sequence[int] | int,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: DTypeLike = np.float32,
+    seed: int | None = None,
+) -> Tensor:
+    """Normally distributed numbers.
+
+    Args:
+        shape: of the Tensor.
+        mean, stddev: of the distribution; numbers, or arrays that broadcast to shape.
+        dtype: a type of floats.
+        seed: draws the same numbers in each call; None: the next ones after
+            `fastnn.random.set_seed`.
+    """
+    drawn = _generator.of(seed).standard_normal(_shape(shape))
+    return Tensor(np.asarray(converted(mean) + converted(stddev) * drawn, _floats(dtype)))
+
+
+def truncated_normal(
+    shape: Sequence[int] | int,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: DTypeLike = np.float32,
+    seed: int | None = None,
+) -> Tensor:
+    """As `normal`, with numbers more than two stddev from the mean drawn again."""
+    generator = _generator.of(seed)
+    drawn = np.asarray(generator.standard_normal(_shape(shape)))
+    wrong = np.abs(drawn) > 2
+    while wrong.any():
+        drawn[wrong] = generator.standard_normal(int(wrong.sum()))
+        wrong = np.abs(drawn) > 2
+    return Tensor(np.asarray(mean + stddev * drawn, _floats(dtype)))
+
+
+def uniform(
+    shape: Sequence[int] | int,
+    minval: Any = 0,
+    maxval: Any = None,
+    dtype: DTypeLike = np.float32,
+    seed: int | None = None,
+) -> Tensor:
+    """Numbers that are equally likely in [minval, maxval).
+
+    Args:
+        shape: of the Tensor.
+        minval, maxval: maxval=None: 1, for floats alone.
+        dtype: a type of floats, or of integers, for which maxval is needed.
+        seed: see `normal`.
+
+    Raises:
+        ValueError: integers without a maxval, or maxval below minval.
+    """
+    kind = np.dtype(dtype)
+    generator = _generator.of(seed)
+    if kind.kind in "iu":
+        if maxval is None or maxval <= minval:
+            raise ValueError(f"maxval: integers need one above minval={minval}, got {maxval}")
+        return Tensor(np.asarray(generator.integers(minval, maxval, _shape(shape)), kind))
+    high = 1.0 if maxval is None else maxval
+    if high < minval:
+        raise ValueError(f"maxval: expected at least minval={minval}, got {high}")
+    drawn = minval + (high - minval) * generator.random(_shape(shape))
+    values = np.asarray(drawn, _floats(dtype))
+    # Rounding to float32 may reach the end, which does not belong to the interval.
+    below = np.nextafter(values.dtype.type(high), values.dtype.type(minval))
+    return Tensor(np.minimum(values, below) if high > minval else values)
+
+
+def shuffle(value: Any, seed: int | None = None) -> Tensor:
+    """The rows in another order; see `normal` for seed."""
+    x = tensor(value)
+    return x[_generator.of(seed).permutation(len(x))]
+
+
+def dropout(x: Any, rate: float, seed: int | None = None) -> Tensor:
+    """Each number is 0 with probability `rate`, and else divided by 1 - rate.
+
+    Args:
+        x: a Tensor or an array of floats.
+        rate: in [0, 1).
+        seed: see `normal`.
+    """
+    z = tensor(x)
+    kept = 1 - number("rate", rate, 0.0, 1.0, open_high=True)
+    chosen = _generator.of(seed).random(z.shape) < kept
+    return where(chosen, z / kept, 0.0)
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.atleast_1d(converted(given))) if np.size(given) else ()
+
+
+def _floats(dtype: DTypeLike) -> np.dtype[Any]:
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind.kind != "f":
+        raise ValueError(f"dtype: expected a type of floats, got {kind}")
+    return kind

@@ -1,0 +1,106 @@
+"""Tensors that are made of shapes and ranges, and what programs ask about Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn.autodiff.tensor import Tensor, converted
+from fastnn.console import say
+from fastnn.variables import Variable
+
+
+def range(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike | None = None) -> Tensor:
+    """start, start + delta, ... below limit; with one number the integers from 0 below it.
+
+    Args:
+        start, limit, delta: numbers; limit=None: from 0 to start.
+        dtype: None: int32 for integers, float32 for other numbers.
+    """
+    if limit is None:
+        start, limit = 0, start
+    bounds = [converted(bound) for bound in (start, limit, delta)]
+    if bounds[2] == 0:
+        raise ValueError("delta: expected a number other than 0, got 0")
+    whole = all(bound.dtype.kind in "iu" for bound in bounds)
+    kind = dtype or (np.int32 if whole else np.float32)
+    return Tensor(np.arange(*(bound.item() for bound in bounds)).astype(kind))
+
+
+def linspace(start: Any, stop: Any, num: int) -> Tensor:
+    """num numbers at equal distances from start to stop, both included; floats stay in their type."""
+    ends = np.result_type(converted(start), converted(stop))
+    kind = ends if ends.kind == "f" else np.dtype(np.float32)
+    return Tensor(np.linspace(converted(start), converted(stop), int(num)).astype(kind))
+
+
+def fill(dims: Sequence[int] | int, value: Any) -> Tensor:
+    """A Tensor of this shape, of the same number everywhere."""
+    return Tensor(np.full(tuple(np.atleast_1d(converted(dims))), converted(value)))
+
+
+def eye(num_rows: int, num_columns: int | None = None, dtype: DTypeLike = np.float32) -> Tensor:
+    """1 on the diagonal and 0 elsewhere; num_columns=None: as many as rows."""
+    return Tensor(np.eye(int(num_rows), num_columns, dtype=dtype))
+
+
+def shape(x: Any) -> Tensor:
+    """The shape of x as a Tensor of int32; `x.shape` is the tuple."""
+    return Tensor(np.array(_shape_of(x), np.int32))
+
+
+def rank(x: Any) -> Tensor:
+    """The number of axes of x, as a Tensor of int32; `x.ndim` is the number."""
+    return Tensor(np.array(len(_shape_of(x)), np.int32))
+
+
+def size(x: Any) -> Tensor:
+    """The number of elements of x, as a Tensor of int32; `x.size` is the number."""
+    return Tensor(np.array(np.prod(_shape_of(x), dtype=np.int64), np.int32))
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a Tensor or a Variable."""
+    return isinstance(x, (Tensor, Variable))
+
+
+def _shape_of(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, (Tensor, Variable, np.ndarray)) else converted(x).shape
+
+
+# -- programs --------------------------------------------------------------------------------------
+
+
+def executing_eagerly() -> bool:
+    """True: operations compute at once."""
+    return True
+
+
+def function(func: Any = None, **_: Any) -> Any:
+    """The function itself: `@tf.function` compiles nothing here, and changes no result.
+
+    `fit` of a model made of layers is native without it.
+
+    Args:
+        func: the function; None: a decorator is returned, as for `@tf.function(jit_compile=True)`.
+        **_: options of TensorFlow's, which have no effect.
+    """
+    if func is None:
+        return lambda given: given
+    if not callable(func):
+        raise TypeError(f"function: expected a function, got {func!r}")
+    return func
+
+
+def print(*inputs: Any, sep: str = " ", end: str = "\n") -> None:
+    """Prints values to standard output, Tensors and Variables as the numbers in them.
+
+    Args:
+        *inputs: Tensors, arrays, strings and so on.
+        sep, end: between the values, and behind the last one.
+    """
+    texts = [str(x.numpy()) if isinstance(x, (Tensor, Variable)) else str(x) for x in inputs]
+    say(sep.join(texts), end)

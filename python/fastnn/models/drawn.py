@@ -1,0 +1,158 @@
+"""A model's graph as it is shown: its inputs and calls, for `summary` and `plot`.
+
+Everything that these two know of the graph of a model is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from fastnn.layers.base import Layer, Shape
+from fastnn.layers.shape import InputLayer
+from fastnn.layers.symbol import Symbol
+from fastnn.models.chain import numbered
+from fastnn.models.compiled import State
+from fastnn.models.graph import shapes_of
+from fastnn.pictures.graph import Box
+
+
+class Part(NamedTuple):
+    """An input of a model, or a call of a layer."""
+
+    name: str
+    kind: str  # the class of the layer
+    inputs: tuple[int, ...]  # parts
+    shape: tuple[int | None, ...] | None  # of the output; None: not known yet
+    parameters: int | None  # None: not known yet
+    layer: Any = None  # None: an input
+    call: int = 0  # the number of the call of the layer, from 0
+    calls: int = 1  # how many calls the layer has
+    dtype: str = ""
+    trainable: bool = True
+
+
+def parts_of(state: State, names: Sequence[str], dtype: str) -> list[Part]:
+    """The inputs and calls of a graph.
+
+    `names`: of the inputs; there may be fewer than inputs. `dtype`: what the model computes in.
+    """
+    count = max(1, len(state.inputs))
+    shapes = _shapes(state)
+    parts = [
+        Part(_input_name(names, i, count), "InputLayer", (), _with_batch(shapes[i]), 0)
+        for i in range(count)
+    ]
+    part_of = list(range(count))  # of each tensor
+    total: dict[int, int] = {}
+    for call in state.calls:
+        total[call.layer] = total.get(call.layer, 0) + 1
+    seen: dict[int, int] = {}
+    for i, call in enumerate(state.calls):
+        layer = state.layers[call.layer]
+        if isinstance(layer, InputLayer):  # the first of a Sequential, which is its input
+            number = part_of[call.inputs[0]]
+            parts[number] = parts[number]._replace(name=layer.name)
+            part_of.append(number)
+            continue
+        number = seen.get(call.layer, 0)
+        seen[call.layer] = number + 1
+        parts.append(
+            Part(
+                layer.name,
+                type(layer).__name__,
+                tuple(part_of[j] for j in call.inputs),
+                _with_batch(shapes[count + i]),
+                layer.count_params() if layer.built else None,
+                layer,
+                number,
+                total[call.layer],
+                dtype,
+                layer.trainable,
+            )
+        )
+        part_of.append(len(parts) - 1)
+    return parts
+
+
+def input_labels(symbols: Sequence[Symbol], names: int | list[str] | None) -> tuple[str, ...]:
+    """Names of inputs: the keys of a dictionary of them, or those of the Inputs."""
+    if isinstance(names, list):
+        return tuple(names)
+    layers: list[Layer] = [symbol.layer for symbol in symbols]
+    given = {layer.given_name for layer in layers if layer.given_name is not None}
+    return tuple(numbered(layers, given))
+
+
+def is_chain(parts: Sequence[Part]) -> bool:
+    """Whether each part but the first is called on the one before it, each layer once."""
+    return all(
+        part.inputs == ((i - 1,) if i else ()) and part.calls == 1 for i, part in enumerate(parts)
+    )
+
+
+def source_of(part: Part) -> str:
+    """What other parts are connected to, as Keras has it: "name[call][output]"."""
+    return f"{part.name}[{part.call}][0]"
+
+
+def boxes_of(
+    parts: Sequence[Part],
+    *,
+    shapes: bool,
+    names: bool,
+    parameters: bool,
+    activations: bool,
+    dtype: bool,
+    trainable: bool,
+) -> list[Box]:
+    """The boxes of a picture, with these lines of text."""
+    boxes = []
+    for part in parts:
+        kind = part.kind
+        activation = getattr(part.layer, "activation", None)
+        if activations and isinstance(activation, str) and activation != "linear":
+            kind = f"{kind}, {activation}"
+        lines = [part.name, kind] if names else [kind]
+        if shapes:
+            lines.append("shape not known yet" if part.shape is None else str(part.shape))
+        if dtype and part.dtype:
+            lines.append(part.dtype)
+        if parameters and part.layer is not None:
+            lines.append(_parameters(part))
+        elif part.calls > 1:
+            lines.append(f"call {part.call + 1} of {part.calls}")
+        if trainable and part.parameters:
+            lines.append("trainable" if part.trainable else "not trainable")
+        boxes.append(Box(tuple(lines), part.inputs, part.layer is None))
+    return boxes
+
+
+def _parameters(part: Part) -> str:
+    if part.parameters is None:
+        text = "parameters not known yet"
+    elif part.call > 0 and part.parameters:
+        text = "the same parameters"
+    else:
+        text = f"{part.parameters:,} parameter{'s' * (part.parameters != 1)}"
+    return text if part.calls == 1 else f"{text}, call {part.call + 1} of {part.calls}"
+
+
+def _shapes(state: State) -> Sequence[Shape | None]:
+    """The shape of a row of each tensor."""
+    inputs = state.inputs
+    if not inputs and state.built is not None:
+        inputs = (state.built.shapes[0],)
+    if not inputs:
+        return [None] * (1 + len(state.calls))
+    return shapes_of(state.layers, state.calls, inputs)
+
+
+def _with_batch(shape: Shape | None) -> tuple[int | None, ...] | None:
+    return None if shape is None else (None, *shape)
+
+
+def _input_name(names: Sequence[str], i: int, count: int) -> str:
+    if i < len(names):
+        return names[i]
+    return "input" if count == 1 else f"input_{i}"
