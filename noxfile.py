@@ -32,6 +32,14 @@ def tests_on(session: nox.Session) -> None:
     tests(session)
 
 
+@nox.session(default=False)
+def interop(session: nox.Session) -> None:
+    """The tests of models that come from other packages or go there, with these installed."""
+    session.install(".[test,onnx,h5]", "jax", "keras", "onnxruntime", "onnxscript", "torch")
+    files = sorted(str(path) for path in Path("tests").glob("test_interop_*.py"))
+    session.run("pytest", *(session.posargs or files), env={"KERAS_BACKEND": "jax"})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Every linter."""

@@ -20,6 +20,7 @@ ROOMS = (
     (
         "fastnn.elsewhere",
         "fastnn.elsewhere_tables",
+        "fastnn.extras",
         "fastnn.words",
         "fastnn.console",
         "fastnn.plotting",
@@ -51,8 +52,10 @@ ROOMS = (
         "fastnn.optimizers",
     ),
     ("fastnn.layers", "fastnn.metrics", "fastnn.callbacks"),
+    ("fastnn.exports",),
     ("fastnn.training",),
     ("fastnn.models",),
+    ("fastnn.interop",),
     ("fastnn.keras",),
     ("fastnn", "fastnn.demo"),
     ("fastnn.__main__",),

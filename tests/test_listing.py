@@ -145,6 +145,7 @@ MODEL = {
         "metrics_names",
         "matmul_precision",
     ),
+    "export_onnx",
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
 }

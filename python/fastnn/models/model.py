@@ -26,13 +26,13 @@ from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.drawn import input_labels
+from fastnn.models.exported import Exported
 from fastnn.models.graph import traced, without_dropout
-from fastnn.models.shown import Shown
 from fastnn.models.summary import summary_lines
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Shown):
+class Model(Exported):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:

@@ -1,0 +1,403 @@
+"""Graphs in the format ONNX: one writer for each class of layers, and the model around the nodes.
+
+Every operation is one that ONNX Runtime has for the model's type. It lacks some of them for float64;
+these are written as several others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.exports.graph import Graph, Node, activation_of, kind_of, refusal
+from fastnn.extras import needed
+from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
+from fastnn.layers.base import Layer, Shape
+from fastnn.layers.dense import Dense
+from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from fastnn.layers.noise import Dropout
+from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.scaling import Rescaling
+from fastnn.layers.shape import Flatten, InputLayer, RepeatVector, Reshape
+from fastnn.words import choose, integer
+
+Array = NDArray[Any]
+
+OPSET = 17  # the first one with LayerNormalization
+# Protocol buffers hold no more; larger models would need files beside the file.
+_MOST_BYTES = 2**31 - 2**20
+_INPUT_TYPES = ("float32", "float64", "float16", "uint8", "int8", "int32", "int64")
+
+
+class _Nodes:
+    """The nodes and constants of a model under way. Values are known by their names."""
+
+    def __init__(self, onnx: Any, graph: Graph, opset: int) -> None:
+        self.onnx = onnx
+        self.dtype = np.dtype(graph.dtype)
+        self.opset = opset
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Array] = {}
+        self._known: dict[str, str] = {}  # names of constants by what they are
+        self._taken: set[str] = set()
+
+    def name(self, wanted: str) -> str:
+        """A name that no other value has."""
+        name, count = wanted, 0
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+    def add(self, layer: str, op: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Adds a node of a layer; returns the name of its output."""
+        name = self.name(f"{layer}/{op}")
+        node = self.onnx.helper.make_node(op, list(inputs), [name], name=name, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def constant(self, key: str, values: Array) -> str:
+        """The name of a constant; all calls with one key mean one constant."""
+        if key not in self._known:
+            self._known[key] = self.name(key)
+            self.constants[self._known[key]] = values
+        return self._known[key]
+
+    def number(self, value: float) -> str:
+        """The name of a constant without axes, in the model's type."""
+        return self.constant(f"constant/{value!r}", np.array(value, self.dtype))
+
+    def sizes(self, values: Sequence[int]) -> str:
+        """The name of a constant of integers."""
+        text = "_".join(map(str, values))
+        return self.constant(f"constant/sizes_{text}", np.array(values, np.int64))
+
+    @property
+    def double(self) -> bool:
+        return self.dtype == np.float64
+
+
+Writer = Callable[[_Nodes, Any, list[str], list[Shape], Node], str]
+
+
+# -- activations
+
+
+def _relu(to: _Nodes, at: str, x: str, _: Any) -> str:
+    return to.add(at, "Relu", [x])
+
+
+def _leaky_relu(to: _Nodes, at: str, x: str, slope: Any) -> str:
+    if not to.double:
+        return to.add(at, "LeakyRelu", [x], alpha=slope)
+    below = to.add(at, "Mul", [to.add(at, "Min", [x, to.number(0)]), to.number(slope)])
+    return to.add(at, "Add", [to.add(at, "Relu", [x]), below])
+
+
+def _elu(to: _Nodes, at: str, x: str, alpha: Any) -> str:
+    if not to.double:
+        return to.add(at, "Elu", [x], alpha=alpha)
+    power = to.add(at, "Exp", [to.add(at, "Min", [x, to.number(0)])])
+    below = to.add(at, "Mul", [to.add(at, "Sub", [power, to.number(1)]), to.number(alpha)])
+    return to.add(at, "Add", [to.add(at, "Relu", [x]), below])
+
+
+def _gelu(to: _Nodes, at: str, x: str, _: Any) -> str:
+    if to.opset >= 20 and not to.double:
+        return to.add(at, "Gelu", [x])
+    given = to.add(at, "Mul", [x, to.number(math.sqrt(0.5))])
+    if to.double:  # ONNX Runtime has Erf for float32 alone: 6e-8 of the values 0 to 1 are lost
+        given = to.add(at, "Cast", [given], to=to.onnx.TensorProto.FLOAT)
+    erf = to.add(at, "Erf", [given])
+    if to.double:
+        erf = to.add(at, "Cast", [erf], to=to.onnx.TensorProto.DOUBLE)
+    twice = to.add(at, "Add", [erf, to.number(1)])
+    return to.add(at, "Mul", [to.add(at, "Mul", [x, twice]), to.number(0.5)])
+
+
+def _silu(to: _Nodes, at: str, x: str, _: Any) -> str:
+    return to.add(at, "Mul", [x, to.add(at, "Sigmoid", [x])])
+
+
+def _softplus(to: _Nodes, at: str, x: str, _: Any) -> str:
+    if not to.double:
+        return to.add(at, "Softplus", [x])
+    power = to.add(at, "Exp", [to.add(at, "Neg", [to.add(at, "Abs", [x])])])
+    rest = to.add(at, "Log", [to.add(at, "Add", [power, to.number(1)])])
+    return to.add(at, "Add", [to.add(at, "Relu", [x]), rest])
+
+
+def _sigmoid(to: _Nodes, at: str, x: str, _: Any) -> str:
+    return to.add(at, "Sigmoid", [x])
+
+
+def _tanh(to: _Nodes, at: str, x: str, _: Any) -> str:
+    return to.add(at, "Tanh", [x])
+
+
+def _softmax(to: _Nodes, at: str, x: str, _: Any) -> str:
+    return to.add(at, "Softmax", [x], axis=-1)
+
+
+ACTIVATIONS: dict[str, Callable[[_Nodes, str, str, Any], str]] = {
+    "linear": lambda _to, _at, x, _: x,
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "gelu": _gelu,
+    "silu": _silu,
+    "softplus": _softplus,
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "softmax": _softmax,
+}
+
+
+def _activated(to: _Nodes, layer: Layer, x: str) -> str:
+    name, parameter = activation_of(layer)
+    if name not in ACTIVATIONS:
+        raise ValueError(f"layer {layer.name!r}: ONNX has no form of the activation {name}")
+    return ACTIVATIONS[name](to, layer.name, x, parameter)
+
+
+# -- layers
+
+
+def _activation(to: _Nodes, layer: Layer, x: list[str], _: list[Shape], __: Node) -> str:
+    return _activated(to, layer, x[0])
+
+
+def _dense(to: _Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> str:
+    kernel = to.constant(f"{layer.name}/kernel", layer.kernel.numpy())
+    if layer.bias is None:
+        made = to.add(layer.name, "MatMul", [x[0], kernel])
+    else:
+        bias = to.constant(f"{layer.name}/bias", layer.bias.numpy())
+        made = to.add(layer.name, "Gemm", [x[0], kernel, bias])
+    return _activated(to, layer, made)
+
+
+def _layer_normalization(
+    to: _Nodes, layer: LayerNormalization, x: list[str], shapes: list[Shape], _: Node
+) -> str:
+    at = layer.name
+    ones = np.ones(shapes[0], to.dtype)
+    gamma = to.constant(f"{at}/gamma", ones if layer.gamma is None else layer.gamma.numpy())
+    beta = [] if layer.beta is None else [to.constant(f"{at}/beta", layer.beta.numpy())]
+    if not to.double:
+        return to.add(
+            at, "LayerNormalization", [x[0], gamma, *beta], axis=-1, epsilon=layer.epsilon
+        )
+    # The operation of ONNX computes in float32, whatever its input is.
+    centered = to.add(at, "Sub", [x[0], _mean(to, at, x[0])])
+    variance = _mean(to, at, to.add(at, "Mul", [centered, centered]))
+    root = to.add(at, "Sqrt", [to.add(at, "Add", [variance, to.number(layer.epsilon)])])
+    made = to.add(at, "Mul", [to.add(at, "Div", [centered, root]), gamma])
+    return to.add(at, "Add", [made, *beta]) if beta else made
+
+
+def _mean(to: _Nodes, at: str, x: str) -> str:
+    if to.opset < 18:
+        return to.add(at, "ReduceMean", [x], axes=[-1], keepdims=1)
+    return to.add(at, "ReduceMean", [x, to.sizes([-1])], keepdims=1)
+
+
+def _rescaling(to: _Nodes, layer: Rescaling, x: list[str], _: list[Shape], __: Node) -> str:
+    made = x[0]
+    if layer.scale != 1:
+        made = to.add(layer.name, "Mul", [made, to.number(layer.scale)])
+    if layer.offset != 0:
+        made = to.add(layer.name, "Add", [made, to.number(layer.offset)])
+    return made
+
+
+def _as_it_is(_: _Nodes, __: Layer, x: list[str], ___: list[Shape], ____: Node) -> str:
+    return x[0]
+
+
+def _flatten(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], _: Node) -> str:
+    return x[0] if len(shapes[0]) == 1 else to.add(layer.name, "Flatten", [x[0]], axis=1)
+
+
+def _reshaped(to: _Nodes, at: str, x: str, shape: Shape) -> str:
+    """A 0 in the new shape keeps the number of rows."""
+    return to.add(at, "Reshape", [x, to.sizes([0, *shape])])
+
+
+def _reshape(to: _Nodes, layer: Layer, x: list[str], _: list[Shape], node: Node) -> str:
+    return _reshaped(to, layer.name, x[0], node.shape)
+
+
+def _repeat(to: _Nodes, layer: RepeatVector, x: list[str], shapes: list[Shape], _: Node) -> str:
+    column = _reshaped(to, layer.name, x[0], (1, *shapes[0]))
+    return to.add(layer.name, "Expand", [column, to.sizes([1, layer.n, 1])])
+
+
+def _elementwise(op: str) -> Writer:
+    """A chain of operations of two inputs, in the order in which fastnn combines them."""
+
+    def write(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
+        rank = len(node.shape)
+        parts = []
+        for part, shape in zip(x, shapes, strict=True):
+            # Axes of rows are aligned at the right, behind the axis of the batch.
+            ahead = (1,) * (rank - len(shape))
+            parts.append(_reshaped(to, layer.name, part, (*ahead, *shape)) if ahead else part)
+        made = parts[0]
+        for part in parts[1:]:
+            made = to.add(layer.name, op, [made, part])
+        return made
+
+    return write
+
+
+def _average(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
+    total = _elementwise("Add")(to, layer, x, shapes, node)
+    return total if len(x) == 1 else to.add(layer.name, "Div", [total, to.number(len(x))])
+
+
+def _concatenate(to: _Nodes, layer: Concatenate, x: list[str], _: list[Shape], __: Node) -> str:
+    return x[0] if len(x) == 1 else to.add(layer.name, "Concat", x, axis=layer.axis)
+
+
+LAYERS: dict[type[Layer], Writer] = {
+    InputLayer: _as_it_is,
+    Dense: _dense,
+    Activation: _activation,
+    LeakyReLU: _activation,
+    ELU: _activation,
+    ReLU: _activation,
+    Softmax: _activation,
+    LayerNormalization: _layer_normalization,
+    Rescaling: _rescaling,
+    Dropout: _as_it_is,
+    Flatten: _flatten,
+    Reshape: _reshape,
+    RepeatVector: _repeat,
+    Add: _elementwise("Add"),
+    Subtract: _elementwise("Sub"),
+    Multiply: _elementwise("Mul"),
+    Maximum: _elementwise("Max"),
+    Minimum: _elementwise("Min"),
+    Average: _average,
+    Concatenate: _concatenate,
+}
+
+
+# -- the model
+
+
+def to_onnx(
+    graph: Graph,
+    *,
+    opset: int = OPSET,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    input_dtype: str | None = None,
+) -> Any:
+    """The graph as an onnx.ModelProto; arguments and errors: see `Model.export_onnx`."""
+    onnx = needed("onnx", "export_onnx", "onnx")
+    latest = onnx.defs.onnx_opset_version()
+    opset = integer("opset", opset, OPSET, latest)
+    kind = graph.dtype if input_dtype is None else choose("input_dtype", input_dtype, _INPUT_TYPES)
+    to = _Nodes(onnx, graph, opset)
+    ins = _names("input_names", input_names, [part.name for part in graph.inputs])
+    outs = _names("output_names", output_names, [part.name for part in graph.outputs])
+    if input_names is None and output_names is None:
+        outs = [name if name not in ins else f"{name}_output" for name in outs]
+    for name in (*ins, *outs):
+        if to.name(name) != name:
+            raise ValueError(f"output_names: {name!r} is also the name of another input or output")
+    values = _values(to, graph, [_cast(to, name, kind, graph.dtype) for name in ins])
+    _rename(to, [values[part.tensor] for part in graph.outputs], outs)
+    _check_size(graph, to)
+    helper = onnx.helper
+    types = {name: helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in (kind, graph.dtype)}
+    body = helper.make_graph(
+        to.nodes,
+        graph.name,
+        [
+            helper.make_tensor_value_info(name, types[kind], ["batch", *part.shape])
+            for name, part in zip(ins, graph.inputs, strict=True)
+        ],
+        [
+            helper.make_tensor_value_info(
+                name, types[graph.dtype], ["batch", *graph.shape(part.tensor)]
+            )
+            for name, part in zip(outs, graph.outputs, strict=True)
+        ],
+        [onnx.numpy_helper.from_array(value, name) for name, value in to.constants.items()],
+    )
+    sets = [helper.make_opsetid("", opset)]
+    return helper.make_model(
+        body,
+        opset_imports=sets,
+        ir_version=helper.find_min_ir_version_for(sets),
+        producer_name="fastnn",
+        producer_version=_core.__version__,
+    )
+
+
+def _values(to: _Nodes, graph: Graph, inputs: list[str]) -> list[str]:
+    """Adds the nodes of all layers; returns the name of each tensor."""
+    values = list(inputs)
+    for node in graph.nodes:
+        kind = kind_of(node.layer, LAYERS)
+        if kind is None:
+            raise refusal(node.layer, "ONNX")
+        given = [values[i] for i in node.inputs]
+        values.append(
+            LAYERS[kind](to, node.layer, given, [graph.shape(i) for i in node.inputs], node)
+        )
+    return values
+
+
+def _cast(to: _Nodes, name: str, given: str, wanted: str) -> str:
+    if given == wanted:
+        return name
+    kind = to.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(wanted))
+    return to.add(name, "Cast", [name], to=kind)
+
+
+def _rename(to: _Nodes, made: Sequence[str], wanted: Sequence[str]) -> None:
+    """Gives the outputs their names; an input, or an output that has a name, is copied."""
+    own = {name for node in to.nodes for name in node.output}
+    new: dict[str, str] = {}
+    copies = []
+    for value, name in zip(made, wanted, strict=True):
+        if value in own and value not in new:
+            new[value] = name
+        else:
+            copies.append((new.get(value, value), name))
+    for node in to.nodes:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for value, name in copies:
+        made_by = to.onnx.helper.make_node("Identity", [value], [name], name=f"{name}/Identity")
+        to.nodes.append(made_by)
+
+
+def _names(argument: str, given: Sequence[str] | None, own: Sequence[str]) -> list[str]:
+    if given is None:
+        return list(own)
+    names: list[Any] = [given] if isinstance(given, str) else list(given)
+    if len(names) != len(own) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{argument}: expected {len(own)} names, got {given!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{argument}: expected names that differ, got {given!r}")
+    return names
+
+
+def _check_size(graph: Graph, to: _Nodes) -> None:
+    size = sum(value.nbytes for value in to.constants.values())
+    if size > _MOST_BYTES:
+        raise ValueError(
+            f"export_onnx: the model {graph.name!r} has {size} bytes of weights, and a file of ONNX "
+            f"holds at most {_MOST_BYTES}"
+        )

@@ -1,0 +1,103 @@
+"""Exported: a model that is written for other programs. The formats are in `fastnn.exports`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from fastnn.exports.graph import Graph, GraphInput, GraphOutput, Node
+from fastnn.layers.shape import InputLayer
+from fastnn.models.graph import shapes_of
+from fastnn.models.shown import Shown
+from fastnn.words import keywords
+
+
+def graph_of(model: Shown, doing: str) -> Graph:
+    """The graph of a model, which must be built, for writers.
+
+    Raises:
+        RuntimeError: the model is not built, or has no graph; the message begins with `doing`.
+    """
+    state = model._state.now
+    if state.built is None or not state.calls:
+        raise RuntimeError(
+            f"{doing}: the model is not built; give input_shape to its first layer, or call build"
+        )
+    inputs = state.inputs or (state.built.shapes[0],)
+    shapes = shapes_of(state.layers, state.calls, inputs)
+    count = len(inputs)
+    names = [*model._input_labels, *[""] * count][:count]
+    tensors = list(range(count))  # of each tensor of the state, that of the graph
+    nodes: list[Node] = []
+    for i, call in enumerate(state.calls):
+        layer = state.layers[call.layer]
+        if isinstance(layer, InputLayer):  # the first of a Sequential, which is its input
+            names[call.inputs[0]] = layer.name
+            tensors.append(tensors[call.inputs[0]])
+            continue
+        given = tuple(tensors[j] for j in call.inputs)
+        tensors.append(count + len(nodes))
+        nodes.append(Node(layer, given, shapes[count + i]))
+    default = "input" if count == 1 else "input_{}"
+    parts = [GraphInput(name or default.format(i), inputs[i]) for i, name in enumerate(names)]
+    outputs = [tensors[-1]]  # tensors of the state
+    return Graph(
+        model.name,
+        model._agreed_dtype(state.layers),
+        tuple(parts),
+        tuple(nodes),
+        tuple(GraphOutput(nodes[i - count].layer.name, i) for i in outputs),
+    )
+
+
+class Exported(Shown):
+    """A model that other programs can run."""
+
+    @keywords()
+    def export_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        opset: int = 17,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        input_dtype: str | None = None,
+    ) -> None:
+        """Writes the model as a file of ONNX, which gives what `predict` gives.
+
+            model.export_onnx("model.onnx")
+            session = onnxruntime.InferenceSession("model.onnx")
+            (y,) = session.run(None, {"input": x})
+
+        The number of rows is left open, as the dimension "batch". Each input of the model is one of
+        the file, (batch, ...); layers that are shared share their weights there, too. Dropout is left
+        out. At any moment `path` is the file that was there before, or the new one. It needs the
+        package onnx (the extra `onnx`).
+
+        Args:
+            path: the file, mostly with the suffix ".onnx".
+            opset: the version of the operations, 17 or later.
+            input_names: names of the inputs; None: those of the model's Inputs, "input" without one.
+            output_names: names of the outputs; None: those of the layers that make them.
+            input_dtype: the type of the inputs, for example "uint8" for images; None: that of the
+                model. Outputs have the model's type.
+
+        Raises:
+            RuntimeError: the model is not built.
+            ValueError: a layer has no form in ONNX; the message names it. A wrong opset or name. The
+                weights have more than 2 GB.
+            ImportError: onnx is not installed.
+            OSError: the file cannot be written.
+        """
+        from fastnn.exports.onnx import to_onnx
+        from fastnn.files.atomic import replacing
+
+        made = to_onnx(
+            graph_of(self, "export_onnx"),
+            opset=opset,
+            input_names=input_names,
+            output_names=output_names,
+            input_dtype=input_dtype,
+        ).SerializeToString()
+        with replacing(path) as file:
+            file.write(made)
