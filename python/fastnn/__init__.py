@@ -27,6 +27,7 @@ from fastnn import (
     dtypes,
     elsewhere,
     initializers,
+    interop,
     keras,
     layers,
     linalg,
@@ -165,6 +166,7 @@ from fastnn.dtypes import (
     uint32,
     uint64,
 )
+from fastnn.interop import from_torch, to_torch
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -227,6 +229,7 @@ __all__ = [
     "float32",
     "float64",
     "floor",
+    "from_torch",
     "function",
     "gather",
     "get_float32_matmul_precision",
@@ -240,6 +243,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "interop",
     "is_tensor",
     "keras",
     "layers",
@@ -312,6 +316,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "to_torch",
     "transpose",
     "uint8",
     "uint16",

@@ -1,0 +1,393 @@
+"""Models of PyTorch: nn.Sequential of the layers that fastnn has, in both directions.
+
+PyTorch is imported only to make modules. A module that is given is read without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.exports.chain import Step, chain_of
+from fastnn.exports.graph import activation_of, kind_of, refusal
+from fastnn.extras import needed
+from fastnn.interop.parts import Array, Part, at, no_layer, sequential
+from fastnn.interop.tensors import array_of
+from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
+from fastnn.layers.base import Layer, Shape
+from fastnn.layers.dense import Dense
+from fastnn.layers.noise import Dropout
+from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.shape import Flatten, Reshape
+from fastnn.models import Model, Sequential
+from fastnn.models.exported import graph_of
+from fastnn.words import integer, keywords
+
+
+@keywords()
+def from_torch(
+    module: Any,
+    *,
+    input_shape: Sequence[int] | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+) -> Sequential:
+    """A built Sequential that predicts what a module of PyTorch gives in evaluation mode.
+
+        module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        model = fastnn.from_torch(module)
+        model.predict(x)        # module.eval()(torch.from_numpy(x))
+
+    Weights are copied. A Linear followed by an activation becomes one Dense. The layers take the
+    names of the module's children, except where these are numbers.
+
+    Args:
+        module: an nn.Sequential, also of nn.Sequentials, of Linear, LayerNorm over one axis, ReLU,
+            LeakyReLU, ELU, GELU, SiLU, Softplus, Sigmoid, Tanh, Softmax, Dropout, Flatten, Unflatten
+            and Identity; or one of these.
+        input_shape: the shape of one row; None: (in_features,) of the first Linear. A module that
+            begins with Flatten or Unflatten needs it.
+        dtype: "float32" or "float64"; None: that of the module's weights.
+        name: of the model.
+
+    Raises:
+        ValueError: a child that fastnn has no layer for, or with options that no layer has; the
+            message names the child. A module that computes by a `forward` of its own: copy its
+            weights with `load_state_dict`, or export it as ONNX for `from_onnx`.
+        TypeError: it is no module.
+    """
+    if not hasattr(module, "named_children") or not hasattr(module, "state_dict"):
+        raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    parts = [part for path, child in _flat("", module, set()) for part in _part(path, child)]
+    if not parts:
+        raise ValueError("module: expected layers, got an empty module")
+    shape = _first_shape(module, parts) if input_shape is None else _checked_shape(input_shape)
+    return sequential(_joined(parts), shape, dtype=dtype, name=name)
+
+
+def _flat(path: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """The modules that compute, in order, with their paths."""
+    where = f"{path or 'module'} ({type(module).__name__})"
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{where}: it has hooks, which may change what it computes")
+    if _is(module, "Sequential"):
+        for name, child in module._modules.items():
+            yield from _flat(f"{path}.{name}" if path else name, child, seen)
+        return
+    if id(module) in seen and next(module.parameters(), None) is not None:
+        raise ValueError(
+            f"{where}: the module occurs twice; in a Sequential layers cannot share weights"
+        )
+    seen.add(id(module))
+    yield path, module
+
+
+def _is(module: Any, kind: str) -> bool:
+    """Whether a module is one of torch.nn's `kind`, or derived from it with the same `forward`."""
+    for base in type(module).__mro__:
+        if base.__name__ == kind and base.__module__.startswith("torch.nn."):
+            return type(module).forward is base.forward  # type: ignore[attr-defined]
+    return False
+
+
+# -- from PyTorch
+
+_Reader = Callable[[Any, dict[str, Any]], tuple[Layer, list[Array]] | None]
+
+
+def _linear(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    weights = [array_of("weight", module.weight).T]
+    if module.bias is not None:
+        weights.append(array_of("bias", module.bias))
+    return Dense(module.out_features, use_bias=module.bias is not None, **common), weights
+
+
+def _layer_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if len(module.normalized_shape) != 1:
+        raise ValueError(
+            f"normalized_shape: expected one axis, got {tuple(module.normalized_shape)}; "
+            "LayerNormalization takes rows of one axis"
+        )
+    given = [("weight", module.weight), ("bias", module.bias)]
+    weights = [array_of(name, value) for name, value in given if value is not None]
+    layer = LayerNormalization(
+        epsilon=module.eps,
+        scale=module.weight is not None,
+        center=module.bias is not None,
+        **common,
+    )
+    return layer, weights
+
+
+def _softplus(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    # Above the threshold it is linear: at the default, 20, within 2e-9 of softplus.
+    if module.beta != 1 or module.threshold < 15:
+        raise ValueError(
+            f"expected beta=1 and a threshold of at least 15, got beta={module.beta}, "
+            f"threshold={module.threshold}"
+        )
+    return Activation("softplus", **common), []
+
+
+def _gelu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if module.approximate != "none":
+        raise ValueError(
+            f"approximate: expected 'none', got {module.approximate!r}; fastnn's gelu is exact"
+        )
+    return Activation("gelu", **common), []
+
+
+def _softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if module.dim not in (None, 1, -1):
+        raise ValueError(f"dim: expected 1 or -1, the axis of the columns, got {module.dim}")
+    return Softmax(**common), []
+
+
+def _celu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if module.alpha != 1:
+        raise ValueError(f"alpha: expected 1, with which it is ELU, got {module.alpha}")
+    return ELU(**common), []
+
+
+def _flatten(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if module.start_dim != 1 or module.end_dim != -1:
+        raise ValueError(
+            f"expected start_dim=1 and end_dim=-1, got {module.start_dim} and {module.end_dim}"
+        )
+    return Flatten(**common), []
+
+
+def _unflatten(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if module.dim not in (1, -1) or not all(isinstance(n, int) for n in module.unflattened_size):
+        raise ValueError(
+            f"expected dim=1 and sizes, got {module.dim!r} and {module.unflattened_size!r}"
+        )
+    return Reshape(tuple(module.unflattened_size), **common), []
+
+
+def _word(activation: str) -> _Reader:
+    return lambda _module, common: (Activation(activation, **common), [])
+
+
+READERS: dict[str, _Reader] = {
+    "Linear": _linear,
+    "LayerNorm": _layer_norm,
+    "ReLU": _word("relu"),
+    "LeakyReLU": lambda module, common: (LeakyReLU(module.negative_slope, **common), []),
+    "ELU": lambda module, common: (ELU(module.alpha, **common), []),
+    "CELU": _celu,
+    "GELU": _gelu,
+    "SiLU": _word("silu"),
+    "Softplus": _softplus,
+    "Sigmoid": _word("sigmoid"),
+    "Tanh": _word("tanh"),
+    "Softmax": _softmax,
+    "Dropout": lambda module, common: (Dropout(module.p, **common), []),
+    "Flatten": _flatten,
+    "Unflatten": _unflatten,
+    "Identity": lambda _module, _: None,
+}
+
+
+def _part(path: str, module: Any) -> list[Part]:
+    """The layer of a module; none for one that changes nothing."""
+    kind = type(module).__name__
+    where = f"{path or 'module'} ({kind})"
+    for known, reader in READERS.items():
+        if _is(module, known):
+            named = not all(part.isdigit() for part in path.split(".")) and bool(path)
+            common = {"name": path.replace("/", "_")} if named else {}
+            with at(where):
+                made = reader(module, common)
+            return [] if made is None else [Part(where, *made)]
+    if next(module.named_children(), None) is not None:
+        raise ValueError(
+            f"{where}: expected an nn.Sequential; what another module computes is in its `forward`. "
+            "Make the model in fastnn and copy the weights with fastnn.interop.load_state_dict, or "
+            "export the module as ONNX for fastnn.from_onnx"
+        )
+    raise no_layer(where, kind)
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """A Dense and the activation after it become one layer, where Dense has that activation."""
+    made: list[Part] = []
+    for part in parts:
+        last = made[-1].layer if made else None
+        if (
+            isinstance(last, Dense)
+            and last.activation == "linear"
+            and isinstance(part.layer, Activation)
+            and activation_of(part.layer)[1] in (None, _default(part.layer.activation))
+        ):
+            last.activation = part.layer.activation
+        else:
+            made.append(part)
+    return made
+
+
+def _default(activation: str) -> float | None:
+    """The parameter of an activation where it is given by its name."""
+    return activation_of(Activation(activation))[1]
+
+
+def _first_shape(module: Any, parts: Sequence[Part]) -> Shape:
+    """The shape of a row that the first layer with weights asks for."""
+    for part in parts:
+        if isinstance(part.layer, (Flatten, Reshape)):
+            break
+        if part.weights:
+            return (int(part.weights[0].shape[0]),)
+    raise ValueError(
+        f"input_shape: give the shape of one row, such as (28, 28); {type(module).__name__} does not "
+        "tell it"
+    )
+
+
+def _checked_shape(given: Any) -> Shape:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise TypeError(f"input_shape: expected a tuple such as (784,), got {given!r}")
+    return tuple(integer("input_shape", size) for size in given)
+
+
+# -- to PyTorch
+
+
+class _Made(NamedTuple):
+    """A module that a layer becomes, and the end of its name."""
+
+    suffix: str
+    module: Any
+
+
+@keywords()
+def to_torch(model: Model) -> Any:
+    """A torch.nn.Sequential that gives what `predict` gives, in evaluation mode.
+
+        module = fastnn.to_torch(model)
+        module(torch.from_numpy(x))
+
+    It has the layers' names, weights of its own in the model's dtype, and dropout, which acts after
+    `module.train()`. A Rescaling becomes part of the Linear after it. Activations of Dense layers are
+    modules of their own.
+
+    Args:
+        model: a built chain of layers.
+
+    Raises:
+        ValueError: the model is no chain, or PyTorch has no form of a layer; the message names it.
+        RuntimeError: the model is not built.
+        ImportError: PyTorch is not installed.
+    """
+    graph = graph_of(model, "to_torch")
+    steps = chain_of(graph, "to_torch", "nn.Sequential")
+    torch = needed("torch", "to_torch")
+    module = torch.nn.Sequential()
+    for step in steps:
+        kind = kind_of(step.layer, WRITERS)
+        if kind is None:
+            raise refusal(step.layer, "PyTorch")
+        for made in WRITERS[kind](torch, step):
+            module.add_module(_free(module, step.layer.name + made.suffix), made.module)
+    return module.to(getattr(torch, graph.dtype)).eval()
+
+
+def _free(module: Any, name: str) -> str:
+    """A name for a child: without dots, and not that of an attribute."""
+    name = name.replace(".", "_")
+    while hasattr(module, name):
+        name += "_"
+    return name
+
+
+_Writer = Callable[[Any, Step], list[_Made]]
+
+
+def _activations(torch: Any, layer: Layer) -> list[_Made]:
+    name, parameter = activation_of(layer)
+    if name == "linear":
+        return []
+    if name not in ACTIVATIONS:
+        raise ValueError(f"layer {layer.name!r}: PyTorch has no form of the activation {name}")
+    suffix = f"_{name}" if isinstance(layer, Dense) else ""
+    return [_Made(suffix, ACTIVATIONS[name](torch.nn, parameter))]
+
+
+ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "linear": lambda nn, _: nn.Identity(),
+    "relu": lambda nn, _: nn.ReLU(),
+    "leaky_relu": lambda nn, slope: nn.LeakyReLU(slope),
+    "elu": lambda nn, alpha: nn.ELU(alpha),
+    "gelu": lambda nn, _: nn.GELU(),
+    "silu": lambda nn, _: nn.SiLU(),
+    "softplus": lambda nn, _: nn.Softplus(threshold=40.0),  # softplus to the last bit of float64
+    "sigmoid": lambda nn, _: nn.Sigmoid(),
+    "tanh": lambda nn, _: nn.Tanh(),
+    "softmax": lambda nn, _: nn.Softmax(dim=-1),
+}
+
+
+def _activation(torch: Any, step: Step) -> list[_Made]:
+    return _activations(torch, step.layer)
+
+
+def _dense(torch: Any, step: Step) -> list[_Made]:
+    kernel, *bias = step.weights
+    linear = torch.nn.utils.skip_init(torch.nn.Linear, *kernel.shape, bias=bool(bias))
+    _fill(torch, linear, {"weight": kernel.T, **({"bias": bias[0]} if bias else {})})
+    return [_Made("", linear), *_activations(torch, step.layer)]
+
+
+def _fill(torch: Any, module: Any, arrays: dict[str, Array]) -> None:
+    """Puts copies of arrays in the place of a module's parameters."""
+    for name, array in arrays.items():
+        tensor = torch.from_numpy(np.array(array, order="C"))
+        setattr(module, name, torch.nn.Parameter(tensor))
+
+
+def _normalization(torch: Any, step: Step) -> list[_Made]:
+    layer = step.layer
+    assert isinstance(layer, LayerNormalization)
+    if layer.center and not layer.scale:
+        raise refusal(layer, "PyTorch, unless it has a gamma,")
+    norm = torch.nn.LayerNorm(
+        step.given, eps=layer.epsilon, elementwise_affine=layer.scale, bias=layer.center
+    )
+    names = [
+        name for name, is_there in (("weight", layer.scale), ("bias", layer.center)) if is_there
+    ]
+    _fill(torch, norm, dict(zip(names, step.weights, strict=True)))
+    return [_Made("", norm)]
+
+
+def _dropout(torch: Any, step: Step) -> list[_Made]:
+    return [_Made("", torch.nn.Dropout(getattr(step.layer, "rate")))]  # noqa: B009
+
+
+def _flattened(torch: Any, _: Step) -> list[_Made]:
+    return [_Made("", torch.nn.Flatten())]
+
+
+def _reshaped(torch: Any, step: Step) -> list[_Made]:
+    flat = [] if len(step.given) == 1 else [_Made("_flatten", torch.nn.Flatten())]
+    if len(step.made) == 1:
+        return [_Made("", torch.nn.Flatten())]
+    assert math.prod(step.made) == math.prod(step.given)
+    return [*flat, _Made("", torch.nn.Unflatten(1, step.made))]
+
+
+WRITERS: dict[type[Layer], _Writer] = {
+    Dense: _dense,
+    Activation: _activation,
+    LeakyReLU: _activation,
+    ELU: _activation,
+    ReLU: _activation,
+    Softmax: _activation,
+    LayerNormalization: _normalization,
+    Dropout: _dropout,
+    Flatten: _flattened,
+    Reshape: _reshaped,
+}
