@@ -94,6 +94,10 @@ OWN = {
     "EarlyStopping": {"best", "best_epoch", "best_weights", "stopped_epoch", "wait"},
 }
 
+# And what some have not: metrics of a loop of one's own count nothing natively.
+NOT_COUNTED = {"count_options", "counts", "finish", "goes_with", "more_is_better"}
+ABSENT = {"Mean": NOT_COUNTED, "Sum": NOT_COUNTED}
+
 
 def shown(value):
     return {name for name in dir(value) if not name.startswith("_")}
@@ -108,7 +112,8 @@ def test_objects_of_registered_classes(cls):
     value = test_registry.plain(cls)
     arguments = {name for name in cls._arguments() if cls._kept_as.get(name, name) == name}
     own = OWN.get(cls.__name__, set()) | arguments
-    assert shown(value) == OF_ALL[family_of(cls)] | own
+    absent = ABSENT.get(cls.__name__, set())
+    assert shown(value) == (OF_ALL[family_of(cls)] | own) - absent
 
 
 MODEL = {

@@ -51,7 +51,7 @@ NAMES: dict[str, dict[str, str]] = {
         "huber": "LogCoshError LogCosh",
         "mean_absolute_error": "MeanAbsolutePercentageError MAPE",
         "root_mean_squared_error": "MeanSquaredLogarithmicError MSLE",
-        "derive a metric from fastnn.metrics.Metric": "Mean Sum MeanMetricWrapper",
+        "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
     "optimizer": {
         "rmsprop": "Adadelta Adagrad Rprop",

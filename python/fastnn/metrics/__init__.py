@@ -22,12 +22,14 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
+from fastnn.metrics.values import Mean, Sum
 
 __all__ = [
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "Mean",
     "MeanAbsoluteError",
     "MeanOf",
     "MeanSquaredError",
@@ -38,6 +40,7 @@ __all__ = [
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
+    "Sum",
     "TopKCategoricalAccuracy",
     "get",
 ]

@@ -38,7 +38,7 @@ class Metric(Registered):
 
     name = Checked(text)
     _sums: NDArray[np.float64] | None = None  # of update_state
-    _inside = ("native",)
+    _inside: ClassVar[tuple[str, ...]] = ("native",)
 
     def __init__(self, name: str = "metric") -> None:
         self.name = name

@@ -127,6 +127,11 @@ def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:
 
 
 def _check_fit(metric: Metric, target: str, loss: Loss) -> None:
+    if not metric.goes_with:
+        raise ValueError(
+            f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "
+            f"update_state; for compile use {fitting(target)}"
+        )
     # Native code would look for targets of each output, where only labels are.
     fits = target in metric.goes_with
     if fits and not (target == "labels" and metric.counts in ("sides", "moments")):
