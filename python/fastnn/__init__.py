@@ -116,6 +116,7 @@ from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
 from fastnn.models.fitness import ConvergenceWarning
+from fastnn.models.reasons import TapeWarning
 from fastnn.variables import Variable
 
 # Worker threads must be gone before the interpreter takes its memory apart.
@@ -128,6 +129,7 @@ __all__ = [
     "Model",
     "Predictor",
     "Sequential",
+    "TapeWarning",
     "Tensor",
     "TrainingDiverged",
     "Variable",

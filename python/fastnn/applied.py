@@ -7,7 +7,7 @@ lives as long as the Variable. All Variables of a step are stepped in one native
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
@@ -82,6 +82,20 @@ class States:
         """The state of a Variable that was stepped."""
         return self._by_variable.get(variable)
 
+    def copied(self, variables: Iterable[Variable]) -> list[tuple[Variable, Kept | None]]:
+        """A copy of the state of each of these; None: it has none."""
+        found = ((variable, self.find(variable)) for variable in variables)
+        return [(v, None if state is None else state.kept()) for v, state in found]
+
+    def put(self, copies: Iterable[tuple[Variable, Kept | None]]) -> None:
+        """Goes back to copies."""
+        self._last = ()
+        for variable, kept in copies:
+            if kept is None:
+                self._by_variable.pop(variable, None)
+            else:
+                self._by_variable[variable] = State(self._optimizer, variable, kept)
+
     def of(self, variable: Variable, place: int) -> State:
         """The state of a Variable that is number `place` of a step; a first one is made."""
         last = self._last
@@ -101,6 +115,13 @@ class States:
         return state
 
 
+class Progress(NamedTuple):
+    """How far an optimizer is with some Variables."""
+
+    iterations: int
+    states: list[tuple[Variable, Kept | None]]
+
+
 def _shortened(grad: Array, limit: float, length: Any) -> Array:
     return grad if length <= limit else (grad * (limit / length)).astype(grad.dtype)
 
@@ -108,7 +129,7 @@ def _shortened(grad: Array, limit: float, length: Any) -> Array:
 class Applies(Listed):
     """The part of an optimizer that steps Variables by gradients."""
 
-    _inside: ClassVar[Iterable[str]] = ("native", "settings")
+    _inside: ClassVar[Iterable[str]] = ("native", "settings", "forget", "progress", "restore")
 
     native: ClassVar[str]
     clipnorm: Any
@@ -292,6 +313,19 @@ class Applies(Listed):
             state = self._states.find(variable)
             if state is not None and state.average is not None:
                 variable.assign(state.average)
+
+    def progress(self, variables: Iterable[Variable]) -> Progress:
+        """A copy of the state of these Variables, and of `iterations` (for models)."""
+        return Progress(int(self.iterations), self._states.copied(variables))
+
+    def restore(self, progress: Progress) -> None:
+        """Goes back to what `progress` gave (for models)."""
+        self._states.put(progress.states)
+        self.iterations = progress.iterations
+
+    def forget(self, variables: Iterable[Variable]) -> None:
+        """Lets the state of these Variables begin anew (for models)."""
+        self._states.put((variable, None) for variable in variables)
 
     def _clipped(self, grads: list[Array]) -> list[Array]:
         if self.clipvalue is not None:

@@ -20,9 +20,6 @@ class Columns(Protocol):
     def names(self) -> list[str]:
         """ "loss", then the names of the metrics."""
 
-    def more_is_better(self, key: str) -> bool | None:
-        """Whether more of a value in the logs is better; None where that is not known."""
-
     @property
     def width(self) -> int:
         """The number of native sums."""
@@ -61,6 +58,9 @@ class Trainable(Protocol):
     @property
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights."""
+
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""

@@ -34,14 +34,19 @@ class Called(NamedTuple):
     name: str
     head: str  # "softmax", "sigmoid" or "none"
     takes_labels: bool
+    by_element: bool
     from_logits: bool
     options: Mapping[str, float]
     ignore_class: int | None = None
     column_weights: Array | None = None
 
 
-def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
-    """The weighted mean of the loss, a Tensor without axes; NaN where nothing counts."""
+def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, float, float]:
+    """The weighted mean of the loss, a Tensor without axes; NaN where nothing counts.
+
+    Also the weight that it is divided by, and the number of what it is a mean of: rows or, where
+    each element counts for itself, elements.
+    """
     outputs = tensor(y_pred)
     if outputs.ndim == 0:
         raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
@@ -74,19 +79,21 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
         loss, gradient = _core.element_loss(
             how.native, value, target, weights, how.column_weights, how.options
         )
-    if n == 0 or not _counts(how, target, weights):
+    weight = weight_of(how, target, weights)
+    if not weight > 0:
         loss = np.nan
     y = Tensor(np.asarray(loss, dtype))
+    parts = float(n * _elements(how, target))
 
     if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
-        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights))
+        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights)), weight, parts
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
             return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
         return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
 
-    return recorded(y, (z,), pull)
+    return recorded(y, (z,), pull), weight, parts
 
 
 def _of_both(
@@ -111,14 +118,20 @@ def _host(y: Any) -> Any:
     return y.value if isinstance(y, Tensor) else y
 
 
-def _counts(how: Called, target: Array, weights: Array | None) -> bool:
-    """Whether anything has weight."""
-    counting = np.ones(len(target), bool) if weights is None else weights > 0
+def weight_of(how: Called, target: Array, weights: Array | None) -> float:
+    """The weight of these rows, as the loss counts it, given labels (n,) or targets (n, outputs)."""
     if how.takes_labels and how.ignore_class is not None:
-        counting &= target != how.ignore_class
-    elif how.head == "sigmoid":
-        counting &= ~np.isnan(target).all(axis=1)
-    return bool(counting.any())
+        counting = target != how.ignore_class
+        return float(counting.sum() if weights is None else weights[counting].sum())
+    if how.by_element:
+        present = (~np.isnan(target)).sum(axis=1)
+        return float(present.sum() if weights is None else present @ weights)
+    return float(len(target) if weights is None else weights.sum())
+
+
+def _elements(how: Called, target: Array) -> int:
+    """Elements of a row that count for themselves; 1 where the row counts as one."""
+    return target.shape[1] if how.by_element and target.ndim > 1 else 1
 
 
 def _logits(how: Called, outputs: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class Monitor(Callback):
         """Whether more of the monitored value is better; ValueError if nothing tells."""
         if self.mode != "auto":
             return self.mode == "max"
-        direction = self.model.columns.more_is_better(self.monitor)
+        direction = self.model.more_is_better(self.monitor)
         if direction is None:
             where = f"{type(self).__name__}: monitor"
             names = [*self.params.get("metrics", ())]

@@ -55,8 +55,8 @@ class Columns:
             for identifier in given:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
-                _check_fit(metric, target, loss)
-                _check_name(metric.name)
+                check_fit(metric, target, loss)
+                check_name(metric.name)
                 self.metrics.append(metric)
                 self.native.append(metric.native(is_weighted))
                 self.names.append(self._unique(metric.name, is_weighted))
@@ -99,7 +99,7 @@ class Columns:
         return logs
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> None:
     """ValueError for a name under which logs hold something else."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"metrics: name: expected a non-empty string, got {name!r}")
@@ -126,7 +126,7 @@ def _check_logits(metric: Metric, head: Head, loss: Loss) -> None:
     )
 
 
-def _check_fit(metric: Metric, target: str, loss: Loss) -> None:
+def check_fit(metric: Metric, target: str, loss: Loss) -> None:
     if not metric.goes_with:
         raise ValueError(
             f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "

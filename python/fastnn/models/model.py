@@ -15,10 +15,11 @@ from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change
 from fastnn.console import say
+from fastnn.data import rows
+from fastnn.data.structures import is_several
 from fastnn.layers.base import (
     Shape,
     dtype_of,
-    snake_case,
     without_batch,
 )
 from fastnn.layers.shape import Input, InputLayer
@@ -26,9 +27,10 @@ from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.summary import summary_lines
 from fastnn.models.wired import Wired
-from fastnn.words import flag, integer, keywords
+from fastnn.words import flag, integer, keywords, snake_case
 
 
 class Model(Wired):
@@ -69,7 +71,7 @@ class Model(Wired):
 
     A layer belongs to one model, and may be called several times there if it has no parameters or
     is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
-    cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
+    cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
     @keywords()
@@ -191,6 +193,37 @@ class Model(Wired):
                 "and trained over a fastnn.GradientTape"
             ) from (None if isinstance(why, Untraceable) else why)
 
+    def _reason_of_call(self, x: Any) -> Reason | None:
+        state = self._state.now
+        if len(state.outputs) > 1:
+            return several()
+        if state.calls or type(self).call is Model.call:
+            return None
+        if is_several(x):
+            return of_call("it takes several inputs")
+        row_shape = rows.rows("x", x, None).shape[1:]
+        if self._can_be_traced(state, row_shape):
+            return None if len(self._graph_for(state, row_shape).outputs) < 2 else several()
+        try:
+            self._traced_for(state, row_shape)
+        except TypeError as error:
+            return of_call(
+                str(error).partition("no graph of layers: ")[2].partition(". The model")[0]
+            )
+        return None
+
+    def _input_parts(self, x: Any) -> Any:
+        names = self._input_names
+        if names is None:
+            return super()._input_parts(x)
+        parts = self._parts_of(x)
+        shapes = self._state.now.inputs
+        found = [
+            rows.rows(f"x[{i}]", part, shape)
+            for i, (part, shape) in enumerate(zip(parts, shapes, strict=True))
+        ]
+        return dict(zip(names, found, strict=True)) if isinstance(names, list) else found
+
     # -- calls
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -212,7 +245,7 @@ class Model(Wired):
                     "graph of layers; call its layers, or train over a fastnn.GradientTape"
                 )
             return self._called_on(inputs, acts)
-        if not self.built and type(self).call is not Model.call and _several(inputs):
+        if not self.built and type(self).call is not Model.call and is_several(inputs):
             return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
@@ -229,17 +262,19 @@ class Model(Wired):
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
+        return side_by_side(self._parts_of(x), self._state.now.inputs)
+
+    def _parts_of(self, x: Any) -> list[Any]:
+        """Several inputs in their order."""
         names = self._input_names
         assert names is not None
         if isinstance(names, list):
             if not isinstance(x, Mapping) or set(x) != set(names):
                 raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
-            parts = [x[name] for name in names]
-        else:
-            if not isinstance(x, (list, tuple)) or len(x) != names:
-                raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
-            parts = list(x)
-        return side_by_side(parts, self._state.now.inputs)
+            return [x[name] for name in names]
+        if not isinstance(x, (list, tuple)) or len(x) != names:
+            raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+        return list(x)
 
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
@@ -291,17 +326,6 @@ def _takes_training(call: Callable[..., Any]) -> bool:
     """Whether a `call`, also a decorated one, can be given `training`."""
     parameters = inspect.signature(call).parameters.values()
     return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _several(inputs: object) -> bool:
-    """Whether these are several inputs of a `call`, each an array of rows, and not one."""
-    if isinstance(inputs, Mapping):
-        return True
-    return (
-        isinstance(inputs, (list, tuple))
-        and len(inputs) > 0
-        and all(getattr(part, "ndim", 0) >= 2 for part in inputs)
-    )
 
 
 def _tensors(inputs: Any) -> Any:

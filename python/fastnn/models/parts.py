@@ -65,6 +65,9 @@ class Parted(Trainer):
         state = self._state.now
         return state.layers or tuple(self._own_layers())
 
+    def _variables(self) -> list[Variable]:
+        return self._own_variables()
+
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
         found: dict[int, Variable] = {}
@@ -155,11 +158,15 @@ class Parted(Trainer):
     @property
     def dtype(self) -> str:
         """ "float32" or "float64"."""
-        return self._agreed_dtype(self._state.now.layers)
+        return self._agreed_dtype(self._all_layers())
 
     @property
     def built(self) -> bool:
         return self._state.now.built is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
 
     # -- parameters
 

@@ -1,0 +1,448 @@
+"""The objective of a model that trains over the tape: a loss and metrics for each output.
+
+It is made from the arguments of `compile`, and settled once the form of the outputs is known.
+Losses and metrics of an epoch are sums over its rows, exact whatever the batches are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import losses
+from fastnn.autodiff.tensor import Tensor, converted
+from fastnn.data.structures import Form, by_output, form_of
+from fastnn.losses import Loss
+from fastnn.metrics.base import Metric
+from fastnn.metrics.choice import get
+from fastnn.metrics.functions import FunctionMetric, is_own
+from fastnn.metrics.means import MeanOf
+from fastnn.models.columns import check_fit, check_name
+from fastnn.models.sums import LossTracker
+from fastnn.variables import Variable
+from fastnn.words import number
+
+# The mean weight of a row of the data set, for each output with a loss; none: it is not known, as
+# of a stream of batches.
+RowWeights = Sequence[float]
+
+
+class Bound(Metric):
+    """A metric of one output, under its name in logs."""
+
+    def __init__(
+        self, metric: Metric, name: str, output: int | None, form: Form, loss: Loss | None
+    ) -> None:
+        self.name = name
+        self.metric = metric
+        self._output, self._form, self._loss = output, form, loss
+        self.weighted = False
+        self.more_is_better = getattr(metric, "more_is_better", None)  # type: ignore[misc]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if self._output is not None:
+            y_true = by_output("y", y_true, self._form)[self._output]
+            y_pred = self._form.leaves(y_pred)[self._output]
+            if isinstance(sample_weight, (list, tuple, Mapping)):
+                weights = by_output("sample_weight", sample_weight, self._form)
+                sample_weight = weights[self._output]
+        self.update_one(y_true, y_pred, sample_weight)
+
+    def update_one(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+        """`update_state` of the output itself."""
+        ignored = getattr(self._loss, "ignore_class", None)
+        if not is_own(self.metric):
+            y_pred = _as_the_loss_sees(self._loss, self.metric, y_pred)
+            if ignored is not None:
+                y_true, y_pred, sample_weight = _without(ignored, y_true, y_pred, sample_weight)
+        given = () if sample_weight is None else (sample_weight,)
+        self.metric.update_state(y_true, y_pred, *given)
+
+    def result(self) -> Any:
+        return self.metric.result()
+
+    def reset_state(self) -> None:
+        self.metric.reset_state()
+
+
+class Target:
+    """An output of the model as training sees it."""
+
+    def __init__(self, name: str | None, loss: Loss | None, weight: float) -> None:
+        self.name = name
+        self.loss = loss
+        self.weight = weight  # of the loss in the sum of losses
+
+
+class Objective:
+    """Losses and metrics of a model over the tape.
+
+    Args:
+        loss, loss_weights, metrics, weighted: as `compile` takes them.
+    """
+
+    def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted: Any) -> None:
+        self.loss = _losses(loss)
+        self.loss_weights = _loss_weights(loss_weights)
+        self._given = (_metrics(metrics, loss), _metrics(weighted, loss))
+        self.tracker = LossTracker()
+        self.form: Form | None = None
+        self.targets: list[Target] = []
+        self.bound: list[Bound] = []
+        self.row_weights: RowWeights = ()
+        self.told_missing = False  # that Variables have no gradient
+        # Whether `compile` found each Variable trainable; those that are made later join.
+        self.found: list[tuple[Variable, bool]] = []
+
+    # -- forms
+
+    @property
+    def has_several(self) -> bool:
+        """Whether the arguments are those of several outputs."""
+        one = len(self.loss) == 1 if isinstance(self.loss, (list, dict)) else True
+        nested = any(
+            isinstance(part, (list, tuple))
+            for given in self._given
+            for part in (given if isinstance(given, list) else ())
+        )
+        return not one or nested or any(isinstance(given, dict) for given in self._given)
+
+    def own_loss(self) -> Loss | None:
+        """A loss that a user wrote, if there is any."""
+        return next((one for one in self.all_losses() if one.is_own), None)
+
+    def own_metric(self) -> Metric | None:
+        """A metric that a user wrote, if there is any."""
+        given = (part for metrics in self._given for part in _flat(metrics))
+        return next((m for m in given if isinstance(m, Metric) and is_own(m)), None)
+
+    def only_loss(self) -> Loss:
+        """The loss of a model of one output; ValueError where there is none."""
+        loss: Loss | None = _only(self.loss)
+        if loss is None:
+            raise ValueError(
+                "compile: expected a loss, for example loss='mean_squared_error', got None"
+            )
+        return loss
+
+    def all_losses(self) -> list[Loss]:
+        return [part for part in _flat(self.loss) if isinstance(part, Loss)]
+
+    def outline(self, form: Form) -> None:
+        """Finds the loss and its weight for each output; errors where numbers do not match."""
+        if form == self.form:
+            return
+        if form.kind is None:
+            loss, weight = _only(self.loss), _only(self.loss_weights)
+            self.targets = [Target(None, loss, 1.0 if weight is None else weight)]
+        else:
+            one = not isinstance(self.loss, (list, dict))
+            found = [self.loss] * form.outputs if one else by_output("loss", self.loss, form)
+            weights: list[Any] = [1.0] * form.outputs
+            if self.loss_weights is not None:
+                weights = by_output("loss_weights", self.loss_weights, form)
+            self.targets = [
+                Target(name, loss, 1.0 if weight is None else weight)
+                for name, loss, weight in zip(form.names, found, weights, strict=True)
+            ]
+        self.bound, self._settled = [], False
+        self.tracker.parts = [(t.name, t.weight) for t in self.targets if t.loss is not None]
+        self.form = form
+
+    def settle(self, y: Any, y_pred: Any, names: Sequence[str] = ()) -> None:
+        """Finds the metrics of outputs of this form; "accuracy" depends on targets and outputs."""
+        form = form_of(y_pred, names)
+        if form == self.form and self._settled:
+            return
+        self.outline(form)
+        ys = self.targets_of(y)
+        self.bound = []
+        for is_weighted, given in enumerate(self._given):
+            for k, several in enumerate(_by_target(given, form)):
+                target = self.targets[k]
+                for identifier in several:
+                    found = _metric(identifier, target.loss, ys[k], form.leaves(y_pred)[k])
+                    self._bind(found, k, bool(is_weighted))
+        self._settled = True
+
+    _settled = False
+
+    def _bind(self, metric: Metric, k: int, weighted: bool) -> None:
+        target = self.targets[k]
+        check_name(metric.name)
+        name = metric.name if target.name is None else f"{target.name}_{metric.name}"
+        taken = [bound.name for bound in self.bound]
+        if weighted and name in taken:
+            prefix = "" if target.name is None else f"{target.name}_"
+            name = f"{prefix}weighted_{metric.name}"
+        unique, count = name, 0
+        while unique in taken:
+            count += 1
+            unique = f"{name}_{count}"
+        assert self.form is not None
+        output = None if self.form.kind is None else k
+        bound = Bound(metric, unique, output, self.form, target.loss)
+        bound.weighted = weighted
+        self.bound.append(bound)
+
+    def targets_of(self, y: Any) -> list[Any]:
+        """y for each output; None for an output without a loss, which y may leave out."""
+        assert self.form is not None
+        if self.form.kind is None:
+            listed = isinstance(y, (list, tuple)) and len(y) == 1 and getattr(y[0], "ndim", 0) > 0
+            return [y[0] if listed else y]
+        wanted = [i for i, target in enumerate(self.targets) if target.loss is not None]
+        if y is None:
+            return [None] * len(self.targets)
+        if isinstance(y, (list, tuple)) and len(y) == len(wanted) < len(self.targets):
+            places = dict(zip(wanted, y, strict=True))
+            return [places.get(i) for i in range(len(self.targets))]
+        found = by_output("y", y, self.form)
+        for i in wanted:
+            if found[i] is None:
+                raise ValueError(f"y: expected targets of the output {self.form.names[i]!r}")
+        return found
+
+    def weights_of(self, weights: Any) -> list[Any]:
+        """sample_weight for each output; one array serves all."""
+        assert self.form is not None
+        if self.form.kind is None or weights is None:
+            return [weights] * self.form.outputs
+        if isinstance(weights, Mapping) or (
+            isinstance(weights, (list, tuple)) and not np.isscalar(weights[0] if weights else 0)
+        ):
+            return by_output("sample_weight", weights, self.form)
+        return [weights] * self.form.outputs
+
+    # -- values
+
+    def value(self, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
+        """The loss to minimise: for each output the sum of w * l over the rows of the batch,
+        divided by these rows times the mean weight of the data set; not in training, by sum(w)."""
+        assert self.form is not None
+        total: Tensor | None = None
+        sums = []
+        outputs = zip(
+            self.targets,
+            self.targets_of(y),
+            self.form.leaves(y_pred),
+            self.weights_of(sample_weight),
+            strict=True,
+        )
+        rows = 0
+        for target, yk, pred, weights in outputs:
+            if target.loss is None:
+                continue
+            if yk is None and not target.loss.is_own:
+                raise ValueError(f"{target.loss.name}: expected y, got None")
+            mean, weight, parts = target.loss.weighed(yk, pred, weights)
+            rows = len(pred)
+            sums.append((float(mean) * weight if weight > 0 else 0.0, weight))
+            if training and not target.loss.by_batch_weight:
+                mine = len(sums) - 1
+                known = mine < len(self.row_weights)
+                whole = rows * self.row_weights[mine] if known else parts
+                if weight != whole:
+                    mean = mean * (weight / whole)
+            if target.weight != 1:
+                mean = mean * target.weight
+            total = mean if total is None else total + mean
+        if total is None:
+            raise ValueError(
+                "compile: expected a loss, for example loss='mean_squared_error', got None"
+            )
+        self.tracker.expect(total, np.array(sums), rows)
+        return total
+
+    def count(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
+        """Updates the metrics, each row once or, of weighted metrics, by its weight."""
+        if not self.bound:
+            return
+        assert self.form is not None
+        ys, preds = self.targets_of(y), self.form.leaves(y_pred)
+        by_row = self.weights_of(sample_weight)
+        for bound in self.bound:
+            k = bound._output or 0
+            bound.update_one(ys[k], preds[k], by_row[k] if bound.weighted else None)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of `compile`; of one output those that were given."""
+        return [
+            bound.metric if bound._output is None and bound.name == bound.metric.name else bound
+            for bound in self.bound
+        ]
+
+    def names(self) -> list[str]:
+        """Names in logs, as far as they are known."""
+        if self.bound or self._settled:
+            return [*self.tracker.names, *(bound.name for bound in self.bound)]
+        plain = (
+            [name for given in self._given for part in _flat(given) if (name := _name(part))]
+            if not self.has_several
+            else []
+        )
+        return [*(self.tracker.names or ["loss"]), *plain]
+
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
+        name = key.removeprefix("val_")
+        for bound in self.bound:
+            if name == bound.name:
+                return bound.more_is_better
+        return False if name == "loss" or name.endswith("_loss") else None
+
+
+def _losses(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {str(name): None if one is None else losses.get(one) for name, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [None if one is None else losses.get(one) for one in given]
+    return None if given is None else losses.get(given)
+
+
+def _loss_weights(given: Any) -> Any:
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        return {str(n): number(f"loss_weights[{n!r}]", one, 0.0) for n, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [number(f"loss_weights[{i}]", one, 0.0) for i, one in enumerate(given)]
+    return number("loss_weights", given, 0.0)
+
+
+def _metrics(given: Any, loss: Any) -> Any:
+    """The argument with functions made metrics; one metric may stand alone."""
+    if given is None:
+        return []
+    if isinstance(given, Mapping):
+        return {str(name): _metrics(one, loss) for name, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        if len(given) == 1 and isinstance(given[0], (list, tuple)):
+            given = given[0]  # of the one output
+        return [
+            _metrics(one, loss) if isinstance(one, (list, tuple)) else _from_user(one)
+            for one in given
+        ]
+    one = _from_user(given)
+    # For several outputs a name alone is a metric of each.
+    return [one] if not isinstance(loss, (list, tuple, Mapping)) or len(loss) == 1 else one
+
+
+def _from_user(identifier: Any) -> Any:
+    if isinstance(identifier, type):
+        is_metric = issubclass(identifier, Metric) and identifier is not Metric
+        return identifier() if is_metric else identifier
+    if callable(identifier) and not isinstance(identifier, (Metric, Loss)):
+        return FunctionMetric(identifier)
+    return identifier
+
+
+def _flat(given: Any) -> list[Any]:
+    if isinstance(given, Mapping):
+        return [part for one in given.values() for part in _flat(one)]
+    if isinstance(given, (list, tuple)):
+        return [part for one in given for part in _flat(one)]
+    return [given]
+
+
+def _only(given: Any) -> Any:
+    if isinstance(given, (list, dict)):
+        if len(given) != 1:
+            raise ValueError(
+                f"loss: the model has one output, got {len(given)}: {_described(given)}"
+            )
+        return next(iter(given.values() if isinstance(given, dict) else given))
+    return given
+
+
+def _described(given: Any) -> str:
+    return ", ".join(map(str, given))
+
+
+def _by_target(given: Any, form: Form) -> list[Sequence[Any]]:
+    if form.kind is None:
+        flat = _flat(given)
+        return [flat]
+    if isinstance(given, list) and not given:
+        return [()] * form.outputs
+    if isinstance(given, (list, dict)):
+        found = by_output("metrics", given, form)
+    elif isinstance(given, str):
+        found = [given] * form.outputs
+    else:
+        raise TypeError(
+            f"metrics: expected a list for each of the outputs {', '.join(form.names)}, got {given!r}"
+        )
+    return [[] if one is None else _flat(one) for one in found]
+
+
+def _name(identifier: Any) -> str | None:
+    if isinstance(identifier, str):
+        return identifier
+    return getattr(identifier, "name", None)
+
+
+def _metric(identifier: Any, loss: Loss | None, y: Any, y_pred: Any) -> Metric:
+    if isinstance(identifier, Metric) and is_own(identifier):
+        return identifier
+    kind = _kind(loss, y, y_pred)
+    metric = get(identifier, kind)
+    if loss is not None and not loss.is_own:
+        check_fit(metric, kind, loss)
+    elif not metric.goes_with:
+        raise ValueError(
+            f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "
+            "update_state"
+        )
+    return metric
+
+
+def _kind(loss: Loss | None, y: Any, y_pred: Any) -> str:
+    """The kind of targets: see `Metric.goes_with`."""
+    made = getattr(y_pred, "logits", None)
+    end = None if made is None else made[1]
+    if loss is not None and not loss.is_own:
+        if loss.takes_labels:
+            return "labels"
+        if loss.row.has_classes:
+            return "targets" if loss.row.targets == "classes" else "sigmoid"
+        return {"softmax": "targets", "sigmoid": "sigmoid"}.get(str(end), "values")
+    width = math.prod(np.shape(y_pred)[1:])
+    if width == 1 or end == "sigmoid":
+        return "sigmoid"
+    shape = np.shape(converted(y)) if y is not None else ()
+    return "labels" if len(shape) < 2 or math.prod(shape[1:]) == 1 else "targets"
+
+
+def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
+    """Outputs for a native count: logits for a cross-entropy, and outputs that the loss takes for
+    logits marked as such."""
+    if not isinstance(y_pred, Tensor):
+        return y_pred
+    made = y_pred.logits
+    if made is None and loss is not None and loss.from_logits:
+        marked = Tensor(y_pred.value)
+        marked.logits = None, "linear"
+        return marked
+    crossed = isinstance(metric, MeanOf) and metric.loss.folds == "softmax"
+    if crossed and made is not None and made[0] is not None and made[1] == "softmax":
+        return made[0]
+    return y_pred
+
+
+def _without(ignored: int, y: Any, y_pred: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """Rows of other classes."""
+    labels = converted(y)
+    keep = labels.reshape(len(labels)) != ignored
+    if keep.all():
+        return y, y_pred, weights
+    kept = Tensor(y_pred.value[keep])
+    made = y_pred.logits
+    if made is not None:
+        kept.logits = (None if made[0] is None else Tensor(made[0].value[keep])), made[1]
+    by_row = None if weights is None else converted(weights)[keep]
+    return labels[keep], kept, by_row
