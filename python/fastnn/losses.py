@@ -142,7 +142,9 @@ class Loss(Registered):
     def is_own(self) -> bool:
         """Whether a user wrote it: it has a `call`, or a `__call__`, in place of a native row."""
         cls = type(self)
-        return cls.call is not Loss.call or cls.__call__ is not Loss.__call__
+        if cls.call is not Loss.call or cls.__call__ is not Loss.__call__:
+            return True
+        return not hasattr(cls, "native")
 
     @property
     def by_batch_weight(self) -> bool:

@@ -35,7 +35,8 @@ def counts(
     if outputs.ndim == 0:
         raise ValueError("y_pred: expected rows, got a single number")
     made = outputs.logits
-    if made is not None and made[1] == "linear" and "sigmoid" in goes_with:
+    yes_or_no = "sigmoid" in goes_with and "values" not in goes_with
+    if made is not None and made[1] == "linear" and yes_or_no:
         outputs = functions.sigmoid(outputs)  # half a probability is the logit 0
     n, width = len(outputs), math.prod(outputs.shape[1:])
     z = outputs.value.reshape(n, width)
