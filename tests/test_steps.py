@@ -265,7 +265,7 @@ def test_wrong_steps() -> None:
 
     model = Bare([keras.layers.Dense(1)])
     model.compile()
-    with pytest.raises(TypeError, match="train_step: expected a dictionary .* got 0.5"):
+    with pytest.raises(TypeError, match=r"train_step: expected a dictionary .* got 0.5"):
         model.fit(X, Y, verbose=0)
     with pytest.raises(ValueError, match="expected a loss"):
         model.evaluate(X, Y, verbose=0)

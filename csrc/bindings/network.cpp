@@ -318,6 +318,13 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "tensors"_a);
   owner.def(
+      "logits",
+      [graph_of](Owner& self, int tensor) -> std::optional<int> {
+        const int made = graph_of(self).logits(tensor);
+        return made == none ? std::nullopt : std::optional<int>(made);
+      },
+      "tensor"_a);
+  owner.def(
       "slice",
       [graph_of](Owner& self, int input, Index first, Index width) {
         return graph_of(self).slice(input, first, width);

@@ -341,6 +341,9 @@ class Graph:
     def minimum(self, *tensors: int) -> int: ...
     def concatenate(self, tensors: Sequence[int]) -> int:
         """Their columns side by side."""
+    def logits(self, tensor: int) -> int | None:
+        """What a softmax or sigmoid made the tensor of; None: neither did. A dense node that ends in
+        a sigmoid becomes two, so parameters are shared with it before this call alone."""
     def slice(self, input: int, first: int, width: int) -> int:
         """Columns first to first + width - 1."""
     def repeat(self, input: int, times: int) -> int:

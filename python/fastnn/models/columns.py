@@ -149,4 +149,6 @@ def listed(metrics: Metrics) -> Sequence[Wanted]:
         return (metrics,)
     if not isinstance(metrics, (list, tuple)):
         raise TypeError(f"metrics: expected a list of names or Metric objects, got {metrics!r}")
+    if len(metrics) == 1 and isinstance(metrics[0], (list, tuple)):
+        return metrics[0]  # the list of the one output
     return metrics

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,7 +33,7 @@ from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
 from fastnn.models.objective import Objective
-from fastnn.models.reasons import Reason
+from fastnn.models.reasons import Reason, several
 from fastnn.optimizers import Optimizer
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords
@@ -87,10 +87,7 @@ class State(NamedTuple):
     built: Built | None = None
     plan: Plan | None = None
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
-    outputs: tuple[
-        int, ...
-    ] = ()  # tensors of several outputs; none: the last call makes the output
-    form: Form = Form()  # of the outputs
+    form: Form = Form()  # of the outputs; those in a list have the names of their layers
 
 
 class Compilable(Listed):
@@ -100,7 +97,7 @@ class Compilable(Listed):
     A model that is being trained is not changed.
     """
 
-    _inside = (
+    _inside: ClassVar[Iterable[str]] = (
         *("columns", "keeps_averages", "more_is_better", "network", "prepare", "row_shapes"),
         "shapes_for",
     )
@@ -223,6 +220,9 @@ class Compilable(Listed):
             return state._replace(built=built)
         plan = state.plan
         native = plan.native
+        if native is not None and state.form.kind is not None:  # which tracing found
+            native, plan = None, plan._replace(native=None, reason=several())
+            state = state._replace(plan=plan)
         if native is None:
             return state._replace(built=built)
         if native.given is not None:
@@ -386,7 +386,8 @@ class Compilable(Listed):
     @property
     def loss(self) -> Any:
         """The loss given to `compile`; a list or dictionary of those of several outputs."""
-        return self._compiled("loss").objective.loss
+        plan = self._compiled("loss")
+        return plan.objective.loss if plan.native is None else plan.loss
 
     @property
     def optimizer(self) -> Optimizer:

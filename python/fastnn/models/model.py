@@ -16,12 +16,14 @@ from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change
 from fastnn.console import say
 from fastnn.data import rows
-from fastnn.data.structures import is_several
+from fastnn.data.structures import Form, form_of, is_several
 from fastnn.layers.base import (
+    Layer,
     Shape,
     dtype_of,
     without_batch,
 )
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
@@ -63,7 +65,9 @@ class Model(Wired):
     Args:
         inputs: an Input, or a list or dictionary of them. Data for several are given in the same
             form; they are put side by side in one array.
-        outputs: what layers make of the inputs.
+        outputs: what layers make of the inputs, or a list, a tuple or a dictionary of such. Several
+            outputs train over a tape; a call is one native pass all the same. In logs they have the
+            names of their layers, or their keys in the dictionary.
         name: the model's name, in its table and in paths of Variables.
         trainable: False freezes all layers.
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
@@ -118,19 +122,17 @@ class Model(Wired):
             raise ValueError("inputs: the same Input is given twice")
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             outputs = outputs[0]
-        if isinstance(outputs, (list, tuple, Mapping)):
-            raise TypeError(
-                f"outputs: models of several outputs are not in fastnn, got {outputs!r}"
-            )
-        if not isinstance(outputs, Symbol):
-            raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
-        layers, calls = traced(symbols, outputs)
+        form = form_of(outputs)
+        for output in form.leaves(outputs):
+            if not isinstance(output, Symbol):
+                raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
+        layers, calls = traced(symbols, _one_of(form, outputs))
         shapes = tuple(symbol.row_shape for symbol in symbols)
         change = Change("Model")
         with change, change.lock:
             self._changes.take(change, waits=True)
             claim_layers(change, layers)
-            self._adopt(change, State(layers, calls, shapes))
+            self._adopt(change, State(layers, calls, shapes, form=form))
 
     # -- building
 
@@ -159,15 +161,17 @@ class Model(Wired):
         for training in (True, False):
             x = Input(row_shape)
             y = self._called_on(x, training)
-            if not isinstance(y, Symbol):
-                raise Untraceable(f"it returns {y!r}, which is no output of a layer")
-            layers, calls = traced([x], y)
-            found.append((layers, calls, without_dropout(layers, calls, own)))
-        (layers, calls, trained), (_, _, predicted) = found
+            form = form_of(y)
+            for part in form.leaves(y):
+                if not isinstance(part, Symbol):
+                    raise Untraceable(f"it returns {part!r}, which is no output of a layer")
+            layers, calls = traced([x], _one_of(form, y))
+            found.append((layers, calls, form, without_dropout(layers, calls, own)))
+        (layers, calls, form, trained), (_, _, other, predicted) = found
         # Dropout acts in training alone: without it both must be one graph.
-        if trained != predicted:
+        if trained != predicted or form != other:
             raise Untraceable("its layers in training are not those of prediction")
-        return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
+        return state._replace(layers=layers, calls=calls, inputs=(row_shape,), form=form)
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
@@ -195,7 +199,7 @@ class Model(Wired):
 
     def _reason_of_call(self, x: Any) -> Reason | None:
         state = self._state.now
-        if len(state.outputs) > 1:
+        if state.form.kind is not None:
             return several()
         if state.calls or type(self).call is Model.call:
             return None
@@ -203,7 +207,8 @@ class Model(Wired):
             return of_call("it takes several inputs")
         row_shape = rows.rows("x", x, None).shape[1:]
         if self._can_be_traced(state, row_shape):
-            return None if len(self._graph_for(state, row_shape).outputs) < 2 else several()
+            form = self._graph_for(state, row_shape).form
+            return None if form.kind is None else several()
         try:
             self._traced_for(state, row_shape)
         except TypeError as error:
@@ -246,6 +251,7 @@ class Model(Wired):
                 )
             return self._called_on(inputs, acts)
         if not self.built and type(self).call is not Model.call and is_several(inputs):
+            self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
@@ -254,6 +260,7 @@ class Model(Wired):
         state = self._state.now
         if state.built is None:
             if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
+                self._give_dtype()
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
@@ -263,6 +270,14 @@ class Model(Wired):
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
         return side_by_side(self._parts_of(x), self._state.now.inputs)
+
+    def _give_dtype(self) -> None:
+        """Lets layers that are not built yet, and build themselves when they are called, have the
+        model's dtype."""
+        if self._given_dtype is not None:
+            for part in self._leaf_parts():
+                if isinstance(part, Layer) and not part.built and part.compute_dtype is None:
+                    part.dtype = self._given_dtype
 
     def _parts_of(self, x: Any) -> list[Any]:
         """Several inputs in their order."""
@@ -319,6 +334,15 @@ class Model(Wired):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+def _one_of(form: Form, outputs: Any) -> Symbol:
+    """The outputs of a graph as one symbol."""
+    leaves = form.leaves(outputs)
+    if form.kind is not None and not leaves:
+        raise ValueError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
+    one: Symbol = leaves[0] if form.kind is None else Outputs.drawn(leaves)
+    return one
 
 
 @functools.lru_cache(256)

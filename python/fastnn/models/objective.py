@@ -87,7 +87,7 @@ class Objective:
     def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted: Any) -> None:
         self.loss = _losses(loss)
         self.loss_weights = _loss_weights(loss_weights)
-        self._given = (_metrics(metrics, loss), _metrics(weighted, loss))
+        self._given = (_metrics(metrics), _metrics(weighted))
         self.tracker = LossTracker()
         self.form: Form | None = None
         self.targets: list[Target] = []
@@ -123,9 +123,7 @@ class Objective:
         """The loss of a model of one output; ValueError where there is none."""
         loss: Loss | None = _only(self.loss)
         if loss is None:
-            raise ValueError(
-                "compile: expected a loss, for example loss='mean_squared_error', got None"
-            )
+            raise no_loss()
         return loss
 
     def all_losses(self) -> list[Loss]:
@@ -251,9 +249,7 @@ class Objective:
                 mean = mean * target.weight
             total = mean if total is None else total + mean
         if total is None:
-            raise ValueError(
-                "compile: expected a loss, for example loss='mean_squared_error', got None"
-            )
+            raise no_loss()
         self.tracker.expect(total, np.array(sums), rows)
         return total
 
@@ -296,6 +292,10 @@ class Objective:
         return False if name == "loss" or name.endswith("_loss") else None
 
 
+def no_loss() -> ValueError:
+    return ValueError("compile: expected a loss, for example loss='mean_squared_error', got None")
+
+
 def _losses(given: Any) -> Any:
     if isinstance(given, Mapping):
         return {str(name): None if one is None else losses.get(one) for name, one in given.items()}
@@ -314,22 +314,19 @@ def _loss_weights(given: Any) -> Any:
     return number("loss_weights", given, 0.0)
 
 
-def _metrics(given: Any, loss: Any) -> Any:
+def _metrics(given: Any) -> Any:
     """The argument with functions made metrics; one metric may stand alone."""
     if given is None:
         return []
     if isinstance(given, Mapping):
-        return {str(name): _metrics(one, loss) for name, one in given.items()}
+        return {str(name): _metrics(one) for name, one in given.items()}
     if isinstance(given, (list, tuple)):
         if len(given) == 1 and isinstance(given[0], (list, tuple)):
             given = given[0]  # of the one output
         return [
-            _metrics(one, loss) if isinstance(one, (list, tuple)) else _from_user(one)
-            for one in given
+            _metrics(one) if isinstance(one, (list, tuple)) else _from_user(one) for one in given
         ]
-    one = _from_user(given)
-    # For several outputs a name alone is a metric of each.
-    return [one] if not isinstance(loss, (list, tuple, Mapping)) or len(loss) == 1 else one
+    return _from_user(given)
 
 
 def _from_user(identifier: Any) -> Any:

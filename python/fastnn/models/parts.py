@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.claims import Claim
 from fastnn.layers.base import Dtype, Layer, Shape, write_all
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
@@ -59,7 +60,7 @@ class Parted(Trainer):
         state = self._state.now
         if not state.calls and not state.layers:
             return list(self._own_layers())
-        return [layer for layer in state.layers if not isinstance(layer, InputLayer)]
+        return [layer for layer in state.layers if not isinstance(layer, (InputLayer, Outputs))]
 
     def _all_layers(self) -> Sequence[Layer]:
         state = self._state.now

@@ -23,17 +23,17 @@ class Reason(NamedTuple):
         return not self.instead
 
 
-def of_compile(steps: tuple[str, ...], objective: Objective, outputs: int) -> Reason | None:
+def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) -> Reason | None:
     """The reason that the arguments of `compile` give, or the class; None: there is none.
 
     Args:
         steps: names of the steps that the class overrides.
         objective: losses and metrics.
-        outputs: the number of outputs; 1 where it is not known yet.
+        has_several: whether the model is known to have several outputs.
     """
     if steps:
         return Reason(f"it has a {steps[0]} of its own", "")
-    if outputs > 1 or objective.has_several:
+    if has_several or objective.has_several:
         return several()
     loss = objective.own_loss()
     if loss is not None:

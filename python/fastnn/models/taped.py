@@ -33,7 +33,7 @@ from fastnn.layers.base import Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.models.compiled import Plan, State
-from fastnn.models.objective import Objective, RowWeights
+from fastnn.models.objective import Objective, RowWeights, no_loss
 from fastnn.models.reasons import Reason, TapeWarning, of_compile
 from fastnn.models.steps import Logs, Steps, numbers_of, own_steps
 from fastnn.models.tables import parts_of_validation
@@ -80,20 +80,32 @@ class Taped(Steps):
 
     def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
         steps = own_steps(self, "train")
-        outputs = len(state.outputs)
-        found = of_compile(steps, objective, outputs)
+        several = state.form.kind is not None
+        found = of_compile(steps, objective, several)
         if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
-            objective.only_loss()  # raises
-        if outputs > 1:
-            objective.outline(self._form_of(state))
+            raise no_loss()
+        if several:
+            objective.outline(state.form._replace(names=self._output_names()))
         return found
 
-    def _form_of(self, state: State) -> Form:
-        """The form of the outputs of a graph."""
-        return state.form
-
     def _output_names(self) -> tuple[str, ...]:
-        return self._state.now.form.names
+        """Names of the outputs of a graph: keys of a dictionary, or names of layers."""
+        state = self._state.now
+        if state.form.kind in (None, dict):
+            return state.form.names
+        first = len(state.inputs) or 1
+        names: list[str] = []
+        for place in state.calls[-1].inputs:
+            made_by = place - first
+            name = f"input_{place + 1}"
+            if made_by >= 0:
+                name = state.layers[state.calls[made_by].layer].name
+            unique, count = name, 0
+            while unique in names:
+                count += 1
+                unique = f"{name}_{count}"
+            names.append(unique)
+        return tuple(names)
 
     def _reason_for(self, plan: Plan, x: object) -> Reason | None:
         """Why the data of a call go over the tape; None: a native loop takes them."""

@@ -312,6 +312,8 @@ class Trainer(Taped):
         """
         self._training.refuse_others("predictor")
         built = self._built()
+        if self._state.now.form.kind is not None:
+            raise RuntimeError("predictor: the model has several outputs; use predict")
         return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
 
     def take_averages(self) -> None:
