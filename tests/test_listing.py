@@ -80,7 +80,8 @@ OF_ALL = {
     "loss": CONFIG | {"name", "reduction", "call"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "goes_with"}
-    | {"more_is_better", "reset_state", "result", "update_state"},
+    | {"more_is_better", "reset_state", "result", "update_state"}
+    | {"add_variable", "add_weight", "variables"},
     "optimizer": CONFIG
     | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
     | {"finalize_variable_values", "iterations", "minimize"},

@@ -15,6 +15,7 @@ import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
 from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import merge
+from fastnn.layers.outputs import Outputs
 from fastnn.metrics import means, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.objective import Bound

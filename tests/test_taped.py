@@ -281,6 +281,67 @@ def test_own_metrics() -> None:
     assert [metric.name for metric in made[1].metrics][:3] == ["loss", "errors", "largest"]
 
 
+class TruePositives(metrics.Metric):
+    """As Keras's programs write metrics: Variables that count."""
+
+    def __init__(self, name: str = "true_positives", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.found = self.add_weight(name="found", initializer="zeros")
+        self.seen = self.add_variable(shape=(2,), initializer="ones", name="seen")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        hits = (np.asarray(y_true) == 1) & (np.asarray(y_pred).argmax(axis=1) == 1)
+        weights = 1.0 if sample_weight is None else np.asarray(sample_weight)
+        self.found.assign_add(f.reduce_sum(hits * weights))
+        self.seen.assign_add(np.ones(2) * len(y_true))
+
+    def result(self) -> Any:
+        return self.found.value
+
+
+def test_metrics_that_count_in_variables() -> None:
+    model = chain(fastnn.Sequential)
+    model._told = True
+    metric = TruePositives()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=[metric])
+    history = model.fit(X, LABELS, 16, 3, 0, validation_data=(X, LABELS)).history
+    wanted = ((model.predict(X).argmax(axis=1) == 1) & (LABELS == 1)).sum()
+    assert history["val_true_positives"][-1] == wanted
+    assert metric.seen.numpy().tolist() == [N, N]  # of zeros: each pass begins anew
+    assert [v.trainable for v in metric.variables] == [False, False]
+    assert model.get_weights()[0].shape == (5, 8)
+    other = pickle.loads(pickle.dumps(model))
+    assert other.evaluate(X, LABELS, verbose=0)[1] == wanted
+    assert TruePositives(dtype="float64").found.dtype == "float64"
+    assert metrics.Metric().name == "metric"
+
+
+def by_classes(y_true: Any, y_pred: Any) -> Any:
+    return -f.reduce_sum(f.one_hot(y_true, 3) * f.log_softmax(y_pred), axis=-1)
+
+
+@pytest.mark.parametrize("weights", [{0: 2.0, 2: 0.5}, [1, 2, 3], "balanced"])
+def test_class_weights_of_an_own_loss(weights: Any) -> None:
+    made = [chain(fastnn.Sequential) for _ in range(3)]
+    found = []
+    for model, loss, y in zip(
+        made,
+        (
+            "sparse_categorical_crossentropy",
+            by_classes,
+            lambda t, p: -f.reduce_sum(t * f.log_softmax(p), -1),
+        ),
+        (LABELS, LABELS, ONE_HOT),
+        strict=True,
+    ):
+        model._told = True
+        model.compile("adam", loss)
+        found.append(model.fit(X, y, 16, 2, 0, class_weight=weights, shuffle=False).history)
+    same(found[0], found[1])
+    same(found[0], found[2])
+    same_weights(made[0], made[1])
+
+
 # -- calls that are no graph -----------------------------------------------------------------------
 
 

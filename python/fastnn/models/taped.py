@@ -238,12 +238,12 @@ class Taped(Steps):
         """Says once that, and why, the model trains over the tape."""
         if reason.is_asked or self._told:
             return
-        self._told = True
         warn(
             f"fit: {type(self).__name__} trains batch by batch over a tape, which is slower than "
             f"native training, since {reason.why}. {reason.instead}",
             TapeWarning,
         )
+        self._told = True
 
     # -- data
 
@@ -272,10 +272,9 @@ class Taped(Steps):
         return rows.rows("x", self._joined(x), None if shapes is None or own else shapes[0])
 
     def _check_finite(self, name: str, array: Array) -> None:
-        flat = array.reshape(len(array), -1)
-        stand_in = _stand_in(flat.shape[1], self._float_type())
+        stand_in = _stand_in(math.prod(array.shape[1:]), self._float_type())
         with _renamed("x: ", f"{name}: "):
-            stand_in.check_input(Table(flat).native())
+            stand_in.check_input(Table(array).native())
 
     def _float_type(self) -> Any:
         model: Any = self
@@ -300,6 +299,11 @@ class Taped(Steps):
         form = form_of(outputs, self._output_names())
         objective.outline(form)
         for part in form.leaves(outputs):
+            if not isinstance(part, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}: `call`: expected Tensors, got {type(part).__name__}, "
+                    "which has no gradient; compute outputs by fastnn.math"
+                )
             if np.ndim(part) == 0 or len(part) != min(size, n):
                 raise ValueError(
                     f"{type(self).__name__}: `call`: expected outputs of {min(size, n)} rows, got "
@@ -518,12 +522,17 @@ class _Training:
 @contextlib.contextmanager
 def _kept_metrics(metrics: Sequence[Metric]) -> Iterator[None]:
     """Puts back what metrics have counted: a callback may evaluate in the middle of an epoch."""
-    kept = [(metric, dict(vars(metric))) for metric in metrics]
+    kept = [
+        (metric, dict(vars(metric)), [variable.numpy() for variable in metric.variables])
+        for metric in metrics
+    ]
     try:
         yield
     finally:
-        for metric, state in kept:
+        for metric, state, values in kept:
             vars(metric).update(state)
+            for variable, value in zip(metric.variables, values, strict=True):
+                variable.assign(value)
 
 
 def _tell_steps(listeners: CallbackList, table: Batches, size: int) -> None:

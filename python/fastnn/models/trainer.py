@@ -326,7 +326,7 @@ class Trainer(Taped):
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
             plan = self._compiled("take_averages")
-            if plan.native is None and plan.optimizer.use_ema:
+            if (plan.native is None or self._trains_taped) and plan.optimizer.use_ema:
                 plan.optimizer.finalize_variable_values(self._variables_to_train())
                 return
             built = self._built()
