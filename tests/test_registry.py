@@ -171,7 +171,8 @@ def test_every_public_class_with_options_is_registered():
         Bound,
         LossTracker,
         PartOfLoss,
-    }  # of functions
+        Outputs,
+    }  # of functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn.words import unknown
 
 
@@ -39,7 +41,7 @@ class Form(NamedTuple):
 
 def form_of(structure: Any, names: Sequence[str] = ()) -> Form:
     """The form of outputs; those in a list are named by `names`, or "output_1", "output_2", ..."""
-    if isinstance(structure, Mapping):
+    if is_mapping(structure):
         return Form(dict, tuple(structure))
     if isinstance(structure, (list, tuple)):
         numbered = tuple(f"output_{i + 1}" for i in range(len(structure)))
@@ -50,26 +52,37 @@ def form_of(structure: Any, names: Sequence[str] = ()) -> Form:
 
 def parts(structure: Any) -> list[Any]:
     """The arrays of any structure, without None."""
-    if isinstance(structure, Mapping):
-        return [part for value in structure.values() for part in parts(value)]
+    if structure is None:
+        return []
     if isinstance(structure, (list, tuple)):
         return [part for value in structure for part in parts(value)]
-    return [] if structure is None else [structure]
+    if is_mapping(structure):
+        return [part for value in structure.values() for part in parts(value)]
+    return [structure]
 
 
 def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
     """The structure with `function` of each array; None stays."""
-    if isinstance(structure, Mapping):
-        return {name: mapped(function, part) for name, part in structure.items()}
+    if structure is None:
+        return None
+    if type(structure) is np.ndarray:
+        return function(structure)
     if isinstance(structure, (list, tuple)):
         made = [mapped(function, part) for part in structure]
         return tuple(made) if isinstance(structure, tuple) else made
-    return None if structure is None else function(structure)
+    if is_mapping(structure):
+        return {name: mapped(function, part) for name, part in structure.items()}
+    return function(structure)
+
+
+def is_mapping(value: Any) -> bool:
+    """Whether it is a dictionary or the like; quick for arrays, of which there are many."""
+    return isinstance(value, dict) or (not hasattr(value, "shape") and isinstance(value, Mapping))
 
 
 def is_several(value: Any) -> bool:
     """Whether these are several arrays of rows, and not one array as a list of its rows."""
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return True
     return (
         isinstance(value, (list, tuple))

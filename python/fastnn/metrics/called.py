@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -57,16 +58,31 @@ def counts(
         loss = _MISSING
         with np.errstate(divide="ignore"):
             z = np.clip(np.log(z) - np.log1p(-z), -745, 745)  # a logit of 745 stands for infinity
-    network = _core.Network(width, "float64", 0)
-    network.set_output(0)
-    network.bind(_core.Parameters(0, "float64"))
-    network.compile(loss=loss, optimizer="sgd", metrics=[native])
+    options = tuple(native.get("options", {}).items())
+    plain = tuple(item for item in native.items() if item[0] != "options")
+    network = _counting(width, loss, plain, options)
     data = Table(np.ascontiguousarray(z, np.float64), targets, labels, weights).native()
     try:
         network.check(data)
     except ValueError as error:
         raise ValueError(str(error).replace("x: ", "y_pred: ", 1)) from None
     return network.evaluate(data)[2:]
+
+
+@functools.lru_cache(64)
+def _counting(
+    width: int,
+    loss: str,
+    native: tuple[tuple[str, Any], ...],
+    options: tuple[tuple[str, float], ...],
+) -> _core.Network:
+    """A network without layers that counts a metric; many threads may use it at once."""
+    network = _core.Network(width, "float64", 0)
+    network.set_output(0)
+    network.bind(_core.Parameters(0, "float64"))
+    metric = {**dict(native), **({"options": dict(options)} if options else {})}
+    network.compile(loss=loss, optimizer="sgd", metrics=[metric])
+    return network
 
 
 def _kind(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:

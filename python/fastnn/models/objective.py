@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,6 +77,18 @@ class Target:
         self.weight = weight  # of the loss in the sum of losses
 
 
+class Trained(NamedTuple):
+    """Which Variables are trained, where that is not what they say of themselves now."""
+
+    hidden: list[Variable]  # that no tape watches by itself
+    frozen: frozenset[int]  # ids
+
+    def has(self, variable: Variable) -> bool:
+        if variable.trainable:
+            return id(variable) not in self.frozen
+        return any(variable is one for one in self.hidden)
+
+
 class Objective:
     """Losses and metrics of a model over the tape.
 
@@ -93,6 +105,7 @@ class Objective:
         self.targets: list[Target] = []
         self.bound: list[Bound] = []
         self.row_weights: RowWeights = ()
+        self.trained: Trained | None = None  # while a `fit` runs
         self.told_missing = False  # that Variables have no gradient
         # Whether `compile` found each Variable trainable; those that are made later join.
         self.found: list[tuple[Variable, bool]] = []
@@ -215,6 +228,13 @@ class Objective:
             return by_output("sample_weight", weights, self.form)
         return [weights] * self.form.outputs
 
+    def trained_of(self, variables: Sequence[Variable]) -> Trained:
+        """Which Variables are trained: as `compile` found them; those made later, as they are."""
+        found = {id(variable): trained for variable, trained in self.found}
+        hidden = [v for v in variables if not v.trainable and found.get(id(v), False)]
+        frozen = {id(v) for v in variables if v.trainable and not found.get(id(v), True)}
+        return Trained(hidden, frozenset(frozen))
+
     # -- values
 
     def value(self, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
@@ -250,7 +270,7 @@ class Objective:
             total = mean if total is None else total + mean
         if total is None:
             raise no_loss()
-        self.tracker.expect(total, np.array(sums), rows)
+        self.tracker.expect(total, sums, rows)
         return total
 
     def count(self, y: Any, y_pred: Any, sample_weight: Any) -> None:

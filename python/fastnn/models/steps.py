@@ -65,13 +65,18 @@ class Steps(Tabled):
             Names to numbers for logs; the last of an epoch are those of the epoch.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        objective = self._objective()
+        trained = objective.trained
+        if trained is None:
+            trained = objective.trained_of(self._variables())
         with GradientTape() as tape:
-            tape.watch([v for v in self._variables_to_train() if not v.trainable])
+            for variable in trained.hidden:
+                tape.watch(variable)
             y_pred = self._called(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
-        tracker = self._objective().tracker
-        tracker.update_state(loss)
-        variables = self._variables_to_train()  # the first call makes them
+        objective.tracker.update_state(loss)
+        # The loss depends on no others; the first call makes them.
+        variables = [v for v in tape.watched_variables() if id(v) not in trained.frozen]
         grads = tape.gradient(loss, variables)
         # Before the step: a metric that cannot be computed leaves the weights as they are.
         logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
@@ -167,8 +172,13 @@ class Steps(Tabled):
 
     def _own_metrics(self) -> list[Metric]:
         """Metrics among the attributes, also in lists and dictionaries."""
-        given = [value for name, value in vars(self).items() if not name.startswith("__")]
-        return [part for part in parts(given) if isinstance(part, Metric)]
+        found: list[Metric] = []
+        for value in vars(self).values():
+            if hasattr(type(value), "update_state"):  # `isinstance` would be slow
+                found.append(value)
+            elif isinstance(value, (list, tuple, dict)) and value:
+                found += [part for part in parts(value) if isinstance(part, Metric)]
+        return found
 
     def _objective(self) -> Objective:
         return self._compiled("metrics").objective
@@ -188,30 +198,31 @@ class Steps(Tabled):
 
     def _variables_to_train(self) -> list[Variable]:
         """Variables as `compile` found them trainable; those made later, as they are."""
-        model: Any = self
-        found = {id(variable): trained for variable, trained in self._objective().found}
-        weights: list[Variable] = model.weights
-        return [v for v in weights if found.get(id(v), v.trainable)]
+        variables = self._variables()
+        trained = self._objective().trained_of(variables)
+        return [v for v in variables if trained.has(v)]
 
     def _apply(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         objective = self._objective()
         if not pairs:
-            if not variables:
+            if not self._variables_to_train():
                 return  # all layers are frozen
             names = ", ".join(loss.name for loss in objective.all_losses()) or "compute_loss"
             raise ValueError(
                 f"loss {names}: it does not depend on Tensors that the model made, so there is no "
                 "gradient; compute it by fastnn.math from y_pred as it is given"
             )
-        if len(pairs) < len(variables) and not objective.told_missing:
+        if not objective.told_missing:
             objective.told_missing = True
-            missing = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
-            warn(
-                f"fit: no gradient for {', '.join(missing)}: the loss does not depend on it; it is "
-                "left as it is",
-                UserWarning,
-            )
+            given = {id(variable) for _, variable in pairs}
+            missing = [v.path for v in self._variables_to_train() if id(v) not in given]
+            if missing:
+                warn(
+                    f"fit: no gradient for {', '.join(missing)}: the loss does not depend on it; it "
+                    "is left as it is",
+                    UserWarning,
+                )
         self.optimizer.apply_gradients(pairs)
 
 
@@ -236,6 +247,9 @@ def numbers_of(step: str, logs: object) -> dict[str, Any]:
         raise TypeError(f"{step}: expected a dictionary of names to numbers, got {logs!r}")
     found: dict[str, Any] = {}
     for name, value in logs.items():
+        if type(value) is float:
+            found[str(name)] = value
+            continue
         if isinstance(value, dict):
             found |= numbers_of(step, value)
             continue

@@ -7,10 +7,12 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.metrics.base import Metric
+
+# For each output with a loss: sum(w * l), and sum(w).
+Sums = list[tuple[float, float]]
 
 
 class LossTracker(Metric):
@@ -25,8 +27,8 @@ class LossTracker(Metric):
     def __init__(self) -> None:
         super().__init__("loss")
         self.parts: list[tuple[str | None, float]] = []  # name and weight of each output
-        self._by_output: NDArray[np.float64] | None = None  # (outputs, 2): sum(w * l), sum(w)
-        self._expected: tuple[ref[Tensor], NDArray[np.float64]] | None = None
+        self._by_output: Sums | None = None
+        self._expected: tuple[ref[Tensor], Sums] | None = None
         self._rows = 1
 
     @property
@@ -35,15 +37,17 @@ class LossTracker(Metric):
         several = [f"{name}_loss" for name, _ in self.parts if name is not None]
         return ["loss", *(several if len(several) > 1 else [])]
 
-    def expect(self, value: Tensor, sums: NDArray[np.float64], rows: int) -> None:
+    def expect(self, value: Tensor, sums: Sums, rows: int) -> None:
         """`value` is the loss of a batch of so many rows, and these are its sums."""
         self._expected = ref(value), sums
         self._rows = rows
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         if self._expected is not None and self._expected[0]() is values:
-            sums = self._expected[1]
-            self._by_output = sums if self._by_output is None else self._by_output + sums
+            sums, before = self._expected[1], self._by_output
+            if before is not None:
+                sums = [(s + b, w + v) for (s, w), (b, v) in zip(sums, before, strict=True)]
+            self._by_output = sums
             return
         weight = float(self._rows if sample_weight is None else np.sum(converted(sample_weight)))
         mean = float(np.mean(converted(values)))
@@ -69,17 +73,19 @@ class LossTracker(Metric):
         """The loss of the last batch; None where only a step of the model's own knows it."""
         if self._expected is None:
             return None
-        sums = self._expected[1]
-        means = np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0)
-        return float(means @ [weight for _, weight in self.parts])
+        found = zip(self._expected[1], self.parts, strict=True)
+        return sum(s / w * weight for (s, w), (_, weight) in found if w)
 
     def counts_nothing(self) -> bool:
         """Whether the rows of some output have had no weight, so that a mean is NaN."""
         sums = self._by_output
-        return sums is not None and bool((sums[:, 1] == 0).any()) and bool(np.isfinite(sums).all())
+        if sums is None or not any(w == 0 for _, w in sums):
+            return False
+        return all(math.isfinite(s) and math.isfinite(w) for s, w in sums)
 
     def reset_state(self) -> None:
-        self._by_output = self._sums = None
+        self._by_output = None
+        self._sums = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_expected": None}

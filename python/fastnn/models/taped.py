@@ -511,12 +511,15 @@ class _Training:
     def __enter__(self) -> None:
         objective = self._objective
         objective.row_weights = self._row_weights
+        variables = self._model._variables()
         known = {id(variable) for variable, _ in objective.found}
-        made = [v for v in self._model._variables() if id(v) not in known]
+        made = [v for v in variables if id(v) not in known]
         objective.found = [*objective.found, *((v, v.trainable) for v in made)]
+        objective.trained = objective.trained_of(variables)
 
     def __exit__(self, *_: object) -> None:
         self._objective.row_weights = ()
+        self._objective.trained = None
 
 
 @contextlib.contextmanager
