@@ -15,7 +15,7 @@ from fastnn.console import warn
 from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
 from fastnn.models.objective import Objective
-from fastnn.models.sums import PartOfLoss
+from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.tables import Tabled
 from fastnn.utils import unpack_x_y_sample_weight
 from fastnn.variables import Variable
@@ -139,7 +139,7 @@ class Steps(Tabled):
         """Names to values of `metrics`, over the rows since `reset_metrics`."""
         logs: Logs = {}
         for metric in self.metrics:
-            value: Any = metric.result()
+            value: Any = metric.value() if type(metric) is LossTracker else metric.result()
             logs |= value if isinstance(value, dict) else {metric.name: value}
         return logs
 

@@ -55,18 +55,26 @@ class LossTracker(Metric):
         self._sums = added if self._sums is None else self._sums + added
 
     def result(self) -> Tensor:
-        return Tensor(np.asarray(self.logs()["loss"]))
+        return Tensor(np.asarray(self.value()))
+
+    def value(self) -> float:
+        """`result` as a number."""
+        sums = self._by_output
+        if sums is None:
+            added = self._sums
+            return math.nan if added is None or not added[1] else float(added[0] / added[1])
+        total = 0.0
+        for (s, w), (_, weight) in zip(sums, self.parts, strict=True):
+            total += s / w * weight if w else math.nan
+        return total
 
     def logs(self) -> dict[str, float]:
         """The loss, and those of several outputs."""
         names = self.names
         if self._by_output is None:
-            sums = self._sums
-            mean = math.nan if sums is None or not sums[1] else float(sums[0] / sums[1])
-            return {"loss": mean}
-        means = [float(s / w) if w else math.nan for s, w in self._by_output]
-        total = sum(mean * weight for mean, (_, weight) in zip(means, self.parts, strict=True))
-        return dict(zip(names, [float(total), *means][: len(names)], strict=True))
+            return {"loss": self.value()}
+        means = [s / w if w else math.nan for s, w in self._by_output]
+        return dict(zip(names, [self.value(), *means][: len(names)], strict=True))
 
     @property
     def last(self) -> float | None:
