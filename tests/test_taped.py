@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -671,3 +673,99 @@ def test_models_without_a_loss() -> None:
     model = Loose()
     with pytest.raises(ValueError, match="compile: expected a loss"):
         model.compile("sgd")
+
+
+def test_a_trained_model_is_freed() -> None:
+    model = chain(Forced)
+    model.compile("adam", by_number, metrics=[errors])
+    model.fit(X, NUMBERS, verbose=0, validation_split=0.2, callbacks=[callbacks.History()])
+    model.evaluate(X, NUMBERS, verbose=0)
+    kept = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_threads_that_evaluate_do_so_in_turn() -> None:
+    model = loose()
+    wanted = model.evaluate(X, LABELS, verbose=0)
+    found: list[Any] = []
+
+    def evaluate() -> None:
+        for _ in range(10):
+            found.append(model.evaluate(X, LABELS, 16, 0))
+
+    threads = [threading.Thread(target=evaluate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 30
+    for values in found:
+        np.testing.assert_allclose(values, wanted, rtol=1e-6)
+
+
+def test_summary_says_that_it_trains_over_a_tape() -> None:
+    model = chain(fastnn.Sequential)
+    model.compile("adam", by_number)
+    model.build((None, 5))
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, batch_size=32)
+    assert lines[-1] == "Trains over a tape, since the loss 'by_number' is Python code"
+
+
+@pytest.mark.parametrize(
+    ("end", "loss", "y", "kind"),
+    [
+        (None, by_classes, LABELS, "sparse_categorical_accuracy"),
+        ("softmax", by_number, ONE_HOT, "categorical_accuracy"),
+        ("sigmoid", by_number, YES, "binary_accuracy"),
+    ],
+)
+def test_accuracy_with_an_own_loss(end: Any, loss: Any, y: Any, kind: str) -> None:
+    y = np.nan_to_num(y)
+    model = chain(fastnn.Sequential, end)
+    model._told = True
+    model.compile("adam", loss, metrics=["accuracy", kind])
+    found = model.fit(X, y, verbose=0).history
+    assert found["accuracy"] == found[kind]
+
+
+def test_outputs_that_are_no_tensors() -> None:
+    class Wrong(fastnn.Model):
+        def __init__(self, made: Any) -> None:
+            super().__init__()
+            self.dense, self.made = layers.Dense(3), made
+            self._told = True
+
+        def call(self, inputs: Any) -> Any:
+            return self.made(self.dense(inputs))
+
+    for made, error, message in (
+        (np.asarray, TypeError, "Wrong: `call`: expected Tensors, got ndarray"),
+        (lambda y: [y, [f.exp(y)]], TypeError, "Wrong: `call`: expected Tensors, got list"),
+        (lambda y: f.reduce_mean(y, 0), ValueError, "Wrong: `call`: expected outputs of 32 rows"),
+    ):
+        model = Wrong(made)
+        model.compile("sgd", "mse")
+        with pytest.raises(error, match=message):
+            model.fit(X, NUMBERS, verbose=0)
+
+
+def test_forms_of_numbers() -> None:
+    """Lists, integers, float16 and bools, as natively."""
+    made = [chain(fastnn.Sequential) for _ in range(2)]
+    for x, y in (
+        (X.tolist(), NUMBERS.tolist()),
+        (np.abs(X * 10).astype(np.uint8), NUMBERS > 0),
+        (X.astype(np.float16), NUMBERS.astype(np.float16)),
+        (np.asfortranarray(X)[::2], NUMBERS[::2]),
+    ):
+        for model, loss in zip(made, ("mse", by_number), strict=True):
+            model._told = True
+            model.compile("adam", loss)
+            model.fit(x, y, 16, 2, 0)
+        same_weights(*made)

@@ -17,6 +17,9 @@ from fastnn.variables import Variable
 from fastnn.words import snake_case, text
 
 
+_UNNAMED: Any = object()
+
+
 class Metric(Registered):
     """A metric to pass to `compile`: exact over the rows of an epoch.
 
@@ -45,7 +48,8 @@ class Metric(Registered):
         2.0
 
     Args:
-        name: the name in logs; None: that of the class ("my_metric" of MyMetric).
+        name: the name in logs; by default, and for None where Python code counts, that of the class
+            ("my_metric" of MyMetric).
         dtype: of the Variables that `add_weight` makes; None: "float32".
     """
 
@@ -65,8 +69,9 @@ class Metric(Registered):
     _inside: ClassVar[tuple[str, ...]] = ("native",)
     _kept_as: ClassVar[Mapping[str, str | None]] = {"dtype": "_dtype"}
 
-    def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
-        self.name = snake_case(type(self).__name__) if name is None else name
+    def __init__(self, name: str | None = _UNNAMED, dtype: str | None = None) -> None:
+        unnamed = name is _UNNAMED or (name is None and not hasattr(type(self), "counts"))
+        self.name = snake_case(type(self).__name__) if unnamed else name
         self._dtype = "float32" if dtype is None else dtype
         self._variables: list[Variable] = []
 

@@ -321,12 +321,17 @@ class Model(Wired):
                 (recorded once as a graph), "wide" (the same with the optimizer beside the
                 products) or "resident" (many steps in one kernel). It also names the numbers
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
-                stands for a float32 (see `compile`). Needs a compiled model.
+                stands for a float32 (see `compile`). Of a model that trains over a tape, the line
+                says why. Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
         for line in summary_lines(self, line_length):
             write(line)
         if batch_size is not None:
+            plan = self._compiled("summary")
+            if plan.native is None and plan.reason is not None:
+                write(f"Trains over a tape, since {plan.reason.why}")
+                return
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
             made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""

@@ -7,6 +7,8 @@ Losses and metrics of an epoch are sums over its rows, exact whatever the batche
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -101,6 +103,7 @@ class Objective:
         self.loss_weights = _loss_weights(loss_weights)
         self._given = (_metrics(metrics), _metrics(weighted))
         self.tracker = LossTracker()
+        self._lock = os.getpid(), threading.RLock()
         self.form: Form | None = None
         self.targets: list[Target] = []
         self.bound: list[Bound] = []
@@ -109,6 +112,23 @@ class Objective:
         self.told_missing = False  # that Variables have no gradient
         # Whether `compile` found each Variable trainable; those that are made later join.
         self.found: list[tuple[Variable, bool]] = []
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while metrics count: threads that evaluate one model do so in turn.
+
+        In the child of a fork it is another one, since a thread of the parent may have held it.
+        """
+        if self._lock[0] != os.getpid():
+            self._lock = os.getpid(), threading.RLock()
+        return self._lock[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._lock = os.getpid(), threading.RLock()
 
     # -- forms
 

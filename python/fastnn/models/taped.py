@@ -191,7 +191,7 @@ class Taped(Steps):
         found = self._batches("evaluate", plan, inputs, given, own)
         _check(plan.objective, found, shapes)
         _tell_steps(listeners, found, size)
-        with _kept_metrics([plan.objective.tracker, *self.metrics]):
+        with plan.objective.lock, _kept_metrics([plan.objective.tracker, *self.metrics]):
             return taped.evaluate(self, found, listeners, size)
 
     def _predict_taped(self, x: object, size: int, listeners: CallbackList) -> Any:
@@ -219,12 +219,12 @@ class Taped(Steps):
         found = self._batches("value_and_grad", plan, inputs, given)
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         _check(plan.objective, found, shapes)
-        x, y, weights = found.take(slice(None))
+        x, y, weights = (mapped(Tensor, part) for part in found.take(slice(None)))
         variables: list[Variable] = self._variables()
         with _Training(self, plan, ()), GradientTape() as tape:
             trained = self._variables_to_train()
             tape.watch(trained)
-            y_pred = self._called(mapped(Tensor, x), training)
+            y_pred = self._called(x, training)
             loss = self._loss_of(x, y, y_pred, weights, training=False)
         grads = tape.gradient(loss, trained)
         by_variable = {id(v): g for v, g in zip(trained, grads, strict=True) if g is not None}

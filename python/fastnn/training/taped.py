@@ -131,6 +131,7 @@ class TapedFit:
             self._begun = True
             bad = self.model.bad_loss(logs)
             if bad is not None:
+                copies.after_step(0.0)
                 self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies)
             copies.after_step(self.model.mean_of_step(logs))
             # Hooks get a dictionary of their own, which they may keep or change.
@@ -152,7 +153,6 @@ class TapedFit:
 
     def _diverge(self, what: str, epoch: int, loss: float, copies: Snapshots[Any]) -> None:
         back, state = copies.last_good()
-        # The step that had the bad loss was made, too, where that is one of training.
         self.model.put_state(state)
         error: Any = _core.TrainingDiverged(
             f"{what} at epoch {epoch}, step {self._step} (both counted from 0). The weights are those "
