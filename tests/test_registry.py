@@ -18,7 +18,7 @@ from fastnn.layers import merge
 from fastnn.layers.outputs import Outputs
 from fastnn.metrics import means, values
 from fastnn.metrics.functions import FunctionMetric
-from fastnn.models.objective import Bound
+from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.registry import FAMILIES, Registered, Registry
 

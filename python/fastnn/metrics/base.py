@@ -16,7 +16,6 @@ from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
 from fastnn.words import snake_case, text
 
-
 _UNNAMED: Any = object()
 
 

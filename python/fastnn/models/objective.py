@@ -6,7 +6,6 @@ Losses and metrics of an epoch are sums over its rows, exact whatever the batche
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,60 +13,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import losses
-from fastnn.autodiff.tensor import Tensor, converted
+from fastnn.autodiff.tensor import Tensor
 from fastnn.data.structures import Form, by_output, form_of
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
-from fastnn.metrics.choice import get
-from fastnn.metrics.functions import FunctionMetric, is_own
-from fastnn.metrics.means import MeanOf
-from fastnn.models.columns import check_fit, check_name
+from fastnn.metrics.functions import is_own
+from fastnn.models.arguments import (
+    by_target,
+    flat,
+    loss_weights_of,
+    losses_of,
+    metric_of,
+    metrics_of,
+    name_in_logs,
+    no_loss,
+    only,
+)
+from fastnn.models.bound import Bound
+from fastnn.models.columns import check_name
 from fastnn.models.sums import LossTracker
 from fastnn.variables import Variable
-from fastnn.words import number
 
 # The mean weight of a row of the data set, for each output with a loss; none: it is not known, as
 # of a stream of batches.
 RowWeights = Sequence[float]
-
-
-class Bound(Metric):
-    """A metric of one output, under its name in logs."""
-
-    def __init__(
-        self, metric: Metric, name: str, output: int | None, form: Form, loss: Loss | None
-    ) -> None:
-        self.name = name
-        self.metric = metric
-        self._output, self._form, self._loss = output, form, loss
-        self.weighted = False
-        self.more_is_better = getattr(metric, "more_is_better", None)  # type: ignore[misc]
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        if self._output is not None:
-            y_true = by_output("y", y_true, self._form)[self._output]
-            y_pred = self._form.leaves(y_pred)[self._output]
-            if isinstance(sample_weight, (list, tuple, Mapping)):
-                weights = by_output("sample_weight", sample_weight, self._form)
-                sample_weight = weights[self._output]
-        self.update_one(y_true, y_pred, sample_weight)
-
-    def update_one(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
-        """`update_state` of the output itself."""
-        ignored = getattr(self._loss, "ignore_class", None)
-        if not is_own(self.metric):
-            y_pred = _as_the_loss_sees(self._loss, self.metric, y_pred)
-            if ignored is not None:
-                y_true, y_pred, sample_weight = _without(ignored, y_true, y_pred, sample_weight)
-        given = () if sample_weight is None else (sample_weight,)
-        self.metric.update_state(y_true, y_pred, *given)
-
-    def result(self) -> Any:
-        return self.metric.result()
-
-    def reset_state(self) -> None:
-        self.metric.reset_state()
 
 
 class Target:
@@ -99,9 +68,9 @@ class Objective:
     """
 
     def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted: Any) -> None:
-        self.loss = _losses(loss)
-        self.loss_weights = _loss_weights(loss_weights)
-        self._given = (_metrics(metrics), _metrics(weighted))
+        self.loss = losses_of(loss)
+        self.loss_weights = loss_weights_of(loss_weights)
+        self._given = (metrics_of(metrics), metrics_of(weighted))
         self.tracker = LossTracker()
         self._lock = os.getpid(), threading.RLock()
         self.form: Form | None = None
@@ -149,25 +118,25 @@ class Objective:
 
     def own_metric(self) -> Metric | None:
         """A metric that a user wrote, if there is any."""
-        given = (part for metrics in self._given for part in _flat(metrics))
+        given = (part for metrics in self._given for part in flat(metrics))
         return next((m for m in given if isinstance(m, Metric) and is_own(m)), None)
 
     def only_loss(self) -> Loss:
         """The loss of a model of one output; ValueError where there is none."""
-        loss: Loss | None = _only(self.loss)
+        loss: Loss | None = only(self.loss)
         if loss is None:
             raise no_loss()
         return loss
 
     def all_losses(self) -> list[Loss]:
-        return [part for part in _flat(self.loss) if isinstance(part, Loss)]
+        return [part for part in flat(self.loss) if isinstance(part, Loss)]
 
     def outline(self, form: Form) -> None:
         """Finds the loss and its weight for each output; errors where numbers do not match."""
         if form == self.form:
             return
         if form.kind is None:
-            loss, weight = _only(self.loss), _only(self.loss_weights)
+            loss, weight = only(self.loss), only(self.loss_weights)
             self.targets = [Target(None, loss, 1.0 if weight is None else weight)]
         else:
             one = not isinstance(self.loss, (list, dict))
@@ -192,10 +161,10 @@ class Objective:
         ys = self.targets_of(y)
         self.bound = []
         for is_weighted, given in enumerate(self._given):
-            for k, several in enumerate(_by_target(given, form)):
+            for k, several in enumerate(by_target(given, form)):
                 target = self.targets[k]
                 for identifier in several:
-                    found = _metric(identifier, target.loss, ys[k], form.leaves(y_pred)[k])
+                    found = metric_of(identifier, target.loss, ys[k], form.leaves(y_pred)[k])
                     self._bind(found, k, bool(is_weighted))
         self._settled = True
 
@@ -317,7 +286,7 @@ class Objective:
         if self.bound or self._settled:
             return [*self.tracker.names, *(bound.name for bound in self.bound)]
         plain = (
-            [name for given in self._given for part in _flat(given) if (name := _name(part))]
+            [name for given in self._given for part in flat(given) if (name := name_in_logs(part))]
             if not self.has_several
             else []
         )
@@ -330,156 +299,3 @@ class Objective:
             if name == bound.name:
                 return bound.more_is_better
         return False if name == "loss" or name.endswith("_loss") else None
-
-
-def no_loss() -> ValueError:
-    return ValueError("compile: expected a loss, for example loss='mean_squared_error', got None")
-
-
-def _losses(given: Any) -> Any:
-    if isinstance(given, Mapping):
-        return {str(name): None if one is None else losses.get(one) for name, one in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [None if one is None else losses.get(one) for one in given]
-    return None if given is None else losses.get(given)
-
-
-def _loss_weights(given: Any) -> Any:
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        return {str(n): number(f"loss_weights[{n!r}]", one, 0.0) for n, one in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [number(f"loss_weights[{i}]", one, 0.0) for i, one in enumerate(given)]
-    return number("loss_weights", given, 0.0)
-
-
-def _metrics(given: Any) -> Any:
-    """The argument with functions made metrics; one metric may stand alone."""
-    if given is None:
-        return []
-    if isinstance(given, Mapping):
-        return {str(name): _metrics(one) for name, one in given.items()}
-    if isinstance(given, (list, tuple)):
-        if len(given) == 1 and isinstance(given[0], (list, tuple)):
-            given = given[0]  # of the one output
-        return [
-            _metrics(one) if isinstance(one, (list, tuple)) else _from_user(one) for one in given
-        ]
-    return _from_user(given)
-
-
-def _from_user(identifier: Any) -> Any:
-    if isinstance(identifier, type):
-        is_metric = issubclass(identifier, Metric) and identifier is not Metric
-        return identifier() if is_metric else identifier
-    if callable(identifier) and not isinstance(identifier, (Metric, Loss)):
-        return FunctionMetric(identifier)
-    return identifier
-
-
-def _flat(given: Any) -> list[Any]:
-    if isinstance(given, Mapping):
-        return [part for one in given.values() for part in _flat(one)]
-    if isinstance(given, (list, tuple)):
-        return [part for one in given for part in _flat(one)]
-    return [given]
-
-
-def _only(given: Any) -> Any:
-    if isinstance(given, (list, dict)):
-        if len(given) != 1:
-            raise ValueError(
-                f"loss: the model has one output, got {len(given)}: {_described(given)}"
-            )
-        return next(iter(given.values() if isinstance(given, dict) else given))
-    return given
-
-
-def _described(given: Any) -> str:
-    return ", ".join(map(str, given))
-
-
-def _by_target(given: Any, form: Form) -> list[Sequence[Any]]:
-    if form.kind is None:
-        flat = _flat(given)
-        return [flat]
-    if isinstance(given, list) and not given:
-        return [()] * form.outputs
-    if isinstance(given, (list, dict)):
-        found = by_output("metrics", given, form)
-    elif isinstance(given, str):
-        found = [given] * form.outputs
-    else:
-        raise TypeError(
-            f"metrics: expected a list for each of the outputs {', '.join(form.names)}, got {given!r}"
-        )
-    return [[] if one is None else _flat(one) for one in found]
-
-
-def _name(identifier: Any) -> str | None:
-    if isinstance(identifier, str):
-        return identifier
-    return getattr(identifier, "name", None)
-
-
-def _metric(identifier: Any, loss: Loss | None, y: Any, y_pred: Any) -> Metric:
-    if isinstance(identifier, Metric) and is_own(identifier):
-        return identifier
-    kind = _kind(loss, y, y_pred)
-    metric = get(identifier, kind)
-    if loss is not None and not loss.is_own:
-        check_fit(metric, kind, loss)
-    elif not metric.goes_with:
-        raise ValueError(
-            f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "
-            "update_state"
-        )
-    return metric
-
-
-def _kind(loss: Loss | None, y: Any, y_pred: Any) -> str:
-    """The kind of targets: see `Metric.goes_with`."""
-    made = getattr(y_pred, "logits", None)
-    end = None if made is None else made[1]
-    if loss is not None and not loss.is_own:
-        if loss.takes_labels:
-            return "labels"
-        if loss.row.has_classes:
-            return "targets" if loss.row.targets == "classes" else "sigmoid"
-        return {"softmax": "targets", "sigmoid": "sigmoid"}.get(str(end), "values")
-    width = math.prod(np.shape(y_pred)[1:])
-    if width == 1 or end == "sigmoid":
-        return "sigmoid"
-    shape = np.shape(converted(y)) if y is not None else ()
-    return "labels" if len(shape) < 2 or math.prod(shape[1:]) == 1 else "targets"
-
-
-def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
-    """Outputs for a native count: logits for a cross-entropy, and outputs that the loss takes for
-    logits marked as such."""
-    if not isinstance(y_pred, Tensor):
-        return y_pred
-    made = y_pred.logits
-    if made is None and loss is not None and loss.from_logits:
-        marked = Tensor(y_pred.value)
-        marked.logits = None, "linear"
-        return marked
-    crossed = isinstance(metric, MeanOf) and metric.loss.folds == "softmax"
-    if crossed and made is not None and made[0] is not None and made[1] == "softmax":
-        return made[0]
-    return y_pred
-
-
-def _without(ignored: int, y: Any, y_pred: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """Rows of other classes."""
-    labels = converted(y)
-    keep = labels.reshape(len(labels)) != ignored
-    if keep.all():
-        return y, y_pred, weights
-    kept = Tensor(y_pred.value[keep])
-    made = y_pred.logits
-    if made is not None:
-        kept.logits = (None if made[0] is None else Tensor(made[0].value[keep])), made[1]
-    by_row = None if weights is None else converted(weights)[keep]
-    return labels[keep], kept, by_row

@@ -25,7 +25,8 @@ from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.steps import own_steps
-from fastnn.models.taped import Given, Taped
+from fastnn.models.taped import Taped
+from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
