@@ -769,3 +769,26 @@ def test_forms_of_numbers() -> None:
             model.compile("adam", loss)
             model.fit(x, y, 16, 2, 0)
         same_weights(*made)
+
+
+def test_another_kind_of_targets_has_another_accuracy() -> None:
+    model = chain(fastnn.Sequential)
+    model._told = True
+
+    def either(y_true: Any, y_pred: Any) -> Any:
+        one_hot = y_true if y_true.ndim == 2 else f.one_hot(y_true, 3)
+        return -f.reduce_sum(one_hot * f.log_softmax(y_pred), axis=-1)
+
+    model.compile(optimizers.SGD(0.0), either, metrics=["accuracy"])
+    a, b = (model.evaluate(X, y, verbose=0, return_dict=True) for y in (LABELS, ONE_HOT))
+    same(a, b)
+
+
+def test_logits_that_are_none_warn() -> None:
+    model = chain(fastnn.Sequential, "softmax")
+    model._told = True
+    model.compile(
+        "sgd", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Largest()]
+    )
+    with pytest.warns(UserWarning, match="from_logits=True, but the model ends in softmax"):
+        model.fit(X, LABELS, verbose=0)

@@ -109,10 +109,10 @@ def name_in_logs(identifier: Any) -> str | None:
     return getattr(identifier, "name", None)
 
 
-def metric_of(identifier: Any, loss: Loss | None, y: Any, y_pred: Any) -> Metric:
+def metric_of(identifier: Any, loss: Loss | None, kind: str) -> Metric:
+    """The metric that a name, an object or a class means, for targets of this kind."""
     if isinstance(identifier, Metric) and is_own(identifier):
         return identifier
-    kind = _kind(loss, y, y_pred)
     metric = get(identifier, kind)
     if loss is not None and not loss.is_own:
         check_fit(metric, kind, loss)
@@ -124,7 +124,7 @@ def metric_of(identifier: Any, loss: Loss | None, y: Any, y_pred: Any) -> Metric
     return metric
 
 
-def _kind(loss: Loss | None, y: Any, y_pred: Any) -> str:
+def kind_of(loss: Loss | None, y: Any, y_pred: Any) -> str:
     """The kind of targets: see `Metric.goes_with`."""
     made = getattr(y_pred, "logits", None)
     end = None if made is None else made[1]

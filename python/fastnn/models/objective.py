@@ -21,6 +21,7 @@ from fastnn.metrics.functions import is_own
 from fastnn.models.arguments import (
     by_target,
     flat,
+    kind_of,
     loss_weights_of,
     losses_of,
     metric_of,
@@ -152,23 +153,31 @@ class Objective:
         self.tracker.parts = [(t.name, t.weight) for t in self.targets if t.loss is not None]
         self.form = form
 
-    def settle(self, y: Any, y_pred: Any, names: Sequence[str] = ()) -> None:
-        """Finds the metrics of outputs of this form; "accuracy" depends on targets and outputs."""
+    def settle(self, y: Any, y_pred: Any, names: Sequence[str] = (), *, anew: bool = False) -> None:
+        """Finds the metrics of outputs of this form; "accuracy" depends on targets and outputs.
+
+        With `anew` it looks whether these are others than the last time.
+        """
         form = form_of(y_pred, names)
-        if form == self.form and self._settled:
+        if form == self.form and self._settled and not anew:
             return
         self.outline(form)
         ys = self.targets_of(y)
-        self.bound = []
+        outputs = zip(self.targets, ys, form.leaves(y_pred), strict=True)
+        kinds = [kind_of(target.loss, one, pred) for target, one, pred in outputs]
+        if self._settled and kinds == self._kinds:
+            return
+        self.bound, self._kinds = [], kinds
         for is_weighted, given in enumerate(self._given):
             for k, several in enumerate(by_target(given, form)):
                 target = self.targets[k]
                 for identifier in several:
-                    found = metric_of(identifier, target.loss, ys[k], form.leaves(y_pred)[k])
+                    found = metric_of(identifier, target.loss, kinds[k])
                     self._bind(found, k, bool(is_weighted))
         self._settled = True
 
     _settled = False
+    _kinds: Sequence[str] = ()
 
     def _bind(self, metric: Metric, k: int, weighted: bool) -> None:
         target = self.targets[k]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastnn.arrays.host import numeric
 from fastnn.autodiff.tensor import Tensor
+from fastnn.console import warn
 from fastnn.data import rows
 from fastnn.data.batches import Batches
 from fastnn.data.classes import class_weights
@@ -23,6 +24,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.checked import by_leaf, labelled, only_native, renamed, stand_in, width_of
 from fastnn.models.compiled import Plan
+from fastnn.models.objective import Target
 from fastnn.models.steps import Steps, own_steps
 from fastnn.models.tables import parts_of_validation
 from fastnn.words import within
@@ -108,7 +110,9 @@ class TapedTables(Steps):
         # A few rows of y tell labels from targets.
         firsts = [None if y is None else numeric("y", y, missing_is_nan=True)[:size] for y in ys]
         if objective.all_losses():
-            objective.settle(form.like(firsts), outputs, form.names)
+            objective.settle(form.like(firsts), outputs, form.names, anew=True)
+            for target, part in zip(objective.targets, form.leaves(outputs), strict=True):
+                _warn_of_logits(target, part)
         return [tuple(np.shape(part)[1:]) for part in form.leaves(outputs)]
 
     def _batches(
@@ -216,3 +220,17 @@ class TapedTables(Steps):
         classes = 2 if width == 1 else width
         by_row = class_weights(class_weight, rows_by_class, classes, ignored)
         return table._replace(weights=by_row)
+
+
+def _warn_of_logits(target: Target, outputs: Tensor) -> None:
+    """UserWarning for from_logits=True where outputs come out of a softmax or sigmoid."""
+    made, loss = outputs.logits, target.loss
+    if loss is None or not loss.from_logits or made is None or made[0] is None:
+        return
+    where = "the model" if target.name is None else f"output {target.name!r}"
+    warn(
+        f"loss {loss.name}: from_logits=True, but {where} ends in {made[1]}, so its outputs are no "
+        f"logits; training uses the logits before the {made[1]}. Leave out from_logits=True, or the "
+        f"{made[1]}.",
+        UserWarning,
+    )
