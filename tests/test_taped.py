@@ -717,6 +717,32 @@ def test_summary_says_that_it_trains_over_a_tape() -> None:
     assert lines[-1] == "Trains over a tape, since the loss 'by_number' is Python code"
 
 
+class Shaped(fastnn.Model):
+    """Outputs of rows of this shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(dtype="float64")
+        self.dense, self.shape = layers.Dense(6), shape
+        self._told = True
+
+    def call(self, inputs: Any) -> Any:
+        return f.reshape(self.dense(inputs)[:, : int(np.prod(self.shape))], (-1, *self.shape))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (6,), (2, 3), (1, 2, 3)])
+def test_rows_of_outputs_of_any_shape(shape: tuple[int, ...]) -> None:
+    y = RNG.normal(size=(N, *shape))
+    model = Shaped(shape)
+    model.compile("adam", "mse", metrics=["mae", errors, "r2_score"])
+    history = model.fit(X, y, 16, 2, 0, sample_weight=WEIGHTS, validation_split=0.2).history
+    np.testing.assert_allclose(history["errors"], history["mae"], rtol=1e-9)
+    tested = model.evaluate(X, y, verbose=0, return_dict=True)
+    predicted = model.predict(X)
+    assert predicted.shape == y.shape
+    assert tested["loss"] == pytest.approx(np.mean((predicted - y) ** 2))
+    assert tested["mae"] == pytest.approx(np.mean(np.abs(predicted - y)))
+
+
 @pytest.mark.parametrize(
     ("end", "loss", "y", "kind"),
     [
@@ -788,7 +814,7 @@ def test_logits_that_are_none_warn() -> None:
     model = chain(fastnn.Sequential, "softmax")
     model._told = True
     model.compile(
-        "sgd", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Largest()]
+        "sgd", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[TruePositives()]
     )
     with pytest.warns(UserWarning, match="from_logits=True, but the model ends in softmax"):
         model.fit(X, LABELS, verbose=0)

@@ -42,6 +42,8 @@ def counts(
     n, width = len(outputs), math.prod(outputs.shape[1:])
     z = outputs.value.reshape(n, width)
     target = converted(y_true)
+    if target.ndim > 2 and target.shape == outputs.shape:
+        target = target.reshape(n, width)
     kind = _kind(goes_with, target, width)
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
     targets = None if kind == "labels" else rows.targets(target, n, (width,), "the metric")
