@@ -432,3 +432,19 @@ def test_metrics_over_the_outputs_of_a_loop() -> None:
     assert list(found[0]) == ["loss", "a_loss", "b_loss", "a_accuracy", "b_mean_absolute_error"]
     for name, values in found[0].items():
         np.testing.assert_allclose(found[1][name], values, rtol=1e-6, err_msg=name)
+
+
+def test_with_a_device(emulated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels may run there; the numbers are the same to rounding."""
+    monkeypatch.setenv("FASTNN_CUDA_LIBRARY", str(emulated))
+    found = []
+    for device in ("cpu", "cuda"):
+        monkeypatch.setenv("FASTNN_DEVICE", device)
+        model = drawn()
+        model.compile("adam", LOSSES, metrics={"kind": ["accuracy"]})
+        history = model.fit(X, TARGETS, 16, 2, 0, validation_split=0.2).history
+        found.append((history, model.predict(X)))
+    for name, values in found[0][0].items():
+        np.testing.assert_allclose(found[1][0][name], values, rtol=1e-9, err_msg=name)
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
