@@ -544,3 +544,21 @@ def test_gradients_of_any_layout(layout: str) -> None:
     optimizers.Adam(1.0).apply_gradients([(given, w)])
     moved = 2 * given.numpy() + (given.numpy() != 0)
     np.testing.assert_allclose(w.numpy(), -moved, rtol=1e-5)
+
+
+def test_noise_on_labels() -> None:
+    """Targets of 1.05 are taken, as the trick for GANs makes them; the loss is linear in them."""
+    loss = losses.BinaryCrossentropy(from_logits=True)
+    z = fastnn.Tensor(RNG.normal(size=(N, 1)))
+    noisy = RNG.integers(0, 2, (N, 1)) + 0.05 * RNG.random((N, 1))
+    with fastnn.GradientTape() as tape:
+        tape.watch(z)
+        value = loss(noisy, z, WEIGHTS)
+    p = 1 / (1 + np.exp(-z.numpy()))
+    by_row = -(noisy * np.log(p) + (1 - noisy) * np.log(1 - p))[:, 0]
+    assert float(value) == pytest.approx(np.average(by_row, weights=WEIGHTS))
+    wanted = (p - noisy) * WEIGHTS[:, None] / WEIGHTS.sum()
+    np.testing.assert_allclose(tape.gradient(value, z).numpy(), wanted, rtol=1e-12)
+    for wrong in (noisy + 0.2, noisy - 0.2, 2 * noisy):
+        with pytest.raises(ValueError, match=r"expected numbers in \[0, 1\]"):
+            loss(wrong, z)

@@ -159,6 +159,7 @@ class GAN(keras.Model):
         generated = self.generator(latent)
         combined = tf.concat([generated, real], axis=0)
         labels = tf.concat([tf.ones((n, 1)), tf.zeros((n, 1))], axis=0)
+        labels += 0.05 * self.random.uniform(size=labels.shape).astype("float32")
         with tf.GradientTape() as tape:
             predictions = self.discriminator(combined)
             d_loss = self.loss_fn(labels, predictions)

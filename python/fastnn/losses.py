@@ -294,7 +294,8 @@ class BinaryCrossentropy(Loss):
     """Cross-entropy of sigmoid outputs, each a yes or no of its own.
 
     Targets are 0 to 1, of shape (n,) or (n, 1) for one output and (n, labels) for several;
-    NaN marks a label that is missing and counts nowhere.
+    NaN marks a label that is missing and counts nowhere. Where the loss is called, they may lie up
+    to 0.1 outside, as noise on the labels of a GAN does.
 
     Args:
         from_logits: see `SparseCategoricalCrossentropy`.

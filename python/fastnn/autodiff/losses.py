@@ -24,6 +24,7 @@ from fastnn.data import rows
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
+_NOISE = 0.1  # of labels
 _LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
@@ -71,6 +72,10 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
         target = rows.labels(_host(y_true), n, shape)
     else:
         target = narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
+    if how.head == "sigmoid" and _is_noisy(target):
+        weight = weight_of(how, target, weights)
+        parts = float(n * _elements(how, target))
+        return _formula(how, z, target, weights), weight, parts
     if how.head == "softmax":
         loss, gradient = _core.row_loss(
             how.native, value, target, weights, how.options, how.ignore_class
@@ -116,6 +121,12 @@ def _host(y: Any) -> Any:
     if isinstance(y, Variable):
         return y.numpy()
     return y.value if isinstance(y, Tensor) else y
+
+
+def _is_noisy(target: Array) -> bool:
+    """Whether targets lie outside of [0, 1], but no further than noise on labels brings them."""
+    outside = (target < 0) | (target > 1)
+    return bool(outside.any() and (target >= -_NOISE).all() and (target <= 1 + _NOISE).all())
 
 
 def weight_of(how: Called, target: Array, weights: Array | None) -> float:
