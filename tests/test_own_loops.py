@@ -562,3 +562,21 @@ def test_noise_on_labels() -> None:
     for wrong in (noisy + 0.2, noisy - 0.2, 2 * noisy):
         with pytest.raises(ValueError, match=r"expected numbers in \[0, 1\]"):
             loss(wrong, z)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_of_each_row(name: str) -> None:
+    """`call` gives it, for losses that derive from those of the package."""
+    loss, y, z = LOSSES[name]
+    found = loss.call(y, fastnn.Tensor(z)).numpy()
+    assert found.shape == (N,)
+    for i in range(N):
+        alone = float(loss(y[i : i + 1], fastnn.Tensor(z[i : i + 1])))
+        assert found[i] == pytest.approx(0.0 if np.isnan(alone) else alone)
+
+    class Doubled(type(loss)):  # type: ignore[misc]
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return 2 * super().call(y_true, y_pred)
+
+    if name == "mse":
+        assert float(Doubled()(y, z)) == pytest.approx(2 * float(loss(y, z)))

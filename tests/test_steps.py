@@ -334,3 +334,12 @@ def test_early_stopping_by_a_value_of_ones_own() -> None:
     model.compile("sgd", "mse")
     stop = keras.callbacks.EarlyStopping("my_loss", min_delta=100.0)
     assert len(model.fit(X, Y, epochs=9, callbacks=[stop], verbose=0).epoch) == 2
+
+
+def test_a_step_given_to_one_model() -> None:
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_step = lambda data: {"rows": float(len(data[0]))}
+    assert model.fit(X, Y, batch_size=50, verbose=0).history == {"rows": [50.0]}
+    del model.train_step
+    assert list(model.fit(X, Y, verbose=0).history) == ["loss"]

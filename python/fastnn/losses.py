@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
-from fastnn.autodiff.losses import Called, apply, weight_of
+from fastnn.autodiff.losses import Called, apply, of_rows, weight_of
 from fastnn.autodiff.own_losses import by_rows, whole
 from fastnn.autodiff.tensor import Tensor
 from fastnn.listing import names_of
@@ -135,8 +135,14 @@ class Loss(Registered):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each row, by operations on Tensors: for losses of one's own to define."""
-        raise NotImplementedError(f"{type(self).__name__}: define `call(self, y_true, y_pred)`")
+        """The loss of each row (n,), by operations on Tensors: for losses of one's own to define.
+
+        Rows and labels that do not count, missing or ignored ones, have a loss of 0.
+        """
+        if not hasattr(type(self), "native"):
+            raise NotImplementedError(f"{type(self).__name__}: define `call(self, y_true, y_pred)`")
+        outputs = np.shape(y_pred)
+        return of_rows(self._how(outputs[-1] if len(outputs) > 1 else 1), y_true, y_pred)
 
     @property
     def is_own(self) -> bool:

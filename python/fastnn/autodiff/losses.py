@@ -48,17 +48,7 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
     Also the weight that it is divided by, and the number of what it is a mean of: rows or, where
     each element counts for itself, elements.
     """
-    outputs = tensor(y_pred)
-    if outputs.ndim == 0:
-        raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
-    if how.head == "softmax" and outputs.ndim != 2:
-        raise ValueError(
-            f"{how.name}: y_pred: expected shape (n, classes), got {outputs.shape}; for one row "
-            "give y_pred[None]"
-        )
-    z = _logits(how, outputs)
-    if z.ndim == 1:
-        z = f.reshape(z, (-1, 1))
+    z = _inputs(how, y_pred)
     n, shape = z.shape[0], z.shape[1:]
     dtype = np.float64 if z.dtype == np.float64 else np.float32
     value = plain(z.value.reshape(n, math.prod(shape)), dtype)
@@ -67,11 +57,7 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
         if sample_weight is None
         else rows.row_weights("sample_weight", converted(sample_weight), n)
     )
-    target: Any
-    if how.takes_labels:
-        target = rows.labels(_host(y_true), n, shape)
-    else:
-        target = narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
+    target = _target(how, y_true, z, dtype)
     if how.head == "sigmoid" and _is_noisy(target):
         weight = weight_of(how, target, weights)
         parts = float(n * _elements(how, target))
@@ -99,6 +85,38 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
         return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
 
     return recorded(y, (z,), pull), weight, parts
+
+
+def of_rows(how: Called, y_true: Any, y_pred: Any) -> Tensor:
+    """The loss of each row (n,), by operations; 0 for a row that does not count."""
+    z = _inputs(how, y_pred)
+    values, weight = _values(how, z, _target(how, y_true, z, z.dtype), None)
+    if weight.ndim == 1:
+        return values * weight.astype(z.dtype)
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    return f.reduce_sum(values * share.astype(z.dtype), 1)
+
+
+def _inputs(how: Called, y_pred: Any) -> Tensor:
+    """What the loss is a function of, as rows (n, ...)."""
+    outputs = tensor(y_pred)
+    if outputs.ndim == 0:
+        raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
+    if how.head == "softmax" and outputs.ndim != 2:
+        raise ValueError(
+            f"{how.name}: y_pred: expected shape (n, classes), got {outputs.shape}; for one row "
+            "give y_pred[None]"
+        )
+    z = _logits(how, outputs)
+    return f.reshape(z, (-1, 1)) if z.ndim == 1 else z
+
+
+def _target(how: Called, y_true: Any, z: Tensor, dtype: Any) -> Array:
+    """Labels (n,), or targets (n, outputs) of this type."""
+    n, shape = z.shape[0], z.shape[1:]
+    if how.takes_labels:
+        return rows.labels(_host(y_true), n, shape)
+    return narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
 
 
 def _of_both(
@@ -177,6 +195,14 @@ def _logits(how: Called, outputs: Tensor) -> Tensor:
 
 def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | None) -> Tensor:
     """The same value by operations that have second derivatives."""
+    values, weight = _values(how, z, target, weights)
+    return f.reduce_sum(values * weight.astype(z.dtype)) / float(weight.sum())
+
+
+def _values(
+    how: Called, z: Tensor, target: Array | Tensor, weights: Array | None
+) -> tuple[Tensor, Array]:
+    """The losses of rows (n,) or of elements (n, outputs), and the weight of each."""
     n = z.shape[0]
     c = math.prod(z.shape[1:])
     z = f.reshape(z, (n, c))
@@ -191,8 +217,7 @@ def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | No
         else:
             t = target
         t = (1 - smoothing) * t + smoothing / c
-        by_row = -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1)
-        return f.reduce_sum(by_row * w.astype(z.dtype)) / float(w.sum())
+        return -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1), w
     missing = f.is_nan(target).value
     t = f.where(missing, 0.0, target)
     by_element = w[:, None] * ~missing
@@ -213,4 +238,4 @@ def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | No
         value = z - t * f.log(z + 1e-7)
     else:
         raise RuntimeError(f"gradient: second derivatives of {how.name} are not in fastnn")
-    return f.reduce_sum(value * by_element.astype(z.dtype)) / float(by_element.sum())
+    return value, by_element

@@ -34,6 +34,7 @@ def losses_of(given: Any) -> Any:
 def loss_weights_of(given: Any) -> Any:
     if given is None:
         return None
+    given = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(given, Mapping):
         return {str(n): number(f"loss_weights[{n!r}]", one, 0.0) for n, one in given.items()}
     if isinstance(given, (list, tuple)):

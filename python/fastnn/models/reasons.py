@@ -32,7 +32,7 @@ def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) 
         has_several: whether the model is known to have several outputs.
     """
     if steps:
-        return Reason(f"it has a {steps[0]} of its own", "")
+        return of_steps(steps)
     if has_several or objective.has_several:
         return several()
     loss = objective.own_loss()
@@ -50,6 +50,10 @@ def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) 
     if objective.loss_weights not in (None, 1.0, [1.0]):
         return Reason("its loss has a weight", "Without loss_weights it trains natively.")
     return None
+
+
+def of_steps(steps: tuple[str, ...]) -> Reason:
+    return Reason(f"it has a {steps[0]} of its own", "")
 
 
 def several() -> Reason:

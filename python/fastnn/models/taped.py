@@ -29,7 +29,7 @@ from fastnn.models.arguments import no_loss
 from fastnn.models.checked import check, row_weights_of
 from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
-from fastnn.models.reasons import Reason, TapeWarning, of_compile
+from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps
 from fastnn.models.steps import Logs, numbers_of, own_steps
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
@@ -95,7 +95,8 @@ class Taped(TapedTables):
 
     def _reason_for(self, plan: Plan, x: object) -> Reason | None:
         """Why the data of a call go over the tape; None: a native loop takes them."""
-        found = plan.reason or self._reason_of_call(x)
+        steps = own_steps(self, "train")  # which may have been given to the model since `compile`
+        found = plan.reason or (of_steps(steps) if steps else self._reason_of_call(x))
         self._trains_taped = found is not None
         return found
 

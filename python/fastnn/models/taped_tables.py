@@ -19,7 +19,7 @@ from fastnn.data import rows
 from fastnn.data.batches import Batches
 from fastnn.data.classes import class_weights
 from fastnn.data.split import Split, held_out, strata_of
-from fastnn.data.structures import Form, form_of, is_several, mapped, parts
+from fastnn.data.structures import Form, form_of, is_mapping, is_several, mapped, parts
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.checked import by_leaf, labelled, only_native, renamed, stand_in, width_of
@@ -157,7 +157,8 @@ class TapedTables(Steps):
         arrays = isinstance(weights, (list, tuple)) and all(
             part is None or np.ndim(part) > 0 for part in weights
         )
-        if isinstance(weights, dict) or (several and arrays):
+        named = is_mapping(weights) and (several or form is None)
+        if named or (several and arrays):
             return by_leaf(array, weights)
         return array(weights)
 
