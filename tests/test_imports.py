@@ -39,6 +39,7 @@ ROOMS = (
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),
     ("fastnn.autodiff",),
     (
+        "fastnn.applied",
         "fastnn.math",
         "fastnn.linalg",
         "fastnn.nn",

@@ -328,6 +328,13 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "tensors"_a);
   owner.def(
+      "logits",
+      [graph_of](Owner& self, int tensor) -> std::optional<int> {
+        const int made = graph_of(self).logits(tensor);
+        return made == none ? std::nullopt : std::optional<int>(made);
+      },
+      "tensor"_a);
+  owner.def(
       "slice",
       [graph_of](Owner& self, int input, Index first, Index width) {
         return graph_of(self).slice(input, first, width);
@@ -368,6 +375,7 @@ void register_network(py::module_& module) {
   using namespace py::literals;
   register_diverged(module);
   register_parameters(module);
+  register_applied(module);
   register_data(module);
   register_predictor(module);
   py::class_<Graph> graph(module, "Graph");

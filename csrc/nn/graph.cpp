@@ -233,11 +233,37 @@ void Graph::set_groups(const std::vector<int>& groups) {
   for (std::size_t i = 0; i < groups.size(); ++i) plan_.parameters[i].group = groups[i];
 }
 
-const Node* Graph::maker(int tensor) const {
-  for (const Node& node : plan_.nodes) {
-    if (node.output == tensor) return &node;
+int Graph::maker_at(int tensor) const {
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    if (plan_.nodes[i].output == tensor) return static_cast<int>(i);
   }
-  return nullptr;
+  return none;
+}
+
+const Node* Graph::maker(int tensor) const {
+  const int place = maker_at(tensor);
+  return place == none ? nullptr : &plan_.nodes[at(place)];
+}
+
+int Graph::logits(int tensor) {
+  const int place = maker_at(check_tensor(tensor));
+  if (place == none) return none;
+  Node& node = plan_.nodes[at(place)];
+  if (node.kind == NodeKind::softmax) return node.input();
+  if (!node.activation.is(ActivationKind::sigmoid)) return none;
+  if (node.kind == NodeKind::activation) return node.input();
+  if (node.kind != NodeKind::dense) return none;
+  const int made = add_tensor(width(tensor));
+  Node squash{.kind = NodeKind::activation,
+              .inputs = {made},
+              .output = tensor,
+              .parameters = {},
+              .stream = node.stream,
+              .activation = node.activation};
+  node.activation = {};
+  node.output = made;
+  plan_.nodes.insert(plan_.nodes.begin() + place + 1, std::move(squash));
+  return made;
 }
 
 namespace {

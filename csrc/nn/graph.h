@@ -44,6 +44,10 @@ class Graph {
   int layer_normalization(int input, double epsilon, bool center, bool scale);
   int embedding(int input, Index vocabulary, Index dimension);
 
+  // What a softmax or sigmoid made the tensor of; none: neither did. A dense node that ends in a
+  // sigmoid becomes two nodes, so no parameters are shared with it after this.
+  int logits(int tensor);
+
   // The nodes that are added from now on belong to one layer, which has a number if there are any:
   // how many layers with nodes came before it, and one. Random numbers count by it.
   void begin_layer();
@@ -67,6 +71,7 @@ class Graph {
   int check_tensor(int tensor) const;
   void check_tensors(std::string_view what, const std::vector<int>& tensors) const;
   std::string widths(const std::vector<int>& tensors) const;
+  int maker_at(int tensor) const;
   const Node* maker(int tensor) const;
   void look_below(const Node& node, End& end) const;
   std::vector<int> shared_parameters(int output, Index inputs, Index units) const;

@@ -169,6 +169,7 @@ from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
 from fastnn.models.fitness import ConvergenceWarning
+from fastnn.models.reasons import TapeWarning
 from fastnn.variables import Variable
 
 newaxis = None  # a new axis of length 1 in an index, as np.newaxis
@@ -184,6 +185,7 @@ __all__ = [
     "Model",
     "Predictor",
     "Sequential",
+    "TapeWarning",
     "Tensor",
     "TrainingDiverged",
     "Variable",

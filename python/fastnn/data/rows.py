@@ -16,7 +16,7 @@ from fastnn.arrays.host import numeric
 
 Array = NDArray[Any]
 
-_INT32 = np.iinfo(np.int32)
+_LEAST, _MOST = -(2**31), 2**31 - 1  # of int32
 
 
 def rows(name: str, value: object, row_shape: tuple[int, ...] | None) -> Array:
@@ -85,7 +85,7 @@ def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
         # In this form NaN counts as wrong, too.
         _refuse_first(name, y, ~(np.floor(y) == y), "an integer label", place)
     if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
-        outside = (y < _INT32.min) | (y > _INT32.max)
+        outside = (y < _LEAST) | (y > _MOST)
         _refuse_first(name, y, outside, "a label that fits in 32 bits", place)
     return np.array(y, dtype=np.int32, order="C")
 

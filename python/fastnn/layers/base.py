@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
@@ -21,7 +20,15 @@ from fastnn.initializers import Initializer
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
+from fastnn.words import (
+    choose,
+    flag,
+    integer,
+    keywords,
+    optional,
+    refuse_unknown_keywords,
+    snake_case,
+)
 
 Shape = tuple[int, ...]
 
@@ -383,11 +390,6 @@ class Layer(Registered):
 
 
 LAYERS = Registry("layer", Layer)
-
-
-def snake_case(name: str) -> str:
-    """ "InputLayer" -> "input_layer"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def dtype_of(word: object) -> Dtype:

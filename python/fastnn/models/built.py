@@ -43,6 +43,8 @@ class Built(NamedTuple):
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
     settings: Settings | None = None  # that the network was compiled with
+    # How each of several outputs ends: its activation, or "" where a layer after it changes that.
+    ends: tuple[str, ...] = ()
     gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
 
     @property

@@ -23,8 +23,8 @@ from fastnn.layers.base import Shape
 from fastnn.models.compiled import State
 
 
-def called(state: State, x: Tensor, training: bool) -> Tensor:
-    """The outputs of a model for rows x."""
+def called(state: State, x: Tensor, training: bool) -> Any:
+    """The outputs of a model for rows x, a Tensor or a structure of them."""
     built = state.built
     assert built is not None
     array = rows("x", x.value, built.shapes[0])
@@ -35,6 +35,8 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
     inputs: tuple[Source, ...] = (x, *built.all_variables)
     unchanged = Unchanged(inputs)
 
+    several = state.form.kind is not None
+
     def forward(x: Tensor, *_: object) -> Tensor:
         tensors = split(x, state.inputs)
         for call in state.calls:
@@ -42,6 +44,8 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
             given = [tensors[i] for i in call.inputs]
             tensors.append(layer(given if layer.merges else given[0]))
         x = tensors[-1]
+        if several:
+            return x
         return x.logits[0] if x.logits is not None and x.logits[0] is not None else x
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
@@ -65,11 +69,22 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
         ]
 
     recorded(y, inputs, pull)
+    if several:
+        return parted(state, y)
     if kept.head is None:
         if built.gives_logits:
             y.logits = None, "linear"
         return y
     return functions.softmax(y) if kept.head == "softmax" else functions.sigmoid(y)
+
+
+def parted(state: State, y: Tensor) -> Any:
+    """Several outputs in their structure, of their columns side by side."""
+    end: Any = state.layers[state.calls[-1].layer]
+    built = state.built
+    assert built is not None
+    shapes = built.rows[state.calls[-1].layer][0]
+    return state.form.like(end.parted(y, shapes, built.ends))
 
 
 def split(x: Tensor, inputs: Sequence[Shape]) -> list[Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastnn.layers.base import Layer, Shape, snake_case, without_batch
+from fastnn.layers.base import Layer, Shape, without_batch
 from fastnn.layers.shape import InputLayer
+from fastnn.words import snake_case
 
 
 def check_are_layers(layers: Sequence[object]) -> None:

@@ -16,37 +16,64 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, config, losses, optimizers
+from fastnn import _core, config, optimizers
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
+from fastnn.data.structures import Form
 from fastnn.layers.base import Layer, Shape
 from fastnn.listing import Listed
 from fastnn.losses import Loss
-from fastnn.metrics.base import Metric
 from fastnn.models import heads
 from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
+from fastnn.models.objective import Objective
+from fastnn.models.reasons import Reason, several
 from fastnn.optimizers import Optimizer
+from fastnn.variables import Variable
 from fastnn.words import integer, keywords
+
+AnyLoss = str | Loss | type[Loss] | Callable[[Any, Any], Any] | None
+
+
+class Native(NamedTuple):
+    """What the native loops train and count."""
+
+    loss: Loss
+    columns: Columns
+    # The arguments `metrics` and `weighted_metrics`, for a model whose graph is not traced yet. Its
+    # `columns` are a guess, and tracing makes the final ones from these.
+    given: tuple[Metrics, Metrics] | None = None
 
 
 class Plan(NamedTuple):
     """How to train, from the checked arguments of `compile`."""
 
-    loss: Loss
     optimizer: Optimizer
-    columns: Columns
     precision: config.Precision
     device: config.Device | None
-    # The arguments `metrics` and `weighted_metrics`, for a model whose graph is not traced yet. Its
-    # `columns` are a guess, and tracing makes the final ones from these.
-    given: tuple[Metrics, Metrics] | None = None
+    objective: Objective  # for training over the tape
+    native: Native | None  # None: it trains over the tape alone
+    reason: Reason | None  # why it does
+
+    @property
+    def loss(self) -> Loss:
+        return self.native_for("loss").loss
+
+    @property
+    def columns(self) -> Columns:
+        return self.native_for("metrics").columns
+
+    def native_for(self, doing: str) -> Native:
+        if self.native is None:
+            why = "" if self.reason is None else f", since {self.reason.why}"
+            raise RuntimeError(f"{doing}: the model trains over a tape{why}")
+        return self.native
 
 
 class State(NamedTuple):
@@ -60,6 +87,7 @@ class State(NamedTuple):
     built: Built | None = None
     plan: Plan | None = None
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
+    form: Form = Form()  # of the outputs; those in a list have the names of their layers
 
 
 class Compilable(Listed):
@@ -69,7 +97,10 @@ class Compilable(Listed):
     A model that is being trained is not changed.
     """
 
-    _inside = ("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for")
+    _inside: ClassVar[Iterable[str]] = (
+        *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare", "row_shapes"),
+        "shapes_for",
+    )
     stop_training: bool = False
 
     def __init__(self, key: int) -> None:
@@ -112,6 +143,14 @@ class Compilable(Listed):
     @abstractmethod
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all weights, or none where one does not fit."""
+
+    @abstractmethod
+    def _variables(self) -> list[Variable]:
+        """All Variables of the model that there are yet."""
+
+    @abstractmethod
+    def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
+        """Why the model trains over the tape, as far as `compile` can tell."""
 
     # -- the transaction
 
@@ -180,11 +219,17 @@ class Compilable(Listed):
         if state.plan is None:
             return state._replace(built=built)
         plan = state.plan
-        if plan.given is not None:
+        native = plan.native
+        if native is not None and state.form.kind is not None:  # which tracing found
+            native, plan = None, plan._replace(native=None, reason=several())
+            state = state._replace(plan=plan)
+        if native is None:
+            return state._replace(built=built)
+        if native.given is not None:
             head = _head(state, built)
-            heads.check(head, plan.loss)
-            columns = Columns(plan.loss, head, *(listed(given) for given in plan.given))
-            plan = plan._replace(columns=columns, given=None)
+            heads.check(head, native.loss)
+            columns = Columns(native.loss, head, *(listed(given) for given in native.given))
+            plan = plan._replace(native=native._replace(columns=columns, given=None))
         return state._replace(built=self._compiled_by(plan, built, state, settings), plan=plan)
 
     def _compiled_by(
@@ -226,10 +271,11 @@ class Compilable(Listed):
     def compile(
         self,
         optimizer: str | Optimizer | type[Optimizer] = "adam",
-        loss: str | Loss | type[Loss] | None = None,
+        loss: AnyLoss | Sequence[AnyLoss] | Mapping[str, AnyLoss] = None,
+        loss_weights: float | Sequence[float] | Mapping[str, float] | None = None,
         *,
-        metrics: Metrics = None,
-        weighted_metrics: Metrics = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         matmul_precision: Literal["highest", "high", "medium"] | None = None,
     ) -> None:
@@ -238,9 +284,15 @@ class Compilable(Listed):
         Args:
             optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
                 Keras's is "rmsprop".)
-            loss: a name, an object or a class of `fastnn.losses`.
-            metrics: names or objects of `fastnn.metrics`, in which each row counts once.
-                "accuracy" is the accuracy that fits the loss and the outputs.
+            loss: a name, an object or a class of `fastnn.losses`, or a Python function
+                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Of several outputs one for
+                all, a list or a dictionary by name; None leaves an output out. None alone is for
+                models with a `train_step` or a `compute_loss` of their own.
+            loss_weights: the weights of the losses of several outputs in their sum, as a list or a
+                dictionary; None: each is 1.
+            metrics: names or objects of `fastnn.metrics`, or Python functions (y_true, y_pred), in
+                which each row counts once. "accuracy" is the accuracy that fits the loss and the
+                outputs. Of several outputs a list of lists, or a dictionary of lists.
             weighted_metrics: the same, with rows counted by their weight.
             device: "auto", "cpu" or "cuda" (RuntimeError where it cannot be used, with the
                 reason). "auto" is FASTNN_DEVICE or, without it, the GPU, if one can be used and
@@ -268,9 +320,7 @@ class Compilable(Listed):
         Warns:
             UserWarning: from_logits=True after a softmax or sigmoid.
         """
-        if loss is None:
-            raise ValueError("compile: expected a loss, for example loss='mean_squared_error'")
-        new_loss = losses.get(loss)
+        objective = Objective(loss, loss_weights, metrics, weighted_metrics)
         new_optimizer = optimizers.get(optimizer)
         where = config.device(device)
         precision = config.matmul_precision(matmul_precision)
@@ -280,24 +330,41 @@ class Compilable(Listed):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            # Before the graph is known, the head is taken for one that fits.
-            head = heads.Head(new_loss.folds or "linear", None, None, None, None, None)
-            if state.calls:
-                head = _head(state, built)
-                heads.check(head, new_loss)
-            columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
-            plan = Plan(new_loss, new_optimizer, columns, precision, where)
-            if not state.calls:
-                plan = plan._replace(given=(metrics, weighted_metrics))
+            reason = self._reason_of_compile(objective, state)
+            native = None
+            if reason is None:
+                native = self._native_of(objective, metrics, weighted_metrics, state)
+            plan = Plan(new_optimizer, precision, where, objective, native, reason)
             if built is not None:
                 built.network.bring()
-                built = self._compiled_by(plan, self._renewed(state, built), state)
+                built = self._renewed(state, built)
+                built = (
+                    built._replace(settings=None)
+                    if native is None
+                    else self._compiled_by(plan, built, state)
+                )
+            variables = self._variables()
+            objective.found = [(variable, variable.trainable) for variable in variables]
+            new_optimizer.forget(variables)
             self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
 
+    def _native_of(
+        self, objective: Objective, metrics: Metrics, weighted: Metrics, state: State
+    ) -> Native:
+        """The loss and the columns of the native loops; errors where they do not fit the model."""
+        loss = objective.only_loss()
+        # Before the graph is known, the head is taken for one that fits.
+        head = heads.Head(loss.folds or "linear", None, None, None, None, None)
+        if state.calls:
+            head = _head(state, state.built)
+            heads.check(head, loss)
+        columns = Columns(loss, head, listed(metrics), listed(weighted))
+        return Native(loss, columns, None if state.calls else (metrics, weighted))
+
     def session(self, batch_size: int) -> str:
         """The session that training in batches of this many rows uses; see `summary`."""
-        self._compiled("session")
+        self._compiled("session").native_for("session")
         return self.network.session(integer("batch_size", batch_size))
 
     def _compiled(self, doing: str) -> Plan:
@@ -317,9 +384,10 @@ class Compilable(Listed):
         return "highest" if plan is None else plan.precision
 
     @property
-    def loss(self) -> Loss:
-        """The loss given to `compile`."""
-        return self._compiled("loss").loss
+    def loss(self) -> Any:
+        """The loss given to `compile`; a list or dictionary of those of several outputs."""
+        plan = self._compiled("loss")
+        return plan.objective.loss if plan.native is None else plan.loss
 
     @property
     def optimizer(self) -> Optimizer:
@@ -338,15 +406,25 @@ class Compilable(Listed):
         """Names and native columns of loss and metrics."""
         return self._compiled("metrics").columns
 
-    @property
-    def metrics(self) -> list[Metric]:
-        """The metrics given to `compile`."""
-        return list(self.columns.metrics)
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
+        plan = self._compiled("more_is_better")
+        if plan.native is not None:
+            known = plan.columns.more_is_better(key)
+            if known is not None:
+                return known
+        return plan.objective.more_is_better(key)
+
+    def gives_array(self, key: str) -> bool:
+        """Whether the logs hold an array under this name; False also where that is not known yet."""
+        plan = self._compiled("gives_array")
+        return plan.native is not None and plan.columns.gives_array(key)
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns: "loss", then the metrics."""
-        return list(self.columns.names)
+        plan = self._compiled("metrics")
+        return plan.objective.names() if plan.native is None else list(plan.columns.names)
 
 
 def _head(state: State, built: Built | None) -> heads.Head:

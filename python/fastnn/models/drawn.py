@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastnn.layers.base import Layer, Shape
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.layers.symbol import Symbol
 from fastnn.models.chain import numbered
@@ -54,6 +55,9 @@ def parts_of(state: State, names: Sequence[str], dtype: str) -> list[Part]:
             number = part_of[call.inputs[0]]
             parts[number] = parts[number]._replace(name=layer.name)
             part_of.append(number)
+            continue
+        if isinstance(layer, Outputs):  # the end of several outputs, which nothing is called on
+            part_of.append(-1)
             continue
         number = seen.get(call.layer, 0)
         seen[call.layer] = number + 1

@@ -57,6 +57,21 @@ def find(
     )
 
 
+def ends(layers: Sequence[Layer], calls: Sequence[Call], inputs: Sequence[Shape]) -> list[str]:
+    """How each of the outputs ends that the last call puts side by side.
+
+    The activation of the last layer with outputs of its own; "" where another changes these.
+    """
+    graph = _core.Graph(sum(math.prod(shape) for shape in inputs), "float32")
+    tensors, _ = extend(graph, layers, calls[:-1], inputs)
+    found = []
+    for place in calls[-1].inputs:
+        graph.set_output(tensors[place])
+        activation, layer, changed_by, _, _ = graph.end
+        found.append("" if changed_by is not None or layer is None else activation)
+    return found
+
+
 def _layer_of(numbered: dict[int, Layer], number: int | None) -> Layer | None:
     return None if number is None else numbered.get(number)
 

@@ -15,21 +15,25 @@ from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change
 from fastnn.console import say
+from fastnn.data import rows
+from fastnn.data.structures import Form, form_of, is_several
 from fastnn.layers.base import (
+    Layer,
     Shape,
     dtype_of,
-    snake_case,
     without_batch,
 )
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.drawn import input_labels
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.shown import Shown
 from fastnn.models.summary import summary_lines
-from fastnn.words import flag, integer, keywords
+from fastnn.words import flag, integer, keywords, snake_case
 
 
 class Model(Shown):
@@ -62,7 +66,9 @@ class Model(Shown):
     Args:
         inputs: an Input, or a list or dictionary of them. Data for several are given in the same
             form; they are put side by side in one array.
-        outputs: what layers make of the inputs.
+        outputs: what layers make of the inputs, or a list, a tuple or a dictionary of such. Several
+            outputs train over a tape; a call is one native pass all the same. In logs they have the
+            names of their layers, or their keys in the dictionary.
         name: the model's name, in its table and in paths of Variables.
         trainable: False freezes all layers.
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
@@ -70,7 +76,7 @@ class Model(Shown):
 
     A layer belongs to one model, and may be called several times there if it has no parameters or
     is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
-    cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
+    cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
     @keywords()
@@ -117,20 +123,18 @@ class Model(Shown):
             raise ValueError("inputs: the same Input is given twice")
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             outputs = outputs[0]
-        if isinstance(outputs, (list, tuple, Mapping)):
-            raise TypeError(
-                f"outputs: models of several outputs are not in fastnn, got {outputs!r}"
-            )
-        if not isinstance(outputs, Symbol):
-            raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
-        layers, calls = traced(symbols, outputs)
+        form = form_of(outputs)
+        for output in form.leaves(outputs):
+            if not isinstance(output, Symbol):
+                raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
+        layers, calls = traced(symbols, _one_of(form, outputs))
         self._input_labels = input_labels(symbols, self._input_names)
         shapes = tuple(symbol.row_shape for symbol in symbols)
         change = Change("Model")
         with change, change.lock:
             self._changes.take(change, waits=True)
             claim_layers(change, layers)
-            self._adopt(change, State(layers, calls, shapes))
+            self._adopt(change, State(layers, calls, shapes, form=form))
 
     # -- building
 
@@ -159,15 +163,17 @@ class Model(Shown):
         for training in (True, False):
             x = Input(row_shape)
             y = self._called_on(x, training)
-            if not isinstance(y, Symbol):
-                raise Untraceable(f"it returns {y!r}, which is no output of a layer")
-            layers, calls = traced([x], y)
-            found.append((layers, calls, without_dropout(layers, calls, own)))
-        (layers, calls, trained), (_, _, predicted) = found
+            form = form_of(y)
+            for part in form.leaves(y):
+                if not isinstance(part, Symbol):
+                    raise Untraceable(f"it returns {part!r}, which is no output of a layer")
+            layers, calls = traced([x], _one_of(form, y))
+            found.append((layers, calls, form, without_dropout(layers, calls, own)))
+        (layers, calls, form, trained), (_, _, other, predicted) = found
         # Dropout acts in training alone: without it both must be one graph.
-        if trained != predicted:
+        if trained != predicted or form != other:
             raise Untraceable("its layers in training are not those of prediction")
-        return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
+        return state._replace(layers=layers, calls=calls, inputs=(row_shape,), form=form)
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
@@ -193,6 +199,38 @@ class Model(Shown):
                 "and trained over a fastnn.GradientTape"
             ) from (None if isinstance(why, Untraceable) else why)
 
+    def _reason_of_call(self, x: Any) -> Reason | None:
+        state = self._state.now
+        if state.form.kind is not None:
+            return several()
+        if state.calls or type(self).call is Model.call:
+            return None
+        if is_several(x):
+            return of_call("it takes several inputs")
+        row_shape = rows.rows("x", x, None).shape[1:]
+        if self._can_be_traced(state, row_shape):
+            form = self._graph_for(state, row_shape).form
+            return None if form.kind is None else several()
+        try:
+            self._traced_for(state, row_shape)
+        except TypeError as error:
+            return of_call(
+                str(error).partition("no graph of layers: ")[2].partition(". The model")[0]
+            )
+        return None
+
+    def _input_parts(self, x: Any) -> Any:
+        names = self._input_names
+        if names is None:
+            return super()._input_parts(x)
+        parts = self._parts_of(x)
+        shapes = self._state.now.inputs
+        found = [
+            rows.rows(f"x[{i}]", part, shape)
+            for i, (part, shape) in enumerate(zip(parts, shapes, strict=True))
+        ]
+        return dict(zip(names, found, strict=True)) if isinstance(names, list) else found
+
     # -- calls
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -214,7 +252,8 @@ class Model(Shown):
                     "graph of layers; call its layers, or train over a fastnn.GradientTape"
                 )
             return self._called_on(inputs, acts)
-        if not self.built and type(self).call is not Model.call and _several(inputs):
+        if not self.built and type(self).call is not Model.call and is_several(inputs):
+            self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
@@ -223,6 +262,7 @@ class Model(Shown):
         state = self._state.now
         if state.built is None:
             if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
+                self._give_dtype()
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
@@ -231,17 +271,27 @@ class Model(Shown):
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
+        return side_by_side(self._parts_of(x), self._state.now.inputs)
+
+    def _give_dtype(self) -> None:
+        """Lets layers that are not built yet, and build themselves when they are called, have the
+        model's dtype."""
+        if self._given_dtype is not None:
+            for part in self._leaf_parts():
+                if isinstance(part, Layer) and not part.built and part.compute_dtype is None:
+                    part.dtype = self._given_dtype
+
+    def _parts_of(self, x: Any) -> list[Any]:
+        """Several inputs in their order."""
         names = self._input_names
         assert names is not None
         if isinstance(names, list):
             if not isinstance(x, Mapping) or set(x) != set(names):
                 raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
-            parts = [x[name] for name in names]
-        else:
-            if not isinstance(x, (list, tuple)) or len(x) != names:
-                raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
-            parts = list(x)
-        return side_by_side(parts, self._state.now.inputs)
+            return [x[name] for name in names]
+        if not isinstance(x, (list, tuple)) or len(x) != names:
+            raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+        return list(x)
 
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
@@ -276,12 +326,17 @@ class Model(Shown):
                 (recorded once as a graph), "wide" (the same with the optimizer beside the
                 products) or "resident" (many steps in one kernel). It also names the numbers
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
-                stands for a float32 (see `compile`). Needs a compiled model.
+                stands for a float32 (see `compile`). Of a model that trains over a tape, the line
+                says why. Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
         for line in summary_lines(self, line_length, self._parts()):
             write(line)
         if batch_size is not None:
+            plan = self._compiled("summary")
+            if plan.native is None and plan.reason is not None:
+                write(f"Trains over a tape, since {plan.reason.why}")
+                return
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
             made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
@@ -291,22 +346,20 @@ class Model(Shown):
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
 
 
+def _one_of(form: Form, outputs: Any) -> Symbol:
+    """The outputs of a graph as one symbol."""
+    leaves = form.leaves(outputs)
+    if form.kind is not None and not leaves:
+        raise ValueError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
+    one: Symbol = leaves[0] if form.kind is None else Outputs.drawn(leaves)
+    return one
+
+
 @functools.lru_cache(256)
 def _takes_training(call: Callable[..., Any]) -> bool:
     """Whether a `call`, also a decorated one, can be given `training`."""
     parameters = inspect.signature(call).parameters.values()
     return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _several(inputs: object) -> bool:
-    """Whether these are several inputs of a `call`, each an array of rows, and not one."""
-    if isinstance(inputs, Mapping):
-        return True
-    return (
-        isinstance(inputs, (list, tuple))
-        and len(inputs) > 0
-        and all(getattr(part, "ndim", 0) >= 2 for part in inputs)
-    )
 
 
 def _tensors(inputs: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.claims import Claim
 from fastnn.layers.base import Dtype, Layer, Shape, write_all
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
@@ -59,11 +60,14 @@ class Parted(Trainer):
         state = self._state.now
         if not state.calls and not state.layers:
             return list(self._own_layers())
-        return [layer for layer in state.layers if not isinstance(layer, InputLayer)]
+        return [layer for layer in state.layers if not isinstance(layer, (InputLayer, Outputs))]
 
     def _all_layers(self) -> Sequence[Layer]:
         state = self._state.now
         return state.layers or tuple(self._own_layers())
+
+    def _variables(self) -> list[Variable]:
+        return self._own_variables()
 
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
@@ -155,11 +159,15 @@ class Parted(Trainer):
     @property
     def dtype(self) -> str:
         """ "float32" or "float64"."""
-        return self._agreed_dtype(self._state.now.layers)
+        return self._agreed_dtype(self._all_layers())
 
     @property
     def built(self) -> bool:
         return self._state.now.built is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
 
     # -- parameters
 

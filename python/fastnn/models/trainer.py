@@ -24,7 +24,9 @@ from fastnn.data.table import Table
 from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
-from fastnn.models.tables import Tabled
+from fastnn.models.steps import own_steps
+from fastnn.models.taped import Taped
+from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
@@ -38,10 +40,8 @@ _DEFAULT_BATCH = 32
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Tabled):
+class Trainer(Taped):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
-
-    history: History | None = None
 
     # -- fit
 
@@ -65,6 +65,10 @@ class Trainer(Tabled):
         validation_freq: int | Container[int] = 1,
     ) -> History:
         """Trains for epochs `initial_epoch` to `epochs`.
+
+        All of it is native code, unless the model has several outputs, a loss or a metric that is
+        Python code, a `call` that is no graph of layers, or a step of its own: it then trains batch
+        by batch over a tape, by `train_step`. Arguments and results are the same.
 
         Args:
             x: rows (n, ...) of any real type of up to 64 bits, and of any order: NumPy arrays
@@ -105,6 +109,8 @@ class Trainer(Tabled):
             of numbers or, of a metric without an average, of arrays.
 
         Warns:
+            fastnn.TapeWarning: once for a model, that it trains over a tape and why, unless it has
+                a step of its own.
             fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
                 or hardly better, than the best constant. Values of y that are far from 0 are the
                 usual reason: train on (y - y.mean()) / y.std().
@@ -139,6 +145,14 @@ class Trainer(Tabled):
             )
             level = _verbosity(verbose)
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            if self._reason_for(plan, x) is not None:
+                return self._fit_taped(
+                    plan,
+                    Given(x, y, sample_weight, class_weight),
+                    schedule,
+                    (share, validation_data),
+                    (callbacks, level),
+                )
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
@@ -195,6 +209,12 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
+        if self._reason_for(plan, x) is not None:
+            size, level = _batch("batch_size", batch_size, _DEFAULT_BATCH), _verbosity(verbose)
+            as_dict = flag("return_dict", return_dict)
+            listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
+            logs = self._evaluate_taped(plan, Given(x, y, sample_weight), size, listeners)
+            return _told(logs, level, as_dict)
         table = self._table("evaluate", x, y, sample_weight)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
         level = _verbosity(verbose)
@@ -206,9 +226,7 @@ class Trainer(Tabled):
         )
         columns = plan.columns
         logs = columns.logs(loops.evaluate(built.network, columns, table, listeners, size))
-        if level:
-            say(f"evaluate{values_text(logs)}")
-        return _results(logs, as_dict)
+        return _told(logs, level, as_dict)
 
     @keywords()
     def predict(
@@ -218,7 +236,7 @@ class Trainer(Tabled):
         verbose: Literal["auto", 0, 1, 2] = "auto",
         *,
         callbacks: Callbacks = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """The output of the last layer for each row, as in Keras: logits after a linear layer.
 
         Many threads may predict with one model at once. Nothing is printed.
@@ -230,13 +248,18 @@ class Trainer(Tabled):
             callbacks: see `fit`.
 
         Returns:
-            An array (n, outputs) of the model's dtype.
+            An array (n, outputs) of the model's dtype; of several outputs such arrays in a list, a
+            tuple or a dictionary, as the model was made or as its `call` returns them.
 
         Raises:
             RuntimeError: another thread is training this model.
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
         self._training.refuse_others("predict")
+        if own_steps(self, "predict") or self._reason_of_call(x) is not None:
+            size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+            params = {"verbose": _verbosity(verbose), "epochs": 1}
+            return self._predict_taped(x, size, CallbackList(callbacks, self, params))
         table = Table(self._rows(x))
         self._shapes(table.x)  # an error about shapes comes before those of other arguments
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
@@ -253,7 +276,7 @@ class Trainer(Tabled):
         return outputs.reshape(-1, *built.shapes[-1])
 
     @keywords()
-    def predict_on_batch(self, x: object) -> NDArray[Any]:
+    def predict_on_batch(self, x: object) -> Any:
         """The same as `predict(x)`."""
         return self.predict(x, verbose=0)
 
@@ -292,6 +315,8 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("predictor")
         built = self._built()
+        if self._state.now.form.kind is not None:
+            raise RuntimeError("predictor: the model has several outputs; use predict")
         return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
 
     def take_averages(self) -> None:
@@ -303,7 +328,10 @@ class Trainer(Tabled):
         claim = Claim("take_averages")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
-            self._compiled("take_averages")
+            plan = self._compiled("take_averages")
+            if (plan.native is None or self._trains_taped) and plan.optimizer.use_ema:
+                plan.optimizer.finalize_variable_values(self._variables_to_train())
+                return
             built = self._built()
             claim_layers(claim, self._state.now.layers)
             if built.settings is None or not built.settings.averages:
@@ -342,6 +370,10 @@ class Trainer(Tabled):
         with claim, claim.lock:
             self._training.take(claim)
             plan = self._compiled("train_on_batch")
+            if self._reason_for(plan, x) is not None:
+                given = Given(x, y, sample_weight, class_weight)
+                logs = self._train_on_batch_taped(plan, given)
+                return _results(logs, flag("return_dict", return_dict))
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
@@ -392,6 +424,9 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("value_and_grad")
         plan = self._compiled("value_and_grad")
+        if self._reason_for(plan, x) is not None:
+            given = Given(x, y, sample_weight, class_weight)
+            return self._value_and_grad_taped(plan, given, flag("training", training))
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
@@ -427,6 +462,12 @@ def _verbosity(verbose: object) -> int:
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+
+
+def _told(logs: Logs, level: int, as_dict: bool) -> float | list[Any] | Logs:
+    if level:
+        say(f"evaluate{values_text(logs)}")
+    return _results(logs, as_dict)
 
 
 def _results(logs: Logs, as_dict: bool) -> float | list[Any] | Logs:

@@ -84,6 +84,9 @@ class Wired(Parted):
         self._check_layers(state.layers)
         paths = [f"{self.name}/{name}" for name in names or self._names_for(state.layers)]
         built = assemble(self._wiring(state, row_shape), paths, self._state.now.built)
+        if state.form.kind is not None:
+            inputs = state.inputs or (row_shape,)
+            return built._replace(ends=tuple(heads.ends(state.layers, state.calls, inputs)))
         head = heads.find(state.layers, state.calls, state.inputs)
         return built._replace(gives_logits=head.activation == "linear")
 
@@ -127,9 +130,14 @@ class Wired(Parted):
         return (None, *self._built_shapes()[0])
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """(None, ...); AttributeError before the model is built."""
-        return (None, *self._built_shapes()[-1])
+    def output_shape(self) -> Any:
+        """(None, ...), or such of several outputs, in their structure; AttributeError before the
+        model is built."""
+        shapes = self._built_shapes()
+        state = self._state.now
+        if state.form.kind is None or state.built is None:
+            return (None, *shapes[-1])
+        return state.form.like([(None, *shape) for shape in state.built.rows[-1][0]])
 
     def _built_shapes(self) -> tuple[Shape, Shape]:
         built = self._state.now.built
@@ -157,6 +165,7 @@ class Wired(Parted):
             "_row_shape": state.row_shape if built is None else built.shapes[0],
             "_plan": state.plan,
             "_not_compiled": state.not_compiled,
+            "_form": state.form,
             "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
             "_unchanged": None if built is None else _Unchanged(self, built, version),
@@ -164,15 +173,17 @@ class Wired(Parted):
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         kept = {name: value for name, value in kept.items() if name != "_unchanged"}
-        graph = ("layers", "calls", "inputs", "row_shape", "plan", "not_compiled")
-        layers, calls, inputs, row_shape, plan, not_compiled = (kept.pop(f"_{n}") for n in graph)
+        graph = ("layers", "calls", "inputs", "row_shape", "plan", "not_compiled", "form")
+        layers, calls, inputs, row_shape, plan, not_compiled, form = (
+            kept.pop(f"_{n}") for n in graph
+        )
         settings, progress = kept.pop("_settings"), kept.pop("_progress")
         Trainer.__init__(self, kept["_key"])
         vars(self).update(kept)
         change = Change("copy")
         with change, change.lock:
             self._changes.take(change)
-            state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled)
+            state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled, form)
             if progress is not None:
                 state = self._built_for(change, state, row_shape, settings)
                 assert state.built is not None
