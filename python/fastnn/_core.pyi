@@ -320,11 +320,21 @@ class Graph:
     def repeat(self, input: int, times: int) -> int:
         """All columns, so many times side by side."""
     def layer_normalization(
-        self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
+        self,
+        input: int,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        like: int | None = None,
     ) -> int:
-        """Adds gamma (width,) with `scale`, and beta (width,) with `center`."""
-    def embedding(self, input: int, vocabulary: int, dimension: int) -> int:
-        """Adds a table (vocabulary, dimension); each column of the input names a row of it."""
+        """Adds gamma (width,) with `scale`, and beta (width,) with `center`; or shares those of the
+        call that returned `like`."""
+    def embedding(
+        self, input: int, vocabulary: int, dimension: int, *, like: int | None = None
+    ) -> int:
+        """Adds a table (vocabulary, dimension), or shares that of the call that returned `like`;
+        each column of the input names a row of it."""
     def begin_layer(self) -> None:
         """Nodes that are added from now on belong to one layer."""
     @property
