@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <memory>
@@ -382,6 +383,16 @@ void register_network(py::module_& module) {
   network.def_property_readonly("parameter_count",
                                 [](const Network& self) { return self.parameters().size(); });
   network.def("bind", &Network::bind, "parameters"_a);
+  network.def(
+      "take",
+      [](Network& self, const std::shared_ptr<ParameterBuffer>& from,
+         const std::vector<std::array<Index, 3>>& ranges) {
+        std::vector<Network::Range> taken;
+        for (const auto& [to, at, count] : ranges) taken.push_back({to, at, count});
+        const Unlocked unlocked;
+        self.take(*from, taken, poll_signals);
+      },
+      "parameters"_a, "ranges"_a);
   network.def("bring", [](Network& self) {
     const Unlocked unlocked;
     self.bring();

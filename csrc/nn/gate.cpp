@@ -17,6 +17,8 @@ std::atomic<unsigned> generation{0};
 // How many readings this thread holds, of any gate.
 thread_local int own_readings = 0;
 
+constexpr auto patience = std::chrono::milliseconds(50);  // between calls of a Poll
+
 constexpr const char* in_use = "the model is in use in another thread";
 
 }  // namespace
@@ -43,6 +45,10 @@ Gate::State& Gate::state() {
   return *state;
 }
 
+void Gate::refuse_within_reading() {
+  if (own_readings > 0) refuse("the model cannot be changed from within predict or evaluate");
+}
+
 void Gate::refuse_beside_writer() {
   // Signal handlers run in the middle of training.
   if (state().writer.load() == std::this_thread::get_id()) {
@@ -67,7 +73,6 @@ Gate::Reading::~Reading() {
 }
 
 Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
-  constexpr auto patience = std::chrono::milliseconds(50);
   std::unique_lock<std::mutex> lock(state_.mutex);
   state_.freed.wait(lock, [&] { return !state_.changing; });
   if (state_.writing) gate.refuse_beside_writer();
@@ -91,6 +96,26 @@ Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
 Gate::Writing::~Writing() {
   const std::lock_guard<std::mutex> lock(state_.mutex);
   state_.writing = false;
+}
+
+// Readers come in until none is there: a reader may wait with a lock that the poll needs.
+Gate::Replacing::Replacing(Gate& gate, const Poll& poll) : state_(gate.state()) {
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  while (true) {
+    if (state_.writing) gate.refuse_beside_writer();
+    if (state_.readers == 0 && !state_.changing) break;
+    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    lock.unlock();
+    poll();
+    lock.lock();
+  }
+  state_.changing = true;
+}
+
+Gate::Replacing::~Replacing() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.changing = false;
+  state_.freed.notify_all();
 }
 
 Gate::Changing::Changing(Gate& gate) : state_(gate.state()) {

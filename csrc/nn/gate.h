@@ -44,6 +44,9 @@ class Gate {
   // handler has interrupted.
   [[noreturn]] void refuse_beside_writer();
 
+  // std::runtime_error where this thread reads any gate: a signal handler has interrupted that.
+  static void refuse_within_reading();
+
   // Refused while there is a writer; a change is waited for.
   class Reading {
    public:
@@ -64,6 +67,20 @@ class Gate {
     Writing(const Writing&) = delete;
     Writing& operator=(const Writing&) = delete;
     ~Writing();
+
+   private:
+    State& state_;
+  };
+
+  // For copies into what readers read: waits for them, and those that come wait until it ends.
+  // Refused beside a writer. A thread that reads the same gate would wait for itself: see
+  // refuse_within_reading.
+  class Replacing {
+   public:
+    Replacing(Gate& gate, const Poll& poll);
+    Replacing(const Replacing&) = delete;
+    Replacing& operator=(const Replacing&) = delete;
+    ~Replacing();
 
    private:
     State& state_;

@@ -368,6 +368,10 @@ class Network(Graph):
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def take(self, parameters: Parameters, ranges: Sequence[tuple[int, int, int]]) -> None:
+        """Copies values of another buffer into the bound one: for each (to, from, count) so many
+        elements. Readers of the bound one are waited for. RuntimeError while a network trains on
+        either in a native call."""
     def bring(self) -> None:
         """Brings parameters that a GPU trained to the host. RuntimeError, once, where they cannot
         be read; the network is then back at the last copy of its state."""
