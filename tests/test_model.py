@@ -251,6 +251,29 @@ def test_copies(way: Any, made: Any) -> None:
     for m in (model, other):
         m.fit(X, Y, epochs=1, verbose=0)
     for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+def test_dropout_that_never_acts() -> None:
+    """A call with training=False says so, whatever the model does."""
+
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__(seed=1)
+            self.dense, self.drop, self.head = (
+                layers.Dense(50),
+                layers.Dropout(0.9),
+                layers.Dense(3),
+            )
+
+        def call(self, x: Any) -> Any:
+            return self.head(self.drop(self.dense(x), training=False))
+
+    model, chain = Net(), fastnn.Sequential([layers.Dense(50), layers.Dense(3)], seed=1)
+    for made in (model, chain):
+        made.compile(*HOW)
+        made.fit(X, Y, epochs=2, verbose=0)
+    for a, b in zip(model.get_weights(), chain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
         np.testing.assert_array_equal(a, b)
 
 
