@@ -37,9 +37,8 @@ def find(
     width: int | None = None,
 ) -> Head:
     """The head of a graph of layers; `width` is the number of outputs, where it is known."""
-    several = inputs is not None and len(inputs) > 1
-    # Of one input the width may be unknown: the graph only tells how it ends.
-    total = sum(math.prod(shape) for shape in inputs or ()) if several else None
+    # The width of the input may be unknown: the graph only tells how it ends.
+    total = sum(math.prod(shape) for shape in inputs) if inputs else None
     graph = _core.Graph(total, "float32")
     tensors, numbers = extend(graph, layers, calls, inputs)
     tensor = tensors[-1]
