@@ -74,7 +74,15 @@ OF_ALL = {
         "get_weights",
         "name",
     }
-    | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
+    | {
+        "input",
+        "output",
+        "input_shape",
+        "non_trainable_weights",
+        "output_shape",
+        "set_weights",
+        "trainable",
+    }
     | {"trainable_weights", "variables", "weights"}
     | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction"},
@@ -113,6 +121,7 @@ def test_objects_of_registered_classes(cls):
 
 MODEL = {
     *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype", "summary"),
+    *("input", "inputs", "output", "outputs"),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
     *("non_trainable_weights", "non_trainable_variables"),

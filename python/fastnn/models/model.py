@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnn import keys
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.autodiff.tensor import tensor
-from fastnn.changes import Change
+from fastnn.changes import Change, forget_former
 from fastnn.console import say
-from fastnn.layers.base import (
-    Shape,
-    dtype_of,
-    snake_case,
-    without_batch,
-)
+from fastnn.layers.base import Shape, dtype_of, without_batch
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
-from fastnn.models.compiled import State, claim_layers
+from fastnn.models.compiled import State
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.nested import parts_in
 from fastnn.models.summary import summary_lines
-from fastnn.models.wired import Wired
+from fastnn.models.symbolic import Memo, Symbolic
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Wired):
+class Model(Symbolic):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -67,8 +64,27 @@ class Model(Wired):
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
         seed: fixes the model's random numbers; see `Sequential`.
 
-    A layer belongs to one model, and may be called several times there if it has no parameters or
-    is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
+    A model is a part of another one where it is called on symbols, or as an entry of a Sequential:
+    its graph is then a part of the other's, and `layers` has it as one entry. It may be called
+    several times, as a layer may, with the same weights.
+
+        >>> encoder = fastnn.Sequential([layers.Dense(8, "relu", input_shape=(20,))], name="encoder")
+        >>> decoder = fastnn.Sequential([layers.Dense(20, input_shape=(8,))], name="decoder")
+        >>> autoencoder = fastnn.Model(inputs, decoder(encoder(inputs)), name="autoencoder")
+        >>> [part.name for part in autoencoder.layers]
+        ['encoder', 'decoder']
+        >>> autoencoder.weights[0].path
+        'autoencoder/encoder/dense/kernel'
+
+    Models share layers by using them: parts as here, layers that are given to several models, and
+    `Model(model.input, model.get_layer("dense").output)`, which computes what a layer makes. The
+    weights are the same in all of them, whichever is trained. Each keeps the settings of its own
+    `compile`, which reads what is trainable then, and its own state of the optimizer. While one of
+    them is trained the others cannot be, and can be called in its callbacks alone. A model that is
+    a part keeps the graph that it had when it was called. First weights of a part that is not built
+    come from the seed of the model that builds it.
+
+    A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
     cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
     """
 
@@ -85,10 +101,9 @@ class Model(Wired):
     ) -> None:
         key = keys.next_key() if seed is None else keys.key_of(integer("seed", seed, 0))
         super().__init__(key)
-        self.name = snake_case(type(self).__name__) if name is None else name
+        self.given_name = name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
-        # For several inputs: how x names them, a list's length or a dictionary's keys.
-        self._input_names: int | list[str] | None = None
+        self._input_names = None
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
@@ -122,13 +137,27 @@ class Model(Wired):
             )
         if not isinstance(outputs, Symbol):
             raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
-        layers, calls = traced(symbols, outputs)
-        shapes = tuple(symbol.row_shape for symbol in symbols)
+        graph = traced(symbols, outputs)
+        state = self._state.now._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(symbol.row_shape for symbol in symbols),
+            called=graph.called,
+            drawing={"symbols": graph.symbols},
+        )
+        entries = [symbol.layer for symbol in symbols]
         change = Change("Model")
         with change, change.lock:
             self._changes.take(change, waits=True)
-            claim_layers(change, layers)
-            self._adopt(change, State(layers, calls, shapes))
+            self._claim_parts(change, state, entries)
+            names = self.names_for([*entries, *parts_in(state)])
+            switches = [
+                entry.stand(change, name=name, home=weakref.ref(self))
+                for entry, name in zip(entries, names, strict=False)
+                if entry.home is None
+            ]
+            self._adopt(change, state, names[len(entries) :])
+            forget_former(switches)
 
     # -- building
 
@@ -144,7 +173,7 @@ class Model(Wired):
                 f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
             )
 
-    def _graph_for(self, state: State, row_shape: Shape) -> State:
+    def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
         """`state` with the graph of `call`, which is traced for rows of this shape.
 
         Raises:
@@ -152,20 +181,38 @@ class Model(Wired):
         """
         if state.calls:
             return state
-        own = {id(layer) for layer in self._own_layers()}
+        return self._drawn(state, Input(row_shape), memo)
+
+    def _drawn(self, state: State, inputs: Any, memo: Memo = None) -> State:
+        """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
+        own = {id(part) for part in self._leaf_parts()}
+        entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+        entries = [entries] if isinstance(entries, Symbol) else list(entries)
+        memo = {} if memo is None else memo
+        for entry in entries:
+            entry.memo = memo
         found = []
         for training in (True, False):
-            x = Input(row_shape)
-            y = self._called_on(x, training)
+            y = self._called_on(inputs, training)
             if not isinstance(y, Symbol):
                 raise Untraceable(f"it returns {y!r}, which is no output of a layer")
-            layers, calls = traced([x], y)
-            found.append((layers, calls, without_dropout(layers, calls, own)))
-        (layers, calls, trained), (_, _, predicted) = found
+            graph = traced(entries, y)
+            found.append((graph, without_dropout(graph.layers, graph.calls, own, len(entries))))
+        (graph, trained), (_, predicted) = found
         # Dropout acts in training alone: without it both must be one graph.
         if trained != predicted:
             raise Untraceable("its layers in training are not those of prediction")
-        return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
+        return state._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(entry.row_shape for entry in entries),
+            called=graph.called,
+            drawing={},
+        )
+
+    def _has_call(self) -> bool:
+        """Whether the model can be called on numbers before its graph is known."""
+        return type(self).call is not Model.call
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
@@ -206,13 +253,8 @@ class Model(Wired):
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
         if any_symbols(inputs):
-            if self.built or type(self).call is Model.call:
-                raise Untraceable(
-                    f"the model {self.name!r} is called inside another model, which is no part of a "
-                    "graph of layers; call its layers, or train over a fastnn.GradientTape"
-                )
-            return self._called_on(inputs, acts)
-        if not self.built and type(self).call is not Model.call and _several(inputs):
+            return self._called_on_symbols(inputs, drops=training is None or acts)
+        if not self.built and self._has_call() and _several(inputs):
             return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
         if x.ndim == 0:
@@ -220,26 +262,29 @@ class Model(Wired):
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         state = self._state.now
         if state.built is None:
-            if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
+            if self._has_call() and not self._can_be_traced(state, row_shape):
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
         assert state.built is not None
+        self._refresh(state.built, "call")
         return called(state, x, acts)
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
+        return side_by_side(self._several_of(x), self._state.now.inputs)
+
+    def _several_of(self, x: Any) -> list[Any]:
+        """The parts of x, of a model with several inputs, in their order."""
         names = self._input_names
         assert names is not None
         if isinstance(names, list):
             if not isinstance(x, Mapping) or set(x) != set(names):
                 raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
-            parts = [x[name] for name in names]
-        else:
-            if not isinstance(x, (list, tuple)) or len(x) != names:
-                raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
-            parts = list(x)
-        return side_by_side(parts, self._state.now.inputs)
+            return [x[name] for name in names]
+        if not isinstance(x, (list, tuple)) or len(x) != names:
+            raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+        return list(x)
 
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
@@ -255,6 +300,7 @@ class Model(Wired):
         self,
         line_length: int | None = None,
         *,
+        expand_nested: bool = False,
         print_fn: Callable[[str], object] | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -262,6 +308,7 @@ class Model(Wired):
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
+            expand_nested: whether the layers of models in the model have rows, too.
             print_fn: called with each line, and its errors are raised; None: standard output, and
                 what cannot be printed is left out.
             batch_size: rows of a training step. With it, a last line names the session that
@@ -274,7 +321,7 @@ class Model(Wired):
                 stands for a float32 (see `compile`). Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
-        for line in summary_lines(self, line_length):
+        for line in summary_lines(self, line_length, flag("expand_nested", expand_nested)):
             write(line)
         if batch_size is not None:
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastnn.layers.base import Layer
 from fastnn.variables import Variable
@@ -16,7 +16,8 @@ class Described(Protocol):
     name: str
 
     @property
-    def layers(self) -> Sequence[Layer]: ...
+    def layers(self) -> Sequence[Any]: ...
+    def named_parts(self) -> Sequence[tuple[str, Any]]: ...
     @property
     def built(self) -> bool: ...
     @property
@@ -28,13 +29,25 @@ class Described(Protocol):
     def count_params(self) -> int: ...
 
 
-def summary_lines(model: Described, line_length: int | None) -> Iterator[str]:
-    """The lines of the table, at least `line_length` wide."""
-    rows = [("Layer (type)", "Output shape", "Parameters")]
-    for layer in model.layers:
+def _rows(
+    model: Described, expand_nested: bool, within: tuple[object, ...] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Name, output and number of parameters of each layer and of each model that is one."""
+    indent = "  " * len(within)
+    outer = (*within, model)  # models that are no graph yet may hold each other
+    for name, layer in model.named_parts():
         output = str(layer.output_shape) if layer.built else "?"
         count = f"{layer.count_params():,}" if layer.built else "?"
-        rows.append((f"{layer.name} ({type(layer).__name__})", output, count))
+        yield f"{indent}{name} ({type(layer).__name__})", output, count
+        if expand_nested and not isinstance(layer, Layer) and not any(layer is m for m in outer):
+            yield from _rows(layer, expand_nested, outer)
+
+
+def summary_lines(
+    model: Described, line_length: int | None, expand_nested: bool = False
+) -> Iterator[str]:
+    """The lines of the table, at least `line_length` wide."""
+    rows = [("Layer (type)", "Output shape", "Parameters"), *_rows(model, expand_nested)]
     widths = [max(len(row[i]) for row in rows) + 2 for i in range(3)]
     if line_length is not None:
         widths[0] += max(0, integer("line_length", line_length) - sum(widths))
