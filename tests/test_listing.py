@@ -76,7 +76,15 @@ OF_ALL = {
         "get_weights",
         "name",
     }
-    | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
+    | {
+        "input",
+        "output",
+        "input_shape",
+        "non_trainable_weights",
+        "output_shape",
+        "set_weights",
+        "trainable",
+    }
     | {"trainable_weights", "variables", "weights"}
     | {"trainable_variables", "non_trainable_variables"},
     "loss": CONFIG | {"name", "reduction", "call"},
@@ -123,17 +131,8 @@ def test_objects_of_registered_classes(cls):
 
 MODEL = {
     *(
-        "add",
-        "pop",
-        "call",
-        "get_layer",
-        "layers",
-        "name",
-        "build",
-        "built",
-        "dtype",
-        "summary",
-        "plot",
+        *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype"),
+        *("summary", "plot", "input", "inputs", "output", "outputs"),
     ),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),

@@ -46,12 +46,20 @@ Gate::State& Gate::state() {
   return *state;
 }
 
-void Gate::wait_for_change(State& state, std::unique_lock<std::mutex>& lock) {
+void Gate::refuse_within_change(const State& state) {
   if (state.changing && state.changer.load() == std::this_thread::get_id()) {
     refuse("the model is being changed by the code that this signal handler interrupted; use it ",
            "afterwards");
   }
+}
+
+void Gate::wait_for_change(State& state, std::unique_lock<std::mutex>& lock) {
+  refuse_within_change(state);
   state.freed.wait(lock, [&] { return !state.changing; });
+}
+
+void Gate::refuse_within_reading() {
+  if (own_readings > 0) refuse("the model cannot be changed from within predict or evaluate");
 }
 
 void Gate::refuse_beside_writer() {
@@ -129,6 +137,27 @@ void Gate::Stepping::open() {
   const std::lock_guard<std::mutex> lock(state_.mutex);
   state_.changing = false;
   state_.changer = std::thread::id();
+  state_.freed.notify_all();
+}
+
+// Readers come in until none is there: a reader may wait with a lock that the poll needs.
+Gate::Replacing::Replacing(Gate& gate, const Poll& poll) : state_(gate.state()) {
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  while (true) {
+    if (state_.writing) gate.refuse_beside_writer();
+    refuse_within_change(state_);
+    if (state_.readers == 0 && !state_.changing) break;
+    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    lock.unlock();
+    poll();
+    lock.lock();
+  }
+  state_.changing = true;
+}
+
+Gate::Replacing::~Replacing() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.changing = false;
   state_.freed.notify_all();
 }
 

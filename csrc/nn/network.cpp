@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -34,6 +35,36 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   buffer->bring();  // where another network trained it
   forget_sessions();
   parts_.state.bind(std::move(buffer));
+}
+
+void Network::take(ParameterBuffer& from, const std::vector<Range>& ranges, const Poll& poll) {
+  static_cast<void>(parts_.state.buffers());  // throws where there are none
+  ParameterBuffer& here = *parts_.state.parameters();
+  check(from.element() == element() && &from != &here,
+        "parameters: expected another buffer of the network's type");
+  const auto within = [](const ParameterBuffer& buffer, Index offset, Index count) {
+    return offset >= 0 && count >= 0 && count <= buffer.size() && offset <= buffer.size() - count;
+  };
+  for (const Range& range : ranges) {
+    check(within(here, range.to, range.count) && within(from, range.from, range.count),
+          "ranges: expected them in buffers of ", here.size(), " and ", from.size(),
+          " elements, got ", range.count, " from ", range.from, " to ", range.to);
+  }
+  Gate::refuse_within_reading();
+  const Gate::Reading reading(from.gate());
+  from.bring();
+  const Gate::Replacing replacing(here.gate(), poll);
+  here.to_write();
+  bool changed = false;
+  for (const Range& range : ranges) {
+    const auto bytes = static_cast<std::size_t>(range.count * here.element_size());
+    if (std::memcmp(here.at(range.to), from.at(range.from), bytes) == 0) continue;
+    std::memcpy(here.at(range.to), from.at(range.from), bytes);
+    changed = true;
+  }
+  if (!changed) return;
+  here.mark_changed();
+  parts_.state.took();
 }
 
 void Network::compile(const Compile& request) {

@@ -29,6 +29,14 @@ class Network {
   const std::vector<Parameter>& parameters() const { return graph_.plan().parameters; }
   Index parameter_size() const { return graph_.plan().parameter_size; }
   void bind(std::shared_ptr<ParameterBuffer> buffer);
+  // Copies `count` elements from `from` on in another buffer to `to` in the bound one.
+  struct Range {
+    Index to, from, count;
+  };
+  // Brings values that another network trained, in layers that both have. Waits until nothing reads
+  // the parameters here; what then comes to read them waits. Averages of weights and states to go
+  // back to stay. Throws std::runtime_error while a network trains on either buffer.
+  void take(ParameterBuffer& from, const std::vector<Range>& ranges, const Poll& poll);
   void set_output(int tensor);
 
   void compile(const Compile& request);

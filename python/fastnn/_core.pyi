@@ -349,11 +349,21 @@ class Graph:
     def repeat(self, input: int, times: int) -> int:
         """All columns, so many times side by side."""
     def layer_normalization(
-        self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
+        self,
+        input: int,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        like: int | None = None,
     ) -> int:
-        """Adds gamma (width,) with `scale`, and beta (width,) with `center`."""
-    def embedding(self, input: int, vocabulary: int, dimension: int) -> int:
-        """Adds a table (vocabulary, dimension); each column of the input names a row of it."""
+        """Adds gamma (width,) with `scale`, and beta (width,) with `center`; or shares those of the
+        call that returned `like`."""
+    def embedding(
+        self, input: int, vocabulary: int, dimension: int, *, like: int | None = None
+    ) -> int:
+        """Adds a table (vocabulary, dimension), or shares that of the call that returned `like`;
+        each column of the input names a row of it."""
     def begin_layer(self) -> None:
         """Nodes that are added from now on belong to one layer."""
     @property
@@ -387,6 +397,10 @@ class Network(Graph):
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def take(self, parameters: Parameters, ranges: Sequence[tuple[int, int, int]]) -> None:
+        """Copies values of another buffer into the bound one: for each (to, from, count) so many
+        elements. Readers of the bound one are waited for. RuntimeError while a network trains on
+        either in a native call."""
     def bring(self) -> None:
         """Brings parameters that a GPU trained to the host. RuntimeError, once, where they cannot
         be read; the network is then back at the last copy of its state."""

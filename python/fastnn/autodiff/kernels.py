@@ -47,7 +47,8 @@ class Unchanged:
     def check(self) -> None:
         """RuntimeError where a Variable was changed since."""
         for variable, parameters, version in self.seen:
-            if parameters.version != version:
+            # Where a model that shares the layer took it over, that trained it.
+            if parameters.version != version or variable.place.parameters is not parameters:
                 raise RuntimeError(
                     f"gradient: {variable.path} was changed after it was used; take the gradient "
                     "before weights are changed"

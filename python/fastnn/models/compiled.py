@@ -15,6 +15,7 @@ Steps 2 to 4 are `Compilable.prepare`. Training itself is in `trainer`.
 from __future__ import annotations
 
 import math
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -60,6 +61,9 @@ class Plan(NamedTuple):
     objective: Objective  # for training over the tape
     native: Native | None  # None: it trains over the tape alone
     reason: Reason | None  # why it does
+    # Of a model that is not built yet: its layers, and whether each of their Variables, or the layer
+    # as long as it has none, was to be trained at `compile`.
+    trained: tuple[tuple[Layer, tuple[bool, ...]], ...] = ()
 
     @property
     def loss(self) -> Loss:
@@ -88,6 +92,12 @@ class State(NamedTuple):
     plan: Plan | None = None
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
     form: Form = Form()  # of the outputs; those in a list have the names of their layers
+    parts: tuple[Any, ...] = ()  # layers and models of a chain; none: those of the graph
+    name: str | None = None  # that a model gave which this one is a part of
+    home: weakref.ref[Any] | None = None  # that model
+    # Models that are called in a graph which is not settled yet, and what they get from it.
+    called: tuple[tuple[Any, State], ...] = ()
+    drawing: dict[str, Any] | None = None  # the symbols of the graph, once they are asked for
 
 
 class Compilable(Listed):
@@ -98,8 +108,9 @@ class Compilable(Listed):
     """
 
     _inside: ClassVar[Iterable[str]] = (
-        *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare", "row_shapes"),
-        "shapes_for",
+        *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare"),
+        *("row_shapes", "shapes_for"),
+        *("claim", "home", "is_training", "stand", "state"),
     )
     stop_training: bool = False
 
@@ -116,6 +127,35 @@ class Compilable(Listed):
     def layers(self) -> list[Layer]:
         """The layers, in order."""
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name in tables, paths and messages."""
+
+    @property
+    def state(self) -> State:
+        """What is in force (for models that this one is a part of, as the next)."""
+        return self._state.now
+
+    @property
+    def home(self) -> Any:
+        """The model that this one is a part of, the first of several; None: no model."""
+        home = self._state.now.home
+        return None if home is None else home()
+
+    def claim(self, claim: Claim) -> None:
+        """Lets this call alone change the model, as soon as others have ended."""
+        self._changes.take(claim, waits=True)
+
+    def stand(self, change: Change, **parts: Any) -> Switch[State]:
+        """Parts of the State from this change on."""
+        self._state = self._state.to(self._state.now._replace(**parts), change)
+        return self._state
+
+    def is_training(self, *, elsewhere: bool = False) -> bool:
+        """Whether it is being trained; with `elsewhere` by another thread."""
+        return self._training.goes_on(elsewhere=elsewhere)
+
     @abstractmethod
     def _traced_for(self, state: State, row_shape: Shape) -> State:
         """`state` with its graph, for rows of this shape; an error where there is none."""
@@ -131,6 +171,25 @@ class Compilable(Listed):
     @abstractmethod
     def _renewed(self, state: State, built: Built) -> Built:
         """`built` with a new network over the same parameters."""
+
+    @abstractmethod
+    def _claim_parts(self, change: Change, state: State, others: Iterable[Layer] = ()) -> None:
+        """Lets this change alone go on with the layers and models of `state`, and other layers."""
+
+    @abstractmethod
+    def _refresh(self, built: Built, doing: str) -> None:
+        """Brings values of layers that another model has trained."""
+
+    @abstractmethod
+    def _take_over(self, built: Built, doing: str, *, if_free: bool = False) -> None:
+        """Brings such values, and has the parameters of all layers in its own buffer from then on.
+
+        RuntimeError where another model is training some of them; with `if_free` nothing happens.
+        """
+
+    @abstractmethod
+    def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
+        """Which layers are to be trained (see Plan)."""
 
     @abstractmethod
     def _settle(self, change: Change, state: State) -> None:
@@ -156,12 +215,28 @@ class Compilable(Listed):
 
     def _built(self) -> Built:
         """The native network and its shapes; RuntimeError before the model is built."""
-        built = self._state.now.built
-        if built is None:
+        state = self._state.now
+        if state.built is not None:
+            return state.built
+        if not self.built or state.row_shape is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
-        return built
+        # Its layers were built as a part of another model.
+        return self.prepare(state.row_shape, lambda _: None, "build")
+
+    @property
+    def built(self) -> bool:
+        """Whether the parameters exist."""
+        state = self._state.now
+        if state.built is not None:
+            return True
+        known = state.row_shape is not None and bool(state.calls)
+        return known and all(layer.built for layer in state.layers if layer.has_parameters)
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
 
     @property
     def network(self) -> _core.Network:
@@ -170,8 +245,13 @@ class Compilable(Listed):
 
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
-        built = self._state.now.built
-        return None if built is None else (built.shapes[0], built.shapes[-1])
+        state = self._state.now
+        if state.built is not None:
+            return state.built.shapes[0], state.built.shapes[-1]
+        if not self.built or state.row_shape is None:
+            return None
+        through = self.shapes_for(state.row_shape)
+        return through[0], through[-1]
 
     def prepare(
         self,
@@ -192,6 +272,7 @@ class Compilable(Listed):
         if state.built is not None and not trains:
             _check_same(doing, state, state.built, row_shape, plan)
             check(state.built.network)
+            self._refresh(state.built, doing)
             return state.built
         change = Change(doing)
         with change, change.lock:
@@ -200,6 +281,12 @@ class Compilable(Listed):
             built = state.built
             new = state
             if built is None:
+                known = state.row_shape if self.built else None
+                if known not in (None, row_shape):
+                    raise ValueError(
+                        f"{doing}: expected rows of shape {known}, for which the model "
+                        f"{self.name!r} was built, got {row_shape}"
+                    )
                 new = self._built_for(change, state, row_shape)
                 assert new.built is not None
                 built = new.built
@@ -207,6 +294,10 @@ class Compilable(Listed):
             check(built.network)
             if new is not state:
                 self._settle(change, new._replace(row_shape=row_shape))
+        if trains:
+            self._take_over(built, doing)
+        else:
+            self._refresh(built, doing)
         return built
 
     def _built_for(
@@ -214,7 +305,7 @@ class Compilable(Listed):
     ) -> State:
         """`state` with its layers built, and compiled if there is a plan; nothing changes."""
         state = self._traced_for(state, row_shape)
-        claim_layers(change, state.layers)
+        self._claim_parts(change, state)
         built = self._assembled(state, row_shape)
         if state.plan is None:
             return state._replace(built=built)
@@ -244,7 +335,7 @@ class Compilable(Listed):
         if settings is None:
             variables = built.all_variables
             settings = Settings(
-                [variable.trainable for variable in variables],
+                _trained(plan, built, state.layers),
                 *plan.optimizer.groups(variables),
                 plan.optimizer.stage(),
                 plan.loss.options(outputs),
@@ -335,6 +426,8 @@ class Compilable(Listed):
             if reason is None:
                 native = self._native_of(objective, metrics, weighted_metrics, state)
             plan = Plan(new_optimizer, precision, where, objective, native, reason)
+            if built is None:
+                plan = plan._replace(trained=self._trained_now())
             if built is not None:
                 built.network.bring()
                 built = self._renewed(state, built)
@@ -427,9 +520,24 @@ class Compilable(Listed):
         return plan.objective.names() if plan.native is None else list(plan.columns.names)
 
 
+def _trained(plan: Plan, built: Built, layers: Sequence[Layer]) -> list[bool]:
+    """Whether each parameter is trained, as `compile` found it."""
+    then = {id(layer): flags for layer, flags in plan.trained}
+    found: list[bool] = []
+    for layer, variables in zip(layers, built.variables, strict=True):
+        flags = then.get(id(layer), tuple(variable.trainable for variable in variables))
+        found += flags if len(flags) == len(variables) else flags[:1] * len(variables)
+    return found
+
+
 def _head(state: State, built: Built | None) -> heads.Head:
     width = None if built is None else math.prod(built.shapes[-1])
-    return heads.find(state.layers, state.calls, state.inputs, width)
+    inputs = state.inputs
+    if not inputs and built is not None:
+        inputs = (built.shapes[0],)
+    elif not inputs and state.row_shape is not None:
+        inputs = (state.row_shape,)
+    return heads.find(state.layers, state.calls, inputs, width)
 
 
 def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:

@@ -37,7 +37,7 @@ def find(
     width: int | None = None,
 ) -> Head:
     """The head of a graph of layers; `width` is the number of outputs, where it is known."""
-    # Of rows that are the input the width may be unknown: the graph only tells how it ends.
+    # The width of the input may be unknown: the graph only tells how it ends.
     total = sum(math.prod(shape) for shape in inputs) if inputs else None
     graph = _core.Graph(total, "float32")
     tensors, numbers = extend(graph, layers, calls, inputs)

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastnn import keys
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.autodiff.tensor import tensor
-from fastnn.changes import Change
+from fastnn.changes import Change, forget_former
 from fastnn.console import say
 from fastnn.data import rows
-from fastnn.data.structures import Form, form_of, is_several
-from fastnn.layers.base import (
-    Layer,
-    Shape,
-    dtype_of,
-    without_batch,
-)
-from fastnn.layers.outputs import Outputs
+from fastnn.data.structures import form_of, is_several
+from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
-from fastnn.models.compiled import State, claim_layers
-from fastnn.models.drawn import input_labels
+from fastnn.models.compiled import State
+from fastnn.models.drawn import input_labels, is_chain
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.nested import one_of, parts_in
 from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.shown import Shown
 from fastnn.models.summary import summary_lines
-from fastnn.words import flag, integer, keywords, snake_case
+from fastnn.models.symbolic import Memo
+from fastnn.words import flag, integer, keywords
 
 
 class Model(Shown):
@@ -74,8 +71,27 @@ class Model(Shown):
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
         seed: fixes the model's random numbers; see `Sequential`.
 
-    A layer belongs to one model, and may be called several times there if it has no parameters or
-    is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
+    A model is a part of another one where it is called on symbols, or as an entry of a Sequential:
+    its graph is then a part of the other's, and `layers` has it as one entry. It may be called
+    several times, as a layer may, with the same weights.
+
+        >>> encoder = fastnn.Sequential([layers.Dense(8, "relu", input_shape=(20,))], name="encoder")
+        >>> decoder = fastnn.Sequential([layers.Dense(20, input_shape=(8,))], name="decoder")
+        >>> autoencoder = fastnn.Model(inputs, decoder(encoder(inputs)), name="autoencoder")
+        >>> [part.name for part in autoencoder.layers]
+        ['encoder', 'decoder']
+        >>> autoencoder.weights[0].path
+        'autoencoder/encoder/dense/kernel'
+
+    Models share layers by using them: parts as here, layers that are given to several models, and
+    `Model(model.input, model.get_layer("dense").output)`, which computes what a layer makes. The
+    weights are the same in all of them, whichever is trained. Each keeps the settings of its own
+    `compile`, which reads what is trainable then, and its own state of the optimizer. While one of
+    them is trained the others cannot be, and can be called in its callbacks alone. A model that is
+    a part keeps the graph that it had when it was called. First weights of a part that is not built
+    come from the seed of the model that builds it.
+
+    A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
     cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
@@ -92,10 +108,9 @@ class Model(Shown):
     ) -> None:
         key = keys.next_key() if seed is None else keys.key_of(integer("seed", seed, 0))
         super().__init__(key)
-        self.name = snake_case(type(self).__name__) if name is None else name
+        self.given_name = name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
-        # For several inputs: how x names them, a list's length or a dictionary's keys.
-        self._input_names: int | list[str] | None = None
+        self._input_names = None
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
@@ -127,14 +142,29 @@ class Model(Shown):
         for output in form.leaves(outputs):
             if not isinstance(output, Symbol):
                 raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
-        layers, calls = traced(symbols, _one_of(form, outputs))
+        graph = traced(symbols, one_of(form, outputs))
         self._input_labels = input_labels(symbols, self._input_names)
-        shapes = tuple(symbol.row_shape for symbol in symbols)
+        state = self._state.now._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(symbol.row_shape for symbol in symbols),
+            called=graph.called,
+            drawing={"symbols": graph.symbols},
+            form=form,
+        )
+        entries = [symbol.layer for symbol in symbols]
         change = Change("Model")
         with change, change.lock:
             self._changes.take(change, waits=True)
-            claim_layers(change, layers)
-            self._adopt(change, State(layers, calls, shapes, form=form))
+            self._claim_parts(change, state, entries)
+            names = self.names_for([*entries, *parts_in(state)])
+            switches = [
+                entry.stand(change, name=name, home=weakref.ref(self))
+                for entry, name in zip(entries, names, strict=False)
+                if entry.home is None
+            ]
+            self._adopt(change, state, names[len(entries) :])
+            forget_former(switches)
 
     # -- building
 
@@ -150,7 +180,7 @@ class Model(Shown):
                 f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
             )
 
-    def _graph_for(self, state: State, row_shape: Shape) -> State:
+    def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
         """`state` with the graph of `call`, which is traced for rows of this shape.
 
         Raises:
@@ -158,22 +188,42 @@ class Model(Shown):
         """
         if state.calls:
             return state
-        own = {id(layer) for layer in self._own_layers()}
+        return self._drawn(state, Input(row_shape), memo)
+
+    def _drawn(self, state: State, inputs: Any, memo: Memo = None) -> State:
+        """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
+        own = {id(part) for part in self._leaf_parts()}
+        entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+        entries = [entries] if isinstance(entries, Symbol) else list(entries)
+        memo = {} if memo is None else memo
+        for entry in entries:
+            entry.memo = memo
         found = []
         for training in (True, False):
-            x = Input(row_shape)
-            y = self._called_on(x, training)
+            y = self._called_on(inputs, training)
             form = form_of(y)
             for part in form.leaves(y):
                 if not isinstance(part, Symbol):
                     raise Untraceable(f"it returns {part!r}, which is no output of a layer")
-            layers, calls = traced([x], _one_of(form, y))
-            found.append((layers, calls, form, without_dropout(layers, calls, own)))
-        (layers, calls, form, trained), (_, _, other, predicted) = found
+            graph = traced(entries, one_of(form, y))
+            kept = without_dropout(graph.layers, graph.calls, own, len(entries))
+            found.append((graph, form, kept))
+        (graph, form, trained), (_, other, predicted) = found
         # Dropout acts in training alone: without it both must be one graph.
         if trained != predicted or form != other:
             raise Untraceable("its layers in training are not those of prediction")
-        return state._replace(layers=layers, calls=calls, inputs=(row_shape,), form=form)
+        return state._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(entry.row_shape for entry in entries),
+            called=graph.called,
+            drawing={},
+            form=form,
+        )
+
+    def _has_call(self) -> bool:
+        """Whether the model can be called on numbers before its graph is known."""
+        return type(self).call is not Model.call
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
@@ -203,7 +253,7 @@ class Model(Shown):
         state = self._state.now
         if state.form.kind is not None:
             return several()
-        if state.calls or type(self).call is Model.call:
+        if state.calls or not self._has_call():
             return None
         if is_several(x):
             return of_call("it takes several inputs")
@@ -223,7 +273,7 @@ class Model(Shown):
         names = self._input_names
         if names is None:
             return super()._input_parts(x)
-        parts = self._parts_of(x)
+        parts = self._several_of(x)
         shapes = self._state.now.inputs
         found = [
             rows.rows(f"x[{i}]", part, shape)
@@ -246,13 +296,8 @@ class Model(Shown):
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
         if any_symbols(inputs):
-            if self.built or type(self).call is Model.call:
-                raise Untraceable(
-                    f"the model {self.name!r} is called inside another model, which is no part of a "
-                    "graph of layers; call its layers, or train over a fastnn.GradientTape"
-                )
-            return self._called_on(inputs, acts)
-        if not self.built and type(self).call is not Model.call and is_several(inputs):
+            return self._called_on_symbols(inputs, drops=training is None or acts)
+        if not self.built and self._has_call() and is_several(inputs):
             self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
         x = as_tensor(self._joined(inputs))
@@ -261,17 +306,18 @@ class Model(Shown):
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         state = self._state.now
         if state.built is None:
-            if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
+            if self._has_call() and not self._can_be_traced(state, row_shape):
                 self._give_dtype()
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
         assert state.built is not None
+        self._refresh(state.built, "call")
         return called(state, x, acts)
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
-        return side_by_side(self._parts_of(x), self._state.now.inputs)
+        return side_by_side(self._several_of(x), self._state.now.inputs)
 
     def _give_dtype(self) -> None:
         """Lets layers that are not built yet, and build themselves when they are called, have the
@@ -281,8 +327,8 @@ class Model(Shown):
                 if isinstance(part, Layer) and not part.built and part.compute_dtype is None:
                     part.dtype = self._given_dtype
 
-    def _parts_of(self, x: Any) -> list[Any]:
-        """Several inputs in their order."""
+    def _several_of(self, x: Any) -> list[Any]:
+        """The parts of x, of a model with several inputs, in their order."""
         names = self._input_names
         assert names is not None
         if isinstance(names, list):
@@ -307,6 +353,7 @@ class Model(Shown):
         self,
         line_length: int | None = None,
         *,
+        expand_nested: bool = False,
         print_fn: Callable[[str], object] | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -317,6 +364,7 @@ class Model(Shown):
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
+            expand_nested: whether the layers of models in the model have rows, too.
             print_fn: called with each line, and its errors are raised; None: standard output, and
                 what cannot be printed is left out.
             batch_size: rows of a training step. With it, a last line names the session that
@@ -330,7 +378,11 @@ class Model(Shown):
                 says why. Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
-        for line in summary_lines(self, line_length, self._parts()):
+        nested = flag("expand_nested", expand_nested)
+        parts = self._parts(expanded=False)
+        if nested and not is_chain(parts):
+            parts = self._parts(expanded=True)
+        for line in summary_lines(self, line_length, parts, nested):
             write(line)
         if batch_size is not None:
             plan = self._compiled("summary")
@@ -344,15 +396,6 @@ class Model(Shown):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
-
-
-def _one_of(form: Form, outputs: Any) -> Symbol:
-    """The outputs of a graph as one symbol."""
-    leaves = form.leaves(outputs)
-    if form.kind is not None and not leaves:
-        raise ValueError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
-    one: Symbol = leaves[0] if form.kind is None else Outputs.drawn(leaves)
-    return one
 
 
 @functools.lru_cache(256)

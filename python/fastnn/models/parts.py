@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.claims import Claim
-from fastnn.layers.base import Dtype, Layer, Shape, write_all
+from fastnn.layers.base import Dtype, Layer, Shape, dtype_of, write_all
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
+from fastnn.models.nested import parts_in
+from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
-from fastnn.words import keywords, unknown
+from fastnn.words import keywords, snake_case, unknown
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
 
@@ -23,8 +25,9 @@ _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are
 class Parted(Trainer):
     """A model as its parts: layers of a graph, or layers, models and Variables among attributes."""
 
-    name: str
+    given_name: str | None  # None: a model may name it that it is a part of
     _given_dtype: Dtype | None
+    _inside: ClassVar[Iterable[str]] = ("given_name", "named_parts", "names_for")
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -48,23 +51,43 @@ class Parted(Trainer):
     if not TYPE_CHECKING:  # or checkers would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
+            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes", "given_name"):
                 raise RuntimeError(_NO_INIT.format(type(self).__name__))
             return super().__getattr__(name)
 
     # -- layers
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers, in the order of their first calls, without Inputs, as in Keras."""
+    def name(self) -> str:
+        """The given name, or one that a model gave which this one is a part of."""
+        given = self.given_name or self._state.now.name
+        return snake_case(type(self).__name__) if given is None else given
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.given_name = value
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, and models that are called as layers, in the order of their first calls.
+
+        As in Keras, an Input is left out, and so are the layers of such a model: it has them.
+        """
         state = self._state.now
-        if not state.calls and not state.layers:
-            return list(self._own_layers())
-        return [layer for layer in state.layers if not isinstance(layer, (InputLayer, Outputs))]
+        if not state.calls and not state.layers and not state.parts:
+            return [part for part in self._own_parts() if not isinstance(part, Variable)]
+        return [part for part in parts_in(state) if not isinstance(part, (InputLayer, Outputs))]
 
     def _all_layers(self) -> Sequence[Layer]:
+        """The layers of the graph, those of models in it too, or as far as they are known."""
         state = self._state.now
-        return state.layers or tuple(self._own_layers())
+        if state.layers:
+            return state.layers
+        found: dict[int, Layer] = {}
+        for part in state.parts:
+            for layer in part._all_layers() if isinstance(part, Parted) else [part]:
+                found[id(layer)] = layer
+        return tuple(found.values()) or tuple(self._own_layers())
 
     def _variables(self) -> list[Variable]:
         return self._own_variables()
@@ -78,18 +101,25 @@ class Parted(Trainer):
         return list(found.values())
 
     def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, then of models among the attributes, each model
-        once: they may hold each other."""
+        """The layers and Variables of the model, then of models that are in it, each model once:
+        they may hold each other."""
         found: list[Layer | Variable] = []
         models: list[Parted] = [self]
         for model in models:  # which grows
             found += model._all_layers()
-            for part in model._own_parts():
+            for part in [*model._own_parts(), *parts_in(model._state.now)]:
                 if isinstance(part, Variable):
                     found.append(part)
                 elif isinstance(part, Parted) and not any(part is known for known in models):
                     models.append(part)
         return found
+
+    def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
+        found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
+        return tuple(
+            (layer, tuple(v.trainable for v in layer.variables) or (layer.trainable,))
+            for layer in found.values()
+        )
 
     def _own_layers(self) -> Iterator[Layer]:
         """Layers among the attributes."""
@@ -116,58 +146,78 @@ class Parted(Trainer):
                 waiting = [*value.values(), *waiting]
 
     @keywords()
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer with this name, or at this place in `layers`."""
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer, or the model, with this name, or at this place in `layers`.
+
+        Inputs, which `layers` leaves out, are found by their names.
+        """
         if (name is None) == (index is None):
             raise ValueError("get_layer: give name or index")
+        named = self.named_parts()
         if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"get_layer: index {index} of {len(self.layers)} layers")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
+            if not -len(named) <= index < len(named):
+                raise ValueError(f"get_layer: index {index} of {len(named)} layers")
+            return named[index][1]
+        for known, layer in [*named, *self._entries()]:
+            if known == name:
                 return layer
-        raise ValueError(unknown("layer", str(name), [layer.name for layer in self.layers]))
+        raise ValueError(unknown("layer", str(name), [known for known, _ in named]))
 
-    def _names_for(self, layers: Sequence[Layer]) -> list[str]:
-        """A name for each layer; ValueError where a layer is another model's."""
+    def _entries(self) -> list[tuple[str, Layer]]:
+        """The InputLayers of the model, with their names."""
+        state = self._state.now
+        symbols = (state.drawing or {}).get("symbols", ())[: max(1, len(state.inputs))]
+        found = [symbol.layer for symbol in symbols if symbol is not None and not symbol.inputs]
+        found += [part for part in state.parts if isinstance(part, InputLayer)]
+        return [(layer.name, layer) for layer in found]
+
+    def named_parts(self) -> list[tuple[str, Any]]:
+        """`layers` with their names here (for the table). Two that other models have named alike
+        differ here."""
+        parts = parts_in(self._state.now)
+        names = self.names_for(parts) if parts else []
+        named = [
+            (name, part)
+            for name, part in zip(names, parts, strict=True)
+            if not isinstance(part, (InputLayer, Outputs))
+        ]
+        return named or [(layer.name, layer) for layer in self.layers]
+
+    def names_for(self, parts: Sequence[Any]) -> list[str]:
+        """A name for each part (for models); ValueError where two were given one name."""
         given: set[str] = set()
-        for layer in layers:
-            if layer.owner not in (None, self):
-                raise ValueError(
-                    f"layer {layer.name!r} belongs to another model; make a layer for each model"
-                )
-            if layer.given_name in given:
-                raise ValueError(f"layers: two are named {layer.given_name!r}; names must differ")
-            if layer.given_name is not None:
-                given.add(layer.given_name)
-        self._agreed_dtype(layers)
-        return numbered(layers, given)
+        for part in parts:
+            if part.given_name in given:
+                raise ValueError(f"layers: two are named {part.given_name!r}; names must differ")
+            if part.given_name is not None:
+                given.add(part.given_name)
+        return numbered(parts, given, self)
 
-    def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
+    def _agreed_dtype(self, layers: Sequence[Layer], parts: Sequence[Any] = ()) -> Dtype:
+        """The dtype of all layers; ValueError where two ask for different ones."""
         agreed = self._given_dtype
+        wanted = [("layer", layer.name, layer.compute_dtype) for layer in layers]
+        wanted += [("model", p.name, p._given_dtype) for p in parts if isinstance(p, Parted)]
+        # Other models have the parameters of these, or had them, in their dtype.
         for layer in layers:
-            if layer.compute_dtype is not None:
-                if agreed is not None and layer.compute_dtype != agreed:
+            lent = layer.owner not in (None, self) or (layer.owner is None and layer.home is self)
+            if layer.variables and lent:
+                wanted.append(("layer", layer.name, dtype_of(layer.variables[0].dtype)))
+        for kind, name, dtype in wanted:
+            if dtype is not None:
+                if agreed is not None and dtype != agreed:
                     raise ValueError(
-                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
-                        "all layers of a model have one dtype"
+                        f"{kind} {name!r} is {dtype}, but the model is {agreed}; all layers of a "
+                        "model have one dtype"
                     )
-                agreed = layer.compute_dtype
+                agreed = dtype
         return agreed or "float32"
 
     @property
     def dtype(self) -> str:
         """ "float32" or "float64"."""
-        return self._agreed_dtype(self._all_layers())
-
-    @property
-    def built(self) -> bool:
-        return self._state.now.built is not None
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
+        state = self._state.now
+        return self._agreed_dtype(state.layers, parts_in(state))
 
     # -- parameters
 
@@ -224,10 +274,14 @@ class Parted(Trainer):
         optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
         """
         self._training.refuse_others("set_weights")
+        built = self._state.now.built
+        if built is not None:  # one buffer is written all at once
+            self._take_over(built, "set_weights", if_free=True)
         claim = Claim("set_weights")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
             claim_layers(claim, self._all_layers())
+            refuse_to_rob("set_weights", self, self._all_layers(), elsewhere=True)
             if not self.built and not self.weights:
                 raise ValueError(
                     "set_weights: the model is not built; give input_shape, or call build"

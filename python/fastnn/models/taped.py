@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Held(NamedTuple):
 class Taped(TapedTables):
     """A model that can run its steps batch by batch."""
 
-    _inside = (
+    _inside: ClassVar[Iterable[str]] = (
         *("bad_loss", "copied_state", "copies_every", "has_bad_weights", "mean_of_step", "order"),
         *("predict_on_data", "put_state", "test_on_data", "train_on_data"),
     )
@@ -85,7 +85,8 @@ class Taped(TapedTables):
             made_by = place - first
             name = f"input_{place + 1}"
             if made_by >= 0:
-                name = state.layers[state.calls[made_by].layer].name
+                call = state.calls[made_by]
+                name = (call.within[0] if call.within else state.layers[call.layer]).name
             unique, count = name, 0
             while unique in names:
                 count += 1

@@ -24,6 +24,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
+from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.steps import own_steps
 from fastnn.models.taped import Taped
 from fastnn.models.taped_tables import Given
@@ -317,6 +318,7 @@ class Trainer(Taped):
         built = self._built()
         if self._state.now.form.kind is not None:
             raise RuntimeError("predictor: the model has several outputs; use predict")
+        self._refresh(built, "predictor")
         return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
 
     def take_averages(self) -> None:
@@ -325,6 +327,9 @@ class Trainer(Taped):
         `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
         self._training.refuse_others("take_averages")
+        built = self._state.now.built
+        if built is not None:  # one buffer is written all at once
+            self._take_over(built, "take_averages", if_free=True)
         claim = Claim("take_averages")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
@@ -334,6 +339,7 @@ class Trainer(Taped):
                 return
             built = self._built()
             claim_layers(claim, self._state.now.layers)
+            refuse_to_rob("take_averages", self, self._state.now.layers)
             if built.settings is None or not built.settings.averages:
                 raise RuntimeError(
                     "take_averages: compiled without averages; give the optimizer use_ema=True "
