@@ -35,6 +35,7 @@ ROOMS = (
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),
     ("fastnn.autodiff",),
     (
+        "fastnn.applied",
         "fastnn.math",
         "fastnn.ops",
         "fastnn.utils",

@@ -82,7 +82,8 @@ OF_ALL = {
     | {"name", "count_options", "counts", "finish", "goes_with"}
     | {"more_is_better", "reset_state", "result", "update_state"},
     "optimizer": CONFIG
-    | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
+    | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
+    | {"finalize_variable_values", "iterations", "minimize"},
     "initializer": CONFIG,
     "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
 }

@@ -358,6 +358,7 @@ void register_network(py::module_& module) {
   using namespace py::literals;
   register_diverged(module);
   register_parameters(module);
+  register_applied(module);
   register_data(module);
   register_predictor(module);
   py::class_<Graph> graph(module, "Graph");

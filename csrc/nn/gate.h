@@ -34,8 +34,12 @@ class Gate {
     bool writing = false;
     std::atomic<std::thread::id> writer;  // while `writing`
     bool changing = false;
+    std::atomic<std::thread::id> changer;  // while a step waits or is made
   };
   State& state();
+  // Waits until no change is under way; refused where this very thread makes it, which a signal
+  // handler has interrupted.
+  void wait_for_change(State& state, std::unique_lock<std::mutex>& lock);
 
   std::atomic<State*> state_;  // replaced in the child of a fork
 
@@ -66,6 +70,21 @@ class Gate {
     ~Writing();
 
    private:
+    State& state_;
+  };
+
+  // For a step of single parameters. Waits for readers and changes, and readers wait for it;
+  // refused beside a writer, or where this very thread is reading.
+  class Stepping {
+   public:
+    Stepping(Gate& gate, const Poll& poll);
+    Stepping(const Stepping&) = delete;
+    Stepping& operator=(const Stepping&) = delete;
+    ~Stepping();
+
+   private:
+    void open();
+
     State& state_;
   };
 

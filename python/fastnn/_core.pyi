@@ -203,6 +203,32 @@ def optimizer_step(
 ) -> None:
     """One step of a row of `optimizers()`, in place; None for a slot that is not in use."""
 
+class StepState:
+    """What steps of one parameter keep: zeros before the first.
+
+    The parameter is `count` elements of the buffer from `offset` on.
+    """
+
+    def __init__(self, optimizer: str, parameters: Parameters, offset: int, count: int) -> None: ...
+    steps: int
+    @property
+    def slots(self) -> list[Floats]:
+        """Copies, in the order of the row's names."""
+    def set_slots(self, slots: Sequence[Floats]) -> None: ...
+    def move(self, parameters: Parameters, offset: int) -> None:
+        """The parameter lies there from now on."""
+
+def apply_steps(
+    states: list[StepState],
+    gradients: list[Floats],
+    settings: Mapping[str, float],
+    undecayed: Sequence[bool] = ...,
+) -> None:
+    """A step of each parameter, in place and in order, without weight decay where it is undecayed.
+
+    Raises RuntimeError while one of them is being trained, before any step.
+    """
+
 # -- tables -----------------------------------------------------------------
 
 def losses() -> list[dict[str, Any]]:
