@@ -14,6 +14,7 @@ from fastnn.autodiff.broadcasting import to_shape
 from fastnn.autodiff.convert import floats, pair
 from fastnn.autodiff.elementary import log, negative, square
 from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.variables import Variable
 
 
 def add(a: Any, b: Any) -> Tensor:
@@ -164,11 +165,15 @@ def logical_not(a: Any) -> Tensor:
 
 
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
-    """x cut to [low, high]; no gradient goes to numbers that are cut."""
-    x, low, high = tensor(x), converted(low), converted(high)
+    """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound."""
+    watchable = isinstance(low, (Tensor, Variable)) or isinstance(high, (Tensor, Variable))
+    (x, low), (_, high) = pair(x, low), pair(x, high)
+    if watchable:
+        lifted = where(x.value < low.value, low, x)
+        return where(lifted.value > high.value, high, lifted)
     if "f" in (low.dtype.kind, high.dtype.kind):
         x = floats(x)
-    low, high = low.astype(x.dtype), high.astype(x.dtype)
+    low, high = low.value.astype(x.dtype), high.value.astype(x.dtype)
     inside = ((x.value >= low) & (x.value <= high)).astype(x.dtype)
     return recorded(
         Tensor(np.asarray(np.clip(x.value, low, high))),

@@ -2,10 +2,11 @@
 
 Each takes Tensors, Variables, arrays or numbers, with NumPy's broadcasting and types, and returns a
 Tensor. Gradients are made of the same operations, so that they have gradients in turn. The modules
-imported here hold them by ideas; `operators` gives them to the operators of Tensors and Variables.
+imported here hold them by ideas; `operators` and `numpy_functions` give them to Python's operators
+and to NumPy's functions of Tensors and Variables.
 """
 
-from fastnn.autodiff import operators  # noqa: F401 - fills the tables of Tensor
+from fastnn.autodiff import numpy_functions, operators  # noqa: F401 - give them to Tensor
 from fastnn.autodiff.arithmetic import (
     add,
     atan2,

@@ -1,15 +1,12 @@
-"""What Python's operators and NumPy's functions do with Tensors and Variables: tables."""
+"""What Python's operators do with Tensors and Variables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from fastnn.autodiff.arithmetic import (
     add,
-    atan2,
     divide,
     equal,
     floordiv,
@@ -21,8 +18,6 @@ from fastnn.autodiff.arithmetic import (
     logical_and,
     logical_not,
     logical_or,
-    maximum,
-    minimum,
     multiply,
     not_equal,
     power,
@@ -32,32 +27,11 @@ from fastnn.autodiff.broadcasting import reshape
 from fastnn.autodiff.convert import cast
 from fastnn.autodiff.elementary import (
     abs,
-    acos,
-    asin,
-    atan,
-    ceil,
-    cos,
-    cosh,
-    exp,
-    expm1,
-    floor,
-    is_finite,
-    is_nan,
-    log,
-    log1p,
     negative,
-    reciprocal,
-    sign,
-    sin,
-    sinh,
-    sqrt,
-    square,
-    tan,
-    tanh,
 )
 from fastnn.autodiff.products import matmul
 from fastnn.autodiff.shapes import getitem, stack
-from fastnn.autodiff.tensor import Tensor, operations, tensor, ufuncs
+from fastnn.autodiff.tensor import Tensor, operations, tensor
 from fastnn.variables import Variable
 
 operations.update(
@@ -87,25 +61,6 @@ operations.update(
 _OPERATORS = tuple(operations)
 # What `tensor` and the tape call.
 operations.update({"cast": cast, "reshape": reshape, "stack": stack})
-ufuncs.update(
-    {
-        **{getattr(np, f.__name__): f for f in (add, subtract, multiply, divide, power, matmul)},
-        **{getattr(np, f.__name__): f for f in (maximum, minimum, equal, not_equal, greater)},
-        **{getattr(np, f.__name__): f for f in (greater_equal, less, less_equal, logical_and)},
-        **{getattr(np, f.__name__): f for f in (logical_or, logical_not, exp, expm1, log, log1p)},
-        **{getattr(np, f.__name__): f for f in (sqrt, square, reciprocal, sin, cos, tan, sinh)},
-        **{getattr(np, f.__name__): f for f in (cosh, tanh, negative, sign, floor, ceil)},
-        np.arcsin: asin,
-        np.arccos: acos,
-        np.arctan: atan,
-        np.arctan2: atan2,
-        np.absolute: abs,
-        np.floor_divide: floordiv,
-        np.remainder: floormod,
-        np.isnan: is_nan,
-        np.isfinite: is_finite,
-    }
-)
 
 
 def _of_tensor(method: str) -> Callable[..., Any]:

@@ -47,7 +47,7 @@ def recording() -> bool:
 
 def watched(source: Source) -> bool:
     """Whether any tape of this thread would find a gradient for `source`."""
-    return any(id(source) in tape._watched for tape in _active.tapes)
+    return any(tape._watches(source) for tape in _active.tapes)
 
 
 def record(inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
@@ -126,6 +126,11 @@ class GradientTape:
             yield
         finally:
             _active.tapes = before
+
+    def _watches(self, source: Source) -> bool:
+        if id(source) in self._watched:
+            return True
+        return type(source) is Variable and source.trainable and self._watches_variables
 
     def _record(self, inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
         watched = self._watched
