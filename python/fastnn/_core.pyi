@@ -539,10 +539,7 @@ class Run:
     def __exit__(self, *_: object) -> None: ...
 
 class Recorded:
-    """What `Network.record` returns: a forward pass whose gradient may be asked for.
-
-    Later training changes neither it nor its gradients.
-    """
+    """What `Network.record` returns: a forward pass whose gradient may be asked for."""
 
     @property
     def outputs(self) -> Floats:
@@ -550,9 +547,12 @@ class Recorded:
     @property
     def head(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation at the end that `logits=True` left out; None: there is none."""
-    def pull(self, dy: Floats) -> tuple[Floats | None, Floats]:
-        """From the gradient at the outputs, of their shape, those at the inputs,
-        (rows, width of the input), and of the parameters, laid out as these."""
+    def pull(self, dy: Floats) -> list[Any]:
+        """From the gradient at the outputs, of their shape, that at the inputs, (rows, width of the
+        input), or None, and that of each parameter.
+
+        RuntimeError where parameters were changed since the pass.
+        """
 
 class Predictor:
     """What `model.predictor()` returns; see there. Made by nothing else."""

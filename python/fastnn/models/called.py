@@ -54,14 +54,10 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
                 )
             return composed(forward, inputs, dy)
         dy_ = np.ascontiguousarray(dy.value, y.dtype).reshape(len(array), -1)
-        dx, flat = kept.pull(dy_)
+        dx, *dparameters = kept.pull(dy_)
         return [
             None if dx is None else Tensor(dx.reshape(x.shape)),
-            *(
-                Tensor(flat[place.offset : place.offset + place.size].reshape(place.shape))
-                for places in built.places
-                for place in places
-            ),
+            *(Tensor(dparameter) for dparameter in dparameters),
         ]
 
     recorded(y, inputs, pull)
