@@ -544,3 +544,73 @@ def test_gradients_of_any_layout(layout: str) -> None:
     optimizers.Adam(1.0).apply_gradients([(given, w)])
     moved = 2 * given.numpy() + (given.numpy() != 0)
     np.testing.assert_allclose(w.numpy(), -moved, rtol=1e-5)
+
+
+# -- what is found once and not at each step -------------------------------------------------------
+
+
+def test_options_of_a_loss_act_from_the_next_call_on() -> None:
+    loss = losses.CategoricalCrossentropy(from_logits=True)
+    plain_loss = float(loss(ONE_HOT, Z))
+    loss.label_smoothing = 0.3
+    smooth = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
+    assert float(loss(ONE_HOT, Z)) == float(smooth(ONE_HOT, Z)) != plain_loss
+    binary = losses.BinaryCrossentropy(from_logits=True, pos_weight=[1.0, 2.0, 3.0])
+    before = float(binary(YES, Z))
+    assert binary.pos_weight is not None
+    binary.pos_weight[:] = 7.0
+    assert float(binary(YES, Z)) != before
+    sparse = losses.SparseCategoricalCrossentropy(from_logits=True)
+    for wide in (Z, np.hstack([Z, Z])):  # another number of outputs
+        with pytest.raises(ValueError, match=f"expected integers in .0, {wide.shape[1]}."):
+            sparse(LABELS + wide.shape[1], wide)
+
+
+def test_variables_of_a_class_follow_its_attributes() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.hidden(inputs)
+
+    def names(model: Any) -> list[str]:
+        return [variable.name for variable in model.trainable_variables]
+
+    model: Any = Net()
+    assert names(model) == []
+    model.scale = fastnn.Variable(1.0, name="scale")
+    assert names(model) == ["scale"]
+    model(np.ones((1, 2)))
+    assert names(model) == names(model) == ["kernel", "bias", "scale"]
+    model.more = [fastnn.Variable(1.0, name="first")]
+    assert names(model) == ["kernel", "bias", "scale", "first"]
+    model.more.append(fastnn.Variable(1.0, name="second"))
+    assert names(model) == ["kernel", "bias", "scale", "first", "second"]
+    del model.more
+    model.scale = None
+    assert names(model) == ["kernel", "bias"]
+    model.hidden.trainable = False
+    assert names(model) == []
+    again = copy.deepcopy(model)
+    assert [v.name for v in again.variables] == ["kernel", "bias"]
+    assert again.variables[0] is not model.variables[0]
+    chain = fastnn.Sequential([layers.Dense(3, input_shape=(2,))])
+    assert names(chain) == ["kernel", "bias"]
+    chain.add(layers.Dense(2))
+    assert names(chain) == ["kernel", "bias"] * 2
+    chain.pop()
+    assert names(chain) == ["kernel", "bias"]
+
+
+def test_labels_of_every_kind_of_integer() -> None:
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    want = float(loss(LABELS, Z))
+    for kind in ("int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "bool"):
+        if kind == "bool":
+            want = float(loss((LABELS > 0).astype(int), Z))
+        assert float(loss(LABELS.astype(kind), Z)) == want
+    for outside in (2**31, -(2**31) - 1, 2**32):
+        with pytest.raises(ValueError, match=f"fits in 32 bits, got {outside} at row 2"):
+            loss(np.where(np.arange(N) == 2, outside, LABELS), Z)

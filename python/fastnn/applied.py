@@ -34,7 +34,7 @@ class State:
         self.variable = ref(variable)
         self.place = place = variable.place
         self.shape = place.shape
-        self.dtype = np.dtype(variable.dtype)
+        self.dtype = place.dtype
         self.native = _core.StepState(optimizer, place.parameters, place.offset, place.size)
         self.average: Array | None = None
         if kept is not None:

@@ -132,9 +132,20 @@ class Loss(Registered):
             ValueError: shapes do not fit, a label or weight is out of range, or outputs are neither
                 logits nor probabilities.
         """
-        outputs = np.shape(y_pred)
-        options = self.options(outputs[-1] if len(outputs) > 1 else 1)
-        how = Called(
+        shape = np.shape(y_pred) if not hasattr(y_pred, "shape") else y_pred.shape
+        outputs = shape[-1] if len(shape) > 1 else 1
+        called: dict[int, Called] = vars(self).setdefault("_called", {})
+        how = called.get(outputs)
+        if how is None:
+            how = self._how(outputs)
+            if how.column_weights is None:  # an array may be written into
+                called[outputs] = how
+        return apply(how, y_true, y_pred, sample_weight)
+
+    def _how(self, outputs: int) -> Called:
+        """How the options stand for so many outputs."""
+        options = self.options(outputs)
+        return Called(
             native=self.native,
             name=self.name,
             head=self.row.head,
@@ -144,7 +155,11 @@ class Loss(Registered):
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
         )
-        return apply(how, y_true, y_pred, sample_weight)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Options may change at any time: what was made of them is made anew."""
+        super().__setattr__(name, value)
+        vars(self)["_called"] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

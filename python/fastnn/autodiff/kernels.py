@@ -38,15 +38,16 @@ class Unchanged:
     __slots__ = ("seen",)
 
     def __init__(self, sources: Sequence[Any]) -> None:
-        self.seen = [
-            (source, source.place.parameters, source.place.parameters.version)
-            for source in sources
-            if type(source) is Variable
-        ]
+        self.seen: dict[Any, tuple[int, Variable]] = {}  # by buffer, which has one version
+        for source in sources:
+            if type(source) is Variable:
+                parameters = source.place.parameters
+                if parameters not in self.seen:
+                    self.seen[parameters] = parameters.version, source
 
     def check(self) -> None:
         """RuntimeError where a Variable was changed since."""
-        for variable, parameters, version in self.seen:
+        for parameters, (version, variable) in self.seen.items():
             if parameters.version != version:
                 raise RuntimeError(
                     f"gradient: {variable.path} was changed after it was used; take the gradient "

@@ -24,6 +24,7 @@ from fastnn.data import rows
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
@@ -54,8 +55,9 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
     if z.ndim == 1:
         z = f.reshape(z, (-1, 1))
     n, shape = z.shape[0], z.shape[1:]
-    dtype = np.float64 if z.dtype == np.float64 else np.float32
-    value = plain(z.value.reshape(n, math.prod(shape)), dtype)
+    value = z.value if z.ndim == 2 else z.value.reshape(n, math.prod(shape))
+    dtype = value.dtype if value.dtype in _FLOATS else np.dtype(np.float32)
+    value = plain(value, dtype)
     weights = (
         None
         if sample_weight is None
@@ -84,7 +86,10 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
             return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
-        return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
+        found = np.asarray(gradient)
+        if dy.value != 1:
+            found = (found * dy.value).astype(dtype, copy=False)
+        return (Tensor(found.reshape(z.shape)),)
 
     return recorded(y, (z,), pull)
 
@@ -113,6 +118,8 @@ def _host(y: Any) -> Any:
 
 def _counts(how: Called, target: Array, weights: Array | None) -> bool:
     """Whether anything has weight."""
+    if weights is None and how.ignore_class is None and how.head != "sigmoid":
+        return len(target) > 0
     counting = np.ones(len(target), bool) if weights is None else weights > 0
     if how.takes_labels and how.ignore_class is not None:
         counting &= target != how.ignore_class

@@ -20,6 +20,7 @@ from fastnn.variables import Variable
 from fastnn.words import choose, flag
 
 Source = Tensor | Variable
+_SOURCES = frozenset({Tensor, Variable})
 
 
 class Entry(NamedTuple):
@@ -173,15 +174,15 @@ class GradientTape:
             RuntimeError: the tape is not persistent, and was used; or a Variable was changed
                 between its use and this call.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        zero = _zeros(unconnected_gradients)
         self._use("gradient")
-        targets = list(_leaves(target))
+        targets = _flat(target)
         for one in targets:
             if not isinstance(one, (Tensor, Variable)):
                 raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
         given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
-        wanted = list(_leaves(sources))
+        wanted = _flat(sources)
         for source in wanted:
             if not isinstance(source, (Tensor, Variable)):
                 raise TypeError(f"sources: expected Tensors or Variables, got {source!r}")
@@ -193,11 +194,12 @@ class GradientTape:
         finally:
             if not self.persistent:
                 self._watched = {}
-        results = iter(
-            Tensor(np.zeros(source.shape, source.dtype)) if dx is None and zero else dx
-            for source, dx in zip(wanted, found, strict=True)
-        )
-        return _like(sources, results)
+        if zero:
+            found = [
+                Tensor(np.zeros(source.shape, source.dtype)) if dx is None else dx
+                for source, dx in zip(wanted, found, strict=True)
+            ]
+        return found if sources is wanted else _like(sources, iter(found))
 
     def _use(self, doing: str) -> None:
         if self._used and not self.persistent:
@@ -216,7 +218,8 @@ class GradientTape:
     ) -> list[Tensor | None]:
         """The gradients at `wanted`, from those at the targets."""
         grads: dict[int, Tensor] = {}
-        watched = dict(self._watched)
+        watched = self._watched
+        connected = [id(source) in watched for source in wanted]
         for target, seed in zip(targets, seeds, strict=True):
             _add(grads, target, seed)
         keep = {id(source) for source in wanted}
@@ -227,7 +230,7 @@ class GradientTape:
             with np.errstate(all="ignore"):
                 for inputs, outputs, pull in reversed(entries):
                     dys = [grads.get(id(output)) for output in outputs]
-                    if all(dy is None for dy in dys):
+                    if dys.count(None) == len(dys):
                         continue
                     for output in outputs:
                         if id(output) not in keep:
@@ -238,8 +241,8 @@ class GradientTape:
         finally:
             _active.tapes = before
         return [
-            _typed(grads.get(id(source)), source) if id(source) in watched else None
-            for source in wanted
+            _typed(grads.get(id(source)), source) if is_connected else None
+            for source, is_connected in zip(wanted, connected, strict=True)
         ]
 
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
@@ -247,7 +250,7 @@ class GradientTape:
 
         Errors, structure and `unconnected_gradients`: see `gradient`.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        zero = _zeros(unconnected_gradients)
         if not isinstance(target, Tensor):
             raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
         self._use("jacobian")
@@ -281,7 +284,7 @@ class GradientTape:
         Returns:
             Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        zero = _zeros(unconnected_gradients)
         for one in (target, source):
             if not isinstance(one, Tensor):
                 raise TypeError(f"batch_jacobian: expected Tensors, got {one!r}")
@@ -315,7 +318,10 @@ def _add(grads: dict[int, Tensor], source: Source, dx: Tensor) -> None:
 
 def _typed(dx: Tensor | None, source: Source) -> Tensor | None:
     """A gradient in the type of its source, also where that met numbers of another type."""
-    if dx is None or dx.dtype == source.dtype:
+    if dx is None:
+        return dx
+    kept = source.place.dtype if type(source) is Variable else source.dtype
+    if dx.value.dtype == kept:
         return dx
     return operations["cast"](dx, source.dtype)
 
@@ -365,6 +371,19 @@ def _together(
     zeros = Tensor(np.zeros(source.shape, source.dtype))
     stacked = operations["stack"]([zeros if part is None else part for part in parts], axis)
     return operations["reshape"](stacked, shape)
+
+
+def _zeros(unconnected_gradients: str) -> bool:
+    if unconnected_gradients == "none":
+        return False
+    return choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+
+
+def _flat(structure: Any) -> list[Any]:
+    """The leaves in a list, which is the structure itself where it is one of Tensors and Variables."""
+    if type(structure) is list and _SOURCES.issuperset(map(type, structure)):
+        return structure
+    return list(_leaves(structure))
 
 
 def _leaves(structure: Any) -> Iterator[Any]:

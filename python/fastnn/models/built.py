@@ -44,11 +44,8 @@ class Built(NamedTuple):
     places: list[list[Place]]  # of each variable, in `parameters`
     settings: Settings | None = None  # that the network was compiled with
     gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
-
-    @property
-    def all_variables(self) -> list[Variable]:
-        """Those of all layers, in the order of the network's parameters."""
-        return [variable for layer in self.variables for variable in layer]
+    # Those of all layers, in the order of the network's parameters.
+    all_variables: tuple[Variable, ...] = ()
 
 
 class Wiring(NamedTuple):
@@ -92,7 +89,7 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None) -> Buil
         built.places.append(places)
         index += count > 0
     _go_on(network, parameters, former)
-    return built
+    return built._replace(all_variables=tuple(v for layer in built.variables for v in layer))
 
 
 def renewed(built: Built, wiring: Wiring) -> Built:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays.host import numeric
+from fastnn import _core
+from fastnn.arrays.host import numeric, plain
 from fastnn.autodiff import functions
 from fastnn.autodiff.kernels import Source, Unchanged, composed
 from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
-from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.compiled import State
 
@@ -29,11 +29,13 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
     assert built is not None
     array = rows("x", x.value, built.shapes[0])
     kept = built.network.record(
-        Table(array).native(), training=training, logits=True, input_gradient=watched(x)
+        _core.Data(array), training=training, logits=True, input_gradient=watched(x)
     )
-    y = Tensor(kept.outputs.reshape(len(array), *built.shapes[-1]))
+    y = Tensor(kept.outputs)
+    if len(built.shapes[-1]) != 1:
+        y.value = y.value.reshape(len(array), *built.shapes[-1])
     inputs: tuple[Source, ...] = (x, *built.all_variables)
-    unchanged = Unchanged(inputs)
+    unchanged = Unchanged(inputs[1:2])  # all are in one buffer
 
     def forward(x: Tensor, *_: object) -> Tensor:
         tensors = split(x, state.inputs)
@@ -53,8 +55,7 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
                     "again; call the model with training=False"
                 )
             return composed(forward, inputs, dy)
-        dy_ = np.ascontiguousarray(dy.value, y.dtype).reshape(len(array), -1)
-        dx, *dparameters = kept.pull(dy_)
+        dx, *dparameters = kept.pull(plain(dy.value, y.value.dtype).reshape(len(array), -1))
         return [
             None if dx is None else Tensor(dx.reshape(x.shape)),
             *(Tensor(dparameter) for dparameter in dparameters),

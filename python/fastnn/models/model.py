@@ -69,7 +69,7 @@ class _Unchanged:
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state")
+_NOT_COPIED = ("_training", "_changes", "_state", "_parts")
 
 
 class Model(Trainer):
@@ -112,6 +112,9 @@ class Model(Trainer):
     is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
     cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
     """
+
+    # The state that `_known_parts` found parts for, and these.
+    _parts: tuple[State, list[Layer | Variable]] | None
 
     @keywords()
     def __init__(
@@ -203,11 +206,17 @@ class Model(Trainer):
                 )
             self._eager_shapes = set()
         super().__setattr__(name, value)
+        if name != "_parts":
+            vars(self)["_parts"] = None
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        vars(self)["_parts"] = None
 
     if not TYPE_CHECKING:  # or checkers would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
+            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes", "_parts"):
                 raise RuntimeError(_NO_INIT.format(type(self).__name__))
             return super().__getattr__(name)
 
@@ -228,10 +237,26 @@ class Model(Trainer):
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
         found: dict[int, Variable] = {}
-        for part in self._leaf_parts():
+        for part in self._known_parts():
             for variable in [part] if isinstance(part, Variable) else part.variables:
                 found[id(variable)] = variable
         return list(found.values())
+
+    def _known_parts(self) -> Sequence[Layer | Variable]:
+        """`_leaf_parts`, found once where attributes alone decide on them: a loop asks at each step.
+
+        A list may grow and a model may change without an attribute of this one being set.
+        """
+        state, known = self._state.now, self._parts
+        if known is not None and known[0] is state:
+            return known[1]
+        parts = self._leaf_parts()
+        may_change = (list, tuple, dict, Model)
+        if type(self).call is Model.call or not any(
+            isinstance(value, may_change) for name, value in vars(self).items() if name != "_parts"
+        ):
+            self._parts = state, parts
+        return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
         """The layers and Variables of the model, then of models among the attributes, each model
