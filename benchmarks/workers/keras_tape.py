@@ -15,7 +15,7 @@ from benchmarks import workloads
 from benchmarks.workers.serve import Prepared, serve
 
 
-class NeuralNetwork(keras.Model):
+class NeuralNetwork(keras.Model):  # type: ignore[misc]
     """Dense layers and a softmax."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:

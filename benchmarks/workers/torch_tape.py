@@ -1,6 +1,8 @@
 """PyTorch eager, the loop of its tutorials, with Adam as it comes and with the fused Adam."""
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -33,9 +35,9 @@ def prepare(work: workloads.Workload, threads: int) -> Prepared:
     x, y = (torch.from_numpy(array) for array in work.data())
     pairs = list(zip(x.split(work.batch), y.split(work.batch), strict=True))
     ready = Prepared({})
-    steps = {
+    steps: dict[str, Callable[[workloads.Workload], Step]] = {
         "PyTorch eager": tutorial_step,
-        "PyTorch eager, fused Adam": lambda work: loop_step(work, compiled=False),
+        "PyTorch eager, fused Adam": partial(loop_step, compiled=False),
     }
     for name, make in steps.items():
         if not wanted(name):

@@ -185,8 +185,9 @@ class Applies(Listed):
         )
         if self.use_ema:
             self._average(variables, states)
-        self.iterations += 1
-        return int(self.iterations)
+        done = int(self.iterations) + 1
+        vars(self)["iterations"] = done  # without the check of a value that a program sets
+        return done
 
     def apply(
         self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None

@@ -24,7 +24,7 @@ from fastnn.data import rows
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _LEAST = 1e-7  # the least probability that counts where no logits are known
 
 

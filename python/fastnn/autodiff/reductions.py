@@ -27,6 +27,9 @@ from fastnn.autodiff.elementary import exp, log, sqrt, square
 from fastnn.autodiff.shapes import concat, reverse, stack, transpose
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
+# Types that the engine's kernels take.
+_NATIVE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
 
 def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over the axes; None: over all. NaN where there are no numbers."""
@@ -146,12 +149,15 @@ def argmin(x: Any, axis: int | None = 0) -> Tensor:
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps."""
     x = floats(x)
-    if axis in (-1, x.ndim - 1) and x.ndim >= 1 and x.size and x.dtype in (np.float32, np.float64):
-        y = Tensor(np.asarray(_core.softmax(plain(x.value, x.dtype))).reshape(x.shape))
+    value = x.value
+    last = axis in (-1, value.ndim - 1)
+    if last and value.ndim >= 1 and value.size and value.dtype in _NATIVE:
+        p: Any = _core.softmax(plain(value, value.dtype))
+        y = Tensor(p if p.shape == value.shape else p.reshape(value.shape))
     else:
-        e = np.exp(x.value - x.value.max(axis=axis, keepdims=True))
+        e = np.exp(value - value.max(axis=axis, keepdims=True))
         y = Tensor(e / e.sum(axis=axis, keepdims=True))
-    if axis in (-1, x.ndim - 1):  # losses take classes along the last axis
+    if last:  # losses take classes along the last axis
         y.logits = x, "softmax"
     return recorded(y, (x,), lambda dy: (y * (dy - reduce_sum(dy * y, axis, keepdims=True)),))
 

@@ -229,15 +229,27 @@ class GradientTape:
         try:
             with np.errstate(all="ignore"):
                 for inputs, outputs, pull in reversed(entries):
-                    dys = [grads.get(id(output)) for output in outputs]
-                    if dys.count(None) == len(dys):
-                        continue
-                    for output in outputs:
-                        if id(output) not in keep:
-                            grads.pop(id(output), None)
-                    for source, dx in zip(inputs, pull(*dys), strict=True):
+                    if len(outputs) == 1:
+                        key = id(outputs[0])
+                        dy = grads.get(key)
+                        if dy is None:
+                            continue
+                        if key not in keep:
+                            del grads[key]
+                        found = pull(dy)
+                    else:
+                        dys = [grads.get(id(output)) for output in outputs]
+                        if all(dy is None for dy in dys):
+                            continue
+                        for output in outputs:
+                            if id(output) not in keep:
+                                grads.pop(id(output), None)
+                        found = pull(*dys)
+                    for source, dx in zip(inputs, found, strict=True):
                         if dx is not None:
-                            _add(grads, source, dx)
+                            key = id(source)
+                            held = grads.get(key)
+                            grads[key] = dx if held is None else held + dx
         finally:
             _active.tapes = before
         return [
