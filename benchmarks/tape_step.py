@@ -25,6 +25,11 @@ PEERS = ("torch", "keras")
 OURS = "fastnn tape"
 OWN = Workload("own loop", (4, 10, 8, 3), 32, "softmax", most_batches=4)
 ROWS = {**{name: WORKLOADS[name] for name in ("iris", "mnist-32")}, OWN.name: OWN}
+SETTING = (
+    "a step of a loop by hand (a tape, its gradient, `apply_gradients`; the peers' guides), in "
+    'microseconds, "own loop" being the network of [examples/iris_own_loop.py]'
+    "(examples/iris_own_loop.py)"
+)
 LOOPS = (OURS, "PyTorch eager", "PyTorch eager, fused Adam", "Keras on JAX")
 FITS = ("fastnn Model.fit", "fastnn Sequential.fit")
 
@@ -59,7 +64,7 @@ def fits(section: Mapping[str, Any]) -> str:
         for name, row in section["rows"].items()
         if all(one in row["seconds"] for one in FITS)
     ]
-    return f"`fit` of a class with `call` takes {' and '.join(found)} of the time of a `Sequential`"
+    return f"`fit` of a class with `call`, over that of a `Sequential`: {', '.join(found)}"
 
 
 def arguments() -> argparse.Namespace:
