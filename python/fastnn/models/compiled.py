@@ -33,6 +33,7 @@ from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
 from fastnn.optimizers import Optimizer
+from fastnn.variables import Variable
 from fastnn.words import integer, keywords
 
 
@@ -104,6 +105,11 @@ class Compilable(Listed):
     @abstractmethod
     def _settle(self, change: Change, state: State) -> None:
         """Makes `state` that of the model and of its layers, at one moment."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> list[Variable]:
+        """All Variables."""
 
     @abstractmethod
     def get_weights(self) -> list[NDArray[Any]]:

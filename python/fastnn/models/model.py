@@ -266,10 +266,11 @@ class Model(Trainer):
         for model in models:  # which grows
             found += model._all_layers()
             for part in model._own_parts():
-                if isinstance(part, Variable):
+                if isinstance(part, Model):
+                    if not any(part is known for known in models):
+                        models.append(part)
+                elif not any(part is known for known in found):  # a layer that `call` does not use
                     found.append(part)
-                elif isinstance(part, Model) and not any(part is known for known in models):
-                    models.append(part)
         return found
 
     def _own_layers(self) -> Iterator[Layer]:
@@ -539,7 +540,8 @@ class Model(Trainer):
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes."""
+        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes,
+        and of layers that its `call` does not use."""
         return self._own_variables()
 
     @property
