@@ -90,6 +90,13 @@ std::unique_ptr<Recorded> record(Network& network, const Data& data, bool traini
   return network.record(data.dataset(), {training, logits, input_gradient}, poll_signals);
 }
 
+// The same for rows of an array, whose head is left out: a call less for each step of a loop.
+std::unique_ptr<Recorded> record_rows(Network& network, const py::array& x, bool training,
+                                      bool input_gradient) {
+  const Data data(x, std::nullopt, std::nullopt, std::nullopt, std::nullopt);
+  return record(network, data, training, true, input_gradient);
+}
+
 // The gradient at the inputs, or None, and that of each parameter: parts of one array.
 py::list pull(Recorded& recorded, const py::array& dy) {
   const Plan& plan = recorded.plan();
@@ -156,6 +163,7 @@ void register_recorded(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("record", record, "data"_a, py::kw_only(), "training"_a = false, "logits"_a = false,
               "input_gradient"_a = true);
+  network.def("record_rows", record_rows, "x"_a, "training"_a, "input_gradient"_a);
   py::class_<Recorded>(module, "Recorded")
       .def_property_readonly(
           "outputs",

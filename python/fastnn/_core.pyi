@@ -483,6 +483,8 @@ class Network(Graph):
         """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
         `steps`. With `logits` a softmax or sigmoid at the end is left out; without
         `input_gradient`, `pull` gives None for the inputs."""
+    def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
+        """`record` of the rows of an array, with logits=True."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:

@@ -19,7 +19,7 @@ from fastnn.arrays.host import narrowed, plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.kernels import composed
 from fastnn.autodiff.tape import recording, watched
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, one, recorded, tensor
 from fastnn.data import rows
 from fastnn.variables import Variable
 
@@ -87,9 +87,9 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
         if recording():
             return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
         found = np.asarray(gradient)
-        if dy.value != 1:
+        if dy is not one(dtype):
             found = (found * dy.value).astype(dtype, copy=False)
-        return (Tensor(found.reshape(z.shape)),)
+        return (Tensor(found if z.value.ndim == 2 else found.reshape(z.shape)),)
 
     return recorded(y, (z,), pull)
 

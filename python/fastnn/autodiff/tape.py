@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastnn.autodiff.tensor import Pull, Tensor, operations, set_recorder, tensor
+from fastnn.autodiff.tensor import Pull, Tensor, one, operations, set_recorder, tensor
 from fastnn.variables import Variable
 from fastnn.words import choose, flag
 
@@ -177,15 +177,13 @@ class GradientTape:
         zero = _zeros(unconnected_gradients)
         self._use("gradient")
         targets = _flat(target)
-        for one in targets:
-            if not isinstance(one, (Tensor, Variable)):
-                raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
+        if not _SOURCES.issuperset(map(type, targets)):
+            raise TypeError(f"gradient: expected a Tensor as the target, got {_other(targets)!r}")
         given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
         wanted = _flat(sources)
-        for source in wanted:
-            if not isinstance(source, (Tensor, Variable)):
-                raise TypeError(f"sources: expected Tensors or Variables, got {source!r}")
+        if not _SOURCES.issuperset(map(type, wanted)):
+            raise TypeError(f"sources: expected Tensors or Variables, got {_other(wanted)!r}")
         entries = self._entries
         if not self.persistent:
             self._entries = []
@@ -297,9 +295,9 @@ class GradientTape:
             Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
         """
         zero = _zeros(unconnected_gradients)
-        for one in (target, source):
-            if not isinstance(one, Tensor):
-                raise TypeError(f"batch_jacobian: expected Tensors, got {one!r}")
+        for given in (target, source):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"batch_jacobian: expected Tensors, got {given!r}")
         if target.ndim < 1 or source.ndim < 1 or target.shape[0] != source.shape[0]:
             raise ValueError(
                 f"batch_jacobian: expected as many rows in target and source, got {target.shape} "
@@ -356,6 +354,8 @@ def _for_each(target: Any, targets: Sequence[Source], given: Any) -> list[Any]:
 
 def _seed(target: Source, given: Any) -> Tensor:
     if given is None:
+        if type(target) is Tensor and target.value.ndim == 0:
+            return one(target.value.dtype)
         return Tensor(np.ones(target.shape, target.dtype))
     seed = tensor(given)
     if seed.dtype != target.dtype:
@@ -391,8 +391,15 @@ def _zeros(unconnected_gradients: str) -> bool:
     return choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
 
 
+def _other(leaves: Sequence[Any]) -> Any:
+    """The first that is neither a Tensor nor a Variable."""
+    return next(leaf for leaf in leaves if type(leaf) not in _SOURCES)
+
+
 def _flat(structure: Any) -> list[Any]:
     """The leaves in a list, which is the structure itself where it is one of Tensors and Variables."""
+    if type(structure) in _SOURCES:
+        return [structure]
     if type(structure) is list and _SOURCES.issuperset(map(type, structure)):
         return structure
     return list(_leaves(structure))

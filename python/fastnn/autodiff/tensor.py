@@ -209,8 +209,14 @@ class Tensor:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"
 
 
+# What arrays mostly hold: `numeric` passes it as it is.
+_USUAL = frozenset(np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "u1", "?"))
+
+
 def converted(value: Any) -> Array:
     """`value` as an array of numbers or bools; lists of floats and Python's floats are float32."""
+    if type(value) is np.ndarray and value.dtype in _USUAL:
+        return value
     if isinstance(value, Tensor):
         return value.value
     if isinstance(value, Variable):
@@ -223,6 +229,17 @@ def converted(value: Any) -> Array:
     if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
         return array.astype(np.float32)
     return array
+
+
+_ones: dict[np.dtype[Any], Tensor] = {}
+
+
+def one(dtype: np.dtype[Any]) -> Tensor:
+    """The number 1 without axes: the gradient of a loss at itself, one object for each type."""
+    found = _ones.get(dtype)
+    if found is None:
+        found = _ones[dtype] = Tensor(np.ones((), dtype))
+    return found
 
 
 class _Recorder:

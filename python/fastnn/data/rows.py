@@ -81,7 +81,7 @@ def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
     """A copy, as int32, of integers or integral floats (n,); messages count by `place`."""
     if y.dtype.kind == "i":
         copied = np.array(y, dtype=np.int32, order="C")
-        if y.dtype.itemsize <= 4 or not (copied != y).any():
+        if y.dtype.itemsize <= 4 or np.count_nonzero(copied != y) == 0:
             return copied
     if y.dtype.kind == "f":
         # Narrower floats cannot hold the limits of int32.

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core
 from fastnn.arrays.host import numeric, plain
 from fastnn.autodiff import functions
 from fastnn.autodiff.kernels import Source, Unchanged, composed
@@ -27,10 +26,11 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
     """The outputs of a model for rows x."""
     built = state.built
     assert built is not None
-    array = rows("x", x.value, built.shapes[0])
-    kept = built.network.record(
-        _core.Data(array), training=training, logits=True, input_gradient=watched(x)
-    )
+    array = x.value
+    usual = array.shape[1:] == built.shapes[0] and array.size > 0 and array.dtype.kind == "f"
+    if not usual:
+        array = rows("x", array, built.shapes[0])
+    kept = built.network.record_rows(array, training, watched(x))
     y = Tensor(kept.outputs)
     if len(built.shapes[-1]) != 1:
         y.value = y.value.reshape(len(array), *built.shapes[-1])
@@ -55,11 +55,12 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
                     "again; call the model with training=False"
                 )
             return composed(forward, inputs, dy)
-        dx, *dparameters = kept.pull(plain(dy.value, y.value.dtype).reshape(len(array), -1))
-        return [
-            None if dx is None else Tensor(dx.reshape(x.shape)),
-            *(Tensor(dparameter) for dparameter in dparameters),
-        ]
+        given = plain(dy.value, y.value.dtype)
+        found = kept.pull(given if given.ndim == 2 else given.reshape(len(array), -1))
+        grads = [None if part is None else Tensor(part) for part in found]
+        if grads[0] is not None:
+            grads[0].value = grads[0].value.reshape(x.shape)
+        return grads
 
     recorded(y, inputs, pull)
     if kept.head is None:

@@ -12,11 +12,12 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import keys
+from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
-from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim
 from fastnn.console import say
@@ -491,6 +492,9 @@ class Model(Trainer):
         """
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
+        state = self._state.now
+        if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
+            return called(state, _rows_of(inputs), acts)
         if any_symbols(inputs):
             if self.built or type(self).call is Model.call:
                 raise Untraceable(
@@ -500,11 +504,8 @@ class Model(Trainer):
             return self._called_on(inputs, acts)
         if not self.built and type(self).call is not Model.call and _several(inputs):
             return self._called_on(_tensors(inputs), acts)
-        x = as_tensor(self._joined(inputs))
-        if x.ndim == 0:
-            raise ValueError("x: expected rows, got a single number")
+        x = _rows_of(self._joined(inputs))
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
-        state = self._state.now
         if state.built is None:
             if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
                 return self._called_on(x, acts)
@@ -682,6 +683,16 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+_ARRAYS = frozenset({np.ndarray, Tensor})
+
+
+def _rows_of(inputs: Any) -> Tensor:
+    x = as_tensor(inputs)
+    if x.ndim == 0:
+        raise ValueError("x: expected rows, got a single number")
+    return x
 
 
 @functools.lru_cache(256)
