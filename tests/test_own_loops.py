@@ -6,11 +6,15 @@ import contextlib
 import copy
 import gc
 import pickle
+import signal
+import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import interrupted
 import numpy as np
 import pytest
 
@@ -614,3 +618,98 @@ def test_labels_of_every_kind_of_integer() -> None:
     for outside in (2**31, -(2**31) - 1, 2**32):
         with pytest.raises(ValueError, match=f"fits in 32 bits, got {outside} at row 2"):
             loss(np.where(np.arange(N) == 2, outside, LABELS), Z)
+
+
+# -- signals and interrupts ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("handler", ["raises", "predicts", "steps"])
+def test_a_signal_while_a_step_waits_for_a_prediction(handler: str) -> None:
+    """The step waits until a prediction in another thread has read the weights, but not deaf."""
+    model = fastnn.Sequential(
+        [layers.Dense(256, "relu", input_shape=(256,)), layers.Dense(256, "relu"), layers.Dense(1)]
+    )
+    bias, optimizer = model.weights[-1], optimizers.SGD(1.0)
+    many = np.broadcast_to(np.ones(256, np.float32), (800_000, 256))
+    few = np.ones((1, 256), np.float32)
+    found: list[Any] = []
+
+    class Stop(Exception):
+        pass
+
+    def handles(*_: Any) -> None:
+        if not reads.is_alive():
+            found.append("too late")
+        if handler == "raises":
+            raise Stop
+        try:
+            if handler == "predicts":
+                model.predict(few)
+            else:
+                optimizer.apply_gradients([([1.0], bias)])
+        except RuntimeError as error:
+            found.append(str(error))
+
+    reads = threading.Thread(target=lambda: found.append(model.predict(many)[-1, 0]))
+    before = signal.signal(signal.SIGALRM, handles)
+    try:
+        reads.start()
+        time.sleep(0.1)
+        signal.setitimer(signal.ITIMER_REAL, 0.15)
+        if handler == "raises":
+            with pytest.raises(Stop):
+                optimizer.apply_gradients([([1.0], bias)])
+            assert (bias.numpy()[0], optimizer.iterations) == (0, 0)
+        else:
+            optimizer.apply_gradients([([1.0], bias)])
+            assert (bias.numpy()[0], optimizer.iterations) == (-1, 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        reads.join()
+    if "too late" in found:
+        pytest.skip("the prediction had ended")
+    if handler != "raises":
+        assert "this signal handler interrupted" in found[0]
+    optimizer.apply_gradients([([1.0], bias)])
+    assert np.isfinite(model.predict(few)).all()
+
+
+def test_an_interrupt_at_any_line_makes_the_whole_step_or_none() -> None:
+    def start() -> Any:
+        variables = fastnn.Variable([1.0]), fastnn.Variable([1.0])
+        return optimizers.SGD(1.0, momentum=0.5), variables
+
+    def step(made: Any) -> None:
+        optimizer, (a, b) = made
+        optimizer.apply_gradients([([0.5], a), ([0.5], b)])
+
+    seen = set()
+    for _, (a, b) in interrupted.everywhere(start, step):
+        assert a.numpy() == b.numpy()
+        seen.add(float(a.numpy()[0]))
+    assert seen == {1.0, 0.5}
+
+
+def test_passes_in_many_threads() -> None:
+    """Each thread's gradients are those of one thread: memory of a pass is one pass's at a time."""
+    model = fastnn.Sequential([layers.Dense(16, "tanh", input_shape=(8,)), layers.Dense(3)])
+    loss = losses.SparseCategoricalCrossentropy()
+    rng = np.random.default_rng(0)
+    cases = [(rng.random((n, 8)), rng.integers(0, 3, n)) for n in (1, 5, 32, 100)] * 6
+
+    def grads(case: Any) -> Any:
+        found = []
+        for _ in range(10):
+            with fastnn.GradientTape() as tape:
+                value = loss(case[1], model(case[0]))
+            found.append([g.numpy() for g in tape.gradient(value, model.trainable_variables)])
+        return found
+
+    wanted = [grads(case) for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(grads, cases), wanted, strict=True):
+            for one, other in zip(found, right, strict=True):
+                for g, h in zip(one, other, strict=True):
+                    np.testing.assert_array_equal(g, h)
