@@ -332,7 +332,8 @@ def _typed(dx: Tensor | None, source: Source) -> Tensor | None:
         return dx
     kept = source.place.dtype if type(source) is Variable else source.dtype
     if dx.value.dtype == kept:
-        return dx
+        # The seed is one object for all tapes, some of which may watch what they are given.
+        return Tensor(dx.value) if dx is one(dx.value.dtype) else dx
     return operations["cast"](dx, source.dtype)
 
 
