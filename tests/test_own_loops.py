@@ -380,6 +380,13 @@ def test_variables_of_a_class_follow_its_attributes() -> None:
     assert names(model) == ["kernel", "bias", "scale", "first"]
     model.more.append(fastnn.Variable(1.0, name="second"))
     assert names(model) == ["kernel", "bias", "scale", "first", "second"]
+    model.more[1] = fastnn.Variable(1.0, name="other")
+    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    model.more[0] = {"one": [model.more[0]]}
+    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    model.more[0]["one"].insert(0, fastnn.Variable(1.0, name="zeroth"))
+    assert names(model) == ["kernel", "bias", "scale", "zeroth", "first", "other"]
+    model.inner = None
     del model.more
     model.scale = None
     assert names(model) == ["kernel", "bias"]

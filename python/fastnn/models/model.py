@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import operator
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -114,8 +115,8 @@ class Model(Trainer):
     cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
     """
 
-    # The state that `_known_parts` found parts for, and these.
-    _parts: tuple[State, list[Layer | Variable]] | None
+    # What `_known_parts` found: the state, the parts, lists and dictionaries with their contents.
+    _parts: tuple[State, list[Layer | Variable], list[tuple[Any, tuple[Any, ...]]]] | None
 
     @keywords()
     def __init__(
@@ -244,19 +245,21 @@ class Model(Trainer):
         return list(found.values())
 
     def _known_parts(self) -> Sequence[Layer | Variable]:
-        """`_leaf_parts`, found once where attributes alone decide on them: a loop asks at each step.
+        """`_leaf_parts`, found once while attributes stay as they are: a loop asks at each step.
 
-        A list may grow and a model may change without an attribute of this one being set.
+        Where another model is among the attributes they are found each time: that may change
+        without an attribute of this one being set.
         """
         state, known = self._state.now, self._parts
-        if known is not None and known[0] is state:
+        if known is not None and known[0] is state and all(_same(*seen) for seen in known[2]):
             return known[1]
         parts = self._leaf_parts()
-        may_change = (list, tuple, dict, Model)
-        if type(self).call is Model.call or not any(
-            isinstance(value, may_change) for name, value in vars(self).items() if name != "_parts"
-        ):
-            self._parts = state, parts
+        if type(self).call is Model.call:
+            self._parts = state, parts, []
+            return parts
+        holders: list[tuple[Any, tuple[Any, ...]]] = []
+        if not any(isinstance(part, Model) for part in self._own_parts(holders)):
+            self._parts = state, parts, holders
         return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
@@ -280,23 +283,19 @@ class Model(Trainer):
             if isinstance(part, Layer):
                 yield part
 
-    def _own_parts(self) -> Iterator[Layer | Model | Variable]:
+    def _own_parts(
+        self, holders: list[tuple[Any, tuple[Any, ...]]] | None = None
+    ) -> Iterator[Layer | Model | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
-        order of these."""
+        order of these. `holders` gets the latter, each with what it holds."""
         if type(self).call is Model.call:  # a graph by inputs and outputs, or a chain
             return
         seen: set[int] = {id(self)}
-        waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
-        while waiting:
-            value = waiting.pop(0)
-            if isinstance(value, (Layer, Model, Variable)):
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-            elif isinstance(value, (list, tuple)):
-                waiting = [*value, *waiting]
-            elif isinstance(value, dict):
-                waiting = [*value.values(), *waiting]
+        attributes = [v for k, v in vars(self).items() if k != "_parts" and not k.startswith("__")]
+        for part in _parts_in(attributes, holders):
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
 
     @keywords()
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
@@ -683,6 +682,25 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+def _parts_in(
+    values: Iterable[Any], holders: list[tuple[Any, tuple[Any, ...]]] | None
+) -> Iterator[Layer | Model | Variable]:
+    for value in values:
+        if isinstance(value, (Layer, Model, Variable)):
+            yield value
+        elif isinstance(value, (list, tuple, dict)):
+            held = tuple(value.values() if isinstance(value, dict) else value)
+            if holders is not None and not isinstance(value, tuple):
+                holders.append((value, held))
+            yield from _parts_in(held, holders)
+
+
+def _same(holder: Any, held: tuple[Any, ...]) -> bool:
+    """Whether a list or dictionary holds these very objects."""
+    now = holder.values() if isinstance(holder, dict) else holder
+    return len(now) == len(held) and all(map(operator.is_, now, held))
 
 
 _ARRAYS = frozenset({np.ndarray, Tensor})
