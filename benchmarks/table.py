@@ -81,12 +81,12 @@ def text_of(path: Path) -> list[str]:
         lines += [opening, "", *train_step(section), ""]
     if section := sections.get("iris_epochs"):
         lines += [f"{where(section)}: {iris_epochs.sentence(section)}.", ""]
-    if section := sections.get("tape_step"):
-        opening = f"{where(section)}, with {peers(section['versions'])}: {tape_step.SETTING}:"
-        lines += [opening, "", tape_step.lines(section), "", f"{tape_step.fits(section)}.", ""]
     if section := sections.get("fashion_mnist"):
         lines += [f"{where(section)}: {fashion_mnist.SETTING}:", ""]
         lines += [fashion_mnist.lines(section["seconds_and_accuracy"]), ""]
+    if section := sections.get("tape_step"):
+        opening = f"{where(section)}, with {peers(section['versions'])}: {tape_step.SETTING}:"
+        lines += [opening, "", tape_step.lines(section), "", f"{tape_step.fits(section)}.", ""]
     return lines
 
 

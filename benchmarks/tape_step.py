@@ -26,8 +26,9 @@ OURS = "fastnn tape"
 OWN = Workload("own loop", (4, 10, 8, 3), 32, "softmax", most_batches=4)
 ROWS = {**{name: WORKLOADS[name] for name in ("iris", "mnist-32")}, OWN.name: OWN}
 SETTING = (
-    "a step of a loop by hand (a tape, its gradient, `apply_gradients`; the peers' guides), in "
-    'microseconds, "own loop" being the network of [examples/iris_own_loop.py]'
+    "a step of a training loop by hand, in microseconds, and how often fastnn's time it is. Such a "
+    "loop has a tape, its gradient and `apply_gradients`; those of the peers are written as their "
+    'guides write them. "own loop" is the network of [examples/iris_own_loop.py]'
     "(examples/iris_own_loop.py)"
 )
 LOOPS = (OURS, "PyTorch eager", "PyTorch eager, fused Adam", "Keras on JAX")
