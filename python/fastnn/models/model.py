@@ -11,7 +11,7 @@ import inspect
 import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ from fastnn.layers.base import (
     Dtype,
     Layer,
     Shape,
+    Standing,
     dtype_of,
     snake_case,
     without_batch,
@@ -70,8 +71,27 @@ class _Unchanged:
 
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
+_standing_of = operator.attrgetter("_standing")
 # Made anew for each copy.
 _NOT_COPIED = ("_training", "_changes", "_state", "_parts")
+
+
+class Known(NamedTuple):
+    """The Variables of a model, and all that they depend on besides its attributes."""
+
+    state: State
+    holders: list[tuple[Any, tuple[Any, ...]]]  # lists and dictionaries, with what they hold
+    layers: list[Layer]
+    standings: list[Switch[Standing]]
+    variables: tuple[Variable, ...]
+
+    def holds(self, state: State) -> bool:
+        """Whether all of it is as it was."""
+        return (
+            state is self.state
+            and list(map(_standing_of, self.layers)) == self.standings
+            and (not self.holders or all(_same(*seen) for seen in self.holders))
+        )
 
 
 class Model(Trainer):
@@ -115,8 +135,7 @@ class Model(Trainer):
     cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
     """
 
-    # What `_known_parts` found: the state, the parts, lists and dictionaries with their contents.
-    _parts: tuple[State, list[Layer | Variable], list[tuple[Any, tuple[Any, ...]]]] | None
+    _parts: Known | None
 
     @keywords()
     def __init__(
@@ -238,28 +257,29 @@ class Model(Trainer):
 
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
-        found: dict[int, Variable] = {}
-        for part in self._known_parts():
-            for variable in [part] if isinstance(part, Variable) else part.variables:
-                found[id(variable)] = variable
-        return list(found.values())
+        known = self._parts
+        if known is not None and known.holds(self._state.now):
+            return list(known.variables)
+        return _variables_of(self._found())
 
-    def _known_parts(self) -> Sequence[Layer | Variable]:
-        """`_leaf_parts`, found once while attributes stay as they are: a loop asks at each step.
+    def _found(self) -> list[Layer | Variable]:
+        """`_leaf_parts`, and what they have is kept while all stays as it is: a loop asks for it at
+        each step.
 
-        Where another model is among the attributes they are found each time: that may change
-        without an attribute of this one being set.
+        Where another model is among the attributes it is not kept: that may change without an
+        attribute of this one being set.
         """
-        state, known = self._state.now, self._parts
-        if known is not None and known[0] is state and all(_same(*seen) for seen in known[2]):
-            return known[1]
-        parts = self._leaf_parts()
-        if type(self).call is Model.call:
-            self._parts = state, parts, []
-            return parts
+        state = self._state.now
         holders: list[tuple[Any, tuple[Any, ...]]] = []
-        if not any(isinstance(part, Model) for part in self._own_parts(holders)):
-            self._parts = state, parts, holders
+        models = any(isinstance(part, Model) for part in self._own_parts(holders))
+        parts = self._leaf_parts()
+        layers = [part for part in parts if isinstance(part, Layer)]
+        # The standing of a layer holds its Variables, unless its class has others.
+        usual = all(type(layer).variables is Layer.variables for layer in layers)
+        standings = [layer._standing for layer in layers]
+        if usual and not models and all(standing.is_final for standing in standings):
+            variables = tuple(_variables_of(parts))
+            self._parts = Known(state, holders, layers, standings, variables)
         return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
@@ -682,6 +702,14 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+def _variables_of(parts: Iterable[Layer | Variable]) -> list[Variable]:
+    found: dict[int, Variable] = {}
+    for part in parts:
+        for variable in [part] if isinstance(part, Variable) else part.variables:
+            found[id(variable)] = variable
+    return list(found.values())
 
 
 def _parts_in(
