@@ -8,10 +8,9 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import operator
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +25,6 @@ from fastnn.layers.base import (
     Dtype,
     Layer,
     Shape,
-    Standing,
     dtype_of,
     snake_case,
     without_batch,
@@ -47,6 +45,7 @@ from fastnn.models.called import called, side_by_side
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import State, claim_layers
 from fastnn.models.graph import shapes_of, traced, without_dropout
+from fastnn.models.parts import Holder, Known, parts_in, variables_of
 from fastnn.models.summary import summary_lines
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Spot, Variable
@@ -71,27 +70,8 @@ class _Unchanged:
 
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
-_standing_of = operator.attrgetter("_standing")
 # Made anew for each copy.
 _NOT_COPIED = ("_training", "_changes", "_state", "_parts")
-
-
-class Known(NamedTuple):
-    """The Variables of a model, and all that they depend on besides its attributes."""
-
-    state: State
-    holders: list[tuple[Any, tuple[Any, ...]]]  # lists and dictionaries, with what they hold
-    layers: list[Layer]
-    standings: list[Switch[Standing]]
-    variables: tuple[Variable, ...]
-
-    def holds(self, state: State) -> bool:
-        """Whether all of it is as it was."""
-        return (
-            state is self.state
-            and list(map(_standing_of, self.layers)) == self.standings
-            and (not self.holders or all(_same(*seen) for seen in self.holders))
-        )
 
 
 class Model(Trainer):
@@ -260,7 +240,7 @@ class Model(Trainer):
         known = self._parts
         if known is not None and known.holds(self._state.now):
             return list(known.variables)
-        return _variables_of(self._found())
+        return variables_of(self._found())
 
     def _found(self) -> list[Layer | Variable]:
         """`_leaf_parts`, and what they have is kept while all stays as it is: a loop asks for it at
@@ -270,7 +250,7 @@ class Model(Trainer):
         attribute of this one being set.
         """
         state = self._state.now
-        holders: list[tuple[Any, tuple[Any, ...]]] = []
+        holders: list[Holder] = []
         models = any(isinstance(part, Model) for part in self._own_parts(holders))
         parts = self._leaf_parts()
         layers = [part for part in parts if isinstance(part, Layer)]
@@ -278,7 +258,7 @@ class Model(Trainer):
         usual = all(type(layer).variables is Layer.variables for layer in layers)
         standings = [layer._standing for layer in layers]
         if usual and not models and all(standing.is_final for standing in standings):
-            variables = tuple(_variables_of(parts))
+            variables = tuple(variables_of(parts))
             self._parts = Known(state, holders, layers, standings, variables)
         return parts
 
@@ -303,16 +283,14 @@ class Model(Trainer):
             if isinstance(part, Layer):
                 yield part
 
-    def _own_parts(
-        self, holders: list[tuple[Any, tuple[Any, ...]]] | None = None
-    ) -> Iterator[Layer | Model | Variable]:
+    def _own_parts(self, holders: list[Holder] | None = None) -> Iterator[Layer | Model | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
         order of these. `holders` gets the latter, each with what it holds."""
         if type(self).call is Model.call:  # a graph by inputs and outputs, or a chain
             return
         seen: set[int] = {id(self)}
         attributes = [v for k, v in vars(self).items() if k != "_parts" and not k.startswith("__")]
-        for part in _parts_in(attributes, holders):
+        for part in parts_in(attributes, (Layer, Model, Variable), holders):
             if id(part) not in seen:
                 seen.add(id(part))
                 yield part
@@ -702,33 +680,6 @@ class Model(Trainer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
-
-
-def _variables_of(parts: Iterable[Layer | Variable]) -> list[Variable]:
-    found: dict[int, Variable] = {}
-    for part in parts:
-        for variable in [part] if isinstance(part, Variable) else part.variables:
-            found[id(variable)] = variable
-    return list(found.values())
-
-
-def _parts_in(
-    values: Iterable[Any], holders: list[tuple[Any, tuple[Any, ...]]] | None
-) -> Iterator[Layer | Model | Variable]:
-    for value in values:
-        if isinstance(value, (Layer, Model, Variable)):
-            yield value
-        elif isinstance(value, (list, tuple, dict)):
-            held = tuple(value.values() if isinstance(value, dict) else value)
-            if holders is not None and not isinstance(value, tuple):
-                holders.append((value, held))
-            yield from _parts_in(held, holders)
-
-
-def _same(holder: Any, held: tuple[Any, ...]) -> bool:
-    """Whether a list or dictionary holds these very objects."""
-    now = holder.values() if isinstance(holder, dict) else holder
-    return len(now) == len(held) and all(map(operator.is_, now, held))
 
 
 _ARRAYS = frozenset({np.ndarray, Tensor})
