@@ -80,7 +80,7 @@ def given_labels(value: object, n: int, output_shape: tuple[int, ...]) -> Array:
 def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
     """A copy, as int32, of integers or integral floats (n,); messages count by `place`."""
     if y.dtype.kind == "i":
-        copied = np.array(y, dtype=np.int32, order="C")
+        copied = y.astype(np.int32, order="C")
         if y.dtype.itemsize <= 4 or np.count_nonzero(copied != y) == 0:
             return copied
     if y.dtype.kind == "f":
