@@ -598,3 +598,51 @@ def test_a_shared_layer_that_is_called_on_an_input_first(inputs: int) -> None:
     want = np.tanh(np.tanh(x[0] @ kernel + bias) @ kernel + bias)
     want = (want if inputs == 1 else want + x[1]) @ head + head_bias
     np.testing.assert_allclose(model.predict(x if inputs > 1 else x[0]), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["unbuilt layer", "layer", "variable", "model", "several"])
+def test_gradients_of_parts_that_the_outputs_do_not_depend_on(part: str) -> None:
+    """They have zeros, in the places that they have among the weights."""
+
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = layers.Dense(4, "relu")
+            if part in ("unbuilt layer", "layer", "several"):
+                self.unused: Any = layers.Dense(2)
+            if part in ("layer", "several"):
+                self.unused.build((None, 7))
+            if part in ("variable", "several"):
+                self.scale = fastnn.Variable(np.ones(3), dtype="float64")
+            if part in ("model", "several"):
+                self.inner = fastnn.Sequential([layers.Dense(2, input_shape=(6,))])
+            self.out = layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.out(self.hidden(inputs))
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((8, 5)), rng.integers(0, 3, 8)
+    model = Net()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    _, grads = model.value_and_grad(x, y)
+    assert [g.shape for g in grads] == [w.shape for w in model.get_weights()]
+    assert [g.dtype for g in grads] == [w.dtype for w in model.get_weights()]
+    more = {"unbuilt layer": 0, "layer": 2, "variable": 1, "model": 2, "several": 5}[part]
+    assert len(grads) == 4 + more
+    used = {id(v) for layer in (model.hidden, model.out) for v in layer.variables}
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    with fastnn.GradientTape() as tape:
+        value = loss(y, model(x))
+    by_tape = tape.gradient(value, model.weights)
+    for variable, g, other in zip(model.weights, grads, by_tape, strict=True):
+        assert (other is None) == (id(variable) not in used)
+        np.testing.assert_allclose(g, 0 if other is None else other.numpy(), atol=1e-6)
+    before = model.get_weights()
+    model.fit(x, y, verbose=0)
+    for variable, old in zip(model.weights, before, strict=True):
+        assert (variable.numpy() == old).all() == (id(variable) not in used)
+    model.set_weights(before)
+    again = copy.deepcopy(model)
+    for a, b in zip(again.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import gc
-import pickle
-import threading
-import time
-import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -162,194 +157,6 @@ def test_a_loop_of_ones_own_is_fit(name: str) -> None:
         models.append(model)
     for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
-
-
-def test_apply_gradients_changes_all_or_nothing() -> None:
-    w, b = fastnn.Variable([1.0, 2.0]), fastnn.Variable(3.0)
-    optimizer = optimizers.SGD(1.0)
-    with pytest.raises(ValueError, match="no variable has a gradient"):
-        optimizer.apply_gradients([(None, w), (None, b)])
-    with pytest.raises(ValueError, match=r"expected shape \(2,\)"):
-        optimizer.apply_gradients([(1.0, b), ([1.0], w)])
-    assert (w.numpy().tolist(), float(b.numpy())) == ([1.0, 2.0], 3.0)
-    with pytest.warns(UserWarning, match="no gradient for variable"):
-        assert optimizer.apply_gradients([([1.0, 1.0], w), (None, b)]) == 1
-    assert (w.numpy().tolist(), float(b.numpy())) == ([0.0, 1.0], 3.0)
-
-
-def test_averages_of_a_loop() -> None:
-    w = fastnn.Variable([0.0])
-    optimizer = optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
-    for _ in range(2):
-        optimizer.apply_gradients([([-1.0], w)])
-    assert w.numpy() == 2
-    optimizer.finalize_variable_values([w])
-    assert w.numpy() == 1.5
-
-
-def test_a_step_reaches_variables_of_several_buffers_and_types() -> None:
-    a, b = fastnn.Variable([1.0, 2.0]), fastnn.Variable([3.0], dtype="float64")
-    model = fastnn.Sequential([layers.Dense(2, input_shape=(3,))])
-    kernel, bias = model.weights
-    before = kernel.numpy()
-    version = kernel.place.parameters.version
-    grads = [[1.0, 1.0], np.ones((3, 2)), [0.5]]
-    optimizers.SGD(0.5).apply_gradients(zip(grads, [a, kernel, b], strict=True))
-    assert (a.numpy().tolist(), b.numpy().tolist()) == ([0.5, 1.5], [2.75])
-    np.testing.assert_allclose(kernel.numpy(), before - 0.5, rtol=1e-6)
-    assert not bias.numpy().any()
-    assert kernel.place.parameters.version > version
-    np.testing.assert_allclose(model.predict(np.eye(3)), before - 0.5, rtol=1e-6)
-
-
-def test_a_variable_that_is_named_twice_makes_two_steps() -> None:
-    twice, once = fastnn.Variable([1.0]), fastnn.Variable([1.0])
-    both, single = optimizers.Adam(0.1), optimizers.Adam(0.1)
-    both.apply_gradients([([1.0], twice), ([2.0], twice)])
-    single.apply_gradients([([1.0], once)])
-    single.apply_gradients([([2.0], once)])
-    assert twice.numpy() == once.numpy()
-
-
-def test_steps_of_a_variable_count_for_themselves() -> None:
-    """The first step of Adam is the learning rate, whatever other Variables did before."""
-    a, b = fastnn.Variable([0.0]), fastnn.Variable([0.0])
-    optimizer = optimizers.Adam(0.1)
-    for _ in range(3):
-        optimizer.apply_gradients([([1.0], a)])
-    optimizer.apply_gradients([([1.0], b), ([1.0], a)])  # another order and number
-    optimizer.apply_gradients([([1.0], a)])
-    assert float(b.numpy()[0]) == pytest.approx(-0.1, rel=1e-5)
-    assert float(a.numpy()[0]) == pytest.approx(-0.5, rel=1e-5)
-
-
-def test_state_follows_a_variable_that_moves() -> None:
-    """`add` moves the parameters of a chain to a larger buffer."""
-    weights = []
-    for adds in (False, True):
-        model = fastnn.Sequential([layers.Dense(3, input_shape=(2,))], seed=1)
-        kernel, optimizer = model.weights[0], optimizers.Adam(0.1)
-        optimizer.apply_gradients([(np.ones((2, 3)), kernel)])
-        if adds:
-            model.add(layers.Dense(4))
-        optimizer.apply_gradients([(-np.ones((2, 3)), kernel)])
-        weights.append(kernel.numpy())
-    np.testing.assert_array_equal(*weights)
-
-
-def test_an_optimizer_does_not_keep_a_model_that_is_gone() -> None:
-    model = fastnn.Sequential([layers.Dense(3, input_shape=(2,))])
-    optimizer, (kernel, bias) = optimizers.Adam(0.1), model.weights
-    optimizer.apply([np.ones((2, 3)), np.ones(3)], [kernel, bias])
-    gone = weakref.ref(kernel.place.parameters)
-    del model, kernel, bias
-    gc.collect()
-    assert gone() is None
-    with pytest.raises(ValueError, match="gone"):
-        optimizer.apply([np.ones((2, 3)), np.ones(3)])
-
-
-def test_no_step_is_made_while_a_model_is_trained() -> None:
-    """Nothing changes then: weights, moments and the number of steps."""
-    model = fastnn.Sequential([layers.Dense(64, input_shape=(64,))], seed=1)
-    free = fastnn.Variable([1.0])
-    model.compile("sgd", "mse")
-    optimizer, used = optimizers.Adam(0.1), optimizers.Adam(0.1)
-    x, zeros = np.zeros((64, 64), np.float32), np.zeros(64)
-    thread = threading.Thread(target=lambda: model.fit(x, x, epochs=10**6, verbose=0))
-    thread.start()
-    try:
-        for _ in range(1000):  # it takes a moment until training begins
-            with contextlib.suppress(RuntimeError):
-                used.apply_gradients([(zeros, model.weights[1])])
-                time.sleep(0.01)
-                continue
-            break
-        with pytest.raises(RuntimeError, match="trained in another thread"):
-            optimizer.apply_gradients([([1.0], free), (zeros, model.weights[1])])
-    finally:
-        model.stop_training = True
-        thread.join()
-    assert (optimizer.iterations, free.numpy().tolist()) == (0, [1.0])
-    optimizer.apply_gradients([([1.0], free)])
-    assert float(free.numpy()[0]) == pytest.approx(0.9, rel=1e-5)
-
-
-def test_steps_beside_predictions_in_another_thread() -> None:
-    """A prediction sees the weights between two steps, never in the middle of one."""
-    model = fastnn.Sequential([layers.Dense(64, use_bias=False, input_shape=(512,))])
-    kernel = model.weights[0]
-    kernel.assign(np.zeros(kernel.shape))
-    grad, x = -np.ones(kernel.shape, np.float32), np.ones((1, 512), np.float32)
-    seen, ends = [], threading.Event()
-
-    def predicts() -> None:
-        while not ends.is_set():
-            seen.append(np.ptp(model.predict(x)))
-
-    thread = threading.Thread(target=predicts)
-    thread.start()
-    optimizer = optimizers.SGD(1.0)
-    for _ in range(300):
-        optimizer.apply_gradients([(grad, kernel)])
-    ends.set()
-    thread.join()
-    assert (kernel.numpy() == 300).all()
-    assert not np.any(seen)
-
-
-def test_apply_takes_two_lists_as_in_keras() -> None:
-    a, b = fastnn.Variable([1.0]), fastnn.Variable([2.0])
-    optimizer = optimizers.SGD(1.0)
-    with pytest.raises(ValueError, match=r"call build\(variables\) first"):
-        optimizer.apply([[1.0]])
-    assert optimizer.apply([[1.0], [0.5]], [a, b]) == 1
-    assert optimizer.apply([[1.0], [0.5]]) == 2
-    assert (a.numpy(), b.numpy()) == (-1, 1)
-    with pytest.raises(ValueError, match="each of 2 variables, got 1"):
-        optimizer.apply([[1.0]])
-    with pytest.raises(ValueError, match="each of 1 variables, got 2"):
-        optimizer.apply([[1.0], [1.0]], [a])
-    other = optimizers.SGD(1.0)
-    other.build([a])
-    assert other.apply([[1.0]]) == 1
-    with pytest.raises(TypeError, match="build: expected Variables, got 3"):
-        other.build([3])  # type: ignore[list-item]
-    again, (c, d) = copy.deepcopy((optimizer, (a, b)))
-    assert again.apply([[1.0], [1.0]]) == 3
-    assert (c.numpy(), d.numpy(), a.numpy()) == (-3, 0, -2)
-
-
-def test_minimize_as_in_tf_keras() -> None:
-    w, b = fastnn.Variable([3.0]), fastnn.Variable([1.0])
-    optimizer = optimizers.SGD(0.5)
-    assert optimizer.minimize(lambda: f.reduce_sum(w * w), [w]) == 1
-    assert w.numpy() == 0
-    w.assign([3.0])
-    with fastnn.GradientTape() as tape:
-        loss = f.reduce_sum(w * b)
-    assert optimizer.minimize(loss, lambda: [w, b], tape=tape) == 2
-    assert (w.numpy(), b.numpy()) == (2.5, -0.5)
-    frozen = fastnn.Variable([1.0], trainable=False)  # watched because it is asked for
-    optimizer.minimize(lambda: f.reduce_sum(2 * frozen), frozen)
-    assert frozen.numpy() == 0
-    with pytest.raises(ValueError, match="minimize: loss: give the tape"):
-        optimizer.minimize(loss, [w])
-    model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
-    optimizer.minimize(
-        lambda: losses.MeanSquaredError()([[1.0]], model([[1.0, 2.0]])),
-        lambda: model.trainable_variables,
-    )
-
-
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_an_optimizer_with_state_is_copied(again: Any) -> None:
-    optimizer = optimizers.Adam(0.1)
-    w = fastnn.Variable([1.0])
-    optimizer.apply_gradients([([1.0], w)])
-    other = again(optimizer)
-    assert other.iterations == 1
-    assert other.get_config() == optimizer.get_config()
 
 
 # -- metrics ---------------------------------------------------------------------------------------
@@ -531,21 +338,6 @@ def test_a_frozen_variable_that_is_watched_has_a_gradient() -> None:
     assert (tape.gradient(y, model.layers[0].kernel).numpy() == 2).all()
 
 
-@pytest.mark.parametrize("layout", ["transposed", "broadcast"])
-def test_gradients_of_any_layout(layout: str) -> None:
-    w = fastnn.Variable(np.zeros((2, 3), np.float32))
-    given = (
-        f.transpose(np.arange(6, dtype=np.float32).reshape(3, 2))
-        if layout == "transposed"
-        else f.broadcast_to(np.array([1, 2, 3], np.float32), (2, 3))
-    )
-    for _ in range(2):
-        optimizers.SGD(1.0).apply_gradients([(given, w)])
-    optimizers.Adam(1.0).apply_gradients([(given, w)])
-    moved = 2 * given.numpy() + (given.numpy() != 0)
-    np.testing.assert_allclose(w.numpy(), -moved, rtol=1e-5)
-
-
 def test_noise_on_labels() -> None:
     """Targets of 1.05 are taken, as the trick for GANs makes them; the loss is linear in them."""
     loss = losses.BinaryCrossentropy(from_logits=True)
@@ -580,3 +372,106 @@ def test_the_loss_of_each_row(name: str) -> None:
 
     if name == "mse":
         assert float(Doubled()(y, z)) == pytest.approx(2 * float(loss(y, z)))
+
+
+# -- what is found once and not at each step -------------------------------------------------------
+
+
+def test_options_of_a_loss_act_from_the_next_call_on() -> None:
+    loss = losses.CategoricalCrossentropy(from_logits=True)
+    plain_loss = float(loss(ONE_HOT, Z))
+    loss.label_smoothing = 0.3
+    smooth = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.3)
+    assert float(loss(ONE_HOT, Z)) == float(smooth(ONE_HOT, Z)) != plain_loss
+    binary = losses.BinaryCrossentropy(from_logits=True, pos_weight=[1.0, 2.0, 3.0])
+    before = float(binary(YES, Z))
+    assert binary.pos_weight is not None
+    binary.pos_weight[:] = 7.0
+    assert float(binary(YES, Z)) != before
+    sparse = losses.SparseCategoricalCrossentropy(from_logits=True)
+    for wide in (Z, np.hstack([Z, Z])):  # another number of outputs
+        with pytest.raises(ValueError, match=f"expected integers in .0, {wide.shape[1]}."):
+            sparse(LABELS + wide.shape[1], wide)
+
+
+def test_variables_of_a_class_follow_its_attributes() -> None:
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.hidden(inputs)
+
+    def names(model: Any) -> list[str]:
+        return [variable.name for variable in model.trainable_variables]
+
+    model: Any = Net()
+    assert names(model) == []
+    model.scale = fastnn.Variable(1.0, name="scale")
+    assert names(model) == ["scale"]
+    model(np.ones((1, 2)))
+    assert names(model) == names(model) == ["kernel", "bias", "scale"]
+    model.more = [fastnn.Variable(1.0, name="first")]
+    assert names(model) == ["kernel", "bias", "scale", "first"]
+    model.more.append(fastnn.Variable(1.0, name="second"))
+    assert names(model) == ["kernel", "bias", "scale", "first", "second"]
+    model.more[1] = fastnn.Variable(1.0, name="other")
+    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    model.more[0] = {"one": [model.more[0]]}
+    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    model.more[0]["one"].insert(0, fastnn.Variable(1.0, name="zeroth"))
+    assert names(model) == ["kernel", "bias", "scale", "zeroth", "first", "other"]
+    model.inner = None
+    del model.more
+    model.scale = None
+    assert names(model) == ["kernel", "bias"]
+    model.hidden.trainable = False
+    assert names(model) == []
+    again = copy.deepcopy(model)
+    assert [v.name for v in again.variables] == ["kernel", "bias"]
+    assert again.variables[0] is not model.variables[0]
+    chain = fastnn.Sequential([layers.Dense(3, input_shape=(2,))])
+    assert names(chain) == ["kernel", "bias"]
+    chain.add(layers.Dense(2))
+    assert names(chain) == ["kernel", "bias"] * 2
+    chain.pop()
+    assert names(chain) == ["kernel", "bias"]
+
+
+def test_labels_of_every_kind_of_integer() -> None:
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    want = float(loss(LABELS, Z))
+    for kind in ("int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "bool"):
+        if kind == "bool":
+            want = float(loss((LABELS > 0).astype(int), Z))
+        assert float(loss(LABELS.astype(kind), Z)) == want
+    for outside in (2**31, -(2**31) - 1, 2**32):
+        with pytest.raises(ValueError, match=f"fits in 32 bits, got {outside} at row 2"):
+            loss(np.where(np.arange(N) == 2, outside, LABELS), Z)
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+
+def test_passes_in_many_threads() -> None:
+    """Each thread's gradients are those of one thread: memory of a pass is one pass's at a time."""
+    model = fastnn.Sequential([layers.Dense(16, "tanh", input_shape=(8,)), layers.Dense(3)])
+    loss = losses.SparseCategoricalCrossentropy()
+    rng = np.random.default_rng(0)
+    cases = [(rng.random((n, 8)), rng.integers(0, 3, n)) for n in (1, 5, 32, 100)] * 6
+
+    def grads(case: Any) -> Any:
+        found = []
+        for _ in range(10):
+            with fastnn.GradientTape() as tape:
+                value = loss(case[1], model(case[0]))
+            found.append([g.numpy() for g in tape.gradient(value, model.trainable_variables)])
+        return found
+
+    wanted = [grads(case) for case in cases]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(grads, cases), wanted, strict=True):
+            for one, other in zip(found, right, strict=True):
+                for g, h in zip(one, other, strict=True):
+                    np.testing.assert_array_equal(g, h)

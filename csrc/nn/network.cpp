@@ -151,6 +151,7 @@ void Network::make_plan() {
 void Network::forget_sessions() {
   parts_.sessions.forget();
   parts_.state.forget();
+  idle_pass_->forget();
 }
 
 void Network::check_compiled() const {
@@ -234,18 +235,24 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& 
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
   fastnn::check_input(*parts_.plan, data, poll);
-  Plan plan = lower(graph_.plan(), nullptr);
-  const char* head = nullptr;
-  if (how.logits && plan.logits != plan.output) {
-    head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
-    plan.nodes.pop_back();
-    plan.output = plan.logits;
+  std::unique_ptr<PassMemory> memory = idle_pass_->take();
+  if (memory == nullptr || !memory->serves(how, data.count)) {
+    const std::uint64_t generation = idle_pass_->generation();
+    Plan plan = lower(graph_.plan(), nullptr);
+    const char* head = nullptr;
+    if (how.logits && plan.logits != plan.output) {
+      head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
+      plan.nodes.pop_back();
+      plan.output = plan.logits;
+    }
+    memory = PassMemory::make(std::move(plan), head, how, parts_.state.parameters(), data.count);
+    memory->generation = generation;
   }
   // Each pass in training draws other numbers, as each step of `fit`. Passes of several threads may
   // meet here.
   const std::uint64_t life = how.training ? parts_.state.steps.fetch_add(1) : steps();
-  return std::make_unique<Recorded>(std::move(plan), head, *parts_.state.parameters(), data,
-                                    Pass{how.training, life, 0}, how.input_gradient);
+  return std::make_unique<Recorded>(idle_pass_, std::move(memory), data,
+                                    Pass{how.training, life, 0});
 }
 
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {

@@ -23,7 +23,10 @@ class Network {
   ~Network();
 
   // To add layers to. Not while another thread uses the network.
-  Graph& graph() { return graph_; }
+  Graph& graph() {
+    idle_pass_->forget();
+    return graph_;
+  }
 
   Element element() const { return graph_.plan().element; }
   const std::vector<Parameter>& parameters() const { return graph_.plan().parameters; }
@@ -92,6 +95,7 @@ class Network {
 
   TrainingParts parts_;
   Graph graph_;  // as the layers were added
+  std::shared_ptr<IdlePass> idle_pass_ = std::make_shared<IdlePass>();
 };
 
 }  // namespace fastnn

@@ -503,6 +503,8 @@ class Network(Graph):
         """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
         `steps`. With `logits` a softmax or sigmoid at the end is left out; without
         `input_gradient`, `pull` gives None for the inputs."""
+    def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
+        """`record` of the rows of an array, with logits=True."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
@@ -559,10 +561,7 @@ class Run:
     def __exit__(self, *_: object) -> None: ...
 
 class Recorded:
-    """What `Network.record` returns: a forward pass whose gradient may be asked for.
-
-    Later training changes neither it nor its gradients.
-    """
+    """What `Network.record` returns: a forward pass whose gradient may be asked for."""
 
     @property
     def outputs(self) -> Floats:
@@ -570,9 +569,12 @@ class Recorded:
     @property
     def head(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation at the end that `logits=True` left out; None: there is none."""
-    def pull(self, dy: Floats) -> tuple[Floats | None, Floats]:
-        """From the gradient at the outputs, of their shape, those at the inputs,
-        (rows, width of the input), and of the parameters, laid out as these."""
+    def pull(self, dy: Floats) -> list[Any]:
+        """From the gradient at the outputs, of their shape, that at the inputs, (rows, width of the
+        input), or None, and that of each parameter.
+
+        RuntimeError where parameters were changed since the pass.
+        """
 
 class Predictor:
     """What `model.predictor()` returns; see there. Made by nothing else."""

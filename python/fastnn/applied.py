@@ -34,7 +34,7 @@ class State:
         self.variable = ref(variable)
         self.place = place = variable.place
         self.shape = place.shape
-        self.dtype = np.dtype(variable.dtype)
+        self.dtype = place.dtype
         self.native = _core.StepState(optimizer, place.parameters, place.offset, place.size)
         self.average: Array | None = None
         if kept is not None:
@@ -206,8 +206,9 @@ class Applies(Listed):
         )
         if self.use_ema:
             self._average(variables, states)
-        self.iterations += 1
-        return int(self.iterations)
+        done = int(self.iterations) + 1
+        vars(self)["iterations"] = done  # without the check of a value that a program sets
+        return done
 
     def apply(
         self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None

@@ -46,8 +46,10 @@ class Switch(Generic[T]):
         change = self._change
         return self._value if change is None or change.settled else former
 
+    @property
     def is_final(self) -> bool:
-        """Whether its value stays in force as long as the object has this Switch."""
+        """Whether the value stays in force as long as the object has this Switch: no change is under
+        way."""
         self.forget_former()
         return self._change is None
 

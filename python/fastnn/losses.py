@@ -204,17 +204,28 @@ class Loss(Registered):
             return Weighed(*whole(self.name, self, y_true, y_pred, sample_weight))
         if self.is_own:
             return Weighed(*by_rows(self.name, self.call, y_true, y_pred, sample_weight))
-        outputs = np.shape(y_pred)
-        how = self._how(outputs[-1] if len(outputs) > 1 else 1)
+        shape = np.shape(y_pred) if not hasattr(y_pred, "shape") else y_pred.shape
+        how = self._called_for(shape[-1] if len(shape) > 1 else 1)
         return Weighed(*apply(how, y_true, y_pred, sample_weight))
 
     def weight_of(self, y: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
         """The weight of rows as `weighed` counts it, of labels (n,) or targets (n, outputs)."""
         if self.is_own:
             return float(len(y) if weights is None else weights.sum())
-        return weight_of(self._how(y.shape[1] if y.ndim > 1 else 1), y, weights)
+        return weight_of(self._called_for(y.shape[1] if y.ndim > 1 else 1), y, weights)
+
+    def _called_for(self, outputs: int) -> Called:
+        """`_how`, which is made once as long as the options stay."""
+        called: dict[int, Called] = vars(self).setdefault("_called", {})
+        how = called.get(outputs)
+        if how is None:
+            how = self._how(outputs)
+            if how.column_weights is None:  # an array may be written into
+                called[outputs] = how
+        return how
 
     def _how(self, outputs: int) -> Called:
+        """How the options stand for so many outputs."""
         options = self.options(outputs)
         return Called(
             native=self.native,
@@ -227,6 +238,11 @@ class Loss(Registered):
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
         )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Options may change at any time: what was made of them is made anew."""
+        super().__setattr__(name, value)
+        vars(self)["_called"] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"

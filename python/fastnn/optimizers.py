@@ -235,9 +235,14 @@ class Optimizer(Applies, Registered):
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
-        own = {name: float(getattr(self, name)) for name in rows.optimizers()[self.native].options}
-        decay = self.weight_decay or 0.0
-        return {"learning_rate": self._learning_rate, "weight_decay": decay, **own}
+        kept = vars(self)
+        settings = {
+            "learning_rate": self._learning_rate,
+            "weight_decay": self.weight_decay or 0.0,
+        }
+        for name in rows.optimizers()[self.native].options:
+            settings[name] = float(kept[name])
+        return settings
 
     def groups(self, variables: Sequence[Variable]) -> tuple[list[dict[str, float]], list[int]]:
         """Groups of parameters that are updated alike, and the number of each variable's group."""

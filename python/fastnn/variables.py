@@ -24,12 +24,13 @@ from fastnn.words import choose, flag
 class Place:
     """Where an array lies in a native buffer of parameters."""
 
-    __slots__ = ("offset", "parameters", "shape")
+    __slots__ = ("dtype", "offset", "parameters", "shape")
 
     def __init__(self, parameters: _core.Parameters, offset: int, shape: tuple[int, ...]) -> None:
         self.parameters = parameters
         self.offset = offset
         self.shape = shape
+        self.dtype: np.dtype[Any] = np.dtype(parameters.dtype)
 
     @property
     def size(self) -> int:

@@ -19,12 +19,13 @@ from fastnn.arrays.host import narrowed, plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.kernels import composed
 from fastnn.autodiff.tape import recording, watched
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, one, recorded, tensor
 from fastnn.data import rows
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
 _NOISE = 0.1  # of labels
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
@@ -50,8 +51,9 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
     """
     z = _inputs(how, y_pred)
     n, shape = z.shape[0], z.shape[1:]
-    dtype = np.float64 if z.dtype == np.float64 else np.float32
-    value = plain(z.value.reshape(n, math.prod(shape)), dtype)
+    value = z.value if z.ndim == 2 else z.value.reshape(n, math.prod(shape))
+    dtype = value.dtype if value.dtype in _FLOATS else np.dtype(np.float32)
+    value = plain(value, dtype)
     weights = (
         None
         if sample_weight is None
@@ -82,7 +84,10 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
             return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
-        return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
+        found = np.asarray(gradient)
+        if dy is not one(dtype):
+            found = (found * dy.value).astype(dtype, copy=False)
+        return (Tensor(found if z.value.ndim == 2 else found.reshape(z.shape)),)
 
     return recorded(y, (z,), pull), weight, parts
 

@@ -79,6 +79,10 @@ def given_labels(value: object, n: int, output_shape: tuple[int, ...]) -> Array:
 
 def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
     """A copy, as int32, of integers or integral floats (n,); messages count by `place`."""
+    if y.dtype.kind == "i":
+        copied = y.astype(np.int32, order="C")
+        if y.dtype.itemsize <= 4 or np.count_nonzero(copied != y) == 0:
+            return copied
     if y.dtype.kind == "f":
         # Narrower floats cannot hold the limits of int32.
         y = y.astype(np.float64)

@@ -48,13 +48,10 @@ class Built(NamedTuple):
     # How each of several outputs ends: its activation, or "" where a layer after it changes that.
     ends: tuple[str, ...] = ()
     gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
+    # Those of all layers, in the order of the network's parameters.
+    all_variables: tuple[Variable, ...] = ()
     # Layers that were in the buffer of another model when this was built, and stay there.
     guests: frozenset[int] = frozenset()
-
-    @property
-    def all_variables(self) -> list[Variable]:
-        """Those of all layers, in the order of the network's parameters."""
-        return [variable for layer in self.variables for variable in layer]
 
     def lent(self) -> list[Lent]:
         """What is in the buffers of other models now."""
@@ -111,7 +108,8 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None, owner: 
         built.places.append(places)
         index += count > 0
     _go_on(network, parameters, former)
-    return built._replace(guests=frozenset(guests))
+    every = tuple(variable for layer in built.variables for variable in layer)
+    return built._replace(guests=frozenset(guests), all_variables=every)
 
 
 def renewed(built: Built, wiring: Wiring) -> Built:

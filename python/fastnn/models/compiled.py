@@ -195,6 +195,11 @@ class Compilable(Listed):
     def _settle(self, change: Change, state: State) -> None:
         """Makes `state` that of the model and of its layers, at one moment."""
 
+    @property
+    @abstractmethod
+    def weights(self) -> list[Variable]:
+        """All Variables."""
+
     @abstractmethod
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""

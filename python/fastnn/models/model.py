@@ -11,9 +11,11 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import keys
+from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
-from fastnn.autodiff.tensor import tensor
 from fastnn.changes import Change, forget_former
 from fastnn.console import say
 from fastnn.data import rows
@@ -295,16 +297,17 @@ class Model(Shown):
         """
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
+        state = self._state.now
+        if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
+            self._refresh(state.built, "call")
+            return called(state, _rows_of(inputs), acts)
         if any_symbols(inputs):
             return self._called_on_symbols(inputs, drops=training is None or acts)
         if not self.built and self._has_call() and is_several(inputs):
             self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
-        x = as_tensor(self._joined(inputs))
-        if x.ndim == 0:
-            raise ValueError("x: expected rows, got a single number")
+        x = _rows_of(self._joined(inputs))
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
-        state = self._state.now
         if state.built is None:
             if self._has_call() and not self._can_be_traced(state, row_shape):
                 self._give_dtype()
@@ -396,6 +399,16 @@ class Model(Shown):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
+
+
+_ARRAYS = frozenset({np.ndarray, Tensor})
+
+
+def _rows_of(inputs: Any) -> Tensor:
+    x = as_tensor(inputs)
+    if x.ndim == 0:
+        raise ValueError("x: expected rows, got a single number")
+    return x
 
 
 @functools.lru_cache(256)

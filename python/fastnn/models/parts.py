@@ -13,6 +13,7 @@ from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
+from fastnn.models.known import Holder, Known, among, variables_of
 from fastnn.models.nested import parts_in
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
@@ -28,6 +29,7 @@ class Parted(Trainer):
     given_name: str | None  # None: a model may name it that it is a part of
     _given_dtype: Dtype | None
     _inside: ClassVar[Iterable[str]] = ("given_name", "named_parts", "names_for")
+    _known: Known | None
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -47,11 +49,25 @@ class Parted(Trainer):
                 )
             self._eager_shapes = set()
         super().__setattr__(name, value)
+        if name != "_known":
+            vars(self)["_known"] = None
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        vars(self)["_known"] = None
 
     if not TYPE_CHECKING:  # or checkers would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes", "given_name"):
+            if name in (
+                "_training",
+                "_state",
+                "_changes",
+                "_key",
+                "_eager_shapes",
+                "given_name",
+                "_known",
+            ):
                 raise RuntimeError(_NO_INIT.format(type(self).__name__))
             return super().__getattr__(name)
 
@@ -94,25 +110,48 @@ class Parted(Trainer):
 
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
-        found: dict[int, Variable] = {}
-        for part in self._leaf_parts():
-            for variable in [part] if isinstance(part, Variable) else part.variables:
-                found[id(variable)] = variable
-        return list(found.values())
+        known = self._known
+        if known is not None and known.holds(self._state.now):
+            return list(known.variables)
+        return variables_of(self._found())
+
+    def _found(self) -> list[Layer | Variable]:
+        """`_leaf_parts`, and what they have is kept while all stays as it is: a loop asks for it at
+        each step.
+
+        Where another model is a part of this one it is not kept: that may change without an
+        attribute of this one being set.
+        """
+        state = self._state.now
+        holders: list[Holder] = []
+        own = [*self._own_parts(holders), *parts_in(state)]
+        models = any(isinstance(part, Parted) for part in own)
+        parts = self._leaf_parts()
+        layers = [part for part in parts if isinstance(part, Layer)]
+        # The standing of a layer holds its Variables, unless its class has others.
+        usual = all(type(layer).variables is Layer.variables for layer in layers)
+        standings = [layer._standing for layer in layers]
+        if usual and not models and all(standing.is_final for standing in standings):
+            variables = tuple(variables_of(parts))
+            self._known = Known(state, holders, layers, standings, variables)
+        return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
         """The layers and Variables of the model, then of models that are in it, each model once:
         they may hold each other."""
-        found: list[Layer | Variable] = []
-        models: list[Parted] = [self]
-        for model in models:  # which grows
-            found += model._all_layers()
+        found: dict[int, Layer | Variable] = {}
+        models: dict[int, Parted] = {id(self): self}
+        waiting: list[Parted] = [self]
+        for model in waiting:  # which grows
+            for layer in model._all_layers():
+                found.setdefault(id(layer), layer)
             for part in [*model._own_parts(), *parts_in(model._state.now)]:
-                if isinstance(part, Variable):
-                    found.append(part)
-                elif isinstance(part, Parted) and not any(part is known for known in models):
-                    models.append(part)
-        return found
+                if not isinstance(part, Parted):  # also a layer that `call` does not use
+                    found.setdefault(id(part), part)
+                elif id(part) not in models:
+                    models[id(part)] = part
+                    waiting.append(part)
+        return list(found.values())
 
     def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
         found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
@@ -127,23 +166,19 @@ class Parted(Trainer):
             if isinstance(part, Layer):
                 yield part
 
-    def _own_parts(self) -> Iterator[Layer | Parted | Variable]:
+    def _own_parts(
+        self, holders: list[Holder] | None = None
+    ) -> Iterator[Layer | Parted | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
-        order of these."""
+        order of these. `holders` gets the latter, each with what it holds."""
         if type(self).call is Parted.call:  # a graph by inputs and outputs, or a chain
             return
         seen: set[int] = {id(self)}
-        waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
-        while waiting:
-            value = waiting.pop(0)
-            if isinstance(value, (Layer, Parted, Variable)):
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-            elif isinstance(value, (list, tuple)):
-                waiting = [*value, *waiting]
-            elif isinstance(value, dict):
-                waiting = [*value.values(), *waiting]
+        attributes = [v for k, v in vars(self).items() if k != "_known" and not k.startswith("__")]
+        for part in among(attributes, (Layer, Parted, Variable), holders):
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
 
     @keywords()
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
@@ -223,7 +258,8 @@ class Parted(Trainer):
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes."""
+        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes,
+        and of layers that its `call` does not use."""
         return self._own_variables()
 
     @property

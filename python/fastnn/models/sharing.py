@@ -48,7 +48,7 @@ def lent(
     for variables_, places_ in zip(variables, places, strict=True):
         for variable, place in zip(variables_, places_, strict=True):
             spot = variable.spot
-            if not spot.is_final():
+            if not spot.is_final:
                 own = None
             elif own is not None:
                 own.append((variable, spot))

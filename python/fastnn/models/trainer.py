@@ -425,8 +425,9 @@ class Trainer(Taped):
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
             loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
-            nothing, and the gradient 0. Arrays that were not trainable at `compile` have
-            zeros: an optimizer that follows the gradient leaves them as they are.
+            nothing, and the gradient 0. Arrays that were not trainable at `compile`, or that the
+            outputs do not depend on, have zeros: an optimizer that follows the gradient leaves
+            them as they are.
         """
         self._training.refuse_others("value_and_grad")
         plan = self._compiled("value_and_grad")
@@ -440,9 +441,18 @@ class Trainer(Taped):
             table.x.shape[1:], lambda network: network.check(rows), "value_and_grad", plan
         )
         loss, flat = built.network.gradients(rows, training=dropping)
+        found = {
+            id(variable): flat[offset : offset + math.prod(shape)].reshape(shape)
+            for variable, (offset, shape) in zip(
+                built.all_variables, built.network.parameters, strict=True
+            )
+        }
+        # A class may have layers, models and Variables that its `call` does not use.
         return loss, [
-            flat[offset : offset + math.prod(shape)].reshape(shape)
-            for offset, shape in built.network.parameters
+            found[id(variable)]
+            if id(variable) in found
+            else np.zeros(variable.shape, variable.dtype)
+            for variable in self.weights
         ]
 
     if not TYPE_CHECKING:  # a type checker reports unknown names by itself

@@ -67,7 +67,7 @@ class _Unchanged:
 
 
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state")
+_NOT_COPIED = ("_training", "_changes", "_state", "_known")
 
 
 class Wired(Parted):
