@@ -6,6 +6,7 @@ imported here hold them by ideas; `operators` and `numpy_functions` give them to
 and to NumPy's functions of Tensors and Variables.
 """
 
+from fastnn import activations
 from fastnn.autodiff import numpy_functions, operators  # noqa: F401 - give them to Tensor
 from fastnn.autodiff.arithmetic import (
     add,
@@ -214,3 +215,16 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+# For layers that are given the function and not its name.
+activations.functions.update(
+    {
+        gelu: "gelu",
+        relu: "relu",
+        sigmoid: "sigmoid",
+        silu: "silu",
+        softmax: "softmax",
+        softplus: "softplus",
+        tanh: "tanh",
+    }
+)
