@@ -114,7 +114,7 @@ def test_no_step_is_made_while_a_model_is_trained() -> None:
     model.compile("sgd", "mse")
     optimizer, used = optimizers.Adam(0.1), optimizers.Adam(0.1)
     x, zeros = np.zeros((64, 64), np.float32), np.zeros(64)
-    thread = threading.Thread(target=lambda: model.fit(x, x, epochs=10**6, verbose=0))
+    thread = threading.Thread(target=lambda: model.fit(x, x, epochs=20_000, verbose=0))
     thread.start()
     try:
         for _ in range(1000):  # it takes a moment until training begins
