@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fashion_mnist, iris_epochs, steps
+from benchmarks import fashion_mnist, iris_epochs, steps, tape_step
 from benchmarks.machine import ROOT
 from benchmarks.records import FOLDER, load
 
@@ -25,7 +25,13 @@ COLUMNS = """\
 "high" and "medium" are values of `matmul_precision` in `compile`, named as in PyTorch. "PyTorch bfloat16" is PyTorch
 with autocast, eager or compiled, whichever is faster; it does not count as a float32 peer. "Of peak" is the share of
 the core's multiply-add peak, measured in the same run, that fastnn reaches in float32."""
-NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "sklearn": "scikit-learn"}
+NAMES = {
+    "numpy": "NumPy",
+    "torch": "PyTorch",
+    "jax": "JAX",
+    "sklearn": "scikit-learn",
+    "keras": "Keras",
+}
 
 
 def source(section: Mapping[str, Any]) -> str:
@@ -78,6 +84,9 @@ def text_of(path: Path) -> list[str]:
     if section := sections.get("fashion_mnist"):
         lines += [f"{where(section)}: {fashion_mnist.SETTING}:", ""]
         lines += [fashion_mnist.lines(section["seconds_and_accuracy"]), ""]
+    if section := sections.get("tape_step"):
+        opening = f"{where(section)}, with {peers(section['versions'])}: {tape_step.SETTING}:"
+        lines += [opening, "", tape_step.lines(section), "", f"{tape_step.fits(section)}.", ""]
     return lines
 
 

@@ -8,7 +8,8 @@ import pytest
 import reference
 from tolerances import check
 
-from fastnn import _core, ops
+import fastnn
+from fastnn import _core, layers, ops
 
 pytestmark = pytest.mark.isa
 
@@ -323,3 +324,28 @@ def test_linear_from_lists():
     assert ops.activation_backward([[1.0, 2.0]], None, None, "linear").tolist() == [[1, 2]]
     dx, dw, db = ops.dense_backward([[1.0]], [[2.0, 3.0]], [[4.0], [5.0]], None)
     assert (dx.tolist(), dw.tolist(), db.tolist()) == ([[4, 5]], [[2], [3]], [1])
+
+
+@pytest.mark.parametrize(
+    "name", ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
+)
+def test_a_function_means_the_activation_that_it_is(name):
+    """Programs for TensorFlow give `tf.nn.relu`, some of them as `tf.sigmoid`."""
+    found = [
+        getattr(module, name) for module in (fastnn.nn, fastnn.math, fastnn) if name in dir(module)
+    ]
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    for function in found:
+        for layer in (layers.Dense(3, activation=function), layers.Activation(function)):
+            assert layer.activation == name
+            assert layer.get_config()["activation"] == name
+        by_name = layers.Activation(name, dtype="float64")(x).numpy()
+        np.testing.assert_allclose(by_name, function(fastnn.constant(x)).numpy(), rtol=1e-12)
+    assert found
+
+
+def test_another_function_is_no_activation():
+    with pytest.raises(
+        TypeError, match=r"activation: expected a name.*relu.*fastnn\.nn, got <func"
+    ):
+        layers.Dense(3, activation=lambda x: x)

@@ -318,7 +318,7 @@ def test_unknown_names(case):
 
 ARGUMENTS = {
     "Dense": (lambda: layers.Dense(3, activaton="relu"), r"activaton.*activation"),
-    "Adam": (lambda: optimizers.Adam(lr=0.1), r"\blr\b.*learning_rate|\blr\b"),
+    "Adam": (lambda: optimizers.Adam(beta1=0.9), r"beta1.*beta_1"),
     "SGD": (lambda: optimizers.SGD(momentm=0.1), r"momentm.*momentum"),
     "compile": (
         lambda: classifier().compile("adam", CATEGORICAL, metric=["acc"]),

@@ -54,6 +54,15 @@ TURNS = {
     "state looked at": "step(m); m.network.optimizer_state; step(m)",
     "one weight set": "step(m); v = m.layers[0].bias; v.assign(v.numpy() + 1); step(m)",
     "all weights set": "step(m); m.set_weights([w / 2 for w in m.get_weights()]); step(m)",
+    "weights stepped by hand": """
+step(m)
+for _ in range(2):
+    with fastnn.GradientTape() as tape:
+        loss = fastnn.math.reduce_mean(fastnn.math.square(m(x, training=True)))
+    by_hand = optimizers.Adam(0.01)
+    by_hand.apply(tape.gradient(loss, m.trainable_variables), m.trainable_variables)
+    step(m)
+""",
     "state set": """
 step(m)
 m.network.set_optimizer_state([s / 2 for s in m.network.optimizer_state])

@@ -269,12 +269,12 @@ def test_metrics_get_as_in_keras():
 # -- attributes of models --------------------------------------------------------------------------
 
 OF_MODELS = """save save_weights load_weights to_json get_config fit_generator predict_classes
-    predict_proba reset_metrics train_step compute_loss add_loss export outputs state_dict parameters
+    predict_proba add_loss export state_dict parameters
     eval forward losses compute_output_shape compute_mask supports_masking jit_compile run_eagerly
-    dtype_policy compute_dtype variable_dtype get_metrics_result make_predict_function
+    dtype_policy compute_dtype variable_dtype make_predict_function
     stateless_call add_weight zero_grad train score path"""
-OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight input
-    output input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
+OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight
+    input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
     out_features state_dict parameters forward supports_masking path"""
 
 
@@ -366,7 +366,6 @@ KEYWORDS = {
     "nb_epoch": (lambda: fitted(nb_epoch=3), "use 'epochs'"),
     "workers": (lambda: fitted(workers=4), "set_num_threads"),
     "run_eagerly": (lambda: called("compile", loss="mse", run_eagerly=True), "native code"),
-    "loss_weights": (lambda: called("compile", loss="mse", loss_weights=[1]), "one loss"),
     "steps": (lambda: called("predict", x=np.ones((2, 2)), steps=1), "all rows"),
     "sparse": (lambda: layers.Input((3,), sparse=True), "dense"),
     "rms_scaling": (lambda: layers.LayerNormalization(rms_scaling=True), "standard deviation"),

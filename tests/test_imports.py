@@ -40,6 +40,7 @@ ROOMS = (
     ("fastnn.data", "fastnn.activations", "fastnn.variables"),
     ("fastnn.autodiff",),
     (
+        "fastnn.applied",
         "fastnn.math",
         "fastnn.linalg",
         "fastnn.nn",

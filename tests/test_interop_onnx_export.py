@@ -245,3 +245,23 @@ def test_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"export_onnx needs onnx: .*pip install '\.\[onnx\]'"):
         travelling.chain(["relu"]).export_onnx(tmp_path / "model.onnx")
+
+
+def test_several_outputs_of_models_in_a_model(onnx, tmp_path):
+    entry = fastnn.Input((6,))
+    h = layers.Dense(5, "tanh")(entry)
+    made = {"a": layers.Dense(4, "softmax")(h), "b": layers.Dense(3)(h)}
+    part = fastnn.Model(entry, made, name="part")
+    inputs = fastnn.Input((6,), name="x")
+    found = part(inputs)
+    model = fastnn.Model(inputs, {"p": layers.Dense(2, "sigmoid")(found["b"]), "q": found["a"]})
+    path = tmp_path / "model.onnx"
+    model.export_onnx(path)
+    checked(onnx, path)
+    x = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
+    p, q = session(path).run(["p", "q"], {"x": x})
+    wanted = model.predict(x)
+    np.testing.assert_allclose(p, wanted["p"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(q, wanted["q"], rtol=1e-5, atol=1e-6)
+    model.export_onnx(path, output_names=["one", "two"])
+    assert [output.name for output in session(path).get_outputs()] == ["one", "two"]

@@ -76,15 +76,25 @@ OF_ALL = {
         "get_weights",
         "name",
     }
-    | {"input_shape", "non_trainable_weights", "output_shape", "set_weights", "trainable"}
+    | {
+        "input",
+        "output",
+        "input_shape",
+        "non_trainable_weights",
+        "output_shape",
+        "set_weights",
+        "trainable",
+    }
     | {"trainable_weights", "variables", "weights"}
     | {"trainable_variables", "non_trainable_variables"},
-    "loss": CONFIG | {"name", "reduction"},
+    "loss": CONFIG | {"name", "reduction", "call"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "gives_array", "goes_with"}
-    | {"more_is_better", "reset_state", "result", "update_state"},
+    | {"more_is_better", "reset_state", "result", "update_state"}
+    | {"add_variable", "add_weight", "variables"},
     "optimizer": CONFIG
-    | {"apply_gradients", "exclude_from_weight_decay", "finalize_variable_values", "iterations"},
+    | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
+    | {"finalize_variable_values", "iterations", "minimize"},
     "initializer": CONFIG,
     "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
 }
@@ -121,17 +131,8 @@ def test_objects_of_registered_classes(cls):
 
 MODEL = {
     *(
-        "add",
-        "pop",
-        "call",
-        "get_layer",
-        "layers",
-        "name",
-        "build",
-        "built",
-        "dtype",
-        "summary",
-        "plot",
+        *("add", "pop", "call", "get_layer", "layers", "name", "build", "built", "dtype"),
+        *("summary", "plot", "input", "inputs", "output", "outputs"),
     ),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
@@ -148,6 +149,8 @@ MODEL = {
     "export_onnx",
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
+    *("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics"),
+    *("get_metrics_result", "reset_metrics"),
 }
 
 

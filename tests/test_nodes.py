@@ -53,6 +53,30 @@ def shared(network: _core.Network) -> int:
     return network.dense(third, 3, "linear")
 
 
+def shared_norms(network: _core.Network) -> int:
+    """Normalizations that are used twice and three times, one without beta."""
+    first = network.layer_normalization(0, 0.1)
+    second = network.layer_normalization(network.dense(first, 5, "tanh"), 0.1, like=first)
+    once = network.layer_normalization(second, 0.2, False, True)
+    twice = network.layer_normalization(network.add(once, first), 0.2, False, True, like=once)
+    third = network.layer_normalization(network.multiply(twice, once), 0.1, like=first)
+    return network.dense(network.add(third, second), 3, "linear")
+
+
+def shared_table(network: _core.Network) -> int:
+    """A table that is used for the columns in two parts."""
+    left = network.embedding(network.slice(0, 0, 2), 11, 3)
+    right = network.embedding(network.slice(0, 1, 4), 11, 3, like=left)
+    joined = network.concatenate([network.dense(left, 4, "tanh"), right])
+    return network.dense(joined, 3, "linear")
+
+
+def shared_softmax(network: _core.Network) -> int:
+    """A dense layer whose output is made by another node, of the same layer."""
+    first = network.dense(0, 5, "softmax")
+    return network.dense(network.dense(first, 5, "softmax", like=first), 3, "linear")
+
+
 def columns(network: _core.Network) -> int:
     """Columns of the input and of layers, some of them read several times, in another order."""
     left, right = network.slice(0, 0, 2), network.slice(0, 1, 4)
@@ -78,6 +102,9 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "norms": norms,
     "embedded": embedded,
     "shared": shared,
+    "shared_norms": shared_norms,
+    "shared_table": shared_table,
+    "shared_softmax": shared_softmax,
     "columns": columns,
     "combined": combined,
 }
@@ -89,7 +116,8 @@ def problem(name: str, dtype: str) -> tuple[Native, Array, Array]:
     network.set_output(NETWORKS[name](network))
     native = networks.bound(network, dtype)
     native.write([0.5 * rng.normal(size=shape) for _, shape in network.parameters])
-    x = rng.normal(size=(N, 5)) if name != "embedded" else rng.integers(0, 11, (N, 5))
+    numbers = name in ("embedded", "shared_table")
+    x = rng.integers(0, 11, (N, 5)) if numbers else rng.normal(size=(N, 5))
     return native, x.astype(dtype), rng.normal(size=(N, 3)).astype(dtype)
 
 

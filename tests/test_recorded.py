@@ -51,11 +51,12 @@ def test_gradients_are_those_of_a_loss(dtype, rng):
     networks.compile_native(native.network, loss="mean_squared_error")
     _, expected = native.network.gradients(networks.rows(x, targets))
     dy = 2 * (recorded.outputs - targets) / targets.size
-    dx, dparameters = recorded.pull(dy.astype(dtype))
+    dx, *grads = recorded.pull(dy.astype(dtype))
     assert dx.shape == x.shape
     rtol = 1e-4 if dtype == "float32" else 1e-12
-    np.testing.assert_allclose(dparameters, expected, rtol=rtol, atol=rtol * 1e-2)
-    assert dx.dtype == dparameters.dtype == dtype
+    for dw, right in zip(grads, native.split(expected), strict=True):
+        np.testing.assert_allclose(dw, right, rtol=rtol, atol=rtol * 1e-2, strict=True)
+    assert dx.dtype == dtype
 
 
 def test_gradients_at_inputs_and_parameters(rng):
@@ -68,14 +69,14 @@ def test_gradients_at_inputs_and_parameters(rng):
         return np.sum(dy * native.network.record(networks.rows(rows, targets)).outputs)
 
     recorded = native.network.record(networks.rows(x, targets))
-    dx, dparameters = recorded.pull(dy)
+    dx, *by_weight = recorded.pull(dy)
     step = 1e-5
     for i, j in np.ndindex(x.shape):
         moved = np.zeros_like(x)
         moved[i, j] = step
         numeric = (total(x + moved) - total(x - moved)) / (2 * step)
         np.testing.assert_allclose(dx[i, j], numeric, rtol=1e-6, atol=1e-8)
-    weights, by_weight = native.read(), native.split(dparameters)
+    weights = native.read()
     for w, dw in zip(weights, by_weight, strict=True):
         at = tuple(rng.integers(s) for s in w.shape)
         before = w[at]
@@ -90,17 +91,45 @@ def test_gradients_at_inputs_and_parameters(rng):
         np.testing.assert_allclose(dw[at], numeric, rtol=1e-6, atol=1e-8)
 
 
-def test_what_is_recorded_stays(rng):
-    """Weights written later change neither outputs nor gradients, which may be asked for twice."""
+def test_outputs_stay_and_gradients_may_be_asked_for_twice(rng):
+    """Until weights are written: the pass reads them where they are."""
     native, x = drawn("float32", rng)
     recorded = native.network.record(networks.rows(x, np.zeros((ROWS, 3), "f4")))
     dy = rng.normal(size=(ROWS, 3)).astype("f4")
-    outputs, (dx, dparameters) = recorded.outputs, recorded.pull(dy)
+    outputs, found = recorded.outputs, recorded.pull(dy)
+    for first, again in zip(found, recorded.pull(dy), strict=True):
+        np.testing.assert_array_equal(first, again)
     native.write([w + 1 for w in native.read()])
     np.testing.assert_array_equal(recorded.outputs, outputs)
-    again = recorded.pull(dy)
-    np.testing.assert_array_equal(again[0], dx)
-    np.testing.assert_array_equal(again[1], dparameters)
+    with pytest.raises(RuntimeError, match="the parameters were changed after they were used"):
+        recorded.pull(dy)
+
+
+def test_the_memory_of_a_pass_serves_the_next(rng):
+    """Passes of fewer and more rows, two at a time, and of a network that changed in between."""
+    native, x = drawn("float32", rng, dropout=0.5)
+    cases = [(300, True), (17, True), (300, False), (1, True), (299, True)]
+
+    def grads(network, n, input_gradient):
+        data = networks.rows(x[:n], np.zeros((n, 3), "f4"))
+        recorded = network.record(data, training=True, input_gradient=input_gradient)
+        return recorded, recorded.pull(np.ones((n, 3), "f4"))
+
+    native.network.steps = 0
+    found = []
+    for n, input_gradient in cases:  # each frees its memory for the next
+        found.append(grads(native.network, n, input_gradient)[1])
+    native.network.steps = 0
+    kept = [grads(native.network, n, input_gradient) for n, input_gradient in cases]  # none does
+    for one, (_, other) in zip(found, kept, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    del kept
+    flags = [True] * len(native.network.parameters)
+    native.network.set_trainable([False, *flags[1:]])
+    dw, *others = grads(native.network, 300, True)[1][1:]
+    assert not dw.any()
+    assert all(other.any() for other in others)
 
 
 def test_dropout_acts_where_asked(rng):
@@ -113,7 +142,7 @@ def test_dropout_acts_where_asked(rng):
     # The outputs are linear in the weights of the last layer: sum(w * dw) + sum(b * db) is
     # sum(dy * outputs), with the mask of the same pass.
     dy = rng.normal(size=(ROWS, 3))
-    grads = native.split(recorded.pull(dy)[1])[2:]
+    grads = recorded.pull(dy)[3:]
     weights = native.read()[2:]
     linear = sum(np.sum(w * dw) for w, dw in zip(weights, grads, strict=True))
     np.testing.assert_allclose(linear, np.sum(dy * recorded.outputs), rtol=1e-12)
@@ -128,8 +157,8 @@ def test_threads_take_turns(rng):
     expected = [recorded.pull(dy) for dy in asked]
     with ThreadPoolExecutor(4) as pool:
         for found, right in zip(pool.map(recorded.pull, asked), expected, strict=True):
-            np.testing.assert_array_equal(found[0], right[0])
-            np.testing.assert_array_equal(found[1], right[1])
+            for one, other in zip(found, right, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("shape", [(ROWS, 2), (ROWS - 1, 3), (3,)])
@@ -155,9 +184,10 @@ def test_no_gradient_at_the_rows(rng):
     data = Table(rng.normal(size=(5, 4)).astype("f4")).native()
     dy = rng.normal(size=(5, 2)).astype("f4")
     whole = model.network.record(data).pull(dy)
-    dx, dparameters = model.network.record(data, input_gradient=False).pull(dy)
+    dx, *grads = model.network.record(data, input_gradient=False).pull(dy)
     assert dx is None
-    np.testing.assert_array_equal(dparameters, whole[1])
+    for dw, right in zip(grads, whole[1:], strict=True):
+        np.testing.assert_array_equal(dw, right)
 
 
 def test_passes_in_training_count_as_steps(rng):

@@ -430,3 +430,20 @@ def test_a_network_for_physics() -> None:
     h = 1e-4
     low, middle, high = (model.predict(x.numpy() + step) for step in (-h, 0, h))
     np.testing.assert_allclose(found, (low - 2 * middle + high) / h**2, atol=1e-6)
+
+
+def test_a_gradient_that_is_the_seed_is_an_object_of_its_own() -> None:
+    """A tape that watches one gradient of 1 does not watch another."""
+    x = fastnn.constant(3.0)
+    with fastnn.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = fastnn.math.identity(x)
+    first, second = tape.gradient(y, x), tape.gradient(y, y)
+    assert (float(first), float(second)) == (1, 1)
+    with fastnn.GradientTape() as outer:
+        outer.watch(first)
+        with fastnn.GradientTape() as inner:
+            inner.watch(x)
+            z = x * x
+        dz = inner.gradient(z, x)
+    assert outer.gradient(dz, first) is None

@@ -31,6 +31,7 @@ WITHOUT_GRADIENT = frozenset(
         ),
         *("greater", "greater_equal", "is_finite", "is_nan", "less", "less_equal", "logical_and"),
         *("logical_not", "logical_or", "not_equal", "one_hot", "ones", "ones_like", "reduce_all"),
+        *("confusion_matrix", "count_nonzero", "is_inf", "logical_xor"),
         *("reduce_any", "round", "sign", "stop_gradient", "zeros", "zeros_like"),
     }
 )
@@ -43,6 +44,8 @@ SAID_OTHERWISE = {
     "getitem": "slice",
     "identity": "twice",
     "matmul": "matrices",
+    "mod": "floormod",
+    "pow": "power",
 }
 SAME = (
     *("abs", "exp", "expm1", "sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "softplus"),

@@ -133,10 +133,8 @@ def test_other_functions_of_numpy() -> None:
     total = np.zeros(2)
     total += X
     assert total.tolist() == [0.5, 2]
-    with pytest.raises(TypeError, match=r"np\.cbrt is no operation on Tensors"):
-        np.cbrt(X)
-    with pytest.raises(TypeError, match=r"np\.add is no operation"):
-        np.add.reduce(X)
+    assert type(np.cbrt(X)) is np.ndarray
+    assert np.add.reduce(X).tolist() == 2.5
 
 
 def test_a_variable_is_a_number_where_it_holds_one() -> None:

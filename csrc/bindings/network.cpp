@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <memory>
@@ -328,6 +329,13 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "tensors"_a);
   owner.def(
+      "logits",
+      [graph_of](Owner& self, int tensor) -> std::optional<int> {
+        const int made = graph_of(self).logits(tensor);
+        return made == none ? std::nullopt : std::optional<int>(made);
+      },
+      "tensor"_a);
+  owner.def(
       "slice",
       [graph_of](Owner& self, int input, Index first, Index width) {
         return graph_of(self).slice(input, first, width);
@@ -341,16 +349,19 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       "input"_a, "times"_a);
   owner.def(
       "layer_normalization",
-      [graph_of](Owner& self, int input, double epsilon, bool center, bool scale) {
-        return graph_of(self).layer_normalization(input, epsilon, center, scale);
+      [graph_of](Owner& self, int input, double epsilon, bool center, bool scale,
+                 std::optional<int> like) {
+        return graph_of(self).layer_normalization(input, epsilon, center, scale, like);
       },
-      "input"_a, "epsilon"_a = 1e-3, "center"_a = true, "scale"_a = true);
+      "input"_a, "epsilon"_a = 1e-3, "center"_a = true, "scale"_a = true, py::kw_only(),
+      "like"_a = py::none());
   owner.def(
       "embedding",
-      [graph_of](Owner& self, int input, Index vocabulary, Index dimension) {
-        return graph_of(self).embedding(input, vocabulary, dimension);
+      [graph_of](Owner& self, int input, Index vocabulary, Index dimension,
+                 std::optional<int> like) {
+        return graph_of(self).embedding(input, vocabulary, dimension, like);
       },
-      "input"_a, "vocabulary"_a, "dimension"_a);
+      "input"_a, "vocabulary"_a, "dimension"_a, py::kw_only(), "like"_a = py::none());
   owner.def("begin_layer", [graph_of](Owner& self) { graph_of(self).begin_layer(); });
   owner.def_property_readonly("layer", [graph_of](Owner& self) -> std::optional<int> {
     const int layer = graph_of(self).layer();
@@ -368,6 +379,7 @@ void register_network(py::module_& module) {
   using namespace py::literals;
   register_diverged(module);
   register_parameters(module);
+  register_applied(module);
   register_data(module);
   register_predictor(module);
   py::class_<Graph> graph(module, "Graph");
@@ -389,6 +401,16 @@ void register_network(py::module_& module) {
   network.def_property_readonly("parameter_count",
                                 [](const Network& self) { return self.parameters().size(); });
   network.def("bind", &Network::bind, "parameters"_a);
+  network.def(
+      "take",
+      [](Network& self, const std::shared_ptr<ParameterBuffer>& from,
+         const std::vector<std::array<Index, 3>>& ranges) {
+        std::vector<Network::Range> taken;
+        for (const auto& [to, at, count] : ranges) taken.push_back({to, at, count});
+        const Unlocked unlocked;
+        self.take(*from, taken, poll_signals);
+      },
+      "parameters"_a, "ranges"_a);
   network.def("bring", [](Network& self) {
     const Unlocked unlocked;
     self.bring();

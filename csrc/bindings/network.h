@@ -21,6 +21,8 @@ inline py::array_t<double> array_of(std::span<const double> sums) {
 }
 
 void register_parameters(py::module_& module);
+// The steps of single parameters in loops that Python writes.
+void register_applied(py::module_& module);
 void register_predictor(py::module_& module);
 // Methods of the network that begin one, and its class.
 void register_run(py::module_& module, py::class_<Network>& network);

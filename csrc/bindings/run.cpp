@@ -90,7 +90,15 @@ std::unique_ptr<Recorded> record(Network& network, const Data& data, bool traini
   return network.record(data.dataset(), {training, logits, input_gradient}, poll_signals);
 }
 
-py::tuple pull(Recorded& recorded, const py::array& dy) {
+// The same for rows of an array, whose head is left out: a call less for each step of a loop.
+std::unique_ptr<Recorded> record_rows(Network& network, const py::array& x, bool training,
+                                      bool input_gradient) {
+  const Data data(x, std::nullopt, std::nullopt, std::nullopt, std::nullopt);
+  return record(network, data, training, true, input_gradient);
+}
+
+// The gradient at the inputs, or None, and that of each parameter: parts of one array.
+py::list pull(Recorded& recorded, const py::array& dy) {
   const Plan& plan = recorded.plan();
   const std::vector<Index> shape{recorded.rows(), plan.output_width()};
   check(dy.ndim() == 2 && dy.shape(0) == shape[0] && dy.shape(1) == shape[1],
@@ -98,20 +106,29 @@ py::tuple pull(Recorded& recorded, const py::array& dy) {
   const void* const given = plan.element == Element::f64
                                 ? static_cast<const void*>(data_of<double>(dy, "dy"))
                                 : static_cast<const void*>(data_of<float>(dy, "dy"));
-  py::object dx = py::none();
-  void* dx_data = nullptr;
+  const py::dtype dtype = dtype_of(plan.element);
+  py::list gradients;
+  void* dx = nullptr;
   if (recorded.input_gradient()) {
-    py::array made(dtype_of(plan.element), std::vector<Index>{recorded.rows(), plan.input_width()});
-    dx_data = made.mutable_data();
-    dx = std::move(made);
+    py::array made(dtype, std::vector<Index>{recorded.rows(), plan.input_width()});
+    dx = made.mutable_data();
+    gradients.append(std::move(made));
+  } else {
+    gradients.append(py::none());
   }
-  py::array dparameters(dtype_of(plan.element), std::vector<Index>{plan.parameter_size});
-  void* const dparameters_data = dparameters.mutable_data();
+  py::array dparameters(dtype, std::vector<Index>{plan.parameter_size});
+  auto* const first = static_cast<char*>(dparameters.mutable_data());
   {
     const Unlocked unlocked;
-    recorded.pull(given, dx_data, dparameters_data);
+    recorded.pull(given, dx, first);
   }
-  return py::make_tuple(dx, dparameters);
+  for (const Parameter& p : plan.parameters) {
+    const std::vector<Index> lengths = p.role == Role::vector
+                                           ? std::vector<Index>{p.columns}
+                                           : std::vector<Index>{p.rows, p.columns};
+    gradients.append(py::array(dtype, lengths, first + p.offset * dtype.itemsize(), dparameters));
+  }
+  return gradients;
 }
 
 }  // namespace
@@ -146,6 +163,7 @@ void register_recorded(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("record", record, "data"_a, py::kw_only(), "training"_a = false, "logits"_a = false,
               "input_gradient"_a = true);
+  network.def("record_rows", record_rows, "x"_a, "training"_a, "input_gradient"_a);
   py::class_<Recorded>(module, "Recorded")
       .def_property_readonly(
           "outputs",

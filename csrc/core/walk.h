@@ -40,6 +40,8 @@ class Walk {
   const T* input_gradient() const {
     return frame_.has_gradient.front() ? frame_.gradient.front() : nullptr;
   }
+  // Whether the backward pass made a gradient of this parameter.
+  bool has_parameter_gradient(std::size_t index) const { return frame_.met[index]; }
   // Whether a training step reads the output beyond the loss's input.
   bool needs_output() const;
 

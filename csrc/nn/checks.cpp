@@ -24,7 +24,8 @@ Rows part_of(const Rows& rows, Index first, Index n) {
 // f(row, values) for every row, some rows at a time.
 template <class F>
 void each_row(const ArrayView& view, const Rows& rows, const Poll& poll, const F& f) {
-  const Index chunk = std::max<Index>(65536 / std::max<Index>(view.columns, 1), 1);
+  const Index most = std::max<Index>(65536 / std::max<Index>(view.columns, 1), 1);
+  const Index chunk = std::min(most, std::max<Index>(rows.n, 1));
   Ticker ticker(poll);
   std::vector<double> values(static_cast<std::size_t>(chunk * view.columns));
   for (Index first = 0; first < rows.n; first += chunk) {

@@ -17,6 +17,9 @@ std::atomic<unsigned> generation{0};
 // How many readings this thread holds, of any gate.
 thread_local int own_readings = 0;
 
+// How long a thread waits for readers before it looks for signals.
+constexpr auto patience = std::chrono::milliseconds(50);
+
 constexpr const char* in_use = "the model is in use in another thread";
 
 }  // namespace
@@ -43,6 +46,22 @@ Gate::State& Gate::state() {
   return *state;
 }
 
+void Gate::refuse_within_change(const State& state) {
+  if (state.changing && state.changer.load() == std::this_thread::get_id()) {
+    refuse("the model is being changed by the code that this signal handler interrupted; use it ",
+           "afterwards");
+  }
+}
+
+void Gate::wait_for_change(State& state, std::unique_lock<std::mutex>& lock) {
+  refuse_within_change(state);
+  state.freed.wait(lock, [&] { return !state.changing; });
+}
+
+void Gate::refuse_within_reading() {
+  if (own_readings > 0) refuse("the model cannot be changed from within predict or evaluate");
+}
+
 void Gate::refuse_beside_writer() {
   // Signal handlers run in the middle of training.
   if (state().writer.load() == std::this_thread::get_id()) {
@@ -54,7 +73,7 @@ void Gate::refuse_beside_writer() {
 
 Gate::Reading::Reading(Gate& gate) : state_(gate.state()) {
   std::unique_lock<std::mutex> lock(state_.mutex);
-  state_.freed.wait(lock, [&] { return !state_.changing; });
+  gate.wait_for_change(state_, lock);
   if (state_.writing) gate.refuse_beside_writer();
   ++state_.readers;
   ++own_readings;
@@ -67,9 +86,8 @@ Gate::Reading::~Reading() {
 }
 
 Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
-  constexpr auto patience = std::chrono::milliseconds(50);
   std::unique_lock<std::mutex> lock(state_.mutex);
-  state_.freed.wait(lock, [&] { return !state_.changing; });
+  gate.wait_for_change(state_, lock);
   if (state_.writing) gate.refuse_beside_writer();
   if (own_readings > 0) refuse("the model cannot be trained from within predict or evaluate");
   state_.writing = true;  // from here on no reader comes in
@@ -91,6 +109,56 @@ Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
 Gate::Writing::~Writing() {
   const std::lock_guard<std::mutex> lock(state_.mutex);
   state_.writing = false;
+}
+
+Gate::Stepping::Stepping(Gate& gate, const Poll& poll) : state_(gate.state()) {
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  gate.wait_for_change(state_, lock);
+  if (state_.writing) gate.refuse_beside_writer();
+  if (own_readings > 0) refuse("the model cannot be trained from within predict or evaluate");
+  state_.changing = true;  // from here on no reader comes in
+  state_.changer = std::this_thread::get_id();
+  while (state_.readers > 0) {
+    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    lock.unlock();
+    try {
+      poll();
+    } catch (...) {
+      open();
+      throw;
+    }
+    lock.lock();
+  }
+}
+
+Gate::Stepping::~Stepping() { open(); }
+
+void Gate::Stepping::open() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.changing = false;
+  state_.changer = std::thread::id();
+  state_.freed.notify_all();
+}
+
+// Readers come in until none is there: a reader may wait with a lock that the poll needs.
+Gate::Replacing::Replacing(Gate& gate, const Poll& poll) : state_(gate.state()) {
+  std::unique_lock<std::mutex> lock(state_.mutex);
+  while (true) {
+    if (state_.writing) gate.refuse_beside_writer();
+    refuse_within_change(state_);
+    if (state_.readers == 0 && !state_.changing) break;
+    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    lock.unlock();
+    poll();
+    lock.lock();
+  }
+  state_.changing = true;
+}
+
+Gate::Replacing::~Replacing() {
+  const std::lock_guard<std::mutex> lock(state_.mutex);
+  state_.changing = false;
+  state_.freed.notify_all();
 }
 
 Gate::Changing::Changing(Gate& gate) : state_(gate.state()) {

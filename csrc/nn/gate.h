@@ -34,8 +34,13 @@ class Gate {
     bool writing = false;
     std::atomic<std::thread::id> writer;  // while `writing`
     bool changing = false;
+    std::atomic<std::thread::id> changer;  // while a step waits or is made
   };
   State& state();
+  // Refused where this very thread makes a change, which a signal handler has interrupted.
+  static void refuse_within_change(const State& state);
+  // Waits until no change is under way; refused as above.
+  void wait_for_change(State& state, std::unique_lock<std::mutex>& lock);
 
   std::atomic<State*> state_;  // replaced in the child of a fork
 
@@ -43,6 +48,9 @@ class Gate {
   // std::runtime_error that says where the writer is: another thread, or this one, which a signal
   // handler has interrupted.
   [[noreturn]] void refuse_beside_writer();
+
+  // std::runtime_error where this thread reads any gate: a signal handler has interrupted that.
+  static void refuse_within_reading();
 
   // Refused while there is a writer; a change is waited for.
   class Reading {
@@ -64,6 +72,35 @@ class Gate {
     Writing(const Writing&) = delete;
     Writing& operator=(const Writing&) = delete;
     ~Writing();
+
+   private:
+    State& state_;
+  };
+
+  // For a step of single parameters. Waits for readers and changes, and readers wait for it;
+  // refused beside a writer, or where this very thread is reading.
+  class Stepping {
+   public:
+    Stepping(Gate& gate, const Poll& poll);
+    Stepping(const Stepping&) = delete;
+    Stepping& operator=(const Stepping&) = delete;
+    ~Stepping();
+
+   private:
+    void open();
+
+    State& state_;
+  };
+
+  // For copies into what readers read: waits for them, and those that come wait until it ends.
+  // Refused beside a writer. A thread that reads the same gate would wait for itself: see
+  // refuse_within_reading.
+  class Replacing {
+   public:
+    Replacing(Gate& gate, const Poll& poll);
+    Replacing(const Replacing&) = delete;
+    Replacing& operator=(const Replacing&) = delete;
+    ~Replacing();
 
    private:
     State& state_;

@@ -63,7 +63,7 @@ int Graph::dense(int input, Index units, std::string_view activation, bool use_b
   Node node{.kind = NodeKind::dense, .inputs = {check_tensor(input)}, .parameters = {}};
   if (!softmax) node.activation = activation_named(activation, activation_parameter);
   if (like) {
-    node.parameters = shared_parameters(*like, width(input), units);
+    node.parameters = shared_parameters(*like, NodeKind::dense, width(input), units);
   } else {
     node.parameters.push_back(add_parameter(width(input), units, Role::matrix));
     node.parameters.push_back(use_bias ? add_parameter(1, units, Role::vector) : none);
@@ -79,15 +79,24 @@ int Graph::dense(int input, Index units, std::string_view activation, bool use_b
   return result;
 }
 
-std::vector<int> Graph::shared_parameters(int output, Index inputs, Index units) const {
+// Those of the node of this kind in the layer that made `output`. The first that is there has the
+// given shape.
+std::vector<int> Graph::shared_parameters(int output, NodeKind kind, Index rows,
+                                          Index columns) const {
+  const Node* const last = maker(check_tensor(output));
   for (const Node& node : plan_.nodes) {
-    if (node.output != output || node.kind != NodeKind::dense) continue;
-    const Parameter& kernel = plan_.parameters[at(node.kernel())];
-    check(kernel.rows == inputs && kernel.columns == units, "like: expected a kernel of shape (",
-          inputs, ", ", units, "), got (", kernel.rows, ", ", kernel.columns, ")");
+    if (last == nullptr || node.stream != last->stream || node.kind != kind) continue;
+    for (const int p : node.parameters) {
+      if (p == none) continue;
+      const Parameter& parameter = plan_.parameters[at(p)];
+      check(parameter.rows == rows && parameter.columns == columns,
+            "like: expected parameters of shape (", rows, ", ", columns, "), got (", parameter.rows,
+            ", ", parameter.columns, ")");
+      break;
+    }
     return node.parameters;
   }
-  invalid("like: tensor ", output, " is no output of a dense node");
+  invalid("like: tensor ", output, " is no output of a node of this kind");
 }
 
 int Graph::activation(int input, std::string_view name, std::optional<double> parameter) {
@@ -195,26 +204,32 @@ int Graph::slice(int input, Index first, Index width) {
                   width);
 }
 
-int Graph::layer_normalization(int input, double epsilon, bool center, bool scale) {
+int Graph::layer_normalization(int input, double epsilon, bool center, bool scale,
+                               std::optional<int> like) {
   check(epsilon >= 0, "epsilon: expected at least 0, got ", epsilon);
   const Index columns = width(input);
-  const int gamma = scale ? add_parameter(1, columns, Role::vector) : none;
-  const int beta = center ? add_parameter(1, columns, Role::vector) : none;
-  return add_node({.kind = NodeKind::layer_norm,
-                   .inputs = {check_tensor(input)},
-                   .parameters = {gamma, beta},
-                   .epsilon = epsilon},
-                  columns);
+  Node node{.kind = NodeKind::layer_norm, .inputs = {check_tensor(input)}, .parameters = {}};
+  node.epsilon = epsilon;
+  if (like) {
+    node.parameters = shared_parameters(*like, NodeKind::layer_norm, 1, columns);
+  } else {
+    node.parameters.push_back(scale ? add_parameter(1, columns, Role::vector) : none);
+    node.parameters.push_back(center ? add_parameter(1, columns, Role::vector) : none);
+  }
+  return add_node(std::move(node), columns);
 }
 
-int Graph::embedding(int input, Index vocabulary, Index dimension) {
+int Graph::embedding(int input, Index vocabulary, Index dimension, std::optional<int> like) {
   check(vocabulary >= 1, "vocabulary: expected at least 1, got ", vocabulary);
   check(dimension >= 1, "dimension: expected at least 1, got ", dimension);
   const Index columns = width(input);
-  return add_node({.kind = NodeKind::embedding,
-                   .inputs = {check_tensor(input)},
-                   .parameters = {add_parameter(vocabulary, dimension, Role::matrix)}},
-                  columns * dimension);
+  Node node{.kind = NodeKind::embedding, .inputs = {check_tensor(input)}, .parameters = {}};
+  if (like) {
+    node.parameters = shared_parameters(*like, NodeKind::embedding, vocabulary, dimension);
+  } else {
+    node.parameters.push_back(add_parameter(vocabulary, dimension, Role::matrix));
+  }
+  return add_node(std::move(node), columns * dimension);
 }
 
 void Graph::set_trainable(const std::vector<bool>& flags) {
@@ -233,11 +248,37 @@ void Graph::set_groups(const std::vector<int>& groups) {
   for (std::size_t i = 0; i < groups.size(); ++i) plan_.parameters[i].group = groups[i];
 }
 
-const Node* Graph::maker(int tensor) const {
-  for (const Node& node : plan_.nodes) {
-    if (node.output == tensor) return &node;
+int Graph::maker_at(int tensor) const {
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    if (plan_.nodes[i].output == tensor) return static_cast<int>(i);
   }
-  return nullptr;
+  return none;
+}
+
+const Node* Graph::maker(int tensor) const {
+  const int place = maker_at(tensor);
+  return place == none ? nullptr : &plan_.nodes[at(place)];
+}
+
+int Graph::logits(int tensor) {
+  const int place = maker_at(check_tensor(tensor));
+  if (place == none) return none;
+  Node& node = plan_.nodes[at(place)];
+  if (node.kind == NodeKind::softmax) return node.input();
+  if (!node.activation.is(ActivationKind::sigmoid)) return none;
+  if (node.kind == NodeKind::activation) return node.input();
+  if (node.kind != NodeKind::dense) return none;
+  const int made = add_tensor(width(tensor));
+  Node squash{.kind = NodeKind::activation,
+              .inputs = {made},
+              .output = tensor,
+              .parameters = {},
+              .stream = node.stream,
+              .activation = node.activation};
+  node.activation = {};
+  node.output = made;
+  plan_.nodes.insert(plan_.nodes.begin() + place + 1, std::move(squash));
+  return made;
 }
 
 namespace {

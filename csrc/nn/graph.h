@@ -29,7 +29,7 @@ class Graph {
 
   // Each takes tensors by number and returns the number of its output. Without begin_layer each
   // call adds a layer.
-  // `like`: the output of another dense call, whose parameters this one shares.
+  // `like`: the output of another call of the same kind, whose parameters this one shares.
   int dense(int input, Index units, std::string_view activation, bool use_bias,
             std::optional<double> activation_parameter, std::optional<int> like = {});
   int activation(int input, std::string_view name, std::optional<double> parameter);
@@ -41,8 +41,13 @@ class Graph {
   int concatenate(const std::vector<int>& inputs);
   int slice(int input, Index first, Index width);
   int repeat(int input, Index times);
-  int layer_normalization(int input, double epsilon, bool center, bool scale);
-  int embedding(int input, Index vocabulary, Index dimension);
+  int layer_normalization(int input, double epsilon, bool center, bool scale,
+                          std::optional<int> like = {});
+  int embedding(int input, Index vocabulary, Index dimension, std::optional<int> like = {});
+
+  // What a softmax or sigmoid made the tensor of; none: neither did. A dense node that ends in a
+  // sigmoid becomes two nodes, so no parameters are shared with it after this.
+  int logits(int tensor);
 
   // The nodes that are added from now on belong to one layer, which has a number if there are any:
   // how many layers with nodes came before it, and one. Random numbers count by it.
@@ -67,9 +72,10 @@ class Graph {
   int check_tensor(int tensor) const;
   void check_tensors(std::string_view what, const std::vector<int>& tensors) const;
   std::string widths(const std::vector<int>& tensors) const;
+  int maker_at(int tensor) const;
   const Node* maker(int tensor) const;
   void look_below(const Node& node, End& end) const;
-  std::vector<int> shared_parameters(int output, Index inputs, Index units) const;
+  std::vector<int> shared_parameters(int output, NodeKind kind, Index rows, Index columns) const;
 
   Plan plan_;
   int layers_ = 0;        // with nodes

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -34,6 +35,36 @@ void Network::bind(std::shared_ptr<ParameterBuffer> buffer) {
   buffer->bring();  // where another network trained it
   forget_sessions();
   parts_.state.bind(std::move(buffer));
+}
+
+void Network::take(ParameterBuffer& from, const std::vector<Range>& ranges, const Poll& poll) {
+  static_cast<void>(parts_.state.buffers());  // throws where there are none
+  ParameterBuffer& here = *parts_.state.parameters();
+  check(from.element() == element() && &from != &here,
+        "parameters: expected another buffer of the network's type");
+  const auto within = [](const ParameterBuffer& buffer, Index offset, Index count) {
+    return offset >= 0 && count >= 0 && count <= buffer.size() && offset <= buffer.size() - count;
+  };
+  for (const Range& range : ranges) {
+    check(within(here, range.to, range.count) && within(from, range.from, range.count),
+          "ranges: expected them in buffers of ", here.size(), " and ", from.size(),
+          " elements, got ", range.count, " from ", range.from, " to ", range.to);
+  }
+  Gate::refuse_within_reading();
+  const Gate::Reading reading(from.gate());
+  from.bring();
+  const Gate::Replacing replacing(here.gate(), poll);
+  here.to_write();
+  bool changed = false;
+  for (const Range& range : ranges) {
+    const auto bytes = static_cast<std::size_t>(range.count * here.element_size());
+    if (std::memcmp(here.at(range.to), from.at(range.from), bytes) == 0) continue;
+    std::memcpy(here.at(range.to), from.at(range.from), bytes);
+    changed = true;
+  }
+  if (!changed) return;
+  here.mark_changed();
+  parts_.state.took();
 }
 
 void Network::compile(const Compile& request) {
@@ -120,6 +151,7 @@ void Network::make_plan() {
 void Network::forget_sessions() {
   parts_.sessions.forget();
   parts_.state.forget();
+  idle_pass_->forget();
 }
 
 void Network::check_compiled() const {
@@ -203,18 +235,24 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& 
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
   fastnn::check_input(*parts_.plan, data, poll);
-  Plan plan = lower(graph_.plan(), nullptr);
-  const char* head = nullptr;
-  if (how.logits && plan.logits != plan.output) {
-    head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
-    plan.nodes.pop_back();
-    plan.output = plan.logits;
+  std::unique_ptr<PassMemory> memory = idle_pass_->take();
+  if (memory == nullptr || !memory->serves(how, data.count)) {
+    const std::uint64_t generation = idle_pass_->generation();
+    Plan plan = lower(graph_.plan(), nullptr);
+    const char* head = nullptr;
+    if (how.logits && plan.logits != plan.output) {
+      head = plan.nodes.back().kind == NodeKind::softmax ? "softmax" : "sigmoid";
+      plan.nodes.pop_back();
+      plan.output = plan.logits;
+    }
+    memory = PassMemory::make(std::move(plan), head, how, parts_.state.parameters(), data.count);
+    memory->generation = generation;
   }
   // Each pass in training draws other numbers, as each step of `fit`. Passes of several threads may
   // meet here.
   const std::uint64_t life = how.training ? parts_.state.steps.fetch_add(1) : steps();
-  return std::make_unique<Recorded>(std::move(plan), head, *parts_.state.parameters(), data,
-                                    Pass{how.training, life, 0}, how.input_gradient);
+  return std::make_unique<Recorded>(idle_pass_, std::move(memory), data,
+                                    Pass{how.training, life, 0});
 }
 
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {

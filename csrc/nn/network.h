@@ -23,12 +23,23 @@ class Network {
   ~Network();
 
   // To add layers to. Not while another thread uses the network.
-  Graph& graph() { return graph_; }
+  Graph& graph() {
+    idle_pass_->forget();
+    return graph_;
+  }
 
   Element element() const { return graph_.plan().element; }
   const std::vector<Parameter>& parameters() const { return graph_.plan().parameters; }
   Index parameter_size() const { return graph_.plan().parameter_size; }
   void bind(std::shared_ptr<ParameterBuffer> buffer);
+  // Copies `count` elements from `from` on in another buffer to `to` in the bound one.
+  struct Range {
+    Index to, from, count;
+  };
+  // Brings values that another network trained, in layers that both have. Waits until nothing reads
+  // the parameters here; what then comes to read them waits. Averages of weights and states to go
+  // back to stay. Throws std::runtime_error while a network trains on either buffer.
+  void take(ParameterBuffer& from, const std::vector<Range>& ranges, const Poll& poll);
   void set_output(int tensor);
 
   void compile(const Compile& request);
@@ -84,6 +95,7 @@ class Network {
 
   TrainingParts parts_;
   Graph graph_;  // as the layers were added
+  std::shared_ptr<IdlePass> idle_pass_ = std::make_shared<IdlePass>();
 };
 
 }  // namespace fastnn

@@ -73,6 +73,10 @@ void TrainingState::restart_averages() {
   if (device_copy_ != nullptr) device_copy_->optimizer_state_changed();
 }
 
+void TrainingState::took() {
+  if (trained_version_ + 1 == buffer_->version()) trained_version_ = buffer_->version();
+}
+
 Index TrainingState::copies_every(const Plan& plan, Index batch_size) const {
   double bytes = 0;
   for (const ParameterBuffer* buffer : all()) bytes += static_cast<double>(buffer->bytes());

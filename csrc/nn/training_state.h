@@ -49,6 +49,9 @@ class TrainingState {
   void begin(bool fresh);
   // A run ended well, and left the parameters at this version.
   void trained_to(std::uint64_t version) { trained_version_ = version; }
+  // One change copied what another network trained into the parameters. They are a continuation of
+  // those that were trained here: averages and copies to go back to stay.
+  void took();
   // The steps from one copy of the state to the next, in batches of so many rows.
   Index copies_every(const Plan& plan, Index batch_size) const;
   // Before a step: copies the state where that is due. Returns how many steps may follow until the

@@ -166,11 +166,13 @@ from fastnn.dtypes import (
     uint32,
     uint64,
 )
+from fastnn.files.layout import ModelFileError
 from fastnn.interop import from_torch, to_torch
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
 from fastnn.models.fitness import ConvergenceWarning
+from fastnn.models.reasons import TapeWarning
 from fastnn.variables import Variable
 
 newaxis = None  # a new axis of length 1 in an index, as np.newaxis
@@ -184,8 +186,10 @@ __all__ = [
     "GradientTape",
     "Input",
     "Model",
+    "ModelFileError",
     "Predictor",
     "Sequential",
+    "TapeWarning",
     "Tensor",
     "TrainingDiverged",
     "Variable",

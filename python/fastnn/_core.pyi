@@ -203,6 +203,32 @@ def optimizer_step(
 ) -> None:
     """One step of a row of `optimizers()`, in place; None for a slot that is not in use."""
 
+class StepState:
+    """What steps of one parameter keep: zeros before the first.
+
+    The parameter is `count` elements of the buffer from `offset` on.
+    """
+
+    def __init__(self, optimizer: str, parameters: Parameters, offset: int, count: int) -> None: ...
+    steps: int
+    @property
+    def slots(self) -> list[Floats]:
+        """Copies, in the order of the row's names."""
+    def set_slots(self, slots: Sequence[Floats]) -> None: ...
+    def move(self, parameters: Parameters, offset: int) -> None:
+        """The parameter lies there from now on."""
+
+def apply_steps(
+    states: list[StepState],
+    gradients: list[Floats],
+    settings: Mapping[str, float],
+    undecayed: Sequence[bool] = ...,
+) -> None:
+    """A step of each parameter, in place and in order, without weight decay where it is undecayed.
+
+    Raises RuntimeError while one of them is being trained, before any step.
+    """
+
 # -- tables -----------------------------------------------------------------
 
 def losses() -> list[dict[str, Any]]:
@@ -315,16 +341,29 @@ class Graph:
     def minimum(self, *tensors: int) -> int: ...
     def concatenate(self, tensors: Sequence[int]) -> int:
         """Their columns side by side."""
+    def logits(self, tensor: int) -> int | None:
+        """What a softmax or sigmoid made the tensor of; None: neither did. A dense node that ends in
+        a sigmoid becomes two, so parameters are shared with it before this call alone."""
     def slice(self, input: int, first: int, width: int) -> int:
         """Columns first to first + width - 1."""
     def repeat(self, input: int, times: int) -> int:
         """All columns, so many times side by side."""
     def layer_normalization(
-        self, input: int, epsilon: float = 1e-3, center: bool = True, scale: bool = True
+        self,
+        input: int,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        like: int | None = None,
     ) -> int:
-        """Adds gamma (width,) with `scale`, and beta (width,) with `center`."""
-    def embedding(self, input: int, vocabulary: int, dimension: int) -> int:
-        """Adds a table (vocabulary, dimension); each column of the input names a row of it."""
+        """Adds gamma (width,) with `scale`, and beta (width,) with `center`; or shares those of the
+        call that returned `like`."""
+    def embedding(
+        self, input: int, vocabulary: int, dimension: int, *, like: int | None = None
+    ) -> int:
+        """Adds a table (vocabulary, dimension), or shares that of the call that returned `like`;
+        each column of the input names a row of it."""
     def begin_layer(self) -> None:
         """Nodes that are added from now on belong to one layer."""
     @property
@@ -358,6 +397,10 @@ class Network(Graph):
         """(offset, shape) of each parameter, in the order in which layers were added."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
+    def take(self, parameters: Parameters, ranges: Sequence[tuple[int, int, int]]) -> None:
+        """Copies values of another buffer into the bound one: for each (to, from, count) so many
+        elements. Readers of the bound one are waited for. RuntimeError while a network trains on
+        either in a native call."""
     def bring(self) -> None:
         """Brings parameters that a GPU trained to the host. RuntimeError, once, where they cannot
         be read; the network is then back at the last copy of its state."""
@@ -460,6 +503,8 @@ class Network(Graph):
         """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
         `steps`. With `logits` a softmax or sigmoid at the end is left out; without
         `input_gradient`, `pull` gives None for the inputs."""
+    def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
+        """`record` of the rows of an array, with logits=True."""
     def evaluate(self, data: Data) -> NDArray[np.float64]:
         """Sums as in `Run.advance`, one dimension; nothing is changed."""
     def predict(self, data: Data) -> Floats:
@@ -516,10 +561,7 @@ class Run:
     def __exit__(self, *_: object) -> None: ...
 
 class Recorded:
-    """What `Network.record` returns: a forward pass whose gradient may be asked for.
-
-    Later training changes neither it nor its gradients.
-    """
+    """What `Network.record` returns: a forward pass whose gradient may be asked for."""
 
     @property
     def outputs(self) -> Floats:
@@ -527,9 +569,12 @@ class Recorded:
     @property
     def head(self) -> Literal["softmax", "sigmoid"] | None:
         """The activation at the end that `logits=True` left out; None: there is none."""
-    def pull(self, dy: Floats) -> tuple[Floats | None, Floats]:
-        """From the gradient at the outputs, of their shape, those at the inputs,
-        (rows, width of the input), and of the parameters, laid out as these."""
+    def pull(self, dy: Floats) -> list[Any]:
+        """From the gradient at the outputs, of their shape, that at the inputs, (rows, width of the
+        input), or None, and that of each parameter.
+
+        RuntimeError where parameters were changed since the pass.
+        """
 
 class Predictor:
     """What `model.predictor()` returns; see there. Made by nothing else."""

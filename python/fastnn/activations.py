@@ -6,7 +6,8 @@ The functions themselves are native; `fastnn.ops` applies them to arrays.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from fastnn import _core, elsewhere
 from fastnn.listing import names_of
@@ -17,6 +18,9 @@ __all__ = [
 ]
 
 __dir__ = names_of(__all__)
+
+# Functions of Tensors that are activations, by their names. The modules that define them add them.
+functions: dict[Callable[..., Any], str] = {}
 
 # Keras's second name for the same function.
 _ALIASES = {"swish": "silu"}
@@ -38,13 +42,22 @@ def _all() -> dict[str, str]:
     return elementwise() | {"softmax": "softmax"}
 
 
-def checked(name: str, value: str | None) -> str:
-    """The native name of a layer's activation; errors call it `name`."""
+def checked(name: str, value: Any) -> str:
+    """The native name of a layer's activation, which a name or a function such as
+    `fastnn.math.relu` means; errors call it `name`."""
+    if callable(value):
+        known = functions.get(value)
+        if known is None:
+            raise TypeError(
+                f"{name}: expected a name, such as 'relu', or one of the functions "
+                f"{', '.join(sorted(set(functions.values())))} of fastnn.math and fastnn.nn, got {value!r}"
+            )
+        return known
     return "linear" if value is None else _chosen(name, value, _all())
 
 
-def get(name: str | None) -> str:
-    """The name of an activation by any of its names; None is "linear"."""
+def get(name: Any) -> str:
+    """The name of an activation by any of its names, or by its function; None is "linear"."""
     return checked("activation", name)
 
 

@@ -46,6 +46,13 @@ class Switch(Generic[T]):
         change = self._change
         return self._value if change is None or change.settled else former
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the value stays in force as long as the object has this Switch: no change is under
+        way."""
+        self.forget_former()
+        return self._change is None
+
     def to(self, value: T, change: Change) -> Switch[T]:
         """A switch from the value in force to this one."""
         return Switch(value, self.now, change)

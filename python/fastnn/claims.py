@@ -103,6 +103,11 @@ class Exclusive:
                 f"{doing}: {self._what} is in {_article(held.doing)} in another thread"
             )
 
+    def goes_on(self, *, elsewhere: bool = False) -> bool:
+        """Whether there is a claim; with `elsewhere` one of another thread."""
+        held = self._last.claim
+        return held.goes_on() and not (elsewhere and held.by == _here())
+
     def refuse_all(self, doing: str) -> None:
         """RuntimeError while there is a claim, also of this thread."""
         self.refuse_others(doing)

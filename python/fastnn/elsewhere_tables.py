@@ -160,7 +160,7 @@ NAMES: dict[str, dict[str, str]] = {
             "image_dataset_from_directory"
         ),
         "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
-            pack_x_y_sample_weight unpack_x_y_sample_weight audio_dataset_from_directory
+            audio_dataset_from_directory
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
         "use model.plot(), or plot_model": "model_to_dot",
         "use fastnn.callbacks.ProgbarLogger": "Progbar",
@@ -188,20 +188,19 @@ NAMES: dict[str, dict[str, str]] = {
         "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
         "use predict, which takes whole arrays and memory maps": "predict_generator",
         "use predict(x).argmax(axis=1)": "predict_classes",
-        "use predict(x)": "predict_proba forward output outputs",
-        "sums start anew with each epoch and each call": "reset_metrics reset_states",
-        "use value_and_grad(x, y)": """train_step compute_loss compute_gradients backward
-            stateless_compute_loss""",
-        "use predictor(), a frozen copy of the model": "export quantize predict_step test_step eval",
-        "derive a metric from fastnn.metrics.Metric": "add_metric compute_metrics",
+        "use predict(x)": "predict_proba forward",
+        "sums start anew with each epoch and each call": "reset_states",
+        "use value_and_grad(x, y)": "compute_gradients backward stateless_compute_loss",
+        "use predictor(), a frozen copy of the model": "export quantize eval",
+        "derive a metric from fastnn.metrics.Metric": "add_metric",
         "use weight_decay of the optimizer": "add_loss",
         "use weights, a list of Variables": "parameters named_parameters",
         "use device of compile": "to cuda cpu",
-        "use input_shape": "input inputs input_spec",
+        "use input_shape": "input_spec",
         "use output_shape": "compute_output_shape compute_output_spec",
         "use dtype": "dtype_policy compute_dtype variable_dtype input_dtype",
         "use loss": "losses compiled_loss",
-        "use evaluate(..., return_dict=True)": "get_metrics_result metrics_variables",
+        "use evaluate(..., return_dict=True)": "metrics_variables",
         "training is native code": "jit_compile run_eagerly distribute_strategy make_train_function "
         "make_test_function make_predict_function train_function test_function predict_function",
         "use predict of the model": "stateless_call symbolic_call",
@@ -219,8 +218,8 @@ NAMES: dict[str, dict[str, str]] = {
             activity_regularizer gamma_regularizer beta_regularizer""",
         "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
             gamma_constraint beta_constraint""",
-        "use input_shape": "input in_features input_spec",
-        "use output_shape": "output out_features compute_output_spec",
+        "use input_shape": "in_features input_spec",
+        "use output_shape": "out_features compute_output_spec",
         "use kernel": "weight",
         "use dtype": "dtype_policy variable_dtype input_dtype",
         "call the layer": "forward",
@@ -236,8 +235,7 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "of a metric": {
         "use reset_state": "reset_states reset",
-        "keep numbers as attributes, or derive from fastnn.metrics.Metric with a native count": """
-            add_weight add_variable variables weights trainable_variables""",
+        "use variables": "weights trainable_variables",
         "call the metric, or update_state": "forward update compute",
         "use result": "get_result",
     },
@@ -403,12 +401,11 @@ KEYWORDS: dict[str, str] = {
     "use a larger batch_size of fit": "gradient_accumulation_steps",
     "schedules are callbacks: set optimizer.learning_rate to initial / (1 + decay * iterations) in "
     "on_train_batch_begin; weight_decay is something else": "decay",
-    "a model has one loss": "loss_weights",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
     "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
     "all rows are validated on; pass fewer of them as validation_data": "validation_steps",
     "use fastnn.set_num_threads": "workers use_multiprocessing max_queue_size",
-    "use line_length and print_fn": "positions expand_nested show_trainable layer_range",
+    "use line_length and print_fn": "positions show_trainable layer_range",
     "parameters are made as soon as their shapes are known": "rebuild",
     "scikit-learn's adjusted score needs the number of features": "num_regressors",
     "use class_weight of fit": "weight",
@@ -456,7 +453,6 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "workers": (1,),
     "use_multiprocessing": (False,),
     "max_queue_size": (10,),
-    "expand_nested": (False,),
     "show_trainable": (False,),
     "rebuild": (True,),
     "from_sorted_ids": (False,),
@@ -468,4 +464,4 @@ NONE = """kernel_regularizer bias_regularizer activity_regularizer gamma_regular
     beta_regularizer embeddings_regularizer kernel_constraint bias_constraint gamma_constraint
     beta_constraint embeddings_constraint weights batch_input_shape batch_shape lora_rank lora_alpha
     quantization_config noise_shape tensor input_tensor dtype ema_overwrite_frequency
-    loss_scale_factor loss_weights steps_per_epoch steps validation_steps positions layer_range"""
+    loss_scale_factor steps_per_epoch steps validation_steps positions layer_range"""

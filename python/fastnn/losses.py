@@ -1,4 +1,4 @@
-"""Losses: their names, their options, and the native loss of each.
+"""Losses: their names, their options, and the native loss of each; losses of a user's own.
 
 No arithmetic is here: `fastnn.ops` has the losses as functions on arrays. How a loss treats the
 last layer of a model is decided in `models.heads`.
@@ -6,18 +6,30 @@ last layer of a model is decided in `models.heads`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
-from fastnn.autodiff.losses import Called, apply
+from fastnn.autodiff.losses import Called, apply, of_rows, weight_of
+from fastnn.autodiff.own_losses import by_rows, whole
 from fastnn.autodiff.tensor import Tensor
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
-from fastnn.words import choose, flag, int32, keywords, optional, refuse_elsewhere, text
+from fastnn.words import (
+    choose,
+    flag,
+    int32,
+    keywords,
+    name_of,
+    optional,
+    refuse_elsewhere,
+    snake_case,
+    text,
+)
 
 __all__ = [
     "BinaryCrossentropy",
@@ -62,8 +74,28 @@ class RowOption(Checked[float]):
         return holder.row.options[self.name].checked(value)
 
 
+class Weighed(NamedTuple):
+    """A loss of some rows."""
+
+    mean: Tensor  # sum(w * l) / sum(w), without axes; NaN where nothing counts
+    weight: float  # sum(w), as the loss counts it
+    parts: float  # what it would be without weights and gaps: rows, or elements that count alone
+
+
 class Loss(Registered):
-    """A loss to pass to `compile`.
+    """A loss to pass to `compile`, and the base of losses of one's own.
+
+        >>> import fastnn
+        >>> class Quartic(fastnn.losses.Loss):
+        ...     def call(self, y_true, y_pred):
+        ...         return fastnn.math.square(fastnn.math.square(y_true - y_pred))
+        >>> float(Quartic()([[1.0], [2.0]], [[1.0], [4.0]]))
+        8.0
+
+    `call` gets y_pred as a Tensor (n, ...) and y_true as one of the same dtype, and returns a
+    Tensor: the loss of each row (n,), or of each number (n, ...), which are averaged in each row.
+    A single number for all rows is taken where no rows have weights. A model with such a loss
+    trains batch by batch over a tape.
 
     Training minimises sum(w * l) / sum(w) over the rows of the data set, as scikit-learn and
     PyTorch do (Keras divides by the number of rows). The gradient of a batch is its sum of w * l
@@ -73,6 +105,11 @@ class Loss(Registered):
 
     The loss that is reported is sum(w * l) / sum(w), exact over all rows of an epoch, not a mean
     of the means of batches.
+
+    Args:
+        name: the name of the loss, in messages; None: that of the class ("my_loss" of MyLoss).
+        reduction: "sum_over_batch_size" or "mean_with_sample_weight", as above.
+        from_logits: see `SparseCategoricalCrossentropy`.
     """
 
     # The row of the native table of losses (csrc/core/loss.h). Its options are attributes here.
@@ -84,14 +121,41 @@ class Loss(Registered):
     from_logits = Checked(flag)
     _inside = (
         *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+        *("by_batch_weight", "is_own", "weighed", "weight_of"),
     )
 
     def __init__(
-        self, name: str, reduction: str = "sum_over_batch_size", from_logits: bool = False
+        self,
+        name: str | None = None,
+        reduction: str = "sum_over_batch_size",
+        from_logits: bool = False,
     ) -> None:
-        self.name = name
+        self.name = snake_case(type(self).__name__) if name is None else name
         self.reduction = reduction
         self.from_logits = from_logits
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each row (n,), by operations on Tensors: for losses of one's own to define.
+
+        Rows and labels that do not count, missing or ignored ones, have a loss of 0.
+        """
+        if not hasattr(type(self), "native"):
+            raise NotImplementedError(f"{type(self).__name__}: define `call(self, y_true, y_pred)`")
+        outputs = np.shape(y_pred)
+        return of_rows(self._how(outputs[-1] if len(outputs) > 1 else 1), y_true, y_pred)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a user wrote it: it has a `call`, or a `__call__`, in place of a native row."""
+        cls = type(self)
+        if cls.call is not Loss.call or cls.__call__ is not Loss.__call__:
+            return True
+        return not hasattr(cls, "native")
+
+    @property
+    def by_batch_weight(self) -> bool:
+        """Whether the gradient of a batch is divided by the weight that the batch has."""
+        return self.reduction == "mean_with_sample_weight"
 
     @property
     def row(self) -> rows.LossRow:
@@ -114,7 +178,7 @@ class Loss(Registered):
         return {
             "loss": self.native,
             "options": self.row_options(),
-            "by_batch_weight": self.reduction == "mean_with_sample_weight",
+            "by_batch_weight": self.by_batch_weight,
         }
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
@@ -132,19 +196,53 @@ class Loss(Registered):
             ValueError: shapes do not fit, a label or weight is out of range, or outputs are neither
                 logits nor probabilities.
         """
-        outputs = np.shape(y_pred)
-        options = self.options(outputs[-1] if len(outputs) > 1 else 1)
-        how = Called(
+        return self.weighed(y_true, y_pred, sample_weight).mean
+
+    def weighed(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Weighed:
+        """The loss with the weight that it was divided by; arguments and errors as of a call."""
+        if type(self).__call__ is not Loss.__call__:
+            return Weighed(*whole(self.name, self, y_true, y_pred, sample_weight))
+        if self.is_own:
+            return Weighed(*by_rows(self.name, self.call, y_true, y_pred, sample_weight))
+        shape = np.shape(y_pred) if not hasattr(y_pred, "shape") else y_pred.shape
+        how = self._called_for(shape[-1] if len(shape) > 1 else 1)
+        return Weighed(*apply(how, y_true, y_pred, sample_weight))
+
+    def weight_of(self, y: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
+        """The weight of rows as `weighed` counts it, of labels (n,) or targets (n, outputs)."""
+        if self.is_own:
+            return float(len(y) if weights is None else weights.sum())
+        return weight_of(self._called_for(y.shape[1] if y.ndim > 1 else 1), y, weights)
+
+    def _called_for(self, outputs: int) -> Called:
+        """`_how`, which is made once as long as the options stay."""
+        called: dict[int, Called] = vars(self).setdefault("_called", {})
+        how = called.get(outputs)
+        if how is None:
+            how = self._how(outputs)
+            if how.column_weights is None:  # an array may be written into
+                called[outputs] = how
+        return how
+
+    def _how(self, outputs: int) -> Called:
+        """How the options stand for so many outputs."""
+        options = self.options(outputs)
+        return Called(
             native=self.native,
             name=self.name,
             head=self.row.head,
             takes_labels=self.takes_labels,
+            by_element=self.row.by_element,
             from_logits=self.from_logits,
             options=self.row_options(),
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
         )
-        return apply(how, y_true, y_pred, sample_weight)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Options may change at any time: what was made of them is made anew."""
+        super().__setattr__(name, value)
+        vars(self)["_called"] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}>"
@@ -218,7 +316,8 @@ class BinaryCrossentropy(Loss):
     """Cross-entropy of sigmoid outputs, each a yes or no of its own.
 
     Targets are 0 to 1, of shape (n,) or (n, 1) for one output and (n, labels) for several;
-    NaN marks a label that is missing and counts nowhere.
+    NaN marks a label that is missing and counts nowhere. Where the loss is called, they may lie up
+    to 0.1 outside, as noise on the labels of a GAN does.
 
     Args:
         from_logits: see `SparseCategoricalCrossentropy`.
@@ -322,8 +421,33 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
-def get(identifier: str | Loss | type[Loss]) -> Loss:
-    """The loss that a name, an object or a class means; ValueError with the near match."""
+class FunctionLoss(Loss):
+    """A Python function (y_true, y_pred) -> Tensor as a loss; see `Loss.call`."""
+
+    def __init__(
+        self,
+        function: Callable[[Any, Any], Any],
+        name: str | None = None,
+        reduction: str = "sum_over_batch_size",
+    ) -> None:
+        super().__init__(name_of(function) if name is None else name, reduction)
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        raise TypeError(f"{self.name}: a function has no config; derive a class from Loss")
+
+
+def get(identifier: str | Loss | type[Loss] | Callable[[Any, Any], Any]) -> Loss:
+    """The loss that a name, an object, a class or a function means.
+
+    Raises:
+        ValueError: the name is unknown; the message has the near match.
+    """
+    if callable(identifier) and not isinstance(identifier, (Loss, type)):
+        return FunctionLoss(identifier)
     return LOSSES.get(identifier)
 
 

@@ -10,15 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import _core, elsewhere, rows
-from fastnn.arrays.host import plain
-from fastnn.autodiff.tensor import Tensor
-from fastnn.console import warn
+from fastnn import elsewhere, rows
+from fastnn.applied import Applies, States
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
@@ -121,27 +119,7 @@ class Clip(Checked[float | None]):
         return limit
 
 
-class _State:
-    """What `apply_gradients` keeps of a Variable."""
-
-    def __init__(self, slots: list[Array]) -> None:
-        self.slots = slots
-        self.steps = 0
-        self.average: Array | None = None
-
-
-def _shortened(grad: Array, limit: float, length: Any) -> Array:
-    return grad if length <= limit else (grad * (limit / length)).astype(grad.dtype)
-
-
-def _as(variable: Variable, grad: Any) -> Array:
-    """The gradient as an array of the Variable's shape and type; errors: see `assign`."""
-    if type(grad) is Tensor and grad.shape == variable.shape and grad.dtype == variable.dtype:
-        return grad.value
-    return variable.converted(grad)
-
-
-class Optimizer(Registered):
+class Optimizer(Applies, Registered):
     """The base of all optimizers.
 
     An optimizer given to two models is one set of hyperparameters for both; each model
@@ -199,7 +177,8 @@ class Optimizer(Registered):
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         self.use_ema, self.ema_momentum = use_ema, ema_momentum
         self.iterations = 0
-        self._states: WeakKeyDictionary[Variable, _State] = WeakKeyDictionary()
+        self._states = States(self.native)
+        self._built = None
         self._undecayed_names: list[str] = []
         self._undecayed: list[Variable] = []
 
@@ -254,105 +233,29 @@ class Optimizer(Registered):
         self._undecayed += variables
         self._undecayed_names += names
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> int:
-        """One step of each Variable by its gradient, as in a training loop of one's own.
-
-            >>> import fastnn
-            >>> w = fastnn.Variable([1.0, 2.0])
-            >>> optimizer = fastnn.optimizers.SGD(0.5)
-            >>> with fastnn.GradientTape() as tape:
-            ...     loss = fastnn.math.reduce_sum(w * w)
-            >>> optimizer.apply_gradients([(tape.gradient(loss, w), w)])
-            1
-            >>> w.numpy().tolist()
-            [0.0, 0.0]
-
-        The state of each Variable (velocity, moments) is kept in this object; that of `fit` is the
-        model's. Clipping, weight decay and its exemptions act as in `fit`; averages of use_ema are
-        written by `finalize_variable_values`.
-
-        Args:
-            grads_and_vars: pairs of a gradient (a Tensor or an array of the Variable's shape, or
-                None for a Variable that is left as it is, with a warning) and a Variable.
-
-        Returns:
-            `iterations` after the step.
-
-        Raises:
-            ValueError: no Variable has a gradient, or a shape does not fit. Nothing has changed.
-        """
-        given = list(grads_and_vars)
-        pairs = [(grad, variable) for grad, variable in given if grad is not None]
-        if not pairs:
-            raise ValueError(
-                "apply_gradients: no variable has a gradient; did the tape watch them?"
-            )
-        for _, variable in pairs:
-            if not isinstance(variable, Variable):
-                raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
-        without = [getattr(variable, "path", repr(variable)) for g, variable in given if g is None]
-        if without:
-            warn(
-                f"apply_gradients: no gradient for {', '.join(without)}: the loss does not depend on "
-                "it, or the tape did not record how; it is left as it is",
-                UserWarning,
-            )
-        grads = self._clipped([_as(variable, grad) for grad, variable in pairs])
-        settings = self.settings()
-        for grad, (_, variable) in zip(grads, pairs, strict=True):
-            self._step(variable, grad, settings)
-        self.iterations += 1
-        return int(self.iterations)
-
-    def _clipped(self, grads: list[Array]) -> list[Array]:
-        if self.clipvalue is not None:
-            return [np.clip(grad, -self.clipvalue, self.clipvalue) for grad in grads]
-        if self.clipnorm is not None:
-            return [_shortened(grad, self.clipnorm, np.linalg.norm(grad)) for grad in grads]
-        if self.global_clipnorm is not None:
-            length = np.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
-            return [_shortened(grad, self.global_clipnorm, length) for grad in grads]
-        return grads
-
-    def _step(self, variable: Variable, grad: Array, settings: dict[str, float]) -> None:
-        state = self._states.get(variable)
-        if state is None:
-            names = rows.optimizers()[self.native].slots
-            state = self._states[variable] = _State(
-                [np.zeros(grad.shape, grad.dtype) for _ in names]
-            )
-        state.steps += 1
-        if self._is_undecayed(variable):
-            settings = {**settings, "weight_decay": 0.0}
-        values = variable.numpy()
-        _core.optimizer_step(
-            self.native, values, plain(grad, values.dtype), state.slots, settings, state.steps
-        )
-        variable.place.write(values)
-        if self.use_ema:
-            old = state.average
-            m = self.ema_momentum
-            state.average = values if old is None else m * old + (1 - m) * values
-
-    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
-        """Writes the averages that use_ema keeps of these Variables, as in Keras."""
-        for variable in var_list:
-            state = self._states.get(variable)
-            if state is not None and state.average is not None:
-                variable.assign(state.average)
-
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
-        own = {name: float(getattr(self, name)) for name in rows.optimizers()[self.native].options}
-        decay = self.weight_decay or 0.0
-        return {"learning_rate": self._learning_rate, "weight_decay": decay, **own}
+        kept = vars(self)
+        settings = {
+            "learning_rate": self._learning_rate,
+            "weight_decay": self.weight_decay or 0.0,
+        }
+        for name in rows.optimizers()[self.native].options:
+            settings[name] = float(kept[name])
+        return settings
 
     def groups(self, variables: Sequence[Variable]) -> tuple[list[dict[str, float]], list[int]]:
         """Groups of parameters that are updated alike, and the number of each variable's group."""
-        exempt = [self._is_undecayed(variable) for variable in variables]
+        exempt = self._undecayed_of(variables)
         if not any(exempt):
-            return [{}], [0] * len(exempt)
+            return [{}], [0] * len(variables)
         return [{}, {"decay": 0.0}], [int(is_exempt) for is_exempt in exempt]
+
+    def _undecayed_of(self, variables: Sequence[Variable]) -> list[bool]:
+        """Whether each is exempt from weight decay; empty: none is."""
+        if not self._undecayed and not self._undecayed_names:
+            return []
+        return [self._is_undecayed(variable) for variable in variables]
 
     def _is_undecayed(self, variable: Variable) -> bool:
         return any(variable is other for other in self._undecayed) or any(
@@ -369,11 +272,16 @@ class Optimizer(Registered):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_states": list(self._states.items())}
+        built = None
+        if self._built is not None:
+            built = [variable for given in self._built if (variable := given()) is not None]
+        return {**vars(self), "_states": self._states.kept(), "_built": built}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
-        self._states = WeakKeyDictionary(kept["_states"])
+        self._states = States(self.native, kept["_states"])
+        built = kept["_built"]
+        self._built = None if built is None else [ref(variable) for variable in built]
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())

@@ -21,12 +21,6 @@ class Columns(Protocol):
     def names(self) -> list[str]:
         """ "loss", then the names of the metrics."""
 
-    def more_is_better(self, key: str) -> bool | None:
-        """Whether more of a value in the logs is better; None where that is not known."""
-
-    def gives_array(self, key: str) -> bool:
-        """Whether the logs hold an array under this name."""
-
     @property
     def width(self) -> int:
         """The number of native sums."""
@@ -65,6 +59,12 @@ class Trainable(Protocol):
     @property
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights."""
+
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
+
+    def gives_array(self, key: str) -> bool:
+        """Whether the logs hold an array under this name, as far as that is known."""
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""

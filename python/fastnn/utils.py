@@ -22,10 +22,12 @@ __all__ = [
     "img_to_array",
     "load_img",
     "normalize",
+    "pack_x_y_sample_weight",
     "plot_model",
     "save_img",
     "set_random_seed",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
 
 __dir__ = names_of(__all__)
@@ -156,6 +158,41 @@ def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[Any]:
     norm = np.linalg.norm(np.atleast_1d(array), order, axis, keepdims=True)
     norm[norm == 0] = 1
     return np.asarray(array / norm)
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of the data that a `train_step` gets; None for what is not there.
+
+        >>> import fastnn
+        >>> fastnn.utils.unpack_x_y_sample_weight(("x", "y"))
+        ('x', 'y', None)
+
+    Args:
+        data: x alone, or a tuple or list (x,), (x, y) or (x, y, sample_weight).
+
+    Raises:
+        ValueError: it has more parts.
+    """
+    parts = tuple(data) if isinstance(data, (tuple, list)) else (data,)
+    if not 1 <= len(parts) <= 3:
+        raise ValueError(
+            "data: expected x, (x,), (x, y) or (x, y, sample_weight), got a "
+            f"{type(data).__name__} of {len(parts)}"
+        )
+    x, y, sample_weight = (*parts, None, None)[:3]
+    return x, y, sample_weight
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """The data that a `train_step` gets: (x, y, sample_weight), (x, y), or x alone without y.
+
+    x that is itself a list or a tuple stands in a tuple: (x,).
+    """
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, (list, tuple)) else x
 
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -23,12 +24,13 @@ from fastnn.words import choose, flag
 class Place:
     """Where an array lies in a native buffer of parameters."""
 
-    __slots__ = ("offset", "parameters", "shape")
+    __slots__ = ("dtype", "offset", "parameters", "shape")
 
     def __init__(self, parameters: _core.Parameters, offset: int, shape: tuple[int, ...]) -> None:
         self.parameters = parameters
         self.offset = offset
         self.shape = shape
+        self.dtype: np.dtype[Any] = np.dtype(parameters.dtype)
 
     @property
     def size(self) -> int:
@@ -71,7 +73,7 @@ class Variable(Listed):
     __slots__ = ("__weakref__", "_changes", "_spot", "_trainable", "name")
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
-    _inside = ("at", "converted", "join", "move", "place")
+    _inside = ("at", "converted", "join", "move", "place", "spot")
 
     def __init__(
         self,
@@ -143,6 +145,11 @@ class Variable(Listed):
     def move(self, spot: Spot, change: Change) -> Switch[Spot]:
         """Goes to another place of the same shape, which holds the same values (for models)."""
         self._spot = self._spot.to(spot, change)
+        return self._spot
+
+    @property
+    def spot(self) -> Switch[Spot]:
+        """What each move replaces (for models)."""
         return self._spot
 
     def numpy(self) -> NDArray[Any]:
@@ -223,6 +230,14 @@ class Variable(Listed):
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def unmoved(seen: Sequence[tuple[Variable, Switch[Spot]]]) -> bool:
+    """Whether none of the Variables was moved since it had this Switch."""
+    for variable, spot in seen:  # noqa: SIM110 - in every call of a model: a generator costs more
+        if variable._spot is not spot:
+            return False
+    return True
 
 
 def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Variable:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import numbers
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -145,6 +146,18 @@ def scalar(value: object) -> object:
     if item is None or getattr(value, "ndim", None) != 0 or hasattr(value, "mask"):
         return value
     return item()
+
+
+def snake_case(name: str) -> str:
+    """ "InputLayer" -> "input_layer"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a function, also of a partial one; that of the class of other callables."""
+    inner = getattr(function, "func", function)  # of functools.partial
+    name = getattr(inner, "__name__", None) or snake_case(type(inner).__name__)
+    return "lambda" if name == "<lambda>" else name
 
 
 def optional(check: Callable[[str, Any], T]) -> Callable[[str, Any], T | None]:

@@ -46,6 +46,8 @@ def plain(array: Array, dtype: DTypeLike) -> Array:
 
 def narrowed(name: str, array: Array, dtype: DTypeLike) -> Array:
     """`plain`; ValueError for a finite number that would become infinite in `dtype`."""
+    if array.dtype == dtype:
+        return plain(array, dtype)
     with np.errstate(over="ignore"):
         converted = plain(array, dtype)
     if array.dtype.kind == "f" and converted.dtype.itemsize < array.dtype.itemsize:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastnn import activations
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.words import integer
@@ -202,3 +203,6 @@ def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     if z.shape != t.shape:
         raise ValueError(f"labels: expected the shape of logits, {z.shape}, got {t.shape}")
     return f.softplus(z) - z * t
+
+
+activations.functions.update({elu: "elu", leaky_relu: "leaky_relu"})

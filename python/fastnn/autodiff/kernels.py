@@ -38,16 +38,24 @@ class Unchanged:
     __slots__ = ("seen",)
 
     def __init__(self, sources: Sequence[Any]) -> None:
-        self.seen = [
-            (source, source.place.parameters, source.place.parameters.version)
-            for source in sources
-            if type(source) is Variable
-        ]
+        # By buffer, which has one version.
+        self.seen: dict[Any, tuple[int, list[Variable]]] = {}
+        for source in sources:
+            if type(source) is Variable:
+                parameters = source.place.parameters
+                seen = self.seen.get(parameters)
+                if seen is None:
+                    self.seen[parameters] = parameters.version, [source]
+                else:
+                    seen[1].append(source)
 
     def check(self) -> None:
         """RuntimeError where a Variable was changed since."""
-        for variable, parameters, version in self.seen:
-            if parameters.version != version:
+        for parameters, (version, variables) in self.seen.items():
+            # Where a model that shares a layer took it over, that one trained it.
+            stay = all(variable.place.parameters is parameters for variable in variables)
+            if parameters.version != version or not stay:
+                variable = variables[0]
                 raise RuntimeError(
                     f"gradient: {variable.path} was changed after it was used; take the gradient "
                     "before weights are changed"

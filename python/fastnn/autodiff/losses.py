@@ -19,11 +19,13 @@ from fastnn.arrays.host import narrowed, plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.kernels import composed
 from fastnn.autodiff.tape import recording, watched
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, one, recorded, tensor
 from fastnn.data import rows
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
+_NOISE = 0.1  # of labels
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
@@ -34,14 +36,74 @@ class Called(NamedTuple):
     name: str
     head: str  # "softmax", "sigmoid" or "none"
     takes_labels: bool
+    by_element: bool
     from_logits: bool
     options: Mapping[str, float]
     ignore_class: int | None = None
     column_weights: Array | None = None
 
 
-def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
-    """The weighted mean of the loss, a Tensor without axes; NaN where nothing counts."""
+def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, float, float]:
+    """The weighted mean of the loss, a Tensor without axes; NaN where nothing counts.
+
+    Also the weight that it is divided by, and the number of what it is a mean of: rows or, where
+    each element counts for itself, elements.
+    """
+    z = _inputs(how, y_pred)
+    n, shape = z.shape[0], z.shape[1:]
+    value = z.value if z.ndim == 2 else z.value.reshape(n, math.prod(shape))
+    dtype = value.dtype if value.dtype in _FLOATS else np.dtype(np.float32)
+    value = plain(value, dtype)
+    weights = (
+        None
+        if sample_weight is None
+        else rows.row_weights("sample_weight", converted(sample_weight), n)
+    )
+    target = _target(how, y_true, z, dtype)
+    if how.head == "sigmoid" and _is_noisy(target):
+        weight = weight_of(how, target, weights)
+        parts = float(n * _elements(how, target))
+        return _formula(how, z, target, weights), weight, parts
+    if how.head == "softmax":
+        loss, gradient = _core.row_loss(
+            how.native, value, target, weights, how.options, how.ignore_class
+        )
+    else:
+        loss, gradient = _core.element_loss(
+            how.native, value, target, weights, how.column_weights, how.options
+        )
+    weight = weight_of(how, target, weights)
+    if not weight > 0:
+        loss = np.nan
+    y = Tensor(np.asarray(loss, dtype))
+    parts = float(n * _elements(how, target))
+
+    if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
+        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights)), weight, parts
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        if recording():
+            return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
+        found = np.asarray(gradient)
+        if dy is not one(dtype):
+            found = (found * dy.value).astype(dtype, copy=False)
+        return (Tensor(found if z.value.ndim == 2 else found.reshape(z.shape)),)
+
+    return recorded(y, (z,), pull), weight, parts
+
+
+def of_rows(how: Called, y_true: Any, y_pred: Any) -> Tensor:
+    """The loss of each row (n,), by operations; 0 for a row that does not count."""
+    z = _inputs(how, y_pred)
+    values, weight = _values(how, z, _target(how, y_true, z, z.dtype), None)
+    if weight.ndim == 1:
+        return values * weight.astype(z.dtype)
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
+    return f.reduce_sum(values * share.astype(z.dtype), 1)
+
+
+def _inputs(how: Called, y_pred: Any) -> Tensor:
+    """What the loss is a function of, as rows (n, ...)."""
     outputs = tensor(y_pred)
     if outputs.ndim == 0:
         raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
@@ -51,42 +113,15 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
             "give y_pred[None]"
         )
     z = _logits(how, outputs)
-    if z.ndim == 1:
-        z = f.reshape(z, (-1, 1))
+    return f.reshape(z, (-1, 1)) if z.ndim == 1 else z
+
+
+def _target(how: Called, y_true: Any, z: Tensor, dtype: Any) -> Array:
+    """Labels (n,), or targets (n, outputs) of this type."""
     n, shape = z.shape[0], z.shape[1:]
-    dtype = np.float64 if z.dtype == np.float64 else np.float32
-    value = plain(z.value.reshape(n, math.prod(shape)), dtype)
-    weights = (
-        None
-        if sample_weight is None
-        else rows.row_weights("sample_weight", converted(sample_weight), n)
-    )
-    target: Any
     if how.takes_labels:
-        target = rows.labels(_host(y_true), n, shape)
-    else:
-        target = narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
-    if how.head == "softmax":
-        loss, gradient = _core.row_loss(
-            how.native, value, target, weights, how.options, how.ignore_class
-        )
-    else:
-        loss, gradient = _core.element_loss(
-            how.native, value, target, weights, how.column_weights, how.options
-        )
-    if n == 0 or not _counts(how, target, weights):
-        loss = np.nan
-    y = Tensor(np.asarray(loss, dtype))
-
-    if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
-        return recorded(y, (z, y_true), _of_both(how, z, y_true, weights))
-
-    def pull(dy: Tensor) -> Sequence[Tensor | None]:
-        if recording():
-            return composed(lambda z: _formula(how, z, target, weights), (z,), dy)
-        return (Tensor((gradient * dy.value).astype(dtype, copy=False).reshape(z.shape)),)
-
-    return recorded(y, (z,), pull)
+        return rows.labels(_host(y_true), n, shape)
+    return narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
 
 
 def _of_both(
@@ -111,14 +146,26 @@ def _host(y: Any) -> Any:
     return y.value if isinstance(y, Tensor) else y
 
 
-def _counts(how: Called, target: Array, weights: Array | None) -> bool:
-    """Whether anything has weight."""
-    counting = np.ones(len(target), bool) if weights is None else weights > 0
+def _is_noisy(target: Array) -> bool:
+    """Whether targets lie outside of [0, 1], but no further than noise on labels brings them."""
+    outside = (target < 0) | (target > 1)
+    return bool(outside.any() and (target >= -_NOISE).all() and (target <= 1 + _NOISE).all())
+
+
+def weight_of(how: Called, target: Array, weights: Array | None) -> float:
+    """The weight of these rows, as the loss counts it, given labels (n,) or targets (n, outputs)."""
     if how.takes_labels and how.ignore_class is not None:
-        counting &= target != how.ignore_class
-    elif how.head == "sigmoid":
-        counting &= ~np.isnan(target).all(axis=1)
-    return bool(counting.any())
+        counting = target != how.ignore_class
+        return float(counting.sum() if weights is None else weights[counting].sum())
+    if how.by_element:
+        present = (~np.isnan(target)).sum(axis=1)
+        return float(present.sum() if weights is None else present @ weights)
+    return float(len(target) if weights is None else weights.sum())
+
+
+def _elements(how: Called, target: Array) -> int:
+    """Elements of a row that count for themselves; 1 where the row counts as one."""
+    return target.shape[1] if how.by_element and target.ndim > 1 else 1
 
 
 def _logits(how: Called, outputs: Tensor) -> Tensor:
@@ -153,6 +200,14 @@ def _logits(how: Called, outputs: Tensor) -> Tensor:
 
 def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | None) -> Tensor:
     """The same value by operations that have second derivatives."""
+    values, weight = _values(how, z, target, weights)
+    return f.reduce_sum(values * weight.astype(z.dtype)) / float(weight.sum())
+
+
+def _values(
+    how: Called, z: Tensor, target: Array | Tensor, weights: Array | None
+) -> tuple[Tensor, Array]:
+    """The losses of rows (n,) or of elements (n, outputs), and the weight of each."""
     n = z.shape[0]
     c = math.prod(z.shape[1:])
     z = f.reshape(z, (n, c))
@@ -167,8 +222,7 @@ def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | No
         else:
             t = target
         t = (1 - smoothing) * t + smoothing / c
-        by_row = -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1)
-        return f.reduce_sum(by_row * w.astype(z.dtype)) / float(w.sum())
+        return -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1), w
     missing = f.is_nan(target).value
     t = f.where(missing, 0.0, target)
     by_element = w[:, None] * ~missing
@@ -189,4 +243,4 @@ def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | No
         value = z - t * f.log(z + 1e-7)
     else:
         raise RuntimeError(f"gradient: second derivatives of {how.name} are not in fastnn")
-    return f.reduce_sum(value * by_element.astype(z.dtype)) / float(by_element.sum())
+    return value, by_element

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastnn.autodiff.tensor import Pull, Tensor, operations, set_recorder, tensor
+from fastnn.autodiff.tensor import Pull, Tensor, one, operations, set_recorder, tensor
 from fastnn.variables import Variable
 from fastnn.words import choose, flag
 
 Source = Tensor | Variable
+_SOURCES = frozenset({Tensor, Variable})
 
 
 class Entry(NamedTuple):
@@ -47,7 +48,7 @@ def recording() -> bool:
 
 def watched(source: Source) -> bool:
     """Whether any tape of this thread would find a gradient for `source`."""
-    return any(id(source) in tape._watched for tape in _active.tapes)
+    return any(tape._watches(source) for tape in _active.tapes)
 
 
 def record(inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
@@ -127,6 +128,11 @@ class GradientTape:
         finally:
             _active.tapes = before
 
+    def _watches(self, source: Source) -> bool:
+        if id(source) in self._watched:
+            return True
+        return type(source) is Variable and source.trainable and self._watches_variables
+
     def _record(self, inputs: tuple[Source, ...], outputs: tuple[Tensor, ...], pull: Pull) -> None:
         watched = self._watched
         found = False
@@ -168,18 +174,16 @@ class GradientTape:
             RuntimeError: the tape is not persistent, and was used; or a Variable was changed
                 between its use and this call.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        zero = _zeros(unconnected_gradients)
         self._use("gradient")
-        targets = list(_leaves(target))
-        for one in targets:
-            if not isinstance(one, (Tensor, Variable)):
-                raise TypeError(f"gradient: expected a Tensor as the target, got {one!r}")
+        targets = _flat(target)
+        if not _SOURCES.issuperset(map(type, targets)):
+            raise TypeError(f"gradient: expected a Tensor as the target, got {_other(targets)!r}")
         given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
-        wanted = list(_leaves(sources))
-        for source in wanted:
-            if not isinstance(source, (Tensor, Variable)):
-                raise TypeError(f"sources: expected Tensors or Variables, got {source!r}")
+        wanted = _flat(sources)
+        if not _SOURCES.issuperset(map(type, wanted)):
+            raise TypeError(f"sources: expected Tensors or Variables, got {_other(wanted)!r}")
         entries = self._entries
         if not self.persistent:
             self._entries = []
@@ -188,11 +192,12 @@ class GradientTape:
         finally:
             if not self.persistent:
                 self._watched = {}
-        results = iter(
-            Tensor(np.zeros(source.shape, source.dtype)) if dx is None and zero else dx
-            for source, dx in zip(wanted, found, strict=True)
-        )
-        return _like(sources, results)
+        if zero:
+            found = [
+                Tensor(np.zeros(source.shape, source.dtype)) if dx is None else dx
+                for source, dx in zip(wanted, found, strict=True)
+            ]
+        return found if sources is wanted else _like(sources, iter(found))
 
     def _use(self, doing: str) -> None:
         if self._used and not self.persistent:
@@ -211,7 +216,8 @@ class GradientTape:
     ) -> list[Tensor | None]:
         """The gradients at `wanted`, from those at the targets."""
         grads: dict[int, Tensor] = {}
-        watched = dict(self._watched)
+        watched = self._watched
+        connected = [id(source) in watched for source in wanted]
         for target, seed in zip(targets, seeds, strict=True):
             _add(grads, target, seed)
         keep = {id(source) for source in wanted}
@@ -221,20 +227,32 @@ class GradientTape:
         try:
             with np.errstate(all="ignore"):
                 for inputs, outputs, pull in reversed(entries):
-                    dys = [grads.get(id(output)) for output in outputs]
-                    if all(dy is None for dy in dys):
-                        continue
-                    for output in outputs:
-                        if id(output) not in keep:
-                            grads.pop(id(output), None)
-                    for source, dx in zip(inputs, pull(*dys), strict=True):
+                    if len(outputs) == 1:
+                        key = id(outputs[0])
+                        dy = grads.get(key)
+                        if dy is None:
+                            continue
+                        if key not in keep:
+                            del grads[key]
+                        found = pull(dy)
+                    else:
+                        dys = [grads.get(id(output)) for output in outputs]
+                        if all(dy is None for dy in dys):
+                            continue
+                        for output in outputs:
+                            if id(output) not in keep:
+                                grads.pop(id(output), None)
+                        found = pull(*dys)
+                    for source, dx in zip(inputs, found, strict=True):
                         if dx is not None:
-                            _add(grads, source, dx)
+                            key = id(source)
+                            held = grads.get(key)
+                            grads[key] = dx if held is None else held + dx
         finally:
             _active.tapes = before
         return [
-            _typed(grads.get(id(source)), source) if id(source) in watched else None
-            for source in wanted
+            _typed(grads.get(id(source)), source) if is_connected else None
+            for source, is_connected in zip(wanted, connected, strict=True)
         ]
 
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
@@ -242,7 +260,7 @@ class GradientTape:
 
         Errors, structure and `unconnected_gradients`: see `gradient`.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+        zero = _zeros(unconnected_gradients)
         if not isinstance(target, Tensor):
             raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
         self._use("jacobian")
@@ -276,10 +294,10 @@ class GradientTape:
         Returns:
             Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
         """
-        zero = choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
-        for one in (target, source):
-            if not isinstance(one, Tensor):
-                raise TypeError(f"batch_jacobian: expected Tensors, got {one!r}")
+        zero = _zeros(unconnected_gradients)
+        for given in (target, source):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"batch_jacobian: expected Tensors, got {given!r}")
         if target.ndim < 1 or source.ndim < 1 or target.shape[0] != source.shape[0]:
             raise ValueError(
                 f"batch_jacobian: expected as many rows in target and source, got {target.shape} "
@@ -310,8 +328,12 @@ def _add(grads: dict[int, Tensor], source: Source, dx: Tensor) -> None:
 
 def _typed(dx: Tensor | None, source: Source) -> Tensor | None:
     """A gradient in the type of its source, also where that met numbers of another type."""
-    if dx is None or dx.dtype == source.dtype:
+    if dx is None:
         return dx
+    kept = source.place.dtype if type(source) is Variable else source.dtype
+    if dx.value.dtype == kept:
+        # The seed is one object for all tapes, some of which may watch what they are given.
+        return Tensor(dx.value) if dx is one(dx.value.dtype) else dx
     return operations["cast"](dx, source.dtype)
 
 
@@ -333,6 +355,8 @@ def _for_each(target: Any, targets: Sequence[Source], given: Any) -> list[Any]:
 
 def _seed(target: Source, given: Any) -> Tensor:
     if given is None:
+        if type(target) is Tensor and target.value.ndim == 0:
+            return one(target.value.dtype)
         return Tensor(np.ones(target.shape, target.dtype))
     seed = tensor(given)
     if seed.dtype != target.dtype:
@@ -360,6 +384,26 @@ def _together(
     zeros = Tensor(np.zeros(source.shape, source.dtype))
     stacked = operations["stack"]([zeros if part is None else part for part in parts], axis)
     return operations["reshape"](stacked, shape)
+
+
+def _zeros(unconnected_gradients: str) -> bool:
+    if unconnected_gradients == "none":
+        return False
+    return choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
+
+
+def _other(leaves: Sequence[Any]) -> Any:
+    """The first that is neither a Tensor nor a Variable."""
+    return next(leaf for leaf in leaves if type(leaf) not in _SOURCES)
+
+
+def _flat(structure: Any) -> list[Any]:
+    """The leaves in a list, which is the structure itself where it is one of Tensors and Variables."""
+    if type(structure) in _SOURCES:
+        return [structure]
+    if type(structure) is list and _SOURCES.issuperset(map(type, structure)):
+        return structure
+    return list(_leaves(structure))
 
 
 def _leaves(structure: Any) -> Iterator[Any]:

@@ -18,8 +18,6 @@ Pull = Callable[..., "Sequence[Tensor | None]"]
 
 # By name, without underscores: `functions` fills it.
 operations: dict[str, Callable[..., Tensor]] = {}
-# The same for functions of NumPy: np.exp(x) of a Tensor x is fastnn.math.exp(x).
-ufuncs: dict[np.ufunc, Callable[..., Tensor]] = {}
 
 
 class Tensor:
@@ -30,7 +28,9 @@ class Tensor:
         >>> (x @ x + 1).numpy().tolist()
         [[8.0, 11.0], [16.0, 23.0]]
 
-    Operators, broadcasting, indexing and types work as NumPy's; `fastnn.math` has functions.
+    Operators, broadcasting, indexing and types work as NumPy's; `fastnn.math` has functions. NumPy's
+    own (np.exp, np.mean, np.concatenate) are these where there are such. Other functions of NumPy give
+    plain numbers, and raise a TypeError where a tape watches the Tensor, whose gradient they lose.
     Python numbers take the type of the Tensor beside them. Lists of floats become float32.
 
     Attributes:
@@ -38,19 +38,8 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "logits", "value")
-    # Before NumPy's own operators: array + Tensor is a Tensor.
+    # Before NumPy's own operators: array + Tensor is a Tensor. Its functions are in `numpy_functions`.
     __array_priority__ = 1000
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """NumPy's operators and elementwise functions, as operations that a tape records."""
-        if method == "__call__" and not options and ufunc in ufuncs:
-            return ufuncs[ufunc](*inputs)
-        if method == "__call__" and set(options) == {"out"}:  # array += tensor
-            return ufunc(*(converted(part) for part in inputs), **options)
-        raise TypeError(
-            f"np.{ufunc.__name__} is no operation on Tensors, which fastnn.math lists; for an array "
-            "take x.numpy()"
-        )
 
     def __init__(self, value: Any) -> None:
         self.value: Array = value if type(value) is np.ndarray else converted(value)
@@ -220,8 +209,14 @@ class Tensor:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"
 
 
+# What arrays mostly hold: `numeric` passes it as it is.
+_USUAL = frozenset(np.dtype(kind) for kind in ("f4", "f8", "i4", "i8", "u1", "?"))
+
+
 def converted(value: Any) -> Array:
     """`value` as an array of numbers or bools; lists of floats and Python's floats are float32."""
+    if type(value) is np.ndarray and value.dtype in _USUAL:
+        return value
     if isinstance(value, Tensor):
         return value.value
     if isinstance(value, Variable):
@@ -234,6 +229,17 @@ def converted(value: Any) -> Array:
     if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
         return array.astype(np.float32)
     return array
+
+
+_ones: dict[np.dtype[Any], Tensor] = {}
+
+
+def one(dtype: np.dtype[Any]) -> Tensor:
+    """The number 1 without axes: the gradient of a loss at itself, one object for each type."""
+    found = _ones.get(dtype)
+    if found is None:
+        found = _ones[dtype] = Tensor(np.ones((), dtype))
+    return found
 
 
 class _Recorder:

@@ -54,7 +54,7 @@ class Monitor(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.more_is_better()
-        if self.model.columns.gives_array(self.monitor):
+        if self.model.gives_array(self.monitor):
             raise ValueError(self._array())
         names = self.params.get("metrics")
         if names is None or self.monitor in names:
@@ -72,7 +72,7 @@ class Monitor(Callback):
         """Whether more of the monitored value is better; ValueError if nothing tells."""
         if self.mode != "auto":
             return self.mode == "max"
-        direction = self.model.columns.more_is_better(self.monitor)
+        direction = self.model.more_is_better(self.monitor)
         if direction is None:
             where = f"{type(self).__name__}: monitor"
             names = [*self.params.get("metrics", ())]

@@ -16,7 +16,7 @@ from fastnn.arrays.host import numeric
 
 Array = NDArray[Any]
 
-_INT32 = np.iinfo(np.int32)
+_LEAST, _MOST = -(2**31), 2**31 - 1  # of int32
 
 
 def rows(name: str, value: object, row_shape: tuple[int, ...] | None) -> Array:
@@ -79,13 +79,17 @@ def given_labels(value: object, n: int, output_shape: tuple[int, ...]) -> Array:
 
 def integral(name: str, y: Array, place: str = "row") -> NDArray[np.int32]:
     """A copy, as int32, of integers or integral floats (n,); messages count by `place`."""
+    if y.dtype.kind == "i":
+        copied = y.astype(np.int32, order="C")
+        if y.dtype.itemsize <= 4 or np.count_nonzero(copied != y) == 0:
+            return copied
     if y.dtype.kind == "f":
         # Narrower floats cannot hold the limits of int32.
         y = y.astype(np.float64)
         # In this form NaN counts as wrong, too.
         _refuse_first(name, y, ~(np.floor(y) == y), "an integer label", place)
     if y.dtype.kind == "f" or y.dtype.itemsize >= 4:
-        outside = (y < _INT32.min) | (y > _INT32.max)
+        outside = (y < _LEAST) | (y > _MOST)
         _refuse_first(name, y, outside, "a label that fits in 32 bits", place)
     return np.array(y, dtype=np.int32, order="C")
 

@@ -43,7 +43,7 @@ class _Nodes:
         self.opset = opset
         self.nodes: list[Any] = []
         self.constants: dict[str, Array] = {}
-        self._known: dict[str, str] = {}  # names of constants by what they are
+        self._known: dict[tuple[int, str], str] = {}  # names of constants by what they are
         self._taken: set[str] = set()
 
     def name(self, wanted: str) -> str:
@@ -62,10 +62,14 @@ class _Nodes:
         self.nodes.append(node)
         return name
 
-    def constant(self, key: str, values: Array) -> str:
-        """The name of a constant; all calls with one key mean one constant."""
+    def constant(self, wanted: str, values: Array, layer: Layer | None = None) -> str:
+        """The name of a constant; all calls with one name of one layer mean one constant.
+
+        Layers of different models in the model may have one name.
+        """
+        key = id(layer), wanted
         if key not in self._known:
-            self._known[key] = self.name(key)
+            self._known[key] = self.name(wanted)
             self.constants[self._known[key]] = values
         return self._known[key]
 
@@ -174,11 +178,11 @@ def _activation(to: _Nodes, layer: Layer, x: list[str], _: list[Shape], __: Node
 
 
 def _dense(to: _Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> str:
-    kernel = to.constant(f"{layer.name}/kernel", layer.kernel.numpy())
+    kernel = to.constant(f"{layer.name}/kernel", layer.kernel.numpy(), layer)
     if layer.bias is None:
         made = to.add(layer.name, "MatMul", [x[0], kernel])
     else:
-        bias = to.constant(f"{layer.name}/bias", layer.bias.numpy())
+        bias = to.constant(f"{layer.name}/bias", layer.bias.numpy(), layer)
         made = to.add(layer.name, "Gemm", [x[0], kernel, bias])
     return _activated(to, layer, made)
 
@@ -188,8 +192,9 @@ def _layer_normalization(
 ) -> str:
     at = layer.name
     ones = np.ones(shapes[0], to.dtype)
-    gamma = to.constant(f"{at}/gamma", ones if layer.gamma is None else layer.gamma.numpy())
-    beta = [] if layer.beta is None else [to.constant(f"{at}/beta", layer.beta.numpy())]
+    scale = ones if layer.gamma is None else layer.gamma.numpy()
+    gamma = to.constant(f"{at}/gamma", scale, layer)
+    beta = [] if layer.beta is None else [to.constant(f"{at}/beta", layer.beta.numpy(), layer)]
     if not to.double:
         return to.add(
             at, "LayerNormalization", [x[0], gamma, *beta], axis=-1, epsilon=layer.epsilon

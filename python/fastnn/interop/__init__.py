@@ -1,4 +1,4 @@
-"""Models of other packages, in both directions: PyTorch, Keras, scikit-learn and ONNX.
+"""Models and weights of PyTorch, in both directions. ONNX is `model.export_onnx`.
 
 No function here runs code out of a file, and another package is imported only where a call needs it.
 docs/interop.md says what goes and what does not.

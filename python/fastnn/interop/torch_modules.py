@@ -56,7 +56,7 @@ def from_torch(
     Raises:
         ValueError: a child that fastnn has no layer for, or with options that no layer has; the
             message names the child. A module that computes by a `forward` of its own: copy its
-            weights with `load_state_dict`, or export it as ONNX for `from_onnx`.
+            weights with `load_state_dict`.
         TypeError: it is no module.
     """
     if not hasattr(module, "named_children") or not hasattr(module, "state_dict"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
@@ -22,14 +23,16 @@ class Activation(Layer):
     """Applies an activation to every number, or softmax to every row.
 
     Args:
-        activation: a name, see `Dense`.
+        activation: a name or a function, see `Dense`.
     """
 
     activation = Checked(activations.checked)
     _inside = ("activation",)
 
     @keywords(*COMMON)
-    def __init__(self, activation: str | None, **common: Unpack[Common]) -> None:
+    def __init__(
+        self, activation: str | Callable[..., Any] | None, **common: Unpack[Common]
+    ) -> None:
         super().__init__(**common)
         self.activation = activation
 

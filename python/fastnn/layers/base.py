@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
@@ -21,7 +20,15 @@ from fastnn.initializers import Initializer
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Place, Variable
-from fastnn.words import choose, flag, integer, keywords, optional, refuse_unknown_keywords
+from fastnn.words import (
+    choose,
+    flag,
+    integer,
+    keywords,
+    optional,
+    refuse_unknown_keywords,
+    snake_case,
+)
 
 Shape = tuple[int, ...]
 
@@ -76,9 +83,11 @@ class Standing(NamedTuple):
     """What a model, or `build`, makes of a layer."""
 
     name: str
-    owner: weakref.ref[Any] | None = None
+    owner: weakref.ref[Any] | None = None  # the model whose buffer the Variables are in
     rows: tuple[Shape, Shape] | None = None  # of the input and the output; None: not built
     variables: tuple[Variable, ...] = ()
+    home: weakref.ref[Any] | None = None  # the model that the layer is a part of, and named by
+    shared: bool = False  # more than one model has it, or had it
 
 
 class Layer(Registered):
@@ -96,6 +105,8 @@ class Layer(Registered):
         built: whether its parameters exist.
         variables, weights: its Variables; `trainable_weights` the trained ones.
         input_shape, output_shape: (None, ...) once it is built.
+        input, output: symbols of the model that the layer is a part of, for other models to be made
+            of: `Model(model.input, model.get_layer("dense").output)`.
     """
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
@@ -107,6 +118,7 @@ class Layer(Registered):
 
     _inside: ClassVar[tuple[str, ...]] = (
         *("extend", "given_name", "given_shape", "kept_name", "owner", "adopt", "claim"),
+        *("home", "shared"),
         *(
             "compute_dtype",
             "extend_again",
@@ -158,8 +170,8 @@ class Layer(Registered):
         """
         if self.has_parameters:
             raise ValueError(
-                f"layer {self.name!r}: a {type(self).__name__} can be called once in a model; of "
-                "layers with parameters only Dense can be called again"
+                f"layer {self.name!r}: a {type(self).__name__} can be called once in a model: it has "
+                "no `extend_again`, which shares its parameters"
             )
         return self.extend(network, tensor)
 
@@ -226,7 +238,7 @@ class Layer(Registered):
     @name.setter
     def name(self, value: str) -> None:
         checked = _name("name", value)
-        if self.owner is not None:
+        if self.owner is not None or self.home is not None:
             raise ValueError(f"name: layer {self.name!r} is in a model, where names are fixed")
         self.given_name = checked
         self._standing = Switch(self._standing.now._replace(name=checked))
@@ -247,13 +259,47 @@ class Layer(Registered):
     @property
     def kept_name(self) -> str | None:
         """The name that was given, or that a model gave; None while a model may yet choose one."""
-        return self.given_name if self.owner is None else self.name
+        return self.given_name if self.home is None else self.name
 
     @property
-    def owner(self) -> object | None:
-        """The model that the layer belongs to."""
+    def owner(self) -> Any:
+        """The model whose buffer has the parameters: the one that trained last; None: no model."""
         owner = self._standing.now.owner
         return None if owner is None else owner()
+
+    @property
+    def home(self) -> Any:
+        """The model that the layer is a part of, the first of several; None: no model."""
+        home = self._standing.now.home
+        return None if home is None else home()
+
+    @property
+    def shared(self) -> bool:
+        """Whether more than one model has the layer, or had it."""
+        return self._standing.now.shared
+
+    @property
+    def input(self) -> Any:
+        """The symbol that the layer is called on in its model, or a list of them.
+
+        Raises:
+            AttributeError: the layer is in no model that is built, or is called several times.
+        """
+        return self._in_its_model()[0]
+
+    @property
+    def output(self) -> Any:
+        """The symbol that the layer makes in its model. Errors: see `input`."""
+        return self._in_its_model()[1]
+
+    def _in_its_model(self) -> tuple[Any, Any]:
+        home = self.home
+        if home is None:
+            raise AttributeError(
+                f"layer {self.name!r} is in no model, and so has no input and output there"
+            )
+        found: tuple[Any, Any] = home.symbols_of(self)
+        return found
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -361,7 +407,8 @@ class Layer(Registered):
     def __getstate__(self) -> dict[str, Any]:
         """What pickles and copies hold: the layer with its values, in no model."""
         kept = {k: v for k, v in vars(self).items() if k not in ("_standing", "_changes")}
-        return {**kept, "_standing": tuple(self._standing.now._replace(owner=None))}
+        alone = self._standing.now._replace(owner=None, home=None, shared=False)
+        return {**kept, "_standing": tuple(alone)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -383,11 +430,6 @@ class Layer(Registered):
 
 
 LAYERS = Registry("layer", Layer)
-
-
-def snake_case(name: str) -> str:
-    """ "InputLayer" -> "input_layer"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def dtype_of(word: object) -> Dtype:

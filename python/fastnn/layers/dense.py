@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Callable
+from typing import Any, Unpack
 
 from fastnn import _core, activations, initializers
 from fastnn.autodiff import kernels
@@ -26,7 +27,8 @@ class Dense(Layer):
 
     Args:
         units: the number of outputs, a positive integer.
-        activation: a name (see `fastnn.activations`), "softmax" or None for linear.
+        activation: a name (see `fastnn.activations`), "softmax", a function that has such a name
+            (`fastnn.nn.relu`), or None for linear.
         use_bias: whether there is a bias.
         kernel_initializer: for the kernel (inputs, units); see `fastnn.initializers`.
         bias_initializer: for the bias (units,).
@@ -47,7 +49,7 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: str | None = None,
+        activation: str | Callable[..., Any] | None = None,
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",

@@ -34,7 +34,7 @@ class Merge(Layer):
     """
 
     merges = True
-    _inside = ("merged",)
+    _inside: ClassVar[tuple[str, ...]] = ("merged",)
 
     @keywords(*COMMON)
     def __init__(self, **common: Unpack[Common]) -> None:

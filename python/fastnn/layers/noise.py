@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from fastnn import _core, keys
 from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
+from fastnn.layers.symbol import any_symbols
 from fastnn.registry import Checked
-from fastnn.words import integer, keywords, number, optional
+from fastnn.words import flag, integer, keywords, number, optional
 
 
 @LAYERS.register("dropout")
@@ -53,6 +54,13 @@ class Dropout(Layer):
         self.seed = seed
         self._key: int | None = None  # of calls outside a model
         self._calls = 0
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """See `Layer`. In a graph, `training=False` leaves the layer out, also in `fit`."""
+        drawn = any_symbols(inputs)
+        if drawn and training is not None and not flag("training", training):
+            return inputs
+        return super().__call__(inputs, training)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         """By the layer's own key and its count of such calls; models have theirs."""

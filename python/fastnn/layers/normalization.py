@@ -97,5 +97,12 @@ class LayerNormalization(Layer):
     def call(self, x: Tensor, _training: bool) -> Tensor:
         return kernels.layer_normalization(x, self.gamma, self.beta, self.epsilon)
 
+    def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
+        if not self.center and not self.scale:
+            return self.extend(network, tensor)
+        return network.layer_normalization(
+            tensor, self.epsilon, self.center, self.scale, like=first
+        )
+
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.layer_normalization(tensor, self.epsilon, self.center, self.scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,15 @@ class Untraceable(TypeError):
     """An operation on symbols that is no part of a graph of layers."""
 
 
+class ModelCall(NamedTuple):
+    """A call of a model on symbols. Its tensors are numbered as those of the model's graph."""
+
+    model: Any
+    state: Any  # whose graph is called
+    inputs: tuple[Symbol, ...]
+    drops: bool  # whether its Dropout layers are a part of the graph
+
+
 class Symbol:
     """An input of a model, or what a layer makes of symbols. It has a shape and no numbers.
 
@@ -25,17 +34,39 @@ class Symbol:
 
     Attributes:
         shape: (None, ...).
-        layer: the layer that makes it; an InputLayer for an input.
+        layer: the layer or model that makes it; an InputLayer for an input.
         inputs: the symbols that the layer was called on.
     """
 
-    __slots__ = ("inputs", "layer", "row_shape")
+    __slots__ = ("_made_by", "_within", "inputs", "layer", "memo", "row_shape")
     __array_ufunc__ = None  # an array beside a symbol leaves the operation to the symbol
 
-    def __init__(self, layer: Any, inputs: tuple[Symbol, ...], row_shape: Shape) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        inputs: tuple[Symbol, ...],
+        row_shape: Shape,
+        *,
+        made_by: tuple[ModelCall, int] | None = None,
+        within: tuple[Any, ...] = (),
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.row_shape = row_shape
+        # What the tracing of a `call` keeps of the models in it; None elsewhere (for models).
+        self.memo: dict[Any, Any] | None = inputs[0].memo if inputs else None
+        self._made_by = made_by
+        self._within = within
+
+    @property
+    def made_by(self) -> tuple[ModelCall, int] | None:
+        """The call of a model that makes it, and its number there (for models)."""
+        return self._made_by
+
+    @property
+    def within(self) -> tuple[Any, ...]:
+        """The models that the call of its layer is in, outermost first (for models)."""
+        return self._within
 
     @property
     def shape(self) -> tuple[int | None, ...]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import elsewhere
+from fastnn import elsewhere, initializers
 from fastnn.autodiff.tensor import Tensor
 from fastnn.metrics.called import counts
 from fastnn.registry import Checked, Registered, Registry
-from fastnn.words import text
+from fastnn.variables import Variable
+from fastnn.words import snake_case, text
+
+_UNNAMED: Any = object()
 
 
 class Metric(Registered):
@@ -22,9 +26,31 @@ class Metric(Registered):
     In `metrics` each row counts once; in `weighted_metrics` rows count by their weight.
     Missing labels and ignored classes never count.
 
-    A metric of one's own derives from this class, names the count that native code makes (`counts`
-    and `count_options`, see csrc/core/metric.h) and finishes it. `more_is_better` says its
-    direction, for callbacks such as EarlyStopping, and `gives_array` that it is no single number.
+    A metric of one's own derives from this class, and either names the count that native code makes
+    (`counts` and `count_options`, see csrc/core/metric.h) and finishes it, or defines `update_state`
+    and `result`; a model with such a metric trains batch by batch over a tape. `more_is_better` says
+    its direction, for callbacks such as EarlyStopping, and `gives_array` that it is no single number.
+
+        >>> import numpy as np
+        >>> import fastnn
+        >>> class Largest(fastnn.metrics.Metric):
+        ...     def __init__(self, name="largest"):
+        ...         super().__init__(name=name)
+        ...         self.error = self.add_weight(name="error", initializer="zeros")
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         errors = np.abs(np.asarray(y_true) - np.asarray(y_pred))
+        ...         self.error.assign(max(self.error.numpy(), errors.max()))
+        ...     def result(self):
+        ...         return self.error.numpy()
+        >>> metric = Largest()
+        >>> metric.update_state([1.0, 2.0], [1.5, 0.0])
+        >>> float(metric.result())
+        2.0
+
+    Args:
+        name: the name in logs; by default, and for None where Python code counts, that of the class
+            ("my_metric" of MyMetric).
+        dtype: of the Variables that `add_weight` makes; None: "float32".
     """
 
     # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
@@ -42,9 +68,13 @@ class Metric(Registered):
     name = Checked(text)
     _sums: NDArray[np.float64] | None = None  # of update_state
     _inside: ClassVar[tuple[str, ...]] = ("native",)
+    _kept_as: ClassVar[Mapping[str, str | None]] = {"dtype": "_dtype"}
 
-    def __init__(self, name: str = "metric") -> None:
-        self.name = name
+    def __init__(self, name: str | None = _UNNAMED, dtype: str | None = None) -> None:
+        unnamed = name is _UNNAMED or (name is None and not hasattr(type(self), "counts"))
+        self.name = snake_case(type(self).__name__) if unnamed else name
+        self._dtype = "float32" if dtype is None else dtype
+        self._variables: list[Variable] = []
 
     def count_options(self) -> dict[str, Any]:
         """What native code takes for the count, by the name of the count.
@@ -98,8 +128,42 @@ class Metric(Registered):
         return Tensor(np.asarray(math.nan if self._sums is None else self.finish(self._sums)))
 
     def reset_state(self) -> None:
-        """Forgets what was counted."""
+        """Forgets what was counted, and makes the metric's Variables zero."""
         self._sums = None
+        for variable in self.variables:
+            variable.assign(np.zeros(variable.shape))
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | int = (),
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        name: str = "variable",
+    ) -> Variable:
+        """A Variable in which a metric of one's own counts; no tape watches it.
+
+        Args:
+            shape: of the Variable.
+            initializer: "zeros", "ones", or an object or a class of `fastnn.initializers`.
+            dtype: "float32" or "float64"; None: that of the metric.
+            name: of the Variable.
+        """
+        axes = (shape,) if isinstance(shape, int) else tuple(shape)
+        if initializer in (None, "zeros", "ones"):  # an initializer would draw a key
+            values = np.full(axes, float(initializer == "ones"))
+        else:
+            values = initializers.get(initializer)(axes)
+        kept = self._dtype if dtype is None else dtype
+        variable = Variable(values, trainable=False, name=name, dtype=kept)
+        self._variables = [*self.variables, variable]
+        return variable
+
+    add_variable = add_weight
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The Variables that `add_weight` made."""
+        return list(vars(self).get("_variables", ()))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """`update_state`, then `result`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,8 @@ def counts(
         raise ValueError("y_pred: expected rows, got a single number")
     n, width = len(outputs), math.prod(outputs.shape[1:])
     target = converted(y_true)
+    if target.ndim > 2 and target.shape == outputs.shape:
+        target = target.reshape(n, width)
     count = native(width)
     kind = _kind(goes_with, target, width)
     made = outputs.logits
@@ -84,16 +87,38 @@ def counts(
         loss = _MISSING
         with np.errstate(divide="ignore"):
             z = np.clip(np.log(z) - np.log1p(-z), -745, 745)  # a logit of 745 stands for infinity
-    network = _core.Network(width, "float64", 0)
-    network.set_output(0)
-    network.bind(_core.Parameters(0, "float64"))
-    network.compile(loss=loss, optimizer="sgd", metrics=[count])
+    network = _counting(width, loss, _frozen(count))
     data = Table(np.ascontiguousarray(z, np.float64), targets, labels, weights).native()
     try:
         network.check(data)
     except ValueError as error:
         raise ValueError(str(error).replace("x: ", "y_pred: ", 1)) from None
     return network.evaluate(data)[2:]
+
+
+@functools.lru_cache(64)
+def _counting(width: int, loss: str, frozen: tuple[tuple[str, Any], ...]) -> _core.Network:
+    """A network without layers that counts a metric; many threads may use it at once."""
+    network = _core.Network(width, "float64", 0)
+    network.set_output(0)
+    network.bind(_core.Parameters(0, "float64"))
+    count = dict(frozen)
+    if "options" in count:
+        count["options"] = dict(count["options"])
+    network.compile(loss=loss, optimizer="sgd", metrics=[count])
+    return network
+
+
+def _frozen(count: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """A count as a key of the cache."""
+    made = []
+    for name, value in count.items():
+        if isinstance(value, dict):
+            value = tuple(value.items())
+        elif isinstance(value, np.ndarray):
+            value = tuple(map(tuple, value.tolist()))
+        made.append((name, value))
+    return tuple(made)
 
 
 def _kind(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:

@@ -15,6 +15,7 @@ from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.layers.base import Dtype, Layer, Shape, make_variables, network_for
 from fastnn.models.graph import Call, extend, given_of, shapes_of
+from fastnn.models.sharing import Copies, Lent, lent
 from fastnn.variables import Place, Variable
 
 
@@ -42,13 +43,19 @@ class Built(NamedTuple):
     rows: list[tuple[Any, Shape]]  # of each layer: its input or, merging, inputs; its output
     variables: list[list[Variable]]  # of each layer
     places: list[list[Place]]  # of each variable, in `parameters`
+    copies: Copies  # of values that are in other buffers, at these places
     settings: Settings | None = None  # that the network was compiled with
+    # How each of several outputs ends: its activation, or "" where a layer after it changes that.
+    ends: tuple[str, ...] = ()
     gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
+    # Those of all layers, in the order of the network's parameters.
+    all_variables: tuple[Variable, ...] = ()
+    # Layers that were in the buffer of another model when this was built, and stay there.
+    guests: frozenset[int] = frozenset()
 
-    @property
-    def all_variables(self) -> list[Variable]:
-        """Those of all layers, in the order of the network's parameters."""
-        return [variable for layer in self.variables for variable in layer]
+    def lent(self) -> list[Lent]:
+        """What is in the buffers of other models now."""
+        return lent(self.variables, self.places, self.copies)
 
 
 class Wiring(NamedTuple):
@@ -68,10 +75,11 @@ class Wiring(NamedTuple):
         return (sum(math.prod(shape) for shape in self.inputs),)
 
 
-def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None) -> Built:
+def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None, owner: object) -> Built:
     """Builds a graph of layers; new parameters are drawn from its key.
 
-    `paths`: of the layers. The network goes on with the counts of that of `former`.
+    `paths`: of the layers. The network goes on with the counts of that of `former`. Layers that are
+    in the buffer of another model than `owner` stay there.
     """
     layers = wiring.layers
     shapes = shapes_of(layers, wiring.calls, wiring.inputs)
@@ -79,12 +87,20 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None) -> Buil
     parameters = _core.Parameters(network.parameter_size, wiring.dtype)
     found = iter(network.parameters)
     ends = (wiring.row_shape, shapes[-1])
-    built = Built(network, parameters, ends, _rows(wiring, shapes), [], [])
+    built = Built(network, parameters, ends, _rows(wiring, shapes), [], [], Copies())
     index = 0  # of layers with parameters, so that a Flatten changes no other layer's values
-    for layer, path, rows, count in zip(layers, paths, built.rows, counts, strict=True):
+    guests = set()
+    for i, (layer, path, rows, count) in enumerate(
+        zip(layers, paths, built.rows, counts, strict=True)
+    ):
         own = [next(found) for _ in range(count)]
         if layer.built:
-            variables, places = layer.variables, _moved(layer, own, parameters)
+            holder = layer.owner
+            if holder is not None and holder is not owner and layer.variables:
+                guests.add(i)
+            variables, places = layer.variables, _places(layer, own, parameters)
+            if i not in guests:
+                _copy(variables, places)
         else:
             variables = make_variables(layer, path, rows[0], own, parameters, wiring.key, index)
             places = [variable.place for variable in variables]
@@ -92,7 +108,8 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None) -> Buil
         built.places.append(places)
         index += count > 0
     _go_on(network, parameters, former)
-    return built
+    every = tuple(variable for layer in built.variables for variable in layer)
+    return built._replace(guests=frozenset(guests), all_variables=every)
 
 
 def renewed(built: Built, wiring: Wiring) -> Built:
@@ -157,18 +174,21 @@ def restore_progress(network: _core.Network, progress: Progress) -> None:
     network.epochs = progress.epochs
 
 
-def _moved(
+def _places(
     layer: Layer, places: Sequence[tuple[int, Shape]], parameters: _core.Parameters
 ) -> list[Place]:
-    """Places in `parameters` that hold copies of the values of a layer that is built already."""
-    moved = []
+    """Places in `parameters` for a layer that is built already."""
+    found = []
     for variable, (offset, needed) in zip(layer.variables, places, strict=True):
         if variable.shape != needed:
             raise ValueError(
                 f"layer {layer.name!r} was built with a {variable.name} of shape "
                 f"{variable.shape}, but needs {needed} here"
             )
-        place = Place(parameters, offset, needed)
-        place.write(plain(variable.view(), parameters.dtype))
-        moved.append(place)
-    return moved
+        found.append(Place(parameters, offset, needed))
+    return found
+
+
+def _copy(variables: Sequence[Variable], places: Sequence[Place]) -> None:
+    for variable, place in zip(variables, places, strict=True):
+        place.write(plain(variable.view(), place.parameters.dtype))

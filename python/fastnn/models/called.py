@@ -12,28 +12,32 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays.host import numeric
+from fastnn.arrays.host import numeric, plain
 from fastnn.autodiff import functions
 from fastnn.autodiff.kernels import Source, Unchanged, composed
 from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
-from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.compiled import State
 
 
-def called(state: State, x: Tensor, training: bool) -> Tensor:
-    """The outputs of a model for rows x."""
+def called(state: State, x: Tensor, training: bool) -> Any:
+    """The outputs of a model for rows x, a Tensor or a structure of them."""
     built = state.built
     assert built is not None
-    array = rows("x", x.value, built.shapes[0])
-    kept = built.network.record(
-        Table(array).native(), training=training, logits=True, input_gradient=watched(x)
-    )
-    y = Tensor(kept.outputs.reshape(len(array), *built.shapes[-1]))
+    array = x.value
+    usual = array.shape[1:] == built.shapes[0] and array.size > 0 and array.dtype.kind == "f"
+    if not usual:
+        array = rows("x", array, built.shapes[0])
+    kept = built.network.record_rows(array, training, watched(x))
+    y = Tensor(kept.outputs)
+    if len(built.shapes[-1]) != 1:
+        y.value = y.value.reshape(len(array), *built.shapes[-1])
     inputs: tuple[Source, ...] = (x, *built.all_variables)
-    unchanged = Unchanged(inputs)
+    unchanged = Unchanged(inputs[1:2])  # all are in one buffer
+
+    several = state.form.kind is not None
 
     def forward(x: Tensor, *_: object) -> Tensor:
         tensors = split(x, state.inputs)
@@ -42,6 +46,8 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
             given = [tensors[i] for i in call.inputs]
             tensors.append(layer(given if layer.merges else given[0]))
         x = tensors[-1]
+        if several:
+            return x
         return x.logits[0] if x.logits is not None and x.logits[0] is not None else x
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
@@ -53,23 +59,30 @@ def called(state: State, x: Tensor, training: bool) -> Tensor:
                     "again; call the model with training=False"
                 )
             return composed(forward, inputs, dy)
-        dy_ = np.ascontiguousarray(dy.value, y.dtype).reshape(len(array), -1)
-        dx, flat = kept.pull(dy_)
-        return [
-            None if dx is None else Tensor(dx.reshape(x.shape)),
-            *(
-                Tensor(flat[place.offset : place.offset + place.size].reshape(place.shape))
-                for places in built.places
-                for place in places
-            ),
-        ]
+        given = plain(dy.value, y.value.dtype)
+        found = kept.pull(given if given.ndim == 2 else given.reshape(len(array), -1))
+        grads = [None if part is None else Tensor(part) for part in found]
+        if grads[0] is not None:
+            grads[0].value = grads[0].value.reshape(x.shape)
+        return grads
 
     recorded(y, inputs, pull)
+    if several:
+        return parted(state, y)
     if kept.head is None:
         if built.gives_logits:
             y.logits = None, "linear"
         return y
     return functions.softmax(y) if kept.head == "softmax" else functions.sigmoid(y)
+
+
+def parted(state: State, y: Tensor) -> Any:
+    """Several outputs in their structure, of their columns side by side."""
+    end: Any = state.layers[state.calls[-1].layer]
+    built = state.built
+    assert built is not None
+    shapes = built.rows[state.calls[-1].layer][0]
+    return state.form.like(end.parted(y, shapes, built.ends))
 
 
 def split(x: Tensor, inputs: Sequence[Shape]) -> list[Tensor]:

@@ -1,15 +1,26 @@
-"""Chains of layers: what may follow what, and how layers without a name are named."""
+"""Chains of layers and models: what may follow what, and how those without a name are named."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from fastnn.layers.base import Layer, Shape, snake_case, without_batch
+from fastnn.layers.base import Layer, Shape, without_batch
 from fastnn.layers.shape import InputLayer
+from fastnn.models.compiled import Compilable
+from fastnn.models.nested import known_shapes, parts_in
+from fastnn.words import snake_case
 
 
 def check_are_layers(layers: Sequence[object]) -> None:
     for i, layer in enumerate(layers):
+        if isinstance(layer, Compilable):
+            if len(known_shapes(layer.state)) > 1:
+                raise ValueError(
+                    f"model {_name_of(layer)!r} takes several inputs; use fastnn.Model(inputs, "
+                    "outputs)"
+                )
+            continue
         if not isinstance(layer, Layer):
             raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
         if layer.merges:
@@ -19,21 +30,34 @@ def check_are_layers(layers: Sequence[object]) -> None:
             )
 
 
-def without_last(layers: Sequence[Layer]) -> Sequence[Layer]:
+def _name_of(model: Any) -> str:
+    return str(model.name)
+
+
+def without_last(layers: Sequence[Any]) -> Sequence[Any]:
     if all(isinstance(layer, InputLayer) for layer in layers):
         raise ValueError("pop: the model has no layers")
     return layers[:-1]
 
 
-def first_shape(layers: Sequence[Layer]) -> Shape | None:
-    """The input shape that the first layer gives, or was built with."""
+def first_shape(layers: Sequence[Any]) -> Shape | None:
+    """The input shape that the first layer or model gives, or was built with."""
     if not layers:
         return None
-    first = layers[0]
-    if first.given_shape is not None:
-        return first.given_shape
+    first: Any = layers[0]
+    if isinstance(first, Compilable):
+        shapes = known_shapes(first.state)
+        return shapes[0] if shapes else first_shape(parts_in(first.state))
+    given: Shape | None = first.given_shape
+    if given is not None:
+        return given
     # Only parameters tie a layer to a shape; a Flatten that was built elsewhere fits anywhere.
     return without_batch(first.input_shape) if first.variables else None
+
+
+def plain(parts: Sequence[object]) -> bool:
+    """Whether there are layers alone, and no models."""
+    return not any(isinstance(part, Compilable) for part in parts)
 
 
 def check_given(layers: Sequence[Layer], shape: Shape) -> None:
@@ -47,13 +71,19 @@ def check_given(layers: Sequence[Layer], shape: Shape) -> None:
         shape = layer.row_shape(shape)
 
 
-def numbered(layers: Sequence[Layer], given: set[str]) -> list[str]:
-    """A name for each layer: the given one, or "dense", "dense_1", ...: the first not taken."""
+def numbered(layers: Sequence[Any], given: set[str], home: object = None) -> list[str]:
+    """A name for each layer or model: the given one, or "dense", "dense_1", ...: the first not taken.
+
+    Parts that have another home than `home` keep the name from there, unless it is taken.
+    """
     taken = set(given)
     counts: dict[str, int] = {}  # where to go on, for each base
     names = []
     for layer in layers:
         name = layer.given_name
+        if name is None and layer.home not in (None, home) and layer.name not in taken:
+            name = str(layer.name)
+            taken.add(name)
         if name is None:
             base = snake_case(type(layer).__name__)
             count = counts.get(base, 0)

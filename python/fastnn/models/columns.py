@@ -56,8 +56,8 @@ class Columns:
             for identifier in given:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
-                _check_fit(metric, target, loss)
-                _check_name(metric.name)
+                check_fit(metric, target, loss)
+                check_name(metric.name)
                 if head.width is not None:
                     _check_thresholds(metric.native(is_weighted, head.width), metric, target, head)
                 self.metrics.append(metric)
@@ -118,7 +118,7 @@ class Columns:
         return logs
 
 
-def _check_name(name: object) -> None:
+def check_name(name: object) -> None:
     """ValueError for a name under which logs hold something else."""
     if not isinstance(name, str) or not name:
         raise TypeError(f"metrics: name: expected a non-empty string, got {name!r}")
@@ -157,7 +157,7 @@ def _check_thresholds(count: dict[str, Any], metric: Metric, target: str, head: 
     )
 
 
-def _check_fit(metric: Metric, target: str, loss: Loss) -> None:
+def check_fit(metric: Metric, target: str, loss: Loss) -> None:
     if not metric.goes_with:
         raise ValueError(
             f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "
@@ -180,4 +180,6 @@ def listed(metrics: Metrics) -> Sequence[Wanted]:
         return (metrics,)
     if not isinstance(metrics, (list, tuple)):
         raise TypeError(f"metrics: expected a list of names or Metric objects, got {metrics!r}")
+    if len(metrics) == 1 and isinstance(metrics[0], (list, tuple)):
+        return metrics[0]  # the list of the one output
     return metrics

@@ -15,38 +15,69 @@ Steps 2 to 4 are `Compilable.prepare`. Training itself is in `trainer`.
 from __future__ import annotations
 
 import math
+import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, config, losses, optimizers
+from fastnn import _core, config, optimizers
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
+from fastnn.data.structures import Form
 from fastnn.layers.base import Layer, Shape
 from fastnn.listing import Listed
 from fastnn.losses import Loss
-from fastnn.metrics.base import Metric
 from fastnn.models import heads
 from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
+from fastnn.models.objective import Objective
+from fastnn.models.reasons import Reason, several
 from fastnn.optimizers import Optimizer
+from fastnn.variables import Variable
 from fastnn.words import integer, keywords
+
+AnyLoss = str | Loss | type[Loss] | Callable[[Any, Any], Any] | None
+
+
+class Native(NamedTuple):
+    """What the native loops train and count."""
+
+    loss: Loss
+    columns: Columns
+    # The arguments `metrics` and `weighted_metrics`, for a model whose graph is not traced yet. Its
+    # `columns` are a guess, and tracing makes the final ones from these.
+    given: tuple[Metrics, Metrics] | None = None
 
 
 class Plan(NamedTuple):
     """How to train, from the checked arguments of `compile`."""
 
-    loss: Loss
     optimizer: Optimizer
-    columns: Columns
     precision: config.Precision
     device: config.Device | None
-    # The arguments `metrics` and `weighted_metrics`, for a model whose graph is not traced yet. Its
-    # `columns` are a guess, and tracing makes the final ones from these.
-    given: tuple[Metrics, Metrics] | None = None
+    objective: Objective  # for training over the tape
+    native: Native | None  # None: it trains over the tape alone
+    reason: Reason | None  # why it does
+    # Of a model that is not built yet: its layers, and whether each of their Variables, or the layer
+    # as long as it has none, was to be trained at `compile`.
+    trained: tuple[tuple[Layer, tuple[bool, ...]], ...] = ()
+
+    @property
+    def loss(self) -> Loss:
+        return self.native_for("loss").loss
+
+    @property
+    def columns(self) -> Columns:
+        return self.native_for("metrics").columns
+
+    def native_for(self, doing: str) -> Native:
+        if self.native is None:
+            why = "" if self.reason is None else f", since {self.reason.why}"
+            raise RuntimeError(f"{doing}: the model trains over a tape{why}")
+        return self.native
 
 
 class State(NamedTuple):
@@ -60,6 +91,13 @@ class State(NamedTuple):
     built: Built | None = None
     plan: Plan | None = None
     not_compiled: str = "call model.compile(...) first"  # why there is no plan
+    form: Form = Form()  # of the outputs; those in a list have the names of their layers
+    parts: tuple[Any, ...] = ()  # layers and models of a chain; none: those of the graph
+    name: str | None = None  # that a model gave which this one is a part of
+    home: weakref.ref[Any] | None = None  # that model
+    # Models that are called in a graph which is not settled yet, and what they get from it.
+    called: tuple[tuple[Any, State], ...] = ()
+    drawing: dict[str, Any] | None = None  # the symbols of the graph, once they are asked for
 
 
 class Compilable(Listed):
@@ -69,7 +107,11 @@ class Compilable(Listed):
     A model that is being trained is not changed.
     """
 
-    _inside = ("columns", "keeps_averages", "network", "prepare", "row_shapes", "shapes_for")
+    _inside: ClassVar[Iterable[str]] = (
+        *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare"),
+        *("row_shapes", "shapes_for"),
+        *("claim", "home", "is_training", "stand", "state"),
+    )
     stop_training: bool = False
 
     def __init__(self, key: int) -> None:
@@ -84,6 +126,35 @@ class Compilable(Listed):
     @abstractmethod
     def layers(self) -> list[Layer]:
         """The layers, in order."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name in tables, paths and messages."""
+
+    @property
+    def state(self) -> State:
+        """What is in force (for models that this one is a part of, as the next)."""
+        return self._state.now
+
+    @property
+    def home(self) -> Any:
+        """The model that this one is a part of, the first of several; None: no model."""
+        home = self._state.now.home
+        return None if home is None else home()
+
+    def claim(self, claim: Claim) -> None:
+        """Lets this call alone change the model, as soon as others have ended."""
+        self._changes.take(claim, waits=True)
+
+    def stand(self, change: Change, **parts: Any) -> Switch[State]:
+        """Parts of the State from this change on."""
+        self._state = self._state.to(self._state.now._replace(**parts), change)
+        return self._state
+
+    def is_training(self, *, elsewhere: bool = False) -> bool:
+        """Whether it is being trained; with `elsewhere` by another thread."""
+        return self._training.goes_on(elsewhere=elsewhere)
 
     @abstractmethod
     def _traced_for(self, state: State, row_shape: Shape) -> State:
@@ -102,8 +173,32 @@ class Compilable(Listed):
         """`built` with a new network over the same parameters."""
 
     @abstractmethod
+    def _claim_parts(self, change: Change, state: State, others: Iterable[Layer] = ()) -> None:
+        """Lets this change alone go on with the layers and models of `state`, and other layers."""
+
+    @abstractmethod
+    def _refresh(self, built: Built, doing: str) -> None:
+        """Brings values of layers that another model has trained."""
+
+    @abstractmethod
+    def _take_over(self, built: Built, doing: str, *, if_free: bool = False) -> None:
+        """Brings such values, and has the parameters of all layers in its own buffer from then on.
+
+        RuntimeError where another model is training some of them; with `if_free` nothing happens.
+        """
+
+    @abstractmethod
+    def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
+        """Which layers are to be trained (see Plan)."""
+
+    @abstractmethod
     def _settle(self, change: Change, state: State) -> None:
         """Makes `state` that of the model and of its layers, at one moment."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> list[Variable]:
+        """All Variables."""
 
     @abstractmethod
     def get_weights(self) -> list[NDArray[Any]]:
@@ -113,16 +208,40 @@ class Compilable(Listed):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all weights, or none where one does not fit."""
 
+    @abstractmethod
+    def _variables(self) -> list[Variable]:
+        """All Variables of the model that there are yet."""
+
+    @abstractmethod
+    def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
+        """Why the model trains over the tape, as far as `compile` can tell."""
+
     # -- the transaction
 
     def _built(self) -> Built:
         """The native network and its shapes; RuntimeError before the model is built."""
-        built = self._state.now.built
-        if built is None:
+        state = self._state.now
+        if state.built is not None:
+            return state.built
+        if not self.built or state.row_shape is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
-        return built
+        # Its layers were built as a part of another model.
+        return self.prepare(state.row_shape, lambda _: None, "build")
+
+    @property
+    def built(self) -> bool:
+        """Whether the parameters exist."""
+        state = self._state.now
+        if state.built is not None:
+            return True
+        known = state.row_shape is not None and bool(state.calls)
+        return known and all(layer.built for layer in state.layers if layer.has_parameters)
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
 
     @property
     def network(self) -> _core.Network:
@@ -131,8 +250,13 @@ class Compilable(Listed):
 
     def row_shapes(self) -> tuple[Shape, Shape] | None:
         """Shapes of an input and an output row; None before the model is built."""
-        built = self._state.now.built
-        return None if built is None else (built.shapes[0], built.shapes[-1])
+        state = self._state.now
+        if state.built is not None:
+            return state.built.shapes[0], state.built.shapes[-1]
+        if not self.built or state.row_shape is None:
+            return None
+        through = self.shapes_for(state.row_shape)
+        return through[0], through[-1]
 
     def prepare(
         self,
@@ -153,6 +277,7 @@ class Compilable(Listed):
         if state.built is not None and not trains:
             _check_same(doing, state, state.built, row_shape, plan)
             check(state.built.network)
+            self._refresh(state.built, doing)
             return state.built
         change = Change(doing)
         with change, change.lock:
@@ -161,6 +286,12 @@ class Compilable(Listed):
             built = state.built
             new = state
             if built is None:
+                known = state.row_shape if self.built else None
+                if known not in (None, row_shape):
+                    raise ValueError(
+                        f"{doing}: expected rows of shape {known}, for which the model "
+                        f"{self.name!r} was built, got {row_shape}"
+                    )
                 new = self._built_for(change, state, row_shape)
                 assert new.built is not None
                 built = new.built
@@ -168,6 +299,10 @@ class Compilable(Listed):
             check(built.network)
             if new is not state:
                 self._settle(change, new._replace(row_shape=row_shape))
+        if trains:
+            self._take_over(built, doing)
+        else:
+            self._refresh(built, doing)
         return built
 
     def _built_for(
@@ -175,16 +310,22 @@ class Compilable(Listed):
     ) -> State:
         """`state` with its layers built, and compiled if there is a plan; nothing changes."""
         state = self._traced_for(state, row_shape)
-        claim_layers(change, state.layers)
+        self._claim_parts(change, state)
         built = self._assembled(state, row_shape)
         if state.plan is None:
             return state._replace(built=built)
         plan = state.plan
-        if plan.given is not None:
+        native = plan.native
+        if native is not None and state.form.kind is not None:  # which tracing found
+            native, plan = None, plan._replace(native=None, reason=several())
+            state = state._replace(plan=plan)
+        if native is None:
+            return state._replace(built=built)
+        if native.given is not None:
             head = _head(state, built)
-            heads.check(head, plan.loss)
-            columns = Columns(plan.loss, head, *(listed(given) for given in plan.given))
-            plan = plan._replace(columns=columns, given=None)
+            heads.check(head, native.loss)
+            columns = Columns(native.loss, head, *(listed(given) for given in native.given))
+            plan = plan._replace(native=native._replace(columns=columns, given=None))
         return state._replace(built=self._compiled_by(plan, built, state, settings), plan=plan)
 
     def _compiled_by(
@@ -199,7 +340,7 @@ class Compilable(Listed):
         if settings is None:
             variables = built.all_variables
             settings = Settings(
-                [variable.trainable for variable in variables],
+                _trained(plan, built, state.layers),
                 *plan.optimizer.groups(variables),
                 plan.optimizer.stage(),
                 plan.loss.options(outputs),
@@ -226,10 +367,11 @@ class Compilable(Listed):
     def compile(
         self,
         optimizer: str | Optimizer | type[Optimizer] = "adam",
-        loss: str | Loss | type[Loss] | None = None,
+        loss: AnyLoss | Sequence[AnyLoss] | Mapping[str, AnyLoss] = None,
+        loss_weights: float | Sequence[float] | Mapping[str, float] | None = None,
         *,
-        metrics: Metrics = None,
-        weighted_metrics: Metrics = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         matmul_precision: Literal["highest", "high", "medium"] | None = None,
     ) -> None:
@@ -238,9 +380,15 @@ class Compilable(Listed):
         Args:
             optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
                 Keras's is "rmsprop".)
-            loss: a name, an object or a class of `fastnn.losses`.
-            metrics: names or objects of `fastnn.metrics`, in which each row counts once.
-                "accuracy" is the accuracy that fits the loss and the outputs.
+            loss: a name, an object or a class of `fastnn.losses`, or a Python function
+                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Of several outputs one for
+                all, a list or a dictionary by name; None leaves an output out. None alone is for
+                models with a `train_step` or a `compute_loss` of their own.
+            loss_weights: the weights of the losses of several outputs in their sum, as a list or a
+                dictionary; None: each is 1.
+            metrics: names or objects of `fastnn.metrics`, or Python functions (y_true, y_pred), in
+                which each row counts once. "accuracy" is the accuracy that fits the loss and the
+                outputs. Of several outputs a list of lists, or a dictionary of lists.
             weighted_metrics: the same, with rows counted by their weight.
             device: "auto", "cpu" or "cuda" (RuntimeError where it cannot be used, with the
                 reason). "auto" is FASTNN_DEVICE or, without it, the GPU, if one can be used and
@@ -268,9 +416,7 @@ class Compilable(Listed):
         Warns:
             UserWarning: from_logits=True after a softmax or sigmoid.
         """
-        if loss is None:
-            raise ValueError("compile: expected a loss, for example loss='mean_squared_error'")
-        new_loss = losses.get(loss)
+        objective = Objective(loss, loss_weights, metrics, weighted_metrics)
         new_optimizer = optimizers.get(optimizer)
         where = config.device(device)
         precision = config.matmul_precision(matmul_precision)
@@ -280,24 +426,43 @@ class Compilable(Listed):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            # Before the graph is known, the head is taken for one that fits.
-            head = heads.Head(new_loss.folds or "linear", None, None, None, None, None)
-            if state.calls:
-                head = _head(state, built)
-                heads.check(head, new_loss)
-            columns = Columns(new_loss, head, listed(metrics), listed(weighted_metrics))
-            plan = Plan(new_loss, new_optimizer, columns, precision, where)
-            if not state.calls:
-                plan = plan._replace(given=(metrics, weighted_metrics))
+            reason = self._reason_of_compile(objective, state)
+            native = None
+            if reason is None:
+                native = self._native_of(objective, metrics, weighted_metrics, state)
+            plan = Plan(new_optimizer, precision, where, objective, native, reason)
+            if built is None:
+                plan = plan._replace(trained=self._trained_now())
             if built is not None:
                 built.network.bring()
-                built = self._compiled_by(plan, self._renewed(state, built), state)
+                built = self._renewed(state, built)
+                built = (
+                    built._replace(settings=None)
+                    if native is None
+                    else self._compiled_by(plan, built, state)
+                )
+            variables = self._variables()
+            objective.found = [(variable, variable.trainable) for variable in variables]
+            new_optimizer.forget(variables)
             self._settle(change, state._replace(plan=plan, built=built))
         self.stop_training = False
 
+    def _native_of(
+        self, objective: Objective, metrics: Metrics, weighted: Metrics, state: State
+    ) -> Native:
+        """The loss and the columns of the native loops; errors where they do not fit the model."""
+        loss = objective.only_loss()
+        # Before the graph is known, the head is taken for one that fits.
+        head = heads.Head(loss.folds or "linear", None, None, None, None, None)
+        if state.calls:
+            head = _head(state, state.built)
+            heads.check(head, loss)
+        columns = Columns(loss, head, listed(metrics), listed(weighted))
+        return Native(loss, columns, None if state.calls else (metrics, weighted))
+
     def session(self, batch_size: int) -> str:
         """The session that training in batches of this many rows uses; see `summary`."""
-        self._compiled("session")
+        self._compiled("session").native_for("session")
         return self.network.session(integer("batch_size", batch_size))
 
     def _compiled(self, doing: str) -> Plan:
@@ -317,9 +482,10 @@ class Compilable(Listed):
         return "highest" if plan is None else plan.precision
 
     @property
-    def loss(self) -> Loss:
-        """The loss given to `compile`."""
-        return self._compiled("loss").loss
+    def loss(self) -> Any:
+        """The loss given to `compile`; a list or dictionary of those of several outputs."""
+        plan = self._compiled("loss")
+        return plan.objective.loss if plan.native is None else plan.loss
 
     @property
     def optimizer(self) -> Optimizer:
@@ -338,20 +504,45 @@ class Compilable(Listed):
         """Names and native columns of loss and metrics."""
         return self._compiled("metrics").columns
 
-    @property
-    def metrics(self) -> list[Metric]:
-        """The metrics given to `compile`."""
-        return list(self.columns.metrics)
+    def more_is_better(self, key: str) -> bool | None:
+        """Whether more of a value in the logs is better; None where that is not known."""
+        plan = self._compiled("more_is_better")
+        if plan.native is not None:
+            known = plan.columns.more_is_better(key)
+            if known is not None:
+                return known
+        return plan.objective.more_is_better(key)
+
+    def gives_array(self, key: str) -> bool:
+        """Whether the logs hold an array under this name; False also where that is not known yet."""
+        plan = self._compiled("gives_array")
+        return plan.native is not None and plan.columns.gives_array(key)
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of the values that `evaluate` returns: "loss", then the metrics."""
-        return list(self.columns.names)
+        plan = self._compiled("metrics")
+        return plan.objective.names() if plan.native is None else list(plan.columns.names)
+
+
+def _trained(plan: Plan, built: Built, layers: Sequence[Layer]) -> list[bool]:
+    """Whether each parameter is trained, as `compile` found it."""
+    then = {id(layer): flags for layer, flags in plan.trained}
+    found: list[bool] = []
+    for layer, variables in zip(layers, built.variables, strict=True):
+        flags = then.get(id(layer), tuple(variable.trainable for variable in variables))
+        found += flags if len(flags) == len(variables) else flags[:1] * len(variables)
+    return found
 
 
 def _head(state: State, built: Built | None) -> heads.Head:
     width = None if built is None else math.prod(built.shapes[-1])
-    return heads.find(state.layers, state.calls, state.inputs, width)
+    inputs = state.inputs
+    if not inputs and built is not None:
+        inputs = (built.shapes[0],)
+    elif not inputs and state.row_shape is not None:
+        inputs = (state.row_shape,)
+    return heads.find(state.layers, state.calls, inputs, width)
 
 
 def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:

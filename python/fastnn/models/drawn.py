@@ -5,10 +5,11 @@ Everything that these two know of the graph of a model is here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastnn.layers.base import Layer, Shape
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.layers.symbol import Symbol
 from fastnn.models.chain import numbered
@@ -25,28 +26,36 @@ class Part(NamedTuple):
     inputs: tuple[int, ...]  # parts
     shape: tuple[int | None, ...] | None  # of the output; None: not known yet
     parameters: int | None  # None: not known yet
-    layer: Any = None  # None: an input
+    layer: Any = None  # or a model; None: an input
     call: int = 0  # the number of the call of the layer, from 0
     calls: int = 1  # how many calls the layer has
     dtype: str = ""
     trainable: bool = True
 
 
-def parts_of(state: State, names: Sequence[str], dtype: str) -> list[Part]:
+def parts_of(
+    state: State,
+    inputs: Sequence[str],
+    names: Mapping[int, str],
+    dtype: str,
+    expanded: bool = False,
+) -> list[Part]:
     """The inputs and calls of a graph.
 
-    `names`: of the inputs; there may be fewer than inputs. `dtype`: what the model computes in.
+    Args:
+        inputs: names of the inputs; there may be fewer than inputs.
+        names: of layers and models, by id; others have their own.
+        dtype: what the model computes in.
+        expanded: whether the calls of a model that is called stand for it.
     """
     count = max(1, len(state.inputs))
     shapes = _shapes(state)
     parts = [
-        Part(_input_name(names, i, count), "InputLayer", (), _with_batch(shapes[i]), 0)
+        Part(_input_name(inputs, i, count), "InputLayer", (), _with_batch(shapes[i]), 0)
         for i in range(count)
     ]
     part_of = list(range(count))  # of each tensor
-    total: dict[int, int] = {}
-    for call in state.calls:
-        total[call.layer] = total.get(call.layer, 0) + 1
+    turns: dict[object, int] = {}  # the part of each call
     seen: dict[int, int] = {}
     for i, call in enumerate(state.calls):
         layer = state.layers[call.layer]
@@ -55,24 +64,32 @@ def parts_of(state: State, names: Sequence[str], dtype: str) -> list[Part]:
             parts[number] = parts[number]._replace(name=layer.name)
             part_of.append(number)
             continue
-        number = seen.get(call.layer, 0)
-        seen[call.layer] = number + 1
-        parts.append(
-            Part(
-                layer.name,
-                type(layer).__name__,
-                tuple(part_of[j] for j in call.inputs),
-                _with_batch(shapes[count + i]),
-                layer.count_params() if layer.built else None,
-                layer,
-                number,
-                total[call.layer],
-                dtype,
-                layer.trainable,
-            )
+        if isinstance(layer, Outputs):  # the end of several outputs, which nothing is called on
+            part_of.append(-1)
+            continue
+        whole = call.within[0] if call.within and not expanded else layer
+        turn: object = (id(whole), call.turn) if whole is not layer else i
+        if turn not in turns:
+            turns[turn] = len(parts)
+            times = seen.get(id(whole), 0)
+            seen[id(whole)] = times + 1
+            within = [names.get(id(part), part.name) for part in call.within if whole is layer]
+            name = "/".join([*within, names.get(id(whole), whole.name)])
+            parameters = whole.count_params() if whole.built else None
+            described = (whole, times, 1, dtype, whole.trainable)
+            parts.append(Part(name, type(whole).__name__, (), None, parameters, *described))
+        number = turns[turn]
+        given = [part_of[j] for j in call.inputs]
+        if whole is not layer:
+            known = {number, *parts[number].inputs}
+            given = [j for j in dict.fromkeys(given) if j not in known]
+        parts[number] = parts[number]._replace(
+            inputs=(*parts[number].inputs, *given), shape=_with_batch(shapes[count + i])
         )
-        part_of.append(len(parts) - 1)
-    return parts
+        part_of.append(number)
+    return [
+        part if part.layer is None else part._replace(calls=seen[id(part.layer)]) for part in parts
+    ]
 
 
 def input_labels(symbols: Sequence[Symbol], names: int | list[str] | None) -> tuple[str, ...]:

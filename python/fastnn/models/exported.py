@@ -6,8 +6,10 @@ import os
 from collections.abc import Sequence
 
 from fastnn.exports.graph import Graph, GraphInput, GraphOutput, Node
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.graph import shapes_of
+from fastnn.models.nested import parts_in
 from fastnn.models.shown import Shown
 from fastnn.words import keywords
 
@@ -35,18 +37,24 @@ def graph_of(model: Shown, doing: str) -> Graph:
             names[call.inputs[0]] = layer.name
             tensors.append(tensors[call.inputs[0]])
             continue
+        if isinstance(layer, Outputs):  # several outputs side by side: here each is one
+            break
         given = tuple(tensors[j] for j in call.inputs)
         tensors.append(count + len(nodes))
         nodes.append(Node(layer, given, shapes[count + i]))
     default = "input" if count == 1 else "input_{}"
     parts = [GraphInput(name or default.format(i), inputs[i]) for i, name in enumerate(names)]
-    outputs = [tensors[-1]]  # tensors of the state
+    outputs = [tensors[-1]]
+    output_names = [nodes[-1].layer.name]
+    if state.form.kind is not None:
+        outputs = [tensors[j] for j in state.calls[-1].inputs]
+        output_names = list(model._output_names())
     return Graph(
         model.name,
-        model._agreed_dtype(state.layers),
+        model._agreed_dtype(state.layers, parts_in(state)),
         tuple(parts),
         tuple(nodes),
-        tuple(GraphOutput(nodes[i - count].layer.name, i) for i in outputs),
+        tuple(map(GraphOutput, output_names, outputs)),
     )
 
 

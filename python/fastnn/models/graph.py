@@ -1,7 +1,8 @@
 """Graphs: which layer is called on what, in the order of the calls.
 
 Tensors are numbered: first the inputs, then the output of each call. The last call makes the output.
-Layers stand in the order of their first calls.
+Layers stand in the order of their first calls. A model that is called is a part of the graph with
+all of its own calls, which know it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any, NamedTuple
 from fastnn import _core
 from fastnn.layers.base import Layer, Shape, extended
 from fastnn.layers.noise import Dropout
-from fastnn.layers.symbol import Symbol
+from fastnn.layers.outputs import Outputs
+from fastnn.layers.shape import InputLayer
+from fastnn.layers.symbol import ModelCall, Symbol
 
 
 class Call(NamedTuple):
@@ -22,6 +25,18 @@ class Call(NamedTuple):
 
     layer: int  # its number
     inputs: tuple[int, ...]  # tensors
+    within: tuple[Any, ...] = ()  # the models whose graphs it is a part of, outermost first
+    turn: int = -1  # the number of the call of the outermost of these, among all calls of models
+
+
+class Traced(NamedTuple):
+    """A graph that was drawn with symbols."""
+
+    layers: tuple[Layer, ...]
+    calls: tuple[Call, ...]
+    symbols: tuple[Symbol | None, ...]  # of each tensor; None inside of a model that was called
+    # Models that were called, and the states that they may take from it (see `nested`).
+    called: tuple[tuple[Any, Any], ...]
 
 
 def chain_of(layers: Sequence[Layer]) -> tuple[Call, ...]:
@@ -29,59 +44,157 @@ def chain_of(layers: Sequence[Layer]) -> tuple[Call, ...]:
     return tuple(Call(i, (i,)) for i in range(len(layers)))
 
 
-def traced(inputs: Sequence[Symbol], output: Symbol) -> tuple[tuple[Layer, ...], tuple[Call, ...]]:
+class _Tracer:
+    """Collects the calls that make a symbol, in an order in which inputs come first."""
+
+    def __init__(self, inputs: Sequence[Symbol]) -> None:
+        self.numbers: dict[tuple[int, int], int] = {}  # of tensors, by symbol
+        self.symbols: list[Symbol | None] = []
+        self.layers: list[Layer] = []
+        self.calls: list[Call] = []
+        self.called: list[tuple[Any, Any]] = []
+        self._of_layer: dict[int, int] = {}
+        for symbol in inputs:
+            self.numbers.setdefault(_key(symbol), len(self.symbols))
+            self.symbols.append(symbol)
+
+    def trace(self, output: Symbol) -> int:
+        """Adds all that makes the symbol; the number of its tensor."""
+        waiting = [output]
+        while waiting:  # no recursion: chains may be longer than the stack
+            symbol = waiting[-1]
+            if _key(symbol) in self.numbers:
+                waiting.pop()
+                continue
+            if not symbol.inputs:
+                raise ValueError(
+                    f"outputs: they are made of the input {symbol.name!r}, which is not among the "
+                    "inputs"
+                )
+            missing = [part for part in reversed(symbol.inputs) if _key(part) not in self.numbers]
+            if missing:
+                waiting += missing
+            elif symbol.made_by is None:
+                given = tuple(self.numbers[_key(part)] for part in symbol.inputs)
+                for number, part in zip(given, symbol.inputs, strict=True):
+                    if self.symbols[number] is None:
+                        self.symbols[number] = part
+                self.numbers[_key(symbol)] = self._add(symbol.layer, given, symbol.within)
+                self.symbols[-1] = symbol
+            else:
+                self._add_all(symbol.made_by[0])
+        number = self.numbers[_key(output)]
+        self.symbols[number] = output
+        return number
+
+    def _add(
+        self, layer: Layer, inputs: tuple[int, ...], within: tuple[Any, ...], turn: int = -1
+    ) -> int:
+        number = self._of_layer.setdefault(id(layer), len(self.layers))
+        if number == len(self.layers):
+            self.layers.append(layer)
+        self.calls.append(Call(number, inputs, within, turn))
+        self.symbols.append(None)
+        return len(self.symbols) - 1
+
+    def _add_all(self, made_by: ModelCall) -> None:
+        """The graph of a model that was called, all of it at once and in its own order: layers and
+        weights of a model stand together."""
+        state = made_by.state
+        tensors = [self.numbers[_key(symbol)] for symbol in made_by.inputs]
+        turn = len(self.called)
+        for call in state.calls:
+            layer = state.layers[call.layer]
+            given = tuple(tensors[i] for i in call.inputs)
+            if isinstance(layer, Outputs):  # what is called on them takes each for itself
+                tensors.append(-1)
+            elif isinstance(layer, InputLayer) or (
+                not made_by.drops and isinstance(layer, Dropout)
+            ):
+                tensors.append(given[0])
+            else:
+                tensors.append(self._add(layer, given, (made_by.model, *call.within), turn))
+        for i, tensor in enumerate(tensors):
+            self.numbers[id(made_by), i] = tensor
+        self.called.append((made_by.model, state))
+
+    def keep(self, output: int, inputs: int) -> None:
+        """Leaves out what does not make the tensor `output`, which is the last one then."""
+        needed = {output}
+        for i in range(len(self.calls) - 1, -1, -1):
+            if inputs + i in needed:
+                needed |= set(self.calls[i].inputs)
+        places = {old: new for new, old in enumerate(sorted({*range(inputs), *needed}))}
+        layers: dict[int, int] = {}
+        calls = []
+        for i, call in enumerate(self.calls):
+            if inputs + i in needed:
+                number = layers.setdefault(call.layer, len(layers))
+                given = tuple(places[j] for j in call.inputs)
+                calls.append(call._replace(layer=number, inputs=given))
+        self.layers = [self.layers[i] for i in layers]
+        self.symbols = [self.symbols[old] for old in places]
+        self.calls = calls
+
+
+def _key(symbol: Symbol) -> tuple[int, int]:
+    """Equal for symbols of one tensor."""
+    made_by = symbol.made_by
+    return (id(symbol), -1) if made_by is None else (id(made_by[0]), made_by[1])
+
+
+def traced(inputs: Sequence[Symbol], output: Symbol) -> Traced:
     """The layers and calls that make `output` of the inputs.
 
     Raises:
         ValueError: it is made of an input that is not among them, or is an input itself.
     """
-    numbers = {id(symbol): i for i, symbol in enumerate(inputs)}
-    layers: list[Layer] = []
-    of_layer: dict[int, int] = {}
-    calls: list[Call] = []
-    waiting = [output]
-    while waiting:  # no recursion: chains may be longer than the stack
-        symbol = waiting[-1]
-        if id(symbol) in numbers:
-            waiting.pop()
-            continue
-        if not symbol.inputs:
-            raise ValueError(
-                f"outputs: they are made of the input {symbol.name!r}, which is not among the inputs"
-            )
-        missing = [part for part in reversed(symbol.inputs) if id(part) not in numbers]
-        if missing:
-            waiting += missing
-            continue
-        number = of_layer.setdefault(id(symbol.layer), len(layers))
-        if number == len(layers):
-            layers.append(symbol.layer)
-        calls.append(Call(number, tuple(numbers[id(part)] for part in symbol.inputs)))
-        numbers[id(symbol)] = len(inputs) + len(calls) - 1
-        waiting.pop()
-    if not calls:
+    tracer = _Tracer(inputs)
+    number = tracer.trace(output)
+    if number < len(inputs):
         raise ValueError("outputs: expected what layers make, got an input itself")
-    return tuple(layers), tuple(calls)
+    if number < len(tracer.symbols) - 1:  # one of several outputs of a model
+        tracer.keep(number, len(inputs))
+    return Traced(
+        tuple(tracer.layers), tuple(tracer.calls), tuple(tracer.symbols), tuple(tracer.called)
+    )
+
+
+def parts_of(layers: Sequence[Layer], calls: Sequence[Call]) -> tuple[Any, ...]:
+    """What a graph consists of: layers, and models that were called, in the order of first calls."""
+    found: dict[int, Any] = {}
+    for call in calls:
+        part = call.within[0] if call.within else layers[call.layer]
+        found.setdefault(id(part), part)
+    return tuple(found.values())
+
+
+def first_calls(calls: Sequence[Call]) -> dict[int, Call]:
+    """The first call of each layer, by its number."""
+    found: dict[int, Call] = {}
+    for call in calls:
+        found.setdefault(call.layer, call)
+    return found
 
 
 def without_dropout(
-    layers: Sequence[Layer], calls: Sequence[Call], own: AbstractSet[int]
+    layers: Sequence[Layer], calls: Sequence[Call], own: AbstractSet[int], inputs_count: int
 ) -> list[tuple[object, tuple[int, ...]]]:
-    """What one graph of one input has in common with another in which dropout does not act.
+    """What one graph has in common with another in which dropout does not act.
 
     `own`: ids of the layers that a model keeps. Others, as of operators, are compared by their kind.
     """
-    same = {0: 0}  # the number of each tensor where dropout makes none
+    same = {i: i for i in range(inputs_count)}  # numbers of tensors where dropout makes none
     kept: list[tuple[object, tuple[int, ...]]] = []
     for i, call in enumerate(calls):
         layer = layers[call.layer]
         inputs = tuple(same[j] for j in call.inputs)
         if isinstance(layer, Dropout):
-            same[i + 1] = inputs[0]
+            same[inputs_count + i] = inputs[0]
             continue
         kind: object = id(layer) if id(layer) in own else (type(layer), str(_options(layer)))
         kept.append((kind, inputs))
-        same[i + 1] = len(kept)
+        same[inputs_count + i] = inputs_count + len(kept) - 1
     return kept
 
 
@@ -94,10 +207,17 @@ def shapes_of(
 ) -> list[Shape]:
     """Shapes of a row of each tensor; ValueError where a layer does not take its inputs."""
     shapes: list[Shape] = list(inputs)
+    first: dict[int, Any] = {}  # the input of each layer with parameters
     for call in calls:
         layer = layers[call.layer]
         given: Any = [shapes[i] for i in call.inputs]
-        shapes.append(layer.row_shape(given if layer.merges else given[0]))
+        given = given if layer.merges else given[0]
+        if layer.has_parameters and first.setdefault(call.layer, given) != given:
+            raise ValueError(
+                f"layer {layer.name!r} is called on rows of shapes {first[call.layer]} and {given}; "
+                "its parameters have one shape"
+            )
+        shapes.append(layer.row_shape(given))
     return shapes
 
 

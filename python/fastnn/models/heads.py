@@ -37,7 +37,7 @@ def find(
     width: int | None = None,
 ) -> Head:
     """The head of a graph of layers; `width` is the number of outputs, where it is known."""
-    # Of rows that are the input the width may be unknown: the graph only tells how it ends.
+    # The width of the input may be unknown: the graph only tells how it ends.
     total = sum(math.prod(shape) for shape in inputs) if inputs else None
     graph = _core.Graph(total, "float32")
     tensors, numbers = extend(graph, layers, calls, inputs)
@@ -55,6 +55,21 @@ def find(
         _layer_of(numbered, below_number),
         width or graph.width(tensor) or None,
     )
+
+
+def ends(layers: Sequence[Layer], calls: Sequence[Call], inputs: Sequence[Shape]) -> list[str]:
+    """How each of the outputs ends that the last call puts side by side.
+
+    The activation of the last layer with outputs of its own; "" where another changes these.
+    """
+    graph = _core.Graph(sum(math.prod(shape) for shape in inputs), "float32")
+    tensors, _ = extend(graph, layers, calls[:-1], inputs)
+    found = []
+    for place in calls[-1].inputs:
+        graph.set_output(tensors[place])
+        activation, layer, changed_by, _, _ = graph.end
+        found.append("" if changed_by is not None or layer is None else activation)
+    return found
 
 
 def _layer_of(numbered: dict[int, Layer], number: int | None) -> Layer | None:

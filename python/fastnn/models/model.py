@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import keys
+from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
-from fastnn.autodiff.tensor import tensor
-from fastnn.changes import Change
+from fastnn.changes import Change, forget_former
 from fastnn.console import say
-from fastnn.layers.base import (
-    Shape,
-    dtype_of,
-    snake_case,
-    without_batch,
-)
+from fastnn.data import rows
+from fastnn.data.structures import form_of, is_several
+from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.called import called, side_by_side
-from fastnn.models.compiled import State, claim_layers
-from fastnn.models.drawn import input_labels
+from fastnn.models.compiled import State
+from fastnn.models.drawn import input_labels, is_chain
 from fastnn.models.exported import Exported
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.nested import one_of, parts_in
+from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.summary import summary_lines
+from fastnn.models.symbolic import Memo
 from fastnn.words import flag, integer, keywords
 
 
@@ -62,15 +65,36 @@ class Model(Exported):
     Args:
         inputs: an Input, or a list or dictionary of them. Data for several are given in the same
             form; they are put side by side in one array.
-        outputs: what layers make of the inputs.
+        outputs: what layers make of the inputs, or a list, a tuple or a dictionary of such. Several
+            outputs train over a tape; a call is one native pass all the same. In logs they have the
+            names of their layers, or their keys in the dictionary.
         name: the model's name, in its table and in paths of Variables.
         trainable: False freezes all layers.
         dtype: "float32" (the default) or "float64"; layers that name a dtype must agree.
         seed: fixes the model's random numbers; see `Sequential`.
 
-    A layer belongs to one model, and may be called several times there if it has no parameters or
-    is a Dense. A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
-    cannot be traced: such a model can be called and trained over a GradientTape, and has no `fit`.
+    A model is a part of another one where it is called on symbols, or as an entry of a Sequential:
+    its graph is then a part of the other's, and `layers` has it as one entry. It may be called
+    several times, as a layer may, with the same weights.
+
+        >>> encoder = fastnn.Sequential([layers.Dense(8, "relu", input_shape=(20,))], name="encoder")
+        >>> decoder = fastnn.Sequential([layers.Dense(20, input_shape=(8,))], name="decoder")
+        >>> autoencoder = fastnn.Model(inputs, decoder(encoder(inputs)), name="autoencoder")
+        >>> [part.name for part in autoencoder.layers]
+        ['encoder', 'decoder']
+        >>> autoencoder.weights[0].path
+        'autoencoder/encoder/dense/kernel'
+
+    Models share layers by using them: parts as here, layers that are given to several models, and
+    `Model(model.input, model.get_layer("dense").output)`, which computes what a layer makes. The
+    weights are the same in all of them, whichever is trained. Each keeps the settings of its own
+    `compile`, which reads what is trainable then, and its own state of the optimizer. While one of
+    them is trained the others cannot be, and can be called in its callbacks alone. A model that is
+    a part keeps the graph that it had when it was called. First weights of a part that is not built
+    come from the seed of the model that builds it.
+
+    A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
+    cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
     @keywords()
@@ -86,10 +110,9 @@ class Model(Exported):
     ) -> None:
         key = keys.next_key() if seed is None else keys.key_of(integer("seed", seed, 0))
         super().__init__(key)
-        self.name = snake_case(type(self).__name__) if name is None else name
+        self.given_name = name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
-        # For several inputs: how x names them, a list's length or a dictionary's keys.
-        self._input_names: int | list[str] | None = None
+        self._input_names = None
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
@@ -117,20 +140,33 @@ class Model(Exported):
             raise ValueError("inputs: the same Input is given twice")
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             outputs = outputs[0]
-        if isinstance(outputs, (list, tuple, Mapping)):
-            raise TypeError(
-                f"outputs: models of several outputs are not in fastnn, got {outputs!r}"
-            )
-        if not isinstance(outputs, Symbol):
-            raise TypeError(f"outputs: expected what layers make of the inputs, got {outputs!r}")
-        layers, calls = traced(symbols, outputs)
+        form = form_of(outputs)
+        for output in form.leaves(outputs):
+            if not isinstance(output, Symbol):
+                raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
+        graph = traced(symbols, one_of(form, outputs))
         self._input_labels = input_labels(symbols, self._input_names)
-        shapes = tuple(symbol.row_shape for symbol in symbols)
+        state = self._state.now._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(symbol.row_shape for symbol in symbols),
+            called=graph.called,
+            drawing={"symbols": graph.symbols},
+            form=form,
+        )
+        entries = [symbol.layer for symbol in symbols]
         change = Change("Model")
         with change, change.lock:
             self._changes.take(change, waits=True)
-            claim_layers(change, layers)
-            self._adopt(change, State(layers, calls, shapes))
+            self._claim_parts(change, state, entries)
+            names = self.names_for([*entries, *parts_in(state)])
+            switches = [
+                entry.stand(change, name=name, home=weakref.ref(self))
+                for entry, name in zip(entries, names, strict=False)
+                if entry.home is None
+            ]
+            self._adopt(change, state, names[len(entries) :])
+            forget_former(switches)
 
     # -- building
 
@@ -146,7 +182,7 @@ class Model(Exported):
                 f"build: the model is built for {self.input_shape}, got {tuple(input_shape)}"
             )
 
-    def _graph_for(self, state: State, row_shape: Shape) -> State:
+    def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
         """`state` with the graph of `call`, which is traced for rows of this shape.
 
         Raises:
@@ -154,20 +190,42 @@ class Model(Exported):
         """
         if state.calls:
             return state
-        own = {id(layer) for layer in self._own_layers()}
+        return self._drawn(state, Input(row_shape), memo)
+
+    def _drawn(self, state: State, inputs: Any, memo: Memo = None) -> State:
+        """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
+        own = {id(part) for part in self._leaf_parts()}
+        entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+        entries = [entries] if isinstance(entries, Symbol) else list(entries)
+        memo = {} if memo is None else memo
+        for entry in entries:
+            entry.memo = memo
         found = []
         for training in (True, False):
-            x = Input(row_shape)
-            y = self._called_on(x, training)
-            if not isinstance(y, Symbol):
-                raise Untraceable(f"it returns {y!r}, which is no output of a layer")
-            layers, calls = traced([x], y)
-            found.append((layers, calls, without_dropout(layers, calls, own)))
-        (layers, calls, trained), (_, _, predicted) = found
+            y = self._called_on(inputs, training)
+            form = form_of(y)
+            for part in form.leaves(y):
+                if not isinstance(part, Symbol):
+                    raise Untraceable(f"it returns {part!r}, which is no output of a layer")
+            graph = traced(entries, one_of(form, y))
+            kept = without_dropout(graph.layers, graph.calls, own, len(entries))
+            found.append((graph, form, kept))
+        (graph, form, trained), (_, other, predicted) = found
         # Dropout acts in training alone: without it both must be one graph.
-        if trained != predicted:
+        if trained != predicted or form != other:
             raise Untraceable("its layers in training are not those of prediction")
-        return state._replace(layers=layers, calls=calls, inputs=(row_shape,))
+        return state._replace(
+            layers=graph.layers,
+            calls=graph.calls,
+            inputs=tuple(entry.row_shape for entry in entries),
+            called=graph.called,
+            drawing={},
+            form=form,
+        )
+
+    def _has_call(self) -> bool:
+        """Whether the model can be called on numbers before its graph is known."""
+        return type(self).call is not Model.call
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that."""
@@ -193,6 +251,38 @@ class Model(Exported):
                 "and trained over a fastnn.GradientTape"
             ) from (None if isinstance(why, Untraceable) else why)
 
+    def _reason_of_call(self, x: Any) -> Reason | None:
+        state = self._state.now
+        if state.form.kind is not None:
+            return several()
+        if state.calls or not self._has_call():
+            return None
+        if is_several(x):
+            return of_call("it takes several inputs")
+        row_shape = rows.rows("x", x, None).shape[1:]
+        if self._can_be_traced(state, row_shape):
+            form = self._graph_for(state, row_shape).form
+            return None if form.kind is None else several()
+        try:
+            self._traced_for(state, row_shape)
+        except TypeError as error:
+            return of_call(
+                str(error).partition("no graph of layers: ")[2].partition(". The model")[0]
+            )
+        return None
+
+    def _input_parts(self, x: Any) -> Any:
+        names = self._input_names
+        if names is None:
+            return super()._input_parts(x)
+        parts = self._several_of(x)
+        shapes = self._state.now.inputs
+        found = [
+            rows.rows(f"x[{i}]", part, shape)
+            for i, (part, shape) in enumerate(zip(parts, shapes, strict=True))
+        ]
+        return dict(zip(names, found, strict=True)) if isinstance(names, list) else found
+
     # -- calls
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -207,41 +297,50 @@ class Model(Exported):
         """
         self._training.refuse_others("call")
         acts = training is not None and flag("training", training)
-        if any_symbols(inputs):
-            if self.built or type(self).call is Model.call:
-                raise Untraceable(
-                    f"the model {self.name!r} is called inside another model, which is no part of a "
-                    "graph of layers; call its layers, or train over a fastnn.GradientTape"
-                )
-            return self._called_on(inputs, acts)
-        if not self.built and type(self).call is not Model.call and _several(inputs):
-            return self._called_on(_tensors(inputs), acts)
-        x = as_tensor(self._joined(inputs))
-        if x.ndim == 0:
-            raise ValueError("x: expected rows, got a single number")
-        row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         state = self._state.now
+        if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
+            self._refresh(state.built, "call")
+            return called(state, _rows_of(inputs), acts)
+        if any_symbols(inputs):
+            return self._called_on_symbols(inputs, drops=training is None or acts)
+        if not self.built and self._has_call() and is_several(inputs):
+            self._give_dtype()
+            return self._called_on(_tensors(inputs), acts)
+        x = _rows_of(self._joined(inputs))
+        row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         if state.built is None:
-            if type(self).call is not Model.call and not self._can_be_traced(state, row_shape):
+            if self._has_call() and not self._can_be_traced(state, row_shape):
+                self._give_dtype()
                 return self._called_on(x, acts)
             self.prepare(row_shape, lambda _: None, "call")
             state = self._state.now
         assert state.built is not None
+        self._refresh(state.built, "call")
         return called(state, x, acts)
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
+        return side_by_side(self._several_of(x), self._state.now.inputs)
+
+    def _give_dtype(self) -> None:
+        """Lets layers that are not built yet, and build themselves when they are called, have the
+        model's dtype."""
+        if self._given_dtype is not None:
+            for part in self._leaf_parts():
+                if isinstance(part, Layer) and not part.built and part.compute_dtype is None:
+                    part.dtype = self._given_dtype
+
+    def _several_of(self, x: Any) -> list[Any]:
+        """The parts of x, of a model with several inputs, in their order."""
         names = self._input_names
         assert names is not None
         if isinstance(names, list):
             if not isinstance(x, Mapping) or set(x) != set(names):
                 raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
-            parts = [x[name] for name in names]
-        else:
-            if not isinstance(x, (list, tuple)) or len(x) != names:
-                raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
-            parts = list(x)
-        return side_by_side(parts, self._state.now.inputs)
+            return [x[name] for name in names]
+        if not isinstance(x, (list, tuple)) or len(x) != names:
+            raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+        return list(x)
 
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
@@ -257,6 +356,7 @@ class Model(Exported):
         self,
         line_length: int | None = None,
         *,
+        expand_nested: bool = False,
         print_fn: Callable[[str], object] | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -267,6 +367,7 @@ class Model(Exported):
 
         Args:
             line_length: the width of the table; None: as wide as it needs to be.
+            expand_nested: whether the layers of models in the model have rows, too.
             print_fn: called with each line, and its errors are raised; None: standard output, and
                 what cannot be printed is left out.
             batch_size: rows of a training step. With it, a last line names the session that
@@ -276,12 +377,21 @@ class Model(Exported):
                 (recorded once as a graph), "wide" (the same with the optimizer beside the
                 products) or "resident" (many steps in one kernel). It also names the numbers
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
-                stands for a float32 (see `compile`). Needs a compiled model.
+                stands for a float32 (see `compile`). Of a model that trains over a tape, the line
+                says why. Needs a compiled model.
         """
         write = say if print_fn is None else print_fn
-        for line in summary_lines(self, line_length, self._parts()):
+        nested = flag("expand_nested", expand_nested)
+        parts = self._parts(expanded=False)
+        if nested and not is_chain(parts):
+            parts = self._parts(expanded=True)
+        for line in summary_lines(self, line_length, parts, nested):
             write(line)
         if batch_size is not None:
+            plan = self._compiled("summary")
+            if plan.native is None and plan.reason is not None:
+                write(f"Trains over a tape, since {plan.reason.why}")
+                return
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
             made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
@@ -291,22 +401,21 @@ class Model(Exported):
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
 
 
+_ARRAYS = frozenset({np.ndarray, Tensor})
+
+
+def _rows_of(inputs: Any) -> Tensor:
+    x = as_tensor(inputs)
+    if x.ndim == 0:
+        raise ValueError("x: expected rows, got a single number")
+    return x
+
+
 @functools.lru_cache(256)
 def _takes_training(call: Callable[..., Any]) -> bool:
     """Whether a `call`, also a decorated one, can be given `training`."""
     parameters = inspect.signature(call).parameters.values()
     return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _several(inputs: object) -> bool:
-    """Whether these are several inputs of a `call`, each an array of rows, and not one."""
-    if isinstance(inputs, Mapping):
-        return True
-    return (
-        isinstance(inputs, (list, tuple))
-        and len(inputs) > 0
-        and all(getattr(part, "ndim", 0) >= 2 for part in inputs)
-    )
 
 
 def _tensors(inputs: Any) -> Any:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.claims import Claim
-from fastnn.layers.base import Dtype, Layer, Shape, write_all
+from fastnn.layers.base import Dtype, Layer, Shape, dtype_of, write_all
+from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
+from fastnn.models.known import Holder, Known, among, variables_of
+from fastnn.models.nested import parts_in
+from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
-from fastnn.words import keywords, unknown
+from fastnn.words import keywords, snake_case, unknown
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
 
@@ -22,8 +26,10 @@ _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are
 class Parted(Trainer):
     """A model as its parts: layers of a graph, or layers, models and Variables among attributes."""
 
-    name: str
+    given_name: str | None  # None: a model may name it that it is a part of
     _given_dtype: Dtype | None
+    _inside: ClassVar[Iterable[str]] = ("given_name", "named_parts", "names_for")
+    _known: Known | None
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -43,49 +49,116 @@ class Parted(Trainer):
                 )
             self._eager_shapes = set()
         super().__setattr__(name, value)
+        if name != "_known":
+            vars(self)["_known"] = None
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        vars(self)["_known"] = None
 
     if not TYPE_CHECKING:  # or checkers would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("_training", "_state", "_changes", "_key", "_eager_shapes"):
+            if name in (
+                "_training",
+                "_state",
+                "_changes",
+                "_key",
+                "_eager_shapes",
+                "given_name",
+                "_known",
+            ):
                 raise RuntimeError(_NO_INIT.format(type(self).__name__))
             return super().__getattr__(name)
 
     # -- layers
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers, in the order of their first calls, without Inputs, as in Keras."""
+    def name(self) -> str:
+        """The given name, or one that a model gave which this one is a part of."""
+        given = self.given_name or self._state.now.name
+        return snake_case(type(self).__name__) if given is None else given
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.given_name = value
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, and models that are called as layers, in the order of their first calls.
+
+        As in Keras, an Input is left out, and so are the layers of such a model: it has them.
+        """
         state = self._state.now
-        if not state.calls and not state.layers:
-            return list(self._own_layers())
-        return [layer for layer in state.layers if not isinstance(layer, InputLayer)]
+        if not state.calls and not state.layers and not state.parts:
+            return [part for part in self._own_parts() if not isinstance(part, Variable)]
+        return [part for part in parts_in(state) if not isinstance(part, (InputLayer, Outputs))]
 
     def _all_layers(self) -> Sequence[Layer]:
+        """The layers of the graph, those of models in it too, or as far as they are known."""
         state = self._state.now
-        return state.layers or tuple(self._own_layers())
+        if state.layers:
+            return state.layers
+        found: dict[int, Layer] = {}
+        for part in state.parts:
+            for layer in part._all_layers() if isinstance(part, Parted) else [part]:
+                found[id(layer)] = layer
+        return tuple(found.values()) or tuple(self._own_layers())
+
+    def _variables(self) -> list[Variable]:
+        return self._own_variables()
 
     def _own_variables(self) -> list[Variable]:
         """Those of layers, then those of models and Variables among the attributes, each once."""
-        found: dict[int, Variable] = {}
-        for part in self._leaf_parts():
-            for variable in [part] if isinstance(part, Variable) else part.variables:
-                found[id(variable)] = variable
-        return list(found.values())
+        known = self._known
+        if known is not None and known.holds(self._state.now):
+            return list(known.variables)
+        return variables_of(self._found())
+
+    def _found(self) -> list[Layer | Variable]:
+        """`_leaf_parts`, and what they have is kept while all stays as it is: a loop asks for it at
+        each step.
+
+        Where another model is a part of this one it is not kept: that may change without an
+        attribute of this one being set.
+        """
+        state = self._state.now
+        holders: list[Holder] = []
+        own = [*self._own_parts(holders), *parts_in(state)]
+        models = any(isinstance(part, Parted) for part in own)
+        parts = self._leaf_parts()
+        layers = [part for part in parts if isinstance(part, Layer)]
+        # The standing of a layer holds its Variables, unless its class has others.
+        usual = all(type(layer).variables is Layer.variables for layer in layers)
+        standings = [layer._standing for layer in layers]
+        if usual and not models and all(standing.is_final for standing in standings):
+            variables = tuple(variables_of(parts))
+            self._known = Known(state, holders, layers, standings, variables)
+        return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, then of models among the attributes, each model
-        once: they may hold each other."""
-        found: list[Layer | Variable] = []
-        models: list[Parted] = [self]
-        for model in models:  # which grows
-            found += model._all_layers()
-            for part in model._own_parts():
-                if isinstance(part, Variable):
-                    found.append(part)
-                elif isinstance(part, Parted) and not any(part is known for known in models):
-                    models.append(part)
-        return found
+        """The layers and Variables of the model, then of models that are in it, each model once:
+        they may hold each other."""
+        found: dict[int, Layer | Variable] = {}
+        models: dict[int, Parted] = {id(self): self}
+        waiting: list[Parted] = [self]
+        for model in waiting:  # which grows
+            for layer in model._all_layers():
+                found.setdefault(id(layer), layer)
+            for part in [*model._own_parts(), *parts_in(model._state.now)]:
+                if not isinstance(part, Parted):  # also a layer that `call` does not use
+                    found.setdefault(id(part), part)
+                elif id(part) not in models:
+                    models[id(part)] = part
+                    waiting.append(part)
+        return list(found.values())
+
+    def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
+        found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
+        return tuple(
+            (layer, tuple(v.trainable for v in layer.variables) or (layer.trainable,))
+            for layer in found.values()
+        )
 
     def _own_layers(self) -> Iterator[Layer]:
         """Layers among the attributes."""
@@ -93,79 +166,100 @@ class Parted(Trainer):
             if isinstance(part, Layer):
                 yield part
 
-    def _own_parts(self) -> Iterator[Layer | Parted | Variable]:
+    def _own_parts(
+        self, holders: list[Holder] | None = None
+    ) -> Iterator[Layer | Parted | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
-        order of these."""
+        order of these. `holders` gets the latter, each with what it holds."""
         if type(self).call is Parted.call:  # a graph by inputs and outputs, or a chain
             return
         seen: set[int] = {id(self)}
-        waiting: list[Any] = [v for k, v in vars(self).items() if not k.startswith("__")]
-        while waiting:
-            value = waiting.pop(0)
-            if isinstance(value, (Layer, Parted, Variable)):
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-            elif isinstance(value, (list, tuple)):
-                waiting = [*value, *waiting]
-            elif isinstance(value, dict):
-                waiting = [*value.values(), *waiting]
+        attributes = [v for k, v in vars(self).items() if k != "_known" and not k.startswith("__")]
+        for part in among(attributes, (Layer, Parted, Variable), holders):
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
 
     @keywords()
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer with this name, or at this place in `layers`."""
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer, or the model, with this name, or at this place in `layers`.
+
+        Inputs, which `layers` leaves out, are found by their names.
+        """
         if (name is None) == (index is None):
             raise ValueError("get_layer: give name or index")
+        named = self.named_parts()
         if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise ValueError(f"get_layer: index {index} of {len(self.layers)} layers")
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
+            if not -len(named) <= index < len(named):
+                raise ValueError(f"get_layer: index {index} of {len(named)} layers")
+            return named[index][1]
+        for known, layer in [*named, *self._entries()]:
+            if known == name:
                 return layer
-        raise ValueError(unknown("layer", str(name), [layer.name for layer in self.layers]))
+        raise ValueError(unknown("layer", str(name), [known for known, _ in named]))
 
-    def _names_for(self, layers: Sequence[Layer]) -> list[str]:
-        """A name for each layer; ValueError where a layer is another model's."""
+    def _entries(self) -> list[tuple[str, Layer]]:
+        """The InputLayers of the model, with their names."""
+        state = self._state.now
+        symbols = (state.drawing or {}).get("symbols", ())[: max(1, len(state.inputs))]
+        found = [symbol.layer for symbol in symbols if symbol is not None and not symbol.inputs]
+        found += [part for part in state.parts if isinstance(part, InputLayer)]
+        return [(layer.name, layer) for layer in found]
+
+    def named_parts(self) -> list[tuple[str, Any]]:
+        """`layers` with their names here (for the table). Two that other models have named alike
+        differ here."""
+        parts = parts_in(self._state.now)
+        names = self.names_for(parts) if parts else []
+        named = [
+            (name, part)
+            for name, part in zip(names, parts, strict=True)
+            if not isinstance(part, (InputLayer, Outputs))
+        ]
+        return named or [(layer.name, layer) for layer in self.layers]
+
+    def names_for(self, parts: Sequence[Any]) -> list[str]:
+        """A name for each part (for models); ValueError where two were given one name."""
         given: set[str] = set()
-        for layer in layers:
-            if layer.owner not in (None, self):
-                raise ValueError(
-                    f"layer {layer.name!r} belongs to another model; make a layer for each model"
-                )
-            if layer.given_name in given:
-                raise ValueError(f"layers: two are named {layer.given_name!r}; names must differ")
-            if layer.given_name is not None:
-                given.add(layer.given_name)
-        self._agreed_dtype(layers)
-        return numbered(layers, given)
+        for part in parts:
+            if part.given_name in given:
+                raise ValueError(f"layers: two are named {part.given_name!r}; names must differ")
+            if part.given_name is not None:
+                given.add(part.given_name)
+        return numbered(parts, given, self)
 
-    def _agreed_dtype(self, layers: Sequence[Layer]) -> Dtype:
+    def _agreed_dtype(self, layers: Sequence[Layer], parts: Sequence[Any] = ()) -> Dtype:
+        """The dtype of all layers; ValueError where two ask for different ones."""
         agreed = self._given_dtype
+        wanted = [("layer", layer.name, layer.compute_dtype) for layer in layers]
+        wanted += [("model", p.name, p._given_dtype) for p in parts if isinstance(p, Parted)]
+        # Other models have the parameters of these, or had them, in their dtype.
         for layer in layers:
-            if layer.compute_dtype is not None:
-                if agreed is not None and layer.compute_dtype != agreed:
+            lent = layer.owner not in (None, self) or (layer.owner is None and layer.home is self)
+            if layer.variables and lent:
+                wanted.append(("layer", layer.name, dtype_of(layer.variables[0].dtype)))
+        for kind, name, dtype in wanted:
+            if dtype is not None:
+                if agreed is not None and dtype != agreed:
                     raise ValueError(
-                        f"layer {layer.name!r} is {layer.compute_dtype}, but the model is {agreed}; "
-                        "all layers of a model have one dtype"
+                        f"{kind} {name!r} is {dtype}, but the model is {agreed}; all layers of a "
+                        "model have one dtype"
                     )
-                agreed = layer.compute_dtype
+                agreed = dtype
         return agreed or "float32"
 
     @property
     def dtype(self) -> str:
         """ "float32" or "float64"."""
-        return self._agreed_dtype(self._state.now.layers)
-
-    @property
-    def built(self) -> bool:
-        return self._state.now.built is not None
+        state = self._state.now
+        return self._agreed_dtype(state.layers, parts_in(state))
 
     # -- parameters
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes."""
+        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes,
+        and of layers that its `call` does not use."""
         return self._own_variables()
 
     @property
@@ -216,10 +310,14 @@ class Parted(Trainer):
         optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
         """
         self._training.refuse_others("set_weights")
+        built = self._state.now.built
+        if built is not None:  # one buffer is written all at once
+            self._take_over(built, "set_weights", if_free=True)
         claim = Claim("set_weights")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
             claim_layers(claim, self._all_layers())
+            refuse_to_rob("set_weights", self, self._all_layers(), elsewhere=True)
             if not self.built and not self.weights:
                 raise ValueError(
                     "set_weights: the model is not built; give input_shape, or call build"

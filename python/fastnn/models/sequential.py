@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastnn.changes import Change
+from fastnn.data.structures import form_of
 from fastnn.layers.base import Layer, Shape
-from fastnn.layers.shape import InputLayer
+from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol
 from fastnn.models.built import Built
-from fastnn.models.chain import check_are_layers, check_given, first_shape, without_last
-from fastnn.models.compiled import State, claim_layers
-from fastnn.models.graph import chain_of
+from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
+from fastnn.models.compiled import State
+from fastnn.models.graph import chain_of, traced
 from fastnn.models.model import Model
+from fastnn.models.nested import holds, one_of, parts_in
+from fastnn.models.symbolic import Memo
 from fastnn.words import flag, keywords
 
 
@@ -37,7 +40,7 @@ class Sequential(Model):
         (90, 3)
 
     Args:
-        layers: the layers, in order; the first may be `Input`. If the first layer gives its
+        layers: the layers and models, in order; the first may be `Input`. If the first layer gives its
             input shape, the model is built, and its parameters exist, at once; if not, they
             exist from the first call with data, or from `build`.
         trainable: False freezes all layers.
@@ -47,7 +50,8 @@ class Sequential(Model):
             validation split), independently of earlier draws; None: they come from
             `fastnn.utils.set_random_seed`, or from the system's entropy. (Not in Keras.)
 
-    A layer belongs to one model. A model computes in float32 or in float64, never in both.
+    A model may stand among the layers, and models may share layers; see `Model`. A model computes
+    in float32 or in float64, never in both.
     `copy.copy`, `copy.deepcopy` and `pickle` give an independent model, with weights, the state of
     the optimizer and all counts: both go on training to the same weights. While another thread
     trains the model, or writes its weights, they raise RuntimeError.
@@ -56,7 +60,7 @@ class Sequential(Model):
     @keywords()
     def __init__(
         self,
-        layers: Iterable[Layer | Symbol] | None = None,
+        layers: Iterable[Layer | Model | Symbol] | None = None,
         trainable: bool = True,
         name: str | None = None,
         *,
@@ -74,71 +78,121 @@ class Sequential(Model):
     # -- the chain
 
     @keywords()
-    def add(self, layer: Layer | Symbol) -> None:
-        """Appends a layer.
+    def add(self, layer: Layer | Model | Symbol) -> None:
+        """Appends a layer, or a model.
 
         Parameters keep their values, though they may move to a larger buffer. The model must
         be compiled again.
         """
         self._edit("add", lambda layers: [*layers, layer])
 
-    def pop(self) -> Layer:
-        """Removes the last layer and returns it; it keeps its values. Compile again."""
+    def pop(self) -> Any:
+        """Removes the last layer or model and returns it; it keeps its values. Compile again."""
         return self._edit("pop", without_last)[-1]
 
-    def _edit(
-        self, doing: str, edit: Callable[[Sequence[Layer]], Sequence[Layer | Symbol]]
-    ) -> list[Layer]:
+    def _edit(self, doing: str, edit: Callable[[Sequence[Any]], Sequence[Any]]) -> list[Any]:
         """Makes what `edit` returns the chain, or on any error changes nothing.
 
-        Returns the layers that were there before.
+        Returns the layers and models that were there before.
         """
         change = Change(doing)
         with change, change.lock:
             self._changes.take(change, waits=True)
             self._training.refuse_all(doing)
             state = self._state.now
-            layers = tuple(_unwrapped(layer) for layer in edit(state.layers))
-            check_are_layers(layers)
-            claim_layers(change, {*state.layers, *layers})
-            names = self._check_chain(layers)
-            shape = first_shape(layers) or state.row_shape
-            built = None
-            if shape is not None and any(not isinstance(layer, InputLayer) for layer in layers):
-                graph = State(layers, chain_of(layers))
-                built = self._assembled(graph, shape, names)
-            new = State(layers, chain_of(layers), row_shape=state.row_shape, built=built)
+            before = parts_in(state)
+            parts = tuple(_unwrapped(part) for part in edit(before))
+            check_are_layers(parts)
+            self._check_order(parts)
+            shape = first_shape(parts) or state.row_shape
+            new = self._chain(state._replace(built=None), parts, shape)
+            every = (*before, *parts)
+            layers = [*state.layers, *_layers_in(every)]
+            self._claim_parts(change, new._replace(parts=every), layers)
+            names = self.names_for(parts)
+            self._agreed_dtype(_layers_in(parts), parts)
+            if shape is not None and any(not isinstance(part, InputLayer) for part in parts):
+                new = new._replace(built=self._assembled(new, shape, names))
             if state.plan is not None:
                 changed = "its layers changed since compile: call model.compile(...) again"
-                new = new._replace(not_compiled=changed)
+                new = new._replace(plan=None, not_compiled=changed)
             self._settle(change, new, names)
-        return list(state.layers)
+        return list(before)
 
-    def _check_chain(self, layers: Sequence[Layer]) -> list[str]:
-        """Checks that the layers can be a chain; returns a name for each."""
+    def _chain(
+        self, state: State, parts: tuple[Any, ...], shape: Shape | None, memo: Memo = None
+    ) -> State:
+        """`state` with these parts and their graph. With models that is known for a shape alone."""
+        state = state._replace(parts=parts, inputs=(), called=(), drawing={})
+        if plain(parts):
+            return state._replace(layers=parts, calls=chain_of(parts))
+        if shape is None:
+            return state._replace(layers=(), calls=())
+        x = entry = Input(shape)
+        entry.memo = {} if memo is None else memo
+        for part in parts:
+            if isinstance(part, Layer):
+                check_given([part], x.row_shape)
+            if not isinstance(part, InputLayer):
+                x = part(x)
+        form = form_of(x)
+        graph = traced([entry], one_of(form, x))
+        return state._replace(
+            layers=graph.layers, calls=graph.calls, called=graph.called, form=form
+        )
+
+    def _check_order(self, parts: Sequence[Any]) -> None:
+        """Checks that the layers and models can be a chain."""
         seen: set[int] = set()
-        for i, layer in enumerate(layers):
-            if id(layer) in seen:
-                raise ValueError(f"layer {layer.name!r} is in the model twice")
-            if isinstance(layer, InputLayer) and i > 0:
+        for i, part in enumerate(parts):
+            if id(part) in seen:
+                kind = "layer" if isinstance(part, Layer) else "model"
+                raise ValueError(f"{kind} {part.name!r} is in the model twice")
+            if holds(part, self):
+                raise ValueError(f"model {self.name!r} cannot be a part of itself")
+            if isinstance(part, InputLayer) and i > 0:
                 raise ValueError("Input must be the first layer")
-            seen.add(id(layer))
-        return self._names_for(layers)
+            seen.add(id(part))
 
-    def _traced_for(self, state: State, row_shape: Shape) -> State:  # noqa: ARG002
-        self._check_layers(state.layers)
+    def _has_call(self) -> bool:
+        return super()._has_call() or not plain(self._state.now.parts)
+
+    def _called_on(self, inputs: Any, training: bool) -> Any:
+        """Its layers and models one by one, where one of these is no graph of layers."""
+        if super()._has_call():
+            return super()._called_on(inputs, training)
+        for part in self._state.now.parts:
+            if not isinstance(part, InputLayer):
+                inputs = part(inputs, training=training)
+        return inputs
+
+    def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
+        if not state.calls:
+            self._check_layers(state.layers or state.parts)
+            return self._chain(state, state.parts, row_shape, memo)
         return state
+
+    def _traced_for(self, state: State, row_shape: Shape) -> State:
+        self._check_layers(state.layers or state.parts)
+        return super()._traced_for(state, row_shape)
 
     def _assembled(
         self, state: State, row_shape: Shape, names: Sequence[str] | None = None
     ) -> Built:
-        check_given(state.layers, row_shape)
+        if plain(state.parts):
+            check_given(state.layers, row_shape)
         return super()._assembled(state, row_shape, names)
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:
-        self._check_layers(self._state.now.layers)
-        check_given(self._state.now.layers, row_shape)
+        state = self._state.now
+        self._check_layers(state.layers or state.parts)
+        if plain(state.parts):
+            check_given(state.layers, row_shape)
         return super().shapes_for(row_shape)
+
+
+def _layers_in(parts: Sequence[Any]) -> list[Layer]:
+    return [part for part in parts if isinstance(part, Layer)]
 
 
 def _unwrapped(layer: Layer | Symbol) -> Layer:

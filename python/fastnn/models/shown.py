@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastnn.models.drawn import Part, boxes_of, parts_of
-from fastnn.models.wired import Wired
+from fastnn.models.symbolic import Symbolic
 from fastnn.pictures.graph import DIRECTIONS, Picture, picture, save
 from fastnn.words import choose, flag, keywords, number
 
 
-class Shown(Wired):
+class Shown(Symbolic):
     """A model that can be drawn."""
 
     _input_labels: tuple[str, ...] = ()  # names of inputs; there may be fewer than inputs
@@ -27,6 +27,7 @@ class Shown(Wired):
         show_dtype: bool = False,
         show_trainable: bool = False,
         rankdir: Literal["TB", "LR"] = "TB",
+        expand_nested: bool = False,
         dpi: float = 200,
     ) -> Picture:
         """A picture of the graph: a box for each input and each call of a layer, and arrows.
@@ -45,6 +46,7 @@ class Shown(Wired):
             show_shapes, show_layer_names, show_parameters, show_layer_activations, show_dtype,
                 show_trainable: which lines a box has beside the class of its layer.
             rankdir: "TB", from top to bottom, or "LR", from left to right.
+            expand_nested: whether a model in the model is drawn as its layers, and not as one box.
             dpi: dots of an inch, of pictures that are made of dots.
 
         Returns:
@@ -65,7 +67,7 @@ class Shown(Wired):
             "dtype": flag("show_dtype", show_dtype),
             "trainable": flag("show_trainable", show_trainable),
         }
-        parts = self._parts()
+        parts = self._parts(flag("expand_nested", expand_nested))
         if not parts:
             if not self.layers:
                 raise ValueError("plot: the model has no layers")
@@ -78,7 +80,13 @@ class Shown(Wired):
             return picture(boxes, self.name, rankdir)
         return save(boxes, self.name, path, rankdir, number("dpi", dpi, 1))
 
-    def _parts(self) -> list[Part]:
-        """Inputs and calls of the graph; none where there is no graph."""
+    def _parts(self, expanded: bool) -> list[Part]:
+        """Inputs and calls of the graph; none where there is no graph.
+
+        `expanded`: whether the layers of a model in the model take its place.
+        """
         state = self._state.now
-        return parts_of(state, self._input_labels, self.dtype) if state.calls else []
+        if not state.calls:
+            return []
+        names = {id(part): name for name, part in self.named_parts()}
+        return parts_of(state, self._input_labels, names, self.dtype, expanded)

@@ -7,7 +7,7 @@ inputs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastnn.layers.base import Layer
 from fastnn.models.drawn import Part, is_chain, source_of
@@ -21,7 +21,8 @@ class Described(Protocol):
     name: str
 
     @property
-    def layers(self) -> Sequence[Layer]: ...
+    def layers(self) -> Sequence[Any]: ...
+    def named_parts(self) -> Sequence[tuple[str, Any]]: ...
     @property
     def built(self) -> bool: ...
     @property
@@ -34,7 +35,7 @@ class Described(Protocol):
 
 
 def summary_lines(
-    model: Described, line_length: int | None, parts: Sequence[Part] = ()
+    model: Described, line_length: int | None, parts: Sequence[Part], expand_nested: bool
 ) -> Iterator[str]:
     """The lines of the table, at least `line_length` wide.
 
@@ -43,7 +44,7 @@ def summary_lines(
     connected = not is_chain(parts)
     head: tuple[str, ...] = ("Layer (type)", "Output shape", "Parameters")
     rows = [(*head, "Connected to")] if connected else [head]
-    rows += _connected_rows(parts) if connected else [_row(layer) for layer in model.layers]
+    rows += _connected_rows(parts) if connected else _rows(model, expand_nested)
     widths = [max(len(row[i]) for row in rows) + 2 for i in range(len(head))]
     if connected:
         widths.append(2 + max(len(row[3]) for row in rows))
@@ -65,10 +66,18 @@ def summary_lines(
     yield f"Parameters: {total:,} ({trained:,} trainable, {total - trained:,} not)"
 
 
-def _row(layer: Layer) -> tuple[str, str, str]:
-    output = str(layer.output_shape) if layer.built else "?"
-    count = f"{layer.count_params():,}" if layer.built else "?"
-    return f"{layer.name} ({type(layer).__name__})", output, count
+def _rows(
+    model: Described, expand_nested: bool, within: tuple[object, ...] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Name, output and number of parameters of each layer and of each model that is one."""
+    indent = "  " * len(within)
+    outer = (*within, model)  # models that are no graph yet may hold each other
+    for name, layer in model.named_parts():
+        output = str(layer.output_shape) if layer.built else "?"
+        count = f"{layer.count_params():,}" if layer.built else "?"
+        yield f"{indent}{name} ({type(layer).__name__})", output, count
+        if expand_nested and not isinstance(layer, Layer) and not any(layer is m for m in outer):
+            yield from _rows(layer, expand_nested, outer)
 
 
 def _connected_rows(parts: Sequence[Part]) -> list[tuple[str, ...]]:

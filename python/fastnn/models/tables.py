@@ -85,15 +85,16 @@ class Tabled(Compilable):
         if class_weight is None:
             return table
         several = table.targets is not None and table.targets.shape[1] > 1
-        row = self.loss.row
+        loss = self._compiled("fit").loss
+        row = loss.row
         if not row.has_classes or (several and row.targets == "unit_or_missing"):
             raise ValueError(
-                f"class_weight: rows have no one class with the loss {self.loss.name}; use "
+                f"class_weight: rows have no one class with the loss {loss.name}; use "
                 "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
             )
         outputs = math.prod(self._shapes(table.x)[1])
         classes = 2 if outputs == 1 else outputs
-        ignored = getattr(self.loss, "ignore_class", None)
+        ignored = getattr(loss, "ignore_class", None)
         return table._replace(weights=class_weights(class_weight, table, classes, ignored))
 
     def _validation(
@@ -104,20 +105,23 @@ class Tabled(Compilable):
         `fit` remembers the split once all values are checked.
         """
         if given is not None:
-            if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-                told = f"a {type(given).__name__}"
-                if isinstance(given, (tuple, list)):
-                    told += f" of {len(given)}"
-                raise ValueError(
-                    f"validation_data: expected (x, y) or (x, y, sample_weight), got {told}"
-                )
-            x, y, weights = (*given, None)[:3]
+            x, y, weights = parts_of_validation(given)
             return None, self._table("validation_data", x, y, weights, like=table)
         if share == 0.0:
             return None, None
         split = self._splits.find(len(table.x), share)
         if split is None:
-            split = held_out(
-                len(table.x), share, strata_of(table, self.loss.row.targets), self._key
-            )
+            targets = self._compiled("fit").loss.row.targets
+            split = held_out(len(table.x), share, strata_of(table, targets), self._key)
         return split, table._replace(chosen=split.validation)
+
+
+def parts_of_validation(given: object) -> tuple[Any, Any, Any]:
+    """x, y and sample_weight of validation_data."""
+    if isinstance(given, (tuple, list)) and len(given) in (2, 3):
+        x, y, weights = (*given, None)[:3]
+        return x, y, weights
+    told = f"a {type(given).__name__}"
+    if isinstance(given, (tuple, list)):
+        told += f" of {len(given)}"
+    raise ValueError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {told}")

@@ -24,7 +24,10 @@ from fastnn.data.table import Table
 from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
-from fastnn.models.tables import Tabled
+from fastnn.models.sharing import refuse_to_rob
+from fastnn.models.steps import own_steps
+from fastnn.models.taped import Taped
+from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
@@ -38,10 +41,8 @@ _DEFAULT_BATCH = 32
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Tabled):
+class Trainer(Taped):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
-
-    history: History | None = None
 
     # -- fit
 
@@ -65,6 +66,10 @@ class Trainer(Tabled):
         validation_freq: int | Container[int] = 1,
     ) -> History:
         """Trains for epochs `initial_epoch` to `epochs`.
+
+        All of it is native code, unless the model has several outputs, a loss or a metric that is
+        Python code, a `call` that is no graph of layers, or a step of its own: it then trains batch
+        by batch over a tape, by `train_step`. Arguments and results are the same.
 
         Args:
             x: rows (n, ...) of any real type of up to 64 bits, and of any order: NumPy arrays
@@ -105,6 +110,8 @@ class Trainer(Tabled):
             of numbers or, of a metric without an average, of arrays.
 
         Warns:
+            fastnn.TapeWarning: once for a model, that it trains over a tape and why, unless it has
+                a step of its own.
             fastnn.ConvergenceWarning: numbers were trained, not classes, and the model is worse,
                 or hardly better, than the best constant. Values of y that are far from 0 are the
                 usual reason: train on (y - y.mean()) / y.std().
@@ -139,6 +146,14 @@ class Trainer(Tabled):
             )
             level = _verbosity(verbose)
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            if self._reason_for(plan, x) is not None:
+                return self._fit_taped(
+                    plan,
+                    Given(x, y, sample_weight, class_weight),
+                    schedule,
+                    (share, validation_data),
+                    (callbacks, level),
+                )
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
@@ -195,6 +210,12 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
+        if self._reason_for(plan, x) is not None:
+            size, level = _batch("batch_size", batch_size, _DEFAULT_BATCH), _verbosity(verbose)
+            as_dict = flag("return_dict", return_dict)
+            listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
+            logs = self._evaluate_taped(plan, Given(x, y, sample_weight), size, listeners)
+            return _told(logs, level, as_dict)
         table = self._table("evaluate", x, y, sample_weight)
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
         level = _verbosity(verbose)
@@ -206,9 +227,7 @@ class Trainer(Tabled):
         )
         columns = plan.columns
         logs = columns.logs(loops.evaluate(built.network, columns, table, listeners, size))
-        if level:
-            say(f"evaluate{values_text(logs)}")
-        return _results(logs, as_dict)
+        return _told(logs, level, as_dict)
 
     @keywords()
     def predict(
@@ -218,7 +237,7 @@ class Trainer(Tabled):
         verbose: Literal["auto", 0, 1, 2] = "auto",
         *,
         callbacks: Callbacks = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """The output of the last layer for each row, as in Keras: logits after a linear layer.
 
         Many threads may predict with one model at once. Nothing is printed.
@@ -230,13 +249,18 @@ class Trainer(Tabled):
             callbacks: see `fit`.
 
         Returns:
-            An array (n, outputs) of the model's dtype.
+            An array (n, outputs) of the model's dtype; of several outputs such arrays in a list, a
+            tuple or a dictionary, as the model was made or as its `call` returns them.
 
         Raises:
             RuntimeError: another thread is training this model.
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
         self._training.refuse_others("predict")
+        if own_steps(self, "predict") or self._reason_of_call(x) is not None:
+            size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+            params = {"verbose": _verbosity(verbose), "epochs": 1}
+            return self._predict_taped(x, size, CallbackList(callbacks, self, params))
         table = Table(self._rows(x))
         self._shapes(table.x)  # an error about shapes comes before those of other arguments
         size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
@@ -253,7 +277,7 @@ class Trainer(Tabled):
         return outputs.reshape(-1, *built.shapes[-1])
 
     @keywords()
-    def predict_on_batch(self, x: object) -> NDArray[Any]:
+    def predict_on_batch(self, x: object) -> Any:
         """The same as `predict(x)`."""
         return self.predict(x, verbose=0)
 
@@ -292,6 +316,9 @@ class Trainer(Tabled):
         """
         self._training.refuse_others("predictor")
         built = self._built()
+        if self._state.now.form.kind is not None:
+            raise RuntimeError("predictor: the model has several outputs; use predict")
+        self._refresh(built, "predictor")
         return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
 
     def take_averages(self) -> None:
@@ -300,12 +327,19 @@ class Trainer(Tabled):
         `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
         self._training.refuse_others("take_averages")
+        built = self._state.now.built
+        if built is not None:  # one buffer is written all at once
+            self._take_over(built, "take_averages", if_free=True)
         claim = Claim("take_averages")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
-            self._compiled("take_averages")
+            plan = self._compiled("take_averages")
+            if (plan.native is None or self._trains_taped) and plan.optimizer.use_ema:
+                plan.optimizer.finalize_variable_values(self._variables_to_train())
+                return
             built = self._built()
             claim_layers(claim, self._state.now.layers)
+            refuse_to_rob("take_averages", self, self._state.now.layers)
             if built.settings is None or not built.settings.averages:
                 raise RuntimeError(
                     "take_averages: compiled without averages; give the optimizer use_ema=True "
@@ -342,6 +376,10 @@ class Trainer(Tabled):
         with claim, claim.lock:
             self._training.take(claim)
             plan = self._compiled("train_on_batch")
+            if self._reason_for(plan, x) is not None:
+                given = Given(x, y, sample_weight, class_weight)
+                logs = self._train_on_batch_taped(plan, given)
+                return _results(logs, flag("return_dict", return_dict))
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
@@ -387,11 +425,15 @@ class Trainer(Tabled):
         Returns:
             The loss, and for each array of `get_weights`, in its order, the gradient of the
             loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
-            nothing, and the gradient 0. Arrays that were not trainable at `compile` have
-            zeros: an optimizer that follows the gradient leaves them as they are.
+            nothing, and the gradient 0. Arrays that were not trainable at `compile`, or that the
+            outputs do not depend on, have zeros: an optimizer that follows the gradient leaves
+            them as they are.
         """
         self._training.refuse_others("value_and_grad")
         plan = self._compiled("value_and_grad")
+        if self._reason_for(plan, x) is not None:
+            given = Given(x, y, sample_weight, class_weight)
+            return self._value_and_grad_taped(plan, given, flag("training", training))
         table = self._table("value_and_grad", x, y, sample_weight)
         rows = self._weigh_classes(table, class_weight).native()
         dropping = flag("training", training)
@@ -399,9 +441,18 @@ class Trainer(Tabled):
             table.x.shape[1:], lambda network: network.check(rows), "value_and_grad", plan
         )
         loss, flat = built.network.gradients(rows, training=dropping)
+        found = {
+            id(variable): flat[offset : offset + math.prod(shape)].reshape(shape)
+            for variable, (offset, shape) in zip(
+                built.all_variables, built.network.parameters, strict=True
+            )
+        }
+        # A class may have layers, models and Variables that its `call` does not use.
         return loss, [
-            flat[offset : offset + math.prod(shape)].reshape(shape)
-            for offset, shape in built.network.parameters
+            found[id(variable)]
+            if id(variable) in found
+            else np.zeros(variable.shape, variable.dtype)
+            for variable in self.weights
         ]
 
     if not TYPE_CHECKING:  # a type checker reports unknown names by itself
@@ -427,6 +478,12 @@ def _verbosity(verbose: object) -> int:
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
     raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+
+
+def _told(logs: Logs, level: int, as_dict: bool) -> float | list[Any] | Logs:
+    if level:
+        say(f"evaluate{values_text(logs)}")
+    return _results(logs, as_dict)
 
 
 def _results(logs: Logs, as_dict: bool) -> float | list[Any] | Logs:

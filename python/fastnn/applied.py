@@ -1,0 +1,351 @@
+"""Steps by gradients that a program has itself, in loops of its own: `optimizer.apply_gradients`.
+
+The state of each Variable (velocity, moments, the number of its steps) is kept by the optimizer and
+lives as long as the Variable. All Variables of a step are stepped in one native call, in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.autodiff.tape import GradientTape
+from fastnn.autodiff.tensor import Tensor
+from fastnn.console import warn
+from fastnn.listing import Listed
+from fastnn.variables import Variable
+
+Array = NDArray[Any]
+# What a copy of a Variable's state is made of: slots, the number of steps, the average.
+Kept = tuple[list[Array], int, Array | None]
+
+
+class State:
+    """What steps keep of a Variable."""
+
+    __slots__ = ("__weakref__", "average", "dtype", "native", "place", "shape", "variable")
+
+    def __init__(self, optimizer: str, variable: Variable, kept: Kept | None = None) -> None:
+        self.variable = ref(variable)
+        self.place = place = variable.place
+        self.shape = place.shape
+        self.dtype = place.dtype
+        self.native = _core.StepState(optimizer, place.parameters, place.offset, place.size)
+        self.average: Array | None = None
+        if kept is not None:
+            slots, self.native.steps, self.average = kept
+            self.native.set_slots(slots)
+
+    def kept(self) -> Kept:
+        """A copy."""
+        return self.native.slots, self.native.steps, self.average
+
+    def follow(self, variable: Variable) -> None:
+        """Goes where the Variable went, which a change of its model may move."""
+        place = variable.place
+        if place is not self.place:
+            self.native.move(place.parameters, place.offset)
+            self.place = place
+
+    def fitted(self, variable: Variable, grad: Any) -> Array:
+        """The gradient as an array of the Variable's shape and type; errors: see `assign`."""
+        if type(grad) is Tensor:
+            value = grad.value
+            if value.shape == self.shape and value.dtype == self.dtype:
+                return value
+        return variable.converted(grad)
+
+
+class States:
+    """The states of an optimizer's Variables, which are found fast in the order of the last step."""
+
+    __slots__ = ("_by_variable", "_last", "_optimizer")
+
+    def __init__(self, optimizer: str, kept: Iterable[tuple[Variable, Kept]] = ()) -> None:
+        self._optimizer = optimizer
+        self._by_variable: WeakKeyDictionary[Variable, State] = WeakKeyDictionary()
+        # By place in a step. Strong references would keep the parameters of a model that is gone.
+        self._last: tuple[ref[State], ...] = ()
+        for variable, copied in kept:
+            self._by_variable[variable] = State(optimizer, variable, copied)
+
+    def kept(self) -> list[tuple[Variable, Kept]]:
+        """A copy of each."""
+        return [(variable, state.kept()) for variable, state in self._by_variable.items()]
+
+    def find(self, variable: Variable) -> State | None:
+        """The state of a Variable that was stepped."""
+        return self._by_variable.get(variable)
+
+    def copied(self, variables: Iterable[Variable]) -> list[tuple[Variable, Kept | None]]:
+        """A copy of the state of each of these; None: it has none."""
+        found = ((variable, self.find(variable)) for variable in variables)
+        return [(v, None if state is None else state.kept()) for v, state in found]
+
+    def put(self, copies: Iterable[tuple[Variable, Kept | None]]) -> None:
+        """Goes back to copies."""
+        self._last = ()
+        for variable, kept in copies:
+            if kept is None:
+                self._by_variable.pop(variable, None)
+            else:
+                self._by_variable[variable] = State(self._optimizer, variable, kept)
+
+    def of(self, variable: Variable, place: int) -> State:
+        """The state of a Variable that is number `place` of a step; a first one is made."""
+        last = self._last
+        state = last[place]() if place < len(last) else None
+        if state is None or state.variable() is not variable:
+            state = self._made(variable)
+            self._last = (*last[:place], ref(state))
+        state.follow(variable)
+        return state
+
+    def _made(self, variable: Variable) -> State:
+        if not isinstance(variable, Variable):
+            raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
+        state = self._by_variable.get(variable)
+        if state is None:
+            state = self._by_variable[variable] = State(self._optimizer, variable)
+        return state
+
+
+class Progress(NamedTuple):
+    """How far an optimizer is with some Variables."""
+
+    iterations: int
+    states: list[tuple[Variable, Kept | None]]
+
+
+def _shortened(grad: Array, limit: float, length: Any) -> Array:
+    return grad if length <= limit else (grad * (limit / length)).astype(grad.dtype)
+
+
+class Applies(Listed):
+    """The part of an optimizer that steps Variables by gradients."""
+
+    _inside: ClassVar[Iterable[str]] = ("native", "settings", "forget", "progress", "restore")
+
+    native: ClassVar[str]
+    clipnorm: Any
+    clipvalue: Any
+    global_clipnorm: Any
+    use_ema: Any
+    ema_momentum: Any
+    iterations: Any
+    _states: States
+    _built: list[ref[Variable]] | None
+
+    def settings(self) -> dict[str, float]:
+        """Hyperparameters as a native call takes them."""
+        raise NotImplementedError
+
+    def _undecayed_of(self, variables: Sequence[Variable]) -> list[bool]:
+        raise NotImplementedError
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> int:
+        """One step of each Variable by its gradient, as in a training loop of one's own.
+
+            >>> import fastnn
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> optimizer = fastnn.optimizers.SGD(0.5)
+            >>> with fastnn.GradientTape() as tape:
+            ...     loss = fastnn.math.reduce_sum(w * w)
+            >>> optimizer.apply_gradients([(tape.gradient(loss, w), w)])
+            1
+            >>> w.numpy().tolist()
+            [0.0, 0.0]
+
+        The state of each Variable (velocity, moments) is kept in this object; that of `fit` is the
+        model's. Clipping, weight decay and its exemptions act as in `fit`; averages of use_ema are
+        written by `finalize_variable_values`.
+
+        Args:
+            grads_and_vars: pairs of a gradient (a Tensor or an array of the Variable's shape, or
+                None for a Variable that is left as it is, with a warning) and a Variable.
+
+        Returns:
+            `iterations` after the step.
+
+        Raises:
+            ValueError: no Variable has a gradient, or a shape does not fit. Nothing has changed.
+            RuntimeError: a `fit` of the model is running. Nothing has changed.
+        """
+        grads: list[Array] = []
+        variables: list[Variable] = []
+        states: list[State] = []
+        without: list[str] = []
+        for grad, variable in grads_and_vars:
+            if grad is None:
+                without.append(getattr(variable, "path", repr(variable)))
+                continue
+            state = self._states.of(variable, len(states))
+            grads.append(state.fitted(variable, grad))
+            states.append(state)
+            variables.append(variable)
+        if not states:
+            raise ValueError(
+                "apply_gradients: no variable has a gradient; did the tape watch them?"
+            )
+        if without:
+            warn(
+                f"apply_gradients: no gradient for {', '.join(without)}: the loss does not depend on "
+                "it, or the tape did not record how; it is left as it is",
+                UserWarning,
+            )
+        _core.apply_steps(
+            [state.native for state in states],
+            self._clipped(grads),
+            self.settings(),
+            self._undecayed_of(variables),
+        )
+        if self.use_ema:
+            self._average(variables, states)
+        done = int(self.iterations) + 1
+        vars(self)["iterations"] = done  # without the check of a value that a program sets
+        return done
+
+    def apply(
+        self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None
+    ) -> int:
+        """`apply_gradients` with gradients and Variables in two lists, as in Keras 3.
+
+        Args:
+            grads: a gradient for each Variable, or None.
+            trainable_variables: the Variables; None: those of the first `apply` or of `build`.
+
+        Returns:
+            `iterations` after the step.
+
+        Raises:
+            ValueError: there are more or fewer gradients than Variables, or no Variables are known.
+                Errors of the gradients: see `apply_gradients`.
+        """
+        given = list(grads)
+        if trainable_variables is None:
+            variables = self._built_for()
+        else:
+            variables = list(trainable_variables)
+        if len(given) != len(variables):
+            raise ValueError(
+                f"apply: expected a gradient for each of {len(variables)} variables, got {len(given)}"
+            )
+        if self._built is None:
+            self.build(variables)
+        return self.apply_gradients(zip(given, variables, strict=True))
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Makes the state of these Variables, and lets `apply(grads)` step them, as in Keras.
+
+        Variables that have a state keep it. No other call needs this one.
+
+        Raises:
+            TypeError: something else than Variables is given.
+        """
+        given = list(variables)
+        for variable in given:
+            if not isinstance(variable, Variable):
+                raise TypeError(f"build: expected Variables, got {variable!r}")
+        for place, variable in enumerate(given):
+            self._states.of(variable, place)
+        self._built = [ref(variable) for variable in given]
+
+    def _built_for(self) -> list[Variable]:
+        if self._built is None:
+            raise ValueError("apply: give trainable_variables, or call build(variables) first")
+        variables = [reference() for reference in self._built]
+        if any(variable is None for variable in variables):
+            raise ValueError(
+                "apply: variables of the last build are gone; give trainable_variables"
+            )
+        return [variable for variable in variables if variable is not None]
+
+    def minimize(
+        self,
+        loss: Tensor | Callable[[], Any],
+        var_list: Any,
+        tape: GradientTape | None = None,
+    ) -> int:
+        """Takes the gradient of a loss, and makes one step of each Variable, as in tf.keras.
+
+            >>> import fastnn
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> fastnn.optimizers.SGD(0.5).minimize(lambda: fastnn.math.reduce_sum(w * w), [w])
+            1
+            >>> w.numpy().tolist()
+            [0.0, 0.0]
+
+        Args:
+            loss: a function without arguments that computes the loss, or a Tensor that `tape`
+                recorded.
+            var_list: Variables, or a function without arguments that gives them.
+            tape: the tape that recorded the Tensor; given with a function, it records that.
+
+        Returns:
+            `iterations` after the step.
+
+        Raises:
+            ValueError: a Tensor is given without its tape. Other errors: see `apply_gradients`.
+        """
+        if not callable(loss) and tape is None:
+            raise ValueError(
+                f"minimize: loss: give the tape that recorded it, or a function, got {loss!r}"
+            )
+        recorder = GradientTape() if tape is None else tape
+        value: Any = loss
+        if callable(loss):
+            with recorder:
+                if not callable(var_list):
+                    recorder.watch(_listed(var_list))
+                value = loss()
+        variables = _listed(var_list() if callable(var_list) else var_list)
+        return self.apply_gradients(
+            zip(recorder.gradient(value, variables), variables, strict=True)
+        )
+
+    def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
+        """Writes the averages that use_ema keeps of these Variables, as in Keras."""
+        for variable in var_list:
+            state = self._states.find(variable)
+            if state is not None and state.average is not None:
+                variable.assign(state.average)
+
+    def progress(self, variables: Iterable[Variable]) -> Progress:
+        """A copy of the state of these Variables, and of `iterations` (for models)."""
+        return Progress(int(self.iterations), self._states.copied(variables))
+
+    def restore(self, progress: Progress) -> None:
+        """Goes back to what `progress` gave (for models)."""
+        self._states.put(progress.states)
+        self.iterations = progress.iterations
+
+    def forget(self, variables: Iterable[Variable]) -> None:
+        """Lets the state of these Variables begin anew (for models)."""
+        self._states.put((variable, None) for variable in variables)
+
+    def _clipped(self, grads: list[Array]) -> list[Array]:
+        if self.clipvalue is not None:
+            return [np.clip(grad, -self.clipvalue, self.clipvalue) for grad in grads]
+        if self.clipnorm is not None:
+            return [_shortened(grad, self.clipnorm, np.linalg.norm(grad)) for grad in grads]
+        if self.global_clipnorm is not None:
+            length = np.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
+            return [_shortened(grad, self.global_clipnorm, length) for grad in grads]
+        return grads
+
+    def _average(self, variables: Sequence[Variable], states: Sequence[State]) -> None:
+        m = self.ema_momentum
+        for variable, state in zip(variables, states, strict=True):
+            values, old = variable.numpy(), state.average
+            state.average = values if old is None else m * old + (1 - m) * values
+
+
+def _listed(var_list: Any) -> list[Variable]:
+    if isinstance(var_list, Variable):
+        return [var_list]
+    return list(var_list.values() if isinstance(var_list, Mapping) else var_list)

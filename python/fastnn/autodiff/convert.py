@@ -1,0 +1,109 @@
+"""Numbers and arrays as Tensors, of one type and another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+
+
+def constant(
+    value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None
+) -> Tensor:
+    """A Tensor of these numbers: a copy. Lists of floats become float32 unless dtype says else.
+
+    Args:
+        value: a number, a list, an array, a Tensor or a Variable.
+        dtype: the type of the numbers.
+        shape: to reshape to; a single number fills it.
+    """
+    array = np.array(converted(value), dtype=dtype)
+    if shape is not None:
+        wanted = tuple(shape)
+        array = np.full(wanted, array) if array.size == 1 else array.reshape(wanted)
+    return Tensor(array)
+
+
+def convert_to_tensor(value: Any, dtype: DTypeLike | None = None) -> Tensor:
+    """`value` as a Tensor; a Tensor of that type is returned as it is."""
+    result = tensor(value)
+    return result if dtype is None or result.dtype == np.dtype(dtype) else cast(result, dtype)
+
+
+def cast(x: Any, dtype: DTypeLike) -> Tensor:
+    """Converts the numbers to another type; gradients are converted back.
+
+    Integers and bools have no gradient: none goes through a conversion to them.
+    """
+    x = tensor(x)
+    y = Tensor(x.value.astype(dtype))
+    if y.dtype.kind != "f":
+        return y
+    return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
+
+
+def stop_gradient(x: Any) -> Tensor:
+    """The same numbers, through which no gradient goes."""
+    return Tensor(tensor(x).value)
+
+
+def identity(x: Any) -> Tensor:
+    """The same numbers as another Tensor."""
+    x = tensor(x)
+    return recorded(Tensor(x.value), (x,), lambda dy: (dy,))
+
+
+_NUMBERS = (bool, int, float)
+
+
+def pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Both as Tensors; a number of Python takes the type of the other."""
+    if type(b) in _NUMBERS:
+        return _beside(tensor(a), b)
+    if type(a) in _NUMBERS:
+        right, left = _beside(tensor(b), a)
+        return left, right
+    return tensor(a), tensor(b)
+
+
+def _beside(x: Tensor, number: float) -> tuple[Tensor, Tensor]:
+    if type(number) is float and x.dtype.kind != "f":
+        x = cast(x, np.float32)
+    kind = None if x.dtype.kind == "b" and type(number) is int else x.dtype
+    return x, Tensor(np.asarray(number, kind))
+
+
+def floats(x: Any) -> Tensor:
+    """x with floats; integers become float32."""
+    x = tensor(x)
+    return x if x.dtype.kind == "f" else Tensor(x.value.astype(np.float32))
+
+
+def zeros_like(x: Any) -> Tensor:
+    """Zeros of its shape and type."""
+    return Tensor(np.zeros_like(tensor(x).value))
+
+
+def ones_like(x: Any) -> Tensor:
+    """Ones of its shape and type."""
+    return Tensor(np.ones_like(tensor(x).value))
+
+
+def zeros(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
+    """A Tensor of zeros."""
+    return Tensor(np.zeros(shape, dtype))
+
+
+def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
+    """A Tensor of ones."""
+    return Tensor(np.ones(shape, dtype))
+
+
+def one_hot(indices: Any, depth: int, dtype: DTypeLike = np.float32) -> Tensor:
+    """1 at the place that each integer names along a last axis of length `depth`, else 0."""
+    places = converted(indices)
+    return Tensor((places[..., None] == np.arange(depth)).astype(dtype))

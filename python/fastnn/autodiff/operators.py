@@ -1,0 +1,82 @@
+"""What Python's operators do with Tensors and Variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.autodiff.arithmetic import (
+    add,
+    divide,
+    equal,
+    floordiv,
+    floormod,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    multiply,
+    not_equal,
+    power,
+    subtract,
+)
+from fastnn.autodiff.broadcasting import reshape
+from fastnn.autodiff.convert import cast
+from fastnn.autodiff.elementary import (
+    abs,
+    negative,
+)
+from fastnn.autodiff.products import matmul
+from fastnn.autodiff.shapes import getitem, stack
+from fastnn.autodiff.tensor import Tensor, operations, tensor
+from fastnn.variables import Variable
+
+operations.update(
+    {
+        "add": add,
+        "sub": subtract,
+        "mul": multiply,
+        "truediv": divide,
+        "floordiv": floordiv,
+        "mod": floormod,
+        "pow": power,
+        "matmul": matmul,
+        "and": logical_and,
+        "or": logical_or,
+        "neg": negative,
+        "abs": abs,
+        "invert": logical_not,
+        "lt": less,
+        "le": less_equal,
+        "gt": greater,
+        "ge": greater_equal,
+        "eq": equal,
+        "ne": not_equal,
+        "getitem": getitem,
+    }
+)
+_OPERATORS = tuple(operations)
+# What `tensor` and the tape call.
+operations.update({"cast": cast, "reshape": reshape, "stack": stack})
+
+
+def _of_tensor(method: str) -> Callable[..., Any]:
+    """A method of Variables: that of the Tensor of their values."""
+
+    def called(variable: Variable, *args: Any) -> Any:
+        return getattr(Tensor, method)(tensor(variable), *args)
+
+    called.__name__ = method
+    return called
+
+
+# Variables have the same operators, but for equality: they stay keys of dictionaries.
+for _name in set(_OPERATORS) - {"eq", "ne"}:
+    for _method in (f"__{_name}__", f"__r{_name}__"):
+        if hasattr(Tensor, _method):
+            setattr(Variable, _method, getattr(Tensor, _method))
+for _method in ("__float__", "__int__", "__bool__", "__len__", "__iter__", "__format__"):
+    setattr(Variable, _method, _of_tensor(_method))

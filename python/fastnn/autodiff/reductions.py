@@ -1,0 +1,179 @@
+"""Operations along axes: means, extremes, softmax.
+
+The gradient of an extreme is shared equally between all elements that are it."""
+
+from __future__ import annotations
+
+import math as _math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.arrays.host import plain
+from fastnn.autodiff.arithmetic import where
+from fastnn.autodiff.broadcasting import (
+    Axis,
+    Shape,
+    axes_of,
+    broadcast_to,
+    kept_shape,
+    reduce_sum,
+    reshape,
+)
+from fastnn.autodiff.convert import floats
+from fastnn.autodiff.elementary import exp, log, sqrt, square
+from fastnn.autodiff.shapes import concat, reverse, stack, transpose
+from fastnn.autodiff.tensor import Tensor, recorded, tensor
+
+# Types that the engine's kernels take.
+_NATIVE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+
+
+def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over the axes; None: over all. NaN where there are no numbers."""
+    x = floats(x)
+    count = _math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
+    total = reduce_sum(x, axis, keepdims)
+    return total / count if count else total * _math.nan
+
+
+def reduce_variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean of squared distances from the mean."""
+    x = floats(x)
+    return reduce_mean(square(x - reduce_mean(x, axis, keepdims=True)), axis, keepdims)
+
+
+def reduce_std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The root of `reduce_variance`."""
+    return sqrt(reduce_variance(x, axis, keepdims))
+
+
+def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The product over the axes. Its gradient is right where one or more factors are 0."""
+    x = tensor(x)
+    axes = axes_of(axis, x.ndim)
+    y = Tensor(np.asarray(x.value.prod(axis=axes, keepdims=keepdims)))
+    kept = kept_shape(x.shape, axes)
+
+    def pull(dy: Tensor) -> tuple[Tensor]:
+        zeros = (x.value == 0).sum(axis=axes, keepdims=True)
+        if not zeros.any():
+            return (broadcast_to(reshape(dy * y, kept), x.shape) / x,)
+        # The product of the others, by leaving one out at a time.
+        rest = tuple(i for i in range(x.ndim) if i not in axes)
+        flat = reshape(transpose(x, rest + axes), (*(x.shape[i] for i in rest), -1))
+        count = flat.shape[-1]
+        others = [
+            reduce_prod(concat([flat[..., :i], flat[..., i + 1 :]], axis=-1), axis=-1)
+            for i in range(count)
+        ]
+        back = reshape(
+            stack(others, axis=-1), (*(x.shape[i] for i in rest), *(x.shape[i] for i in axes))
+        )
+        order = np.argsort(rest + axes)
+        return (broadcast_to(reshape(dy, kept), x.shape) * transpose(back, tuple(order)),)
+
+    return recorded(y, (x,), pull)
+
+
+def _extreme(x: Any, axis: Axis, keepdims: bool, of: Callable[..., Any]) -> Tensor:
+    x = tensor(x)
+    axes = axes_of(axis, x.ndim)
+    y = Tensor(np.asarray(of(x.value, axis=axes, keepdims=keepdims)))
+    kept = kept_shape(x.shape, axes)
+
+    def pull(dy: Tensor) -> tuple[Tensor]:
+        best = (x.value == y.value.reshape(kept)).astype(dy.dtype)
+        share = best / best.sum(axis=axes, keepdims=True)
+        return (broadcast_to(reshape(dy, kept), x.shape) * share,)
+
+    return recorded(y, (x,), pull)
+
+
+def reduce_max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest over the axes."""
+    return _extreme(x, axis, keepdims, np.max)
+
+
+def reduce_min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest over the axes."""
+    return _extreme(x, axis, keepdims, np.min)
+
+
+def reduce_logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))), which overflows nowhere."""
+    x = floats(x)
+    axes = axes_of(axis, x.ndim)
+    top = x.value.max(axis=axes, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
+    result = log(reduce_sum(exp(x - top), axis, keepdims=True)) + top
+    return result if keepdims else reshape(result, reduce_shape(x.shape, axes))
+
+
+def reduce_shape(shape: Shape, axes: Sequence[int]) -> Shape:
+    """The shape without these axes."""
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def reduce_any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether any is true, over the axes."""
+    x = tensor(x)
+    return Tensor(np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+
+
+def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether all are true, over the axes."""
+    x = tensor(x)
+    return Tensor(np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+
+
+def cumsum(x: Any, axis: int = 0) -> Tensor:
+    """Sums of the first elements along an axis."""
+    x = tensor(x)
+    y = Tensor(np.cumsum(x.value, axis=axis))
+    return recorded(y, (x,), lambda dy: (reverse(cumsum(reverse(dy, axis), axis), axis),))
+
+
+def argmax(x: Any, axis: int | None = 0) -> Tensor:
+    """The place of the largest along an axis, the first of several; TensorFlow's default axis is 0."""
+    return Tensor(np.asarray(tensor(x).value.argmax(axis=axis)))
+
+
+def argmin(x: Any, axis: int | None = 0) -> Tensor:
+    """The place of the smallest along an axis, the first of several."""
+    return Tensor(np.asarray(tensor(x).value.argmin(axis=axis)))
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps."""
+    x = floats(x)
+    value = x.value
+    last = axis in (-1, value.ndim - 1)
+    if last and value.ndim >= 1 and value.size and value.dtype in _NATIVE:
+        p: Any = _core.softmax(plain(value, value.dtype))
+        y = Tensor(p if p.shape == value.shape else p.reshape(value.shape))
+    else:
+        e = np.exp(value - value.max(axis=axis, keepdims=True))
+        y = Tensor(e / e.sum(axis=axis, keepdims=True))
+    if last:  # losses take classes along the last axis
+        y.logits = x, "softmax"
+    return recorded(y, (x,), lambda dy: (y * (dy - reduce_sum(dy * y, axis, keepdims=True)),))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """x - log(sum(exp(x))) along an axis."""
+    z = floats(x)
+    # Without the largest first: the logarithm of the sum would drown in large numbers.
+    top = z.value.max(axis=axis, keepdims=True, initial=-np.inf)
+    z = z - np.where(np.isfinite(top), top, np.zeros((), z.dtype))
+    return z - reduce_logsumexp(z, axis, keepdims=True)
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The Euclidean length; its gradient is 0 where all numbers are."""
+    x = floats(x)
+    squares = reduce_sum(x * x, axis, keepdims)
+    none = squares.value == 0
+    return where(none, 0.0, sqrt(where(none, 1.0, squares)))

@@ -1,0 +1,112 @@
+"""Operations that move numbers: axes, parts, indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.autodiff.broadcasting import Axis, Shape, axes_of, reduce_sum, reshape
+from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+
+
+def transpose(x: Any, perm: Sequence[int] | None = None) -> Tensor:
+    """Axes in another order; None: reversed."""
+    x = tensor(x)
+    order = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(i) for i in perm)
+    back = tuple(int(i) for i in np.argsort(order))
+    y = Tensor(x.value.transpose(order))
+    return recorded(y, (x,), lambda dy: (transpose(dy, back),))
+
+
+def expand_dims(x: Any, axis: int) -> Tensor:
+    """A new axis of length 1."""
+    x = tensor(x)
+    y = Tensor(np.expand_dims(x.value, axis))
+    return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+
+
+def squeeze(x: Any, axis: Axis = None) -> Tensor:
+    """Without axes of length 1; None: all of them."""
+    x = tensor(x)
+    y = Tensor(np.squeeze(x.value, axis if axis is None else axes_of(axis, x.ndim)))
+    return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+
+
+def tile(x: Any, multiples: Sequence[int]) -> Tensor:
+    """The array repeated so many times along each axis."""
+    x = tensor(x)
+    if len(multiples) != x.ndim:
+        raise ValueError(f"multiples: expected {x.ndim} numbers, got {list(multiples)}")
+    split = tuple(n for pair in zip(multiples, x.shape, strict=True) for n in pair)
+    y = Tensor(np.tile(x.value, multiples))
+    axes = tuple(range(0, 2 * x.ndim, 2))
+    return recorded(y, (x,), lambda dy: (reduce_sum(reshape(dy, split), axes),))
+
+
+def reverse(x: Any, axis: Axis) -> Tensor:
+    """The elements along axes in reverse order."""
+    x = tensor(x)
+    axes = axes_of(axis, x.ndim)
+    return recorded(Tensor(np.flip(x.value, axes)), (x,), lambda dy: (reverse(dy, axes),))
+
+
+def concat(values: Sequence[Any], axis: int = 0) -> Tensor:
+    """Tensors one after the other along an axis."""
+    parts = [tensor(value) for value in values]
+    y = Tensor(np.concatenate([part.value for part in parts], axis=axis))
+    ends = np.cumsum([part.shape[axis] for part in parts])
+
+    def pull(dy: Tensor) -> list[Tensor]:
+        before = (slice(None),) * (axis if axis >= 0 else dy.ndim + axis)
+        begins = [0, *ends[:-1]]
+        return [dy[(*before, slice(int(b), int(e)))] for b, e in zip(begins, ends, strict=True)]
+
+    return recorded(y, tuple(parts), pull)
+
+
+def stack(values: Sequence[Any], axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    return concat([expand_dims(value, axis) for value in values], axis)
+
+
+def unstack(x: Any, axis: int = 0) -> list[Tensor]:
+    """The parts along an axis, without it."""
+    x = tensor(x)
+    before = (slice(None),) * (axis if axis >= 0 else x.ndim + axis)
+    return [x[(*before, i)] for i in range(x.shape[axis])]
+
+
+def getitem(x: Any, index: Any) -> Tensor:
+    """x[index], with NumPy's indices: numbers, slices, arrays of integers or bools."""
+    x = tensor(x)
+    place = _index(index)
+    y = Tensor(np.asarray(x.value[place]))
+    return recorded(y, (x,), lambda dy: (_scatter(dy, place, x.shape),))
+
+
+def _index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_index(part) for part in index)
+    return index.value if isinstance(index, Tensor) else index
+
+
+def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
+    """Zeros with dy added at the place: the gradient of getitem."""
+    dy = tensor(dy)
+    array = np.zeros(shape, dy.dtype)
+    np.add.at(array, place, dy.value)
+    return recorded(Tensor(array), (dy,), lambda dz: (getitem(dz, place),))
+
+
+def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
+    """The slices along an axis that integers name."""
+    x = tensor(x)
+    before = (slice(None),) * (axis if axis >= 0 else x.ndim + axis)
+    return getitem(x, (*before, converted(indices)))
+
+
+def boolean_mask(x: Any, mask: Any) -> Tensor:
+    """The elements, or slices of the first axes, where the mask is true."""
+    return getitem(x, converted(mask).astype(bool))

@@ -1,0 +1,68 @@
+"""Why a model trains over the tape, and not in native code: one place tells, in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastnn.models.objective import Objective
+
+
+class TapeWarning(UserWarning):
+    """`fit` trains batch by batch over a tape, which is slower than the native `fit`."""
+
+
+class Reason(NamedTuple):
+    """Why a model trains over the tape."""
+
+    why: str  # a clause
+    instead: str  # what would make it native; empty: the user asked for the tape
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the user asked for it, by a step of the model's own."""
+        return not self.instead
+
+
+def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) -> Reason | None:
+    """The reason that the arguments of `compile` give, or the class; None: there is none.
+
+    Args:
+        steps: names of the steps that the class overrides.
+        objective: losses and metrics.
+        has_several: whether the model is known to have several outputs.
+    """
+    if steps:
+        return of_steps(steps)
+    if has_several or objective.has_several:
+        return several()
+    loss = objective.own_loss()
+    if loss is not None:
+        return Reason(
+            f"the loss {loss.name!r} is Python code",
+            "A loss of fastnn.losses trains natively.",
+        )
+    metric = objective.own_metric()
+    if metric is not None:
+        return Reason(
+            f"the metric {metric.name!r} is Python code",
+            "Metrics of fastnn.metrics are counted natively.",
+        )
+    if objective.loss_weights not in (None, 1.0, [1.0]):
+        return Reason("its loss has a weight", "Without loss_weights it trains natively.")
+    return None
+
+
+def of_steps(steps: tuple[str, ...]) -> Reason:
+    return Reason(f"it has a {steps[0]} of its own", "")
+
+
+def several() -> Reason:
+    return Reason("it has several outputs", "A model of one output trains natively.")
+
+
+def of_call(why: str) -> Reason:
+    """The reason that `call` is no graph of layers."""
+    return Reason(
+        f"its `call` is no graph of layers: {why}",
+        "A `call` made of layers, +, - and * trains natively.",
+    )

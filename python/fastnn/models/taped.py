@@ -1,0 +1,354 @@
+"""Taped: fit, evaluate and predict of models that no native loop can run, batch by batch.
+
+Arguments become checked arrays here; the loops are in `training.taped`, the steps in `steps`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.applied import Progress
+from fastnn.autodiff.tape import GradientTape
+from fastnn.autodiff.tensor import Tensor
+from fastnn.callbacks.base import History
+from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.console import warn
+from fastnn.data.batches import Batches
+from fastnn.data.structures import mapped, parts
+from fastnn.metrics.base import Metric
+from fastnn.models.arguments import no_loss
+from fastnn.models.checked import check, row_weights_of
+from fastnn.models.compiled import Plan, State
+from fastnn.models.objective import Objective, RowWeights
+from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps
+from fastnn.models.steps import Logs, numbers_of, own_steps
+from fastnn.models.taped_tables import Given, TapedTables
+from fastnn.optimizers import Optimizer
+from fastnn.training import taped
+from fastnn.training.loops import Schedule
+from fastnn.training.snapshots import steps_between_copies
+from fastnn.training.taped import TapedFit
+from fastnn.variables import Variable
+from fastnn.words import within
+
+Array = NDArray[Any]
+
+
+class Held(NamedTuple):
+    """A copy of all that training changes."""
+
+    weights: list[tuple[Variable, Array]]
+    optimizers: list[tuple[Optimizer, Progress]]
+
+
+class Taped(TapedTables):
+    """A model that can run its steps batch by batch."""
+
+    _inside: ClassVar[Iterable[str]] = (
+        *("bad_loss", "copied_state", "copies_every", "has_bad_weights", "mean_of_step", "order"),
+        *("predict_on_data", "put_state", "test_on_data", "train_on_data"),
+    )
+
+    history: History | None = None
+    _told = False  # that it trains over the tape
+    _epochs = 0  # begun over the tape, where no network counts them
+
+    # -- which loop
+
+    def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
+        steps = own_steps(self, "train")
+        several = state.form.kind is not None
+        found = of_compile(steps, objective, several)
+        if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
+            raise no_loss()
+        if several:
+            objective.outline(state.form._replace(names=self._output_names()))
+        return found
+
+    def _output_names(self) -> tuple[str, ...]:
+        """Names of the outputs of a graph: keys of a dictionary, or names of layers."""
+        state = self._state.now
+        if state.form.kind in (None, dict):
+            return state.form.names
+        first = len(state.inputs) or 1
+        names: list[str] = []
+        for place in state.calls[-1].inputs:
+            made_by = place - first
+            name = f"input_{place + 1}"
+            if made_by >= 0:
+                call = state.calls[made_by]
+                name = (call.within[0] if call.within else state.layers[call.layer]).name
+            unique, count = name, 0
+            while unique in names:
+                count += 1
+                unique = f"{name}_{count}"
+            names.append(unique)
+        return tuple(names)
+
+    def _reason_for(self, plan: Plan, x: object) -> Reason | None:
+        """Why the data of a call go over the tape; None: a native loop takes them."""
+        steps = own_steps(self, "train")  # which may have been given to the model since `compile`
+        found = plan.reason or (of_steps(steps) if steps else self._reason_of_call(x))
+        self._trains_taped = found is not None
+        return found
+
+    def _reason_of_call(self, _x: object) -> Reason | None:
+        """Why a model cannot be one native graph of one output, for such inputs."""
+        return None
+
+    @abstractmethod
+    def take_averages(self) -> None:
+        """Makes the averages of the weights, which use_ema=True keeps, the weights."""
+
+    # -- calls
+
+    def _fit_taped(
+        self,
+        plan: Plan,
+        given: Given,
+        schedule: Schedule,
+        validation: tuple[float, object],
+        callbacks: tuple[Any, int],
+    ) -> History:
+        """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
+        own = "train_step" in own_steps(self, "train")
+        inputs = self._inputs("fit", given)
+        shapes = self._settled(plan, inputs, given, schedule.batch_size, own)
+        train, split, held = self._parted(
+            plan, self._batches("fit", plan, inputs, given, own), validation, own
+        )
+        train = self._with_class_weights(plan, train, given.class_weight, shapes)
+        check(plan.objective, train, shapes)
+        row_weights = row_weights_of("fit", plan.objective, train, shapes)
+        if held is not None:
+            name = "validation_data" if split is None else "validation_split: in the rows held out"
+            with within("validation_data") if split is None else contextlib.nullcontext():
+                check(plan.objective, held, shapes)
+            row_weights_of(name, plan.objective, held, shapes)
+        reason = plan.reason or self._reason_of_call(given.x)
+        if reason is not None:
+            self._tell(reason)
+        listed, level = callbacks
+        params: dict[str, Any] = {
+            "verbose": level,
+            "epochs": schedule.epochs,
+            "steps": math.ceil(train.length / schedule.batch_size),
+        }
+        if not own:
+            names = plan.objective.names()
+            also = held is not None and schedule.validates_at_all()
+            params["metrics"] = names + [f"val_{name}" for name in names] if also else names
+        progress = [ProgbarLogger(live=level == 1)] if level else []
+        listeners = CallbackList(listed, self, params, *progress, History())
+        run = TapedFit(self, train, held, schedule, listeners)
+        if split is not None:
+            self._splits.keep(train.rows, validation[0], split)
+        return self._run_taped(plan, run, row_weights)
+
+    def _run_taped(self, plan: Plan, run: TapedFit, row_weights: RowWeights) -> History:
+        counts, former = self._counts(), self.history
+        self.stop_training = False
+        self.history = run.history
+        updates = plan.optimizer.iterations
+        try:
+            with _Training(self, plan, row_weights):
+                history = run.run()
+                if plan.optimizer.use_ema and plan.optimizer.iterations != updates:
+                    plan.optimizer.finalize_variable_values(self._variables_to_train())
+            return history
+        except BaseException:
+            if not run.has_stepped:
+                # A step that cannot be made leaves the model as it was.
+                self._set_counts(counts)
+                self.history = former
+            raise
+
+    def _evaluate_taped(self, plan: Plan, given: Given, size: int, listeners: CallbackList) -> Logs:
+        own = "test_step" in own_steps(self, "test")
+        inputs = self._inputs("evaluate", given)
+        shapes = self._settled(plan, inputs, given, size, own)
+        found = self._batches("evaluate", plan, inputs, given, own)
+        check(plan.objective, found, shapes)
+        _tell_steps(listeners, found, size)
+        with plan.objective.lock, _kept_metrics([plan.objective.tracker, *self.metrics]):
+            return taped.evaluate(self, found, listeners, size)
+
+    def _predict_taped(self, x: object, size: int, listeners: CallbackList) -> Any:
+        inputs, n = self._inputs("predict", Given(x))
+        found = Batches(inputs, None, None, n, self._float_type())
+        _tell_steps(listeners, found, size)
+        return taped.predict(self, found, listeners, size)
+
+    def _train_on_batch_taped(self, plan: Plan, given: Given) -> Logs:
+        own = "train_step" in own_steps(self, "train")
+        inputs = self._inputs("train_on_batch", given)
+        shapes = self._settled(plan, inputs, given, inputs[1], own)
+        found = self._batches("train_on_batch", plan, inputs, given, own)
+        found = self._with_class_weights(plan, found, given.class_weight, shapes)
+        check(plan.objective, found, shapes)
+        self.reset_metrics()
+        with _Training(self, plan, ()):
+            return self.train_on_data(taped.data_of(found, slice(None)))
+
+    def _value_and_grad_taped(
+        self, plan: Plan, given: Given, training: bool
+    ) -> tuple[float, list[Array]]:
+        inputs = self._inputs("value_and_grad", given)
+        shapes = self._settled(plan, inputs, given, inputs[1], own=False)
+        found = self._batches("value_and_grad", plan, inputs, given)
+        found = self._with_class_weights(plan, found, given.class_weight, shapes)
+        check(plan.objective, found, shapes)
+        x, y, weights = (mapped(Tensor, part) for part in found.take(slice(None)))
+        variables: list[Variable] = self._variables()
+        with _Training(self, plan, ()), GradientTape() as tape:
+            trained = self._variables_to_train()
+            tape.watch(trained)
+            y_pred = self._called(x, training)
+            loss = self._loss_of(x, y, y_pred, weights, training=False)
+        grads = tape.gradient(loss, trained)
+        by_variable = {id(v): g for v, g in zip(trained, grads, strict=True) if g is not None}
+        zeros = [by_variable.get(id(v)) for v in variables]
+        return float(loss), [
+            np.zeros(v.shape, v.dtype) if g is None else g.numpy()
+            for v, g in zip(variables, zeros, strict=True)
+        ]
+
+    def _tell(self, reason: Reason) -> None:
+        """Says once that, and why, the model trains over the tape."""
+        if reason.is_asked or self._told:
+            return
+        warn(
+            f"fit: {type(self).__name__} trains batch by batch over a tape, which is slower than "
+            f"native training, since {reason.why}. {reason.instead}",
+            TapeWarning,
+        )
+        self._told = True
+
+    # -- what the loops ask
+
+    def train_on_data(self, data: Any) -> Logs:
+        return numbers_of("train_step", self.train_step(data))
+
+    def test_on_data(self, data: Any) -> Logs:
+        return numbers_of("test_step", self.test_step(data))
+
+    def predict_on_data(self, data: Any) -> Any:
+        return self.predict_step(data)
+
+    def order(self, rows: int, shuffled: bool) -> NDArray[Any] | None:
+        counts = self._counts()
+        self._set_counts((counts[0], counts[1] + 1))
+        return _core.permutation(rows, self._key, counts[1]) if shuffled else None
+
+    def bad_loss(self, logs: Logs) -> float | None:
+        tracker = self._objective().tracker
+        for name, value in logs.items():
+            loss = name == "loss" or name.endswith("_loss")
+            if not loss or not isinstance(value, float) or math.isfinite(value):
+                continue
+            # A mean over nothing is NaN, and no sign of divergence.
+            if not (math.isnan(value) and tracker.counts_nothing()):
+                return value
+        return None
+
+    def mean_of_step(self, logs: Logs) -> float:
+        last = self._objective().tracker.last
+        value = logs.get("loss", 0.0) if last is None else last
+        return value if isinstance(value, float) and math.isfinite(value) else 0.0
+
+    def has_bad_weights(self) -> bool:
+        return not all(np.isfinite(variable.view()).all() for variable in self._variables())
+
+    def copied_state(self) -> Held:
+        variables = self._variables()
+        return Held(
+            [(variable, variable.numpy()) for variable in variables],
+            [(optimizer, optimizer.progress(variables)) for optimizer in self._optimizers()],
+        )
+
+    def put_state(self, state: Held) -> None:
+        for variable, values in state.weights:
+            variable.assign(values)
+        for optimizer, progress in state.optimizers:
+            optimizer.restore(progress)
+
+    def copies_every(self) -> int:
+        variables = self._variables()
+        elements = 3 * sum(variable.size for variable in variables)
+        return steps_between_copies(elements, 3 * len(variables))
+
+    def _optimizers(self) -> list[Optimizer]:
+        """That of `compile`, and those among the attributes."""
+        found = [self.optimizer]
+        for part in parts(
+            [value for name, value in vars(self).items() if not name.startswith("_")]
+        ):
+            if isinstance(part, Optimizer) and all(part is not known for known in found):
+                found.append(part)
+        return found
+
+    def _counts(self) -> tuple[int, int]:
+        """Steps and epochs in the life of the model."""
+        built = self._state.now.built
+        if built is None:
+            return 0, self._epochs
+        return built.network.steps, self._epochs + built.network.epochs
+
+    def _set_counts(self, counts: tuple[int, int]) -> None:
+        built = self._state.now.built
+        if built is None:
+            self._epochs = counts[1]
+        else:
+            built.network.steps, built.network.epochs = counts[0], counts[1] - self._epochs
+
+
+class _Training:
+    """While it lasts, weights count by the rows of a data set, and Variables to train are fixed."""
+
+    def __init__(self, model: Taped, plan: Plan, row_weights: RowWeights) -> None:
+        self._model = model
+        self._objective = plan.objective
+        self._row_weights = row_weights
+
+    def __enter__(self) -> None:
+        objective = self._objective
+        objective.row_weights = self._row_weights
+        variables = self._model._variables()
+        known = {id(variable) for variable, _ in objective.found}
+        made = [v for v in variables if id(v) not in known]
+        objective.found = [*objective.found, *((v, v.trainable) for v in made)]
+        objective.trained = objective.trained_of(variables)
+
+    def __exit__(self, *_: object) -> None:
+        self._objective.row_weights = ()
+        self._objective.trained = None
+
+
+@contextlib.contextmanager
+def _kept_metrics(metrics: Sequence[Metric]) -> Iterator[None]:
+    """Puts back what metrics have counted: a callback may evaluate in the middle of an epoch."""
+    kept = [
+        (metric, dict(vars(metric)), [variable.numpy() for variable in metric.variables])
+        for metric in metrics
+    ]
+    try:
+        yield
+    finally:
+        for metric, state, values in kept:
+            vars(metric).update(state)
+            for variable, value in zip(metric.variables, values, strict=True):
+                variable.assign(value)
+
+
+def _tell_steps(listeners: CallbackList, table: Batches, size: int) -> None:
+    for callback in listeners.callbacks:
+        callback.params["steps"] = math.ceil(table.length / size)

@@ -1,0 +1,206 @@
+"""The loops of fit, evaluate and predict over the tape: a step of the model's own for each batch.
+
+Arguments are checked already (see `models.taped`). Arithmetic is in the steps (`models.steps`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.autodiff.tensor import Tensor
+from fastnn.callbacks.base import History
+from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.data.batches import Batches
+from fastnn.data.structures import Form, form_of, mapped
+from fastnn.training.loops import Schedule
+from fastnn.training.snapshots import Snapshots
+from fastnn.utils import pack_x_y_sample_weight
+
+Logs = dict[str, Any]
+
+
+class Stepping(Protocol):
+    """A model whose steps the loops call. Logs are numbers."""
+
+    stop_training: bool
+
+    def reset_metrics(self) -> None: ...
+    def train_on_data(self, data: Any) -> Logs: ...
+    def test_on_data(self, data: Any) -> Logs: ...
+    def predict_on_data(self, data: Any) -> Any: ...
+    def order(self, rows: int, shuffled: bool) -> NDArray[Any] | None:
+        """The order of the rows in the next epoch, which is counted; None: as they are."""
+
+    def bad_loss(self, logs: Logs) -> float | None:
+        """The loss of the last step where it is no number, or infinite."""
+
+    def mean_of_step(self, logs: Logs) -> float:
+        """The loss of the last step; 0 where it is not known."""
+
+    def has_bad_weights(self) -> bool:
+        """Whether a weight is no number, or infinite."""
+
+    def copied_state(self) -> Any:
+        """A copy of all that training changes."""
+
+    def put_state(self, state: Any) -> None:
+        """Goes back to a copy."""
+
+    def copies_every(self) -> int:
+        """The steps from one copy of the state to the next."""
+
+
+class TapedFit:
+    """One call of `fit` on checked data."""
+
+    def __init__(
+        self,
+        model: Stepping,
+        train: Batches,
+        validation: Batches | None,
+        schedule: Schedule,
+        callbacks: CallbackList,
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.validation = validation
+        self.schedule = schedule
+        self.callbacks = callbacks
+        self.steps = math.ceil(train.length / schedule.batch_size)
+        self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
+        self.history: History = callbacks.first(History)
+        self._begun = False  # whether a step was finished
+        self._step = 0  # the last one of the epoch that was begun
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether any step was finished."""
+        return self._begun
+
+    def run(self) -> History:
+        self.callbacks.call("on_train_begin", {})
+        copies = Snapshots(self.model.copies_every(), self.model.copied_state)
+        logs: Logs = {}
+        for epoch in range(self.schedule.initial_epoch, self.schedule.epochs):
+            logs = self._epoch(epoch, copies)
+            if self.model.stop_training:
+                break
+        return self._ended(logs)
+
+    def _ended(self, logs: Logs) -> History:
+        self.callbacks.call("on_train_end", logs)
+        return self.history
+
+    def _epoch(self, epoch: int, copies: Snapshots[Any]) -> Logs:
+        self.callbacks.call("on_epoch_begin", epoch, {})
+        logs = self._batches(epoch, copies)
+        ends = epoch + 1 == self.schedule.epochs or self.model.stop_training
+        if ends and self.model.has_bad_weights():
+            # The last update is followed by no loss that would show it wrong.
+            self._diverge("a weight became nan or infinite", epoch, math.nan, copies)
+        if self.validation is not None and self.schedule.validates(epoch):
+            logs |= self._validate(epoch, copies)
+        try:
+            self.callbacks.call("on_epoch_end", epoch, logs)
+        except BaseException:
+            # The History comes last, and this epoch is finished.
+            if self.history.epoch[-1:] != [epoch]:
+                self.history.on_epoch_end(epoch, logs)
+            raise
+        return logs
+
+    def _batches(self, epoch: int, copies: Snapshots[Any]) -> Logs:
+        self.model.reset_metrics()
+        order = self.model.order(self.train.length, self.schedule.shuffle)
+        size = self.schedule.batch_size
+        logs: Logs = {}
+        for step in range(self.steps):
+            self._step = step
+            begin = self._step * size
+            stop = min(begin + size, self.train.length)
+            copies.before_step()
+            self.callbacks.call("on_train_batch_begin", step, {})
+            places = slice(begin, stop) if order is None else order[begin:stop]
+            logs = self.model.train_on_data(data_of(self.train, places))
+            self._begun = True
+            bad = self.model.bad_loss(logs)
+            if bad is not None:
+                copies.after_step(0.0)
+                self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies)
+            copies.after_step(self.model.mean_of_step(logs))
+            # Hooks get a dictionary of their own, which they may keep or change.
+            self.callbacks.call("on_train_batch_end", step, dict(logs))
+            if self.progress is not None:
+                self.progress.update(step + 1, logs)
+            if self.model.stop_training:
+                break
+        return logs
+
+    def _validate(self, epoch: int, copies: Snapshots[Any]) -> Logs:
+        assert self.validation is not None
+        size = self.schedule.validation_batch_size
+        logs = evaluate(self.model, self.validation, self.callbacks, size)
+        bad = self.model.bad_loss(logs)
+        if bad is not None:
+            self._diverge(f"the validation loss became {_number(bad)}", epoch, bad, copies)
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def _diverge(self, what: str, epoch: int, loss: float, copies: Snapshots[Any]) -> None:
+        back, state = copies.last_good()
+        self.model.put_state(state)
+        error: Any = _core.TrainingDiverged(
+            f"{what} at epoch {epoch}, step {self._step} (both counted from 0). The weights are those "
+            f"of {back} {'step' if back == 1 else 'steps'} earlier. Try a lower learning_rate, inputs "
+            "scaled to about [-1, 1], or targets of that size."
+        )
+        error.epoch, error.step, error.loss = epoch, self._step, loss
+        raise error
+
+
+def data_of(batches: Batches, places: Any) -> Any:
+    """The data that a step gets: Tensors of the rows at these places."""
+    x, y, weights = batches.take(places)
+    return pack_x_y_sample_weight(mapped(Tensor, x), mapped(Tensor, y), mapped(Tensor, weights))
+
+
+def evaluate(model: Stepping, rows: Batches, callbacks: CallbackList, batch_size: int) -> Logs:
+    """The logs of the last batch, in which metrics have counted all rows."""
+    callbacks.call("on_test_begin", {})
+    model.reset_metrics()
+    logs: Logs = {}
+    for batch, begin in enumerate(range(0, rows.length, batch_size)):
+        callbacks.call("on_test_batch_begin", batch, {})
+        places = slice(begin, min(begin + batch_size, rows.length))
+        logs = model.test_on_data(data_of(rows, places))
+        callbacks.call("on_test_batch_end", batch, dict(logs))
+    callbacks.call("on_test_end", dict(logs))
+    return logs
+
+
+def predict(model: Stepping, rows: Batches, callbacks: CallbackList, batch_size: int) -> Any:
+    """The outputs of all rows, arrays in the structure that a step returns."""
+    callbacks.call("on_predict_begin", {})
+    form: Form | None = None
+    found: list[list[NDArray[Any]]] = []
+    for batch, begin in enumerate(range(0, rows.length, batch_size)):
+        callbacks.call("on_predict_batch_begin", batch, {})
+        places = slice(begin, min(begin + batch_size, rows.length))
+        outputs = model.predict_on_data(data_of(rows, places))
+        form = form or form_of(outputs)
+        found.append([np.asarray(part) for part in form.leaves(outputs)])
+        callbacks.call("on_predict_batch_end", batch, {"outputs": form.like(found[-1])})
+    callbacks.call("on_predict_end", {})
+    assert form is not None
+    return form.like([np.concatenate(parts) for parts in zip(*found, strict=True)])
+
+
+def _number(x: float) -> str:
+    if math.isnan(x):
+        return "nan"
+    return "inf" if x > 0 else "-inf"
