@@ -19,7 +19,7 @@ V = RNG.random(3)
 
 UNARY = [u for u in table.UFUNCS if u.nin == 1]
 BINARY = [u for u in table.UFUNCS if u.nin == 2 and u is not np.matmul]
-# Of functions that are given something else than one array.
+# Arguments of the functions that take something else than one array.
 CALLS: dict[Callable[..., Any], list[Callable[[Any], Any]]] = {
     np.dot: [
         lambda x: np.dot(x, V),

@@ -50,7 +50,7 @@ class Common(TypedDict, total=False):
 
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 COMMON = (*CLIPS, "use_ema", "ema_momentum")
-# Of Keras before version 2.3, and of many programs since.
+# Names of Keras before version 2.3, which many programs still use.
 OLD_NAMES = {"lr": "learning_rate"}
 
 

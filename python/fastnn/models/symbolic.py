@@ -137,7 +137,7 @@ class Symbolic(Wired):
             )
         if "symbols" not in state.drawing:
             shapes = known_shapes(state)
-            # Of several threads one comes first, and all get its symbols.
+            # The first of several threads makes the symbols, and all of them get these.
             state.drawing.setdefault("symbols", drawn_again(state, shapes))
         found: tuple[Symbol | None, ...] = state.drawing["symbols"]
         return found

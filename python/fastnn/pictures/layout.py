@@ -23,7 +23,7 @@ _STRAIGHT = 8.0  # the weight of a waypoint: long arrows rather than short ones 
 
 
 class Size(NamedTuple):
-    """Of a box, in pixels."""
+    """The size of a box, in pixels."""
 
     width: float
     height: float
