@@ -448,3 +448,21 @@ def test_with_a_device(emulated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(found[1][0][name], values, rtol=1e-9, err_msg=name)
     for a, b in zip(found[0][1], found[1][1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"other": 1.0}, r"loss_weights: expected a number, or a dictionary.*\{'other': 1.0\}"),
+        ([1.0, 2.0], "loss_weights: the model has one output, got 2: 1.0, 2.0"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
+def test_wrong_loss_weights_of_one_output(given: Any, message: str) -> None:
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse", loss_weights=given)
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message):
+            call(np.ones((4, 3)), np.ones(4), verbose=0)
+    model.compile("sgd", {"y": "mse"}, loss_weights={"y": 2.0})
+    model.fit(np.ones((4, 3)), np.ones(4), verbose=0)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 
@@ -21,6 +20,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder is missing or may not be written, or the disk is full.
     """
+    from pathlib import Path  # which takes long to import, and writers of files alone need it
+
     target = Path(path).resolve()
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)}: expected the path of a file, got a folder")

@@ -15,7 +15,6 @@ import io
 import json
 import math
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +115,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         ModelFileError: the file is damaged, or is none of this layout.
         OSError: it cannot be opened or read.
     """
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
         size = os.fstat(file.fileno()).st_size
         try:
             header = _header(file, size)

@@ -74,11 +74,12 @@ def flat(given: Any) -> list[Any]:
     return [given]
 
 
-def only(given: Any) -> Any:
+def only(what: str, given: Any) -> Any:
+    """What is given for the one output of a model, alone or in a list or dictionary."""
     if isinstance(given, (list, dict)):
         if len(given) != 1:
             raise ValueError(
-                f"loss: the model has one output, got {len(given)}: {_described(given)}"
+                f"{what}: the model has one output, got {len(given)}: {_described(given)}"
             )
         return next(iter(given.values() if isinstance(given, dict) else given))
     return given

@@ -124,7 +124,7 @@ class Objective:
 
     def only_loss(self) -> Loss:
         """The loss of a model of one output; ValueError where there is none."""
-        loss: Loss | None = only(self.loss)
+        loss: Loss | None = only("loss", self.loss)
         if loss is None:
             raise no_loss()
         return loss
@@ -137,7 +137,13 @@ class Objective:
         if form == self.form:
             return
         if form.kind is None:
-            loss, weight = only(self.loss), only(self.loss_weights)
+            loss, weight = only("loss", self.loss), only("loss_weights", self.loss_weights)
+            named = tuple(self.loss) if isinstance(self.loss, dict) else ()
+            if isinstance(self.loss_weights, dict) and tuple(self.loss_weights) != named:
+                raise ValueError(
+                    f"loss_weights: expected a number, or a dictionary of the names that loss has, got "
+                    f"{self.loss_weights!r}"
+                )
             self.targets = [Target(None, loss, 1.0 if weight is None else weight)]
         else:
             one = not isinstance(self.loss, (list, dict))
