@@ -122,7 +122,7 @@ def test_nan_and_infinity_are_gaps(tmp_path):
 
 
 def test_epochs_are_those_that_were_run():
-    """Of a fit that went on at epoch 10; a value that is not in every epoch has its own count."""
+    """A fit went on at epoch 10; a value that is not in every epoch has its own count."""
     figure = recorded([10, 11, 12], loss=[3.0, 2.0, 1.0], val_loss=[2.0]).plot()
     assert [line[1] for line in lines(figure.axes[0])] == [[11, 12, 13], [1]]
 

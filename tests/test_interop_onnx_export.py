@@ -12,7 +12,7 @@ import travelling
 import fastnn
 from fastnn import layers
 
-# Of the largest output: the runtime sums in another order, and has functions of its own.
+# A share of the largest output: the runtime sums in another order, and has functions of its own.
 TOLERANCE = 1e-5
 
 

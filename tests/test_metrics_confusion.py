@@ -227,7 +227,7 @@ def test_on_the_device(session: str, case: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def check_equal_outputs() -> None:
-    """Of equal outputs the first is the larger, whatever comes behind it."""
+    """The first of equal outputs is the larger, whatever comes behind it."""
     model = networks.sequential((3, 70), ("sigmoid",))
     bias = np.zeros(70)
     bias[[1, 3, 35]], bias[[0, 32, 41]] = 2, 1  # a warp sees every 32nd output

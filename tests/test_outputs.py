@@ -171,7 +171,7 @@ def test_names_in_logs() -> None:
         )
         == 2
     )
-    # Of a list that a `call` returns, outputs have numbers; a graph has names of layers.
+    # Outputs in a list that a `call` returns have numbers; those of a graph, names of layers.
     eager = Eager()
     eager.compile("adam", list(LOSSES.values()), metrics=[[], [], ["mae"]])
     history = eager.fit(X, list(TARGETS.values()), verbose=0).history

@@ -18,7 +18,7 @@ namespace fastnn {
 
 class StepState {
  public:
-  // Of `count` elements from `offset` on; zeros, before the first step. Throws std::bad_alloc.
+  // The state of `count` elements from `offset` on: zeros, before the first step. Throws bad_alloc.
   StepState(OptimizerKind optimizer, std::shared_ptr<ParameterBuffer> parameters, Index offset,
             Index count);
 

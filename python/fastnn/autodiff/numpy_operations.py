@@ -119,7 +119,7 @@ def _cumsum(a: Any, axis: int | None = None) -> Tensor:
 def _norm(
     x: Any, ord: int | None = None, axis: broadcasting.Axis = None, keepdims: bool = False
 ) -> Tensor:
-    # Of a matrix, 2 means its largest singular value.
+    # For a matrix, 2 means its largest singular value.
     if ord is not None and (ord != 2 or tensor(x).ndim != 1):
         raise NoOperation
     return reductions.norm(x, axis, keepdims)

@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     objective: Objective  # for training over the tape
     native: Native | None  # None: it trains over the tape alone
     reason: Reason | None  # why it does
-    # Of a model that is not built yet: its layers, and whether each of their Variables, or the layer
+    # For a model that is not built yet: its layers, and whether each of their Variables, or the layer
     # as long as it has none, was to be trained at `compile`.
     trained: tuple[tuple[Layer, tuple[bool, ...]], ...] = ()
 

@@ -377,7 +377,7 @@ class Model(Exported):
                 (recorded once as a graph), "wide" (the same with the optimizer beside the
                 products) or "resident" (many steps in one kernel). It also names the numbers
                 that products multiply: "float32", "bfloat16" or "two bfloat16", whose sum
-                stands for a float32 (see `compile`). Of a model that trains over a tape, the line
+                stands for a float32 (see `compile`). For a model that trains over a tape, the line
                 says why. Needs a compiled model.
         """
         write = say if print_fn is None else print_fn

@@ -153,7 +153,7 @@ class Steps(Tabled):
     def metrics(self) -> list[Metric]:
         """The metrics given to `compile`.
 
-        Of a model that trains over the tape, first the metric "loss", which `compute_loss` feeds,
+        A model that trains over the tape has first the metric "loss", which `compute_loss` feeds,
         and last those among the model's attributes. A class may override it.
         """
         plan = self._compiled("metrics")
