@@ -94,7 +94,17 @@ CHANGES: dict[str, tuple[Callable[[], fastnn.Sequential], Callable[[Any], object
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+# They go through the same lines as others of the list, and take seconds.
+LONG = {"add-compiled", "build-compiled", "evaluate", "pop-compiled"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, marks=pytest.mark.slow) if change in LONG else change
+        for change in CHANGES
+    ],
+)
 def test_all_old_or_all_new(change: str) -> None:
     start, call = CHANGES[change]
     done = start()

@@ -248,7 +248,17 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+# They go through the same lines as others of the list, and take seconds.
+LONG = {"predict"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, marks=pytest.mark.slow) if change in LONG else change
+        for change in CHANGES
+    ],
+)
 def test_all_old_or_all_new(change: str) -> None:
     start, call = CHANGES[change]
     done = start()
@@ -291,6 +301,7 @@ def test_a_step_that_takes_over(first: int) -> None:
     assert found[-1]
 
 
+@pytest.mark.slow
 def test_making_a_model_of_parts() -> None:
     """The parts are free for another model, or have their home in this one."""
 
