@@ -310,6 +310,15 @@ def test_graphs_and_layers_of_ones_own_are_refused():
         fastnn.to_torch(fastnn.Sequential([layers.Dense(3)]))
 
 
+@pytest.mark.usefixtures("torch")
+def test_several_outputs_are_refused():
+    """Also where each layer is called on the one before it."""
+    x = fastnn.Input((4,))
+    h = layers.Dense(3, "relu")(x)
+    with pytest.raises(ValueError, match="has outputs besides that of its last layer; nn"):
+        fastnn.to_torch(fastnn.Model(x, [h, layers.Dense(2)(h)]))
+
+
 def test_names_that_modules_cannot_have(torch):
     """Names with dots, and those of methods."""
     made = [layers.Dense(4, name="block.0", input_shape=(4,)), layers.Dense(4, name="forward")]

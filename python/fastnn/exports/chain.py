@@ -34,8 +34,13 @@ def chain_of(graph: Graph, doing: str, what: str) -> list[Step]:
         what: the format, for messages.
 
     Raises:
-        ValueError: the graph is no chain, or a Rescaling has no Dense after it.
+        ValueError: the graph is no chain with one output, or a Rescaling has no Dense after it.
     """
+    if [output.tensor for output in graph.outputs] != [len(graph.inputs) + len(graph.nodes) - 1]:
+        raise ValueError(
+            f"{doing}: the model {graph.name!r} has outputs besides that of its last layer; {what} "
+            "has one output"
+        )
     steps = []
     scale, offset = 1.0, 0.0  # of the numbers that the next layer gets
     waiting: Layer | None = None  # the Rescaling that they come from
