@@ -40,6 +40,7 @@ from fastnn import (
     optimizers,
     preprocessing,
     random,
+    serializable,
     threadpools,
     utils,
 )
@@ -170,9 +171,10 @@ from fastnn.files.layout import ModelFileError
 from fastnn.interop import from_torch, to_torch
 from fastnn.layers import Input
 from fastnn.listing import names_of
-from fastnn.models import Model, Sequential
+from fastnn.models import Model, Sequential, load_model
 from fastnn.models.fitness import ConvergenceWarning
 from fastnn.models.reasons import TapeWarning
+from fastnn.serializable import register_serializable
 from fastnn.variables import Variable
 
 newaxis = None  # a new axis of length 1 in an index, as np.newaxis
@@ -255,6 +257,7 @@ __all__ = [
     "less_equal",
     "linalg",
     "linspace",
+    "load_model",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -292,6 +295,7 @@ __all__ = [
     "reduce_min",
     "reduce_prod",
     "reduce_sum",
+    "register_serializable",
     "repeat",
     "reshape",
     "reverse",

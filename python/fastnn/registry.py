@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 import numpy as np
 
 from fastnn.listing import Listed
+from fastnn.serializable import described, is_described, own_class
 from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
@@ -141,7 +142,7 @@ def _plain(where: str, value: object) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, Registered):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
+        return described(value)
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
@@ -219,8 +220,12 @@ class Registry(Generic[Base]):
         if isinstance(identifier, type) and issubclass(identifier, self.base):
             if identifier is not self.base:
                 return identifier()
-        elif isinstance(identifier, Mapping) and set(identifier) == {"class_name", "config"}:
-            return self.find(identifier["class_name"], what).from_config(identifier["config"])
+        elif isinstance(identifier, Mapping) and is_described(identifier):
+            cls = own_class(identifier, what or self.family, self.base)
+            if cls is None:
+                cls = self.find(identifier["class_name"], what)
+            made: Base = cls.from_config(identifier["config"])
+            return made
         return self.find(identifier, what, also)()
 
 

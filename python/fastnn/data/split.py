@@ -48,6 +48,14 @@ class Splits:
             return None
         return _split_of(np.unpackbits(bits, count=n).astype(np.bool_))
 
+    def held(self) -> list[tuple[tuple[int, float], NDArray[np.uint8]]]:
+        """All that are kept, with rows and share; bits of rows that are held out."""
+        return list(self._held.items())
+
+    def put(self, n: int, share: float, bits: NDArray[np.uint8]) -> None:
+        """Keeps one that `held` gave."""
+        self._held = {**self._held, (n, share): bits}
+
     def keep(self, n: int, share: float, split: Split) -> None:
         """Remembers the split of n rows as the one that was used last."""
         held = np.zeros(n, dtype=np.bool_)

@@ -6,6 +6,7 @@ import copy
 import math
 import weakref
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, cast
 
 import numpy as np
@@ -383,7 +384,7 @@ class Layer(Registered):
             dtype = self.compute_dtype or "float32"
             network = network_for(shape, dtype, 0)
             extended(network, self, 0, shape)
-            buffer = _core.Parameters(network.parameter_size, dtype)
+            buffer = parameters_for(network, dtype)
             key = keys.next_key()
             made = make_variables(self, self.name, shape, network.parameters, buffer, key, 0)
             switch = self.stand(change, rows=(shape, output), variables=tuple(made))
@@ -464,6 +465,21 @@ def without_batch(shape: object) -> Shape:
             f"(None, 784), got {shape!r}"
         )
     return tuple(integer("input_shape", size) for size in shape[1:])
+
+
+# Elements that parameters may still have, in the one entry; None: there is no limit. A file that is
+# read gives it, so that words in it cannot ask for more memory than its numbers take.
+room: ContextVar[list[int] | None] = ContextVar("room", default=None)
+
+
+def parameters_for(network: _core.Network, dtype: Dtype) -> _core.Parameters:
+    """A buffer for the parameters of a network; MemoryError where a limit leaves no room for it."""
+    left = room.get()
+    if left is not None:
+        left[0] -= network.parameter_size
+        if left[0] < 0:
+            raise MemoryError("the parameters are larger than those that there are values for")
+    return _core.Parameters(network.parameter_size, dtype)
 
 
 def network_for(shape: Shape, dtype: Dtype, key: int) -> _core.Network:

@@ -4,10 +4,18 @@ from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
 from fastnn.listing import names_of
+from fastnn.models.loading import clone_model, load_model, model_from_json, save_model
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 
-__all__ = ["Model", "Sequential"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "clone_model",
+    "load_model",
+    "model_from_json",
+    "save_model",
+]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "models")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.arrays.host import plain
-from fastnn.layers.base import Dtype, Layer, Shape, make_variables, network_for
+from fastnn.layers.base import Dtype, Layer, Shape, make_variables, network_for, parameters_for
 from fastnn.models.graph import Call, extend, given_of, shapes_of
 from fastnn.models.sharing import Copies, Lent, lent
 from fastnn.variables import Place, Variable
@@ -84,7 +84,7 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None, owner: 
     layers = wiring.layers
     shapes = shapes_of(layers, wiring.calls, wiring.inputs)
     network, counts = _network(wiring, shapes)
-    parameters = _core.Parameters(network.parameter_size, wiring.dtype)
+    parameters = parameters_for(network, wiring.dtype)
     found = iter(network.parameters)
     ends = (wiring.row_shape, shapes[-1])
     built = Built(network, parameters, ends, _rows(wiring, shapes), [], [], Copies())

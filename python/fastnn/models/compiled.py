@@ -97,7 +97,8 @@ class State(NamedTuple):
     home: weakref.ref[Any] | None = None  # that model
     # Models that are called in a graph which is not settled yet, and what they get from it.
     called: tuple[tuple[Any, State], ...] = ()
-    drawing: dict[str, Any] | None = None  # the symbols of the graph, once they are asked for
+    # The InputLayers that the graph was drawn from, and its symbols, once they are asked for.
+    drawing: dict[str, Any] | None = None
 
 
 class Compilable(Listed):

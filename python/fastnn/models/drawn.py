@@ -92,11 +92,10 @@ def parts_of(
     ]
 
 
-def input_labels(symbols: Sequence[Symbol], names: int | list[str] | None) -> tuple[str, ...]:
+def input_labels(layers: Sequence[Layer], names: int | list[str] | None) -> tuple[str, ...]:
     """Names of inputs: the keys of a dictionary of them, or those of the Inputs."""
     if isinstance(names, list):
         return tuple(names)
-    layers: list[Layer] = [symbol.layer for symbol in symbols]
     given = {layer.given_name for layer in layers if layer.given_name is not None}
     return tuple(numbered(layers, given))
 

@@ -23,19 +23,20 @@ from fastnn.data.structures import form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
+from fastnn.models.architecture import MODELS
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State
 from fastnn.models.drawn import input_labels, is_chain
-from fastnn.models.exported import Exported
 from fastnn.models.graph import traced, without_dropout
-from fastnn.models.nested import one_of, parts_in
+from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.reasons import Reason, of_call, several
+from fastnn.models.saved import Saved
 from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Exported):
+class Model(Saved):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -145,17 +146,24 @@ class Model(Exported):
             if not isinstance(output, Symbol):
                 raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
         graph = traced(symbols, one_of(form, outputs))
-        self._input_labels = input_labels(symbols, self._input_names)
         state = self._state.now._replace(
             layers=graph.layers,
             calls=graph.calls,
             inputs=tuple(symbol.row_shape for symbol in symbols),
             called=graph.called,
-            drawing={"symbols": graph.symbols},
+            drawing={
+                "symbols": graph.symbols,
+                "entries": tuple(symbol.layer for symbol in symbols),
+            },
             form=form,
         )
-        entries = [symbol.layer for symbol in symbols]
-        change = Change("Model")
+        self._take_graph("Model", state)
+
+    def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
+        """Makes a graph the model, whose parts get names."""
+        entries = entries_of(state)
+        self._input_labels = input_labels(entries, self._input_names)
+        change = Change(doing)
         with change, change.lock:
             self._changes.take(change, waits=True)
             self._claim_parts(change, state, entries)
@@ -165,7 +173,11 @@ class Model(Exported):
                 for entry, name in zip(entries, names, strict=False)
                 if entry.home is None
             ]
-            self._adopt(change, state, names[len(entries) :])
+            names = names[len(entries) :]
+            if builds:
+                self._adopt(change, state, names)
+            else:
+                self._settle(change, state, names)
             forget_former(switches)
 
     # -- building
@@ -400,6 +412,9 @@ class Model(Exported):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
 
+
+# "Functional" is Keras's name of a model by inputs and outputs.
+MODELS |= {"Model": Model, "Functional": Model}
 
 _ARRAYS = frozenset({np.ndarray, Tensor})
 

@@ -83,8 +83,12 @@ def called_on(model: Any, state: State, inputs: Sequence[Symbol], drops: bool) -
 def drawn_again(state: State, shapes: Sequence[Shape]) -> tuple[Symbol, ...]:
     """New symbols of all tensors of a graph."""
     through = shapes_of(state.layers, state.calls, shapes)
-    entries = [p for p in state.parts[:1] if isinstance(p, InputLayer)] if len(shapes) == 1 else []
-    symbols = [Symbol(entries[0] if entries else Input(shape).layer, (), shape) for shape in shapes]
+    entries = list(entries_of(state))
+    if not entries and len(shapes) == 1:
+        entries = [part for part in state.parts[:1] if isinstance(part, InputLayer)]
+    if len(entries) != len(shapes):
+        entries = [Input(shape).layer for shape in shapes]
+    symbols = [Symbol(entry, (), shape) for entry, shape in zip(entries, shapes, strict=True)]
     for call, shape in zip(state.calls, through[len(shapes) :], strict=True):
         layer = state.layers[call.layer]
         given = tuple(symbols[i] for i in call.inputs)
@@ -99,6 +103,12 @@ def _listed(shapes: Sequence[Shape]) -> str:
     if len(shapes) == 1:
         return f"shape {shapes[0]}"
     return "shapes " + " and ".join(map(str, shapes))
+
+
+def entries_of(state: State) -> tuple[InputLayer, ...]:
+    """The InputLayers that a graph was drawn from, as far as they are known."""
+    found: tuple[InputLayer, ...] = (state.drawing or {}).get("entries", ())
+    return found
 
 
 def parts_in(state: State) -> tuple[Any, ...]:

@@ -100,6 +100,11 @@ class Objective:
         vars(self).update(kept)
         self._lock = os.getpid(), threading.RLock()
 
+    @property
+    def given(self) -> tuple[Any, Any]:
+        """The arguments `metrics` and `weighted_metrics`, with functions made metrics."""
+        return self._given
+
     # -- forms
 
     @property

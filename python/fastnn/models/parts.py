@@ -14,7 +14,7 @@ from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
 from fastnn.models.known import Holder, Known, among, variables_of
-from fastnn.models.nested import parts_in
+from fastnn.models.nested import entries_of, parts_in
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Variable
@@ -202,7 +202,9 @@ class Parted(Trainer):
         """The InputLayers of the model, with their names."""
         state = self._state.now
         symbols = (state.drawing or {}).get("symbols", ())[: max(1, len(state.inputs))]
-        found = [symbol.layer for symbol in symbols if symbol is not None and not symbol.inputs]
+        found: list[Any] = list(entries_of(state)) or [
+            symbol.layer for symbol in symbols if symbol is not None and not symbol.inputs
+        ]
         found += [part for part in state.parts if isinstance(part, InputLayer)]
         return [(layer.name, layer) for layer in found]
 

@@ -10,6 +10,7 @@ from fastnn.data.structures import form_of
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol
+from fastnn.models.architecture import MODELS
 from fastnn.models.built import Built
 from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
 from fastnn.models.compiled import State
@@ -90,10 +91,26 @@ class Sequential(Model):
         """Removes the last layer or model and returns it; it keeps its values. Compile again."""
         return self._edit("pop", without_last)[-1]
 
-    def _edit(self, doing: str, edit: Callable[[Sequence[Any]], Sequence[Any]]) -> list[Any]:
+    def take_parts(self, parts: Sequence[Any], row_shape: Shape | None, *, inner: bool) -> None:
+        """Makes layers and models the chain (for configs). Weights of an `inner` one wait."""
+        self._edit("from_config", lambda _: parts, row_shape, builds=not inner)
+
+    def _edit(
+        self,
+        doing: str,
+        edit: Callable[[Sequence[Any]], Sequence[Any]],
+        row_shape: Shape | None = None,
+        *,
+        builds: bool = True,
+    ) -> list[Any]:
         """Makes what `edit` returns the chain, or on any error changes nothing.
 
-        Returns the layers and models that were there before.
+        Args:
+            row_shape: of the input, where it is known otherwise than by the layers.
+            builds: whether weights are made once the shape is known.
+
+        Returns:
+            The layers and models that were there before.
         """
         change = Change(doing)
         with change, change.lock:
@@ -104,14 +121,16 @@ class Sequential(Model):
             parts = tuple(_unwrapped(part) for part in edit(before))
             check_are_layers(parts)
             self._check_order(parts)
-            shape = first_shape(parts) or state.row_shape
+            shape = first_shape(parts) or row_shape or state.row_shape
             new = self._chain(state._replace(built=None), parts, shape)
+            if row_shape is not None:
+                new = new._replace(row_shape=row_shape)
             every = (*before, *parts)
             layers = [*state.layers, *_layers_in(every)]
             self._claim_parts(change, new._replace(parts=every), layers)
             names = self.names_for(parts)
             self._agreed_dtype(_layers_in(parts), parts)
-            if shape is not None and any(not isinstance(part, InputLayer) for part in parts):
+            if builds and shape is not None and any(not isinstance(part, InputLayer) for part in parts):
                 new = new._replace(built=self._assembled(new, shape, names))
             if state.plan is not None:
                 changed = "its layers changed since compile: call model.compile(...) again"
@@ -189,6 +208,9 @@ class Sequential(Model):
         if plain(state.parts):
             check_given(state.layers, row_shape)
         return super().shapes_for(row_shape)
+
+
+MODELS["Sequential"] = Sequential
 
 
 def _layers_in(parts: Sequence[Any]) -> list[Layer]:

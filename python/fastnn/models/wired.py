@@ -17,6 +17,8 @@ from fastnn.layers.shape import InputLayer
 from fastnn.models import heads
 from fastnn.models.built import (
     Built,
+    Progress,
+    Settings,
     Wiring,
     assemble,
     progress_of,
@@ -29,6 +31,7 @@ from fastnn.models.nested import (
     Placing,
     Stands,
     claim_models,
+    entries_of,
     is_home,
     parts_in,
     path_of,
@@ -45,7 +48,7 @@ def _is_shared(layer: Layer) -> bool:
     return layer.shared
 
 
-class _Unchanged:
+class Unchanged:
     """The last part of a pickled or copied model: an error where training came in between."""
 
     def __init__(self, model: Wired, state: State) -> None:
@@ -57,12 +60,16 @@ class _Unchanged:
         found = [v.place.parameters for layer in self._state.layers for v in layer.variables]
         return [(weakref.ref(buffer), buffer.version) for buffer in found]
 
-    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
-        self._model._training.refuse_others("copy")
-        refuse_to_rob("copy", self._model, self._model._state.now.layers, elsewhere=True)
+    def check(self, doing: str) -> None:
+        """RuntimeError where the model was trained or changed since this object was made."""
+        self._model._training.refuse_others(doing)
+        refuse_to_rob(doing, self._model, self._model._state.now.layers, elsewhere=True)
         same = self._model._state.now.layers == self._state.layers
         if not same or self._versions() != self._seen:
-            raise RuntimeError("copy: the weights were changed in another thread meanwhile")
+            raise RuntimeError(f"{doing}: the weights were changed in another thread meanwhile")
+
+    def __reduce__(self) -> tuple[type[bool], tuple[()]]:
+        self.check("copy")
         return bool, ()
 
 
@@ -232,6 +239,18 @@ class Wired(Parted):
             change.settled = True
             forget_former(switches)
 
+    def go_on(self, settings: Settings, progress: Progress) -> None:
+        """Compiles the network anew by these settings, and lets it go on from there (for files)."""
+        change = Change("load_model")
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            state = self._state.now
+            assert state.built is not None and state.plan is not None
+            built = self._renewed(state, state.built)
+            built = self._compiled_by(state.plan, built, state, settings)
+            restore_progress(built.network, progress)
+            self._settle(change, state._replace(built=built))
+
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, ...); AttributeError before the model is built."""
@@ -274,21 +293,22 @@ class Wired(Parted):
             "_plan": state.plan,
             "_not_compiled": state.not_compiled,
             "_form": state.form,
+            "_entries": entries_of(state),
             "_parts": state.parts,
             "_name": state.name,
             "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
-            "_unchanged": _Unchanged(self, state),
+            "_unchanged": Unchanged(self, state),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         kept = {name: value for name, value in kept.items() if name != "_unchanged"}
         graph = (
             *("layers", "calls", "inputs", "row_shape", "plan", "not_compiled"),
-            *("form", "parts", "name"),
+            *("form", "entries", "parts", "name"),
         )
         layers, *others = (kept.pop(f"_{n}") for n in graph)
-        calls, inputs, row_shape, plan, not_compiled, form, parts, name = others
+        calls, inputs, row_shape, plan, not_compiled, form, entries, parts, name = others
         settings, progress = kept.pop("_settings"), kept.pop("_progress")
         Trainer.__init__(self, kept["_key"])
         vars(self).update(kept)
@@ -296,7 +316,7 @@ class Wired(Parted):
         with change, change.lock:
             self._changes.take(change)
             state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled, form)
-            state = state._replace(parts=parts, name=name, drawing={})
+            state = state._replace(parts=parts, name=name, drawing={"entries": entries} if entries else {})
             if progress is not None:
                 state = self._built_for(change, state, row_shape, settings)
                 assert state.built is not None

@@ -1,0 +1,99 @@
+"""Paths: names by which a file has the layers and weights of a model, whatever its class is.
+
+A weight is named by the parts of the model that lead to it: "encoder/dense/kernel".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastnn.layers.base import Layer
+from fastnn.models.nested import parts_in
+from fastnn.models.parts import Parted
+from fastnn.variables import Variable
+
+
+def parts_of(model: Parted) -> list[Any]:
+    """Layers, models and Variables of a model: those of its graph, then others among attributes."""
+    found = {id(part): part for part in parts_in(model.state)}
+    for part in model._own_parts():
+        found.setdefault(id(part), part)
+    return list(found.values())
+
+
+def named_parts(model: Parted) -> list[tuple[str, Any]]:
+    """`parts_of` with names that differ."""
+    parts = parts_of(model)
+    called = [part for part in parts if not isinstance(part, Variable)]
+    try:
+        names = model.names_for(called)
+    except ValueError:  # attributes of one given name, which no graph brings together
+        names = [part.name for part in called]
+    by_id = {id(part): name for part, name in zip(called, names, strict=True)}
+    taken: set[str] = set()
+    named = []
+    for part in parts:
+        name = by_id.get(id(part)) or part.name
+        named.append((_unique(name, taken), part))
+    return named
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    unique, count = name, 0
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    taken.add(unique)
+    return unique
+
+
+def _leaves(
+    model: Parted, above: tuple[str, ...], seen: set[int]
+) -> Iterator[tuple[tuple[str, ...], Layer | Variable]]:
+    """Layers and Variables with their paths, each once; models may hold each other."""
+    seen.add(id(model))
+    for name, part in named_parts(model):
+        if id(part) in seen:
+            continue
+        if isinstance(part, Parted):
+            yield from _leaves(part, (*above, name), seen)
+        else:
+            seen.add(id(part))
+            yield (*above, name), part
+    for layer in model._all_layers():  # of a graph that a model in it had when it was called
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield (*above, layer.name), layer
+
+
+def named_layers(model: Parted) -> dict[str, Layer]:
+    """The layers of a model and of models in it, by paths."""
+    taken: set[str] = set()
+    return {
+        _unique("/".join(path), taken): part
+        for path, part in _leaves(model, (), set())
+        if isinstance(part, Layer)
+    }
+
+
+def named_weights(model: Parted) -> dict[str, Variable]:
+    """All Variables of a model by paths such as "dense/kernel", each once."""
+    found: dict[str, Variable] = {}
+    seen: set[int] = set()
+    taken: set[str] = set()
+
+    def add(path: str, variable: Variable) -> None:
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            found[_unique(path, taken)] = variable
+
+    for path, part in _leaves(model, (), set()):
+        if isinstance(part, Variable):
+            add("/".join(path), part)
+        else:
+            for variable in part.variables:
+                add("/".join((*path, variable.name)), variable)
+    for variable in model.weights:  # of a class whose `weights` are more than its parts have
+        add(variable.name, variable)
+    return found

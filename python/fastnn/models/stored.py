@@ -1,0 +1,271 @@
+"""Stored: the contents of a model's file, and a model made from them. docs/files.md specifies both.
+
+The file has two objects of JSON in its metadata: "model", the architecture, and "state", what
+training has made of it. Names of tensors that begin with "/" are of the state, others of weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.console import warn
+from fastnn.files.layout import Contents, ModelFileError, parsed
+from fastnn.layers.base import room
+from fastnn.layers.noise import Dropout
+from fastnn.models.architecture import Decoder, Encoder
+from fastnn.models.parts import Parted
+from fastnn.models.paths import named_layers, named_weights
+from fastnn.models.training_state import TrainingState
+from fastnn.models.wired import Unchanged
+from fastnn.words import integer, number
+
+Array = NDArray[Any]
+Path = str | os.PathLike[str]
+
+FORMAT = "fastnn"
+VERSION = 1
+# The elements of a parameter's place in a buffer beyond its own: places are aligned.
+_ALIGNMENT = 64
+
+
+# -- writing
+
+
+def contents_of(model: Any, *, training: bool = True, weights_alone: bool = False) -> Contents:
+    """What a file of a model has in it.
+
+    Raises:
+        RuntimeError: another thread trains or changes the model.
+        TypeError, NotImplementedError: something has no config.
+    """
+    doing = "save_weights" if weights_alone else "save"
+    model._training.refuse_others(doing)
+    unchanged = Unchanged(model, model._state.now)
+    weights = named_weights(model)
+    tensors: dict[str, Array] = {name: weight.numpy() for name, weight in weights.items()}
+    about = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "kind": "weights" if weights_alone else "model",
+        "fastnn": _core.__version__,
+    }
+    if not weights_alone:
+        state = _state(model, weights, tensors, training=training)
+        about["model"] = _text(Encoder(exact=True).described(model))
+        about["state"] = _text(state)
+    unchanged.check(doing)
+    return Contents(about, tensors)
+
+
+def _text(told: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as why:
+        raise TypeError(f"save: a config has a number that is not finite: {why}") from None
+
+
+def _state(
+    model: Any, weights: Mapping[str, Any], tensors: dict[str, Array], *, training: bool
+) -> dict[str, Any]:
+    state = model._state.now
+    told: dict[str, Any] = {
+        "frozen": [name for name, weight in weights.items() if not weight.trainable],
+        "epochs": model._epochs,
+        "splits": _splits(model, tensors),
+        "dropout": {
+            name: {"key": f"{layer._key:016x}", "calls": layer._calls}
+            for name, layer in named_layers(model).items()
+            if isinstance(layer, Dropout) and layer._key is not None
+        },
+    }
+    built, plan = state.built, state.plan
+    if built is not None:
+        progress = built.network
+        told["steps"], told["begun"] = progress.steps, progress.epochs
+    if plan is None or not training:
+        return told
+    told["compile"] = model.get_compile_config()
+    names = TrainingState(weights)
+    told["optimizer"] = names.of_optimizer(plan.optimizer, tensors)
+    if built is not None and built.settings is not None:
+        variables = built.all_variables
+        told["network"] = names.of_network(
+            built.network, built.settings, variables, plan.optimizer, tensors
+        )
+    by_id = {id(weight): name for name, weight in weights.items()}
+    told["found"] = {
+        by_id[id(variable)]: trained
+        for variable, trained in plan.objective.found
+        if id(variable) in by_id
+    }
+    return told
+
+
+def _splits(model: Any, tensors: dict[str, Array]) -> list[dict[str, Any]]:
+    told = []
+    for i, ((rows, share), bits) in enumerate(model._splits.held()):
+        tensors[f"/split/{i}"] = bits
+        told.append({"rows": rows, "share": share})
+    return told
+
+
+# -- reading
+
+
+def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
+    """The model of a file.
+
+    Raises:
+        ModelFileError: the file has no model, or one that this version cannot make; the message
+            names the fault.
+    """
+    about, tensors = contents
+    told = told_model(about, path)
+    with _faults(path):
+        weights = {name: value for name, value in tensors.items() if not name.startswith("/")}
+        largest = sum(value.size + _ALIGNMENT for value in weights.values()) + _ALIGNMENT
+        limit = room.set([largest])
+        try:
+            model: Any = Decoder().described(told)
+        finally:
+            room.reset(limit)
+    put_weights(model, weights, path)
+    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"))
+    with _faults(path):
+        _restore(model, state, tensors, compiles=compiles)
+    return model
+
+
+def told_model(about: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The architecture that a file has; ModelFileError where it has none."""
+    where = os.fspath(path)
+    if about.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{where}: the file has no model of fastnn: its metadata have no format {FORMAT!r}"
+        )
+    version = about.get("version", "")
+    if not version.isdecimal() or not 1 <= int(version[:9]) <= VERSION:
+        raise ModelFileError(
+            f"{where}: format {version!r:.40} is not known; this version of fastnn reads 1 to "
+            f"{VERSION}: a newer one has written the file"
+        )
+    if "model" not in about:
+        raise ModelFileError(
+            f"{where}: the file has weights alone; make the model, and use load_weights"
+        )
+    return parsed(f"{where}: model", about["model"])
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Makes what is wrong with words of a file an error of the file."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except RecursionError:
+        raise ModelFileError(f"{os.fspath(path)}: models are nested too deeply") from None
+    except MemoryError as why:
+        raise ModelFileError(f"{os.fspath(path)}: {why}") from why
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as why:
+        text = f"{why} is missing" if isinstance(why, KeyError) else why
+        raise ModelFileError(f"{os.fspath(path)}: {text}") from why
+
+
+def put_weights(model: Any, tensors: Mapping[str, Array], path: Path, *, skips: bool = False) -> None:
+    """Writes the weights of a model, all of which are checked before."""
+    weights = named_weights(model)
+    where = os.fspath(path)
+    given = {name: value for name, value in tensors.items() if not name.startswith("/")}
+    missing = [name for name in weights if name not in given]
+    more = [name for name in given if name not in weights]
+    wrong = [
+        name
+        for name, weight in weights.items()
+        if name in given and given[name].shape != weight.shape
+    ]
+    if skips:
+        if missing or wrong:
+            warn(
+                f"load_weights: {where} has no weights of the right shape for "
+                f"{', '.join(sorted({*missing, *wrong}))}: they stay as they are",
+                UserWarning,
+            )
+    elif wrong:
+        name = wrong[0]
+        raise ModelFileError(
+            f"{where}: weight {name!r} has shape {given[name].shape}, but that of the model "
+            f"{weights[name].shape}"
+        )
+    elif missing or more:
+        told = [f"the file has no {missing[0]!r}"] * bool(missing)
+        told += [f"the model has no {more[0]!r}"] * bool(more)
+        raise ModelFileError(f"{where}: its weights are not those of the model: {', and '.join(told)}")
+    stay = {*missing, *wrong}
+    names = {id(weight): name for name, weight in weights.items()}
+    values = []
+    for weight in model.weights:
+        name = names[id(weight)]
+        values.append(weight.numpy() if name in stay else given[name])
+    if values:
+        try:
+            model.set_weights(values)
+        except (TypeError, ValueError) as why:
+            raise ModelFileError(f"{where}: {why}") from why
+
+
+def _restore(
+    model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array], *, compiles: bool
+) -> None:
+    """Puts the state of training back."""
+    weights = named_weights(model)
+    names = TrainingState(weights)
+    for name in told.get("frozen", ()):
+        weights[name].trainable = False
+    model._epochs = integer("epochs", told.get("epochs", 0), 0)
+    for i, split in enumerate(told.get("splits", ())):
+        rows = integer("splits: rows", split["rows"], 1)
+        bits = tensors[f"/split/{i}"]
+        if bits.dtype != np.uint8 or bits.shape != (-(-rows // 8),):
+            raise ValueError(f"/split/{i}: expected a bit for each of {rows} rows")
+        model._splits.put(rows, number("splits: share", split["share"], 0.0, 1.0), bits)
+    layers = named_layers(model)
+    for name, counts in told.get("dropout", {}).items():
+        layer: Any = layers[name]
+        layer._key = int(counts["key"], 16)
+        layer._calls = integer("dropout: calls", counts["calls"], 0)
+    if compiles and told.get("compile") is not None:
+        model.compile_from_config(told["compile"])
+    built = model._state.now.built
+    if built is not None:
+        built.network.steps = integer("steps", told.get("steps", 0), 0)
+        built.network.epochs = integer("begun", told.get("begun", 0), 0)
+    plan = model._state.now.plan
+    if plan is None:
+        return
+    if "optimizer" in told:
+        names.put_optimizer(plan.optimizer, told["optimizer"], tensors)
+    known = told.get("found", {})
+    plan.objective.found = [
+        (weight, bool(known.get(name, weight.trainable))) for name, weight in weights.items()
+    ]
+    if "network" in told and plan.native is not None and built is not None:
+        variables = built.all_variables
+        settings = names.settings_of(told["network"], variables)
+        progress = names.progress_of(
+            told["network"], built.network, settings, variables, plan.optimizer, tensors
+        )
+        model.go_on(settings, progress)
+
+
+def is_model(value: object) -> bool:
+    """Whether it is a model."""
+    return isinstance(value, Parted)

@@ -1,0 +1,268 @@
+"""The state of training as a file has it: words and numbers, and arrays by names of weights.
+
+What `compile` was given is made anew from its words; what it found then, such as which weights are
+trained, and how far the optimizer is, is put back as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import rows
+from fastnn.console import warn
+from fastnn.losses import LOSSES, FunctionLoss, Loss
+from fastnn.metrics.base import METRICS, Metric
+from fastnn.metrics.functions import FunctionMetric
+from fastnn.models.built import Progress, Settings, progress_of
+from fastnn.models.compiled import Plan
+from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.serializable import described, function_described, function_of
+from fastnn.variables import Variable
+from fastnn.words import integer
+
+Array = NDArray[Any]
+Told = dict[str, Any]
+
+# Names of arrays that are no weights: no path of a weight begins with "/".
+_SLOTS = "/optimizer"
+_STEPPED = "/apply_gradients"
+_AVERAGE = "average"
+
+
+# -- what compile was given
+
+
+def compile_described(plan: Plan) -> Told:
+    """The arguments of `compile`, without the state of the optimizer.
+
+    Raises:
+        TypeError: one of them has no config, as a lambda.
+    """
+    objective = plan.objective
+    metrics, weighted = objective.given
+    return {
+        "optimizer": described(plan.optimizer),
+        "loss": _described("loss", objective.loss),
+        "loss_weights": _described("loss_weights", objective.loss_weights),
+        "metrics": _described("metrics", metrics),
+        "weighted_metrics": _described("weighted_metrics", weighted),
+        "device": plan.device or "auto",
+        "matmul_precision": plan.precision,
+    }
+
+
+def _described(what: str, given: Any) -> Any:
+    """A structure of losses or metrics; a dictionary is told as {"by_name": ...}."""
+    if given is None or isinstance(given, (str, int, float)):
+        return given
+    if isinstance(given, (FunctionLoss, FunctionMetric)):
+        return function_described(what, given.function)
+    if isinstance(given, Loss):
+        return {"loss": described(given)}
+    if isinstance(given, Metric):
+        return {"metric": described(given)}
+    if isinstance(given, Mapping):
+        return {"by_name": {str(name): _described(what, one) for name, one in given.items()}}
+    if isinstance(given, Sequence):
+        return [_described(what, one) for one in given]
+    raise TypeError(f"{what}: a {type(given).__name__} has no config")
+
+
+def compile_arguments(told: Mapping[str, Any]) -> Told:
+    """The arguments of `compile` from what `compile_described` made.
+
+    Raises:
+        ValueError: a class or function is not known, or an option is wrong.
+    """
+    known = ("loss", "loss_weights", "metrics", "weighted_metrics")
+    found: Told = {name: _made(name, told.get(name)) for name in known}
+    found["optimizer"] = OPTIMIZERS.get(told.get("optimizer"))
+    found["device"] = told.get("device", "auto")
+    found["matmul_precision"] = told.get("matmul_precision")
+    return found
+
+
+def _made(what: str, told: Any) -> Any:
+    if isinstance(told, Mapping):
+        if "by_name" in told:
+            return {name: _made(what, one) for name, one in told["by_name"].items()}
+        if "function" in told:
+            return function_of(what, told)
+        if "loss" in told:
+            return LOSSES.get(told["loss"])
+        if "metric" in told:
+            return METRICS.get(told["metric"])
+        raise ValueError(f"{what}: expected a loss, a metric or a function, got {told!r:.100}")
+    return [_made(what, one) for one in told] if isinstance(told, list) else told
+
+
+def compile_by(model: Any, told: Mapping[str, Any]) -> None:
+    """Compiles a model as another one was; on a GPU that is not here, where "auto" chooses."""
+    arguments = compile_arguments(told)
+    try:
+        model.compile(**arguments)
+    except RuntimeError as why:
+        if arguments["device"] != "cuda":
+            raise
+        warn(f"load_model: compiled for a GPU, which cannot be used here: {why}", UserWarning)
+        model.compile(**{**arguments, "device": "auto"})
+
+
+# -- what training has made of it
+
+
+class TrainingState:
+    """Words and arrays of the state of training of a model, whose weights have these names."""
+
+    def __init__(self, weights: Mapping[str, Variable]) -> None:
+        self._weights = weights
+        self._names = {id(variable): name for name, variable in weights.items()}
+
+    # -- to words and arrays
+
+    def of_optimizer(self, optimizer: Optimizer, arrays: dict[str, Array]) -> Told:
+        """What an optimizer object has besides its config."""
+        told: Told = {
+            "iterations": int(optimizer.iterations),
+            "undecayed_names": list(optimizer._undecayed_names),
+            "undecayed": self._named(optimizer._undecayed),
+        }
+        slots = rows.optimizers()[optimizer.native].slots
+        steps: Told = {}
+        for variable, kept in optimizer._states.kept():
+            name = self._names.get(id(variable))
+            if name is None:  # of another model
+                continue
+            values, count, average = kept
+            steps[name] = count
+            for slot, value in zip(slots, values, strict=True):
+                arrays[f"{_STEPPED}/{slot}/{name}"] = np.reshape(value, variable.shape)
+            if average is not None:
+                arrays[f"{_STEPPED}/{_AVERAGE}/{name}"] = np.asarray(average)
+        told["steps"] = steps
+        return told
+
+    def _named(self, variables: Sequence[Variable]) -> list[str]:
+        return [self._names[id(v)] for v in variables if id(v) in self._names]
+
+    def of_network(
+        self,
+        network: Any,
+        settings: Settings,
+        variables: Sequence[Variable],
+        optimizer: Optimizer,
+        arrays: dict[str, Array],
+    ) -> Told:
+        """How a native network was compiled, and how far it is."""
+        progress = progress_of(network)
+        for slot, flat in zip(
+            _slots(optimizer, settings), progress.optimizer_state, strict=True
+        ):
+            for variable, (offset, shape) in zip(variables, network.parameters, strict=True):
+                name = self._names[id(variable)]
+                arrays[f"{_SLOTS}/{slot}/{name}"] = flat[
+                    offset : offset + math.prod(shape)
+                ].reshape(shape)
+        return {
+            "trained": self._named(
+                [v for v, is_trained in zip(variables, settings.trained, strict=True) if is_trained]
+            ),
+            "groups": settings.groups,
+            "group_of": {
+                self._names[id(v)]: number
+                for v, number in zip(variables, settings.numbers, strict=True)
+                if number
+            },
+            "stage": settings.stage,
+            "loss": _plain(settings.loss),
+            "steps": progress.steps,
+            "updates": progress.updates,
+            "epochs": progress.epochs,
+        }
+
+    # -- from words and arrays
+
+    def put_optimizer(
+        self, optimizer: Optimizer, told: Mapping[str, Any], arrays: Mapping[str, Array]
+    ) -> None:
+        optimizer.iterations = told.get("iterations", 0)
+        optimizer.exclude_from_weight_decay(
+            [self._weight(name) for name in told.get("undecayed", ())],
+            told.get("undecayed_names", ()),
+        )
+        slots = rows.optimizers()[optimizer.native].slots
+        found: Any = []
+        for name, count in told.get("steps", {}).items():
+            variable = self._weight(name)
+            values = [self._array(arrays, f"{_STEPPED}/{slot}/{name}", variable) for slot in slots]
+            average = arrays.get(f"{_STEPPED}/{_AVERAGE}/{name}")
+            kept = [value.reshape(-1) for value in values], integer("steps", count, 0), average
+            found.append((variable, kept))
+        optimizer._states.put(found)
+
+    def settings_of(self, told: Mapping[str, Any], variables: Sequence[Variable]) -> Settings:
+        """How a network was compiled whose parameters are these."""
+        trained, numbers = set(told["trained"]), told["group_of"]
+        names = [self._names[id(variable)] for variable in variables]
+        groups = [{str(k): float(v) for k, v in group.items()} for group in told["groups"]]
+        found = [integer("group_of", numbers.get(name, 0), 0, len(groups) - 1) for name in names]
+        loss = dict(told["loss"])
+        if loss.get("pos_weight") is not None:
+            loss["pos_weight"] = np.asarray(loss["pos_weight"], np.float64)
+        return Settings([name in trained for name in names], groups, found, told["stage"], loss)
+
+    def progress_of(
+        self,
+        told: Mapping[str, Any],
+        network: Any,
+        settings: Settings,
+        variables: Sequence[Variable],
+        optimizer: Optimizer,
+        arrays: Mapping[str, Array],
+    ) -> Progress:
+        """How far a network of these settings was."""
+        state = []
+        for slot in _slots(optimizer, settings):
+            flat = np.zeros(network.parameter_size, variables[0].dtype if variables else "float32")
+            for variable, (offset, shape) in zip(variables, network.parameters, strict=True):
+                name = self._names[id(variable)]
+                value = self._array(arrays, f"{_SLOTS}/{slot}/{name}", variable)
+                flat[offset : offset + math.prod(shape)] = value.reshape(-1)
+            state.append(flat)
+        counts = [integer(name, told[name], 0) for name in ("steps", "updates", "epochs")]
+        return Progress(state, *counts)
+
+    def _weight(self, name: Any) -> Variable:
+        if name not in self._weights:
+            raise ValueError(f"the model has no weight {name!r}")
+        return self._weights[name]
+
+    def _array(self, arrays: Mapping[str, Array], name: str, like: Variable) -> Array:
+        if name not in arrays:
+            raise ValueError(f"there is no array {name!r}")
+        array = arrays[name]
+        if array.shape != like.shape or array.dtype != like.dtype:
+            raise ValueError(
+                f"{name!r}: expected {like.dtype} of shape {like.shape}, got {array.dtype} of shape "
+                f"{array.shape}"
+            )
+        return array
+
+
+def _slots(optimizer: Optimizer, settings: Settings) -> list[str]:
+    """Names of the arrays that a network keeps for each parameter."""
+    slots = list(rows.optimizers()[optimizer.native].slots)
+    return [*slots, _AVERAGE] if settings.averages else slots
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, words and lists as JSON has them."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
