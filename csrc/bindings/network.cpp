@@ -243,6 +243,7 @@ void register_training(py::class_<Network>& network) {
   network.def_property("steps", &Network::steps, &Network::set_steps);
   network.def_property("updates", &Network::updates, &Network::set_updates);
   network.def_property("epochs", &Network::epochs, &Network::set_epochs);
+  network.def_property("continues", &Network::continues, &Network::set_continues);
   network.def_property_readonly("optimizer_state", optimizer_state);
   network.def("set_optimizer_state", set_optimizer_state, "state"_a);
   network.def(

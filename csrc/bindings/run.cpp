@@ -142,6 +142,13 @@ void register_run(py::module_& module, py::class_<Network>& network) {
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
            "progress"_a = py::none(), "rates"_a = py::none())
+      .def(
+          "go_on",
+          [](BoundRun& self, Index step, const py::array& sums) {
+            const auto count = static_cast<std::size_t>(sums.size());
+            self.run->go_on(step, std::span(data_of<double>(sums, "sums"), count));
+          },
+          "step"_a, "sums"_a)
       .def("take_finished",
            [](BoundRun& self) {
              const py::array_t<double> sums = finished(self);

@@ -68,6 +68,8 @@ class Network {
   void set_steps(std::uint64_t steps) { parts_.state.steps = steps; }
   void set_updates(std::uint64_t updates) { parts_.state.updates = updates; }
   void set_epochs(std::uint64_t epochs) { parts_.state.epochs = epochs; }
+  bool continues() const { return parts_.state.continues(); }
+  void set_continues(bool continues) { parts_.state.set_continues(continues); }
   // Calls `each` with every buffer of it, which stays what and where it is until that returns.
   void optimizer_state(const std::function<void(const ParameterBuffer&)>& each);
   void set_optimizer_state(const std::vector<const void*>& state);

@@ -149,6 +149,13 @@ double Run::row_weight(const Poll& poll) {
   return *row_weight_;
 }
 
+void Run::go_on(Index step, std::span<const double> sums) {
+  check(step >= 0, "step: expected at least 0, got ", step);
+  sums_.assign(sums.begin(), sums.end());
+  finished_ = 0;
+  part_until_ = step;
+}
+
 void Run::advance(const Request& request, const OnProgress& on_progress) {
   check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
   finished_ = 0;

@@ -80,6 +80,9 @@ class Run {
 
   // Trains. `finished` has its results, also where it throws.
   void advance(const Request& request, const OnProgress& on_progress);
+  // Lets the next call, if it begins at this step of an epoch, go on from these sums, which another
+  // run had there.
+  void go_on(Index step, std::span<const double> sums);
   // For each epoch of the last call that was finished, or each part of an epoch, its sums, then
   // those of the validation data where it was validated. A part of an epoch that follows the part
   // before it goes on from its sums, so that those of the whole do not depend on how it was cut.

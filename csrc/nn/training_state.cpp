@@ -57,8 +57,12 @@ void TrainingState::write_optimizer_state(const std::vector<const void*>& state)
   snapshots_.forget();
 }
 
+void TrainingState::set_continues(bool continues) {
+  if (buffer_) trained_version_ = continues ? buffer_->version() : buffer_->version() - 1;
+}
+
 void TrainingState::begin(bool fresh) {
-  if (buffer_->version() != trained_version_) {
+  if (!continues()) {
     snapshots_.forget();
     restart_averages();
   }

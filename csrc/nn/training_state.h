@@ -49,6 +49,9 @@ class TrainingState {
   void begin(bool fresh);
   // A run ended well, and left the parameters at this version.
   void trained_to(std::uint64_t version) { trained_version_ = version; }
+  // Whether the parameters are those that training left.
+  bool continues() const { return buffer_ && buffer_->version() == trained_version_; }
+  void set_continues(bool continues);
   // One change copied what another network trained into the parameters. They are a continuation of
   // those that were trained here: averages and copies to go back to stay.
   void took();

@@ -472,6 +472,8 @@ class Network(Graph):
     def optimizer_state(self) -> list[Floats]:
         """Copies of the optimizer's buffers, each laid out as the parameters."""
     def set_optimizer_state(self, state: Sequence[Floats]) -> None: ...
+    continues: bool
+    """Whether the parameters are those that training left. After others averages begin anew."""
     def check(self, data: Data) -> None:
         """ValueError naming row and value: NaN or infinity in x, labels out of
         range, targets that the loss cannot take, weights that are negative or not finite."""
@@ -555,6 +557,9 @@ class Run:
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def go_on(self, step: int, sums: NDArray[np.float64]) -> None:
+        """Lets the next `advance`, if it begins at this step, go on from the sums that the part of
+        the epoch before it has, in another run."""
     def take_finished(self) -> NDArray[np.float64]:
         """The sums of the epochs that the last `advance` finished, also where it raised; once."""
     def __enter__(self) -> Self: ...

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,31 @@ from fastnn import _core
 
 # Numbers by name; those of a metric that says so are arrays (Metric.gives_array).
 Logs = dict[str, Any]
+
+
+class Position(NamedTuple):
+    """Where training is, or goes on, in a `fit`."""
+
+    epoch: int  # from 0
+    step: int = 0  # of the epoch; those before it are done
+    # What the steps before it have counted: native sums, or those of each metric over the tape.
+    sums: tuple[NDArray[Any], ...] = ()
+    # Of the `fit`: rows, batch size, and whether rows are shuffled. In the middle of an epoch they
+    # have to stay as they are.
+    data: tuple[int, int, bool] | None = None
+
+    def check_data(self, of_fit: Position) -> None:
+        """ValueError where an epoch that was interrupted cannot go on with the data of a `fit`."""
+        if self.step and self.data != of_fit.data:
+            raise ValueError(
+                f"fit: training is to go on in the middle of an epoch of {_told(self.data)}, but there "
+                f"are {_told(of_fit.data)}"
+            )
+
+
+def _told(data: tuple[int, int, bool] | None) -> str:
+    rows, batch_size, shuffled = data or (0, 0, False)
+    return f"{rows} rows, batch_size={batch_size}, shuffle={shuffled}"
 
 
 class Columns(Protocol):
@@ -43,6 +68,8 @@ class Trainable(Protocol):
     """A compiled model."""
 
     stop_training: bool
+    # Where training is, in a callback of `fit`; None elsewhere.
+    position: Position | None
 
     @property
     def network(self) -> _core.Network:
@@ -71,6 +98,18 @@ class Trainable(Protocol):
 
     def take_averages(self) -> None:
         """Makes the averages that the optimizer keeps the weights."""
+
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Writes the model to a file."""
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Writes the weights to a file."""
+
+    def write_state(self, path: Any, more: Mapping[str, Any]) -> None:
+        """Writes the weights and the state of training, with further values, to a file."""
+
+    def read_state(self, path: Any) -> tuple[Position | None, dict[str, Any]]:
+        """Goes on from a file of `save` or `write_state`; the position and values that it has."""
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all weights, or none where one does not fit."""

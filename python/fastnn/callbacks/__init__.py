@@ -4,17 +4,20 @@ from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
 from fastnn.callbacks.base import Callback, History, LambdaCallback
+from fastnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.callbacks.stopping import EarlyStopping
 from fastnn.listing import names_of
 
 __all__ = [
+    "BackupAndRestore",
     "Callback",
     "CallbackList",
     "EarlyStopping",
     "History",
     "LambdaCallback",
+    "ModelCheckpoint",
     "ProgbarLogger",
 ]
 

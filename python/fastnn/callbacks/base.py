@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from fastnn.protocols import Logs, Trainable
+from fastnn.protocols import Logs, Position, Trainable
 from fastnn.registry import Registered, Registry
 from fastnn.words import refuse_unknown_keywords
 
@@ -30,6 +30,10 @@ class Callback(Registered):
     to the logs of an epoch is kept in the History if the callback stands before it in the list.
     """
 
+    # Hooks that the callback overrides and does not need now.
+    ignored_hooks: Any = ()
+    acts_last: ClassVar[bool] = False  # whether its hooks are called after those of all others
+    _peers: Sequence[weakref.ref[Callback]] = ()  # all callbacks of the call
     # Weak: a model keeps its History, and would never be freed if that kept the model.
     _model: weakref.ref[Trainable] | None = None
 
@@ -50,10 +54,29 @@ class Callback(Registered):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickles and copies hold: all but the model."""
-        return {name: value for name, value in vars(self).items() if name != "_model"}
+        return {n: value for n, value in vars(self).items() if n not in ("_model", "_peers")}
+
+    def set_peers(self, callbacks: Sequence[Callback]) -> None:
+        """Tells the callback all callbacks of the call, itself among them."""
+        self._peers = [weakref.ref(callback) for callback in callbacks]
 
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
+
+    def begins_at(self, position: Position) -> Position | None:
+        """Called once all callbacks had `on_train_begin`: where `fit` goes on, if not at `position`.
+
+        BackupAndRestore puts the state of the model back here.
+        """
+        del position  # for subclasses
+
+    def saved_state(self) -> dict[str, Any]:
+        """What the callback has to go on from where a `fit` was interrupted: numbers, words, lists,
+        and arrays. A BackupAndRestore keeps it, and gives it to `put_state`."""
+        return {}
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `saved_state` gave."""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called when `fit` begins."""
@@ -122,6 +145,13 @@ class History(Callback):
     """
 
     _inside = ("extend",)
+
+    def saved_state(self) -> dict[str, Any]:
+        return {"history": dict(self.history), "epoch": list(self.epoch)}
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        self.history = {name: list(values) for name, values in state["history"].items()}
+        self.epoch = list(state["epoch"])
 
     def __init__(self) -> None:
         super().__init__()

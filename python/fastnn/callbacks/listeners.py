@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastnn.callbacks.base import Callback, History
-from fastnn.protocols import Trainable
+from fastnn.protocols import Position, Trainable
 
 EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end")
 TRAIN_BATCH_HOOKS = (
@@ -41,9 +41,11 @@ class CallbackList:
             for default in defaults
             if not any(isinstance(callback, type(default)) for callback in given)
         ]
+        self.callbacks.sort(key=lambda callback: callback.acts_last)
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
+            callback.set_peers(self.callbacks)
 
     def first(self, kind: type[Callback]) -> Any:
         """The first callback of a kind, or None."""
@@ -52,6 +54,12 @@ class CallbackList:
     def listens(self, *hooks: str) -> bool:
         """Whether any callback overrides any of the hooks."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
+
+    def begins_at(self, position: Position) -> Position:
+        """Where `fit` begins: at `position` unless a callback has a state from which it goes on."""
+        for callback in self.callbacks:
+            position = callback.begins_at(position) or position
+        return position
 
     def call(self, hook: str, *args: Any) -> None:
         """Calls a hook of every callback; hooks always get their logs, as in Keras."""
@@ -78,6 +86,8 @@ def _listed(given: object) -> list[Callback]:
 
 def _overrides(callback: Callback, hook: str) -> bool:
     # LambdaCallback sets hooks on the object, subclasses on the class: both count.
+    if hook in callback.ignored_hooks:
+        return False
     bound = getattr(callback, hook)
     function = getattr(bound, "__func__", bound)
     return function is not getattr(Callback, hook) and function not in _SILENT

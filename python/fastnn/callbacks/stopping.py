@@ -78,6 +78,13 @@ class EarlyStopping(Monitor):
         self.best_epoch = 0
         self.best_weights: list[NDArray[Any]] | None = None
 
+    def saved_state(self) -> dict[str, Any]:
+        names = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
+        return {name: getattr(self, name) for name in names}
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()
         super().on_train_begin(logs)

@@ -133,6 +133,17 @@ class Metric(Registered):
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
 
+    def counted(self) -> list[NDArray[Any]]:
+        """What was counted since `reset_state`, for files: sums, and the metric's Variables."""
+        sums = np.zeros(0) if self._sums is None else np.asarray(self._sums)
+        return [sums, *(variable.numpy() for variable in self.variables)]
+
+    def count_on(self, counted: Sequence[NDArray[Any]]) -> None:
+        """Goes on from what `counted` gave."""
+        self._sums = np.array(counted[0]) if len(counted[0]) else None
+        for variable, value in zip(self.variables, counted[1:], strict=True):
+            variable.assign(value)
+
     def add_weight(
         self,
         shape: Sequence[int] | int = (),

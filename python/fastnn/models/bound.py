@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn.autodiff.tensor import Tensor, converted
@@ -49,6 +49,12 @@ class Bound(Metric):
 
     def reset_state(self) -> None:
         self.metric.reset_state()
+
+    def counted(self) -> list[Any]:
+        return self.metric.counted()
+
+    def count_on(self, counted: Sequence[Any]) -> None:
+        self.metric.count_on(counted)
 
 
 def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:

@@ -159,11 +159,18 @@ class Progress(NamedTuple):
     steps: int
     updates: int
     epochs: int
+    continues: bool  # whether the parameters are those that training left
 
 
 def progress_of(network: _core.Network) -> Progress:
     """A copy of the state of training."""
-    return Progress(network.optimizer_state, network.steps, network.updates, network.epochs)
+    return Progress(
+        network.optimizer_state,
+        network.steps,
+        network.updates,
+        network.epochs,
+        network.continues,
+    )
 
 
 def restore_progress(network: _core.Network, progress: Progress) -> None:
@@ -172,6 +179,7 @@ def restore_progress(network: _core.Network, progress: Progress) -> None:
         network.set_optimizer_state(progress.optimizer_state)
     network.steps, network.updates = progress.steps, progress.updates
     network.epochs = progress.epochs
+    network.continues = progress.continues
 
 
 def _places(

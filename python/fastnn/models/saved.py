@@ -22,8 +22,9 @@ from fastnn.models.architecture import Decoder, Encoder, makes_itself
 from fastnn.models.compiled import State
 from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
-from fastnn.models.stored import contents_of, put_weights
+from fastnn.models.stored import backup_of, contents_of, go_on_from, put_weights
 from fastnn.models.training_state import compile_by, compile_described
+from fastnn.protocols import Position
 from fastnn.serializable import custom_object_scope, is_of_fastnn
 from fastnn.words import flag, keywords
 
@@ -203,6 +204,16 @@ class Saved(Exported):
         skips = flag("skip_mismatch", skip_mismatch)
         tensors = layout.read(filepath).tensors
         put_weights(self, tensors, filepath, skips=skips)
+
+    # -- for callbacks
+
+    def write_state(self, path: Path, more: Mapping[str, Any]) -> None:
+        """Writes the weights and the state of training, with further values (for callbacks)."""
+        layout.write(path, backup_of(self, more))
+
+    def read_state(self, path: Path) -> tuple[Position | None, dict[str, Any]]:
+        """Goes on from a file of `write_state`; where training was, and the further values."""
+        return go_on_from(self, layout.read(path), path)
 
     # -- for configs that are read
 

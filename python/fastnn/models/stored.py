@@ -20,11 +20,13 @@ from fastnn.console import warn
 from fastnn.files.layout import Contents, ModelFileError, parsed
 from fastnn.layers.base import room
 from fastnn.layers.noise import Dropout
+from fastnn.models.built import restore_progress
 from fastnn.models.architecture import Decoder, Encoder
-from fastnn.models.parts import Parted
 from fastnn.models.paths import named_layers, named_weights
+from fastnn.models.packing import packed, unpacked
 from fastnn.models.training_state import TrainingState
 from fastnn.models.wired import Unchanged
+from fastnn.protocols import Position
 from fastnn.words import integer, number
 
 Array = NDArray[Any]
@@ -73,10 +75,16 @@ def _text(told: Mapping[str, Any]) -> str:
 
 
 def _state(
-    model: Any, weights: Mapping[str, Any], tensors: dict[str, Array], *, training: bool
+    model: Any,
+    weights: Mapping[str, Any],
+    tensors: dict[str, Array],
+    *,
+    training: bool = True,
+    compiles: bool = True,
 ) -> dict[str, Any]:
     state = model._state.now
     told: dict[str, Any] = {
+        "position": _position(model.position, tensors),
         "frozen": [name for name, weight in weights.items() if not weight.trainable],
         "epochs": model._epochs,
         "splits": _splits(model, tensors),
@@ -92,7 +100,9 @@ def _state(
         told["steps"], told["begun"] = progress.steps, progress.epochs
     if plan is None or not training:
         return told
-    told["compile"] = model.get_compile_config()
+    if compiles:
+        told["compile"] = model.get_compile_config()
+    told["learning_rate"] = float(plan.optimizer.learning_rate)
     names = TrainingState(weights)
     told["optimizer"] = names.of_optimizer(plan.optimizer, tensors)
     if built is not None and built.settings is not None:
@@ -107,6 +117,32 @@ def _state(
         if id(variable) in by_id
     }
     return told
+
+
+def backup_of(model: Any, more: Mapping[str, Any]) -> Contents:
+    """The weights and the state of training, with further values, for the same program to go on."""
+    weights = named_weights(model)
+    tensors: dict[str, Array] = {name: weight.numpy() for name, weight in weights.items()}
+    state = _state(model, weights, tensors, compiles=False)
+    about = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "kind": "backup",
+        "fastnn": _core.__version__,
+        "state": _text(state),
+        "more": _text({"values": packed(more, tensors, "/more")}),
+    }
+    return Contents(about, tensors)
+
+
+def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str, Any] | None:
+    if position is None:
+        return None
+    for i, sums in enumerate(position.sums):
+        tensors[f"/position/{i}"] = sums
+    data = None if position.data is None else list(position.data)
+    sums = len(position.sums)
+    return {"epoch": position.epoch, "step": position.step, "sums": sums, "data": data}
 
 
 def _splits(model: Any, tensors: dict[str, Array]) -> list[dict[str, Any]]:
@@ -147,6 +183,17 @@ def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
 def told_model(about: Mapping[str, str], path: Path) -> dict[str, Any]:
     """The architecture that a file has; ModelFileError where it has none."""
     where = os.fspath(path)
+    check_version(about, path)
+    if "model" not in about:
+        raise ModelFileError(
+            f"{where}: the file has weights alone; make the model, and use load_weights"
+        )
+    return parsed(f"{where}: model", about["model"])
+
+
+def check_version(about: Mapping[str, str], path: Path) -> None:
+    """ModelFileError where a file is none of ours, or of a format that is not known."""
+    where = os.fspath(path)
     if about.get("format") != FORMAT:
         raise ModelFileError(
             f"{where}: the file has no model of fastnn: its metadata have no format {FORMAT!r}"
@@ -157,11 +204,6 @@ def told_model(about: Mapping[str, str], path: Path) -> dict[str, Any]:
             f"{where}: format {version!r:.40} is not known; this version of fastnn reads 1 to "
             f"{VERSION}: a newer one has written the file"
         )
-    if "model" not in about:
-        raise ModelFileError(
-            f"{where}: the file has weights alone; make the model, and use load_weights"
-        )
-    return parsed(f"{where}: model", about["model"])
 
 
 @contextmanager
@@ -222,10 +264,39 @@ def put_weights(model: Any, tensors: Mapping[str, Array], path: Path, *, skips: 
             raise ModelFileError(f"{where}: {why}") from why
 
 
+def go_on_from(
+    model: Any, contents: Contents, path: Path
+) -> tuple[Position | None, dict[str, Any]]:
+    """Puts weights and state of a backup into a model that is compiled, and may be in a `fit`."""
+    about, tensors = contents
+    check_version(about, path)
+    put_weights(model, tensors, path)
+    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"))
+    with _faults(path):
+        _restore(model, state, tensors, compiles=False)
+        more = parsed("more", about.get("more", '{"values": {}}'))
+        return model.position, unpacked(more["values"], tensors)
+
+
+def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
+    """Where training was."""
+    if told is None:
+        return None
+    sums = tuple(tensors[f"/position/{i}"] for i in range(integer("sums", told["sums"], 0, 10**6)))
+    data = None if told["data"] is None else (*map(int, told["data"][:2]), bool(told["data"][2]))
+    epoch, step = integer("epoch", told["epoch"], 0), integer("step", told["step"], 0)
+    return Position(epoch, step, sums, data)  # type: ignore[arg-type]
+
+
 def _restore(
     model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array], *, compiles: bool
 ) -> None:
-    """Puts the state of training back."""
+    """Puts the state of training back.
+
+    `compiles`: the model is made anew, and compiled as it was. Without it the model stays as its
+    program has compiled it.
+    """
+    model.position = position_of(told.get("position"), tensors)
     weights = named_weights(model)
     names = TrainingState(weights)
     for name in told.get("frozen", ()):
@@ -253,19 +324,18 @@ def _restore(
         return
     if "optimizer" in told:
         names.put_optimizer(plan.optimizer, told["optimizer"], tensors)
+        plan.optimizer.learning_rate = told["learning_rate"]
     known = told.get("found", {})
     plan.objective.found = [
         (weight, bool(known.get(name, weight.trainable))) for name, weight in weights.items()
     ]
     if "network" in told and plan.native is not None and built is not None:
         variables = built.all_variables
-        settings = names.settings_of(told["network"], variables)
+        settings = names.settings_of(told["network"], variables) if compiles else built.settings
         progress = names.progress_of(
             told["network"], built.network, settings, variables, plan.optimizer, tensors
         )
-        model.go_on(settings, progress)
-
-
-def is_model(value: object) -> bool:
-    """Whether it is a model."""
-    return isinstance(value, Parted)
+        if compiles:
+            model.go_on(settings, progress)
+        else:
+            restore_progress(built.network, progress)

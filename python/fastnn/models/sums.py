@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
@@ -95,6 +96,15 @@ class LossTracker(Metric):
         self._by_output = None
         self._sums = None
 
+    def counted(self) -> list[Any]:
+        by_output = np.array(self._by_output or []).reshape(-1, 2)
+        return [np.zeros(0) if self._sums is None else self._sums, by_output]
+
+    def count_on(self, counted: Sequence[Any]) -> None:
+        sums, by_output = counted
+        self._sums = np.array(sums) if len(sums) else None
+        self._by_output = [(float(s), float(w)) for s, w in by_output] or None
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_expected": None}
 
@@ -114,3 +124,8 @@ class PartOfLoss(Metric):
         return Tensor(np.asarray(self._tracker.logs().get(self.name, math.nan)))
 
     def reset_state(self) -> None: ...
+
+    def counted(self) -> list[Any]:
+        return []
+
+    def count_on(self, counted: Sequence[Any]) -> None: ...

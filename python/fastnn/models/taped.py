@@ -33,6 +33,7 @@ from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps
 from fastnn.models.steps import Logs, numbers_of, own_steps
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
+from fastnn.protocols import Position
 from fastnn.training import taped
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import steps_between_copies
@@ -60,6 +61,7 @@ class Taped(TapedTables):
 
     history: History | None = None
     _told = False  # that it trains over the tape
+    position: Position | None = None  # in a callback of `fit`
     _epochs = 0  # begun over the tape, where no network counts them
 
     # -- which loop
@@ -118,6 +120,7 @@ class Taped(TapedTables):
         schedule: Schedule,
         validation: tuple[float, object],
         callbacks: tuple[Any, int],
+        begins: Position | None = None,
     ) -> History:
         """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
         own = "train_step" in own_steps(self, "train")
@@ -149,7 +152,7 @@ class Taped(TapedTables):
             params["metrics"] = names + [f"val_{name}" for name in names] if also else names
         progress = [ProgbarLogger(live=level == 1)] if level else []
         listeners = CallbackList(listed, self, params, *progress, History())
-        run = TapedFit(self, train, held, schedule, listeners)
+        run = TapedFit(self, train, held, schedule, listeners, begins)
         if split is not None:
             self._splits.keep(train.rows, validation[0], split)
         return self._run_taped(plan, run, row_weights)
@@ -162,7 +165,8 @@ class Taped(TapedTables):
         try:
             with _Training(self, plan, row_weights):
                 history = run.run()
-                if plan.optimizer.use_ema and plan.optimizer.iterations != updates:
+                went_on = run.begins is not None and run.begins.data is not None
+                if plan.optimizer.use_ema and (went_on or plan.optimizer.iterations != updates):
                     plan.optimizer.finalize_variable_values(self._variables_to_train())
             return history
         except BaseException:
@@ -244,10 +248,32 @@ class Taped(TapedTables):
     def predict_on_data(self, data: Any) -> Any:
         return self.predict_step(data)
 
-    def order(self, rows: int, shuffled: bool) -> NDArray[Any] | None:
-        counts = self._counts()
-        self._set_counts((counts[0], counts[1] + 1))
-        return _core.permutation(rows, self._key, counts[1]) if shuffled else None
+    def order(self, rows: int, shuffled: bool, *, again: bool = False) -> NDArray[Any] | None:
+        steps, epoch = self._counts()
+        if again:
+            epoch -= 1
+        else:
+            self._set_counts((steps, epoch + 1))
+        return _core.permutation(rows, self._key, epoch) if shuffled else None
+
+    def logs_so_far(self) -> Logs:
+        return numbers_of("get_metrics_result", self.get_metrics_result())
+
+    def counted(self) -> tuple[NDArray[Any], ...]:
+        return tuple(part for metric in self._counting() for part in metric.counted())
+
+    def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
+        metrics = self._counting()
+        counts = [len(metric.counted()) for metric in metrics]
+        if sum(counts) != len(sums):
+            raise ValueError("fit: the metrics are not those of the state that training goes on from")
+        left = iter(sums)
+        for metric, count in zip(metrics, counts, strict=True):
+            metric.count_on([next(left) for _ in range(count)])
+
+    def _counting(self) -> list[Metric]:
+        tracker = self._objective().tracker
+        return [tracker, *(metric for metric in self.metrics if metric is not tracker)]
 
     def bad_loss(self, logs: Logs) -> float | None:
         tracker = self._objective().tracker

@@ -28,7 +28,7 @@ from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.steps import own_steps
 from fastnn.models.taped import Taped
 from fastnn.models.taped_tables import Given
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Position
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
 from fastnn.words import choose, flag, integer, keywords, number
@@ -60,7 +60,7 @@ class Trainer(Taped):
         shuffle: bool = True,
         class_weight: ClassWeight = None,
         sample_weight: object = None,
-        initial_epoch: int = 0,
+        initial_epoch: int | Position = 0,
         *,
         validation_batch_size: int | None = None,
         validation_freq: int | Container[int] = 1,
@@ -100,7 +100,10 @@ class Trainer(Taped):
                 not weighted by it. With one output the classes are 0 and 1.
             sample_weight: weights of rows (n,), at least 0; sum(w * l) / sum(w) is minimised.
                 Weights are those of the beginning, also those that class_weight gave to labels.
-            initial_epoch: the number of the first epoch.
+            initial_epoch: the number of the first epoch; or the `position` of a model that was saved
+                by a callback in the middle of training, from which this goes on, also in the middle
+                of an epoch: the same rows, batch_size and shuffle then give the same weights as if
+                nothing had come between.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
                 listed (from 1).
@@ -136,10 +139,13 @@ class Trainer(Taped):
             self._training.take(claim)
             plan = self._compiled("fit")
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+            begins = initial_epoch
+            if not isinstance(begins, Position):
+                begins = Position(integer("initial_epoch", begins, 0, _MOST_EPOCHS))
             schedule = Schedule(
                 size,
                 integer("epochs", epochs, 0, _MOST_EPOCHS),
-                integer("initial_epoch", initial_epoch, 0, _MOST_EPOCHS),
+                integer("initial_epoch", begins.epoch, 0, _MOST_EPOCHS),
                 flag("shuffle", shuffle),
                 _frequency(validation_freq),
                 _batch("validation_batch_size", validation_batch_size, size),
@@ -153,6 +159,7 @@ class Trainer(Taped):
                     schedule,
                     (share, validation_data),
                     (callbacks, level),
+                    begins,
                 )
             table = self._table("fit", x, y, sample_weight)
             split, validation = self._validation(table, share, validation_data)
@@ -167,7 +174,7 @@ class Trainer(Taped):
             }
             progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
-            run = Fit(self, train, validation, schedule, listeners)
+            run = Fit(self, train, validation, schedule, listeners, begins)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
                 self._splits.keep(len(table.x), share, split)

@@ -183,6 +183,7 @@ class TrainingState:
             "steps": progress.steps,
             "updates": progress.updates,
             "epochs": progress.epochs,
+            "continues": progress.continues,
         }
 
     # -- from words and arrays
@@ -235,7 +236,7 @@ class TrainingState:
                 flat[offset : offset + math.prod(shape)] = value.reshape(-1)
             state.append(flat)
         counts = [integer(name, told[name], 0) for name in ("steps", "updates", "epochs")]
-        return Progress(state, *counts)
+        return Progress(state, *counts, continues=bool(told["continues"]))
 
     def _weight(self, name: Any) -> Variable:
         if name not in self._weights:

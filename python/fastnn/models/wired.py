@@ -82,7 +82,7 @@ class Wired(Parted):
 
     def _adopt(self, change: Change, state: State, names: Sequence[str]) -> None:
         """Builds the layers of a graph that is drawn, with names for its parts, and settles that."""
-        built = self._assembled(state, self._wiring(state, ()).row_shape, names)
+        built = self._assembled(state, self._wiring(state, state.row_shape or ()).row_shape, names)
         self._settle(change, state._replace(built=built), names)
 
     def shapes_for(self, row_shape: Shape) -> list[Shape]:

@@ -27,7 +27,7 @@ from fastnn.callbacks.listeners import (
 )
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
-from fastnn.protocols import Columns, Logs, Trainable
+from fastnn.protocols import Columns, Logs, Position, Trainable
 from fastnn.words import within
 
 Sums = NDArray[np.float64]
@@ -76,7 +76,9 @@ class Fit:
         validation: Table | None,
         schedule: Schedule,
         callbacks: CallbackList,
+        begins: Position | None = None,
     ) -> None:
+        self.begins = begins
         self.model = model
         self.table = table
         self.train = train = table.native()
@@ -117,22 +119,36 @@ class Fit:
     def _run(self, run: _core.Run) -> History:
         before = self.network.updates
         self.callbacks.call("on_train_begin", {})
+        begins = self._begins()
         self._see_labels()
-        epochs = range(self.schedule.initial_epoch, self.schedule.epochs)
+        epochs = range(begins.epoch, self.schedule.epochs)
         logs: Logs = {}
+        if begins.step and epochs:
+            logs = self._by_epoch(run, epochs[:1], begins)
+            epochs = epochs[1:]
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
         if epochs and not self._needs_epochs() and not self.model.stop_training:
             for first in range(epochs.start, epochs.stop, _AT_ONCE):
                 logs = self._all_at_once(run, range(first, min(first + _AT_ONCE, epochs.stop)))
-        else:
-            for epoch in epochs:
-                logs = self._epoch(run, epoch)
-                if self.model.stop_training:
-                    break
-        if self.model.keeps_averages and self.network.updates != before:
+        elif not (begins.step and self.model.stop_training):
+            logs = self._by_epoch(run, epochs) or logs
+        went_on = self.begins is not None and self.begins.data is not None
+        if self.model.keeps_averages and (went_on or self.network.updates != before):
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
         return self.history
+
+    def _by_epoch(self, run: _core.Run, epochs: range, begins: Position | None = None) -> Logs:
+        """Epochs one by one, until one is the last; the first may begin in its middle."""
+        logs: Logs = {}
+        try:
+            for epoch in epochs:
+                logs = self._epoch(run, epoch, begins if epoch == epochs.start else None)
+                if self.model.stop_training:
+                    break
+        finally:
+            self.model.position = None
+        return logs
 
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""
@@ -199,16 +215,32 @@ class Fit:
             self.history.extend(epochs.start, logs)
         return logs[-1]
 
-    def _epoch(self, run: _core.Run, epoch: int) -> Logs:
+    def _begins(self) -> Position:
+        """Where training begins."""
+        here = self._position(self.schedule.initial_epoch)
+        given = self.begins or here
+        given.check_data(here)
+        return self.callbacks.begins_at(given._replace(data=here.data))
+
+    def _position(self, epoch: int, step: int = 0, sums: Sums | None = None) -> Position:
+        data = len(self.train), self.schedule.batch_size, self.schedule.shuffle
+        return Position(epoch, step, () if sums is None else (sums,), data)
+
+    def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Logs:
+        """One epoch; the first may begin in its middle."""
+        first = 0 if begins is None else begins.step
+        self.model.position = self._position(epoch, first, *(begins.sums if begins else ()))
         self.callbacks.call("on_epoch_begin", epoch, {})
         self._see_labels()
         validates = self.validation is not None and self.schedule.validates(epoch)
-        by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
+        by_batch = first > 0 or self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
         # Validation runs in the same native call unless hooks come between.
         together = validates and not by_batch and not watched
         if by_batch:
-            logs = self._batches(run, epoch)
+            if first and begins is not None:
+                run.go_on(first, begins.sums[0])
+            logs = self._batches(run, epoch, first)
         else:
             sums = self._advance(
                 run,
@@ -219,6 +251,7 @@ class Fit:
             logs = self._logs(sums[0])
         if validates and not together:
             logs |= self._validate(run, epoch)
+        self.model.position = self._position(epoch + 1)
         try:
             self.callbacks.call("on_epoch_end", epoch, logs)
         except BaseException:
@@ -233,14 +266,17 @@ class Fit:
         if self.progress is not None:
             self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
 
-    def _batches(self, run: _core.Run, epoch: int) -> Logs:
+    def _batches(self, run: _core.Run, epoch: int, first: int) -> Logs:
         logs: Logs = {}
+        if first == self.steps and self.model.position is not None:  # nothing but its end is left
+            logs = self.columns.logs(self.model.position.sums[0])
         try:
-            for step in range(self.steps):
+            for step in range(first, self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
                 # Native sums go on from step to step, as they do where no hook looks.
                 sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
                 logs = self.columns.logs(sums)
+                self.model.position = self._position(epoch, step + 1, sums)
                 # Hooks get a dictionary of their own, which they may keep or change.
                 self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:

@@ -6,6 +6,7 @@ Arguments are checked already (see `models.taped`). Arithmetic is in the steps (
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from fastnn import _core
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
-from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.batches import Batches
 from fastnn.data.structures import Form, form_of, mapped
+from fastnn.protocols import Position
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import Snapshots
 from fastnn.utils import pack_x_y_sample_weight
@@ -29,13 +31,24 @@ class Stepping(Protocol):
     """A model whose steps the loops call. Logs are numbers."""
 
     stop_training: bool
+    position: Position | None
+
+    def counted(self) -> tuple[NDArray[Any], ...]:
+        """What the metrics have counted."""
+
+    def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
+        """Lets the metrics go on from what `counted` gave."""
 
     def reset_metrics(self) -> None: ...
     def train_on_data(self, data: Any) -> Logs: ...
     def test_on_data(self, data: Any) -> Logs: ...
     def predict_on_data(self, data: Any) -> Any: ...
-    def order(self, rows: int, shuffled: bool) -> NDArray[Any] | None:
-        """The order of the rows in the next epoch, which is counted; None: as they are."""
+    def order(self, rows: int, shuffled: bool, *, again: bool = False) -> NDArray[Any] | None:
+        """The order of the rows in the next epoch, which is counted; None: as they are. With `again`
+        it is that of the epoch that was counted last."""
+
+    def logs_so_far(self) -> Logs:
+        """What the metrics have counted, as logs."""
 
     def bad_loss(self, logs: Logs) -> float | None:
         """The loss of the last step where it is no number, or infinite."""
@@ -66,7 +79,9 @@ class TapedFit:
         validation: Batches | None,
         schedule: Schedule,
         callbacks: CallbackList,
+        begins: Position | None = None,
     ) -> None:
+        self.begins = begins
         self.model = model
         self.train = train
         self.validation = validation
@@ -86,26 +101,46 @@ class TapedFit:
     def run(self) -> History:
         self.callbacks.call("on_train_begin", {})
         copies = Snapshots(self.model.copies_every(), self.model.copied_state)
+        here = self._position(self.schedule.initial_epoch)
+        given = self.begins or here
+        given.check_data(here)
+        begins = self.callbacks.begins_at(given._replace(data=here.data))
         logs: Logs = {}
-        for epoch in range(self.schedule.initial_epoch, self.schedule.epochs):
-            logs = self._epoch(epoch, copies)
-            if self.model.stop_training:
-                break
+        try:
+            for epoch in range(begins.epoch, self.schedule.epochs):
+                logs = self._epoch(epoch, copies, begins if epoch == begins.epoch else None)
+                if self.model.stop_training:
+                    break
+        finally:
+            self.model.position = None
         return self._ended(logs)
+
+    def _position(
+        self, epoch: int, step: int = 0, sums: tuple[NDArray[Any], ...] = ()
+    ) -> Position:
+        data = self.train.length, self.schedule.batch_size, self.schedule.shuffle
+        return Position(epoch, step, sums, data)
 
     def _ended(self, logs: Logs) -> History:
         self.callbacks.call("on_train_end", logs)
         return self.history
 
-    def _epoch(self, epoch: int, copies: Snapshots[Any]) -> Logs:
+    def _epoch(self, epoch: int, copies: Snapshots[Any], begins: Position | None) -> Logs:
+        """One epoch; the first may begin in its middle."""
+        first = 0 if begins is None else begins.step
+        self.model.position = self._position(epoch, first, begins.sums if begins else ())
         self.callbacks.call("on_epoch_begin", epoch, {})
-        logs = self._batches(epoch, copies)
+        self.model.reset_metrics()
+        if first and begins is not None:
+            self.model.count_on(begins.sums)
+        logs = self._batches(epoch, copies, first)
         ends = epoch + 1 == self.schedule.epochs or self.model.stop_training
         if ends and self.model.has_bad_weights():
             # The last update is followed by no loss that would show it wrong.
             self._diverge("a weight became nan or infinite", epoch, math.nan, copies)
         if self.validation is not None and self.schedule.validates(epoch):
             logs |= self._validate(epoch, copies)
+        self.model.position = self._position(epoch + 1)
         try:
             self.callbacks.call("on_epoch_end", epoch, logs)
         except BaseException:
@@ -115,12 +150,12 @@ class TapedFit:
             raise
         return logs
 
-    def _batches(self, epoch: int, copies: Snapshots[Any]) -> Logs:
-        self.model.reset_metrics()
-        order = self.model.order(self.train.length, self.schedule.shuffle)
+    def _batches(self, epoch: int, copies: Snapshots[Any], first: int) -> Logs:
+        order = self.model.order(self.train.length, self.schedule.shuffle, again=first > 0)
         size = self.schedule.batch_size
-        logs: Logs = {}
-        for step in range(self.steps):
+        logs = self.model.logs_so_far() if first == self.steps else {}
+        listens = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
+        for step in range(first, self.steps):
             self._step = step
             begin = self._step * size
             stop = min(begin + size, self.train.length)
@@ -134,6 +169,8 @@ class TapedFit:
                 copies.after_step(0.0)
                 self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies)
             copies.after_step(self.model.mean_of_step(logs))
+            if listens:
+                self.model.position = self._position(epoch, step + 1, self.model.counted())
             # Hooks get a dictionary of their own, which they may keep or change.
             self.callbacks.call("on_train_batch_end", step, dict(logs))
             if self.progress is not None:
