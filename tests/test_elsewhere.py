@@ -268,7 +268,7 @@ def test_metrics_get_as_in_keras():
 
 # -- attributes of models --------------------------------------------------------------------------
 
-OF_MODELS = """save save_weights load_weights to_json get_config fit_generator predict_classes
+OF_MODELS = """to_yaml fit_generator predict_classes
     predict_proba add_loss export state_dict parameters
     eval forward losses compute_output_shape compute_mask supports_masking jit_compile run_eagerly
     dtype_policy compute_dtype variable_dtype make_predict_function

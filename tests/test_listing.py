@@ -46,6 +46,7 @@ def test_the_modules_are_those_of_the_documentation():
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
         *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "preprocessing", "utils")),
         *(f"fastnn.{name}" for name in ("config", "dtypes", "interop", "linalg", "nn", "random")),
+        "fastnn.saving",
     }
 
 
@@ -96,7 +97,9 @@ OF_ALL = {
     | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
     | {"finalize_variable_values", "iterations", "minimize"},
     "initializer": CONFIG,
-    "callback": CONFIG | HOOKS | {"model", "params", "set_model", "set_params"},
+    "callback": CONFIG
+    | HOOKS
+    | {"model", "params", "put_state", "saved_state", "set_model", "set_params"},
 }
 # What some classes have of their own.
 OWN = {
@@ -104,6 +107,7 @@ OWN = {
     "F1Score": {"beta"},
     "LayerNormalization": {"gamma", "beta"},
     "History": {"epoch", "history", "plot"},
+    "ModelCheckpoint": {"best"},
     "EarlyStopping": {"best", "best_epoch", "best_weights", "stopped_epoch", "wait"},
 }
 
@@ -147,6 +151,8 @@ MODEL = {
         "matmul_precision",
     ),
     "export_onnx",
+    *("save", "save_weights", "load_weights", "to_json", "get_config", "from_config"),
+    *("get_compile_config", "compile_from_config", "position"),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),
     *("test_on_batch", "value_and_grad", "take_averages", "history", "stop_training", "session"),
     *("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics"),

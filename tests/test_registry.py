@@ -13,6 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
+from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import merge
 from fastnn.layers.outputs import Outputs
@@ -26,10 +27,17 @@ CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values(
 
 # Arguments that have no default.
 REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
-REQUIRED |= {"target_shape": (2, 6), "n": 3}
+REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 # A value of each argument that differs from the default, in all classes or in one.
 OTHERS = {
     "centered": True,
+    "backup_dir": "b",
+    "delete_checkpoint": False,
+    "filepath": "b{epoch}.safetensors",
+    "initial_value_threshold": 0.5,
+    "save_best_only": True,
+    "save_freq": 7,
+    "save_weights_only": True,
     "delta": 2.5,
     "ema_momentum": 0.5,
     "rho": 0.75,
@@ -96,6 +104,7 @@ OTHERS = {
     "verbose": 1,
     "weight_decay": 0.125,
     ("EarlyStopping", "mode"): "max",
+    ("ModelCheckpoint", "mode"): "max",
 }
 # Arguments that exclude one of those above.
 EXCLUDED = ("clipvalue", "global_clipnorm")
@@ -170,7 +179,7 @@ def test_every_public_class_with_options_is_registered():
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
-    left_out |= {values._OfValues}
+    left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {losses.FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
     # functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}

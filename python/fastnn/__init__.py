@@ -40,7 +40,7 @@ from fastnn import (
     optimizers,
     preprocessing,
     random,
-    serializable,
+    saving,
     threadpools,
     utils,
 )
@@ -301,6 +301,7 @@ __all__ = [
     "reverse",
     "roll",
     "round",
+    "saving",
     "set_float32_matmul_precision",
     "set_num_threads",
     "shape",

@@ -146,8 +146,7 @@ NAMES: dict[str, dict[str, str]] = {
             Solarization""",
     },
     "callback": {
-        "use EarlyStopping(restore_best_weights=True), or model.get_weights() in a callback's "
-        "on_epoch_end": "ModelCheckpoint BackupAndRestore OrbaxCheckpoint",
+        "use ModelCheckpoint, or BackupAndRestore": "OrbaxCheckpoint",
         "set model.optimizer.learning_rate in a callback's on_epoch_begin": """
             LearningRateScheduler ReduceLROnPlateau""",
         "write History.history, which fit returns, or use LambdaCallback(on_epoch_end=...)": """
@@ -164,9 +163,7 @@ NAMES: dict[str, dict[str, str]] = {
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
         "use model.plot(), or plot_model": "model_to_dot",
         "use fastnn.callbacks.ProgbarLogger": "Progbar",
-        "use get_config() and from_config()": """serialize_keras_object deserialize_keras_object
-            custom_object_scope CustomObjectScope get_custom_objects register_keras_serializable
-            get_registered_name get_registered_object""",
+        "use get_config() and from_config()": "serialize_keras_object deserialize_keras_object",
         "encode columns first, for example with fastnn.utils.to_categorical": "FeatureSpace",
         "use verbose of fit": """disable_interactive_logging enable_interactive_logging
             is_interactive_logging_enabled""",
@@ -176,14 +173,11 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "models": {
         "use fastnn.Model": "Functional",
-        "use get_weights() and np.savez, and set_weights()": "load_model save_model",
-        "make the model again, and use set_weights(other.get_weights())": """clone_model
-            model_from_json model_from_config""",
+        "use from_config of its class": "model_from_config",
     },
     "model": {
-        "use get_weights() and np.savez, and set_weights()": """save save_weights load_weights
-            state_dict load_state_dict""",
-        "use get_config() of each layer": "to_json to_yaml get_config from_config get_compile_config",
+        "use save_weights() and load_weights()": "state_dict load_state_dict",
+        "use to_json()": "to_yaml",
         "use fit, which takes whole arrays and memory maps": "fit_generator",
         "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
         "use predict, which takes whole arrays and memory maps": "predict_generator",
@@ -245,8 +239,7 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "fastnn": {
         "use fastnn.Model or fastnn.Sequential": "Function Functional",
-        "use get_weights() and np.savez, and set_weights()": """load_model save_model saving save load
-            saved_model train""",
+        "use model.save(path) and fastnn.load_model(path)": "save_model save load saved_model train",
         "use the optimizer's weight_decay": "regularizers Regularizer",
         "write weights in a callback's on_train_batch_end": "constraints",
         "use fastnn.GradientTape": "grad gradients hessians recompute_grad",

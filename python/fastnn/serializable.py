@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from fastnn.listing import names_of
 
 __all__ = [
+    "CustomObjectScope",
     "custom_object_scope",
     "get_custom_objects",
     "get_registered_name",
@@ -41,7 +42,7 @@ def register_serializable(
         ... class Cubic(fastnn.losses.Loss):
         ...     def call(self, y_true, y_pred):
         ...         return fastnn.math.abs(y_true - y_pred) ** 3
-        >>> fastnn.serializable.get_registered_name(Cubic)
+        >>> fastnn.saving.get_registered_name(Cubic)
         'Custom>Cubic'
 
     A program that reads the file registers the class likewise. Whoever registers another class
@@ -93,7 +94,12 @@ def get_registered_object(
     Looked up in the scopes of `custom_object_scope`, in what is registered, then in the arguments.
     """
     short = name.rpartition(">")[2]
-    for known in (*reversed(_scopes.get()), _registered, custom_objects or {}, module_objects or {}):
+    for known in (
+        *reversed(_scopes.get()),
+        _registered,
+        custom_objects or {},
+        module_objects or {},
+    ):
         if name in known:
             return known[name]
         if known is not _registered and short in known:
@@ -124,6 +130,8 @@ def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
     finally:
         _scopes.reset(token)
 
+
+CustomObjectScope = custom_object_scope
 
 # -- as configs hold them
 
@@ -176,14 +184,14 @@ def own_class(described: Mapping[str, Any], what: str, base: type) -> Any:
     """
     name = described["class_name"]
     if not isinstance(name, str):
-        raise ValueError(f"{what}: class_name: expected a string, got {name!r}")
+        raise TypeError(f"{what}: class_name: expected a string, got {name!r}")
     found = get_registered_object(name)
     if found is None:
         if "module" in described or ">" in name:
             raise ValueError(unknown_own(what, "class", name))
         return None
     if not isinstance(found, type) or not issubclass(found, base):
-        raise ValueError(f"{what}: {name!r} means {found!r}, which is no {base.__name__}")
+        raise TypeError(f"{what}: {name!r} means {found!r}, which is no {base.__name__}")
     return found
 
 

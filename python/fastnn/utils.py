@@ -14,16 +14,30 @@ from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
+from fastnn.serializable import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+)
+from fastnn.serializable import register_serializable as register_keras_serializable
 from fastnn.words import flag, integer, keywords, number
 
 __all__ = [
+    "CustomObjectScope",
     "array_to_img",
     "clear_session",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
     "img_to_array",
     "load_img",
     "normalize",
     "pack_x_y_sample_weight",
     "plot_model",
+    "register_keras_serializable",
     "save_img",
     "set_random_seed",
     "to_categorical",

@@ -34,6 +34,7 @@ class Callback(Registered):
     ignored_hooks: Any = ()
     acts_last: ClassVar[bool] = False  # whether its hooks are called after those of all others
     _peers: Sequence[weakref.ref[Callback]] = ()  # all callbacks of the call
+    _inside: ClassVar[tuple[str, ...]] = ("acts_last", "begins_at", "ignored_hooks", "set_peers")
     # Weak: a model keeps its History, and would never be freed if that kept the model.
     _model: weakref.ref[Trainable] | None = None
 
@@ -69,6 +70,7 @@ class Callback(Registered):
         BackupAndRestore puts the state of the model back here.
         """
         del position  # for subclasses
+        return None
 
     def saved_state(self) -> dict[str, Any]:
         """What the callback has to go on from where a `fit` was interrupted: numbers, words, lists,
@@ -146,17 +148,17 @@ class History(Callback):
 
     _inside = ("extend",)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[Any]] = {}
+        self.epoch: list[int] = []
+
     def saved_state(self) -> dict[str, Any]:
         return {"history": dict(self.history), "epoch": list(self.epoch)}
 
     def put_state(self, state: dict[str, Any]) -> None:
         self.history = {name: list(values) for name, values in state["history"].items()}
         self.epoch = list(state["epoch"])
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.history: dict[str, list[Any]] = {}
-        self.epoch: list[int] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []

@@ -102,6 +102,7 @@ class ModelCheckpoint(_Saving, Monitor):
         OSError: a file cannot be written.
     """
 
+    _inside = ("min_delta",)
     filepath = Checked(_path)
     verbose = Checked(verbosity)
     save_best_only = Checked(flag)

@@ -16,6 +16,7 @@ from fastnn import (
     optimizers,
     preprocessing,
     random,
+    saving,
     utils,
 )
 from fastnn import elsewhere as _elsewhere
@@ -44,6 +45,7 @@ __all__ = [
     "optimizers",
     "preprocessing",
     "random",
+    "saving",
     "utils",
 ]
 

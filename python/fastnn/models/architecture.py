@@ -241,15 +241,13 @@ class Decoder:
     ) -> State:
         layers: dict[int, Layer] = {}
         numbers: dict[int, int] = {}
-        inputs = tuple(
-            _row(one, batch=False) for one in _field(config, "input_shapes", Sequence)
-        )
+        inputs = tuple(_row(one, batch=False) for one in _field(config, "input_shapes", Sequence))
         count = max(1, len(inputs))
         made = []
         for i, told in enumerate(calls):
             layer = self._at(_field(told, "layer", Sequence))
             if not isinstance(layer, Layer):
-                raise ValueError(f"calls[{i}]: expected the place of a layer")
+                raise TypeError(f"calls[{i}]: expected the place of a layer")
             number = numbers.setdefault(id(layer), len(layers))
             layers[number] = layer
             given = tuple(
@@ -257,7 +255,9 @@ class Decoder:
                 for one in _field(told, "inputs", Sequence)
             )
             if not given or (len(given) > 1 and not layer.merges):
-                raise ValueError(f"calls[{i}]: layer {layer.name!r} cannot take {len(given)} inputs")
+                raise ValueError(
+                    f"calls[{i}]: layer {layer.name!r} cannot take {len(given)} inputs"
+                )
             within = tuple(self._at(one) for one in _optional(told, "within", Sequence, ()))
             if not all(isinstance(model, Parted) for model in within):
                 raise ValueError(f"calls[{i}]: within: expected places of models")

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
-from fastnn.layers.symbol import Symbol
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import State
 from fastnn.models.graph import shapes_of

@@ -22,7 +22,7 @@ from fastnn.words import flag, keywords
 def load_model(
     filepath: str | os.PathLike[str],
     custom_objects: Mapping[str, Any] | None = None,
-    compile: bool = True,  # noqa: A002 - Keras's name
+    compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
     """The model that `model.save` wrote to a file, which trains on as that one would.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -40,12 +40,13 @@ _OTHERS = {
 class Saved(Exported):
     """A model that can be saved, and made anew from a config."""
 
+    _inside: ClassVar[Iterable[str]] = ("take_graph", "take_parts", "trace_for")
     _arguments_given: dict[str, Any] | None = None  # of a constructor of a program's own
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Keeps the arguments of a constructor of a program's own, for `get_config`."""
         made = super().__new__(cls)
-        if not is_of_fastnn(cls.__init__):  # type: ignore[misc]
+        if not is_of_fastnn(cls.__init__):
             vars(made)["_arguments_given"] = _config_of(cls, args, given)
         return made
 
@@ -229,13 +230,16 @@ class Saved(Exported):
 
     def take_parts(self, parts: Sequence[Any], row_shape: Shape | None, *, inner: bool) -> None:
         """Makes layers and models the chain (for configs); Sequential defines it."""
+        del parts, row_shape, inner
         raise ValueError(f"{type(self).__name__}: a config of a graph has calls")
 
     def take_graph(self, state: State, input_names: int | list[str] | None, *, inner: bool) -> None:
         """Makes a graph the model (for configs). The weights of an `inner` one are not made yet."""
         count = len(input_names) if isinstance(input_names, list) else input_names
         if count is not None and count != len(state.inputs):
-            raise ValueError(f"input_names: expected those of {len(state.inputs)} inputs, got {count}")
+            raise ValueError(
+                f"input_names: expected those of {len(state.inputs)} inputs, got {count}"
+            )
         self._input_names = input_names
         self._take_graph("from_config", state, builds=not inner)
 
@@ -284,4 +288,3 @@ def _check_path(doing: str, path: Path, overwrite: bool) -> None:
         )
     if not overwrite and os.path.exists(path):  # noqa: PTH110 - pathlib takes long
         raise FileExistsError(f"{doing}: {os.fspath(path)} exists, and overwrite is False")
-

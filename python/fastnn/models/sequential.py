@@ -130,7 +130,11 @@ class Sequential(Model):
             self._claim_parts(change, new._replace(parts=every), layers)
             names = self.names_for(parts)
             self._agreed_dtype(_layers_in(parts), parts)
-            if builds and shape is not None and any(not isinstance(part, InputLayer) for part in parts):
+            if (
+                builds
+                and shape is not None
+                and any(not isinstance(part, InputLayer) for part in parts)
+            ):
                 new = new._replace(built=self._assembled(new, shape, names))
             if state.plan is not None:
                 changed = "its layers changed since compile: call model.compile(...) again"

@@ -20,10 +20,10 @@ from fastnn.console import warn
 from fastnn.files.layout import Contents, ModelFileError, parsed
 from fastnn.layers.base import room
 from fastnn.layers.noise import Dropout
-from fastnn.models.built import restore_progress
 from fastnn.models.architecture import Decoder, Encoder
-from fastnn.models.paths import named_layers, named_weights
+from fastnn.models.built import restore_progress
 from fastnn.models.packing import packed, unpacked
+from fastnn.models.paths import named_layers, named_weights
 from fastnn.models.training_state import TrainingState
 from fastnn.models.wired import Unchanged
 from fastnn.protocols import Position
@@ -140,9 +140,12 @@ def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str,
         return None
     for i, sums in enumerate(position.sums):
         tensors[f"/position/{i}"] = sums
-    data = None if position.data is None else list(position.data)
-    sums = len(position.sums)
-    return {"epoch": position.epoch, "step": position.step, "sums": sums, "data": data}
+    return {
+        "epoch": position.epoch,
+        "step": position.step,
+        "sums": len(position.sums),
+        "data": None if position.data is None else list(position.data),
+    }
 
 
 def _splits(model: Any, tensors: dict[str, Array]) -> list[dict[str, Any]]:
@@ -222,7 +225,9 @@ def _faults(path: Path) -> Iterator[None]:
         raise ModelFileError(f"{os.fspath(path)}: {text}") from why
 
 
-def put_weights(model: Any, tensors: Mapping[str, Array], path: Path, *, skips: bool = False) -> None:
+def put_weights(
+    model: Any, tensors: Mapping[str, Array], path: Path, *, skips: bool = False
+) -> None:
     """Writes the weights of a model, all of which are checked before."""
     weights = named_weights(model)
     where = os.fspath(path)
@@ -250,7 +255,9 @@ def put_weights(model: Any, tensors: Mapping[str, Array], path: Path, *, skips: 
     elif missing or more:
         told = [f"the file has no {missing[0]!r}"] * bool(missing)
         told += [f"the model has no {more[0]!r}"] * bool(more)
-        raise ModelFileError(f"{where}: its weights are not those of the model: {', and '.join(told)}")
+        raise ModelFileError(
+            f"{where}: its weights are not those of the model: {', and '.join(told)}"
+        )
     stay = {*missing, *wrong}
     names = {id(weight): name for name, weight in weights.items()}
     values = []

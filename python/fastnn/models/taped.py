@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -57,6 +57,7 @@ class Taped(TapedTables):
     _inside: ClassVar[Iterable[str]] = (
         *("bad_loss", "copied_state", "copies_every", "has_bad_weights", "mean_of_step", "order"),
         *("predict_on_data", "put_state", "test_on_data", "train_on_data"),
+        *("count_on", "counted", "logs_so_far", "read_state", "write_state"),
     )
 
     history: History | None = None
@@ -110,6 +111,22 @@ class Taped(TapedTables):
     @abstractmethod
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights."""
+
+    @abstractmethod
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Writes the model to a file (for callbacks, as the next)."""
+
+    @abstractmethod
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Writes the weights to a file."""
+
+    @abstractmethod
+    def write_state(self, path: Any, more: Mapping[str, Any]) -> None:
+        """Writes the weights and the state of training, with further values, to a file."""
+
+    @abstractmethod
+    def read_state(self, path: Any) -> tuple[Position | None, dict[str, Any]]:
+        """Goes on from a file of `write_state`; where training was, and the further values."""
 
     # -- calls
 
@@ -266,7 +283,9 @@ class Taped(TapedTables):
         metrics = self._counting()
         counts = [len(metric.counted()) for metric in metrics]
         if sum(counts) != len(sums):
-            raise ValueError("fit: the metrics are not those of the state that training goes on from")
+            raise ValueError(
+                "fit: the metrics are not those of the state that training goes on from"
+            )
         left = iter(sums)
         for metric, count in zip(metrics, counts, strict=True):
             metric.count_on([next(left) for _ in range(count)])

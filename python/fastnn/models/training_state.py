@@ -160,9 +160,7 @@ class TrainingState:
     ) -> Told:
         """How a native network was compiled, and how far it is."""
         progress = progress_of(network)
-        for slot, flat in zip(
-            _slots(optimizer, settings), progress.optimizer_state, strict=True
-        ):
+        for slot, flat in zip(_slots(optimizer, settings), progress.optimizer_state, strict=True):
             for variable, (offset, shape) in zip(variables, network.parameters, strict=True):
                 name = self._names[id(variable)]
                 arrays[f"{_SLOTS}/{slot}/{name}"] = flat[
@@ -235,8 +233,10 @@ class TrainingState:
                 value = self._array(arrays, f"{_SLOTS}/{slot}/{name}", variable)
                 flat[offset : offset + math.prod(shape)] = value.reshape(-1)
             state.append(flat)
-        counts = [integer(name, told[name], 0) for name in ("steps", "updates", "epochs")]
-        return Progress(state, *counts, continues=bool(told["continues"]))
+        steps, updates, epochs = (
+            integer(name, told[name], 0) for name in ("steps", "updates", "epochs")
+        )
+        return Progress(state, steps, updates, epochs, bool(told["continues"]))
 
     def _weight(self, name: Any) -> Variable:
         if name not in self._weights:
@@ -266,4 +266,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-

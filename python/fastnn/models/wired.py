@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim
@@ -79,6 +79,8 @@ _NOT_COPIED = ("_training", "_changes", "_state", "_known")
 
 class Wired(Parted):
     """A model whose graph of layers is made into a network, at one moment of a change."""
+
+    _inside: ClassVar[Iterable[str]] = ("go_on",)
 
     def _adopt(self, change: Change, state: State, names: Sequence[str]) -> None:
         """Builds the layers of a graph that is drawn, with names for its parts, and settles that."""
@@ -245,7 +247,8 @@ class Wired(Parted):
         with change, change.lock:
             self._changes.take(change, waits=True)
             state = self._state.now
-            assert state.built is not None and state.plan is not None
+            assert state.built is not None
+            assert state.plan is not None
             built = self._renewed(state, state.built)
             built = self._compiled_by(state.plan, built, state, settings)
             restore_progress(built.network, progress)
@@ -316,7 +319,9 @@ class Wired(Parted):
         with change, change.lock:
             self._changes.take(change)
             state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled, form)
-            state = state._replace(parts=parts, name=name, drawing={"entries": entries} if entries else {})
+            state = state._replace(
+                parts=parts, name=name, drawing={"entries": entries} if entries else {}
+            )
             if progress is not None:
                 state = self._built_for(change, state, row_shape, settings)
                 assert state.built is not None

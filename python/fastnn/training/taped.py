@@ -115,9 +115,7 @@ class TapedFit:
             self.model.position = None
         return self._ended(logs)
 
-    def _position(
-        self, epoch: int, step: int = 0, sums: tuple[NDArray[Any], ...] = ()
-    ) -> Position:
+    def _position(self, epoch: int, step: int = 0, sums: tuple[NDArray[Any], ...] = ()) -> Position:
         data = self.train.length, self.schedule.batch_size, self.schedule.shuffle
         return Position(epoch, step, sums, data)
 
