@@ -125,6 +125,7 @@ NO_NAMES = {
     "get",
     "serialize",
     "deserialize",
+    "schedules",
     "Initializer",
     "Loss",
     "Metric",
@@ -340,7 +341,7 @@ KEYWORDS = {
     ),
     "activity_regularizer": (lambda: layers.Flatten(activity_regularizer="l1"), "weight_decay"),
     "weights": (lambda: layers.Dense(3, weights=[1]), "set_weights"),
-    "decay": (lambda: optimizers.SGD(decay=1e-6), "schedules are callbacks: .*weight_decay"),
+    "decay": (lambda: optimizers.SGD(decay=1e-6), "InverseTimeDecay.*weight_decay"),
     "amsgrad": (lambda: optimizers.Adam(amsgrad=True), "beta_2"),
     "betas": (lambda: optimizers.Adam(betas=(0.9, 0.999)), "beta_1 and beta_2"),
     "gradient_accumulation_steps": (

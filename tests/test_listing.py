@@ -51,12 +51,13 @@ def test_the_modules_are_those_of_the_documentation():
 
 
 HOMES = {name: f"{name}s" for name in FAMILIES} | {"loss": "losses"}
+HOMES["schedule"] = "optimizers.schedules"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_registered_class_is_public(family):
     """A class that a name finds can be imported, too; Input makes an InputLayer."""
-    home = getattr(fastnn, HOMES[family])
+    home = importlib.import_module(f"fastnn.{HOMES[family]}")
     names = {cls.__name__ for cls in FAMILIES[family].classes.values()} - {"InputLayer"}
     assert names <= set(home.__all__)
     assert FAMILIES[family].base.__name__ in home.__all__
@@ -95,8 +96,9 @@ OF_ALL = {
     | {"add_variable", "add_weight", "variables"},
     "optimizer": CONFIG
     | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
-    | {"finalize_variable_values", "iterations", "minimize"},
+    | {"finalize_variable_values", "iterations", "learning_rate", "minimize", "schedule"},
     "initializer": CONFIG,
+    "schedule": CONFIG,
     "callback": CONFIG
     | HOOKS
     | {"model", "params", "put_state", "saved_state", "set_model", "set_params"},

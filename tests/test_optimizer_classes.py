@@ -684,7 +684,9 @@ def test_a_class_of_ones_own_takes_lr():
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_decay_names_schedules(cls):
-    with pytest.raises(TypeError, match=r"'decay' is not in fastnn; schedules are .*learning_rate"):
+    with pytest.raises(
+        TypeError, match=r"'decay' is not in fastnn; give learning_rate InverseTimeDecay"
+    ):
         cls(decay=1e-6)
     assert cls(decay=0.0).learning_rate == cls().learning_rate
 

@@ -21,6 +21,7 @@ from fastnn.metrics import confusion, means, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
+from fastnn.optimizers import schedules
 from fastnn.registry import FAMILIES, Registered, Registry
 
 CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values()]
@@ -28,9 +29,31 @@ CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values(
 # Arguments that have no default.
 REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
+REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
+REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
 # A value of each argument that differs from the default, in all classes or in one.
 OTHERS = {
     "centered": True,
+    "anneal_strategy": "linear",
+    "boundaries": [2.0, 5.0],
+    "cycle": True,
+    "decay_rate": 0.25,
+    "decay_steps": 3.0,
+    "div_factor": 5.0,
+    "end_learning_rate": 0.01,
+    "final_div_factor": 9.0,
+    "first_decay_steps": 4.0,
+    "initial_learning_rate": 0.375,
+    "m_mul": 0.5,
+    "max_lr": 0.75,
+    "pct_start": 0.25,
+    "power": 2.0,
+    "staircase": True,
+    "t_mul": 3.0,
+    "total_steps": 50,
+    "values": [0.5, 0.25, 0.125],
+    "warmup_steps": 6.0,
+    "warmup_target": 0.875,
     "backup_dir": "b",
     "delete_checkpoint": False,
     "filepath": "b{epoch}.safetensors",
@@ -179,13 +202,16 @@ def test_every_public_class_with_options_is_registered():
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
+    left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {losses.FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
     # functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
-    assert set(FAMILIES) == {"loss", "optimizer", "metric", "initializer", "layer", "callback"}
-    public = (layers, losses, optimizers, metrics, initializers, callbacks)
+    assert set(FAMILIES) == {
+        *("loss", "optimizer", "schedule", "metric", "initializer", "layer", "callback")
+    }
+    public = (layers, losses, optimizers, schedules, metrics, initializers, callbacks)
     for cls in CLASSES:
         assert any(getattr(module, cls.__name__, None) is cls for module in public), cls
 

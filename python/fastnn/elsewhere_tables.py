@@ -59,10 +59,10 @@ NAMES: dict[str, dict[str, str]] = {
         "sgd": "Ftrl MultiOptimizer",
         "use 'sgd' with use_ema=True": "ASGD",
         "float32 sums need no scaled losses; use the optimizer itself": "LossScaleOptimizer",
-        "set optimizer.learning_rate in a callback's on_epoch_begin": """schedules
+        "give learning_rate a schedule of fastnn.optimizers.schedules": """
             LearningRateSchedule lr_scheduler CosineDecay CosineDecayRestarts ExponentialDecay
             InverseTimeDecay PiecewiseConstantDecay PolynomialDecay StepLR CosineAnnealingLR
-            OneCycleLR ReduceLROnPlateau""",
+            OneCycleLR ReduceLROnPlateau ExponentialLR MultiStepLR LambdaLR PolynomialLR""",
         "use fastnn.optimizers": "legacy OptimizerMap",
     },
     "activation": {
@@ -392,8 +392,8 @@ KEYWORDS: dict[str, str] = {
     ),
     "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
     "use a larger batch_size of fit": "gradient_accumulation_steps",
-    "schedules are callbacks: set optimizer.learning_rate to initial / (1 + decay * iterations) in "
-    "on_train_batch_begin; weight_decay is something else": "decay",
+    "give learning_rate InverseTimeDecay(initial, 1, decay) of fastnn.optimizers.schedules; "
+    "weight_decay is something else": "decay",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
     "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
     "all rows are validated on; pass fewer of them as validation_data": "validation_steps",

@@ -57,11 +57,18 @@ class Columns(Protocol):
 class Optimizer(Protocol):
     """Hyperparameters of the steps, read at every native call."""
 
-    learning_rate: float
+    learning_rate: Any  # a number, or a schedule
     iterations: int
+
+    @property
+    def schedule(self) -> Any:
+        """The schedule of the learning rate; None: it is a number."""
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
+
+    def rates(self, steps: int) -> NDArray[np.float64] | None:
+        """The learning rate of each of the next steps; None: all have the one of `settings`."""
 
 
 class Trainable(Protocol):

@@ -102,7 +102,8 @@ def _state(
         return told
     if compiles:
         told["compile"] = model.get_compile_config()
-    told["learning_rate"] = float(plan.optimizer.learning_rate)
+    if plan.optimizer.schedule is None:
+        told["learning_rate"] = float(plan.optimizer.learning_rate)
     names = TrainingState(weights)
     told["optimizer"] = names.of_optimizer(plan.optimizer, tensors)
     if built is not None and built.settings is not None:
@@ -331,7 +332,8 @@ def _restore(
         return
     if "optimizer" in told:
         names.put_optimizer(plan.optimizer, told["optimizer"], tensors)
-        plan.optimizer.learning_rate = told["learning_rate"]
+        if told.get("learning_rate") is not None:
+            plan.optimizer.learning_rate = told["learning_rate"]
     known = told.get("found", {})
     plan.objective.found = [
         (weight, bool(known.get(name, weight.trainable))) for name, weight in weights.items()

@@ -20,7 +20,7 @@ from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.built import Progress, Settings, progress_of
 from fastnn.models.compiled import Plan
-from fastnn.optimizers import OPTIMIZERS, Optimizer
+from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.serializable import described, function_described, function_of
 from fastnn.variables import Variable
 from fastnn.words import integer

@@ -34,6 +34,8 @@ Sums = NDArray[np.float64]
 
 # Epochs of one native call, which keeps the sums of each: a few megabytes.
 _AT_ONCE = 100_000
+# Learning rates of one native call: another few megabytes.
+_MOST_RATES = 1_000_000
 
 
 class Schedule(NamedTuple):
@@ -128,8 +130,11 @@ class Fit:
             epochs = epochs[1:]
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
         if epochs and not self._needs_epochs() and not self.model.stop_training:
-            for first in range(epochs.start, epochs.stop, _AT_ONCE):
-                logs = self._all_at_once(run, range(first, min(first + _AT_ONCE, epochs.stop)))
+            most = _AT_ONCE
+            if self.model.optimizer.schedule is not None:  # a rate for each step
+                most = max(1, min(most, _MOST_RATES // self.steps))
+            for first in range(epochs.start, epochs.stop, most):
+                logs = self._all_at_once(run, range(first, min(first + most, epochs.stop)))
         elif not (begins.step and self.model.stop_training):
             logs = self._by_epoch(run, epochs) or logs
         went_on = self.begins is not None and self.begins.data is not None
@@ -189,8 +194,9 @@ class Fit:
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         optimizer = self.model.optimizer
         before = self.network.steps
+        rates = optimizer.rates(how.get("steps", self.steps) * how.get("epochs", 1))
         try:
-            return run.advance(optimizer=optimizer.settings(), **how)
+            return run.advance(optimizer=optimizer.settings(), rates=rates, **how)
         finally:
             # A divergence takes steps back, which may be more than were counted since it was set.
             made = self.network.steps - before

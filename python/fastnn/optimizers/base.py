@@ -1,41 +1,22 @@
-"""Optimizers: hyperparameters only. State and steps are native, one state a model.
-
-Each class names a row of the native table (csrc/core/optimizer.h), which says its options with
-their ranges, and what it keeps for each parameter.
-"""
+"""Optimizer: hyperparameters only. State and steps are native, one state a model. No row is here."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack
+from typing import Any, ClassVar, Self, TypedDict
 from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import elsewhere, rows
+from fastnn import rows
 from fastnn.applied import Applies, States
-from fastnn.listing import names_of
+from fastnn.optimizers.schedules import LearningRateSchedule, schedule_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
-from fastnn.words import flag, integer, keywords, number, optional, text
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Lion",
-    "Optimizer",
-    "RMSprop",
-    "get",
-]
-
-__dir__ = names_of(__all__)
-
-
-Array = NDArray[Any]
+from fastnn.words import flag, integer, number, optional, text
 
 
 class Common(TypedDict, total=False):
@@ -82,6 +63,16 @@ class LearningRate(float):
 
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
         return float, (float(self),)
+
+
+Rate = LearningRateSchedule | Callable[..., Any] | float
+
+
+def _rate(name: str, value: Any) -> LearningRateSchedule | float:
+    """A learning rate: a number, or a schedule of one, also from a config of it."""
+    if isinstance(value, Mapping) or callable(value):
+        return schedule_of(value)
+    return number(name, value, 0.0)
 
 
 class Setting(Checked[Any]):
@@ -138,8 +129,11 @@ class Optimizer(Applies, Registered):
     These five are read at `compile`; later changes act from the next one on.
 
     Attributes:
-        learning_rate: a float, with `assign(value)` and `numpy()` as Keras's. It may be changed
-            at any time, also by a callback during `fit`: it is read at every native call.
+        learning_rate: the rate of the next step, a float with `assign(value)` and `numpy()` as
+            Keras's. It may be set at any time, also by a callback during `fit`: to a number, or to a
+            schedule (`fastnn.optimizers.schedules`, or a function of the number of the step, from
+            0), of which each step has its own rate, also within a native call. (Keras refuses to
+            set the rate of an optimizer that has a schedule.)
         weight_decay: decoupled (Loshchilov and Hutter, 2019): at each step parameters lose
             learning_rate * weight_decay of themselves. None is 0.
         iterations: steps taken with this object, in all models that share it; an integer of at
@@ -148,7 +142,8 @@ class Optimizer(Applies, Registered):
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: ClassVar[str]
-    _inside = ("groups", "lr", "native", "settings", "stage")
+    _inside = ("groups", "lr", "native", "rates", "settings", "stage")
+    _kept_as: ClassVar[Mapping[str, str | None]] = {"learning_rate": "_rate"}
     _in_keywords = COMMON
     _old_names = OLD_NAMES
     name = Checked(text)
@@ -162,7 +157,7 @@ class Optimizer(Applies, Registered):
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: Rate,
         weight_decay: float | None,
         name: str,
         clipnorm: float | None = None,
@@ -184,11 +179,30 @@ class Optimizer(Applies, Registered):
 
     @property
     def learning_rate(self) -> LearningRate:
-        return LearningRate(self._learning_rate, self)
+        return LearningRate(self._rate_now(), self)
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = number("learning_rate", value, 0.0)
+    def learning_rate(self, value: Rate) -> None:
+        self._rate = _rate("learning_rate", value)
+
+    @property
+    def schedule(self) -> LearningRateSchedule | None:
+        """The schedule of the learning rate; None: the rate is a number."""
+        return self._rate if isinstance(self._rate, LearningRateSchedule) else None
+
+    def _rate_now(self) -> float:
+        rate = self._rate
+        if isinstance(rate, LearningRateSchedule):
+            return float(rate.rates(np.array([self.iterations]))[0])
+        return rate
+
+    def rates(self, steps: int) -> NDArray[np.float64] | None:
+        """The learning rate of each of the next steps; None: all have the one of `settings`."""
+        schedule = self.schedule
+        if schedule is None:
+            return None
+        first = int(self.iterations)
+        return schedule.rates(np.arange(first, first + steps))
 
     @property
     def lr(self) -> LearningRate:
@@ -237,7 +251,7 @@ class Optimizer(Applies, Registered):
         """Hyperparameters as a native call takes them."""
         kept = vars(self)
         settings = {
-            "learning_rate": self._learning_rate,
+            "learning_rate": self._rate_now(),
             "weight_decay": self.weight_decay or 0.0,
         }
         for name in rows.optimizers()[self.native].options:
@@ -291,167 +305,6 @@ class Optimizer(Applies, Registered):
 OPTIMIZERS = Registry("optimizer", Optimizer)
 
 
-@OPTIMIZERS.register("sgd")
-class SGD(Optimizer):
-    """Stochastic gradient descent: velocity = momentum * velocity - learning_rate * gradient.
-
-    The parameter moves by the velocity, with `nesterov` by
-    momentum * velocity - learning_rate * gradient, as in Keras.
-
-    Args:
-        learning_rate: at least 0; default 0.01.
-        momentum: in [0, 1).
-        nesterov: whether to look ahead (Nesterov, 1983).
-        weight_decay: see `Optimizer`, also for further arguments.
-        name: the name of the optimizer.
-    """
-
-    native = "sgd"
-    momentum = Setting()
-    nesterov = Setting()
-
-    @keywords(*COMMON, old=OLD_NAMES)
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float | None = None,
-        name: str = "SGD",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **common)
-        self.momentum = momentum
-        self.nesterov = nesterov
-
-
-@OPTIMIZERS.register("adam")
-class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015): learning_rate * m_hat / (sqrt(v_hat) + epsilon).
-
-    Args:
-        learning_rate: at least 0; default 0.001.
-        beta_1, beta_2: how slowly the two moments forget, in [0, 1).
-        epsilon: a positive number; default 1e-7 as in Keras, also for None. It stands outside the root and
-            after the correction of the bias, as in the paper and in PyTorch. In float32 it acts
-            as at least 1.1e-19: the root of a smaller moment has no digits.
-        weight_decay: see `Optimizer`, also for further arguments.
-        name: the name of the optimizer.
-    """
-
-    native = "adam"
-    beta_1 = Setting()
-    beta_2 = Setting()
-    epsilon = Epsilon()
-
-    @keywords(*COMMON, old=OLD_NAMES)
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float | None = 1e-7,
-        weight_decay: float | None = None,
-        name: str = "adam",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **common)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-
-
-@OPTIMIZERS.register("adamw")
-class AdamW(Adam):
-    """Adam with a weight decay of 0.004 by default; the decay is decoupled in both."""
-
-    @keywords(*COMMON, old=OLD_NAMES)
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        weight_decay: float | None = 0.004,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float | None = 1e-7,
-        name: str = "adamw",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **common)
-
-
-@OPTIMIZERS.register("rmsprop")
-class RMSprop(Optimizer):
-    """RMSprop (Tieleman and Hinton, 2012): learning_rate * gradient / sqrt(velocity + epsilon).
-
-    velocity = rho * velocity + (1 - rho) * gradient**2. epsilon stands under the root, as in Keras.
-
-    Args:
-        learning_rate: at least 0; default 0.001.
-        rho: how slowly the velocity forgets, in [0, 1).
-        momentum: in [0, 1); above 0 the parameter moves by momentum * last move + this move.
-        epsilon: a positive number; default 1e-7, also for None. In float32 it acts as at least 1.2e-38.
-        centered: whether the square of the mean gradient is subtracted from the velocity
-            (Graves, 2013).
-        weight_decay: see `Optimizer`, also for further arguments.
-        name: the name of the optimizer.
-    """
-
-    native = "rmsprop"
-    rho = Setting()
-    momentum = Setting()
-    epsilon = Epsilon()
-    centered = Setting()
-
-    @keywords(*COMMON, old=OLD_NAMES)
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float | None = 1e-7,
-        centered: bool = False,
-        weight_decay: float | None = None,
-        name: str = "rmsprop",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **common)
-        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
-        self.centered = centered
-
-
-@OPTIMIZERS.register("lion")
-class Lion(Optimizer):
-    """Lion (Chen et al., 2023): learning_rate * sign(beta_1 * m + (1 - beta_1) * gradient).
-
-    Then m = beta_2 * m + (1 - beta_2) * gradient.
-
-    Args:
-        learning_rate: at least 0; default 0.001.
-        beta_1, beta_2: in [0, 1).
-        weight_decay: see `Optimizer`, also for further arguments.
-        name: the name of the optimizer.
-    """
-
-    native = "lion"
-    beta_1 = Setting()
-    beta_2 = Setting()
-
-    @keywords(*COMMON, old=OLD_NAMES)
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.99,
-        weight_decay: float | None = None,
-        name: str = "lion",
-        **common: Unpack[Common],
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, name, **common)
-        self.beta_1, self.beta_2 = beta_1, beta_2
-
-
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
     """The optimizer that a name, an object or a class means; ValueError with the near match."""
     return OPTIMIZERS.get(identifier)
-
-
-if not TYPE_CHECKING:  # a type checker reports unknown names by itself
-    __getattr__ = elsewhere.attributes(__name__, "optimizer", lambda: OPTIMIZERS.names)

@@ -1,0 +1,27 @@
+"""Optimizers: the names of all of them. Schedules of the learning rate are in `schedules`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastnn import elsewhere
+from fastnn.listing import names_of
+from fastnn.optimizers import schedules
+from fastnn.optimizers.base import OPTIMIZERS, Optimizer, get
+from fastnn.optimizers.rules import SGD, Adam, AdamW, Lion, RMSprop
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "RMSprop",
+    "get",
+    "schedules",
+]
+
+__dir__ = names_of(__all__)
+
+if not TYPE_CHECKING:  # a type checker reports unknown names by itself
+    __getattr__ = elsewhere.attributes(__name__, "optimizer", lambda: OPTIMIZERS.names)
