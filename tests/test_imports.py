@@ -27,6 +27,7 @@ ROOMS = (
         "fastnn.pictures",
         "fastnn.dtypes",
         "fastnn.listing",
+        "fastnn.calling",
         "fastnn.keys",
         "fastnn.rows",
         "fastnn.serializable",

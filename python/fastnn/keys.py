@@ -10,6 +10,8 @@ import itertools
 import os
 from collections.abc import Iterator
 
+from fastnn.calling import now
+
 _MASK = 2**64 - 1
 # The odd constant of Weyl's sequence in splitmix64: 2**64 divided by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -43,6 +45,24 @@ def key_of(seed: int, count: int = 0) -> int:
     return splitmix64((splitmix64(seed) + count) & _MASK)
 
 
+class Source:
+    """Keys that one model draws: the same after the same seed, whatever else draws keys.
+
+    Calls inside of which a Source is named (see `calling`) draw from it.
+
+    Args:
+        key: the model's; its own streams are drawn from other keys.
+    """
+
+    def __init__(self, key: int) -> None:
+        self._key = splitmix64(key)
+        self._count = 0
+
+    def next_key(self) -> int:
+        self._count += 1
+        return key_of(self._key, self._count - 1)
+
+
 class _Seed:
     """The seed set by `fastnn.utils.set_random_seed`, and how many keys were drawn since.
 
@@ -57,6 +77,10 @@ class _Seed:
         self._drawn = seed, itertools.count()
 
     def next_key(self) -> int:
+        source = now().keys
+        if source is not None:
+            inside: int = source.next_key()
+            return inside
         drawn = self._drawn
         if drawn is None:
             return int.from_bytes(os.urandom(8), "little")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, elsewhere, keys
+from fastnn import _core, calling, elsewhere, keys
 from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, Switch, forget_former
@@ -206,7 +206,7 @@ class Layer(Registered):
 
         Args:
             inputs: a Tensor, an array or a list, of rows.
-            training: whether dropout acts; None is False.
+            training: whether dropout acts; None: as in the call around this one, or False.
 
         Raises:
             ValueError: the rows do not fit the layer; the message names it, and both shapes.
@@ -224,7 +224,8 @@ class Layer(Registered):
                 f"layer {self.name!r}: expected rows of shape {self._built_rows()[0]}, got {shape}"
             )
         self.row_shape(shape)  # an error where a layer without parameters cannot take it
-        return self.call(x, training is not None and flag("training", training))
+        acts = calling.now().training if training is None else flag("training", training)
+        return self.call(x, acts)
 
     # Whether it may have parameters; for layers that are called several times in a model.
     has_parameters: ClassVar[bool] = False

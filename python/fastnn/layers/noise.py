@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import _core, keys
 from fastnn.autodiff.tensor import Tensor
+from fastnn.calling import Untraceable, now
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
 from fastnn.layers.symbol import any_symbols
 from fastnn.registry import Checked
@@ -56,10 +57,20 @@ class Dropout(Layer):
         self._calls = 0
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
-        """See `Layer`. In a graph, `training=False` leaves the layer out, also in `fit`."""
-        drawn = any_symbols(inputs)
-        if drawn and training is not None and not flag("training", training):
-            return inputs
+        """See `Layer`. In a graph, `training=False` leaves the layer out, also in `fit`.
+
+        Raises:
+            TypeError: on a symbol with `training=True`, outside of a call in training: in a native
+                graph dropout acts in training alone. A class with a `call` may have it.
+        """
+        if training is not None and any_symbols(inputs):
+            if not flag("training", training):
+                return inputs
+            if not now().training:
+                raise Untraceable(
+                    f"layer {self.name!r}: dropout that acts outside of training, by training=True, is "
+                    "no part of a graph of layers"
+                )
         return super().__call__(inputs, training)
 
     def call(self, x: Tensor, training: bool) -> Tensor:

@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.calling import Untraceable
+
 Shape = tuple[int, ...]
 
 # By name, without underscores: what operators on symbols add to the graph. The layers fill it.
 operations: dict[str, Callable[..., Symbol]] = {}
-
-
-class Untraceable(TypeError):
-    """An operation on symbols that is no part of a graph of layers."""
 
 
 class ModelCall(NamedTuple):

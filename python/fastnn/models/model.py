@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import keys
+from fastnn import calling, keys
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, forget_former
@@ -21,6 +21,7 @@ from fastnn.console import say
 from fastnn.data import rows
 from fastnn.data.structures import form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
+from fastnn.layers.noise import Dropout
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
 from fastnn.models.architecture import MODELS
@@ -111,6 +112,8 @@ class Model(Saved):
     ) -> None:
         key = keys.next_key() if seed is None else keys.key_of(integer("seed", seed, 0))
         super().__init__(key)
+        # Without a seed, what draws keys for itself draws them from the seed of the program.
+        self._source = None if seed is None else keys.Source(key)
         self.given_name = name
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         self._input_names = None
@@ -240,10 +243,14 @@ class Model(Saved):
         return type(self).call is not Model.call
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
-        """`call`, with `training` where it takes that."""
-        if _takes_training(type(self).call):
-            return self.call(inputs, training=training)
-        return self.call(inputs)
+        """`call`, with `training` where it takes that; layers in it that are not told have it too."""
+        around = calling.now()
+        tracing = around.tracing or any_symbols(inputs)
+        inside = around.inside(self, training, None, tracing, self._source)
+        with calling.entered(inside) as lock, lock:
+            if _takes_training(type(self).call):
+                return self.call(inputs, training=training)
+            return self.call(inputs)
 
     def _can_be_traced(self, state: State, row_shape: Shape) -> bool:
         """Whether `call` makes a graph for such rows. It is tried once for a shape."""
@@ -305,22 +312,29 @@ class Model(Saved):
         Args:
             inputs: rows (n, ...): a Tensor, an array or a list; for several inputs a list or a
                 dictionary of such.
-            training: whether dropout acts; None is False.
+            training: whether dropout acts; None: as in the call around this one, or False.
         """
         self._training.refuse_others("call")
-        acts = training is not None and flag("training", training)
+        acts = calling.now().training if training is None else flag("training", training)
         state = self._state.now
         if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
             self._refresh(state.built, "call")
             return called(state, _rows_of(inputs), acts)
         if any_symbols(inputs):
+            if training and not calling.now().training and self._has_dropout():
+                raise Untraceable(
+                    f"model {self.name!r}: dropout that acts outside of training, by training=True, is "
+                    "no part of a graph of layers"
+                )
             return self._called_on_symbols(inputs, drops=training is None or acts)
         if not self.built and self._has_call() and is_several(inputs):
+            self._draw_key()
             self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
         x = _rows_of(self._joined(inputs))
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         if state.built is None:
+            self._draw_key()
             if self._has_call() and not self._can_be_traced(state, row_shape):
                 self._give_dtype()
                 return self._called_on(x, acts)
@@ -333,6 +347,19 @@ class Model(Saved):
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
         return side_by_side(self._several_of(x), self._state.now.inputs)
+
+    # Whether the key was drawn from the seed of the model in whose `call` this one was called first.
+    _has_drawn = False
+
+    def _draw_key(self) -> None:
+        """Takes the key from the seed of the model around this one, if it has no seed of its own."""
+        drawn_from = calling.now().keys
+        if drawn_from is not None and self._source is None and not self._has_drawn:
+            self._key = drawn_from.next_key()
+            self._has_drawn = True
+
+    def _has_dropout(self) -> bool:
+        return any(isinstance(part, Dropout) for part in self._leaf_parts())
 
     def _give_dtype(self) -> None:
         """Lets layers that are not built yet, and build themselves when they are called, have the

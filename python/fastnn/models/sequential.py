@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fastnn import calling
 from fastnn.changes import Change
 from fastnn.data.structures import form_of
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.shape import Input, InputLayer
-from fastnn.layers.symbol import Symbol
+from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.models.architecture import MODELS
 from fastnn.models.built import Built
 from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
@@ -184,9 +185,11 @@ class Sequential(Model):
         """Its layers and models one by one, where one of these is no graph of layers."""
         if super()._has_call():
             return super()._called_on(inputs, training)
-        for part in self._state.now.parts:
-            if not isinstance(part, InputLayer):
-                inputs = part(inputs, training=training)
+        inside = calling.now().inside(self, training, None, any_symbols(inputs), self._source)
+        with calling.entered(inside) as lock, lock:
+            for part in self._state.now.parts:
+                if not isinstance(part, InputLayer):
+                    inputs = part(inputs, training=training)
         return inputs
 
     def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
