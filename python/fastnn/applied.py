@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,23 +64,37 @@ class State:
 class States:
     """The states of an optimizer's Variables, which are found fast in the order of the last step."""
 
-    __slots__ = ("_by_variable", "_last", "_optimizer")
+    __slots__ = ("__weakref__", "_by_id", "_last", "_optimizer")
 
     def __init__(self, optimizer: str, kept: Iterable[tuple[Variable, Kept]] = ()) -> None:
         self._optimizer = optimizer
-        self._by_variable: WeakKeyDictionary[Variable, State] = WeakKeyDictionary()
+        # By the id of the Variable, as long as that lives: equality of Variables is of their values.
+        self._by_id: dict[int, tuple[State, ref[Variable]]] = {}
         # By place in a step. Strong references would keep the parameters of a model that is gone.
         self._last: tuple[ref[State], ...] = ()
         for variable, copied in kept:
-            self._by_variable[variable] = State(optimizer, variable, copied)
+            self._keep(variable, copied)
 
     def kept(self) -> list[tuple[Variable, Kept]]:
         """A copy of each."""
-        return [(variable, state.kept()) for variable, state in self._by_variable.items()]
+        found = [(state.variable(), state) for state, _ in list(self._by_id.values())]
+        return [(variable, state.kept()) for variable, state in found if variable is not None]
+
+    def _keep(self, variable: Variable, copied: Kept | None = None) -> State:
+        state, key, mine = State(self._optimizer, variable, copied), id(variable), ref(self)
+
+        def forget(_: object) -> None:
+            states = mine()
+            if states is not None:
+                states._by_id.pop(key, None)
+
+        self._by_id[key] = state, ref(variable, forget)
+        return state
 
     def find(self, variable: Variable) -> State | None:
         """The state of a Variable that was stepped."""
-        return self._by_variable.get(variable)
+        found = self._by_id.get(id(variable))
+        return None if found is None else found[0]
 
     def copied(self, variables: Iterable[Variable]) -> list[tuple[Variable, Kept | None]]:
         """A copy of the state of each of these; None: it has none."""
@@ -92,9 +106,9 @@ class States:
         self._last = ()
         for variable, kept in copies:
             if kept is None:
-                self._by_variable.pop(variable, None)
+                self._by_id.pop(id(variable), None)
             else:
-                self._by_variable[variable] = State(self._optimizer, variable, kept)
+                self._keep(variable, kept)
 
     def of(self, variable: Variable, place: int) -> State:
         """The state of a Variable that is number `place` of a step; a first one is made."""
@@ -109,10 +123,8 @@ class States:
     def _made(self, variable: Variable) -> State:
         if not isinstance(variable, Variable):
             raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
-        state = self._by_variable.get(variable)
-        if state is None:
-            state = self._by_variable[variable] = State(self._optimizer, variable)
-        return state
+        state = self.find(variable)
+        return self._keep(variable) if state is None else state
 
 
 class Progress(NamedTuple):

@@ -229,7 +229,12 @@ class Variable(Listed):
         return copy.deepcopy(self)
 
     def __repr__(self) -> str:
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+        told = f"path={self.path}, shape={self.shape}, dtype={self.dtype}"
+        return f"<Variable {told}, numpy=\n{self.view()!r}>"
+
+    # Equality is that of the values (see `autodiff.operators`); the identity makes the hash.
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def unmoved(seen: Sequence[tuple[Variable, Switch[Spot]]]) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from fastnn import activations
 from fastnn.autodiff import functions as f
+from fastnn.autodiff.elementary import sides
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.words import integer
 
@@ -121,7 +122,7 @@ def relu6(x: Any) -> Tensor:
 def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
     """x above 0, alpha * x below."""
     z = _floats(x)
-    return f.where(z.value > 0, z, alpha * z)
+    return z * sides(z, alpha)
 
 
 def elu(x: Any) -> Tensor:

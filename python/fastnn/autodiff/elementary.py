@@ -86,12 +86,15 @@ softplus = _unary(
 )
 
 relu = _unary(
-    "relu", "x above 0, 0 below; NaN stays.", native_activation("relu"), lambda x, _: _above(x)
+    "relu", "x above 0, 0 below; NaN stays.", native_activation("relu"), lambda x, _: sides(x, 0.0)
 )
 
 
-def _above(x: Tensor) -> Any:
-    return (x.value > 0).astype(x.dtype)
+def sides(x: Tensor, below: float) -> Tensor:
+    """1 where x is above 0, and `below` elsewhere. It depends on x: its gradient is 0, not None."""
+    dtype = x.dtype.type
+    y = Tensor(np.where(x.value > 0, dtype(1), dtype(below)))
+    return recorded(y, (x,), lambda _: (Tensor(np.zeros_like(x.value)),))
 
 
 def sigmoid(x: Any) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.autodiff import functions as f
+from fastnn.autodiff.elementary import sides
 from fastnn.autodiff.tape import GradientTape, recording
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.variables import Variable
@@ -79,8 +80,9 @@ def activate(z: Any, name: str, parameter: float | None = None) -> Tensor:
     if name == "linear":
         return tensor(z)
     if name == "leaky_relu":
-        slope = 0.2 if parameter is None else parameter
-        return f.where(tensor(z).value > 0, z, slope * tensor(z))
+        z = tensor(z)
+        sloped: Tensor = z * sides(z, 0.2 if parameter is None else parameter)
+        return sloped
     if name == "elu":
         alpha = 1.0 if parameter is None else parameter
         z = tensor(z)

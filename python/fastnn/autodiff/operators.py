@@ -73,8 +73,8 @@ def _of_tensor(method: str) -> Callable[..., Any]:
     return called
 
 
-# Variables have the same operators, but for equality: they stay keys of dictionaries.
-for _name in set(_OPERATORS) - {"eq", "ne"}:
+# Variables have the same operators. They stay keys of dictionaries, by their identity, as Tensors do.
+for _name in _OPERATORS:
     for _method in (f"__{_name}__", f"__r{_name}__"):
         if hasattr(Tensor, _method):
             setattr(Variable, _method, getattr(Tensor, _method))

@@ -84,6 +84,7 @@ class GradientTape:
         self._entries: list[Entry] = []
         # By id: what derives from what is watched. The entries, and this, keep them alive.
         self._watched: dict[int, Source] = {}
+        self._roots = 0  # how many were watched, and not made of what is
         self._used = False
 
     def __enter__(self) -> Self:
@@ -108,6 +109,7 @@ class GradientTape:
                 raise TypeError(f"watch: expected a Tensor or a Variable, got {source!r}")
             if np.dtype(source.dtype).kind != "f":
                 raise TypeError(f"watch: {source.dtype} numbers have no gradient")
+            self._roots += id(source) not in self._watched
             self._watched[id(source)] = source
 
     def watched_variables(self) -> tuple[Variable, ...]:
@@ -116,7 +118,7 @@ class GradientTape:
 
     def reset(self) -> None:
         """Forgets everything recorded so far."""
-        self._entries, self._watched, self._used = [], {}, False
+        self._entries, self._watched, self._roots, self._used = [], {}, 0, False
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -141,6 +143,7 @@ class GradientTape:
                 found = True
             elif type(source) is Variable and source.trainable and self._watches_variables:
                 watched[id(source)] = source
+                self._roots += 1
                 found = True
         if found:
             self._entries.append(Entry(inputs, outputs, pull))
@@ -184,7 +187,7 @@ class GradientTape:
         wanted = _flat(sources)
         if not _SOURCES.issuperset(map(type, wanted)):
             raise TypeError(f"sources: expected Tensors or Variables, got {_other(wanted)!r}")
-        entries = self._entries
+        entries = self._leading(wanted)
         if not self.persistent:
             self._entries = []
         try:
@@ -206,6 +209,20 @@ class GradientTape:
                 "more than once"
             )
         self._used = True
+
+    def _leading(self, wanted: Sequence[Source]) -> list[Entry]:
+        """The entries that lead from these sources: others have no part in their gradients."""
+        roots = {id(source) for source in wanted}
+        if self._roots <= len(roots):  # all that is watched is wanted
+            return self._entries
+        entries = []
+        for entry in self._entries:
+            for source in entry.inputs:
+                if id(source) in roots:
+                    entries.append(entry)
+                    roots.update(map(id, entry.outputs))
+                    break
+        return entries
 
     def _pulled(
         self,
@@ -430,19 +447,36 @@ def _like(structure: Any, results: Iterator[Any]) -> Any:
 def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorates f(*tensors) -> (y, grad): `grad(dy)` gives the gradients at the tensors.
 
-    What f computes is not recorded; y is a Tensor or a tuple of them, for which grad takes as many
-    gradients.
+        >>> import fastnn
+        >>> @fastnn.custom_gradient
+        ... def clipped(x):
+        ...     return x, lambda dy: fastnn.clip_by_value(dy, -1.0, 1.0)
+
+    y is a Tensor or a tuple of them, for which grad takes as many gradients. Operations in grad are
+    recorded for second derivatives, and so are those of f, as far as grad uses what they made. A
+    function f that uses trainable Variables has a grad that takes `variables`, a list of them, and
+    returns two results: the gradients at the tensors, and a list of those at the variables.
+
+    Raises:
+        TypeError: f uses trainable Variables, and grad does not take `variables`.
+        ValueError: when gradients are taken, grad gives more or fewer of them than tensors, or one
+            of another shape.
     """
 
     @functools.wraps(function)
-    def called(*args: Any) -> Any:
-        inputs = tuple(arg if isinstance(arg, (Tensor, Variable)) else Tensor(arg) for arg in args)
-        before = _active.tapes
-        _active.tapes = ()
-        try:
-            result, grad = function(*inputs)
-        finally:
-            _active.tapes = before
+    def called(*args: Any, **options: Any) -> Any:
+        inputs = tuple(arg if isinstance(arg, (Tensor, Variable)) else tensor(arg) for arg in args)
+        with GradientTape() as used:
+            result, grad = function(*inputs, **options)
+        given = {id(source) for source in inputs}
+        variables = [v for v in used.watched_variables() if id(v) not in given]
+        name = getattr(function, "__name__", "f")
+        if variables and not _takes_variables(grad):
+            paths = ", ".join(variable.path for variable in variables)
+            raise TypeError(
+                f"custom_gradient: {name} uses the variables {paths}, so its grad has to take "
+                "`variables`, and to return their gradients, too"
+            )
         single = not isinstance(result, (list, tuple))
         # Copies, so that an input that is returned as it is counts as another Tensor.
         outputs = tuple(Tensor(part.value) for part in ((result,) if single else result))
@@ -452,10 +486,45 @@ def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
                 Tensor(np.zeros(y.shape, y.dtype)) if dy is None else dy
                 for y, dy in zip(outputs, dys, strict=True)
             ]
-            found = grad(*given)
-            return found if isinstance(found, (list, tuple)) else (found,)
+            rest: Sequence[Any] = ()
+            if variables:
+                found, rest = grad(*given, variables=variables)
+            else:
+                found = grad(*given)
+            listed = found if isinstance(found, (list, tuple)) else (found,)
+            return [
+                *_fitted(name, "inputs", inputs, listed),
+                *_fitted(name, "variables", variables, rest),
+            ]
 
-        record(inputs, outputs, pull)
+        record((*inputs, *variables), outputs, pull)
         return outputs[0] if single else outputs
 
     return called
+
+
+def _takes_variables(grad: Callable[..., Any]) -> bool:
+    import inspect  # for functions of programs alone: it takes long to import
+
+    parameters = inspect.signature(grad).parameters.values()
+    return any(p.name == "variables" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _fitted(
+    name: str, what: str, sources: Sequence[Source], found: Sequence[Any]
+) -> list[Tensor | None]:
+    """The gradients that a custom grad gave for these sources."""
+    if len(found) != len(sources):
+        raise ValueError(
+            f"custom_gradient: {name}: grad gives {len(found)} gradients for {len(sources)} {what}"
+        )
+    made: list[Tensor | None] = []
+    for i, (source, dx) in enumerate(zip(sources, found, strict=True)):
+        one = None if dx is None else tensor(dx)
+        if one is not None and one.shape != source.shape:
+            raise ValueError(
+                f"custom_gradient: {name}: grad gives shape {one.shape} for {what}[{i}] of shape "
+                f"{source.shape}"
+            )
+        made.append(one)
+    return made

@@ -17,10 +17,11 @@ from fastnn import _core
 from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
+from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, without_batch
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.symbol import Symbol, Untraceable, any_symbols, operations
+from fastnn.layers.symbol import Symbol, any_symbols, operations
 from fastnn.registry import Checked
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords, number

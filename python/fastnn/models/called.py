@@ -19,6 +19,7 @@ from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
 from fastnn.layers.base import Shape
+from fastnn.layers.noise import Dropout
 from fastnn.models.compiled import State
 
 
@@ -44,7 +45,7 @@ def called(state: State, x: Tensor, training: bool) -> Any:
         for call in state.calls:
             layer = state.layers[call.layer]
             given = [tensors[i] for i in call.inputs]
-            tensors.append(layer(given if layer.merges else given[0]))
+            tensors.append(layer(given if layer.merges else given[0], training=False))
         x = tensors[-1]
         if several:
             return x
@@ -53,7 +54,7 @@ def called(state: State, x: Tensor, training: bool) -> Any:
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         unchanged.check()
         if recording():
-            if training:
+            if training and any(isinstance(layer, Dropout) for layer in state.layers):
                 raise RuntimeError(
                     "gradient: a second derivative of a model in training would draw dropout "
                     "again; call the model with training=False"

@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import calling, keys
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
+from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.console import say
 from fastnn.data import rows
@@ -23,7 +24,7 @@ from fastnn.data.structures import form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.noise import Dropout
 from fastnn.layers.shape import Input, InputLayer
-from fastnn.layers.symbol import Symbol, Untraceable, any_symbols
+from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.models.architecture import MODELS
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State

@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from fastnn.calling import Untraceable
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.shape import Input
-from fastnn.layers.symbol import Symbol, Untraceable
+from fastnn.layers.symbol import Symbol
 from fastnn.models.compiled import State
 from fastnn.models.nested import called_on, drawn_again, known_shapes
 from fastnn.models.wired import Wired
