@@ -198,3 +198,25 @@ def test_arguments_of_gradients() -> None:
     found = tape.gradient(ys[0], pair(X, X))
     assert isinstance(found, pair)
     assert found.a.tolist() == [1, 4]
+
+
+def test_methods_are_those_of_numpy() -> None:
+    array = np.arange(6.0).reshape(2, 3) - 2
+    x = fastnn.constant(array)
+    for name in ("sum", "mean", "prod", "max", "min", "var", "std", "any", "all"):
+        for options in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}):
+            wanted = getattr(array, name)(**options)
+            np.testing.assert_allclose(getattr(x, name)(**options).numpy(), wanted, atol=1e-12)
+    assert int(x.argmax()) == array.argmax()
+    assert x.argmin(axis=1).tolist() == array.argmin(axis=1).tolist()
+    assert x.cumsum(1).tolist() == array.cumsum(1).tolist()
+    assert x.reshape(3, 2).tolist() == x.reshape((3, -1)).tolist() == array.reshape(3, 2).tolist()
+    assert x.T.tolist() == x.transpose().tolist() == x.transpose(1, 0).tolist() == array.T.tolist()
+    assert x.flatten().shape == x.ravel().shape == (6,)
+    assert x[None].squeeze(0).shape == (2, 3)
+    assert x.clip(-1.0, 2.0).tolist() == array.clip(-1, 2).tolist()
+    assert x.astype("float32").dtype == np.float32
+    with fastnn.GradientTape() as tape:
+        tape.watch(x)
+        y = (x.T.reshape(-1) * x.flatten()).sum()
+    np.testing.assert_allclose(tape.gradient(y, x).numpy().sum(), 2 * array.sum())

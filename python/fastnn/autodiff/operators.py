@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn.autodiff.arithmetic import (
     add,
+    clip_by_value,
     divide,
     equal,
     floordiv,
@@ -23,14 +24,27 @@ from fastnn.autodiff.arithmetic import (
     power,
     subtract,
 )
-from fastnn.autodiff.broadcasting import reshape
+from fastnn.autodiff.broadcasting import reduce_sum, reshape
 from fastnn.autodiff.convert import cast
 from fastnn.autodiff.elementary import (
     abs,
     negative,
 )
 from fastnn.autodiff.products import matmul
-from fastnn.autodiff.shapes import getitem, stack
+from fastnn.autodiff.reductions import (
+    argmax,
+    argmin,
+    cumsum,
+    reduce_all,
+    reduce_any,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_prod,
+    reduce_std,
+    reduce_variance,
+)
+from fastnn.autodiff.shapes import getitem, squeeze, stack, transpose
 from fastnn.autodiff.tensor import Tensor, operations, tensor
 from fastnn.variables import Variable
 
@@ -61,6 +75,26 @@ operations.update(
 _OPERATORS = tuple(operations)
 # What `tensor` and the tape call.
 operations.update({"cast": cast, "reshape": reshape, "stack": stack})
+# What methods call.
+operations.update(
+    {
+        "sum": reduce_sum,
+        "mean": reduce_mean,
+        "prod": reduce_prod,
+        "max": reduce_max,
+        "min": reduce_min,
+        "var": reduce_variance,
+        "std": reduce_std,
+        "any": reduce_any,
+        "all": reduce_all,
+        "argmax": argmax,
+        "argmin": argmin,
+        "cumsum": cumsum,
+        "transpose": transpose,
+        "squeeze": squeeze,
+        "clip": clip_by_value,
+    }
+)
 
 
 def _of_tensor(method: str) -> Callable[..., Any]:

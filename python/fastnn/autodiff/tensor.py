@@ -12,6 +12,7 @@ from fastnn.arrays.host import numeric
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
+Axis = int | Sequence[int] | None
 # From the gradients at the outputs (None: no gradient arrives) to those at the inputs.
 Pull = Callable[..., "Sequence[Tensor | None]"]
 
@@ -205,8 +206,77 @@ class Tensor:
     def __getitem__(self, index: Any) -> Tensor:
         return operations["getitem"](self, index)
 
+    # -- NumPy's methods, which a tape can record as it does functions
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["sum"](self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["mean"](self, axis, keepdims)
+
+    def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["prod"](self, axis, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["max"](self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["min"](self, axis, keepdims)
+
+    def var(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["var"](self, axis, keepdims)
+
+    def std(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["std"](self, axis, keepdims)
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["any"](self, axis, keepdims)
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operations["all"](self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        return operations["argmax"](self, axis)
+
+    def argmin(self, axis: int | None = None) -> Tensor:
+        return operations["argmin"](self, axis)
+
+    def cumsum(self, axis: int = 0) -> Tensor:
+        return operations["cumsum"](self, axis)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return operations["reshape"](self, _axes_of(shape))
+
+    def flatten(self) -> Tensor:
+        return operations["reshape"](self, (-1,))
+
+    ravel = flatten
+
+    def transpose(self, *axes: Any) -> Tensor:
+        return operations["transpose"](self, _axes_of(axes) or None)
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return operations["transpose"](self, None)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        return operations["squeeze"](self, axis)
+
+    def clip(self, min: float, max: float) -> Tensor:
+        return operations["clip"](self, min, max)
+
+    def astype(self, dtype: DTypeLike) -> Tensor:
+        return operations["cast"](self, dtype)
+
     def __repr__(self) -> str:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"
+
+
+def _axes_of(given: tuple[Any, ...]) -> Any:
+    """Sizes or axes, which may be given one by one or as one tuple."""
+    one = len(given) == 1 and isinstance(given[0], (list, tuple, np.ndarray))
+    return tuple(given[0]) if one else given
 
 
 # What arrays mostly hold: `numeric` passes it as it is.
