@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.autodiff.broadcasting import to_shape
 from fastnn.autodiff.convert import floats, pair
 from fastnn.autodiff.elementary import log, negative, square
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 from fastnn.variables import Variable
 
 
@@ -129,13 +129,13 @@ def floormod(a: Any, b: Any) -> Tensor:
 def floordiv(a: Any, b: Any) -> Tensor:
     """The largest integer that is not above a / b; it has no gradient."""
     a, b = pair(a, b)
-    return Tensor(np.asarray(np.floor_divide(a.value, b.value)))
+    return followed(Tensor(np.asarray(np.floor_divide(a.value, b.value))), a, b)
 
 
 def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
     def compared(a: Any, b: Any) -> Tensor:
         a, b = pair(a, b)
-        return Tensor(np.asarray(compare(a.value, b.value)))
+        return followed(Tensor(np.asarray(compare(a.value, b.value))), a, b)
 
     compared.__name__ = compared.__qualname__ = compare.__name__
     compared.__doc__ = f"Where {compare.__name__.replace('_', ' ')} holds, as bools."
@@ -161,7 +161,8 @@ logical_or = _comparison(np.logical_or)
 
 def logical_not(a: Any) -> Tensor:
     """Where `a` is false, as bools."""
-    return Tensor(np.asarray(np.logical_not(tensor(a).value)))
+    a = tensor(a)
+    return followed(Tensor(np.asarray(np.logical_not(a.value))), a)
 
 
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 
 
 def constant(
@@ -42,13 +42,14 @@ def cast(x: Any, dtype: DTypeLike) -> Tensor:
     x = tensor(x)
     y = Tensor(x.value.astype(dtype))
     if y.dtype.kind != "f":
-        return y
+        return followed(y, x)
     return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
 
 
 def stop_gradient(x: Any) -> Tensor:
     """The same numbers, through which no gradient goes."""
-    return Tensor(tensor(x).value)
+    x = tensor(x)
+    return followed(Tensor(x.value), x)
 
 
 def identity(x: Any) -> Tensor:
@@ -80,7 +81,7 @@ def _beside(x: Tensor, number: float) -> tuple[Tensor, Tensor]:
 def floats(x: Any) -> Tensor:
     """x with floats; integers become float32."""
     x = tensor(x)
-    return x if x.dtype.kind == "f" else Tensor(x.value.astype(np.float32))
+    return x if x.dtype.kind == "f" else followed(Tensor(x.value.astype(np.float32)), x)
 
 
 def zeros_like(x: Any) -> Tensor:
@@ -105,5 +106,6 @@ def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
 
 def one_hot(indices: Any, depth: int, dtype: DTypeLike = np.float32) -> Tensor:
     """1 at the place that each integer names along a last axis of length `depth`, else 0."""
-    places = converted(indices)
-    return Tensor((places[..., None] == np.arange(depth)).astype(dtype))
+    places = tensor(indices)
+    y = Tensor((places.value[..., None] == np.arange(depth)).astype(dtype))
+    return followed(y, places, adds_axis=True)

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from fastnn import activations
 from fastnn.autodiff import functions as f
-from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.autodiff.tensor import Tensor, converted, followed, tensor
 from fastnn.words import integer
 
 Axis = int | Sequence[int] | None
@@ -44,12 +44,14 @@ def divide_no_nan(x: Any, y: Any) -> Tensor:
 
 def logical_xor(a: Any, b: Any) -> Tensor:
     """Where one of both is true, as bools."""
-    return Tensor(np.logical_xor(converted(a), converted(b)))
+    a, b = tensor(a), tensor(b)
+    return followed(Tensor(np.logical_xor(a.value, b.value)), a, b)
 
 
 def is_inf(x: Any) -> Tensor:
     """Where x is infinite, as bools."""
-    return Tensor(np.asarray(np.isinf(converted(x))))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(np.isinf(x.value))), x)
 
 
 def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.autodiff.convert import floats
-from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 Unary = Callable[[Any], Tensor]
 
@@ -192,9 +192,11 @@ round = _flat("round", np.round)
 
 def is_nan(x: Any) -> Tensor:
     """Where x is NaN, as bools."""
-    return Tensor(np.isnan(tensor(x).value))
+    x = tensor(x)
+    return followed(Tensor(np.isnan(x.value)), x)
 
 
 def is_finite(x: Any) -> Tensor:
     """Where x is neither NaN nor infinite, as bools."""
-    return Tensor(np.isfinite(tensor(x).value))
+    x = tensor(x)
+    return followed(Tensor(np.isfinite(x.value)), x)

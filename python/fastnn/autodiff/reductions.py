@@ -25,7 +25,7 @@ from fastnn.autodiff.broadcasting import (
 from fastnn.autodiff.convert import floats
 from fastnn.autodiff.elementary import exp, log, sqrt, square
 from fastnn.autodiff.shapes import concat, reverse, stack, transpose
-from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 # Types that the engine's kernels take.
 _NATIVE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
@@ -120,13 +120,15 @@ def reduce_shape(shape: Shape, axes: Sequence[int]) -> Shape:
 def reduce_any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any is true, over the axes."""
     x = tensor(x)
-    return Tensor(np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+    y = np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims))
+    return followed(Tensor(y), x)
 
 
 def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all are true, over the axes."""
     x = tensor(x)
-    return Tensor(np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+    y = np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims))
+    return followed(Tensor(y), x)
 
 
 def cumsum(x: Any, axis: int = 0) -> Tensor:
@@ -138,12 +140,14 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
 
 def argmax(x: Any, axis: int | None = 0) -> Tensor:
     """The place of the largest along an axis, the first of several; TensorFlow's default axis is 0."""
-    return Tensor(np.asarray(tensor(x).value.argmax(axis=axis)))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(x.value.argmax(axis=axis))), x)
 
 
 def argmin(x: Any, axis: int | None = 0) -> Tensor:
     """The place of the smallest along an axis, the first of several."""
-    return Tensor(np.asarray(tensor(x).value.argmin(axis=axis)))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(x.value.argmin(axis=axis))), x)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -259,6 +260,25 @@ def recorded(output: Tensor, inputs: tuple[Any, ...], pull: Pull) -> Tensor:
     if _Recorder.active.tapes:
         _Recorder.record(inputs, (output,), pull)
     return output
+
+
+def followed(output: Tensor, *inputs: Any, adds_axis: bool = False) -> Tensor:
+    """`output`, told to the follower as made of the inputs: for operations without gradients."""
+    if _Recorder.active.follower is not None:
+        _Recorder.active.follower.follow(inputs, output, adds_axis=adds_axis)
+    return output
+
+
+@contextmanager
+def follower(one: Any) -> Iterator[None]:
+    """In this `with` block, `one` stands among the tapes and gets all operations (`following`)."""
+    active = _Recorder.active
+    before = active.tapes, active.follower
+    active.tapes, active.follower = (*before[0], one), one
+    try:
+        yield
+    finally:
+        active.tapes, active.follower = before
 
 
 def tensor(value: Any) -> Tensor:

@@ -381,7 +381,10 @@ class Compilable(Listed):
             optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
                 Keras's is "rmsprop".)
             loss: a name, an object or a class of `fastnn.losses`, or a Python function
-                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Of several outputs one for
+                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Such a function gets y as
+                it is, with (n,) and (n, 1) matched to the outputs; it may not broadcast the two
+                into another shape, and returns a number, or numbers (n,) or (n, ...) with axes that
+                y_true or y_pred has. Of several outputs one for
                 all, a list or a dictionary by name; None leaves an output out. None alone is for
                 models with a `train_step` or a `compute_loss` of their own.
             loss_weights: the weights of the losses of several outputs in their sum, as a list or a
