@@ -196,3 +196,59 @@ def test_results_of_other_axes_are_refused(own: Any, shape: str) -> None:
         ValueError, match=f"metrics: lambda: expected a number for each row, .*{shape}"
     ):
         fitted("sparse_categorical_crossentropy", LABELS, 3, metrics=[own])
+
+
+# -- no targets ------------------------------------------------------------------------------------
+
+
+def by_none(y_true: Any, y_pred: Any) -> Any:
+    """For data without labels."""
+    assert y_true is None
+    return f.square(y_pred)
+
+
+def targets_of(model: Any) -> Any:
+    count = len(model.outputs)
+    return Y[:, :1] if count == 1 else [Y[:, :1]] * count
+
+
+CALLS: dict[str, Any] = {
+    "fit": lambda model: model.fit(X, verbose=0),
+    "evaluate": lambda model: model.evaluate(X, verbose=0),
+    "train_on_batch": lambda model: model.train_on_batch(X),
+    "test_on_batch": lambda model: model.test_on_batch(X),
+    "value_and_grad": lambda model: model.value_and_grad(X, None),
+    "validation_data": lambda model: model.fit(
+        X, targets_of(model), verbose=0, validation_data=(X, None)
+    ),
+}
+
+
+@pytest.mark.parametrize("own", [squared, mean_squared, Whole(), "mse"])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("several", [False, True])
+def test_no_targets(own: Any, call: str, several: bool) -> None:
+    model: Any
+    if several:
+        inputs = fastnn.Input((4,))
+        model = fastnn.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
+    else:
+        model = fastnn.Sequential([layers.Dense(1, input_shape=(4,))])
+    model.compile("sgd", own)
+    before = model.get_weights()
+    doing = "evaluate" if call == "test_on_batch" else call
+    with pytest.raises(ValueError, match=rf"^{doing}: expected x and y, got None for y$"):
+        CALLS[call](model)
+    assert model.optimizer.iterations == 0
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_loss_may_do_without_targets() -> None:
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(4,))])
+    model.compile("sgd", by_none)
+    history = model.fit(X, epochs=3, verbose=0, validation_data=(X, None)).history
+    assert history["val_loss"][-1] < history["loss"][0]
+    for loss in (losses.get("mse"), losses.get(squared)):
+        with pytest.raises(TypeError, match=r"expected numbers, got None$"):
+            loss(None, X)

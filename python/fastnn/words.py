@@ -253,7 +253,8 @@ def within(argument: str) -> Iterator[None]:
     """Puts the name of an argument before the messages of errors about its parts."""
     try:
         yield
-    except TypeError as error:
-        raise TypeError(f"{argument}: {error}") from error.__cause__
-    except ValueError as error:
-        raise ValueError(f"{argument}: {error}") from error.__cause__
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(f"{argument}: "):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from error.__cause__

@@ -122,7 +122,7 @@ class Taped(TapedTables):
         """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
         own = "train_step" in own_steps(self, "train")
         inputs = self._inputs("fit", given)
-        shapes = self._settled(plan, inputs, given, schedule.batch_size, own)
+        shapes = self._settled("fit", plan, inputs, given, schedule.batch_size, own)
         train, split, held = self._parted(
             plan, self._batches("fit", plan, inputs, given, own), validation, own
         )
@@ -175,7 +175,7 @@ class Taped(TapedTables):
     def _evaluate_taped(self, plan: Plan, given: Given, size: int, listeners: CallbackList) -> Logs:
         own = "test_step" in own_steps(self, "test")
         inputs = self._inputs("evaluate", given)
-        shapes = self._settled(plan, inputs, given, size, own)
+        shapes = self._settled("evaluate", plan, inputs, given, size, own)
         found = self._batches("evaluate", plan, inputs, given, own)
         check(plan.objective, found, shapes)
         _tell_steps(listeners, found, size)
@@ -191,7 +191,7 @@ class Taped(TapedTables):
     def _train_on_batch_taped(self, plan: Plan, given: Given) -> Logs:
         own = "train_step" in own_steps(self, "train")
         inputs = self._inputs("train_on_batch", given)
-        shapes = self._settled(plan, inputs, given, inputs[1], own)
+        shapes = self._settled("train_on_batch", plan, inputs, given, inputs[1], own)
         found = self._batches("train_on_batch", plan, inputs, given, own)
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         check(plan.objective, found, shapes)
@@ -203,7 +203,7 @@ class Taped(TapedTables):
         self, plan: Plan, given: Given, training: bool
     ) -> tuple[float, list[Array]]:
         inputs = self._inputs("value_and_grad", given)
-        shapes = self._settled(plan, inputs, given, inputs[1], own=False)
+        shapes = self._settled("value_and_grad", plan, inputs, given, inputs[1], own=False)
         found = self._batches("value_and_grad", plan, inputs, given)
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         check(plan.objective, found, shapes)
