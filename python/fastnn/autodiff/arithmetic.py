@@ -13,10 +13,12 @@ import numpy as np
 from fastnn.autodiff.broadcasting import to_shape
 from fastnn.autodiff.convert import floats, pair
 from fastnn.autodiff.elementary import log, negative, square
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 from fastnn.variables import Variable
 
 
+@quiet
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
     a, b = pair(a, b)
@@ -27,6 +29,7 @@ def add(a: Any, b: Any) -> Tensor:
     )
 
 
+@quiet
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
     a, b = pair(a, b)
@@ -37,6 +40,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     )
 
 
+@quiet
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = pair(a, b)
@@ -47,21 +51,21 @@ def multiply(a: Any, b: Any) -> Tensor:
     )
 
 
+@quiet
 def divide(a: Any, b: Any) -> Tensor:
     """a / b; integers are divided as floats."""
     a, b = pair(a, b)
-    with np.errstate(all="ignore"):
-        y = Tensor(np.asarray(a.value / b.value))
+    y = Tensor(np.asarray(a.value / b.value))
     return recorded(
         y, (a, b), lambda dy: (to_shape(dy / b, a.shape), to_shape(negative(dy) * y / b, b.shape))
     )
 
 
+@quiet
 def power(a: Any, b: Any) -> Tensor:
     """a ** b."""
     a, b = pair(a, b)
-    with np.errstate(all="ignore"):
-        y = Tensor(np.asarray(a.value**b.value))
+    y = Tensor(np.asarray(a.value**b.value))
 
     def pull(dy: Tensor) -> tuple[Tensor, Tensor | None]:
         # x ** 0 has the slope 0 at 0, not 0 * inf.
@@ -76,6 +80,7 @@ def power(a: Any, b: Any) -> Tensor:
     return recorded(y, (a, b), pull)
 
 
+@quiet
 def _choice(a: Any, b: Any, choose: Callable[..., Any], wins: Callable[..., Any]) -> Tensor:
     a, b = pair(a, b)
     y = Tensor(np.asarray(choose(a.value, b.value)))
@@ -103,6 +108,7 @@ def squared_difference(a: Any, b: Any) -> Tensor:
     return square(subtract(a, b))
 
 
+@quiet
 def atan2(a: Any, b: Any) -> Tensor:
     """The angle of the point (b, a)."""
     a, b = pair(a, b)
@@ -116,6 +122,7 @@ def atan2(a: Any, b: Any) -> Tensor:
     return recorded(y, (a, b), pull)
 
 
+@quiet
 def floormod(a: Any, b: Any) -> Tensor:
     """a % b, with the sign of b."""
     a, b = pair(a, b)
@@ -126,6 +133,7 @@ def floormod(a: Any, b: Any) -> Tensor:
     )
 
 
+@quiet
 def floordiv(a: Any, b: Any) -> Tensor:
     """The largest integer that is not above a / b; it has no gradient."""
     a, b = pair(a, b)
@@ -133,6 +141,7 @@ def floordiv(a: Any, b: Any) -> Tensor:
 
 
 def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
+    @quiet
     def compared(a: Any, b: Any) -> Tensor:
         a, b = pair(a, b)
         return followed(Tensor(np.asarray(compare(a.value, b.value))), a, b)
@@ -165,6 +174,7 @@ def logical_not(a: Any) -> Tensor:
     return followed(Tensor(np.asarray(np.logical_not(a.value))), a)
 
 
+@quiet
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound."""
     watchable = isinstance(low, (Tensor, Variable)) or isinstance(high, (Tensor, Variable))
@@ -183,6 +193,7 @@ def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     )
 
 
+@quiet
 def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
     """a where the condition holds, else b; with the condition alone, the indices where it holds."""
     chosen = converted(condition).astype(bool)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
 Axis = int | Sequence[int] | None
@@ -43,6 +44,7 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     return recorded(y, (z,), lambda dy: (to_shape(dy, z.shape),))
 
 
+@quiet
 def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes; None: over all."""
     x = tensor(x)

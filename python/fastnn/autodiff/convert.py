@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 
 
+@quiet
 def constant(
     value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None
 ) -> Tensor:
@@ -34,6 +36,7 @@ def convert_to_tensor(value: Any, dtype: DTypeLike | None = None) -> Tensor:
     return result if dtype is None or result.dtype == np.dtype(dtype) else cast(result, dtype)
 
 
+@quiet
 def cast(x: Any, dtype: DTypeLike) -> Tensor:
     """Converts the numbers to another type; gradients are converted back.
 
@@ -104,6 +107,7 @@ def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
     return Tensor(np.ones(shape, dtype))
 
 
+@quiet
 def one_hot(indices: Any, depth: int, dtype: DTypeLike = np.float32) -> Tensor:
     """1 at the place that each integer names along a last axis of length `depth`, else 0."""
     places = tensor(indices)

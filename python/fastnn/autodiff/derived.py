@@ -93,7 +93,7 @@ def confusion_matrix(
     Raises:
         ValueError: a class is out of range, or lengths differ.
     """
-    true, found = (converted(given).reshape(-1).astype(np.int64) for given in (labels, predictions))
+    true, found = _classes("labels", labels), _classes("predictions", predictions)
     if true.shape != found.shape:
         raise ValueError(f"predictions: {len(found)} of them for {len(true)} labels")
     largest = int(max(true.max(initial=-1), found.max(initial=-1)))
@@ -105,6 +105,16 @@ def confusion_matrix(
     counts = np.zeros((classes, classes), dtype)
     np.add.at(counts, (true, found), 1 if weights is None else converted(weights))
     return Tensor(counts)
+
+
+def _classes(name: str, given: Any) -> Any:
+    """Integers (n,), which floats may hold."""
+    values = converted(given).reshape(-1)
+    wrong = ~np.isfinite(values) | (values != np.floor(values))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name}: expected integers, got {values[row]} at row {row}")
+    return values.astype(np.int64)
 
 
 # -- activations -----------------------------------------------------------------------------------

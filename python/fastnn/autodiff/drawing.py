@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn.autodiff.functions import where
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.words import integer, number
 
@@ -38,6 +39,7 @@ _generator = _Generator()
 reset = _generator.reset
 
 
+@quiet
 def normal(
     shape: Sequence[int] | int,
     mean: float = 0.0,
@@ -58,6 +60,7 @@ def normal(
     return Tensor(np.asarray(converted(mean) + converted(stddev) * drawn, _floats(dtype)))
 
 
+@quiet
 def truncated_normal(
     shape: Sequence[int] | int,
     mean: float = 0.0,
@@ -75,6 +78,7 @@ def truncated_normal(
     return Tensor(np.asarray(mean + stddev * drawn, _floats(dtype)))
 
 
+@quiet
 def uniform(
     shape: Sequence[int] | int,
     minval: Any = 0,

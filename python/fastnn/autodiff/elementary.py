@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.autodiff.convert import floats
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 Unary = Callable[[Any], Tensor]
@@ -24,10 +25,10 @@ def _unary(
 ) -> Callable[[Any], Tensor]:
     """An operation y = value(x) of each number, with dy * slope(x, y) as its gradient."""
 
+    @quiet
     def operation(x: Any) -> Tensor:
         x = floats(x)
-        with np.errstate(all="ignore"):
-            y = Tensor(np.asarray(value(x.value)))
+        y = Tensor(np.asarray(value(x.value)))
         return recorded(y, (x,), lambda dy: (dy * slope(x, y),))
 
     operation.__name__ = operation.__qualname__ = name

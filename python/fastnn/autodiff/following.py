@@ -9,15 +9,15 @@ by `broadcast_to`, is not followed any further.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn.autodiff.tensor import Pull, Tensor, follower
+from fastnn.autodiff.tensor import Pull, Tensor, begin_following, end_following
 
 Shape = tuple[int, ...]
+_ORIGINS = {name: frozenset({name}) for name in ("y_true", "y_pred", "sample_weight")}
 
 
 class Follower:
@@ -25,13 +25,14 @@ class Follower:
 
     def __init__(self, what: str, target: Any, outputs: Any, weights: Any = None) -> None:
         self.what = what
-        given = {"y_true": target, "y_pred": outputs, "sample_weight": weights}
-        self._given = {n: part.shape for n, part in given.items() if isinstance(part, Tensor)}
         self._rows = len(outputs)
+        self._given: dict[str, Shape] = {}
         # By id: the Tensor, and what it is made of.
-        self._followed: dict[int, tuple[Any, frozenset[str]]] = {
-            id(given[name]): (given[name], frozenset({name})) for name in self._given
-        }
+        self._followed: dict[int, tuple[Any, frozenset[str]]] = {}
+        for name, part in zip(_ORIGINS, (target, outputs, weights), strict=True):
+            if type(part) is Tensor:
+                self._given[name] = part.shape
+                self._followed[id(part)] = part, _ORIGINS[name]
 
     def _watches(self, _source: object) -> bool:
         return False
@@ -42,8 +43,11 @@ class Follower:
     def follow(self, inputs: tuple[Any, ...], output: Tensor, *, adds_axis: bool = False) -> None:
         """Takes note of an operation. `adds_axis`: it adds a last axis, and moves no others."""
         followed = self._followed
-        known = [followed[id(source)] for source in inputs if id(source) in followed]
+        known = [found for source in inputs if (found := followed.get(id(source))) is not None]
         if not known:
+            return
+        if len(known) == 1 and known[0][0].shape == output.shape:
+            followed[id(output)] = output, known[0][1]
             return
         if len(known) == 2 and len(inputs) == 2:
             self._check(known[0], known[1], output.shape)
@@ -102,42 +106,50 @@ def _broadcast(left: Shape, right: Shape, output: Shape) -> bool:
         return False
 
 
-@contextmanager
-def following(what: str, target: Any, outputs: Tensor, weights: Any = None) -> Iterator[None]:
-    """In this `with` block, wrong broadcasting of targets and outputs is a ValueError.
+class following:
+    """A `with` block in which wrong broadcasting of targets and outputs is a ValueError.
 
     Args:
         what: begins the message, such as "loss my_loss".
         target, outputs, weights: what the function gets.
     """
-    if isinstance(target, Tensor) and (target.ndim == 0 or len(target) != len(outputs)):
-        raise ValueError(
-            f"{what}: expected y_true of {len(outputs)} rows, as y_pred of shape {outputs.shape} "
-            f"has, got shape {target.shape}"
-        )
-    with follower(Follower(what, target, outputs, weights)):
-        try:
-            yield
-        except ValueError as error:
-            differs = isinstance(target, Tensor) and target.shape != outputs.shape
-            if differs and str(error).startswith("operands could not be broadcast"):
-                raise ValueError(
-                    f"{what}: y_true of shape {target.shape} and y_pred of shape {outputs.shape} do "
-                    f"not fit: {error}"
-                ) from error
-            raise
+
+    __slots__ = ("_before", "_outputs", "_target", "_weights", "_what")
+
+    def __init__(self, what: str, target: Any, outputs: Tensor, weights: Any = None) -> None:
+        if type(target) is Tensor and target.shape[:1] != outputs.shape[:1]:
+            raise ValueError(
+                f"{what}: expected y_true of {len(outputs)} rows, as y_pred of shape "
+                f"{outputs.shape} has, got shape {target.shape}"
+            )
+        self._what, self._target, self._outputs, self._weights = what, target, outputs, weights
+
+    def __enter__(self) -> None:
+        follower = Follower(self._what, self._target, self._outputs, self._weights)
+        self._before = begin_following(follower)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        end_following(self._before)
+        target, outputs = self._target, self._outputs
+        if not isinstance(error, ValueError) or not isinstance(target, Tensor):
+            return
+        if target.shape != outputs.shape and str(error).startswith("operands could not be"):
+            raise ValueError(
+                f"{self._what}: y_true of shape {target.shape} and y_pred of shape {outputs.shape} "
+                f"do not fit: {error}"
+            ) from error
 
 
 def check_result(what: str, value: Any, target: Any, outputs: Tensor) -> None:
     """ValueError where `value` is not a number for each row, or for each place of its axes."""
     shape, n = value.shape, len(outputs)
-    given = f"y_true {getattr(target, 'shape', None)} and y_pred {outputs.shape}"
-    if not shape:
+    if shape in ((), (n,), outputs.shape):
         return
     axes = {1, *outputs.shape[1:], *getattr(target, "shape", ())[1:]}
     longest = max(outputs.ndim, getattr(target, "ndim", 0))
     if shape[0] == n and len(shape) <= max(longest, 1) and axes.issuperset(shape[1:]):
         return
+    given = f"y_true {getattr(target, 'shape', None)} and y_pred {outputs.shape}"
     raise ValueError(
         f"{what} for each row, shape ({n},) or ({n}, ...) with axes that y_true or y_pred has, or "
         f"a single number, got shape {shape} from {given}"

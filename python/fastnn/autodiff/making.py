@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.console import say
 from fastnn.variables import Variable
 
 
+@quiet
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike | None = None) -> Tensor:
     """start, start + delta, ... below limit; with one number the integers from 0 below it.
 
@@ -30,6 +32,7 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike | None
     return Tensor(np.arange(*(bound.item() for bound in bounds)).astype(kind))
 
 
+@quiet
 def linspace(start: Any, stop: Any, num: int) -> Tensor:
     """num numbers at equal distances from start to stop, both included; floats stay in their type."""
     ends = np.result_type(converted(start), converted(stop))

@@ -24,6 +24,7 @@ from fastnn.autodiff.broadcasting import (
 )
 from fastnn.autodiff.convert import floats
 from fastnn.autodiff.elementary import exp, log, sqrt, square
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.shapes import concat, reverse, stack, transpose
 from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
@@ -50,6 +51,7 @@ def reduce_std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sqrt(reduce_variance(x, axis, keepdims))
 
 
+@quiet
 def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over the axes. Its gradient is right where one or more factors are 0."""
     x = tensor(x)
@@ -78,6 +80,7 @@ def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return recorded(y, (x,), pull)
 
 
+@quiet
 def _extreme(x: Any, axis: Axis, keepdims: bool, of: Callable[..., Any]) -> Tensor:
     x = tensor(x)
     axes = axes_of(axis, x.ndim)
@@ -131,6 +134,7 @@ def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return followed(Tensor(y), x)
 
 
+@quiet
 def cumsum(x: Any, axis: int = 0) -> Tensor:
     """Sums of the first elements along an axis."""
     x = tensor(x)
@@ -150,6 +154,7 @@ def argmin(x: Any, axis: int | None = 0) -> Tensor:
     return followed(Tensor(np.asarray(x.value.argmin(axis=axis))), x)
 
 
+@quiet
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps."""
     x = floats(x)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.autodiff.broadcasting import Axis, Shape, axes_of, reduce_sum, reshape
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
 
 
@@ -92,6 +93,7 @@ def _index(index: Any) -> Any:
     return index.value if isinstance(index, Tensor) else index
 
 
+@quiet
 def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
     """Zeros with dy added at the place: the gradient of getitem."""
     dy = tensor(dy)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.autodiff.quiet import quiet
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
@@ -228,8 +228,13 @@ def converted(value: Any) -> Array:
         return np.stack([converted(part) for part in value])
     array = numeric("value", value)
     if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
-        return array.astype(np.float32)
+        return _float32(array)
     return array
+
+
+@quiet
+def _float32(array: Array) -> Array:
+    return array.astype(np.float32)
 
 
 _ones: dict[np.dtype[Any], Tensor] = {}
@@ -269,16 +274,17 @@ def followed(output: Tensor, *inputs: Any, adds_axis: bool = False) -> Tensor:
     return output
 
 
-@contextmanager
-def follower(one: Any) -> Iterator[None]:
-    """In this `with` block, `one` stands among the tapes and gets all operations (`following`)."""
+def begin_following(follower: Any) -> tuple[Any, Any]:
+    """Has `follower` get all operations of this thread; returns what `end_following` wants."""
     active = _Recorder.active
     before = active.tapes, active.follower
-    active.tapes, active.follower = (*before[0], one), one
-    try:
-        yield
-    finally:
-        active.tapes, active.follower = before
+    active.tapes, active.follower = (*before[0], follower), follower
+    return before
+
+
+def end_following(before: tuple[Any, Any]) -> None:
+    """Ends what `begin_following` began."""
+    _Recorder.active.tapes, _Recorder.active.follower = before
 
 
 def tensor(value: Any) -> Tensor:

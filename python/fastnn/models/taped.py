@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.applied import Progress
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
@@ -199,6 +200,7 @@ class Taped(TapedTables):
         with _Training(self, plan, ()):
             return self.train_on_data(taped.data_of(found, slice(None)))
 
+    @quiet
     def _value_and_grad_taped(
         self, plan: Plan, given: Given, training: bool
     ) -> tuple[float, list[Array]]:
@@ -235,12 +237,15 @@ class Taped(TapedTables):
 
     # -- what the loops ask
 
+    @quiet
     def train_on_data(self, data: Any) -> Logs:
         return numbers_of("train_step", self.train_step(data))
 
+    @quiet
     def test_on_data(self, data: Any) -> Logs:
         return numbers_of("test_step", self.test_step(data))
 
+    @quiet
     def predict_on_data(self, data: Any) -> Any:
         return self.predict_step(data)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor
 from fastnn.console import warn
 from fastnn.data import rows
@@ -77,6 +78,7 @@ class TapedTables(Steps):
         model: Any = self
         return np.dtype(model.dtype)
 
+    @quiet
     def _settled(
         self, doing: str, plan: Plan, inputs: tuple[Any, int], given: Given, size: int, own: bool
     ) -> Sequence[Shape] | None:
