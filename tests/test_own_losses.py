@@ -252,3 +252,66 @@ def test_a_loss_may_do_without_targets() -> None:
     for loss in (losses.get("mse"), losses.get(squared)):
         with pytest.raises(TypeError, match=r"expected numbers, got None$"):
             loss(None, X)
+
+
+# -- targets that are no finite numbers ------------------------------------------------------------
+
+
+def masked(y_true: Any, y_pred: Any) -> Any:
+    missing = f.is_nan(y_true)
+    return f.square(f.where(missing, 0.0, f.where(missing, 0.0, y_true) - y_pred))
+
+
+class Trusting(fastnn.Sequential):
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        with fastnn.GradientTape() as tape:
+            loss = f.reduce_mean(f.square(y - self(x)))
+        grads = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(grads, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("cls", [fastnn.Sequential, Trusting])
+def test_a_divergence_names_the_bad_target(bad: float, cls: Any) -> None:
+    y = Y[:, :2].copy()
+    y[37, 1] = bad
+
+    def told(targets: Any, seed: int = 1, **given: Any) -> str:
+        model = cls([layers.Dense(2, input_shape=(4,))], seed=seed)
+        model.compile(fastnn.optimizers.SGD(1e-3), squared)
+        with pytest.raises(fastnn.TrainingDiverged) as caught:
+            model.fit(X, targets, 7, 2, verbose=0, **given)
+        return str(caught.value).split("number: ")[1].split(". ")[0]
+
+    wanted = f"y has {bad} at row 37, column 1"
+    assert told(y) == wanted
+    good = np.zeros_like(y)
+    assert told(good, validation_data=(X, y)) == f"in validation {wanted}"
+    # Rows are counted as they are given, whichever part of a split has them.
+    found = {told(y, seed, validation_split=0.5) for seed in range(12)}
+    assert found == {wanted, f"in validation {wanted}"}
+
+
+def test_a_divergence_names_the_output_of_the_bad_target() -> None:
+    inputs = fastnn.Input((4,))
+    outputs = {name: layers.Dense(1, name=name)(inputs) for name in ("a", "b")}
+    y = {"a": Y[:, 0], "b": Y[:, 1].copy()}
+    y["b"][5] = np.nan
+    for form in (dict, list):
+        made = outputs if form is dict else list(outputs.values())
+        model = fastnn.Model(inputs, made)
+        model.compile("sgd", squared)
+        name = r"y\['b'\]" if form is dict else r"y\[1\]"
+        with pytest.raises(fastnn.TrainingDiverged, match=rf"number: {name} has nan at row 5\."):
+            model.fit(X, y if form is dict else list(y.values()), verbose=0)
+
+
+def test_a_loss_may_mask_targets() -> None:
+    y = np.where(Y[:, :2] > 1, np.nan, Y[:, :2])
+    assert np.isfinite(fitted(masked, y, 2)["loss"]).all()
+    model = fastnn.Sequential([layers.Dense(2, input_shape=(4,))])
+    model.compile(fastnn.optimizers.SGD(1e20), masked)
+    with pytest.raises(fastnn.TrainingDiverged, match="If it does: try a lower learning_rate"):
+        model.fit(X, y, epochs=20, verbose=0)
