@@ -213,6 +213,13 @@ class Compilable(Listed):
         """All Variables of the model that there are yet."""
 
     @abstractmethod
+    def _check_output_name(self, objective: Objective, state: State, *, known: bool) -> None:
+        """ValueError where losses or metrics name another output than the one of the model.
+
+        `known`: whether the form of the outputs is, even where no layer gives a name.
+        """
+
+    @abstractmethod
     def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
         """Why the model trains over the tape, as far as `compile` can tell."""
 
@@ -322,6 +329,7 @@ class Compilable(Listed):
         if native is None:
             return state._replace(built=built)
         if native.given is not None:
+            self._check_output_name(plan.objective, state, known=True)
             head = _head(state, built)
             heads.check(head, native.loss)
             columns = Columns(native.loss, head, *(listed(given) for given in native.given))

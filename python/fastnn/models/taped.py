@@ -69,11 +69,28 @@ class Taped(TapedTables):
         steps = own_steps(self, "train")
         several = state.form.kind is not None
         found = of_compile(steps, objective, several)
+        self._check_output_name(objective, state, known=False)
         if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
             raise no_loss()
         if several:
             objective.outline(state.form._replace(names=self._output_names()))
         return found
+
+    def _only_output_name(self, state: State) -> str | None:
+        """The name of the layer that makes the one output; None: several, or not known yet."""
+        if state.form.kind is not None:
+            return None
+        if state.calls:
+            call = state.calls[-1]
+            return str((call.within[0] if call.within else state.layers[call.layer]).name)
+        made = state.parts or state.layers
+        is_chain = getattr(type(self), "call", Taped).__module__.startswith("fastnn.")
+        return str(made[-1].name) if made and is_chain else None
+
+    def _check_output_name(self, objective: Objective, state: State, *, known: bool) -> None:
+        name = self._only_output_name(state) or ("output_1" if known else None)
+        if name is not None and state.form.kind is None and not own_steps(self, "train"):
+            objective.check_only_name(name)
 
     def _output_names(self) -> tuple[str, ...]:
         """Names of the outputs of a graph: keys of a dictionary, or names of layers."""

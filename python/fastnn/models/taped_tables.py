@@ -97,6 +97,9 @@ class TapedTables(Steps):
         outputs = self._called(mapped(Tensor, first), training=False)
         form = form_of(outputs, self._output_names())
         objective.outline(form)
+        if form.kind is None:
+            model: Any = self
+            model._check_output_name(objective, model._state.now, known=True)
         for part in form.leaves(outputs):
             if not isinstance(part, Tensor):
                 raise TypeError(
