@@ -13,12 +13,12 @@ import numpy as np
 from fastnn.autodiff.broadcasting import to_shape
 from fastnn.autodiff.convert import floats, pair
 from fastnn.autodiff.elementary import log, negative, square
-from fastnn.autodiff.quiet import quiet
+from fastnn.autodiff.quiet import operation, quiet
 from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 from fastnn.variables import Variable
 
 
-@quiet
+@operation
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
     a, b = pair(a, b)
@@ -29,7 +29,7 @@ def add(a: Any, b: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
     a, b = pair(a, b)
@@ -40,7 +40,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = pair(a, b)
@@ -51,7 +51,7 @@ def multiply(a: Any, b: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def divide(a: Any, b: Any) -> Tensor:
     """a / b; integers are divided as floats."""
     a, b = pair(a, b)
@@ -61,7 +61,7 @@ def divide(a: Any, b: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def power(a: Any, b: Any) -> Tensor:
     """a ** b."""
     a, b = pair(a, b)
@@ -93,22 +93,25 @@ def _choice(a: Any, b: Any, choose: Callable[..., Any], wins: Callable[..., Any]
     return recorded(y, (a, b), pull)
 
 
+@operation
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of both, element by element; NaN where either is NaN."""
     return _choice(a, b, np.maximum, np.greater)
 
 
+@operation
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of both, element by element; NaN where either is NaN."""
     return _choice(a, b, np.minimum, np.less)
 
 
+@operation
 def squared_difference(a: Any, b: Any) -> Tensor:
     """(a - b) ** 2."""
     return square(subtract(a, b))
 
 
-@quiet
+@operation
 def atan2(a: Any, b: Any) -> Tensor:
     """The angle of the point (b, a)."""
     a, b = pair(a, b)
@@ -122,7 +125,7 @@ def atan2(a: Any, b: Any) -> Tensor:
     return recorded(y, (a, b), pull)
 
 
-@quiet
+@operation
 def floormod(a: Any, b: Any) -> Tensor:
     """a % b, with the sign of b."""
     a, b = pair(a, b)
@@ -133,7 +136,7 @@ def floormod(a: Any, b: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def floordiv(a: Any, b: Any) -> Tensor:
     """The largest integer that is not above a / b; it has no gradient."""
     a, b = pair(a, b)
@@ -141,14 +144,13 @@ def floordiv(a: Any, b: Any) -> Tensor:
 
 
 def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
-    @quiet
     def compared(a: Any, b: Any) -> Tensor:
         a, b = pair(a, b)
         return followed(Tensor(np.asarray(compare(a.value, b.value))), a, b)
 
     compared.__name__ = compared.__qualname__ = compare.__name__
     compared.__doc__ = f"Where {compare.__name__.replace('_', ' ')} holds, as bools."
-    return compared
+    return operation(compared)
 
 
 equal = _comparison(np.equal)
@@ -168,13 +170,14 @@ logical_and = _comparison(np.logical_and)
 logical_or = _comparison(np.logical_or)
 
 
+@operation
 def logical_not(a: Any) -> Tensor:
     """Where `a` is false, as bools."""
     a = tensor(a)
     return followed(Tensor(np.asarray(np.logical_not(a.value))), a)
 
 
-@quiet
+@operation
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound."""
     watchable = isinstance(low, (Tensor, Variable)) or isinstance(high, (Tensor, Variable))
@@ -193,7 +196,7 @@ def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     )
 
 
-@quiet
+@operation
 def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
     """a where the condition holds, else b; with the condition alone, the indices where it holds."""
     chosen = converted(condition).astype(bool)

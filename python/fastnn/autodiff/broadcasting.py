@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.autodiff.quiet import quiet
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
 Axis = int | Sequence[int] | None
@@ -28,6 +28,7 @@ def kept_shape(shape: Shape, axes: Sequence[int]) -> Shape:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+@operation
 def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
     """The same numbers in another shape; one length may be -1."""
     x = tensor(x)
@@ -35,6 +36,7 @@ def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
     return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
 
 
+@operation
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """The numbers repeated along axes as broadcasting does."""
     z = tensor(x)
@@ -44,7 +46,7 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     return recorded(y, (z,), lambda dy: (to_shape(dy, z.shape),))
 
 
-@quiet
+@operation
 def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes; None: over all."""
     x = tensor(x)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn.autodiff.quiet import quiet
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 
 
-@quiet
+@operation
 def constant(
     value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None
 ) -> Tensor:
@@ -30,13 +30,14 @@ def constant(
     return Tensor(array)
 
 
+@operation
 def convert_to_tensor(value: Any, dtype: DTypeLike | None = None) -> Tensor:
     """`value` as a Tensor; a Tensor of that type is returned as it is."""
     result = tensor(value)
     return result if dtype is None or result.dtype == np.dtype(dtype) else cast(result, dtype)
 
 
-@quiet
+@operation
 def cast(x: Any, dtype: DTypeLike) -> Tensor:
     """Converts the numbers to another type; gradients are converted back.
 
@@ -49,12 +50,14 @@ def cast(x: Any, dtype: DTypeLike) -> Tensor:
     return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
 
 
+@operation
 def stop_gradient(x: Any) -> Tensor:
     """The same numbers, through which no gradient goes."""
     x = tensor(x)
     return followed(Tensor(x.value), x)
 
 
+@operation
 def identity(x: Any) -> Tensor:
     """The same numbers as another Tensor."""
     x = tensor(x)
@@ -87,27 +90,31 @@ def floats(x: Any) -> Tensor:
     return x if x.dtype.kind == "f" else followed(Tensor(x.value.astype(np.float32)), x)
 
 
+@operation
 def zeros_like(x: Any) -> Tensor:
     """Zeros of its shape and type."""
     return Tensor(np.zeros_like(tensor(x).value))
 
 
+@operation
 def ones_like(x: Any) -> Tensor:
     """Ones of its shape and type."""
     return Tensor(np.ones_like(tensor(x).value))
 
 
+@operation
 def zeros(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
     """A Tensor of zeros."""
     return Tensor(np.zeros(shape, dtype))
 
 
+@operation
 def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
     """A Tensor of ones."""
     return Tensor(np.ones(shape, dtype))
 
 
-@quiet
+@operation
 def one_hot(indices: Any, depth: int, dtype: DTypeLike = np.float32) -> Tensor:
     """1 at the place that each integer names along a last axis of length `depth`, else 0."""
     places = tensor(indices)

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.autodiff.convert import floats
-from fastnn.autodiff.quiet import quiet
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 Unary = Callable[[Any], Tensor]
@@ -25,15 +25,14 @@ def _unary(
 ) -> Callable[[Any], Tensor]:
     """An operation y = value(x) of each number, with dy * slope(x, y) as its gradient."""
 
-    @quiet
-    def operation(x: Any) -> Tensor:
+    def applied(x: Any) -> Tensor:
         x = floats(x)
         y = Tensor(np.asarray(value(x.value)))
         return recorded(y, (x,), lambda dy: (dy * slope(x, y),))
 
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = doc
-    return operation
+    applied.__name__ = applied.__qualname__ = name
+    applied.__doc__ = doc
+    return operation(applied)
 
 
 def native_activation(name: str) -> Callable[[Any], Any]:
@@ -83,7 +82,10 @@ cosh: Unary = _unary("cosh", "The hyperbolic cosine.", np.cosh, lambda x, _: sin
 tanh = _unary("tanh", "The hyperbolic tangent.", native_activation("tanh"), lambda _, y: 1 - y * y)
 
 softplus = _unary(
-    "softplus", "log(1 + exp(x)).", native_activation("softplus"), lambda x, _: sigmoid(x)
+    "softplus",
+    "log(1 + exp(x)).",
+    native_activation("softplus"),
+    lambda x, _: _slope_of_softplus(x),
 )
 
 relu = _unary(
@@ -91,10 +93,15 @@ relu = _unary(
 )
 
 
+def _slope_of_softplus(x: Tensor) -> Tensor:
+    return sigmoid(x)
+
+
 def _above(x: Tensor) -> Any:
     return (x.value > 0).astype(x.dtype)
 
 
+@operation
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + exp(-x)). Losses use x, which the result keeps, and not the probabilities."""
     x = floats(x)
@@ -103,12 +110,14 @@ def sigmoid(x: Any) -> Tensor:
     return recorded(y, (x,), lambda dy: (dy * y * (1 - y),))
 
 
+@operation
 def silu(x: Any) -> Tensor:
     """x * sigmoid(x), also called swish."""
     z = floats(x)
     return z * sigmoid(z)
 
 
+@operation
 def gelu(x: Any, approximate: bool = False) -> Tensor:
     """x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
 
@@ -157,12 +166,14 @@ def _erf(x: Any) -> Any:
     )
 
 
+@operation
 def negative(x: Any) -> Tensor:
     """-x."""
     x = tensor(x)
     return recorded(Tensor(np.asarray(-x.value)), (x,), lambda dy: (negative(dy),))
 
 
+@operation
 def abs(x: Any) -> Tensor:
     """The absolute value."""
     x = tensor(x)
@@ -172,14 +183,14 @@ def abs(x: Any) -> Tensor:
 def _flat(name: str, value: Callable[[Any], Any]) -> Callable[[Any], Tensor]:
     """A function made of steps, whose gradient is 0."""
 
-    def operation(x: Any) -> Tensor:
+    def applied(x: Any) -> Tensor:
         x = tensor(x)
         y = Tensor(np.asarray(value(x.value)))
         return recorded(y, (x,), lambda dy: (Tensor(np.zeros(x.shape, dy.dtype)),))
 
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = f"{name} of each number; its gradient is 0."
-    return operation
+    applied.__name__ = applied.__qualname__ = name
+    applied.__doc__ = f"{name} of each number; its gradient is 0."
+    return operation(applied)
 
 
 sign = _flat("sign", np.sign)
@@ -191,12 +202,14 @@ ceil = _flat("ceil", np.ceil)
 round = _flat("round", np.round)
 
 
+@operation
 def is_nan(x: Any) -> Tensor:
     """Where x is NaN, as bools."""
     x = tensor(x)
     return followed(Tensor(np.isnan(x.value)), x)
 
 
+@operation
 def is_finite(x: Any) -> Tensor:
     """Where x is neither NaN nor infinite, as bools."""
     x = tensor(x)

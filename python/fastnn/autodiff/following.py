@@ -133,7 +133,7 @@ class following:
         target, outputs = self._target, self._outputs
         if not isinstance(error, ValueError) or not isinstance(target, Tensor):
             return
-        if target.shape != outputs.shape and str(error).startswith("operands could not be"):
+        if target.shape != outputs.shape and "could not be broadcast" in str(error):
             raise ValueError(
                 f"{self._what}: y_true of shape {target.shape} and y_pred of shape {outputs.shape} "
                 f"do not fit: {error}"
