@@ -49,3 +49,40 @@ def test_errors_name_the_argument(call: Any, error: type[Exception], message: st
 def test_calls_without_arguments_say_which() -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'shape'"):
         tf.math.reshape(X)  # type: ignore[call-arg]
+
+
+def model() -> tf.Sequential:
+    return tf.Sequential([tf.layers.Dense(2, input_shape=(3,))])
+
+
+SGD, KERNEL = tf.optimizers.SGD(), model().trainable_variables[0]
+OF_TRAINING: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: SGD.minimize(lambda: tf.constant(1.0), 3), TypeError, "minimize: var_list: .*got 3"),
+    (lambda: SGD.minimize(lambda: tf.constant(1.0), [3]), TypeError, "minimize: var_list: .*got 3"),
+    (lambda: SGD.apply_gradients(3), TypeError, "apply_gradients: grads_and_vars: .*got 3"),
+    (lambda: SGD.apply_gradients([3]), TypeError, "apply_gradients: grads_and_vars: .*got 3"),
+    (lambda: SGD.apply(3, [KERNEL]), TypeError, "apply: grads: .*got 3"),
+    (
+        lambda: SGD.apply_gradients([(np.ones((2, 2)), KERNEL)]),
+        ValueError,
+        r"gradient of .*kernel: expected shape \(3, 2\), got \(2, 2\)",
+    ),
+    (
+        lambda: SGD.apply_gradients([("a", KERNEL)]),
+        TypeError,
+        "gradient of .*kernel: expected numbers, got 'a'",
+    ),
+    (lambda: model().compile(loss=3), TypeError, "loss: expected a name .*got 3"),
+    (lambda: model().compile(3, "mse"), TypeError, "optimizer: expected a name .*got 3"),
+    (lambda: model().compile("sgd", "mse", metrics=[3]), TypeError, "metrics: .*got 3"),
+    (lambda: model()("x"), TypeError, "x: expected numbers, got 'x'"),
+    (lambda: model()(None), TypeError, "x: expected numbers, got None"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), OF_TRAINING)
+def test_errors_of_training_name_the_argument(
+    call: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{message}"):
+        call()

@@ -49,7 +49,9 @@ def choose(what: str, given: object, known: Mapping[str, T] | tuple[Word, ...]) 
         TypeError: `given` is not a string.
     """
     if not isinstance(given, str):
-        raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
+        raise TypeError(
+            f"{what}: expected a name (a string) or an object of its kind, got {given!r}"
+        )
     if given not in known:
         raise ValueError(unknown(what, given, known))
     # Asks for tuple, not for Mapping: isinstance is slow over abstract classes.
