@@ -58,7 +58,10 @@ class State:
             value = grad.value
             if value.shape == self.shape and value.dtype == self.dtype:
                 return value
-        return variable.converted(grad)
+        try:
+            return variable.converted(grad)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"gradient of {error}") from error.__cause__
 
 
 class States:
@@ -192,7 +195,7 @@ class Applies(Listed):
         variables: list[Variable] = []
         states: list[State] = []
         without: list[str] = []
-        for grad, variable in grads_and_vars:
+        for grad, variable in _pairs(grads_and_vars):
             if grad is None:
                 without.append(getattr(variable, "path", repr(variable)))
                 continue
@@ -238,6 +241,8 @@ class Applies(Listed):
             ValueError: there are more or fewer gradients than Variables, or no Variables are known.
                 Errors of the gradients: see `apply_gradients`.
         """
+        if not isinstance(grads, Iterable):
+            raise TypeError(f"apply: grads: expected a list of gradients, got {grads!r}")
         given = list(grads)
         if trainable_variables is None:
             variables = self._built_for()
@@ -313,9 +318,12 @@ class Applies(Listed):
         if callable(loss):
             with recorder:
                 if not callable(var_list):
-                    recorder.watch(_listed(var_list))
+                    recorder.watch([one for one in _listed(var_list) if isinstance(one, Variable)])
                 value = loss()
         variables = _listed(var_list() if callable(var_list) else var_list)
+        for one in variables:
+            if not isinstance(one, Variable):
+                raise TypeError(f"minimize: var_list: expected Variables, got {one!r}")
         return self.apply_gradients(
             zip(recorder.gradient(value, variables), variables, strict=True)
         )
@@ -357,7 +365,27 @@ class Applies(Listed):
             state.average = values if old is None else m * old + (1 - m) * values
 
 
-def _listed(var_list: Any) -> list[Variable]:
+def _pairs(given: Any) -> Any:
+    """Pairs of a gradient and a Variable; TypeError where it is something else."""
+    if type(given) is zip:
+        return given
+    if not isinstance(given, Iterable):
+        raise TypeError(
+            f"apply_gradients: grads_and_vars: expected pairs of a gradient and a Variable, got {given!r}"
+        )
+    pairs = list(given)
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(
+                "apply_gradients: grads_and_vars: expected pairs of a gradient and a Variable, got "
+                f"{pair!r} among them"
+            )
+    return pairs
+
+
+def _listed(var_list: Any) -> list[Any]:
     if isinstance(var_list, Variable):
         return [var_list]
+    if not isinstance(var_list, Iterable):
+        raise TypeError(f"minimize: var_list: expected Variables, got {var_list!r}")
     return list(var_list.values() if isinstance(var_list, Mapping) else var_list)

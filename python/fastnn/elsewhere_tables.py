@@ -274,7 +274,9 @@ NAMES: dict[str, dict[str, str]] = {
         "use the shape of an array, a tuple": "TensorShape TensorSpec ensure_shape",
         "use gather, or index the Tensor": """gather_nd scatter_nd tensor_scatter_nd_update
             tensor_scatter_nd_add dynamic_partition dynamic_stitch""",
-        "use assert, or np.testing": "debugging test Assert assert_equal",
+        "use assert, or np.testing": "debugging Assert assert_equal",
+        """for the GPUs use fastnn.config.list_physical_devices("GPU"), which is empty without one, or
+        fastnn.show_config(), which says why; for assertions np.testing""": "test",
         "write History.history, which fit returns, or use LambdaCallback": "summary profiler",
         "fastnn trains and serves dense networks alone": """applications distillation export
             legacy visualization wrappers estimator lite queue""",

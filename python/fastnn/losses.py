@@ -97,6 +97,14 @@ class Loss(Registered):
     A single number for all rows is taken where no rows have weights. A model with such a loss
     trains batch by batch over a tape.
 
+    y_true of (n,) beside outputs (n, 1) gets their axis, and (n, 1) beside (n,) loses it. Any other
+    shape is given to `call` as it is: a loss may take labels (n,), or a column (n, 1) for two
+    outputs that mean a mean and a variance. What `call` does with it is watched: an operation that
+    sets (n,) against (n, 1), or repeats y_true along axes of y_pred or the other way round, is a
+    ValueError, since it would train on a wrong loss (in Keras it does so silently).
+    `fastnn.math.broadcast_to`, a new axis and `expand_dims` say that it is meant. Arrays that
+    `call` makes by np.asarray are not watched.
+
     Training minimises sum(w * l) / sum(w) over the rows of the data set, as scikit-learn and
     PyTorch do (Keras divides by the number of rows). The gradient of a batch is its sum of w * l
     divided by its rows times the mean weight of the data set, so weights mean the same in batches

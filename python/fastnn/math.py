@@ -1,4 +1,8 @@
-"""Functions of Tensors, arrays and numbers, which a GradientTape can record: see `Tensor`."""
+"""Functions of Tensors, arrays and numbers, which a GradientTape can record: see `Tensor`.
+
+Overflow, division by 0 and roots of negative numbers give infinity and NaN without a warning, as in
+TensorFlow and PyTorch: log(0.0) is -inf. NumPy's functions of arrays keep NumPy's warnings.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -49,7 +49,9 @@ def choose(what: str, given: object, known: Mapping[str, T] | tuple[Word, ...]) 
         TypeError: `given` is not a string.
     """
     if not isinstance(given, str):
-        raise TypeError(f"{what}: expected a name (a string), got {type(given).__name__}")
+        raise TypeError(
+            f"{what}: expected a name (a string) or an object of its kind, got {given!r}"
+        )
     if given not in known:
         raise ValueError(unknown(what, given, known))
     # Asks for tuple, not for Mapping: isinstance is slow over abstract classes.
@@ -253,7 +255,8 @@ def within(argument: str) -> Iterator[None]:
     """Puts the name of an argument before the messages of errors about its parts."""
     try:
         yield
-    except TypeError as error:
-        raise TypeError(f"{argument}: {error}") from error.__cause__
-    except ValueError as error:
-        raise ValueError(f"{argument}: {error}") from error.__cause__
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(f"{argument}: "):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from error.__cause__

@@ -93,6 +93,8 @@ def numeric(name: str, value: object, *, missing_is_nan: bool = False) -> Array:
             array = _as_array(name, value)
     if array.dtype.kind not in "biuf":
         _refuse_missing(name, array)
+        if array.ndim == 0 and not isinstance(value, (np.ndarray, np.generic)):
+            raise TypeError(f"{name}: expected numbers, got {_short(value)}")
         why = _WHY_NOT.get(array.dtype.kind, "something else")
         encode = _encode(name, array.dtype.kind)
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype} ({why}){encode}")
@@ -130,6 +132,14 @@ def _refuse_missing(name: str, array: Array) -> None:
         if entry is None or type(entry).__name__ in ("NAType", "NaTType"):
             row = place // (array.size // len(array))
             raise TypeError(f"{name}: fill in the missing value {entry} at row {row}")
+
+
+def _short(value: object) -> str:
+    """A value in a message; the type of objects whose representation says less, or is long."""
+    if value is None or isinstance(value, (str, bytes, complex)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"
+    return f"{value!r}" if isinstance(value, type) else f"an object of {type(value).__name__}"
 
 
 def _encode(name: str, kind: str) -> str:

@@ -13,10 +13,12 @@ import numpy as np
 from fastnn.autodiff.broadcasting import to_shape
 from fastnn.autodiff.convert import floats, pair
 from fastnn.autodiff.elementary import log, negative, square
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.quiet import operation, quiet
+from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 from fastnn.variables import Variable
 
 
+@operation
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
     a, b = pair(a, b)
@@ -27,6 +29,7 @@ def add(a: Any, b: Any) -> Tensor:
     )
 
 
+@operation
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
     a, b = pair(a, b)
@@ -37,6 +40,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     )
 
 
+@operation
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = pair(a, b)
@@ -47,21 +51,21 @@ def multiply(a: Any, b: Any) -> Tensor:
     )
 
 
+@operation
 def divide(a: Any, b: Any) -> Tensor:
     """a / b; integers are divided as floats."""
     a, b = pair(a, b)
-    with np.errstate(all="ignore"):
-        y = Tensor(np.asarray(a.value / b.value))
+    y = Tensor(np.asarray(a.value / b.value))
     return recorded(
         y, (a, b), lambda dy: (to_shape(dy / b, a.shape), to_shape(negative(dy) * y / b, b.shape))
     )
 
 
+@operation
 def power(a: Any, b: Any) -> Tensor:
     """a ** b."""
     a, b = pair(a, b)
-    with np.errstate(all="ignore"):
-        y = Tensor(np.asarray(a.value**b.value))
+    y = Tensor(np.asarray(a.value**b.value))
 
     def pull(dy: Tensor) -> tuple[Tensor, Tensor | None]:
         # x ** 0 has the slope 0 at 0, not 0 * inf.
@@ -76,6 +80,7 @@ def power(a: Any, b: Any) -> Tensor:
     return recorded(y, (a, b), pull)
 
 
+@quiet
 def _choice(a: Any, b: Any, choose: Callable[..., Any], wins: Callable[..., Any]) -> Tensor:
     a, b = pair(a, b)
     y = Tensor(np.asarray(choose(a.value, b.value)))
@@ -88,21 +93,25 @@ def _choice(a: Any, b: Any, choose: Callable[..., Any], wins: Callable[..., Any]
     return recorded(y, (a, b), pull)
 
 
+@operation
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of both, element by element; NaN where either is NaN."""
     return _choice(a, b, np.maximum, np.greater)
 
 
+@operation
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of both, element by element; NaN where either is NaN."""
     return _choice(a, b, np.minimum, np.less)
 
 
+@operation
 def squared_difference(a: Any, b: Any) -> Tensor:
     """(a - b) ** 2."""
     return square(subtract(a, b))
 
 
+@operation
 def atan2(a: Any, b: Any) -> Tensor:
     """The angle of the point (b, a)."""
     a, b = pair(a, b)
@@ -116,6 +125,7 @@ def atan2(a: Any, b: Any) -> Tensor:
     return recorded(y, (a, b), pull)
 
 
+@operation
 def floormod(a: Any, b: Any) -> Tensor:
     """a % b, with the sign of b."""
     a, b = pair(a, b)
@@ -126,20 +136,21 @@ def floormod(a: Any, b: Any) -> Tensor:
     )
 
 
+@operation
 def floordiv(a: Any, b: Any) -> Tensor:
     """The largest integer that is not above a / b; it has no gradient."""
     a, b = pair(a, b)
-    return Tensor(np.asarray(np.floor_divide(a.value, b.value)))
+    return followed(Tensor(np.asarray(np.floor_divide(a.value, b.value))), a, b)
 
 
 def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
     def compared(a: Any, b: Any) -> Tensor:
         a, b = pair(a, b)
-        return Tensor(np.asarray(compare(a.value, b.value)))
+        return followed(Tensor(np.asarray(compare(a.value, b.value))), a, b)
 
     compared.__name__ = compared.__qualname__ = compare.__name__
     compared.__doc__ = f"Where {compare.__name__.replace('_', ' ')} holds, as bools."
-    return compared
+    return operation(compared)
 
 
 equal = _comparison(np.equal)
@@ -159,11 +170,14 @@ logical_and = _comparison(np.logical_and)
 logical_or = _comparison(np.logical_or)
 
 
+@operation
 def logical_not(a: Any) -> Tensor:
     """Where `a` is false, as bools."""
-    return Tensor(np.asarray(np.logical_not(tensor(a).value)))
+    a = tensor(a)
+    return followed(Tensor(np.asarray(np.logical_not(a.value))), a)
 
 
+@operation
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound."""
     watchable = isinstance(low, (Tensor, Variable)) or isinstance(high, (Tensor, Variable))
@@ -182,6 +196,7 @@ def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
     )
 
 
+@operation
 def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
     """a where the condition holds, else b; with the condition alone, the indices where it holds."""
     chosen = converted(condition).astype(bool)

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastnn.autodiff.functions import getitem, reshape
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
 from fastnn.words import choose, integer
 
@@ -22,6 +23,7 @@ class TopK(NamedTuple):
     indices: Tensor
 
 
+@operation
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Parts along an axis: so many equal ones, or parts of these lengths.
 
@@ -58,12 +60,14 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0) ->
     ]
 
 
+@operation
 def slice_of(x: Any, begin: Sequence[int], size: Sequence[int]) -> Tensor:
     """`size` elements of each axis from `begin` on; -1: all that follow."""
     pairs = zip(converted(begin), converted(size), strict=True)
     return getitem(x, tuple(slice(int(b), None if n == -1 else int(b + n)) for b, n in pairs))
 
 
+@operation
 def pad(x: Any, paddings: Any, constant_values: float = 0) -> Tensor:
     """x with numbers around it.
 
@@ -83,6 +87,7 @@ def pad(x: Any, paddings: Any, constant_values: float = 0) -> Tensor:
     return recorded(y, (x,), lambda dy: (getitem(dy, inside),))
 
 
+@operation
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     """Each element so many times, one after the other, along an axis; None: of the flat array."""
     x = tensor(x)
@@ -93,6 +98,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     return getitem(x, (*_all(place), places))
 
 
+@operation
 def roll(x: Any, shift: Any, axis: Any) -> Tensor:
     """The elements moved by `shift` along an axis, or axes; those that leave it come back in front."""
     x = tensor(x)
@@ -101,6 +107,7 @@ def roll(x: Any, shift: Any, axis: Any) -> Tensor:
     return getitem(reshape(x, (-1,)), moved)
 
 
+@operation
 def argsort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> Tensor:
     """The places of the elements along an axis in rising or falling order; equal ones keep theirs."""
     x = converted(values)
@@ -112,12 +119,14 @@ def argsort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> 
     return Tensor(np.flip(x.shape[axis] - 1 - backwards, axis))
 
 
+@operation
 def sort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> Tensor:
     """The elements along an axis in rising or falling order."""
     x = tensor(values)
     return _along(x, argsort(x, axis, direction).value, _axis(axis, x.ndim))
 
 
+@operation
 def top_k(x: Any, k: int = 1) -> TopK:
     """The k largest elements along the last axis and their places, the largest first.
 

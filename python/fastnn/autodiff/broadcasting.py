@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
 Axis = int | Sequence[int] | None
@@ -27,6 +28,7 @@ def kept_shape(shape: Shape, axes: Sequence[int]) -> Shape:
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
+@operation
 def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
     """The same numbers in another shape; one length may be -1."""
     x = tensor(x)
@@ -34,6 +36,7 @@ def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
     return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
 
 
+@operation
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """The numbers repeated along axes as broadcasting does."""
     z = tensor(x)
@@ -43,6 +46,7 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     return recorded(y, (z,), lambda dy: (to_shape(dy, z.shape),))
 
 
+@operation
 def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes; None: over all."""
     x = tensor(x)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.quiet import operation
+from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
 
 
+@operation
 def constant(
     value: Any, dtype: DTypeLike | None = None, shape: Sequence[int] | None = None
 ) -> Tensor:
@@ -28,12 +30,14 @@ def constant(
     return Tensor(array)
 
 
+@operation
 def convert_to_tensor(value: Any, dtype: DTypeLike | None = None) -> Tensor:
     """`value` as a Tensor; a Tensor of that type is returned as it is."""
     result = tensor(value)
     return result if dtype is None or result.dtype == np.dtype(dtype) else cast(result, dtype)
 
 
+@operation
 def cast(x: Any, dtype: DTypeLike) -> Tensor:
     """Converts the numbers to another type; gradients are converted back.
 
@@ -42,15 +46,18 @@ def cast(x: Any, dtype: DTypeLike) -> Tensor:
     x = tensor(x)
     y = Tensor(x.value.astype(dtype))
     if y.dtype.kind != "f":
-        return y
+        return followed(y, x)
     return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
 
 
+@operation
 def stop_gradient(x: Any) -> Tensor:
     """The same numbers, through which no gradient goes."""
-    return Tensor(tensor(x).value)
+    x = tensor(x)
+    return followed(Tensor(x.value), x)
 
 
+@operation
 def identity(x: Any) -> Tensor:
     """The same numbers as another Tensor."""
     x = tensor(x)
@@ -80,30 +87,36 @@ def _beside(x: Tensor, number: float) -> tuple[Tensor, Tensor]:
 def floats(x: Any) -> Tensor:
     """x with floats; integers become float32."""
     x = tensor(x)
-    return x if x.dtype.kind == "f" else Tensor(x.value.astype(np.float32))
+    return x if x.dtype.kind == "f" else followed(Tensor(x.value.astype(np.float32)), x)
 
 
+@operation
 def zeros_like(x: Any) -> Tensor:
     """Zeros of its shape and type."""
     return Tensor(np.zeros_like(tensor(x).value))
 
 
+@operation
 def ones_like(x: Any) -> Tensor:
     """Ones of its shape and type."""
     return Tensor(np.ones_like(tensor(x).value))
 
 
+@operation
 def zeros(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
     """A Tensor of zeros."""
     return Tensor(np.zeros(shape, dtype))
 
 
+@operation
 def ones(shape: Sequence[int] | int, dtype: DTypeLike = np.float32) -> Tensor:
     """A Tensor of ones."""
     return Tensor(np.ones(shape, dtype))
 
 
+@operation
 def one_hot(indices: Any, depth: int, dtype: DTypeLike = np.float32) -> Tensor:
     """1 at the place that each integer names along a last axis of length `depth`, else 0."""
-    places = converted(indices)
-    return Tensor((places[..., None] == np.arange(depth)).astype(dtype))
+    places = tensor(indices)
+    y = Tensor((places.value[..., None] == np.arange(depth)).astype(dtype))
+    return followed(y, places, adds_axis=True)

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 from fastnn import activations
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.elementary import sides
-from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.autodiff.quiet import operation
+from fastnn.autodiff.tensor import Tensor, converted, followed, tensor
 from fastnn.words import integer
 
 Axis = int | Sequence[int] | None
@@ -37,43 +38,53 @@ def add_n(inputs: Sequence[Any]) -> Tensor:
     return total
 
 
+@operation
 def divide_no_nan(x: Any, y: Any) -> Tensor:
     """x / y, and 0 where y is 0."""
     none = converted(y) == 0
     return f.where(none, 0.0, f.divide(x, f.where(none, 1.0, y)))
 
 
+@operation
 def logical_xor(a: Any, b: Any) -> Tensor:
     """Where one of both is true, as bools."""
-    return Tensor(np.logical_xor(converted(a), converted(b)))
+    a, b = tensor(a), tensor(b)
+    return followed(Tensor(np.logical_xor(a.value, b.value)), a, b)
 
 
+@operation
 def is_inf(x: Any) -> Tensor:
     """Where x is infinite, as bools."""
-    return Tensor(np.asarray(np.isinf(converted(x))))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(np.isinf(x.value))), x)
 
 
+@operation
 def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """How many numbers are not 0, over the axes."""
     return f.reduce_sum(f.cast(f.not_equal(x, 0), np.int64), axis, keepdims)
 
 
+@operation
 def moments(x: Any, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
     """The mean and the variance over axes."""
     return f.reduce_mean(x, axes, keepdims), f.reduce_variance(x, axes, keepdims)
 
 
+@operation
 def l2_normalize(x: Any, axis: Axis = None, epsilon: float = 1e-12) -> Tensor:
     """x / sqrt(max(sum(x ** 2), epsilon)), with the sum over axes."""
     squares = f.reduce_sum(f.square(x), axis, keepdims=True)
     return f.multiply(x, f.rsqrt(f.maximum(squares, epsilon)))
 
 
+@operation
 def l2_loss(x: Any) -> Tensor:
     """sum(x ** 2) / 2."""
     return f.reduce_sum(f.square(x)) / 2
 
 
+@operation
 def confusion_matrix(
     labels: Any,
     predictions: Any,
@@ -92,7 +103,7 @@ def confusion_matrix(
     Raises:
         ValueError: a class is out of range, or lengths differ.
     """
-    true, found = (converted(given).reshape(-1).astype(np.int64) for given in (labels, predictions))
+    true, found = _classes("labels", labels), _classes("predictions", predictions)
     if true.shape != found.shape:
         raise ValueError(f"predictions: {len(found)} of them for {len(true)} labels")
     largest = int(max(true.max(initial=-1), found.max(initial=-1)))
@@ -106,6 +117,16 @@ def confusion_matrix(
     return Tensor(counts)
 
 
+def _classes(name: str, given: Any) -> Any:
+    """Integers (n,), which floats may hold."""
+    values = converted(given).reshape(-1)
+    wrong = ~np.isfinite(values) | (values != np.floor(values))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name}: expected integers, got {values[row]} at row {row}")
+    return values.astype(np.int64)
+
+
 # -- activations -----------------------------------------------------------------------------------
 
 
@@ -114,23 +135,27 @@ def _floats(x: Any) -> Tensor:
     return z if z.dtype.kind == "f" else f.cast(z, np.float32)
 
 
+@operation
 def relu6(x: Any) -> Tensor:
     """x cut to [0, 6]."""
     return f.minimum(f.relu(x), 6.0)
 
 
+@operation
 def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
     """x above 0, alpha * x below."""
     z = _floats(x)
     return z * sides(z, alpha)
 
 
+@operation
 def elu(x: Any) -> Tensor:
     """x above 0, exp(x) - 1 below."""
     z = _floats(x)
     return f.where(z.value > 0, z, f.expm1(f.minimum(z, 0.0)))
 
 
+@operation
 def selu(x: Any) -> Tensor:
     """The scaled elu of self-normalizing networks (Klambauer et al., 2017)."""
     z = _floats(x)
@@ -138,11 +163,13 @@ def selu(x: Any) -> Tensor:
     return _SELU_SCALE * f.where(z.value > 0, z, low)
 
 
+@operation
 def softsign(x: Any) -> Tensor:
     """x / (1 + |x|)."""
     return f.divide(x, 1 + f.abs(x))
 
 
+@operation
 def log_sigmoid(x: Any) -> Tensor:
     """log(sigmoid(x)), exact for large x of either sign."""
     return f.negative(f.softplus(f.negative(x)))
@@ -151,6 +178,7 @@ def log_sigmoid(x: Any) -> Tensor:
 # -- cross-entropies of rows -----------------------------------------------------------------------
 
 
+@operation
 def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
     """The cross-entropy of each row: -sum(labels * log(softmax(logits))).
 
@@ -168,6 +196,7 @@ def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) 
     return f.negative(f.reduce_sum(t * f.log_softmax(z, axis), axis))
 
 
+@operation
 def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """The cross-entropy of each row, -log(softmax(logits)) at its label.
 
@@ -190,6 +219,7 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor
     return f.negative(f.getitem(f.log_softmax(z), (*rows, t.astype(np.int64))))
 
 
+@operation
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """The cross-entropy of each number: max(z, 0) - z * labels + log(1 + exp(-|z|)).
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn.autodiff.functions import where
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.words import integer, number
 
@@ -38,6 +39,7 @@ _generator = _Generator()
 reset = _generator.reset
 
 
+@operation
 def normal(
     shape: Sequence[int] | int,
     mean: float = 0.0,
@@ -58,6 +60,7 @@ def normal(
     return Tensor(np.asarray(converted(mean) + converted(stddev) * drawn, _floats(dtype)))
 
 
+@operation
 def truncated_normal(
     shape: Sequence[int] | int,
     mean: float = 0.0,
@@ -75,6 +78,7 @@ def truncated_normal(
     return Tensor(np.asarray(mean + stddev * drawn, _floats(dtype)))
 
 
+@operation
 def uniform(
     shape: Sequence[int] | int,
     minval: Any = 0,
@@ -109,12 +113,14 @@ def uniform(
     return Tensor(np.minimum(values, below) if high > minval else values)
 
 
+@operation
 def shuffle(value: Any, seed: int | None = None) -> Tensor:
     """The rows in another order; see `normal` for seed."""
     x = tensor(value)
     return x[_generator.of(seed).permutation(len(x))]
 
 
+@operation
 def dropout(x: Any, rate: float, seed: int | None = None) -> Tensor:
     """Each number is 0 with probability `rate`, and else divided by 1 - rate.
 

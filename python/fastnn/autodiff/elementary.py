@@ -14,7 +14,8 @@ import numpy as np
 from fastnn import _core
 from fastnn.arrays.host import plain
 from fastnn.autodiff.convert import floats
-from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.autodiff.quiet import operation
+from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 Unary = Callable[[Any], Tensor]
 
@@ -24,15 +25,14 @@ def _unary(
 ) -> Callable[[Any], Tensor]:
     """An operation y = value(x) of each number, with dy * slope(x, y) as its gradient."""
 
-    def operation(x: Any) -> Tensor:
+    def applied(x: Any) -> Tensor:
         x = floats(x)
-        with np.errstate(all="ignore"):
-            y = Tensor(np.asarray(value(x.value)))
+        y = Tensor(np.asarray(value(x.value)))
         return recorded(y, (x,), lambda dy: (dy * slope(x, y),))
 
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = doc
-    return operation
+    applied.__name__ = applied.__qualname__ = name
+    applied.__doc__ = doc
+    return operation(applied)
 
 
 def native_activation(name: str) -> Callable[[Any], Any]:
@@ -82,7 +82,10 @@ cosh: Unary = _unary("cosh", "The hyperbolic cosine.", np.cosh, lambda x, _: sin
 tanh = _unary("tanh", "The hyperbolic tangent.", native_activation("tanh"), lambda _, y: 1 - y * y)
 
 softplus = _unary(
-    "softplus", "log(1 + exp(x)).", native_activation("softplus"), lambda x, _: sigmoid(x)
+    "softplus",
+    "log(1 + exp(x)).",
+    native_activation("softplus"),
+    lambda x, _: _slope_of_softplus(x),
 )
 
 relu = _unary(
@@ -97,6 +100,11 @@ def sides(x: Tensor, below: float) -> Tensor:
     return recorded(y, (x,), lambda _: (Tensor(np.zeros_like(x.value)),))
 
 
+def _slope_of_softplus(x: Tensor) -> Tensor:
+    return sigmoid(x)
+
+
+@operation
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + exp(-x)). Losses use x, which the result keeps, and not the probabilities."""
     x = floats(x)
@@ -105,12 +113,14 @@ def sigmoid(x: Any) -> Tensor:
     return recorded(y, (x,), lambda dy: (dy * y * (1 - y),))
 
 
+@operation
 def silu(x: Any) -> Tensor:
     """x * sigmoid(x), also called swish."""
     z = floats(x)
     return z * sigmoid(z)
 
 
+@operation
 def gelu(x: Any, approximate: bool = False) -> Tensor:
     """x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
 
@@ -159,12 +169,14 @@ def _erf(x: Any) -> Any:
     )
 
 
+@operation
 def negative(x: Any) -> Tensor:
     """-x."""
     x = tensor(x)
     return recorded(Tensor(np.asarray(-x.value)), (x,), lambda dy: (negative(dy),))
 
 
+@operation
 def abs(x: Any) -> Tensor:
     """The absolute value."""
     x = tensor(x)
@@ -174,14 +186,14 @@ def abs(x: Any) -> Tensor:
 def _flat(name: str, value: Callable[[Any], Any]) -> Callable[[Any], Tensor]:
     """A function made of steps, whose gradient is 0."""
 
-    def operation(x: Any) -> Tensor:
+    def applied(x: Any) -> Tensor:
         x = tensor(x)
         y = Tensor(np.asarray(value(x.value)))
         return recorded(y, (x,), lambda dy: (Tensor(np.zeros(x.shape, dy.dtype)),))
 
-    operation.__name__ = operation.__qualname__ = name
-    operation.__doc__ = f"{name} of each number; its gradient is 0."
-    return operation
+    applied.__name__ = applied.__qualname__ = name
+    applied.__doc__ = f"{name} of each number; its gradient is 0."
+    return operation(applied)
 
 
 sign = _flat("sign", np.sign)
@@ -193,11 +205,15 @@ ceil = _flat("ceil", np.ceil)
 round = _flat("round", np.round)
 
 
+@operation
 def is_nan(x: Any) -> Tensor:
     """Where x is NaN, as bools."""
-    return Tensor(np.isnan(tensor(x).value))
+    x = tensor(x)
+    return followed(Tensor(np.isnan(x.value)), x)
 
 
+@operation
 def is_finite(x: Any) -> Tensor:
     """Where x is neither NaN nor infinite, as bools."""
-    return Tensor(np.isfinite(tensor(x).value))
+    x = tensor(x)
+    return followed(Tensor(np.isfinite(x.value)), x)

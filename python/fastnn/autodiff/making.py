@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.console import say
 from fastnn.variables import Variable
 
 
+@operation
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike | None = None) -> Tensor:
     """start, start + delta, ... below limit; with one number the integers from 0 below it.
 
@@ -30,6 +32,7 @@ def range(start: Any, limit: Any = None, delta: Any = 1, dtype: DTypeLike | None
     return Tensor(np.arange(*(bound.item() for bound in bounds)).astype(kind))
 
 
+@operation
 def linspace(start: Any, stop: Any, num: int) -> Tensor:
     """num numbers at equal distances from start to stop, both included; floats stay in their type."""
     ends = np.result_type(converted(start), converted(stop))
@@ -37,26 +40,31 @@ def linspace(start: Any, stop: Any, num: int) -> Tensor:
     return Tensor(np.linspace(converted(start), converted(stop), int(num)).astype(kind))
 
 
+@operation
 def fill(dims: Sequence[int] | int, value: Any) -> Tensor:
     """A Tensor of this shape, of the same number everywhere."""
     return Tensor(np.full(tuple(np.atleast_1d(converted(dims))), converted(value)))
 
 
+@operation
 def eye(num_rows: int, num_columns: int | None = None, dtype: DTypeLike = np.float32) -> Tensor:
     """1 on the diagonal and 0 elsewhere; num_columns=None: as many as rows."""
     return Tensor(np.eye(int(num_rows), num_columns, dtype=dtype))
 
 
+@operation
 def shape(x: Any) -> Tensor:
     """The shape of x as a Tensor of int32; `x.shape` is the tuple."""
     return Tensor(np.array(_shape_of(x), np.int32))
 
 
+@operation
 def rank(x: Any) -> Tensor:
     """The number of axes of x, as a Tensor of int32; `x.ndim` is the number."""
     return Tensor(np.array(len(_shape_of(x)), np.int32))
 
 
+@operation
 def size(x: Any) -> Tensor:
     """The number of elements of x, as a Tensor of int32; `x.size` is the number."""
     return Tensor(np.array(np.prod(_shape_of(x), dtype=np.int64), np.int32))

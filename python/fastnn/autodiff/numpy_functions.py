@@ -7,6 +7,7 @@ silently, so that is a TypeError.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
@@ -75,6 +76,7 @@ def of_function(
 
 def _takes(operation: Operation, args: Sequence[Any], options: dict[str, Any]) -> bool:
     """Whether the operation has these arguments of NumPy's function."""
+    operation = inspect.unwrap(operation)
     code: CodeType = operation.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     required = code.co_argcount - len(operation.__defaults__ or ())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.autodiff import functions as f
+from fastnn.autodiff.following import check_result, following
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.data import rows
 
@@ -22,11 +23,14 @@ def by_rows(
 
     Raises:
         TypeError: the function returns no Tensor.
-        ValueError: it returns another number of rows, or one number where rows have weights.
+        ValueError: it broadcasts y_true and y_pred against each other (`following`), it returns
+            another number of rows, or one number where rows have weights.
     """
     outputs = tensor(y_pred)
     n = len(outputs)
-    value = as_tensor(name, function(aligned(y_true, outputs), outputs))
+    target = aligned(y_true, outputs)
+    with following(f"loss {name}", target, outputs):
+        value = as_tensor(name, function(target, outputs))
     weights = weights_of(sample_weight, n)
     if value.ndim == 0:
         if weights is not None:
@@ -36,11 +40,7 @@ def by_rows(
                 f"shape ({n},)"
             )
         return value, float(n), float(n)
-    if value.shape[0] != n:
-        raise ValueError(
-            f"loss {name}: expected a loss for each row, shape ({n},) or ({n}, ...), or a single "
-            f"number, got shape {value.shape}"
-        )
+    check_result(f"loss {name}: expected a loss", value, target, outputs)
     losses = value if value.ndim == 1 else f.reduce_mean(f.reshape(value, (n, -1)), 1)
     if weights is None:
         return f.reduce_mean(losses), float(n), float(n)
@@ -58,8 +58,10 @@ def whole(
     outputs = tensor(y_pred)
     n = len(outputs)
     weights = weights_of(sample_weight, n)
-    given = (aligned(y_true, outputs), outputs, *(() if weights is None else (sample_weight,)))
-    value = as_tensor(name, function(*given))
+    target = aligned(y_true, outputs)
+    given = (target, outputs, *(() if weights is None else (sample_weight,)))
+    with following(f"loss {name}", target, outputs, sample_weight):
+        value = as_tensor(name, function(*given))
     if value.ndim:
         raise ValueError(f"loss {name}: `__call__`: expected one number, got shape {value.shape}")
     return value, float(n if weights is None else weights.sum()), float(n)

@@ -9,10 +9,12 @@ import numpy as np
 
 from fastnn.autodiff.broadcasting import axes_of, reshape, to_shape
 from fastnn.autodiff.convert import pair
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.shapes import expand_dims, transpose
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
 
+@operation
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product, of the last two axes; further axes are broadcast, as by NumPy's `@`."""
     a, b = pair(a, b)
@@ -51,6 +53,7 @@ def _swapped(x: Any) -> Tensor:
     return transpose(x, order)
 
 
+@operation
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     """Sums of products over axes of both: a number of them, or a pair of lists, as NumPy's."""
     a, b = pair(a, b)

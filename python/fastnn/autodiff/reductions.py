@@ -24,13 +24,15 @@ from fastnn.autodiff.broadcasting import (
 )
 from fastnn.autodiff.convert import floats
 from fastnn.autodiff.elementary import exp, log, sqrt, square
+from fastnn.autodiff.quiet import operation, quiet
 from fastnn.autodiff.shapes import concat, reverse, stack, transpose
-from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 # Types that the engine's kernels take.
 _NATIVE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 
+@operation
 def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over the axes; None: over all. NaN where there are no numbers."""
     x = floats(x)
@@ -39,17 +41,20 @@ def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return total / count if count else total * _math.nan
 
 
+@operation
 def reduce_variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean of squared distances from the mean."""
     x = floats(x)
     return reduce_mean(square(x - reduce_mean(x, axis, keepdims=True)), axis, keepdims)
 
 
+@operation
 def reduce_std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The root of `reduce_variance`."""
     return sqrt(reduce_variance(x, axis, keepdims))
 
 
+@operation
 def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The product over the axes. Its gradient is right where one or more factors are 0."""
     x = tensor(x)
@@ -78,6 +83,7 @@ def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return recorded(y, (x,), pull)
 
 
+@quiet
 def _extreme(x: Any, axis: Axis, keepdims: bool, of: Callable[..., Any]) -> Tensor:
     x = tensor(x)
     axes = axes_of(axis, x.ndim)
@@ -92,16 +98,19 @@ def _extreme(x: Any, axis: Axis, keepdims: bool, of: Callable[..., Any]) -> Tens
     return recorded(y, (x,), pull)
 
 
+@operation
 def reduce_max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest over the axes."""
     return _extreme(x, axis, keepdims, np.max)
 
 
+@operation
 def reduce_min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest over the axes."""
     return _extreme(x, axis, keepdims, np.min)
 
 
+@operation
 def reduce_logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))), which overflows nowhere."""
     x = floats(x)
@@ -117,18 +126,23 @@ def reduce_shape(shape: Shape, axes: Sequence[int]) -> Shape:
     return tuple(n for i, n in enumerate(shape) if i not in axes)
 
 
+@operation
 def reduce_any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether any is true, over the axes."""
     x = tensor(x)
-    return Tensor(np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+    y = np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims))
+    return followed(Tensor(y), x)
 
 
+@operation
 def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Whether all are true, over the axes."""
     x = tensor(x)
-    return Tensor(np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims)))
+    y = np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims))
+    return followed(Tensor(y), x)
 
 
+@operation
 def cumsum(x: Any, axis: int = 0) -> Tensor:
     """Sums of the first elements along an axis."""
     x = tensor(x)
@@ -136,16 +150,21 @@ def cumsum(x: Any, axis: int = 0) -> Tensor:
     return recorded(y, (x,), lambda dy: (reverse(cumsum(reverse(dy, axis), axis), axis),))
 
 
+@operation
 def argmax(x: Any, axis: int | None = 0) -> Tensor:
     """The place of the largest along an axis, the first of several; TensorFlow's default axis is 0."""
-    return Tensor(np.asarray(tensor(x).value.argmax(axis=axis)))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(x.value.argmax(axis=axis))), x)
 
 
+@operation
 def argmin(x: Any, axis: int | None = 0) -> Tensor:
     """The place of the smallest along an axis, the first of several."""
-    return Tensor(np.asarray(tensor(x).value.argmin(axis=axis)))
+    x = tensor(x)
+    return followed(Tensor(np.asarray(x.value.argmin(axis=axis))), x)
 
 
+@operation
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps."""
     x = floats(x)
@@ -162,6 +181,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return recorded(y, (x,), lambda dy: (y * (dy - reduce_sum(dy * y, axis, keepdims=True)),))
 
 
+@operation
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """x - log(sum(exp(x))) along an axis."""
     z = floats(x)
@@ -171,6 +191,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     return z - reduce_logsumexp(z, axis, keepdims=True)
 
 
+@operation
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The Euclidean length; its gradient is 0 where all numbers are."""
     x = floats(x)

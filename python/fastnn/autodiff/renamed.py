@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 from fastnn import activations
 from fastnn.autodiff import arranging, making
 from fastnn.autodiff import functions as f
+from fastnn.autodiff.quiet import operation
 from fastnn.autodiff.tensor import Tensor, converted
 
 
@@ -29,6 +30,7 @@ def _named(function: Callable[..., Tensor], **names: str) -> Callable[..., Tenso
     return called
 
 
+@operation
 def argmax(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) -> Tensor:
     """The place of the largest along an axis, the first of several.
 
@@ -40,11 +42,13 @@ def argmax(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) 
     return f.cast(f.argmax(input, axis), output_type)
 
 
+@operation
 def argmin(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) -> Tensor:
     """The place of the smallest along an axis, the first of several; see `argmax`."""
     return f.cast(f.argmin(input, axis), output_type)
 
 
+@operation
 def one_hot(
     indices: Any,
     depth: int,
@@ -70,11 +74,13 @@ def one_hot(
     return Tensor(np.moveaxis(hot.astype(dtype or hot.dtype), -1, axis))
 
 
+@operation
 def zeros_like(input: Any, dtype: DTypeLike | None = None) -> Tensor:
     """Zeros of its shape, and of its type unless dtype says else."""
     return Tensor(np.zeros_like(converted(input), dtype))
 
 
+@operation
 def ones_like(input: Any, dtype: DTypeLike | None = None) -> Tensor:
     """Ones of its shape, and of its type unless dtype says else."""
     return Tensor(np.ones_like(converted(input), dtype))

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.autodiff.broadcasting import Axis, Shape, axes_of, reduce_sum, reshape
+from fastnn.autodiff.quiet import operation, quiet
 from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
 
 
+@operation
 def transpose(x: Any, perm: Sequence[int] | None = None) -> Tensor:
     """Axes in another order; None: reversed."""
     x = tensor(x)
@@ -20,6 +22,7 @@ def transpose(x: Any, perm: Sequence[int] | None = None) -> Tensor:
     return recorded(y, (x,), lambda dy: (transpose(dy, back),))
 
 
+@operation
 def expand_dims(x: Any, axis: int) -> Tensor:
     """A new axis of length 1."""
     x = tensor(x)
@@ -27,6 +30,7 @@ def expand_dims(x: Any, axis: int) -> Tensor:
     return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
 
 
+@operation
 def squeeze(x: Any, axis: Axis = None) -> Tensor:
     """Without axes of length 1; None: all of them."""
     x = tensor(x)
@@ -34,6 +38,7 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
     return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
 
 
+@operation
 def tile(x: Any, multiples: Sequence[int]) -> Tensor:
     """The array repeated so many times along each axis."""
     x = tensor(x)
@@ -45,6 +50,7 @@ def tile(x: Any, multiples: Sequence[int]) -> Tensor:
     return recorded(y, (x,), lambda dy: (reduce_sum(reshape(dy, split), axes),))
 
 
+@operation
 def reverse(x: Any, axis: Axis) -> Tensor:
     """The elements along axes in reverse order."""
     x = tensor(x)
@@ -52,6 +58,7 @@ def reverse(x: Any, axis: Axis) -> Tensor:
     return recorded(Tensor(np.flip(x.value, axes)), (x,), lambda dy: (reverse(dy, axes),))
 
 
+@operation
 def concat(values: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors one after the other along an axis."""
     parts = [tensor(value) for value in values]
@@ -66,11 +73,13 @@ def concat(values: Sequence[Any], axis: int = 0) -> Tensor:
     return recorded(y, tuple(parts), pull)
 
 
+@operation
 def stack(values: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors of one shape along a new axis."""
     return concat([expand_dims(value, axis) for value in values], axis)
 
 
+@operation
 def unstack(x: Any, axis: int = 0) -> list[Tensor]:
     """The parts along an axis, without it."""
     x = tensor(x)
@@ -92,6 +101,7 @@ def _index(index: Any) -> Any:
     return index.value if isinstance(index, Tensor) else index
 
 
+@quiet
 def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
     """Zeros with dy added at the place: the gradient of getitem."""
     dy = tensor(dy)
@@ -100,6 +110,7 @@ def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
     return recorded(Tensor(array), (dy,), lambda dz: (getitem(dz, place),))
 
 
+@operation
 def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
     """The slices along an axis that integers name."""
     x = tensor(x)
@@ -107,6 +118,7 @@ def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
     return getitem(x, (*before, converted(indices)))
 
 
+@operation
 def boolean_mask(x: Any, mask: Any) -> Tensor:
     """The elements, or slices of the first axes, where the mask is true."""
     return getitem(x, converted(mask).astype(bool))

@@ -35,7 +35,8 @@ class _Active(threading.local):
     """The tapes that record in this thread, the outermost first."""
 
     def __init__(self) -> None:
-        self.tapes: tuple[GradientTape, ...] = ()
+        self.tapes: tuple[Any, ...] = ()
+        self.follower: Any = None  # one of the tapes, see `following`
 
 
 _active = _Active()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.autodiff.quiet import quiet
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
@@ -297,8 +298,13 @@ def converted(value: Any) -> Array:
         return np.stack([converted(part) for part in value])
     array = numeric("value", value)
     if array.dtype == np.float64 and not hasattr(value, "dtype") and not hasattr(value, "dtypes"):
-        return array.astype(np.float32)
+        return _float32(array)
     return array
+
+
+@quiet
+def _float32(array: Array) -> Array:
+    return array.astype(np.float32)
 
 
 _ones: dict[np.dtype[Any], Tensor] = {}
@@ -329,6 +335,26 @@ def recorded(output: Tensor, inputs: tuple[Any, ...], pull: Pull) -> Tensor:
     if _Recorder.active.tapes:
         _Recorder.record(inputs, (output,), pull)
     return output
+
+
+def followed(output: Tensor, *inputs: Any, adds_axis: bool = False) -> Tensor:
+    """`output`, told to the follower as made of the inputs: for operations without gradients."""
+    if _Recorder.active.follower is not None:
+        _Recorder.active.follower.follow(inputs, output, adds_axis=adds_axis)
+    return output
+
+
+def begin_following(follower: Any) -> tuple[Any, Any]:
+    """Has `follower` get all operations of this thread; returns what `end_following` wants."""
+    active = _Recorder.active
+    before = active.tapes, active.follower
+    active.tapes, active.follower = (*before[0], follower), follower
+    return before
+
+
+def end_following(before: tuple[Any, Any]) -> None:
+    """Ends what `begin_following` began."""
+    _Recorder.active.tapes, _Recorder.active.follower = before
 
 
 def tensor(value: Any) -> Tensor:

@@ -41,3 +41,26 @@ class Batches(NamedTuple):
             return np.array(taken, self.dtype if taken.dtype.kind == "f" else taken.dtype)
 
         return mapped(part, self.x), mapped(part, self.y), mapped(part, self.weights)
+
+    def bad_target(self, places: Any) -> str | None:
+        """Where the first number of y in these rows is NaN or infinite, in words; None: nowhere.
+
+        Rows are counted as the user gave them.
+        """
+        chosen = np.arange(self.rows) if self.chosen is None else self.chosen
+        indices = chosen[places]
+        named: list[tuple[str, Any]] = [("y", self.y)]
+        if isinstance(self.y, dict):
+            named = [(f"y[{name!r}]", part) for name, part in self.y.items()]
+        elif isinstance(self.y, (list, tuple)):
+            named = [(f"y[{i}]", part) for i, part in enumerate(self.y)]
+        for name, array in named:
+            if array is None or array.dtype.kind != "f":
+                continue
+            wrong = ~np.isfinite(array[indices])
+            if wrong.any():
+                row, *rest = np.unravel_index(int(wrong.argmax()), wrong.shape)
+                place = (int(indices[row]), *map(int, rest))
+                column = f", column {place[1]}" if len(place) == 2 and wrong.shape[1] > 1 else ""
+                return f"{name} has {array[place]} at row {place[0]}{column}"
+        return None

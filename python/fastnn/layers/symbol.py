@@ -15,6 +15,10 @@ Shape = tuple[int, ...]
 operations: dict[str, Callable[..., Symbol]] = {}
 
 
+class NoAttribute(Untraceable, AttributeError):
+    """The same for an attribute. `hasattr` says that there is none."""
+
+
 class ModelCall(NamedTuple):
     """A call of a model on symbols. Its tensors are numbered as those of the model's graph."""
 
@@ -113,12 +117,15 @@ class Symbol:
         raise Untraceable("a symbol is neither true nor false: it has no numbers")
 
     def __array__(self, *_: object, **__: object) -> Any:
-        raise Untraceable("a symbol has no numbers to compute with")
+        raise Untraceable(
+            "a symbol has no numbers to compute with: only layers, +, - and * take it, and no other "
+            "functions"
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise Untraceable(
+        raise NoAttribute(
             f"a symbol has no {name!r}: it stands for rows that are not known yet, and only layers, "
             "+, - and * take it"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.autodiff.following import check_result, following
 from fastnn.autodiff.own_losses import aligned, weights_of
 from fastnn.autodiff.tensor import Tensor, converted, tensor
 from fastnn.metrics.base import Metric
@@ -21,7 +22,8 @@ class FunctionMetric(Metric):
 
     Args:
         function: (y_true, y_pred) -> a number for each row (n,), numbers (n, ...), which are
-            averaged in each row, or one number, which counts for all rows of the batch.
+            averaged in each row, or one number, which counts for all rows of the batch. It may
+            not broadcast y_true and y_pred against each other (see `fastnn.losses.Loss`).
         name: the name in logs; None: that of the function.
     """
 
@@ -34,12 +36,10 @@ class FunctionMetric(Metric):
         n = len(outputs)
         if n == 0:
             return
-        values = converted(self.function(aligned(y_true, outputs), outputs)).astype(np.float64)
-        if values.ndim and values.shape[0] != n:
-            raise ValueError(
-                f"metrics: {self.name}: expected a number for each row, shape ({n},) or "
-                f"({n}, ...), or a single number, got shape {values.shape}"
-            )
+        target = aligned(y_true, outputs)
+        with following(f"metrics: {self.name}", target, outputs):
+            values = converted(self.function(target, outputs)).astype(np.float64)
+        check_result(f"metrics: {self.name}: expected a number", values, target, outputs)
         weights = weights_of(sample_weight, n)
         rows = values.reshape(n, -1).mean(axis=1) if values.ndim else np.full(n, float(values))
         if weights is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastnn.autodiff.following import following
 from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.data.structures import Form, by_output
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
-from fastnn.metrics.functions import is_own
+from fastnn.metrics.functions import FunctionMetric, is_own
 from fastnn.metrics.means import MeanOf
 
 
@@ -42,7 +43,12 @@ class Bound(Metric):
             if ignored is not None:
                 y_true, y_pred, sample_weight = _without(ignored, y_true, y_pred, sample_weight)
         given = () if sample_weight is None else (sample_weight,)
-        self.metric.update_state(y_true, y_pred, *given)
+        written = is_own(self.metric) and not isinstance(self.metric, FunctionMetric)
+        if not written or not isinstance(y_pred, Tensor) or not isinstance(y_true, Tensor):
+            self.metric.update_state(y_true, y_pred, *given)
+            return
+        with following(f"metrics: {self.name}", y_true, y_pred, sample_weight):
+            self.metric.update_state(y_true, y_pred, *given)
 
     def result(self) -> Any:
         return self.metric.result()

@@ -214,6 +214,13 @@ class Compilable(Listed):
         """All Variables of the model that there are yet."""
 
     @abstractmethod
+    def _check_output_name(self, objective: Objective, state: State, *, known: bool) -> None:
+        """ValueError where losses or metrics name another output than the one of the model.
+
+        `known`: whether the form of the outputs is, even where no layer gives a name.
+        """
+
+    @abstractmethod
     def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
         """Why the model trains over the tape, as far as `compile` can tell."""
 
@@ -323,6 +330,7 @@ class Compilable(Listed):
         if native is None:
             return state._replace(built=built)
         if native.given is not None:
+            self._check_output_name(plan.objective, state, known=True)
             head = _head(state, built)
             heads.check(head, native.loss)
             columns = Columns(native.loss, head, *(listed(given) for given in native.given))
@@ -382,7 +390,10 @@ class Compilable(Listed):
             optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
                 Keras's is "rmsprop".)
             loss: a name, an object or a class of `fastnn.losses`, or a Python function
-                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Of several outputs one for
+                (y_true, y_pred) -> Tensor (see `fastnn.losses.Loss`). Such a function gets y as
+                it is, with (n,) and (n, 1) matched to the outputs; it may not broadcast the two
+                into another shape, and returns a number, or numbers (n,) or (n, ...) with axes that
+                y_true or y_pred has. Of several outputs one for
                 all, a list or a dictionary by name; None leaves an output out. None alone is for
                 models with a `train_step` or a `compute_loss` of their own.
             loss_weights: the weights of the losses of several outputs in their sum, as a list or a

@@ -448,7 +448,10 @@ _ARRAYS = frozenset({np.ndarray, Tensor})
 
 
 def _rows_of(inputs: Any) -> Tensor:
-    x = as_tensor(inputs)
+    try:
+        x = as_tensor(inputs)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("value: ", "x: ", 1)) from error.__cause__
     if x.ndim == 0:
         raise ValueError("x: expected rows, got a single number")
     return x

@@ -34,6 +34,7 @@ from fastnn.models.bound import Bound
 from fastnn.models.columns import check_name
 from fastnn.models.sums import LossTracker
 from fastnn.variables import Variable
+from fastnn.words import unknown
 
 # The mean weight of a row of the data set, for each output with a loss; none: it is not known, as
 # of a stream of batches.
@@ -137,18 +138,25 @@ class Objective:
     def all_losses(self) -> list[Loss]:
         return [part for part in flat(self.loss) if isinstance(part, Loss)]
 
+    def check_only_name(self, name: str) -> None:
+        """ValueError where a dictionary names another output than the one of a model."""
+        given = {
+            "loss": self.loss,
+            "loss_weights": self.loss_weights,
+            "metrics": self._given[0],
+            "weighted_metrics": self._given[1],
+        }
+        for what, one in given.items():
+            for other in one if isinstance(one, dict) else ():
+                if other != name:
+                    raise ValueError(unknown(f"{what}: output", other, (name,)))
+
     def outline(self, form: Form) -> None:
         """Finds the loss and its weight for each output; errors where numbers do not match."""
         if form == self.form:
             return
         if form.kind is None:
             loss, weight = only("loss", self.loss), only("loss_weights", self.loss_weights)
-            named = tuple(self.loss) if isinstance(self.loss, dict) else ()
-            if isinstance(self.loss_weights, dict) and tuple(self.loss_weights) != named:
-                raise ValueError(
-                    f"loss_weights: expected a number, or a dictionary of the names that loss has, got "
-                    f"{self.loss_weights!r}"
-                )
             self.targets = [Target(None, loss, 1.0 if weight is None else weight)]
         else:
             one = not isinstance(self.loss, (list, dict))

@@ -173,10 +173,11 @@ class Steps(Tabled):
     def _own_metrics(self) -> list[Metric]:
         """Metrics among the attributes, also in lists and dictionaries."""
         found: list[Metric] = []
-        for value in vars(self).values():
+        for name, value in vars(self).items():
             if hasattr(type(value), "update_state"):  # `isinstance` would be slow
                 found.append(value)
-            elif isinstance(value, (list, tuple, dict)) and value:
+            # `_known` has the parts of the graph, which would be walked through at every step.
+            elif isinstance(value, (list, tuple, dict)) and value and name != "_known":
                 found += [part for part in parts(value) if isinstance(part, Metric)]
         return found
 

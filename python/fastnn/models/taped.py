@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.applied import Progress
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
@@ -71,11 +72,28 @@ class Taped(TapedTables):
         steps = own_steps(self, "train")
         several = state.form.kind is not None
         found = of_compile(steps, objective, several)
+        self._check_output_name(objective, state, known=False)
         if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
             raise no_loss()
         if several:
             objective.outline(state.form._replace(names=self._output_names()))
         return found
+
+    def _only_output_name(self, state: State) -> str | None:
+        """The name of the layer that makes the one output; None: several, or not known yet."""
+        if state.form.kind is not None:
+            return None
+        if state.calls:
+            call = state.calls[-1]
+            return str((call.within[0] if call.within else state.layers[call.layer]).name)
+        made = state.parts or state.layers
+        is_chain = getattr(type(self), "call", Taped).__module__.startswith("fastnn.")
+        return str(made[-1].name) if made and is_chain else None
+
+    def _check_output_name(self, objective: Objective, state: State, *, known: bool) -> None:
+        name = self._only_output_name(state) or ("output_1" if known else None)
+        if name is not None and state.form.kind is None and not own_steps(self, "train"):
+            objective.check_only_name(name)
 
     def _output_names(self) -> tuple[str, ...]:
         """Names of the outputs of a graph: keys of a dictionary, or names of layers."""
@@ -142,7 +160,7 @@ class Taped(TapedTables):
         """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
         own = "train_step" in own_steps(self, "train")
         inputs = self._inputs("fit", given)
-        shapes = self._settled(plan, inputs, given, schedule.batch_size, own)
+        shapes = self._settled("fit", plan, inputs, given, schedule.batch_size, own)
         train, split, held = self._parted(
             plan, self._batches("fit", plan, inputs, given, own), validation, own
         )
@@ -196,7 +214,7 @@ class Taped(TapedTables):
     def _evaluate_taped(self, plan: Plan, given: Given, size: int, listeners: CallbackList) -> Logs:
         own = "test_step" in own_steps(self, "test")
         inputs = self._inputs("evaluate", given)
-        shapes = self._settled(plan, inputs, given, size, own)
+        shapes = self._settled("evaluate", plan, inputs, given, size, own)
         found = self._batches("evaluate", plan, inputs, given, own)
         check(plan.objective, found, shapes)
         _tell_steps(listeners, found, size)
@@ -212,7 +230,7 @@ class Taped(TapedTables):
     def _train_on_batch_taped(self, plan: Plan, given: Given) -> Logs:
         own = "train_step" in own_steps(self, "train")
         inputs = self._inputs("train_on_batch", given)
-        shapes = self._settled(plan, inputs, given, inputs[1], own)
+        shapes = self._settled("train_on_batch", plan, inputs, given, inputs[1], own)
         found = self._batches("train_on_batch", plan, inputs, given, own)
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         check(plan.objective, found, shapes)
@@ -220,11 +238,12 @@ class Taped(TapedTables):
         with _Training(self, plan, ()):
             return self.train_on_data(taped.data_of(found, slice(None)))
 
+    @quiet
     def _value_and_grad_taped(
         self, plan: Plan, given: Given, training: bool
     ) -> tuple[float, list[Array]]:
         inputs = self._inputs("value_and_grad", given)
-        shapes = self._settled(plan, inputs, given, inputs[1], own=False)
+        shapes = self._settled("value_and_grad", plan, inputs, given, inputs[1], own=False)
         found = self._batches("value_and_grad", plan, inputs, given)
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         check(plan.objective, found, shapes)
@@ -256,12 +275,15 @@ class Taped(TapedTables):
 
     # -- what the loops ask
 
+    @quiet
     def train_on_data(self, data: Any) -> Logs:
         return numbers_of("train_step", self.train_step(data))
 
+    @quiet
     def test_on_data(self, data: Any) -> Logs:
         return numbers_of("test_step", self.test_step(data))
 
+    @quiet
     def predict_on_data(self, data: Any) -> Any:
         return self.predict_step(data)
 

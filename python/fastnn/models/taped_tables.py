@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor
 from fastnn.console import warn
 from fastnn.data import rows
@@ -24,7 +25,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.checked import by_leaf, labelled, only_native, renamed, stand_in, width_of
 from fastnn.models.compiled import Plan
-from fastnn.models.objective import Target
+from fastnn.models.objective import Objective, Target
 from fastnn.models.steps import Steps, own_steps
 from fastnn.models.tables import parts_of_validation
 from fastnn.words import within
@@ -77,8 +78,9 @@ class TapedTables(Steps):
         model: Any = self
         return np.dtype(model.dtype)
 
+    @quiet
     def _settled(
-        self, plan: Plan, inputs: tuple[Any, int], given: Given, size: int, own: bool
+        self, doing: str, plan: Plan, inputs: tuple[Any, int], given: Given, size: int, own: bool
     ) -> Sequence[Shape] | None:
         """Builds the layers by a call on a batch, and finds losses and metrics for its outputs.
 
@@ -95,6 +97,9 @@ class TapedTables(Steps):
         outputs = self._called(mapped(Tensor, first), training=False)
         form = form_of(outputs, self._output_names())
         objective.outline(form)
+        if form.kind is None:
+            model: Any = self
+            model._check_output_name(objective, model._state.now, known=True)
         for part in form.leaves(outputs):
             if not isinstance(part, Tensor):
                 raise TypeError(
@@ -110,9 +115,12 @@ class TapedTables(Steps):
         # A few rows of y tell labels from targets.
         firsts = [None if y is None else numeric("y", y, missing_is_nan=True)[:size] for y in ys]
         if objective.all_losses():
-            objective.settle(form.like(firsts), outputs, form.names, anew=True)
+            y = None if given.y is None else form.like(firsts)
+            objective.settle(y, outputs, form.names, anew=True)
             for target, part in zip(objective.targets, form.leaves(outputs), strict=True):
                 _warn_of_logits(target, part)
+        if given.y is None and "compute_loss" not in own_steps(self, "train"):
+            _check_without_targets(doing, objective, form.leaves(outputs))
         return [tuple(np.shape(part)[1:]) for part in form.leaves(outputs)]
 
     def _batches(
@@ -123,7 +131,7 @@ class TapedTables(Steps):
         y = self._targets(plan, given.y, n)
         weights = self._weights(plan, given.sample_weight, n)
         if y is None and not own and any(not one.is_own for one in plan.objective.all_losses()):
-            raise ValueError(f"{doing}: expected x and y, got None for y")
+            raise _no_targets(doing)
         return Batches(x, y, weights, n, self._float_type())
 
     def _targets(self, plan: Plan, y: Any, n: int) -> Any:
@@ -177,6 +185,8 @@ class TapedTables(Steps):
                     raise ValueError(
                         f"x: expected rows of shape {shapes[0]}, as those to train on, got {shapes[1]}"
                     )
+                if y is None and table.y is not None and not own:
+                    raise _no_targets("validation_data")
                 return table, None, self._batches("validation_data", plan, inputs, given, own)
         if share == 0.0:
             return table, None, None
@@ -221,6 +231,20 @@ class TapedTables(Steps):
         classes = 2 if width == 1 else width
         by_row = class_weights(class_weight, rows_by_class, classes, ignored)
         return table._replace(weights=by_row)
+
+
+def _no_targets(doing: str) -> ValueError:
+    return ValueError(f"{doing}: expected x and y, got None for y")
+
+
+def _check_without_targets(doing: str, objective: Objective, outputs: Sequence[Tensor]) -> None:
+    """ValueError where a loss of the user's own does not do without y: a few rows tell."""
+    for target, part in zip(objective.targets, outputs, strict=True):
+        if target.loss is not None and target.loss.is_own:
+            try:
+                target.loss.weighed(None, part)
+            except Exception as error:
+                raise _no_targets(doing) from error
 
 
 def _warn_of_logits(target: Target, outputs: Tensor) -> None:

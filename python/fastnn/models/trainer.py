@@ -122,7 +122,8 @@ class Trainer(Taped):
         Raises:
             RuntimeError: not compiled, or the model is being trained already.
             TypeError, ValueError: x, y or an option cannot be taken; nothing has changed.
-            fastnn.TrainingDiverged: the loss became NaN or infinite. Its epoch and step count
+            fastnn.TrainingDiverged: the loss became NaN or infinite. Where a loss of one's own got
+                a NaN or infinite target in that step, its row is named. Its epoch and step count
                 from 0, as callbacks do; the progress line counts epochs from 1. The weights are
                 those of some hundred steps before, for small batches of large layers and on a GPU
                 some thousand: the state is copied after every so many steps that copying takes at

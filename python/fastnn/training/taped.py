@@ -165,7 +165,8 @@ class TapedFit:
             bad = self.model.bad_loss(logs)
             if bad is not None:
                 copies.after_step(0.0)
-                self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies)
+                target = self.train.bad_target(places)
+                self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies, target)
             copies.after_step(self.model.mean_of_step(logs))
             if listens:
                 self.model.position = self._position(epoch, step + 1, self.model.counted())
@@ -183,16 +184,32 @@ class TapedFit:
         logs = evaluate(self.model, self.validation, self.callbacks, size)
         bad = self.model.bad_loss(logs)
         if bad is not None:
-            self._diverge(f"the validation loss became {_number(bad)}", epoch, bad, copies)
+            what = f"the validation loss became {_number(bad)}"
+            target = self.validation.bad_target(slice(None))
+            self._diverge(what, epoch, bad, copies, target and f"in validation {target}")
         return {f"val_{name}": value for name, value in logs.items()}
 
-    def _diverge(self, what: str, epoch: int, loss: float, copies: Snapshots[Any]) -> None:
+    def _diverge(
+        self,
+        what: str,
+        epoch: int,
+        loss: float,
+        copies: Snapshots[Any],
+        bad_target: str | None = None,
+    ) -> None:
         back, state = copies.last_good()
         self.model.put_state(state)
+        advice = (
+            "Try a lower learning_rate, inputs scaled to about [-1, 1], or targets of that size."
+        )
+        if bad_target is not None:
+            advice = (
+                f"A target is no finite number: {bad_target}. Leave such rows out, or have the loss "
+                f"mask them by fastnn.math.where. If it does: {advice[0].lower()}{advice[1:]}"
+            )
         error: Any = _core.TrainingDiverged(
             f"{what} at epoch {epoch}, step {self._step} (both counted from 0). The weights are those "
-            f"of {back} {'step' if back == 1 else 'steps'} earlier. Try a lower learning_rate, inputs "
-            "scaled to about [-1, 1], or targets of that size."
+            f"of {back} {'step' if back == 1 else 'steps'} earlier. {advice}"
         )
         error.epoch, error.step, error.loss = epoch, self._step, loss
         raise error
