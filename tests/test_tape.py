@@ -408,12 +408,6 @@ def test_dropout_acts_in_training_alone() -> None:
     assert (again(x, training=True).numpy() != dropped).any()
 
 
-def test_no_rows() -> None:
-    model = fastnn.Sequential([layers.Dense(2, input_shape=(4,))])
-    with pytest.raises(ValueError, match="empty"):
-        model(np.ones((0, 4)))
-
-
 def test_a_network_for_physics() -> None:
     """u'' of a tanh network at points, against central differences (Raissi et al., 2019)."""
     model = fastnn.Sequential(

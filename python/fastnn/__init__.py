@@ -46,7 +46,7 @@ from fastnn import (
 )
 from fastnn._core import Predictor, TrainingDiverged, __version__
 from fastnn.autodiff.arranging import argsort, sort, split
-from fastnn.autodiff.derived import add_n, logical_xor
+from fastnn.autodiff.derived import add_n, clip_by_global_norm, clip_by_norm, logical_xor
 from fastnn.autodiff.functions import (
     abs,
     acos,
@@ -212,6 +212,8 @@ __all__ = [
     "broadcast_to",
     "callbacks",
     "cast",
+    "clip_by_global_norm",
+    "clip_by_norm",
     "clip_by_value",
     "concat",
     "config",

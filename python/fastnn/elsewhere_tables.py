@@ -29,8 +29,6 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "reduction": {
         "sum_over_batch_size": "auto batchmean sum_by_nonzero_weights",
-        "use 'sum_over_batch_size', a mean over rows, and multiply learning_rate by batch_size": "sum",
-        "use 'sum_over_batch_size'; a loss is one number, not one for each row": "none",
     },
     "metric": {
         "accuracy": "Accuracy",

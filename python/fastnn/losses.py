@@ -14,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere, rows
 from fastnn.arrays.host import numeric
+from fastnn.autodiff import functions
 from fastnn.autodiff.losses import Called, apply, of_rows, weight_of
 from fastnn.autodiff.own_losses import by_rows, whole
-from fastnn.autodiff.tensor import Tensor
+from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.data import rows as rows_of_data
 from fastnn.listing import names_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.words import (
@@ -32,6 +34,8 @@ from fastnn.words import (
 )
 
 __all__ = [
+    "MAE",
+    "MSE",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "Huber",
@@ -40,18 +44,30 @@ __all__ = [
     "MeanSquaredError",
     "Poisson",
     "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
     "get",
+    "huber",
+    "mae",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "mse",
+    "poisson",
+    "sparse_categorical_crossentropy",
 ]
 
 __dir__ = names_of(__all__)
 
-_REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean")
+# "sum" and "none" are for calls alone.
+CALLED_ALONE = ("sum", "none")
+_REDUCTIONS = ("sum_over_batch_size", "mean_with_sample_weight", "mean", *CALLED_ALONE)
 
 
 def _reduction(name: str, value: object) -> str:
+    if value is None:  # another word for "none", in Keras and in PyTorch
+        return "none"
     if not isinstance(value, str) or value not in _REDUCTIONS:
-        # None is another word for "none", in Keras and in PyTorch.
-        refuse_elsewhere(name, "reduction", "none" if value is None else value)
+        refuse_elsewhere(name, "reduction", value)
     return choose(name, value, _REDUCTIONS)
 
 
@@ -116,7 +132,8 @@ class Loss(Registered):
 
     Args:
         name: the name of the loss, in messages; None: that of the class ("my_loss" of MyLoss).
-        reduction: "sum_over_batch_size" or "mean_with_sample_weight", as above.
+        reduction: "sum_over_batch_size" or "mean_with_sample_weight", as above. In a loop of your
+            own also "sum", or "none" (or None) for the loss of each row (n,).
         from_logits: see `SparseCategoricalCrossentropy`.
     """
 
@@ -200,11 +217,18 @@ class Loss(Registered):
                 probabilities unless from_logits is True.
             sample_weight: weights of rows (n,).
 
+        Returns:
+            With reduction="sum" it is sum(w * l), with "none" the w * l of each row (n,).
+
         Raises:
             ValueError: shapes do not fit, a label or weight is out of range, or outputs are neither
                 logits nor probabilities.
         """
-        return self.weighed(y_true, y_pred, sample_weight).mean
+        if self.reduction == "none":
+            losses = tensor(self.call(y_true, y_pred))
+            return losses if sample_weight is None else losses * _by_rows(sample_weight, losses)
+        found = self.weighed(y_true, y_pred, sample_weight)
+        return found.mean * found.weight if self.reduction == "sum" else found.mean
 
     def weighed(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Weighed:
         """The loss with the weight that it was divided by; arguments and errors as of a call."""
@@ -429,6 +453,61 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
+def _by_rows(sample_weight: Any, losses: Tensor) -> NDArray[Any]:
+    """Weights of rows, for the losses of these."""
+    n = losses.shape[0] if losses.ndim else 1
+    weights = rows_of_data.row_weights("sample_weight", converted(sample_weight), n)
+    return weights.astype(losses.dtype).reshape(-1, *[1] * (losses.ndim - 1))
+
+
+# -- losses as functions ---------------------------------------------------------------------------
+
+# The class of each of these, so that `compile` finds the native loss.
+_CLASS_OF: dict[Any, type[Loss]] = {}
+
+
+def _function(cls: type[Loss]) -> Callable[..., Tensor]:
+    """The losses of rows, or of the last axis of any number of axes, as a function of Keras's."""
+
+    def losses(y_true: Any, y_pred: Any, **options: Any) -> Tensor:
+        if options.pop("axis", -1) != -1:
+            raise ValueError(f"{losses.__name__}: axis: expected -1, the axis of the outputs")
+        outputs, target = tensor(y_pred), tensor(y_true)
+        made = cls(**options)
+        shape = outputs.shape
+        if outputs.ndim == 1 and not cls.takes_labels:  # numbers of one row
+            outputs, target = (
+                functions.reshape(outputs, (1, -1)),
+                functions.reshape(target, (1, -1)),
+            )
+        elif outputs.ndim > 2:
+            wide = (-1,) if cls.takes_labels else (-1, shape[-1])
+            outputs, target = (
+                functions.reshape(outputs, (-1, shape[-1])),
+                functions.reshape(target, wide),
+            )
+        found = tensor(made.call(target, outputs))
+        return functions.reshape(found, shape[:-1])
+
+    losses.__name__ = losses.__qualname__ = snake_case(cls.__name__)
+    losses.__doc__ = (
+        f"The loss of each row (n,), as `{cls.__name__}` has it, a Tensor: for loops of your own.\n\n"
+        "    Of outputs with more axes it is that of the last one. The options of the class are taken by "
+        "name."
+    )
+    _CLASS_OF[losses] = cls
+    return losses
+
+
+sparse_categorical_crossentropy = _function(SparseCategoricalCrossentropy)
+categorical_crossentropy = _function(CategoricalCrossentropy)
+binary_crossentropy = _function(BinaryCrossentropy)
+mean_squared_error = mse = MSE = _function(MeanSquaredError)
+mean_absolute_error = mae = MAE = _function(MeanAbsoluteError)
+huber = _function(Huber)
+poisson = _function(Poisson)
+
+
 class FunctionLoss(Loss):
     """A Python function (y_true, y_pred) -> Tensor as a loss; see `Loss.call`."""
 
@@ -455,7 +534,8 @@ def get(identifier: str | Loss | type[Loss] | Callable[[Any, Any], Any]) -> Loss
         ValueError: the name is unknown; the message has the near match.
     """
     if callable(identifier) and not isinstance(identifier, (Loss, type)):
-        return FunctionLoss(identifier)
+        known = _CLASS_OF.get(identifier) if hasattr(identifier, "__name__") else None
+        return FunctionLoss(identifier) if known is None else known()
     return LOSSES.get(identifier)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.autodiff.quiet import operation
-from fastnn.autodiff.tensor import Tensor, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, marked, recorded, tensor
 
 Axis = int | Sequence[int] | None
 Shape = tuple[int, ...]
@@ -33,7 +33,8 @@ def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
     """The same numbers in another shape; one length may be -1."""
     x = tensor(x)
     y = Tensor(x.value.reshape(shape))
-    return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+    made = recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+    return made if x.logits is None else marked(made, x, lambda z: reshape(z, shape))
 
 
 @operation

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn.autodiff.quiet import operation
-from fastnn.autodiff.tensor import Tensor, converted, followed, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, followed, marked, recorded, tensor
 
 
 @operation
@@ -47,21 +47,24 @@ def cast(x: Any, dtype: DTypeLike) -> Tensor:
     y = Tensor(x.value.astype(dtype))
     if y.dtype.kind != "f":
         return followed(y, x)
-    return recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
+    made = recorded(y, (x,), lambda dy: (cast(dy, x.dtype),))
+    return made if x.logits is None else marked(made, x, lambda z: cast(z, dtype))
 
 
 @operation
 def stop_gradient(x: Any) -> Tensor:
     """The same numbers, through which no gradient goes."""
     x = tensor(x)
-    return followed(Tensor(x.value), x)
+    made = followed(Tensor(x.value), x)
+    return made if x.logits is None else marked(made, x, stop_gradient)
 
 
 @operation
 def identity(x: Any) -> Tensor:
     """The same numbers as another Tensor."""
     x = tensor(x)
-    return recorded(Tensor(x.value), (x,), lambda dy: (dy,))
+    made = recorded(Tensor(x.value), (x,), lambda dy: (dy,))
+    return made if x.logits is None else marked(made, x, identity)
 
 
 _NUMBERS = (bool, int, float)

@@ -127,6 +127,37 @@ def _classes(name: str, given: Any) -> Any:
     return values.astype(np.int64)
 
 
+@operation
+def clip_by_norm(t: Any, clip_norm: Any, axes: Axis = None) -> Tensor:
+    """t scaled down to the norm clip_norm where its norm, over the axes or over all, is larger."""
+    x = _floats(t)
+    length = f.norm(x, axes, keepdims=True)
+    clipped: Tensor = x * (clip_norm / f.maximum(length, clip_norm))
+    return clipped
+
+
+@operation
+def global_norm(t_list: Sequence[Any]) -> Tensor:
+    """The norm of all numbers in a list of Tensors, such as gradients; None counts for nothing."""
+    squares = [f.reduce_sum(f.square(_floats(one))) for one in t_list if one is not None]
+    if not squares:
+        return Tensor(np.zeros((), np.float32))
+    return f.sqrt(add_n(squares))
+
+
+def clip_by_global_norm(
+    t_list: Sequence[Any], clip_norm: Any, use_norm: Any = None
+) -> tuple[list[Tensor | None], Tensor]:
+    """A list of Tensors scaled down together to the norm clip_norm where theirs is larger.
+
+    Returns:
+        The list, in which None stays, and the norm that they had (or use_norm).
+    """
+    length = global_norm(t_list) if use_norm is None else tensor(use_norm)
+    share = clip_norm / f.maximum(length, clip_norm)
+    return [None if one is None else _floats(one) * share for one in t_list], length
+
+
 # -- activations -----------------------------------------------------------------------------------
 
 
@@ -145,7 +176,8 @@ def relu6(x: Any) -> Tensor:
 def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
     """x above 0, alpha * x below."""
     z = _floats(x)
-    return z * sides(z, alpha)
+    sloped: Tensor = z * sides(z, alpha)
+    return sloped
 
 
 @operation

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.autodiff.broadcasting import Axis, Shape, axes_of, reduce_sum, reshape
 from fastnn.autodiff.quiet import operation, quiet
-from fastnn.autodiff.tensor import Tensor, converted, recorded, tensor
+from fastnn.autodiff.tensor import Tensor, converted, marked, recorded, tensor
 
 
 @operation
@@ -35,7 +35,8 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
     """Without axes of length 1; None: all of them."""
     x = tensor(x)
     y = Tensor(np.squeeze(x.value, axis if axis is None else axes_of(axis, x.ndim)))
-    return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+    made = recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
+    return made if x.logits is None else marked(made, x, lambda z: squeeze(z, axis))
 
 
 @operation
@@ -92,7 +93,8 @@ def getitem(x: Any, index: Any) -> Tensor:
     x = tensor(x)
     place = _index(index)
     y = Tensor(np.asarray(x.value[place]))
-    return recorded(y, (x,), lambda dy: (_scatter(dy, place, x.shape),))
+    made = recorded(y, (x,), lambda dy: (_scatter(dy, place, x.shape),))
+    return made if x.logits is None else marked(made, x, lambda z: getitem(z, index))
 
 
 def _index(index: Any) -> Any:

@@ -357,6 +357,21 @@ def end_following(before: tuple[Any, Any]) -> None:
     _Recorder.active.tapes, _Recorder.active.follower = before
 
 
+def marked(y: Tensor, x: Tensor, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    """y, which an operation made of x without a change of numbers, with what losses are to know of x.
+
+    Logits of a softmax are those of y as long as the last axis stays whole.
+    """
+    made = x.logits
+    if made is not None:
+        logits, kind = made
+        if logits is None:
+            y.logits = made
+        elif kind == "sigmoid" or (y.ndim and y.shape[-1:] == x.shape[-1:]):
+            y.logits = operation(logits), kind
+    return y
+
+
 def tensor(value: Any) -> Tensor:
     """`value` as a Tensor, which later changes of an array or a Variable do not change.
 

@@ -74,7 +74,9 @@ class LeakyReLU(Activation):
     _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
     negative_slope = Checked(partial(_parameter_of, "leaky_relu"))
 
-    @keywords(*COMMON)
+    _old_names: ClassVar[dict[str, str]] = {"alpha": "negative_slope"}
+
+    @keywords(*COMMON, old=_old_names)
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
         super().__init__("leaky_relu", **common)
         self.negative_slope = negative_slope

@@ -121,6 +121,11 @@ class Metric(Registered):
         native = partial(self.native, sample_weight is not None)
         sums = counts(native, self.goes_with, y_true, y_pred, sample_weight)
         if sums is not None:
+            if self._sums is not None and self._sums.shape != sums.shape:
+                raise ValueError(
+                    f"{self.name}: y_pred has another number of columns than what was counted before; "
+                    "call reset_state first"
+                )
             self._sums = sums if self._sums is None else self._sums + sums
 
     def result(self) -> Tensor:

@@ -64,6 +64,8 @@ def counts(
         elif "thresholds" in count:
             outputs = functions.softmax(outputs)
     z = outputs.value.reshape(n, width)
+    if kind == "sigmoid" or "thresholds" in count:
+        _check_probabilities(z, count)
     if z.dtype == np.float32:
         count = _rounded(count)
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
@@ -81,6 +83,8 @@ def counts(
             kind, targets, labels = "sigmoid", _one_hot(labels, width), None
         elif "top" not in count and "thresholds" not in count and kind == "sigmoid":
             kind = "targets" if _of_classes(targets) and _of_classes(z) else kind
+    if kind == "sigmoid" and targets is not None:
+        _check_labels(targets, count)
     loss = _LOSSES[kind]
     crossed = count.get("loss") == _MISSING
     if kind == "sigmoid" and targets is not None and (crossed or np.isnan(targets).any()):
@@ -94,6 +98,39 @@ def counts(
     except ValueError as error:
         raise ValueError(str(error).replace("x: ", "y_pred: ", 1)) from None
     return network.evaluate(data)[2:]
+
+
+def _check_probabilities(z: NDArray[Any], count: dict[str, Any]) -> None:
+    """ValueError for outputs that are no probabilities, where a threshold of one cuts them."""
+    limits = np.asarray(count.get("thresholds", count["value"]))
+    if (
+        count["kind"] not in ("sides", "confusion", "mean_of")
+        or ((limits < 0) | (limits > 1)).any()
+    ):
+        return
+    if count["kind"] == "mean_of" and count.get("loss") != _MISSING:
+        return
+    wrong = (z < 0) | (z > 1)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"y_pred: expected probabilities in [0, 1], got {z[row, column]:g} at row {row}, column "
+            f"{column}; of logits take fastnn.math.sigmoid or softmax, or pass the Tensor that the "
+            "model returns, which tells that it has logits"
+        )
+
+
+def _check_labels(targets: NDArray[Any], count: dict[str, Any]) -> None:
+    """ValueError for targets that are no labels of yes or no."""
+    if count["kind"] not in ("sides", "confusion"):
+        return
+    wrong = ~((targets == 0) | (targets == 1) | np.isnan(targets))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"y_true: expected 0 or 1, or NaN for a missing label, got {targets[row, column]:g} at "
+            f"row {row}, column {column}"
+        )
 
 
 @functools.lru_cache(64)

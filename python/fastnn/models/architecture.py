@@ -40,7 +40,8 @@ def makes_itself(cls: type[Parted]) -> bool:
 def members(model: Parted) -> list[Any]:
     """Layers and models of a class that makes them itself, in an order that its code decides."""
     own = [part for part in model._own_parts() if isinstance(part, (Layer, Parted))]
-    return own or _unique(parts_in(model.state))
+    by_call = type(model).call is not Parted.call
+    return own if by_call else _unique([*parts_in(model.state), *own])
 
 
 def _unique(parts: Sequence[Any]) -> list[Any]:

@@ -25,10 +25,21 @@ def no_loss() -> ValueError:
 
 def losses_of(given: Any) -> Any:
     if isinstance(given, Mapping):
-        return {str(name): None if one is None else losses.get(one) for name, one in given.items()}
+        return {str(name): _loss(one) for name, one in given.items()}
     if isinstance(given, (list, tuple)):
-        return [None if one is None else losses.get(one) for one in given]
-    return None if given is None else losses.get(given)
+        return [_loss(one) for one in given]
+    return _loss(given)
+
+
+def _loss(given: Any) -> Loss | None:
+    found = None if given is None else losses.get(given)
+    if found is not None and found.reduction in losses.CALLED_ALONE:
+        raise ValueError(
+            f"loss {found.name}: reduction={found.reduction!r} is for a loop of your own; `fit` "
+            "minimises a mean over rows: leave reduction out, and for a sum multiply learning_rate by "
+            "batch_size"
+        )
+    return found
 
 
 def loss_weights_of(given: Any) -> Any:

@@ -28,6 +28,8 @@ def called(state: State, x: Tensor, training: bool) -> Any:
     built = state.built
     assert built is not None
     array = x.value
+    if array.shape == (0, *built.shapes[0]):
+        return _of_no_rows(state, x)
     usual = array.shape[1:] == built.shapes[0] and array.size > 0 and array.dtype.kind == "f"
     if not usual:
         array = rows("x", array, built.shapes[0])
@@ -75,6 +77,20 @@ def called(state: State, x: Tensor, training: bool) -> Any:
             y.logits = None, "linear"
         return y
     return functions.softmax(y) if kept.head == "softmax" else functions.sigmoid(y)
+
+
+def _of_no_rows(state: State, x: Tensor) -> Any:
+    """Outputs without rows, whose gradients are zeros."""
+    built = state.built
+    assert built is not None
+    y = Tensor(np.zeros((0, *built.shapes[-1]), built.parameters.dtype))
+    sources: tuple[Source, ...] = (x, *built.all_variables)
+
+    def pull(_: Tensor) -> Sequence[Tensor | None]:
+        return [Tensor(np.zeros(source.shape, source.dtype)) for source in sources]
+
+    recorded(y, sources, pull)
+    return parted(state, y) if state.form.kind is not None else y
 
 
 def parted(state: State, y: Tensor) -> Any:

@@ -332,6 +332,8 @@ class Model(Saved):
             self._draw_key()
             self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
+        if self._has_call() and np.ndim(inputs) == 0 and not any_symbols(inputs):
+            return self._called_on(tensor(inputs), acts)  # of numbers, not of rows
         x = _rows_of(self._joined(inputs))
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         if state.built is None:
@@ -378,14 +380,23 @@ class Model(Saved):
             if not isinstance(x, Mapping) or set(x) != set(names):
                 raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
             return [x[name] for name in names]
+        labels = self._input_labels
+        if isinstance(x, Mapping) and set(x) == set(labels) and len(labels) == names:
+            return [x[name] for name in labels]  # by the names of the Inputs, as in Keras
         if not isinstance(x, (list, tuple)) or len(x) != names:
-            raise ValueError(f"x: expected a list of {names} inputs, got {type(x).__name__}")
+            told = f"{type(x).__name__} of {len(x)}" if isinstance(x, (list, tuple)) else repr(x)
+            if isinstance(x, Mapping):
+                told = f"a dictionary of {', '.join(map(str, x))}"
+            named = f", or a dictionary of {', '.join(labels)}" if len(labels) == names else ""
+            raise ValueError(f"x: expected a list of {names} inputs{named}, got {told:.200}")
         return list(x)
 
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
             return self._side_by_side(x)
         inputs = self._state.now.inputs
+        if isinstance(x, Mapping) and len(x) == 1 and tuple(x) == self._input_labels:
+            return x[self._input_labels[0]]
         listed = bool(inputs) and isinstance(x, (list, tuple)) and len(x) == 1
         if listed and len(getattr(x[0], "shape", ())) == 1 + len(inputs[0]):
             return x[0]  # a list of the one input

@@ -17,6 +17,7 @@ from fastnn.models.known import Holder, Known, among, variables_of
 from fastnn.models.nested import entries_of, parts_in
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
+from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import keywords, snake_case, unknown
 
@@ -171,7 +172,7 @@ class Parted(Trainer):
     ) -> Iterator[Layer | Parted | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
         order of these. `holders` gets the latter, each with what it holds."""
-        if type(self).call is Parted.call:  # a graph by inputs and outputs, or a chain
+        if is_of_fastnn(type(self)):  # a graph by inputs and outputs, or a chain
             return
         seen: set[int] = {id(self)}
         attributes = [v for k, v in vars(self).items() if k != "_known" and not k.startswith("__")]
@@ -218,7 +219,13 @@ class Parted(Trainer):
             for name, part in zip(names, parts, strict=True)
             if not isinstance(part, (InputLayer, Outputs))
         ]
-        return named or [(layer.name, layer) for layer in self.layers]
+        if named:
+            return named
+        layers = self.layers
+        try:
+            return list(zip(self.names_for(layers), layers, strict=True))
+        except ValueError:  # attributes of one given name, which no graph brings together
+            return [(layer.name, layer) for layer in layers]
 
     def names_for(self, parts: Sequence[Any]) -> list[str]:
         """A name for each part (for models); ValueError where two were given one name."""

@@ -71,6 +71,10 @@ class Shown(Symbolic):
         if not parts:
             if not self.layers:
                 raise ValueError("plot: the model has no layers")
+            if self.weights:
+                raise RuntimeError(
+                    "plot: the model cannot be drawn: its `call` is no graph of layers"
+                )
             raise RuntimeError(
                 "plot: the model has no graph of layers yet; build it first, by a call or by "
                 "model.build(input_shape)"

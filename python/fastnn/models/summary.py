@@ -31,6 +31,8 @@ class Described(Protocol):
     def input_shape(self) -> tuple[int | None, ...]: ...
     @property
     def trainable_weights(self) -> Sequence[Variable]: ...
+    @property
+    def weights(self) -> Sequence[Variable]: ...
     def count_params(self) -> int: ...
 
 
@@ -58,7 +60,7 @@ def summary_lines(
         line = f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}"
         yield f"{line}  {row[3]}".rstrip() if connected else line
     yield "-" * sum(widths)
-    if not model.built:
+    if not model.built and not model.weights:
         yield "Parameters: not known until the model is built"
         return
     trained = sum(variable.size for variable in model.trainable_weights)

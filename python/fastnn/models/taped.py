@@ -193,7 +193,11 @@ class Taped(TapedTables):
         return self._run_taped(plan, run, row_weights)
 
     def _run_taped(self, plan: Plan, run: TapedFit, row_weights: RowWeights) -> History:
-        counts, former = self._counts(), self.history
+        built = self._state.now.built
+        network = None if built is None else built.network
+        counts = (0, 0) if network is None else (network.steps, network.epochs)
+        begun = self._epochs
+        former = self.history
         self.stop_training = False
         self.history = run.history
         updates = plan.optimizer.iterations
@@ -207,7 +211,10 @@ class Taped(TapedTables):
         except BaseException:
             if not run.has_stepped:
                 # A step that cannot be made leaves the model as it was.
-                self._set_counts(counts)
+                self._epochs = begun
+                built = self._state.now.built
+                if built is not None:
+                    built.network.steps, built.network.epochs = counts
                 self.history = former
             raise
 
