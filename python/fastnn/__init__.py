@@ -166,7 +166,7 @@ from fastnn.dtypes import (
     uint32,
     uint64,
 )
-from fastnn.interop import from_torch, to_torch
+from fastnn.interop import from_keras, from_torch, to_keras, to_torch
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -229,6 +229,7 @@ __all__ = [
     "float32",
     "float64",
     "floor",
+    "from_keras",
     "from_torch",
     "function",
     "gather",
@@ -316,6 +317,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "to_keras",
     "to_torch",
     "transpose",
     "uint8",
