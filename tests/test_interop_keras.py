@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-import sys
 import zipfile
 
 import numpy as np
@@ -16,9 +16,10 @@ from travelling import near, predicted
 import fastnn
 from fastnn import interop, layers
 from fastnn.files.layout import ModelFileError
-from fastnn.interop import keras_config, keras_models
+from fastnn.interop import keras_models
 
 pytestmark = [
+    pytest.mark.usefixtures("keras", "h5py"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
@@ -70,7 +71,7 @@ def sent(model, inputs):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cls", travelling.CLASSES, ids=lambda cls: cls.__name__)
-def test_each_layer_goes_or_is_refused_by_name(keras, h5py, cls, dtype, tmp_path):
+def test_each_layer_goes_or_is_refused_by_name(cls, dtype, tmp_path):
     model, inputs = travelling.of_class(cls, dtype)
     if cls not in keras_models.WRITERS and cls is not layers.InputLayer:
         with pytest.raises(ValueError, match=f"Keras has no form of {cls.__name__}"):
@@ -83,7 +84,7 @@ def test_each_layer_goes_or_is_refused_by_name(keras, h5py, cls, dtype, tmp_path
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_chain(keras, h5py, dtype, tmp_path):
+def test_a_chain(keras, dtype, tmp_path):
     model = travelling.everything(dtype)
     inputs = [travelling.rows(3, 4, dtype=dtype)]
     made = sent(model, inputs)
@@ -95,7 +96,7 @@ def test_a_chain(keras, h5py, dtype, tmp_path):
     ]
 
 
-def test_a_graph(keras, h5py, tmp_path):
+def test_a_graph(tmp_path):
     model, inputs = travelling.graph()
     made = sent(model, inputs)
     assert [tensor.name for tensor in made.inputs] == ["left", "right"]
@@ -105,17 +106,13 @@ def test_a_graph(keras, h5py, tmp_path):
 
 
 @pytest.mark.parametrize("activation", travelling.ACTIVATIONS)
-def test_each_activation(keras, h5py, activation, tmp_path):
+def test_each_activation(activation, tmp_path):
     model = travelling.chain([activation, activation])
     inputs = [3 * travelling.rows(6)]
     brought(sent(model, inputs), inputs, tmp_path)
 
 
-def test_every_activation_has_a_form():
-    assert set(keras_models.ACTIVATIONS) == set(travelling.ACTIVATIONS)
-
-
-def test_what_is_not_trained_stays_so(keras, h5py, tmp_path):
+def test_what_is_not_trained_stays_so(tmp_path):
     model = travelling.chain(["relu", "relu"])
     model.layers[0].trainable = False
     made = sent(model, [travelling.rows(6)])
@@ -124,7 +121,7 @@ def test_what_is_not_trained_stays_so(keras, h5py, tmp_path):
     assert [layer.trainable for layer in back.layers] == [False, True]
 
 
-def test_shapes_that_are_joined(keras, h5py, tmp_path):
+def test_shapes_that_are_joined(tmp_path):
     one, many = fastnn.Input((1,)), fastnn.Input((3, 4))
     h = layers.Add()([one, layers.Concatenate(axis=1)([many, many])])
     model = fastnn.Model([one, many], layers.Average()([layers.Rescaling(0.5, 1.0)(h)]))
@@ -147,7 +144,7 @@ def test_models_that_do_not_go(keras):
 # -- from Keras
 
 
-def test_models_in_models(keras, h5py, tmp_path):
+def test_models_in_models(keras, tmp_path):
     """A block that is called twice, with a name that a layer outside has, too."""
     k = keras.layers
     block = keras.Sequential([k.Dense(6, "tanh", name="dense"), k.Dropout(0.2)], name="block")
@@ -170,15 +167,15 @@ def test_models_in_models(keras, h5py, tmp_path):
     assert type(brought(outer, [travelling.rows(6)], tmp_path)) is fastnn.Sequential
 
 
-def test_built_by_its_first_rows(keras, h5py, tmp_path):
+def test_built_by_its_first_rows(keras, tmp_path):
     model = keras.Sequential([keras.layers.Dense(3, "relu"), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="saved before it was built|no weights"):
+    with pytest.raises(ValueError, match=r"saved before it was built|no weights"):
         fastnn.from_keras(model)
     model.build((None, 4))
     brought(randomly(model), [travelling.rows(4)], tmp_path)
 
 
-def test_inputs_by_name_and_operators(keras, h5py, tmp_path):
+def test_inputs_by_name_and_operators(keras, tmp_path):
     k = keras.layers
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     h = 2.0 * k.Dense(4)(a) + b / 4.0 - k.Dense(1)(b)
@@ -206,7 +203,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("case", LAYERS)
-def test_layers_of_keras(keras, h5py, case, tmp_path):
+def test_layers_of_keras(keras, case, tmp_path):
     made = LAYERS[case](keras.layers)
     model = randomly(keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), *made]))
     brought(model, [travelling.rows(4)], tmp_path)
@@ -217,7 +214,6 @@ REFUSED = {
     "BatchNormalization": lambda k: [k.BatchNormalization()],
     "Lambda": lambda k: [k.Lambda(lambda x: x * 2)],
     "max_value": lambda k: [k.ReLU(max_value=6.0)],
-    "rms_scaling": lambda k: [k.LayerNormalization(rms_scaling=True)],
     "scale": lambda k: [k.Rescaling([1.0, 2.0, 3.0, 4.0])],
     "rows of one axis": lambda k: [k.Reshape((2, 2)), k.Dense(3)],
     "mish": lambda k: [k.Activation("mish")],
@@ -239,7 +235,7 @@ def test_refusals_name_the_layer(keras, case, tmp_path):
             fastnn.from_keras(source)
 
 
-def test_classes_and_functions_of_ones_own(keras, h5py, tmp_path):
+def test_classes_and_functions_of_ones_own(keras, tmp_path):
     class Dense(keras.layers.Dense):
         """Named as one of Keras's, and another."""
 
@@ -250,24 +246,24 @@ def test_classes_and_functions_of_ones_own(keras, h5py, tmp_path):
     def relu(x):
         return x * 3
 
-    model = keras.Sequential([keras.Input((4,)), Dense(3)])
+    model = keras.Sequential([keras.Input((4,)), Dense(3, name="own")])
     path = tmp_path / "model.keras"
-    for made, words in (
-        (model, r"dense \(Dense\): a class of one's own, which is not run"),
-        (
-            keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=relu)]),
-            "activation",
-        ),
+    model.save(path)
+    for source in (model, path):
+        with pytest.raises(
+            ValueError, match=r"own \(Dense\): a class of one's own, which is not run"
+        ):
+            fastnn.from_keras(source)
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=relu)])
+    with pytest.raises(
+        ValueError, match=r"\(Dense\): activation: expected a name of Keras's, got <func"
     ):
-        made.save(path)
-        for source in (made, path):
-            with pytest.raises(ValueError, match=words):
-                fastnn.from_keras(source)
+        fastnn.from_keras(keras.Sequential([keras.Input((4,)), inner]))
     with pytest.raises((ValueError, NotImplementedError)):
         fastnn.from_keras(Net())
 
 
-def test_regularizers_are_left_out_with_a_warning(keras, h5py, tmp_path):
+def test_regularizers_are_left_out_with_a_warning(keras, tmp_path):
     layer = keras.layers.Dense(3, kernel_regularizer="l2", name="head")
     model = keras.Sequential([keras.Input((4,)), layer])
     model.save(tmp_path / "model.keras")
@@ -280,7 +276,7 @@ def test_regularizers_are_left_out_with_a_warning(keras, h5py, tmp_path):
         near(made.predict(travelling.rows(4)), answer(model, [travelling.rows(4)]))
 
 
-def test_types_and_names(keras, h5py, tmp_path):
+def test_types_and_names(keras, tmp_path):
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(3, dtype="float64")], name="net"
     )
@@ -300,15 +296,10 @@ def test_types_and_names(keras, h5py, tmp_path):
         fastnn.from_keras("a.h5")
 
 
-def test_every_class_that_is_read_is_tested_or_fastnns():
-    tested = "".join(LAYERS) + "".join(cls.__name__ for cls in travelling.CLASSES)
-    assert all(name in tested for name in keras_config.RULES)
-
-
 # -- files of weights
 
 
-def test_weights_of_a_file(keras, h5py, tmp_path):
+def test_weights_of_a_file(tmp_path):
     model, inputs = travelling.graph()
     made = fastnn.to_keras(model)
     made.save_weights(tmp_path / "model.weights.h5")
@@ -320,7 +311,7 @@ def test_weights_of_a_file(keras, h5py, tmp_path):
         assert np.array_equal(predicted(fresh, inputs), predicted(model, inputs))
 
 
-def test_weights_by_order(keras, h5py, tmp_path):
+def test_weights_by_order(keras, tmp_path):
     """Names differ: the layers of a class are taken in order, the eleventh after the tenth."""
     chain = travelling.chain(["tanh"] * 12)
     named = [keras.layers.Dense(5, "tanh", name=f"n{i}") for i in range(12)]
@@ -349,7 +340,7 @@ def test_weights_by_order(keras, h5py, tmp_path):
 
 
 @pytest.fixture
-def saved(keras, h5py, tmp_path):
+def saved(tmp_path):
     path = tmp_path / "model.keras"
     fastnn.to_keras(travelling.chain(["relu", "softmax"])).save(path)
     return path
@@ -378,9 +369,11 @@ def test_other_archives_are_refused(saved):
     refused(saved, r"model\.keras: no zip archive")
     packed(saved, {"config.json": found["config.json"]})
     refused(saved, r"expected one model\.weights\.h5 in it, got 0")
-    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "w") as archive:
-        for name in ("config.json", "config.json", "model.weights.h5"):
-            archive.writestr(name, found[name])
+    with zipfile.ZipFile(saved, "w") as archive:
+        archive.writestr("config.json", found["config.json"])
+        archive.writestr("model.weights.h5", found["model.weights.h5"])
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("config.json", found["config.json"])
     refused(saved, r"expected one config\.json in it, got 2")
     with pytest.raises(FileNotFoundError):
         fastnn.from_keras(saved.with_name("none.keras"))
@@ -456,7 +449,11 @@ EDITS = {
     "a wrong config": (lambda c: c["config"]["layers"][1].update(config=[1]), "expected a config"),
     "one layer more": (
         lambda c: c["config"]["layers"].append(c["config"]["layers"][1]),
-        "expected weights of shapes|twice|dense",
+        "two layers are named 'dense'",
+    ),
+    "rms_scaling": (
+        lambda c: c["config"]["layers"][1]["config"].update(rms_scaling=True),
+        r"dense \(Dense\): rms_scaling=True is not in fastnn",
     ),
 }
 
@@ -478,7 +475,7 @@ def test_models_nested_deeply(saved):
         config["config"]["layers"] = inner
 
     edited(saved, edit)
-    with pytest.raises(ValueError, match="nested too deeply|no weights|expected"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         fastnn.from_keras(saved)
 
 
@@ -553,45 +550,31 @@ def test_weights_made_to_harm(saved, case):
     refused(saved, rf"model\.keras: .*({words})")
 
 
-def test_files_cut_short_or_changed(saved):
-    """Whatever the bytes are: a model, or an error that says so."""
-    whole = saved.read_bytes()
-    rng = np.random.default_rng(5)
-    for _ in range(150):
-        raw = bytearray(whole)
-        if rng.random() < 0.3:
-            del raw[int(rng.integers(len(raw))) :]
-        else:
-            for at in rng.integers(len(raw), size=3):
-                raw[at] = rng.integers(256)
-        saved.write_bytes(raw)
-        try:
-            fastnn.from_keras(saved)
-        except ValueError as error:
-            assert str(error)
-    weights = saved.with_name("a.weights.h5")
-    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
-        inner = archive.read("model.weights.h5")
-    for _ in range(150):
-        raw = bytearray(inner)
+def damaged(whole, rng):
+    """Bytes that are cut short, or of which a few are changed."""
+    raw = bytearray(whole)
+    if rng.random() < 0.3:
+        del raw[int(rng.integers(len(raw))) :]
+    else:
         for at in rng.integers(len(raw), size=3):
             raw[at] = rng.integers(256)
-        weights.write_bytes(raw[: int(rng.integers(len(raw)))] if rng.random() < 0.3 else raw)
-        try:
-            interop.load_keras_weights(travelling.chain(["relu", "softmax"]), weights)
-        except ModelFileError as error:
-            assert str(error)
+    return bytes(raw)
 
 
-def test_without_the_packages(saved, monkeypatch):
-    for package, words, call in (
-        ("h5py", r"from_keras needs h5py: .*'\.\[h5\]'", lambda: fastnn.from_keras(saved)),
-        ("keras", "to_keras needs keras", lambda: fastnn.to_keras(travelling.chain(["relu"]))),
-    ):
-        with monkeypatch.context() as without:
-            without.setitem(sys.modules, package, None)
-            with pytest.raises(ImportError, match=words):
-                call()
+def test_files_cut_short_or_changed(saved):
+    """Whatever the bytes are: a model, or an error that says why not."""
+    whole, inner = saved.read_bytes(), members(saved)["model.weights.h5"]
+    rng = np.random.default_rng(5)
+    model = travelling.chain(["relu", "softmax"])
+    for _ in range(150):
+        saved.write_bytes(damaged(whole, rng))
+        with contextlib.suppress(ValueError):
+            fastnn.from_keras(saved)
+    weights = saved.with_name("a.weights.h5")
+    for _ in range(150):
+        weights.write_bytes(damaged(inner, rng))
+        with contextlib.suppress(ModelFileError):
+            interop.load_keras_weights(model, weights)
 
 
 def test_keras_need_not_be_there_to_read(saved):

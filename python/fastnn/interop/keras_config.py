@@ -63,17 +63,20 @@ def entry_of(described: Any, where: str) -> Entry:
         ValueError: it is none, or of a class that is not Keras's own.
     """
     if not isinstance(described, Mapping) or not isinstance(described.get("class_name"), str):
-        raise ValueError(f"{where}: expected a layer with a class_name, got {_short(described)}")
+        raise ValueError(  # noqa: TRY004 - part of a file, not an argument
+            f"{where}: expected a layer with a class_name, got {_short(described)}"
+        )
     class_name, config = described["class_name"], described.get("config")
     if not isinstance(config, Mapping):
-        raise ValueError(f"{where}: {class_name}: expected a config, got {_short(config)}")
+        raise ValueError(  # noqa: TRY004 - part of a file, not an argument
+            f"{where}: {class_name}: expected a config, got {_short(config)}"
+        )
     name = config.get("name", described.get("name", snake_case(class_name)))
     if not isinstance(name, str) or not name:
         raise ValueError(f"{where}: {class_name}: expected a name, got {_short(name)}")
     where = f"{where}: {name} ({class_name})" if where else f"{name} ({class_name})"
-    module, registered = described.get("module"), described.get("registered_name")
-    own = module is not None and str(module).partition(".")[0] not in ("keras", "tf_keras")
-    if own or (registered is not None and ">" in str(registered)):
+    module = described.get("module", "keras")  # Keras 2 has no such entry
+    if str(module).partition(".")[0] not in ("keras", "tf_keras"):
         raise ValueError(
             f"{where}: a class of one's own, which is not run; expected Keras's classes"
         )
@@ -88,6 +91,11 @@ class Rule(NamedTuple):
 
     made: Callable[[Config, dict[str, Any]], list[Layer]]
     options: tuple[str, ...] = ()  # those that `made` looks at
+
+
+def _given(config: Config, option: str) -> Any:
+    """An option without a default; None, which no layer takes, where it is missing."""
+    return config.get(option)
 
 
 def _activation_layer(value: Any, common: dict[str, Any]) -> list[Layer]:
@@ -106,10 +114,10 @@ def _dense(config: Config, common: dict[str, Any]) -> list[Layer]:
     activation = config.get("activation")
     word = activation if isinstance(activation, str) else None
     dense = layers.Dense(
-        config.get("units"),
+        _given(config, "units"),
         word,
         use_bias=config.get("use_bias", True),
-        **common,  # type: ignore[arg-type]
+        **common,
     )
     if word is not None or activation is None:
         return [dense]
@@ -139,7 +147,7 @@ def _flatten(config: Config, common: dict[str, Any]) -> list[Layer]:
 
 
 def _reshape(config: Config, common: dict[str, Any]) -> list[Layer]:
-    return [layers.Reshape(config.get("target_shape"), **common)]  # type: ignore[arg-type]
+    return [layers.Reshape(_given(config, "target_shape"), **common)]
 
 
 def _merge(cls: type[Any]) -> Rule:
@@ -169,19 +177,19 @@ RULES: dict[str, Rule] = {
     "LayerNormalization": Rule(_normalization, ("axis", "epsilon", "center", "scale")),
     "Dropout": Rule(
         lambda config, common: [
-            layers.Dropout(config.get("rate"), config.get("noise_shape"), **common)  # type: ignore[arg-type]
+            layers.Dropout(_given(config, "rate"), config.get("noise_shape"), **common)
         ],
         ("rate", "noise_shape"),
     ),
     "Flatten": Rule(_flatten, ("data_format",)),
     "Reshape": Rule(_reshape, ("target_shape",)),
     "RepeatVector": Rule(
-        lambda config, common: [layers.RepeatVector(config.get("n"), **common)],  # type: ignore[arg-type]
+        lambda config, common: [layers.RepeatVector(_given(config, "n"), **common)],
         ("n",),
     ),
     "Rescaling": Rule(
         lambda config, common: [
-            layers.Rescaling(config.get("scale"), config.get("offset", 0.0), **common)  # type: ignore[arg-type]
+            layers.Rescaling(_given(config, "scale"), config.get("offset", 0.0), **common)
         ],
         ("scale", "offset"),
     ),

@@ -90,17 +90,12 @@ class Store:
         self._h5py = needed("h5py", doing, "h5")
         self._path = "" if isinstance(source, bytes) else os.fspath(source)
         with self._faults():
-            file = io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
-            try:
-                self._file = self._h5py.File(file, "r")
-            except BaseException:
-                file.close()
-                raise
-            self._raw = file
+            if not isinstance(source, bytes):
+                source = Path(source).read_bytes()
+            self._file = self._h5py.File(io.BytesIO(source), "r")
 
     def close(self) -> None:
         self._file.close()
-        self._raw.close()
 
     def __call__(self, place: Place, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         """The arrays of a layer, which have these shapes."""
@@ -161,7 +156,8 @@ class Store:
         if data.is_virtual or data.external:
             raise ModelFileError(f"the variable {name}: its numbers are in another file")
         shape, dtype = data.shape, data.dtype
-        if shape is None or dtype.kind not in "fu" or dtype.itemsize > 8:
+        brain = data.attrs.get("dtype") == "bfloat16" and dtype.itemsize == 2
+        if shape is None or (dtype.kind != "f" and not brain) or dtype.itemsize > 8:
             raise ModelFileError(f"the variable {name}: expected floats, got {dtype}")
         # What is stored bounds what is allocated: an array may claim any shape.
         size = math.prod(shape) * dtype.itemsize
@@ -170,11 +166,8 @@ class Store:
                 f"the variable {name}: {data.id.get_storage_size()} bytes are stored for {size}"
             )
         array: Array = data[()]
-        if data.attrs.get("dtype") == "bfloat16":
-            bits = array.view(np.uint16) if dtype.itemsize == 2 else array
-            return (bits.astype(np.uint32) << 16).view(np.float32)
-        if dtype.kind != "f":
-            raise ModelFileError(f"the variable {name}: expected floats, got {dtype}")
+        if brain:
+            return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return array.astype(np.float64 if dtype.itemsize == 8 else np.float32)
 
     def _where(self, group: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from fastnn.layers.base import Layer
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.models import Model, Sequential
+
+_DEEPEST = 32  # models in models
 
 
 class Place(NamedTuple):
@@ -73,10 +76,16 @@ class _Drawing:
 
     def model(self, entry: Entry, place: Place, given: Any) -> tuple[Any, Any]:
         """Inputs and outputs of a model: `given` symbols, or Inputs of its own for None."""
+        if len(place.names) > _DEEPEST:
+            raise ValueError(f"models are nested too deeply, more than {_DEEPEST} in each other")
         described = entry.config.get("layers")
         if not isinstance(described, list) or not described:
             raise ValueError(f"{entry.where}: expected layers, got none")
         children = [entry_of(layer, entry.where) for layer in described]
+        names = Counter(child.name for child in children)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise ValueError(f"{entry.where}: two layers are named {twice[0]!r}")
         places = _places(children, place)
         if entry.class_name == "Sequential":
             return self._sequential(entry, list(zip(children, places, strict=True)), given)
@@ -160,7 +169,7 @@ class _Drawing:
             with at(entry.where):
                 return self._operation(entry, given)
         if isinstance(given, _Operands):
-            raise ValueError(f"{entry.where}: expected one input, got {given!r}")
+            raise ValueError(f"{entry.where}: expected one input, got {given!r}")  # noqa: TRY004
         if place.names not in self._layers:
             common = {"name": self._free("_".join(place.names))}
             if entry.config.get("trainable") is False:
@@ -346,7 +355,7 @@ def _listed(entry: Entry, described: Any) -> list[tuple[str, int]]:
     if isinstance(described, Mapping):
         return [key for part in described.values() for key in _listed(entry, part)]
     if isinstance(described, list) and described and isinstance(described[0], str):
-        return [_key(described, entry)]  # type: ignore[list-item]
+        return [_key(described, entry)]
     if isinstance(described, list):
         return [key for part in described for key in _listed(entry, part)]
     raise ValueError(f"{entry.where}: expected its inputs, got {described!r:.80}")

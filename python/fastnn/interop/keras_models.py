@@ -67,6 +67,7 @@ def from_keras(source: Any, *, dtype: str | None = None, name: str | None = None
         return _from_file(source, dtype, name)
     if not hasattr(source, "to_json") or not hasattr(source, "get_layer"):
         raise TypeError(f"source: expected a path or a model of Keras, got {type(source).__name__}")
+    _refuse_functions(source)
     return model_of(json.loads(source.to_json()), _live(source), dtype=dtype, name=name)
 
 
@@ -86,6 +87,20 @@ def _from_file(path: str | os.PathLike[str], dtype: str | None, name: str | None
         raise ModelFileError(f"{os.fspath(path)}: models are nested too deeply") from None
     finally:
         store.close()
+
+
+def _refuse_functions(model: Any) -> None:
+    """ValueError for an activation of one's own: a config keeps nothing of it but its name."""
+    for layer in model.layers:
+        activation = getattr(layer, "activation", None)
+        module = getattr(activation, "__module__", None) or "keras"
+        if callable(activation) and module.partition(".")[0] != "keras":
+            raise ValueError(
+                f"{layer.name} ({type(layer).__name__}): activation: expected a name of Keras's, got "
+                f"{activation!r}"
+            )
+        if hasattr(layer, "layers"):
+            _refuse_functions(layer)
 
 
 def _live(model: Any) -> Callable[[Place, Sequence[tuple[int, ...]]], list[Array]]:
