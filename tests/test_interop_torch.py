@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import travelling
@@ -389,15 +387,3 @@ def test_a_module_of_any_form_gives_its_weights(torch, nn):
     model.set_weights([w * 0 for w in model.get_weights()])
     interop.load_state_dict(model, checkpoint)
     near(model.predict(x), answer(torch, module, x))
-
-
-def test_without_the_package(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    model = travelling.chain(["relu"])
-    for call in (
-        lambda: fastnn.to_torch(model),
-        lambda: interop.save_state_dict(model, tmp_path / "a.pt"),
-        lambda: interop.load_state_dict(model, tmp_path / "a.pt"),
-    ):
-        with pytest.raises(ImportError, match=r"needs torch: pip install torch$"):
-            call()

@@ -168,7 +168,14 @@ from fastnn.dtypes import (
     uint64,
 )
 from fastnn.files.layout import ModelFileError
-from fastnn.interop import from_sklearn, from_torch, to_sklearn, to_torch
+from fastnn.interop import (
+    from_keras,
+    from_sklearn,
+    from_torch,
+    to_keras,
+    to_sklearn,
+    to_torch,
+)
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential, load_model
@@ -237,6 +244,7 @@ __all__ = [
     "float32",
     "float64",
     "floor",
+    "from_keras",
     "from_sklearn",
     "from_torch",
     "function",
@@ -328,6 +336,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "to_keras",
     "to_sklearn",
     "to_torch",
     "transpose",

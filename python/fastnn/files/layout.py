@@ -131,6 +131,10 @@ def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:
     start = file.read(8)
     if len(start) < 8:
         raise ModelFileError(f"a file of {size} bytes is too short for a model")
+    if start.startswith((b"PK\x03\x04", b"\x89HDF")):
+        raise ModelFileError(
+            "a zip or HDF5 file, and no safetensors file; fastnn.from_keras reads those of Keras"
+        )
     length = int.from_bytes(start, "little")
     if length > size - 8:
         raise ModelFileError(

@@ -80,6 +80,14 @@ def write(model: Model, weights: Sequence[Array]) -> None:
         model.set_weights(list(weights))
 
 
+def write_by_layer(model: Model, weights: Sequence[tuple[Layer, Sequence[Array]]]) -> None:
+    """Sets all weights of a model, given for each layer; layers that are not listed keep theirs."""
+    found: dict[int, Array] = {}
+    for layer, arrays in weights:
+        found |= {id(v): array for v, array in zip(layer.variables, arrays, strict=True)}
+    write(model, [found.get(id(v), v.view()) for v in model.weights])
+
+
 @contextmanager
 def at(where: str) -> Iterator[None]:
     """Puts the place that a layer comes from before the messages of errors about it."""

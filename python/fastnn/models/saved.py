@@ -31,6 +31,9 @@ from fastnn.words import flag, keywords
 Path = str | os.PathLike[str]
 # Suffixes of files of other programs, and what writes them.
 _OTHERS = {
+    ".keras": "fastnn.to_keras(model).save(path)",
+    ".h5": "fastnn.to_keras(model).save(path)",
+    ".hdf5": "fastnn.to_keras(model).save(path)",
     ".onnx": "model.export_onnx(path)",
     ".pt": "fastnn.to_torch(model)",
     ".pth": "fastnn.to_torch(model)",
