@@ -67,6 +67,20 @@ def _leaves(
             yield (*above, layer.name), layer
 
 
+def named_models(model: Parted) -> dict[str, Parted]:
+    """The models in a model, by paths; those that are no part of a native graph run by themselves."""
+    found: dict[str, Parted] = {}
+    seen = {id(model)}
+    waiting: list[tuple[tuple[str, ...], Parted]] = [((), model)]
+    for above, one in waiting:  # which grows
+        for name, part in named_parts(one):
+            if isinstance(part, Parted) and id(part) not in seen:
+                seen.add(id(part))
+                found["/".join((*above, name))] = part
+                waiting.append(((*above, name), part))
+    return found
+
+
 def named_layers(model: Parted) -> dict[str, Layer]:
     """The layers of a model and of models in it, by paths."""
     taken: set[str] = set()

@@ -23,7 +23,7 @@ from fastnn.layers.noise import Dropout
 from fastnn.models.architecture import Decoder, Encoder
 from fastnn.models.built import restore_progress
 from fastnn.models.packing import packed, unpacked
-from fastnn.models.paths import named_layers, named_weights
+from fastnn.models.paths import named_layers, named_models, named_weights
 from fastnn.models.training_state import TrainingState
 from fastnn.models.wired import Unchanged
 from fastnn.protocols import Position
@@ -88,6 +88,7 @@ def _state(
         "frozen": [name for name, weight in weights.items() if not weight.trainable],
         "epochs": model._epochs,
         "splits": _splits(model, tensors),
+        "models": {name: _run_of(part) for name, part in named_models(model).items()},
         "dropout": {
             name: {"key": f"{layer._key:016x}", "calls": layer._calls}
             for name, layer in named_layers(model).items()
@@ -149,6 +150,16 @@ def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str,
     }
 
 
+def _run_of(model: Any) -> dict[str, Any]:
+    """How far a model in the model is that has run by itself: what its random numbers depend on."""
+    built = model._state.now.built
+    told: dict[str, Any] = {"key": f"{model._key:016x}"}
+    if built is not None and (built.network.steps or built.network.epochs):
+        told["build_input_shape"] = [None, *built.shapes[0]]
+        told["steps"], told["epochs"] = built.network.steps, built.network.epochs
+    return told
+
+
 def _splits(model: Any, tensors: dict[str, Array]) -> list[dict[str, Any]]:
     told = []
     for i, ((rows, share), bits) in enumerate(model._splits.held()):
@@ -169,19 +180,25 @@ def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
     """
     about, tensors = contents
     told = told_model(about, path)
-    with _faults(path):
-        weights = {name: value for name, value in tensors.items() if not name.startswith("/")}
-        largest = sum(value.size + _ALIGNMENT for value in weights.values()) + _ALIGNMENT
-        limit = room.set([largest])
-        try:
-            model: Any = Decoder().described(told)
-        finally:
-            room.reset(limit)
+    weights = {name: value for name, value in tensors.items() if not name.startswith("/")}
+    largest = sum(value.size + _ALIGNMENT for value in weights.values()) + _ALIGNMENT
+    with _faults(path), _with_room_for(largest):
+        model: Any = Decoder().described(told)
     put_weights(model, weights, path)
     state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"))
-    with _faults(path):
+    with _faults(path), _with_room_for(4 * largest):  # models in it may have run by themselves
         _restore(model, state, tensors, compiles=compiles)
     return model
+
+
+@contextmanager
+def _with_room_for(elements: int) -> Iterator[None]:
+    """While it lasts, new parameters have this number of elements at most, all together."""
+    limit = room.set([elements])
+    try:
+        yield
+    finally:
+        room.reset(limit)
 
 
 def told_model(about: Mapping[str, str], path: Path) -> dict[str, Any]:
@@ -254,8 +271,8 @@ def put_weights(
             f"{weights[name].shape}"
         )
     elif missing or more:
-        told = [f"the file has no {missing[0]!r}"] * bool(missing)
-        told += [f"the model has no {more[0]!r}"] * bool(more)
+        told = [f"the file has no {name!r}" for name in missing[:1]]
+        told += [f"the model has no {name!r}" for name in more[:1]]
         raise ModelFileError(
             f"{where}: its weights are not those of the model: {', and '.join(told)}"
         )
@@ -316,6 +333,14 @@ def _restore(
         if bits.dtype != np.uint8 or bits.shape != (-(-rows // 8),):
             raise ValueError(f"/split/{i}: expected a bit for each of {rows} rows")
         model._splits.put(rows, number("splits: share", split["share"], 0.0, 1.0), bits)
+    models: dict[str, Any] = dict(named_models(model))
+    for name, run in told.get("models", {}).items():
+        models[name].run_as(
+            int(run["key"], 16),
+            run.get("build_input_shape"),
+            integer("steps", run.get("steps", 0), 0),
+            integer("epochs", run.get("epochs", 0), 0),
+        )
     layers = named_layers(model)
     for name, counts in told.get("dropout", {}).items():
         layer: Any = layers[name]
@@ -340,7 +365,10 @@ def _restore(
     ]
     if "network" in told and plan.native is not None and built is not None:
         variables = built.all_variables
-        settings = names.settings_of(told["network"], variables) if compiles else built.settings
+        settings = built.settings
+        assert settings is not None
+        if compiles:
+            settings = names.settings_of(told["network"], variables, settings)
         progress = names.progress_of(
             told["network"], built.network, settings, variables, plan.optimizer, tensors
         )

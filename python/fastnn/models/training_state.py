@@ -23,7 +23,7 @@ from fastnn.models.compiled import Plan
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.serializable import described, function_described, function_of
 from fastnn.variables import Variable
-from fastnn.words import integer
+from fastnn.words import flag, integer, number
 
 Array = NDArray[Any]
 Told = dict[str, Any]
@@ -204,16 +204,17 @@ class TrainingState:
             found.append((variable, kept))
         optimizer._states.put(found)
 
-    def settings_of(self, told: Mapping[str, Any], variables: Sequence[Variable]) -> Settings:
-        """How a network was compiled whose parameters are these."""
+    def settings_of(
+        self, told: Mapping[str, Any], variables: Sequence[Variable], like: Settings
+    ) -> Settings:
+        """How a network was compiled whose parameters are these; `like`: how it would be now."""
         trained, numbers = set(told["trained"]), told["group_of"]
         names = [self._names[id(variable)] for variable in variables]
         groups = [{str(k): float(v) for k, v in group.items()} for group in told["groups"]]
         found = [integer("group_of", numbers.get(name, 0), 0, len(groups) - 1) for name in names]
-        loss = dict(told["loss"])
-        if loss.get("pos_weight") is not None:
-            loss["pos_weight"] = np.asarray(loss["pos_weight"], np.float64)
-        return Settings([name in trained for name in names], groups, found, told["stage"], loss)
+        stage = _like("stage", told["stage"], like.stage)
+        loss = _like("loss", told["loss"], like.loss)
+        return Settings([name in trained for name in names], groups, found, stage, loss)
 
     def progress_of(
         self,
@@ -259,6 +260,34 @@ def _slots(optimizer: Optimizer, settings: Settings) -> list[str]:
     """Names of the arrays that a network keeps for each parameter."""
     slots = list(rows.optimizers()[optimizer.native].slots)
     return [*slots, _AVERAGE] if settings.averages else slots
+
+
+def _like(what: str, told: Any, like: Any) -> Any:
+    """A value of a file that has the type, and the names, of one that is right."""
+    if isinstance(like, Mapping):
+        if not isinstance(told, Mapping) or set(told) != set(like):
+            raise ValueError(f"network: {what}: expected {', '.join(like)}, got {told!r:.100}")
+        return {name: _like(f"{what}: {name}", told[name], like[name]) for name in like}
+    if isinstance(like, str):
+        if told != like:
+            raise ValueError(f"network: {what}: expected {like!r}, got {told!r:.100}")
+        return like
+    if isinstance(like, bool):
+        return flag(f"network: {what}", told)
+    if isinstance(like, np.ndarray):
+        made = np.asarray(told, np.float64)
+        if made.shape != like.shape or not np.isfinite(made).all():
+            raise ValueError(f"network: {what}: expected finite numbers of shape {like.shape}")
+        return made
+    if told is None and what in _MAY_BE_NONE:
+        return None
+    if isinstance(like, float) or what == _AVERAGES:
+        return number(f"network: {what}", told, 0.0)
+    return integer(f"network: {what}", told, -(2**31), 2**31 - 1)
+
+
+_AVERAGES = "stage: average_momentum"
+_MAY_BE_NONE = (_AVERAGES, "loss: ignore_class", "loss: pos_weight")
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim
-from fastnn.layers.base import Layer, Shape
+from fastnn.layers.base import Layer, Shape, without_batch
 from fastnn.layers.shape import InputLayer
 from fastnn.models import heads
 from fastnn.models.built import (
@@ -80,7 +80,7 @@ _NOT_COPIED = ("_training", "_changes", "_state", "_known", "_entered")
 class Wired(Parted):
     """A model whose graph of layers is made into a network, at one moment of a change."""
 
-    _inside: ClassVar[Iterable[str]] = ("go_on",)
+    _inside: ClassVar[Iterable[str]] = ("go_on", "run_as")
 
     def _adopt(self, change: Change, state: State, names: Sequence[str]) -> None:
         """Builds the layers of a graph that is drawn, with names for its parts, and settles that."""
@@ -240,6 +240,25 @@ class Wired(Parted):
                     switches.append(variable.move(Spot(place, variable.path), change))
             change.settled = True
             forget_former(switches)
+
+    def run_as(self, key: int, input_shape: Any, steps: int, epochs: int) -> None:
+        """Draws random numbers from a key from here on, after so many steps (for files)."""
+        self._key = key
+        if self._state.now.built is None:
+            if input_shape is None:
+                return
+            self.prepare(without_batch(input_shape), lambda _: None, "load_model")
+        change = Change("load_model")
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            state = self._state.now
+            assert state.built is not None
+            built = self._renewed(state, state.built)
+            built.network.steps, built.network.epochs = steps, epochs
+            plan = state.plan
+            if plan is not None and plan.native is not None:
+                built = self._compiled_by(plan, built, state, built.settings)
+            self._settle(change, state._replace(built=built))
 
     def go_on(self, settings: Settings, progress: Progress) -> None:
         """Compiles the network anew by these settings, and lets it go on from there (for files)."""
