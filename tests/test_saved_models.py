@@ -391,3 +391,29 @@ def test_wrong_configs(config: Any) -> None:
         fastnn.Sequential.from_config(config)
     with pytest.raises(ValueError, match="json_string"):
         fastnn.models.model_from_json("{")
+
+
+# -- files of before
+
+FORMAT1 = Path(__file__).parent / "files" / "format1"
+EXPECTED = json.loads((FORMAT1 / "expected.json").read_text())
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_files_of_format_1_stay_loadable(kind: str) -> None:
+    """tests/files/make_format1.py wrote them."""
+    model = fastnn.load_model(FORMAT1 / f"{kind}.safetensors")
+    _, x, y = saved_models.several()
+    x, y = (x, y) if kind == "several" else (X, Y)
+    outputs = model.predict(x)
+    if isinstance(outputs, dict):
+        outputs = np.concatenate(list(outputs.values()), 1)
+    np.testing.assert_allclose(outputs[:5], EXPECTED[kind]["outputs"], rtol=1e-5, atol=1e-6)
+    assert model.optimizer.iterations == EXPECTED[kind]["iterations"]
+    position = 0 if model.position is None else model.position
+    split = 0.0 if kind == "several" else 0.2
+    how: Any = {"batch_size": 16, "verbose": 0, "validation_split": split}
+    if kind == "several":
+        how["batch_size"] = 32
+    history = model.fit(x, y, epochs=3, initial_epoch=position, **how).history
+    assert np.isfinite(history["loss"]).all()

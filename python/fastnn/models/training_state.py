@@ -265,9 +265,12 @@ def _slots(optimizer: Optimizer, settings: Settings) -> list[str]:
 def _like(what: str, told: Any, like: Any) -> Any:
     """A value of a file that has the type, and the names, of one that is right."""
     if isinstance(like, Mapping):
-        if not isinstance(told, Mapping) or set(told) != set(like):
+        if not isinstance(told, Mapping) or set(told) - set(like):
             raise ValueError(f"network: {what}: expected {', '.join(like)}, got {told!r:.100}")
-        return {name: _like(f"{what}: {name}", told[name], like[name]) for name in like}
+        return {  # what an older version did not write is as it is now
+            name: _like(f"{what}: {name}", told[name], value) if name in told else value
+            for name, value in like.items()
+        }
     if isinstance(like, str):
         if told != like:
             raise ValueError(f"network: {what}: expected {like!r}, got {told!r:.100}")
