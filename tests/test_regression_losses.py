@@ -40,6 +40,20 @@ PROBLEMS = {
     "huber": Problem(lambda: losses.get("huber"), "huber", {}, "linear"),
     "huber, 0.3": Problem(lambda: losses.Huber(0.3), "huber", {"delta": 0.3}, "linear"),
     "poisson": Problem(lambda: losses.get("poisson"), "poisson", {}, "softplus"),
+    "quantile, 0.8": Problem(lambda: losses.Quantile(0.8), "quantile", {"quantile": 0.8}, "linear"),
+    "log_cosh": Problem(lambda: losses.get("log_cosh"), "log_cosh", {}, "linear"),
+    "msle": Problem(lambda: losses.get("msle"), "mean_squared_logarithmic_error", {}, "softplus"),
+    "mape": Problem(lambda: losses.get("mape"), "mean_absolute_percentage_error", {}, "linear"),
+    "hinge": Problem(lambda: losses.get("hinge"), "hinge", {}, "linear"),
+    "squared_hinge": Problem(lambda: losses.get("squared_hinge"), "squared_hinge", {}, "linear"),
+    "tweedie": Problem(lambda: losses.Tweedie(1.3), "tweedie", {"power": 1.3}, "softplus"),
+    "gamma": Problem(lambda: losses.get("gamma"), "gamma", {}, "softplus"),
+    "focal": Problem(
+        lambda: losses.BinaryFocalCrossentropy(True, gamma=1.5),
+        "binary_focal_crossentropy",
+        {"apply_class_balancing": True, "gamma": 1.5},
+        "sigmoid",
+    ),
 }
 OPTIMIZERS: dict[str, tuple[Callable[[], optimizers.Optimizer], str, dict[str, float]]] = {
     "sgd": (lambda: optimizers.SGD(0.05, momentum=0.5), "sgd", {"momentum": 0.5}),
