@@ -106,6 +106,8 @@ def targets_for(loss: str, n: int, o: int, rng: np.random.Generator) -> Array:
         return rng.integers(0, 2, (n, o)).astype(np.float64)
     if loss in ("hinge", "squared_hinge"):
         return rng.choice([-1.0, 1.0], (n, o))
+    if loss == "mean_absolute_percentage_error":  # of a size that gives gradients of about 1
+        return rng.choice([-1.0, 1.0], (n, o)) * (50.0 + 50.0 * rng.random((n, o)))
     if loss == "gamma":
         return rng.gamma(2.0, size=(n, o))
     if loss in RATES:

@@ -297,7 +297,8 @@ class Loss:
     bad: Mapping[str, Bad] = field(default_factory=lambda: NUMBERS_BAD)
     # Targets of two rows, and options by which no row counts.
     nothing: Mapping[str, Given] = field(default_factory=dict)
-    # Types of targets 0 and 1; all give the same bits.
+    least: int = 0  # the least whole number that is a target
+    # Types of targets `least` and `least` + 1; all give the same bits.
     kinds: Sequence[str] = ("float64", "float32", "float16", "int64", "uint8", "bool")
     by_row: bool = False  # one loss for each row, not for each element
     missing: bool = False  # NaN targets have no weight
@@ -403,7 +404,7 @@ LOSSES |= {
     "mean_absolute_percentage_error": Loss(
         variants(lambda rng, n, o: rng.choice([-1, 1], (n, o)) * (1 + rng.random((n, o)))),
         extreme=(
-            Extreme(1, 2, 50, 50),
+            Extreme(1, 2, 50, -50),
             Extreme(0, 0, 0, 0),
             Extreme(INF, 1, INF, 100),
             Extreme(NAN, 0, NAN, NAN),
@@ -456,7 +457,8 @@ LOSSES |= {
         pred=positive,
         extreme=(Extreme(-1, 1, NAN, -2), Extreme(NAN, 1, NAN, NAN)),
         bad={**NUMBERS_BAD, "target 0": Bad(Z + 1, Z, {}, r"target.*above 0, got 0 at row 0")},
-        kinds=("float64", "float32", "float16"),
+        kinds=("float64", "float32", "float16", "int64", "uint8"),
+        least=1,
         plain=(2.0, 1.0),
         loss_terms=lambda p, t, _o: (np.abs(np.log(p)) + t / p).max(),
         gradient_terms=lambda p, t, _o: 1 / p + t / p**2,

@@ -258,7 +258,8 @@ def _focal(options: Mapping[str, float], z: Tensor, t: Any) -> Tensor:
         cross = cross * f.exp(options["gamma"] * f.log(missed))
     if options["apply_class_balancing"]:
         cross = cross * (t * options["alpha"] + (1 - t) * (1 - options["alpha"]))
-    return cross
+    value: Tensor = cross
+    return value
 
 
 def _quantile(z: Tensor, t: Any, options: Mapping[str, float], columns: Any) -> Tensor:
@@ -292,11 +293,13 @@ def _squared_hinge(z: Tensor, t: Any, options: Any, columns: Any) -> Tensor:
 def _tweedie(z: Tensor, t: Any, options: Mapping[str, float], _columns: Any) -> Tensor:
     one, two = options["power"] - 1, 2 - options["power"]
     logarithm = f.log(z + 1e-7)
-    return f.exp(two * logarithm) / two + t * f.exp(-one * logarithm) / one
+    value: Tensor = f.exp(two * logarithm) / two + t * f.exp(-one * logarithm) / one
+    return value
 
 
 def _gamma(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    return f.log(z + 1e-7) + t / (z + 1e-7)
+    value: Tensor = f.log(z + 1e-7) + t / (z + 1e-7)
+    return value
 
 
 # Losses of numbers, by native name, from outputs, targets, options and the weights of outputs.

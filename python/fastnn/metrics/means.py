@@ -142,7 +142,7 @@ class MeanOf(Metric):
 
     def count_options(self) -> dict[str, Any]:
         if isinstance(self.loss, Quantile) and isinstance(self.loss.quantile, list):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - the type is right, the number of quantiles is not
                 f"metrics: {self.name}: expected one quantile, got {self.loss.quantile}"
             )
         return {"loss": self.loss.native, "options": self.loss.row_options()}
