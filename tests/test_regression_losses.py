@@ -275,6 +275,12 @@ def test_a_quantile_for_each_output() -> None:
                     enumerate((0.1, 0.5, 0.9))])  # fmt: skip
     assert model.evaluate(x, y, verbose=0) == pytest.approx(want, rel=1e-12)
     assert float(loss(y, output)) == pytest.approx(want, rel=1e-12)
+    assert model.evaluate(x, y[:, 0], verbose=0) == model.evaluate(x, y[:, :1], verbose=0)
+    assert model.evaluate(x, y[:, 0], verbose=0) == model.evaluate(x, y, verbose=0)
+    assert float(loss(y[:, 0], output)) == float(loss(y, output))
+    model.fit(x, y[:, 0], epochs=1, validation_split=0.2, verbose=0)
+    with pytest.raises(ValueError, match=r"y: shape \(101, 2\)"):
+        model.fit(x, y[:, :2], verbose=0)
     two = networks.sequential((1, 2), ("linear",))
     with pytest.raises(ValueError, match="quantile: expected 2 numbers"):
         two.compile("sgd", losses.Quantile([0.1, 0.5, 0.9]))

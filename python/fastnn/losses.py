@@ -129,7 +129,16 @@ class Loss(Registered):
     reduction = Checked(_reduction)
     from_logits = Checked(flag)
     _inside = (
-        *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+        *(
+            "folds",
+            "from_logits",
+            "native",
+            "options",
+            "row",
+            "row_options",
+            "repeats_targets",
+            "takes_labels",
+        ),
         *("by_batch_weight", "is_own", "weighed", "weight_of"),
     )
 
@@ -175,6 +184,11 @@ class Loss(Registered):
     def folds(self) -> str | None:
         """The activation at the end of a model that the loss folds: "softmax", "sigmoid" or None."""
         return None if self.row.head == "none" else self.row.head
+
+    @property
+    def repeats_targets(self) -> bool:
+        """Whether one target of a row, (n,) or (n, 1), is compared with each of its outputs."""
+        return False
 
     def row_options(self) -> dict[str, float]:
         """The options of the native row."""
@@ -246,6 +260,7 @@ class Loss(Registered):
             options=self.row_options(),
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
+            repeated=self.repeats_targets,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -604,7 +619,8 @@ class Quantile(Loss):
     error. The gradient at e = 0 is 0.
 
     Args:
-        quantile: q, above 0 and below 1, for all outputs; or a list of one for each output.
+        quantile: q, above 0 and below 1, for all outputs; or a list of one for each output; targets
+            (n,) or (n, 1) are then compared with every output.
         reduction, name: see `Loss`.
 
     Raises:
@@ -623,6 +639,10 @@ class Quantile(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.quantile = quantile
+
+    @property
+    def repeats_targets(self) -> bool:
+        return isinstance(self.quantile, list)
 
     def row_options(self) -> dict[str, float]:
         return {"quantile": 0.5 if isinstance(self.quantile, list) else self.quantile}

@@ -41,6 +41,7 @@ class Called(NamedTuple):
     options: Mapping[str, float]
     ignore_class: int | None = None
     column_weights: Array | None = None
+    repeated: bool = False  # one target may stand for all outputs of its row
 
 
 def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, float, float]:
@@ -121,7 +122,9 @@ def _target(how: Called, y_true: Any, z: Tensor, dtype: Any) -> Array:
     n, shape = z.shape[0], z.shape[1:]
     if how.takes_labels:
         return rows.labels(_host(y_true), n, shape)
-    return narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
+    return narrowed(
+        "y_true", rows.targets(_host(y_true), n, shape, how.name, repeated=how.repeated), dtype
+    )
 
 
 def _of_both(
