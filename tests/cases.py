@@ -89,18 +89,28 @@ def gradient(f: Callable[[Array], float], x: Array, step: float = 1e-4) -> Array
     return result
 
 
+# Losses whose outputs are positive.
+RATES = ("poisson", "tweedie", "gamma", "mean_squared_logarithmic_error")
+
+
 def head_for(loss: str) -> str:
     """An activation of the last layer whose outputs the loss can take."""
-    return "softplus" if loss == "poisson" else "linear"
+    return "softplus" if loss in RATES else "linear"
 
 
 def targets_for(loss: str, n: int, o: int, rng: np.random.Generator) -> Array:
     """Targets that the loss can take: labels, zeros and ones, counts, or numbers."""
     if loss == "softmax_cross_entropy":
         return rng.integers(0, o, n).astype(np.int32)
-    if loss == "sigmoid_cross_entropy":
+    if loss in ("sigmoid_cross_entropy", "binary_focal_crossentropy"):
         return rng.integers(0, 2, (n, o)).astype(np.float64)
-    if loss == "poisson":
+    if loss in ("hinge", "squared_hinge"):
+        return rng.choice([-1.0, 1.0], (n, o))
+    if loss == "mean_absolute_percentage_error":  # of a size that gives gradients of about 1
+        return rng.choice([-1.0, 1.0], (n, o)) * (50.0 + 50.0 * rng.random((n, o)))
+    if loss == "gamma":
+        return rng.gamma(2.0, size=(n, o))
+    if loss in RATES:
         return rng.poisson(2.0, (n, o)).astype(np.float64)
     return rng.normal(size=(n, o))
 

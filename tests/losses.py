@@ -297,7 +297,8 @@ class Loss:
     bad: Mapping[str, Bad] = field(default_factory=lambda: NUMBERS_BAD)
     # Targets of two rows, and options by which no row counts.
     nothing: Mapping[str, Given] = field(default_factory=dict)
-    # Types of targets 0 and 1; all give the same bits.
+    least: int = 0  # the least whole number that is a target
+    # Types of targets `least` and `least` + 1; all give the same bits.
     kinds: Sequence[str] = ("float64", "float32", "float16", "int64", "uint8", "bool")
     by_row: bool = False  # one loss for each row, not for each element
     missing: bool = False  # NaN targets have no weight
@@ -356,6 +357,149 @@ LOSSES = {
         plain=(2.0, 1.0),
         loss_terms=lambda p, t, _o: (p + t * np.abs(np.log(p))).max(),
         gradient_terms=lambda p, t, _o: 1 + t / p,
+    ),
+}
+
+
+LOSSES |= {
+    "quantile": Loss(
+        variants(numbers, quantile=0.8),
+        extreme=(
+            Extreme(1e4, -1e4, 1e4, 0.5),
+            Extreme(0, 0, 0, 0),
+            Extreme(0, 3, 1.5, -0.5),
+            Extreme(INF, 0, INF, 0.5),
+            Extreme(0, INF, INF, -0.5),
+            Extreme(NAN, 0, NAN, NAN),
+            Extreme(0, NAN, NAN, NAN),
+        ),
+        bad={**NUMBERS_BAD, "quantile 1": Bad(Z, Z, {"quantile": 1.0}, r"quantile.*1\.0")},
+        kinks=(0.0,),
+    ),
+    "log_cosh": Loss(
+        variants(numbers),
+        extreme=(
+            Extreme(1e4, -1e4, 2e4 - np.log(2), 1),
+            Extreme(0, 0, 0, 0),
+            Extreme(1e-3, 0, 5e-7, 1e-3),
+            Extreme(-3e38, 0, 3e38, -1),
+            Extreme(INF, 0, INF, 1),
+            Extreme(NAN, 0, NAN, NAN),
+            Extreme(0, NAN, NAN, NAN),
+        ),
+    ),
+    "mean_squared_logarithmic_error": Loss(
+        variants(counts),
+        pred=positive,
+        extreme=(
+            Extreme(-1, 0, 0, 0),
+            Extreme(INF, 0, INF, NAN),
+            Extreme(NAN, 0, NAN, NAN),
+        ),
+        bad=POISSON_BAD,
+        plain=(2.0, 1.0),
+        loss_terms=lambda p, t, _o: (np.log1p(p) + np.log1p(t)).max() ** 2,
+        gradient_terms=lambda p, t, _o: 2 * (np.log1p(p) + np.log1p(t)) / (1 + p),
+    ),
+    "mean_absolute_percentage_error": Loss(
+        variants(lambda rng, n, o: rng.choice([-1, 1], (n, o)) * (1 + rng.random((n, o)))),
+        extreme=(
+            Extreme(1, 2, 50, -50),
+            Extreme(0, 0, 0, 0),
+            Extreme(INF, 1, INF, 100),
+            Extreme(NAN, 0, NAN, NAN),
+            Extreme(0, NAN, NAN, NAN),
+        ),
+        plain=(1.0, 1.0),
+        loss_terms=lambda p, t, _o: 100 * (1 + np.abs(p / np.where(t == 0, 1, t)).max()),
+        kinks=(0.0,),
+    ),
+    **{
+        name: Loss(
+            {
+                **variants(lambda rng, n, o: rng.choice([-1.0, 1.0], (n, o))),
+                "zeros": Variant(zeros_and_ones),
+            },
+            extreme=(
+                Extreme(1, 1, 0, 0),
+                Extreme(INF, 1, 0, 0),
+                Extreme(-INF, 0, 0, 0),
+                Extreme(NAN, 1, NAN, NAN),
+                Extreme(-1, 1, 2 * far, -1 * slope),
+                Extreme(1, 0, 2 * far, 1 * slope),
+            ),
+            bad={
+                **NUMBERS_BAD,
+                "no sign": Bad(Z, Z + 2, {}, r"target: expected 1 for yes.*got 2 at row 0"),
+                "two words for no": Bad(Z, -np.eye(4, 3), {}, r"target.*not both.*row 0"),
+                "NaN target": Bad(Z, Z + NAN, {}, r"target.*nan.*row 0"),
+            },
+            loss_terms=lambda p, _t, _o: (1 + np.abs(p).max()) ** 2,
+            gradient_terms=lambda p, _t, _o: 2 * (1 + np.abs(p)),
+        )
+        for name, far, slope in (("hinge", 1, 1), ("squared_hinge", 2, 4))
+    },
+    "tweedie": Loss(
+        variants(counts, power=1.2),
+        pred=positive,
+        extreme=(
+            Extreme(-1, 1, NAN, NAN),
+            Extreme(NAN, 0, NAN, NAN),
+            Extreme(NAN, 1, NAN, NAN),
+        ),
+        bad={**POISSON_BAD, "power 2": Bad(Z, Z, {"power": 2.0}, r"power.*2\.0")},
+        plain=(2.0, 1.0),
+        loss_terms=lambda p, t, _o: 10 * (1 + p + t).max(),
+        gradient_terms=lambda p, t, _o: 10 * (1 + t / p),
+    ),
+    "gamma": Loss(
+        variants(lambda rng, n, o: 0.1 + rng.gamma(2.0, size=(n, o))),
+        pred=positive,
+        extreme=(Extreme(-1, 1, NAN, -2), Extreme(NAN, 1, NAN, NAN)),
+        bad={**NUMBERS_BAD, "target 0": Bad(Z + 1, Z, {}, r"target.*above 0, got 0 at row 0")},
+        kinds=("float64", "float32", "float16", "int64", "uint8"),
+        least=1,
+        plain=(2.0, 1.0),
+        loss_terms=lambda p, t, _o: (np.abs(np.log(p)) + t / p).max(),
+        gradient_terms=lambda p, t, _o: 1 / p + t / p**2,
+    ),
+    "binary_focal_crossentropy": Loss(
+        {
+            "labels": Variant(zeros_and_ones),
+            "soft": Variant(lambda rng, n, o: rng.random((n, o))),
+            "missing": Variant(some_missing),
+            "everything": Variant(
+                some_missing,
+                {
+                    "sample_weight": _weights,
+                    "label_smoothing": 0.3,
+                    "gamma": 1.5,
+                    "alpha": 0.3,
+                    "apply_class_balancing": True,
+                },
+            ),
+            "no gamma": Variant(zeros_and_ones, {"gamma": 0.0}),
+        },
+        extreme=(
+            Extreme(1e4, 1, 0, 0),
+            Extreme(1e4, 0, 1e4, 1),
+            Extreme(-1e4, 1, 1e4, -1),
+            Extreme(-1e4, 0, 0, 0),
+            Extreme(INF, 1, 0, 0),
+            Extreme(INF, 0, INF, 1),
+            Extreme(-INF, 1, INF, -1),
+            Extreme(NAN, 1, NAN, NAN),
+            Extreme(INF, NAN, 0, 0),
+        ),
+        bad={
+            "target over 1": Bad(Z, Z + 2, {}, r"target.*\b2\b.*row 0"),
+            "gamma negative": Bad(Z, Z, {"gamma": -1.0}, r"gamma.*-1"),
+            "alpha over 1": Bad(Z, Z, {"alpha": 1.5}, r"alpha.*1\.5"),
+        },
+        missing=True,
+        plain=(0.0, 1.0),
+        loss_terms=lambda z, _t, _o: np.abs(z).max(initial=1.0),
+        gradient_terms=lambda z, _t, _o: 4 * (1 + np.minimum(np.abs(z), 4)),
     ),
 }
 

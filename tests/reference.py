@@ -387,6 +387,131 @@ def poisson(
     return _weighted_mean(loss, gradient, _row_weight(n, sample_weight))
 
 
+def _by_element(
+    loss: Array, gradient: Array, sample_weight: ArrayLike | None
+) -> tuple[float, Array]:
+    """Values and derivatives of elements (n, o): the mean over outputs, then over rows."""
+    n, o = loss.shape
+    return _weighted_mean(loss.mean(axis=1), gradient / o, _row_weight(n, sample_weight))
+
+
+def quantile(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    quantile: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """max(q e, (q - 1) e) with e = t - p; Koenker and Bassett 1978. Gradient 0 at e = 0."""
+    e, q = float64(target) - float64(pred), quantile
+    with np.errstate(invalid="ignore"):
+        gradient = np.where(e > 0, -q, np.where(e < 0, 1.0 - q, e))
+        return _by_element(np.maximum(q * e, (q - 1.0) * e), gradient, sample_weight)
+
+
+def log_cosh(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """log(cosh(p - t)) as log1p(2 sinh(e / 2)^2), or |e| + log1p(exp(-2 |e|)) - log 2 from 1 on."""
+    e = float64(pred) - float64(target)
+    size = np.abs(e)
+    near = np.log1p(2.0 * np.sinh(np.minimum(size, 1.0) / 2.0) ** 2)
+    far = size + np.log1p(np.exp(-2.0 * size)) - np.log(2.0)
+    return _by_element(np.where(size < 1.0, near, far), np.tanh(e), sample_weight)
+
+
+def mean_squared_logarithmic_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """(log(1 + p) - log(1 + t))^2 with p and t of at least 1e-7: Keras's form."""
+    given = float64(pred)
+    p, t = np.maximum(given, 1e-7), np.maximum(float64(target), 1e-7)
+    e = np.log1p(p) - np.log1p(t)
+    return _by_element(e * e, np.where(given < 1e-7, 0.0, 2.0 * e / (1.0 + p)), sample_weight)
+
+
+def mean_absolute_percentage_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """100 |p - t| / max(|t|, 1e-7): Keras's form."""
+    e, t = float64(pred) - float64(target), float64(target)
+    factor = 100.0 / np.maximum(np.abs(t), 1e-7)
+    return _by_element(factor * np.abs(e), factor * np.sign(e), sample_weight)
+
+
+def hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """max(0, 1 - s p), with s = -1 where the target is 0."""
+    p, s = float64(pred), np.where(float64(target) == 0, -1.0, float64(target))
+    margin = 1.0 - s * p
+    return _by_element(
+        np.maximum(margin, 0.0),
+        np.where(np.isnan(margin), np.nan, -s * (margin > 0)),
+        sample_weight,
+    )
+
+
+def squared_hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """max(0, 1 - s p)^2, with s = -1 where the target is 0."""
+    p, s = float64(pred), np.where(float64(target) == 0, -1.0, float64(target))
+    margin = np.maximum(1.0 - s * p, 0.0)
+    return _by_element(margin**2, -2.0 * s * margin, sample_weight)
+
+
+def tweedie(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    power: float = 1.5,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """m^(2 - power) / (2 - power) - t m^(1 - power) / (1 - power), m = p + 1e-7."""
+    m, t = float64(pred) + 1e-7, float64(target)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = m ** (2.0 - power) / (2.0 - power) - _times(t, m ** (1.0 - power)) / (1.0 - power)
+        gradient = m ** (1.0 - power) - _times(t, m**-power)
+    return _by_element(loss, gradient, sample_weight)
+
+
+def gamma(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """log(m) + t / m, m = p + 1e-7."""
+    m, t = float64(pred) + 1e-7, float64(target)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _by_element(np.log(m) + t / m, 1.0 / m - t / m**2, sample_weight)
+
+
+def binary_focal_crossentropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    label_smoothing: float = 0.0,
+) -> tuple[float, Array]:
+    """b u^gamma (t softplus(-z) + (1 - t) softplus(z)), u = t (1 - p) + (1 - t) p: Keras's form."""
+    z, t = float64(logits), float64(targets)
+    observed = ~np.isnan(t)
+    t = np.where(observed, t, 0.0) * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    p, q = sigmoid(z), sigmoid(-z)
+    cross = _times(t, softplus(-z)) + _times(1.0 - t, softplus(z))
+    u = t * q + (1.0 - t) * p
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = 1.0 / (_times(t, 1.0 / p) + _times(1.0 - t, 1.0 / q))  # p q / u
+    b = t * alpha + (1.0 - t) * (1.0 - alpha) if apply_class_balancing else np.ones_like(t)
+    factor = b * u**gamma
+    slope = _times(gamma * (1.0 - 2.0 * t) * share, cross) + (1.0 - t) * p - t * q
+    loss, gradient = _times(factor, cross), _times(factor, slope)
+    weight = _row_weight(len(z), sample_weight)[:, None] * observed
+    return _weighted_mean(np.where(observed, loss, 0.0), np.where(observed, gradient, 0.0), weight)
+
+
 LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
@@ -394,8 +519,21 @@ LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "mean_absolute_error": mean_absolute_error,
     "huber": huber,
     "poisson": poisson,
+    "quantile": quantile,
+    "log_cosh": log_cosh,
+    "mean_squared_logarithmic_error": mean_squared_logarithmic_error,
+    "mean_absolute_percentage_error": mean_absolute_percentage_error,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+    "tweedie": tweedie,
+    "gamma": gamma,
+    "binary_focal_crossentropy": binary_focal_crossentropy,
 }
-FOLDED = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}
+FOLDED = {
+    "softmax_cross_entropy": "softmax",
+    "sigmoid_cross_entropy": "sigmoid",
+    "binary_focal_crossentropy": "sigmoid",
+}
 
 
 # -- optimizers -------------------------------------------------------------------------
@@ -573,7 +711,7 @@ def counted(network: Network, target: ArrayLike, weight: Array) -> float:
     ignored = network.options.get("ignore_class")
     if ignored is not None and given.ndim == 1:
         return float((weight * (given != ignored)).sum())
-    if network.loss != "sigmoid_cross_entropy":
+    if network.loss not in ("sigmoid_cross_entropy", "binary_focal_crossentropy"):
         return float(weight.sum())
     known = (~np.isnan(float64(target))).reshape(len(weight), -1).sum(axis=1)
     return float((weight * known).sum())

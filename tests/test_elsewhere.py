@@ -208,7 +208,7 @@ EXAMPLES = [
     (lambda: losses.get("CrossEntropyLoss"), ".*; use 'sparse_categorical_crossentropy'"),
     (lambda: optimizers.get("Nadam"), "optimizer: 'Nadam' .*; use 'adam'"),
     (lambda: metrics.get("AUC", "sigmoid"), "metrics: 'AUC' .*; use 'binary_accuracy', or sklearn"),
-    (lambda: metrics.get("msle", "values"), "metrics: 'msle' .*; use 'root_mean_squared_error'"),
+    (lambda: metrics.get("LogCoshError", "values"), "metrics: .*; use 'log_cosh'"),
     (lambda: layers.Dense(3, "selu"), "activation: 'selu' .*; use 'elu'"),
     (lambda: layers.Dense(3, "hard_sigmoid"), "activation: 'hard_sigmoid' .*; use 'sigmoid'"),
     (lambda: fastnn.ops.activation_forward([1.0], "mish"), "activation: 'mish' .*; use 'silu'"),

@@ -1,4 +1,4 @@
-"""Mean absolute error, Huber and Poisson in a model: every session against the oracle, and metrics.
+"""Losses of numbers, of signs and of labels by element in a model: every session against the oracle, and metrics.
 
 Their values and gradients as functions of arrays are in test_losses.py.
 """
@@ -16,6 +16,7 @@ import reference
 import tolerances
 from numpy.typing import NDArray
 
+import fastnn
 from fastnn import _core, layers, losses, metrics, optimizers
 
 Array = NDArray[Any]
@@ -40,6 +41,20 @@ PROBLEMS = {
     "huber": Problem(lambda: losses.get("huber"), "huber", {}, "linear"),
     "huber, 0.3": Problem(lambda: losses.Huber(0.3), "huber", {"delta": 0.3}, "linear"),
     "poisson": Problem(lambda: losses.get("poisson"), "poisson", {}, "softplus"),
+    "quantile, 0.8": Problem(lambda: losses.Quantile(0.8), "quantile", {"quantile": 0.8}, "linear"),
+    "log_cosh": Problem(lambda: losses.get("log_cosh"), "log_cosh", {}, "linear"),
+    "msle": Problem(lambda: losses.get("msle"), "mean_squared_logarithmic_error", {}, "softplus"),
+    "mape": Problem(lambda: losses.get("mape"), "mean_absolute_percentage_error", {}, "linear"),
+    "hinge": Problem(lambda: losses.get("hinge"), "hinge", {}, "linear"),
+    "squared_hinge": Problem(lambda: losses.get("squared_hinge"), "squared_hinge", {}, "linear"),
+    "tweedie": Problem(lambda: losses.Tweedie(1.3), "tweedie", {"power": 1.3}, "softplus"),
+    "gamma": Problem(lambda: losses.get("gamma"), "gamma", {}, "softplus"),
+    "focal": Problem(
+        lambda: losses.BinaryFocalCrossentropy(True, gamma=1.5),
+        "binary_focal_crossentropy",
+        {"apply_class_balancing": True, "gamma": 1.5},
+        "sigmoid",
+    ),
 }
 OPTIMIZERS: dict[str, tuple[Callable[[], optimizers.Optimizer], str, dict[str, float]]] = {
     "sgd": (lambda: optimizers.SGD(0.05, momentum=0.5), "sgd", {"momentum": 0.5}),
@@ -244,3 +259,61 @@ def test_one_output_takes_a_vector_of_targets() -> None:
         one = model.evaluate(x, y, verbose=0)
         assert one == model.evaluate(x, y[:, None], verbose=0)
         assert isinstance(model.layers[-1], layers.Dense)
+
+
+def test_a_quantile_for_each_output() -> None:
+    """Three outputs that see nothing learn three quantiles; as many outputs as quantiles."""
+    y = np.repeat(np.arange(101.0)[:, None], 3, axis=1) / 100
+    model = networks.sequential((1, 3), ("linear",), dtype="float64")
+    loss = losses.Quantile([0.1, 0.5, 0.9])
+    model.compile(optimizers.Adam(0.01), loss)
+    x = np.zeros((101, 1))
+    model.fit(x, y, batch_size=101, epochs=800, verbose=0)
+    np.testing.assert_allclose(model.predict(x[:1])[0], [0.1, 0.5, 0.9], atol=0.02)
+    output = model.predict(x)
+    want = np.mean([reference.quantile(output[:, [k]], y[:, [k]], quantile=q)[0] for k, q in
+                    enumerate((0.1, 0.5, 0.9))])  # fmt: skip
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(want, rel=1e-12)
+    assert float(loss(y, output)) == pytest.approx(want, rel=1e-12)
+    assert model.evaluate(x, y[:, 0], verbose=0) == model.evaluate(x, y[:, :1], verbose=0)
+    assert model.evaluate(x, y[:, 0], verbose=0) == model.evaluate(x, y, verbose=0)
+    assert float(loss(y[:, 0], output)) == float(loss(y, output))
+    model.fit(x, y[:, 0], epochs=1, validation_split=0.2, verbose=0)
+    with pytest.raises(ValueError, match=r"y: shape \(101, 2\)"):
+        model.fit(x, y[:, :2], verbose=0)
+    two = networks.sequential((1, 2), ("linear",))
+    with pytest.raises(ValueError, match="quantile: expected 2 numbers"):
+        two.compile("sgd", losses.Quantile([0.1, 0.5, 0.9]))
+    with pytest.raises(ValueError, match=r"quantile: expected .*1\.0"):
+        losses.Quantile([0.5, 1.0])
+
+
+SMOOTH = ("log_cosh", "msle", "squared_hinge", "tweedie", "gamma", "focal")
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_second_derivatives(name: str) -> None:
+    """Of a loss on the tape, against central differences of its gradient."""
+    problem = PROBLEMS[name]
+    rng = np.random.default_rng(13)
+    output = 0.3 + np.abs(rng.normal(size=(5, 3)))
+    y = cases.targets_for(problem.op, 5, 3, rng)
+    loss = problem.loss()
+    loss.from_logits = True
+
+    def gradient(value: Array) -> Any:
+        x = fastnn.constant(value)
+        with fastnn.GradientTape() as tape:
+            tape.watch(x)
+            found = loss(y, x)
+        return tape.gradient(found, x)
+
+    x = fastnn.constant(output)
+    with fastnn.GradientTape() as outer:
+        outer.watch(x)
+        with fastnn.GradientTape() as inner:
+            inner.watch(x)
+            value = loss(y, x)
+        size = fastnn.math.reduce_sum(fastnn.math.square(inner.gradient(value, x)))
+    numeric = cases.gradient(lambda v: float((gradient(v).numpy() ** 2).sum()), output)
+    tolerances.check(outer.gradient(size, x).numpy(), numeric, "central difference", "float64")

@@ -299,14 +299,9 @@ py::tuple element_loss(const std::string& name, const Array& outputs, const Arra
     a.c = c;
     a.outputs = place.in<T>(outputs, names.outputs);
     const Targets expected = portable::targets_of(kind);
-    const bool ranged = expected == Targets::unit_or_missing || expected == Targets::not_negative;
-    const CheckedTargets<T> given(place, targets, names.targets, ranged,
+    const CheckedTargets<T> given(place, targets, names.targets, expected != Targets::numbers,
                                   [&](const ArrayView& view) {
-                                    if (expected == Targets::unit_or_missing) {
-                                      check_binary_targets(names.targets, view, {nullptr, 0, n});
-                                    } else if (expected == Targets::not_negative) {
-                                      check_not_negative(names.targets, view, {nullptr, 0, n});
-                                    }
+                                    check_targets(expected, names.targets, view, {nullptr, 0, n});
                                   });
     a.targets = given.data();
     a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);

@@ -23,12 +23,21 @@
 
 #define FASTNN_ROW_LOSSES(use) use(softmax_cross_entropy, SoftmaxCrossEntropy)
 
-#define FASTNN_ELEMENT_LOSSES(use)                \
-  use(sigmoid_cross_entropy, SigmoidCrossEntropy) \
-  use(mean_squared_error, MeanSquaredError)       \
-  use(mean_absolute_error, MeanAbsoluteError)     \
-  use(huber, Huber)                               \
-  use(poisson, Poisson)
+#define FASTNN_ELEMENT_LOSSES(use)                                 \
+  use(sigmoid_cross_entropy, SigmoidCrossEntropy)                  \
+  use(mean_squared_error, MeanSquaredError)                        \
+  use(mean_absolute_error, MeanAbsoluteError)                      \
+  use(huber, Huber)                                                \
+  use(poisson, Poisson)                                            \
+  use(quantile, Quantile)                                          \
+  use(log_cosh, LogCosh)                                           \
+  use(mean_squared_logarithmic_error, MeanSquaredLogarithmicError) \
+  use(mean_absolute_percentage_error, MeanAbsolutePercentageError) \
+  use(hinge, Hinge)                                                \
+  use(squared_hinge, SquaredHinge)                                 \
+  use(tweedie, Tweedie)                                            \
+  use(gamma, Gamma)                                                \
+  use(binary_focal_crossentropy, BinaryFocalCrossentropy)
 
 #define FASTNN_LOSSES(use) FASTNN_ROW_LOSSES(use) FASTNN_ELEMENT_LOSSES(use)
 
@@ -45,10 +54,18 @@ inline constexpr const char* loss_names[] = {FASTNN_LOSSES(FASTNN_USE)};
 inline constexpr int max_loss_options = 4;
 
 // What a loss compares outputs with: a class (an integer, or probabilities that add up to 1);
-// numbers in [0, 1], or NaN for a missing one; numbers; numbers of at least 0.
-enum class Targets : unsigned char { classes, unit_or_missing, numbers, not_negative };
-inline constexpr const char* targets_names[] = {"classes", "unit_or_missing", "numbers",
-                                                "not_negative"};
+// numbers in [0, 1], or NaN for a missing one; numbers; numbers of at least 0; numbers above 0;
+// a sign, that is 1 for yes, and for no -1 or 0.
+enum class Targets : unsigned char {
+  classes,
+  unit_or_missing,
+  numbers,
+  not_negative,
+  positive,
+  signs
+};
+inline constexpr const char* targets_names[] = {"classes",      "unit_or_missing", "numbers",
+                                                "not_negative", "positive",        "signs"};
 
 // The activation at the end of a network that a loss folds into itself.
 enum class Head : unsigned char { none, sigmoid, softmax };
@@ -160,6 +177,180 @@ struct Poisson : NumbersLoss {
   static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
     const T rate = output + T(1e-7);
     return {output - weigh(target, log(rate)), T(1) - target / rate};
+  }
+};
+
+// Koenker and Bassett, 1978 ("pinball"): quantile * error above the output, and (1 - quantile) *
+// -error below it. Of several outputs each has a quantile of its own, its weight times the option.
+struct Quantile : NumbersLoss {
+  static constexpr bool column_weights = true;
+  static constexpr Option options[] = {{"quantile", 0.5, {0, 1, true, true}}};
+  template <class T>
+  struct Common {
+    T quantile;
+    FASTNN_INLINE explicit Common(const double* values) : quantile(static_cast<T>(values[0])) {}
+  };
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>& s, T output, T target, T column) {
+    const T quantile = s.quantile * column;
+    const T error = target - output;
+    const T slope = error < T(0) ? quantile - T(1) : quantile;
+    // At an error of 0 the gradient is 0, as for the absolute error; NaN stays.
+    const T gradient = error == T(0) ? T(0) : mul_add(error, T(0), -slope);
+    return {slope * error, is_finite(error) ? gradient : (error == error ? -slope : error)};
+  }
+};
+
+// log(cosh(error)). Up to an error of 1 as log1p of cosh - 1 = m^2 / (2 (1 + m)), with m =
+// exp(-|error|) - 1, where the form for large ones, |error| + log1p(exp(-2 |error|)) - log 2,
+// cancels.
+struct LogCosh : NumbersLoss {
+  static constexpr bool has_functions = true;
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    const T error = output - target;
+    const T size = abs(error);
+    const T m = expm1_nonpositive(-size);
+    const T e = T(1) + m;
+    const bool small = size < T(1);
+    const T over_one = m * m / (T(2) * e);
+    const T l = log1p_unit(small ? over_one : e * e);
+    const T rest = size - T(0.69314718055994530942);
+    const T twice = m * (T(2) + m);  // exp(-2 |error|) - 1
+    return {small ? l : rest + l, copy_sign(-twice / (T(2) + twice), error)};
+  }
+};
+
+// (log(1 + output) - log(1 + target))^2, where outputs and targets below 1e-7 count as 1e-7, as in
+// Keras: such outputs have no gradient.
+struct MeanSquaredLogarithmicError : NumbersLoss {
+  static constexpr Targets targets = Targets::not_negative;
+  static constexpr bool has_functions = true;
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    constexpr T least = T(1e-7);
+    const T p = output < least ? least : output;
+    const T t = target < least ? least : target;
+    const T error = log1p_nonnegative(p) - log1p_nonnegative(t);
+    const T slope = T(2) * error / (T(1) + p);
+    return {error * error, output < least ? T(0) : slope};
+  }
+};
+
+// 100 |output - target| / max(|target|, 1e-7), Keras's form.
+struct MeanAbsolutePercentageError : NumbersLoss {
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    constexpr T least = T(1e-7);
+    const T error = output - target;
+    const T size = abs(target);
+    const T factor = T(100) / (size < least ? least : size);
+    return {factor * abs(error), factor * sign_of(error)};
+  }
+};
+
+// max(0, 1 - sign output). A target of 0 is a no, as -1 is.
+struct Hinge : NumbersLoss {
+  static constexpr Targets targets = Targets::signs;
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    const T sign = target == T(0) ? T(-1) : target;
+    const T margin = T(1) - sign * output;
+    const bool none = margin <= T(0);
+    return {none ? T(0) : margin, none ? T(0) : (margin == margin ? -sign : margin)};
+  }
+};
+
+struct SquaredHinge : NumbersLoss {
+  static constexpr Targets targets = Targets::signs;
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    const T sign = target == T(0) ? T(-1) : target;
+    const T margin = T(1) - sign * output;
+    const T kept = margin <= T(0) ? T(0) : margin;
+    return {kept * kept, T(-2) * sign * kept};
+  }
+};
+
+// The likelihood of a compound Poisson-gamma distribution with variance mean^power, up to a
+// constant: m^(2 - power) / (2 - power) - target m^(1 - power) / (1 - power), m = output + 1e-7.
+struct Tweedie : NumbersLoss {
+  static constexpr Targets targets = Targets::not_negative;
+  static constexpr bool has_functions = true;
+  static constexpr Option options[] = {{"power", 1.5, {1, 2, true, true}}};
+  template <class T>
+  struct Common {
+    T one, two;  // power - 1 and 2 - power
+    FASTNN_INLINE explicit Common(const double* values)
+        : one(static_cast<T>(values[0] - 1)), two(static_cast<T>(2 - values[0])) {}
+  };
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>& s, T output, T target, T) {
+    const T mean = output + T(1e-7);
+    const T logarithm = log(mean);
+    const T of_mean = exp(s.two * logarithm);
+    const T of_target = exp(-s.one * logarithm);
+    const T loss = of_mean / s.two + weigh(target, of_target) / s.one;
+    return {loss, of_target - weigh(target, of_target / mean)};
+  }
+};
+
+// The likelihood of a gamma distribution of any shape, up to constants: log(m) + target / m, m =
+// output + 1e-7.
+struct Gamma : NumbersLoss {
+  static constexpr Targets targets = Targets::positive;
+  static constexpr bool has_functions = true;
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>&, T output, T target, T) {
+    const T mean = output + T(1e-7);
+    const T inverse = T(1) / mean;
+    const T ratio = target * inverse;
+    return {log(mean) + ratio, inverse * (T(1) - ratio)};
+  }
+};
+
+// Lin et al., arXiv:1708.02002, in Keras's form. From the logit z with p = sigmoid(z), a target t
+// and u = t (1 - p) + (1 - t) p, the share that is missed:
+//   balance u^gamma (t softplus(-z) + (1 - t) softplus(z))
+// balance is t alpha + (1 - t) (1 - alpha) where classes are balanced, else 1.
+struct BinaryFocalCrossentropy {
+  static constexpr Targets targets = Targets::unit_or_missing;
+  static constexpr Head head = Head::sigmoid;
+  static constexpr bool by_element = true;
+  static constexpr bool column_weights = false;
+  static constexpr bool has_functions = true;
+  static constexpr Option options[] = {{"apply_class_balancing", 0, unit, true},
+                                       {"alpha", 0.25, unit},
+                                       {"gamma", 2, at_least_zero},
+                                       {"label_smoothing", 0, unit}};
+  template <class T>
+  struct Common {  // the smoothed target is share * target + rest
+    T slope, base, gamma, share, rest;
+    FASTNN_INLINE explicit Common(const double* values)
+        : slope(static_cast<T>(values[0] != 0 ? 2 * values[1] - 1 : 0)),
+          base(static_cast<T>(values[0] != 0 ? 1 - values[1] : 1)),
+          gamma(static_cast<T>(values[2])),
+          share(T(1) - static_cast<T>(values[3])),
+          rest(static_cast<T>(values[3]) / T(2)) {}
+  };
+  template <class T>
+  static FASTNN_INLINE LossAndGradient<T> at(const Common<T>& s, T z, T target, T) {
+    const T y = mul_add(s.share, target, s.rest);
+    const T off = T(1) - y;
+    const T e = exp_minus_abs(z);
+    const T l = log1p_unit(e);
+    const T above = (z < T(0) ? T(0) : z) + l;   // softplus(z)
+    const T below = (z < T(0) ? -z : T(0)) + l;  // softplus(-z)
+    const Sides<T> sides = sigmoid_sides(z, e);
+    const T cross = weigh(y, below) + weigh(off, above);
+    const T missed = mul_add(y, sides.q, off * sides.p);
+    // A gamma of 0 leaves out the logarithm of 0.
+    const T power = exp_nonpositive(weigh(s.gamma, log(missed)));
+    // p q / missed, without a quotient of two numbers that vanish.
+    const T share = T(1) / (weigh(y, T(1) / sides.p) + weigh(off, T(1) / sides.q));
+    const T of_power = weigh(s.gamma * (off - y) * share, cross);
+    const T factor = mul_add(s.slope, y, s.base) * power;
+    return {weigh(factor, cross), weigh(factor, of_power + (off * sides.p - y * sides.q))};
   }
 };
 

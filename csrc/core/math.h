@@ -197,6 +197,24 @@ FASTNN_INLINE double log(double x) { return ::log(x); }
 FASTNN_INLINE double log1p_unit(double x) { return ::log1p(x); }
 FASTNN_INLINE Tail<double> normal_tail(double x) { return {::exp(-x * x), ::erfc(x)}; }
 
+// -- of arguments of either sign --------------------------------------------
+
+// exp(x) of any x, with one rounding more than exp_nonpositive where x is above 0.
+FASTNN_INLINE float exp(float x) {
+  const float e = exp_nonpositive(-__builtin_fabsf(x));
+  return x > 0.0F ? 1.0F / e : e;
+}
+FASTNN_INLINE double exp(double x) { return ::exp(x); }
+
+// log(1 + x) for x >= 0.
+template <class T>
+FASTNN_INLINE T log1p_nonnegative(T x) {
+  const bool small = x < T(1);
+  const T below = log1p_unit(small ? x : T(0));
+  const T above = log(T(1) + x);
+  return small ? below : above;
+}
+
 // -- parts of activations and losses ----------------------------------------
 
 // exp(-|x|). sigmoid(x), sigmoid(-x) and softplus all follow from it without cancellation.

@@ -150,6 +150,49 @@ void check_not_negative(const char* name, const ArrayView& targets, const Rows& 
   });
 }
 
+void check_positive(const char* name, const ArrayView& targets, const Rows& rows,
+                    const Poll& poll) {
+  each_row(targets, rows, poll, [&](Index row, const double* values) {
+    for (Index j = 0; j < targets.columns; ++j) {
+      check(values[j] > 0 && std::isfinite(values[j]), name,
+            ": expected finite numbers above 0, got ", values[j], " at row ", row, ", column ", j);
+    }
+  });
+}
+
+void check_signs(const char* name, const ArrayView& targets, const Rows& rows, const Poll& poll) {
+  double no = 1;  // how the first no is written
+  each_row(targets, rows, poll, [&](Index row, const double* values) {
+    for (Index j = 0; j < targets.columns; ++j) {
+      const double value = values[j];
+      check(value == 1 || value == 0 || value == -1, name,
+            ": expected 1 for yes and -1 (or 0) for no, got ", value, " at row ", row, ", column ",
+            j);
+      if (value == 1) continue;
+      check(no == 1 || no == value, name, ": expected -1 or 0 for no, not both, got ", value,
+            " at row ", row, ", column ", j, " after ", no);
+      no = value;
+    }
+  });
+}
+
+void check_targets(Targets expected, const char* name, const ArrayView& targets, const Rows& rows,
+                   const Poll& poll) {
+  switch (expected) {
+    case Targets::unit_or_missing:
+      return check_binary_targets(name, targets, rows, poll);
+    case Targets::not_negative:
+      return check_not_negative(name, targets, rows, poll);
+    case Targets::positive:
+      return check_positive(name, targets, rows, poll);
+    case Targets::signs:
+      return check_signs(name, targets, rows, poll);
+    case Targets::classes:
+    case Targets::numbers:
+      return;
+  }
+}
+
 double counted_by_row(const Plan& plan) {
   return portable::counts_elements(plan.loss.kind) ? static_cast<double>(plan.output_width()) : 1;
 }
@@ -206,6 +249,9 @@ void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {
   // Numbers in [0, 1] are not negative, and a missing one may be among them.
   if (!units && takes(plan, Targets::not_negative)) {
     check_not_negative("y", data.targets, rows, poll);
+  }
+  for (const Targets expected : {Targets::positive, Targets::signs}) {
+    if (takes(plan, expected)) check_targets(expected, "y", data.targets, rows, poll);
   }
   if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
     check_finite("y", data.targets, rows, plan.element, poll);

@@ -28,6 +28,18 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
 void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
                         const Poll& poll = {});
 
+// Rows of finite numbers above 0.
+void check_positive(const char* name, const ArrayView& targets, const Rows& rows,
+                    const Poll& poll = {});
+
+// Rows of 1 for yes and, for no, -1 or 0, but not both.
+void check_signs(const char* name, const ArrayView& targets, const Rows& rows,
+                 const Poll& poll = {});
+
+// Targets of a loss of elements, as the loss expects them; those of `numbers` are not looked at.
+void check_targets(Targets expected, const char* name, const ArrayView& targets, const Rows& rows,
+                   const Poll& poll = {});
+
 // Rows of probabilities for softmax cross-entropy: not negative, adding up to 1.
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,
                          const Poll& poll = {});

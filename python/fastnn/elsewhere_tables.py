@@ -8,7 +8,7 @@ from __future__ import annotations
 # By family: advice, and the names that it is for. Advice of one word is a name: "use 'relu'".
 NAMES: dict[str, dict[str, str]] = {
     "loss": {
-        "binary_crossentropy": """BinaryFocalCrossentropy Dice Tversky Hinge SquaredHinge BCELoss
+        "binary_crossentropy": """Dice Tversky BCELoss
             BCEWithLogitsLoss BCEWithLogits SoftMarginLoss HingeEmbeddingLoss
             MultiLabelMarginLoss MultiLabelSoftMarginLoss""",
         "categorical_crossentropy": """CategoricalFocalCrossentropy KLDivergence KLD KLDivLoss
@@ -16,12 +16,10 @@ NAMES: dict[str, dict[str, str]] = {
         "sparse_categorical_crossentropy": """CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss
             SparseCategoricalFocalCrossentropy""",
         "mean_squared_error": "MSELoss SquaredError GaussianNLLLoss",
-        "use 'mean_squared_error' with targets and outputs that are logarithms": """
-            MeanSquaredLogarithmicError MSLE""",
         "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """
             CosineSimilarity CosineEmbeddingLoss""",
-        "mean_absolute_error": "MeanAbsolutePercentageError MAPE L1Loss L1 AbsoluteError",
-        "huber": "LogCosh SmoothL1Loss SmoothL1",
+        "mean_absolute_error": "L1Loss L1 AbsoluteError",
+        "huber": "SmoothL1Loss SmoothL1",
         "poisson": "PoissonNLLLoss",
         "it compares sequences or pairs of rows, and fastnn trains on rows one by one": """
             CTC CTCLoss Circle TripletMarginLoss TripletMarginWithDistanceLoss MarginRankingLoss
@@ -41,13 +39,10 @@ NAMES: dict[str, dict[str, str]] = {
         "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """CosineSimilarity
             cosine_proximity""",
         "categorical_crossentropy": "KLDivergence KLD CategoricalFocalCrossentropy",
-        "binary_crossentropy": "Hinge SquaredHinge BinaryFocalCrossentropy",
         "use 'categorical_accuracy' or 'categorical_crossentropy'": "CategoricalHinge",
         "use 'sparse_categorical_crossentropy', or the name of the loss": """crossentropy ce
             log_loss""",
-        "huber": "LogCoshError LogCosh",
-        "mean_absolute_error": "MeanAbsolutePercentageError MAPE",
-        "root_mean_squared_error": "MeanSquaredLogarithmicError MSLE",
+        "log_cosh": "LogCoshError",
         "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
     "optimizer": {

@@ -6,7 +6,7 @@ last layer of a model is decided in `models.heads`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -35,25 +35,45 @@ from fastnn.words import (
 
 __all__ = [
     "MAE",
+    "MAPE",
     "MSE",
+    "MSLE",
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "Gamma",
+    "Hinge",
     "Huber",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Poisson",
+    "Quantile",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "Tweedie",
     "binary_crossentropy",
+    "binary_focal_crossentropy",
     "categorical_crossentropy",
     "get",
+    "hinge",
     "huber",
+    "log_cosh",
+    "logcosh",
     "mae",
+    "mape",
     "mean_absolute_error",
+    "mean_absolute_percentage_error",
     "mean_squared_error",
+    "mean_squared_logarithmic_error",
     "mse",
+    "msle",
     "poisson",
     "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]
 
 __dir__ = names_of(__all__)
@@ -145,7 +165,16 @@ class Loss(Registered):
     reduction = Checked(_reduction)
     from_logits = Checked(flag)
     _inside = (
-        *("folds", "from_logits", "native", "options", "row", "row_options", "takes_labels"),
+        *(
+            "folds",
+            "from_logits",
+            "native",
+            "options",
+            "row",
+            "row_options",
+            "repeats_targets",
+            "takes_labels",
+        ),
         *("by_batch_weight", "is_own", "weighed", "weight_of"),
     )
 
@@ -191,6 +220,11 @@ class Loss(Registered):
     def folds(self) -> str | None:
         """The activation at the end of a model that the loss folds: "softmax", "sigmoid" or None."""
         return None if self.row.head == "none" else self.row.head
+
+    @property
+    def repeats_targets(self) -> bool:
+        """Whether one target of a row, (n,) or (n, 1), is compared with each of its outputs."""
+        return False
 
     def row_options(self) -> dict[str, float]:
         """The options of the native row."""
@@ -269,6 +303,7 @@ class Loss(Registered):
             options=self.row_options(),
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
+            repeated=self.repeats_targets,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -390,6 +425,49 @@ class BinaryCrossentropy(Loss):
         return options
 
 
+@LOSSES.register("binary_focal_crossentropy")
+class BinaryFocalCrossentropy(Loss):
+    """Sigmoid cross-entropy times u**gamma, where u is the share that is missed (Lin et al., 2017).
+
+    With p = sigmoid(logit) and a target t, u = t * (1 - p) + (1 - t) * p: rows that are learnt count
+    little. Targets as `BinaryCrossentropy`.
+
+    Args:
+        apply_class_balancing: whether the loss is multiplied by t * alpha + (1 - t) * (1 - alpha).
+        alpha: in [0, 1].
+        gamma: at least 0; with 0 it is the cross-entropy.
+        from_logits: see `SparseCategoricalCrossentropy`.
+        label_smoothing: in [0, 1]; the targets become (1 - s) * y + s / 2.
+        reduction, name: see `Loss`.
+    """
+
+    native = "binary_focal_crossentropy"
+    apply_class_balancing = Checked(flag)
+    alpha = RowOption()
+    gamma = RowOption()
+    label_smoothing = RowOption()
+
+    @keywords()
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "binary_focal_crossentropy",
+    ) -> None:
+        super().__init__(name, reduction, from_logits)
+        self.apply_class_balancing = apply_class_balancing
+        self.alpha = alpha
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+
+    def row_options(self) -> dict[str, float]:
+        return {name: float(value) for name, value in super().row_options().items()}
+
+
 @LOSSES.register("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(Loss):
     """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one."""
@@ -453,6 +531,177 @@ class Poisson(Loss):
         super().__init__(name, reduction)
 
 
+@LOSSES.register("mean_absolute_percentage_error", "mape", "MAPE")
+class MeanAbsolutePercentageError(Loss):
+    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7); targets as `MeanSquaredError`."""
+
+    native = "mean_absolute_percentage_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_percentage_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("mean_squared_logarithmic_error", "msle", "MSLE")
+class MeanSquaredLogarithmicError(Loss):
+    """Mean of (log(1 + output) - log(1 + target))**2; targets at least 0.
+
+    As in Keras, numbers below 1e-7 count as 1e-7: such an output has no gradient, so end the model
+    so that it is positive, for example with softplus.
+    """
+
+    native = "mean_squared_logarithmic_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_logarithmic_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("log_cosh", "logcosh")
+class LogCosh(Loss):
+    """Mean of log(cosh(output - target)); targets as `MeanSquaredError`.
+
+    It is error**2 / 2 near 0 and abs(error) - log(2) far from it.
+    """
+
+    native = "log_cosh"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "log_cosh") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("hinge")
+class Hinge(Loss):
+    """Mean of max(0, 1 - sign * output); the targets are signs, 1 for yes and -1 or 0 for no.
+
+    The outputs are scores, so the last layer has no activation. Targets that hold both -1 and 0 are
+    a ValueError.
+    """
+
+    native = "hinge"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "hinge") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("squared_hinge")
+class SquaredHinge(Loss):
+    """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`."""
+
+    native = "squared_hinge"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "squared_hinge") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("gamma", "gamma_nll")
+class Gamma(Loss):
+    """Mean of log(m) + target / m with m = output + 1e-7; targets above 0.
+
+    The negative log-likelihood of a gamma distribution with mean m, up to constants. End the model so
+    that the output is positive, for example with softplus.
+    """
+
+    native = "gamma"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "gamma") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("tweedie")
+class Tweedie(Loss):
+    """Mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), m = output + 1e-7.
+
+    The negative log-likelihood of a compound Poisson-gamma distribution whose variance is
+    proportional to mean**power, up to constants: for targets of at least 0, many of which are 0. End
+    the model so that the output is positive, for example with softplus.
+
+    Args:
+        power: above 1 and below 2.
+        reduction, name: see `Loss`.
+    """
+
+    native = "tweedie"
+    power = RowOption()
+
+    @keywords()
+    def __init__(
+        self,
+        power: float = 1.5,
+        reduction: str = "sum_over_batch_size",
+        name: str = "tweedie",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.power = power
+
+
+def _quantile(name: str, value: Any) -> float | list[float]:
+    """One quantile, or a list of them."""
+    option = rows.losses()["quantile"].options["quantile"]
+    given = numeric(name, value)
+    if given.ndim == 0:
+        return option.checked(given.item())
+    if given.ndim != 1 or not given.size:
+        raise ValueError(f"{name}: expected a number or a list of them, got {value!r}")
+    return [option.checked(one) for one in given.tolist()]
+
+
+@LOSSES.register("quantile", "pinball", "pinball_loss", "quantile_loss")
+class Quantile(Loss):
+    """Mean of max(q * e, (q - 1) * e) with e = target - output (Koenker and Bassett, 1978).
+
+    An output that minimises it is the quantile q of the targets; at 0.5 it is half the absolute
+    error. The gradient at e = 0 is 0.
+
+    Args:
+        quantile: q, above 0 and below 1, for all outputs; or a list of one for each output; targets
+            (n,) or (n, 1) are then compared with every output.
+        reduction, name: see `Loss`.
+
+    Raises:
+        ValueError: the model has not as many outputs as the list has quantiles.
+    """
+
+    native = "quantile"
+    quantile = Checked(_quantile)
+
+    @keywords()
+    def __init__(
+        self,
+        quantile: float | Sequence[float] = 0.5,
+        reduction: str = "sum_over_batch_size",
+        name: str = "quantile",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.quantile = quantile
+
+    @property
+    def repeats_targets(self) -> bool:
+        return isinstance(self.quantile, list)
+
+    def row_options(self) -> dict[str, float]:
+        return {"quantile": 0.5 if isinstance(self.quantile, list) else self.quantile}
+
+    def options(self, outputs: int) -> dict[str, Any]:
+        options = super().options(outputs)
+        if isinstance(self.quantile, list):
+            if len(self.quantile) != outputs:
+                raise ValueError(
+                    f"quantile: expected {outputs} numbers, one for each output, got {self.quantile}"
+                )
+            # The weight of an output times the option of the row, 0.5, is its quantile.
+            options["pos_weight"] = 2.0 * np.asarray(self.quantile)
+        return options
+
+
 def _by_rows(sample_weight: Any, losses: Tensor) -> NDArray[Any]:
     """Weights of rows, for the losses of these."""
     n = losses.shape[0] if losses.ndim else 1
@@ -506,6 +755,12 @@ mean_squared_error = mse = MSE = _function(MeanSquaredError)
 mean_absolute_error = mae = MAE = _function(MeanAbsoluteError)
 huber = _function(Huber)
 poisson = _function(Poisson)
+mean_absolute_percentage_error = mape = MAPE = _function(MeanAbsolutePercentageError)
+mean_squared_logarithmic_error = msle = MSLE = _function(MeanSquaredLogarithmicError)
+log_cosh = logcosh = _function(LogCosh)
+hinge = _function(Hinge)
+squared_hinge = _function(SquaredHinge)
+binary_focal_crossentropy = _function(BinaryFocalCrossentropy)
 
 
 class FunctionLoss(Loss):

@@ -36,22 +36,31 @@ __all__ = [
     "activation_backward",
     "activation_forward",
     "adam_step",
+    "binary_focal_crossentropy",
     "dense_backward",
     "dense_forward",
     "embedding",
     "embedding_backward",
+    "gamma",
+    "hinge",
     "huber",
     "layer_normalization",
     "layer_normalization_backward",
     "lion_step",
+    "log_cosh",
     "mean_absolute_error",
+    "mean_absolute_percentage_error",
     "mean_squared_error",
+    "mean_squared_logarithmic_error",
     "poisson",
+    "quantile",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_cross_entropy",
     "softmax",
     "softmax_cross_entropy",
+    "squared_hinge",
+    "tweedie",
 ]
 
 __dir__ = names_of(__all__)
@@ -452,6 +461,151 @@ def poisson(
         pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
     """
     return _regression_loss("poisson", pred, target, sample_weight)
+
+
+def quantile(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    quantile: float = 0.5,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """The mean of max(q * e, (q - 1) * e) with e = target - pred, and its gradient, 0 at e = 0.
+
+    Args:
+        target: numbers.
+        quantile: q, above 0 and below 1.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("quantile", pred, target, sample_weight, quantile=quantile)
+
+
+def log_cosh(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of log(cosh(pred - target)), and its gradient.
+
+    Args:
+        target: numbers.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("log_cosh", pred, target, sample_weight)
+
+
+def mean_squared_logarithmic_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of (log(1 + pred) - log(1 + target))**2, and its gradient.
+
+    Numbers below 1e-7 count as 1e-7; the gradient of such a prediction is 0.
+
+    Args:
+        target: numbers of at least 0.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("mean_squared_logarithmic_error", pred, target, sample_weight)
+
+
+def mean_absolute_percentage_error(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of 100 * abs(pred - target) / max(abs(target), 1e-7), and its gradient.
+
+    Args:
+        target: numbers.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("mean_absolute_percentage_error", pred, target, sample_weight)
+
+
+def hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of max(0, 1 - sign * pred), and its gradient.
+
+    Args:
+        target: the signs: 1 for yes, and -1 or 0, not both, for no.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("hinge", pred, target, sample_weight)
+
+
+def squared_hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of max(0, 1 - sign * pred)**2, and its gradient.
+
+    Args:
+        target: the signs, as for `hinge`.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("squared_hinge", pred, target, sample_weight)
+
+
+def tweedie(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    power: float = 1.5,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """The mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), and its
+    gradient, with m = pred + 1e-7.
+
+    Args:
+        target: numbers of at least 0.
+        power: above 1 and below 2.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("tweedie", pred, target, sample_weight, power=power)
+
+
+def gamma(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of log(m) + target / m with m = pred + 1e-7, and its gradient.
+
+    Args:
+        target: numbers above 0.
+        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss("gamma", pred, target, sample_weight)
+
+
+def binary_focal_crossentropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    label_smoothing: float = 0.0,
+) -> tuple[float, Array]:
+    """The focal cross-entropy of sigmoid(logits) (Lin et al., 2017), and its gradient.
+
+    With p = sigmoid(z), an element's cross-entropy is multiplied by (t * (1 - p) + (1 - t) * p)**gamma.
+
+    Args:
+        apply_class_balancing: whether to multiply by t * alpha + (1 - t) * (1 - alpha), too.
+        alpha: in [0, 1].
+        gamma: at least 0.
+        logits, targets, sample_weight, label_smoothing: see `sigmoid_cross_entropy`, also for
+            Returns and Raises.
+    """
+    given = {
+        "apply_class_balancing": float(flag("apply_class_balancing", apply_class_balancing)),
+        "alpha": alpha,
+        "gamma": gamma,
+        "label_smoothing": label_smoothing,
+    }
+    known = rows.losses()["binary_focal_crossentropy"].options
+    options = {name: known[name].checked(value) for name, value in given.items()}
+    z, t = op_arguments.floats(logits=logits, targets=targets)
+    op_arguments.fitting("gamma", options["gamma"], z)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
+    loss, dlogits = _core.element_loss("binary_focal_crossentropy", z, t, weights, None, options)
+    return loss, op_arguments.result(logits, dlogits)
 
 
 def _regression_loss(

@@ -53,7 +53,7 @@ class LossRow(NamedTuple):
     """A loss: the targets that it takes, and the activation at the end that it folds."""
 
     name: str
-    targets: Literal["classes", "unit_or_missing", "numbers", "not_negative"]
+    targets: Literal["classes", "unit_or_missing", "numbers", "not_negative", "positive", "signs"]
     head: Literal["none", "sigmoid", "softmax"]
     by_element: bool  # each element counts for itself, a missing one (NaN) not at all
     column_weights: bool  # each output may have a weight

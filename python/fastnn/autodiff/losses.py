@@ -41,6 +41,7 @@ class Called(NamedTuple):
     options: Mapping[str, float]
     ignore_class: int | None = None
     column_weights: Array | None = None
+    repeated: bool = False  # one target may stand for all outputs of its row
 
 
 def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, float, float]:
@@ -121,7 +122,9 @@ def _target(how: Called, y_true: Any, z: Tensor, dtype: Any) -> Array:
     n, shape = z.shape[0], z.shape[1:]
     if how.takes_labels:
         return rows.labels(_host(y_true), n, shape)
-    return narrowed("y_true", rows.targets(_host(y_true), n, shape, how.name), dtype)
+    return narrowed(
+        "y_true", rows.targets(_host(y_true), n, shape, how.name, repeated=how.repeated), dtype
+    )
 
 
 def _of_both(
@@ -241,6 +244,75 @@ def _values(
         value = f.where(inside, 0.5 * error * error, delta * (error - 0.5 * delta))
     elif how.native == "poisson":
         value = z - t * f.log(z + 1e-7)
+    elif how.native == "binary_focal_crossentropy":
+        value = _focal(how.options, z, (1 - smoothing) * t + smoothing / 2)
+    elif how.native in _REGRESSIONS:
+        columns = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
+        value = _REGRESSIONS[how.native](z, t, how.options, columns)
     else:
         raise RuntimeError(f"gradient: second derivatives of {how.name} are not in fastnn")
     return value, by_element
+
+
+def _focal(options: Mapping[str, float], z: Tensor, t: Any) -> Tensor:
+    cross = f.softplus(-z) * t + f.softplus(z) * (1 - t)
+    missed = f.sigmoid(-z) * t + f.sigmoid(z) * (1 - t)
+    if options["gamma"]:
+        cross = cross * f.exp(options["gamma"] * f.log(missed))
+    if options["apply_class_balancing"]:
+        cross = cross * (t * options["alpha"] + (1 - t) * (1 - options["alpha"]))
+    value: Tensor = cross
+    return value
+
+
+def _quantile(z: Tensor, t: Any, options: Mapping[str, float], columns: Any) -> Tensor:
+    q = options["quantile"] * columns
+    error = t - z
+    return f.maximum(q * error, (q - 1) * error)
+
+
+def _log_cosh(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
+    size = f.abs(z - t)
+    return size + f.softplus(-2.0 * size) - math.log(2)
+
+
+def _logarithmic(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
+    return f.square(f.log1p(f.maximum(z, _LEAST)) - f.log1p(f.maximum(t, _LEAST)))
+
+
+def _percentage(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
+    return 100.0 * f.abs((z - t) / f.maximum(f.abs(t), _LEAST))
+
+
+def _hinge(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
+    sign = f.where(f.equal(t, 0.0), -1.0, t)
+    return f.maximum(1.0 - sign * z, 0.0)
+
+
+def _squared_hinge(z: Tensor, t: Any, options: Any, columns: Any) -> Tensor:
+    return f.square(_hinge(z, t, options, columns))
+
+
+def _tweedie(z: Tensor, t: Any, options: Mapping[str, float], _columns: Any) -> Tensor:
+    one, two = options["power"] - 1, 2 - options["power"]
+    logarithm = f.log(z + 1e-7)
+    value: Tensor = f.exp(two * logarithm) / two + t * f.exp(-one * logarithm) / one
+    return value
+
+
+def _gamma(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
+    value: Tensor = f.log(z + 1e-7) + t / (z + 1e-7)
+    return value
+
+
+# Losses of numbers, by native name, from outputs, targets, options and the weights of outputs.
+_REGRESSIONS: dict[str, Callable[[Tensor, Any, Mapping[str, float], Any], Tensor]] = {
+    "quantile": _quantile,
+    "log_cosh": _log_cosh,
+    "mean_squared_logarithmic_error": _logarithmic,
+    "mean_absolute_percentage_error": _percentage,
+    "hinge": _hinge,
+    "squared_hinge": _squared_hinge,
+    "tweedie": _tweedie,
+    "gamma": _gamma,
+}

@@ -107,8 +107,11 @@ def targets(
     loss: str,
     *,
     missing_is_nan: bool = False,
+    repeated: bool = False,
 ) -> Array:
     """Targets (n, outputs); (n,) fits one output, and nothing is broadcast.
+
+    `repeated`: whether the loss compares one target (n,) or (n, 1) with every output.
 
     `missing_is_nan`: whether the loss leaves out missing targets, which are then NaN.
     """
@@ -117,6 +120,8 @@ def targets(
     fits = y.shape == (n, *output_shape) or (width == 1 and y.shape in ((n,), (n, 1)))
     if fits:
         return y.reshape(n, width)
+    if repeated and y.shape in ((n,), (n, 1)):
+        return np.repeat(y.reshape(n, 1), width, axis=1)
     message = f"y: shape {y.shape} does not fit outputs of shape {(n, *output_shape)}"
     if y.shape in ((n,), (n, 1)) and y.dtype.kind in "biu":
         message += f": {loss} wants a target for every output; for integer labels use "

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.losses import LOSSES, Loss
+from fastnn.losses import LOSSES, Loss, Quantile
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number
@@ -141,6 +141,10 @@ class MeanOf(Metric):
         return frozenset({"targets", "sigmoid", "values"})
 
     def count_options(self) -> dict[str, Any]:
+        if isinstance(self.loss, Quantile) and isinstance(self.loss.quantile, list):
+            raise ValueError(  # noqa: TRY004 - the type is right, the number of quantiles is not
+                f"metrics: {self.name}: expected one quantile, got {self.loss.quantile}"
+            )
         return {"loss": self.loss.native, "options": self.loss.row_options()}
 
 
@@ -194,6 +198,34 @@ class Poisson(_OfLoss):
     """Mean of output - target * log(output + 1e-7), with the outputs that `predict` returns."""
 
     _loss = "poisson"
+
+
+@METRICS.register("mean_absolute_percentage_error", "mape", "MAPE")
+class MeanAbsolutePercentageError(_OfLoss):
+    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7)."""
+
+    _loss = "mean_absolute_percentage_error"
+
+
+@METRICS.register("mean_squared_logarithmic_error", "msle", "MSLE")
+class MeanSquaredLogarithmicError(_OfLoss):
+    """Mean of (log(1 + output) - log(1 + target))**2."""
+
+    _loss = "mean_squared_logarithmic_error"
+
+
+@METRICS.register("hinge")
+class Hinge(_OfLoss):
+    """Mean of max(0, 1 - sign * output); targets 1, and -1 or 0."""
+
+    _loss = "hinge"
+
+
+@METRICS.register("squared_hinge")
+class SquaredHinge(_OfLoss):
+    """Mean of max(0, 1 - sign * output)**2; targets 1, and -1 or 0."""
+
+    _loss = "squared_hinge"
 
 
 @METRICS.register("root_mean_squared_error", "rmse", "RMSE")

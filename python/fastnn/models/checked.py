@@ -143,7 +143,9 @@ def _of_targets(
         labels = rows.labels(y, n, shape)
     else:
         gaps = loss.row.targets == "unit_or_missing"
-        targets = rows.targets(y, n, shape, loss.name, missing_is_nan=gaps)
+        targets = rows.targets(
+            y, n, shape, loss.name, missing_is_nan=gaps, repeated=loss.repeats_targets
+        )
     network = stand_in(width, np.dtype(table.dtype))
     network.compile(optimizer="sgd", **loss.options(width))
     x = np.broadcast_to(np.zeros((1, 1)), (n, width))

@@ -73,7 +73,9 @@ class Tabled(Compilable):
             labels = rows.integral("y", given)
         else:
             gaps = loss.row.targets == "unit_or_missing"
-            targets = rows.targets(y, n, output, loss.name, missing_is_nan=gaps)
+            targets = rows.targets(
+                y, n, output, loss.name, missing_is_nan=gaps, repeated=loss.repeats_targets
+            )
         by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
         return Table(array, targets, labels, by_row, given=given)
 
