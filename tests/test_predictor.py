@@ -240,7 +240,7 @@ BAD = {
     "three axes": (np.ones((2, 4, 20)), ValueError, r"got \(2, 4, 20\)"),
     "ragged": ([[1, 2], [3]], ValueError, "x"),
     "masked": (np.ma.masked_array(np.ones(20), np.arange(20) == 3), ValueError, "x.*masked"),
-    "None": (None, TypeError, "x.*object"),
+    "None": (None, TypeError, "x: expected numbers, got None"),
     "complex": (np.ones(20) + 0j, TypeError, "x.*complex"),
     "words": (["a"] * 20, TypeError, "x.*strings"),
     "dates": (np.zeros(20, "M8[s]"), TypeError, "x.*dates"),
