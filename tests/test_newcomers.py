@@ -242,3 +242,34 @@ def test_the_reason_of_several_outputs_comes_first() -> None:
     model.compile("sgd", "mse", loss_weights=[1.0, 0.5])
     with pytest.warns(fastnn.TapeWarning, match="since it has several outputs"):
         model.fit(np.ones((8, 2)), [np.ones(8), np.ones(8)], verbose=0)
+
+
+def test_an_attribute_that_a_traced_call_has_read() -> None:
+    class Scaled(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.scale = 2.0
+            self.note = "a"
+            self.deep = False
+
+        def call(self, x: Any) -> Any:
+            h = self.dense(x)
+            return self.dense(h) * self.scale if self.deep else h * self.scale
+
+    model = Scaled()
+    model.scale = 3.0
+    x = np.ones((4, 2), np.float32)
+    before = model(x).numpy()
+    np.testing.assert_allclose(before, 3 * (x @ model.get_weights()[0]), rtol=1e-6)
+    model.note = "b"  # which `call` does not read
+    model.scale = 3.0
+    for name, value in (("scale", 10.0), ("deep", True), ("scale", None)):
+        with pytest.raises(
+            AttributeError, match=f"{name}: `call` reads it, and the model is built"
+        ):
+            setattr(model, name, value)
+    assert (model.scale, model.deep) == (3.0, False)
+    assert model(x).numpy().tolist() == before.tolist()
+    model.compile("sgd", "mse")
+    model.fit(x, x, epochs=2, verbose=0)

@@ -184,6 +184,39 @@ class Model(Saved):
                 self._settle(change, state, names)
             forget_former(switches)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """See `Parted`.
+
+        Raises:
+            AttributeError: the model is built, and its `call` would be another graph with this value.
+        """
+        known = vars(self)
+        before = known.get(name, _MISSING)
+        super().__setattr__(name, value)
+        if before is _MISSING or before is value or name[0] == "_" or name in _OF_TRAINING:
+            return
+        if type(self).call is not Model.call and self._is_outdated():
+            super().__setattr__(name, before)
+            raise AttributeError(
+                f"{name}: `call` reads it, and the model is built with the value before: its graph is "
+                "traced once. Set it before the first call, or make it a fastnn.Variable(..., "
+                "trainable=False), which `assign` changes"
+            )
+
+    def _is_outdated(self) -> bool:
+        """Whether `call`, which was traced, would make another graph now."""
+        state = self._state.now
+        if not state.calls or len(state.inputs) != 1 or calling.now().tracing:
+            return False
+        try:
+            now = self._drawn(state, Input(state.inputs[0]))
+        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
+            return True
+        # Layers of operators are made anew in each tracing.
+        own = {id(layer) for layer in now.layers} & {id(layer) for layer in state.layers}
+        graphs = [without_dropout(one.layers, one.calls, own, 1) for one in (state, now)]
+        return graphs[0] != graphs[1]
+
     # -- building
 
     @keywords()
@@ -455,6 +488,9 @@ class Model(Saved):
 # "Functional" is Keras's name of a model by inputs and outputs.
 MODELS |= {"Model": Model, "Functional": Model}
 
+_MISSING = object()
+# Attributes that training sets.
+_OF_TRAINING = frozenset({"history", "position", "stop_training", "given_name"})
 _ARRAYS = frozenset({np.ndarray, Tensor})
 
 
