@@ -167,7 +167,7 @@ from fastnn.dtypes import (
     uint64,
 )
 from fastnn.files.layout import ModelFileError
-from fastnn.interop import from_torch, to_torch
+from fastnn.interop import from_onnx, from_torch, to_torch
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -233,6 +233,7 @@ __all__ = [
     "float32",
     "float64",
     "floor",
+    "from_onnx",
     "from_torch",
     "function",
     "gather",

@@ -1,0 +1,234 @@
+"""from_onnx: a file of ONNX as a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import elsewhere
+from fastnn.files.layout import ModelFileError
+from fastnn.interop.onnx_graphs.call import Call, Value
+from fastnn.interop.onnx_graphs.constants import fold
+from fastnn.interop.onnx_graphs.file import Contents, Entry, Node, read
+from fastnn.interop.onnx_graphs.lowering import Lowering
+from fastnn.interop.onnx_graphs.patterns import rewritten
+from fastnn.interop.onnx_graphs.readers import READERS
+from fastnn.interop.onnx_graphs.terms import Term, Terms
+from fastnn.layers.activation import Activation
+from fastnn.layers.base import Layer, dtype_of
+from fastnn.layers.shape import Input, InputLayer
+from fastnn.layers.symbol import Symbol
+from fastnn.models import Model, Sequential
+from fastnn.words import keywords
+
+
+@keywords()
+def from_onnx(
+    path: str | os.PathLike[str],
+    *,
+    outputs: str | Sequence[str] | None = None,
+    dtype: str | None = None,
+    name: str | None = None,
+) -> Model:
+    """A built model that predicts what a file of ONNX computes.
+
+        model = fastnn.from_onnx("model.onnx")
+        model.predict(x)        # session.run(None, {"input": x})[0]
+
+    A chain becomes a Sequential, any other graph a Model. Several inputs are given as a dictionary by
+    their names, and several outputs come as one. Initializers that several nodes share become layers
+    that are called several times. Constants of each column, as of BatchNormalization, become a part of
+    the weights of the Dense beside them, and Dropout is gone: the file has the model for prediction.
+    docs/interop.md lists the operations. It needs the package onnx (the extra `onnx`).
+
+    Args:
+        path: the file. Data beside it are read from its own folder alone.
+        outputs: the name of an output, or several; None: all. Nodes that no other output needs are
+            not read, as the labels of a classifier from scikit-learn: outputs="probabilities".
+        dtype: "float32" or "float64"; None: "float64" where the inputs are, "float32" otherwise, also
+            for weights of float16 and bfloat16.
+        name: of the model; None: that of the graph.
+
+    Inputs are (batch, ...) with all other axes known; the number of rows is open, whatever the file
+    says. Values without columns, (batch,), are rows of a single number here: (batch, 1).
+
+    Raises:
+        ValueError: fastnn has no layer for a node; the message names it. An unknown output or opset.
+        fastnn.ModelFileError: the file is damaged; the message names the fault.
+        ImportError: onnx is not installed.
+        OSError: the file cannot be read.
+    """
+    contents = read(path, "from_onnx")
+    wanted = _wanted(contents, outputs)
+    terms = Terms()
+    rows, values = _values(contents, terms, wanted)
+    found = [_output(values, name) for name in wanted]
+    found = rewritten(terms, found)
+    kind = _dtype(contents) if dtype is None else dtype_of(dtype)
+    symbols = {rows[e.name]: _input(e) for e in contents.inputs}
+    names = {id(array): name for name, array in contents.constants.items()}
+    lowering = Lowering(terms, found, symbols, names)
+    made = [lowering.symbol(term) for term in found]
+    made = _apart(made)
+    model_name = contents.name.replace("/", "_") or None if name is None else name
+    ins = [symbols[rows[entry.name]] for entry in contents.inputs]
+    model = _model([entry.name for entry in contents.inputs], ins, wanted, made, kind, model_name)
+    for layer, arrays in lowering.weights.items():
+        layer.set_weights(arrays)
+    return model
+
+
+def _wanted(contents: Contents, outputs: str | Sequence[str] | None) -> list[str]:
+    if outputs is None:
+        return list(dict.fromkeys(contents.outputs))
+    names = [outputs] if isinstance(outputs, str) else list(outputs)
+    for name in names:
+        if name not in contents.outputs:
+            raise ValueError(
+                f"outputs: expected names among {', '.join(contents.outputs)}, got {name!r}"
+            )
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"outputs: expected names that differ, got {outputs!r}")
+    return names
+
+
+def _needed(contents: Contents, wanted: Sequence[str]) -> list[Node]:
+    """The nodes that outputs depend on, in order."""
+    needed = set(wanted)
+    kept = []
+    for node in reversed(contents.nodes):
+        if needed & set(node.outputs):
+            kept.append(node)
+            needed.update(node.inputs)
+    return kept[::-1]
+
+
+def _values(
+    contents: Contents, terms: Terms, wanted: Sequence[str]
+) -> tuple[dict[str, Term], dict[str, Any]]:
+    """The terms of the inputs, and the value of each name; None where it is refused."""
+    batch = _batch(contents.inputs)
+    rows = {}
+    for entry in contents.inputs:
+        if not entry.shape or None in entry.shape[1:]:
+            raise ValueError(
+                f"input {entry.name!r}: expected a shape (batch, ...) with all other sizes known, got "
+                f"{tuple('?' if n is None else n for n in entry.shape)}"
+            )
+        shape: Any = entry.shape[1:]
+        terms.where = f"input {entry.name!r}"
+        rows[entry.name] = terms.make(
+            "input", (), shape, np.dtype(entry.dtype).kind, name=entry.name
+        )
+    values: dict[str, Any] = {**contents.constants, **rows}
+    for node in _needed(contents, wanted):
+        terms.where = node.label
+        inputs = [_given(node, name, values) for name in node.inputs]
+        made = _made(Call(node, inputs, terms, contents.opset, batch))
+        if not node.outputs:
+            raise ModelFileError(f"{node.label}: it has no output")
+        values[node.outputs[0]] = made
+    return rows, values
+
+
+def _batch(inputs: Sequence[Entry]) -> int | None:
+    """The number of rows that inputs have in the file."""
+    fixed = {entry.shape[0] for entry in inputs if entry.shape} - {None}
+    if len(fixed) > 1:
+        raise ValueError(
+            f"inputs: expected one number of rows, the first axis, got {sorted(map(str, fixed))}"
+        )
+    return next(iter(fixed), None)
+
+
+def _given(node: Node, name: str, values: dict[str, Any]) -> Value | None:
+    if not name:
+        return None
+    if name not in values:
+        raise ValueError(f"{node.label}: it needs {name!r}, a second output of another node")
+    found: Value = values[name]
+    return found
+
+
+def _made(call: Call) -> Value:
+    op = call.node.op
+    if op not in READERS and op not in _CONSTANT:
+        told = elsewhere.advice("layer", op)
+        raise call.refusal(f"fastnn has no layer for {op}" + (f"; {told}" if told else ""))
+    if not any(isinstance(value, Term) for value in call.inputs):
+        return fold(call)
+    if op in READERS and any(
+        isinstance(value, np.ndarray) and value.dtype == object for value in call.inputs[:1]
+    ):
+        return fold(call)
+    made = READERS[op](call) if op in READERS else fold(call)
+    call.finish()
+    return made
+
+
+_CONSTANT = ("Constant", "ConstantOfShape", "Range", "Gather", "Slice")
+
+
+def _output(values: dict[str, Any], name: str) -> Term:
+    value = values.get(name)
+    if not isinstance(value, Term):
+        raise ValueError(
+            f"output {name!r}: "
+            + ("it is a second output of a node" if value is None else "it depends on no input")
+        )
+    if value.kind != "f":
+        raise ValueError(f"output {name!r}: it has integers, and models of fastnn give floats")
+    return value
+
+
+def _dtype(contents: Contents) -> str:
+    floats = {e.dtype for e in contents.inputs if e.dtype in ("float16", "float32", "float64")}
+    if not floats:  # images of integers: the weights tell
+        arrays = [array for array in contents.constants.values() if array.dtype.kind == "f"]
+        floats = {array.dtype.name for array in arrays}
+    return "float64" if floats == {"float64"} else "float32"
+
+
+def _input(entry: Entry) -> Symbol:
+    shape: Any = entry.shape[1:] or (1,)
+    small = entry.dtype in ("float16", "bfloat16", "float32", "float64")
+    return Input(shape, dtype=None if small else entry.dtype, name=entry.name.replace("/", "_"))
+
+
+def _apart(made: Sequence[Symbol]) -> list[Symbol]:
+    """Outputs that are inputs, or the same as others, come from layers of their own."""
+    found: list[Symbol] = []
+    for symbol in made:
+        own = isinstance(symbol.layer, InputLayer) or any(symbol is other for other in found)
+        found.append(Activation("linear")(symbol) if own else symbol)
+    return found
+
+
+def _model(
+    input_names: Sequence[str],
+    inputs: Sequence[Symbol],
+    output_names: Sequence[str],
+    outputs: Sequence[Symbol],
+    dtype: str,
+    name: str | None,
+) -> Model:
+    chain = _chain(inputs[0], outputs[0]) if len(inputs) == len(outputs) == 1 else None
+    if chain is not None:
+        return Sequential([inputs[0], *chain], dtype=dtype, name=name)
+    ins: Any = inputs[0] if len(inputs) == 1 else dict(zip(input_names, inputs, strict=True))
+    outs: Any = outputs[0] if len(outputs) == 1 else dict(zip(output_names, outputs, strict=True))
+    return Model(ins, outs, dtype=dtype, name=name)
+
+
+def _chain(start: Symbol, end: Symbol) -> list[Layer] | None:
+    """The layers from one symbol to another, or None if they are no chain."""
+    layers: list[Layer] = []
+    while end is not start:
+        if len(end.inputs) != 1 or end.layer.merges or end.layer in layers:
+            return None
+        layers.append(end.layer)
+        (end,) = end.inputs
+    return layers[::-1]
