@@ -18,8 +18,19 @@ from fastnn.interop.parts import Array
 _MOST_MADE = 2**26  # numbers that are made of nothing
 # Types of ONNX by their numbers, as the attribute of Cast has them.
 _CAST = {
-    **{1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64"},
-    **{9: "bool", 10: "float32", 11: "float64", 12: "uint32", 13: "uint64", 16: "float32"},
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float32",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "float32",
 }
 
 
@@ -150,10 +161,10 @@ def _slice(call: Call, arrays: list[Array]) -> Any:
 
 
 def _range(call: Call, arrays: list[Array]) -> Any:
-    start, end, step = (array.reshape(-1)[0].item() for array in arrays)
+    start, end, step = (float(array.reshape(-1)[0]) for array in arrays)
     if step == 0 or (end - start) / step > _MOST_MADE:
         raise call.refusal("its constants are too many")
-    return np.arange(start, end, step, arrays[0].dtype)
+    return np.arange(start, end, step).astype(arrays[0].dtype)
 
 
 def _same(_: Call, arrays: list[Array]) -> Any:

@@ -80,6 +80,13 @@ class Contents(NamedTuple):
     constants: dict[str, Array]
 
 
+def _text(value: Any, what: str) -> str:
+    """A name in the file. Protocol buffers leave texts that are no UTF-8 as bytes."""
+    if not isinstance(value, str):
+        raise ModelFileError(f"{what}: {_short(value)} is no text in UTF-8")
+    return value
+
+
 def read(path: str | os.PathLike[str], doing: str) -> Contents:
     """The contents of a file. `doing`: the call, for messages.
 
@@ -98,25 +105,24 @@ def read(path: str | os.PathLike[str], doing: str) -> Contents:
     if not proto.HasField("graph") or not proto.graph.output:
         raise ModelFileError(f"path: {os.fspath(path)!r} is no file of ONNX: it has no graph")
     if proto.functions:
-        proto = _inlined(onnx, proto)
+        proto = _inlined(proto)
     opset = _opset(onnx, proto)
     folder = Path(path).parent
     graph = proto.graph
     constants: dict[str, Array] = {}
     for tensor in graph.initializer:
-        if tensor.name in constants or not tensor.name:
-            raise ModelFileError(f"initializer {tensor.name!r}: its name is empty or taken")
-        constants[tensor.name] = tensor_of(
-            onnx, tensor, f"initializer {_short(tensor.name)}", folder
-        )
+        name = _text(tensor.name, "initializer")
+        if name in constants or not name:
+            raise ModelFileError(f"initializer {name!r}: its name is empty or taken")
+        constants[name] = tensor_of(onnx, tensor, f"initializer {_short(name)}", folder)
     if graph.sparse_initializer:
         raise ValueError("sparse initializers are not in fastnn; store them as tensors")
     inputs = [_entry(onnx, value) for value in graph.input if value.name not in constants]
     contents = Contents(
-        graph.name,
+        _text(graph.name, "graph"),
         opset,
         tuple(inputs),
-        tuple(value.name for value in graph.output),
+        tuple(_text(value.name, "output") for value in graph.output),
         tuple(_node(onnx, node, folder) for node in graph.node),
         constants,
     )
@@ -124,7 +130,7 @@ def read(path: str | os.PathLike[str], doing: str) -> Contents:
     return contents
 
 
-def _inlined(onnx: Any, proto: Any) -> Any:
+def _inlined(proto: Any) -> Any:
     """The model with its own functions put in the place of their calls."""
     inliner = needed("onnx.inliner", "from_onnx of a model with functions", "onnx")
     try:
@@ -147,7 +153,7 @@ def _opset(onnx: Any, proto: Any) -> int:
 
 
 def _entry(onnx: Any, value: Any) -> Entry:
-    where = f"input {_short(value.name)}"
+    where = f"input {_short(_text(value.name, 'input'))}"
     if not value.name or not value.type.HasField("tensor_type"):
         raise ModelFileError(f"{where}: expected a name and the type of a tensor")
     kind = value.type.tensor_type
@@ -226,12 +232,16 @@ def _from_field(onnx: Any, tensor: Any, where: str, kind: str, shape: tuple[int,
 
 def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
     """Bytes of a file beside the model: never of one in another folder, however it is named."""
-    told = {entry.key: entry.value for entry in tensor.external_data}
+    told = {entry.key: _text(entry.value, where) for entry in tensor.external_data}
     location = told.get("location", "")
-    own = os.path.realpath(folder)
-    found = os.path.realpath(os.path.join(own, location))
-    inside = os.path.commonpath([own, found]) == own if "\0" not in location else False
-    if not location or os.path.isabs(location) or ".." in Path(location).parts or not inside:
+    own = folder.resolve()
+    named = Path(location)
+    if "\0" in location or not location or named.is_absolute() or ".." in named.parts:
+        inside = False
+    else:
+        found = (own / named).resolve()  # where links lead
+        inside = found.is_relative_to(own)
+    if not inside:
         raise ModelFileError(
             f"{where}: its data are in {_short(location)}, which is not in the folder of the model"
         )
@@ -244,13 +254,13 @@ def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
             f"{where}: expected {size} bytes of data, got length={length} at offset={offset}"
         )
     try:
-        if not Path(found).is_file():
+        if not found.is_file():
             raise ModelFileError(f"{where}: its data are in {_short(location)}, which is no file")
-        if Path(found).stat().st_size < offset + length:
+        if found.stat().st_size < offset + length:
             raise ModelFileError(
                 f"{where}: the file {_short(location)} ends before its {length} bytes at {offset}"
             )
-        with open(found, "rb") as file:
+        with found.open("rb") as file:
             file.seek(offset)
             return file.read(length)
     except (OSError, OverflowError) as error:
@@ -261,12 +271,20 @@ def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
 
 
 def _node(onnx: Any, node: Any, folder: Path) -> Node:
-    domain = _DOMAINS.get(node.domain, node.domain)
-    op = f"{domain}.{node.op_type}" if domain else node.op_type
-    made = Node(op, node.name, tuple(node.input), tuple(node.output), {})
+    domain = _text(node.domain, "node")
+    domain = _DOMAINS.get(domain, domain)
+    op = _text(node.op_type, "node")
+    made = Node(
+        f"{domain}.{op}" if domain else op,
+        _text(node.name, "node"),
+        tuple(_text(name, "input of a node") for name in node.input),
+        tuple(_text(name, "output of a node") for name in node.output),
+        {},
+    )
     attributes: dict[str, Any] = {}
     kinds = onnx.AttributeProto
     for part in node.attribute:
+        _text(part.name, made.label)
         if part.name in attributes:
             raise ModelFileError(f"{made.label}: the attribute {part.name!r} is given twice")
         where = f"{made.label}: attribute {part.name!r}"

@@ -189,22 +189,22 @@ class Lowering:
         units = kernel.shape[1]
         key = ("dense", *map(id, (kernel, scale, shift, before, ahead)), activation)
         if key not in self._layers:
-            wide = kernel.astype(np.float64)
-            bias = None if shift is None else np.broadcast_to(shift, (units,)).astype(np.float64)
+            bias = None if shift is None else np.broadcast_to(shift, (units,))
+            wide = kernel
             if ahead is not None:
-                added = (ahead @ wide) * (1.0 if scale is None else scale)
+                added = (ahead @ kernel.astype(np.float64)) * (1.0 if scale is None else scale)
                 bias = added if bias is None else bias + added
             if before is not None:
-                wide = wide * before[:, None]
+                wide = wide * before.astype(np.float64)[:, None]
             if scale is not None:
-                wide = wide * scale
+                wide = wide * scale.astype(np.float64)
             layer = Dense(
                 units, activation, use_bias=bias is not None, name=self._name(kernel, "kernel")
             )
             self._layers[key] = layer
             self.weights[layer] = [wide] if bias is None else [wide, bias]
-        layer = self._layers[key]
-        return _Plan((x,), lambda parts: layer(_shaped(parts[0], (kernel.shape[0],))))
+        known = self._layers[key]
+        return _Plan((x,), lambda parts: known(_shaped(parts[0], (kernel.shape[0],))))
 
     def _peeled(self, x: Term) -> tuple[Term, Array | None, Array | None]:
         """The term under constants of each column, which are returned as (columns,)."""
@@ -212,7 +212,9 @@ class Lowering:
         if inner.op != "affine":
             return x, None, None
         base, scale, shift = self._chain(inner)
-        if base.op in ("matmul", "normalize") and self._uses[base] == 1:  # a layer with these weights
+        if (
+            base.op in ("matmul", "normalize") and self._uses[base] == 1
+        ):  # a layer with these weights
             return x, None, None
         if all(part is None or part.size == 1 for part in (scale, shift)):
             return x, None, None
@@ -239,15 +241,15 @@ class Lowering:
             given = [part for part in (scale, shift) if part is not None]
             self._layers[key] = layer
             self.weights[layer] = [np.broadcast_to(part, base.shape) for part in given]
-        layer = self._layers[key]
-        return _Plan(base.inputs, lambda x: layer(x[0]))
+        known = self._layers[key]
+        return _Plan(base.inputs, lambda x: known(x[0]))
 
     def _affine(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
-        numbers = [_number(scale, 1.0), _number(shift, 0.0)]
-        if numbers == [1.0, 0.0]:
-            return _Plan((base,), lambda x: x[0])
-        if None not in numbers:
-            return _Plan((base,), lambda x: Rescaling(*numbers)(x[0]))
+        a, b = _number(scale, 1.0), _number(shift, 0.0)
+        if a is not None and b is not None:
+            if (a, b) == (1.0, 0.0):
+                return _Plan((base,), lambda x: x[0])
+            return _Plan((base,), lambda x: Rescaling(a, b)(x[0]))
         size = base.size
         if size > _MOST_DIAGONAL:
             raise ValueError(
@@ -258,7 +260,7 @@ class Lowering:
             np.broadcast_to(default if part is None else part, base.shape).reshape(-1)
             for part, default in ((scale, 1.0), (shift, 0.0))
         ]
-        # These weights are no weights of the model: training leaves the zeros in them alone.
+        # Training leaves these weights alone: they are constants of the file, and zeros.
         layer = Dense(size, trainable=False)
         self.weights[layer] = [np.diag(spread[0]), spread[1]]
         return _Plan((base,), lambda x: _shaped(layer(_shaped(x[0], (size,))), base.shape))
@@ -282,10 +284,10 @@ class Lowering:
         given = self._names.get(id(self._terms.source(array)), "")
         for end in (f"/{word}", ".weight"):
             name = given.removesuffix(end).replace("/", "_")
-            if given.endswith(end) and name and not name.replace(".", "").isdigit():
-                if name not in self._taken:
-                    self._taken.add(name)
-                    return name
+            plain = name and not name.replace(".", "").isdigit() and name not in self._taken
+            if given.endswith(end) and plain:
+                self._taken.add(name)
+                return name
         return None
 
 

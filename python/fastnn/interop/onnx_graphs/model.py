@@ -46,8 +46,9 @@ def from_onnx(
 
     Args:
         path: the file. Data beside it are read from its own folder alone.
-        outputs: the name of an output, or several; None: all. Nodes that no other output needs are
-            not read, as the labels of a classifier from scikit-learn: outputs="probabilities".
+        outputs: the name of an output, or several; None: all. The name of any other value is taken,
+            too, such as that of the logits before a LogSoftmax. Nodes that these do not need are not
+            read: of a classifier from scikit-learn take outputs="probabilities", not the labels.
         dtype: "float32" or "float64"; None: "float64" where the inputs are, "float32" otherwise, also
             for weights of float16 and bfloat16.
         name: of the model; None: that of the graph.
@@ -68,7 +69,7 @@ def from_onnx(
     found = [_output(values, name) for name in wanted]
     found = rewritten(terms, found)
     kind = _dtype(contents) if dtype is None else dtype_of(dtype)
-    symbols = {rows[e.name]: _input(e) for e in contents.inputs}
+    symbols = {rows[e.name]: _input(e, contents.inputs) for e in contents.inputs}
     names = {id(array): name for name, array in contents.constants.items()}
     lowering = Lowering(terms, found, symbols, names)
     made = [lowering.symbol(term) for term in found]
@@ -85,8 +86,9 @@ def _wanted(contents: Contents, outputs: str | Sequence[str] | None) -> list[str
     if outputs is None:
         return list(dict.fromkeys(contents.outputs))
     names = [outputs] if isinstance(outputs, str) else list(outputs)
+    known = {name for node in contents.nodes for name in node.outputs if name}
     for name in names:
-        if name not in contents.outputs:
+        if name not in known and name not in contents.outputs:
             raise ValueError(
                 f"outputs: expected names among {', '.join(contents.outputs)}, got {name!r}"
             )
@@ -127,7 +129,14 @@ def _values(
     for node in _needed(contents, wanted):
         terms.where = node.label
         inputs = [_given(node, name, values) for name in node.inputs]
-        made = _made(Call(node, inputs, terms, contents.opset, batch))
+        try:
+            made = _made(Call(node, inputs, terms, contents.opset, batch))
+        except ValueError as error:
+            if len(wanted) == 1 or isinstance(error, ModelFileError):
+                raise
+            raise ValueError(
+                f"{error}. `outputs` names the outputs to read, of {', '.join(wanted)}"
+            ) from None
         if not node.outputs:
             raise ModelFileError(f"{node.label}: it has no output")
         values[node.outputs[0]] = made
@@ -175,10 +184,8 @@ _CONSTANT = ("Constant", "ConstantOfShape", "Range", "Gather", "Slice")
 def _output(values: dict[str, Any], name: str) -> Term:
     value = values.get(name)
     if not isinstance(value, Term):
-        raise ValueError(
-            f"output {name!r}: "
-            + ("it is a second output of a node" if value is None else "it depends on no input")
-        )
+        why = "it is a second output of a node" if value is None else "it depends on no input"
+        raise ValueError(f"output {name!r}: {why}")  # noqa: TRY004 - the file is at fault, no argument
     if value.kind != "f":
         raise ValueError(f"output {name!r}: it has integers, and models of fastnn give floats")
     return value
@@ -192,10 +199,14 @@ def _dtype(contents: Contents) -> str:
     return "float64" if floats == {"float64"} else "float32"
 
 
-def _input(entry: Entry) -> Symbol:
+def _input(entry: Entry, every: Sequence[Entry]) -> Symbol:
     shape: Any = entry.shape[1:] or (1,)
     small = entry.dtype in ("float16", "bfloat16", "float32", "float64")
-    return Input(shape, dtype=None if small else entry.dtype, name=entry.name.replace("/", "_"))
+    # Names of layers have no slash; an input that would get the name of another is numbered.
+    name = entry.name.replace("/", "_")
+    others = [other.name.replace("/", "_") for other in every if other is not entry]
+    taken = name != entry.name and name in others
+    return Input(shape, dtype=None if small else entry.dtype, name=None if taken else name)
 
 
 def _apart(made: Sequence[Symbol]) -> list[Symbol]:

@@ -74,13 +74,13 @@ def _unscaled(terms: Terms, term: Term, factor: float) -> Term:
     """The term that gives `term` when it is multiplied by a factor."""
     if term.op == "affine" and term.shift is None:
         (inner,) = term.inputs
-        if term.scale is not None and term.scale.size == 1:
-            if _near(float(term.scale.reshape(())), factor):
-                return inner
+        scale = term.scale
+        if scale is not None and scale.size == 1 and _near(float(scale.reshape(())), factor):
+            return inner
     return terms.times(term, 1 / factor)
 
 
-def _plain(terms: Terms, term: Term) -> Term | None:
+def _plain(_: Terms, term: Term) -> Term | None:
     """A product with 1 and a sum with 0 of a function that was found."""
     base, a, b = scalar_affine(term)
     return base if base.op in ("gelu", "silu") and b == 0 and _near(a, 1.0) else None
@@ -121,9 +121,25 @@ def _sigmoid(terms: Terms, term: Term) -> Term | None:
 
 
 def _softplus(terms: Terms, term: Term) -> Term | None:
-    """log(1 + exp(x))."""
-    x = _exponential_plus_one(term.inputs[0])
+    """log(1 + exp(x)), and log(sigmoid(x)) as -softplus(-x)."""
+    (inner,) = term.inputs
+    if inner.op == "sigmoid":
+        return terms.times(terms.unary("softplus", _unscaled(terms, inner.inputs[0], -1.0)), -1.0)
+    x = _exponential_plus_one(inner)
     return None if x is None else terms.unary("softplus", x)
+
+
+def _with_threshold(_: Terms, term: Term) -> Term | None:
+    """softplus(x), which is x above a threshold: from 15 on they differ by 3e-7 at most."""
+    condition, above, below = term.inputs
+    base, m, b = scalar_affine(below)
+    if condition.op != "greater" or base.op != "softplus" or b != 0:
+        return None
+    (x,) = base.inputs
+    ratio = _ratio(above, x)
+    if condition.options["number"] < 15 or condition.inputs[0] is not x or ratio is None:
+        return None
+    return below if _near(ratio, m) else None
 
 
 def _both_sides(terms: Terms, term: Term) -> Term | None:
@@ -138,9 +154,9 @@ def _both_sides(terms: Terms, term: Term) -> Term | None:
             return terms.unary("leaky_relu", x, number=a)
         if base.op == "exp" and base.inputs[0] is under and a >= 0 and a == -b:
             return terms.unary("elu", x, number=a)
-        if below.op == "softplus":
-            if _unscaled(terms, below.inputs[0], -1.0) is terms.unary("abs", x):
-                return terms.unary("softplus", x)
+        size = terms.unary("abs", x)
+        if below.op == "softplus" and _unscaled(terms, below.inputs[0], -1.0) is size:
+            return terms.unary("softplus", x)
     return None
 
 
@@ -150,9 +166,10 @@ def _softmax(terms: Terms, term: Term) -> Term | None:
     if power.op != "exp" or total.op != "sum" or total.inputs[0] is not power:
         return None
     (x,) = power.inputs
-    if x.op == "subtract" and x.inputs[1].op == "largest":
-        if x.inputs[1].inputs[0] is x.inputs[0]:
-            x = x.inputs[0]
+    if x.op == "subtract":
+        whole, largest = x.inputs
+        if largest.op == "largest" and largest.inputs[0] is whole:
+            x = whole
     return terms.unary("softmax", x)
 
 
@@ -183,5 +200,6 @@ _PATTERNS: dict[str, tuple[_Pattern, ...]] = {
     "divide": (_softmax, _normalize),
     "reciprocal": (_sigmoid,),
     "log": (_softplus,),
+    "where": (_with_threshold,),
     "add": (_both_sides,),
 }

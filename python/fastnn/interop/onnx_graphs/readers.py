@@ -23,8 +23,9 @@ from fastnn.interop.parts import Array
 def _kernel(call: Call, x: Term, i: int, turned: bool = False) -> Array:
     """A constant (columns, units) that multiplies rows of one axis."""
     given = call.floats(i, "a kernel")
-    kernel = call.terms.once("turned", [given], lambda: np.ascontiguousarray(given.T))
-    kernel = kernel if turned else given
+    kernel = given
+    if turned:
+        kernel = call.terms.once("turned", [given], lambda: np.ascontiguousarray(given.T))
     if len(x.shape) != 1:
         raise call.refusal(
             f"fastnn multiplies rows of one axis, got rows of shape {x.shape}; put a Flatten before it"
@@ -127,9 +128,7 @@ def _with_constant(call: Call, op: str, x: Term, given: Array, swapped: bool) ->
 def _two(call: Call, op: str, a: Term, b: Term) -> Term:
     """A term of two terms of rows."""
     if len(a.shape) != len(b.shape):
-        raise call.refusal(
-            f"rows of shapes {a.shape} and {b.shape} have different numbers of axes"
-        )
+        raise call.refusal(f"rows of shapes {a.shape} and {b.shape} have different numbers of axes")
     shape = _joint_shape(call, [a, b])
     return call.terms.make(op, (a, b), shape)
 
@@ -354,9 +353,7 @@ def _softmax(call: Call) -> Value:
     axis = shapes.axis_of(call, x, axis)
     wide = [i for i, n in enumerate(x.shape, 1) if n != 1]
     # Before opset 13 all axes from this one on are one.
-    whole = axis != 0 and (
-        all(i >= axis for i in wide) if call.opset < 13 else set(wide) <= {axis}
-    )
+    whole = axis != 0 and (all(i >= axis for i in wide) if call.opset < 13 else set(wide) <= {axis})
     if not whole:
         raise call.refusal(
             f"fastnn has softmax over all columns of a row, got axis {axis} of rows of shape {x.shape}"
@@ -481,6 +478,23 @@ def _as_kind(call: Call, x: Term, kind: str) -> Term:
     return call.terms.make("floats", (x,), x.shape)
 
 
+def _greater(call: Call) -> Value:
+    """A condition, which is a part of functions alone."""
+    call.count(2)
+    x, limit = call.rows(0), call.floats(1, "a limit")
+    if limit.size != 1 or limit.ndim > 1 + len(x.shape):
+        raise call.refusal("the limit: expected a single number")
+    return call.terms.make("greater", (x,), x.shape, "b", number=float(limit.reshape(())))
+
+
+def _where(call: Call) -> Value:
+    call.count(3)
+    parts = (call.rows(0, floats=False), call.rows(1), call.rows(2))
+    if len({part.shape for part in parts}) > 1:
+        raise call.refusal("its inputs have rows of different shapes")
+    return call.terms.make("where", parts, parts[0].shape)
+
+
 def _dropout(call: Call) -> Value:
     """In prediction it changes nothing."""
     call.count(1, 3)
@@ -548,6 +562,8 @@ READERS: dict[str, Callable[[Call], Value]] = {
     "Identity": shapes.same,
     "Cast": _cast,
     "CastLike": _cast_like,
+    "Greater": _greater,
+    "Where": _where,
     "Dropout": _dropout,
     "ai.onnx.ml.Scaler": _scaler,
     **{
