@@ -4,7 +4,7 @@ No function here runs code out of a file, and another package is imported only w
 docs/interop.md says what goes and what does not.
 """
 
-from fastnn.interop.onnx_graphs.model import from_onnx
+from fastnn.interop.onnx_files import from_onnx
 from fastnn.interop.state_dicts import load_state_dict, save_state_dict, state_dict
 from fastnn.interop.torch_modules import from_torch, to_torch
 from fastnn.listing import names_of
