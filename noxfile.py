@@ -35,7 +35,10 @@ def tests_on(session: nox.Session) -> None:
 @nox.session(default=False)
 def interop(session: nox.Session) -> None:
     """The tests of models that come from other packages or go there, with these installed."""
-    session.install(".[test,onnx,h5]", "jax", "keras", "onnxruntime", "safetensors", "torch")
+    session.install(
+        ".[test,onnx,h5]",
+        *("jax", "keras", "onnxruntime", "onnxscript", "safetensors", "skl2onnx", "torch"),
+    )
     files = sorted(str(path) for path in Path("tests").glob("test_interop_*.py"))
     session.run("pytest", *(session.posargs or files))
 

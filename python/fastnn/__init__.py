@@ -170,6 +170,7 @@ from fastnn.dtypes import (
 from fastnn.files.layout import ModelFileError
 from fastnn.interop import (
     from_keras,
+    from_onnx,
     from_sklearn,
     from_torch,
     to_keras,
@@ -245,6 +246,7 @@ __all__ = [
     "float64",
     "floor",
     "from_keras",
+    "from_onnx",
     "from_sklearn",
     "from_torch",
     "function",

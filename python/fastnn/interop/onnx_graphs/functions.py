@@ -1,0 +1,257 @@
+"""Readers of activations and normalizations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from fastnn.interop.onnx_graphs import shapes
+from fastnn.interop.onnx_graphs.arithmetic import for_rows, wide_enough
+from fastnn.interop.onnx_graphs.call import Call, Value
+from fastnn.interop.onnx_graphs.terms import Term
+
+# -- activations
+
+
+def function(op: str) -> Callable[[Call], Value]:
+    def read(call: Call) -> Value:
+        call.count(1)
+        return call.terms.unary(op, call.rows(0))
+
+    return read
+
+
+def relu(call: Call) -> Value:
+    call.count(1)
+    return call.terms.at_least(call.rows(0), 0.0)
+
+
+def clip(call: Call) -> Value:
+    call.count(1, 3)
+    made = call.rows(0)
+    if call.opset < 11:
+        low, high = call.option("min", None, (int, float)), call.option("max", None, (int, float))
+    else:
+        low, high = (
+            None if call.at(i) is None else call.constant(i, word)
+            for i, word in ((1, "min"), (2, "max"))
+        )
+    for make, limit in ((call.terms.at_least, low), (call.terms.at_most, high)):
+        if limit is None:
+            continue
+        number = np.asarray(limit, np.float64)
+        if number.size != 1 or np.isnan(number).any():
+            raise call.refusal(f"expected limits that are numbers, got {limit}")
+        # Writers give the largest float where there is no limit.
+        if abs(float(number.reshape(()))) < 1e38:
+            made = make(made, float(number.reshape(())))
+    return made
+
+
+def leaky(call: Call) -> Value:
+    call.count(1)
+    return _slope(call, call.rows(0), call.number("alpha", 0.01))
+
+
+def _slope(call: Call, x: Term, slope: float) -> Term:
+    if slope < 0:
+        raise call.refusal(f"the slope below zero: expected at least 0, got {slope}")
+    return call.terms.unary("leaky_relu", x, number=slope)
+
+
+def prelu(call: Call) -> Value:
+    call.count(2)
+    x, slopes = call.rows(0), call.floats(1, "slopes")
+    slopes = for_rows(call, x, slopes)
+    if slopes.size == 0 or np.any(slopes != slopes.flat[0]):
+        raise call.refusal("fastnn has one slope for all columns, in LeakyReLU; these differ")
+    if wide_enough(call, x, slopes) is not x:
+        raise call.refusal(f"slopes of shape {slopes.shape} repeat rows of shape {x.shape}")
+    return _slope(call, x, float(slopes.flat[0]))
+
+
+def elu(call: Call) -> Value:
+    call.count(1)
+    return _elu_term(call, call.rows(0), call.number("alpha", 1.0))
+
+
+def _elu_term(call: Call, x: Term, alpha: float) -> Term:
+    if alpha < 0:
+        raise call.refusal(f"alpha: expected at least 0, got {alpha}")
+    return call.terms.unary("elu", x, number=alpha)
+
+
+def celu(call: Call) -> Value:
+    """alpha * elu(x / alpha)."""
+    call.count(1)
+    alpha = call.number("alpha", 1.0)
+    if alpha <= 0:
+        raise call.refusal(f"alpha: expected a positive number, got {alpha}")
+    if alpha == 1:
+        return _elu_term(call, call.rows(0), 1.0)
+    inner = _elu_term(call, call.terms.times(call.rows(0), 1 / alpha), 1.0)
+    return call.terms.times(inner, alpha)
+
+
+def selu(call: Call) -> Value:
+    call.count(1)
+    alpha = call.number("alpha", 1.67326319217681884765625)
+    gamma = call.number("gamma", 1.05070102214813232421875)
+    return call.terms.times(_elu_term(call, call.rows(0), alpha), gamma)
+
+
+def gelu(call: Call) -> Value:
+    call.count(1)
+    x, how = call.rows(0), call.option("approximate", "none", str)
+    if how == "none":
+        return call.terms.unary("gelu", x)
+    if how != "tanh":
+        raise call.refusal(f"approximate: expected 'none' or 'tanh', got {how!r}")
+    # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+    terms = call.terms
+    square = terms.make("multiply", (x, x), x.shape)
+    root = math.sqrt(2 / math.pi)
+    factor = terms.plus(terms.times(square, 0.044715 * root), root)
+    inner = terms.make("multiply", (x, factor), x.shape)
+    half = terms.plus(terms.times(terms.unary("tanh", inner), 0.5), 0.5)
+    return terms.make("multiply", (x, half), x.shape)
+
+
+def _hard_sigmoid_of(call: Call, alpha: float, beta: float) -> Term:
+    terms = call.terms
+    line = terms.plus(terms.times(call.rows(0), alpha), beta)
+    return terms.at_most(terms.at_least(line, 0.0), 1.0)
+
+
+def hard_sigmoid(call: Call) -> Value:
+    call.count(1)
+    return _hard_sigmoid_of(call, call.number("alpha", 0.2), call.number("beta", 0.5))
+
+
+def hard_swish(call: Call) -> Value:
+    call.count(1)
+    x = call.rows(0)
+    return call.terms.make("multiply", (x, _hard_sigmoid_of(call, 1 / 6, 0.5)), x.shape)
+
+
+def swish(call: Call) -> Value:
+    call.count(1)
+    x, alpha = call.rows(0), call.number("alpha", 1.0)
+    gate = call.terms.unary("sigmoid", x if alpha == 1 else call.terms.times(x, alpha))
+    return call.terms.make("multiply", (x, gate), x.shape)
+
+
+def mish(call: Call) -> Value:
+    call.count(1)
+    x = call.rows(0)
+    gate = call.terms.unary("tanh", call.terms.unary("softplus", x))
+    return call.terms.make("multiply", (x, gate), x.shape)
+
+
+def softmax(call: Call) -> Value:
+    call.count(1)
+    x = call.rows(0)
+    axis = call.integer("axis", -1 if call.opset >= 13 else 1)
+    axis = shapes.axis_of(call, x, axis)
+    wide = [i for i, n in enumerate(x.shape, 1) if n != 1]
+    # Before opset 13 all axes from this one on are one.
+    whole = axis != 0 and (all(i >= axis for i in wide) if call.opset < 13 else set(wide) <= {axis})
+    if not whole:
+        raise call.refusal(
+            f"fastnn has softmax over all columns of a row, got axis {axis} of rows of shape {x.shape}"
+        )
+    terms = call.terms
+    return terms.reshape(terms.unary("softmax", terms.reshape(x, (x.size,))), x.shape)
+
+
+# -- normalization
+
+
+def batch_normalization(call: Call) -> Value:
+    """A scale and an offset of each column, from the statistics of the training."""
+    call.count(5)
+    call.ignore("momentum")
+    x, epsilon = call.rows(0), call.number("epsilon", 1e-5)
+    if call.integer("training_mode", 0) or not call.integer("spatial", 1):
+        raise call.refusal("training_mode=1 and spatial=0 are not in fastnn")
+    if not x.shape:
+        raise call.refusal("expected rows of at least one axis")
+    words = ("a scale", "an offset", "means", "variances")
+    arrays = [call.floats(i + 1, word) for i, word in enumerate(words)]
+    if any(array.shape != (x.shape[0],) for array in arrays) or np.any(arrays[3] + epsilon <= 0):
+        raise call.refusal(
+            f"expected a scale, an offset, means and variances of shape ({x.shape[0]},), got "
+            + ", ".join(str(array.shape) for array in arrays)
+        )
+    gamma, beta, mean, variance = (array.astype(np.float64) for array in arrays)
+    along = (-1, *[1] * (len(x.shape) - 1))
+    scale = call.terms.once(
+        f"scale {epsilon} {len(along)}",
+        arrays,
+        lambda: (gamma / np.sqrt(variance + epsilon)).reshape(along),
+    )
+    shift = call.terms.once(
+        f"shift {epsilon} {len(along)}",
+        arrays,
+        lambda: (beta - mean * gamma / np.sqrt(variance + epsilon)).reshape(along),
+    )
+    return call.terms.affine(x, scale, shift)
+
+
+def layer_normalization(call: Call) -> Value:
+    call.count(2, 3)
+    call.ignore("stash_type")
+    x, epsilon = call.rows(0), call.number("epsilon", 1e-5)
+    axis = shapes.axis_of(call, x, call.integer("axis", -1))
+    if axis == 0 or math.prod(x.shape[: axis - 1]) != 1 or epsilon < 0:
+        raise call.refusal(
+            f"fastnn normalizes each row as a whole, got axis {axis} of rows of shape {x.shape}, "
+            f"epsilon={epsilon:g}"
+        )
+    given = [call.floats(1, "a scale")]
+    if call.at(2) is not None:
+        given.append(call.floats(2, "an offset"))
+    try:
+        parts = [
+            call.terms.once(
+                f"spread {x.shape}",
+                [part],
+                lambda part=part: np.broadcast_to(part, x.shape).reshape(-1),
+            )
+            for part in given
+        ]
+    except ValueError:
+        raise call.refusal(
+            f"a scale of shape {given[0].shape} does not fit rows of shape {x.shape}"
+        ) from None
+    flat = call.terms.reshape(x, (x.size,))
+    made = call.terms.unary("normalize", flat, epsilon=epsilon)
+    made = call.terms.affine(made, parts[0], parts[1] if len(parts) > 1 else None)
+    return call.terms.reshape(made, x.shape)
+
+
+def reduction(op: str) -> Callable[[Call], Value]:
+    """A sum, mean or largest number of each row."""
+
+    def read(call: Call) -> Value:
+        call.count(1, 2)
+        x = call.rows(0)
+        axes = call.axes(1, first=13 if op == "sum" else 18)
+        keeps = call.integer("keepdims", 1)
+        empty = call.integer("noop_with_empty_axes", 0)
+        if not axes:
+            why = "without axes it changes nothing" if empty else "it joins different rows"
+            raise call.refusal(f"expected the axes of a row, got none: {why}")
+        found = {shapes.axis_of(call, x, axis) for axis in axes}
+        left = [n for i, n in enumerate(x.shape, 1) if i not in found]
+        if 0 in found or math.prod(left) != 1:
+            raise call.refusal(
+                f"fastnn joins all numbers of a row, got axes {axes} of rows of shape {x.shape}"
+            )
+        made = call.terms.make(op, (call.terms.reshape(x, (x.size,)),), (1,))
+        shape = tuple([1 if i in found else n for i, n in enumerate(x.shape, 1)] if keeps else left)
+        return call.terms.reshape(made, shape)
+
+    return read

@@ -1,0 +1,319 @@
+"""Terms as symbols that layers make, with the weights that the layers get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.exports.graph import activation_of
+from fastnn.interop.onnx_graphs.terms import Shape, Term, Terms
+from fastnn.interop.parts import Array, at
+from fastnn.layers.activation import ELU, Activation, LeakyReLU
+from fastnn.layers.base import Layer
+from fastnn.layers.dense import Dense
+from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.scaling import Rescaling
+from fastnn.layers.shape import Flatten, RepeatVector, Reshape
+from fastnn.layers.symbol import Symbol
+
+# Columns of rows that a constant of each column is applied to by a kernel with one diagonal.
+_MOST_DIAGONAL = 2048
+_WORDS = ("gelu", "silu", "softplus", "sigmoid", "tanh", "softmax")
+_MERGES = {
+    "add": Add,
+    "subtract": Subtract,
+    "multiply": Multiply,
+    "maximum": Maximum,
+    "minimum": Minimum,
+    "average": Average,
+}
+
+
+class _Plan(NamedTuple):
+    """How a term is made: of these terms, by this function of their symbols."""
+
+    inputs: tuple[Term, ...]
+    make: Callable[[list[Any]], Any]
+
+
+class Lowering:
+    """Makes layers of the terms that outputs need.
+
+    Attributes:
+        weights: of layers that have some, in the order in which they are made.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        outputs: Sequence[Term],
+        inputs: Mapping[Term, Symbol],
+        names: Mapping[int, str],
+    ) -> None:
+        """`names`: of constants, by their id."""
+        self.weights: dict[Layer, list[Array]] = {}
+        self._terms = terms
+        self._names = names
+        self._made: dict[Term, Symbol] = dict(inputs)
+        self._layers: dict[Any, Layer] = {}
+        self._taken: set[str] = {symbol.layer.name for symbol in inputs.values()}
+        self._uses: dict[Term, int] = {}
+        self._products: dict[int, int] = {}  # how many terms multiply by a kernel
+        self._count(outputs)
+
+    def _count(self, outputs: Sequence[Term]) -> None:
+        seen: set[Term] = set()
+        stack = list(outputs)
+        for output in outputs:
+            self._uses[output] = self._uses.get(output, 0) + 1
+        while stack:
+            term = stack.pop()
+            if term in seen:
+                continue
+            seen.add(term)
+            if term.op == "matmul":
+                kernel = id(term.options["kernel"])
+                self._products[kernel] = self._products.get(kernel, 0) + 1
+            for part in term.inputs:
+                self._uses[part] = self._uses.get(part, 0) + 1
+                stack.append(part)
+
+    def symbol(self, output: Term) -> Symbol:
+        """The symbol of a term.
+
+        Raises:
+            ValueError: fastnn has no layer for an operation; the message names its node.
+        """
+        stack: list[tuple[Term, _Plan | None]] = [(output, None)]
+        while stack:
+            term, plan = stack.pop()
+            if term in self._made:
+                continue
+            with at(term.where) if term.where else at("the graph"):
+                if plan is None:
+                    plan = self._plan(term)
+                missing = [part for part in plan.inputs if part not in self._made]
+                if missing:
+                    stack.append((term, plan))
+                    stack += [(part, None) for part in missing]
+                    continue
+                self._made[term] = plan.make([self._made[part] for part in plan.inputs])
+        return self._made[output]
+
+    # -- plans
+
+    def _plan(self, term: Term) -> _Plan:
+        op = term.op
+        fused = self._fused(term)
+        if fused is not None:
+            return fused
+        if op in _MERGES:
+            return _Plan(term.inputs, lambda x: _MERGES[op]()(x))
+        if op == "concat":
+            return _Plan(term.inputs, Concatenate(term.options["axis"] + 1))
+        if op in ("affine", "matmul", "normalize"):
+            return self._linear(term, None)
+        if op in ("mean", "sum"):
+            return self._whole(term)
+        if op == "reshape":
+            return _Plan(term.inputs, lambda x: _shaped(x[0], term.shape))
+        if op == "repeat":
+            return _Plan(term.inputs, lambda x: RepeatVector(term.options["n"])(x[0]))
+        if op == "floats":
+            return _Plan(term.inputs, lambda x: x[0])
+        if op == "abs":
+            return _Plan(term.inputs, lambda x: Maximum()([x[0], Rescaling(-1.0)(x[0])]))
+        layer = _activation(term)
+        if layer is None and op in ("at_least", "at_most"):
+            return self._limit(term)
+        if layer is None:
+            raise ValueError("fastnn has no layer for it, and it is no part of a function it has")
+        return _Plan(term.inputs, lambda x: layer(x[0]))
+
+    def _fused(self, term: Term) -> _Plan | None:
+        """A Dense with an activation, where all else leaves its product alone."""
+        activation = _activation(term)
+        if activation is None or self._uses[term.inputs[0]] != 1:
+            return None
+        base, _, _ = self._chain(term.inputs[0])
+        if base.op != "matmul" or (base is not term.inputs[0] and self._uses[base] != 1):
+            return None
+        name, parameter = activation_of(activation)
+        plain = activation_of(Activation(name))[1]
+        if parameter != plain or self._products[id(base.options["kernel"])] != 1:
+            return None
+        return self._linear(term.inputs[0], name)
+
+    def _chain(self, term: Term) -> tuple[Term, Array | None, Array | None]:
+        """The term under products and sums with constants, and these as one: x * scale + shift."""
+        steps = []
+        first = term
+        while term.op == "affine" and (term is first or self._uses[term] == 1):
+            steps.append(term)
+            (term,) = term.inputs
+        scale: Array | None = None
+        shift: Array | None = None
+        for step in reversed(steps):
+            if step.scale is not None:
+                scale = self._joined(np.multiply, scale, step.scale)
+                shift = None if shift is None else self._joined(np.multiply, shift, step.scale)
+            if step.shift is not None:
+                shift = self._joined(np.add, shift, step.shift)
+        return term, scale, shift
+
+    def _joined(self, function: np.ufunc, a: Array | None, b: Array) -> Array:
+        if a is None:
+            return b
+        wide = a.astype(np.float64)
+        return self._terms.once(function.__name__, [a, b], lambda: function(wide, b))
+
+    def _linear(self, term: Term, activation: str | None) -> _Plan:
+        base, scale, shift = self._chain(term)
+        if base is term or self._uses[base] == 1:
+            if base.op == "matmul":
+                return self._dense(base, scale, shift, activation)
+            if base.op == "normalize":
+                return self._normalization(base, scale, shift)
+        return self._affine(base, scale, shift)
+
+    def _dense(
+        self, product: Term, scale: Array | None, shift: Array | None, activation: str | None
+    ) -> _Plan:
+        """A Dense; constants of each column before it and after it become a part of its weights."""
+        kernel: Array = product.options["kernel"]
+        x, before, ahead = self._peeled(product.inputs[0])
+        units = kernel.shape[1]
+        key = ("dense", *map(id, (kernel, scale, shift, before, ahead)), activation)
+        if key not in self._layers:
+            bias = None if shift is None else np.broadcast_to(shift, (units,))
+            wide = kernel
+            if ahead is not None:
+                added = (ahead @ kernel.astype(np.float64)) * (1.0 if scale is None else scale)
+                bias = added if bias is None else bias + added
+            if before is not None:
+                wide = wide * before.astype(np.float64)[:, None]
+            if scale is not None:
+                wide = wide * scale.astype(np.float64)
+            layer = Dense(
+                units, activation, use_bias=bias is not None, name=self._name(kernel, "kernel")
+            )
+            self._layers[key] = layer
+            self.weights[layer] = [wide] if bias is None else [wide, bias]
+        known = self._layers[key]
+        return _Plan((x,), lambda parts: known(_shaped(parts[0], (kernel.shape[0],))))
+
+    def _peeled(self, x: Term) -> tuple[Term, Array | None, Array | None]:
+        """The term under constants of each column, which are returned as (columns,)."""
+        inner = x.inputs[0] if x.op == "reshape" else x
+        if inner.op != "affine":
+            return x, None, None
+        base, scale, shift = self._chain(inner)
+        if (
+            base.op in ("matmul", "normalize") and self._uses[base] == 1
+        ):  # a layer with these weights
+            return x, None, None
+        if all(part is None or part.size == 1 for part in (scale, shift)):
+            return x, None, None
+        spread = [
+            None
+            if part is None
+            else self._terms.once(
+                f"columns {inner.shape}",
+                [part],
+                lambda part=part: np.broadcast_to(part, inner.shape).reshape(-1).astype(np.float64),
+            )
+            for part in (scale, shift)
+        ]
+        return self._terms.reshape(base, x.shape), spread[0], spread[1]
+
+    def _normalization(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
+        epsilon = base.options["epsilon"]
+        key = ("normalize", id(scale), id(shift), epsilon)
+        if key not in self._layers:
+            name = None if scale is None else self._name(scale, "gamma")
+            layer = LayerNormalization(
+                epsilon=epsilon, scale=scale is not None, center=shift is not None, name=name
+            )
+            given = [part for part in (scale, shift) if part is not None]
+            self._layers[key] = layer
+            self.weights[layer] = [np.broadcast_to(part, base.shape) for part in given]
+        known = self._layers[key]
+        return _Plan(base.inputs, lambda x: known(x[0]))
+
+    def _affine(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
+        a, b = _number(scale, 1.0), _number(shift, 0.0)
+        if a is not None and b is not None:
+            if (a, b) == (1.0, 0.0):
+                return _Plan((base,), lambda x: x[0])
+            return _Plan((base,), lambda x: Rescaling(a, b)(x[0]))
+        size = base.size
+        if size > _MOST_DIAGONAL:
+            raise ValueError(
+                f"constants of each column are a part of the Dense beside them; here is none, and a "
+                f"layer for {size} columns (more than {_MOST_DIAGONAL}) would have {size**2} weights"
+            )
+        spread = [
+            np.broadcast_to(default if part is None else part, base.shape).reshape(-1)
+            for part, default in ((scale, 1.0), (shift, 0.0))
+        ]
+        # Training leaves these weights alone: they are constants of the file, and zeros.
+        layer = Dense(size, trainable=False)
+        self.weights[layer] = [np.diag(spread[0]), spread[1]]
+        return _Plan((base,), lambda x: _shaped(layer(_shaped(x[0], (size,))), base.shape))
+
+    def _whole(self, term: Term) -> _Plan:
+        """The sum or mean of a row, as a product with ones."""
+        (x,) = term.inputs
+        layer = Dense(1, use_bias=False, trainable=False)
+        number = 1.0 if term.op == "sum" else 1 / x.size
+        self.weights[layer] = [np.full((x.size, 1), number)]
+        return _Plan((x,), lambda parts: layer(parts[0]))
+
+    def _limit(self, term: Term) -> _Plan:
+        """The larger, or the smaller, of rows and a number."""
+        number = term.options["number"]
+        merging = Maximum if term.op == "at_least" else Minimum
+        return _Plan(term.inputs, lambda x: merging()([x[0], Rescaling(0.0, number)(x[0])]))
+
+    def _name(self, array: Array, word: str) -> str | None:
+        """The name of a layer from that of its weights, "name/kernel" or "name.weight"."""
+        given = self._names.get(id(self._terms.source(array)), "")
+        for end in (f"/{word}", ".weight"):
+            name = given.removesuffix(end).replace("/", "_")
+            plain = name and not name.replace(".", "").isdigit() and name not in self._taken
+            if given.endswith(end) and plain:
+                self._taken.add(name)
+                return name
+        return None
+
+
+def _number(array: Array | None, default: float) -> float | None:
+    """The number that all of a constant is; None: it has several."""
+    if array is None:
+        return default
+    first = float(array.reshape(-1)[0])
+    return first if bool(np.all(array == first)) else None
+
+
+def _shaped(x: Any, shape: Shape) -> Any:
+    """Rows of another shape; a row without axes is one of a single number."""
+    wanted = shape or (1,)
+    if x.row_shape == wanted:
+        return x
+    assert math.prod(x.row_shape) == math.prod(wanted)
+    return Flatten()(x) if len(wanted) == 1 else Reshape(wanted)(x)
+
+
+def _activation(term: Term) -> Activation | None:
+    """The layer of an activation, or None for another operation."""
+    if term.op == "at_least" and term.options["number"] == 0:
+        return Activation("relu")
+    if term.op == "leaky_relu":
+        return LeakyReLU(term.options["number"])
+    if term.op == "elu":
+        return ELU(term.options["number"])
+    return Activation(term.op) if term.op in _WORDS else None
