@@ -243,6 +243,18 @@ def test_what_stands_around_a_product_is_one_dense(tmp_path):
     assert model.layers[0].activation == "silu"
 
 
+def test_standardization_of_large_numbers(tmp_path):
+    """Years: x - mean is computed before the product, so that no digits cancel in it."""
+    mean = np.array([2000, 1990, 2010, 1980], np.float32)
+    spread = np.array([5, 6, 7, 8], np.float32)
+    nodes = [node("Sub", "x m", "a"), node("Div", "a s", "b"), node("Gemm", "b k c", "y")]
+    constants = {"m": mean, "s": spread, "k": K, "c": B}
+    path = saved(tmp_path, proto_of(nodes, constants))
+    x = (mean + spread * X).astype(np.float32)
+    model = same(path, {"x": x})
+    assert [layer.trainable for layer in model.layers] == [False, True]
+
+
 def test_constants_of_each_column_without_a_product(tmp_path):
     nodes = [node("Relu", "x", "h"), node("Mul", "h s", "a"), node("Add", "a t", "y")]
     constants = {"s": numbers(4, seed=5), "t": numbers(1, 4, seed=6)}
@@ -492,6 +504,7 @@ def test_shapes(op, shape, sizes, tmp_path):
         ("Reshape", (12,), [3, -1]),
         ("Reshape", (12,), [-1, 6]),
         ("Reshape", (12,), [-1]),
+        ("Reshape", (12,), [-1, -1]),
         ("Reshape", (12,), [0, 5]),
         ("Reshape", (12,), [0, -1, -1]),
         ("Reshape", (3, 4), [0, 4, 5]),
@@ -612,6 +625,7 @@ def test_dropout_and_its_mask(tmp_path):
         ("Softmax", {"axis": 0}, "softmax over all columns"),
         ("Sin", {}, "no layer for Sin"),
         ("Erf", {}, "no layer"),
+        ("Split", {"axis": 1}, "no layer for Split"),
         ("Cast", {"to": INT64}, "integers"),
         ("LeakyRelu", {"alpha": -0.5}, "slope below zero"),
         ("Relu", {"odd": 3}, "attribute odd=3 is not in fastnn"),
@@ -778,6 +792,7 @@ def test_tensors_that_are_damaged(tmp_path):
         (lambda t: t.dims.__setitem__(0, 2**40), "initializer 'k': the shape"),
         (lambda t: t.dims.__setitem__(0, -4), "initializer 'k': the shape"),
         (lambda t: t.dims.__setitem__(0, 5), "has 60 bytes, got 48"),
+        (lambda t: t.dims.__setitem__(0, 3), "has 36 bytes, got 48"),
         (lambda t: t.dims.extend([1] * 60), "initializer 'k': the shape"),
         (lambda t: setattr(t, "raw_data", b"123"), "has 48 bytes, got 3"),
         (lambda t: t.ClearField("raw_data"), "has 12 numbers, got 0"),

@@ -22,6 +22,9 @@ from fastnn.layers.symbol import Symbol
 
 # Columns of rows that a constant of each column is applied to by a kernel with one diagonal.
 _MOST_DIAGONAL = 2048
+# Offsets of columns that are brought to a spread of about 1: with larger ones a sum of products in
+# float32 has fewer than six digits.
+_MOST_SHIFT = 16.0
 _WORDS = ("gelu", "silu", "softplus", "sigmoid", "tanh", "softmax")
 _MERGES = {
     "add": Add,
@@ -212,12 +215,12 @@ class Lowering:
         if inner.op != "affine":
             return x, None, None
         base, scale, shift = self._chain(inner)
-        if (
-            base.op in ("matmul", "normalize") and self._uses[base] == 1
-        ):  # a layer with these weights
-            return x, None, None
+        if base.op in ("matmul", "normalize") and self._uses[base] == 1:
+            return x, None, None  # a layer with these weights
         if all(part is None or part.size == 1 for part in (scale, shift)):
             return x, None, None
+        if shift is not None and np.abs(shift).max() > _MOST_SHIFT and x.size <= _MOST_DIAGONAL:
+            base, scale, shift = self._after_first(inner)
         spread = [
             None
             if part is None
@@ -229,6 +232,19 @@ class Lowering:
             for part in (scale, shift)
         ]
         return self._terms.reshape(base, x.shape), spread[0], spread[1]
+
+    def _after_first(self, term: Term) -> tuple[Term, Array | None, Array | None]:
+        """As `_chain`, without the first of several steps, as x - mean in (x - mean) / spread.
+
+        x / spread - mean / spread cancels digits that x - mean does not.
+        """
+        first = term
+        while first.inputs[0].op == "affine" and self._uses[first.inputs[0]] == 1:
+            (first,) = first.inputs
+        if first is term:
+            return self._chain(term)
+        self._uses[first] += 1  # which ends the chain there
+        return self._chain(term)
 
     def _normalization(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
         epsilon = base.options["epsilon"]

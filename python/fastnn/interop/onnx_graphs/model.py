@@ -133,16 +133,13 @@ def _given(node: Node, name: str, values: dict[str, Any]) -> Value | None:
 
 def _made(call: Call) -> Value:
     op = call.node.op
-    if op not in READERS and op not in _CONSTANT:
+    of_rows = any(isinstance(value, Term) for value in call.inputs)
+    if op not in READERS and (of_rows or op not in _CONSTANT):
         told = elsewhere.advice("layer", op)
         raise call.refusal(f"fastnn has no layer for {op}" + (f"; {told}" if told else ""))
-    if not any(isinstance(value, Term) for value in call.inputs):
+    if not of_rows:
         return fold(call)
-    if op in READERS and any(
-        isinstance(value, np.ndarray) and value.dtype == object for value in call.inputs[:1]
-    ):
-        return fold(call)
-    made = READERS[op](call) if op in READERS else fold(call)
+    made = READERS[op](call)
     call.finish()
     return made
 
