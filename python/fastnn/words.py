@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import numbers
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
@@ -172,6 +173,17 @@ def text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a string, got {value!r}")
     return value
+
+
+def path(name: str, value: object) -> str:
+    """`value` as the path of a file: a string, or an object that stands for one (PathLike)."""
+    try:
+        given = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        given = None
+    if not isinstance(given, str) or not given:
+        raise TypeError(f"{name}: expected a path, got {value!r}")
+    return given
 
 
 def verbosity(name: str, value: object) -> int:

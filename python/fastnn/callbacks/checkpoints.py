@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.console import say
+from fastnn.files.layout import ModelFileError
 from fastnn.protocols import Logs, Position
 from fastnn.registry import Checked
-from fastnn.words import flag, integer, keywords, number, optional, verbosity
+from fastnn.words import flag, integer, keywords, number, optional, path, verbosity
 
 Path = str | os.PathLike[str]
 Frequency = int | Literal["epoch"]
-
-
-def _path(name: str, value: object) -> str:
-    """A path as a string."""
-    try:
-        given = os.fspath(value)  # type: ignore[call-overload]
-    except TypeError:
-        given = None
-    if not isinstance(given, str) or not given:
-        raise TypeError(f"{name}: expected a path, got {value!r}")
-    return given
 
 
 def _frequency(name: str, value: object) -> Frequency:
@@ -103,7 +94,7 @@ class ModelCheckpoint(_Saving, Monitor):
     """
 
     _inside = ("min_delta",)
-    filepath = Checked(_path)
+    filepath = Checked(path)
     verbose = Checked(verbosity)
     save_best_only = Checked(flag)
     save_weights_only = Checked(flag)
@@ -138,7 +129,7 @@ class ModelCheckpoint(_Saving, Monitor):
         return {"best": self.best}
 
     def put_state(self, state: dict[str, Any]) -> None:
-        self.best = state["best"]
+        self.best = None if state["best"] is None else float(state["best"])
 
     def _act(self, epoch: int, batch: int | None, logs: Logs | None) -> None:
         if self.save_best_only:
@@ -146,16 +137,16 @@ class ModelCheckpoint(_Saving, Monitor):
             if value is None or not self.improves(value, self.best):
                 return
             self.best = value
-        path = self._filled(epoch, batch, logs or {})
-        folder = os.path.dirname(path)  # noqa: PTH120 - pathlib takes long to import
+        file = self._filled(epoch, batch, logs or {})
+        folder = os.path.dirname(file)  # noqa: PTH120 - pathlib takes long to import
         if folder:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         if self.save_weights_only:
-            self.model.save_weights(path)
+            self.model.save_weights(file)
         else:
-            self.model.save(path)
+            self.model.save(file)
         if self.verbose:
-            say(f"Epoch {epoch + 1}: saved to {path}")
+            say(f"Epoch {epoch + 1}: saved to {file}")
 
     def _filled(self, epoch: int, batch: int | None, logs: Logs) -> str:
         known = {**logs, "epoch": epoch + 1}
@@ -168,6 +159,16 @@ class ModelCheckpoint(_Saving, Monitor):
                 f"ModelCheckpoint: filepath: {self.filepath!r} has {why}, but the logs have "
                 f"{', '.join(known)}"
             ) from None
+
+
+@contextlib.contextmanager
+def _told_as_of(file: str, name: str) -> Iterator[None]:
+    """Makes an error of a callback about its state an error of the file that it is in."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as why:
+        told = f"{why} is missing" if isinstance(why, KeyError) else str(why)
+        raise ModelFileError(f"{file}: the state of {name}: {told:.300}") from why
 
 
 @CALLBACKS.register("backup_and_restore")
@@ -192,7 +193,7 @@ class BackupAndRestore(_Saving):
     """
 
     acts_last = True  # so that a backup has what other callbacks made of an epoch
-    backup_dir = Checked(_path)
+    backup_dir = Checked(path)
     delete_checkpoint = Checked(flag)
 
     @keywords()
@@ -220,7 +221,8 @@ class BackupAndRestore(_Saving):
         found.check_data(position)
         for name, callback in self._named():
             if name in states:
-                callback.put_state(states[name])
+                with _told_as_of(self._file, name):
+                    callback.put_state(states[name])
         return found
 
     def _named(self) -> list[tuple[str, Callback]]:

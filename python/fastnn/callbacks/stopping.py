@@ -83,7 +83,16 @@ class EarlyStopping(Monitor):
         return {name: getattr(self, name) for name in names}
 
     def put_state(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.wait = integer("wait", state["wait"], 0)
+        self.stopped_epoch = integer("stopped_epoch", state["stopped_epoch"], 0)
+        self.best_epoch = integer("best_epoch", state["best_epoch"], 0)
+        self.best = None if state["best"] is None else float(state["best"])
+        weights = state["best_weights"]
+        if weights is not None:
+            now = [weight.shape for weight in self.model.get_weights()]
+            if [getattr(weight, "shape", None) for weight in weights] != now:
+                raise ValueError("best_weights: they are not of the shapes of the model's weights")
+        self.best_weights = weights
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._reset()

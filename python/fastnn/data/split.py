@@ -53,7 +53,10 @@ class Splits:
         return list(self._held.items())
 
     def put(self, n: int, share: float, bits: NDArray[np.uint8]) -> None:
-        """Keeps one that `held` gave."""
+        """Keeps one that `held` gave; ValueError where no rows, or all, are held out."""
+        count = int(np.unpackbits(bits, count=n).sum())
+        if count in (0, n):
+            raise ValueError(f"splits: expected some of {n} rows to be held out, got {count}")
         self._held = {**self._held, (n, share): bits}
 
     def keep(self, n: int, share: float, split: Split) -> None:

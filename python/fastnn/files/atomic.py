@@ -25,6 +25,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(path).resolve()
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)}: expected the path of a file, got a folder")
+    if target.exists() and not target.is_file():  # renaming would replace it
+        raise OSError(f"{os.fspath(path)}: expected the path of a file, got a device or a pipe")
     made = target.parent / f".{os.urandom(8).hex()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(made, flags, 0o666)

@@ -15,6 +15,7 @@ import io
 import json
 import math
 import os
+import stat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,8 +116,12 @@ def read(path: str | os.PathLike[str]) -> Contents:
         ModelFileError: the file is damaged, or is none of this layout.
         OSError: it cannot be opened or read.
     """
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
-        size = os.fstat(file.fileno()).st_size
+    # A pipe is opened without waiting for a program at its other end.
+    with open(path, "rb", opener=_opened) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ModelFileError(f"{os.fspath(path)}: expected a file, got a device or a pipe")
+        size = about.st_size
         try:
             header = _header(file, size)
             metadata, entries = _checked(header, size - file.tell())
@@ -124,6 +129,10 @@ def read(path: str | os.PathLike[str]) -> Contents:
         except ModelFileError as fault:
             raise ModelFileError(f"{os.fspath(path)}: {fault}") from fault.__cause__
     return Contents(metadata, tensors)
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:

@@ -176,8 +176,8 @@ class Decoder:
         made: Parted = cls.from_config(config)
         if not isinstance(made, Parted):
             raise TypeError(f"{cls.__name__}.from_config: expected a model, got {made!r}")
-        if number is not None and made.state.built is None:
-            made._key = number
+        if number is not None:  # a constructor may have built the model with another key
+            made.run_as(number, None, 0, 0)  # type: ignore[attr-defined]
         self._build(made, told, inner=bool(place))
         self._find(made, place)
         return made

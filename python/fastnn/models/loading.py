@@ -15,7 +15,7 @@ from fastnn.models.architecture import Decoder, Encoder, Place
 from fastnn.models.model import Model
 from fastnn.models.stored import model_of
 from fastnn.serializable import custom_object_scope, named_classes
-from fastnn.words import flag, keywords
+from fastnn.words import flag, keywords, path
 
 
 @keywords()
@@ -48,8 +48,9 @@ def load_model(
     if not flag("safe_mode", safe_mode):
         raise ValueError("safe_mode: expected True: no file holds code that could be run")
     compiles = flag("compile", compile)
+    file = path("filepath", filepath)
     with custom_object_scope(custom_objects or {}):
-        return model_of(layout.read(filepath), filepath, compiles=compiles)
+        return model_of(layout.read(file), file, compiles=compiles)
 
 
 @keywords()

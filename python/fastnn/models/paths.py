@@ -100,7 +100,8 @@ def named_weights(model: Parted) -> dict[str, Variable]:
     def add(path: str, variable: Variable) -> None:
         if id(variable) not in seen:
             seen.add(id(variable))
-            found[_unique(path, taken)] = variable
+            # In files, names that begin with "/" are no weights; Variables may have any name.
+            found[_unique(path.lstrip("/") or "variable", taken)] = variable
 
     for path, part in _leaves(model, (), set()):
         if isinstance(part, Variable):

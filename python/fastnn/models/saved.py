@@ -22,11 +22,18 @@ from fastnn.models.architecture import Decoder, Encoder, makes_itself
 from fastnn.models.compiled import State
 from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
-from fastnn.models.stored import backup_of, contents_of, go_on_from, put_weights
+from fastnn.models.stored import (
+    FORMAT,
+    backup_of,
+    check_version,
+    contents_of,
+    go_on_from,
+    put_weights,
+)
 from fastnn.models.training_state import compile_by, compile_described
 from fastnn.protocols import Position
 from fastnn.serializable import custom_object_scope, is_of_fastnn
-from fastnn.words import flag, keywords
+from fastnn.words import flag, keywords, path
 
 Path = str | os.PathLike[str]
 # Suffixes of files of other programs, and what writes them.
@@ -169,9 +176,9 @@ class Saved(Exported):
             RuntimeError: another thread is training the model.
             OSError: the file cannot be written.
         """
-        _check_path("save", filepath, flag("overwrite", overwrite))
+        file = _checked_path("save", filepath, flag("overwrite", overwrite))
         training = flag("include_optimizer", include_optimizer)
-        layout.write(filepath, contents_of(self, training=training))
+        layout.write(file, contents_of(self, training=training))
 
     @keywords()
     def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
@@ -179,10 +186,10 @@ class Saved(Exported):
 
         Args and errors: see `save`; ValueError where the model is not built.
         """
-        _check_path("save_weights", filepath, flag("overwrite", overwrite))
+        file = _checked_path("save_weights", filepath, flag("overwrite", overwrite))
         if not self.built and not self.weights:
             raise ValueError("save_weights: the model is not built; it has no weights yet")
-        layout.write(filepath, contents_of(self, weights_alone=True))
+        layout.write(file, contents_of(self, weights_alone=True))
 
     @keywords()
     def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
@@ -206,18 +213,21 @@ class Saved(Exported):
                 "load_weights: the model is not built; give input_shape, or call build"
             )
         skips = flag("skip_mismatch", skip_mismatch)
-        tensors = layout.read(filepath).tensors
-        put_weights(self, tensors, filepath, skips=skips)
+        file = path("filepath", filepath)
+        about, tensors = layout.read(file)
+        if about.get("format") == FORMAT:
+            check_version(about, file)
+        put_weights(self, tensors, file, skips=skips)
 
     # -- for callbacks
 
-    def write_state(self, path: Path, more: Mapping[str, Any]) -> None:
+    def write_state(self, file: Path, more: Mapping[str, Any]) -> None:
         """Writes the weights and the state of training, with further values (for callbacks)."""
-        layout.write(path, backup_of(self, more))
+        layout.write(file, backup_of(self, more))
 
-    def read_state(self, path: Path) -> tuple[Position | None, dict[str, Any]]:
+    def read_state(self, file: Path) -> tuple[Position | None, dict[str, Any]]:
         """Goes on from a file of `write_state`; where training was, and the further values."""
-        return go_on_from(self, layout.read(path), path)
+        return go_on_from(self, layout.read(file), file)
 
     # -- for configs that are read
 
@@ -282,12 +292,14 @@ def _simple(value: Any) -> Any:
     raise TypeError(f"{value!r} has no config")
 
 
-def _check_path(doing: str, path: Path, overwrite: bool) -> None:
-    suffix = os.path.splitext(os.fspath(path))[1].lower()  # noqa: PTH122 - pathlib takes long
+def _checked_path(doing: str, filepath: Path, overwrite: bool) -> str:
+    file = path("filepath", filepath)
+    suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122 - pathlib takes long
     if suffix in _OTHERS:
         raise ValueError(
             f"{doing}: {suffix} is the suffix of another format, which {_OTHERS[suffix]} writes; "
-            f"end the name in .safetensors, got {os.fspath(path)!r}"
+            f"end the name in .safetensors, got {file!r}"
         )
-    if not overwrite and os.path.exists(path):  # noqa: PTH110 - pathlib takes long
-        raise FileExistsError(f"{doing}: {os.fspath(path)} exists, and overwrite is False")
+    if not overwrite and os.path.exists(file):  # noqa: PTH110 - pathlib takes long
+        raise FileExistsError(f"{doing}: {file} exists, and overwrite is False")
+    return file

@@ -36,6 +36,8 @@ FORMAT = "fastnn"
 VERSION = 1
 # The elements of a parameter's place in a buffer beyond its own: places are aligned.
 _ALIGNMENT = 64
+_MOST_EPOCHS = 2**62  # so that they can be counted on
+_MOST_TEXT = 600  # characters of a message about a file
 
 
 # -- writing
@@ -239,7 +241,9 @@ def _faults(path: Path) -> Iterator[None]:
     except MemoryError as why:
         raise ModelFileError(f"{os.fspath(path)}: {why}") from why
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as why:
-        text = f"{why} is missing" if isinstance(why, KeyError) else why
+        text = f"{why} is missing" if isinstance(why, KeyError) else str(why)
+        if len(text) > _MOST_TEXT:  # a word of the file may have millions of characters
+            text = f"{text[: _MOST_TEXT // 2]} ... {text[-_MOST_TEXT // 2 :]}"
         raise ModelFileError(f"{os.fspath(path)}: {text}") from why
 
 
@@ -267,12 +271,12 @@ def put_weights(
     elif wrong:
         name = wrong[0]
         raise ModelFileError(
-            f"{where}: weight {name!r} has shape {given[name].shape}, but that of the model "
+            f"{where}: weight {name!r:.100} has shape {given[name].shape}, but that of the model "
             f"{weights[name].shape}"
         )
     elif missing or more:
-        told = [f"the file has no {name!r}" for name in missing[:1]]
-        told += [f"the model has no {name!r}" for name in more[:1]]
+        told = [f"the file has no {name!r:.100}" for name in missing[:1]]
+        told += [f"the model has no {name!r:.100}" for name in more[:1]]
         raise ModelFileError(
             f"{where}: its weights are not those of the model: {', and '.join(told)}"
         )
@@ -300,7 +304,10 @@ def go_on_from(
     with _faults(path):
         _restore(model, state, tensors, compiles=False)
         more = parsed("more", about.get("more", '{"values": {}}'))
-        return model.position, unpacked(more["values"], tensors)
+        values = unpacked(more["values"], tensors)
+        if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+            raise ValueError("more: expected a dictionary for each callback")
+        return model.position, values
 
 
 def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
@@ -310,6 +317,8 @@ def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
     sums = tuple(tensors[f"/position/{i}"] for i in range(integer("sums", told["sums"], 0, 10**6)))
     data = None if told["data"] is None else (*map(int, told["data"][:2]), bool(told["data"][2]))
     epoch, step = integer("epoch", told["epoch"], 0), integer("step", told["step"], 0)
+    if step and not sums:
+        raise ValueError(f"position: step {step} of an epoch of which nothing was counted")
     return Position(epoch, step, sums, data)  # type: ignore[arg-type]
 
 
@@ -326,7 +335,7 @@ def _restore(
     names = TrainingState(weights)
     for name in told.get("frozen", ()):
         weights[name].trainable = False
-    model._epochs = integer("epochs", told.get("epochs", 0), 0)
+    model._epochs = integer("epochs", told.get("epochs", 0), 0, _MOST_EPOCHS)
     for i, split in enumerate(told.get("splits", ())):
         rows = integer("splits: rows", split["rows"], 1)
         bits = tensors[f"/split/{i}"]
@@ -348,10 +357,10 @@ def _restore(
         layer._calls = integer("dropout: calls", counts["calls"], 0)
     if compiles and told.get("compile") is not None:
         model.compile_from_config(told["compile"])
+    steps, begun = (integer(name, told.get(name, 0), 0) for name in ("steps", "begun"))
     built = model._state.now.built
     if built is not None:
-        built.network.steps = integer("steps", told.get("steps", 0), 0)
-        built.network.epochs = integer("begun", told.get("begun", 0), 0)
+        built.network.steps, built.network.epochs = steps, begun
     plan = model._state.now.plan
     if plan is None:
         return

@@ -310,8 +310,10 @@ class Taped(TapedTables):
 
     def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
         metrics = self._counting()
-        counts = [len(metric.counted()) for metric in metrics]
-        if sum(counts) != len(sums):
+        now = [metric.counted() for metric in metrics]
+        counts = [len(counted) for counted in now]
+        expected = [np.asarray(part) for counted in now for part in counted]
+        if [_kind(part) for part in expected] != [_kind(part) for part in sums]:
             raise ValueError(
                 "fit: the metrics are not those of the state that training goes on from"
             )
@@ -383,6 +385,11 @@ class Taped(TapedTables):
             self._epochs = counts[1]
         else:
             built.network.steps, built.network.epochs = counts[0], counts[1] - self._epochs
+
+
+def _kind(counted: NDArray[Any]) -> tuple[Any, ...]:
+    """Of what metrics have counted: what stays the same while they count."""
+    return counted.dtype, counted.ndim, counted.shape[1:]
 
 
 class _Training:

@@ -199,7 +199,9 @@ class TrainingState:
         for name, count in told.get("steps", {}).items():
             variable = self._weight(name)
             values = [self._array(arrays, f"{_STEPPED}/{slot}/{name}", variable) for slot in slots]
-            average = arrays.get(f"{_STEPPED}/{_AVERAGE}/{name}")
+            average = None
+            if f"{_STEPPED}/{_AVERAGE}/{name}" in arrays:
+                average = self._array(arrays, f"{_STEPPED}/{_AVERAGE}/{name}", variable)
             kept = [value.reshape(-1) for value in values], integer("steps", count, 0), average
             found.append((variable, kept))
         optimizer._states.put(found)

@@ -226,7 +226,13 @@ class Fit:
         here = self._position(self.schedule.initial_epoch)
         given = self.begins or here
         given.check_data(here)
-        return self.callbacks.begins_at(given._replace(data=here.data))
+        begins = self.callbacks.begins_at(given._replace(data=here.data))
+        width = self.columns.width
+        if begins.step and [sums.shape for sums in begins.sums] != [(width,)]:
+            raise ValueError(
+                "fit: the metrics are not those of the state that training goes on from"
+            )
+        return begins
 
     def _position(self, epoch: int, step: int = 0, sums: Sums | None = None) -> Position:
         data = len(self.train), self.schedule.batch_size, self.schedule.shuffle
