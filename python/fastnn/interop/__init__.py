@@ -1,10 +1,11 @@
-"""Models of PyTorch and scikit-learn, in both directions. ONNX is `model.export_onnx`.
+"""Models of Keras, PyTorch and scikit-learn, in both directions. ONNX is `model.export_onnx`.
 
 No function here runs code out of a file, and another package is imported only where a call needs it.
 docs/interop.md says what goes and what does not.
 """
 
-from fastnn.interop.keras_models import from_keras, load_keras_weights, to_keras
+from fastnn.interop.keras_export import save_keras, save_keras_weights, to_keras
+from fastnn.interop.keras_models import from_keras, load_keras_weights
 from fastnn.interop.sklearn_models import from_sklearn, to_sklearn
 from fastnn.interop.state_dicts import load_state_dict, save_state_dict, state_dict
 from fastnn.interop.torch_modules import from_torch, to_torch
@@ -16,6 +17,8 @@ __all__ = [
     "from_torch",
     "load_keras_weights",
     "load_state_dict",
+    "save_keras",
+    "save_keras_weights",
     "save_state_dict",
     "state_dict",
     "to_keras",

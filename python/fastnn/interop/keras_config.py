@@ -51,6 +51,7 @@ class Entry(NamedTuple):
     name: str
     where: str  # for messages
     is_operation: bool = False  # an operator on tensors, which is no layer
+    shared: int | None = None  # the number of an object that is described in several places
 
     @property
     def is_model(self) -> bool:
@@ -81,7 +82,9 @@ def entry_of(described: Any, where: str) -> Entry:
         raise ValueError(
             f"{where}: a class of one's own, which is not run; expected Keras's classes"
         )
-    return Entry(class_name, config, name, where, ".ops." in str(module))
+    shared = described.get("shared_object_id")
+    shared = shared if type(shared) is int else None
+    return Entry(class_name, config, name, where, ".ops." in str(module), shared)
 
 
 # -- layers
