@@ -47,6 +47,10 @@ CALLS = {
     "h5py: load_keras_weights": lambda model, path: interop.load_keras_weights(
         model, path / "a.weights.h5"
     ),
+    "h5py: save_keras": lambda model, path: interop.save_keras(model, path / "a.keras"),
+    "h5py: save_keras_weights": lambda model, path: interop.save_keras_weights(
+        model, path / "a.weights.h5"
+    ),
 }
 EXTRAS = {"onnx": "onnx", "h5py": "h5"}
 

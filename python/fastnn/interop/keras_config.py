@@ -51,7 +51,6 @@ class Entry(NamedTuple):
     name: str
     where: str  # for messages
     is_operation: bool = False  # an operator on tensors, which is no layer
-    shared: int | None = None  # the number of an object that is described in several places
 
     @property
     def is_model(self) -> bool:
@@ -69,22 +68,21 @@ def entry_of(described: Any, where: str) -> Entry:
             f"{where}: expected a layer with a class_name, got {_short(described)}"
         )
     class_name, config = described["class_name"], described.get("config")
+    where = f"{where}: " if where else ""
     if not isinstance(config, Mapping):
         raise ValueError(  # noqa: TRY004 - part of a file, not an argument
-            f"{where}: {class_name}: expected a config, got {_short(config)}"
+            f"{where}{class_name}: expected a config, got {_short(config)}"
         )
     name = config.get("name", described.get("name", snake_case(class_name)))
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}: {class_name}: expected a name, got {_short(name)}")
-    where = f"{where}: {name} ({class_name})" if where else f"{name} ({class_name})"
+        raise ValueError(f"{where}{class_name}: expected a name, got {_short(name)}")
+    where = f"{where}{name} ({class_name})"
     module = described.get("module", "keras")  # Keras 2 has no such entry
     if str(module).partition(".")[0] not in ("keras", "tf_keras"):
         raise ValueError(
             f"{where}: a class of one's own, which is not run; expected Keras's classes"
         )
-    shared = described.get("shared_object_id")
-    shared = shared if type(shared) is int else None
-    return Entry(class_name, config, name, where, ".ops." in str(module), shared)
+    return Entry(class_name, config, name, where, ".ops." in str(module))
 
 
 # -- layers
@@ -262,6 +260,10 @@ def dtype_of(entry: Entry) -> str | None:
         policy = inner.get("name") if isinstance(inner, Mapping) else None
     if policy is None:
         return None
+    if not isinstance(policy, str):
+        raise ValueError(  # noqa: TRY004 - part of a file, not an argument
+            f"{entry.where}: dtype: expected a name, got {_short(policy)}"
+        )
     return "float64" if policy == "float64" else "float32"
 
 

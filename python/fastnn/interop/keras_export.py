@@ -178,7 +178,6 @@ def _made(keras: Any, graph: Graph, model: Model) -> Made:
 
 def _unused(name: str, taken: set[str]) -> str:
     """A name that differs from those before: layers of models in the model may be named alike."""
-    name = name.replace("/", "_")  # which Keras does not take
     unused, count = name, 0
     while unused in taken:
         count += 1

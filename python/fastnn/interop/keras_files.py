@@ -126,6 +126,10 @@ class Store:
                 )
             return [self._numbers(data) for data in found]
 
+    def identity(self, place: Place) -> tuple[str, ...]:
+        """Each place has weights of its own: Keras reads no file in which two models share a layer."""
+        return place.names
+
     def layers(self) -> dict[str, tuple[str, ...] | None]:
         """The groups with weights, and the names of the layer and of the models that it is in.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from fastnn.interop.keras_calls import (
     Key,
@@ -41,8 +41,14 @@ class Place(NamedTuple):
     stored: str  # its group in a file of weights: "layers/sequential/layers/dense_1"
 
 
-# Gives the weights of a layer, whose shapes are as listed; ValueError where they are not.
-Weights = Callable[[Place, Sequence[tuple[int, ...]]], list[Array]]
+class Weights(Protocol):
+    """Where the weights of layers come from."""
+
+    def __call__(self, place: Place, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """The weights of a layer, whose shapes are as listed; ValueError where they are not."""
+
+    def identity(self, place: Place) -> Hashable:
+        """Equal for two places of one layer, which is shared by two models."""
 
 
 def model_of(
@@ -55,11 +61,10 @@ def model_of(
             f"{entry.where}: expected a Sequential or a Functional model; what a class of one's own "
             "computes is in its code, which is not run"
         )
-    found = list(_layers_in(entry, Place((), "")))
+    kinds = {dtype_of(layer) for layer in _layers_in(entry, Place((), ""))} - {None}
     if dtype is None:
-        kinds = {dtype_of(layer) for layer, _ in found} - {None}
         dtype = "float64" if kinds == {"float64"} else "float32"
-    drawing = _Drawing(weights, checked_dtype(dtype), found)
+    drawing = _Drawing(weights, checked_dtype(dtype))
     model = drawing.model(entry, Place((), ""), None, entry.name if name is None else name)
     write_by_layer(model, list(drawing.weights.values()))
     return model
@@ -72,6 +77,8 @@ def _children(entry: Entry, place: Place) -> list[tuple[Entry, Place]]:
     described = entry.config.get("layers")
     if not isinstance(described, list) or not described:
         raise ValueError(f"{entry.where}: expected layers, got none")
+    if len(described) > _MOST_CALLS:
+        raise ValueError(f"{entry.where}: it has {len(described)} layers, more than {_MOST_CALLS}")
     children = [entry_of(layer, entry.where) for layer in described]
     names = Counter(child.name for child in children)
     twice = [name for name, count in names.items() if count > 1]
@@ -80,13 +87,13 @@ def _children(entry: Entry, place: Place) -> list[tuple[Entry, Place]]:
     return list(zip(children, _places(children, place), strict=True))
 
 
-def _layers_in(entry: Entry, place: Place) -> Iterator[tuple[Entry, Place]]:
-    """All layers with weights or without, of models in the model, too."""
+def _layers_in(entry: Entry, place: Place) -> Iterator[Entry]:
+    """All layers, of models in the model, too."""
     for child, inner in _children(entry, place):
         if child.is_model:
             yield from _layers_in(child, inner)
         elif child.class_name != "InputLayer" and not child.is_operation:
-            yield child, inner
+            yield child
 
 
 class _Drawing:
@@ -95,20 +102,12 @@ class _Drawing:
     Args:
         weights: reads the weights of a layer.
         dtype: of the model.
-        layers: all layers and their places.
     """
 
-    def __init__(
-        self, weights: Weights, dtype: Dtype, layers: Sequence[tuple[Entry, Place]]
-    ) -> None:
+    def __init__(self, weights: Weights, dtype: Dtype) -> None:
         self._read = weights
         self._dtype = dtype
-        # A layer that is shared by two models is described in both, and its weights stand in one.
-        self._same: dict[int, list[Place]] = {}
-        for entry, place in layers:
-            if entry.shared is not None:
-                self._same.setdefault(entry.shared, []).append(place)
-        self._layers: dict[Any, list[Layer]] = {}  # by their names, or by what shares them
+        self._layers: dict[Hashable, list[Layer]] = {}  # by their identity
         self._models: dict[
             tuple[str, ...], tuple[Model, int]
         ] = {}  # and the calls of layers in each
@@ -180,15 +179,15 @@ class _Drawing:
                 return [], _operated(entry, given)
         if isinstance(given, Operands):
             raise ValueError(f"{entry.where}: expected one input, got {len(given)}")  # noqa: TRY004
-        key = place.names if entry.shared is None else entry.shared
+        key = self._read.identity(place)
         if key not in self._layers:
             common: dict[str, Any] = {"name": names.free(entry.name)}
-            if entry.config.get("trainable") is False:
-                common["trainable"] = False
+            if entry.config.get("trainable") not in (None, True):
+                common["trainable"] = entry.config["trainable"]
             self._layers[key] = layers_of(entry, common)
         with at(entry.where):
             for layer in self._layers[key]:
-                self._weigh(layer, place, entry, given)
+                self._weigh(layer, place, given)
                 given = layer(given)
         return self._layers[key], given
 
@@ -214,24 +213,16 @@ class _Drawing:
                 f"{entry.where}: the model has more than {_MOST_CALLS} calls of layers"
             )
 
-    def _weigh(self, layer: Layer, place: Place, entry: Entry, given: Any) -> None:
+    def _weigh(self, layer: Layer, place: Place, given: Any) -> None:
         """Reads the weights of a layer when it is called first."""
         if layer.merges or id(layer) in self.weights or not isinstance(given, Symbol):
             return
         layer.row_shape(given.row_shape)  # an error where the layer cannot take these rows
         shapes = [spec.shape for spec in layer.weight_specs(given.row_shape)]
-        if not shapes:
-            return
-        places = [place] if entry.shared is None else self._same[entry.shared]
-        for one in places:
-            try:
-                arrays = self._read(one, shapes)
-                break
-            except ValueError:
-                if one is places[-1]:
-                    raise
-        check_weights(Part(place.stored, layer, arrays), given.row_shape)
-        self.weights[id(layer)] = layer, arrays
+        if shapes:
+            arrays = self._read(place, shapes)
+            check_weights(Part(place.stored, layer, arrays), given.row_shape)
+            self.weights[id(layer)] = layer, arrays
 
 
 class _Names:

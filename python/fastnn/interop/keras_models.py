@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def from_keras(source: Any, *, dtype: str | None = None, name: str | None = None
     if not hasattr(source, "to_json") or not hasattr(source, "get_layer"):
         raise TypeError(f"source: expected a path or a model of Keras, got {type(source).__name__}")
     _refuse_functions(source)
-    return model_of(json.loads(source.to_json()), _live(source), dtype=dtype, name=name)
+    return model_of(json.loads(source.to_json()), _Live(source), dtype=dtype, name=name)
 
 
 def _from_file(path: str | os.PathLike[str], dtype: str | None, name: str | None) -> Model:
@@ -72,7 +72,7 @@ def _from_file(path: str | os.PathLike[str], dtype: str | None, name: str | None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # What has no message of its own is a part of the config that is of another type or size.
         told = str(error) if isinstance(error, ValueError) else f"config.json: {error}"
-        raise ModelFileError(f"{os.fspath(path)}: {told}") from error
+        raise ModelFileError(f"{os.fspath(path)}: {told:.1000}") from error
     except RecursionError:
         raise ModelFileError(f"{os.fspath(path)}: models are nested too deeply") from None
     finally:
@@ -93,15 +93,24 @@ def _refuse_functions(model: Any) -> None:
             _refuse_functions(layer)
 
 
-def _live(model: Any) -> Callable[[Place, Sequence[tuple[int, ...]]], list[Array]]:
+class _Live:
     """The weights of a model in memory."""
 
-    def weights(place: Place, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-        layer = model
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def _layer(self, place: Place) -> Any:
+        layer = self._model
         for name in place.names:
             layer = layer.get_layer(name)
+        return layer
+
+    def identity(self, place: Place) -> int:
+        return id(self._layer(place))
+
+    def __call__(self, place: Place, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         found = []
-        for value in layer.get_weights():
+        for value in self._layer(place).get_weights():
             array = np.asarray(value)
             double = array.dtype == np.float64
             found.append(array if double else array.astype(np.float32))
@@ -111,8 +120,6 @@ def _live(model: Any) -> Callable[[Place, Sequence[tuple[int, ...]]], list[Array
                 f"{place.names[-1]}: expected weights of shapes {list(shapes)}, got {given}"
             )
         return found
-
-    return weights
 
 
 @keywords()

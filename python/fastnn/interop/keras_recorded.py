@@ -18,6 +18,8 @@ from fastnn.interop.keras_graph import snake_case_of_keras
 from fastnn.layers.base import Shape
 
 Config = dict[str, Any]
+# Of a call, by the id of its layer and its number there: its number among those that outputs need.
+Numbers = dict[tuple[int, int], int]
 
 
 class Layer:
@@ -51,12 +53,12 @@ class Tensor:
     shape: Shape
     dtype: str
 
-    @property
-    def history(self) -> list[Any]:
-        return [self.layer.name, self.call, 0]
+    def history(self, numbers: Numbers) -> list[Any]:
+        return [self.layer.name, numbers.get((id(self.layer), self.call), 0), 0]
 
-    def config(self) -> Config:
-        inner = {"shape": [None, *self.shape], "dtype": self.dtype, "keras_history": self.history}
+    def config(self, numbers: Numbers) -> Config:
+        history = self.history(numbers)
+        inner = {"shape": [None, *self.shape], "dtype": self.dtype, "keras_history": history}
         return {"class_name": "__keras_tensor__", "config": inner}
 
 
@@ -86,12 +88,12 @@ class Recorder:
         return Recorded("keras", "Sequential", config, layers)
 
     def Model(self, inputs: Any, outputs: Any, *, name: str) -> Recorded:
-        layers = _in_keras_order(flat(inputs), flat(outputs))
+        layers, numbers = _in_keras_order(flat(inputs), flat(outputs))
         config = {
             "name": name,
-            "layers": [_with_calls(layer) for layer in layers],
-            "input_layers": _histories(inputs),
-            "output_layers": _histories(outputs),
+            "layers": [_with_calls(layer, numbers) for layer in layers],
+            "input_layers": _histories(inputs, numbers),
+            "output_layers": _histories(outputs, numbers),
         }
         return Recorded("keras.src.models.functional", "Functional", config, layers)
 
@@ -125,29 +127,30 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _with_calls(layer: Layer) -> Config:
-    nodes = [
-        {
-            "args": [
-                [tensor.config() for tensor in given] if isinstance(given, list) else given.config()
-            ],
-            "kwargs": {},
-        }
-        for given in layer.calls
-    ]
+def _with_calls(layer: Layer, numbers: Numbers) -> Config:
+    nodes = []
+    for i, given in enumerate(layer.calls):
+        if (id(layer), i) in numbers:
+            several = isinstance(given, list)
+            told = [t.config(numbers) for t in given] if several else given.config(numbers)
+            nodes.append({"args": [told], "kwargs": {}})
     return {**layer.config(), "name": layer.name, "inbound_nodes": nodes}
 
 
-def _histories(structure: Any) -> Any:
+def _histories(structure: Any, numbers: Numbers) -> Any:
     if isinstance(structure, Tensor):
-        return structure.history
+        return structure.history(numbers)
     if isinstance(structure, Mapping):
-        return {name: tensor.history for name, tensor in structure.items()}
-    return [tensor.history for tensor in structure]
+        return {name: tensor.history(numbers) for name, tensor in structure.items()}
+    return [tensor.history(numbers) for tensor in structure]
 
 
-def _in_keras_order(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Layer]:
+def _in_keras_order(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[list[Layer], Numbers]:
     """The layers as `keras.Model.layers` lists them, which numbers their groups in files.
+
+    Calls that no output needs are left out.
 
     First come those that are the most calls away from an output, and of as many those that a search
     from the outputs, in depth and from the first input of each call, meets first.
@@ -170,7 +173,11 @@ def _in_keras_order(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list
     for tensor in inputs:  # those that nothing is made of
         layers.setdefault(id(tensor.layer), (0, tensor.layer))
     found = sorted(layers.values(), key=lambda one: (-one[0], met.get(id(one[1]), -1)))
-    return [layer for _, layer in found]
+    numbers: Numbers = {}
+    counts: dict[int, int] = {}
+    for number, call in sorted((id(layer), call) for layer, call in calls):
+        numbers[number, call] = counts[number] = counts.get(number, -1) + 1
+    return [layer for _, layer in found], numbers
 
 
 def _taken(layer: Layer, call: int) -> list[Tensor]:
