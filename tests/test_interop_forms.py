@@ -13,11 +13,11 @@ import travelling
 import fastnn
 from fastnn import interop
 from fastnn.exports import onnx
-from fastnn.interop import keras_config, keras_models, torch_modules
+from fastnn.interop import keras_config, keras_export, torch_modules
 
 
 @pytest.mark.parametrize(
-    "table", [onnx.ACTIVATIONS, keras_models.ACTIVATIONS, torch_modules.ACTIVATIONS]
+    "table", [onnx.ACTIVATIONS, keras_export.ACTIVATIONS, torch_modules.ACTIVATIONS]
 )
 def test_every_activation_has_a_form(table):
     assert set(table) == set(travelling.ACTIVATIONS)
@@ -25,7 +25,7 @@ def test_every_activation_has_a_form(table):
 
 def test_every_layer_of_a_table_is_there():
     """The tests of each package walk the registry; here the tables hold nothing else."""
-    for table in (onnx.LAYERS, keras_models.WRITERS, torch_modules.WRITERS):
+    for table in (onnx.LAYERS, keras_export.WRITERS, torch_modules.WRITERS):
         assert set(table) <= set(travelling.CLASSES)
     names = {cls.__name__ for cls in travelling.CLASSES} | {"Identity"}
     assert set(keras_config.RULES) <= names
@@ -45,6 +45,10 @@ CALLS = {
     "keras: to_keras": lambda model, _: fastnn.to_keras(model),
     "onnx: export_onnx": lambda model, path: model.export_onnx(path / "a.onnx"),
     "h5py: load_keras_weights": lambda model, path: interop.load_keras_weights(
+        model, path / "a.weights.h5"
+    ),
+    "h5py: save_keras": lambda model, path: interop.save_keras(model, path / "a.keras"),
+    "h5py: save_keras_weights": lambda model, path: interop.save_keras_weights(
         model, path / "a.weights.h5"
     ),
 }

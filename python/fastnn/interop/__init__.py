@@ -4,7 +4,8 @@ No function here runs code out of a file, and another package is imported only w
 docs/interop.md says what goes and what does not.
 """
 
-from fastnn.interop.keras_models import from_keras, load_keras_weights, to_keras
+from fastnn.interop.keras_export import save_keras, save_keras_weights, to_keras
+from fastnn.interop.keras_models import from_keras, load_keras_weights
 from fastnn.interop.onnx_files import from_onnx
 from fastnn.interop.sklearn_models import from_sklearn, to_sklearn
 from fastnn.interop.state_dicts import load_state_dict, save_state_dict, state_dict
@@ -18,6 +19,8 @@ __all__ = [
     "from_torch",
     "load_keras_weights",
     "load_state_dict",
+    "save_keras",
+    "save_keras_weights",
     "save_state_dict",
     "state_dict",
     "to_keras",

@@ -68,14 +68,15 @@ def entry_of(described: Any, where: str) -> Entry:
             f"{where}: expected a layer with a class_name, got {_short(described)}"
         )
     class_name, config = described["class_name"], described.get("config")
+    where = f"{where}: " if where else ""
     if not isinstance(config, Mapping):
         raise ValueError(  # noqa: TRY004 - part of a file, not an argument
-            f"{where}: {class_name}: expected a config, got {_short(config)}"
+            f"{where}{class_name}: expected a config, got {_short(config)}"
         )
     name = config.get("name", described.get("name", snake_case(class_name)))
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}: {class_name}: expected a name, got {_short(name)}")
-    where = f"{where}: {name} ({class_name})" if where else f"{name} ({class_name})"
+        raise ValueError(f"{where}{class_name}: expected a name, got {_short(name)}")
+    where = f"{where}{name} ({class_name})"
     module = described.get("module", "keras")  # Keras 2 has no such entry
     if str(module).partition(".")[0] not in ("keras", "tf_keras"):
         raise ValueError(
@@ -259,6 +260,10 @@ def dtype_of(entry: Entry) -> str | None:
         policy = inner.get("name") if isinstance(inner, Mapping) else None
     if policy is None:
         return None
+    if not isinstance(policy, str):
+        raise ValueError(  # noqa: TRY004 - part of a file, not an argument
+            f"{entry.where}: dtype: expected a name, got {_short(policy)}"
+        )
     return "float64" if policy == "float64" else "float32"
 
 

@@ -26,6 +26,11 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MOST_CONFIG = 64 * 2**20
 # Members are mostly stored as they are. Weights of trained models hardly become smaller.
 _MOST_SHRUNK = 32
+_STORED, _DEFLATED = (
+    0,
+    8,
+)  # what Keras and zipfile write; the others are made for much smaller files
+_DEEPEST = 40  # groups of layers in groups of layers
 
 
 class Archive(NamedTuple):
@@ -64,6 +69,10 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     info = archive.getinfo(name)
     if info.flag_bits & 1:
         raise ModelFileError(f"{name} is encrypted")
+    if info.compress_type not in (_STORED, _DEFLATED):
+        raise ModelFileError(
+            f"{name} is compressed by the method {info.compress_type}, not deflate"
+        )
     if info.file_size > most:
         raise ModelFileError(f"{name} has {info.file_size} bytes; more than {most} are not read")
     import zlib
@@ -81,6 +90,9 @@ def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 class Store:
     """The weights in a file of HDF5, by groups such as "layers/dense_1".
 
+    An object of such a file may be in many groups, and say that it has any size. All reads together
+    allocate no more than a multiple of the file's length.
+
     Args:
         source: the file's bytes, or its path.
         doing: the call, for messages.
@@ -92,6 +104,8 @@ class Store:
         with self._faults():
             if not isinstance(source, bytes):
                 source = Path(source).read_bytes()
+            self._left = _MOST_SHRUNK * len(source)
+            self._length = len(source)
             self._file = self._h5py.File(io.BytesIO(source), "r")
 
     def close(self) -> None:
@@ -99,79 +113,100 @@ class Store:
 
     def __call__(self, place: Place, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         """The arrays of a layer, which have these shapes."""
-        found = self.arrays(place.stored)
-        given = [tuple(array.shape) for array in found]
-        if given != [tuple(shape) for shape in shapes]:
-            raise ModelFileError(
-                f"{self._where(place.stored)}: expected weights of shapes {_listed(shapes)}, got "
-                f"{_listed(given)}"
-            )
-        return found
+        with self._faults(place.stored):
+            variables = self._group(f"{place.stored}/vars")
+            count = 0 if variables is None else len(variables)
+            # A layer has a handful of variables; of more it is enough to know a few.
+            found = [self._array(variables, str(i)) for i in range(min(count, 8))]
+            given = [tuple(data.shape) for data in found]
+            if count != len(found) or given != [tuple(shape) for shape in shapes]:
+                more = ", ..." if count != len(found) else ""
+                raise ModelFileError(
+                    f"expected weights of shapes {_listed(shapes)}, got {_listed(given)}{more}"
+                )
+            return [self._numbers(data) for data in found]
 
-    def arrays(self, group: str) -> list[Array]:
-        """The arrays of a group, none where it is not there."""
-        with self._faults(group):
-            variables = self._group(f"{group}/vars")
-            if variables is None:
-                return []
-            count = len(variables)
-            return [self._array(variables, str(i)) for i in range(count)]
+    def identity(self, place: Place) -> tuple[str, ...]:
+        """Each place has weights of its own: Keras reads no file in which two models share a layer."""
+        return place.names
 
-    def layers(self, group: str = "layers") -> dict[str, str | None]:
-        """The groups with weights below one, and the layer's name in each, where it is kept."""
-        found: dict[str, str | None] = {}
-        with self._faults(group):
-            folder = self._group(group)
-            for name in folder or ():
-                inner = self._group(f"{group}/{name}/vars")
-                if inner is not None and len(inner):
-                    found[f"{group}/{name}"] = _name_of(inner)
-                if self._group(f"{group}/{name}/layers") is not None:
-                    found |= self.layers(f"{group}/{name}/layers")
+    def layers(self) -> dict[str, tuple[str, ...] | None]:
+        """The groups with weights, and the names of the layer and of the models that it is in.
+
+        Files of the first versions of Keras 3 keep no names: these are None.
+        """
+        found: dict[str, tuple[str, ...] | None] = {}
+        seen: set[Any] = set()
+        waiting: list[tuple[str, tuple[str, ...] | None]] = [("layers", ())]
+        with self._faults():
+            for path, above in waiting:  # which grows
+                folder = self._group(path)
+                if folder is None:
+                    continue
+                if path.count("/") > _DEEPEST or folder.id in seen:
+                    raise ModelFileError(f"{path}: it contains itself, or is nested too deeply")
+                seen.add(folder.id)
+                for name in folder:
+                    inner = self._group(f"{path}/{name}/vars")
+                    told = None if inner is None or above is None else _name_of(inner)
+                    names = None if told is None or above is None else (*above, told)
+                    if inner is not None and len(inner):
+                        found[f"{path}/{name}"] = names
+                    waiting.append((f"{path}/{name}/layers", names))
         return found
 
     def _group(self, path: str) -> Any:
         """A group by way of groups of this file alone; None where there is none."""
         at = self._file
         for part in path.split("/"):
-            if part not in at:
-                return None
             at = self._linked(at, part)
+            if at is None:
+                return None
             if not isinstance(at, self._h5py.Group):
                 raise ModelFileError(f"{path}: expected a group")
         return at
 
     def _linked(self, group: Any, name: str) -> Any:
-        """A member that is in the file itself: links may lead to other files."""
-        if type(group.get(name, getlink=True)) is not self._h5py.HardLink:
+        """A member that is in the file itself, None where there is none: links lead to other files.
+
+        h5py's `in` follows a link. To ask of what kind it is does not.
+        """
+        links = group.id.links
+        if not links.exists(name.encode()):
+            return None
+        if links.get_info(name.encode()).type != self._h5py.h5l.TYPE_HARD:
             raise ModelFileError(f"{name!r} is a link, which is not followed")
         return group[name]
 
-    def _array(self, group: Any, name: str) -> Array:
-        if name not in group:
-            raise ModelFileError(f"the variable {name} is missing")
+    def _array(self, group: Any, name: str) -> Any:
+        """An array of floats, not read yet."""
         data = self._linked(group, name)
+        if data is None:
+            raise ModelFileError(f"the variable {name} is missing")
         if not isinstance(data, self._h5py.Dataset):
             raise ModelFileError(f"the variable {name}: expected an array")
         if data.is_virtual or data.external:
             raise ModelFileError(f"the variable {name}: its numbers are in another file")
         shape, dtype = data.shape, data.dtype
-        brain = data.attrs.get("dtype") == "bfloat16" and dtype.itemsize == 2
-        if shape is None or (dtype.kind != "f" and not brain) or dtype.itemsize > 8:
+        if shape is None or dtype.itemsize > 8 or not (dtype.kind == "f" or _is_brain(data)):
             raise ModelFileError(f"the variable {name}: expected floats, got {dtype}")
-        # What is stored bounds what is allocated: an array may claim any shape.
+        # What is stored bounds what is allocated: an array may claim any shape. One that is not in
+        # chunks claims to be stored whole.
         size = math.prod(shape) * dtype.itemsize
-        if size > _MOST_SHRUNK * data.id.get_storage_size():
-            raise ModelFileError(
-                f"the variable {name}: {data.id.get_storage_size()} bytes are stored for {size}"
-            )
-        array: Array = data[()]
-        if brain:
-            return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        return array.astype(np.float64 if dtype.itemsize == 8 else np.float32)
+        stored = min(data.id.get_storage_size(), self._length)
+        if size > _MOST_SHRUNK * stored or (data.chunks is None and size > stored):
+            raise ModelFileError(f"the variable {name}: {stored} bytes are stored for {size}")
+        return data
 
-    def _where(self, group: str) -> str:
-        return f"{self._path}: {group}" if self._path else group
+    def _numbers(self, data: Any) -> Array:
+        """The numbers of an array, as float32 or float64."""
+        self._left -= math.prod(data.shape) * data.dtype.itemsize
+        if self._left < 0:
+            raise ModelFileError("the weights of the layers are more than the file can hold")
+        array: Array = data[()]
+        if _is_brain(data):
+            return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return array.astype(np.float64 if data.dtype.itemsize == 8 else np.float32)
 
     @contextmanager
     def _faults(self, group: str = "") -> Iterator[None]:
@@ -194,6 +229,12 @@ def _faults(where: str | os.PathLike[str]) -> Iterator[None]:
         raise ModelFileError(f"{os.fspath(where)}: no file of HDF5, or damaged: {error}") from error
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ModelFileError(f"{os.fspath(where)}: damaged: {error}") from error
+
+
+def _is_brain(data: Any) -> bool:
+    """Whether the numbers are bfloat16, which HDF5 has not: Keras writes their bytes."""
+    kind = data.attrs.get("dtype")
+    return isinstance(kind, str) and kind == "bfloat16" and data.dtype.itemsize == 2
 
 
 def _name_of(group: Any) -> str | None:
