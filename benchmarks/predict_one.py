@@ -109,6 +109,8 @@ def main() -> None:
     machine.limit_threads(asked.threads)
     print(*(f"- {line}" for line in machine.describe(asked.threads)), sep="\n")
     workers = start(["fastnn", *asked.against], asked.peer_python)
+    if "fastnn" not in workers:
+        sys.exit("there is nothing to compare with: fastnn did not start")
     print(f"- microseconds, medians of {asked.rounds} interleaved rounds (least-greatest)\n")
     results: dict[str, dict[str, Timing]] = {}
     for name in asked.rows:

@@ -143,6 +143,8 @@ py::object Callable::predict_several(py::handle x) const {
   std::vector<py::array> arrays;
   std::vector<std::vector<Index>> offsets(inputs_.count());
   std::vector<Predictor::Input> views;
+  arrays.reserve(inputs_.count());
+  views.reserve(inputs_.count());
   py::ssize_t axes = 0;
   for (const py::object& part : inputs_.taken(x)) {
     const std::size_t i = views.size();
@@ -160,6 +162,8 @@ py::object Callable::predict_several(py::handle x) const {
   const Index rows = views.front().x.rows;
   std::vector<py::object> made;
   std::vector<Predictor::Output> outputs;
+  made.reserve(outputs_.count());
+  outputs.reserve(outputs_.count());
   for (std::size_t i = 0; i < outputs_.count(); ++i) {
     made.push_back(make_output(rows, axes, outputs_.shape(i)));
     outputs.push_back({count_of(outputs_.shape(i)), memory_of(made[i])});

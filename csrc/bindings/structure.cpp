@@ -105,6 +105,7 @@ std::string Structure::wanted() const {
 
 std::vector<py::object> Structure::taken(py::handle x) const {
   std::vector<py::object> found;
+  found.reserve(count());
   if (taken_by_name(x, found)) return found;
   const bool listed = is_sequence(x) && several_ != Several::dict && py::len(x) == count();
   if (is_single()) {
