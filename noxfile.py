@@ -43,6 +43,13 @@ def interop(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or files))
 
 
+@nox.session(default=False)
+def serve(session: nox.Session) -> None:
+    """The tests of the service in examples/, with its packages installed."""
+    session.install(".[test,serve]")
+    session.run("pytest", *(session.posargs or ["tests/test_serve.py"]))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Every linter."""

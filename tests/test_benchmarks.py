@@ -25,7 +25,17 @@ def test_it_can_be_imported(name, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["gpu", "growth", "ops", "predict_one", "sessions", "tape_step", "threads", "train_step"],
+    [
+        "gpu",
+        "growth",
+        "ops",
+        "predict_one",
+        "serve",
+        "sessions",
+        "tape_step",
+        "threads",
+        "train_step",
+    ],
 )
 def test_it_says_what_it_takes(name, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(ROOT))

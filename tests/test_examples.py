@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SERVICE = ROOT / "examples" / "serve.py"  # which runs until it is ended: test_serve.py
+EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {SERVICE})
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(block, id=f"{page.name} {i}")
@@ -107,7 +108,8 @@ def test_image_recognition_reads_files_of_mnist(packed, tmp_path):
 
 
 def test_the_readme_lists_every_example():
-    """With a link and a time."""
+    """With a link and a time; the service, which has no end, with a link."""
+    assert "](examples/serve.py)" in PAGES[0].read_text()
     listed = re.findall(
         r"^\| \[(\w+\.py)\]\(examples/(\w+\.py)\) \|.*\| +[\d.]+ s \|$",
         PAGES[0].read_text(),

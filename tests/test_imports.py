@@ -60,7 +60,7 @@ ROOMS = (
     ("fastnn.models",),
     ("fastnn.interop", "fastnn.saving"),
     ("fastnn.keras",),
-    ("fastnn", "fastnn.demo"),
+    ("fastnn", "fastnn.demo", "fastnn.commands"),
     ("fastnn.__main__",),
 )
 # Beyond the order: rooms that a room must not know although they lie before it.

@@ -293,8 +293,6 @@ def test_wrong_numbers() -> None:
         model.fit(X, TARGETS, sample_weight=[WEIGHTS, -WEIGHTS, WEIGHTS], verbose=0)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(RuntimeError, match="several outputs"):
-        model.predictor()
     with pytest.raises(RuntimeError, match="the model trains over a tape, since it has several"):
         model.session(8)
     with pytest.raises(TypeError, match="outputs: expected what layers make"):

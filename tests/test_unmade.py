@@ -129,7 +129,8 @@ data = _core.Data(np.ones((2, 3)), targets=np.ones((2, 1)))
 made = {
     "Network": network, "Parameters": parameters, "Data": data,
     "Graph": _core.Graph(3, "float32"), "Run": network.run(data, batch_size=1),
-    "Recorded": network.record(data), "Predictor": network.predictor((3,), (1,), None),
+    "Recorded": network.record(data),
+    "Predictor": network.predictor((None, (), ((3,),)), (None, (), ((1,),)), [], None),
 }
 uses = [lambda o, p=p: pickle.dumps(o, p) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
 uses += [copy.copy, copy.deepcopy, lambda o: o.__reduce__()]

@@ -1,6 +1,7 @@
 """ONNX Runtime's predictions of one row, from a NumPy array with `session.run`."""
 
 import itertools
+from collections.abc import Callable
 
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -31,20 +32,35 @@ def build(work: workloads.Workload) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def session_of(model: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+    """A session with `threads` threads, or with the settings of ONNX Runtime if None."""
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def prepare(work: workloads.Workload, threads: int) -> Prepared:
     x, _ = work.data()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(build(work), options, providers=["CPUExecutionProvider"])
+    model = build(work)
     feed = {"x0": x[:1].copy()}
+    sessions = {
+        "ONNX Runtime": session_of(model, threads),
+        "ONNX Runtime, default settings": session_of(model, None),
+    }
 
-    def run(times: int) -> None:
-        for _ in itertools.repeat(None, times):
-            session.run(None, feed)
+    def entry(session: onnxruntime.InferenceSession) -> Callable[[int], None]:
+        def run(times: int) -> None:
+            for _ in itertools.repeat(None, times):
+                session.run(None, feed)
 
-    outputs = session.run(None, feed)[0][0].tolist()
-    return Prepared({"ONNX Runtime": (run, 1)}, {"ONNX Runtime": outputs})
+        return run
+
+    return Prepared(
+        {name: (entry(session), 1) for name, session in sessions.items()},
+        {name: session.run(None, feed)[0][0].tolist() for name, session in sessions.items()},
+    )
 
 
 if __name__ == "__main__":

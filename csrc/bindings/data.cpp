@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <atomic>
 #include <utility>
 
@@ -47,9 +48,12 @@ std::uint64_t next_id() {
   return ++id;
 }
 
-// The axes from one on, joined where they lie at one stride.
+// The axes from one on, joined where they lie at one stride. On the stack: a prediction of a row
+// allocates its result alone.
 struct Axes {
-  std::vector<Index> lengths, strides;
+  static constexpr std::size_t most = 64;  // of an array, in every version of NumPy
+  std::array<Index, most> lengths, strides;
+  std::size_t count = 0;
 };
 
 Axes column_axes(const py::array& array, py::ssize_t first) {
@@ -58,12 +62,13 @@ Axes column_axes(const py::array& array, py::ssize_t first) {
     const Index length = array.shape(axis);
     const Index stride = array.strides(axis);
     if (length == 1) continue;
-    if (!axes.lengths.empty() && axes.strides.back() == stride * length) {
-      axes.lengths.back() *= length;
-      axes.strides.back() = stride;
+    if (axes.count > 0 && axes.strides[axes.count - 1] == stride * length) {
+      axes.lengths[axes.count - 1] *= length;
+      axes.strides[axes.count - 1] = stride;
     } else {
-      axes.lengths.push_back(length);
-      axes.strides.push_back(stride);
+      axes.lengths[axes.count] = length;
+      axes.strides[axes.count] = stride;
+      ++axes.count;
     }
   }
   return axes;
@@ -71,7 +76,7 @@ Axes column_axes(const py::array& array, py::ssize_t first) {
 
 std::vector<Index> column_offsets(const Axes& axes) {
   std::vector<Index> offsets{0};
-  for (std::size_t axis = 0; axis < axes.lengths.size(); ++axis) {
+  for (std::size_t axis = 0; axis < axes.count; ++axis) {
     std::vector<Index> finer;
     finer.reserve(offsets.size() * static_cast<std::size_t>(axes.lengths[axis]));
     for (const Index offset : offsets) {
@@ -105,10 +110,10 @@ ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes
   for (py::ssize_t axis = row_axes; axis < array.ndim(); ++axis) view.columns *= array.shape(axis);
   if ((array.flags() & py::array::c_style) != 0) return view;
   const Axes axes = column_axes(array, row_axes);
-  if (axes.lengths.size() > 1) {
+  if (axes.count > 1) {
     offsets = column_offsets(axes);
     view.offsets = offsets.data();
-  } else if (!axes.lengths.empty()) {
+  } else if (axes.count == 1) {
     view.column_stride = axes.strides.front();
   }
   return view;

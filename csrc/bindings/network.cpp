@@ -270,7 +270,7 @@ void register_training(py::class_<Network>& network) {
       "data"_a);
   network.def("evaluate", evaluate, "data"_a);
   network.def("predict", predict, "data"_a);
-  network.def("predictor", make_predictor, "input_shape"_a, "output_shape"_a, "convert"_a);
+  network.def("predictor", make_predictor, "inputs"_a, "outputs"_a, "ends"_a, "convert"_a);
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
 }
 

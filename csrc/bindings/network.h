@@ -28,9 +28,10 @@ void register_predictor(py::module_& module);
 void register_run(py::module_& module, py::class_<Network>& network);
 void register_recorded(py::module_& module, py::class_<Network>& network);
 
-// A Predictor of the network as it is now. `convert` makes an array that native code can
-// read of whatever else is given for x, or raises.
-py::object make_predictor(Network& network, std::vector<py::ssize_t> input_shape,
-                          std::vector<py::ssize_t> output_shape, py::object convert);
+// A Predictor of the network as it is now. `inputs`, `outputs`: (kind, names, shapes), as Structure
+// has them; `ends`: names of the activations of Network::predictor. `convert` makes an array that
+// native code can read of whatever else is given for x, or raises.
+py::object make_predictor(Network& network, const py::tuple& inputs, const py::tuple& outputs,
+                          const std::vector<std::string>& ends, py::object convert);
 
 }  // namespace fastnn::bindings

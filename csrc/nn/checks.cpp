@@ -60,15 +60,6 @@ void check_elements(const ArrayView& view, const Rows& rows, Expected expected, 
   }
 }
 
-void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
-                  const Poll& poll) {
-  const Expected expected = element == Element::f32 ? Expected::finite_float : Expected::finite;
-  check_elements(view, rows, expected, poll, [&](double value, Index row, Index column) {
-    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", ", got ",
-            value, " at row ", row, ", column ", column);
-  });
-}
-
 void check_rows(const Dataset& data) {
   check(data.count > 0, "x: expected at least one row, got none");
   if (data.rows == nullptr) return;
@@ -95,6 +86,15 @@ bool takes(const Plan& plan, Targets targets) {
 }
 
 }  // namespace
+
+void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
+                  const Poll& poll) {
+  const Expected expected = element == Element::f32 ? Expected::finite_float : Expected::finite;
+  check_elements(view, rows, expected, poll, [&](double value, Index row, Index column) {
+    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", ", got ",
+            value, " at row ", row, ", column ", column);
+  });
+}
 
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
                   Index classes, bool ignores, std::int32_t ignore_class, const Poll& poll) {

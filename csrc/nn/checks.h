@@ -8,6 +8,10 @@
 
 namespace fastnn {
 
+// The numbers of an array named `name`: NaN, infinity and, for f32, what a float cannot hold.
+void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
+                  const Poll& poll);
+
 // x alone: its width, NaN and infinity.
 void check_input(const Plan& plan, const Dataset& data, const Poll& poll);
 

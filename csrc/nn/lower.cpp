@@ -170,6 +170,25 @@ Metric place_metric(const Plan& plan, Metric metric) {
 
 }  // namespace
 
+void join_outputs(Plan& graph, const std::vector<Head>& ends) {
+  if (ends.empty()) return;
+  Node& last = graph.nodes.back();
+  check(last.kind == NodeKind::concatenate && last.inputs.size() == ends.size(),
+        "ends: expected one for each of the outputs that the last node joins, got ", ends.size());
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    if (ends[i] == Head::none) continue;
+    const auto squashes = [&](const Node& node) {
+      const bool right = ends[i] == Head::softmax
+                             ? node.kind == NodeKind::softmax
+                             : node.kind == NodeKind::activation && is_sigmoid(node);
+      return right && node.input() == last.inputs[i];
+    };
+    const auto found = std::find_if(graph.nodes.begin(), graph.nodes.end(), squashes);
+    check(found != graph.nodes.end(), "ends: output ", i, " does not end so");
+    last.inputs[i] = found->output;
+  }
+}
+
 Plan lower(const Plan& graph, const Compile* compile) {
   Plan plan = graph;
   drop_unused(plan);

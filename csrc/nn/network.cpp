@@ -220,12 +220,14 @@ void Network::predict(const Dataset& data, void* out, const Poll& poll) {
   parts_.sessions.give(std::move(session));
 }
 
-std::unique_ptr<Predictor> Network::predictor() {
+std::unique_ptr<Predictor> Network::predictor(const std::vector<Head>& ends) {
   const Gate::Reading reading(parts_.gate());
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
-  return std::make_unique<Predictor>(lower(graph_.plan(), nullptr), *parts_.state.parameters());
+  Plan plan = graph_.plan();
+  join_outputs(plan, ends);
+  return std::make_unique<Predictor>(lower(plan, nullptr), *parts_.state.parameters());
 }
 
 std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& how,

@@ -81,8 +81,10 @@ class Network {
   void predict(const Dataset& data, void* out, const Poll& poll);
   // The mean loss, and its gradient in `gradient`: NaN and zeros where nothing counts.
   double gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);
-  // The network as it is now, which later training does not touch.
-  std::unique_ptr<Predictor> predictor();
+  // The network as it is now, which later training does not touch. `ends`: of a network whose last
+  // node joins several outputs, the activation after each that is joined as logits; none: these
+  // are the outputs.
+  std::unique_ptr<Predictor> predictor(const std::vector<Head>& ends);
 
   // A forward pass that is kept until its gradient is asked for. One in training counts as a step,
   // so that the next one drops other numbers.

@@ -4,6 +4,9 @@
 // is no gate to pass and nothing to wait for.
 #pragma once
 
+#include <span>
+#include <string>
+
 #include "core/plan.h"
 #include "nn/gate.h"
 #include "nn/parameters.h"
@@ -29,7 +32,24 @@ class Predictor {
   // `poll` may be empty.
   void predict(const Dataset& data, void* out, const Poll& poll);
 
+  // One of several inputs, whose columns stand side by side in a row of the network.
+  struct Input {
+    const std::string& name;  // for errors
+    ArrayView x;
+  };
+  // One of several outputs: (rows, width) of memory for its columns.
+  struct Output {
+    Index width;
+    void* memory;
+  };
+  // The same for all inputs and outputs of a network, of as many rows each. ValueErrors of
+  // check_finite in checks.h, before anything is written.
+  void predict(std::span<const Input> inputs, Index rows, std::span<const Output> outputs,
+               const Poll& poll);
+
  private:
+  std::unique_ptr<Session> borrow();
+
   Plan plan_;
   ParameterBuffer parameters_;
   Index quick_rows_;

@@ -1,4 +1,4 @@
-"""`python -m fastnn demo` trains on shipped data; `python -m fastnn info` reports the build."""
+"""`python -m fastnn`: demo trains on shipped data, info reports the build, predict uses a saved model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from fastnn.words import unknown
 _USAGE = """usage: python -m fastnn COMMAND
 
 commands:
-  demo   train on the digits in the package, and time a step against NumPy
-  info   report the build, and the settings of this process"""
+  demo     train on the digits in the package, and time a step against NumPy
+  info     report the build, and the settings of this process
+  predict  predict the rows of a file by a saved model; see predict --help"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,11 +28,15 @@ def main(arguments: Sequence[str]) -> int:
 
         show_config()
         return 0
+    if arguments and arguments[0] == "predict":
+        from fastnn.commands import predict
+
+        return predict.main(arguments[1:])
     if arguments in (["-h"], ["--help"]):
         say(_USAGE)
         return 0
     if len(arguments) == 1:
-        complain(unknown("command", arguments[0], ["demo", "info"]))
+        complain(unknown("command", arguments[0], ["demo", "info", "predict"]))
     complain(_USAGE)
     return 2
 

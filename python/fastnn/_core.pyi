@@ -513,12 +513,17 @@ class Network(Graph):
         """(rows, width of the output). Many threads may call it at once."""
     def predictor(
         self,
-        input_shape: Sequence[int],
-        output_shape: Sequence[int],
+        inputs: tuple[type | None, tuple[str, ...], tuple[tuple[int, ...], ...]],
+        outputs: tuple[type | None, tuple[str, ...], tuple[tuple[int, ...], ...]],
+        ends: Sequence[str],
         convert: Callable[[str, object], Array],
     ) -> Predictor:
-        """A copy of the network as it is now, for rows of these shapes.
+        """A copy of the network as it is now, for these inputs and outputs.
 
+        Each is (list, tuple or dict, or None for a single array; names; shapes of a row). Names of
+        a list let a dictionary stand for it. Several inputs stand side by side in a row of the
+        network, and so do several outputs. `ends`: for each of several outputs "softmax",
+        "sigmoid" or "none", the activation after the tensor that the last node joins.
         `convert` is called with "x" and whatever is not a plain array of numbers; it returns
         one, or raises."""
     def gradients(self, data: Data, *, training: bool = False) -> tuple[float, Floats]:
@@ -585,12 +590,14 @@ class Predictor:
     """What `model.predictor()` returns; see there. Made by nothing else."""
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The shape of a row, without the batch axis."""
+    def input_shape(self) -> Any:
+        """The shape of a row, without the batch axis; of several inputs such in a list or a
+        dictionary."""
     @property
-    def output_shape(self) -> tuple[int, ...]: ...
+    def output_shape(self) -> Any:
+        """The shape of a row; of several outputs such in their structure."""
     @property
     def dtype(self) -> Dtype: ...
-    def __call__(self, x: object) -> Array:
-        """The outputs for one row of `input_shape`, or for rows (n, ...). Many threads may
-        call it at once."""
+    def __call__(self, x: object) -> Any:
+        """The outputs for one row of `input_shape`, or for rows (n, ...); of several such in their
+        structure. Many threads may call it at once."""

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere
 from fastnn._core import Predictor
-from fastnn.arrays.host import numeric
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger, values_text
@@ -24,6 +23,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
+from fastnn.models.frozen import frozen
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.steps import own_steps
 from fastnn.models.taped import Taped
@@ -314,20 +314,26 @@ class Trainer(Taped):
             batch axis; no axis is added or guessed), or rows (n, ...) of it, of all types that
             `predict` takes. A C-contiguous NumPy array of numbers in native byte order is read
             where it lies, lists and the like are converted first. It returns a new array of the
-            model's dtype: `output_shape` for a row, (n, ...) for rows. Its errors are
-            `predict`'s: ValueError for a shape that does not fit, with both shapes, for no rows,
-            and for NaN or infinity, with row (0 for a single one) and column; TypeError for
-            anything but real numbers.
+            model's dtype: `output_shape` for a row, (n, ...) for rows. For several inputs x is a
+            list or a dictionary, as for `predict`, with a row in each, or as many rows in each;
+            several outputs come as `predict` gives them. Its errors are `predict`'s: ValueError for
+            a shape that does not fit, with both shapes, for no rows, and for NaN or infinity, with
+            row (0 for a single one) and column; TypeError for anything but real numbers.
 
         Raises:
-            RuntimeError: the model is not built, or another thread is training it.
+            RuntimeError: the model is not built (as one whose `call` is no graph of layers, or
+                takes several inputs), it predicts by a `predict_step` of its own, or another thread
+                is training it.
         """
         self._training.refuse_others("predictor")
+        own = own_steps(self, "predict")
+        if own:
+            raise RuntimeError(
+                f"predictor: {type(self).__name__} predicts by a {own[0]} of its own; use predict"
+            )
         built = self._built()
-        if self._state.now.form.kind is not None:
-            raise RuntimeError("predictor: the model has several outputs; use predict")
         self._refresh(built, "predictor")
-        return built.network.predictor(built.shapes[0], built.shapes[-1], numeric)
+        return frozen(self, self._state.now, built)
 
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights.

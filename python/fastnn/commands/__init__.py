@@ -1,0 +1,1 @@
+"""Commands of `python -m fastnn` that work on files."""
