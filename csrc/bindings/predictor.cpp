@@ -60,7 +60,7 @@ class Callable {
 
  private:
   py::array array_of(const std::string& name, py::handle x) const;
-  py::object make_output(Index rows, py::ssize_t row_axes, const Lengths& shape) const;
+  py::object make_output(Index rows, py::ssize_t row_axes, const Lengths& output) const;
   py::object predict_single(py::handle x) const;
   py::object predict_several(py::handle x) const;
   template <class F>
