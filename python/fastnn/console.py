@@ -1,7 +1,8 @@
 """Standard output and its errors: no other module of the package prints.
 
-A stream that is None, closed, full or broken, has no `flush`, or cannot write a letter costs the
-line or the letter, and never raises. KeyboardInterrupt and the like come through.
+A message to a stream that is None, closed, full or broken, has no `flush`, or cannot write a
+letter costs the line or the letter, and never raises. KeyboardInterrupt and the like come through.
+The results of a command are another thing: where they cannot be written, that is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import unicodedata
 import warnings
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 # Where neither the environment nor the terminal tells its width.
 _COLUMNS = 80
@@ -24,6 +25,20 @@ _PACKAGE = __file__.rpartition(os.sep)[0] + os.sep
 def say(text: str = "", end: str = "\n") -> None:
     """Prints to standard output what can be printed."""
     _print(getattr(sys, "stdout", None), text + end)
+
+
+def results() -> TextIO:
+    """Standard output as a stream, for a command whose results go there: its errors raise."""
+    stream: TextIO | None = sys.stdout  # None where the process began without one
+    if stream is None:
+        raise OSError("there is no standard output")
+    return stream
+
+
+def close_results() -> None:
+    """Lets Python end without a try to write what is left to a pipe that is closed."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:

@@ -14,7 +14,6 @@ import itertools
 import math
 import os
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 import fastnn
 from fastnn.commands.columns import Columns, classes, numbers, outputs_of
 from fastnn.commands.rows import Rows, rows_of
-from fastnn.console import complain
+from fastnn.console import close_results, complain, results
 from fastnn.files.atomic import replacing
 
 _DESCRIPTION = """Predicts rows of numbers by a model that model.save wrote, and writes CSV.
@@ -39,15 +38,14 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status, 1 for a fault in a file or in the model."""
     asked = _arguments(arguments)
     try:
-        root: Any = fastnn
-        model = root.load_model(asked.model)
+        model = fastnn.load_model(asked.model)
         with rows_of(asked.rows, asked.delimiter, asked.header) as rows:
             predict = model.predictor()
             columns = _columns(model, predict, asked)
             with _output(asked.output) as out:
                 _write(predict, rows, columns, out)
     except BrokenPipeError:  # as of `| head`
-        _forget_output()
+        close_results()
         return 1
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         complain(f"predict: {error}")
@@ -138,8 +136,9 @@ def _apart(x: NDArray[Any], shapes: Any, inputs: Sequence[tuple[int, ...]]) -> A
 def _output(path: str | None) -> Iterator[IO[str]]:
     """Where predictions go: a file has all of them, or stays as it was."""
     if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
+        out = results()
+        yield out
+        out.flush()
         return
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # noqa: PTH112, PTH116
@@ -152,9 +151,3 @@ def _output(path: str | None) -> Iterator[IO[str]]:
         yield text
         text.flush()
         text.detach()
-
-
-def _forget_output() -> None:
-    """Lets Python end without a try to write what is left to a pipe that is closed."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
