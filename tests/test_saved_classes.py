@@ -418,3 +418,23 @@ def test_a_learning_rate_that_a_callback_sets(tmp_path: Path) -> None:
     model.save(tmp_path / "m.safetensors")
     made = fastnn.load_model(tmp_path / "m.safetensors")
     assert made.optimizer.learning_rate == model.optimizer.learning_rate == 0.1 / 3
+
+
+def test_values_that_a_step_of_ones_own_returns(tmp_path: Path) -> None:
+    """Interrupted between the last step of an epoch and its end: the History has them."""
+
+    class Interrupts(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            del epoch, logs
+            raise InterruptedError
+
+    def fit(*given: Any) -> Any:
+        fastnn.utils.set_random_seed(3)
+        model = compiled(OwnStep(units=5))
+        model.predict(X)
+        return model.fit(X, Y, epochs=2, batch_size=16, verbose=0, callbacks=list(given)).history
+
+    backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+    with pytest.raises(InterruptedError):
+        fit(backup, Interrupts())
+    assert fit(backup) == fit()
