@@ -50,6 +50,13 @@ def serve(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["tests/test_serve.py"]))
 
 
+@nox.session(python="3.11", default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzzes the reader of model files by coverage: `nox -s fuzz -- -max_total_time=600`."""
+    session.install(".[test]", "atheris")  # which has no wheels for some newer versions of Python
+    session.run("python", "tests/fuzz_files.py", *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Every linter."""

@@ -127,6 +127,15 @@ def test_counts_that_could_not_go_on(contents: Contents, tmp_path: Path) -> None
     assert "epochs: " in told_by_load(Contents(about, {}), tmp_path / "m", contents.tensors)
 
 
+def test_a_position_of_another_model(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model("eager").fit(X, Y, callbacks=[Keeps(path)], **HOW)
+    position = fastnn.load_model(path).position
+    assert position.step
+    with pytest.raises(ValueError, match="middle of an epoch, but this model has begun none"):
+        model("eager").fit(X, Y, initial_epoch=position, **HOW)
+
+
 def test_messages_are_short(contents: Contents, tmp_path: Path) -> None:
     """Words of the file are in them, but not millions of characters."""
     long = "x" * 20_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,86 @@ def test_a_learning_rate_that_a_callback_sets(tmp_path: Path) -> None:
     model.save(tmp_path / "m.safetensors")
     made = fastnn.load_model(tmp_path / "m.safetensors")
     assert made.optimizer.learning_rate == model.optimizer.learning_rate == 0.1 / 3
+
+
+def test_values_that_a_step_of_ones_own_returns(tmp_path: Path) -> None:
+    """Interrupted between the last step of an epoch and its end: the History has them."""
+
+    class Interrupts(callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            del epoch, logs
+            raise InterruptedError
+
+    def fit(*given: Any) -> Any:
+        fastnn.utils.set_random_seed(3)
+        model = compiled(OwnStep(units=5))
+        model.predict(X)
+        return model.fit(X, Y, epochs=2, batch_size=16, verbose=0, callbacks=list(given)).history
+
+    backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+    with pytest.raises(InterruptedError):
+        fit(backup, Interrupts())
+    assert fit(backup) == fit()
+
+
+def test_names_that_only_the_first_model_explains(tmp_path: Path) -> None:
+    """Layers keep the names that another model gave them, which is not in the file."""
+    whole = fastnn.Sequential([layers.Dense(4, input_shape=(4,)), layers.Dense(4), layers.Dense(3)])
+    inputs = fastnn.Input((4,))
+    model = compiled(fastnn.Model(inputs, whole.layers[2](whole.layers[1](inputs))))
+    assert [layer.name for layer in model.layers] == ["dense_1", "dense_2"]
+    model.save(tmp_path / "m.safetensors")
+    made = fastnn.load_model(tmp_path / "m.safetensors")
+    assert [layer.name for layer in made.layers] == ["dense_1", "dense_2"]
+    made.load_weights(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["chain", "eager"])
+def test_what_compile_found_trainable(kind: str, tmp_path: Path) -> None:
+    """Freezing and thawing since `compile` take effect at the next one, after loading too."""
+    model = saved_models.KINDS[kind]()
+    model.predict(X)
+    model.layers[-1].trainable = False
+    compiled(model)
+    model.layers[-1].trainable = True
+    model.layers[0].trainable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which say so
+        model.fit(X, Y, verbose=0)
+        model.save(tmp_path / "m.safetensors")
+        made = fastnn.load_model(tmp_path / "m.safetensors")
+        before = bits(made)
+        for one in (model, made):
+            one.fit(X, Y, verbose=0)
+    assert bits(made) == bits(model)
+    changed = [old != new for old, new in zip(before, bits(made), strict=True)]
+    last = len(model.layers[-1].weights)
+    assert changed[0]
+    assert [w.trainable for w in made.weights] == [w.trainable for w in model.weights]
+    assert not any(changed[-last:]) or kind == "eager"  # where Variables of its own come last
+
+
+def test_weights_that_were_written_after_training(tmp_path: Path) -> None:
+    """Averages begin anew from them, after loading too."""
+    model = saved_models.chain()
+    model.compile(optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9), LOGITS)
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    model.save(tmp_path / "m.safetensors")
+    made = fastnn.load_model(tmp_path / "m.safetensors")
+    for one in (model, made):
+        one.fit(X, Y, verbose=0)
+    assert bits(made) == bits(model)
+
+
+def test_names_that_models_gave_are_not_the_programs(tmp_path: Path) -> None:
+    """Layers of two files whose names are the same come together in one model, as before saving."""
+    path = tmp_path / "m.safetensors"
+    fastnn.Sequential([layers.Dense(4, input_shape=(4,))]).save(path)
+    one, other = fastnn.load_model(path).layers[0], fastnn.load_model(path).layers[0]
+    inputs = fastnn.Input((4,))
+    model = compiled(fastnn.Model(inputs, other(one(inputs))))
+    assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
+    model.save(path)
+    made = fastnn.load_model(path)
+    assert [layer.name for layer in made.layers] == ["dense", "dense_1"]

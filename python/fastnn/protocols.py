@@ -24,6 +24,8 @@ class Position(NamedTuple):
     # Of the `fit`: rows, batch size, and whether rows are shuffled. In the middle of an epoch they
     # have to stay as they are.
     data: tuple[int, int, bool] | None = None
+    # Over the tape: what the last step returned. A `train_step` of one's own may return anything.
+    logs: Logs | None = None
 
     def check_data(self, of_fit: Position) -> None:
         """ValueError where an epoch that was interrupted cannot go on with the data of a `fit`."""

@@ -149,6 +149,7 @@ def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str,
         "step": position.step,
         "sums": len(position.sums),
         "data": None if position.data is None else list(position.data),
+        "logs": packed(position.logs, tensors, "/position/logs"),
     }
 
 
@@ -319,7 +320,10 @@ def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
     epoch, step = integer("epoch", told["epoch"], 0), integer("step", told["step"], 0)
     if step and not sums:
         raise ValueError(f"position: step {step} of an epoch of which nothing was counted")
-    return Position(epoch, step, sums, data)  # type: ignore[arg-type]
+    logs = unpacked(told.get("logs"), tensors)
+    if logs is not None and not isinstance(logs, dict):
+        raise ValueError(f"position: logs: expected values by name, got {logs!r:.100}")
+    return Position(epoch, step, sums, data, logs)  # type: ignore[arg-type]
 
 
 def _restore(

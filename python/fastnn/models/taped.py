@@ -297,6 +297,10 @@ class Taped(TapedTables):
     def order(self, rows: int, shuffled: bool, *, again: bool = False) -> NDArray[Any] | None:
         steps, epoch = self._counts()
         if again:
+            if epoch == 0:
+                raise ValueError(
+                    "fit: training is to go on in the middle of an epoch, but this model has begun none"
+                )
             epoch -= 1
         else:
             self._set_counts((steps, epoch + 1))

@@ -131,7 +131,7 @@ class TapedFit:
         self.model.reset_metrics()
         if first and begins is not None:
             self.model.count_on(begins.sums)
-        logs = self._batches(epoch, copies, first)
+        logs = self._batches(epoch, copies, first, begins)
         ends = epoch + 1 == self.schedule.epochs or self.model.stop_training
         if ends and self.model.has_bad_weights():
             # The last update is followed by no loss that would show it wrong.
@@ -148,10 +148,14 @@ class TapedFit:
             raise
         return logs
 
-    def _batches(self, epoch: int, copies: Snapshots[Any], first: int) -> Logs:
+    def _batches(
+        self, epoch: int, copies: Snapshots[Any], first: int, begins: Position | None
+    ) -> Logs:
         order = self.model.order(self.train.length, self.schedule.shuffle, again=first > 0)
         size = self.schedule.batch_size
-        logs = self.model.logs_so_far() if first == self.steps else {}
+        logs: Logs = {}
+        if first == self.steps and begins is not None:  # nothing but the end of the epoch is left
+            logs = self.model.logs_so_far() if begins.logs is None else dict(begins.logs)
         listens = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         for step in range(first, self.steps):
             self._step = step
@@ -169,7 +173,8 @@ class TapedFit:
                 self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies, target)
             copies.after_step(self.model.mean_of_step(logs))
             if listens:
-                self.model.position = self._position(epoch, step + 1, self.model.counted())
+                position = self._position(epoch, step + 1, self.model.counted())
+                self.model.position = position._replace(logs=dict(logs))
             # Hooks get a dictionary of their own, which they may keep or change.
             self.callbacks.call("on_train_batch_end", step, dict(logs))
             if self.progress is not None:
