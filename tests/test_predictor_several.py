@@ -306,7 +306,7 @@ BAD: dict[str, Any] = {
         "got a dictionary of 0, 1, 2, 3",
     ),
     "words": ("list", [ONES[0], ONES[1], [["a"]] * 4], TypeError, r"x\[2\]: .*strings"),
-    "None": ("list", [ONES[0], None, ONES[2]], TypeError, r"x\[1\]: .*object"),
+    "None": ("list", [ONES[0], None, ONES[2]], TypeError, r"x\[1\]: expected numbers"),
 }
 
 
