@@ -100,8 +100,8 @@ def test_an_answer_allocates_its_result_and_nothing_else(tmp_path):
     assert len(single) == 6
     for calls, of_result, *_ in single:
         assert calls == of_result, done.stdout
-    # Lists of arrays and of views, a few for each call, and no more for more rows.
-    assert int(several[0]) <= 16 * 1000, done.stdout
+    # The lists of arrays, views and outputs of a call; numbers side by side are on the stack.
+    assert int(several[0]) <= 6 * 1000, done.stdout
 
 
 @pytest.mark.parametrize("rows", [None, 1, 9])
@@ -165,7 +165,7 @@ def test_nothing_spins_between_answers():
 
 
 GIL = """
-import sys, threading
+import sys, threading, time
 import numpy as np
 import fastnn
 from fastnn import layers
@@ -194,7 +194,13 @@ def lets_others_run(call):
 
 small, wide = model(20, 64, 64, 3).predictor(), model(2000, 4000, 10).predictor()
 row, long = np.ones(20, np.float32), np.ones((300, 2000), np.float32)
-print(lets_others_run(lambda: [small(row) for _ in range(200)]), lets_others_run(lambda: wide(long)))
+
+def ask_for_a_while():
+    end = time.perf_counter() + 0.1  # a thread that wakes up takes a fraction of that
+    while time.perf_counter() < end:
+        small(row)
+
+print(lets_others_run(ask_for_a_while), lets_others_run(lambda: wide(long)))
 a, b = fastnn.Input((1000,)), fastnn.Input((1000,))
 joined = layers.Concatenate()([a, b])
 several = fastnn.Model([a, b], [layers.Dense(4000)(joined), layers.Dense(1)(joined)]).predictor()
