@@ -37,7 +37,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets the command load a model that a test gives."""
 
     def loaded(given: Any) -> Any:
-        monkeypatch.setattr(fastnn, "load_model", lambda _: given, raising=False)
+        monkeypatch.setattr(fastnn, "load_model", lambda _: given)
         return given
 
     return loaded
@@ -444,8 +444,6 @@ def test_a_closed_pipe(tmp_path):
 
 
 def test_a_saved_model(tmp_path):
-    if not hasattr(fastnn, "load_model"):
-        pytest.skip("fastnn has no load_model")
     given = network("softmax", 3)
     given.save(tmp_path / "model.safetensors")
     (tmp_path / "rows.csv").write_text(lines(X, "a,b,c"))

@@ -388,8 +388,6 @@ def test_outputs_that_json_cannot_hold(serve):
 
 
 def test_a_model_from_a_file(tmp_path):
-    if not hasattr(fastnn, "load_model"):
-        pytest.skip("fastnn has no load_model")
     model = fastnn.Sequential([layers.Dense(3, "softmax", input_shape=(4,))])
     model.save(tmp_path / "model.safetensors")
     found = Service("--model", str(tmp_path / "model.safetensors"))
