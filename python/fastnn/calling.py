@@ -1,6 +1,6 @@
-"""Calls under way in this thread: of which models and layers, in training or not, and in which dtype.
+"""Calls of models under way in this thread: in training or not, on symbols or numbers, by which seed.
 
-Layers and models with a `call` of a program's own say here that it runs. What is called inside
+Models with a `call` of a program's own say here that it runs. What is called inside
 reads it: a layer that is not told `training` takes that of the call around it, as in Keras.
 
 A call is entered in a `with` whose last part is the lock of this entry alone:
@@ -26,23 +26,13 @@ class Untraceable(TypeError):
 class Calling(NamedTuple):
     """The calls of one thread."""
 
-    holders: tuple[Any, ...] = ()  # layers and models, the outermost first
-    # Layers of a program's own among them that are being traced: what they call belongs to them.
-    within: tuple[Any, ...] = ()
     training: bool = False
-    dtype: str | None = None  # None: that of each layer
-    tracing: bool = False  # whether it is given symbols
-    call: object = None  # of the outermost: what it added belongs together
+    tracing: bool = False  # whether the call is given symbols
     keys: Any = None  # the Source of keys of what is made inside; None: the seed of the program
 
-    def inside(
-        self, holder: Any, training: bool, dtype: str | None, tracing: bool, keys: Any = None
-    ) -> Calling:
-        """The calls within one of `holder`, which remembers of which call that is a part."""
-        call = self.call if self.holders else object()
-        vars(holder)["_entered"] = call
-        holders = (*self.holders, holder)
-        return Calling(holders, self.within, training, dtype, tracing, call, keys or self.keys)
+    def inside(self, training: bool, tracing: bool, keys: Any = None) -> Calling:
+        """The calls within one that is made now."""
+        return Calling(training, self.tracing or tracing, keys or self.keys)
 
 
 class _Entry:
@@ -94,9 +84,3 @@ class entered:
 
     def __exit__(self, *_: object) -> None:
         _now.entry = self._outer
-
-
-def refuse_in_trace(what: str) -> None:
-    """Untraceable where this thread traces: `what` would happen once, and not at each step."""
-    if now().tracing:
-        raise Untraceable(what)

@@ -278,9 +278,7 @@ class Model(Saved):
 
     def _called_on(self, inputs: Any, training: bool) -> Any:
         """`call`, with `training` where it takes that; layers in it that are not told have it too."""
-        around = calling.now()
-        tracing = around.tracing or any_symbols(inputs)
-        inside = around.inside(self, training, None, tracing, self._source)
+        inside = calling.now().inside(training, any_symbols(inputs), self._source)
         with calling.entered(inside) as lock, lock:
             if _takes_training(type(self).call):
                 return self.call(inputs, training=training)

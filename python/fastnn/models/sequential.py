@@ -185,7 +185,7 @@ class Sequential(Model):
         """Its layers and models one by one, where one of these is no graph of layers."""
         if super()._has_call():
             return super()._called_on(inputs, training)
-        inside = calling.now().inside(self, training, None, any_symbols(inputs), self._source)
+        inside = calling.now().inside(training, any_symbols(inputs), self._source)
         with calling.entered(inside) as lock, lock:
             for part in self._state.now.parts:
                 if not isinstance(part, InputLayer):

@@ -74,7 +74,7 @@ class Unchanged:
 
 
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state", "_known", "_entered")
+_NOT_COPIED = ("_training", "_changes", "_state", "_known")
 
 
 class Wired(Parted):
