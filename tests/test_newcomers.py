@@ -1,4 +1,4 @@
-"""What programs of tutorials do, beside what other tests are about: each was answered wrongly once."""
+"""What programs of tutorials do, beside what other tests are about."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ struct Compile {
 // its own, folds it. Throws where a metric cannot be had from this network.
 Plan lower(const Plan& graph, const Compile* compile);
 
-// Of a plan without a loss whose last node joins the logits of outputs: lets it join the outputs
-// instead. `ends`: the activation after each; none: what is joined is the output. Empty: none has
-// one.
+// The last node of a plan without a loss may join the logits of several outputs. This lets it join
+// the outputs themselves. `ends` has the activation after each, and `none` where what is joined is
+// the output; it is empty where no output has an activation.
 void join_outputs(Plan& graph, const std::vector<Head>& ends);
 
 }  // namespace fastnn

@@ -21,11 +21,16 @@ class Position(NamedTuple):
     step: int = 0  # of the epoch; those before it are done
     # What the steps before it have counted: native sums, or those of each metric over the tape.
     sums: tuple[NDArray[Any], ...] = ()
-    # Of the `fit`: rows, batch size, and whether rows are shuffled. In the middle of an epoch they
-    # have to stay as they are.
+    # Rows, batch size, and whether rows are shuffled; None: not those of a `fit` that was under way.
+    # In the middle of an epoch they have to stay as they are.
     data: tuple[int, int, bool] | None = None
     # Over the tape: what the last step returned. A `train_step` of one's own may return anything.
     logs: Logs | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is that of a `fit` that was under way, and not the number of an epoch alone."""
+        return self.data is not None
 
     def check_data(self, of_fit: Position) -> None:
         """ValueError where an epoch that was interrupted cannot go on with the data of a `fit`."""

@@ -105,7 +105,7 @@ class Registered(Listed):
                 raise TypeError(
                     f"{where}: the argument {name!r} is not kept as an attribute of that name"
                 )
-            config[name] = _plain(f"{where}: {name}", getattr(self, attribute))
+            config[name] = plain(f"{where}: {name}", getattr(self, attribute))
         return config
 
     @classmethod
@@ -135,7 +135,7 @@ def _code(function: Any) -> CodeType | None:
     return code
 
 
-def _plain(where: str, value: object) -> Any:
+def plain(where: str, value: object) -> Any:
     """`value` as numbers, strings, lists and dictionaries."""
     if isinstance(value, float):
         return float(value)  # a subclass, such as a learning rate, becomes a plain number
@@ -146,9 +146,9 @@ def _plain(where: str, value: object) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [_plain(where, part) for part in value]
+        return [plain(where, part) for part in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(where, part) for key, part in value.items()}
+        return {str(key): plain(where, part) for key, part in value.items()}
     raise TypeError(f"{where}: a {type(value).__name__} has no config")
 
 

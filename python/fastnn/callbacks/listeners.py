@@ -55,8 +55,14 @@ class CallbackList:
         """Whether any callback overrides any of the hooks."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
 
-    def begins_at(self, position: Position) -> Position:
-        """Where `fit` begins: at `position` unless a callback has a state from which it goes on."""
+    def begins_at(self, here: Position, given: Position | None) -> Position:
+        """Where `fit` begins: at `given`, or `here`, unless a callback has a state to go on from.
+
+        ValueError where `given` is in the middle of an epoch of other data than `here`.
+        """
+        if given is not None:
+            given.check_data(here)
+        position = (given or here)._replace(data=here.data)
         for callback in self.callbacks:
             position = callback.begins_at(position) or position
         return position

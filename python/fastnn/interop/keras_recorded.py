@@ -18,7 +18,8 @@ from fastnn.interop.keras_graph import snake_case_of_keras
 from fastnn.layers.base import Shape
 
 Config = dict[str, Any]
-# Of a call, by the id of its layer and its number there: its number among those that outputs need.
+# A call is known by the id of its layer and its number there. It gets a number among the calls of that
+# layer which outputs need.
 Numbers = dict[tuple[int, int], int]
 
 

@@ -204,7 +204,7 @@ class Taped(TapedTables):
         try:
             with _Training(self, plan, row_weights):
                 history = run.run()
-                went_on = run.begins is not None and run.begins.data is not None
+                went_on = run.begins is not None and run.begins.goes_on
                 if plan.optimizer.use_ema and (went_on or plan.optimizer.iterations != updates):
                     plan.optimizer.finalize_variable_values(self._variables_to_train())
             return history

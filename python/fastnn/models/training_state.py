@@ -21,6 +21,7 @@ from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.built import Progress, Settings, progress_of
 from fastnn.models.compiled import Plan
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
+from fastnn.registry import plain
 from fastnn.serializable import described, function_described, function_of
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, number
@@ -177,7 +178,7 @@ class TrainingState:
                 if number
             },
             "stage": settings.stage,
-            "loss": _plain(settings.loss),
+            "loss": plain("save: loss", settings.loss),
             "steps": progress.steps,
             "updates": progress.updates,
             "epochs": progress.epochs,
@@ -293,10 +294,3 @@ def _like(what: str, told: Any, like: Any) -> Any:
 
 _AVERAGES = "stage: average_momentum"
 _MAY_BE_NONE = (_AVERAGES, "loss: ignore_class", "loss: pos_weight")
-
-
-def _plain(value: Any) -> Any:
-    """Numbers, words and lists as JSON has them."""
-    if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -137,7 +137,7 @@ class Fit:
                 logs = self._all_at_once(run, range(first, min(first + most, epochs.stop)))
         elif not (begins.step and self.model.stop_training):
             logs = self._by_epoch(run, epochs) or logs
-        went_on = self.begins is not None and self.begins.data is not None
+        went_on = self.begins is not None and self.begins.goes_on
         if self.model.keeps_averages and (went_on or self.network.updates != before):
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
@@ -224,9 +224,7 @@ class Fit:
     def _begins(self) -> Position:
         """Where training begins."""
         here = self._position(self.schedule.initial_epoch)
-        given = self.begins or here
-        given.check_data(here)
-        begins = self.callbacks.begins_at(given._replace(data=here.data))
+        begins = self.callbacks.begins_at(here, self.begins)
         width = self.columns.width
         if begins.step and [sums.shape for sums in begins.sums] != [(width,)]:
             raise ValueError(

@@ -102,9 +102,7 @@ class TapedFit:
         self.callbacks.call("on_train_begin", {})
         copies = Snapshots(self.model.copies_every(), self.model.copied_state)
         here = self._position(self.schedule.initial_epoch)
-        given = self.begins or here
-        given.check_data(here)
-        begins = self.callbacks.begins_at(given._replace(data=here.data))
+        begins = self.callbacks.begins_at(here, self.begins)
         logs: Logs = {}
         try:
             for epoch in range(begins.epoch, self.schedule.epochs):
