@@ -17,6 +17,7 @@ from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import merge
 from fastnn.layers.outputs import Outputs
+from fastnn.losses.functions import FunctionLoss
 from fastnn.metrics import confusion, means, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
@@ -207,7 +208,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
-    left_out |= {losses.FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
+    left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
     # functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)

@@ -18,7 +18,7 @@ from saved_models import KINDS, LOGITS, X, Y, bits
 import fastnn
 from fastnn import callbacks, layers, losses, optimizers
 from fastnn.files import layout
-from fastnn.losses import LOSSES
+from fastnn.losses.base import LOSSES
 from fastnn.metrics.base import METRICS
 from fastnn.models import training_state
 from fastnn.optimizers.base import OPTIMIZERS

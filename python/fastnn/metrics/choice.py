@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn.losses import LOSSES, Loss
+from fastnn.losses.base import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.means import (
     BinaryAccuracy,

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.losses import LOSSES, Loss, Quantile
+from fastnn.losses import Loss, Quantile
+from fastnn.losses.base import LOSSES
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number

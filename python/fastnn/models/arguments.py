@@ -12,6 +12,7 @@ from fastnn import losses
 from fastnn.autodiff.tensor import converted
 from fastnn.data.structures import Form, by_output
 from fastnn.losses import Loss
+from fastnn.losses.base import CALLED_ALONE
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get
 from fastnn.metrics.functions import FunctionMetric, is_own
@@ -33,7 +34,7 @@ def losses_of(given: Any) -> Any:
 
 def _loss(given: Any) -> Loss | None:
     found = None if given is None else losses.get(given)
-    if found is not None and found.reduction in losses.CALLED_ALONE:
+    if found is not None and found.reduction in CALLED_ALONE:
         raise ValueError(
             f"loss {found.name}: reduction={found.reduction!r} is for a loop of your own; `fit` "
             "minimises a mean over rows: leave reduction out, and for a sum multiply learning_rate by "

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fastnn import rows
 from fastnn.console import warn
-from fastnn.losses import LOSSES, FunctionLoss, Loss
+from fastnn.losses.base import LOSSES, Loss
+from fastnn.losses.functions import FunctionLoss
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.built import Progress, Settings, progress_of

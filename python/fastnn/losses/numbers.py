@@ -1,0 +1,251 @@
+"""Losses of numbers: regressions, quantiles, counts and signs, each a row of the native table
+(csrc/core/loss.h)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import rows
+from fastnn.arrays.host import numeric
+from fastnn.losses.base import LOSSES, Loss, RowOption
+from fastnn.registry import Checked
+from fastnn.words import (
+    keywords,
+)
+
+
+@LOSSES.register("mean_squared_error", "mse", "MSE")
+class MeanSquaredError(Loss):
+    """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one."""
+
+    native = "mean_squared_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("mean_absolute_error", "mae", "MAE")
+class MeanAbsoluteError(Loss):
+    """Mean over rows and outputs of abs(output - target); targets as `MeanSquaredError`."""
+
+    native = "mean_absolute_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("huber", "huber_loss")
+class Huber(Loss):
+    """error**2 / 2 up to `delta` and delta * (abs(error) - delta / 2) beyond it (Huber, 1964).
+
+    Args:
+        delta: where the square becomes a line, above 0; default 1.
+        reduction, name: see `Loss`.
+    """
+
+    native = "huber"
+    delta = RowOption()
+
+    @keywords()
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "huber_loss",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.delta = delta
+
+
+@LOSSES.register("poisson")
+class Poisson(Loss):
+    """Mean over rows and outputs of output - target * log(output + 1e-7); targets at least 0.
+
+    The output is a rate: end the model so that it is positive, for example with softplus.
+    """
+
+    native = "poisson"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "poisson") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("mean_absolute_percentage_error", "mape", "MAPE")
+class MeanAbsolutePercentageError(Loss):
+    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7); targets as `MeanSquaredError`."""
+
+    native = "mean_absolute_percentage_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_percentage_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("mean_squared_logarithmic_error", "msle", "MSLE")
+class MeanSquaredLogarithmicError(Loss):
+    """Mean of (log(1 + output) - log(1 + target))**2; targets at least 0.
+
+    As in Keras, numbers below 1e-7 count as 1e-7: such an output has no gradient, so end the model
+    so that it is positive, for example with softplus.
+    """
+
+    native = "mean_squared_logarithmic_error"
+
+    @keywords()
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_logarithmic_error"
+    ) -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("log_cosh", "logcosh")
+class LogCosh(Loss):
+    """Mean of log(cosh(output - target)); targets as `MeanSquaredError`.
+
+    It is error**2 / 2 near 0 and abs(error) - log(2) far from it.
+    """
+
+    native = "log_cosh"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "log_cosh") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("hinge")
+class Hinge(Loss):
+    """Mean of max(0, 1 - sign * output); the targets are signs, 1 for yes and -1 or 0 for no.
+
+    The outputs are scores, so the last layer has no activation. Targets that hold both -1 and 0 are
+    a ValueError.
+    """
+
+    native = "hinge"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "hinge") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("squared_hinge")
+class SquaredHinge(Loss):
+    """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`."""
+
+    native = "squared_hinge"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "squared_hinge") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("gamma", "gamma_nll")
+class Gamma(Loss):
+    """Mean of log(m) + target / m with m = output + 1e-7; targets above 0.
+
+    The negative log-likelihood of a gamma distribution with mean m, up to constants. End the model so
+    that the output is positive, for example with softplus.
+    """
+
+    native = "gamma"
+
+    @keywords()
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "gamma") -> None:
+        super().__init__(name, reduction)
+
+
+@LOSSES.register("tweedie")
+class Tweedie(Loss):
+    """Mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), m = output + 1e-7.
+
+    The negative log-likelihood of a compound Poisson-gamma distribution whose variance is
+    proportional to mean**power, up to constants: for targets of at least 0, many of which are 0. End
+    the model so that the output is positive, for example with softplus.
+
+    Args:
+        power: above 1 and below 2.
+        reduction, name: see `Loss`.
+    """
+
+    native = "tweedie"
+    power = RowOption()
+
+    @keywords()
+    def __init__(
+        self,
+        power: float = 1.5,
+        reduction: str = "sum_over_batch_size",
+        name: str = "tweedie",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.power = power
+
+
+def _quantile(name: str, value: Any) -> float | list[float]:
+    """One quantile, or a list of them."""
+    option = rows.losses()["quantile"].options["quantile"]
+    given = numeric(name, value)
+    if given.ndim == 0:
+        return option.checked(given.item())
+    if given.ndim != 1 or not given.size:
+        raise ValueError(f"{name}: expected a number or a list of them, got {value!r}")
+    return [option.checked(one) for one in given.tolist()]
+
+
+@LOSSES.register("quantile", "pinball", "pinball_loss", "quantile_loss")
+class Quantile(Loss):
+    """Mean of max(q * e, (q - 1) * e) with e = target - output (Koenker and Bassett, 1978).
+
+    An output that minimises it is the quantile q of the targets; at 0.5 it is half the absolute
+    error. The gradient at e = 0 is 0.
+
+    Args:
+        quantile: q, above 0 and below 1, for all outputs; or a list of one for each output; targets
+            (n,) or (n, 1) are then compared with every output.
+        reduction, name: see `Loss`.
+
+    Raises:
+        ValueError: the model has not as many outputs as the list has quantiles.
+    """
+
+    native = "quantile"
+    quantile = Checked(_quantile)
+
+    @keywords()
+    def __init__(
+        self,
+        quantile: float | Sequence[float] = 0.5,
+        reduction: str = "sum_over_batch_size",
+        name: str = "quantile",
+    ) -> None:
+        super().__init__(name, reduction)
+        self.quantile = quantile
+
+    @property
+    def repeats_targets(self) -> bool:
+        return isinstance(self.quantile, list)
+
+    def row_options(self) -> dict[str, float]:
+        return {"quantile": 0.5 if isinstance(self.quantile, list) else self.quantile}
+
+    def options(self, outputs: int) -> dict[str, Any]:
+        options = super().options(outputs)
+        if isinstance(self.quantile, list):
+            if len(self.quantile) != outputs:
+                raise ValueError(
+                    f"quantile: expected {outputs} numbers, one for each output, got {self.quantile}"
+                )
+            # The weight of an output times the option of the row, 0.5, is its quantile.
+            options["pos_weight"] = 2.0 * np.asarray(self.quantile)
+        return options
