@@ -367,6 +367,14 @@ def test_plot_model_as_in_keras(tmp_path, monkeypatch):
         lines for lines, _ in boxes(ET.fromstring(shown)).values()
     ]
     assert fastnn.utils.plot_model(model, to_file=None).startswith("<svg")
+    outer = fastnn.Sequential([fastnn.Input((20,)), model, layers.Dense(1)])
+    drawn = {
+        expand: len(
+            boxes(ET.fromstring(fastnn.utils.plot_model(outer, None, expand_nested=expand)))
+        )
+        for expand in (False, True)
+    }
+    assert drawn == {False: 3, True: 5}
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     fastnn.utils.plot_model(model, show_shapes=True)
     assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")

@@ -22,7 +22,7 @@ from fastnn.serializable import (
     get_registered_object,
 )
 from fastnn.serializable import register_serializable as register_keras_serializable
-from fastnn.words import flag, integer, keywords, number
+from fastnn.words import integer, keywords, number
 
 __all__ = [
     "CustomObjectScope",
@@ -95,9 +95,8 @@ def plot_model(
         model: a model that is built, or a chain of layers.
         to_file: the file, whose suffix decides the format; None: no file. ".svg" needs no other
             package, ".png" and others need matplotlib (the extra `plot`).
-        expand_nested: accepted as in Keras; graphs are drawn with all their layers.
-        show_shapes, show_dtype, show_layer_names, rankdir, dpi, show_layer_activations,
-            show_trainable: see `Model.plot`.
+        show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, dpi,
+            show_layer_activations, show_trainable: see `Model.plot`.
         **options: further ones of `Model.plot`, such as show_parameters=True.
 
     Returns:
@@ -105,13 +104,13 @@ def plot_model(
     """
     if not hasattr(model, "plot"):
         raise TypeError(f"model: expected a model, got {model!r}")
-    flag("expand_nested", expand_nested)
     return model.plot(
         to_file,
         show_shapes=show_shapes,
         show_dtype=show_dtype,
         show_layer_names=show_layer_names,
         rankdir=rankdir,
+        expand_nested=expand_nested,
         dpi=dpi,
         show_layer_activations=show_layer_activations,
         show_trainable=show_trainable,
