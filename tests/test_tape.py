@@ -47,7 +47,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         )
     },
     **{
-        f"{name}-{axis}-{keep}": (lambda x, n=name, a=axis, k=keep: one(n)(x, a, k), (A,))
+        f"{name}-{axis}-{keep}": (
+            lambda x, n=name, a=axis, k=keep: one(n)(x, axis=a, keepdims=k),
+            (A,),
+        )
         for name in (
             *("reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod", "norm"),
             *("reduce_logsumexp", "reduce_variance", "reduce_std"),
@@ -105,7 +108,18 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "top_k": (lambda x: f.top_k(x, 2).values, (A,)),
     "split": (lambda x: fastnn.split(x, [1, -1], 1)[1] * 2, (A,)),
     "part": (lambda x: fastnn.slice(x, (1, 0), (-1, 3)), (A,)),
-    "pad": (lambda x: fastnn.pad(x, [[1, 0], [2, 1]], 3.0), (A,)),
+    "pad": (lambda x: fastnn.pad(x, [[1, 0], [2, 1]], constant_values=3.0), (A,)),
+    "pad mirrored": (lambda x: fastnn.pad(x, [[2, 1], [0, 3]], "REFLECT"), (A,)),
+    "pad mirrored, with edges": (lambda x: fastnn.pad(x, [[3, 1], [0, 4]], "symmetric"), (A,)),
+    "cumsum, exclusive": (lambda x: f.cumsum(x, 1, exclusive=True), (A,)),
+    "cumsum, from behind": (lambda x: f.cumsum(x, 0, exclusive=True, reverse=True), (A,)),
+    "gather by rows": (lambda x: f.gather(x, [[1, 1], [0, 3], [2, 0]], 1, batch_dims=1), (A,)),
+    "gather beyond shared axes": (lambda x: f.gather(x, [[3, 1], [0, 0]], 2, batch_dims=1), (C,)),
+    "norm, 1": (lambda x: f.norm(x, 1, 1), (A,)),
+    "norm, 3": (lambda x: f.norm(x, 3, 0), (A,)),
+    "norm, inf": (lambda x: f.norm(x, np.inf), (A,)),
+    "norm, columns": (lambda x: f.norm(x, 1, (0, 1)), (A,)),
+    "norm, rows": (lambda x: f.norm(x, np.inf, (1, 2), keepdims=True), (C,)),
     "repeat": (lambda x: fastnn.repeat(x, [2, 0, 1], 0), (A,)),
     "repeat all": (lambda x: fastnn.repeat(x, 3), (A,)),
     "roll": (lambda x: fastnn.roll(x, [1, -1], [0, 1]), (A,)),

@@ -5,6 +5,7 @@ The values of each operation are those of NumPy; `test_tape` has the derivatives
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -150,7 +151,7 @@ def test_reductions_of_no_numbers_are_numpys(name: str, shape: tuple[int, int], 
     with np.errstate(all="ignore"), fastnn.GradientTape() as tape:
         if values.dtype == float:
             tape.watch(x)
-        y = getattr(f, name)(x, axis)
+        y = getattr(f, name)(x, axis=axis)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns of a mean of nothing
         want = numpys(values, axis=axis)
@@ -205,3 +206,47 @@ def test_other_operations_on_no_rows() -> None:
     for name, y in made.items():
         assert tape.gradient(y, x).shape == (0, 4), name
     np.testing.assert_array_equal(tape.gradient(made["matmul"], w).numpy(), np.zeros((4, 2)))
+
+
+def test_options_have_the_values_of_numpy() -> None:
+    x = np.arange(12.0).reshape(3, 4) - 5
+    sums = f.cumsum(x, 1, exclusive=True).numpy()
+    np.testing.assert_array_equal(sums, np.cumsum(np.pad(x, ((0, 0), (1, 0)))[:, :-1], 1))
+    back = f.cumsum(x, 0, reverse=True).numpy()
+    np.testing.assert_array_equal(back, np.cumsum(x[::-1], 0)[::-1])
+    np.testing.assert_array_equal(f.cumsum([np.inf, 1.0], exclusive=True).numpy(), [0, np.inf])
+    for ord in (1, 2, 3, 0.5, np.inf):
+        want = np.linalg.norm(x, ord, axis=1, keepdims=True)
+        np.testing.assert_allclose(f.norm(x, ord, 1, keepdims=True).numpy(), want, rtol=1e-15)
+        flat = np.linalg.norm(x.ravel(), ord)
+        np.testing.assert_allclose(f.norm(x, ord).numpy(), flat, rtol=1e-15)
+    for ord in (1, np.inf, "fro"):
+        want = np.linalg.norm(x, ord)
+        np.testing.assert_allclose(f.norm(x, ord, (0, 1)).numpy(), want, rtol=1e-15)
+    np.testing.assert_allclose(f.norm(np.array([3e200, 4e200]), 3).numpy(), np.cbrt(91) * 1e200)
+    assert f.norm([0.0, 0.0], 3).numpy() == 0
+    for mode in ("REFLECT", "SYMMETRIC"):
+        got = fastnn.pad(x, [[1, 2], [3, 0]], mode)
+        np.testing.assert_array_equal(got, np.pad(x, ((1, 2), (3, 0)), mode.lower()))  # type: ignore[call-overload]
+    places = np.array([[3, 0], [1, 1], [2, 0]])
+    got = f.gather(x, places, batch_dims=1)
+    np.testing.assert_array_equal(got, np.take_along_axis(x, places, 1))
+    cube = np.arange(24).reshape(2, 3, 4)
+    rows = f.gather(cube, [[0, 3], [1, 1]], axis=2, batch_dims=1).numpy()
+    np.testing.assert_array_equal(rows, np.stack([cube[0][:, [0, 3]], cube[1][:, [1, 1]]]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: f.norm([1.0], -1), "ord: expected 'euclidean' or a p above 0, got -1"),
+        (lambda: f.norm([[1.0]], 2, (0, 1)), "ord: expected 'euclidean', 'fro', 1 or inf"),
+        (lambda: fastnn.pad([1.0, 2.0], [[2, 0]], "REFLECT"), "paddings: REFLECT of axis 0"),
+        (lambda: fastnn.pad([1.0], [[1, 0]], "EDGE"), "mode"),
+        (lambda: f.gather([[1.0]], [[0], [0]], batch_dims=1), "indices: the first 1 axes"),
+        (lambda: f.gather([[1.0]], [0], 0, batch_dims=1), "batch_dims: expected at most axis"),
+    ],
+)
+def test_bad_options_are_named(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()

@@ -14,6 +14,9 @@ from fastnn.words import choose, integer
 
 Direction = Literal["ASCENDING", "DESCENDING"]
 _DIRECTIONS: tuple[Direction, ...] = ("ASCENDING", "DESCENDING")
+PadMode = Literal["CONSTANT", "REFLECT", "SYMMETRIC"]
+_PAD_MODES: tuple[PadMode, ...] = ("CONSTANT", "REFLECT", "SYMMETRIC")
+_NUMPY_MODES: dict[str, Any] = {"REFLECT": "reflect", "SYMMETRIC": "symmetric"}
 
 
 class TopK(NamedTuple):
@@ -68,18 +71,35 @@ def slice_of(x: Any, begin: Sequence[int], size: Sequence[int]) -> Tensor:
 
 
 @operation
-def pad(x: Any, paddings: Any, constant_values: float = 0) -> Tensor:
+def pad(x: Any, paddings: Any, mode: PadMode = "CONSTANT", constant_values: float = 0) -> Tensor:
     """x with numbers around it.
 
     Args:
         x: a Tensor or an array.
         paddings: (axes, 2): how many before and behind, for each axis.
-        constant_values: the number around.
+        mode: "CONSTANT", "REFLECT" (x mirrored at its edge, which is not repeated) or "SYMMETRIC"
+            (with the edge), in letters of either case.
+        constant_values: the number around, with "CONSTANT".
+
+    Raises:
+        ValueError: paddings has not a pair for each axis, or is longer than what is mirrored.
     """
     x = tensor(x)
     around = [(int(before), int(behind)) for before, behind in converted(paddings)]
     if len(around) != x.ndim:
         raise ValueError(f"paddings: expected {x.ndim} pairs, got {len(around)}")
+    how = choose("mode", str(mode).upper(), _PAD_MODES)
+    if how != "CONSTANT":
+        edge = how == "REFLECT"
+        for axis, (pair, n) in enumerate(zip(around, x.shape, strict=True)):
+            if max(pair) > n - edge:
+                raise ValueError(
+                    f"paddings: {how} of axis {axis}, of length {n}, gives at most {max(n - edge, 0)}, "
+                    f"got {pair}"
+                )
+        # The same element may stand at several places: indexing adds their gradients.
+        places = np.pad(np.arange(x.size).reshape(x.shape), around, mode=_NUMPY_MODES[how])
+        return getitem(reshape(x, (-1,)), places)
     inside = tuple(
         slice(before, before + n) for (before, _), n in zip(around, x.shape, strict=True)
     )

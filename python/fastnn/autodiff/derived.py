@@ -131,7 +131,7 @@ def _classes(name: str, given: Any) -> Any:
 def clip_by_norm(t: Any, clip_norm: Any, axes: Axis = None) -> Tensor:
     """t scaled down to the norm clip_norm where its norm, over the axes or over all, is larger."""
     x = _floats(t)
-    length = f.norm(x, axes, keepdims=True)
+    length = f.norm(x, axis=axes, keepdims=True)
     clipped: Tensor = x * (clip_norm / f.maximum(length, clip_norm))
     return clipped
 

@@ -122,7 +122,7 @@ def _norm(
     # For a matrix, 2 means its largest singular value.
     if ord is not None and (ord != 2 or tensor(x).ndim != 1):
         raise NoOperation
-    return reductions.norm(x, axis, keepdims)
+    return reductions.norm(x, axis=axis, keepdims=keepdims)
 
 
 def _dot(a: Any, b: Any) -> Tensor:

@@ -23,9 +23,11 @@ from fastnn.autodiff.broadcasting import (
     reshape,
 )
 from fastnn.autodiff.convert import floats
+from fastnn.autodiff.elementary import abs as absolute
 from fastnn.autodiff.elementary import exp, log, sqrt, square
 from fastnn.autodiff.quiet import operation, quiet
-from fastnn.autodiff.shapes import concat, reverse, stack, transpose
+from fastnn.autodiff.shapes import concat, stack, transpose
+from fastnn.autodiff.shapes import reverse as flipped
 from fastnn.autodiff.tensor import Tensor, followed, recorded, tensor
 
 # Types that the engine's kernels take.
@@ -143,11 +145,33 @@ def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @operation
-def cumsum(x: Any, axis: int = 0) -> Tensor:
-    """Sums of the first elements along an axis."""
+def cumsum(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
+    """Sums of the elements up to each one along an axis.
+
+    Args:
+        x: a Tensor or an array.
+        axis: along which to add.
+        exclusive: leave the element itself out: the first sum is 0.
+        reverse: add from the last element to the first.
+    """
     x = tensor(x)
-    y = Tensor(np.cumsum(x.value, axis=axis))
-    return recorded(y, (x,), lambda dy: (reverse(cumsum(reverse(dy, axis), axis), axis),))
+    if reverse:
+        return flipped(cumsum(flipped(x, axis), axis, exclusive), axis)
+    y = np.cumsum(x.value, axis=axis)
+    if exclusive:
+        y = _moved(y, axis)
+
+    def pull(dy: Tensor) -> tuple[Tensor]:
+        return (cumsum(dy, axis, exclusive, reverse=True),)
+
+    return recorded(Tensor(y), (x,), pull)
+
+
+def _moved(sums: Any, axis: int) -> Any:
+    """The sums one place on, with 0 in front: a difference would round, and inf - inf is NaN."""
+    moved = np.roll(sums, 1, axis)
+    np.moveaxis(moved, axis, 0)[:1] = 0
+    return moved
 
 
 @operation
@@ -192,9 +216,47 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 @operation
-def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The Euclidean length; its gradient is 0 where all numbers are."""
+def norm(
+    x: Any, ord: str | float = "euclidean", axis: Axis = None, keepdims: bool = False
+) -> Tensor:
+    """The norm of vectors along an axis, of all numbers, or of matrices along two axes.
+
+    Args:
+        x: a Tensor or an array.
+        ord: "euclidean" (or 2 for vectors, "fro" for matrices): the root of the sum of squares,
+            whose gradient is 0 where all numbers are. For vectors any p above 0:
+            (sum |x|^p)^(1/p); np.inf: the largest |x|. For matrices 1 and np.inf: the largest
+            sum of |x| of a column, of a row.
+        axis: None: all numbers as one vector; an axis; or two axes, (rows, columns).
+        keepdims: keep the axes, of length 1.
+
+    Raises:
+        ValueError: ord has another value.
+    """
     x = floats(x)
-    squares = reduce_sum(x * x, axis, keepdims)
-    none = squares.value == 0
-    return where(none, 0.0, sqrt(where(none, 1.0, squares)))
+    matrix = isinstance(axis, (tuple, list)) and len(axis) == 2
+    if ord == "euclidean" or ord == ("fro" if matrix else 2):
+        squares = reduce_sum(x * x, axis, keepdims)
+        none = squares.value == 0
+        return where(none, 0.0, sqrt(where(none, 1.0, squares)))
+    known = "'euclidean', 'fro', 1 or inf for matrices" if matrix else "'euclidean' or a p above 0"
+    if isinstance(ord, str) or not ord > 0 or (matrix and ord not in (1, _math.inf)):
+        raise ValueError(f"ord: expected {known}, got {ord!r}")
+    if matrix:
+        assert isinstance(axis, (tuple, list))
+        rows, columns = (int(a) % x.ndim for a in axis)
+        added, largest = (rows, columns) if ord == 1 else (columns, rows)
+        y = reduce_max(reduce_sum(absolute(x), added, keepdims=True), largest, keepdims=True)
+        return y if keepdims else reshape(y, reduce_shape(x.shape, (rows, columns)))
+    if ord == _math.inf:
+        return reduce_max(absolute(x), axis, keepdims)
+    if ord == 1:
+        return reduce_sum(absolute(x), axis, keepdims)
+    # Beside the largest no power overflows; the quotient has no gradient of its own.
+    size = absolute(x)
+    top = size.value.max(axis=axes_of(axis, x.ndim), keepdims=True, initial=0)
+    top = np.where((top > 0) & np.isfinite(top), top, np.ones((), x.dtype))
+    powers = reduce_sum((size / top) ** float(ord), axis, keepdims=True)
+    none = powers.value == 0
+    y = where(none, 0.0, where(none, 1.0, powers) ** (1 / float(ord))) * top
+    return y if keepdims else reshape(y, reduce_shape(x.shape, axes_of(axis, x.ndim)))

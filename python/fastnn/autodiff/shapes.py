@@ -113,11 +113,44 @@ def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
 
 
 @operation
-def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
-    """The slices along an axis that integers name."""
+def gather(x: Any, indices: Any, axis: int | None = None, batch_dims: int = 0) -> Tensor:
+    """The slices along an axis that integers name.
+
+    Args:
+        x: a Tensor or an array.
+        indices: integers below the length of the axis.
+        axis: None: the first one behind the axes that both share.
+        batch_dims: so many first axes x and indices share: entry i of x is indexed by entry i.
+
+    Returns:
+        A Tensor of shape x.shape[:axis] + indices.shape[batch_dims:] + x.shape[axis + 1:].
+
+    Raises:
+        ValueError: the axes that are shared differ, or batch_dims is above axis.
+    """
     x = tensor(x)
-    before = (slice(None),) * (axis if axis >= 0 else x.ndim + axis)
-    return getitem(x, (*before, converted(indices)))
+    places = converted(indices)
+    shared = batch_dims + places.ndim if batch_dims < 0 else batch_dims
+    along = shared if axis is None else axis + x.ndim if axis < 0 else axis
+    if not 0 <= shared <= min(along, places.ndim):
+        raise ValueError(
+            f"batch_dims: expected at most axis ({along}) and the axes of indices ({places.ndim}), "
+            f"got {batch_dims}"
+        )
+    if x.shape[:shared] != places.shape[:shared]:
+        raise ValueError(
+            f"indices: the first {shared} axes are to be those of x, got shapes {places.shape} "
+            f"and {x.shape}"
+        )
+    if shared == 0:
+        return getitem(x, (*(slice(None),) * along, places))
+    # Each axis before the indices' own gets a range, shaped to stand at its place of the result.
+    own = places.ndim - shared
+    ranges = np.ogrid[tuple(slice(n) for n in x.shape[:along])]
+    index = [r.reshape(r.shape + (1,) * own) for r in ranges]
+    between = (1,) * (along - shared)
+    index.append(places.reshape(places.shape[:shared] + between + places.shape[shared:]))
+    return getitem(x, tuple(index))
 
 
 @operation
