@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import _core
-from fastnn.arrays.host import narrowed, numeric
+from fastnn.arrays.host import narrowed, numeric, plain
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
 from fastnn.listing import Listed
@@ -26,8 +26,8 @@ class Place:
 
     __slots__ = ("dtype", "offset", "parameters", "shape")
 
-    def __init__(self, parameters: _core.Parameters, offset: int, shape: tuple[int, ...]) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: Any, offset: int, shape: tuple[int, ...]) -> None:
+        self.parameters = parameters  # a Buffer
         self.offset = offset
         self.shape = shape
         self.dtype: np.dtype[Any] = np.dtype(parameters.dtype)
@@ -37,10 +37,41 @@ class Place:
         return math.prod(self.shape)
 
     def view(self) -> NDArray[Any]:
-        return self.parameters.view(self.offset, self.shape)
+        view: NDArray[Any] = self.parameters.view(self.offset, self.shape)
+        return view
 
     def write(self, values: NDArray[Any]) -> None:
         self.parameters.write(self.offset, values)
+
+
+class Counts:
+    """The buffer of one Variable of integers or bools, which no native code reads."""
+
+    __slots__ = ("_values", "version")
+
+    def __init__(self, size: int, dtype: str) -> None:
+        self._values: NDArray[Any] = np.zeros(size, dtype)
+        self.version = 0
+
+    @property
+    def dtype(self) -> str:
+        return str(self._values.dtype.name)
+
+    def view(self, offset: int, shape: Sequence[int]) -> NDArray[Any]:
+        view: NDArray[Any] = self._values[offset : offset + math.prod(shape)].reshape(tuple(shape))
+        view.flags.writeable = False
+        return view
+
+    def write(self, offset: int, values: NDArray[Any]) -> None:
+        self._values[offset : offset + values.size] = values.ravel()
+        self.version += 1
+
+    def write_all(self, offsets: Sequence[int], arrays: Sequence[NDArray[Any]]) -> None:
+        for offset, values in zip(offsets, arrays, strict=True):
+            self.write(offset, values)
+
+
+Buffer = _core.Parameters | Counts
 
 
 class Spot(NamedTuple):
@@ -57,7 +88,7 @@ class Variable(Listed):
         name: "kernel" or "bias".
         path: "model/layer/name", or "layer/name" while the layer stands alone.
         shape: a tuple of ints; kernels are (inputs, units).
-        dtype: "float32" or "float64".
+        dtype: "float32" or "float64"; of a program's own also "int32", "int64" or "bool".
         trainable: whether optimizers change it; takes effect at the next `compile`.
 
     Layers make their own. The same Variable stays with its layer for life, also when `model.add`
@@ -65,9 +96,14 @@ class Variable(Listed):
 
     Args:
         initial_value: numbers; lists of floats become float32.
-        trainable: whether tapes watch it, and optimizers change it.
+        trainable: whether tapes watch it, and optimizers change it. Integers never are.
         name: its name.
-        dtype: "float32" or "float64"; None: that of the value, float32 for integers.
+        dtype: "float32", "float64", "int32", "int64" or "bool", or such a type of NumPy. None: that
+            of the value; for integers and bools float32 or, with trainable=False, their own (of
+            Python's numbers int32), as a counter has it.
+
+    Raises:
+        ValueError: trainable=True with integers, or a number that the dtype does not hold.
     """
 
     __slots__ = ("__weakref__", "_changes", "_spot", "_trainable", "name")
@@ -78,20 +114,19 @@ class Variable(Listed):
     def __init__(
         self,
         initial_value: ArrayLike,
-        trainable: bool = True,
+        trainable: bool | None = None,
         name: str = "variable",
         *,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
     ) -> None:
         values = numeric("initial_value", initial_value)
         listed = not hasattr(initial_value, "dtype")
-        kept = dtype or ("float64" if values.dtype == np.float64 and not listed else "float32")
-        checked: Any = choose("dtype", np.dtype(kept).name, ("float32", "float64"))
-        place = Place(_core.Parameters(values.size, checked), 0, values.shape)
-        place.write(narrowed("initial_value", values, checked))
+        checked = _dtype_of(values, listed, trainable, dtype)
+        place = Place(_buffer(values.size, checked), 0, values.shape)
+        place.write(_held("initial_value", values, checked))
         self._spot = Switch(Spot(place, name))
         self.name = name
-        self.trainable = trainable
+        self.trainable = checked in _FLOATS if trainable is None else trainable
         self._changes = Exclusive("this variable")
 
     @classmethod
@@ -123,7 +158,7 @@ class Variable(Listed):
 
     @property
     def dtype(self) -> str:
-        return self.place.parameters.dtype
+        return str(self.place.dtype.name)
 
     @property
     def ndim(self) -> int:
@@ -140,7 +175,9 @@ class Variable(Listed):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = flag("trainable", value)
+        if flag("trainable", value) and self.dtype not in _FLOATS:
+            raise ValueError(f"trainable: {self.path} holds {self.dtype}, which has no gradients")
+        self._trainable = value
 
     def move(self, spot: Spot, change: Change) -> Switch[Spot]:
         """Goes to another place of the same shape, which holds the same values (for models)."""
@@ -208,7 +245,7 @@ class Variable(Listed):
         array = numeric(self.path, value)
         if array.shape != self.shape:
             raise ValueError(f"{self.path}: expected shape {self.shape}, got {array.shape}")
-        return narrowed(self.path, array, self.dtype)
+        return _held(self.path, array, self.dtype)
 
     def __array__(
         self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
@@ -245,10 +282,51 @@ def unmoved(seen: Sequence[tuple[Variable, Switch[Spot]]]) -> bool:
     return True
 
 
+_FLOATS = ("float32", "float64")
+_DTYPES = (*_FLOATS, "int32", "int64", "bool")
+
+
+def _dtype_of(
+    values: NDArray[Any], listed: bool, trainable: bool | None, dtype: DTypeLike | None
+) -> str:
+    """The name of the dtype of a Variable of these values; `listed`: they have none themselves."""
+    if dtype is not None:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+        return choose("dtype", name, _DTYPES)
+    if values.dtype.kind == "f":
+        return "float64" if values.dtype == np.float64 and not listed else "float32"
+    if trainable is not False:
+        return "float32"
+    if values.dtype.kind == "b":
+        return "bool"
+    return "int32" if listed or values.dtype.itemsize < 4 else "int64"
+
+
+def _buffer(size: int, dtype: str) -> Buffer:
+    checked: Any = dtype
+    return _core.Parameters(size, checked) if dtype in _FLOATS else Counts(size, dtype)
+
+
+def _held(name: str, values: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """`values` in a Variable's dtype; ValueError where it does not hold one of them."""
+    if dtype in _FLOATS:
+        return narrowed(name, values, dtype)
+    with np.errstate(invalid="ignore"):
+        converted = plain(values, dtype)
+    # 2**63 as float64 compares equal to what the greatest int64 becomes.
+    same = (converted == values) & (np.abs(values.astype(np.float64)) < 2.0**63)
+    if not same.all():
+        place = np.unravel_index(int(np.argmin(same)), same.shape)
+        raise ValueError(f"{name}: expected numbers of {dtype}, got {values[place]}")
+    return converted
+
+
 def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Variable:
     """The Variable that was pickled or copied, in a buffer of its own."""
-    dtype: Any = values.dtype.name
-    place = Place(_core.Parameters(values.size, dtype), 0, values.shape)
+    place = Place(_buffer(values.size, values.dtype.name), 0, values.shape)
     place.write(values)
     variable = Variable.at(place, name, path)
     variable.trainable = trainable
