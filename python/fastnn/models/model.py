@@ -5,8 +5,6 @@ Its parts are in `parts`, how its graph becomes a native network in `wired`, tra
 
 from __future__ import annotations
 
-import functools
-import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +28,7 @@ from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State
 from fastnn.models.drawn import input_labels, is_chain
 from fastnn.models.graph import traced, without_dropout
+from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.saved import Saved
@@ -276,11 +275,13 @@ class Model(Saved):
         """Whether the model can be called on numbers before its graph is known."""
         return type(self).call is not Model.call
 
-    def _called_on(self, inputs: Any, training: bool) -> Any:
+    def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """`call`, with `training` where it takes that; layers in it that are not told have it too."""
         inside = calling.now().inside(training, any_symbols(inputs), self._source)
         with calling.entered(inside) as lock, lock:
-            if _takes_training(type(self).call):
+            if invocation is not None:
+                return invocation.result(self.call, inputs, training)
+            if takes_training(type(self).call):
                 return self.call(inputs, training=training)
             return self.call(inputs)
 
@@ -336,16 +337,26 @@ class Model(Saved):
 
     # -- calls
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         """The outputs for rows, as a Tensor whose making a GradientTape can record.
 
         The whole model is one native pass, and one entry of the tape. It is built if need be.
+        With arguments of its own, a `call` runs layer by layer.
 
         Args:
             inputs: rows (n, ...): a Tensor, an array or a list; for several inputs a list or a
                 dictionary of such.
+            *args, **kwargs: further arguments of a `call` of one's own.
             training: whether dropout acts; None: as in the call around this one, or False.
+
+        Raises:
+            TypeError: `call` does not take the arguments.
         """
+        if args or kwargs:
+            invocation = Invocation(self.name, type(self).call, inputs, args, training, kwargs)
+            if invocation.own:
+                return self._invoked(inputs, invocation)
+            training = invocation.training
         self._training.refuse_others("call")
         acts = calling.now().training if training is None else flag("training", training)
         state = self._state.now
@@ -377,6 +388,17 @@ class Model(Saved):
         assert state.built is not None
         self._refresh(state.built, "call")
         return called(state, x, acts)
+
+    def _invoked(self, inputs: Any, invocation: Invocation) -> Any:
+        """`call` with arguments of its own: no graph of a model is drawn for them."""
+        self._training.refuse_others("call")
+        around = calling.now().training
+        acts = around if invocation.training is None else invocation.training
+        if not any_symbols(inputs):
+            self._draw_key()
+            self._give_dtype()
+            inputs = _tensors(inputs) if is_several(inputs) else tensor(inputs)
+        return self._called_on(inputs, acts, invocation)
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
@@ -500,13 +522,6 @@ def _rows_of(inputs: Any) -> Tensor:
     if x.ndim == 0:
         raise ValueError("x: expected rows, got a single number")
     return x
-
-
-@functools.lru_cache(256)
-def _takes_training(call: Callable[..., Any]) -> bool:
-    """Whether a `call`, also a decorated one, can be given `training`."""
-    parameters = inspect.signature(call).parameters.values()
-    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _tensors(inputs: Any) -> Any:

@@ -16,6 +16,7 @@ from fastnn.models.built import Built
 from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
 from fastnn.models.compiled import State
 from fastnn.models.graph import chain_of, traced
+from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
 from fastnn.models.symbolic import Memo
@@ -181,10 +182,10 @@ class Sequential(Model):
     def _has_call(self) -> bool:
         return super()._has_call() or not plain(self._state.now.parts)
 
-    def _called_on(self, inputs: Any, training: bool) -> Any:
+    def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """Its layers and models one by one, where one of these is no graph of layers."""
         if super()._has_call():
-            return super()._called_on(inputs, training)
+            return super()._called_on(inputs, training, invocation)
         inside = calling.now().inside(training, any_symbols(inputs), self._source)
         with calling.entered(inside) as lock, lock:
             for part in self._state.now.parts:
