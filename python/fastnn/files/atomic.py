@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -22,14 +23,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     from pathlib import Path  # which takes long to import, and writers of files alone need it
 
-    target = Path(path).resolve()
+    try:
+        target = Path(path).resolve()
+    except RuntimeError:  # by Python 3.12 and older
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path)) from None
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)}: expected the path of a file, got a folder")
     if target.exists() and not target.is_file():  # renaming would replace it
         raise OSError(f"{os.fspath(path)}: expected the path of a file, got a device or a pipe")
     made = target.parent / f".{os.urandom(8).hex()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(made, flags, 0o666)
+    try:
+        descriptor = os.open(made, flags, 0o666)
+    except OSError as why:
+        raise _of(path, why) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             with contextlib.suppress(FileNotFoundError, PermissionError):
@@ -38,9 +45,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(descriptor)
         made.replace(target)
-    except BaseException:
+    except BaseException as why:
         with contextlib.suppress(OSError):
             made.unlink()
+        if isinstance(why, OSError) and why.filename in (None, os.fspath(made)):
+            raise _of(path, why) from None
         raise
     with contextlib.suppress(OSError):  # some file systems cannot sync a folder
         parent = os.open(target.parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -48,3 +57,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(parent)
         finally:
             os.close(parent)
+
+
+def _of(path: str | os.PathLike[str], why: OSError) -> OSError:
+    """An error about the file under its passing name as one about the file that was asked for."""
+    return OSError(why.errno, why.strerror, os.fspath(path))

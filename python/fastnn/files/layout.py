@@ -22,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.files.atomic import replacing
+from fastnn.files.texts import ModelFileError, check_room, parsed, shown
+
+__all__ = ["MOST_HEADER", "Contents", "ModelFileError", "parsed", "read", "write"]
 
 Array = NDArray[Any]
 
@@ -48,15 +51,17 @@ _BFLOAT16 = "BF16"  # NumPy has no such type: they become float32, which holds t
 _MOST_AXES = 32  # that any NumPy takes
 
 
-class ModelFileError(ValueError):
-    """A file that is no file of a model, or a damaged one; the message names the fault."""
-
-
 class Contents(NamedTuple):
     """What a file holds."""
 
     metadata: dict[str, str]
     tensors: dict[str, Array]
+
+    @property
+    def size(self) -> int:
+        """About the length of the file, which bounds the memory for parts of it."""
+        texts = sum(len(text) for text in self.metadata.values())
+        return texts + sum(array.nbytes for array in self.tensors.values())
 
 
 class _Entry(NamedTuple):
@@ -77,6 +82,7 @@ def write(path: str | os.PathLike[str], contents: Contents) -> None:
 
     Raises:
         TypeError: a tensor of a type that the layout has not.
+        ValueError: names and texts that no file can hold, or so many that `read` refuses them.
         OSError: the file cannot be written; what was there stays.
     """
     header: dict[str, Any] = {_METADATA: contents.metadata} if contents.metadata else {}
@@ -97,8 +103,20 @@ def write(path: str | os.PathLike[str], contents: Contents) -> None:
         }
         offset += array.nbytes
         arrays.append(array)
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    told = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text = told.encode()
+    except UnicodeEncodeError as why:
+        around = shown(told[max(0, why.start - 20) : why.end + 20])
+        raise ValueError(
+            f"a name or a text is no Unicode that a file could hold: {around}"
+        ) from why
     text += b" " * (-len(text) % 8)  # so that tensors begin at multiples of 8 bytes
+    if len(text) > MOST_HEADER:
+        raise ValueError(
+            f"names and options of {len(text)} bytes: a file may have {MOST_HEADER} bytes of them"
+        )
+    check_room("names and options", told, len(text) + offset)
     with replacing(path) as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
@@ -155,50 +173,7 @@ def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:
     text = file.read(length)
     if len(text) < length:
         raise ModelFileError("the file became shorter while it was read")
-    return parsed("the header", text)
-
-
-def parsed(what: str, text: bytes | str) -> dict[str, Any]:
-    """A JSON object in which no key occurs twice and all numbers are finite."""
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        found = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
-        )
-    except RecursionError:
-        raise ModelFileError(f"{what} is nested too deeply") from None
-    except UnicodeDecodeError as why:
-        raise ModelFileError(f"{what} is no UTF-8: {why}") from None
-    except ModelFileError as why:
-        raise ModelFileError(f"{what}: {why}") from None
-    except ValueError as why:
-        raise ModelFileError(f"{what} is no JSON: {why}") from None
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{what}: expected an object, got {_short(found)}")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ModelFileError(f"the key {_short(key)} occurs twice")
-            seen.add(key)
-    return found
-
-
-def _no_number(word: str) -> Any:
-    raise ModelFileError(f"{word} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ModelFileError(f"{_short(text)} is too large for a number")
-    return number
+    return parsed("the header", text, size)
 
 
 def _checked(header: dict[str, Any], room: int) -> tuple[dict[str, str], list[_Entry]]:
@@ -212,7 +187,7 @@ def _checked(header: dict[str, Any], room: int) -> tuple[dict[str, str], list[_E
     for entry in entries:
         if entry.begin != at:
             fault = "overlaps the one before it" if entry.begin < at else "leaves a gap before it"
-            raise ModelFileError(f"tensor {_short(entry.name)} {fault}")
+            raise ModelFileError(f"tensor {shown(entry.name)} {fault}")
         at = entry.end
     if at != room:
         fault = "is cut short" if at > room else "goes on after the last tensor"
@@ -221,27 +196,29 @@ def _checked(header: dict[str, Any], room: int) -> tuple[dict[str, str], list[_E
 
 
 def _entry(name: str, described: Any) -> _Entry:
-    where = f"tensor {_short(name)}"
+    where = f"tensor {shown(name)}"
     if not isinstance(described, dict) or set(described) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(
-            f"{where}: expected dtype, shape and data_offsets, got {_short(described)}"
+            f"{where}: expected dtype, shape and data_offsets, got {shown(described)}"
         )
     dtype, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
     if not isinstance(dtype, str) or (dtype not in _TYPES and dtype != _BFLOAT16):
-        raise ModelFileError(f"{where}: the type {_short(dtype)} is not known")
+        raise ModelFileError(f"{where}: the type {shown(dtype)} is not known")
     if not _whole_numbers(shape) or len(shape) > _MOST_AXES:
         raise ModelFileError(
-            f"{where}: shape: expected at most {_MOST_AXES} whole numbers, got {_short(shape)}"
+            f"{where}: shape: expected at most {_MOST_AXES} whole numbers, got {shown(shape)}"
         )
     if not _whole_numbers(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ModelFileError(f"{where}: data_offsets: expected [begin, end], got {_short(offsets)}")
+        raise ModelFileError(f"{where}: data_offsets: expected [begin, end], got {shown(offsets)}")
     itemsize = 2 if dtype == _BFLOAT16 else _TYPES[dtype].itemsize
     needed, given = math.prod(shape) * itemsize, offsets[1] - offsets[0]
     if needed != given:
         raise ModelFileError(
-            f"{where}: {dtype} of shape {_short(shape)} has {_short(needed)} bytes, but "
+            f"{where}: {dtype} of shape {shown(shape)} has {shown(needed)} bytes, but "
             f"data_offsets give {given}"
         )
+    if math.prod(max(1, axis) for axis in shape) * itemsize >= 2**63:  # also without elements
+        raise ModelFileError(f"{where}: the shape {shown(shape)} is too large for any array")
     return _Entry(name, dtype, tuple(shape), *offsets)
 
 
@@ -258,16 +235,7 @@ def _tensor(file: io.BufferedReader, entry: _Entry) -> Array:
         if file.readinto(flat.data) < flat.size:
             raise ModelFileError("the file became shorter while it was read")
         if entry.dtype == "BOOL" and flat.max() > 1:
-            raise ModelFileError(f"tensor {_short(entry.name)}: a BOOL that is neither 0 nor 1")
+            raise ModelFileError(f"tensor {shown(entry.name)}: a BOOL that is neither 0 nor 1")
     if brain:
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _short(value: Any) -> str:
-    """A value of a file in a message, cut where it is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # integers of thousands of digits
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."

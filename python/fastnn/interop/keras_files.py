@@ -57,12 +57,14 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
                             f"expected one {name} in it, got {names.count(name)}; it is no file that "
                             "Keras 3 has written by model.save"
                         )
-                config = _member(archive, _CONFIG, _MOST_CONFIG)
                 size = Path(path).stat().st_size
+                most = min(_MOST_CONFIG, 2**20 + _MOST_SHRUNK * size)
+                config = _member(archive, _CONFIG, most)
                 weights = _member(archive, _WEIGHTS, _MOST_SHRUNK * size)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
             raise ModelFileError(f"no zip archive that can be read: {error}") from error
-        return Archive(parsed(_CONFIG, config), weights)
+        # Configs of Keras are words for the most part: twice their length is enough for large ones.
+        return Archive(parsed(_CONFIG, config, 2 * len(config)), weights)
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

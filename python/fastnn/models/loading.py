@@ -39,7 +39,8 @@ def load_model(
 
     Raises:
         fastnn.ModelFileError: the file is damaged, or is no model's, or names a class that is not
-            known; the message names the fault. No more memory is taken than a few times the file.
+            known; the message names the fault. No more memory is taken than some ten times the file
+            and 16 MiB.
         OSError: it cannot be opened or read.
 
     Warns:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fastnn import _core
 from fastnn.console import warn
 from fastnn.files.layout import Contents, ModelFileError, parsed
+from fastnn.files.texts import check_room
 from fastnn.layers.base import room
 from fastnn.layers.noise import Dropout
 from fastnn.models.architecture import Decoder, Encoder
@@ -66,7 +67,14 @@ def contents_of(model: Any, *, training: bool = True, weights_alone: bool = Fals
         about["model"] = _text(Encoder(exact=True).described(model))
         about["state"] = _text(state)
     unchanged.check(doing)
-    return Contents(about, tensors)
+    return _readable(Contents(about, tensors))
+
+
+def _readable(contents: Contents) -> Contents:
+    """Contents of which no text needs more memory than a reader takes."""
+    for name in ("model", "state", "more"):
+        check_room(name, contents.metadata.get(name, ""), contents.size)
+    return contents
 
 
 def _text(told: Mapping[str, Any]) -> str:
@@ -136,7 +144,7 @@ def backup_of(model: Any, more: Mapping[str, Any]) -> Contents:
         "state": _text(state),
         "more": _text({"values": packed(more, tensors, "/more")}),
     }
-    return Contents(about, tensors)
+    return _readable(Contents(about, tensors))
 
 
 def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str, Any] | None:
@@ -182,13 +190,13 @@ def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
             names the fault.
     """
     about, tensors = contents
-    told = told_model(about, path)
+    told = told_model(contents, path)
     weights = {name: value for name, value in tensors.items() if not name.startswith("/")}
     largest = sum(value.size + _ALIGNMENT for value in weights.values()) + _ALIGNMENT
     with _faults(path), _with_room_for(largest):
         model: Any = Decoder().described(told)
     put_weights(model, weights, path)
-    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"))
+    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"), contents.size)
     with _faults(path), _with_room_for(4 * largest):  # models in it may have run by themselves
         _restore(model, state, tensors, compiles=compiles)
     return model
@@ -204,15 +212,15 @@ def _with_room_for(elements: int) -> Iterator[None]:
         room.reset(limit)
 
 
-def told_model(about: Mapping[str, str], path: Path) -> dict[str, Any]:
+def told_model(contents: Contents, path: Path) -> dict[str, Any]:
     """The architecture that a file has; ModelFileError where it has none."""
-    where = os.fspath(path)
+    where, about = os.fspath(path), contents.metadata
     check_version(about, path)
     if "model" not in about:
         raise ModelFileError(
             f"{where}: the file has weights alone; make the model, and use load_weights"
         )
-    return parsed(f"{where}: model", about["model"])
+    return parsed(f"{where}: model", about["model"], contents.size)
 
 
 def check_version(about: Mapping[str, str], path: Path) -> None:
@@ -301,10 +309,10 @@ def go_on_from(
     about, tensors = contents
     check_version(about, path)
     put_weights(model, tensors, path)
-    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"))
+    state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"), contents.size)
     with _faults(path):
         _restore(model, state, tensors, compiles=False)
-        more = parsed("more", about.get("more", '{"values": {}}'))
+        more = parsed("more", about.get("more", '{"values": {}}'), contents.size)
         values = unpacked(more["values"], tensors)
         if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
             raise ValueError("more: expected a dictionary for each callback")
