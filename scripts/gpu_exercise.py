@@ -8,15 +8,17 @@ tests. A session that cannot train a network is reported and skipped.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastnn
-from fastnn import activations, layers, ops
+from fastnn import activations, layers, ops, registry, rows
 
 SESSIONS = ("plain", "generic", "resident", "wide", "auto")
 PRECISIONS = ("highest", "high", "medium")
@@ -58,8 +60,6 @@ def every_op() -> Iterator[tuple[str, Work]]:
                     ops.activation_backward(dy, z, y, name),
                 ),
             )
-        labels, weight = rng.integers(0, 9, 33), rng.random(33).astype(dtype)
-        target = (dy > 0).astype(dtype)
         yield f"softmax {dtype}", lambda dy=dy: ops.softmax(dy)
         yield (
             f"layer_normalization {dtype}",
@@ -68,6 +68,7 @@ def every_op() -> Iterator[tuple[str, Work]]:
                 *ops.layer_normalization_backward(dy, z, b),
             ),
         )
+        labels, weight = rng.integers(0, 9, 33), rng.random(33).astype(dtype)
         yield (
             f"embedding {dtype}",
             lambda w=w, dy=dy, labels=labels: (
@@ -75,83 +76,166 @@ def every_op() -> Iterator[tuple[str, Work]]:
                 ops.embedding_backward(dy, labels, 17),
             ),
         )
-        yield (
-            f"softmax_cross_entropy {dtype}",
-            lambda dy=dy, labels=labels, target=target, weight=weight: (
-                *ops.softmax_cross_entropy(dy, labels, sample_weight=weight, label_smoothing=0.1),
-                *ops.softmax_cross_entropy(dy, ops.softmax(target)),
-            ),
-        )
-        yield (
-            f"sigmoid_cross_entropy {dtype}",
-            lambda dy=dy, target=target, weight=weight: ops.sigmoid_cross_entropy(
-                dy, target, sample_weight=weight, pos_weight=2.0
-            ),
-        )
-        yield (
-            f"mean_squared_error {dtype}",
-            lambda dy=dy, target=target, weight=weight: ops.mean_squared_error(
-                dy, target, sample_weight=weight
-            ),
-        )
-        yield f"sgd_step {dtype}", lambda dy=dy: stepped(dy, ops.sgd_step, 1, momentum=0.9)
-        yield f"adam_step {dtype}", lambda dy=dy: stepped(dy, ops.adam_step, 2, step=3)
+        for name, row in rows.losses().items():
+            for options in ({}, {key: other(option) for key, option in row.options.items()}):
+                yield (
+                    f"{name} {options or ''} {dtype}",
+                    lambda dy=dy, name=name, row=row, weight=weight, options=options: getattr(
+                        ops, name
+                    )(outputs(row, dy), targets(row, *dy.shape), sample_weight=weight, **options),
+                )
+        for name, rule in rows.optimizers().items():
+            for options in ({}, {key: other(option) for key, option in rule.options.items()}):
+                yield (
+                    f"{name}_step {options or ''} {dtype}",
+                    lambda dy=dy, name=name, rule=rule, options=options: stepped(
+                        dy, name, len(rule.slots), options
+                    ),
+                )
 
 
-def stepped(
-    grad: np.ndarray, update: Callable[..., None], states: int, **options: Any
-) -> list[Any]:
+def other(option: rows.Option) -> float | bool:
+    """A value of an option's range that is not its default."""
+    if option.is_flag:
+        return not option.default
+    low, high = max(option.low, 0.0), min(option.high, 4.0)
+    return low + 0.4 * (high - low)
+
+
+def targets(row: rows.LossRow, n: int, columns: int) -> np.ndarray:
+    """Targets of a kind that a loss takes."""
+    rng = np.random.default_rng(4)
+    numbers = rng.standard_normal((n, columns))
+    kinds: dict[str, Callable[[], np.ndarray]] = {
+        "classes": lambda: rng.integers(0, columns, n),
+        "unit_or_missing": lambda: (numbers > 0).astype(np.float32),
+        "numbers": lambda: numbers,
+        "not_negative": lambda: np.abs(numbers),
+        "positive": lambda: np.abs(numbers) + 0.1,
+        "signs": lambda: np.sign(numbers),
+    }
+    return kinds[row.targets]()
+
+
+def outputs(row: rows.LossRow, z: np.ndarray) -> np.ndarray:
+    """Outputs that a loss of these targets may have."""
+    return np.abs(z) + z.dtype.type(0.1) if row.targets in ("not_negative", "positive") else z
+
+
+def stepped(grad: np.ndarray, name: str, states: int, options: dict[str, Any]) -> list[Any]:
     """The parameters and states after a step in place."""
+    update = getattr(ops, f"{name}_step")
     arrays = [np.ones_like(grad), *(np.full_like(grad, 0.5) for _ in range(states))]
-    update(arrays[0], grad, *arrays[1:], learning_rate=0.01, **options)
+    given = {"step": 3} if "step" in inspect.signature(update).parameters else {}
+    update(arrays[0], grad, *arrays[1:], learning_rate=0.01, **options, **given)
     return arrays
 
 
-def networks() -> dict[str, tuple[list[Any], str, np.ndarray]]:
-    """Layers, loss and targets by name."""
+class Network(NamedTuple):
+    """What to train: what layers make of an Input, the loss, its targets and the optimizer."""
+
+    outputs: Callable[[Any], Any]
+    loss: Any
+    y: np.ndarray
+    optimizer: Any = "adam"
+
+
+def chain(*parts: Any) -> Callable[[Any], Any]:
+    """Layers one after the other."""
+    return lambda x: functools.reduce(lambda h, layer: layer(h), parts, x)
+
+
+def networks() -> dict[str, Callable[[], Network]]:
+    """Networks for every session and precision, by name."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 5, ROWS)
-
-    def dense(*args: Any, **given: Any) -> Any:
-        return layers.Dense(*args, **given)
-
+    several = rng.integers(0, 2, (ROWS, 7)).astype(np.float32)
+    number = rng.standard_normal((ROWS, 1)).astype(np.float32)
+    dense = layers.Dense
     return {
-        "labels": (
-            [dense(33, activation="relu"), dense(17, activation="relu"), dense(5)],
+        "labels": lambda: Network(
+            chain(dense(33, "relu"), dense(17, "relu"), dense(5)),
             "sparse_categorical_crossentropy",
             labels,
         ),
-        "multi-label": (
-            [dense(32, activation="tanh"), dense(7)],
-            "binary_crossentropy",
-            rng.integers(0, 2, (ROWS, 7)).astype(np.float32),
+        "multi-label": lambda: Network(
+            chain(dense(32, "tanh"), dense(7)), "binary_crossentropy", several
         ),
-        "regression": (
-            [dense(64, activation="gelu"), layers.Dropout(0.25), dense(1)],
-            "mean_squared_error",
-            rng.standard_normal((ROWS, 1)).astype(np.float32),
+        "regression": lambda: Network(
+            chain(dense(64, "gelu"), layers.Dropout(0.25), dense(1)), "mse", number
         ),
-        "wide": (
-            [dense(256, activation="relu"), dense(256, activation="relu"), dense(128), dense(5)],
+        "wide": lambda: Network(
+            chain(dense(256, "relu"), dense(256, "relu"), dense(128), dense(5)),
             "sparse_categorical_crossentropy",
             labels,
         ),
     }
 
 
+# How layers are made, between rows of 12 columns, that need arguments.
+MADE: dict[str, Callable[[], Any]] = {
+    "Activation": lambda: layers.Activation("silu"),
+    "Dense": lambda: layers.Dense(12, "tanh"),
+    "Dropout": lambda: layers.Dropout(0.3),
+    "RepeatVector": lambda: layers.RepeatVector(2),
+    "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
+    "Reshape": lambda: layers.Reshape((3, 4)),
+}
+
+
+def rows_of_tables() -> dict[str, Callable[[], Network]]:
+    """A small network for each loss, optimizer and layer that there is, by name."""
+    number = np.random.default_rng(1).standard_normal((ROWS, 1)).astype(np.float32)
+    dense = layers.Dense
+
+    def of_loss(cls: type[Any], row: rows.LossRow) -> Network:
+        y = targets(row, ROWS, 5)
+        if row.targets == "classes" and cls is not fastnn.losses.SparseCategoricalCrossentropy:
+            y = np.eye(5, dtype=np.float32)[y]
+        last = "softplus" if row.targets in ("not_negative", "positive") else "linear"
+        return Network(chain(dense(12, "tanh"), dense(5, last)), cls(), y)
+
+    def of_layer(cls: type[Any]) -> Network:
+        layer = MADE.get(cls.__name__, cls)()
+
+        def made(x: Any) -> Any:
+            h = dense(12, "tanh")(x)
+            h = layer([h, dense(12)(x)]) if layer.merges else layer(h)
+            return dense(1)(layers.Flatten()(h))
+
+        return Network(made, "mse", number)
+
+    found: dict[str, Callable[[], Network]] = {}
+    for name, loss in registry.FAMILIES["loss"].classes.items():
+        row = rows.losses().get(getattr(loss, "native", ""))
+        if row is not None:
+            found[f"loss {name}"] = functools.partial(of_loss, loss, row)
+    for name, optimizer in registry.FAMILIES["optimizer"].classes.items():
+        found[f"optimizer {name}"] = lambda optimizer=optimizer: Network(
+            chain(dense(12, "tanh"), dense(1)), "mse", number, optimizer()
+        )
+    for cls in registry.FAMILIES["layer"].classes.values():
+        if cls is not layers.InputLayer:
+            found[f"layer {cls.__name__}"] = functools.partial(of_layer, cls)
+    return found
+
+
 def trained(
-    name: str, session: str, precision: Any, device: Any, optimizer: Any
+    make: Callable[[], Network], session: str, precision: Any, device: Any, optimizer: Any = None
 ) -> tuple[list[float], str]:
     """The losses of two epochs and of an evaluation after them, and the session that was used."""
     os.environ["FASTNN_SESSION"] = session
     fastnn.utils.set_random_seed(3)
-    chain, loss, y = networks()[name]
+    network = make()
     x = np.random.default_rng(2).standard_normal((ROWS, 21)).astype(np.float32)
-    model = fastnn.Sequential([fastnn.Input((21,)), *chain])
-    model.compile(optimizer, loss, device=device, matmul_precision=precision)
-    history = model.fit(x, y, batch_size=BATCH, epochs=2, verbose=0)
+    inputs = fastnn.Input((21,))
+    model = fastnn.Model(inputs, network.outputs(inputs))
+    model.compile(
+        optimizer or network.optimizer, network.loss, device=device, matmul_precision=precision
+    )
+    history = model.fit(x, network.y, batch_size=BATCH, epochs=2, verbose=0)
     model.predict(x[:3])
-    losses = [*history.history["loss"], float(model.evaluate(x, y, verbose=0))]
+    losses = [*history.history["loss"], float(model.evaluate(x, network.y, verbose=0))]
     return losses, model.session(BATCH)
 
 
@@ -173,34 +257,55 @@ def check_ops() -> list[str]:
 
 
 def check_sessions() -> list[str]:
+    """Every session and precision with networks of its kind."""
     wrong = []
-    for name in networks():
+    for name, make in networks().items():
         for optimizer in ("adam", "sgd"):
-            wanted, _ = trained(name, "auto", "highest", "cpu", optimizer)
+            wanted, _ = trained(make, "auto", "highest", "cpu", optimizer)
             for session in SESSIONS:
                 # The other precisions run with one optimizer: they differ only in products.
                 for precision in PRECISIONS if optimizer == "adam" else PRECISIONS[:1]:
                     what = f"{name}, {session}, {precision}, {optimizer}"
-                    try:
-                        found, used = trained(name, session, precision, "cuda", optimizer)
-                    except ValueError as reason:
-                        print(f"{what}: not served ({reason})")
-                        continue
-                    except Exception as reason:  # noqa: BLE001 - as above
-                        wrong.append(f"{what}: {type(reason).__name__}: {reason}")
-                        continue
-                    away = np.max(np.abs(np.subtract(found, wanted)) / np.abs(wanted))
-                    print(f"{what}: {used}, {away:.2g} away from the CPU", flush=True)
-                    if not away <= CLOSE[precision]:
-                        wrong.append(f"{what}: losses {found}, on the CPU {wanted}")
+                    wrong += compared(what, wanted, make, session, precision, optimizer)
     return wrong
+
+
+def check_tables() -> list[str]:
+    """Every loss, optimizer and layer, in the session that each gets and in the plain one."""
+    wrong = []
+    for name, make in rows_of_tables().items():
+        wanted, _ = trained(make, "auto", "highest", "cpu")
+        for session in ("auto", "plain"):
+            wrong += compared(f"{name}, {session}", wanted, make, session, "highest")
+    return wrong
+
+
+def compared(
+    what: str,
+    wanted: list[float],
+    make: Callable[[], Network],
+    session: str,
+    precision: str,
+    optimizer: Any = None,
+) -> list[str]:
+    """What is wrong with the losses on the device; prints a line of how far they are away."""
+    try:
+        found, used = trained(make, session, precision, "cuda", optimizer)
+    except ValueError as reason:
+        print(f"{what}: not served ({reason})")
+        return []
+    except Exception as reason:  # noqa: BLE001 - after any error, the others go on
+        return [f"{what}: {type(reason).__name__}: {reason}"]
+    away = np.max(np.abs(np.subtract(found, wanted)) / np.abs(wanted))
+    print(f"{what}: {used}, {away:.2g} away from the CPU", flush=True)
+    return [] if away <= CLOSE[precision] else [f"{what}: losses {found}, on the CPU {wanted}"]
 
 
 def main() -> None:
     state = (fastnn.show_config("dicts") or {})["cuda"]
     if not state["usable"]:
         sys.exit(f"FAILED: CUDA cannot be used: {state['reason']}")
-    wrong = check_ops() + check_sessions()
+    wrong = check_ops() + check_sessions() + check_tables()
     for line in wrong:
         print("FAILED", line)
     if wrong:

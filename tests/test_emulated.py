@@ -51,6 +51,24 @@ def test_all_op_tests_again(emulated, request):
     assert passed(request, *chosen, **environment) > 2000
 
 
+@pytest.mark.slow
+def test_every_row_of_the_tables(emulated, request):
+    """The program that compute-sanitizer watches on a GPU, so that it runs when one is there."""
+    done = subprocess.run(
+        [sys.executable, "scripts/gpu_exercise.py"],
+        cwd=request.config.rootpath,
+        env={**os.environ, "FASTNN_CUDA_LIBRARY": str(emulated)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    for family in ("loss huber", "optimizer lion", "layer Add"):
+        assert f"{family}, auto: " in done.stdout
+    assert ", auto: not served" not in done.stdout
+
+
 USE = """
 import os, sys
 import numpy as np
