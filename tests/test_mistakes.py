@@ -86,3 +86,26 @@ def test_errors_of_training_name_the_argument(
 ) -> None:
     with pytest.raises(error, match=f"^{message}"):
         call()
+
+
+@pytest.mark.parametrize("way", ["fit", "validate", "evaluate", "predict", "call"])
+def test_a_number_that_is_not_finite_is_named_by_its_input(way: str) -> None:
+    a, b = np.ones((4, 3)), np.ones((4, 2))
+    b[2, 1] = np.inf
+    inputs = [tf.Input((3,)), tf.Input((2,))]
+    model = tf.Model(inputs, tf.keras.layers.Dense(1)(tf.keras.layers.Concatenate()(inputs)))
+    model.compile("sgd", "mse")
+    y = np.ones(4)
+    calls: dict[str, Callable[[], Any]] = {
+        "fit": lambda: model.fit([a, b], y, verbose=0),
+        "validate": lambda: model.fit(
+            [a, a[:, :2]], y, validation_data=([a, b], y), epochs=1, verbose=0
+        ),
+        "evaluate": lambda: model.evaluate([a, b], y, verbose=0),
+        "predict": lambda: model.predict([a, b]),
+        "call": lambda: model([a, b]),
+    }
+    with pytest.raises(
+        ValueError, match=r"x\[1\]: expected finite numbers, got inf at row 2, column 1"
+    ):
+        calls[way]()

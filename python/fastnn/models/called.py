@@ -118,7 +118,7 @@ def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape]) -> Any:
     """Several inputs as one array or, where a Tensor is among them, as one Tensor.
 
     Raises:
-        ValueError: a part has not the shape of its input, or another number of rows.
+        ValueError: a part has not the shape of its input, or another number of rows, or is not finite.
     """
     recorded_parts = any(isinstance(part, Tensor) for part in parts)
     arrays: list[Any] = [
@@ -135,4 +135,17 @@ def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape]) -> Any:
             raise ValueError(f"x: inputs of {len(arrays[0])} and {len(array)} rows")
     if recorded_parts:
         return functions.concat([functions.reshape(a, (len(a), -1)) for a in arrays], 1)
-    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    joined = np.concatenate(flat, axis=1)
+    # The check of the whole would name a column of all inputs together.
+    with np.errstate(all="ignore"):
+        if joined.dtype.kind == "f" and not np.isfinite(joined.sum()):
+            for i, array in enumerate(flat):
+                wrong = np.argwhere(~np.isfinite(array))
+                if len(wrong):
+                    row, column = map(int, wrong[0])
+                    raise ValueError(
+                        f"x[{i}]: expected finite numbers, got {array[row, column]} at row {row}, "
+                        f"column {column}"
+                    )
+    return joined
