@@ -20,7 +20,14 @@ from fastnn.variables import Variable
 
 @operation
 def add(a: Any, b: Any) -> Tensor:
-    """a + b."""
+    """a + b, element by element.
+
+        >>> fastnn.math.add([1.0, 2.0], [[10.0], [20.0]]).tolist()
+        [[11.0, 12.0], [21.0, 22.0]]
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     return recorded(
         Tensor(np.asarray(a.value + b.value)),
@@ -31,7 +38,14 @@ def add(a: Any, b: Any) -> Tensor:
 
 @operation
 def subtract(a: Any, b: Any) -> Tensor:
-    """a - b."""
+    """a - b, element by element.
+
+        >>> fastnn.math.subtract([1.0, 2.0], 3.0).tolist()
+        [-2.0, -1.0]
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     return recorded(
         Tensor(np.asarray(a.value - b.value)),
@@ -42,7 +56,14 @@ def subtract(a: Any, b: Any) -> Tensor:
 
 @operation
 def multiply(a: Any, b: Any) -> Tensor:
-    """a * b."""
+    """a * b, element by element.
+
+        >>> fastnn.math.multiply([1.0, 2.0], [3.0, 4.0]).tolist()
+        [3.0, 8.0]
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     return recorded(
         Tensor(np.asarray(a.value * b.value)),
@@ -53,7 +74,16 @@ def multiply(a: Any, b: Any) -> Tensor:
 
 @operation
 def divide(a: Any, b: Any) -> Tensor:
-    """a / b; integers are divided as floats."""
+    """a / b, element by element; integers are divided as floats.
+
+        >>> fastnn.math.divide([1, 3], 2).tolist()
+        [0.5, 1.5]
+
+    Division by 0 gives an infinity, and NaN of 0 / 0, without a warning.
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     y = Tensor(np.asarray(a.value / b.value))
     return recorded(
@@ -63,7 +93,18 @@ def divide(a: Any, b: Any) -> Tensor:
 
 @operation
 def power(a: Any, b: Any) -> Tensor:
-    """a ** b."""
+    """a ** b, element by element.
+
+        >>> fastnn.math.pow([1.0, 2.0, 3.0], 2).tolist()
+        [1.0, 4.0, 9.0]
+
+    The gradient for a is b * a ** (b - 1), and 0 where b is 0; that for b is a ** b * log(a), and 0
+    where a is 0. Floats alone have one.
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast. A negative a with a b that
+            is no integer gives NaN.
+    """
     a, b = pair(a, b)
     y = Tensor(np.asarray(a.value**b.value))
 
@@ -95,25 +136,60 @@ def _choice(a: Any, b: Any, choose: Callable[..., Any], wins: Callable[..., Any]
 
 @operation
 def maximum(a: Any, b: Any) -> Tensor:
-    """The larger of both, element by element; NaN where either is NaN."""
+    """The larger of both, element by element; NaN where either is NaN.
+
+        >>> fastnn.math.maximum([1.0, -2.0], 0.0).tolist()
+        [1.0, 0.0]
+
+    Where both are equal, each gets half of the gradient.
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     return _choice(a, b, np.maximum, np.greater)
 
 
 @operation
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of both, element by element; NaN where either is NaN."""
+    """The smaller of both, element by element; NaN where either is NaN.
+
+        >>> fastnn.math.minimum([1.0, -2.0], 0.0).tolist()
+        [0.0, -2.0]
+
+    Where both are equal, each gets half of the gradient.
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     return _choice(a, b, np.minimum, np.less)
 
 
 @operation
 def squared_difference(a: Any, b: Any) -> Tensor:
-    """(a - b) ** 2."""
+    """(a - b) ** 2, element by element.
+
+        >>> fastnn.math.squared_difference([1.0, 2.0], [1.0, 5.0]).tolist()
+        [0.0, 9.0]
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     return square(subtract(a, b))
 
 
 @operation
 def atan2(a: Any, b: Any) -> Tensor:
-    """The angle of the point (b, a)."""
+    """The angle of the point (b, a) in radians, between -pi and pi.
+
+        >>> degrees = fastnn.math.atan2([0.0, 1.0, 1.0], [1.0, 1.0, 0.0]) * (180 / np.pi)
+        >>> print(degrees.numpy().round(3))
+        [ 0. 45. 90.]
+
+    The gradient at the origin is 0.
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     y = Tensor(np.asarray(np.arctan2(a.value, b.value)))
 
@@ -127,7 +203,16 @@ def atan2(a: Any, b: Any) -> Tensor:
 
 @operation
 def floormod(a: Any, b: Any) -> Tensor:
-    """a % b, with the sign of b."""
+    """a % b, with the sign of b.
+
+        >>> fastnn.math.floormod([5, -5], 3).tolist()
+        [2, 1]
+
+    The gradient for a is 1, that for b is -floor(a / b).
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     y = Tensor(np.asarray(np.mod(a.value, b.value)))
     floors = np.floor_divide(a.value, b.value)
@@ -138,48 +223,86 @@ def floormod(a: Any, b: Any) -> Tensor:
 
 @operation
 def floordiv(a: Any, b: Any) -> Tensor:
-    """The largest integer that is not above a / b; it has no gradient."""
+    """The largest integer that is not above a / b; it has no gradient.
+
+        >>> fastnn.math.floordiv([5, -5], 3).tolist()
+        [1, -2]
+
+    Args:
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     a, b = pair(a, b)
     return followed(Tensor(np.asarray(np.floor_divide(a.value, b.value))), a, b)
 
 
-def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Tensor]:
+def _comparison(
+    compare: Callable[..., Any], says: str, of: str, gives: str
+) -> Callable[[Any, Any], Tensor]:
+    """Bools of two operands; the example in the docstring shows `gives` for the two lists `of`."""
+
     def compared(a: Any, b: Any) -> Tensor:
         a, b = pair(a, b)
         return followed(Tensor(np.asarray(compare(a.value, b.value))), a, b)
 
     compared.__name__ = compared.__qualname__ = compare.__name__
-    compared.__doc__ = f"Where {compare.__name__.replace('_', ' ')} holds, as bools."
+    compared.__doc__ = f"""Where {says}, element by element, as bools.
+
+    >>> fastnn.math.{compare.__name__}({of}).tolist()
+    {gives}
+
+Args:
+    a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+"""
     return operation(compared)
 
 
-equal = _comparison(np.equal)
+_NUMBERS = "[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]"
+_BOOLS = "[True, True, False], [True, False, False]"
 
-not_equal = _comparison(np.not_equal)
+equal = _comparison(np.equal, "a == b", _NUMBERS, "[False, True, False]")
 
-greater = _comparison(np.greater)
+not_equal = _comparison(np.not_equal, "a != b", _NUMBERS, "[True, False, True]")
 
-greater_equal = _comparison(np.greater_equal)
+greater = _comparison(np.greater, "a > b", _NUMBERS, "[False, False, True]")
 
-less = _comparison(np.less)
+greater_equal = _comparison(np.greater_equal, "a >= b", _NUMBERS, "[False, True, True]")
 
-less_equal = _comparison(np.less_equal)
+less = _comparison(np.less, "a < b", _NUMBERS, "[True, False, False]")
 
-logical_and = _comparison(np.logical_and)
+less_equal = _comparison(np.less_equal, "a <= b", _NUMBERS, "[True, True, False]")
 
-logical_or = _comparison(np.logical_or)
+logical_and = _comparison(np.logical_and, "both are true (not 0)", _BOOLS, "[True, False, False]")
+
+logical_or = _comparison(np.logical_or, "either is true (not 0)", _BOOLS, "[True, True, False]")
 
 
 @operation
 def logical_not(a: Any) -> Tensor:
-    """Where `a` is false, as bools."""
+    """Where `a` is false, as bools.
+
+        >>> fastnn.math.logical_not([True, False]).tolist()
+        [False, True]
+
+    Args:
+        a: a Tensor, a Variable, an array or a number; numbers other than 0 are true.
+    """
     a = tensor(a)
     return followed(Tensor(np.asarray(np.logical_not(a.value))), a)
 
 
 @operation
 def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
-    """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound."""
+    """x cut to [low, high]; no gradient goes to numbers that are cut, but to their bound.
+
+        >>> fastnn.math.clip_by_value([-3.0, 0.5, 7.0], -1.0, 1.0).tolist()
+        [-1.0, 0.5, 1.0]
+
+    Numbers that are equal to a bound keep their gradient.
+
+    Args:
+        x: a Tensor, a Variable, an array or a number, of any shape.
+        low, high: numbers, or arrays whose shapes broadcast with that of x.
+    """
     watchable = isinstance(low, (Tensor, Variable)) or isinstance(high, (Tensor, Variable))
     (x, low), (_, high) = pair(x, low), pair(x, high)
     if watchable:
@@ -198,7 +321,22 @@ def clip_by_value(x: Any, low: Any, high: Any) -> Tensor:
 
 @operation
 def where(condition: Any, a: Any = None, b: Any = None) -> Tensor:
-    """a where the condition holds, else b; with the condition alone, the indices where it holds."""
+    """a where the condition holds, else b; with the condition alone, the indices where it holds.
+
+        >>> fastnn.math.where([True, False], [1.0, 2.0], [-1.0, -2.0]).tolist()
+        [1.0, -2.0]
+        >>> fastnn.math.where([False, True, True]).tolist()
+        [[1], [2]]
+
+    Each element gets its gradient where it was chosen, and 0 elsewhere.
+
+    Args:
+        condition: bools; numbers other than 0 are true.
+        a, b: Tensors, Variables, arrays or numbers, whose shapes broadcast with that of the condition.
+
+    Returns:
+        A Tensor of the broadcast shape; of the condition alone (places, axes), int64.
+    """
     chosen = converted(condition).astype(bool)
     if a is None and b is None:
         return Tensor(np.argwhere(chosen))

@@ -25,7 +25,17 @@ _SELU_SCALE = 1.0507009873554805
 
 
 def add_n(inputs: Sequence[Any]) -> Tensor:
-    """The sum of Tensors of one shape."""
+    """The sum of Tensors of one shape.
+
+        >>> fastnn.add_n([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]]).tolist()
+        [111.0, 222.0]
+
+    Args:
+        inputs: a list or tuple of at least one Tensor, Variable or array.
+
+    Raises:
+        ValueError: the list is empty, or the shapes differ.
+    """
     if not isinstance(inputs, (list, tuple)) or not inputs:
         raise ValueError(f"inputs: expected a list of at least one Tensor, got {inputs!r}")
     total = tensor(inputs[0])
@@ -40,47 +50,107 @@ def add_n(inputs: Sequence[Any]) -> Tensor:
 
 @operation
 def divide_no_nan(x: Any, y: Any) -> Tensor:
-    """x / y, and 0 where y is 0."""
+    """x / y, and 0 where y is 0.
+
+        >>> fastnn.math.divide_no_nan([1.0, 6.0], [0.0, 2.0]).tolist()
+        [0.0, 3.0]
+
+    Args:
+        x, y: Tensors, Variables, arrays or numbers, whose shapes broadcast.
+    """
     none = converted(y) == 0
     return f.where(none, 0.0, f.divide(x, f.where(none, 1.0, y)))
 
 
 @operation
 def logical_xor(a: Any, b: Any) -> Tensor:
-    """Where one of both is true, as bools."""
+    """Where one of both is true, as bools.
+
+        >>> fastnn.math.logical_xor([True, True], [True, False]).tolist()
+        [False, True]
+
+    Args:
+        a, b: bools whose shapes broadcast; numbers other than 0 are true.
+    """
     a, b = tensor(a), tensor(b)
     return followed(Tensor(np.logical_xor(a.value, b.value)), a, b)
 
 
 @operation
 def is_inf(x: Any) -> Tensor:
-    """Where x is infinite, as bools."""
+    """Where x is infinite, of either sign, as bools.
+
+        >>> fastnn.math.is_inf([1.0, np.nan, -np.inf]).tolist()
+        [False, False, True]
+
+    Args:
+        x: a Tensor, a Variable, an array or a number, of any shape.
+    """
     x = tensor(x)
     return followed(Tensor(np.asarray(np.isinf(x.value))), x)
 
 
 @operation
 def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """How many numbers are not 0, over the axes."""
+    """How many numbers are not 0, over the axes.
+
+        >>> fastnn.math.count_nonzero([[1, 0], [2, 3]], axis=0).tolist()
+        [2, 1]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+
+    Returns:
+        A Tensor of int64.
+    """
     return f.reduce_sum(f.cast(f.not_equal(x, 0), np.int64), axis, keepdims)
 
 
 @operation
 def moments(x: Any, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
-    """The mean and the variance over axes."""
+    """The mean and the variance over axes.
+
+        >>> mean, variance = fastnn.nn.moments([[1.0, 0.0], [3.0, 4.0]], axes=0)
+        >>> mean.tolist(), variance.tolist()
+        ([2.0, 2.0], [1.0, 4.0])
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axes: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     return f.reduce_mean(x, axes, keepdims), f.reduce_variance(x, axes, keepdims)
 
 
 @operation
 def l2_normalize(x: Any, axis: Axis = None, epsilon: float = 1e-12) -> Tensor:
-    """x / sqrt(max(sum(x ** 2), epsilon)), with the sum over axes."""
+    """x / sqrt(max(sum(x ** 2), epsilon)), with the sum over axes.
+
+        >>> print(fastnn.math.l2_normalize([[3.0, 4.0], [0.0, 2.0]], axis=1).numpy().round(6))
+        [[0.6 0.8]
+         [0.  1. ]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all numbers as one vector.
+        epsilon: the least square of a length: what is shorter does not become a unit vector.
+    """
     squares = f.reduce_sum(f.square(x), axis, keepdims=True)
     return f.multiply(x, f.rsqrt(f.maximum(squares, epsilon)))
 
 
 @operation
 def l2_loss(x: Any) -> Tensor:
-    """sum(x ** 2) / 2."""
+    """sum(x ** 2) / 2, over all numbers.
+
+        >>> fastnn.nn.l2_loss([3.0, 4.0]).item()
+        12.5
+
+    Args:
+        x: a Tensor, a Variable or an array, such as a kernel.
+    """
     return f.reduce_sum(f.square(x)) / 2
 
 
@@ -93,6 +163,9 @@ def confusion_matrix(
     dtype: DTypeLike = np.int32,
 ) -> Tensor:
     """How often each class (row) was taken for each class (column).
+
+        >>> fastnn.math.confusion_matrix([0, 0, 1], [0, 1, 1]).tolist()
+        [[1, 1], [0, 1]]
 
     Args:
         labels, predictions: classes (n,) from 0.
@@ -129,7 +202,16 @@ def _classes(name: str, given: Any) -> Any:
 
 @operation
 def clip_by_norm(t: Any, clip_norm: Any, axes: Axis = None) -> Tensor:
-    """t scaled down to the norm clip_norm where its norm, over the axes or over all, is larger."""
+    """t scaled down to the norm clip_norm where its norm, over the axes or over all, is larger.
+
+        >>> fastnn.clip_by_norm([30.0, 40.0], 5.0).tolist()
+        [3.0, 4.0]
+
+    Args:
+        t: a Tensor, a Variable or an array.
+        clip_norm: the largest norm, above 0.
+        axes: an axis or several; None: all numbers as one vector.
+    """
     x = _floats(t)
     length = f.norm(x, axis=axes, keepdims=True)
     clipped: Tensor = x * (clip_norm / f.maximum(length, clip_norm))
@@ -138,7 +220,17 @@ def clip_by_norm(t: Any, clip_norm: Any, axes: Axis = None) -> Tensor:
 
 @operation
 def global_norm(t_list: Sequence[Any]) -> Tensor:
-    """The norm of all numbers in a list of Tensors, such as gradients; None counts for nothing."""
+    """The norm of all numbers in a list of Tensors, such as gradients; None counts for nothing.
+
+        >>> fastnn.linalg.global_norm([[3.0, 0.0], None, [[4.0]]]).item()
+        5.0
+
+    Args:
+        t_list: Tensors, Variables, arrays or None.
+
+    Returns:
+        A Tensor of one number: sqrt(sum of the squares of all numbers).
+    """
     squares = [f.reduce_sum(f.square(_floats(one))) for one in t_list if one is not None]
     if not squares:
         return Tensor(np.zeros((), np.float32))
@@ -149,6 +241,15 @@ def clip_by_global_norm(
     t_list: Sequence[Any], clip_norm: Any, use_norm: Any = None
 ) -> tuple[list[Tensor | None], Tensor]:
     """A list of Tensors scaled down together to the norm clip_norm where theirs is larger.
+
+        >>> clipped, norm = fastnn.clip_by_global_norm([[30.0], [40.0]], 5.0)
+        >>> [part.tolist() for part in clipped], norm.item()
+        ([[3.0], [4.0]], 50.0)
+
+    Args:
+        t_list: Tensors, Variables, arrays or None, such as the gradients of a tape.
+        clip_norm: the largest norm, above 0.
+        use_norm: their norm, where it is known; None: `fastnn.linalg.global_norm(t_list)`.
 
     Returns:
         The list, in which None stays, and the norm that they had (or use_norm).
@@ -168,13 +269,32 @@ def _floats(x: Any) -> Tensor:
 
 @operation
 def relu6(x: Any) -> Tensor:
-    """x cut to [0, 6]."""
+    """x cut to [0, 6].
+
+        >>> fastnn.nn.relu6([-3.0, 3.0, 9.0]).tolist()
+        [0.0, 3.0, 6.0]
+
+    The gradient is 1 between 0 and 6, 0 at 0 and outside, and 1/2 at 6.
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+    """
     return f.minimum(f.relu(x), 6.0)
 
 
 @operation
 def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
-    """x above 0, alpha * x below."""
+    """x above 0, alpha * x below.
+
+        >>> fastnn.nn.leaky_relu([-5.0, 5.0]).tolist()
+        [-1.0, 5.0]
+
+    The gradient at 0 is alpha.
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+        alpha: the slope below 0.
+    """
     z = _floats(x)
     sloped: Tensor = z * sides(z, alpha)
     return sloped
@@ -182,14 +302,30 @@ def leaky_relu(x: Any, alpha: float = 0.2) -> Tensor:
 
 @operation
 def elu(x: Any) -> Tensor:
-    """x above 0, exp(x) - 1 below."""
+    """x above 0, exp(x) - 1 below (Clevert et al., 2015).
+
+        >>> fastnn.nn.elu([-100.0, 0.0, 5.0]).tolist()
+        [-1.0, 0.0, 5.0]
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+    """
     z = _floats(x)
     return f.where(z.value > 0, z, f.expm1(f.minimum(z, 0.0)))
 
 
 @operation
 def selu(x: Any) -> Tensor:
-    """The scaled elu of self-normalizing networks (Klambauer et al., 2017)."""
+    """The scaled elu of self-normalizing networks (Klambauer et al., 2017).
+
+        >>> print(fastnn.nn.selu([-100.0, 0.0, 1.0]).numpy().round(4))
+        [-1.7581 0. 1.0507]
+
+    1.0507 * x above 0, 1.0507 * 1.6733 * (exp(x) - 1) below.
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+    """
     z = _floats(x)
     low = _SELU_ALPHA * f.expm1(f.minimum(z, 0.0))
     return _SELU_SCALE * f.where(z.value > 0, z, low)
@@ -197,13 +333,27 @@ def selu(x: Any) -> Tensor:
 
 @operation
 def softsign(x: Any) -> Tensor:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+        >>> fastnn.math.softsign([-1.0, 0.0, 3.0]).tolist()
+        [-0.5, 0.0, 0.75]
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+    """
     return f.divide(x, 1 + f.abs(x))
 
 
 @operation
 def log_sigmoid(x: Any) -> Tensor:
-    """log(sigmoid(x)), exact for large x of either sign."""
+    """log(sigmoid(x)), exact for large x of either sign.
+
+        >>> print(fastnn.math.log_sigmoid([-100.0, 0.0, 100.0]).numpy().round(4))
+        [-100.       -0.6931   -0.    ]
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+    """
     return f.negative(f.softplus(f.negative(x)))
 
 
@@ -213,6 +363,11 @@ def log_sigmoid(x: Any) -> Tensor:
 @operation
 def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
     """The cross-entropy of each row: -sum(labels * log(softmax(logits))).
+
+        >>> labels, logits = [[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]
+        >>> losses = fastnn.nn.softmax_cross_entropy_with_logits(labels, logits)
+        >>> print(np.exp(losses.numpy()).round(4))
+        [2. 2.]
 
     Args:
         labels: probabilities of classes, of the shape of logits.
@@ -231,6 +386,10 @@ def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) 
 @operation
 def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """The cross-entropy of each row, -log(softmax(logits)) at its label.
+
+        >>> losses = fastnn.nn.sparse_softmax_cross_entropy_with_logits([1, 0], [[0.0, 0.0], [9.0, -9.0]])
+        >>> print(np.exp(-losses.numpy()).round(4))
+        [0.5 1. ]
 
     Args:
         labels: integers (...), in [0, classes).
@@ -254,6 +413,10 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor
 @operation
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """The cross-entropy of each number: max(z, 0) - z * labels + log(1 + exp(-|z|)).
+
+        >>> losses = fastnn.nn.sigmoid_cross_entropy_with_logits([1.0, 1.0, 0.0], [0.0, 50.0, 50.0])
+        >>> print(losses.numpy().round(4))
+        [ 0.6931  0.     50.    ]
 
     Args:
         labels: probabilities, of the shape of logits.
