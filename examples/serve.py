@@ -36,8 +36,8 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import fastnn
@@ -278,6 +278,10 @@ async def tell_http(_: Request, error: Exception) -> JSONResponse:
     return response
 
 
+async def tell_nobody(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # the client went away before all of its question had come
+
+
 async def tell_failure(_: Request, __: Exception) -> JSONResponse:
     return error_response(500, "failure", "the question could not be answered")
 
@@ -324,7 +328,12 @@ def app_of(predict: Any, *, batches: bool | None = None, most_rows: int = MOST_R
             Route("/predict", ask, methods=["POST"]),
             Route("/health", health, methods=["GET"]),
         ],
-        exception_handlers={Wrong: tell_wrong, HTTPException: tell_http, Exception: tell_failure},
+        exception_handlers={
+            Wrong: tell_wrong,
+            HTTPException: tell_http,
+            ClientDisconnect: tell_nobody,
+            Exception: tell_failure,
+        },
         lifespan=lifespan,
     )
 

@@ -134,6 +134,21 @@ def test_stdin(model, capsys, monkeypatch):
     assert not sys.stdin.closed
 
 
+def test_a_pipe_by_its_path(model, capsys):
+    """As of `<(...)` in a shell, which can be read once only."""
+    expected = model(network()).predict(X)
+    from_pipe, to_pipe = os.pipe()
+    try:
+        os.write(to_pipe, lines(X, "a,b,c").encode())
+    finally:
+        os.close(to_pipe)
+    assert run(f"/proc/self/fd/{from_pipe}") == 0
+    os.close(from_pipe)
+    np.testing.assert_array_equal(
+        numbers(capsys.readouterr().out, True).astype(np.float32), expected
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8", ">f4", "float16"])
 def test_arrays_of_numpy(dtype, model, tmp_path, capsys):
     x = (X * 10).astype(dtype)

@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -210,6 +211,16 @@ def test_other_paths_and_methods(service):
 
 
 # -- the end
+
+
+def test_a_client_that_leaves_is_no_failure():
+    found = Service()
+    with socket.create_connection(("127.0.0.1", found.port)) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        assert found.ask("/health", method="GET")[0] == 200  # the question is being read
+    assert found.ask("/predict", rows_of(np.ones((1, 64))))[0] == 200
+    found.end()
+    assert "Traceback" not in found.said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -67,14 +67,13 @@ def rows_of(path: str, delimiter: str, header: Header) -> Iterator[Rows]:
             text.detach()
         return
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib takes long to import
-        begin = file.read(len(_MAGIC))
+        begin = file.peek(len(_MAGIC))[: len(_MAGIC)]  # which a pipe has once only
         if begin == _MAGIC:
             yield ArrayRows(path)
             return
         if begin.startswith(b"PK"):
             raise ValueError(f"{path}: expected CSV or an array of numpy.save, got a zip archive")
-    with open(path, encoding="utf-8-sig", newline="") as text:  # noqa: PTH123
-        yield CsvRows(path, text, delimiter, header)
+        yield CsvRows(path, io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter, header)
 
 
 class CsvRows(Rows):
