@@ -27,12 +27,10 @@ METHODS_OF = {
 NEEDS: dict[str, str] = {}
 # Names without an example. This set only shrinks.
 _WITHOUT = """
-    fastnn.ConvergenceWarning fastnn.GradientTape.batch_jacobian fastnn.GradientTape.gradient
-    fastnn.GradientTape.jacobian fastnn.GradientTape.reset fastnn.GradientTape.stop_recording
-    fastnn.GradientTape.watch fastnn.GradientTape.watched_variables fastnn.Input
-    fastnn.Model.build fastnn.Model.call fastnn.Model.compile fastnn.Model.compile_from_config
-    fastnn.Model.compute_loss fastnn.Model.compute_metrics fastnn.Model.count_params
-    fastnn.Model.evaluate fastnn.Model.export_onnx fastnn.Model.fit fastnn.Model.from_config
+    fastnn.ConvergenceWarning fastnn.Input fastnn.Model.build fastnn.Model.call
+    fastnn.Model.compile fastnn.Model.compile_from_config fastnn.Model.compute_loss
+    fastnn.Model.compute_metrics fastnn.Model.count_params fastnn.Model.evaluate
+    fastnn.Model.export_onnx fastnn.Model.fit fastnn.Model.from_config
     fastnn.Model.get_compile_config fastnn.Model.get_config fastnn.Model.get_layer
     fastnn.Model.get_metrics_result fastnn.Model.get_weights fastnn.Model.load_weights
     fastnn.Model.predict fastnn.Model.predict_on_batch fastnn.Model.predict_step
@@ -41,63 +39,45 @@ _WITHOUT = """
     fastnn.Model.test_on_batch fastnn.Model.test_step fastnn.Model.to_json
     fastnn.Model.train_on_batch fastnn.Model.train_step fastnn.Model.value_and_grad
     fastnn.ModelFileError fastnn.Predictor fastnn.Sequential.add fastnn.Sequential.pop
-    fastnn.TapeWarning fastnn.Tensor.all fastnn.Tensor.any fastnn.Tensor.argmax
-    fastnn.Tensor.argmin fastnn.Tensor.astype fastnn.Tensor.clip fastnn.Tensor.cumsum
-    fastnn.Tensor.item fastnn.Tensor.max fastnn.Tensor.mean fastnn.Tensor.min fastnn.Tensor.numpy
-    fastnn.Tensor.prod fastnn.Tensor.ravel fastnn.Tensor.reshape fastnn.Tensor.squeeze
-    fastnn.Tensor.std fastnn.Tensor.sum fastnn.Tensor.tolist fastnn.Tensor.transpose
-    fastnn.Tensor.var fastnn.TrainingDiverged fastnn.Variable fastnn.Variable.assign
+    fastnn.TapeWarning fastnn.TrainingDiverged fastnn.Variable fastnn.Variable.assign
     fastnn.Variable.assign_add fastnn.Variable.assign_sub fastnn.Variable.numpy
-    fastnn.Variable.view fastnn.activations.get fastnn.argmax fastnn.argmin fastnn.argsort
-    fastnn.boolean_mask fastnn.broadcast_to fastnn.callbacks.BackupAndRestore
+    fastnn.Variable.view fastnn.activations.get fastnn.callbacks.BackupAndRestore
     fastnn.callbacks.CallbackList fastnn.callbacks.EarlyStopping fastnn.callbacks.History
     fastnn.callbacks.History.plot fastnn.callbacks.LambdaCallback fastnn.callbacks.ProgbarLogger
-    fastnn.cast fastnn.concat fastnn.config.list_physical_devices fastnn.constant
-    fastnn.convert_to_tensor fastnn.cumsum fastnn.datasets.load_digits fastnn.executing_eagerly
-    fastnn.expand_dims fastnn.eye fastnn.fill fastnn.from_keras fastnn.from_onnx
-    fastnn.from_sklearn fastnn.from_torch fastnn.function fastnn.gather
-    fastnn.get_float32_matmul_precision fastnn.get_num_threads fastnn.identity
-    fastnn.initializers.Constant fastnn.initializers.GlorotNormal
+    fastnn.config.list_physical_devices fastnn.datasets.load_digits fastnn.from_keras
+    fastnn.from_onnx fastnn.from_sklearn fastnn.from_torch fastnn.get_float32_matmul_precision
+    fastnn.get_num_threads fastnn.initializers.Constant fastnn.initializers.GlorotNormal
     fastnn.initializers.GlorotUniform fastnn.initializers.HeNormal fastnn.initializers.HeUniform
     fastnn.initializers.LecunNormal fastnn.initializers.LecunUniform fastnn.initializers.Ones
     fastnn.initializers.RandomNormal fastnn.initializers.RandomUniform
     fastnn.initializers.TruncatedNormal fastnn.initializers.VarianceScaling
     fastnn.initializers.Zeros fastnn.initializers.get fastnn.interop.load_keras_weights
     fastnn.interop.load_state_dict fastnn.interop.save_keras fastnn.interop.save_keras_weights
-    fastnn.interop.save_state_dict fastnn.is_tensor fastnn.keras.backend.batch_flatten
-    fastnn.keras.backend.epsilon fastnn.keras.backend.flatten fastnn.keras.backend.floatx
-    fastnn.keras.backend.get_value fastnn.keras.backend.image_data_format
-    fastnn.keras.backend.int_shape fastnn.keras.backend.ndim fastnn.keras.backend.set_floatx
-    fastnn.keras.backend.set_value fastnn.keras.backend.shape fastnn.layers.Activation
-    fastnn.layers.Add fastnn.layers.Average fastnn.layers.Concatenate fastnn.layers.Dropout
-    fastnn.layers.ELU fastnn.layers.Flatten fastnn.layers.InputLayer fastnn.layers.Layer
-    fastnn.layers.Layer.build fastnn.layers.Layer.call fastnn.layers.Layer.compute_output_shape
-    fastnn.layers.Layer.count_params fastnn.layers.Layer.from_config
-    fastnn.layers.Layer.get_config fastnn.layers.Layer.get_weights fastnn.layers.Layer.set_weights
-    fastnn.layers.LayerNormalization fastnn.layers.LeakyReLU fastnn.layers.Maximum
-    fastnn.layers.Minimum fastnn.layers.Multiply fastnn.layers.ReLU fastnn.layers.RepeatVector
-    fastnn.layers.Rescaling fastnn.layers.Reshape fastnn.layers.Softmax fastnn.layers.Subtract
-    fastnn.layers.add fastnn.layers.average fastnn.layers.concatenate fastnn.layers.maximum
-    fastnn.layers.minimum fastnn.layers.multiply fastnn.layers.subtract fastnn.linalg.norm
-    fastnn.linspace fastnn.load_model fastnn.losses.BinaryCrossentropy
-    fastnn.losses.BinaryFocalCrossentropy fastnn.losses.CategoricalCrossentropy
-    fastnn.losses.Gamma fastnn.losses.Hinge fastnn.losses.Huber fastnn.losses.LogCosh
-    fastnn.losses.Loss.call fastnn.losses.MAE fastnn.losses.MAPE fastnn.losses.MSE
-    fastnn.losses.MSLE fastnn.losses.MeanAbsoluteError fastnn.losses.MeanAbsolutePercentageError
-    fastnn.losses.MeanSquaredError fastnn.losses.MeanSquaredLogarithmicError fastnn.losses.Poisson
-    fastnn.losses.Quantile fastnn.losses.SparseCategoricalCrossentropy fastnn.losses.SquaredHinge
-    fastnn.losses.Tweedie fastnn.losses.binary_crossentropy
-    fastnn.losses.binary_focal_crossentropy fastnn.losses.categorical_crossentropy
-    fastnn.losses.get fastnn.losses.hinge fastnn.losses.huber fastnn.losses.log_cosh
-    fastnn.losses.poisson fastnn.losses.sparse_categorical_crossentropy
-    fastnn.losses.squared_hinge fastnn.math.argmax fastnn.math.argmin fastnn.math.boolean_mask
-    fastnn.math.broadcast_to fastnn.math.expand_dims fastnn.math.gather fastnn.math.getitem
-    fastnn.math.identity fastnn.math.log_softmax fastnn.math.one_hot fastnn.math.ones_like
-    fastnn.math.reduce_all fastnn.math.reduce_any fastnn.math.reduce_logsumexp
-    fastnn.math.reduce_max fastnn.math.reduce_mean fastnn.math.reduce_min fastnn.math.reduce_prod
-    fastnn.math.reduce_std fastnn.math.reduce_sum fastnn.math.reduce_variance fastnn.math.reshape
-    fastnn.math.reverse fastnn.math.softmax fastnn.math.squeeze fastnn.math.stop_gradient
-    fastnn.math.tile fastnn.math.top_k fastnn.math.transpose fastnn.math.zeros_like fastnn.matmul
+    fastnn.interop.save_state_dict fastnn.keras.backend.batch_flatten fastnn.keras.backend.epsilon
+    fastnn.keras.backend.flatten fastnn.keras.backend.floatx fastnn.keras.backend.get_value
+    fastnn.keras.backend.image_data_format fastnn.keras.backend.int_shape
+    fastnn.keras.backend.ndim fastnn.keras.backend.set_floatx fastnn.keras.backend.set_value
+    fastnn.layers.Activation fastnn.layers.Add fastnn.layers.Average fastnn.layers.Concatenate
+    fastnn.layers.Dropout fastnn.layers.ELU fastnn.layers.Flatten fastnn.layers.InputLayer
+    fastnn.layers.Layer fastnn.layers.Layer.build fastnn.layers.Layer.call
+    fastnn.layers.Layer.compute_output_shape fastnn.layers.Layer.count_params
+    fastnn.layers.Layer.from_config fastnn.layers.Layer.get_config fastnn.layers.Layer.get_weights
+    fastnn.layers.Layer.set_weights fastnn.layers.LayerNormalization fastnn.layers.LeakyReLU
+    fastnn.layers.Maximum fastnn.layers.Minimum fastnn.layers.Multiply fastnn.layers.ReLU
+    fastnn.layers.RepeatVector fastnn.layers.Rescaling fastnn.layers.Reshape fastnn.layers.Softmax
+    fastnn.layers.Subtract fastnn.layers.add fastnn.layers.average fastnn.layers.concatenate
+    fastnn.layers.maximum fastnn.layers.minimum fastnn.layers.multiply fastnn.layers.subtract
+    fastnn.load_model fastnn.losses.BinaryCrossentropy fastnn.losses.BinaryFocalCrossentropy
+    fastnn.losses.CategoricalCrossentropy fastnn.losses.Gamma fastnn.losses.Hinge
+    fastnn.losses.Huber fastnn.losses.LogCosh fastnn.losses.Loss.call fastnn.losses.MAE
+    fastnn.losses.MAPE fastnn.losses.MSE fastnn.losses.MSLE fastnn.losses.MeanAbsoluteError
+    fastnn.losses.MeanAbsolutePercentageError fastnn.losses.MeanSquaredError
+    fastnn.losses.MeanSquaredLogarithmicError fastnn.losses.Poisson fastnn.losses.Quantile
+    fastnn.losses.SparseCategoricalCrossentropy fastnn.losses.SquaredHinge fastnn.losses.Tweedie
+    fastnn.losses.binary_crossentropy fastnn.losses.binary_focal_crossentropy
+    fastnn.losses.categorical_crossentropy fastnn.losses.get fastnn.losses.hinge
+    fastnn.losses.huber fastnn.losses.log_cosh fastnn.losses.poisson
+    fastnn.losses.sparse_categorical_crossentropy fastnn.losses.squared_hinge
     fastnn.metrics.BinaryAccuracy fastnn.metrics.BinaryCrossentropy
     fastnn.metrics.CategoricalAccuracy fastnn.metrics.CategoricalCrossentropy
     fastnn.metrics.F1Score fastnn.metrics.FBetaScore fastnn.metrics.HammingLoss
@@ -113,8 +93,7 @@ _WITHOUT = """
     fastnn.metrics.SparseTopKCategoricalAccuracy fastnn.metrics.Specificity
     fastnn.metrics.SquaredHinge fastnn.metrics.Sum fastnn.metrics.TopKCategoricalAccuracy
     fastnn.metrics.get fastnn.models.clone_model fastnn.models.model_from_json
-    fastnn.models.save_model fastnn.nn.dropout fastnn.norm fastnn.one_hot fastnn.ones
-    fastnn.ones_like fastnn.ops.DeviceArray fastnn.ops.activation_backward
+    fastnn.models.save_model fastnn.ops.DeviceArray fastnn.ops.activation_backward
     fastnn.ops.activation_forward fastnn.ops.adam_step fastnn.ops.binary_focal_crossentropy
     fastnn.ops.dense_backward fastnn.ops.dense_forward fastnn.ops.embedding_backward
     fastnn.ops.gamma fastnn.ops.hinge fastnn.ops.huber fastnn.ops.layer_normalization_backward
@@ -131,20 +110,13 @@ _WITHOUT = """
     fastnn.optimizers.schedules.CosineDecayRestarts fastnn.optimizers.schedules.ExponentialDecay
     fastnn.optimizers.schedules.InverseTimeDecay fastnn.optimizers.schedules.OneCycle
     fastnn.optimizers.schedules.PiecewiseConstantDecay fastnn.optimizers.schedules.PolynomialDecay
-    fastnn.optimizers.schedules.deserialize fastnn.optimizers.schedules.serialize fastnn.pad
-    fastnn.print fastnn.random.normal fastnn.random.set_seed fastnn.random.shuffle
-    fastnn.random.truncated_normal fastnn.random.uniform fastnn.range fastnn.rank
-    fastnn.reduce_all fastnn.reduce_any fastnn.reduce_logsumexp fastnn.reduce_max
-    fastnn.reduce_mean fastnn.reduce_min fastnn.reduce_prod fastnn.reduce_sum fastnn.repeat
-    fastnn.reshape fastnn.reverse fastnn.roll fastnn.saving.CustomObjectScope
-    fastnn.saving.get_custom_objects fastnn.saving.get_registered_name
-    fastnn.saving.get_registered_object fastnn.set_float32_matmul_precision fastnn.set_num_threads
-    fastnn.shape fastnn.show_config fastnn.size fastnn.slice fastnn.softmax fastnn.sort
-    fastnn.split fastnn.squeeze fastnn.stack fastnn.stop_gradient fastnn.tensordot fastnn.tile
-    fastnn.to_keras fastnn.to_sklearn fastnn.to_torch fastnn.transpose fastnn.unstack
-    fastnn.utils.array_to_img fastnn.utils.clear_session fastnn.utils.load_img
-    fastnn.utils.normalize fastnn.utils.pack_x_y_sample_weight fastnn.utils.plot_model
-    fastnn.utils.save_img fastnn.zeros fastnn.zeros_like
+    fastnn.optimizers.schedules.deserialize fastnn.optimizers.schedules.serialize
+    fastnn.random.set_seed fastnn.saving.CustomObjectScope fastnn.saving.get_custom_objects
+    fastnn.saving.get_registered_name fastnn.saving.get_registered_object
+    fastnn.set_float32_matmul_precision fastnn.set_num_threads fastnn.show_config fastnn.to_keras
+    fastnn.to_sklearn fastnn.to_torch fastnn.utils.array_to_img fastnn.utils.clear_session
+    fastnn.utils.load_img fastnn.utils.normalize fastnn.utils.pack_x_y_sample_weight
+    fastnn.utils.plot_model fastnn.utils.save_img
 """
 WITHOUT = set(_WITHOUT.split())
 

@@ -30,6 +30,11 @@ class TopK(NamedTuple):
 def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Parts along an axis: so many equal ones, or parts of these lengths.
 
+        >>> [part.tolist() for part in fastnn.split([1, 2, 3, 4], 2)]
+        [[1, 2], [3, 4]]
+        >>> [part.tolist() for part in fastnn.split([1, 2, 3, 4], [1, -1])]
+        [[1], [2, 3, 4]]
+
     Args:
         value: a Tensor or an array.
         num_or_size_splits: a number of parts, or their lengths, one of which may be -1.
@@ -65,7 +70,15 @@ def split(value: Any, num_or_size_splits: int | Sequence[int], axis: int = 0) ->
 
 @operation
 def slice_of(x: Any, begin: Sequence[int], size: Sequence[int]) -> Tensor:
-    """`size` elements of each axis from `begin` on; -1: all that follow."""
+    """`size` elements of each axis from `begin` on; -1: all that follow.
+
+        >>> fastnn.slice([[1, 2, 3], [4, 5, 6]], begin=[0, 1], size=[2, -1]).tolist()
+        [[2, 3], [5, 6]]
+
+    Args:
+        x: a Tensor or an array.
+        begin, size: an integer for each axis.
+    """
     pairs = zip(converted(begin), converted(size), strict=True)
     return getitem(x, tuple(slice(int(b), None if n == -1 else int(b + n)) for b, n in pairs))
 
@@ -73,6 +86,11 @@ def slice_of(x: Any, begin: Sequence[int], size: Sequence[int]) -> Tensor:
 @operation
 def pad(x: Any, paddings: Any, mode: PadMode = "CONSTANT", constant_values: float = 0) -> Tensor:
     """x with numbers around it.
+
+        >>> fastnn.pad([1, 2, 3], [[1, 2]]).tolist()
+        [0, 1, 2, 3, 0, 0]
+        >>> fastnn.pad([1, 2, 3], [[1, 2]], mode="REFLECT").tolist()
+        [2, 1, 2, 3, 2, 1]
 
     Args:
         x: a Tensor or an array.
@@ -109,7 +127,18 @@ def pad(x: Any, paddings: Any, mode: PadMode = "CONSTANT", constant_values: floa
 
 @operation
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
-    """Each element so many times, one after the other, along an axis; None: of the flat array."""
+    """Each element so many times, one after the other, along an axis; None: of the flat array.
+
+        >>> fastnn.repeat([1, 2], 2).tolist()
+        [1, 1, 2, 2]
+        >>> fastnn.repeat([[1], [2]], [2, 1], axis=0).tolist()
+        [[1], [1], [2]]
+
+    Args:
+        x: a Tensor or an array.
+        repeats: a number, or one for each element of the axis.
+        axis: along which elements are repeated.
+    """
     x = tensor(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -120,7 +149,16 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Tensor:
 
 @operation
 def roll(x: Any, shift: Any, axis: Any) -> Tensor:
-    """The elements moved by `shift` along an axis, or axes; those that leave it come back in front."""
+    """The elements moved by `shift` along an axis, or axes; those that leave it come back in front.
+
+        >>> fastnn.roll([1, 2, 3], shift=1, axis=0).tolist()
+        [3, 1, 2]
+
+    Args:
+        x: a Tensor or an array.
+        shift: how far, towards the end; a negative number: towards the begin. One for each axis.
+        axis: an axis or several.
+    """
     x = tensor(x)
     places = np.arange(x.size).reshape(x.shape)
     moved = np.roll(places, tuple(np.atleast_1d(shift)), tuple(np.atleast_1d(axis)))
@@ -129,7 +167,16 @@ def roll(x: Any, shift: Any, axis: Any) -> Tensor:
 
 @operation
 def argsort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> Tensor:
-    """The places of the elements along an axis in rising or falling order; equal ones keep theirs."""
+    """The places of the elements along an axis in rising or falling order; equal ones keep theirs.
+
+        >>> fastnn.argsort([30, 10, 20]).tolist()
+        [1, 2, 0]
+
+    Args:
+        values: a Tensor or an array.
+        axis: that is sorted.
+        direction: "ASCENDING" or "DESCENDING".
+    """
     x = converted(values)
     choose("direction", direction, _DIRECTIONS)
     if direction == "ASCENDING":
@@ -141,7 +188,18 @@ def argsort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> 
 
 @operation
 def sort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> Tensor:
-    """The elements along an axis in rising or falling order."""
+    """The elements along an axis in rising or falling order.
+
+        >>> fastnn.sort([30, 10, 20], direction="DESCENDING").tolist()
+        [30, 20, 10]
+
+    Each element gets the gradient of its place.
+
+    Args:
+        values: a Tensor or an array.
+        axis: that is sorted.
+        direction: "ASCENDING" or "DESCENDING".
+    """
     x = tensor(values)
     return _along(x, argsort(x, axis, direction).value, _axis(axis, x.ndim))
 
@@ -149,6 +207,17 @@ def sort(values: Any, axis: int = -1, direction: Direction = "ASCENDING") -> Ten
 @operation
 def top_k(x: Any, k: int = 1) -> TopK:
     """The k largest elements along the last axis and their places, the largest first.
+
+        >>> values, indices = fastnn.math.top_k([10, 30, 20], k=2)
+        >>> values.tolist(), indices.tolist()
+        ([30, 20], [1, 2])
+
+    Args:
+        x: a Tensor or an array (..., n).
+        k: how many, at most n.
+
+    Returns:
+        values and indices (..., k).
 
     Raises:
         ValueError: the axis has fewer than k elements.

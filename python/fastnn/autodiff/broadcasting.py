@@ -30,7 +30,18 @@ def kept_shape(shape: Shape, axes: Sequence[int]) -> Shape:
 
 @operation
 def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
-    """The same numbers in another shape; one length may be -1."""
+    """The same numbers in another shape, row by row; one length may be -1.
+
+        >>> fastnn.math.reshape([1, 2, 3, 4, 5, 6], (2, -1)).tolist()
+        [[1, 2, 3], [4, 5, 6]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        shape: as many elements as x has; -1 stands for the length that makes it so.
+
+    Raises:
+        ValueError: the number of elements differs.
+    """
     x = tensor(x)
     y = Tensor(x.value.reshape(shape))
     made = recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
@@ -39,7 +50,18 @@ def reshape(x: Any, shape: Sequence[int] | int) -> Tensor:
 
 @operation
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
-    """The numbers repeated along axes as broadcasting does."""
+    """The numbers repeated along axes as broadcasting does.
+
+        >>> fastnn.math.broadcast_to([1, 2], (2, 2)).tolist()
+        [[1, 2], [1, 2]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        shape: to which the shape of x broadcasts.
+
+    Raises:
+        ValueError: it does not.
+    """
     z = tensor(x)
     if z.shape == tuple(shape):
         return z
@@ -49,7 +71,18 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
 
 @operation
 def reduce_sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over the axes; None: over all."""
+    """The sum over the axes; None: over all.
+
+        >>> fastnn.math.reduce_sum([[1, 2], [3, 4]], axis=0).tolist()
+        [4, 6]
+        >>> fastnn.math.reduce_sum([[1, 2], [3, 4]]).item()
+        10
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = tensor(x)
     axes = axes_of(axis, x.ndim)
     y = Tensor(np.asarray(x.value.sum(axis=axes, keepdims=keepdims)))

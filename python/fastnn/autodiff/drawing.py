@@ -49,12 +49,19 @@ def normal(
 ) -> Tensor:
     """Normally distributed numbers.
 
+        >>> x = fastnn.random.normal((1000,), mean=5.0, seed=0)
+        >>> bool(4.9 < x.mean() < 5.1)
+        True
+
     Args:
         shape: of the Tensor.
         mean, stddev: of the distribution; numbers, or arrays that broadcast to shape.
         dtype: a type of floats.
         seed: draws the same numbers in each call; None: the next ones after
             `fastnn.random.set_seed`.
+
+    Raises:
+        ValueError: dtype is no type of floats.
     """
     drawn = _generator.of(seed).standard_normal(_shape(shape))
     return Tensor(np.asarray(converted(mean) + converted(stddev) * drawn, _floats(dtype)))
@@ -68,7 +75,12 @@ def truncated_normal(
     dtype: DTypeLike = np.float32,
     seed: int | None = None,
 ) -> Tensor:
-    """As `normal`, with numbers more than two stddev from the mean drawn again."""
+    """As `normal`, with numbers more than two stddev from the mean drawn again.
+
+    >>> x = fastnn.random.truncated_normal((1000,), seed=0)
+    >>> bool(fastnn.abs(x).max() <= 2)
+    True
+    """
     generator = _generator.of(seed)
     drawn = np.asarray(generator.standard_normal(_shape(shape)))
     wrong = np.abs(drawn) > 2
@@ -87,6 +99,10 @@ def uniform(
     seed: int | None = None,
 ) -> Tensor:
     """Numbers that are equally likely in [minval, maxval).
+
+        >>> x = fastnn.random.uniform((1000,), 1, 7, dtype=fastnn.int32, seed=0)  # dice
+        >>> int(x.min()), int(x.max())
+        (1, 6)
 
     Args:
         shape: of the Tensor.
@@ -115,7 +131,16 @@ def uniform(
 
 @operation
 def shuffle(value: Any, seed: int | None = None) -> Tensor:
-    """The rows in another order; see `normal` for seed."""
+    """The rows in another order.
+
+        >>> x = fastnn.random.shuffle([1, 2, 3, 4], seed=0)
+        >>> sorted(x.tolist())
+        [1, 2, 3, 4]
+
+    Args:
+        value: a Tensor or an array, whose first axis is that of rows.
+        seed: see `normal`.
+    """
     x = tensor(value)
     return x[_generator.of(seed).permutation(len(x))]
 
@@ -123,6 +148,10 @@ def shuffle(value: Any, seed: int | None = None) -> Tensor:
 @operation
 def dropout(x: Any, rate: float, seed: int | None = None) -> Tensor:
     """Each number is 0 with probability `rate`, and else divided by 1 - rate.
+
+        >>> x = fastnn.nn.dropout(fastnn.ones(1000), rate=0.75, seed=0)
+        >>> sorted({float(number) for number in x})
+        [0.0, 4.0]
 
     Args:
         x: a Tensor or an array of floats.

@@ -327,7 +327,9 @@ def _flat(
 
     def applied(x: Any) -> Tensor:
         x = tensor(x)
-        y = Tensor(np.asarray(value(x.value)))
+        # Before 2.1 NumPy makes float64 of integers.
+        kept = x.dtype if x.dtype.kind in "iu" else None
+        y = Tensor(np.asarray(value(x.value), kept))
         return recorded(y, (x,), lambda dy: (Tensor(np.zeros(x.shape, dy.dtype)),))
 
     applied.__name__ = applied.__qualname__ = name

@@ -16,7 +16,22 @@ from fastnn.autodiff.tensor import Tensor, recorded, tensor
 
 @operation
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
-    """The matrix product, of the last two axes; further axes are broadcast, as by NumPy's `@`."""
+    """The matrix product, of the last two axes; further axes are broadcast, as by NumPy's `@`.
+
+        >>> fastnn.matmul([[1, 2], [3, 4]], [[1], [10]]).tolist()
+        [[21], [43]]
+
+    Args:
+        a: (..., n, k), or a vector (k,).
+        b: (..., k, m), or a vector (k,).
+        transpose_a, transpose_b: whether the last two axes are exchanged first.
+
+    Returns:
+        A Tensor (..., n, m); the axis of a vector is left out.
+
+    Raises:
+        ValueError: shapes do not fit.
+    """
     a, b = pair(a, b)
     least_a, least_b = 1 + transpose_a, 1 + transpose_b
     if a.ndim < least_a or b.ndim < least_b:
@@ -55,7 +70,18 @@ def _swapped(x: Any) -> Tensor:
 
 @operation
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
-    """Sums of products over axes of both: a number of them, or a pair of lists, as NumPy's."""
+    """Sums of products over axes of both: a number of them, or a pair of lists, as NumPy's.
+
+        >>> fastnn.tensordot([1, 2, 3], [1, 10, 100], axes=1).item()
+        321
+
+    Args:
+        a, b: Tensors, Variables or arrays.
+        axes: n: the last n axes of a with the first n of b; or (axes of a, axes of b).
+
+    Returns:
+        A Tensor of the other axes of a, then those of b.
+    """
     a, b = pair(a, b)
     if isinstance(axes, int):
         of_a, of_b = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))

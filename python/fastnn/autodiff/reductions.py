@@ -36,7 +36,16 @@ _NATIVE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 
 @operation
 def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over the axes; None: over all. NaN where there are no numbers."""
+    """The mean over the axes; None: over all. NaN where there are no numbers.
+
+        >>> fastnn.math.reduce_mean([[1.0, 2.0], [3.0, 6.0]], axis=0).tolist()
+        [2.0, 4.0]
+
+    Args:
+        x: a Tensor, a Variable or an array; integers become float32.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = floats(x)
     count = _math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
     total = reduce_sum(x, axis, keepdims)
@@ -45,20 +54,42 @@ def reduce_mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @operation
 def reduce_variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean of squared distances from the mean."""
+    """The mean of squared distances from the mean, over the axes.
+
+        >>> fastnn.math.reduce_variance([1.0, 3.0]).item()
+        1.0
+
+    Args:
+        x: a Tensor, a Variable or an array; integers become float32.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = floats(x)
     return reduce_mean(square(x - reduce_mean(x, axis, keepdims=True)), axis, keepdims)
 
 
 @operation
 def reduce_std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The root of `reduce_variance`."""
+    """The standard deviation over the axes: the root of `reduce_variance`, with the same arguments.
+
+    >>> fastnn.math.reduce_std([1.0, 5.0]).item()
+    2.0
+    """
     return sqrt(reduce_variance(x, axis, keepdims))
 
 
 @operation
 def reduce_prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The product over the axes. Its gradient is right where one or more factors are 0."""
+    """The product over the axes. Its gradient is right where one or more factors are 0.
+
+        >>> fastnn.math.reduce_prod([[2.0, 3.0], [4.0, 5.0]], axis=1).tolist()
+        [6.0, 20.0]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = tensor(x)
     axes = axes_of(axis, x.ndim)
     y = Tensor(np.asarray(x.value.prod(axis=axes, keepdims=keepdims)))
@@ -102,19 +133,51 @@ def _extreme(x: Any, axis: Axis, keepdims: bool, of: Callable[..., Any]) -> Tens
 
 @operation
 def reduce_max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest over the axes."""
+    """The largest over the axes; NaN where there is one.
+
+        >>> fastnn.math.reduce_max([[1.0, 2.0], [3.0, 0.0]], axis=0).tolist()
+        [3.0, 2.0]
+
+    Several that are the largest share the gradient equally.
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     return _extreme(x, axis, keepdims, np.max)
 
 
 @operation
 def reduce_min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The smallest over the axes."""
+    """The smallest over the axes; NaN where there is one.
+
+        >>> fastnn.math.reduce_min([[1.0, 2.0], [3.0, 0.0]], axis=0).tolist()
+        [1.0, 0.0]
+
+    Several that are the smallest share the gradient equally.
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     return _extreme(x, axis, keepdims, np.min)
 
 
 @operation
 def reduce_logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))), which overflows nowhere."""
+    """log(sum(exp(x))) over the axes, which overflows nowhere.
+
+        >>> y = fastnn.math.reduce_logsumexp([1000.0, 1000.0]) - 1000.0
+        >>> print(np.exp(y.numpy()).round(3))  # 2 * exp(1000)
+        2.0
+
+    Args:
+        x: a Tensor, a Variable or an array; integers become float32.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = floats(x)
     axes = axes_of(axis, x.ndim)
     top = x.value.max(axis=axes, keepdims=True, initial=-np.inf)
@@ -130,7 +193,16 @@ def reduce_shape(shape: Shape, axes: Sequence[int]) -> Shape:
 
 @operation
 def reduce_any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether any is true, over the axes."""
+    """Whether any is true, over the axes.
+
+        >>> fastnn.math.reduce_any([[True, False], [False, False]], axis=1).tolist()
+        [True, False]
+
+    Args:
+        x: bools; numbers other than 0 are true.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = tensor(x)
     y = np.asarray(x.value.any(axis=axes_of(axis, x.ndim), keepdims=keepdims))
     return followed(Tensor(y), x)
@@ -138,7 +210,16 @@ def reduce_any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @operation
 def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether all are true, over the axes."""
+    """Whether all are true, over the axes.
+
+        >>> fastnn.math.reduce_all([[True, True], [True, False]], axis=1).tolist()
+        [True, False]
+
+    Args:
+        x: bools; numbers other than 0 are true.
+        axis: an axis or several; None: all.
+        keepdims: keep the axes, of length 1.
+    """
     x = tensor(x)
     y = np.asarray(x.value.all(axis=axes_of(axis, x.ndim), keepdims=keepdims))
     return followed(Tensor(y), x)
@@ -147,6 +228,11 @@ def reduce_all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @operation
 def cumsum(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
     """Sums of the elements up to each one along an axis.
+
+        >>> fastnn.cumsum([1, 2, 3]).tolist()
+        [1, 3, 6]
+        >>> fastnn.cumsum([1, 2, 3], exclusive=True).tolist()
+        [0, 1, 3]
 
     Args:
         x: a Tensor or an array.
@@ -176,21 +262,45 @@ def _moved(sums: Any, axis: int) -> Any:
 
 @operation
 def argmax(x: Any, axis: int | None = 0) -> Tensor:
-    """The place of the largest along an axis, the first of several; TensorFlow's default axis is 0."""
+    """The place of the largest along an axis, the first of several; TensorFlow's default axis is 0.
+
+        >>> fastnn.math.argmax([[1.0, 2.0], [3.0, 0.0]], axis=1).tolist()
+        [1, 0]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: None: the place in the flat array.
+
+    Returns:
+        A Tensor of int64.
+    """
     x = tensor(x)
     return followed(Tensor(np.asarray(x.value.argmax(axis=axis))), x)
 
 
 @operation
 def argmin(x: Any, axis: int | None = 0) -> Tensor:
-    """The place of the smallest along an axis, the first of several."""
+    """The place of the smallest along an axis, the first of several; see `argmax`.
+
+    >>> fastnn.math.argmin([[1.0, 2.0], [3.0, 0.0]], axis=1).tolist()
+    [0, 1]
+    """
     x = tensor(x)
     return followed(Tensor(np.asarray(x.value.argmin(axis=axis))), x)
 
 
 @operation
 def softmax(x: Any, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps."""
+    """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps.
+
+        >>> print(fastnn.math.softmax([[0.0, 0.0], [0.0, 1000.0]]).numpy())
+        [[0.5 0.5]
+         [0.  1. ]]
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+        axis: that of the classes.
+    """
     x = floats(x)
     value = x.value
     last = axis in (-1, value.ndim - 1)
@@ -207,7 +317,15 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 @operation
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """x - log(sum(exp(x))) along an axis."""
+    """x - log(sum(exp(x))) along an axis, which overflows nowhere.
+
+        >>> print(np.exp(fastnn.math.log_softmax([0.0, 0.0]).numpy()).round(4))
+        [0.5 0.5]
+
+    Args:
+        x: a Tensor, a Variable or an array, of any shape; integers become float32.
+        axis: that of the classes.
+    """
     z = floats(x)
     # Without the largest first: the logarithm of the sum would drown in large numbers.
     top = z.value.max(axis=axis, keepdims=True, initial=-np.inf)
@@ -220,6 +338,11 @@ def norm(
     x: Any, ord: str | float = "euclidean", axis: Axis = None, keepdims: bool = False
 ) -> Tensor:
     """The norm of vectors along an axis, of all numbers, or of matrices along two axes.
+
+        >>> fastnn.norm([[3.0, 4.0], [0.0, 2.0]], axis=1).tolist()
+        [5.0, 2.0]
+        >>> fastnn.norm([3.0, -4.0], ord=1).item()
+        7.0
 
     Args:
         x: a Tensor or an array.

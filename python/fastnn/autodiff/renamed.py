@@ -34,6 +34,9 @@ def _named(function: Callable[..., Tensor], **names: str) -> Callable[..., Tenso
 def argmax(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) -> Tensor:
     """The place of the largest along an axis, the first of several.
 
+        >>> fastnn.argmax([[1.0, 2.0], [3.0, 0.0]], axis=1).tolist()
+        [1, 0]
+
     Args:
         input: a Tensor or an array.
         axis: None: the place in the flat array.
@@ -44,7 +47,11 @@ def argmax(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) 
 
 @operation
 def argmin(input: Any, axis: int | None = 0, output_type: DTypeLike = np.int64) -> Tensor:
-    """The place of the smallest along an axis, the first of several; see `argmax`."""
+    """The place of the smallest along an axis, the first of several; see `argmax`.
+
+    >>> fastnn.argmin([[1.0, 2.0], [3.0, 0.0]], axis=1).tolist()
+    [0, 1]
+    """
     return f.cast(f.argmin(input, axis), output_type)
 
 
@@ -58,6 +65,9 @@ def one_hot(
     dtype: DTypeLike | None = None,
 ) -> Tensor:
     """on_value at the place that each integer names along a new axis, else off_value.
+
+        >>> fastnn.one_hot([0, 2], 3).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
 
     Args:
         indices: integers; those outside of [0, depth) name no place.
@@ -76,13 +86,29 @@ def one_hot(
 
 @operation
 def zeros_like(input: Any, dtype: DTypeLike | None = None) -> Tensor:
-    """Zeros of its shape, and of its type unless dtype says else."""
+    """Zeros of its shape, and of its type unless dtype says else.
+
+        >>> fastnn.zeros_like([[1, 2], [3, 4]]).tolist()
+        [[0, 0], [0, 0]]
+
+    Args:
+        input: a Tensor, a Variable or an array.
+        dtype: the type of the numbers.
+    """
     return Tensor(np.zeros_like(converted(input), dtype))
 
 
 @operation
 def ones_like(input: Any, dtype: DTypeLike | None = None) -> Tensor:
-    """Ones of its shape, and of its type unless dtype says else."""
+    """Ones of its shape, and of its type unless dtype says else.
+
+        >>> fastnn.ones_like([[1, 2], [3, 4]]).tolist()
+        [[1, 1], [1, 1]]
+
+    Args:
+        input: a Tensor, a Variable or an array.
+        dtype: the type of the numbers.
+    """
     return Tensor(np.ones_like(converted(input), dtype))
 
 

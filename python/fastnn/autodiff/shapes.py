@@ -14,7 +14,15 @@ from fastnn.autodiff.tensor import Tensor, converted, marked, recorded, tensor
 
 @operation
 def transpose(x: Any, perm: Sequence[int] | None = None) -> Tensor:
-    """Axes in another order; None: reversed."""
+    """Axes in another order; None: reversed.
+
+        >>> fastnn.transpose([[1, 2, 3], [4, 5, 6]]).tolist()
+        [[1, 4], [2, 5], [3, 6]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        perm: axis i of the result is axis perm[i] of x.
+    """
     x = tensor(x)
     order = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(i) for i in perm)
     back = tuple(int(i) for i in np.argsort(order))
@@ -24,7 +32,15 @@ def transpose(x: Any, perm: Sequence[int] | None = None) -> Tensor:
 
 @operation
 def expand_dims(x: Any, axis: int) -> Tensor:
-    """A new axis of length 1."""
+    """A new axis of length 1.
+
+        >>> fastnn.expand_dims([1, 2], axis=1).tolist()
+        [[1], [2]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: where the axis is in the result.
+    """
     x = tensor(x)
     y = Tensor(np.expand_dims(x.value, axis))
     return recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
@@ -32,7 +48,18 @@ def expand_dims(x: Any, axis: int) -> Tensor:
 
 @operation
 def squeeze(x: Any, axis: Axis = None) -> Tensor:
-    """Without axes of length 1; None: all of them."""
+    """Without axes of length 1; None: all of them.
+
+        >>> fastnn.squeeze([[[1], [2]]]).tolist()
+        [1, 2]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several.
+
+    Raises:
+        ValueError: an axis has another length.
+    """
     x = tensor(x)
     y = Tensor(np.squeeze(x.value, axis if axis is None else axes_of(axis, x.ndim)))
     made = recorded(y, (x,), lambda dy: (reshape(dy, x.shape),))
@@ -41,7 +68,18 @@ def squeeze(x: Any, axis: Axis = None) -> Tensor:
 
 @operation
 def tile(x: Any, multiples: Sequence[int]) -> Tensor:
-    """The array repeated so many times along each axis."""
+    """The array repeated so many times along each axis.
+
+        >>> fastnn.tile([[1, 2]], [2, 2]).tolist()
+        [[1, 2, 1, 2], [1, 2, 1, 2]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        multiples: a number for each axis of x.
+
+    Raises:
+        ValueError: there are more or fewer numbers than axes.
+    """
     x = tensor(x)
     if len(multiples) != x.ndim:
         raise ValueError(f"multiples: expected {x.ndim} numbers, got {list(multiples)}")
@@ -53,7 +91,15 @@ def tile(x: Any, multiples: Sequence[int]) -> Tensor:
 
 @operation
 def reverse(x: Any, axis: Axis) -> Tensor:
-    """The elements along axes in reverse order."""
+    """The elements along axes in reverse order.
+
+        >>> fastnn.reverse([[1, 2], [3, 4]], axis=[1]).tolist()
+        [[2, 1], [4, 3]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: an axis or several; None: all.
+    """
     x = tensor(x)
     axes = axes_of(axis, x.ndim)
     return recorded(Tensor(np.flip(x.value, axes)), (x,), lambda dy: (reverse(dy, axes),))
@@ -61,7 +107,18 @@ def reverse(x: Any, axis: Axis) -> Tensor:
 
 @operation
 def concat(values: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors one after the other along an axis."""
+    """Tensors one after the other along an axis.
+
+        >>> fastnn.concat([[[1, 2]], [[3, 4], [5, 6]]], axis=0).tolist()
+        [[1, 2], [3, 4], [5, 6]]
+
+    Args:
+        values: a list of Tensors, Variables or arrays, whose shapes agree but for that axis.
+        axis: along which they are joined.
+
+    Raises:
+        ValueError: shapes do not fit.
+    """
     parts = [tensor(value) for value in values]
     y = Tensor(np.concatenate([part.value for part in parts], axis=axis))
     ends = np.cumsum([part.shape[axis] for part in parts])
@@ -76,20 +133,50 @@ def concat(values: Sequence[Any], axis: int = 0) -> Tensor:
 
 @operation
 def stack(values: Sequence[Any], axis: int = 0) -> Tensor:
-    """Tensors of one shape along a new axis."""
+    """Tensors of one shape along a new axis.
+
+        >>> fastnn.stack([[1, 2], [3, 4]], axis=1).tolist()
+        [[1, 3], [2, 4]]
+
+    Args:
+        values: a list of Tensors, Variables or arrays.
+        axis: where the new axis is.
+
+    Raises:
+        ValueError: shapes differ.
+    """
     return concat([expand_dims(value, axis) for value in values], axis)
 
 
 @operation
 def unstack(x: Any, axis: int = 0) -> list[Tensor]:
-    """The parts along an axis, without it."""
+    """The parts along an axis, without it.
+
+        >>> first, second = fastnn.unstack([[1, 2], [3, 4]])
+        >>> first.tolist(), second.tolist()
+        ([1, 2], [3, 4])
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        axis: that is taken apart.
+    """
     x = tensor(x)
     before = (slice(None),) * (axis if axis >= 0 else x.ndim + axis)
     return [x[(*before, i)] for i in range(x.shape[axis])]
 
 
 def getitem(x: Any, index: Any) -> Tensor:
-    """x[index], with NumPy's indices: numbers, slices, arrays of integers or bools."""
+    """x[index], with NumPy's indices: numbers, slices, arrays of integers or bools.
+
+        >>> fastnn.math.getitem([10, 20, 30], slice(1, None)).tolist()
+        [20, 30]
+
+    An element that several indices name gets the sum of their gradients.
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        index: what stands in the brackets.
+    """
     x = tensor(x)
     place = _index(index)
     y = Tensor(np.asarray(x.value[place]))
@@ -115,6 +202,11 @@ def _scatter(dy: Any, place: Any, shape: Shape) -> Tensor:
 @operation
 def gather(x: Any, indices: Any, axis: int | None = None, batch_dims: int = 0) -> Tensor:
     """The slices along an axis that integers name.
+
+        >>> fastnn.gather([10.0, 20.0, 30.0], [2, 0]).tolist()
+        [30.0, 10.0]
+        >>> fastnn.gather([[1, 2], [3, 4]], [1, 0], batch_dims=1).tolist()  # one of each row
+        [2, 3]
 
     Args:
         x: a Tensor or an array.
@@ -155,5 +247,13 @@ def gather(x: Any, indices: Any, axis: int | None = None, batch_dims: int = 0) -
 
 @operation
 def boolean_mask(x: Any, mask: Any) -> Tensor:
-    """The elements, or slices of the first axes, where the mask is true."""
+    """The elements, or slices of the first axes, where the mask is true.
+
+        >>> fastnn.boolean_mask([[1, 2], [3, 4], [5, 6]], [True, False, True]).tolist()
+        [[1, 2], [5, 6]]
+
+    Args:
+        x: a Tensor, a Variable or an array.
+        mask: bools, of the shape of the first axes of x.
+    """
     return getitem(x, converted(mask).astype(bool))

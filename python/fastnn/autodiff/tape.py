@@ -102,6 +102,13 @@ class GradientTape:
     def watch(self, tensor: Any) -> None:
         """Records what is made of a Tensor or a Variable, or of each in a list or dictionary.
 
+            >>> x = fastnn.constant(3.0)
+            >>> with fastnn.GradientTape() as tape:
+            ...     tape.watch(x)  # a Tensor is not watched by itself, a trainable Variable is
+            ...     y = x * x
+            >>> tape.gradient(y, x).item()
+            6.0
+
         Raises:
             TypeError: something else is given, or numbers that are no floats.
         """
@@ -114,16 +121,41 @@ class GradientTape:
             self._watched[id(source)] = source
 
     def watched_variables(self) -> tuple[Variable, ...]:
-        """The Variables that were used, or watched, in the order of that."""
+        """The Variables that were used, or watched, in the order of that.
+
+        >>> v, w = fastnn.Variable(2.0), fastnn.Variable(3.0)
+        >>> with fastnn.GradientTape() as tape:
+        ...     y = w * w
+        >>> [float(variable.numpy()) for variable in tape.watched_variables()]
+        [3.0]
+        """
         return tuple(s for s in self._watched.values() if isinstance(s, Variable))
 
     def reset(self) -> None:
-        """Forgets everything recorded so far."""
+        """Forgets everything recorded so far.
+
+        >>> w = fastnn.Variable(3.0)
+        >>> with fastnn.GradientTape() as tape:
+        ...     y = w * w
+        ...     tape.reset()
+        ...     y = 5 * w
+        >>> tape.gradient(y, w).item()
+        5.0
+        """
         self._entries, self._watched, self._roots, self._used = [], {}, 0, False
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
-        """In this `with` block the tape records nothing."""
+        """In this `with` block the tape records nothing.
+
+        >>> w = fastnn.Variable(3.0)
+        >>> with fastnn.GradientTape() as tape:
+        ...     with tape.stop_recording():
+        ...         scale = 2 * w
+        ...     y = scale * w
+        >>> tape.gradient(y, w).item()  # that of 6 * w
+        6.0
+        """
         before = _active.tapes
         _active.tapes = tuple(tape for tape in before if tape is not self)
         try:
@@ -161,6 +193,13 @@ class GradientTape:
         unconnected_gradients: str = "none",
     ) -> Any:
         """The gradient of the target, or of the sum of several targets, for each source.
+
+            >>> v, w = fastnn.Variable(2.0), fastnn.Variable(3.0)
+            >>> with fastnn.GradientTape() as tape:
+            ...     y = v * w + w
+            >>> dv, dw = tape.gradient(y, [v, w])
+            >>> dv.item(), dw.item()
+            (3.0, 3.0)
 
         Args:
             target: a Tensor, or a list of Tensors; where it is no single number, the gradient is
@@ -276,6 +315,12 @@ class GradientTape:
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: str = "none") -> Any:
         """The derivative of each element of the target: shape target.shape + source.shape.
 
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> with fastnn.GradientTape() as tape:
+            ...     y = w * w
+            >>> tape.jacobian(y, w).tolist()
+            [[2.0, 0.0], [0.0, 4.0]]
+
         Errors, structure and `unconnected_gradients`: see `gradient`.
         """
         zero = _zeros(unconnected_gradients)
@@ -304,6 +349,13 @@ class GradientTape:
         self, target: Tensor, source: Tensor, unconnected_gradients: str = "none"
     ) -> Tensor | None:
         """The derivative of each row of the target with respect to its row of the source.
+
+            >>> x = fastnn.constant([[1.0], [2.0]])
+            >>> with fastnn.GradientTape() as tape:
+            ...     tape.watch(x)
+            ...     y = x**2
+            >>> tape.batch_jacobian(y, x).tolist()
+            [[[2.0]], [[4.0]]]
 
         Args:
             target: (n, ...), whose row i depends on row i of the source alone.

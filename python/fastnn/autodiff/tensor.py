@@ -51,29 +51,49 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes, a tuple."""
         return self.value.shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.value.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.value.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers, one of NumPy."""
         return self.value.dtype
 
     def numpy(self) -> Any:
-        """A copy as an array, or as a NumPy number where there are no axes."""
+        """A copy as an array, or as a NumPy number where there are no axes.
+
+        >>> fastnn.constant([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         return self.value[()] if self.value.ndim == 0 else self.value.copy()
 
     def item(self) -> Any:
-        """The only number, as a number of Python."""
+        """The only number, as a number of Python.
+
+            >>> fastnn.constant([[2.5]]).item()
+            2.5
+
+        Raises:
+            ValueError: there are more or fewer than one.
+        """
         return self.value.item()
 
     def tolist(self) -> Any:
+        """The numbers in lists of Python, as deep as there are axes.
+
+        >>> fastnn.constant([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
+        """
         return self.value.tolist()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
@@ -210,50 +230,125 @@ class Tensor:
     # -- NumPy's methods, which a tape can record as it does functions
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The sum over axes, see `fastnn.math.reduce_sum`.
+
+        >>> fastnn.constant([[1, 2], [3, 4]]).sum(axis=0).tolist()
+        [4, 6]
+        """
         return operations["sum"](self, axis, keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The mean over axes, see `fastnn.math.reduce_mean`.
+
+        >>> fastnn.constant([1.0, 3.0]).mean().item()
+        2.0
+        """
         return operations["mean"](self, axis, keepdims)
 
     def prod(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The product over axes, see `fastnn.math.reduce_prod`.
+
+        >>> fastnn.constant([2, 3, 4]).prod().item()
+        24
+        """
         return operations["prod"](self, axis, keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The largest over axes, see `fastnn.math.reduce_max`.
+
+        >>> fastnn.constant([[1, 5], [3, 4]]).max(axis=1).tolist()
+        [5, 4]
+        """
         return operations["max"](self, axis, keepdims)
 
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The smallest over axes, see `fastnn.math.reduce_min`.
+
+        >>> fastnn.constant([[1, 5], [3, 4]]).min(axis=1).tolist()
+        [1, 3]
+        """
         return operations["min"](self, axis, keepdims)
 
     def var(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The variance over axes, see `fastnn.math.reduce_variance`.
+
+        >>> fastnn.constant([1.0, 5.0]).var().item()
+        4.0
+        """
         return operations["var"](self, axis, keepdims)
 
     def std(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """The standard deviation over axes, see `fastnn.math.reduce_std`.
+
+        >>> fastnn.constant([1.0, 5.0]).std().item()
+        2.0
+        """
         return operations["std"](self, axis, keepdims)
 
     def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether any is true over axes, see `fastnn.math.reduce_any`.
+
+        >>> (fastnn.constant([1, 2]) > 1).any().item()
+        True
+        """
         return operations["any"](self, axis, keepdims)
 
     def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether all are true over axes, see `fastnn.math.reduce_all`.
+
+        >>> (fastnn.constant([1, 2]) > 1).all().item()
+        False
+        """
         return operations["all"](self, axis, keepdims)
 
     def argmax(self, axis: int | None = None) -> Tensor:
+        """The place of the largest along an axis, or in the flat array; see `fastnn.math.argmax`.
+
+        >>> fastnn.constant([10, 30, 20]).argmax().item()
+        1
+        """
         return operations["argmax"](self, axis)
 
     def argmin(self, axis: int | None = None) -> Tensor:
+        """The place of the smallest along an axis, or in the flat array; see `fastnn.math.argmin`.
+
+        >>> fastnn.constant([10, 30, 20]).argmin().item()
+        0
+        """
         return operations["argmin"](self, axis)
 
     def cumsum(self, axis: int = 0) -> Tensor:
+        """Sums up to each element along an axis, see `fastnn.cumsum`.
+
+        >>> fastnn.constant([1, 2, 3]).cumsum().tolist()
+        [1, 3, 6]
+        """
         return operations["cumsum"](self, axis)
 
     def reshape(self, *shape: Any) -> Tensor:
+        """The same numbers in another shape, see `fastnn.reshape`: x.reshape(2, -1) or x.reshape((2, -1)).
+
+        >>> fastnn.constant([1, 2, 3, 4]).reshape(2, -1).tolist()
+        [[1, 2], [3, 4]]
+        """
         return operations["reshape"](self, _axes_of(shape))
 
     def flatten(self) -> Tensor:
+        """The same numbers along one axis, row by row; also called `ravel`.
+
+        >>> fastnn.constant([[1, 2], [3, 4]]).flatten().tolist()
+        [1, 2, 3, 4]
+        """
         return operations["reshape"](self, (-1,))
 
     ravel = flatten
 
     def transpose(self, *axes: Any) -> Tensor:
+        """Axes in another order, or reversed: x.transpose(1, 0), x.transpose((1, 0)) or x.transpose().
+
+        >>> fastnn.constant([[1, 2, 3]]).transpose().tolist()
+        [[1], [2], [3]]
+        """
         return operations["transpose"](self, _axes_of(axes) or None)
 
     @property
@@ -262,12 +357,27 @@ class Tensor:
         return operations["transpose"](self, None)
 
     def squeeze(self, axis: Axis = None) -> Tensor:
+        """Without axes of length 1, see `fastnn.squeeze`.
+
+        >>> fastnn.constant([[1], [2]]).squeeze().tolist()
+        [1, 2]
+        """
         return operations["squeeze"](self, axis)
 
     def clip(self, min: float, max: float) -> Tensor:
+        """The numbers cut to [min, max], see `fastnn.clip_by_value`.
+
+        >>> fastnn.constant([-3.0, 0.5, 7.0]).clip(0.0, 1.0).tolist()
+        [0.0, 0.5, 1.0]
+        """
         return operations["clip"](self, min, max)
 
     def astype(self, dtype: DTypeLike) -> Tensor:
+        """The numbers in another type, see `fastnn.cast`.
+
+        >>> fastnn.constant([1.7, -1.7]).astype("int32").tolist()
+        [1, -1]
+        """
         return operations["cast"](self, dtype)
 
     def __repr__(self) -> str:
