@@ -272,8 +272,8 @@ def test_metrics_get_as_in_keras():
 # -- attributes of models --------------------------------------------------------------------------
 
 OF_MODELS = """to_yaml fit_generator predict_classes
-    predict_proba add_loss export state_dict parameters
-    eval forward losses compute_output_shape compute_mask supports_masking jit_compile run_eagerly
+    predict_proba export state_dict parameters
+    eval forward compute_output_shape compute_mask supports_masking jit_compile run_eagerly
     dtype_policy compute_dtype variable_dtype make_predict_function
     stateless_call add_weight zero_grad train score path"""
 OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight

@@ -152,7 +152,7 @@ MODEL = {
         "metrics_names",
         "matmul_precision",
     ),
-    "export_onnx",
+    *("export_onnx", "add_loss", "losses"),
     *("save", "save_weights", "load_weights", "to_json", "get_config", "from_config"),
     *("get_compile_config", "compile_from_config", "position"),
     *("fit", "evaluate", "predict", "predict_on_batch", "predictor", "train_on_batch"),

@@ -420,10 +420,9 @@ def test_a_model_inside_a_graph() -> None:
     inputs = fastnn.Input((5,))
     model = fastnn.Model(inputs, layers.Dense(2)(inner(inputs)))
     assert model.layers[0] is inner
-    with pytest.raises(
-        TypeError, match="`call` of the model 'encoded' is no graph of layers: __matmul__"
-    ):
-        Encoded()(inputs)
+    encoded = Encoded()
+    whole = fastnn.Model(inputs, encoded(inputs))
+    np.testing.assert_allclose(whole(X), encoded(X), rtol=1e-6)
 
 
 def test_init_of_the_base_is_missing() -> None:

@@ -310,9 +310,6 @@ class Untraced(fastnn.Model):
 
 
 def test_a_part_that_is_no_graph() -> None:
-    inputs = fastnn.Input((6,))
-    with pytest.raises(TypeError, match="the model 'untraced' is no graph of layers"):
-        fastnn.Model(inputs, Untraced()(inputs))
     outer = fastnn.Sequential([Untraced(), layers.Dense(3)])
     outer.compile(*HOW)
     with pytest.warns(fastnn.TapeWarning, match="the `call` of the model 'untraced' is no"):

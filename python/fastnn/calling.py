@@ -29,10 +29,18 @@ class Calling(NamedTuple):
     training: bool = False
     tracing: bool = False  # whether the call is given symbols
     keys: Any = None  # the Source of keys of what is made inside; None: the seed of the program
+    dtype: Any = None  # of parameters that are made inside; None: no model says
+    outermost: object = None  # one object for all calls within the same outermost one
 
-    def inside(self, training: bool, tracing: bool, keys: Any = None) -> Calling:
+    def inside(self, training: bool, tracing: bool, keys: Any = None, dtype: Any = None) -> Calling:
         """The calls within one that is made now."""
-        return Calling(training, self.tracing or tracing, keys or self.keys)
+        return Calling(
+            training,
+            self.tracing or tracing,
+            keys or self.keys,
+            dtype or self.dtype,
+            self.outermost or object(),
+        )
 
 
 class _Entry:

@@ -27,6 +27,10 @@ class _Lists(ABCMeta):
         members: type[Listed] = cls  # type: ignore[assignment]
         return _public(members, super().__dir__())
 
+    # No class is registered as one of these, and an ABCMeta would look for such, which takes long.
+    __instancecheck__ = type.__instancecheck__
+    __subclasscheck__ = type.__subclasscheck__
+
 
 class Listed(metaclass=_Lists):
     """A class that tells `dir()` which of its members are the inside."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _core
+from fastnn import _core, calling
 from fastnn.arrays.host import narrowed, numeric, plain
 from fastnn.changes import Change, Switch
 from fastnn.claims import Claim, Exclusive
@@ -106,10 +106,10 @@ class Variable(Listed):
         ValueError: trainable=True with integers, or a number that the dtype does not hold.
     """
 
-    __slots__ = ("__weakref__", "_changes", "_spot", "_trainable", "name")
+    __slots__ = ("__weakref__", "_changes", "_fixed", "_spot", "_trainable", "name")
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
-    _inside = ("at", "converted", "join", "move", "place", "spot")
+    _inside = ("at", "becomes", "converted", "is_fixed", "join", "lies_at", "move", "place", "spot")
 
     def __init__(
         self,
@@ -127,6 +127,7 @@ class Variable(Listed):
         self._spot = Switch(Spot(place, name))
         self.name = name
         self.trainable = checked in _FLOATS if trainable is None else trainable
+        self._fixed = not self._trainable
         self._changes = Exclusive("this variable")
 
     @classmethod
@@ -136,6 +137,7 @@ class Variable(Listed):
         variable._spot = Switch(Spot(place, path))
         variable.name = name
         variable._trainable = True
+        variable._fixed = False
         variable._changes = Exclusive("this variable")
         return variable
 
@@ -178,6 +180,21 @@ class Variable(Listed):
         if flag("trainable", value) and self.dtype not in _FLOATS:
             raise ValueError(f"trainable: {self.path} holds {self.dtype}, which has no gradients")
         self._trainable = value
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it was made with trainable=False: `trainable` of a layer leaves it so (for layers)."""
+        return self._fixed
+
+    def lies_at(self, path: str) -> None:
+        """Gives a new Variable its path (for layers)."""
+        self._spot = Switch(Spot(self.place, path))
+
+    def becomes(self, dtype: str) -> None:
+        """Converts a new Variable to another type (for layers)."""
+        place = Place(_buffer(self.size, dtype), 0, self.shape)
+        place.write(self.view().astype(dtype))
+        self._spot = Switch(Spot(place, self.path))
 
     def move(self, spot: Spot, change: Change) -> Switch[Spot]:
         """Goes to another place of the same shape, which holds the same values (for models)."""
@@ -226,6 +243,8 @@ class Variable(Listed):
             TypeError: the values are not real numbers.
             RuntimeError: a `fit` of the model is running in another thread.
         """
+        if calling.now().tracing:
+            raise calling.Untraceable(f"it changes the Variable {self.path}")
         converted = self.converted(value)
         claim = Claim("assign")
         with claim, claim.lock:
@@ -260,7 +279,7 @@ class Variable(Listed):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is independent: it has the values in a buffer of its own."""
         values = self.numpy()
-        return _restored, (values, self.name, self.path, self.trainable)
+        return _restored, (values, self.name, self.path, self.trainable, self._fixed)
 
     def __copy__(self) -> Variable:
         return copy.deepcopy(self)
@@ -324,10 +343,13 @@ def _held(name: str, values: NDArray[Any], dtype: str) -> NDArray[Any]:
     return converted
 
 
-def _restored(values: NDArray[Any], name: str, path: str, trainable: bool) -> Variable:
+def _restored(
+    values: NDArray[Any], name: str, path: str, trainable: bool, fixed: bool = False
+) -> Variable:
     """The Variable that was pickled or copied, in a buffer of its own."""
     place = Place(_buffer(values.size, values.dtype.name), 0, values.shape)
     place.write(values)
     variable = Variable.at(place, name, path)
     variable.trainable = trainable
+    variable._fixed = fixed
     return variable

@@ -207,7 +207,7 @@ def _wired(keras: Any, graph: Graph, made: dict[int, Any], model: Model) -> Any:
         else:
             taken = given if node.layer.merges else given[0]
             values.append(call(made[id(node.layer)], taken, node.shape))
-    outputs = model.state.form.like([values[part.tensor] for part in graph.outputs])
+    outputs = model._state.now.form.like([values[part.tensor] for part in graph.outputs])
     named = model._input_names
     entries: Any = inputs if len(inputs) > 1 else inputs[0]
     if isinstance(named, list):

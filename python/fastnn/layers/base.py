@@ -382,7 +382,7 @@ class Layer(Registered):
             if self._standing.now.rows is not None:  # another thread has built it meanwhile
                 return
             output = self.row_shape(shape)
-            dtype = self.compute_dtype or "float32"
+            dtype = self.compute_dtype or calling.now().dtype or "float32"
             network = network_for(shape, dtype, 0)
             extended(network, self, 0, shape)
             buffer = parameters_for(network, dtype)

@@ -26,6 +26,18 @@ class ModelCall(NamedTuple):
     state: Any  # whose graph is called
     inputs: tuple[Symbol, ...]
     drops: bool  # whether its Dropout layers are a part of the graph
+    opaque: Any = (
+        None  # an Opaque, where the `call` of the model is no graph; then there is no state
+    )
+
+
+class Opaque(NamedTuple):
+    """What is known of a call that is no graph of layers."""
+
+    why: str  # it is none: a clause
+    args: tuple[Any, ...]  # of the call, with symbols where it takes Tensors
+    options: dict[str, Any]
+    form: Any  # the Form of what it returns
 
 
 class Symbol:

@@ -6,6 +6,7 @@ from fastnn import elsewhere
 from fastnn.listing import names_of
 from fastnn.models.loading import clone_model, load_model, model_from_json, save_model
 from fastnn.models.model import Model
+from fastnn.models.own_layer import Layer as _Layer  # noqa: F401 - which is in fastnn.layers
 from fastnn.models.sequential import Sequential
 
 __all__ = [

@@ -41,7 +41,7 @@ def members(model: Parted) -> list[Any]:
     """Layers and models of a class that makes them itself, in an order that its code decides."""
     own = [part for part in model._own_parts() if isinstance(part, (Layer, Parted))]
     by_call = type(model).call is not Parted.call
-    return own if by_call else _unique([*parts_in(model.state), *own])
+    return own if by_call else _unique([*parts_in(model._state.now), *own])
 
 
 def _unique(parts: Sequence[Any]) -> list[Any]:
@@ -70,7 +70,7 @@ class Encoder:
         if makes_itself(type(model)):
             told["config"] = model.get_config()  # type: ignore[attr-defined]
             self._find(model, place)
-            shapes = known_shapes(model.state) if model.state.calls else ()
+            shapes = known_shapes(model._state.now) if model._state.now.calls else ()
             if len(shapes) == 1:
                 told["build_input_shape"] = [None, *shapes[0]]
             else:
@@ -95,7 +95,7 @@ class Encoder:
 
     def graph(self, model: Parted, place: Place = ()) -> Config:
         """The config of a graph of layers, or of a chain."""
-        state = model.state
+        state = model._state.now
         parts = _unique(parts_in(state))
         chain = not state.inputs and plain(parts)
         entries: list[Config] = []
@@ -184,7 +184,7 @@ class Decoder:
 
     def _build(self, made: Any, told: Mapping[str, Any], *, inner: bool) -> None:
         shape = told.get("build_input_shape")
-        if shape is not None and made.state.built is None:
+        if shape is not None and made._state.now.built is None:
             row_shape = _row(shape, batch=True)
             if inner:  # the model around it builds its layers
                 made.trace_for(row_shape[1:])

@@ -15,7 +15,7 @@ from fastnn.words import snake_case
 def check_are_layers(layers: Sequence[object]) -> None:
     for i, layer in enumerate(layers):
         if isinstance(layer, Compilable):
-            if len(known_shapes(layer.state)) > 1:
+            if len(known_shapes(layer._state.now)) > 1:
                 raise ValueError(
                     f"model {_name_of(layer)!r} takes several inputs; use fastnn.Model(inputs, "
                     "outputs)"
@@ -46,8 +46,8 @@ def first_shape(layers: Sequence[Any]) -> Shape | None:
         return None
     first: Any = layers[0]
     if isinstance(first, Compilable):
-        shapes = known_shapes(first.state)
-        return shapes[0] if shapes else first_shape(parts_in(first.state))
+        shapes = known_shapes(first._state.now)
+        return shapes[0] if shapes else first_shape(parts_in(first._state.now))
     given: Shape | None = first.given_shape
     if given is not None:
         return given

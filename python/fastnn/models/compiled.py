@@ -111,7 +111,7 @@ class Compilable(Listed):
     _inside: ClassVar[Iterable[str]] = (
         *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare"),
         *("row_shapes", "shapes_for"),
-        *("claim", "home", "is_training", "stand", "state"),
+        *("claim", "home", "is_training", "stand"),
     )
     stop_training: bool = False
 
@@ -134,13 +134,8 @@ class Compilable(Listed):
         """The name in tables, paths and messages."""
 
     @property
-    def state(self) -> State:
-        """What is in force (for models that this one is a part of, as the next)."""
-        return self._state.now
-
-    @property
     def home(self) -> Any:
-        """The model that this one is a part of, the first of several; None: no model."""
+        """The model that this one is a part of, the first of several (for it); None: no model."""
         home = self._state.now.home
         return None if home is None else home()
 
@@ -231,7 +226,7 @@ class Compilable(Listed):
         state = self._state.now
         if state.built is not None:
             return state.built
-        if not self.built or state.row_shape is None:
+        if not self._has_built_graph or state.row_shape is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"
             )
@@ -241,15 +236,24 @@ class Compilable(Listed):
     @property
     def built(self) -> bool:
         """Whether the parameters exist."""
+        return self._has_built_graph or self._is_built_by_calls()
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
+
+    def _is_built_by_calls(self) -> bool:
+        """Whether the parameters exist of a model that is no native graph."""
+        return False
+
+    @property
+    def _has_built_graph(self) -> bool:
+        """Whether the parameters of all layers of its graph exist."""
         state = self._state.now
         if state.built is not None:
             return True
         known = state.row_shape is not None and bool(state.calls)
         return known and all(layer.built for layer in state.layers if layer.has_parameters)
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        """Taken for programs that set it, as of Keras; whether a model is built is found out."""
 
     @property
     def network(self) -> _core.Network:
@@ -261,7 +265,7 @@ class Compilable(Listed):
         state = self._state.now
         if state.built is not None:
             return state.built.shapes[0], state.built.shapes[-1]
-        if not self.built or state.row_shape is None:
+        if not self._has_built_graph or state.row_shape is None:
             return None
         through = self.shapes_for(state.row_shape)
         return through[0], through[-1]
@@ -294,7 +298,7 @@ class Compilable(Listed):
             built = state.built
             new = state
             if built is None:
-                known = state.row_shape if self.built else None
+                known = state.row_shape if self._has_built_graph else None
                 if known not in (None, row_shape):
                     raise ValueError(
                         f"{doing}: expected rows of shape {known}, for which the model "

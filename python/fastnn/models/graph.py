@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from fastnn import _core
+from fastnn.calling import Untraceable
 from fastnn.layers.base import Layer, Shape, extended
 from fastnn.layers.noise import Dropout
 from fastnn.layers.outputs import Outputs
@@ -100,6 +101,8 @@ class _Tracer:
     def _add_all(self, made_by: ModelCall) -> None:
         """The graph of a model that was called, all of it at once and in its own order: layers and
         weights of a model stand together."""
+        if made_by.opaque is not None:
+            raise Untraceable(made_by.opaque.why)
         state = made_by.state
         tensors = [self.numbers[_key(symbol)] for symbol in made_by.inputs]
         turn = len(self.called)

@@ -6,19 +6,20 @@ Its parts are in `parts`, how its graph becomes a native network in `wired`, tra
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastnn import calling, keys
+from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.console import say
 from fastnn.data import rows
-from fastnn.data.structures import form_of, is_several
+from fastnn.data.structures import Form, form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.noise import Dropout
 from fastnn.layers.shape import Input, InputLayer
@@ -30,6 +31,15 @@ from fastnn.models.drawn import input_labels, is_chain
 from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
+from fastnn.models.opaque import (
+    Steps,
+    built_parts,
+    called_opaquely,
+    convert,
+    found_in,
+    give_paths,
+    steps_of,
+)
 from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.saved import Saved
 from fastnn.models.summary import summary_lines
@@ -99,6 +109,11 @@ class Model(Saved):
     cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
+    # Whether it keeps the graph that it got as a part of another model.
+    keeps_graph: ClassVar[bool] = True
+    _inside: ClassVar[Iterable[str]] = ("keeps_graph",)
+    _steps: Steps | None = None  # of a functional model with calls that are no graph of layers
+
     @keywords()
     def __init__(
         self,
@@ -148,7 +163,11 @@ class Model(Saved):
         for output in form.leaves(outputs):
             if not isinstance(output, Symbol):
                 raise TypeError(f"outputs: expected what layers make of the inputs, got {output!r}")
-        graph = traced(symbols, one_of(form, outputs))
+        try:
+            graph = traced(symbols, one_of(form, outputs))
+        except Untraceable as why:
+            self._take_steps(steps_of(symbols, form.leaves(outputs), str(why)), form, symbols)
+            return
         state = self._state.now._replace(
             layers=graph.layers,
             calls=graph.calls,
@@ -161,6 +180,31 @@ class Model(Saved):
             form=form,
         )
         self._take_graph("Model", state)
+
+    def _take_steps(self, steps: Steps, form: Form, symbols: Sequence[Symbol]) -> None:
+        """Makes calls the model of which some are no graph of layers."""
+        self._steps = steps
+        state = self._state.now._replace(
+            inputs=tuple(symbol.row_shape for symbol in symbols), form=form
+        )
+        self._input_labels = input_labels(steps.entries, self._input_names)
+        change = Change("Model")
+        with change, change.lock:
+            self._changes.take(change, waits=True)
+            parts = [*steps.entries, *steps.parts]
+            names = self.names_for(parts)
+            switches = [
+                part.stand(change, name=name, home=weakref.ref(self))
+                for part, name in zip(parts, names, strict=True)
+                if part.home is None
+            ]
+            self._state = self._state.to(state, change)
+            change.settled = True
+            forget_former([*switches, self._state])
+        if self._given_dtype is not None:
+            convert(steps.parts, self._given_dtype)
+        built_parts(steps)
+        give_paths(steps.parts, self)
 
     def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
         """Makes a graph the model, whose parts get names."""
@@ -182,6 +226,7 @@ class Model(Saved):
             else:
                 self._settle(change, state, names)
             forget_former(switches)
+        give_paths(parts_in(state), self)
 
     def __setattr__(self, name: str, value: object) -> None:
         """See `Parted`.
@@ -242,15 +287,23 @@ class Model(Saved):
 
     def _drawn(self, state: State, inputs: Any, memo: Memo = None) -> State:
         """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
-        own = {id(part) for part in self._leaf_parts()}
         entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
         entries = [entries] if isinstance(entries, Symbol) else list(entries)
+        return self._drawn_by(
+            lambda training: self._called_on(inputs, training), state, entries, memo
+        )
+
+    def _drawn_by(
+        self, call: Callable[[bool], Any], state: State, entries: Sequence[Symbol], memo: Memo
+    ) -> State:
+        """`state` with the graph that a call, in training or not, draws of these Inputs."""
+        own = {id(part) for part in self._leaf_parts()}
         memo = {} if memo is None else memo
         for entry in entries:
             entry.memo = memo
         found = []
         for training in (True, False):
-            y = self._called_on(inputs, training)
+            y = call(training)
             form = form_of(y)
             for part in form.leaves(y):
                 if not isinstance(part, Symbol):
@@ -273,17 +326,31 @@ class Model(Saved):
 
     def _has_call(self) -> bool:
         """Whether the model can be called on numbers before its graph is known."""
-        return type(self).call is not Model.call
+        return self._steps is not None or type(self).call is not Model.call
+
+    def _is_built_by_calls(self) -> bool:
+        return self._steps is not None
 
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """`call`, with `training` where it takes that; layers in it that are not told have it too."""
-        inside = calling.now().inside(training, any_symbols(inputs), self._source)
-        with calling.entered(inside) as lock, lock:
+        with self._entered(inputs, training) as lock, lock:
+            if self._steps is not None:
+                names = self._input_names
+                parts = [inputs] if names is None else self._several_of(inputs)
+                return self._state.now.form.like(self._steps.run(parts, training))
             if invocation is not None:
                 return invocation.result(self.call, inputs, training)
             if takes_training(type(self).call):
                 return self.call(inputs, training=training)
             return self.call(inputs)
+
+    def _entered(self, inputs: Any, training: bool) -> calling.entered:
+        """What is entered while the layers and models in it are called."""
+        tracing = any(True for _ in found_in(inputs, Symbol))
+        inside = calling.now().inside(training, tracing, self._source, self._given_dtype)
+        if not tracing:
+            self._last_call = inside.outermost
+        return calling.entered(inside)
 
     def _can_be_traced(self, state: State, row_shape: Shape) -> bool:
         """Whether `call` makes a graph for such rows. It is tried once for a shape."""
@@ -305,6 +372,8 @@ class Model(Saved):
 
     def _reason_of_call(self, x: Any) -> Reason | None:
         state = self._state.now
+        if self._steps is not None:
+            return of_call(self._steps.why)
         if state.form.kind is not None:
             return several()
         if state.calls or not self._has_call():
@@ -369,8 +438,10 @@ class Model(Saved):
                     f"model {self.name!r}: dropout that acts outside of training, by training=True, is "
                     "no part of a graph of layers"
                 )
-            return self._called_on_symbols(inputs, drops=training is None or acts)
-        if not self.built and self._has_call() and is_several(inputs):
+            return self._drawn_in(inputs, training)
+        if self._steps is not None:
+            return self._called_on(self._rows_given(inputs), acts)
+        if state.built is None and self._has_call() and is_several(inputs):
             self._draw_key()
             self._give_dtype()
             return self._called_on(_tensors(inputs), acts)
@@ -399,6 +470,42 @@ class Model(Saved):
             self._give_dtype()
             inputs = _tensors(inputs) if is_several(inputs) else tensor(inputs)
         return self._called_on(inputs, acts, invocation)
+
+    def _drawn_in(self, inputs: Any, training: bool | None) -> Any:
+        """The symbol, or the structure of several, of a call on symbols."""
+        try:
+            return self._called_on_symbols(inputs, drops=training is not False)
+        except Untraceable as why:
+            if calling.now().tracing:
+                raise
+            self._draw_key()
+            self._give_dtype()
+            options = {} if training is None else {"training": training}
+            return called_opaquely(self, (inputs,), options, str(why), self.dtype)
+
+    def _output_rows(self, _args: tuple[Any, ...], _options: dict[str, Any]) -> Any:
+        """A few rows of the outputs of a call on symbols; None: only a call tells."""
+        return None
+
+    def _rows_given(self, inputs: Any) -> Any:
+        """The rows of each input as a Tensor; ValueError where they have another shape."""
+        names = self._input_names
+        parts = [self._joined_one(inputs)] if names is None else self._several_of(inputs)
+        found = []
+        for label, part, shape in zip(
+            self._input_labels, parts, self._state.now.inputs, strict=True
+        ):
+            x = _rows_of(part)
+            if x.shape == (len(x),) and shape == (1,):
+                x = functions.reshape(x, (-1, 1))
+            if x.shape[1:] != shape:
+                raise ValueError(
+                    f"{self.name}: input {label!r}: expected rows of shape {shape}, got {x.shape[1:]}"
+                )
+            found.append(x)
+        if isinstance(names, list):
+            return dict(zip(names, found, strict=True))
+        return found[0] if names is None else found
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
@@ -447,6 +554,10 @@ class Model(Saved):
     def _joined(self, x: Any) -> Any:
         if self._input_names is not None:
             return self._side_by_side(x)
+        return self._joined_one(x)
+
+    def _joined_one(self, x: Any) -> Any:
+        """The rows of the one input, which may be named or listed."""
         inputs = self._state.now.inputs
         if isinstance(x, Mapping) and len(x) == 1 and tuple(x) == self._input_labels:
             return x[self._input_labels[0]]

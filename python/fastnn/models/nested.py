@@ -122,7 +122,7 @@ def holds(part: Any, model: Any) -> bool:
     for one in waiting:  # which grows
         if one is model:
             return True
-        for inner in parts_in(one.state) if isinstance(one, Compilable) else ():
+        for inner in parts_in(one._state.now) if isinstance(one, Compilable) else ():
             if id(inner) not in seen:
                 seen.add(id(inner))
                 waiting.append(inner)
@@ -158,7 +158,7 @@ def placed(model: Any, state: State, names: Sequence[str]) -> dict[int, Placing]
 
 
 def _has_graph(model: Any) -> bool:
-    return bool(model.state.calls)
+    return bool(model._state.now.calls)
 
 
 def path_of(model: Any, placings: dict[int, Placing], within: Sequence[Any], layer: Layer) -> str:
@@ -212,8 +212,8 @@ def put_parts(
     for placing in placings.values():
         stands.put(placing.part, name=placing.name, home=weakref.ref(placing.home))
     for inner, drawn in _all_called(state):
-        now = inner.state
-        if inner is model or now.built is not None:
+        now = inner._state.now
+        if inner is model or now.built is not None or not inner.keeps_graph:
             continue
         if now.calls:
             if now.row_shape is None and not now.inputs:
@@ -246,7 +246,7 @@ def claim_models(claim: Claim, model: Any, state: State) -> None:
     found = {id(part): part for part in parts_in(state) if isinstance(part, Compilable)}
     found |= {id(inner): inner for inner, _ in _all_called(state)}
     found.pop(id(model), None)
-    changed = [m for m in found.values() if m.home in (None, model) or m.state.built is None]
+    changed = [m for m in found.values() if m.home in (None, model) or m._state.now.built is None]
     depths: dict[int, int] = {}
     for inner in sorted(changed, key=lambda m: (-_depth(m, depths), id(m))):
         inner.claim(claim)
@@ -255,6 +255,6 @@ def claim_models(claim: Claim, model: Any, state: State) -> None:
 def _depth(model: Any, known: dict[int, int]) -> int:
     """How deep models are in a model: more than that of each of them. `known`: depths by id."""
     if id(model) not in known:
-        inner = [part for part in parts_in(model.state) if isinstance(part, Compilable)]
+        inner = [part for part in parts_in(model._state.now) if isinstance(part, Compilable)]
         known[id(model)] = 1 + max((_depth(part, known) for part in inner), default=0)
     return known[id(model)]

@@ -6,6 +6,8 @@ Losses and metrics of an epoch are sums over its rows, exact whatever the batche
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.autodiff.broadcasting import reduce_sum
 from fastnn.autodiff.tensor import Tensor
 from fastnn.data.structures import Form, by_output, form_of
 from fastnn.losses import Loss
@@ -254,9 +257,19 @@ class Objective:
 
     # -- values
 
-    def value(self, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
+    def value(
+        self,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        training: bool,
+        added: Sequence[Tensor] = (),
+    ) -> Tensor:
         """The loss to minimise: for each output the sum of w * l over the rows of the batch,
-        divided by these rows times the mean weight of the data set; not in training, by sum(w)."""
+        divided by these rows times the mean weight of the data set; not in training, by sum(w).
+
+        `added`: losses that the model adds. Over an epoch they are a mean over rows.
+        """
         assert self.form is not None
         total: Tensor | None = None
         sums = []
@@ -285,6 +298,11 @@ class Objective:
             if target.weight != 1:
                 mean = mean * target.weight
             total = mean if total is None else total + mean
+        if added:
+            more = functools.reduce(operator.add, map(reduce_sum, added))
+            rows = rows or len(self.form.leaves(y_pred)[0])
+            sums.append((float(more) * rows, float(rows)))
+            total = more if total is None else total + more
         if total is None:
             raise no_loss()
         self.tracker.expect(total, sums, rows)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn import calling
+from fastnn.autodiff.tensor import Tensor, tensor
+from fastnn.calling import Untraceable
 from fastnn.claims import Claim
 from fastnn.layers.base import Dtype, Layer, Shape, dtype_of, write_all
 from fastnn.layers.outputs import Outputs
@@ -31,6 +34,11 @@ class Parted(Trainer):
     _given_dtype: Dtype | None
     _inside: ClassVar[Iterable[str]] = ("given_name", "named_parts", "names_for")
     _known: Known | None
+    _steps: Any = None  # see `opaque`
+    _frozen = False
+    _last_call: object = None  # the outermost call around the last one; see `calling`
+    _added: tuple[object, list[Tensor]] | None = None  # losses, and the call that added them
+    _regularizers: Sequence[tuple[Any, Variable]] = ()  # of weights
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -138,21 +146,88 @@ class Parted(Trainer):
         return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, then of models that are in it, each model once:
-        they may hold each other."""
+        """The layers and Variables of the model, and of models that are in it where these stand, each
+        model once: they may hold each other."""
         found: dict[int, Layer | Variable] = {}
+        seen: set[int] = set()
+        waiting: list[Any] = [self]
+        while waiting:
+            part = waiting.pop()
+            if not isinstance(part, Parted):
+                found.setdefault(id(part), part)
+            elif id(part) not in seen:
+                seen.add(id(part))
+                state = part._state.now
+                for layer in state.layers:  # in the order of the graph
+                    found.setdefault(id(layer), layer)
+                own = [*part._own_parts(), *parts_in(state)]  # also what `call` does not use
+                waiting += reversed(own)
+        return list(found.values())
+
+    def _models_within(self) -> list[Parted]:
+        """The model and those that are in it, each once."""
         models: dict[int, Parted] = {id(self): self}
         waiting: list[Parted] = [self]
         for model in waiting:  # which grows
-            for layer in model._all_layers():
-                found.setdefault(id(layer), layer)
             for part in [*model._own_parts(), *parts_in(model._state.now)]:
-                if not isinstance(part, Parted):  # also a layer that `call` does not use
-                    found.setdefault(id(part), part)
-                elif id(part) not in models:
+                if isinstance(part, Parted) and id(part) not in models:
                     models[id(part)] = part
                     waiting.append(part)
-        return list(found.values())
+        return list(models.values())
+
+    # -- losses of the model's own
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a loss, or a list of them, to what is minimised: in a `call`, or in that of a layer.
+
+        `fit`, `evaluate` and their like add it to the loss of `compile`, and report the sum. It is
+        part of `losses` until the next call.
+
+            >>> import fastnn
+            >>> class Penalty(fastnn.layers.Layer):
+            ...     def call(self, inputs):
+            ...         self.add_loss(0.5 * fastnn.math.reduce_sum(inputs))
+            ...         return inputs
+            >>> layer = Penalty()
+            >>> y = layer(fastnn.ones((2, 2)))
+            >>> [float(loss) for loss in layer.losses]
+            [2.0]
+
+        Args:
+            loss: a Tensor, whose elements are added up; or a list of such.
+        """
+        now = calling.now()
+        if now.tracing:
+            raise Untraceable("it adds a loss")
+        given = loss if isinstance(loss, (list, tuple)) else [loss]
+        for one in given:
+            if callable(one):
+                raise TypeError(
+                    f"add_loss: expected a Tensor, got a function: {one!r}; call it in `call`"
+                )
+        if self._added is None or self._added[0] is not now.outermost:
+            self._added = now.outermost, []
+        self._added[1].extend(tensor(one) for one in given)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The losses that `add_loss` added in the last call, and those of regularizers of weights.
+
+        Of the model, and of all layers and models in it.
+        """
+        if self._last_call is None and not self._may_add_losses():
+            return []
+        found: list[Tensor] = []
+        models = self._models_within()
+        for model in models:
+            if model._added is not None and model._added[0] in (self._last_call, None):
+                found += model._added[1]
+        for model in models:
+            found += [tensor(f(v)) for f, v in model._regularizers if v.trainable]
+        return found
+
+    def _may_add_losses(self) -> bool:
+        return not is_of_fastnn(type(self))
 
     def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
         found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
@@ -172,9 +247,13 @@ class Parted(Trainer):
     ) -> Iterator[Layer | Parted | Variable]:
         """Layers, models and Variables among the attributes, also in lists and dictionaries, in the
         order of these. `holders` gets the latter, each with what it holds."""
+        seen: set[int] = {id(self)}
+        for part in () if self._steps is None else self._steps.parts:
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
         if is_of_fastnn(type(self)):  # a graph by inputs and outputs, or a chain
             return
-        seen: set[int] = {id(self)}
         attributes = [v for k, v in vars(self).items() if k != "_known" and not k.startswith("__")]
         for part in among(attributes, (Layer, Parted, Variable), holders):
             if id(part) not in seen:
@@ -298,8 +377,14 @@ class Parted(Trainer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        self._set_trainable(value)
+
+    def _set_trainable(self, value: bool) -> None:
+        for model in self._models_within():
+            model._frozen = not value  # for weights that it makes later
         for part in self._leaf_parts():
-            part.trainable = value
+            if not isinstance(part, Variable) or not part.is_fixed:
+                part.trainable = value
 
     def count_params(self) -> int:
         """The number of parameters, trainable or not; ValueError before the model is built."""

@@ -16,7 +16,7 @@ from fastnn.variables import Variable
 
 def parts_of(model: Parted) -> list[Any]:
     """Layers, models and Variables of a model: those of its graph, then others among attributes."""
-    found = {id(part): part for part in parts_in(model.state)}
+    found = {id(part): part for part in parts_in(model._state.now)}
     for part in model._own_parts():
         found.setdefault(id(part), part)
     return list(found.values())

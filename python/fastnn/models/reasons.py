@@ -60,9 +60,14 @@ def several() -> Reason:
     return Reason("it has several outputs", "A model of one output trains natively.")
 
 
+def without_loss() -> Reason:
+    return Reason("its loss is what its layers add", "A loss of fastnn.losses trains natively.")
+
+
 def of_call(why: str) -> Reason:
     """The reason that `call` is no graph of layers."""
+    of_layer = why.find("the layer '")
     return Reason(
-        f"its `call` is no graph of layers: {why}",
+        f"its `call` is no graph of layers: {why}" if of_layer < 0 else why[of_layer:],
         "A `call` made of layers, +, - and * trains natively.",
     )

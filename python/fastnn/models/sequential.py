@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastnn import calling
+from fastnn.calling import Untraceable
 from fastnn.changes import Change
 from fastnn.data.structures import form_of
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.shape import Input, InputLayer
-from fastnn.layers.symbol import Symbol, any_symbols
+from fastnn.layers.symbol import Symbol
 from fastnn.models.architecture import MODELS
 from fastnn.models.built import Built
 from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
@@ -19,6 +20,7 @@ from fastnn.models.graph import chain_of, traced
 from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
+from fastnn.models.opaque import give_paths
 from fastnn.models.symbolic import Memo
 from fastnn.words import flag, keywords
 
@@ -124,9 +126,10 @@ class Sequential(Model):
             check_are_layers(parts)
             self._check_order(parts)
             shape = first_shape(parts) or row_shape or state.row_shape
-            new = self._chain(state._replace(built=None), parts, shape)
-            if row_shape is not None:
-                new = new._replace(row_shape=row_shape)
+            new = self._chain_if_any(state._replace(built=None), parts, shape)
+            opaque = not new.calls and shape is not None and bool(parts)
+            if row_shape is not None or opaque:
+                new = new._replace(row_shape=shape if row_shape is None else row_shape)
             every = (*before, *parts)
             layers = [*state.layers, *_layers_in(every)]
             self._claim_parts(change, new._replace(parts=every), layers)
@@ -134,6 +137,7 @@ class Sequential(Model):
             self._agreed_dtype(_layers_in(parts), parts)
             if (
                 builds
+                and not opaque
                 and shape is not None
                 and any(not isinstance(part, InputLayer) for part in parts)
             ):
@@ -142,7 +146,20 @@ class Sequential(Model):
                 changed = "its layers changed since compile: call model.compile(...) again"
                 new = new._replace(plan=None, not_compiled=changed)
             self._settle(change, new, names)
+        if not plain(parts):
+            give_paths(parts, self)
         return list(before)
+
+    def _chain_if_any(self, state: State, parts: tuple[Any, ...], shape: Shape | None) -> State:
+        """`_chain`, or without a graph where a part is none; its layers are built all the same."""
+        try:
+            return self._chain(state, parts, shape)
+        except Untraceable:
+            assert shape is not None
+            self._drawn_through(parts, Input(shape), builds=True)
+            return state._replace(
+                parts=parts, inputs=(), called=(), drawing={}, layers=(), calls=()
+            )
 
     def _chain(
         self, state: State, parts: tuple[Any, ...], shape: Shape | None, memo: Memo = None
@@ -153,18 +170,28 @@ class Sequential(Model):
             return state._replace(layers=parts, calls=chain_of(parts))
         if shape is None:
             return state._replace(layers=(), calls=())
-        x = entry = Input(shape)
+        entry = Input(shape)
         entry.memo = {} if memo is None else memo
-        for part in parts:
-            if isinstance(part, Layer):
-                check_given([part], x.row_shape)
-            if not isinstance(part, InputLayer):
-                x = part(x)
+        x = self._drawn_through(parts, entry)
         form = form_of(x)
         graph = traced([entry], one_of(form, x))
         return state._replace(
             layers=graph.layers, calls=graph.calls, called=graph.called, form=form
         )
+
+    def _drawn_through(self, parts: Sequence[Any], x: Symbol, *, builds: bool = False) -> Any:
+        """What the layers and models make of a symbol."""
+        inside = calling.now().inside(False, False, self._source, self._given_dtype)
+        with calling.entered(inside) as lock, lock:
+            for part in parts:
+                if isinstance(part, InputLayer):
+                    continue
+                if isinstance(part, Layer):
+                    check_given([part], x.row_shape)
+                    if builds and not part.built:
+                        part.build(x.shape)
+                x = part(x)
+        return x
 
     def _check_order(self, parts: Sequence[Any]) -> None:
         """Checks that the layers and models can be a chain."""
@@ -182,12 +209,15 @@ class Sequential(Model):
     def _has_call(self) -> bool:
         return super()._has_call() or not plain(self._state.now.parts)
 
+    def _is_built_by_calls(self) -> bool:
+        parts = self._state.now.parts
+        return not plain(parts) and all(part.built for part in parts)
+
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """Its layers and models one by one, where one of these is no graph of layers."""
         if super()._has_call():
             return super()._called_on(inputs, training, invocation)
-        inside = calling.now().inside(training, any_symbols(inputs), self._source)
-        with calling.entered(inside) as lock, lock:
+        with self._entered(inputs, training) as lock, lock:
             for part in self._state.now.parts:
                 if not isinstance(part, InputLayer):
                     inputs = part(inputs, training=training)

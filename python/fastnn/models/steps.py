@@ -120,7 +120,8 @@ class Steps(Tabled):
         """
         objective = self._objective()
         objective.settle(y, y_pred, self._output_names())
-        return objective.value(y, y_pred, sample_weight, training)
+        model: Any = self
+        return objective.value(y, y_pred, sample_weight, training, model.losses)
 
     def compute_metrics(
         self,

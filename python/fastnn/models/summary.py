@@ -52,7 +52,7 @@ def summary_lines(
         widths.append(2 + max(len(row[3]) for row in rows))
     if line_length is not None:
         widths[0] += max(0, integer("line_length", line_length) - sum(widths))
-    shape = model.input_shape if model.built else "not known yet"
+    shape = getattr(model, "input_shape", "not known yet")
     yield f'Model: "{model.name}" ({model.dtype}), input shape {shape}'
     for i, row in enumerate(rows):
         if i < 2:

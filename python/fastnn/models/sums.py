@@ -47,7 +47,9 @@ class LossTracker(Metric):
         if self._expected is not None and self._expected[0]() is values:
             sums, before = self._expected[1], self._by_output
             if before is not None:
-                sums = [(s + b, w + v) for (s, w), (b, v) in zip(sums, before, strict=True)]
+                longest = max(len(sums), len(before))  # some batches may have an added loss
+                both = zip(_filled(sums, longest), _filled(before, longest), strict=True)
+                sums = [(s + b, w + v) for (s, w), (b, v) in both]
             self._by_output = sums
             return
         weight = float(self._rows if sample_weight is None else np.sum(converted(sample_weight)))
@@ -65,9 +67,14 @@ class LossTracker(Metric):
             added = self._sums
             return math.nan if added is None or not added[1] else float(added[0] / added[1])
         total = 0.0
-        for (s, w), (_, weight) in zip(sums, self.parts, strict=True):
+        for (s, w), weight in zip(sums, self._weights(sums), strict=True):
             total += s / w * weight if w else math.nan
         return total
+
+    def _weights(self, sums: Sums) -> list[float]:
+        """The weight of each sum: those of outputs and, last, that of losses which models add."""
+        weights = [weight for _, weight in self.parts]
+        return weights + [1.0] * (len(sums) - len(weights))
 
     def logs(self) -> dict[str, float]:
         """The loss, and those of several outputs."""
@@ -82,8 +89,9 @@ class LossTracker(Metric):
         """The loss of the last batch; None where only a step of the model's own knows it."""
         if self._expected is None:
             return None
-        found = zip(self._expected[1], self.parts, strict=True)
-        return sum(s / w * weight for (s, w), (_, weight) in found if w)
+        sums = self._expected[1]
+        found = zip(sums, self._weights(sums), strict=True)
+        return sum(s / w * weight for (s, w), weight in found if w)
 
     def counts_nothing(self) -> bool:
         """Whether the rows of some output have had no weight, so that a mean is NaN."""
@@ -107,6 +115,10 @@ class LossTracker(Metric):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_expected": None}
+
+
+def _filled(sums: Sums, count: int) -> Sums:
+    return sums + [(0.0, 0.0)] * (count - len(sums))
 
 
 class PartOfLoss(Metric):

@@ -131,7 +131,7 @@ class Symbolic(Wired):
     def _symbols(self) -> tuple[Symbol | None, ...]:
         """The symbols of all tensors of the graph, drawn when they are first asked for."""
         state = self._state.now
-        if not self.built or state.drawing is None:
+        if not self._has_built_graph or state.drawing is None:
             raise AttributeError(
                 f"model {self.name!r} has no input and output until it is built, and none if its "
                 "`call` is no graph of layers"

@@ -30,11 +30,12 @@ from fastnn.models.arguments import no_loss
 from fastnn.models.checked import check, row_weights_of
 from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
-from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps
+from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps, without_loss
 from fastnn.models.steps import Logs, numbers_of, own_steps
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
 from fastnn.protocols import Position
+from fastnn.serializable import is_of_fastnn
 from fastnn.training import taped
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import steps_between_copies
@@ -74,7 +75,9 @@ class Taped(TapedTables):
         found = of_compile(steps, objective, several)
         self._check_output_name(objective, state, known=False)
         if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
-            raise no_loss()
+            if all(is_of_fastnn(type(model)) for model in self._models_within()):
+                raise no_loss()
+            found = found or without_loss()
         if several:
             objective.outline(state.form._replace(names=self._output_names()))
         return found
@@ -125,6 +128,10 @@ class Taped(TapedTables):
     def _reason_of_call(self, _x: object) -> Reason | None:
         """Why a model cannot be one native graph of one output, for such inputs."""
         return None
+
+    @abstractmethod
+    def _models_within(self) -> Sequence[Taped]:
+        """The model and those that are in it."""
 
     @abstractmethod
     def take_averages(self) -> None:

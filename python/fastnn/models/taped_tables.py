@@ -23,6 +23,7 @@ from fastnn.data.split import Split, held_out, strata_of
 from fastnn.data.structures import Form, form_of, is_mapping, is_several, mapped, parts
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
+from fastnn.models.arguments import no_loss
 from fastnn.models.checked import by_leaf, labelled, only_native, renamed, stand_in, width_of
 from fastnn.models.compiled import Plan
 from fastnn.models.objective import Objective, Target
@@ -111,6 +112,9 @@ class TapedTables(Steps):
                     f"{type(self).__name__}: `call`: expected outputs of {min(size, n)} rows, got "
                     f"shape {np.shape(part)}"
                 )
+        whole: Any = self
+        if not objective.all_losses() and not own_steps(self, "train") and not whole.losses:
+            raise no_loss()
         ys = objective.targets_of(given.y)
         # A few rows of y tell labels from targets.
         firsts = [None if y is None else numeric("y", y, missing_is_nan=True)[:size] for y in ys]
