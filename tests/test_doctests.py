@@ -59,17 +59,17 @@ _WITHOUT = """
     fastnn.keras.backend.ndim fastnn.keras.backend.set_floatx fastnn.keras.backend.set_value
     fastnn.layers.Activation fastnn.layers.Add fastnn.layers.Average fastnn.layers.Concatenate
     fastnn.layers.Dropout fastnn.layers.ELU fastnn.layers.Flatten fastnn.layers.InputLayer
-    fastnn.layers.Layer fastnn.layers.Layer.build fastnn.layers.Layer.call
+    fastnn.layers.Layer.add_weight fastnn.layers.Layer.build fastnn.layers.Layer.call
     fastnn.layers.Layer.compute_output_shape fastnn.layers.Layer.count_params
-    fastnn.layers.Layer.from_config fastnn.layers.Layer.get_config fastnn.layers.Layer.get_weights
-    fastnn.layers.Layer.set_weights fastnn.layers.LayerNormalization fastnn.layers.LeakyReLU
-    fastnn.layers.Maximum fastnn.layers.Minimum fastnn.layers.Multiply fastnn.layers.ReLU
-    fastnn.layers.RepeatVector fastnn.layers.Rescaling fastnn.layers.Reshape fastnn.layers.Softmax
-    fastnn.layers.Subtract fastnn.layers.add fastnn.layers.average fastnn.layers.concatenate
-    fastnn.layers.maximum fastnn.layers.minimum fastnn.layers.multiply fastnn.layers.subtract
-    fastnn.load_model fastnn.losses.BinaryCrossentropy fastnn.losses.BinaryFocalCrossentropy
+    fastnn.layers.LayerNormalization fastnn.layers.LeakyReLU fastnn.layers.Maximum
+    fastnn.layers.Minimum fastnn.layers.Multiply fastnn.layers.ReLU fastnn.layers.RepeatVector
+    fastnn.layers.Rescaling fastnn.layers.Reshape fastnn.layers.Softmax fastnn.layers.Subtract
+    fastnn.layers.add fastnn.layers.average fastnn.layers.concatenate fastnn.layers.maximum
+    fastnn.layers.minimum fastnn.layers.multiply fastnn.layers.subtract fastnn.load_model
+    fastnn.losses.BinaryCrossentropy fastnn.losses.BinaryFocalCrossentropy
     fastnn.losses.CategoricalCrossentropy fastnn.losses.Gamma fastnn.losses.Hinge
-    fastnn.losses.Huber fastnn.losses.LogCosh fastnn.losses.Loss.call fastnn.losses.MAE
+    fastnn.losses.Huber fastnn.losses.LogCosh fastnn.losses.Loss.call
+    fastnn.losses.Loss.from_config fastnn.losses.Loss.get_config fastnn.losses.MAE
     fastnn.losses.MAPE fastnn.losses.MSE fastnn.losses.MSLE fastnn.losses.MeanAbsoluteError
     fastnn.losses.MeanAbsolutePercentageError fastnn.losses.MeanSquaredError
     fastnn.losses.MeanSquaredLogarithmicError fastnn.losses.Poisson fastnn.losses.Quantile

@@ -6,8 +6,8 @@ Its parts are in `parts`, how its graph becomes a native network in `wired`, tra
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,9 +109,6 @@ class Model(Saved):
     cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 
-    # Whether it keeps the graph that it got as a part of another model.
-    keeps_graph: ClassVar[bool] = True
-    _inside: ClassVar[Iterable[str]] = ("keeps_graph",)
     _steps: Steps | None = None  # of a functional model with calls that are no graph of layers
 
     @keywords()

@@ -23,9 +23,9 @@ from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
+from fastnn.models.invoked import takes_training
 from fastnn.models.known import Holder
 from fastnn.models.made_weights import made_values
-from fastnn.models.invoked import takes_training
 from fastnn.models.model import Model
 from fastnn.models.nested import called_on
 from fastnn.models.opaque import called_opaquely, found_in, replaced, rows_of_zeros

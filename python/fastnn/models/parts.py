@@ -32,10 +32,11 @@ class Parted(Trainer):
 
     given_name: str | None  # None: a model may name it that it is a part of
     _given_dtype: Dtype | None
-    _inside: ClassVar[Iterable[str]] = ("given_name", "named_parts", "names_for")
+    _inside: ClassVar[Iterable[str]] = ("given_name", "keeps_graph", "named_parts", "names_for")
     _known: Known | None
     _steps: Any = None  # see `opaque`
     _frozen = False
+    keeps_graph: ClassVar[bool] = True  # that it got as a part of another model
     _last_call: object = None  # the outermost call around the last one; see `calling`
     _added: tuple[object, list[Tensor]] | None = None  # losses, and the call that added them
     _regularizers: Sequence[tuple[Any, Variable]] = ()  # of weights
@@ -146,30 +147,37 @@ class Parted(Trainer):
         return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, and of models that are in it where these stand, each
-        model once: they may hold each other."""
+        """The layers and Variables of the model, then of models that are in it, each model once:
+        they may hold each other. Those of a layer of a program's own stand where that does."""
         found: dict[int, Layer | Variable] = {}
-        seen: set[int] = set()
-        waiting: list[Any] = [self]
-        while waiting:
-            part = waiting.pop()
-            if not isinstance(part, Parted):
-                found.setdefault(id(part), part)
-            elif id(part) not in seen:
-                seen.add(id(part))
-                state = part._state.now
-                for layer in state.layers:  # in the order of the graph
-                    found.setdefault(id(layer), layer)
-                own = [*part._own_parts(), *parts_in(state)]  # also what `call` does not use
-                waiting += reversed(own)
+        models: dict[int, Parted] = {id(self): self}
+        waiting: list[Parted] = [self]
+        for model in waiting:  # which grows
+            for layer in model._all_layers() if model.keeps_graph else ():
+                found.setdefault(id(layer), layer)
+            parts = model._direct_parts()
+            while parts:
+                part = parts.pop(0)
+                if not isinstance(part, Parted):
+                    found.setdefault(id(part), part)
+                elif id(part) not in models:
+                    models[id(part)] = part
+                    if part.keeps_graph:
+                        waiting.append(part)
+                    else:
+                        parts[:0] = part._direct_parts()
         return list(found.values())
+
+    def _direct_parts(self) -> list[Any]:
+        """The parts that it has itself, also a layer that `call` does not use."""
+        return [*self._own_parts(), *parts_in(self._state.now)]
 
     def _models_within(self) -> list[Parted]:
         """The model and those that are in it, each once."""
         models: dict[int, Parted] = {id(self): self}
         waiting: list[Parted] = [self]
         for model in waiting:  # which grows
-            for part in [*model._own_parts(), *parts_in(model._state.now)]:
+            for part in model._direct_parts():
                 if isinstance(part, Parted) and id(part) not in models:
                     models[id(part)] = part
                     waiting.append(part)
