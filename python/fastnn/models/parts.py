@@ -153,7 +153,7 @@ class Parted(Trainer):
         models: dict[int, Parted] = {id(self): self}
         waiting: list[Parted] = [self]
         for model in waiting:  # which grows
-            for layer in model._all_layers() if model.keeps_graph else ():
+            for layer in model._layers_before_others():
                 found.setdefault(id(layer), layer)
             parts = model._direct_parts()
             while parts:
@@ -167,6 +167,13 @@ class Parted(Trainer):
                     else:
                         parts[:0] = part._direct_parts()
         return list(found.values())
+
+    def _layers_before_others(self) -> Iterable[Layer]:
+        """Layers that come before other parts: those of the graph in its order, or attributes."""
+        state = self._state.now
+        if state.layers or state.parts or self._steps is not None or not self.keeps_graph:
+            return state.layers
+        return self._own_layers()
 
     def _direct_parts(self) -> list[Any]:
         """The parts that it has itself, also a layer that `call` does not use."""
