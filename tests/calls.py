@@ -180,6 +180,34 @@ STEPS = {
         "optimizer",
         lambda d: ([d.outputs() for _ in range(3)], {}),
     ),
+    "amsgrad_step": Call(
+        "amsgrad_step",
+        "optimizer",
+        lambda d: (
+            [d.outputs(), d.outputs(), d.outputs(), d.squares(), d.squares()],
+            {"step": 3},
+        ),
+    ),
+    "adamax_step": Call(
+        "adamax_step",
+        "optimizer",
+        lambda d: ([d.outputs(), d.outputs(), d.outputs(), d.squares()], {"step": 3}),
+    ),
+    "nadam_step": Call(
+        "nadam_step",
+        "optimizer",
+        lambda d: ([d.outputs(), d.outputs(), d.outputs(), d.squares()], {"step": 3}),
+    ),
+    "adagrad_step": Call(
+        "adagrad_step",
+        "optimizer",
+        lambda d: ([d.outputs(), d.outputs(), d.squares()], {}),
+    ),
+    "adadelta_step": Call(
+        "adadelta_step",
+        "optimizer",
+        lambda d: ([d.outputs(), d.outputs(), d.squares(), d.squares()], {}),
+    ),
     "adam_step": Call(
         "adam_step",
         "optimizer",

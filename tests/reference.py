@@ -13,6 +13,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from reference_steps import (  # noqa: F401 - names of the oracle
+    NUMBERED,
+    OPTIMIZERS,
+    adadelta_step,
+    adagrad_step,
+    adam_step,
+    adamax_step,
+    amsgrad_step,
+    first_state,
+    lion_step,
+    nadam_step,
+    number_of,
+    rmsprop_step,
+    sgd_step,
+)
 from scipy import special
 
 Array = NDArray[np.float64]
@@ -536,104 +551,6 @@ FOLDED = {
 }
 
 
-# -- optimizers -------------------------------------------------------------------------
-
-
-def sgd_step(
-    param: Array,
-    grad: Array,
-    velocity: Array,
-    *,
-    learning_rate: float,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-) -> tuple[Array, Array]:
-    """Keras's SGD: v = momentum v - lr g; p += v, or with Nesterov p += momentum v - lr g."""
-    param = param - learning_rate * weight_decay * param  # decoupled: Loshchilov & Hutter 2019
-    velocity = momentum * velocity - learning_rate * grad
-    step = momentum * velocity - learning_rate * grad if nesterov else velocity
-    return param + step, velocity
-
-
-def adam_step(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    learning_rate: float = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
-    weight_decay: float = 0.0,
-) -> tuple[Array, Array, Array]:
-    """Kingma & Ba 2015, algorithm 1 (epsilon outside of the corrected root), `step` from 1."""
-    param = param - learning_rate * weight_decay * param
-    m = beta_1 * m + (1.0 - beta_1) * grad
-    v = beta_2 * v + (1.0 - beta_2) * grad * grad
-    m_hat = m / (1.0 - beta_1**step)
-    v_hat = v / (1.0 - beta_2**step)
-    return param - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon), m, v
-
-
-def rmsprop_step(
-    param: Array,
-    grad: Array,
-    velocity: Array,
-    momentum_sum: Array,
-    average_gradient: Array,
-    *,
-    learning_rate: float = 1e-3,
-    rho: float = 0.9,
-    momentum: float = 0.0,
-    epsilon: float = 1e-7,
-    centered: bool = False,
-    weight_decay: float = 0.0,
-) -> tuple[Array, Array, Array, Array]:
-    """Keras's RMSprop (Hinton 2012; epsilon inside of the root).
-
-    `velocity` averages g^2. `momentum_sum` is the step with momentum and changes only where there
-    is momentum; `average_gradient` averages g and changes only where `centered`.
-    """
-    param = param - learning_rate * weight_decay * param
-    velocity = rho * velocity + (1.0 - rho) * grad * grad
-    spread = velocity
-    if centered:
-        average_gradient = rho * average_gradient + (1.0 - rho) * grad
-        spread = velocity - average_gradient * average_gradient
-    step = learning_rate * grad / np.sqrt(spread + epsilon)
-    if momentum > 0:
-        momentum_sum = step = momentum * momentum_sum + step
-    return param - step, velocity, momentum_sum, average_gradient
-
-
-def lion_step(
-    param: Array,
-    grad: Array,
-    m: Array,
-    *,
-    learning_rate: float = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.99,
-    weight_decay: float = 0.0,
-) -> tuple[Array, Array]:
-    """Chen et al. 2023, algorithm 2: the sign of beta_1 m + (1 - beta_1) g, then m by beta_2."""
-    param = param - learning_rate * weight_decay * param
-    param = param - learning_rate * np.sign(beta_1 * m + (1.0 - beta_1) * grad)
-    return param, beta_2 * m + (1.0 - beta_2) * grad
-
-
-# name: (step, the number of arrays of state)
-OPTIMIZERS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
-    "sgd": (sgd_step, 1),
-    "adam": (adam_step, 2),
-    "lion": (lion_step, 1),
-    "rmsprop": (rmsprop_step, 3),
-}
-
-
 # -- a whole network --------------------------------------------------------------------
 
 
@@ -731,11 +648,11 @@ class Trainer:
     settings: Mapping[str, Any]
     steps: int = 0
     by_batch_weight: bool = False
+    initial: float = 0.0  # of the first array of the optimizer's state
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
-        slots = OPTIMIZERS[self.optimizer][1]
-        self.state = [[np.zeros_like(w) for _ in range(slots)] for w in self.weights]
+        self.state = [first_state(self.optimizer, w, self.initial) for w in self.weights]
 
     def step(
         self,
@@ -752,7 +669,7 @@ class Trainer:
             gradients = [g * (here / (n * row_weight)) for g in gradients]
         self.steps += 1
         update, _ = OPTIMIZERS[self.optimizer]
-        count = {"step": self.steps} if self.optimizer == "adam" else {}
+        count = number_of(self.optimizer, self.steps)
         for i, (p, g) in enumerate(zip(self.weights, gradients, strict=True)):
             self.weights[i], *self.state[i] = update(p, g, *self.state[i], **count, **self.settings)
         return loss

@@ -146,7 +146,7 @@ def classes(family: str) -> Any:
 def test_every_initializer(cls: Any, tmp_path: Path) -> None:
     initializer = test_registry.other(cls)
     layer = layers.Dense(3, kernel_initializer=initializer, input_shape=(4,))
-    model = fastnn.Sequential([layer, layers.Dense(3, bias_initializer=test_registry.plain(cls))])
+    model = fastnn.Sequential([layer, layers.Dense(3, kernel_initializer=test_registry.plain(cls))])
     model.save(tmp_path / "m.safetensors")
     made = fastnn.load_model(tmp_path / "m.safetensors")
     assert bits(made) == bits(model)

@@ -47,6 +47,7 @@ ROOMS = (
         "fastnn.linalg",
         "fastnn.nn",
         "fastnn.random",
+        "fastnn.steps",
         "fastnn.ops",
         "fastnn.preprocessing",
         "fastnn.utils",

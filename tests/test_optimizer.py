@@ -223,6 +223,11 @@ STEPS = {
     ops.adam_step: (2, {"step": 3}),
     ops.rmsprop_step: (3, {"momentum": 0.9, "centered": True}),
     ops.lion_step: (1, {}),
+    ops.amsgrad_step: (3, {"step": 3}),
+    ops.adamax_step: (2, {"step": 3}),
+    ops.nadam_step: (2, {"step": 3}),
+    ops.adagrad_step: (1, {}),
+    ops.adadelta_step: (2, {}),
 }
 
 
@@ -258,7 +263,7 @@ def test_nan_and_infinity_stay_at_their_place():
         ops.adam_step(param, grad, m, v, step=1)
         assert np.isnan(param[4])
         assert np.isfinite(np.delete(param, 4)).all()
-        for step in (ops.rmsprop_step, ops.lion_step):
+        for step in (ops.rmsprop_step, ops.lion_step, ops.adagrad_step):
             param, slot = np.zeros(9, np.float32), np.zeros(9, np.float32)
             step(param, grad, slot)
             # Lion's sign of an infinity is 1.
@@ -311,6 +316,11 @@ NAMES = {
     ops.adam_step: ("param", "grad", "m", "v"),
     ops.rmsprop_step: ("param", "grad", "velocity", "momentum_sum", "average_gradient"),
     ops.lion_step: ("param", "grad", "m"),
+    ops.amsgrad_step: ("param", "grad", "m", "v", "v_max"),
+    ops.adamax_step: ("param", "grad", "m", "u"),
+    ops.nadam_step: ("param", "grad", "m", "v"),
+    ops.adagrad_step: ("param", "grad", "accumulator"),
+    ops.adadelta_step: ("param", "grad", "gradients", "moves"),
 }
 ARGUMENTS = [(step, name) for step, names in NAMES.items() for name in names if name != "grad"]
 
@@ -383,6 +393,12 @@ BAD_SETTINGS = {
     "lion's beta_1": (ops.lion_step, 1, {"beta_1": 1.0}, r"beta_1.*\[0, 1\).*1"),
     "lion's beta_2": (ops.lion_step, 1, {"beta_2": np.nan}, r"beta_2.*nan"),
     "lion's decay": (ops.lion_step, 1, {"weight_decay": np.inf}, "weight_decay.*inf"),
+    "step 0 of adamax": (ops.adamax_step, 2, {"step": 0}, r"step.*\b0\b"),
+    "no u": (ops.adamax_step, 1, {"step": 1}, "u: expected a NumPy array, got NoneType"),
+    "no v_max": (ops.amsgrad_step, 2, {"step": 1}, "v_max: expected a NumPy array"),
+    "nadam's beta_1": (ops.nadam_step, 2, {"step": 1, "beta_1": 1.0}, r"beta_1.*\[0, 1\).*1"),
+    "adagrad's epsilon": (ops.adagrad_step, 1, {"epsilon": 0.0}, "epsilon.*above 0.*0"),
+    "adadelta's rho": (ops.adadelta_step, 2, {"rho": 1.0}, r"rho.*\[0, 1\).*1"),
     "a word": (ops.lion_step, 1, {"beta_1": "0.9"}, "beta_1.*number.*'0.9'"),
 }
 

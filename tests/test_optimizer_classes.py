@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 import fastnn
 from fastnn import callbacks, layers, losses, ops, optimizers
+from fastnn.optimizers.base import OPTIMIZERS
 from fastnn.variables import Place
 
 Array = NDArray[Any]
 
-CLASSES = (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, optimizers.Lion)
-STEP = {"sgd": "sgd", "adam": "adam", "rmsprop": "rmsprop", "lion": "lion"}
+CLASSES = tuple(OPTIMIZERS.classes.values())
 MAKE: dict[str, Callable[..., optimizers.Optimizer]] = {
     "sgd": lambda **how: optimizers.SGD(0.1, **how),
     "momentum": lambda **how: optimizers.SGD(0.1, momentum=0.8, **how),
@@ -38,7 +38,14 @@ MAKE: dict[str, Callable[..., optimizers.Optimizer]] = {
         0.02, rho=0.8, momentum=0.5, epsilon=1e-4, centered=True, weight_decay=0.1, **how
     ),
     "lion": lambda **how: optimizers.Lion(0.01, weight_decay=0.1, **how),
+    "amsgrad": lambda **how: optimizers.Adam(0.02, amsgrad=True, **how),
+    "adamax": lambda **how: optimizers.Adamax(0.02, weight_decay=0.1, **how),
+    "nadam": lambda **how: optimizers.Nadam(0.02, **how),
+    "adagrad": lambda **how: optimizers.Adagrad(0.1, initial_accumulator_value=0.2, **how),
+    "adadelta": lambda **how: optimizers.Adadelta(5.0, weight_decay=0.01, **how),
 }
+# At first, whatever the size of a gradient is.
+STEPS_BY_SIGNS = ("adam", "amsgrad", "adamax", "nadam", "lion")
 EVERY = pytest.mark.parametrize("name", MAKE)
 
 WIDTHS = (5, 7, 3)
@@ -67,18 +74,18 @@ def followed(
     """Weights after each step on all rows, by the oracle; `change` is made to gradients before."""
     x, y = problem()
     model = compiled(optimizer)
-    update, slots = reference.OPTIMIZERS[optimizer.native]
+    update, _ = reference.OPTIMIZERS[optimizer.native]
     settings: dict[str, Any] = dict(optimizer.settings())
     for flag in ("nesterov", "centered"):
         if flag in settings:
             settings[flag] = bool(settings[flag])
     weights = model.get_weights()
-    state = [[np.zeros_like(w) for _ in range(slots)] for w in weights]
+    state = [reference.first_state(optimizer.native, w, optimizer.initial_state) for w in weights]
     found = []
     for step in range(1, steps + 1):
         model.set_weights(weights)
         gradients = change(model.value_and_grad(x, y)[1])
-        count = {"step": step} if optimizer.native == "adam" else {}
+        count = reference.number_of(optimizer.native, step)
         for i, g in enumerate(gradients):
             weights[i], *state[i] = update(weights[i], g, *state[i], **settings, **count)
         found.append(list(weights))
@@ -106,7 +113,7 @@ def test_as_the_oracle(name: str) -> None:
     assert_same(fitted(MAKE[name](), 8), followed(MAKE[name](), 8)[-1])
 
 
-@pytest.mark.parametrize("word", ["sgd", "adam", "adamw", "rmsprop", "RMSprop", "lion", "Lion"])
+@pytest.mark.parametrize("word", [*OPTIMIZERS.classes, "RMSprop", "Lion"])
 def test_every_name_trains(word: str) -> None:
     x, y = problem()
     model = compiled(optimizers.get(word))
@@ -139,6 +146,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     "beta_2": (1.0, 2, np.inf),
     "epsilon": (-1.0, 0.0, np.nan),
     "rho": (1.0, -1e-9),
+    "initial_accumulator_value": (-0.1, np.nan, "0"),
     "centered": (2, None),
     "clipnorm": (0.0, -1.0, np.nan, "1"),
     "clipvalue": (0.0, -1.0, np.inf),
@@ -166,6 +174,17 @@ def test_a_setting_out_of_range_is_refused(cls: Any, name: str, value: Any) -> N
         setattr(optimizer, name, value)
     assert getattr(optimizer, name) == before
     assert cls().get_config() == optimizer.get_config()
+
+
+def test_amsgrad_is_fixed_when_the_object_is_made() -> None:
+    for wrong in (1, None, "yes"):
+        with pytest.raises(TypeError, match=r"^amsgrad: expected True or False"):
+            optimizers.Adam(amsgrad=wrong)
+    optimizer = optimizers.AdamW(amsgrad=True)
+    with pytest.raises(AttributeError, match="amsgrad"):
+        optimizer.amsgrad = False
+    assert optimizer.amsgrad
+    assert optimizers.AdamW.from_config(optimizer.get_config()).native == "amsgrad"
 
 
 def test_settings_keep_their_types() -> None:
@@ -225,7 +244,7 @@ def test_gradients_are_limited(name: str, limit: str) -> None:
     value, change = LIMITS[limit]
     limited = followed(MAKE[name](), 5, change)[-1]
     assert_same(fitted(MAKE[name](**{limit: value}), 5), limited)
-    if name not in ("adam", "lion"):  # which step by signs at first
+    if name not in STEPS_BY_SIGNS:
         assert norm(limited[0] - followed(MAKE[name](), 5)[-1][0]) > 1e-3
 
 

@@ -177,3 +177,27 @@ def test_a_trainer_descends(optimizer, rng):
     losses = [trainer.step(x, y) for _ in range(30)]
     assert losses[-1] < losses[0]
     assert trainer.steps == 30
+
+
+def test_relatives_of_adam_by_hand():
+    """One step of each, of numbers whose roots and quotients are exact."""
+    one = [np.array([s]) for s in (1.0, 2.0, 0.0, 0.0)]
+    settings = {"learning_rate": 0.5, "beta_1": 0.5, "beta_2": 0.75, "epsilon": 2.0}
+    # m = 1, v = 1, and v_max = 9 stays: the root of 9 / 0.25 is 6.
+    p, m, v, v_max = reference.amsgrad_step(*one, np.array([9.0]), step=1, **settings)
+    assert (p[0], m[0], v[0], v_max[0]) == (1 - 0.5 * 2 / (6 + 2), 1.0, 1.0, 9.0)
+    # u = max(0.75 * 4, 2) = 3.
+    p, m, u = reference.adamax_step(*one[:3], np.array([4.0]), step=1, **settings)
+    assert (p[0], m[0], u[0]) == (1 - 0.5 * 1 / (0.5 * 5), 1.0, 3.0)
+    # mu_1 = 0.26, mu_2 = 0.2696.
+    p, m, v = reference.nadam_step(*one, step=1, **settings)
+    ahead = 0.2696 * 1 / (1 - 0.26 * 0.2696) + 0.74 * 2 / 0.74
+    assert p[0] == pytest.approx(1 - 0.5 * ahead / (2 + 2), rel=1e-14)
+    p, total = reference.adagrad_step(*one[:2], np.array([3.0]), learning_rate=0.5, epsilon=2.0)
+    assert (p[0], total[0]) == (1 - 0.5 * 2 / 3, 7.0)
+    # gradients = 0.5 * 6 + 0.5 * 4 = 5, move = 2 / 3 * 2.
+    p, gradients, moves = reference.adadelta_step(
+        *one[:2], *(np.array([s]) for s in (6.0, 0.0)), learning_rate=0.5, rho=0.5, epsilon=4.0
+    )
+    assert (p[0], gradients[0]) == (1 - 0.5 * 2 / 3 * 2, 5.0)
+    assert moves[0] == pytest.approx(0.5 * 16 / 9)

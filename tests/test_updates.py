@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import Array, Native, chain, compile_native, rows, train_native
-from reference import OPTIMIZERS
+from reference import OPTIMIZERS, first_state, number_of
 
 from fastnn import _core
 
@@ -24,7 +24,13 @@ SETTINGS: dict[str, dict[str, float]] = {
     "adam": {"learning_rate": 0.02, "weight_decay": 0.1},
     "rmsprop": {"learning_rate": 0.01, "momentum": 0.5, "centered": 1.0},
     "lion": {"learning_rate": 0.01, "weight_decay": 0.1},
+    "amsgrad": {"learning_rate": 0.02, "weight_decay": 0.1},
+    "adamax": {"learning_rate": 0.02, "weight_decay": 0.1},
+    "nadam": {"learning_rate": 0.02, "weight_decay": 0.1},
+    "adagrad": {"learning_rate": 0.1, "weight_decay": 0.1},
+    "adadelta": {"learning_rate": 5.0, "weight_decay": 0.1},
 }
+INITIAL = {"adagrad": 0.1}
 GROUPS = [
     {"rate": 1.0, "decay": 1.0},
     {"rate": 0.5, "decay": 0.0, "l2": 0.05},
@@ -55,7 +61,8 @@ def started(dtype: str, optimizer: str, stage: dict[str, Any], **how: Any) -> Na
     native.write([0.5 * draw.normal(size=shape) for _, shape in native.network.parameters])
     if "groups" in stage:
         native.network.set_groups(NUMBERS)
-    compile_native(native.network, loss="mean_squared_error", optimizer=optimizer, **stage, **how)
+    how |= {"initial_state": INITIAL.get(optimizer, 0.0)} | stage
+    compile_native(native.network, loss="mean_squared_error", optimizer=optimizer, **how)
     return native
 
 
@@ -72,8 +79,8 @@ def expected(
     weights = native.read()
     groups = stage.get("groups", [{}])
     numbers = NUMBERS if "groups" in stage else [0] * len(weights)
-    step, slots = OPTIMIZERS[optimizer]
-    state = [[np.zeros_like(w) for _ in range(slots)] for w in weights]
+    step, _ = OPTIMIZERS[optimizer]
+    state = [first_state(optimizer, w, INITIAL.get(optimizer, 0.0)) for w in weights]
     averages = [np.zeros_like(w) for w in weights]
     own = {k: v for k, v in SETTINGS[optimizer].items() if k not in ("learning_rate",)}
     for number, rate in enumerate(rates, 1):
@@ -97,9 +104,8 @@ def expected(
                 "learning_rate": rate * group.get("rate", 1.0),
                 "weight_decay": own.get("weight_decay", 0.0) * group.get("decay", 1.0),
             }
-            if optimizer == "adam":
-                settings["step"] = number
-            weights[i], *state[i] = step(weights[i], g, *state[i], **settings)
+            count = number_of(optimizer, number)
+            weights[i], *state[i] = step(weights[i], g, *state[i], **settings, **count)
         momentum = 0.0 if number == 1 else stage.get("average_momentum", 0.0)
         averages = [
             momentum * a + (1 - momentum) * w for a, w in zip(averages, weights, strict=True)

@@ -69,20 +69,38 @@ ParameterGroup group_of(const py::dict& given) {
   return group;
 }
 
-Update update_of(const std::string& optimizer, const std::vector<py::dict>& groups,
-                 double clip_value, double clip_norm, double global_clip_norm,
-                 std::optional<double> average_momentum) {
-  Update update;
-  update.optimizer = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
+std::vector<ParameterGroup> groups_of(const py::handle& given) {
+  const auto groups = given.cast<std::vector<py::dict>>();
   check(groups.size() <= max_groups_of_parameters, "groups: expected at most ",
         max_groups_of_parameters, ", got ", groups.size());
-  if (!groups.empty()) update.groups.clear();
-  for (const py::dict& group : groups) update.groups.push_back(group_of(group));
-  update.clip_value = clip_value;
-  update.clip_norm = clip_norm;
-  update.global_clip_norm = global_clip_norm;
-  update.averages = average_momentum.has_value();
-  update.average_momentum = average_momentum.value_or(0);
+  std::vector<ParameterGroup> all;
+  for (const py::dict& group : groups) all.push_back(group_of(group));
+  if (all.empty()) all.emplace_back();
+  return all;
+}
+
+Update update_of(const std::string& optimizer, const py::dict& stage) {
+  Update update;
+  update.optimizer = find_name<OptimizerKind>("optimizer", optimizer_names, optimizer);
+  for (const auto& [name, value] : stage) {
+    const auto key = py::cast<std::string>(name);
+    if (key == "groups") {
+      update.groups = groups_of(value);
+    } else if (key == "average_momentum") {
+      update.averages = !value.is_none();
+      update.average_momentum = value.is_none() ? 0.0 : value.cast<double>();
+    } else if (key == "clip_value") {
+      update.clip_value = value.cast<double>();
+    } else if (key == "clip_norm") {
+      update.clip_norm = value.cast<double>();
+    } else if (key == "global_clip_norm") {
+      update.global_clip_norm = value.cast<double>();
+    } else if (key == "initial_state") {
+      update.initial_state = value.cast<double>();
+    } else {
+      invalid("compile: unknown part of the update stage '", key, "'");
+    }
+  }
   return update;
 }
 
@@ -112,16 +130,13 @@ void compile(Network& network, const std::string& loss, const std::string& optim
              const py::dict& options, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              bool by_batch_weight, const std::vector<py::dict>& metrics, const std::string& session,
-             const std::string& precision, const std::string& device,
-             const std::vector<py::dict>& groups, double clip_value, double clip_norm,
-             double global_clip_norm, std::optional<double> average_momentum) {
+             const std::string& precision, const std::string& device, const py::kwargs& stage) {
   Compile request;
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
   request.loss = loss_of(loss, options, ignore_class, pos_weight, by_batch_weight);
-  request.update =
-      update_of(optimizer, groups, clip_value, clip_norm, global_clip_norm, average_momentum);
+  request.update = update_of(optimizer, stage);
   for (const py::dict& metric : metrics) request.metrics.push_back(metric_of(metric));
   network.compile(request);
 }
@@ -224,9 +239,7 @@ void register_training(py::class_<Network>& network) {
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "options"_a = py::dict(),
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
               "by_batch_weight"_a = false, "metrics"_a = py::tuple(), "session"_a = "auto",
-              "precision"_a = "highest", "device"_a = "auto", "groups"_a = std::vector<py::dict>{},
-              "clip_value"_a = 0.0, "clip_norm"_a = 0.0, "global_clip_norm"_a = 0.0,
-              "average_momentum"_a = py::none());
+              "precision"_a = "highest", "device"_a = "auto");
   network.def(
       "session",
       [](const Network& self, Index batch_size) {

@@ -51,6 +51,7 @@ struct Update {
   double global_clip_norm = 0;  // all of them together to this norm; 0: not
   bool averages = false;        // an average of the weights is kept
   double average_momentum = 0.99;
+  double initial_state = 0;  // of the optimizer's first slot
 
   // Whether a step needs the gradients of all parameters before it changes any.
   bool needs_whole() const { return clip_norm > 0 || global_clip_norm > 0; }

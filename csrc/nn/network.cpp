@@ -85,6 +85,7 @@ void Network::compile(const Compile& request) {
   for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(parameter_size(), element()));
   }
+  if (request.update.initial_state != 0) slots.front()->fill(request.update.initial_state);
   bring_or_go_back();
   forget_sessions();
   parts_.compiled = request;

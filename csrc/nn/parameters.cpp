@@ -1,5 +1,6 @@
 #include "nn/parameters.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <limits>
@@ -69,6 +70,14 @@ void ParameterBuffer::to_write() {
 
 void ParameterBuffer::set_training(bool training) {
   trained_in_.store(training ? fork_generation() + 1 : 0);
+}
+
+void ParameterBuffer::fill(double value) {
+  if (element_ == Element::f64) {
+    std::fill_n(static_cast<double*>(data_), size_, value);
+  } else {
+    std::fill_n(static_cast<float*>(data_), size_, static_cast<float>(value));
+  }
 }
 
 void ParameterBuffer::write(Index offset, const void* values, Index count) {

@@ -43,6 +43,8 @@ class ParameterBuffer {
 
   // Before numbers are changed here. Throws std::runtime_error during training.
   void to_write();
+  // All elements become this. For buffers that no device has.
+  void fill(double value);
   // Copies `count` elements in.
   void write(Index offset, const void* values, Index count);
 

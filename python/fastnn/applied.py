@@ -30,7 +30,9 @@ class State:
 
     __slots__ = ("__weakref__", "average", "dtype", "native", "place", "shape", "variable")
 
-    def __init__(self, optimizer: str, variable: Variable, kept: Kept | None = None) -> None:
+    def __init__(
+        self, optimizer: str, variable: Variable, kept: Kept | None = None, initial: float = 0.0
+    ) -> None:
         self.variable = ref(variable)
         self.place = place = variable.place
         self.shape = place.shape
@@ -40,6 +42,9 @@ class State:
         if kept is not None:
             slots, self.native.steps, self.average = kept
             self.native.set_slots(slots)
+        elif initial:
+            first, *others = self.native.slots
+            self.native.set_slots([np.full_like(first, initial), *others])
 
     def kept(self) -> Kept:
         """A copy."""
@@ -83,8 +88,9 @@ class States:
         found = [(state.variable(), state) for state, _ in list(self._by_id.values())]
         return [(variable, state.kept()) for variable, state in found if variable is not None]
 
-    def _keep(self, variable: Variable, copied: Kept | None = None) -> State:
-        state, key, mine = State(self._optimizer, variable, copied), id(variable), ref(self)
+    def _keep(self, variable: Variable, copied: Kept | None = None, initial: float = 0.0) -> State:
+        state = State(self._optimizer, variable, copied, initial)
+        key, mine = id(variable), ref(self)
 
         def forget(_: object) -> None:
             states = mine()
@@ -113,21 +119,24 @@ class States:
             else:
                 self._keep(variable, kept)
 
-    def of(self, variable: Variable, place: int) -> State:
-        """The state of a Variable that is number `place` of a step; a first one is made."""
+    def of(self, variable: Variable, place: int, initial: float = 0.0) -> State:
+        """The state of a Variable that is number `place` of a step.
+
+        A first one is made; `initial`: what its first slot holds.
+        """
         last = self._last
         state = last[place]() if place < len(last) else None
         if state is None or state.variable() is not variable:
-            state = self._made(variable)
+            state = self._made(variable, initial)
             self._last = (*last[:place], ref(state))
         state.follow(variable)
         return state
 
-    def _made(self, variable: Variable) -> State:
+    def _made(self, variable: Variable, initial: float) -> State:
         if not isinstance(variable, Variable):
             raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
         state = self.find(variable)
-        return self._keep(variable) if state is None else state
+        return self._keep(variable, None, initial) if state is None else state
 
 
 class Progress(NamedTuple):
@@ -144,9 +153,12 @@ def _shortened(grad: Array, limit: float, length: Any) -> Array:
 class Applies(Listed):
     """The part of an optimizer that steps Variables by gradients."""
 
-    _inside: ClassVar[Iterable[str]] = ("native", "settings", "forget", "progress", "restore")
+    _inside: ClassVar[Iterable[str]] = (
+        *("native", "settings", "initial_state"),
+        *("forget", "progress", "restore"),
+    )
 
-    native: ClassVar[str]
+    native: str
     clipnorm: Any
     clipvalue: Any
     global_clipnorm: Any
@@ -159,6 +171,11 @@ class Applies(Listed):
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
         raise NotImplementedError
+
+    @property
+    def initial_state(self) -> float:
+        """What the first slot of each parameter holds before the first step."""
+        return 0.0
 
     def _undecayed_of(self, variables: Sequence[Variable]) -> list[bool]:
         raise NotImplementedError
@@ -199,7 +216,7 @@ class Applies(Listed):
             if grad is None:
                 without.append(getattr(variable, "path", repr(variable)))
                 continue
-            state = self._states.of(variable, len(states))
+            state = self._states.of(variable, len(states), self.initial_state)
             grads.append(state.fitted(variable, grad))
             states.append(state)
             variables.append(variable)
@@ -269,7 +286,7 @@ class Applies(Listed):
             if not isinstance(variable, Variable):
                 raise TypeError(f"build: expected Variables, got {variable!r}")
         for place, variable in enumerate(given):
-            self._states.of(variable, place)
+            self._states.of(variable, place, self.initial_state)
         self._built = [ref(variable) for variable in given]
 
     def _built_for(self) -> list[Variable]:

@@ -46,8 +46,8 @@ NAMES: dict[str, dict[str, str]] = {
         "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
     "optimizer": {
-        "rmsprop": "Adadelta Adagrad Rprop",
-        "adam": "Adafactor Adamax Nadam RAdam SparseAdam LBFGS",
+        "rmsprop": "Rprop",
+        "adam": "Adafactor RAdam SparseAdam LBFGS",
         "adamw": "Lamb Muon ScheduleFreeAdamW NAdamW",
         "sgd": "Ftrl MultiOptimizer",
         "use 'sgd' with use_ema=True": "ASGD",
@@ -70,13 +70,14 @@ NAMES: dict[str, dict[str, str]] = {
         "linear": "identity none",
     },
     "initializer": {
-        "glorot_normal": "Orthogonal OrthogonalInitializer xavier_normal_ sparse_",
+        "glorot_normal": "xavier_normal_ sparse_",
         "glorot_uniform": "xavier_uniform_",
         "he_normal": "kaiming_normal_",
         "he_uniform": "kaiming_uniform_",
         "truncated_normal": "trunc_normal_",
         "pass a function (shape, dtype) -> array, for example lambda shape, dtype: "
-        "np.eye(*shape)": "Identity IdentityInitializer eye_ dirac_ STFT STFTInitializer",
+        "np.eye(*shape)": "dirac_ STFT STFTInitializer",
+        "identity": "eye_",
     },
     "layer": {
         "Dense": "Linear Bilinear LazyLinear EinsumDense ReversibleEmbedding TimeDistributed",
@@ -380,7 +381,6 @@ KEYWORDS: dict[str, str] = {
     "models here are chains of layers, which take one array": "tensor input_tensor optional",
     "the last axis is meant": "axis",
     "the dtype is that of the model": "dtype",
-    "use epsilon or a beta_2 nearer to 1": "amsgrad",
     "averages become the weights at the end of fit, or by model.take_averages()": (
         "ema_overwrite_frequency"
     ),
@@ -430,7 +430,6 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "optional": (False,),
     "autocast": (True, False),
     "axis": (-1,),
-    "amsgrad": (False,),
     "decay": (None, 0, 0.0),
     "gradient_accumulation_steps": (None, 1),
     "auto_scale_loss": (True, False),

@@ -28,10 +28,12 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -295,6 +297,69 @@ class LecunNormal(VarianceScaling):
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
+
+
+@INITIALIZERS.register("orthogonal", "OrthogonalInitializer")
+class Orthogonal(Initializer):
+    """A matrix whose rows or columns, whichever are fewer, are orthogonal (Saxe et al., 2014).
+
+    It is the Q of a QR decomposition of a random normal matrix, with signs that make it uniform among
+    orthogonal matrices; its last bits may differ where NumPy has another LAPACK. A shape of more
+    than two axes is that of a matrix whose columns are the last axis.
+
+    Args:
+        gain: a factor.
+        seed: see `Initializer`.
+
+    Raises:
+        ValueError: the shape has fewer than two axes.
+    """
+
+    gain = Checked(number)
+    _inside = ("gain",)
+
+    @keywords()
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = gain
+
+    def _fill(self, place: Place, key: int, stream: int) -> None:
+        shape = place.shape
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal: expected a shape of at least two axes, got {shape}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall, wide = max(rows, columns), min(rows, columns)
+        drawn = Place(_core.Parameters(tall * wide, "float64"), 0, (tall, wide))
+        RandomNormal(0.0, 1.0).fill(drawn, key, stream)
+        q, r = np.linalg.qr(drawn.view())
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        matrix = self.gain * (q if rows >= columns else q.T)
+        place.write(narrowed("gain", matrix.reshape(shape), place.parameters.dtype))
+
+
+@INITIALIZERS.register("identity", "IdentityInitializer")
+class Identity(Initializer):
+    """`gain` on the diagonal of a matrix, and 0 beside it.
+
+    Args:
+        gain: a factor.
+
+    Raises:
+        ValueError: the shape does not have two axes.
+    """
+
+    gain = Checked(number)
+    _inside = ("gain",)
+
+    @keywords()
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def _fill(self, place: Place, _key: int, _stream: int) -> None:
+        if len(place.shape) != 2:
+            raise ValueError(f"Identity: expected a shape of two axes, got {place.shape}")
+        place.write(narrowed("gain", self.gain * np.eye(*place.shape), place.parameters.dtype))
 
 
 class _FromFunction(Initializer):

@@ -27,6 +27,17 @@ from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
 from fastnn.listing import names_of
+from fastnn.steps import (
+    adadelta_step,
+    adagrad_step,
+    adam_step,
+    adamax_step,
+    amsgrad_step,
+    lion_step,
+    nadam_step,
+    rmsprop_step,
+    sgd_step,
+)
 from fastnn.words import flag, int32, integer, number
 
 Array = op_arguments.Array
@@ -35,7 +46,11 @@ __all__ = [
     "DeviceArray",
     "activation_backward",
     "activation_forward",
+    "adadelta_step",
+    "adagrad_step",
     "adam_step",
+    "adamax_step",
+    "amsgrad_step",
     "binary_focal_crossentropy",
     "dense_backward",
     "dense_forward",
@@ -52,6 +67,7 @@ __all__ = [
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "nadam_step",
     "poisson",
     "quantile",
     "rmsprop_step",
@@ -623,167 +639,3 @@ def _regression_loss(
     weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
     loss, dpred = _core.element_loss(name, p, t, weights, None, checked)
     return loss, op_arguments.result(pred, dpred)
-
-
-def sgd_step(
-    param: Array,
-    grad: Array,
-    velocity: Array | None,
-    *,
-    learning_rate: float,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-) -> None:
-    """One step of stochastic gradient descent, in place.
-
-    velocity = momentum * velocity - learning_rate * grad, and param moves by velocity, or with
-    nesterov by momentum * velocity - learning_rate * grad. Before that, param loses
-    learning_rate * weight_decay of itself.
-
-    Args:
-        param: any shape; changed.
-        grad: the same shape and type.
-        velocity: the same shape and type; changed. None where momentum is 0.
-
-    Raises:
-        TypeError: not NumPy arrays of one type, float32 or float64; or not all on the device.
-        ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
-            a number is out of range. Nothing has changed then.
-    """
-    settings = {"momentum": momentum, "nesterov": float(flag("nesterov", nesterov))}
-    _step("sgd", param, grad, [velocity], learning_rate, weight_decay, settings)
-
-
-def adam_step(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    *,
-    step: int,
-    learning_rate: float = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
-    weight_decay: float = 0.0,
-) -> None:
-    """One step of Adam (Kingma and Ba, 2015), in place.
-
-    m and v move towards grad and grad**2; param moves by
-    -learning_rate * m_hat / (sqrt(v_hat) + epsilon), with m_hat = m / (1 - beta_1**step) and
-    v_hat = v / (1 - beta_2**step). Before that, param loses learning_rate * weight_decay of
-    itself (AdamW).
-
-    Args:
-        param, m, v: any shape; changed.
-        grad: the same shape and type.
-        step: the number of this step, from 1.
-
-    Raises:
-        TypeError: not NumPy arrays of one type, float32 or float64; or not all on the device.
-        ValueError: not writable or not C-contiguous; two of them share memory; shapes differ;
-            a number is out of range. Nothing has changed then.
-    """
-    settings = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
-    _step("adam", param, grad, [m, v], learning_rate, weight_decay, settings, step)
-
-
-def rmsprop_step(
-    param: Array,
-    grad: Array,
-    velocity: Array,
-    momentum_sum: Array | None = None,
-    average_gradient: Array | None = None,
-    *,
-    learning_rate: float = 1e-3,
-    rho: float = 0.9,
-    momentum: float = 0.0,
-    epsilon: float = 1e-7,
-    centered: bool = False,
-    weight_decay: float = 0.0,
-) -> None:
-    """One step of RMSprop (Tieleman and Hinton, 2012), in place, in Keras's form.
-
-    velocity = rho * velocity + (1 - rho) * grad**2, and param moves by
-    -learning_rate * grad / sqrt(velocity + epsilon). With `momentum`, momentum_sum adds these
-    moves up (momentum_sum = momentum * momentum_sum + move) and param moves by it. With
-    `centered`, the square of average_gradient, a mean of gradients by `rho`, is subtracted from
-    the velocity under the root.
-
-    Args:
-        param, velocity: any shape; changed.
-        grad: the same shape and type.
-        momentum_sum: the same, changed; needed with momentum, else None.
-        average_gradient: the same, changed; needed with centered, else None.
-
-    Raises:
-        TypeError, ValueError: see `adam_step`.
-    """
-    settings = {
-        "rho": rho,
-        "momentum": momentum,
-        "epsilon": epsilon,
-        "centered": float(flag("centered", centered)),
-    }
-    slots = [velocity, momentum_sum, average_gradient]
-    _step("rmsprop", param, grad, slots, learning_rate, weight_decay, settings)
-
-
-def lion_step(
-    param: Array,
-    grad: Array,
-    m: Array,
-    *,
-    learning_rate: float = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.99,
-    weight_decay: float = 0.0,
-) -> None:
-    """One step of Lion (Chen et al., 2023), in place.
-
-    param moves by -learning_rate * sign(beta_1 * m + (1 - beta_1) * grad), then
-    m = beta_2 * m + (1 - beta_2) * grad.
-
-    Args:
-        param, m: any shape; changed.
-        grad: the same shape and type.
-
-    Raises:
-        TypeError, ValueError: see `adam_step`.
-    """
-    settings = {"beta_1": beta_1, "beta_2": beta_2}
-    _step("lion", param, grad, [m], learning_rate, weight_decay, settings)
-
-
-# Slots that are None where the settings do not use them.
-_OPTIONAL_SLOTS = ("velocity", "momentum_sum", "average_gradient")
-
-
-def _step(
-    optimizer: str,
-    param: Array,
-    grad: Array,
-    slots: list[Any],
-    learning_rate: float,
-    weight_decay: float,
-    settings: dict[str, float],
-    step: int = 1,
-) -> None:
-    row = rows.optimizers()[optimizer]
-    names = ("param", "grad", *row.slots)
-    checked = {
-        "learning_rate": number("learning_rate", learning_rate, 0.0),
-        "weight_decay": number("weight_decay", weight_decay, 0.0),
-    }
-    for name, value in settings.items():
-        checked[name] = row.options[name].checked(value)
-    for name, slot in zip(row.slots, slots, strict=True):
-        if slot is None and name == "velocity" and settings.get("momentum"):
-            raise ValueError(f"velocity: momentum {settings['momentum']:g} needs one")
-    param, grad, *slots = op_arguments.in_place(
-        names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS
-    )
-    for name, value in checked.items():
-        op_arguments.fitting(name, value, param)
-    _core.optimizer_step(optimizer, param, grad, slots, checked, integer("step", step))

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 from fastnn import elsewhere
 from fastnn.listing import names_of
 from fastnn.optimizers import schedules
+from fastnn.optimizers.adaptive import Adadelta, Adagrad, Adamax, Nadam
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer, get
 from fastnn.optimizers.rules import SGD, Adam, AdamW, Lion, RMSprop
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Lion",
+    "Nadam",
     "Optimizer",
     "RMSprop",
     "get",

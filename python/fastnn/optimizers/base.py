@@ -141,8 +141,8 @@ class Optimizer(Applies, Registered):
     """
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
-    native: ClassVar[str]
-    _inside = ("groups", "lr", "native", "rates", "settings", "stage")
+    native: str
+    _inside = ("groups", "initial_state", "lr", "native", "rates", "settings", "stage")
     _kept_as: ClassVar[Mapping[str, str | None]] = {"learning_rate": "_rate"}
     _in_keywords = COMMON
     _old_names = OLD_NAMES
@@ -283,6 +283,7 @@ class Optimizer(Applies, Registered):
             "clip_norm": self.clipnorm or 0.0,
             "global_clip_norm": self.global_clipnorm or 0.0,
             "average_momentum": self.ema_momentum if self.use_ema else None,
+            "initial_state": self.initial_state,
         }
 
     def __getstate__(self) -> dict[str, Any]:

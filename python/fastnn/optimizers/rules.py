@@ -3,7 +3,8 @@ options with their ranges, and what it keeps for each parameter."""
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
 
 from fastnn.optimizers.base import (
     COMMON,
@@ -15,7 +16,7 @@ from fastnn.optimizers.base import (
     Rate,
     Setting,
 )
-from fastnn.words import keywords
+from fastnn.words import flag, keywords
 
 
 @OPTIMIZERS.register("sgd")
@@ -62,14 +63,19 @@ class Adam(Optimizer):
         epsilon: a positive number; default 1e-7 as in Keras, also for None. It stands outside the root and
             after the correction of the bias, as in the paper and in PyTorch. In float32 it acts
             as at least 1.1e-19: the root of a smaller moment has no digits.
+        amsgrad: whether the largest second moment so far takes the place of the present one (Reddi
+            et al., 2018). It is fixed when the object is made.
         weight_decay: see `Optimizer`, also for further arguments.
         name: the name of the optimizer.
     """
 
-    native = "adam"
     beta_1 = Setting()
     beta_2 = Setting()
     epsilon = Epsilon()
+    _kept_as: ClassVar[Mapping[str, str | None]] = {
+        **Optimizer._kept_as,
+        "amsgrad": "_amsgrad",
+    }
 
     @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
@@ -78,12 +84,20 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float | None = 1e-7,
+        amsgrad: bool = False,
         weight_decay: float | None = None,
         name: str = "adam",
         **common: Unpack[Common],
     ) -> None:
+        self._amsgrad = flag("amsgrad", amsgrad)
+        self.native = "amsgrad" if self._amsgrad else "adam"
         super().__init__(learning_rate, weight_decay, name, **common)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    @property
+    def amsgrad(self) -> bool:
+        """Whether the largest second moment so far is taken."""
+        return self._amsgrad
 
 
 @OPTIMIZERS.register("adamw")
@@ -98,10 +112,13 @@ class AdamW(Adam):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float | None = 1e-7,
+        amsgrad: bool = False,
         name: str = "adamw",
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **common)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, name, **common
+        )
 
 
 @OPTIMIZERS.register("rmsprop")
