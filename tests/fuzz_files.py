@@ -101,7 +101,7 @@ def tester(backed: Contents) -> Callable[[bytes], None]:
             if part == b"\3":
                 name = ("state", "more")[number[0] % 2]
                 about = {**backed.metadata, name: text}
-                stored.go_on_from(model, Contents(about, backed.tensors), "backup")
+                stored.backup_in(model, Contents(about, backed.tensors), "backup").put()
                 return
             found = FILES[number[0] % len(FILES)]
             name = "model" if part in b"\1\4" else "state"

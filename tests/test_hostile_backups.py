@@ -127,6 +127,20 @@ def test_counts_that_could_not_go_on(contents: Contents, tmp_path: Path) -> None
     assert "epochs: " in told_by_load(Contents(about, {}), tmp_path / "m", contents.tensors)
 
 
+def test_names_that_are_no_regular_expressions(contents: Contents, tmp_path: Path) -> None:
+    for wrong, message in (
+        (["("], "no regular expression"),
+        ([1], "expected a string"),
+        ([["a"]], ""),
+    ):
+        state = json.loads(contents.metadata["state"])
+        state["optimizer"]["undecayed_names"] = wrong
+        about = {**contents.metadata, "state": json.dumps(state)}
+        text = told_by_load(Contents(about, {}), tmp_path / "m", contents.tensors)
+        assert "undecayed_names: " in text
+        assert message in text
+
+
 def test_a_position_of_another_model(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     model("eager").fit(X, Y, callbacks=[Keeps(path)], **HOW)
@@ -184,14 +198,58 @@ def _callbacks(folder: Path, *more: Any) -> list[Any]:
 
 
 def goes_on(kind: str, folder: Path, about: dict[str, str], tensors: dict[str, Any]) -> str:
-    """What `fit` says with such a backup: "" where it goes on."""
+    """What `fit` says with such a backup: "" where it goes on. A refused one has changed nothing."""
     folder.mkdir(exist_ok=True)
     layout.write(folder / "latest.safetensors", Contents(about, tensors))
+    made, given = model(kind), _callbacks(folder)
+    before = state_of(made, folder)
     try:
-        model(kind).fit(X, Y, callbacks=_callbacks(folder), **HOW)
+        made.fit(X, Y, callbacks=given, **HOW)
     except ModelFileError as error:
+        assert state_of(made, folder) == before
+        assert str([one.saved_state() for one in given]) == str(begun(folder))
         return str(error)
     return ""
+
+
+def state_of(model: Any, folder: Path) -> Any:
+    """All that a file has of a model, but for the rows held out, which `fit` chooses first."""
+    model.save(folder / "now")
+    found = layout.read(folder / "now")
+    state = {k: v for k, v in json.loads(found.metadata["state"]).items() if k != "splits"}
+    tensors = {k: v.tobytes() for k, v in found.tensors.items() if not k.startswith("/split")}
+    return found.metadata["model"], state, tensors
+
+
+def begun(folder: Path) -> list[Any]:
+    """What callbacks have when training begins."""
+    return [one.saved_state() for one in _callbacks(folder)]
+
+
+@pytest.mark.parametrize("what", ["rows", "batch_size", "metrics", "optimizer"])
+def test_a_backup_of_another_fit_changes_nothing(
+    what: str, backup: tuple[str, Path, Contents]
+) -> None:
+    kind, folder, found = backup
+    folder.mkdir(exist_ok=True)
+    layout.write(folder / "latest.safetensors", found)
+    made, given, how = model(kind), _callbacks(folder), dict(HOW)
+    if what == "metrics":
+        made.compile(made.optimizer, saved_models.LOGITS, metrics=["accuracy", top_two()])
+    elif what == "optimizer":
+        made.compile(optimizers.SGD(0.01, momentum=0.5), saved_models.LOGITS, metrics=["accuracy"])
+    elif what == "batch_size":
+        how["batch_size"] = 17
+    count = 50 if what == "rows" else 60
+    before = state_of(made, folder)
+    with pytest.raises(ValueError, match=r"middle of an epoch of|metrics are not those|no array"):
+        made.fit(X[:count], Y[:count], callbacks=given, **how)
+    assert str([one.saved_state() for one in given]) == str(begun(folder))
+    assert state_of(made, folder) == before
+
+
+def top_two() -> Any:
+    return fastnn.metrics.SparseTopKCategoricalAccuracy(k=2)
 
 
 def test_states_of_callbacks(backup: tuple[str, Path, Contents]) -> None:

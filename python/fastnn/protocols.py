@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -44,6 +44,14 @@ class Position(NamedTuple):
 def _told(data: tuple[int, int, bool] | None) -> str:
     rows, batch_size, shuffled = data or (0, 0, False)
     return f"{rows} rows, batch_size={batch_size}, shuffle={shuffled}"
+
+
+class Backup(NamedTuple):
+    """What a backup of training has for a model: all of it is checked, and nothing put back yet."""
+
+    position: Position | None
+    more: dict[str, dict[str, Any]]  # further values, by the names of callbacks
+    put: Callable[[], None]  # makes the model go on from there
 
 
 class Columns(Protocol):
@@ -122,8 +130,8 @@ class Trainable(Protocol):
     def write_state(self, path: Any, more: Mapping[str, Any]) -> None:
         """Writes the weights and the state of training, with further values, to a file."""
 
-    def read_state(self, path: Any) -> tuple[Position | None, dict[str, Any]]:
-        """Goes on from a file of `save` or `write_state`; the position and values that it has."""
+    def read_state(self, path: Any) -> Backup:
+        """What a file of `save` or `write_state` has for this model."""
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all weights, or none where one does not fit."""

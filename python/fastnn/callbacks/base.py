@@ -64,12 +64,13 @@ class Callback(Registered):
     def set_params(self, params: dict[str, Any]) -> None:
         self.params = params
 
-    def begins_at(self, position: Position) -> Position | None:
+    def begins_at(self, position: Position, check: Callable[[Position], None]) -> Position | None:
         """Called once all callbacks had `on_train_begin`: where `fit` goes on, if not at `position`.
 
-        BackupAndRestore puts the state of the model back here.
+        BackupAndRestore puts the state of the model back here, unless `check` raises a ValueError:
+        this `fit` could not go on there.
         """
-        del position  # for subclasses
+        del position, check  # for subclasses
         return None
 
     def saved_state(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from fastnn.callbacks.base import CALLBACKS, Callback
@@ -179,6 +179,7 @@ class BackupAndRestore(_Saving):
     goes on after the last backup, also in the middle of an epoch, and ends with the same weights to
     the last bit as if nothing had happened. The History has all epochs, and callbacks such as
     EarlyStopping go on from where they were (those of one's own by `saved_state` and `put_state`).
+    A backup that cannot be gone on from is an error that changes neither the model nor callbacks.
 
     Args:
         backup_dir: a folder for the backup, of this `fit` alone; it is made if need be.
@@ -212,18 +213,32 @@ class BackupAndRestore(_Saving):
     def _file(self) -> str:
         return os.path.join(self.backup_dir, "latest.safetensors")  # noqa: PTH118
 
-    def begins_at(self, position: Position) -> Position | None:
+    def begins_at(self, position: Position, check: Callable[[Position], None]) -> Position | None:
+        del position
         if not os.path.exists(self._file):  # noqa: PTH110
             return None
-        found, states = self.model.read_state(self._file)
-        if found is None:
+        backup = self.model.read_state(self._file)
+        if backup.position is None:
             return None
-        found.check_data(position)
-        for name, callback in self._named():
-            if name in states:
+        check(backup.position)
+        with self._put_to_callbacks(backup.more):
+            backup.put()
+        return backup.position
+
+    @contextlib.contextmanager
+    def _put_to_callbacks(self, states: Mapping[str, dict[str, Any]]) -> Iterator[None]:
+        """Gives states to the other callbacks, which get theirs back where one, or the block, fails."""
+        named = [(name, callback) for name, callback in self._named() if name in states]
+        before = [callback.saved_state() for _, callback in named]
+        try:
+            for name, callback in named:
                 with _told_as_of(self._file, name):
                     callback.put_state(states[name])
-        return found
+            yield
+        except BaseException:
+            for (_, callback), state in zip(named, before, strict=True):
+                callback.put_state(state)
+            raise
 
     def _named(self) -> list[tuple[str, Callback]]:
         """The other callbacks of the call, with names that stay the same in the next one."""

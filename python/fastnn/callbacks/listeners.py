@@ -6,7 +6,7 @@ and a batch hook makes every batch a native call of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastnn.callbacks.base import Callback, History
@@ -55,16 +55,25 @@ class CallbackList:
         """Whether any callback overrides any of the hooks."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
 
-    def begins_at(self, here: Position, given: Position | None) -> Position:
+    def begins_at(
+        self, here: Position, given: Position | None, check_sums: Callable[[Position], None]
+    ) -> Position:
         """Where `fit` begins: at `given`, or `here`, unless a callback has a state to go on from.
 
-        ValueError where `given` is in the middle of an epoch of other data than `here`.
+        ValueError where that is in the middle of an epoch of other data than `here`, or has sums
+        that `check_sums` refuses; callbacks have put nothing back then.
         """
+
+        def check(position: Position) -> None:
+            position.check_data(here)
+            if position.step:
+                check_sums(position)
+
         if given is not None:
-            given.check_data(here)
+            check(given)
         position = (given or here)._replace(data=here.data)
         for callback in self.callbacks:
-            position = callback.begins_at(position) or position
+            position = callback.begins_at(position, check) or position
         return position
 
     def call(self, hook: str, *args: Any) -> None:

@@ -53,10 +53,7 @@ class Splits:
         return list(self._held.items())
 
     def put(self, n: int, share: float, bits: NDArray[np.uint8]) -> None:
-        """Keeps one that `held` gave; ValueError where no rows, or all, are held out."""
-        count = int(np.unpackbits(bits, count=n).sum())
-        if count in (0, n):
-            raise ValueError(f"splits: expected some of {n} rows to be held out, got {count}")
+        """Keeps one that `held` gave."""
         self._held = {**self._held, (n, share): bits}
 
     def keep(self, n: int, share: float, split: Split) -> None:
@@ -68,6 +65,13 @@ class Splits:
         while len(kept) > 1 and sum(bits.nbytes for bits in kept.values()) > self.most:
             del kept[next(iter(kept))]
         self._held = kept
+
+
+def check_bits(n: int, bits: NDArray[np.uint8]) -> None:
+    """ValueError where bits of a file hold out no rows, or all of them."""
+    count = int(np.unpackbits(bits, count=n).sum())
+    if count in (0, n):
+        raise ValueError(f"splits: expected some of {n} rows to be held out, got {count}")
 
 
 def _split_of(held: NDArray[np.bool_]) -> Split:

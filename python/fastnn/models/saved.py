@@ -24,14 +24,14 @@ from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
 from fastnn.models.stored import (
     FORMAT,
+    backup_in,
     backup_of,
     check_version,
     contents_of,
-    go_on_from,
     put_weights,
 )
 from fastnn.models.training_state import compile_by, compile_described
-from fastnn.protocols import Position
+from fastnn.protocols import Backup
 from fastnn.serializable import custom_object_scope, is_of_fastnn
 from fastnn.words import flag, keywords, path
 
@@ -225,9 +225,9 @@ class Saved(Exported):
         """Writes the weights and the state of training, with further values (for callbacks)."""
         layout.write(file, backup_of(self, more))
 
-    def read_state(self, file: Path) -> tuple[Position | None, dict[str, Any]]:
-        """Goes on from a file of `write_state`; where training was, and the further values."""
-        return go_on_from(self, layout.read(file), file)
+    def read_state(self, file: Path) -> Backup:
+        """What a file of `write_state` has for this model; its `put` makes the model go on."""
+        return backup_in(self, layout.read(file), file)
 
     # -- for configs that are read
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
@@ -22,13 +21,12 @@ from fastnn.files.texts import check_room
 from fastnn.layers.base import room
 from fastnn.layers.noise import Dropout
 from fastnn.models.architecture import Decoder, Encoder
-from fastnn.models.built import restore_progress
 from fastnn.models.packing import packed, unpacked
 from fastnn.models.paths import named_layers, named_models, named_weights
+from fastnn.models.restored import position_of, restore, restoring, run
 from fastnn.models.training_state import TrainingState
 from fastnn.models.wired import Unchanged
-from fastnn.protocols import Position
-from fastnn.words import integer, number
+from fastnn.protocols import Backup, Position
 
 Array = NDArray[Any]
 Path = str | os.PathLike[str]
@@ -37,7 +35,6 @@ FORMAT = "fastnn"
 VERSION = 1
 # The elements of a parameter's place in a buffer beyond its own: places are aligned.
 _ALIGNMENT = 64
-_MOST_EPOCHS = 2**62  # so that they can be counted on
 _MOST_TEXT = 600  # characters of a message about a file
 
 
@@ -198,7 +195,7 @@ def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
     put_weights(model, weights, path)
     state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"), contents.size)
     with _faults(path), _with_room_for(4 * largest):  # models in it may have run by themselves
-        _restore(model, state, tensors, compiles=compiles)
+        restore(model, state, tensors, compiles=compiles)
     return model
 
 
@@ -259,7 +256,22 @@ def _faults(path: Path) -> Iterator[None]:
 def put_weights(
     model: Any, tensors: Mapping[str, Array], path: Path, *, skips: bool = False
 ) -> None:
-    """Writes the weights of a model, all of which are checked before."""
+    """Writes the weights of a model, all of which are checked before; errors: as `checked_weights`."""
+    values = checked_weights(model, tensors, path, skips=skips)
+    if values:
+        model.set_weights(values)
+
+
+def checked_weights(
+    model: Any, tensors: Mapping[str, Array], path: Path, *, skips: bool = False
+) -> list[Array]:
+    """The weights of a model as a file has them, for `set_weights`.
+
+    `skips`: those that the file has not, or has in another shape, stay as they are, with a warning.
+
+    Raises:
+        ModelFileError: they are not those of the model; the message names one.
+    """
     weights = named_weights(model)
     where = os.fspath(path)
     given = {name: value for name, value in tensors.items() if not name.startswith("/")}
@@ -294,106 +306,37 @@ def put_weights(
     values = []
     for weight in model.weights:
         name = names[id(weight)]
-        values.append(weight.numpy() if name in stay else given[name])
-    if values:
+        if name in stay:
+            values.append(weight.numpy())
+            continue
         try:
-            model.set_weights(values)
+            values.append(weight.converted(given[name]))
         except (TypeError, ValueError) as why:
             raise ModelFileError(f"{where}: {why}") from why
+    return values
 
 
-def go_on_from(
-    model: Any, contents: Contents, path: Path
-) -> tuple[Position | None, dict[str, Any]]:
-    """Puts weights and state of a backup into a model that is compiled, and may be in a `fit`."""
+def backup_in(model: Any, contents: Contents, path: Path) -> Backup:
+    """A backup for a model that is compiled, and may be in a `fit`.
+
+    Raises:
+        ModelFileError: it is damaged, or of another model; the message names the fault.
+    """
     about, tensors = contents
     check_version(about, path)
-    put_weights(model, tensors, path)
+    values = checked_weights(model, tensors, path)
     state = parsed(f"{os.fspath(path)}: state", about.get("state", "{}"), contents.size)
     with _faults(path):
-        _restore(model, state, tensors, compiles=False)
-        more = parsed("more", about.get("more", '{"values": {}}'), contents.size)
-        values = unpacked(more["values"], tensors)
-        if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+        puts = restoring(model, state, tensors)
+        position = position_of(state.get("position"), tensors)
+        told = parsed("more", about.get("more", '{"values": {}}'), contents.size)
+        more = unpacked(told["values"], tensors)
+        if not isinstance(more, dict) or not all(isinstance(v, dict) for v in more.values()):
             raise ValueError("more: expected a dictionary for each callback")
-        return model.position, values
 
+    def put() -> None:
+        if values:
+            model.set_weights(values)
+        run(puts)
 
-def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
-    """Where training was."""
-    if told is None:
-        return None
-    sums = tuple(tensors[f"/position/{i}"] for i in range(integer("sums", told["sums"], 0, 10**6)))
-    data = None if told["data"] is None else (*map(int, told["data"][:2]), bool(told["data"][2]))
-    epoch, step = integer("epoch", told["epoch"], 0), integer("step", told["step"], 0)
-    if step and not sums:
-        raise ValueError(f"position: step {step} of an epoch of which nothing was counted")
-    logs = unpacked(told.get("logs"), tensors)
-    if logs is not None and not isinstance(logs, dict):
-        raise ValueError(f"position: logs: expected values by name, got {logs!r:.100}")
-    return Position(epoch, step, sums, data, logs)  # type: ignore[arg-type]
-
-
-def _restore(
-    model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array], *, compiles: bool
-) -> None:
-    """Puts the state of training back.
-
-    `compiles`: the model is made anew, and compiled as it was. Without it the model stays as its
-    program has compiled it.
-    """
-    model.position = position_of(told.get("position"), tensors)
-    weights = named_weights(model)
-    names = TrainingState(weights)
-    for name in told.get("frozen", ()):
-        weights[name].trainable = False
-    model._epochs = integer("epochs", told.get("epochs", 0), 0, _MOST_EPOCHS)
-    for i, split in enumerate(told.get("splits", ())):
-        rows = integer("splits: rows", split["rows"], 1)
-        bits = tensors[f"/split/{i}"]
-        if bits.dtype != np.uint8 or bits.shape != (-(-rows // 8),):
-            raise ValueError(f"/split/{i}: expected a bit for each of {rows} rows")
-        model._splits.put(rows, number("splits: share", split["share"], 0.0, 1.0), bits)
-    models: dict[str, Any] = dict(named_models(model))
-    for name, run in told.get("models", {}).items():
-        models[name].run_as(
-            int(run["key"], 16),
-            run.get("build_input_shape"),
-            integer("steps", run.get("steps", 0), 0),
-            integer("epochs", run.get("epochs", 0), 0),
-        )
-    layers = named_layers(model)
-    for name, counts in told.get("dropout", {}).items():
-        layer: Any = layers[name]
-        layer._key = int(counts["key"], 16)
-        layer._calls = integer("dropout: calls", counts["calls"], 0)
-    if compiles and told.get("compile") is not None:
-        model.compile_from_config(told["compile"])
-    steps, begun = (integer(name, told.get(name, 0), 0) for name in ("steps", "begun"))
-    built = model._state.now.built
-    if built is not None:
-        built.network.steps, built.network.epochs = steps, begun
-    plan = model._state.now.plan
-    if plan is None:
-        return
-    if "optimizer" in told:
-        names.put_optimizer(plan.optimizer, told["optimizer"], tensors)
-        if told.get("learning_rate") is not None:
-            plan.optimizer.learning_rate = told["learning_rate"]
-    known = told.get("found", {})
-    plan.objective.found = [
-        (weight, bool(known.get(name, weight.trainable))) for name, weight in weights.items()
-    ]
-    if "network" in told and plan.native is not None and built is not None:
-        variables = built.all_variables
-        settings = built.settings
-        assert settings is not None
-        if compiles:
-            settings = names.settings_of(told["network"], variables, settings)
-        progress = names.progress_of(
-            told["network"], built.network, settings, variables, plan.optimizer, tensors
-        )
-        if compiles:
-            model.go_on(settings, progress)
-        else:
-            restore_progress(built.network, progress)
+    return Backup(position, more, put)

@@ -34,7 +34,7 @@ from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps, wit
 from fastnn.models.steps import Logs, numbers_of, own_steps
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
-from fastnn.protocols import Position
+from fastnn.protocols import Backup, Position
 from fastnn.serializable import is_of_fastnn
 from fastnn.training import taped
 from fastnn.training.loops import Schedule
@@ -59,7 +59,7 @@ class Taped(TapedTables):
     _inside: ClassVar[Iterable[str]] = (
         *("bad_loss", "copied_state", "copies_every", "has_bad_weights", "mean_of_step", "order"),
         *("predict_on_data", "put_state", "test_on_data", "train_on_data"),
-        *("count_on", "counted", "logs_so_far", "read_state", "write_state"),
+        *("check_counted", "count_on", "counted", "logs_so_far", "read_state", "write_state"),
     )
 
     history: History | None = None
@@ -150,8 +150,8 @@ class Taped(TapedTables):
         """Writes the weights and the state of training, with further values, to a file."""
 
     @abstractmethod
-    def read_state(self, path: Any) -> tuple[Position | None, dict[str, Any]]:
-        """Goes on from a file of `write_state`; where training was, and the further values."""
+    def read_state(self, path: Any) -> Backup:
+        """What a file of `write_state` has for this model; its `put` makes the model go on."""
 
     # -- calls
 
@@ -319,18 +319,18 @@ class Taped(TapedTables):
     def counted(self) -> tuple[NDArray[Any], ...]:
         return tuple(part for metric in self._counting() for part in metric.counted())
 
-    def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
-        metrics = self._counting()
-        now = [metric.counted() for metric in metrics]
-        counts = [len(counted) for counted in now]
-        expected = [np.asarray(part) for counted in now for part in counted]
+    def check_counted(self, sums: Sequence[NDArray[Any]]) -> None:
+        expected = [np.asarray(part) for metric in self._counting() for part in metric.counted()]
         if [_kind(part) for part in expected] != [_kind(part) for part in sums]:
             raise ValueError(
                 "fit: the metrics are not those of the state that training goes on from"
             )
+
+    def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
+        self.check_counted(sums)
         left = iter(sums)
-        for metric, count in zip(metrics, counts, strict=True):
-            metric.count_on([next(left) for _ in range(count)])
+        for metric in self._counting():
+            metric.count_on([next(left) for _ in metric.counted()])
 
     def _counting(self) -> list[Metric]:
         tracker = self._objective().tracker

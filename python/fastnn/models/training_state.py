@@ -7,7 +7,8 @@ trained, and how far the optimizer is, is put back as it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.registry import plain
 from fastnn.serializable import described, function_described, function_of
 from fastnn.variables import Variable
-from fastnn.words import flag, integer, number
+from fastnn.words import flag, integer, number, text
 
 Array = NDArray[Any]
 Told = dict[str, Any]
@@ -188,14 +189,18 @@ class TrainingState:
 
     # -- from words and arrays
 
-    def put_optimizer(
+    def optimizer_put(
         self, optimizer: Optimizer, told: Mapping[str, Any], arrays: Mapping[str, Array]
-    ) -> None:
-        optimizer.iterations = told.get("iterations", 0)
-        optimizer.exclude_from_weight_decay(
-            [self._weight(name) for name in told.get("undecayed", ())],
-            told.get("undecayed_names", ()),
-        )
+    ) -> Callable[[], None]:
+        """What puts the state of an optimizer back, all of which is checked here."""
+        iterations = integer("iterations", told.get("iterations", 0), 0)
+        undecayed = [self._weight(name) for name in told.get("undecayed", ())]
+        patterns = [text("undecayed_names", one) for one in told.get("undecayed_names", ())]
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (re.error, RecursionError, OverflowError) as why:
+                raise ValueError(f"undecayed_names: no regular expression: {why}") from None
         slots = rows.optimizers()[optimizer.native].slots
         found: Any = []
         for name, count in told.get("steps", {}).items():
@@ -206,7 +211,13 @@ class TrainingState:
                 average = self._array(arrays, f"{_STEPPED}/{_AVERAGE}/{name}", variable)
             kept = [value.reshape(-1) for value in values], integer("steps", count, 0), average
             found.append((variable, kept))
-        optimizer._states.put(found)
+
+        def put() -> None:
+            optimizer.iterations = iterations
+            optimizer._undecayed, optimizer._undecayed_names = list(undecayed), list(patterns)
+            optimizer._states.put(found)
+
+        return put
 
     def settings_of(
         self, told: Mapping[str, Any], variables: Sequence[Variable], like: Settings

@@ -224,13 +224,13 @@ class Fit:
     def _begins(self) -> Position:
         """Where training begins."""
         here = self._position(self.schedule.initial_epoch)
-        begins = self.callbacks.begins_at(here, self.begins)
-        width = self.columns.width
-        if begins.step and [sums.shape for sums in begins.sums] != [(width,)]:
+        return self.callbacks.begins_at(here, self.begins, self._check_sums)
+
+    def _check_sums(self, begins: Position) -> None:
+        if [sums.shape for sums in begins.sums] != [(self.columns.width,)]:
             raise ValueError(
                 "fit: the metrics are not those of the state that training goes on from"
             )
-        return begins
 
     def _position(self, epoch: int, step: int = 0, sums: Sums | None = None) -> Position:
         data = len(self.train), self.schedule.batch_size, self.schedule.shuffle

@@ -36,6 +36,9 @@ class Stepping(Protocol):
     def counted(self) -> tuple[NDArray[Any], ...]:
         """What the metrics have counted."""
 
+    def check_counted(self, sums: Sequence[NDArray[Any]]) -> None:
+        """ValueError where the metrics could not go on from these."""
+
     def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
         """Lets the metrics go on from what `counted` gave."""
 
@@ -102,7 +105,9 @@ class TapedFit:
         self.callbacks.call("on_train_begin", {})
         copies = Snapshots(self.model.copies_every(), self.model.copied_state)
         here = self._position(self.schedule.initial_epoch)
-        begins = self.callbacks.begins_at(here, self.begins)
+        begins = self.callbacks.begins_at(
+            here, self.begins, lambda position: self.model.check_counted(position.sums)
+        )
         logs: Logs = {}
         try:
             for epoch in range(begins.epoch, self.schedule.epochs):
