@@ -132,6 +132,22 @@ CALLS = {
         "normalization gradient",
         lambda d: ([d.outputs(), d.outputs(), d.bias()], {}),
     ),
+    "rms_normalization": Call(
+        "rms_normalization", "normalization", lambda d: ([d.outputs(), d.bias()], {})
+    ),
+    "rms_normalization_backward": Call(
+        "rms_normalization_backward",
+        "normalization gradient",
+        lambda d: ([d.outputs(), d.outputs(), d.bias()], {}),
+    ),
+    "unit_normalization": Call(
+        "unit_normalization", "normalization", lambda d: ([d.outputs()], {})
+    ),
+    "unit_normalization_backward": Call(
+        "unit_normalization_backward",
+        "normalization gradient",
+        lambda d: ([d.outputs(), d.outputs()], {}),
+    ),
     "embedding": Call("embedding", "dense", lambda d: ([d.numbers(), d.kernel()], {})),
     "embedding_backward": Call(
         "embedding_backward",

@@ -205,6 +205,111 @@ def layer_normalization_backward(
     return dx, (dy * xhat).sum(axis=rows), dy.sum(axis=rows)
 
 
+# -- rows over their length ---------------------------------------------------------------
+
+
+def _lengths(x: Array, length: str, epsilon: float) -> Array:
+    """Of each row, a column."""
+    squares = (x**2).sum(axis=-1, keepdims=True)
+    if length == "norm":
+        return np.maximum(np.sqrt(squares), epsilon)
+    return np.sqrt(squares / x.shape[-1] + epsilon)
+
+
+def _scale_rows(x: ArrayLike, gamma: ArrayLike | None, length: str, epsilon: float) -> Array:
+    y = float64(x) / _lengths(float64(x), length, epsilon)
+    return y if gamma is None else float64(gamma) * y
+
+
+def _scale_rows_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None, length: str, epsilon: float
+) -> tuple[Array, Array]:
+    dy, x = float64(dy), float64(x)
+    lengths = _lengths(x, length, epsilon)
+    xhat = x / lengths
+    g = dy if gamma is None else float64(gamma) * dy
+    along = (g * xhat).sum(axis=-1, keepdims=True)
+    if length == "norm":
+        along = np.where(lengths > epsilon, along, 0.0)
+    else:
+        along = along / x.shape[-1]
+    dgamma = (dy * xhat).sum(axis=tuple(range(dy.ndim - 1)))
+    return (g - xhat * along) / lengths, dgamma
+
+
+def rms_normalization(
+    x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-6
+) -> Array:
+    """y = gamma x / sqrt(mean(x**2) + epsilon); Zhang & Sennrich 2019."""
+    return _scale_rows(x, gamma, "root_mean_square", epsilon)
+
+
+def rms_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-6
+) -> tuple[Array, Array]:
+    return _scale_rows_backward(dy, x, gamma, "root_mean_square", epsilon)
+
+
+def unit_normalization(x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
+    """y = x / max(norm, epsilon)."""
+    return _scale_rows(x, None, "norm", epsilon)
+
+
+def unit_normalization_backward(dy: ArrayLike, x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
+    return _scale_rows_backward(dy, x, None, "norm", epsilon)[0]
+
+
+# -- noise --------------------------------------------------------------------------------
+
+
+def philox(key: int, counters: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Philox 4x32-10 of counters (n, 4); Salmon et al., SC 2011."""
+    mask = np.uint64(0xFFFFFFFF)
+    c = [counters[:, i].astype(np.uint64) for i in range(4)]
+    k = [key & 0xFFFFFFFF, key >> 32]
+    for _ in range(10):
+        first, second = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [
+            (second >> np.uint64(32)) ^ c[1] ^ np.uint64(k[0]),
+            second & mask,
+            (first >> np.uint64(32)) ^ c[3] ^ np.uint64(k[1]),
+            first & mask,
+        ]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.stack(c, 1).astype(np.uint32)
+
+
+def stream_key(key: int, stream: int) -> int:
+    """splitmix64's finaliser."""
+    x = (key + (stream + 1) * 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return x ^ (x >> 31)
+
+
+def words_of_rows(key: int, step: int, n: int, c: int) -> NDArray[np.uint32]:
+    """The random words (n, c) that a layer's noise takes in a step: four columns share a counter."""
+    quads = -(-c // 4)
+    at = np.stack(np.meshgrid(np.arange(quads), np.arange(n)), -1).reshape(-1, 2)
+    step_ = np.broadcast_to(np.array([step & 0xFFFFFFFF, step >> 32]), at.shape)
+    words = philox(key, np.concatenate([step_, at], 1).astype(np.uint32))
+    return words.reshape(n, 4 * quads)[:, :c]
+
+
+def noise(kind: str, amount: float, words: NDArray[np.uint32], x: ArrayLike) -> Array:
+    """x with noise: gaussian_noise, gaussian_dropout or alpha_dropout."""
+    x = float64(x)
+    u = (words + 0.5) / 2.0**32
+    z = float64(special.ndtri(u))
+    if kind == "gaussian_noise":
+        return x + amount * z
+    if kind == "gaussian_dropout":
+        return x * (1 + np.sqrt(amount / (1 - amount)) * z)
+    low = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
+    a = ((1 - amount) * (1 + amount * low**2)) ** -0.5
+    return a * np.where(u < 1 - amount, x, low) - a * low * amount
+
+
 # -- rows of a table --------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ ROOMS = (
         "fastnn.random",
         "fastnn.steps",
         "fastnn.ops",
+        "fastnn.ops_rows",
         "fastnn.preprocessing",
         "fastnn.utils",
         "fastnn.initializers",

@@ -263,6 +263,11 @@ LAYERS = {
     "no activation": lambda k: [k.Dense(3, None, use_bias=False)],
     "Identity": lambda k: [k.Identity(), k.Dense(2), k.Identity()],
     "LayerNormalization": lambda k: [k.LayerNormalization(epsilon=0.1, center=False)],
+    "RMSNormalization": lambda k: [k.RMSNormalization(epsilon=0.1)],
+    "UnitNormalization": lambda k: [k.UnitNormalization()],
+    "noise": lambda k: [
+        *(k.GaussianNoise(0.3), k.Dense(4), k.GaussianDropout(0.3), k.AlphaDropout(0.3)),
+    ],
     "Softmax": lambda k: [k.Softmax()],
     "ReLU": lambda k: [k.ReLU(negative_slope=0.3)],
     "Reshape": lambda k: [k.Reshape((2, -1)), k.Flatten()],

@@ -97,6 +97,15 @@ def combined(network: _core.Network) -> int:
     return network.dense(e, 3, "linear")
 
 
+def lengths(network: _core.Network) -> int:
+    """Rows over their root mean square, one scale used twice, and over their norm."""
+    first = network.rms_normalization(0, 0.1)
+    second = network.rms_normalization(network.dense(first, 5, "tanh"), 0.1, like=first)
+    joined = network.concatenate([second, network.unit_normalization(network.add(first, 0))])
+    h = network.dense(joined, 70, "gelu")
+    return network.dense(network.unit_normalization(h, 3.0), 3, "linear")
+
+
 NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "residual": residual,
     "norms": norms,
@@ -107,6 +116,7 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "shared_softmax": shared_softmax,
     "columns": columns,
     "combined": combined,
+    "lengths": lengths,
 }
 
 
@@ -220,7 +230,7 @@ def test_a_resident_session_refuses_them(
 
 
 @pytest.mark.parametrize("session", CPU)
-@pytest.mark.parametrize("name", ["residual", "columns", "combined"])
+@pytest.mark.parametrize("name", ["residual", "columns", "combined", "lengths"])
 def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""
     found = []

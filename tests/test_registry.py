@@ -15,7 +15,7 @@ import fastnn
 from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
 from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
-from fastnn.layers import merge
+from fastnn.layers import lengths, merge, noise
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
 from fastnn.metrics import confusion, means, values
@@ -29,6 +29,7 @@ CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values(
 
 # Arguments that have no default.
 REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
+REQUIRED |= {"stddev": 0.25}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
 REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
@@ -209,6 +210,7 @@ def test_every_public_class_with_options_is_registered():
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
+    left_out |= {noise.Noise, noise._Rated, lengths._OfRows}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of

@@ -154,5 +154,5 @@ def test_second_derivatives_of_dropout_are_refused() -> None:
         with fastnn.GradientTape() as inner:
             inner.watch(x)
             y = model(x, training=True)
-        with pytest.raises(RuntimeError, match="would draw dropout again"):
+        with pytest.raises(RuntimeError, match="would draw its noise again"):
             inner.gradient(y, x)

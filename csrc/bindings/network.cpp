@@ -324,6 +324,15 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
         return graph_of(self).dropout(input, rate, key);
       },
       "input"_a, "rate"_a, "key"_a = py::none());
+  for (std::size_t i = 0; i < std::size(noise_names); ++i) {
+    const auto kind = static_cast<NoiseKind>(i);
+    owner.def(
+        noise_names[i],
+        [graph_of, kind](Owner& self, int input, double amount, std::optional<std::uint64_t> key) {
+          return graph_of(self).noise(input, kind, amount, key);
+        },
+        "input"_a, "amount"_a, "key"_a = py::none());
+  }
   owner.def(
       "rescale",
       [graph_of](Owner& self, int input, double scale, double offset) {
@@ -369,6 +378,18 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "input"_a, "epsilon"_a = 1e-3, "center"_a = true, "scale"_a = true, py::kw_only(),
       "like"_a = py::none());
+  owner.def(
+      "rms_normalization",
+      [graph_of](Owner& self, int input, double epsilon, std::optional<int> like) {
+        return graph_of(self).scale_rows(input, RowLength::root_mean_square, epsilon, true, like);
+      },
+      "input"_a, "epsilon"_a = 1e-6, py::kw_only(), "like"_a = py::none());
+  owner.def(
+      "unit_normalization",
+      [graph_of](Owner& self, int input, double epsilon) {
+        return graph_of(self).scale_rows(input, RowLength::norm, epsilon, false);
+      },
+      "input"_a, "epsilon"_a = 1e-12);
   owner.def(
       "embedding",
       [graph_of](Owner& self, int input, Index vocabulary, Index dimension,

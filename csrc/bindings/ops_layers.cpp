@@ -67,6 +67,55 @@ py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Op
   });
 }
 
+// -- rows over their length -------------------------------------------------
+
+RowLength length_named(const std::string& name) {
+  if (name == "norm") return RowLength::norm;
+  check(name == "root_mean_square", "length: expected 'norm' or 'root_mean_square', got '", name,
+        "'");
+  return RowLength::root_mean_square;
+}
+
+py::object scale_rows(const Array& x, const Optional& gamma, const std::string& length,
+                      double epsilon) {
+  const auto [n, c] = rows_of(x);
+  if (gamma) check_shape(*gamma, "gamma", {c});
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
+    CallSide place(x);
+    Result<T> y = place.out_like<T>(x);
+    place.call<T>(
+        &Kernels<T>::scale_rows_forward,
+        ScaleRowsForward<T>{n, c, length_named(length), portable::layer_norm_epsilon<T>(epsilon),
+                            place.in<T>(x, "x"), place.in<T>(gamma, "gamma"), y.data, nullptr});
+    return std::move(y.array);
+  });
+}
+
+// dx, and dgamma.
+py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& gamma,
+                              const std::string& length, double epsilon) {
+  const auto [n, c] = rows_of(x);
+  check_like(dy, "dy", x, "x");
+  if (gamma) check_shape(*gamma, "gamma", {c});
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
+    CallSide place(x);
+    const RowLength kind = length_named(length);
+    const T tiny = portable::layer_norm_epsilon<T>(epsilon);
+    T* const y = place.room<T>(n * c + n);
+    T* const inverses = y + n * c;
+    const T* const given = place.in<T>(x, "x");
+    place.call<T>(&Kernels<T>::scale_rows_forward,
+                  ScaleRowsForward<T>{n, c, kind, tiny, given, nullptr, y, inverses});
+    Result<T> dx = place.out_like<T>(x);
+    Result<T> dgamma = place.out<T>({c});
+    place.call<T>(
+        &Kernels<T>::scale_rows_backward,
+        ScaleRowsBackward<T>{n, c, kind, tiny, place.in<T>(dy, "dy"), given,
+                             place.in<T>(gamma, "gamma"), inverses, dx.data, dgamma.data, false});
+    return py::make_tuple(dx.array, dgamma.array);
+  });
+}
+
 // -- rows of a table --------------------------------------------------------
 
 // x (n, k) or (n,): the numbers of rows, on the host, wherever the table lies.
@@ -150,6 +199,9 @@ void register_layer_ops(py::module_& module) {
   using namespace py::literals;
   module.def("layer_normalization", layer_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
   module.def("layer_normalization_backward", layer_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
+             "epsilon"_a);
+  module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a);
+  module.def("scale_rows_backward", scale_rows_backward, "dy"_a, "x"_a, "gamma"_a, "length"_a,
              "epsilon"_a);
   module.def("embedding", embedding, "x"_a, "table"_a);
   module.def("embedding_backward", embedding_backward, "dy"_a, "x"_a, "vocabulary"_a);

@@ -35,6 +35,21 @@ void register_random(py::module_& module) {
         return bits;
       },
       py::arg("count"), py::arg("key"), py::arg("stream"));
+  module.def(
+      "random_normals",
+      [](Index count, std::uint64_t key, std::uint64_t stream) {
+        check(count >= 0, "count: expected at least 0, got ", count);
+        py::array_t<float> numbers(count);
+        float* const out = numbers.mutable_data();
+        const Unlocked unlocked;
+        const std::uint64_t stream_key = portable::stream_key(key, stream);
+        for (Index i = 0; i < count; ++i) {
+          const auto counter = static_cast<std::uint64_t>(i) / 4;
+          out[i] = portable::normal_of(portable::philox(stream_key, counter, 0).word[i % 4]);
+        }
+        return numbers;
+      },
+      py::arg("count"), py::arg("key"), py::arg("stream"));
 }
 
 }  // namespace fastnn::bindings

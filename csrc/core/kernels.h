@@ -22,6 +22,7 @@
 #include "core/combine.h"
 #include "core/loss.h"
 #include "core/metric.h"
+#include "core/noise.h"
 #include "core/optimizer.h"
 #include "core/target.h"
 
@@ -233,6 +234,35 @@ struct LayerNormBackward {  // dgamma, dbeta = sums of dy xhat and of dy over ro
   bool accumulates;     // dgamma and dbeta are added to what is there
 };
 
+// How long a row of x is: the square root of the mean square of its columns plus epsilon, or of
+// their sum of squares, at least epsilon.
+enum class RowLength : unsigned char { root_mean_square, norm };
+
+template <class T>
+struct ScaleRowsForward {  // y = gamma x / length
+  Index n, c;
+  RowLength length;
+  T epsilon;
+  const T* x;
+  const T* gamma;  // (c), may be null: ones
+  T* y;            // (n, c), may be x
+  T* inverses;     // (n): 1 / length; may be null
+};
+
+template <class T>
+struct ScaleRowsBackward {  // dgamma = sums of dy xhat over rows, with xhat = x / length; with
+  Index n, c;               // g = dy gamma, dx = (g - xhat mean(g xhat)) / length for the root mean
+  RowLength length;         // square, (g - xhat sum(g xhat)) / length for the norm, and g / epsilon
+  T epsilon;                // where that is below epsilon
+  const T* dy;
+  const T* x;
+  const T* gamma;     // (c), may be null: ones
+  const T* inverses;  // (n), as scale_rows_forward writes them
+  T* dx;              // (n, c), may be null, may be dy
+  T* dgamma;          // (c), may be null
+  bool accumulates;   // dgamma is added to what is there
+};
+
 template <class T>
 struct EmbeddingForward {  // y = the rows of the table that x names, k of them beside each other
   Index n, k, vocabulary, d;
@@ -303,6 +333,19 @@ struct Dropout {  // y = x / (1 - rate) where kept, else 0; for the gradient, x 
   Index first_row;  // of x, in the batch
   Index n, c;
   double rate;
+  const T* x;
+  T* y;  // may be x
+};
+
+template <class T>
+struct Noise {  // y = x with noise; `backward`: y = dy times its slope, with dy as x
+  NoiseKind kind;
+  bool backward;
+  uint64_t key;
+  uint64_t step;
+  Index first_row;  // of x, in the batch
+  Index n, c;
+  double amount;
   const T* x;
   T* y;  // may be x
 };
@@ -428,12 +471,15 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(softmax_backward, SoftmaxBackward)       \
   use(layer_norm_forward, LayerNormForward)    \
   use(layer_norm_backward, LayerNormBackward)  \
+  use(scale_rows_forward, ScaleRowsForward)    \
+  use(scale_rows_backward, ScaleRowsBackward)  \
   use(embedding_forward, EmbeddingForward)     \
   use(embedding_backward, EmbeddingBackward)   \
   use(element_loss, LossRows)                  \
   use(row_loss, LossRows)                      \
   use(metric_rows, MetricRows)                 \
   use(dropout, Dropout)                        \
+  use(noise, Noise)                            \
   use(affine, Affine)                          \
   use(add, Add)                                \
   use(combine_forward, CombineForward)         \

@@ -68,12 +68,14 @@ struct Update {
   use(activation)         \
   use(softmax)            \
   use(dropout)            \
+  use(noise)              \
   use(affine)             \
   use(combine)            \
   use(concatenate)        \
   use(repeat)             \
   use(slice)              \
   use(layer_norm)         \
+  use(scale_rows)         \
   use(embedding)
 
 enum class NodeKind : unsigned char {
@@ -92,11 +94,14 @@ struct Node {
   // The number of the layer that the node belongs to, from 1: random numbers count it.
   std::uint64_t stream = 0;
   Activation activation = {};  // dense, activation
-  double rate = 0;             // dropout
-  // Of dropout's own random numbers; none: they come from the plan's key and the layer's number.
+  double rate = 0;             // dropout; noise: its amount
+  NoiseKind noise = NoiseKind::gaussian_noise;
+  // Of a dropout's or noise's own random numbers; none: they come from the plan's key and the
+  // layer's number.
   std::optional<std::uint64_t> key = {};
   double scale = 1, offset = 0;                // affine
-  double epsilon = 0;                          // layer_norm
+  double epsilon = 0;                          // layer_norm, scale_rows
+  RowLength length = RowLength::norm;          // scale_rows
   Combination combination = Combination::add;  // combine
   Index first = 0;                             // slice: the first column
 

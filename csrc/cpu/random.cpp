@@ -77,18 +77,13 @@ static void random_words(uint64_t key, uint64_t step, const Quads& at, uint32_t*
   }
 }
 
-template <class T>
-static void drop_columns(const uint32_t* __restrict__ bits, const Kept<T> kept, Index n, const T* x,
-                         T* y) {
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) y[j] = drop(kept, bits[j], x[j]);
-}
-
-template <class T>
-Status dropout(Context& context, const Dropout<T>& a) {
-  const Kept<T> kept = kept_of<T>(a.rate);
-  const Index in_row = ceil_div(a.c, 4);
-  for_ranges(context, a.n, most(a.c * 4, 1), [&](Index begin, Index end) {
+// f(words, start, count): the words of `count` neighbouring elements from `start` on, all in one
+// row, for all elements of n rows of c columns.
+template <class F>
+static void for_words(Context& context, Index n, Index c, Index cost, Index first_row, uint64_t key,
+                      uint64_t step, const F& f) {
+  const Index in_row = ceil_div(c, 4);
+  for_ranges(context, n, most(c * cost, 1), [&](Index begin, Index end) {
     Quads at;
     uint32_t bits[4 * quads];
     const Index total = (end - begin) * in_row;
@@ -99,19 +94,17 @@ Status dropout(Context& context, const Dropout<T>& a) {
       Index r = row;
       Index q = column;
       for (Index i = 0; i < quads; ++i) {
-        at.row[i] = static_cast<uint32_t>(a.first_row + r);
+        at.row[i] = static_cast<uint32_t>(first_row + r);
         at.column[i] = static_cast<uint32_t>(q);
         if (++q == in_row) {
           q = 0;
           ++r;
         }
       }
-      random_words(a.key, a.step, at, bits);
+      random_words(key, step, at, bits);
       for (Index done = 0; done < count;) {
         const Index some = least(count - done, in_row - column);
-        const Index start = row * a.c + 4 * column;
-        drop_columns(bits + 4 * done, kept, least(4 * some, a.c - 4 * column), a.x + start,
-                     a.y + start);
+        f(bits + 4 * done, row * c + 4 * column, least(4 * some, c - 4 * column));
         done += some;
         column += some;
         if (column == in_row) {
@@ -120,6 +113,45 @@ Status dropout(Context& context, const Dropout<T>& a) {
         }
       }
     }
+  });
+}
+
+template <class T>
+static void drop_columns(const uint32_t* __restrict__ bits, const Kept<T> kept, Index n, const T* x,
+                         T* y) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) y[j] = drop(kept, bits[j], x[j]);
+}
+
+template <class T>
+Status dropout(Context& context, const Dropout<T>& a) {
+  const Kept<T> kept = kept_of<T>(a.rate);
+  for_words(context, a.n, a.c, 4, a.first_row, a.key, a.step,
+            [&](const uint32_t* bits, Index start, Index count) {
+              drop_columns(bits, kept, count, a.x + start, a.y + start);
+            });
+  return Status::ok;
+}
+
+template <bool backward, class T, class Kind>
+static void disturb(const uint32_t* __restrict__ bits, const Kind kind, Index n, const T* x, T* y) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < n; ++j) {
+    y[j] = backward ? kind.backward(bits[j], x[j]) : kind.forward(bits[j], x[j]);
+  }
+}
+
+template <class T>
+Status noise(Context& context, const Noise<T>& a) {
+  with_noise<T>(a.kind, a.amount, [&](auto kind) {
+    for_words(context, a.n, a.c, 8, a.first_row, a.key, a.step,
+              [&](const uint32_t* bits, Index start, Index count) {
+                if (a.backward) {
+                  disturb<true>(bits, kind, count, a.x + start, a.y + start);
+                } else {
+                  disturb<false>(bits, kind, count, a.x + start, a.y + start);
+                }
+              });
   });
   return Status::ok;
 }
@@ -142,6 +174,7 @@ Status fill_normal(Context&, const Fill<T>& a) {
 }
 
 FASTNN_INSTANTIATE(dropout, Dropout)
+FASTNN_INSTANTIATE(noise, Noise)
 FASTNN_INSTANTIATE(fill_uniform, Fill)
 FASTNN_INSTANTIATE(fill_normal, Fill)
 

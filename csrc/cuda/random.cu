@@ -56,6 +56,33 @@ struct DropQuads {
   }
 };
 
+// The same for noise.
+template <class T, class Kind>
+struct Disturb {
+  static constexpr int threads = threads_of_block;
+  Noise<T> a;
+  Index quads;  // in a row
+  Kind kind;
+  const StepValues* values;
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    if (t.place() >= a.n * quads) return;
+    const Cell cell = cell_of(t.place(), quads);
+    const uint64_t step = values != nullptr ? values->life : a.step;
+    const Philox words = dropout_words(a.key, step, static_cast<uint32_t>(a.first_row + cell.row),
+                                       static_cast<uint32_t>(cell.column));
+    const Index start = cell.row * a.c + 4 * cell.column;
+    const Index columns = a.c - 4 * cell.column;
+    FASTNN_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      if (k >= columns) continue;
+      const T x = a.x[start + k];
+      a.y[start + k] =
+          a.backward ? kind.backward(words.word[k], x) : kind.forward(words.word[k], x);
+    }
+  }
+};
+
 // Each thread draws one number.
 template <class T>
 struct FillUniform {
@@ -104,6 +131,15 @@ Status dropout(Context& context, const Dropout<T>& a) {
 }
 
 template <class T>
+Status noise(Context& context, const Noise<T>& a) {
+  const Index quads = ceil_div(a.c, 4);
+  return with_noise<T>(a.kind, a.amount, [&](auto kind) {
+    return launch(context, ceil_div(a.n * quads, threads_of_block),
+                  Disturb<T, decltype(kind)>{a, quads, kind, context.step.values});
+  });
+}
+
+template <class T>
 Status fill_uniform(Context& context, const Fill<T>& a) {
   return launch(context, ceil_div(a.n, threads_of_block), FillUniform<T>{a});
 }
@@ -114,6 +150,7 @@ Status fill_normal(Context& context, const Fill<T>& a) {
 }
 
 FASTNN_INSTANTIATE(dropout, Dropout)
+FASTNN_INSTANTIATE(noise, Noise)
 FASTNN_INSTANTIATE(fill_uniform, Fill)
 FASTNN_INSTANTIATE(fill_normal, Fill)
 

@@ -120,6 +120,22 @@ int Graph::dropout(int input, double rate, std::optional<std::uint64_t> key) {
                   width(input));
 }
 
+int Graph::noise(int input, NoiseKind kind, double amount, std::optional<std::uint64_t> key) {
+  if (kind == NoiseKind::gaussian_noise) {
+    check(amount >= 0 && amount - amount == 0,
+          "stddev: expected a finite number of at least 0, got ", amount);
+  } else {
+    check(amount >= 0 && amount < 1, "rate: expected a number in [0, 1), got ", amount);
+  }
+  return add_node({.kind = NodeKind::noise,
+                   .inputs = {check_tensor(input)},
+                   .parameters = {},
+                   .rate = amount,
+                   .noise = kind,
+                   .key = key},
+                  width(input));
+}
+
 int Graph::rescale(int input, double scale, double offset) {
   return add_node({.kind = NodeKind::affine,
                    .inputs = {check_tensor(input)},
@@ -219,6 +235,21 @@ int Graph::layer_normalization(int input, double epsilon, bool center, bool scal
   return add_node(std::move(node), columns);
 }
 
+int Graph::scale_rows(int input, RowLength length, double epsilon, bool scale,
+                      std::optional<int> like) {
+  check(epsilon >= 0, "epsilon: expected at least 0, got ", epsilon);
+  const Index columns = width(input);
+  Node node{.kind = NodeKind::scale_rows, .inputs = {check_tensor(input)}, .parameters = {}};
+  node.epsilon = epsilon;
+  node.length = length;
+  if (like) {
+    node.parameters = shared_parameters(*like, NodeKind::scale_rows, 1, columns);
+  } else {
+    node.parameters.push_back(scale ? add_parameter(1, columns, Role::vector) : none);
+  }
+  return add_node(std::move(node), columns);
+}
+
 int Graph::embedding(int input, Index vocabulary, Index dimension, std::optional<int> like) {
   check(vocabulary >= 1, "vocabulary: expected at least 1, got ", vocabulary);
   check(dimension >= 1, "dimension: expected at least 1, got ", dimension);
@@ -314,8 +345,9 @@ void Graph::look_below(const Node& node, End& end) const {
     seen[at(tensor)] = true;
     const Node* const below = maker(tensor);
     if (below == nullptr) return;
-    if (below->kind == NodeKind::dropout || below->kind == NodeKind::concatenate ||
-        below->kind == NodeKind::slice || below->kind == NodeKind::repeat) {
+    if (below->kind == NodeKind::dropout || below->kind == NodeKind::noise ||
+        below->kind == NodeKind::concatenate || below->kind == NodeKind::slice ||
+        below->kind == NodeKind::repeat) {
       tensors.insert(tensors.end(), below->inputs.rbegin(), below->inputs.rend());
       continue;
     }
@@ -334,7 +366,11 @@ void Graph::look_below(const Node& node, End& end) const {
 End Graph::end() const {
   End end;
   const Node* node = maker(plan_.output);
-  while (node != nullptr && (node->kind == NodeKind::dropout || node->kind == NodeKind::affine)) {
+  const auto changes = [](const Node& behind) {
+    return behind.kind == NodeKind::dropout || behind.kind == NodeKind::noise ||
+           behind.kind == NodeKind::affine;
+  };
+  while (node != nullptr && changes(*node)) {
     if (end.changed_by == none) end.changed_by = number_of(*node);
     node = maker(node->input());
   }

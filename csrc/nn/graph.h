@@ -17,7 +17,7 @@ namespace fastnn {
 struct End {
   std::string_view activation = "linear";  // of the last layer that gives outputs of its own
   int layer = none;                        // the number of that layer
-  int changed_by = none;                   // of a dropout or rescaling behind it, the last
+  int changed_by = none;                   // of a dropout, noise or rescaling behind it, the last
   std::string_view below;  // activation of the layer before it, unless it is a dense layer
   int below_layer = none;
 };
@@ -35,6 +35,8 @@ class Graph {
   int activation(int input, std::string_view name, std::optional<double> parameter);
   // `key` of the layer's own random numbers; without one they come from the graph's.
   int dropout(int input, double rate, std::optional<std::uint64_t> key = {});
+  // `amount`: the deviation of gaussian_noise, the rate of the others.
+  int noise(int input, NoiseKind kind, double amount, std::optional<std::uint64_t> key = {});
   int rescale(int input, double scale, double offset);
   // Tensors of one width, element by element; those of width 1 are repeated.
   int combine(Combination combination, std::vector<int> inputs);
@@ -43,6 +45,9 @@ class Graph {
   int repeat(int input, Index times);
   int layer_normalization(int input, double epsilon, bool center, bool scale,
                           std::optional<int> like = {});
+  // Rows over their length; for the root mean square with a parameter that scales columns.
+  int scale_rows(int input, RowLength length, double epsilon, bool scale,
+                 std::optional<int> like = {});
   int embedding(int input, Index vocabulary, Index dimension, std::optional<int> like = {});
 
   // What a softmax or sigmoid made the tensor of; none: neither did. A dense node that ends in a

@@ -171,6 +171,12 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
 ) -> tuple[_Floats, _Floats, _Floats]: ...
+def scale_rows(x: _Floats, gamma: _Floats | None, length: str, epsilon: float) -> _Floats:
+    """`length`: "root_mean_square" or "norm"."""
+
+def scale_rows_backward(
+    dy: _Floats, x: _Floats, gamma: _Floats | None, length: str, epsilon: float
+) -> tuple[_Floats, _Floats]: ...
 def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
 def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...
 def row_loss(
@@ -244,6 +250,9 @@ def permutation(n: int, key: int, epoch: int) -> NDArray[np.int64]:
 
 def random_bits(count: int, key: int, stream: int) -> NDArray[np.uint32]:
     """Philox 4x32-10 words of one stream, for choices that must repeat."""
+
+def random_normals(count: int, key: int, stream: int) -> NDArray[np.float32]:
+    """The normal number of each of these words, as the layers' noise has them."""
 
 # -- the network ------------------------------------------------------------
 
@@ -328,6 +337,12 @@ class Graph:
     def activation(self, input: int, name: str, parameter: float | None = None) -> int: ...
     def dropout(self, input: int, rate: float, key: int | None = None) -> int:
         """`key`: 64 bits that its random numbers come from; None: the key of the network."""
+    def gaussian_noise(self, input: int, amount: float, key: int | None = None) -> int:
+        """`amount`: the deviation."""
+    def gaussian_dropout(self, input: int, amount: float, key: int | None = None) -> int:
+        """`amount`: the rate."""
+    def alpha_dropout(self, input: int, amount: float, key: int | None = None) -> int:
+        """`amount`: the rate."""
     def rescale(self, input: int, scale: float, offset: float) -> int: ...
     def add(self, *tensors: int) -> int:
         """Tensors of one width, element by element; as with those below, 1 to 64 of them, and
@@ -359,6 +374,11 @@ class Graph:
     ) -> int:
         """Adds gamma (width,) with `scale`, and beta (width,) with `center`; or shares those of the
         call that returned `like`."""
+    def rms_normalization(
+        self, input: int, epsilon: float = 1e-6, *, like: int | None = None
+    ) -> int:
+        """Adds a scale (width,), or shares that of the call that returned `like`."""
+    def unit_normalization(self, input: int, epsilon: float = 1e-12) -> int: ...
     def embedding(
         self, input: int, vocabulary: int, dimension: int, *, like: int | None = None
     ) -> int:

@@ -81,12 +81,14 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "layer": {
         "Dense": "Linear Bilinear LazyLinear EinsumDense ReversibleEmbedding TimeDistributed",
-        "LayerNormalization": """BatchNormalization GroupNormalization RMSNormalization
-            SpectralNormalization UnitNormalization BatchNorm1d BatchNorm2d BatchNorm3d GroupNorm
-            InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm RMSNorm LocalResponseNorm
+        "LayerNormalization": """BatchNormalization GroupNormalization
+            SpectralNormalization BatchNorm1d BatchNorm2d BatchNorm3d GroupNorm
+            InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm LocalResponseNorm
             SyncBatchNorm""",
-        "Dropout": """AlphaDropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D
-            SpatialDropout3D FeatureAlphaDropout Dropout1d Dropout2d Dropout3d""",
+        "RMSNormalization": "RMSNorm",
+        "Dropout": """SpatialDropout1D SpatialDropout2D SpatialDropout3D Dropout1d Dropout2d
+            Dropout3d""",
+        "AlphaDropout": "FeatureAlphaDropout",
         "Rescaling": "Normalization",
         "ReLU": "ReLU6 Threshold Hardshrink Softshrink Tanhshrink",
         "LeakyReLU": "PReLU RReLU",

@@ -27,6 +27,12 @@ from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
 from fastnn.listing import names_of
+from fastnn.ops_rows import (
+    rms_normalization,
+    rms_normalization_backward,
+    unit_normalization,
+    unit_normalization_backward,
+)
 from fastnn.steps import (
     adadelta_step,
     adagrad_step,
@@ -70,6 +76,8 @@ __all__ = [
     "nadam_step",
     "poisson",
     "quantile",
+    "rms_normalization",
+    "rms_normalization_backward",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_cross_entropy",
@@ -77,6 +85,8 @@ __all__ = [
     "softmax_cross_entropy",
     "squared_hinge",
     "tweedie",
+    "unit_normalization",
+    "unit_normalization_backward",
 ]
 
 __dir__ = names_of(__all__)

@@ -1,15 +1,10 @@
 // Dropout. Its random numbers come from the model's key and the layer's number, or from its own
 // key.
 #include "core/nodes/rule.h"
-#include "core/random.h"
+#include "core/nodes/stream.h"
 
 namespace fastnn {
 namespace {
-
-std::uint64_t stream_of(const Plan& plan, const Node& node) {
-  if (node.key) return portable::stream_key(*node.key, portable::seeded_dropout_stream);
-  return portable::stream_key(plan.key, node.stream);
-}
 
 template <class T>
 void run(Frame<T>& frame, const Node& node, const T* x, T* y) {

@@ -183,5 +183,43 @@ def layer_normalization(
     return recorded(y, tuple(given), pull)
 
 
+def rms_normalization(x: Any, scale: Source, epsilon: float) -> Tensor:
+    """scale * x / sqrt(mean(x**2) + epsilon), each row for itself."""
+    return _scaled_rows(x, scale, "root_mean_square", epsilon)
+
+
+def unit_normalization(x: Any, epsilon: float = 1e-12) -> Tensor:
+    """x / max(norm, epsilon), each row for itself."""
+    return _scaled_rows(x, None, "norm", epsilon)
+
+
+def _scaled_rows(x: Any, gamma: Source | None, length: str, epsilon: float) -> Tensor:
+    x = tensor(x)
+    dtype = np.dtype(gamma.dtype if gamma is not None else _float_type(x))
+    x_ = plain(x.value, dtype)
+    gamma_ = None if gamma is None else value_of(gamma, dtype)
+    y = Tensor(_core.scale_rows(x_, gamma_, length, epsilon))
+    given: tuple[Any, ...] = (x,) if gamma is None else (x, gamma)
+    unchanged = Unchanged(given)
+
+    def forward(x: Tensor, *scales: Any) -> Tensor:
+        squares = x * x
+        if length == "norm":
+            found = f.reduce_sum(squares, 1, keepdims=True)
+            h: Tensor = x * f.rsqrt(f.maximum(found, epsilon**2))
+        else:
+            h = x * f.rsqrt(f.reduce_mean(squares, 1, keepdims=True) + epsilon)
+        return h * scales[0] if scales else h
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(forward, given, dy)
+        found = _core.scale_rows_backward(plain(dy.value, dtype), x_, gamma_, length, epsilon)
+        return [Tensor(part) for part in found[: len(given)]]
+
+    return recorded(y, given, pull)
+
+
 def _float_type(x: Tensor) -> Any:
     return np.float64 if x.dtype == np.float64 else np.float32

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastnn.exports.graph import Graph, refusal
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.dense import Dense
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Dropout, GaussianDropout
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Reshape
 
@@ -63,7 +63,7 @@ def chain_of(graph: Graph, doing: str, what: str) -> list[Step]:
                 weights = _scaled(weights, scale, offset)
                 scale, offset, waiting = 1.0, 0.0, None
             elif not isinstance(layer, (Flatten, Reshape)) and not (
-                isinstance(layer, Dropout) and offset == 0
+                isinstance(layer, (Dropout, GaussianDropout)) and offset == 0
             ):
                 raise refusal(waiting, f"{what}, except before a Dense,")
         steps.append(Step(layer, graph.shape(i), node.shape, weights))

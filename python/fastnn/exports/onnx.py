@@ -19,8 +19,9 @@ from fastnn.extras import needed
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.dense import Dense
+from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, InputLayer, RepeatVector, Reshape
@@ -207,6 +208,21 @@ def _layer_normalization(
     return to.add(at, "Add", [made, *beta]) if beta else made
 
 
+def _rms(to: _Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    squares = _mean(to, at, to.add(at, "Mul", [x[0], x[0]]))
+    root = to.add(at, "Sqrt", [to.add(at, "Add", [squares, to.number(layer.epsilon)])])
+    scale = to.constant(f"{at}/scale", layer.scale.numpy(), layer)
+    return to.add(at, "Mul", [to.add(at, "Div", [x[0], root]), scale])
+
+
+def _unit(to: _Nodes, layer: UnitNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    squares = to.add(at, "ReduceSum", [to.add(at, "Mul", [x[0], x[0]]), to.sizes([-1])], keepdims=1)
+    norm = to.add(at, "Max", [to.add(at, "Sqrt", [squares]), to.number(1e-12)])
+    return to.add(at, "Div", [x[0], norm])
+
+
 def _mean(to: _Nodes, at: str, x: str) -> str:
     if to.opset < 18:
         return to.add(at, "ReduceMean", [x], axes=[-1], keepdims=1)
@@ -281,7 +297,12 @@ LAYERS: dict[type[Layer], Writer] = {
     Softmax: _activation,
     LayerNormalization: _layer_normalization,
     Rescaling: _rescaling,
+    RMSNormalization: _rms,
+    UnitNormalization: _unit,
     Dropout: _as_it_is,
+    AlphaDropout: _as_it_is,
+    GaussianDropout: _as_it_is,
+    GaussianNoise: _as_it_is,
     Flatten: _flatten,
     Reshape: _reshape,
     RepeatVector: _repeat,

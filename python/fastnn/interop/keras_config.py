@@ -156,6 +156,14 @@ def _merge(cls: type[Any]) -> Rule:
     return Rule(lambda _, common: [cls(**common)])
 
 
+def _same(cls: type[Any], *options: str) -> Rule:
+    """A layer whose options have the same names and meanings here."""
+    return Rule(
+        lambda config, common: [cls(**{k: config[k] for k in options if k in config}, **common)],
+        options,
+    )
+
+
 def _slope(config: Config) -> Any:
     """Keras 2 calls the slope alpha."""
     return config.get("negative_slope", config.get("alpha", 0.3))
@@ -183,6 +191,11 @@ RULES: dict[str, Rule] = {
         ],
         ("rate", "noise_shape"),
     ),
+    "AlphaDropout": _same(layers.AlphaDropout, "rate", "noise_shape"),
+    "GaussianDropout": _same(layers.GaussianDropout, "rate"),
+    "GaussianNoise": _same(layers.GaussianNoise, "stddev"),
+    "RMSNormalization": _same(layers.RMSNormalization, "axis", "epsilon"),
+    "UnitNormalization": _same(layers.UnitNormalization, "axis"),
     "Flatten": Rule(_flatten, ("data_format",)),
     "Reshape": Rule(_reshape, ("target_shape",)),
     "RepeatVector": Rule(

@@ -14,8 +14,9 @@ from fastnn.interop.keras_recorded import Recorded, Recorder
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
+from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, RepeatVector, Reshape
@@ -248,6 +249,13 @@ def _normalization(keras: Any, layer: LayerNormalization, _: Node, common: dict[
     )
 
 
+def _same(*options: str) -> _Writer:
+    """A layer of the same name and options."""
+    return lambda keras, layer, _, common: getattr(keras.layers, type(layer).__name__)(
+        **{option: getattr(layer, option) for option in options}, **common
+    )
+
+
 def _merging(name: str) -> _Writer:
     return lambda keras, _layer, _node, common: getattr(keras.layers, name)(**common)
 
@@ -269,6 +277,11 @@ WRITERS: dict[type[Layer], _Writer] = {
     Dropout: lambda keras, layer, _, common: keras.layers.Dropout(
         rate=layer.rate, seed=layer.seed, **common
     ),
+    AlphaDropout: _same("rate", "seed"),
+    GaussianDropout: _same("rate", "seed"),
+    GaussianNoise: _same("stddev", "seed"),
+    RMSNormalization: _same("epsilon"),
+    UnitNormalization: _same(),
     Rescaling: lambda keras, layer, _, common: keras.layers.Rescaling(
         scale=layer.scale, offset=layer.offset, **common
     ),

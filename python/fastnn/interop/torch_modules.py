@@ -19,7 +19,8 @@ from fastnn.interop.tensors import array_of
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.dense import Dense
-from fastnn.layers.noise import Dropout
+from fastnn.layers.lengths import RMSNormalization
+from fastnn.layers.noise import AlphaDropout, Dropout
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.shape import Flatten, Reshape
 from fastnn.models import Model, Sequential
@@ -45,9 +46,9 @@ def from_torch(
     names of the module's children, except where these are numbers.
 
     Args:
-        module: an nn.Sequential, also of nn.Sequentials, of Linear, LayerNorm over one axis, ReLU,
-            LeakyReLU, ELU, GELU, SiLU, Softplus, Sigmoid, Tanh, Softmax, Dropout, Flatten, Unflatten
-            and Identity; or one of these.
+        module: an nn.Sequential, also of nn.Sequentials, of Linear, LayerNorm and RMSNorm over one
+            axis, ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Sigmoid, Tanh, Softmax, Dropout,
+            AlphaDropout, Flatten, Unflatten and Identity; or one of these.
         input_shape: the shape of one row; None: (in_features,) of the first Linear. A module that
             begins with Flatten or Unflatten needs it.
         dtype: "float32" or "float64"; None: that of the module's weights.
@@ -122,6 +123,21 @@ def _layer_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]
     return layer, weights
 
 
+def _rms_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    if len(module.normalized_shape) != 1:
+        raise ValueError(
+            f"normalized_shape: expected one axis, got {tuple(module.normalized_shape)}; "
+            "RMSNormalization takes rows of one axis"
+        )
+    (size,) = module.normalized_shape
+    scale = (
+        np.ones(size, np.float32) if module.weight is None else array_of("weight", module.weight)
+    )
+    # PyTorch's default is the distance of 1 to the next number.
+    epsilon = module.eps if module.eps is not None else float(np.finfo(scale.dtype).eps)
+    return RMSNormalization(epsilon=epsilon, **common), [scale]
+
+
 def _softplus(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
     # Above the threshold it is linear: at the default, 20, within 2e-9 of softplus.
     if module.beta != 1 or module.threshold < 15:
@@ -185,7 +201,9 @@ READERS: dict[str, _Reader] = {
     "Sigmoid": _word("sigmoid"),
     "Tanh": _word("tanh"),
     "Softmax": _softmax,
+    "RMSNorm": _rms_norm,
     "Dropout": lambda module, common: (Dropout(module.p, **common), []),
+    "AlphaDropout": lambda module, common: (AlphaDropout(module.p, **common), []),
     "Flatten": _flatten,
     "Unflatten": _unflatten,
     "Identity": lambda _module, _: None,
@@ -363,8 +381,18 @@ def _normalization(torch: Any, step: Step) -> list[_Made]:
     return [_Made("", norm)]
 
 
+def _rms(torch: Any, step: Step) -> list[_Made]:
+    layer = step.layer
+    assert isinstance(layer, RMSNormalization)
+    norm = torch.nn.RMSNorm(step.given, eps=layer.epsilon)
+    _fill(torch, norm, {"weight": step.weights[0]})
+    return [_Made("", norm)]
+
+
 def _dropout(torch: Any, step: Step) -> list[_Made]:
-    return [_Made("", torch.nn.Dropout(getattr(step.layer, "rate")))]  # noqa: B009
+    """A Dropout or an AlphaDropout: PyTorch has both names."""
+    make = getattr(torch.nn, type(step.layer).__name__)
+    return [_Made("", make(getattr(step.layer, "rate")))]  # noqa: B009
 
 
 def _flattened(torch: Any, _: Step) -> list[_Made]:
@@ -387,7 +415,9 @@ WRITERS: dict[type[Layer], _Writer] = {
     ReLU: _activation,
     Softmax: _activation,
     LayerNormalization: _normalization,
+    RMSNormalization: _rms,
     Dropout: _dropout,
+    AlphaDropout: _dropout,
     Flatten: _flattened,
     Reshape: _reshaped,
 }

@@ -6,6 +6,7 @@ from fastnn import elsewhere
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.dense import Dense
+from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import (
     Add,
     Average,
@@ -22,7 +23,7 @@ from fastnn.layers.merge import (
     multiply,
     subtract,
 )
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer, RepeatVector, Reshape
@@ -32,11 +33,14 @@ __all__ = [
     "ELU",
     "Activation",
     "Add",
+    "AlphaDropout",
     "Average",
     "Concatenate",
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "Input",
     "InputLayer",
     "Layer",
@@ -45,12 +49,14 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
     "Softmax",
     "Subtract",
+    "UnitNormalization",
     "add",
     "average",
     "concatenate",

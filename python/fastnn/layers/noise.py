@@ -1,11 +1,13 @@
-"""Layers that add noise in training and change nothing elsewhere: Dropout."""
+"""Layers that act in training alone: Dropout, AlphaDropout, GaussianDropout and GaussianNoise."""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnn import _core, keys
 from fastnn.autodiff.tensor import Tensor
@@ -15,9 +17,95 @@ from fastnn.layers.symbol import any_symbols
 from fastnn.registry import Checked
 from fastnn.words import flag, integer, keywords, number, optional
 
+_rate = partial(number, low=0.0, high=1.0, open_high=True)
+
+
+class Noise(Layer):
+    """The base of layers that draw random numbers in training, and change nothing elsewhere.
+
+    Each has a stream of random numbers, which its key, the step, the row in the batch and the
+    column decide: the same at any number of threads, in every session.
+    """
+
+    _inside = ("acts", "disturbed")
+    seed = Checked(optional(partial(integer, low=0)))
+
+    def __init__(self, seed: int | None, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.seed = seed
+        self._key: int | None = None  # of calls outside a model
+        self._calls = 0
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything in training."""
+        raise NotImplementedError
+
+    def disturbed(self, x: Tensor, key: int) -> Tensor:
+        """x with noise, which the key decides."""
+        raise NotImplementedError
+
+    def _native_key(self) -> int | None:
+        return None if self.seed is None else keys.key_of(self.seed)
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """See `Layer`. In a graph, `training=False` leaves the layer out, also in `fit`.
+
+        Raises:
+            TypeError: on a symbol with `training=True`, outside of a call in training: in a native
+                graph dropout acts in training alone. A class with a `call` may have it.
+        """
+        if training is not None and any_symbols(inputs):
+            if not flag("training", training):
+                return inputs
+            if not now().training:
+                what = "dropout" if isinstance(self, Dropout) else type(self).__name__
+                raise Untraceable(
+                    f"layer {self.name!r}: {what} that acts outside of training, by training=True, is "
+                    "no part of a graph of layers"
+                )
+        return super().__call__(inputs, training)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        """By the layer's own key and its count of such calls; models have theirs."""
+        if not training or not self.acts:
+            return x
+        if self._key is None:
+            self._key = keys.next_key() if self.seed is None else keys.key_of(self.seed)
+        key = keys.key_of(self._key, self._calls)
+        self._calls += 1
+        return self.disturbed(x, key)
+
+
+class _Rated(Noise):
+    """Noise that has a rate."""
+
+    rate = Checked(_rate)
+
+    def __init__(self, rate: float, seed: int | None, **common: Unpack[Common]) -> None:
+        super().__init__(seed, **common)
+        self.rate = rate
+
+    @property
+    def acts(self) -> bool:
+        return self.rate > 0
+
+    def _kept(self, x: Tensor, key: int) -> NDArray[np.bool_]:
+        """Which numbers are kept, each with probability 1 - rate."""
+        bits = _core.random_bits(x.size, key, 0).reshape(x.shape)
+        return bits >= np.uint32(round(self.rate * 2.0**32))
+
+
+def _no_shape(noise_shape: object) -> None:
+    if noise_shape is not None:
+        raise ValueError(
+            f"noise_shape: expected None, got {noise_shape!r}; every number of a row is "
+            "dropped for itself"
+        )
+
 
 @LAYERS.register("dropout")
-class Dropout(Layer):
+class Dropout(_Rated):
     """In training, sets each number to 0 with probability `rate`, and scales the rest.
 
     The rest is multiplied by 1 / (1 - rate); `predict` and `evaluate` change nothing. Which
@@ -34,8 +122,6 @@ class Dropout(Layer):
     """
 
     _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "noise_shape": None}
-    rate = Checked(partial(number, low=0.0, high=1.0, open_high=True))
-    seed = Checked(optional(partial(integer, low=0)))
 
     @keywords(*COMMON)
     def __init__(
@@ -45,45 +131,111 @@ class Dropout(Layer):
         seed: int | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(**common)
-        if noise_shape is not None:
-            raise ValueError(
-                f"noise_shape: expected None, got {noise_shape!r}; every number of a row is "
-                "dropped for itself"
-            )
-        self.rate = rate
-        self.seed = seed
-        self._key: int | None = None  # of calls outside a model
-        self._calls = 0
+        _no_shape(noise_shape)
+        super().__init__(rate, seed, **common)
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
-        """See `Layer`. In a graph, `training=False` leaves the layer out, also in `fit`.
-
-        Raises:
-            TypeError: on a symbol with `training=True`, outside of a call in training: in a native
-                graph dropout acts in training alone. A class with a `call` may have it.
-        """
-        if training is not None and any_symbols(inputs):
-            if not flag("training", training):
-                return inputs
-            if not now().training:
-                raise Untraceable(
-                    f"layer {self.name!r}: dropout that acts outside of training, by training=True, is "
-                    "no part of a graph of layers"
-                )
-        return super().__call__(inputs, training)
-
-    def call(self, x: Tensor, training: bool) -> Tensor:
-        """By the layer's own key and its count of such calls; models have theirs."""
-        if not training or self.rate == 0:
-            return x
-        if self._key is None:
-            self._key = keys.next_key() if self.seed is None else keys.key_of(self.seed)
-        bits = _core.random_bits(x.size, keys.key_of(self._key, self._calls), 0).reshape(x.shape)
-        self._calls += 1
-        kept = bits >= np.uint32(round(self.rate * 2.0**32))
-        return x * (kept / (1.0 - self.rate)).astype(x.dtype)
+    def disturbed(self, x: Tensor, key: int) -> Tensor:
+        return x * (self._kept(x, key) / (1.0 - self.rate)).astype(x.dtype)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
-        key = None if self.seed is None else keys.key_of(self.seed)
-        return network.dropout(tensor, self.rate, key)
+        return network.dropout(tensor, self.rate, self._native_key())
+
+
+# Of selu, as its paper has them.
+_ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+@LAYERS.register("alpha_dropout")
+class AlphaDropout(_Rated):
+    """In training, sets each number to selu's lower limit with probability `rate`, then scales all.
+
+    With p = -1.7580993408473766, the limit of selu, y = a * x + b where a number is kept and
+    y = a * p + b elsewhere, a = ((1 - rate) * (1 + rate * p**2))**-0.5 and b = -a * p * rate:
+    numbers of mean 0 and variance 1 keep both (Klambauer et al., 2017, arXiv:1706.02515). For
+    layers with the activation selu, whose outputs are such numbers.
+
+    Args:
+        rate: in [0, 1).
+        noise_shape: None alone; see `Dropout`.
+        seed: see `Dropout`.
+    """
+
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "noise_shape": None}
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: None = None,
+        seed: int | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        _no_shape(noise_shape)
+        super().__init__(rate, seed, **common)
+
+    def disturbed(self, x: Tensor, key: int) -> Tensor:
+        kept = self._kept(x, key)
+        low = -_ALPHA * _SCALE
+        a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
+        slope = (a * kept).astype(x.dtype)
+        offset = (np.where(kept, 0.0, a * low) - a * low * self.rate).astype(x.dtype)
+        y: Tensor = x * slope + offset
+        return y
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.alpha_dropout(tensor, self.rate, self._native_key())
+
+
+def _normals(x: Tensor, key: int) -> NDArray[Any]:
+    """Normal numbers of the shape and type of x."""
+    return _core.random_normals(x.size, key, 0).reshape(x.shape).astype(x.dtype)
+
+
+@LAYERS.register("gaussian_dropout")
+class GaussianDropout(_Rated):
+    """In training, multiplies each number by 1 + sqrt(rate / (1 - rate)) * z, with z normal.
+
+    A Dropout of the same rate has factors of the same mean and variance (Srivastava et al., 2014).
+
+    Args:
+        rate: in [0, 1).
+        seed: see `Dropout`.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, rate: float, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(rate, seed, **common)
+
+    def disturbed(self, x: Tensor, key: int) -> Tensor:
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+        return x * (1 + deviation * _normals(x, key)).astype(x.dtype)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.gaussian_dropout(tensor, self.rate, self._native_key())
+
+
+@LAYERS.register("gaussian_noise")
+class GaussianNoise(Noise):
+    """In training, adds stddev * z to each number, with z normal.
+
+    Args:
+        stddev: at least 0. (Keras takes at most 1.)
+        seed: see `Dropout`.
+    """
+
+    stddev = Checked(partial(number, low=0.0))
+
+    @keywords(*COMMON)
+    def __init__(self, stddev: float, seed: int | None = None, **common: Unpack[Common]) -> None:
+        super().__init__(seed, **common)
+        self.stddev = stddev
+
+    @property
+    def acts(self) -> bool:
+        return self.stddev > 0
+
+    def disturbed(self, x: Tensor, key: int) -> Tensor:
+        return x + (self.stddev * _normals(x, key)).astype(x.dtype)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.gaussian_noise(tensor, self.stddev, self._native_key())

@@ -19,7 +19,7 @@ from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
 from fastnn.layers.base import Shape
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Noise
 from fastnn.models.compiled import State
 
 
@@ -56,10 +56,10 @@ def called(state: State, x: Tensor, training: bool) -> Any:
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         unchanged.check()
         if recording():
-            if training and any(isinstance(layer, Dropout) for layer in state.layers):
+            if training and any(isinstance(layer, Noise) for layer in state.layers):
                 raise RuntimeError(
-                    "gradient: a second derivative of a model in training would draw dropout "
-                    "again; call the model with training=False"
+                    "gradient: a second derivative of a model in training would draw its "
+                    "noise again; call the model with training=False"
                 )
             return composed(forward, inputs, dy)
         given = plain(dy.value, y.value.dtype)

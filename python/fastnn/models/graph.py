@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from fastnn import _core
 from fastnn.calling import Untraceable
 from fastnn.layers.base import Layer, Shape, extended
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Noise
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.layers.symbol import ModelCall, Symbol
@@ -111,9 +111,7 @@ class _Tracer:
             given = tuple(tensors[i] for i in call.inputs)
             if isinstance(layer, Outputs):  # what is called on them takes each for itself
                 tensors.append(-1)
-            elif isinstance(layer, InputLayer) or (
-                not made_by.drops and isinstance(layer, Dropout)
-            ):
+            elif isinstance(layer, InputLayer) or (not made_by.drops and isinstance(layer, Noise)):
                 tensors.append(given[0])
             else:
                 tensors.append(self._add(layer, given, (made_by.model, *call.within), turn))
@@ -192,7 +190,7 @@ def without_dropout(
     for i, call in enumerate(calls):
         layer = layers[call.layer]
         inputs = tuple(same[j] for j in call.inputs)
-        if isinstance(layer, Dropout):
+        if isinstance(layer, Noise):
             same[inputs_count + i] = inputs[0]
             continue
         kind: object = id(layer) if id(layer) in own else (type(layer), str(_options(layer)))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastnn import _core
 from fastnn.console import warn
 from fastnn.layers.base import Layer, Shape
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Dropout, Noise
 from fastnn.layers.scaling import Rescaling
 from fastnn.losses import Loss
 from fastnn.models.graph import Call, extend
@@ -24,7 +24,7 @@ class Head(NamedTuple):
 
     activation: str  # of the last layer that gives outputs of its own
     layer: Layer | None  # that layer
-    changed_by: Layer | None  # a Dropout or Rescaling after it
+    changed_by: Layer | None  # a Dropout, other noise or Rescaling after it
     below: str | None  # the activation of the layer before it, unless it is a Dense
     below_layer: Layer | None  # that layer
     width: int | None  # the number of outputs; None: not known before the model is built
@@ -154,10 +154,11 @@ def _check_changed(head: Head, loss: Loss) -> None:
         )
     if layer is None:
         return
-    drops = isinstance(layer, Dropout)
-    if drops:
+    disturbs = isinstance(layer, Noise)
+    if disturbs:
+        does = "drops" if isinstance(layer, Dropout) else "disturbs"
         raise ValueError(
-            f"layer {layer.name!r}: Dropout after the last Dense drops outputs that "
+            f"layer {layer.name!r}: {type(layer).__name__} after the last Dense {does} outputs that "
             f"{loss.name} needs; put it before the last Dense"
         )
     if isinstance(layer, Rescaling) and head.activation in ("softmax", "sigmoid"):

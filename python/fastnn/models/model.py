@@ -21,7 +21,7 @@ from fastnn.console import say
 from fastnn.data import rows
 from fastnn.data.structures import Form, form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Noise
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.models.architecture import MODELS
@@ -519,7 +519,7 @@ class Model(Saved):
             self._has_drawn = True
 
     def _has_dropout(self) -> bool:
-        return any(isinstance(part, Dropout) for part in self._leaf_parts())
+        return any(isinstance(part, Noise) for part in self._leaf_parts())
 
     def _give_dtype(self) -> None:
         """Lets layers that are not built yet, and build themselves when they are called, have the

@@ -19,7 +19,7 @@ from fastnn.console import warn
 from fastnn.files.layout import Contents, ModelFileError, parsed
 from fastnn.files.texts import check_room
 from fastnn.layers.base import room
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Noise
 from fastnn.models.architecture import Decoder, Encoder
 from fastnn.models.packing import packed, unpacked
 from fastnn.models.paths import named_layers, named_models, named_weights
@@ -99,7 +99,7 @@ def _state(
         "dropout": {
             name: {"key": f"{layer._key:016x}", "calls": layer._calls}
             for name, layer in named_layers(model).items()
-            if isinstance(layer, Dropout) and layer._key is not None
+            if isinstance(layer, Noise) and layer._key is not None
         },
     }
     built, plan = state.built, state.plan

@@ -1,0 +1,97 @@
+"""Layers that scale each row by its own length: RMSNormalization and UnitNormalization."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Unpack
+
+from fastnn import _core, initializers
+from fastnn.autodiff import kernels
+from fastnn.autodiff.tensor import Tensor
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec, axis_of_columns
+from fastnn.registry import Checked
+from fastnn.variables import Variable
+from fastnn.words import keywords, number
+
+
+class _OfRows(Layer):
+    """A layer that takes rows of one axis."""
+
+    axis = Checked(axis_of_columns)
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(
+                f"layer {self.name!r}: {type(self).__name__} expects rows of one axis, got rows of "
+                f"shape {shape}; put layers.Flatten() before it"
+            )
+        return shape
+
+
+@LAYERS.register("rms_normalization")
+class RMSNormalization(_OfRows):
+    """y = scale * x / sqrt(mean(x**2) + epsilon), each row for itself.
+
+    The mean is that of a row over its columns (Zhang and Sennrich, 2019, arXiv:1910.07467), the
+    same in training and in `predict`.
+
+    Args:
+        axis: -1 or 1, the axis of the columns; others are not in fastnn.
+        epsilon: at least 0; default 1e-6 as in Keras.
+
+    Raises:
+        ValueError: the input has more than one axis; put Flatten() before it.
+    """
+
+    has_parameters = True
+    epsilon = Checked(partial(number, low=0.0))
+
+    @keywords(*COMMON)
+    def __init__(self, axis: int = -1, epsilon: float = 1e-6, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.axis = axis
+        self.epsilon = epsilon
+
+    @property
+    def scale(self) -> Variable:
+        """The factors (columns,), ones at first."""
+        if not self.variables:
+            raise AttributeError(
+                f"layer {self.name!r} has no parameters yet: give input_shape, or call build"
+            )
+        return self.variables[0]
+
+    def weight_specs(self, shape: Shape) -> list[WeightSpec]:
+        return [WeightSpec("scale", shape, initializers.checked("scale", "ones"))]
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.rms_normalization(x, self.scale, self.epsilon)
+
+    def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
+        return network.rms_normalization(tensor, self.epsilon, like=first)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.rms_normalization(tensor, self.epsilon)
+
+
+@LAYERS.register("unit_normalization")
+class UnitNormalization(_OfRows):
+    """y = x / max(norm, 1e-12), with the Euclidean norm of each row.
+
+    Args:
+        axis: -1 or 1, the axis of the columns; others are not in fastnn.
+
+    Raises:
+        ValueError: the input has more than one axis; put Flatten() before it.
+    """
+
+    @keywords(*COMMON)
+    def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.axis = axis
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return kernels.unit_normalization(x)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return network.unit_normalization(tensor)

@@ -1,0 +1,119 @@
+"""The kernels that scale rows by their length, as functions: `fastnn.ops` has them."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from fastnn import _core
+from fastnn.arrays import op_arguments
+from fastnn.words import number
+
+Array = op_arguments.Array
+
+
+def rms_normalization(
+    x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-6
+) -> Array:
+    """y = gamma * x / sqrt(mean(x**2) + epsilon), each row for itself.
+
+    A row is what lies on the last axis. From Zhang and Sennrich, "Root Mean Square Layer
+    Normalization", 2019 (arXiv:1910.07467); the default of epsilon is that of Keras.
+
+    Args:
+        x: at least one axis; the last, of c numbers, must not be empty.
+        gamma: (c,); None: all 1.
+        epsilon: at least 0. Where it is 0, a row of zeros gives NaN.
+
+    Returns:
+        y of the shape of x. A row that holds NaN is all NaN.
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+
+    Example:
+        >>> from fastnn import ops
+        >>> ops.rms_normalization([[1.0, -7.0]], epsilon=0.0)
+        array([[ 0.2, -1.4]])
+    """
+    return _scaled_rows(x, gamma, "root_mean_square", epsilon)
+
+
+def rms_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-6
+) -> tuple[Array, Array]:
+    """The gradients of `rms_normalization`.
+
+    With xhat = x / length, length = sqrt(mean(x**2) + epsilon) and g = dy * gamma,
+    dx = (g - xhat * mean(g * xhat)) / length; dgamma is the sum of dy * xhat over all rows.
+
+    Args:
+        dy: the gradient with respect to y, of the shape of x.
+        x, gamma, epsilon: as they were given to `rms_normalization`.
+
+    Returns:
+        dx of the shape of x, and dgamma (c,).
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+    """
+    return _scaled_rows_backward(dy, x, gamma, "root_mean_square", epsilon)
+
+
+def unit_normalization(x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
+    """y = x / max(norm, epsilon), with the Euclidean norm of each row.
+
+    Args:
+        x: at least one axis; the last must not be empty. A row is what lies on it.
+        epsilon: at least 0. Where it is 0, a row of zeros gives NaN.
+
+    Returns:
+        y of the shape of x.
+
+    Raises:
+        ValueError: epsilon is below 0.
+        TypeError: x does not hold real numbers.
+
+    Example:
+        >>> from fastnn import ops
+        >>> ops.unit_normalization([[3.0, 4.0]])
+        array([[0.6, 0.8]])
+    """
+    return _scaled_rows(x, None, "norm", epsilon)
+
+
+def unit_normalization_backward(dy: ArrayLike, x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
+    """The gradient of `unit_normalization`: (dy - y * sum(dy * y)) / norm.
+
+    Where the norm is below epsilon it is dy / epsilon.
+
+    Args:
+        dy: the gradient with respect to y, of the shape of x.
+        x, epsilon: as they were given to `unit_normalization`.
+
+    Returns:
+        dx of the shape of x.
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+    """
+    return _scaled_rows_backward(dy, x, None, "norm", epsilon)[0]
+
+
+def _scaled_rows(x: ArrayLike, gamma: ArrayLike | None, length: str, epsilon: float) -> Array:
+    tiny = number("epsilon", epsilon, 0.0)
+    x_, gamma_ = op_arguments.floats(x=x, gamma=gamma)
+    op_arguments.fitting("epsilon", tiny, x_)
+    return op_arguments.result(x, _core.scale_rows(x_, gamma_, length, tiny))
+
+
+def _scaled_rows_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None, length: str, epsilon: float
+) -> tuple[Array, Array]:
+    tiny = number("epsilon", epsilon, 0.0)
+    dy_, x_, gamma_ = op_arguments.floats(dy=dy, x=x, gamma=gamma)
+    op_arguments.fitting("epsilon", tiny, x_)
+    dx, dgamma = _core.scale_rows_backward(dy_, x_, gamma_, length, tiny)
+    return op_arguments.result(dy, dx), op_arguments.result(dy, dgamma)
