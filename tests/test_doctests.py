@@ -23,100 +23,195 @@ METHODS_OF = {
     *("fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
     "fastnn.optimizers.Optimizer",
 }
-# Packages beside NumPy that the examples of these names need.
-NEEDS: dict[str, str] = {}
+# What the examples of these names need beside NumPy: packages, or CUDA.
+NEEDS = {
+    "fastnn.Model.export_onnx": "onnx onnxruntime",
+    "fastnn.ops.DeviceArray": "CUDA",
+    "fastnn.utils.array_to_img": "PIL",
+    "fastnn.utils.load_img": "PIL",
+    "fastnn.utils.save_img": "PIL",
+}
 # Names without an example. This set only shrinks.
 _WITHOUT = """
-    fastnn.ConvergenceWarning fastnn.Input fastnn.Model.build fastnn.Model.call
-    fastnn.Model.compile fastnn.Model.compile_from_config fastnn.Model.compute_loss
-    fastnn.Model.compute_metrics fastnn.Model.count_params fastnn.Model.evaluate
-    fastnn.Model.export_onnx fastnn.Model.fit fastnn.Model.from_config
-    fastnn.Model.get_compile_config fastnn.Model.get_config fastnn.Model.get_layer
-    fastnn.Model.get_metrics_result fastnn.Model.get_weights fastnn.Model.load_weights
-    fastnn.Model.predict fastnn.Model.predict_on_batch fastnn.Model.predict_step
-    fastnn.Model.reset_metrics fastnn.Model.save_weights fastnn.Model.session
-    fastnn.Model.set_weights fastnn.Model.summary fastnn.Model.take_averages
-    fastnn.Model.test_on_batch fastnn.Model.test_step fastnn.Model.to_json
-    fastnn.Model.train_on_batch fastnn.Model.train_step fastnn.Model.value_and_grad
-    fastnn.ModelFileError fastnn.Predictor fastnn.Sequential.add fastnn.Sequential.pop
-    fastnn.TapeWarning fastnn.TrainingDiverged fastnn.Variable fastnn.Variable.assign
-    fastnn.Variable.assign_add fastnn.Variable.assign_sub fastnn.Variable.numpy
-    fastnn.Variable.view fastnn.activations.get fastnn.callbacks.BackupAndRestore
-    fastnn.callbacks.CallbackList fastnn.callbacks.EarlyStopping fastnn.callbacks.History
-    fastnn.callbacks.History.plot fastnn.callbacks.LambdaCallback fastnn.callbacks.ProgbarLogger
-    fastnn.config.list_physical_devices fastnn.datasets.load_digits fastnn.from_keras
-    fastnn.from_onnx fastnn.from_sklearn fastnn.from_torch fastnn.get_float32_matmul_precision
-    fastnn.get_num_threads fastnn.initializers.Constant fastnn.initializers.GlorotNormal
-    fastnn.initializers.GlorotUniform fastnn.initializers.HeNormal fastnn.initializers.HeUniform
-    fastnn.initializers.LecunNormal fastnn.initializers.LecunUniform fastnn.initializers.Ones
-    fastnn.initializers.RandomNormal fastnn.initializers.RandomUniform
-    fastnn.initializers.TruncatedNormal fastnn.initializers.VarianceScaling
-    fastnn.initializers.Zeros fastnn.initializers.get fastnn.interop.load_keras_weights
-    fastnn.interop.load_state_dict fastnn.interop.save_keras fastnn.interop.save_keras_weights
-    fastnn.interop.save_state_dict fastnn.keras.backend.batch_flatten fastnn.keras.backend.epsilon
-    fastnn.keras.backend.flatten fastnn.keras.backend.floatx fastnn.keras.backend.get_value
-    fastnn.keras.backend.image_data_format fastnn.keras.backend.int_shape
-    fastnn.keras.backend.ndim fastnn.keras.backend.set_floatx fastnn.keras.backend.set_value
-    fastnn.layers.Activation fastnn.layers.Add fastnn.layers.Average fastnn.layers.Concatenate
-    fastnn.layers.Dropout fastnn.layers.ELU fastnn.layers.Flatten fastnn.layers.InputLayer
-    fastnn.layers.Layer.add_weight fastnn.layers.Layer.build fastnn.layers.Layer.call
-    fastnn.layers.Layer.compute_output_shape fastnn.layers.Layer.count_params
-    fastnn.layers.LayerNormalization fastnn.layers.LeakyReLU fastnn.layers.Maximum
-    fastnn.layers.Minimum fastnn.layers.Multiply fastnn.layers.ReLU fastnn.layers.RepeatVector
-    fastnn.layers.Rescaling fastnn.layers.Reshape fastnn.layers.Softmax fastnn.layers.Subtract
-    fastnn.layers.add fastnn.layers.average fastnn.layers.concatenate fastnn.layers.maximum
-    fastnn.layers.minimum fastnn.layers.multiply fastnn.layers.subtract fastnn.load_model
-    fastnn.losses.BinaryCrossentropy fastnn.losses.BinaryFocalCrossentropy
-    fastnn.losses.CategoricalCrossentropy fastnn.losses.Gamma fastnn.losses.Hinge
-    fastnn.losses.Huber fastnn.losses.LogCosh fastnn.losses.Loss.call
-    fastnn.losses.Loss.from_config fastnn.losses.Loss.get_config fastnn.losses.MAE
-    fastnn.losses.MAPE fastnn.losses.MSE fastnn.losses.MSLE fastnn.losses.MeanAbsoluteError
-    fastnn.losses.MeanAbsolutePercentageError fastnn.losses.MeanSquaredError
-    fastnn.losses.MeanSquaredLogarithmicError fastnn.losses.Poisson fastnn.losses.Quantile
-    fastnn.losses.SparseCategoricalCrossentropy fastnn.losses.SquaredHinge fastnn.losses.Tweedie
-    fastnn.losses.binary_crossentropy fastnn.losses.binary_focal_crossentropy
-    fastnn.losses.categorical_crossentropy fastnn.losses.get fastnn.losses.hinge
-    fastnn.losses.huber fastnn.losses.log_cosh fastnn.losses.poisson
-    fastnn.losses.sparse_categorical_crossentropy fastnn.losses.squared_hinge
-    fastnn.metrics.BinaryAccuracy fastnn.metrics.BinaryCrossentropy
-    fastnn.metrics.CategoricalAccuracy fastnn.metrics.CategoricalCrossentropy
-    fastnn.metrics.F1Score fastnn.metrics.FBetaScore fastnn.metrics.HammingLoss
-    fastnn.metrics.Hinge fastnn.metrics.MeanAbsoluteError
-    fastnn.metrics.MeanAbsolutePercentageError fastnn.metrics.MeanOf
-    fastnn.metrics.MeanSquaredError fastnn.metrics.MeanSquaredLogarithmicError
-    fastnn.metrics.Metric.add_weight fastnn.metrics.Metric.count_options
-    fastnn.metrics.Metric.finish fastnn.metrics.Metric.gives_array
-    fastnn.metrics.Metric.reset_state fastnn.metrics.Metric.result
-    fastnn.metrics.Metric.update_state fastnn.metrics.Poisson fastnn.metrics.Precision
-    fastnn.metrics.R2Score fastnn.metrics.Recall fastnn.metrics.RootMeanSquaredError
-    fastnn.metrics.SparseCategoricalAccuracy fastnn.metrics.SparseCategoricalCrossentropy
-    fastnn.metrics.SparseTopKCategoricalAccuracy fastnn.metrics.Specificity
-    fastnn.metrics.SquaredHinge fastnn.metrics.Sum fastnn.metrics.TopKCategoricalAccuracy
-    fastnn.metrics.get fastnn.models.clone_model fastnn.models.model_from_json
-    fastnn.models.save_model fastnn.ops.DeviceArray fastnn.ops.activation_backward
-    fastnn.ops.activation_forward fastnn.ops.adam_step fastnn.ops.binary_focal_crossentropy
-    fastnn.ops.dense_backward fastnn.ops.dense_forward fastnn.ops.embedding_backward
-    fastnn.ops.gamma fastnn.ops.hinge fastnn.ops.huber fastnn.ops.layer_normalization_backward
-    fastnn.ops.lion_step fastnn.ops.log_cosh fastnn.ops.mean_absolute_error
-    fastnn.ops.mean_absolute_percentage_error fastnn.ops.mean_squared_error
-    fastnn.ops.mean_squared_logarithmic_error fastnn.ops.poisson fastnn.ops.quantile
-    fastnn.ops.rmsprop_step fastnn.ops.sgd_step fastnn.ops.sigmoid_cross_entropy
-    fastnn.ops.softmax fastnn.ops.softmax_cross_entropy fastnn.ops.squared_hinge
-    fastnn.ops.tweedie fastnn.optimizers.Adam fastnn.optimizers.AdamW fastnn.optimizers.Lion
-    fastnn.optimizers.Optimizer fastnn.optimizers.Optimizer.apply
-    fastnn.optimizers.Optimizer.build fastnn.optimizers.Optimizer.exclude_from_weight_decay
-    fastnn.optimizers.Optimizer.finalize_variable_values fastnn.optimizers.RMSprop
-    fastnn.optimizers.SGD fastnn.optimizers.get fastnn.optimizers.schedules.CosineDecay
-    fastnn.optimizers.schedules.CosineDecayRestarts fastnn.optimizers.schedules.ExponentialDecay
-    fastnn.optimizers.schedules.InverseTimeDecay fastnn.optimizers.schedules.OneCycle
-    fastnn.optimizers.schedules.PiecewiseConstantDecay fastnn.optimizers.schedules.PolynomialDecay
-    fastnn.optimizers.schedules.deserialize fastnn.optimizers.schedules.serialize
-    fastnn.random.set_seed fastnn.saving.CustomObjectScope fastnn.saving.get_custom_objects
-    fastnn.saving.get_registered_name fastnn.saving.get_registered_object
-    fastnn.set_float32_matmul_precision fastnn.set_num_threads fastnn.show_config fastnn.to_keras
-    fastnn.to_sklearn fastnn.to_torch fastnn.utils.array_to_img fastnn.utils.clear_session
-    fastnn.utils.load_img fastnn.utils.normalize fastnn.utils.pack_x_y_sample_weight
-    fastnn.utils.plot_model fastnn.utils.save_img
+    fastnn.Input
+    fastnn.activations.get
+    fastnn.callbacks.BackupAndRestore
+    fastnn.callbacks.CallbackList
+    fastnn.callbacks.EarlyStopping
+    fastnn.callbacks.History
+    fastnn.callbacks.History.plot
+    fastnn.callbacks.LambdaCallback
+    fastnn.callbacks.ProgbarLogger
+    fastnn.from_keras
+    fastnn.from_onnx
+    fastnn.from_sklearn
+    fastnn.from_torch
+    fastnn.initializers.Identity
+    fastnn.initializers.Orthogonal
+    fastnn.interop.load_keras_weights
+    fastnn.interop.load_state_dict
+    fastnn.interop.save_keras
+    fastnn.interop.save_keras_weights
+    fastnn.interop.save_state_dict
+    fastnn.layers.Activation
+    fastnn.layers.Add
+    fastnn.layers.AlphaDropout
+    fastnn.layers.Average
+    fastnn.layers.Concatenate
+    fastnn.layers.Dropout
+    fastnn.layers.ELU
+    fastnn.layers.Flatten
+    fastnn.layers.GaussianDropout
+    fastnn.layers.GaussianNoise
+    fastnn.layers.InputLayer
+    fastnn.layers.Layer.add_weight
+    fastnn.layers.Layer.build
+    fastnn.layers.Layer.call
+    fastnn.layers.Layer.compute_output_shape
+    fastnn.layers.Layer.count_params
+    fastnn.layers.LayerNormalization
+    fastnn.layers.LeakyReLU
+    fastnn.layers.Maximum
+    fastnn.layers.Minimum
+    fastnn.layers.Multiply
+    fastnn.layers.RMSNormalization
+    fastnn.layers.ReLU
+    fastnn.layers.RepeatVector
+    fastnn.layers.Rescaling
+    fastnn.layers.Reshape
+    fastnn.layers.Softmax
+    fastnn.layers.Subtract
+    fastnn.layers.UnitNormalization
+    fastnn.layers.add
+    fastnn.layers.average
+    fastnn.layers.concatenate
+    fastnn.layers.maximum
+    fastnn.layers.minimum
+    fastnn.layers.multiply
+    fastnn.layers.subtract
+    fastnn.losses.BinaryCrossentropy
+    fastnn.losses.BinaryFocalCrossentropy
+    fastnn.losses.CategoricalCrossentropy
+    fastnn.losses.Gamma
+    fastnn.losses.Hinge
+    fastnn.losses.Huber
+    fastnn.losses.LogCosh
+    fastnn.losses.Loss.call
+    fastnn.losses.Loss.from_config
+    fastnn.losses.Loss.get_config
+    fastnn.losses.MAE
+    fastnn.losses.MAPE
+    fastnn.losses.MSE
+    fastnn.losses.MSLE
+    fastnn.losses.MeanAbsoluteError
+    fastnn.losses.MeanAbsolutePercentageError
+    fastnn.losses.MeanSquaredError
+    fastnn.losses.MeanSquaredLogarithmicError
+    fastnn.losses.Poisson
+    fastnn.losses.Quantile
+    fastnn.losses.SparseCategoricalCrossentropy
+    fastnn.losses.SquaredHinge
+    fastnn.losses.Tweedie
+    fastnn.losses.binary_crossentropy
+    fastnn.losses.binary_focal_crossentropy
+    fastnn.losses.categorical_crossentropy
+    fastnn.losses.get
+    fastnn.losses.hinge
+    fastnn.losses.huber
+    fastnn.losses.log_cosh
+    fastnn.losses.poisson
+    fastnn.losses.sparse_categorical_crossentropy
+    fastnn.losses.squared_hinge
+    fastnn.metrics.BinaryAccuracy
+    fastnn.metrics.BinaryCrossentropy
+    fastnn.metrics.CategoricalAccuracy
+    fastnn.metrics.CategoricalCrossentropy
+    fastnn.metrics.F1Score
+    fastnn.metrics.FBetaScore
+    fastnn.metrics.HammingLoss
+    fastnn.metrics.Hinge
+    fastnn.metrics.MeanAbsoluteError
+    fastnn.metrics.MeanAbsolutePercentageError
+    fastnn.metrics.MeanOf
+    fastnn.metrics.MeanSquaredError
+    fastnn.metrics.MeanSquaredLogarithmicError
+    fastnn.metrics.Metric.add_weight
+    fastnn.metrics.Metric.count_options
+    fastnn.metrics.Metric.finish
+    fastnn.metrics.Metric.gives_array
+    fastnn.metrics.Metric.reset_state
+    fastnn.metrics.Metric.result
+    fastnn.metrics.Metric.update_state
+    fastnn.metrics.Poisson
+    fastnn.metrics.Precision
+    fastnn.metrics.R2Score
+    fastnn.metrics.Recall
+    fastnn.metrics.RootMeanSquaredError
+    fastnn.metrics.SparseCategoricalAccuracy
+    fastnn.metrics.SparseCategoricalCrossentropy
+    fastnn.metrics.SparseTopKCategoricalAccuracy
+    fastnn.metrics.Specificity
+    fastnn.metrics.SquaredHinge
+    fastnn.metrics.Sum
+    fastnn.metrics.TopKCategoricalAccuracy
+    fastnn.metrics.get
+    fastnn.ops.activation_backward
+    fastnn.ops.activation_forward
+    fastnn.ops.adadelta_step
+    fastnn.ops.adagrad_step
+    fastnn.ops.adam_step
+    fastnn.ops.adamax_step
+    fastnn.ops.amsgrad_step
+    fastnn.ops.binary_focal_crossentropy
+    fastnn.ops.dense_backward
+    fastnn.ops.dense_forward
+    fastnn.ops.embedding_backward
+    fastnn.ops.gamma
+    fastnn.ops.hinge
+    fastnn.ops.huber
+    fastnn.ops.layer_normalization_backward
+    fastnn.ops.lion_step
+    fastnn.ops.log_cosh
+    fastnn.ops.mean_absolute_error
+    fastnn.ops.mean_absolute_percentage_error
+    fastnn.ops.mean_squared_error
+    fastnn.ops.mean_squared_logarithmic_error
+    fastnn.ops.nadam_step
+    fastnn.ops.poisson
+    fastnn.ops.quantile
+    fastnn.ops.rms_normalization_backward
+    fastnn.ops.rmsprop_step
+    fastnn.ops.sgd_step
+    fastnn.ops.sigmoid_cross_entropy
+    fastnn.ops.softmax
+    fastnn.ops.softmax_cross_entropy
+    fastnn.ops.squared_hinge
+    fastnn.ops.tweedie
+    fastnn.ops.unit_normalization_backward
+    fastnn.optimizers.Adadelta
+    fastnn.optimizers.Adagrad
+    fastnn.optimizers.Adam
+    fastnn.optimizers.AdamW
+    fastnn.optimizers.Adamax
+    fastnn.optimizers.Lion
+    fastnn.optimizers.Nadam
+    fastnn.optimizers.Optimizer
+    fastnn.optimizers.Optimizer.exclude_from_weight_decay
+    fastnn.optimizers.RMSprop
+    fastnn.optimizers.SGD
+    fastnn.optimizers.get
+    fastnn.optimizers.schedules.CosineDecay
+    fastnn.optimizers.schedules.CosineDecayRestarts
+    fastnn.optimizers.schedules.ExponentialDecay
+    fastnn.optimizers.schedules.InverseTimeDecay
+    fastnn.optimizers.schedules.OneCycle
+    fastnn.optimizers.schedules.PiecewiseConstantDecay
+    fastnn.optimizers.schedules.PolynomialDecay
+    fastnn.optimizers.schedules.deserialize
+    fastnn.optimizers.schedules.serialize
+    fastnn.to_keras
+    fastnn.to_sklearn
+    fastnn.to_torch
 """
 WITHOUT = set(_WITHOUT.split())
 
@@ -186,12 +281,15 @@ def _example(value: Any) -> str:
 @pytest.mark.cpu
 @pytest.mark.parametrize("name", [name for name, value in ALL.items() if _example(value)])
 def test_example(name, tmp_path, monkeypatch):
-    for package in NEEDS.get(name, "").split():
+    needed = NEEDS.get(name, "").split()
+    if needed == ["CUDA"] and not fastnn._core.cuda_state()["usable"]:
+        pytest.skip("needs CUDA")
+    for package in set(needed) - {"CUDA"}:
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     fastnn.utils.set_random_seed(0)
     example = doctest.DocTestParser().get_doctest(
-        _example(ALL[name]), {"np": np, "fastnn": fastnn}, name, None, 0
+        _example(ALL[name]), {"__name__": "examples", "np": np, "fastnn": fastnn}, name, None, 0
     )
     told: list[str] = []
     runner = doctest.DocTestRunner(
@@ -205,6 +303,17 @@ def test_example(name, tmp_path, monkeypatch):
 def test_every_name_has_an_example():
     without = {name for name, value in ALL.items() if not _example(value)}
     assert without == WITHOUT, "a name needs an example, or has one and stays in WITHOUT"
+
+
+def test_every_method_has_a_docstring():
+    silent = [
+        path
+        for name, value in NAMES.items()
+        if isinstance(value, type)
+        for path, function in _methods(name, value)
+        if not inspect.getdoc(getattr(value, path.rpartition(".")[2])) and not function.__doc__
+    ]
+    assert not silent
 
 
 def test_packages_are_named_where_they_are_needed():

@@ -343,3 +343,17 @@ def test_a_step_given_to_one_model() -> None:
     assert model.fit(X, Y, batch_size=50, verbose=0).history == {"rows": [50.0]}
     del model.train_step
     assert list(model.fit(X, Y, verbose=0).history) == ["loss"]
+
+
+def test_metrics_that_a_program_counts_itself():
+    """Of a model whose `fit` is native, too; and a native `evaluate` in between counts apart."""
+    model = tf.Sequential([tf.layers.Dense(1, input_shape=(1,))])
+    model.compile("sgd", "mse", metrics=["mae"])
+    for y, y_pred in ((1.0, 2.0), (2.0, 5.0)):
+        model.compute_metrics(None, np.array([y]), tf.constant([[y_pred]]))
+    assert float(model.get_metrics_result()["mae"]) == 2
+    model.evaluate(np.ones((3, 1)), np.ones(3), verbose=0)
+    model.reset_metrics()
+    logs = model.compute_metrics(None, np.array([1.0]), tf.constant([[4.0]]))
+    assert float(logs["mae"]) == 3
+    assert set(model.test_step((np.ones((1, 1)), np.ones(1)))) == {"loss", "mae"}

@@ -308,6 +308,11 @@ void register_device_array(py::module_& module) {
   // Public, unlike the rest of the module: the docstring is the one in _core.pyi.
   py::class_<DeviceArray> bound(module, "DeviceArray", R"(An array in the memory of the GPU.
 
+    >>> x = fastnn.ops.DeviceArray(np.array([[-1.0, 2.0]], "float32"))
+    >>> y = fastnn.ops.activation_forward(x, "relu")  # runs on the GPU, and stays there
+    >>> y, y.numpy().tolist()
+    (DeviceArray(shape=(1, 2), dtype=float32), [[0.0, 2.0]])
+
 A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
 it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
 `numpy()` copies it to the host.)");
@@ -319,17 +324,21 @@ it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), 
              return std::make_unique<DeviceArray>(py::array(array.attr("astype")(native)));
            }),
            "array"_a)
-      .def_property_readonly("shape",
-                             [](const DeviceArray& a) { return py::tuple(py::cast(a.shape())); })
-      .def_property_readonly("dtype", &DeviceArray::dtype)
-      .def_property_readonly("ndim", [](const DeviceArray& a) { return a.shape().size(); })
-      .def_property_readonly("size", &DeviceArray::size)
-      .def_property_readonly("nbytes", &DeviceArray::bytes)
+      .def_property_readonly(
+          "shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.shape())); },
+          "The lengths of the axes, a tuple.")
+      .def_property_readonly("dtype", &DeviceArray::dtype, "The type of the numbers, of NumPy.")
+      .def_property_readonly(
+          "ndim", [](const DeviceArray& a) { return a.shape().size(); }, "The number of axes.")
+      .def_property_readonly("size", &DeviceArray::size, "The number of elements.")
+      .def_property_readonly("nbytes", &DeviceArray::bytes, "The bytes that the elements take.")
       .def_property_readonly(
           "address",
-          [](const DeviceArray& a) { return reinterpret_cast<std::uintptr_t>(a.data()); })
-      .def_property_readonly("writable", &DeviceArray::writable)
-      .def("numpy", &DeviceArray::to_host)
+          [](const DeviceArray& a) { return reinterpret_cast<std::uintptr_t>(a.data()); },
+          "Where the numbers are, in the memory of the GPU.")
+      .def_property_readonly("writable", &DeviceArray::writable,
+                             "Whether other libraries may write into it.")
+      .def("numpy", &DeviceArray::to_host, "A copy as an array of NumPy.")
       .def("__array__", to_numpy, "dtype"_a = py::none(), "copy"_a = py::none())
       .def_property_readonly("__cuda_array_interface__", &DeviceArray::interface)
       .def("__dlpack__", &DeviceArray::dlpack, py::kw_only(), "stream"_a = py::none(),

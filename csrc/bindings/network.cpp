@@ -209,14 +209,23 @@ void set_optimizer_state(Network& network, const std::vector<py::array>& state) 
 void register_diverged(py::module_& module) {
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
   storage.call_once_and_store_result([&]() -> py::object {
-    return py::reinterpret_steal<py::object>(PyErr_NewExceptionWithDoc(
-        "fastnn.TrainingDiverged",
-        "The loss of a training step was NaN or infinite.\n\n"
-        "Attributes: epoch and step (both from 0), loss. The weights are those of an earlier\n"
-        "step, after which training went well for a while, or those before training. Copies to go\n"
-        "back to are made after a number of steps that depends on the shape alone, so the same\n"
-        "training goes back to the same weights.",
-        PyExc_ArithmeticError, nullptr));
+    return py::reinterpret_steal<py::object>(
+        PyErr_NewExceptionWithDoc("fastnn.TrainingDiverged",
+                                  R"(The loss of a training step was NaN or infinite.
+
+    >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+    >>> model.compile(fastnn.optimizers.SGD(1e9), "mean_squared_error")
+    >>> try:
+    ...     history = model.fit([[1.0]], [1.0], epochs=9, verbose=0)
+    ... except fastnn.TrainingDiverged as error:
+    ...     print(error.loss, error.step)
+    inf 0
+
+Attributes: epoch and step (both from 0), loss. The weights are those of an earlier
+step, after which training went well for a while, or those before training. Copies to go
+back to are made after a number of steps that depends on the shape alone, so the same
+training goes back to the same weights.)",
+                                  PyExc_ArithmeticError, nullptr));
   });
   module.attr("TrainingDiverged") = storage.get_stored();
   // NOLINTNEXTLINE(performance-unnecessary-value-param): pybind11 asks for this signature

@@ -186,9 +186,16 @@ PyObject* refuse_new(PyTypeObject*, PyObject*, PyObject*) {
 }
 
 constexpr const char* doc =
-    "What `model.predictor()` returns: the model as it was then, called as predict(x).\n\n"
-    "Attributes: input_shape and output_shape, of a row, in a list or a dictionary if there are\n"
-    "several; dtype. It has a copy of the weights, and cannot be changed or pickled.";
+    R"(What `model.predictor()` returns: the model as it was then, called as predict(x).
+
+    >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+    >>> model.set_weights([[[1.0], [10.0]], [5.0]])
+    >>> predict = model.predictor()
+    >>> predict([1.0, 2.0]).tolist(), predict([[1.0, 2.0], [3.0, 4.0]]).tolist()
+    ([26.0], [[26.0], [48.0]])
+
+Attributes: input_shape and output_shape, of a row, in a list or a dictionary if there are
+several; dtype. It has a copy of the weights, and cannot be changed or pickled.)";
 
 }  // namespace
 
@@ -214,9 +221,12 @@ void register_predictor(py::module_& module) {
   py::class_<Callable> predictor(module, "Predictor", py::custom_type_setup(refuse), doc);
   predictor.attr("__module__") = "fastnn";
   predictor.def("__call__", &Callable::predict, "x"_a)
-      .def_property_readonly("input_shape", &Callable::input_shape)
-      .def_property_readonly("output_shape", &Callable::output_shape)
-      .def_property_readonly("dtype", &Callable::dtype)
+      .def_property_readonly("input_shape", &Callable::input_shape,
+                             "The shape of a row, in the structure of several inputs.")
+      .def_property_readonly(
+          "output_shape", &Callable::output_shape,
+          "The shape of an output for a row, in the structure of several outputs.")
+      .def_property_readonly("dtype", &Callable::dtype, "The type of the outputs, a string.")
       .def("__repr__", &Callable::repr);
 }
 

@@ -81,6 +81,11 @@ def shutdown() -> None:
 class DeviceArray:
     """An array in the memory of the GPU.
 
+        >>> x = fastnn.ops.DeviceArray(np.array([[-1.0, 2.0]], "float32"))
+        >>> y = fastnn.ops.activation_forward(x, "relu")  # runs on the GPU, and stays there
+        >>> y, y.numpy().tolist()
+        (DeviceArray(shape=(1, 2), dtype=float32), [[0.0, 2.0]])
+
     A result of `fastnn.ops`, or with DeviceArray(array) a copy of an array. Other libraries take
     it by DLPack (`torch.from_dlpack`) or `__cuda_array_interface__` (CuPy, Numba), without a copy;
     `numpy()` copies it to the host.

@@ -247,6 +247,12 @@ class Applies(Listed):
     ) -> int:
         """`apply_gradients` with gradients and Variables in two lists, as in Keras 3.
 
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> fastnn.optimizers.SGD(0.5).apply([[2.0, 2.0]], [w])
+            1
+            >>> w.numpy().tolist()
+            [0.0, 1.0]
+
         Args:
             grads: a gradient for each Variable, or None.
             trainable_variables: the Variables; None: those of the first `apply` or of `build`.
@@ -275,6 +281,12 @@ class Applies(Listed):
 
     def build(self, variables: Iterable[Variable]) -> None:
         """Makes the state of these Variables, and lets `apply(grads)` step them, as in Keras.
+
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> optimizer = fastnn.optimizers.SGD(0.5)
+            >>> optimizer.build([w])
+            >>> optimizer.apply([[2.0, 2.0]])
+            1
 
         Variables that have a state keep it. No other call needs this one.
 
@@ -346,7 +358,15 @@ class Applies(Listed):
         )
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
-        """Writes the averages that use_ema keeps of these Variables, as in Keras."""
+        """Writes the averages that use_ema keeps of these Variables, as in Keras.
+
+        >>> w = fastnn.Variable([0.0])
+        >>> optimizer = fastnn.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+        >>> steps = [optimizer.apply([[-1.0]], [w]) for _ in range(2)]  # w is 1, then 2
+        >>> optimizer.finalize_variable_values([w])
+        >>> w.numpy().tolist()  # half of 1 and half of 2
+        [1.5]
+        """
         for variable in var_list:
             state = self._states.find(variable)
             if state is not None and state.average is not None:

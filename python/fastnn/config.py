@@ -45,6 +45,11 @@ _precision: Precision = "highest"
 def set_float32_matmul_precision(precision: str) -> None:
     """Sets how exact float32 matrix products must be, in PyTorch's words.
 
+        >>> fastnn.set_float32_matmul_precision("medium")
+        >>> fastnn.get_float32_matmul_precision()
+        'medium'
+        >>> fastnn.set_float32_matmul_precision("highest")
+
     Args:
         precision: "highest" (the default; as exact as float32 fused multiply-add gives),
             "high" (each float32 may be split into two bfloat16) or "medium" (operands
@@ -64,7 +69,11 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> Precision:
-    """The word given to `set_float32_matmul_precision`, "highest" at first."""
+    """The word given to `set_float32_matmul_precision`, "highest" at first.
+
+    >>> fastnn.get_float32_matmul_precision()
+    'highest'
+    """
     return _precision
 
 
@@ -115,16 +124,26 @@ def _cuda() -> str:
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that native calls may use.
 
+        >>> fastnn.set_num_threads(2)
+        >>> fastnn.get_num_threads()
+        2
+
     Results do not depend on it: the same seed gives the same bits with any number.
 
     Args:
         n: an integer in [1, 256]; 1 means that only the calling thread works.
+
+    Raises:
+        ValueError, TypeError: n is no such integer.
     """
     _core.set_num_threads(integer("n", n, 1, _MOST_THREADS))
 
 
 def get_num_threads() -> int:
     """The number of threads that native calls may use.
+
+        >>> 1 <= fastnn.get_num_threads() <= 256
+        True
 
     Default: the environment variable FASTNN_NUM_THREADS, if it is set. Else the least of
 
@@ -152,9 +171,15 @@ def _limits() -> str:
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Reports the build and the settings of this process.
 
+        >>> sorted(fastnn.show_config("dicts"))[:3]
+        ['build', 'cuda', 'float32_matmul_precision']
+
     Args:
         mode: "stdout" prints the settings and returns None; "dicts" returns them as a
             dictionary and prints nothing (NumPy's `show_config` does the same).
+
+    Raises:
+        ValueError: for any other mode.
     """
     choose("mode", mode, ("stdout", "dicts"))
     build = {name: text for name, text in _core.build_info().items() if name != "cuda"}
@@ -197,6 +222,9 @@ class PhysicalDevice(NamedTuple):
 
 def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice]:
     """The devices that can train, as TensorFlow's function of this name lists them.
+
+        >>> fastnn.config.list_physical_devices("CPU")
+        [PhysicalDevice(name='/physical_device:CPU:0', device_type='CPU')]
 
     Args:
         device_type: "CPU" or "GPU"; None: both. Other types of TensorFlow's have no devices.

@@ -93,7 +93,14 @@ INITIALIZERS = Registry(
 
 @INITIALIZERS.register("constant")
 class Constant(Initializer):
-    """Every element is `value`."""
+    """Every element is `value`.
+
+        >>> fastnn.initializers.Constant(0.5)((2, 2)).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+
+    Args:
+        value: a number.
+    """
 
     value = Checked(number)
     _inside = ("value",)
@@ -110,7 +117,11 @@ class Constant(Initializer):
 
 @INITIALIZERS.register("zeros", "zero")
 class Zeros(Constant):
-    """Every element is 0; the default for biases."""
+    """Every element is 0; the default for biases.
+
+    >>> fastnn.initializers.Zeros()((3,)).tolist()
+    [0.0, 0.0, 0.0]
+    """
 
     @keywords()
     def __init__(self) -> None:
@@ -119,7 +130,11 @@ class Zeros(Constant):
 
 @INITIALIZERS.register("ones", "one")
 class Ones(Constant):
-    """Every element is 1."""
+    """Every element is 1.
+
+    >>> fastnn.initializers.Ones()((3,)).tolist()
+    [1.0, 1.0, 1.0]
+    """
 
     @keywords()
     def __init__(self) -> None:
@@ -140,7 +155,19 @@ class _Bound(Checked[float]):
 
 @INITIALIZERS.register("random_uniform", "uniform")
 class RandomUniform(Initializer):
-    """Uniform in [minval, maxval)."""
+    """Uniform in [minval, maxval).
+
+        >>> w = fastnn.initializers.RandomUniform(-1.0, 2.0, seed=0)((30, 30))
+        >>> bool((w >= -1).all() and (w < 2).all())
+        True
+
+    Args:
+        minval, maxval: the ends of the interval.
+        seed: see `Initializer`.
+
+    Raises:
+        ValueError: maxval is below minval.
+    """
 
     minval = _Bound()
     maxval = _Bound()
@@ -161,7 +188,16 @@ class RandomUniform(Initializer):
 
 @INITIALIZERS.register("random_normal", "normal")
 class RandomNormal(Initializer):
-    """Normal with `mean` and `stddev`."""
+    """Normal with `mean` and `stddev`.
+
+        >>> w = fastnn.initializers.RandomNormal(mean=3.0, stddev=0.5, seed=0)((100, 100))
+        >>> round(float(w.mean()), 1), round(float(w.std()), 1)
+        (3.0, 0.5)
+
+    Args:
+        mean, stddev: numbers; stddev is at least 0.
+        seed: see `Initializer`.
+    """
 
     _truncated = False
     mean = Checked(number)
@@ -187,7 +223,17 @@ class RandomNormal(Initializer):
 
 @INITIALIZERS.register("truncated_normal")
 class TruncatedNormal(RandomNormal):
-    """Normal with `mean` and `stddev`, redrawn beyond two standard deviations."""
+    """Normal with `mean` and `stddev`, redrawn beyond two standard deviations.
+
+        >>> w = fastnn.initializers.TruncatedNormal(stddev=1.0, seed=0)((30, 30))
+        >>> bool((abs(w) <= 2).all())
+        True
+
+    Args:
+        mean, stddev: of the distribution before numbers are redrawn, which have a standard deviation
+            of 0.88 stddev.
+        seed: see `Initializer`.
+    """
 
     _truncated = True
 
@@ -203,6 +249,10 @@ def _distribution(name: str, value: object) -> str:
 @INITIALIZERS.register("variance_scaling")
 class VarianceScaling(Initializer):
     """Values whose variance is `scale` / fan, so that signals keep their size through a layer.
+
+        >>> w = fastnn.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", seed=0)((50, 900))
+        >>> round(float(w.var() * 50), 1)  # scale / fan is 2 / 50
+        2.0
 
     Args:
         scale: a positive number.
@@ -247,7 +297,15 @@ class VarianceScaling(Initializer):
 
 @INITIALIZERS.register("glorot_uniform")
 class GlorotUniform(VarianceScaling):
-    """Uniform within sqrt(6 / (inputs + units)) (Glorot and Bengio, 2010); the default."""
+    """Uniform within sqrt(6 / (inputs + units)) (Glorot and Bengio, 2010); the default.
+
+        >>> w = fastnn.initializers.GlorotUniform(seed=0)((4, 2))  # sqrt(6 / (4 + 2)) is 1
+        >>> bool((abs(w) <= 1).all())
+        True
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -256,7 +314,15 @@ class GlorotUniform(VarianceScaling):
 
 @INITIALIZERS.register("glorot_normal")
 class GlorotNormal(VarianceScaling):
-    """Truncated normal of variance 2 / (inputs + units)."""
+    """Truncated normal of variance 2 / (inputs + units).
+
+        >>> w = fastnn.initializers.GlorotNormal(seed=0)((150, 50))
+        >>> round(float(w.std()), 1)  # sqrt(2 / 200)
+        0.1
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -265,7 +331,15 @@ class GlorotNormal(VarianceScaling):
 
 @INITIALIZERS.register("he_uniform")
 class HeUniform(VarianceScaling):
-    """Uniform within sqrt(6 / inputs) (He et al., 2015); for relu and its relatives."""
+    """Uniform within sqrt(6 / inputs) (He et al., 2015); for relu and its relatives.
+
+        >>> w = fastnn.initializers.HeUniform(seed=0)((6, 9))  # sqrt(6 / 6) is 1
+        >>> bool((abs(w) <= 1).all())
+        True
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -274,7 +348,15 @@ class HeUniform(VarianceScaling):
 
 @INITIALIZERS.register("he_normal")
 class HeNormal(VarianceScaling):
-    """Truncated normal of variance 2 / inputs (He et al., 2015)."""
+    """Truncated normal of variance 2 / inputs (He et al., 2015).
+
+        >>> w = fastnn.initializers.HeNormal(seed=0)((200, 50))
+        >>> round(float(w.std()), 1)  # sqrt(2 / 200)
+        0.1
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -283,7 +365,15 @@ class HeNormal(VarianceScaling):
 
 @INITIALIZERS.register("lecun_uniform")
 class LecunUniform(VarianceScaling):
-    """Uniform within sqrt(3 / inputs) (LeCun et al., 1998)."""
+    """Uniform within sqrt(3 / inputs) (LeCun et al., 1998).
+
+        >>> w = fastnn.initializers.LecunUniform(seed=0)((3, 9))  # sqrt(3 / 3) is 1
+        >>> bool((abs(w) <= 1).all())
+        True
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -292,7 +382,15 @@ class LecunUniform(VarianceScaling):
 
 @INITIALIZERS.register("lecun_normal")
 class LecunNormal(VarianceScaling):
-    """Truncated normal of variance 1 / inputs (LeCun et al., 1998)."""
+    """Truncated normal of variance 1 / inputs (LeCun et al., 1998).
+
+        >>> w = fastnn.initializers.LecunNormal(seed=0)((100, 50))
+        >>> round(float(w.std()), 1)  # sqrt(1 / 100)
+        0.1
+
+    Args:
+        seed: see `Initializer`.
+    """
 
     @keywords()
     def __init__(self, seed: int | None = None) -> None:
@@ -397,7 +495,21 @@ def checked(name: str, value: Any) -> Initializer:
 
 
 def get(identifier: Any, what: str = "initializer") -> Initializer:
-    """The initializer that a name, an object, a class or a function (shape, dtype) means."""
+    """The initializer that a name, an object, a class or a function (shape, dtype) means.
+
+        >>> fastnn.initializers.get("zeros")((2,)).tolist()
+        [0.0, 0.0]
+        >>> fastnn.initializers.get(lambda shape, dtype: np.full(shape, 7, dtype))((2,)).tolist()
+        [7.0, 7.0]
+
+    Args:
+        identifier: "zeros", an Initializer, a class of one, its config, or such a function.
+        what: names the argument in errors.
+
+    Raises:
+        ValueError: the name is not known.
+        TypeError: it is nothing of the kind.
+    """
     is_class = isinstance(identifier, type) and issubclass(identifier, Initializer)
     if callable(identifier) and not is_class and not isinstance(identifier, Initializer):
         return _FromFunction(identifier)

@@ -76,7 +76,11 @@ def register_serializable(
 
 
 def get_registered_name(obj: Any) -> str:
-    """The name under which a class or function is registered; its own name if it is not."""
+    """The name under which a class or function is registered; its own name if it is not.
+
+    >>> fastnn.saving.get_registered_name(fastnn.layers.Dense)
+    'Dense'
+    """
     try:
         known = _names.get(obj)
     except TypeError:  # not hashable, so never registered
@@ -90,6 +94,14 @@ def get_registered_object(
     module_objects: Mapping[str, Any] | None = None,
 ) -> Any:
     """The class or function that a name means; None where it means none.
+
+        >>> @fastnn.register_serializable("Doc")
+        ... def twice(x):
+        ...     return 2 * x
+        >>> fastnn.saving.get_registered_object("Doc>twice") is twice
+        True
+        >>> fastnn.saving.get_registered_object("Doc>thrice") is None
+        True
 
     Looked up in the scopes of `custom_object_scope`, in what is registered, then in the arguments.
     """
@@ -108,13 +120,26 @@ def get_registered_object(
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """All that is registered, by "package>name": a copy."""
+    """All that is registered, by "package>name": a copy.
+
+    >>> @fastnn.register_serializable("Doc")
+    ... def half(x):
+    ...     return x / 2
+    >>> fastnn.saving.get_custom_objects()["Doc>half"] is half
+    True
+    """
     return dict(_registered)
 
 
 @contextlib.contextmanager
 def custom_object_scope(custom_objects: Mapping[str, Any]) -> Iterator[None]:
     """While it lasts, configs and model files may name these classes and functions.
+
+        >>> def soft(x):
+        ...     return x / 2
+        >>> with fastnn.saving.custom_object_scope({"soft": soft}):
+        ...     fastnn.saving.get_registered_object("soft") is soft
+        True
 
     Args:
         custom_objects: classes and functions by name.

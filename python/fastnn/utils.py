@@ -51,6 +51,12 @@ __dir__ = names_of(__all__)
 def set_random_seed(seed: int) -> None:
     """Makes later calls repeatable: models made in the same order are the same, bit for bit.
 
+        >>> fastnn.utils.set_random_seed(1)
+        >>> first = fastnn.random.normal((2,)).tolist()
+        >>> fastnn.utils.set_random_seed(1)
+        >>> fastnn.random.normal((2,)).tolist() == first
+        True
+
     Each model draws a 64-bit key when it is made. Model number k after this call (from 0)
     draws splitmix64(splitmix64(seed) + k). First weights, dropout, the order of rows and the
     validation split come from that key. Without a seed, keys come from the system's entropy.
@@ -61,6 +67,9 @@ def set_random_seed(seed: int) -> None:
 
     Args:
         seed: an integer in [0, 2**32).
+
+    Raises:
+        ValueError, TypeError: seed is no such integer.
     """
     if integer("seed", seed, 0) >= 2**32:
         raise ValueError(f"seed: expected an integer in [0, 2**32), got {seed}")
@@ -73,7 +82,10 @@ def set_random_seed(seed: int) -> None:
 
 
 def clear_session() -> None:
-    """Does nothing: a model is freed when its last name goes, and no global state is kept."""
+    """Does nothing: a model is freed when its last name goes, and no global state is kept.
+
+    >>> fastnn.utils.clear_session()
+    """
 
 
 def plot_model(
@@ -90,6 +102,11 @@ def plot_model(
     **options: Any,
 ) -> Any:
     """Draws the graph of a model, as `model.plot` does, with the arguments and defaults of Keras.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> picture = fastnn.utils.plot_model(model, "model.svg", show_shapes=True)
+        >>> picture[:4], "(None, 3)" in picture
+        ('<svg', True)
 
     Args:
         model: a model that is built, or a chain of layers.
@@ -157,11 +174,19 @@ def to_categorical(
 def normalize(x: ArrayLike, axis: int = -1, order: float = 2) -> NDArray[Any]:
     """x divided by its norm along an axis; numbers whose norm is 0 stay 0.
 
+        >>> fastnn.utils.normalize([[3.0, 4.0], [0.0, 0.0]], order=1).tolist()
+        [[0.4285..., 0.5714...], [0.0, 0.0]]
+        >>> fastnn.utils.normalize([[3.0, 4.0]]).tolist()
+        [[0.6, 0.8]]
+
     Args:
         x: an array of any shape.
         axis: the axis along which norms are taken.
         order: that of the norm, at least 1: 2 for Euclid's, 1 for the sum of absolute values,
             np.inf for the largest.
+
+    Raises:
+        ValueError: order is below 1.
     """
     if order != np.inf:
         number("order", order, 1)
@@ -198,6 +223,9 @@ def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
 
 def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """The data that a `train_step` gets: (x, y, sample_weight), (x, y), or x alone without y.
+
+        >>> fastnn.utils.pack_x_y_sample_weight("x", "y")
+        ('x', 'y')
 
     x that is itself a list or a tuple stands in a tuple: (x,).
     """

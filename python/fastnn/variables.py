@@ -84,6 +84,11 @@ class Spot(NamedTuple):
 class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 
+        >>> w = fastnn.Variable([[1.0, 2.0]], name="w")
+        >>> w.assign_add([[10.0, 20.0]])
+        >>> (w + 1).numpy().tolist()
+        [[12.0, 23.0]]
+
     Attributes:
         name: "kernel" or "bias".
         path: "model/layer/name", or "layer/name" while the layer stands alone.
@@ -152,18 +157,22 @@ class Variable(Listed):
 
     @property
     def path(self) -> str:
+        """ "model/layer/name", or "layer/name" while the layer stands alone."""
         return self._spot.now.path
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape, a tuple of ints."""
         return self.place.shape
 
     @property
     def dtype(self) -> str:
+        """ "float32" or "float64"; of a program's own also "int32", "int64" or "bool"."""
         return str(self.place.dtype.name)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
@@ -173,6 +182,7 @@ class Variable(Listed):
 
     @property
     def trainable(self) -> bool:
+        """Whether optimizers change it; takes effect at the next `compile`."""
         return self._trainable
 
     @trainable.setter
@@ -207,11 +217,22 @@ class Variable(Listed):
         return self._spot
 
     def numpy(self) -> NDArray[Any]:
-        """A copy of the values, which later training does not change. Errors: see `view`."""
+        """A copy of the values, which later training does not change. Errors: see `view`.
+
+        >>> w = fastnn.Variable([1.0, 2.0])
+        >>> w.numpy()
+        array([1., 2.], dtype=float32)
+        """
         return self.view().copy()
 
     def view(self) -> NDArray[Any]:
         """The values, read-only, without a copy.
+
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> values = w.view()
+            >>> w.assign([3.0, 4.0])
+            >>> values.tolist()
+            [3.0, 4.0]
 
         On the CPU the view follows later training. After training on a GPU it is a copy of the
         present values; an earlier view does not follow such training.
@@ -229,6 +250,11 @@ class Variable(Listed):
 
     def assign(self, value: ArrayLike) -> None:
         """Writes `value`, and marks the model changed.
+
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> w.assign([3.0, 4.0])
+            >>> w.numpy().tolist()
+            [3.0, 4.0]
 
         A change of the layer that another thread has begun, such as `add`, is waited for: it moves
         the values.
@@ -252,11 +278,23 @@ class Variable(Listed):
             self.place.write(converted)
 
     def assign_add(self, delta: ArrayLike) -> None:
-        """Adds an array of this variable's shape. Errors: see `assign`."""
+        """Adds an array of this variable's shape. Errors: see `assign`.
+
+        >>> w = fastnn.Variable([1.0, 2.0])
+        >>> w.assign_add([10.0, 20.0])
+        >>> w.numpy().tolist()
+        [11.0, 22.0]
+        """
         self.assign(self.view() + self.converted(delta))
 
     def assign_sub(self, delta: ArrayLike) -> None:
-        """Subtracts an array of this variable's shape. Errors: see `assign`."""
+        """Subtracts an array of this variable's shape. Errors: see `assign`.
+
+        >>> w = fastnn.Variable([1.0, 2.0])
+        >>> w.assign_sub([0.5, 0.5])
+        >>> w.numpy().tolist()
+        [0.5, 1.5]
+        """
         self.assign(self.view() - self.converted(delta))
 
     def converted(self, value: ArrayLike) -> NDArray[Any]:

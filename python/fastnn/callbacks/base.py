@@ -43,6 +43,7 @@ class Callback(Registered):
 
     @property
     def model(self) -> Trainable:
+        """The model that `fit`, `evaluate` or `predict` was called on; AttributeError before that."""
         if self._model is None:
             raise AttributeError("the callback has no model until fit, evaluate or predict runs")
         model = self._model()
@@ -51,6 +52,7 @@ class Callback(Registered):
         return model
 
     def set_model(self, model: Trainable) -> None:
+        """Tells the callback its model, before training begins (for the loops)."""
         self._model = weakref.ref(model)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ class Callback(Registered):
         self._peers = [weakref.ref(callback) for callback in callbacks]
 
     def set_params(self, params: dict[str, Any]) -> None:
+        """Tells the callback the numbers of the call, `params`: epochs, steps, verbose (for the loops)."""
         self.params = params
 
     def begins_at(self, position: Position, check: Callable[[Position], None]) -> Position | None:

@@ -25,6 +25,10 @@ __dir__ = names_of(__all__)
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """1,797 images of handwritten digits.
 
+        >>> x, y = fastnn.datasets.load_digits()
+        >>> x.shape, y.shape, int(x.max()), int(y.max())
+        ((1797, 64), (1797,), 16, 9)
+
     Returns:
         x: (1797, 64) uint8, 8 x 8 pixels row by row, 0 (paper) to 16 (ink);
             `x.reshape(-1, 8, 8)` are the images.

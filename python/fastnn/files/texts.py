@@ -9,7 +9,14 @@ from typing import Any
 
 
 class ModelFileError(ValueError):
-    """A file that is no file of a model, or a damaged one; the message names the fault."""
+    """A file that is no file of a model, or a damaged one; the message names the fault.
+
+    >>> with open("broken.safetensors", "wb") as file:
+    ...     size = file.write(b"no model")
+    >>> fastnn.load_model("broken.safetensors")
+    Traceback (most recent call last):
+    fastnn.files.texts.ModelFileError: ...
+    """
 
 
 # A string of JSON. It matches possessively: what was matched once is never tried another way.

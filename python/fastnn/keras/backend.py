@@ -146,56 +146,103 @@ __all__ = [
 
 
 def epsilon() -> float:
-    """1e-7, the small number that Keras keeps logarithms and divisors away from 0 by."""
+    """1e-7, the small number that Keras keeps logarithms and divisors away from 0 by.
+
+    >>> fastnn.keras.backend.epsilon()
+    1e-07
+    """
     return 1e-7
 
 
 def floatx() -> str:
-    """ "float32", the default type of models and Tensors."""
+    """ "float32", the default type of models and Tensors.
+
+    >>> fastnn.keras.backend.floatx()
+    'float32'
+    """
     return "float32"
 
 
 def set_floatx(value: str) -> None:
-    """Takes "float32" alone: a model in float64 is made with its own `dtype="float64"`."""
+    """Takes "float32" alone: a model in float64 is made with its own `dtype="float64"`.
+
+        >>> fastnn.keras.backend.set_floatx("float32")
+
+    Raises:
+        ValueError: value is another type.
+    """
     if value == "float64":
         raise ValueError("set_floatx: give dtype='float64' to Sequential, Model or Input")
     choose("value", value, ("float32",))
 
 
 def image_data_format() -> str:
-    """ "channels_last": images are (height, width, channels)."""
+    """ "channels_last": images are (height, width, channels).
+
+    >>> fastnn.keras.backend.image_data_format()
+    'channels_last'
+    """
     return "channels_last"
 
 
 def get_value(x: Any) -> Any:
-    """The numbers of a Tensor or a Variable, as an array."""
+    """The numbers of a Tensor or a Variable, as an array.
+
+    >>> fastnn.keras.backend.get_value(fastnn.constant([1, 2])).tolist()
+    [1, 2]
+    """
     return x.numpy() if isinstance(x, (Tensor, Variable)) else converted(x)
 
 
 def set_value(x: Any, value: Any) -> None:
-    """Writes numbers to a Variable, or to `optimizer.learning_rate`."""
+    """Writes numbers to a Variable, or to `optimizer.learning_rate`.
+
+        >>> step = fastnn.Variable(0.0)
+        >>> fastnn.keras.backend.set_value(step, 5.0)
+        >>> float(step.numpy())
+        5.0
+
+    Raises:
+        TypeError: x cannot be written to.
+    """
     if not hasattr(x, "assign"):
         raise TypeError(f"x: expected a Variable, got {x!r}")
     x.assign(value)
 
 
 def ndim(x: Any) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    >>> fastnn.keras.backend.ndim([[1, 2], [3, 4]])
+    2
+    """
     return tensor(x).ndim
 
 
 def int_shape(x: Any) -> tuple[int, ...]:
-    """The shape, as `x.shape`."""
+    """The shape, as `x.shape`.
+
+    >>> fastnn.keras.backend.int_shape([[1, 2, 3], [4, 5, 6]])
+    (2, 3)
+    """
     return tensor(x).shape
 
 
 def flatten(x: Any) -> Tensor:
-    """All numbers along one axis."""
+    """All numbers along one axis.
+
+    >>> fastnn.keras.backend.flatten([[1, 2], [3, 4]]).tolist()
+    [1, 2, 3, 4]
+    """
     return reshape(x, (-1,))
 
 
 def batch_flatten(x: Any) -> Tensor:
-    """The numbers of each row along one axis."""
+    """The numbers of each row along one axis.
+
+    >>> fastnn.keras.backend.batch_flatten([[[1, 2], [3, 4]]]).tolist()
+    [[1, 2, 3, 4]]
+    """
     rows: Sequence[int] = (len(tensor(x)), -1)
     return reshape(x, rows)
 

@@ -247,10 +247,12 @@ class Layer(Registered):
 
     @property
     def built(self) -> bool:
+        """Whether the parameters exist."""
         return self._standing.now.rows is not None
 
     @property
     def variables(self) -> list[Variable]:
+        """The Variables: kernel, then bias; none before the layer is built."""
         return list(self._standing.now.variables)
 
     @property
@@ -305,10 +307,12 @@ class Layer(Registered):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
+        """The shape (None, ...) of the inputs; AttributeError before the layer is built."""
         return (None, *self._built_rows()[0])
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
+        """The shape (None, ...) of the outputs; AttributeError before the layer is built."""
         return (None, *self._built_rows()[1])
 
     def _built_rows(self) -> tuple[Shape, Shape]:
@@ -319,6 +323,7 @@ class Layer(Registered):
 
     @property
     def trainable(self) -> bool:
+        """Whether its parameters are trained; setting it takes effect at the next `compile`."""
         return self._trainable
 
     @trainable.setter
@@ -329,22 +334,27 @@ class Layer(Registered):
 
     @property
     def weights(self) -> list[Variable]:
+        """The same as `variables`."""
         return self.variables
 
     @property
     def trainable_weights(self) -> list[Variable]:
+        """The `variables` that are trained."""
         return [variable for variable in self.variables if variable.trainable]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
+        """The `variables` that are not trained."""
         return [variable for variable in self.variables if not variable.trainable]
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
         return self.trainable_weights
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
         return self.non_trainable_weights
 
     def count_params(self) -> int:

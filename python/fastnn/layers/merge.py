@@ -79,6 +79,7 @@ class Merge(Layer):
 
     @property
     def input_shape(self) -> list[tuple[int | None, ...]]:  # type: ignore[override]
+        """The shapes (None, ...) of the inputs, in a list; AttributeError before the layer is built."""
         shapes: Any = self._built_rows()[0]
         return [(None, *shape) for shape in shapes]
 

@@ -134,6 +134,7 @@ class MeanOf(Metric):
 
     @property
     def goes_with(self) -> frozenset[str]:  # type: ignore[override]
+        """Kinds of targets that the metric takes."""
         row = self.loss.row
         if row.targets == "classes":
             return frozenset({"labels" if self.loss.takes_labels else "targets"})

@@ -390,6 +390,16 @@ class Compilable(Listed):
     ) -> None:
         """Sets how to train. Weights are kept; the state of the optimizer starts anew.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+            >>> model.compile(
+            ...     optimizer=fastnn.optimizers.SGD(0.1, momentum=0.9),
+            ...     loss=fastnn.losses.CategoricalCrossentropy(label_smoothing=0.1),
+            ...     metrics=["accuracy", fastnn.metrics.TopKCategoricalAccuracy(2)],
+            ... )
+            >>> model.metrics_names
+            ['loss', 'accuracy', 'top_k_categorical_accuracy']
+
         Args:
             optimizer: a name, an object or a class of `fastnn.optimizers`. (Default "adam", where
                 Keras's is "rmsprop".)
@@ -477,7 +487,16 @@ class Compilable(Listed):
         return Native(loss, columns, None if state.calls else (metrics, weighted))
 
     def session(self, batch_size: int) -> str:
-        """The session that training in batches of this many rows uses; see `summary`."""
+        """The session that training in batches of this many rows uses; see `summary`.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> model.compile("sgd", "mean_squared_error")
+            >>> model.session(32) in ("plain", "streaming", "tiled")
+            True
+
+        Raises:
+            RuntimeError: the model is not compiled.
+        """
         self._compiled("session").native_for("session")
         return self.network.session(integer("batch_size", batch_size))
 
@@ -489,6 +508,7 @@ class Compilable(Listed):
 
     @property
     def compiled(self) -> bool:
+        """Whether `compile` was called, and not undone by a change of the layers."""
         return self._state.now.plan is not None
 
     @property

@@ -73,9 +73,13 @@ class Exported(Shown):
     ) -> None:
         """Writes the model as a file of ONNX, which gives what `predict` gives.
 
-            model.export_onnx("model.onnx")
-            session = onnxruntime.InferenceSession("model.onnx")
-            (y,) = session.run(None, {"input": x})
+            >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+            >>> model.set_weights([[[3.0]], [1.0]])
+            >>> model.export_onnx("line.onnx")
+            >>> import onnxruntime
+            >>> session = onnxruntime.InferenceSession("line.onnx", providers=["CPUExecutionProvider"])
+            >>> session.run(None, {session.get_inputs()[0].name: np.ones((2, 1), "float32")})[0].tolist()
+            [[4.0], [4.0]]
 
         The number of rows is left open, as the dimension "batch". Each input of the model is one of
         the file, (batch, ...); layers that are shared share their weights there, too. Dropout is left

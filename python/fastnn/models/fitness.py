@@ -35,7 +35,18 @@ _FAST, _EPOCHS = 0.1, 10
 
 
 class ConvergenceWarning(UserWarning):
-    """`fit` ended with a model that is worse, or hardly better, than a constant."""
+    """`fit` ended with a model that is worse, or hardly better, than a constant.
+
+    >>> import warnings
+    >>> warnings.simplefilter("error", fastnn.ConvergenceWarning)  # makes it an error
+    >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+    >>> model.compile("adam", "mean_squared_error")
+    >>> try:
+    ...     model.fit([[1.0], [2.0], [3.0]], [1000.0, 2000.0, 3000.0], epochs=2, verbose=0)
+    ... except fastnn.ConvergenceWarning as warning:
+    ...     print(warning)
+    fit: the model is worse than a constant: ... train on (y - y.mean()) / y.std()...
+    """
 
 
 class Trained(Protocol):

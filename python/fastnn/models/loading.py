@@ -27,6 +27,12 @@ def load_model(
 ) -> Any:
     """The model that `model.save` wrote to a file, which trains on as that one would.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> model.save("model.safetensors")
+        >>> again = fastnn.load_model("model.safetensors")
+        >>> bool((again.predict(np.eye(4)) == model.predict(np.eye(4))).all())
+        True
+
     Args:
         filepath: the file.
         custom_objects: classes and functions of one's own that the file names, by name; those that
@@ -56,7 +62,13 @@ def load_model(
 
 @keywords()
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """`model.save(filepath)`; see there."""
+    """`model.save(filepath)`; see there.
+
+    >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+    >>> fastnn.models.save_model(model, "model.safetensors")
+    >>> fastnn.load_model("model.safetensors").count_params()
+    15
+    """
     if not isinstance(model, Model):
         raise TypeError(f"save_model: expected a model, got {model!r}")
     model.save(filepath, overwrite)
@@ -65,6 +77,10 @@ def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool =
 @keywords()
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """A model of the architecture that `model.to_json` gave, with weights of its own.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> fastnn.models.model_from_json(model.to_json()).output_shape
+        (None, 3)
 
     Raises:
         TypeError, ValueError: this is no such text; the message names the fault.
@@ -82,6 +98,11 @@ def clone_model(
     clone_function: Callable[[Layer], Layer] | None = None,
 ) -> Any:
     """A model of the same architecture, with weights of its own, that is not compiled.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> clone = fastnn.models.clone_model(model)
+        >>> bool((clone.get_weights()[0] == model.get_weights()[0]).all())
+        False
 
     `copy.deepcopy` gives one with the same weights and the state of training.
 

@@ -262,7 +262,16 @@ class Model(Saved):
 
     @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the parameters for inputs of shape (None, ...), batch axis first."""
+        """Makes the parameters for inputs of shape (None, ...), batch axis first.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3)])
+            >>> model.build((None, 4))
+            >>> model.count_params()
+            15
+
+        Raises:
+            ValueError: the shape does not fit the layers, or the model was built for another one.
+        """
         shape = without_batch(input_shape)
         built = self._state.now.built
         if built is None:
@@ -573,6 +582,16 @@ class Model(Saved):
         batch_size: int | None = None,
     ) -> None:
         """Prints a table of the layers.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))], name="net")
+            >>> model.summary(print_fn=lambda line: print(line.rstrip()))
+            Model: "net" (float32), input shape (None, 4)
+            -----------------------------------------
+            Layer (type)   Output shape    Parameters
+            -----------------------------------------
+            dense (Dense)  (None, 3)               15
+            -----------------------------------------
+            Parameters: 15 (15 trainable, 0 not)
 
         A graph that is no chain has lines for its inputs, and a column of what each layer is
         connected to: "name[call][output]", as in Keras.

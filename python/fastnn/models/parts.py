@@ -43,7 +43,14 @@ class Parted(Trainer):
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The outputs for inputs, by layers: for subclasses to define."""
+        """The outputs for inputs, by layers: for subclasses to define.
+
+        >>> class Twice(fastnn.Model):
+        ...     def call(self, inputs):
+        ...         return 2 * inputs
+        >>> Twice().predict([[1.0, 2.0]]).tolist()
+        [[2.0, 4.0]]
+        """
         raise NotImplementedError(
             f"{type(self).__name__}: define `call`, or give Model its inputs and outputs"
         )
@@ -279,7 +286,14 @@ class Parted(Trainer):
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer, or the model, with this name, or at this place in `layers`.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,), name="head")])
+            >>> model.get_layer("head") is model.get_layer(index=0)
+            True
+
         Inputs, which `layers` leaves out, are found by their names.
+
+        Raises:
+            ValueError: both or none of name and index are given, or no layer is found.
         """
         if (name is None) == (index is None):
             raise ValueError("get_layer: give name or index")
@@ -367,22 +381,27 @@ class Parted(Trainer):
 
     @property
     def variables(self) -> list[Variable]:
+        """The same as `weights`."""
         return self.weights
 
     @property
     def trainable_weights(self) -> list[Variable]:
+        """The `weights` that are trained, from the next `compile` on."""
         return [variable for variable in self.weights if variable.trainable]
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """The same as `trainable_weights`."""
         return self.trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
+        """The `weights` that are not trained, from the next `compile` on."""
         return [variable for variable in self.weights if not variable.trainable]
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
+        """The same as `non_trainable_weights`."""
         return self.non_trainable_weights
 
     @property
@@ -402,21 +421,40 @@ class Parted(Trainer):
                 part.trainable = value
 
     def count_params(self) -> int:
-        """The number of parameters, trainable or not; ValueError before the model is built."""
+        """The number of parameters, trainable or not; ValueError before the model is built.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> model.count_params()  # 4 * 3 + 3
+        15
+        """
         if not self.built and not self.weights:
             raise ValueError("count_params: the model is not built; its sizes are not known yet")
         return sum(variable.size for variable in self.weights)
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of all parameters, in the order of `weights`."""
+        """Copies of all parameters, in the order of `weights`.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> [array.shape for array in model.get_weights()]
+        [(4, 3), (3,)]
+        """
         return [variable.numpy() for variable in self.weights]
 
     @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Writes all parameters, in the order of `weights`.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+            >>> model.set_weights([[[1.0], [10.0]], [5.0]])  # kernel (2, 1), bias (1,)
+            >>> model.predict([[1.0, 2.0]]).tolist()
+            [[26.0]]
+
         Number, shapes and types are checked before anything is written. The state of the
         optimizer is kept. A change that another thread has begun, such as `add`, is waited for.
+
+        Raises:
+            ValueError: the number or a shape is wrong, or the model is not built.
+            RuntimeError: the model is being trained.
         """
         self._training.refuse_others("set_weights")
         built = self._state.now.built

@@ -8,7 +8,23 @@ from fastnn.models.objective import Objective
 
 
 class TapeWarning(UserWarning):
-    """`fit` trains batch by batch over a tape, which is slower than the native `fit`."""
+    """`fit` trains batch by batch over a tape, which is slower than the native `fit`.
+
+    >>> import warnings
+    >>> class Net(fastnn.Model):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.head = fastnn.layers.Dense(1)
+    ...     def call(self, x):
+    ...         return fastnn.exp(self.head(x))  # no layer: only a tape can train it
+    >>> model = Net()
+    >>> model.compile("adam", "mean_squared_error")
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always", fastnn.TapeWarning)
+    ...     history = model.fit([[1.0], [2.0]], [1.0, 2.0], verbose=0)
+    >>> told[0].category.__name__
+    'TapeWarning'
+    """
 
 
 class Reason(NamedTuple):

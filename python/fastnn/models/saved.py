@@ -65,6 +65,10 @@ class Saved(Exported):
     def get_config(self) -> dict[str, Any]:
         """The architecture, as JSON can hold it: `from_config` makes such a model from it.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> fastnn.Sequential.from_config(model.get_config()).output_shape
+            (None, 3)
+
         It has neither weights nor what `compile` was given. Of a class of one's own whose
         constructor makes the layers, it holds the arguments of the constructor, where these are
         numbers, words, lists and dictionaries; with other arguments the class defines
@@ -90,6 +94,10 @@ class Saved(Exported):
     ) -> Self:
         """A model of the architecture that `get_config` gave, with weights of its own.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> fastnn.Sequential.from_config(model.get_config()).output_shape
+            (None, 3)
+
         Args:
             config: what `get_config` gave.
             custom_objects: classes and functions of one's own that it names; see
@@ -109,6 +117,10 @@ class Saved(Exported):
     def to_json(self, **options: Any) -> str:
         """The architecture as JSON; `fastnn.models.model_from_json` makes a model from it.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> fastnn.models.model_from_json(model.to_json()).output_shape
+            (None, 3)
+
         Args:
             options: of `json.dumps`, such as indent=2.
 
@@ -119,6 +131,11 @@ class Saved(Exported):
     def get_compile_config(self) -> dict[str, Any] | None:
         """The arguments of `compile` as JSON can hold them; None: the model is not compiled.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> model.compile("sgd", "mean_squared_error")
+            >>> sorted(model.get_compile_config())[:2]
+            ['device', 'loss']
+
         Raises:
             TypeError: one of them has no config, as a lambda.
         """
@@ -127,6 +144,13 @@ class Saved(Exported):
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles the model with the arguments that `get_compile_config` gave.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+            >>> clone = fastnn.models.clone_model(model)
+            >>> clone.compile_from_config(model.get_compile_config())
+            >>> clone.metrics_names
+            ['loss', 'mae']
 
         A class whose `compile` has arguments of its own defines both.
         """
@@ -147,12 +171,9 @@ class Saved(Exported):
     ) -> None:
         """Writes the model to one file, from which `fastnn.load_model` makes an equal one.
 
-            >>> import os, tempfile
-            >>> import fastnn
             >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
-            >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
-            >>> model.save(path)
-            >>> fastnn.load_model(path).count_params()
+            >>> model.save("model.safetensors")
+            >>> fastnn.load_model("model.safetensors").count_params()
             15
 
         The file has the architecture, the weights, what `compile` was given, and the state of
@@ -184,6 +205,13 @@ class Saved(Exported):
     def save_weights(self, filepath: Path, overwrite: bool = True) -> None:
         """Writes the weights to a file in the layout of safetensors, by names such as "dense/kernel".
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> clone = fastnn.models.clone_model(model)
+            >>> model.save_weights("model.weights.safetensors")
+            >>> clone.load_weights("model.weights.safetensors")
+            >>> bool((clone.get_weights()[0] == model.get_weights()[0]).all())
+            True
+
         Args and errors: see `save`; ValueError where the model is not built.
         """
         file = _checked_path("save_weights", filepath, flag("overwrite", overwrite))
@@ -194,6 +222,13 @@ class Saved(Exported):
     @keywords()
     def load_weights(self, filepath: Path, skip_mismatch: bool = False) -> None:
         """Reads weights, by their names, from a file that `save_weights` or `save` wrote.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+            >>> clone = fastnn.models.clone_model(model)
+            >>> model.save_weights("model.weights.safetensors")
+            >>> clone.load_weights("model.weights.safetensors")
+            >>> bool((clone.get_weights()[0] == model.get_weights()[0]).all())
+            True
 
         What the optimizer has is kept. All is checked before anything is written.
 

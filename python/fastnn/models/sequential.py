@@ -86,13 +86,31 @@ class Sequential(Model):
     def add(self, layer: Layer | Model | Symbol) -> None:
         """Appends a layer, or a model.
 
+            >>> model = fastnn.Sequential()
+            >>> model.add(fastnn.layers.Dense(8, "relu", input_shape=(4,)))
+            >>> model.add(fastnn.layers.Dense(3))
+            >>> model.output_shape
+            (None, 3)
+
         Parameters keep their values, though they may move to a larger buffer. The model must
         be compiled again.
+
+        Raises:
+            TypeError: it is neither a layer nor a model.
+            ValueError: it does not fit the rows of the layer before it.
+            RuntimeError: the model is being trained.
         """
         self._edit("add", lambda layers: [*layers, layer])
 
     def pop(self) -> Any:
-        """Removes the last layer or model and returns it; it keeps its values. Compile again."""
+        """Removes the last layer or model and returns it; it keeps its values. Compile again.
+
+        >>> model = fastnn.Sequential(
+        ...     [fastnn.layers.Dense(8, input_shape=(4,)), fastnn.layers.Dense(3)]
+        ... )
+        >>> model.pop().units, model.output_shape
+        (3, (None, 8))
+        """
         return self._edit("pop", without_last)[-1]
 
     def take_parts(self, parts: Sequence[Any], row_shape: Shape | None, *, inner: bool) -> None:

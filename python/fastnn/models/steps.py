@@ -57,6 +57,14 @@ class Steps(Tabled):
     def train_step(self, data: Any) -> Logs:
         """One step of training on a batch.
 
+            >>> class Counting(fastnn.Sequential):
+            ...     def train_step(self, data):
+            ...         return {**super().train_step(data), "rows": len(data[0])}
+            >>> model = Counting([fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mean_squared_error")
+            >>> model.fit(np.ones((8, 2)), np.ones(8), batch_size=4, verbose=0).history["rows"]
+            [4.0]
+
         Args:
             data: (x, y) or (x, y, sample_weight) of Tensors, in the structure in which `fit` got
                 them; x alone where it got no y. With `class_weight` there is a sample_weight.
@@ -84,7 +92,16 @@ class Steps(Tabled):
         return logs
 
     def test_step(self, data: Any) -> Logs:
-        """The loss and metrics of a batch, added to those of the batches before; see `train_step`."""
+        """The loss and metrics of a batch, added to those of the batches before; see `train_step`.
+
+        >>> class Counting(fastnn.Sequential):
+        ...     def test_step(self, data):
+        ...         return {"rows": len(data[0])}
+        >>> model = Counting([fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> model.evaluate(np.ones((8, 2)), np.ones(8), verbose=0, return_dict=True)
+        {'rows': 8.0}
+        """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self._called(x, training=False)
         loss = self._loss_of(x, y, y_pred, sample_weight, training=False)
@@ -92,7 +109,16 @@ class Steps(Tabled):
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     def predict_step(self, data: Any) -> Any:
-        """The outputs of a batch: a Tensor, or a list, tuple or dictionary of Tensors."""
+        """The outputs of a batch: a Tensor, or a list, tuple or dictionary of Tensors.
+
+        >>> class Rounding(fastnn.Sequential):
+        ...     def predict_step(self, data):
+        ...         return fastnn.round(super().predict_step(data))
+        >>> model = Rounding([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[1.0]], [0.0]])
+        >>> model.predict([[1.7]]).tolist()
+        [[2.0]]
+        """
         x, _, _ = unpack_x_y_sample_weight(data)
         return self._called(x, training=False)
 
@@ -105,6 +131,12 @@ class Steps(Tabled):
         training: bool = True,
     ) -> Tensor:
         """The loss of a batch, by the losses given to `compile`; of several outputs their sum.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile("sgd", "mean_squared_error")
+            >>> y, y_pred = np.array([1.0, 2.0]), fastnn.constant([[2.0], [5.0]])
+            >>> model.compute_loss(y=y, y_pred=y_pred).item()  # (1 + 9) / 2
+            5.0
 
         Args:
             x: the inputs, which losses do not use; for subclasses that override this.
@@ -130,14 +162,34 @@ class Steps(Tabled):
         y_pred: Any,
         sample_weight: Any = None,
     ) -> Logs:
-        """Adds a batch to the metrics given to `compile`; returns `get_metrics_result()`."""
+        """Adds a batch to the metrics given to `compile`; returns `get_metrics_result()`.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+            >>> y, y_pred = np.array([1.0, 2.0]), fastnn.constant([[2.0], [5.0]])
+            >>> model.compute_metrics(None, y, y_pred)["mae"].item()  # (1 + 3) / 2
+            2.0
+
+        Args:
+            x: the inputs, which metrics do not use; for subclasses that override this.
+            y, y_pred, sample_weight: see `compute_loss`. Weights count in weighted metrics alone.
+        """
         objective = self._objective()
         objective.settle(y, y_pred, self._output_names())
         objective.count(y, y_pred, sample_weight)
+        self._trains_taped = True  # also where a program calls this: `metrics` are those that count
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> Logs:
-        """Names to values of `metrics`, over the rows since `reset_metrics`."""
+        """Names to values of `metrics`, over the rows since `reset_metrics`.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+        >>> logs = model.compute_metrics(None, np.array([1.0]), fastnn.constant([[2.0]]))
+        >>> logs = model.compute_metrics(None, np.array([2.0]), fastnn.constant([[5.0]]))
+        >>> model.get_metrics_result()["mae"].item()  # (1 + 3) / 2
+        2.0
+        """
         logs: Logs = {}
         for metric in self.metrics:
             value: Any = metric.value() if type(metric) is LossTracker else metric.result()
@@ -145,9 +197,18 @@ class Steps(Tabled):
         return logs
 
     def reset_metrics(self) -> None:
-        """Forgets what metrics have counted, as `fit` does at the beginning of each epoch."""
-        self._objective().tracker.reset_state()
-        for metric in self.metrics:
+        """Forgets what metrics have counted, as `fit` does at the beginning of each epoch.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+        >>> logs = model.compute_metrics(None, np.array([1.0]), fastnn.constant([[2.0]]))
+        >>> model.reset_metrics()
+        >>> logs = model.compute_metrics(None, np.array([2.0]), fastnn.constant([[5.0]]))
+        >>> logs["mae"].item()
+        3.0
+        """
+        objective = self._objective()
+        for metric in [objective.tracker, *objective.metrics, *self.metrics]:
             metric.reset_state()
 
     @property

@@ -67,6 +67,15 @@ class Trainer(Taped):
     ) -> History:
         """Trains for epochs `initial_epoch` to `epochs`.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile(fastnn.optimizers.SGD(0.1), "mean_squared_error", metrics=["mae"])
+            >>> x = np.linspace(-1, 1, 40)[:, None]
+            >>> history = model.fit(x, 3 * x + 1, epochs=60, validation_split=0.25, verbose=0)
+            >>> sorted(history.history)
+            ['loss', 'mae', 'val_loss', 'val_mae']
+            >>> [array.round(1).tolist() for array in model.get_weights()]
+            [[[3.0]], [1.0]]
+
         All of it is native code, unless the model has several outputs, a loss or a metric that is
         Python code, a `call` that is no graph of layers, or a step of its own: it then trains batch
         by batch over a tape, by `train_step`. Arguments and results are the same.
@@ -205,6 +214,14 @@ class Trainer(Taped):
     ) -> float | list[Any] | Logs:
         """The loss and metrics over all rows, exactly.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+            >>> model.set_weights([[[2.0]], [0.0]])
+            >>> model.evaluate([[1.0], [2.0]], [1.0, 1.0], verbose=0)  # errors of 1 and 3
+            [5.0, 2.0]
+            >>> model.evaluate([[1.0], [2.0]], [1.0, 1.0], verbose=0, return_dict=True)
+            {'loss': 5.0, 'mae': 2.0}
+
         Args:
             x, y, sample_weight, callbacks: see `fit`.
             batch_size: the batch of on_test_batch hooks; results do not depend on it.
@@ -248,6 +265,11 @@ class Trainer(Taped):
     ) -> Any:
         """The output of the last layer for each row, as in Keras: logits after a linear layer.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+            >>> model.set_weights([[[1.0], [10.0]], [5.0]])
+            >>> model.predict([[1.0, 2.0], [3.0, 4.0]]).tolist()
+            [[26.0], [48.0]]
+
         Many threads may predict with one model at once. Nothing is printed.
 
         Args:
@@ -286,7 +308,13 @@ class Trainer(Taped):
 
     @keywords()
     def predict_on_batch(self, x: object) -> Any:
-        """The same as `predict(x)`."""
+        """The same as `predict(x)`.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.set_weights([[[1.0], [10.0]], [5.0]])
+        >>> model.predict_on_batch([[1.0, 2.0]]).tolist()
+        [[26.0]]
+        """
         return self.predict(x, verbose=0)
 
     def predictor(self) -> Predictor:
@@ -338,6 +366,11 @@ class Trainer(Taped):
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile(fastnn.optimizers.SGD(0.1, use_ema=True), "mean_squared_error")
+            >>> loss = model.train_on_batch([[1.0]], [1.0])
+            >>> model.take_averages()
+
         `fit` does so at its end. RuntimeError if `compile` had no use_ema.
         """
         self._training.refuse_others("take_averages")
@@ -382,6 +415,14 @@ class Trainer(Taped):
     ) -> float | list[Any] | Logs:
         """One step on all rows of x; returns the loss and metrics before it.
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, use_bias=False, input_shape=(1,))])
+            >>> model.compile(fastnn.optimizers.SGD(0.25), "mean_squared_error")
+            >>> model.set_weights([[[3.0]]])
+            >>> model.train_on_batch([[1.0]], [1.0])  # (3 - 1) ** 2
+            4.0
+            >>> model.get_weights()[0].tolist()  # 3 - 0.25 * 2 * (3 - 1)
+            [[2.0]]
+
         Args and errors: see `fit`. Results: see `evaluate`; they are of these rows alone
         (Keras returns a mean since metrics were last reset). Rows are part of a stream, whose
         mean weight is taken as 1; where none of them counts, the loss is NaN and nothing learns.
@@ -417,7 +458,14 @@ class Trainer(Taped):
         sample_weight: object = None,
         return_dict: bool = False,
     ) -> float | list[Any] | Logs:
-        """The same as `evaluate` without printing."""
+        """The same as `evaluate` without printing.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> model.set_weights([[[3.0]], [0.0]])
+        >>> model.test_on_batch([[1.0]], [1.0])
+        4.0
+        """
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
     @keywords()
@@ -431,6 +479,13 @@ class Trainer(Taped):
         training: bool = False,
     ) -> tuple[float, list[NDArray[Any]]]:
         """The loss over all rows of x, and its gradient; nothing is changed.
+
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+            >>> model.compile("sgd", "mean_squared_error")
+            >>> model.set_weights([[[3.0]], [0.0]])
+            >>> loss, (d_kernel, d_bias) = model.value_and_grad([[2.0]], [5.0])  # (3 * 2 - 5) ** 2
+            >>> loss, d_kernel.tolist(), d_bias.tolist()
+            (1.0, [[4.0]], [2.0])
 
         Args:
             x, y, sample_weight, class_weight: see `fit`.

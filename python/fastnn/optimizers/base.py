@@ -179,6 +179,7 @@ class Optimizer(Applies, Registered):
 
     @property
     def learning_rate(self) -> LearningRate:
+        """The rate of the next update, a number that has `assign` and `numpy`; set a number or a schedule."""
         return LearningRate(self._rate_now(), self)
 
     @learning_rate.setter

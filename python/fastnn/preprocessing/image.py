@@ -50,6 +50,11 @@ def load_img(
 ) -> Any:
     """Reads an image from a file, as an image of Pillow. Needs Pillow (the extra `image`).
 
+        >>> fastnn.utils.save_img("white.png", np.full((2, 3, 3), 255), scale=False)
+        >>> image = fastnn.utils.load_img("white.png", target_size=(4, 6))
+        >>> fastnn.utils.img_to_array(image).shape
+        (4, 6, 3)
+
     Arguments, defaults and pixels are Keras's. As there, a rotation that a camera has noted in the
     file (EXIF) is not applied.
 
@@ -127,6 +132,9 @@ def array_to_img(
 ) -> Any:
     """An image of Pillow from an array (height, width, channels). Needs Pillow (extra `image`).
 
+        >>> fastnn.utils.array_to_img(np.zeros((2, 3, 1))).size  # (width, height)
+        (3, 2)
+
     Args:
         x: numbers with 1 channel (grayscale), 3 (RGB) or 4 (RGBA).
         data_format: "channels_last" (the default), or "channels_first" for an array (channels,
@@ -175,6 +183,11 @@ def save_img(
     **options: Any,
 ) -> None:
     """Writes an array (height, width, channels) as an image file. Needs Pillow (extra `image`).
+
+        >>> fastnn.utils.save_img("dots.png", [[[0], [128], [255]]], scale=False)
+        >>> image = fastnn.utils.load_img("dots.png", color_mode="grayscale")
+        >>> fastnn.utils.img_to_array(image)[..., 0].tolist()
+        [[0.0, 128.0, 255.0]]
 
     Args:
         path: a path, or a file that is open for writing bytes, with file_format.
