@@ -90,6 +90,41 @@ def test_every_field_is_specified(tmp_path: Path) -> None:
     assert seen <= words, sorted(seen - words)
 
 
+def layers_of_page() -> dict[str, str]:
+    """The lines of the table of layers by the names of classes."""
+    table = PAGE.read_text().split("## Layers")[1].split("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    return {name: line for line in lines for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+
+
+def test_every_layer_and_option_is_specified() -> None:
+    lines = layers_of_page()
+    common = {"name", "dtype", "trainable", "input_shape", "batch_size", "seed"}
+    assert set(lines) == {cls.__name__ for cls in FAMILIES["layer"].classes.values()}
+    for cls in FAMILIES["layer"].classes.values():
+        words = re.findall(r"`(\w+)`", lines[cls.__name__])
+        config = test_registry.other(cls).get_config()
+        options = {name for name in config if not name.endswith("_initializer")}
+        assert options - common - {"axis"} <= set(words), cls
+    activations = set(
+        re.findall(r"`(\w+)`", PAGE.read_text().split("Activations are")[1].split("\n##")[0])
+    )
+    assert {row["name"] for row in fastnn._core.activations()} | {"softmax"} <= activations
+
+
+def test_weights_are_named_as_specified() -> None:
+    for cls in FAMILIES["layer"].classes.values():
+        layer = test_registry.other(cls)
+        try:
+            layer.build((None, 4))
+        except ValueError:  # it joins inputs
+            continue
+        told = layers_of_page()[cls.__name__].split("|")[2]
+        named = re.findall(r"`(\w+)`", told)
+        assert {weight.name for weight in layer.weights} <= set(named), cls
+        assert bool(named) == bool(layer.weights) or not layer.weights
+
+
 def test_headers_are_as_specified(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     saved_models.chain().save(path)

@@ -32,6 +32,7 @@ ROOMS = (
         "fastnn.rows",
         "fastnn.serializable",
         "fastnn.registry",
+        "fastnn.objects",
         "fastnn.config",
         "fastnn.claims",
         "fastnn.changes",

@@ -159,7 +159,6 @@ NAMES: dict[str, dict[str, str]] = {
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
         "use model.plot(), or plot_model": "model_to_dot",
         "use fastnn.callbacks.ProgbarLogger": "Progbar",
-        "use get_config() and from_config()": "serialize_keras_object deserialize_keras_object",
         "encode columns first, for example with fastnn.utils.to_categorical": "FeatureSpace",
         "use verbose of fit": """disable_interactive_logging enable_interactive_logging
             is_interactive_logging_enabled""",

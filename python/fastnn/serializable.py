@@ -163,8 +163,12 @@ CustomObjectScope = custom_object_scope
 
 def is_of_fastnn(obj: Any) -> bool:
     """Whether a class or function is of this package."""
-    module = str(getattr(obj, "__module__", ""))
-    return module == "fastnn" or module.startswith("fastnn.")
+    return is_module_of_fastnn(getattr(obj, "__module__", ""))
+
+
+def is_module_of_fastnn(module: object) -> bool:
+    """Whether this names a module of this package."""
+    return isinstance(module, str) and (module == "fastnn" or module.startswith("fastnn."))
 
 
 def class_described(cls: type) -> dict[str, Any]:
@@ -210,6 +214,8 @@ def own_class(described: Mapping[str, Any], what: str, base: type) -> Any:
     name = described["class_name"]
     if not isinstance(name, str):
         raise TypeError(f"{what}: class_name: expected a string, got {name!r}")
+    if is_module_of_fastnn(described.get("module")):
+        return None
     found = get_registered_object(name)
     if found is None:
         if "module" in described or ">" in name:

@@ -13,6 +13,7 @@ from fastnn.arrays.host import numeric
 from fastnn.autodiff import drawing
 from fastnn.data.rows import integral
 from fastnn.listing import names_of
+from fastnn.objects import deserialize_keras_object, serialize_keras_object
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
 from fastnn.serializable import (
     CustomObjectScope,
@@ -29,6 +30,7 @@ __all__ = [
     "array_to_img",
     "clear_session",
     "custom_object_scope",
+    "deserialize_keras_object",
     "get_custom_objects",
     "get_registered_name",
     "get_registered_object",
@@ -39,6 +41,7 @@ __all__ = [
     "plot_model",
     "register_keras_serializable",
     "save_img",
+    "serialize_keras_object",
     "set_random_seed",
     "to_categorical",
     "unpack_x_y_sample_weight",

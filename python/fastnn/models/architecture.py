@@ -20,6 +20,7 @@ from fastnn.models.graph import Call
 from fastnn.models.nested import entries_of, known_shapes, parts_in
 from fastnn.models.parts import Parted
 from fastnn.models.paths import named_layers
+from fastnn.objects import KINDS, Kind
 from fastnn.serializable import class_described, described, is_of_fastnn, own_class
 from fastnn.words import choose, integer, unknown
 
@@ -372,3 +373,13 @@ def _shape(shape: Any, *, batch: bool) -> Any:
     if sizes and isinstance(sizes[0], Sequence):
         return [_row(one, batch=batch) for one in sizes]
     return _row(sizes, batch=batch)
+
+
+KINDS.append(
+    Kind(
+        Parted,
+        lambda model: Encoder().described(model),
+        lambda told: Decoder().described(told),
+        lambda name: name in MODELS,
+    )
+)

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastnn.layers.base import Layer
+from fastnn.models.known import among
 from fastnn.models.nested import parts_in
 from fastnn.models.parts import Parted
+from fastnn.optimizers.base import Optimizer
+from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 
 
@@ -78,6 +81,25 @@ def named_models(model: Parted) -> dict[str, Parted]:
                 seen.add(id(part))
                 found["/".join((*above, name))] = part
                 waiting.append(((*above, name), part))
+    return found
+
+
+def named_optimizers(model: Parted) -> dict[str, Optimizer]:
+    """Optimizers among the attributes of a model, and of models in it, by paths, each once.
+
+    The one that `compile` was given is among them where an attribute holds it.
+    """
+    found: dict[str, Optimizer] = {}
+    seen: set[int] = set()
+    for above, one in {"": model, **named_models(model)}.items():
+        if is_of_fastnn(type(one)):
+            continue
+        for attribute, value in vars(one).items():
+            held = [part for part in among([value], (Optimizer,), None) if id(part) not in seen]
+            for i, optimizer in enumerate(held):
+                seen.add(id(optimizer))
+                name = attribute if optimizer is value else f"{attribute}/{i}"
+                found[f"{above}/{name}" if above else name] = optimizer
     return found
 
 

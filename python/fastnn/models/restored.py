@@ -16,8 +16,9 @@ from fastnn.data.split import check_bits
 from fastnn.layers.noise import Dropout
 from fastnn.models.built import restore_progress
 from fastnn.models.packing import unpacked
-from fastnn.models.paths import named_layers, named_models, named_weights
+from fastnn.models.paths import named_layers, named_models, named_optimizers, named_weights
 from fastnn.models.training_state import TrainingState
+from fastnn.optimizers.base import Optimizer
 from fastnn.protocols import Position
 from fastnn.words import integer, number
 
@@ -44,6 +45,13 @@ def restoring(model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array])
     """What puts the state of training into a model that stays as its program has compiled it."""
     found = _of_model(model, told, tensors)
     return [*found, *_of_training(model, told, tensors, compiles=False)]
+
+
+def own_optimizers(model: Any) -> dict[str, Optimizer]:
+    """Optimizers among the attributes, but for the one that `compile` was given."""
+    plan = model._state.now.plan
+    known = None if plan is None else plan.optimizer
+    return {name: one for name, one in named_optimizers(model).items() if one is not known}
 
 
 def run(puts: Iterable[Put]) -> None:
@@ -140,10 +148,12 @@ def _of_training(
 
     puts: list[Put] = [put_counts]
     plan, built = model._state.now.plan, model._state.now.built
-    if plan is None:
-        return puts
     weights = named_weights(model)
     names = TrainingState(weights)
+    if compiles or plan is not None:
+        puts += names.own_puts(own_optimizers(model), told.get("optimizers", ()), tensors)
+    if plan is None:
+        return puts
     if "optimizer" in told:
         puts.append(names.optimizer_put(plan.optimizer, told["optimizer"], tensors))
         rate = told.get("learning_rate")

@@ -23,9 +23,10 @@ from fastnn.layers.noise import Noise
 from fastnn.models.architecture import Decoder, Encoder
 from fastnn.models.packing import packed, unpacked
 from fastnn.models.paths import named_layers, named_models, named_weights
-from fastnn.models.restored import position_of, restore, restoring, run
+from fastnn.models.restored import own_optimizers, position_of, restore, restoring, run
 from fastnn.models.training_state import TrainingState
 from fastnn.models.wired import Unchanged
+from fastnn.objects import serialize_keras_object
 from fastnn.protocols import Backup, Position
 
 Array = NDArray[Any]
@@ -106,13 +107,15 @@ def _state(
     if built is not None:
         progress = built.network
         told["steps"], told["begun"] = progress.steps, progress.epochs
+    names = TrainingState(weights)
+    if training:
+        told["optimizers"] = names.of_own(own_optimizers(model), tensors)
     if plan is None or not training:
         return told
     if compiles:
-        told["compile"] = model.get_compile_config()
+        told["compile"] = serialize_keras_object(model.get_compile_config())
     if plan.optimizer.schedule is None:
         told["learning_rate"] = float(plan.optimizer.learning_rate)
-    names = TrainingState(weights)
     told["optimizer"] = names.of_optimizer(plan.optimizer, tensors)
     if built is not None and built.settings is not None:
         variables = built.all_variables

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from fastnn.models.built import Progress, Settings, progress_of
 from fastnn.models.compiled import Plan
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer
 from fastnn.registry import plain
-from fastnn.serializable import described, function_described, function_of
+from fastnn.serializable import class_described, described, function_described, function_of
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, number, text
 
@@ -34,6 +35,7 @@ Told = dict[str, Any]
 # Names of arrays that are no weights: no path of a weight begins with "/".
 _SLOTS = "/optimizer"
 _STEPPED = "/apply_gradients"
+_OWN = "/optimizers"
 _AVERAGE = "average"
 
 
@@ -128,8 +130,10 @@ class TrainingState:
 
     # -- to words and arrays
 
-    def of_optimizer(self, optimizer: Optimizer, arrays: dict[str, Array]) -> Told:
-        """What an optimizer object has besides its config."""
+    def of_optimizer(
+        self, optimizer: Optimizer, arrays: dict[str, Array], where: str = _STEPPED
+    ) -> Told:
+        """What an optimizer object has besides its config; `where`: names of its arrays begin so."""
         told: Told = {
             "iterations": int(optimizer.iterations),
             "undecayed_names": list(optimizer._undecayed_names),
@@ -144,10 +148,20 @@ class TrainingState:
             values, count, average = kept
             steps[name] = count
             for slot, value in zip(slots, values, strict=True):
-                arrays[f"{_STEPPED}/{slot}/{name}"] = np.reshape(value, variable.shape)
+                arrays[f"{where}/{slot}/{name}"] = np.reshape(value, variable.shape)
             if average is not None:
-                arrays[f"{_STEPPED}/{_AVERAGE}/{name}"] = np.asarray(average)
+                arrays[f"{where}/{_AVERAGE}/{name}"] = np.asarray(average)
         told["steps"] = steps
+        return told
+
+    def of_own(self, found: Mapping[str, Optimizer], arrays: dict[str, Array]) -> list[Told]:
+        """What optimizers among the attributes of a program's own classes have, by their paths."""
+        told = []
+        for i, (name, optimizer) in enumerate(found.items()):
+            one = self.of_optimizer(optimizer, arrays, f"{_OWN}/{i}")
+            if optimizer.schedule is None:
+                one["learning_rate"] = float(optimizer.learning_rate)
+            told.append({"name": name, **class_described(type(optimizer)), **one})
         return told
 
     def _named(self, variables: Sequence[Variable]) -> list[str]:
@@ -190,7 +204,11 @@ class TrainingState:
     # -- from words and arrays
 
     def optimizer_put(
-        self, optimizer: Optimizer, told: Mapping[str, Any], arrays: Mapping[str, Array]
+        self,
+        optimizer: Optimizer,
+        told: Mapping[str, Any],
+        arrays: Mapping[str, Array],
+        where: str = _STEPPED,
     ) -> Callable[[], None]:
         """What puts the state of an optimizer back, all of which is checked here."""
         iterations = integer("iterations", told.get("iterations", 0), 0)
@@ -205,10 +223,10 @@ class TrainingState:
         found: Any = []
         for name, count in told.get("steps", {}).items():
             variable = self._weight(name)
-            values = [self._array(arrays, f"{_STEPPED}/{slot}/{name}", variable) for slot in slots]
+            values = [self._array(arrays, f"{where}/{slot}/{name}", variable) for slot in slots]
             average = None
-            if f"{_STEPPED}/{_AVERAGE}/{name}" in arrays:
-                average = self._array(arrays, f"{_STEPPED}/{_AVERAGE}/{name}", variable)
+            if f"{where}/{_AVERAGE}/{name}" in arrays:
+                average = self._array(arrays, f"{where}/{_AVERAGE}/{name}", variable)
             kept = [value.reshape(-1) for value in values], integer("steps", count, 0), average
             found.append((variable, kept))
 
@@ -218,6 +236,36 @@ class TrainingState:
             optimizer._states.put(found)
 
         return put
+
+    def own_puts(
+        self, found: Mapping[str, Optimizer], told: Sequence[Any], arrays: Mapping[str, Array]
+    ) -> list[Callable[[], None]]:
+        """What puts the state of such optimizers back.
+
+        Warns:
+            UserWarning: the model has none of the name and class, as the code that makes it was not
+                run, or has changed; that state is left out.
+        """
+        puts: list[Callable[[], None]] = []
+        missing = []
+        for i, one in enumerate(told):
+            name, cls = text("name", one["name"]), text("class_name", one["class_name"])
+            optimizer = found.get(name)
+            if optimizer is None or class_described(type(optimizer))["class_name"] != cls:
+                missing.append(f"{name} ({cls})")
+                continue
+            puts.append(self.optimizer_put(optimizer, one, arrays, f"{_OWN}/{i}"))
+            rate = one.get("learning_rate")
+            if rate is not None:
+                rate = number("learning_rate", rate, 0.0)
+                puts.append(partial(setattr, optimizer, "learning_rate", rate))
+        if missing:
+            warn(
+                f"load_model: the model has no optimizers {', '.join(missing):.300}, of which the "
+                "file has the state: that is left out",
+                UserWarning,
+            )
+        return puts
 
     def settings_of(
         self, told: Mapping[str, Any], variables: Sequence[Variable], like: Settings
