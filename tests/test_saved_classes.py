@@ -502,3 +502,35 @@ def test_names_that_models_gave_are_not_the_programs(tmp_path: Path) -> None:
     model.save(path)
     made = fastnn.load_model(path)
     assert [layer.name for layer in made.layers] == ["dense", "dense_1"]
+
+
+@registered
+class Noisy(fastnn.Model):
+    """Its layers draw by keys of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = layers.Dense(5, "tanh")
+        self.noise = [
+            layers.Dropout(0.25),
+            layers.AlphaDropout(0.25),
+            layers.GaussianDropout(0.25),
+            layers.GaussianNoise(0.5),
+        ]
+        self.last = layers.Dense(3)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        h = fastnn.math.sin(self.first(x))
+        for layer in self.noise:
+            h = layer(h, training=training)
+        return self.last(h)
+
+
+def test_noise_goes_on(tmp_path: Path) -> None:
+    model = compiled(Noisy())
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "m")
+    loaded = fastnn.load_model(tmp_path / "m")
+    for one in (model, loaded):
+        one.fit(X, Y, verbose=0)
+    assert bits(loaded) == bits(model)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data.split import check_bits
-from fastnn.layers.noise import Dropout
+from fastnn.layers.noise import Noise
 from fastnn.models.built import restore_progress
 from fastnn.models.packing import unpacked
 from fastnn.models.paths import named_layers, named_models, named_optimizers, named_weights
@@ -108,7 +108,7 @@ def _of_splits(model: Any, told: Iterable[Any], tensors: Mapping[str, Array]) ->
 
 
 def _of_parts(model: Any, told: Mapping[str, Any]) -> list[Put]:
-    """Of models in the model that have run by themselves, and of their Dropout layers."""
+    """Of models in the model that have run by themselves, and of their layers with noise."""
     puts: list[Put] = []
     models: dict[str, Any] = dict(named_models(model))
     for name, ran in told.get("models", {}).items():
@@ -119,13 +119,13 @@ def _of_parts(model: Any, told: Mapping[str, Any]) -> list[Put]:
     for name, counts in told.get("dropout", {}).items():
         layer, key = layers[name], _key_of(counts["key"])
         calls = integer("dropout: calls", counts["calls"], 0)
-        if not isinstance(layer, Dropout):
+        if not isinstance(layer, Noise):
             raise TypeError(f"dropout: {name!r} is a {type(layer).__name__}")
         puts.append(partial(_go_on, layer, key, calls))
     return puts
 
 
-def _go_on(layer: Dropout, key: int, calls: int) -> None:
+def _go_on(layer: Noise, key: int, calls: int) -> None:
     layer._key, layer._calls = key, calls
 
 
