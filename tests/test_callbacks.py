@@ -516,7 +516,7 @@ def test_auto_asks_the_metric_for_its_direction(case):
 
 def test_every_metric_says_its_direction():
     for cls in FAMILIES["metric"].classes.values():
-        if cls().goes_with:  # or it is for a loop of one's own
+        if cls.goes_with:  # or it is for a loop of one's own
             assert cls.more_is_better in (True, False), cls
 
 

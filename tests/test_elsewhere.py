@@ -152,7 +152,7 @@ def test_no_name_of_keras_counts_as_misspelt(module):
         if name in NO_NAMES:
             continue
         error = raised(GETS[module], name)
-        if error:
+        if error and "has arguments without a default" not in error:
             assert re.match(rf"^\w+: '{name}' is not in fastnn; .", error), (name, error)
 
 
@@ -208,7 +208,6 @@ EXAMPLES = [
     (lambda: losses.get("kld"), "loss: 'kld' .*; use 'categorical_crossentropy'"),
     (lambda: losses.get("CrossEntropyLoss"), ".*; use 'sparse_categorical_crossentropy'"),
     (lambda: optimizers.get("RAdam"), "optimizer: 'RAdam' .*; use 'adam'"),
-    (lambda: metrics.get("AUC", "sigmoid"), "metrics: 'AUC' .*; use 'binary_accuracy', or sklearn"),
     (lambda: metrics.get("LogCoshError", "values"), "metrics: .*; use 'log_cosh'"),
     (lambda: layers.Dense(3, "selu"), "activation: 'selu' .*; use 'elu'"),
     (lambda: layers.Dense(3, "hard_sigmoid"), "activation: 'hard_sigmoid' .*; use 'sigmoid'"),
@@ -263,8 +262,8 @@ def test_metrics_get_as_in_keras():
     assert isinstance(metrics.get("mae"), metrics.MeanAbsoluteError)
     assert isinstance(metrics.get(metrics.BinaryAccuracy), metrics.BinaryAccuracy)
     assert metrics.get("huber").name == "huber"
-    with pytest.raises(ValueError, match=r"^metrics: 'AUC' is not in fastnn"):
-        metrics.get("AUC")
+    with pytest.raises(ValueError, match=r"^metrics: 'Accuracy' is not in fastnn"):
+        metrics.get("Accuracy")
     with pytest.raises(ValueError, match=r"^metrics: 'acc' depends .*SparseCategoricalAccuracy"):
         metrics.get("acc")
 

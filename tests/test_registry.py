@@ -18,7 +18,7 @@ from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import lengths, merge, noise
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
-from fastnn.metrics import confusion, means, values
+from fastnn.metrics import collected, confusion, means, ranked, tallies, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
@@ -32,6 +32,7 @@ REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape
 REQUIRED |= {"stddev": 0.25}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
+REQUIRED |= {"recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5}
 REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
 # A value of each argument that differs from the default, in all classes or in one.
 OTHERS = {
@@ -58,6 +59,17 @@ OTHERS = {
     "values": [0.5, 0.25, 0.125],
     "warmup_steps": 6.0,
     "warmup_target": 0.875,
+    "curve": "PR",
+    "label_weights": [1.0, 2.0],
+    "multi_label": True,
+    "num_labels": 3,
+    "num_thresholds": 50,
+    "precision": 0.75,
+    "recall": 0.75,
+    "sensitivity": 0.75,
+    "specificity": 0.75,
+    "summation_method": "minoring",
+    ("AveragePrecision", "average"): "micro",
     "backup_dir": "b",
     "delete_checkpoint": False,
     "filepath": "b{epoch}.safetensors",
@@ -209,8 +221,9 @@ def test_every_public_class_with_options_is_registered():
     bases = {family.base for family in FAMILIES.values()}
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
-    left_out |= {merge.Merge, merge._Elementwise, confusion._Confusion, confusion._Share}  # bases
+    left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
     left_out |= {noise.Noise, noise._Rated, lengths._OfRows}
+    left_out |= {collected.Collected, ranked._AtPoint, tallies._Tally}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
@@ -353,8 +366,8 @@ def test_names_of_keras_in_messages():
         losses.get("KLDivergence")
     with pytest.raises(ValueError, match=r"^optimizer: 'Adafactor' is not in fastnn; use 'adam'"):
         optimizers.get("Adafactor")
-    with pytest.raises(ValueError, match=r"^metrics: 'AUC' is not in fastnn"):
-        metrics.get("AUC", "labels")
+    with pytest.raises(ValueError, match=r"^metrics: 'MeanIoU' is not in fastnn"):
+        metrics.get("MeanIoU", "labels")
     with pytest.raises(ValueError, match=r"^kernel_initializer: 'STFT' is not in fastnn"):
         layers.Dense(3, kernel_initializer="STFT")
 

@@ -270,7 +270,7 @@ def test_own_metrics() -> None:
     made[0].compile("adam", "mse", metrics=["mae"], weighted_metrics=["mae"])
     made[1].compile("adam", "mse", metrics=[errors, Largest()], weighted_metrics=[errors])
     wanted = made[0].fit(X, NUMBERS, 16, 2, 0, sample_weight=WEIGHTS, validation_split=0.2)
-    with pytest.warns(fastnn.TapeWarning, match="the metric 'errors' is Python code"):
+    with pytest.warns(fastnn.TapeWarning, match="the metric 'largest' is Python code"):
         history = made[1].fit(X, NUMBERS, 16, 2, 0, sample_weight=WEIGHTS, validation_split=0.2)
     found = history.history
     assert set(found) == {

@@ -130,8 +130,10 @@ void compile(Network& network, const std::string& loss, const std::string& optim
              const py::dict& options, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              bool by_batch_weight, const std::vector<py::dict>& metrics, const std::string& session,
-             const std::string& precision, const std::string& device, const py::kwargs& stage) {
+             const std::string& precision, const std::string& device, bool collects,
+             const py::kwargs& stage) {
   Compile request;
+  request.collects = collects;
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
@@ -141,11 +143,13 @@ void compile(Network& network, const std::string& loss, const std::string& optim
   network.compile(request);
 }
 
-py::array_t<double> evaluate(Network& network, const Data& data) {
+py::array_t<double> evaluate(Network& network, const Data& data,
+                             const std::optional<py::array>& logits) {
   std::vector<double> sums;
+  void* const to = logits_of(network, logits, data.dataset().count);
   {
     const Unlocked unlocked;
-    sums = network.evaluate(data.dataset(), poll_signals);
+    sums = network.evaluate(data.dataset(), poll_signals, to);
   }
   return array_of(sums);
 }
@@ -248,7 +252,7 @@ void register_training(py::class_<Network>& network) {
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "options"_a = py::dict(),
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
               "by_batch_weight"_a = false, "metrics"_a = py::tuple(), "session"_a = "auto",
-              "precision"_a = "highest", "device"_a = "auto");
+              "precision"_a = "highest", "device"_a = "auto", "collects"_a = false);
   network.def(
       "session",
       [](const Network& self, Index batch_size) {
@@ -283,6 +287,12 @@ void register_training(py::class_<Network>& network) {
       },
       "name"_a, "data"_a);
   network.def_property_readonly("sum_widths", &Network::sum_widths);
+  network.def_property_readonly("head", [](const Network& self) {
+    return head_names[static_cast<std::size_t>(self.head())];
+  });
+  network.def_property_readonly("key", &Network::key);
+  network.def_property_readonly("dtype",
+                                [](const Network& self) { return name_of(self.element()); });
   network.def(
       "check_input",
       [](Network& self, const Data& data) {
@@ -290,7 +300,7 @@ void register_training(py::class_<Network>& network) {
         self.check_input(data.dataset(), poll_signals);
       },
       "data"_a);
-  network.def("evaluate", evaluate, "data"_a);
+  network.def("evaluate", evaluate, "data"_a, "logits"_a = py::none());
   network.def("predict", predict, "data"_a);
   network.def("predictor", make_predictor, "inputs"_a, "outputs"_a, "ends"_a, "convert"_a);
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
@@ -418,6 +428,18 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
 }
 
 }  // namespace
+
+void* logits_of(Network& network, const std::optional<py::array>& array, Index rows) {
+  if (!array) return nullptr;
+  const Index width = network.output_width();
+  const py::dtype dtype = dtype_of(network.element());
+  const bool fits = array->ndim() == 2 && array->shape(0) == rows && array->shape(1) == width;
+  check(fits && array->dtype().equal(dtype) && array->writeable() &&
+            (array->flags() & py::array::c_style) != 0,
+        "logits: expected a writable array of shape (", rows, ", ", width, ") and the network's ",
+        "type, got shape ", shape_of(*array));
+  return const_cast<void*>(array->data());
+}
 
 void register_network(py::module_& module) {
   using namespace py::literals;

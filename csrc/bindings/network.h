@@ -1,6 +1,7 @@
 // What the files that bind the network share.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,10 @@ Element element_named(const std::string& dtype);
 inline py::array_t<double> array_of(std::span<const double> sums) {
   return py::array_t<double>(static_cast<py::ssize_t>(sums.size()), sums.data());  // a copy
 }
+
+// Where a pass over so many rows may write its logits: an array (rows, outputs) of the type of the
+// network. Null for None; ValueError for another array.
+void* logits_of(Network& network, const std::optional<py::array>& array, Index rows);
 
 void register_parameters(py::module_& module);
 // The steps of single parameters in loops that Python writes.

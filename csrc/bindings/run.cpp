@@ -61,7 +61,9 @@ py::array_t<double> finished(const BoundRun& self) {
 py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
                             Index first_epoch, Index first_step, std::optional<Index> steps,
                             bool validates, bool ends, const py::object& progress,
-                            const std::optional<py::array>& rates) {
+                            const std::optional<py::array>& rates,
+                            const std::optional<py::array>& logits,
+                            const std::optional<py::array>& validation_logits) {
   Run::Request request;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
@@ -74,6 +76,12 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
     check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
     request.rates.rates = data_of<double>(*rates, "rates");
     request.rates_given = rates->shape(0);
+  }
+  auto& network = self.network.cast<Network&>();
+  request.logits = logits_of(network, logits, self.data.cast<const Data&>().dataset().count);
+  if (validation_logits && !self.validation.is_none()) {
+    const Index rows = self.validation.cast<const Data&>().dataset().count;
+    request.validation_logits = logits_of(network, validation_logits, rows);
   }
   {
     const Unlocked unlocked;
@@ -141,7 +149,8 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
-           "progress"_a = py::none(), "rates"_a = py::none())
+           "progress"_a = py::none(), "rates"_a = py::none(), "logits"_a = py::none(),
+           "validation_logits"_a = py::none())
       .def(
           "go_on",
           [](BoundRun& self, Index step, const py::array& sums) {

@@ -157,6 +157,7 @@ struct Plan {
   Loss loss;
   Update update;
   std::vector<Metric> metrics;
+  bool collects = false;  // passes that ask for the logits of their rows have them on the host
   std::uint64_t key = 0;  // of the model's random numbers
 
   // f(kernel) for each matrix that goes into a product, once for each node.

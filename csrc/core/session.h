@@ -64,6 +64,10 @@ struct Epoch {
   // What a row weighs on average in the data set, as the loss counts weights. The gradient of a
   // batch is divided by its rows times this.
   double row_weight = 1;
+  // Where the logits (Plan::logits) of the rows of all its steps go, in the order of the steps:
+  // (rows, output width) of the session's element type, on the host. Null: they are not wanted;
+  // else the plan is one that collects.
+  void* logits = nullptr;
 };
 
 // How far a run came: `steps` had finite losses and were made. Where there is a
@@ -123,8 +127,9 @@ class Session {
   virtual Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count,
                   const Steps& done, const Rates& rates, Sums sums) = 0;
 
-  // Adds up loss and metrics of rows first..first+count, nothing random.
-  virtual void evaluate(const Dataset& data, Index first, Index count, Sums sums) = 0;
+  // Adds up loss and metrics of rows first..first+count, nothing random. Unless it is null,
+  // `logits` gets those of these rows, (count, output width).
+  virtual void evaluate(const Dataset& data, Index first, Index count, Sums sums, void* logits) = 0;
 
   // Writes the output of rows first..first+count to out (count, output width).
   virtual void predict(const Dataset& data, Index first, Index count, void* out) = 0;

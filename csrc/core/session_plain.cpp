@@ -35,7 +35,7 @@ class PlainSession final : public Session {
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const Rates& rates, Sums sums) override;
-  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override;
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums, void* logits) override;
   void predict(const Dataset& data, Index first, Index count, void* out) override;
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
                      std::uint64_t life, void* gradient, Sums sums) override;
@@ -193,6 +193,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     sums[0] += value;
     sums[1] += weight;
     walk_.measure(batch_.part(0, n), sums);
+    walk_.collect(start, n, epoch.logits);
     const OptimizerSettings settings = rates.at(step);
     if (streams_) set_steps(done.updates + steps, settings);
     walk_.backward(pass, n, training_);
@@ -203,7 +204,8 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
 }
 
 template <class T>
-void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Sums sums) {
+void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Sums sums,
+                               void* logits) {
   batch_.choose(data, nullptr, first, count);
   batch_.gather_input(machine_, data, 0, count, walk_.input());
   batch_.gather_targets(data);
@@ -212,6 +214,7 @@ void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Su
   sums[0] += value;
   sums[1] += weight;
   walk_.measure(batch_.part(0, count), sums);
+  walk_.collect(0, count, logits);
 }
 
 template <class T>

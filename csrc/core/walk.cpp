@@ -218,6 +218,14 @@ void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* 
                                                                    .sums = sums});
 }
 
+template <class T>
+void Walk<T>::collect(Index first, Index n, void* to) const {
+  if (to == nullptr) return;
+  const Index width = frame_.width(plan_.logits);
+  machine_.read(*machine_.context, static_cast<T*>(to) + first * width, value(plan_.logits),
+                static_cast<std::size_t>(n * width) * sizeof(T));
+}
+
 // From the gradient at the loss's input to that of every parameter that is wanted.
 template <class T>
 void Walk<T>::backward(const Pass& pass, Index n, const ParameterGradients<T>& gradients) {

@@ -60,6 +60,8 @@ class Walk {
   // The kernels of these two without waiting for them: they leave sums by row group on the machine.
   const double* start_loss(const BatchPart<T>& part, double divisor, bool differentiate);
   void start_metric(std::size_t index, const BatchPart<T>& part, double* sums);
+  // Brings the logits of n rows to the host, as rows first..first+n of `to`; null: it does nothing.
+  void collect(Index first, Index n, void* to) const;
   void backward(const Pass& pass, Index n, const ParameterGradients<T>& gradients);
 
  private:

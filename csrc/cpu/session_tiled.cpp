@@ -26,8 +26,8 @@ class TiledSession final : public Session {
 
   Ran run(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
           const Rates& rates, Sums sums) override;
-  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override {
-    whole_->evaluate(data, first, count, sums);
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums, void* logits) override {
+    whole_->evaluate(data, first, count, sums, logits);
   }
   void predict(const Dataset& data, Index first, Index count, void* out) override {
     whole_->predict(data, first, count, out);
@@ -71,6 +71,8 @@ class TiledSession final : public Session {
     Index n;
     double divisor;
     std::uint64_t life;
+    Index first;   // row of the epoch
+    void* logits;  // of the epoch
   };
 
   // The cost of a step, in the units of cpu/loops.h: three products with each weight.
@@ -141,6 +143,7 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
     sums[0] += value;
     sums[1] += weight;
     walk.measure(part, sums);
+    walk.collect(step.first + row, n, step.logits);
     lane->gradients.accumulates = row != group * rows;
     walk.backward(pass, n, lane->gradients);
   }
@@ -157,7 +160,8 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const auto steps = static_cast<std::uint64_t>(index);
     batch_.choose(data, &epoch, start, n);
     batch_.gather_targets(data);
-    const Step step{data, n, static_cast<double>(n) * epoch.row_weight, done.life + steps};
+    const Step step{
+        data, n, static_cast<double>(n) * epoch.row_weight, done.life + steps, start, epoch.logits};
     const Index groups = row_groups(n).count;
     struct Job {
       TiledSession& session;

@@ -84,11 +84,14 @@ bool ends_in_sigmoid(const Plan& plan) {
   return plan.logits != plan.output && !ends_in_softmax(plan);
 }
 
-// The activation that ends the network.
+}  // namespace
+
 Head head_of(const Plan& plan) {
   if (plan.logits == plan.output) return Head::none;
   return ends_in_softmax(plan) ? Head::softmax : Head::sigmoid;
 }
+
+namespace {
 
 // Whether a loss is computed from the logits: its own head comes last or, for the loss that the
 // network is trained with, a linear output is taken for logits.
@@ -198,6 +201,7 @@ Plan lower(const Plan& graph, const Compile* compile) {
   plan.has_loss = true;
   plan.loss = compile->loss;
   plan.update = compile->update;
+  plan.collects = compile->collects;
   const Head head = portable::head_of(plan.loss.kind);
   plan.folded = head != Head::none && head_of(plan) == head;
   for (const Metric& metric : compile->metrics) plan.metrics.push_back(place_metric(plan, metric));

@@ -13,6 +13,7 @@ struct Compile {
   Loss loss;
   Update update;
   std::vector<Metric> metrics;  // tensor and width are found out
+  bool collects = false;        // see Plan
   SessionKind session = SessionKind::automatic;
   Precision precision = Precision::highest;
   std::optional<Device> device;  // none: of shape
@@ -23,6 +24,9 @@ struct Compile {
 // a softmax or sigmoid at the end a node of its own and, with a loss that is
 // its own, folds it. Throws where a metric cannot be had from this network.
 Plan lower(const Plan& graph, const Compile* compile);
+
+// The activation that ends the network; none: the outputs are the logits.
+Head head_of(const Plan& plan);
 
 // The last node of a plan without a loss may join the logits of several outputs. This lets it join
 // the outputs themselves. `ends` has the activation after each, and `none` where what is joined is

@@ -116,6 +116,11 @@ std::vector<Index> Network::sum_widths() const {
   return widths;
 }
 
+Head Network::head() const {
+  check_output();
+  return head_of(*parts_.plan);
+}
+
 SessionKind Network::session(Index batch_size) const {
   check_compiled();
   const SessionKind given = parts_.compiled->session;
@@ -202,12 +207,12 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
   parts_.state.write_optimizer_state(state);
 }
 
-std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll) {
+std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll, void* logits) {
   const Gate::Reading reading(parts_.gate());
   check_compiled();
   std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
   Ticker ticker(poll);
-  evaluate_into(parts_, data, sums, ticker);
+  evaluate_into(parts_, data, sums, logits, ticker);
   parts_.sessions.idle().forget_data();
   return sums;
 }

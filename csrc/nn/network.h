@@ -60,6 +60,9 @@ class Network {
   double check_weight_of(const char* name, const Dataset& data, const Poll& poll);
   // How many numbers the loss and each metric add up.
   std::vector<Index> sum_widths() const;
+  // The activation that makes the outputs of the logits; none: they are the outputs.
+  Head head() const;
+  std::uint64_t key() const { return graph_.plan().key; }
 
   // Counts in the life of the model, and of updates since the optimizer's state was zero.
   std::uint64_t steps() const { return parts_.state.steps; }
@@ -77,7 +80,9 @@ class Network {
   // For runs (run.h).
   TrainingParts& parts() { return parts_; }
 
-  std::vector<double> evaluate(const Dataset& data, const Poll& poll);
+  // The sums of all rows. Unless it is null, `logits` gets (rows, output width) of the element
+  // type.
+  std::vector<double> evaluate(const Dataset& data, const Poll& poll, void* logits = nullptr);
   void predict(const Dataset& data, void* out, const Poll& poll);
   // The mean loss, and its gradient in `gradient`: NaN and zeros where nothing counts.
   double gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);

@@ -181,6 +181,9 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
         "rates: expected one for each of ", request.epochs * (end - begin), " updates, got ",
         request.rates_given);
   check(!request.validates || validation_ != nullptr, "validates: the run has no validation data");
+  const bool collects = request.logits != nullptr || request.validation_logits != nullptr;
+  check(!collects || (request.epochs == 1 && parts_.plan->collects),
+        "logits: expected one epoch of a network that is compiled to collect them");
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   width_ = (request.validates ? 2 : 1) * columns;
   const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
@@ -203,7 +206,7 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   Ticker ticker(poll);
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? state.epochs.load() : state.epochs++, batch_size, options_.shuffled,
-                      weight};
+                      weight, request.logits};
     const Sums row = std::span(sums_).subspan(static_cast<std::size_t>(e) * width_, width_);
     now = {request.first_epoch + e, begin, now.updates, row.first(columns)};
     train_steps(session, request, epoch, end, interval, ticker, now);
@@ -212,7 +215,9 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
     if (last && !session.finite_parameters()) {
       diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
     }
-    if (request.validates) validate(row.last(columns), now.epoch, end - 1, ticker);
+    if (request.validates) {
+      validate(row.last(columns), request.validation_logits, now.epoch, end - 1, ticker);
+    }
     ++finished_;
   }
   const std::uint64_t version = parameters.version() + 1;  // which `training` marks when it goes
@@ -222,8 +227,8 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   if (part) part_until_ = end;
 }
 
-void Run::validate(Sums sums, Index epoch, Index step, Ticker& ticker) {
-  evaluate_into(parts_, *validation_, sums, ticker);
+void Run::validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker) {
+  evaluate_into(parts_, *validation_, sums, logits, ticker);
   if (!std::isfinite(sums[0])) {
     diverge("the validation loss became " + number(sums[0]), epoch, step, sums[0]);
   }
@@ -234,10 +239,14 @@ void Run::close() {
   parts_.sessions.forget_data();
 }
 
-void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, Ticker& ticker) {
+void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
+                   Ticker& ticker) {
   std::unique_ptr<Session> session = parts.sessions.borrow(parts.needs());
+  const Index row_bytes = parts.plan->output_width() * parts.state.parameters()->element_size();
   for (Index first = 0; first < data.count; first += session->capacity()) {
-    session->evaluate(data, first, std::min(session->capacity(), data.count - first), sums);
+    const Index count = std::min(session->capacity(), data.count - first);
+    void* const here = logits == nullptr ? nullptr : static_cast<char*>(logits) + first * row_bytes;
+    session->evaluate(data, first, count, sums, here);
     ticker.done();
   }
   parts.sessions.give(std::move(session));

@@ -36,8 +36,10 @@ struct TrainingParts {
   SessionPool::Needs needs() { return {*plan, compiled ? &*compiled : nullptr, state}; }
 };
 
-// Adds up loss and metrics of all rows, over a session that waits for such work.
-void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, Ticker& ticker);
+// Adds up loss and metrics of all rows, over a session that waits for such work. Unless it is null,
+// `logits` gets those of all rows.
+void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
+                   Ticker& ticker);
 
 // Called now and then from long calls; what it throws ends them.
 using OnProgress = std::function<void(Index epoch, Index step, std::span<const double>)>;
@@ -71,6 +73,10 @@ class Run {
     // For the updates of this call: settings and, where rates are given, one for each of them.
     Rates rates;
     Index rates_given = 0;
+    // Of one epoch, or a part of it: where the logits of its rows go, in the order of its steps,
+    // and those of the validation data (see Epoch); null: they are not wanted.
+    void* logits = nullptr;
+    void* validation_logits = nullptr;
   };
 
   // The parts and the data must outlive it. Throws std::runtime_error where nothing is compiled.
@@ -103,7 +109,7 @@ class Run {
                    Index interval, Ticker& ticker, Now& now);
   void train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
                    Ticker& ticker, Now& now);
-  void validate(Sums sums, Index epoch, Index step, Ticker& ticker);
+  void validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker);
   double row_weight(const Poll& poll);
   void recover(Session& session);
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);

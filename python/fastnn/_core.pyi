@@ -460,6 +460,7 @@ class Network(Graph):
         clip_norm: float = 0.0,
         global_clip_norm: float = 0.0,
         average_momentum: float | None = None,
+        collects: bool = False,
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 
@@ -481,10 +482,20 @@ class Network(Graph):
         `set_groups`), gradients cut to +-clip_value, each parameter's gradient to clip_norm, all
         together to global_clip_norm (0: not), and an average of the weights where
         average_momentum is given, which is then the last array of `optimizer_state`.
+
+        `collects`: passes may be asked for the logits of their rows.
         """
     @property
     def sum_widths(self) -> list[int]:
         """How many numbers the loss and each metric add up."""
+    @property
+    def head(self) -> Literal["none", "sigmoid", "softmax"]:
+        """What makes the outputs of the logits."""
+    @property
+    def key(self) -> int:
+        """The key of the model's random numbers."""
+    @property
+    def dtype(self) -> Dtype: ...
     def check_weight_of(self, name: str, data: Data) -> float:
         """The weight of all rows, as the loss counts it; ValueError where nothing counts."""
     steps: int
@@ -532,8 +543,9 @@ class Network(Graph):
         `input_gradient`, `pull` gives None for the inputs."""
     def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
         """`record` of the rows of an array, with logits=True."""
-    def evaluate(self, data: Data) -> NDArray[np.float64]:
-        """Sums as in `Run.advance`, one dimension; nothing is changed."""
+    def evaluate(self, data: Data, logits: Array | None = None) -> NDArray[np.float64]:
+        """Sums as in `Run.advance`, one dimension; nothing is changed. `logits`, of the network's
+        type, gets those of all rows, (rows, outputs)."""
     def predict(self, data: Data) -> Floats:
         """(rows, width of the output). Many threads may call it at once."""
     def predictor(
@@ -570,6 +582,8 @@ class Run:
         ends: bool = False,
         progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
         rates: NDArray[np.float64] | None = None,
+        logits: Array | None = None,
+        validation_logits: Array | None = None,
     ) -> NDArray[np.float64]:
         """Trains for some epochs or steps; returns (epochs, columns) of sums.
 
@@ -581,6 +595,9 @@ class Run:
         and `Network.epochs` is left alone; else it grows by one an epoch. With `ends` no step
         follows these, so the weights after the last one are checked, as after a whole epoch. The
         sums of a part go on from those of the part before it.
+        `logits` (rows, outputs) gets, of one epoch or a part of it, the logits of its rows at the
+        places that they have in the order of the epoch, `validation_logits` those of the validation
+        data; for a network that is compiled to collect them.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
         Raises TrainingDiverged (the state of an earlier step is restored) or what a

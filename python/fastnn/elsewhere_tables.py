@@ -30,11 +30,8 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "metric": {
         "accuracy": "Accuracy",
-        "use 'binary_accuracy', or sklearn.metrics.roc_auc_score of what predict returns": "AUC",
         "use 'precision', 'recall' or 'f1_score', or derive a metric from fastnn.metrics.Metric with "
-        "the count 'confusion'": """FalseNegatives FalsePositives TrueNegatives TruePositives
-            PrecisionAtRecall RecallAtPrecision SensitivityAtSpecificity
-            SpecificityAtSensitivity BinaryIoU IoU MeanIoU OneHotIoU OneHotMeanIoU""",
+        "the count 'confusion'": "BinaryIoU IoU MeanIoU OneHotIoU OneHotMeanIoU",
         "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
         "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """CosineSimilarity
             cosine_proximity""",

@@ -54,8 +54,37 @@ class Backup(NamedTuple):
     put: Callable[[], None]  # makes the model go on from there
 
 
+class Seen(Protocol):
+    """The rows that a pass has seen, for metrics that are finished from all of them."""
+
+    @property
+    def logits(self) -> NDArray[Any]:
+        """(rows, outputs), as the model has them before a softmax or sigmoid at its end."""
+
+    def targets(self) -> NDArray[Any]:
+        """Labels (rows,), or targets (rows, outputs)."""
+
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights (rows,); None: all 1."""
+
+
 class Columns(Protocol):
     """Names of the sums that native code returns: the loss, then the metrics."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether metrics are finished from the logits of all rows."""
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs."""
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether any metric is a function of the user's."""
+
+    def try_functions(self, seen: Seen) -> None:
+        """Calls functions of the user's on some rows: what is wrong with one shows before training."""
 
     @property
     def names(self) -> list[str]:
@@ -65,8 +94,8 @@ class Columns(Protocol):
     def width(self) -> int:
         """The number of native sums."""
 
-    def logs(self, sums: NDArray[np.float64], prefix: str = "") -> Logs:
-        """Names to values, from `width` sums."""
+    def logs(self, sums: NDArray[np.float64], prefix: str = "", seen: Seen | None = None) -> Logs:
+        """Names to values, from `width` sums, and from rows where they are given."""
 
 
 class Optimizer(Protocol):

@@ -226,7 +226,16 @@ class Registry(Generic[Base]):
                 cls = self.find(identifier["class_name"], what)
             made: Base = cls.from_config(identifier["config"])
             return made
-        return self.find(identifier, what, also)()
+        cls = self.find(identifier, what, also)
+        try:
+            return cls()
+        except TypeError as error:
+            if "required" not in str(error):
+                raise
+            raise ValueError(
+                f"{what or self.family}: {identifier!r} has arguments without a default; pass an "
+                f"object, {cls.__name__}(...)"
+            ) from error
 
 
 FAMILIES: dict[str, Registry[Any]] = {}

@@ -52,10 +52,10 @@ class CudaSession final : public Session {
     return ran;
   }
 
-  void evaluate(const Dataset& data, Index first, Index count, Sums sums) override {
+  void evaluate(const Dataset& data, Index first, Index count, Sums sums, void* logits) override {
     state_->refresh();
     hold_if_there_is_room(data);
-    plain_->evaluate(part(data, first, count), 0, count, sums);
+    plain_->evaluate(part(data, first, count), 0, count, sums, logits);
   }
 
   void predict(const Dataset& data, Index first, Index count, void* out) override {
@@ -154,7 +154,7 @@ bool resident_fits(const Plan& plan, Index batch_size) {
 }  // namespace
 
 SessionKind choose_cuda_session(const Plan& plan, Index batch_size) {
-  if (batch_size == 0 || !generic_serves(plan)) return SessionKind::plain;
+  if (batch_size == 0 || plan.collects || !generic_serves(plan)) return SessionKind::plain;
   // A lesser GPU may not have what a block would share.
   const bool resident = resident_serves(plan, batch_size) && resident_fits(plan, batch_size);
   if (resident) return SessionKind::resident;
@@ -184,8 +184,11 @@ std::unique_ptr<Session> prepare_cuda(const SessionRequest& given) {
         "'; expected 'auto', 'plain', 'generic', 'resident' or 'wide'");
   const Plan& plan = *request.plan;
   const bool resident = request.kind == SessionKind::resident;
-  const bool serves = request.kind == SessionKind::plain ||
-                      (resident ? resident_serves(plan, request.batch_size) : generic_serves(plan));
+  // Only the plain session brings logits to the host.
+  const bool serves =
+      request.kind == SessionKind::plain || (plan.collects ? false
+                                             : resident ? resident_serves(plan, request.batch_size)
+                                                        : generic_serves(plan));
   const bool steps_early = request.kind == SessionKind::wide && plan.update.needs_whole();
   check(serves && !steps_early, "session: '", session_names[static_cast<std::size_t>(request.kind)],
         "' cannot train this model; expected 'auto' or 'plain'");

@@ -34,16 +34,29 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
+from fastnn.metrics.ranked import (
+    AUC,
+    AveragePrecision,
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
+from fastnn.metrics.tallies import FalseNegatives, FalsePositives, TrueNegatives, TruePositives
 from fastnn.metrics.thresholds import best_thresholds
 from fastnn.metrics.values import Mean, Sum
 
 __all__ = [
+    "AUC",
+    "AveragePrecision",
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "F1Score",
     "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
     "HammingLoss",
     "Hinge",
     "Mean",
@@ -55,16 +68,22 @@ __all__ = [
     "Metric",
     "Poisson",
     "Precision",
+    "PrecisionAtRecall",
     "R2Score",
     "Recall",
+    "RecallAtPrecision",
     "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
     "Specificity",
+    "SpecificityAtSensitivity",
     "SquaredHinge",
     "Sum",
     "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
     "best_thresholds",
     "get",
 ]

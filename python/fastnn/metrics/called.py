@@ -56,7 +56,7 @@ def counts(
     if target.ndim > 2 and target.shape == outputs.shape:
         target = target.reshape(n, width)
     count = native(width)
-    kind = _kind(goes_with, target, width)
+    kind = kind_of(goes_with, target, width)
     made = outputs.logits
     if made is not None and made[1] == "linear":
         if kind == "sigmoid":
@@ -80,9 +80,9 @@ def counts(
     if count["kind"] == "confusion":
         if "thresholds" in count and labels is not None:
             # A threshold cuts each output for itself: a class is a label of its own.
-            kind, targets, labels = "sigmoid", _one_hot(labels, width), None
+            kind, targets, labels = "sigmoid", one_hot(labels, width), None
         elif "top" not in count and "thresholds" not in count and kind == "sigmoid":
-            kind = "targets" if _of_classes(targets) and _of_classes(z) else kind
+            kind = "targets" if of_classes(targets) and of_classes(z) else kind
     if kind == "sigmoid" and targets is not None:
         _check_labels(targets, count)
     loss = _LOSSES[kind]
@@ -110,7 +110,12 @@ def _check_probabilities(z: NDArray[Any], count: dict[str, Any]) -> None:
         return
     if count["kind"] == "mean_of" and count.get("loss") != _MISSING:
         return
-    wrong = (z < 0) | (z > 1)
+    check_probabilities(z)
+
+
+def check_probabilities(z: NDArray[Any]) -> None:
+    """ValueError for outputs (n, c) that are no probabilities."""
+    wrong = ~((z >= 0) & (z <= 1))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
@@ -158,7 +163,8 @@ def _frozen(count: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(made)
 
 
-def _kind(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:
+def kind_of(goes_with: frozenset[str], target: NDArray[Any], width: int) -> str:
+    """The kind of targets that these are, of those that a metric goes with."""
     one = target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1)
     if "labels" in goes_with and one and width > 1:
         return "labels"
@@ -178,14 +184,15 @@ def _rounded(count: dict[str, Any]) -> dict[str, Any]:
     return {**count, "value": float(np.float32(count["value"]))}
 
 
-def _of_classes(probabilities: NDArray[Any] | None) -> bool:
+def of_classes(probabilities: NDArray[Any] | None) -> bool:
     """Whether there are several columns, and each row adds up to 1."""
     if probabilities is None or probabilities.shape[1] == 1:
         return False
     return bool((np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= _ROUNDING).all())
 
 
-def _one_hot(labels: NDArray[np.int32], classes: int) -> Array:
+def one_hot(labels: NDArray[np.int32], classes: int) -> Array:
+    """Targets (n, classes) of labels; ValueError for one out of range."""
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         row = int(wrong.argmax())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastnn.losses.base import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.means import (
@@ -62,12 +64,18 @@ def named() -> dict[str, object]:
     return {**words, **by_name, **METRICS.names}
 
 
+def _goes_with(cls: type[Metric]) -> frozenset[str]:
+    """The kinds of targets of a class, whose constructor may need arguments."""
+    given: Any = cls.goes_with  # of losses a property
+    return cls().goes_with if isinstance(given, property) else given
+
+
 def fitting(target: str) -> str:
     """Names of the metrics that go with such targets, for messages."""
     names = [
         name
         for name, cls in METRICS.classes.items()
-        if cls is not MeanOf and target in cls().goes_with
+        if cls is not MeanOf and target in _goes_with(cls)
     ]
     accuracy = "'accuracy' or " if target in _ACCURACY else ""
     return f"{accuracy}one of {', '.join(names)}"

@@ -22,11 +22,11 @@ Average = Literal["micro", "macro", "weighted"]
 _AVERAGES: tuple[Average, ...] = ("micro", "macro", "weighted")
 
 
-def _average(name: str, value: object) -> Average:
+def average_of(name: str, value: object) -> Average:
     return choose(name, value, _AVERAGES)
 
 
-def _probabilities(name: str, value: Any, axes: int) -> float | Array:
+def probabilities(name: str, value: Any, axes: int) -> float | Array:
     """A number in [0, 1], or an array of them of up to `axes` axes."""
     if not np.ndim(value):
         return number(name, value, 0.0, 1.0)
@@ -47,7 +47,7 @@ def _ratio(a: Array, b: Array) -> Array:
     return np.divide(a, b, out=np.zeros(np.shape(b)), where=b != 0)
 
 
-class _Confusion(Metric):
+class Confusion(Metric):
     """A score of each label from its counts, and the average over labels.
 
     Labels of which nothing counted (all are missing, or weigh 0) have no score: they are left out
@@ -132,7 +132,7 @@ class _Confusion(Metric):
 
 
 @METRICS.register("fbeta_score")
-class FBetaScore(_Confusion):
+class FBetaScore(Confusion):
     """(1 + beta^2) * precision * recall / (beta^2 * precision + recall), exact over an epoch.
 
     That is (1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp), and 0 where it is 0 / 0.
@@ -161,9 +161,9 @@ class FBetaScore(_Confusion):
             is not that of labels, or a threshold is to cut classes without a softmax at the end.
     """
 
-    average = Checked(optional(_average))
+    average = Checked(optional(average_of))
     beta = Checked(partial(number, low=0.0, open_low=True))
-    threshold = Checked(optional(partial(_probabilities, axes=1)))
+    threshold = Checked(optional(partial(probabilities, axes=1)))
 
     @keywords()
     def __init__(
@@ -206,13 +206,13 @@ class F1Score(FBetaScore):
         super().__init__(average, 1.0, threshold, name)
 
 
-class _Share(_Confusion):
+class _Share(Confusion):
     """A share of counts with the arguments of Keras's Precision."""
 
-    thresholds = Checked(optional(partial(_probabilities, axes=2)))
+    thresholds = Checked(optional(partial(probabilities, axes=2)))
     top_k = Checked(optional(integer))
     class_id = Checked(optional(partial(integer, low=0)))
-    average = Checked(optional(_average))
+    average = Checked(optional(average_of))
 
     def __init__(
         self,
@@ -332,7 +332,7 @@ class Specificity(_Share):
 
 
 @METRICS.register("hamming_loss")
-class HammingLoss(_Confusion):
+class HammingLoss(Confusion):
     """(fp + fn) / (tp + fp + fn + tn): the share of labels that are wrong, as in scikit-learn.
 
     For labels that do not exclude each other; of classes it would be 1 - accuracy. Targets are
@@ -350,7 +350,7 @@ class HammingLoss(_Confusion):
 
     more_is_better = False
     goes_with = frozenset({"sigmoid"})
-    threshold = Checked(partial(_probabilities, axes=1))
+    threshold = Checked(partial(probabilities, axes=1))
 
     @keywords()
     def __init__(self, threshold: ArrayLike = 0.5, name: str = "hamming_loss") -> None:

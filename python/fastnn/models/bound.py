@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastnn.autodiff import functions
 from fastnn.autodiff.following import following
 from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.data.structures import Form, by_output
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
+from fastnn.metrics.collected import Collected
 from fastnn.metrics.functions import FunctionMetric, is_own
 from fastnn.metrics.means import MeanOf
 
@@ -63,6 +65,11 @@ class Bound(Metric):
         self.metric.count_on(counted)
 
 
+def waits(metric: Metric) -> bool:
+    """Whether a metric, or the one that is bound, is finished from all rows of a pass."""
+    return isinstance(metric.metric if isinstance(metric, Bound) else metric, Collected)
+
+
 def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
     """Outputs for a native count: logits for a cross-entropy, and outputs that the loss takes for
     logits marked as such."""
@@ -73,6 +80,10 @@ def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
         marked = Tensor(y_pred.value)
         marked.logits = None, "linear"
         return marked
+    if isinstance(metric, Collected) and made is not None and made[1] == "linear":
+        folds = None if loss is None or loss.is_own else loss.folds
+        if folds is not None and not isinstance(metric, FunctionMetric):
+            return functions.softmax(y_pred) if folds == "softmax" else functions.sigmoid(y_pred)
     crossed = isinstance(metric, MeanOf) and metric.loss.folds == "softmax"
     if crossed and made is not None and made[0] is not None and made[1] == "softmax":
         return made[0]

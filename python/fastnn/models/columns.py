@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.layers.base import Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import fitting, get
+from fastnn.metrics.collected import Collected
+from fastnn.metrics.functions import FunctionMetric
 from fastnn.metrics.means import MeanOf
+from fastnn.models.finished import Finisher, collects
 from fastnn.models.heads import Head, described, gives_logits_of
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Seen
 
 Wanted = str | Metric | type[Metric] | Loss
 Metrics = Sequence[Wanted] | str | Metric | Loss | None
@@ -52,13 +56,15 @@ class Columns:
         # The number of outputs, and of native sums of each name, known once the network is compiled.
         self.outputs = 1
         self.widths: list[int] = []
+        self._finisher: Finisher | None = None
+        self._loss, self._head = loss, head
         for is_weighted, given in ((False, metrics), (True, weighted)):
             for identifier in given:
                 metric = get(identifier, target)
                 _check_logits(metric, head, loss)
                 check_fit(metric, target, loss)
                 check_name(metric.name)
-                if head.width is not None:
+                if head.width is not None and not collects(metric):
                     _check_thresholds(metric.native(is_weighted, head.width), metric, target, head)
                 self.metrics.append(metric)
                 self._weighted.append(is_weighted)
@@ -80,12 +86,38 @@ class Columns:
         return [
             metric.native(is_weighted, outputs)
             for metric, is_weighted in zip(self.metrics, self._weighted, strict=True)
+            if not collects(metric)
         ]
+
+    @property
+    def collects(self) -> bool:
+        """Whether metrics are finished from the logits of all rows."""
+        return any(collects(metric) for metric in self.metrics)
+
+    def compiled(self, shape: Shape, widths: list[int], made_by: str) -> None:
+        """Takes note of an output row's shape, of the numbers that the loss and each native count
+        add up, and of the activation that native code makes outputs of logits by."""
+        self.outputs = math.prod(shape)
+        left = iter(widths)
+        first = next(left)
+        self.widths = [first, *(0 if collects(m) else next(left) for m in self.metrics)]
+        self._finisher = Finisher(self._loss, self._head, made_by, shape)
 
     def _metric(self, key: str) -> Metric | None:
         """The metric of a name, or of "val_" and a name."""
         name = key if key in self.names else key.removeprefix("val_")
         return self.metrics[self.names.index(name) - 1] if name in self.names[1:] else None
+
+    def try_functions(self, seen: Seen) -> None:
+        """Calls functions of the user's on some rows: what is wrong with one shows before training."""
+        for metric, weighted in zip(self.metrics, self._weighted, strict=True):
+            if isinstance(metric, FunctionMetric) and self._finisher is not None:
+                self._finisher.attempt(metric, seen, weighted)
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether any metric is a function of the user's."""
+        return any(isinstance(metric, FunctionMetric) for metric in self.metrics)
 
     def more_is_better(self, key: str) -> bool | None:
         """Whether more of a value in the logs is better; None where that is not known.
@@ -107,13 +139,17 @@ class Columns:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""
         return sum(self.widths)
 
-    def logs(self, sums: NDArray[np.float64], prefix: str = "") -> Logs:
-        """Names to values, from `width` sums."""
+    def logs(self, sums: NDArray[np.float64], prefix: str = "", seen: Seen | None = None) -> Logs:
+        """Names to values, from `width` sums; metrics of all rows only where these are given."""
         # A mean over nothing is NaN.
         logs: Logs = {prefix + "loss": float(sums[0] / sums[1]) if sums[1] else math.nan}
         place = 2
-        for name, metric, width in zip(self.names[1:], self.metrics, self.widths[1:], strict=True):
-            logs[prefix + name] = metric.finish(sums[place : place + width])
+        every = zip(self.names[1:], self.metrics, self._weighted, self.widths[1:], strict=True)
+        for name, metric, weighted, width in every:
+            if not isinstance(metric, Collected):
+                logs[prefix + name] = metric.finish(sums[place : place + width])
+            elif seen is not None and self._finisher is not None:
+                logs[prefix + name] = self._finisher.value(metric, seen, weighted)
             place += width
         return logs
 

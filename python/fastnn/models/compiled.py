@@ -370,8 +370,9 @@ class Compilable(Listed):
             groups=settings.groups,
             **settings.stage,
             **settings.loss,
+            collects=plan.columns.collects,
         )
-        plan.columns.outputs, plan.columns.widths = outputs, network.sum_widths
+        plan.columns.compiled(built.shapes[-1], network.sum_widths, network.head)
         return built._replace(settings=settings)
 
     # -- compile
@@ -455,7 +456,7 @@ class Compilable(Listed):
             reason = self._reason_of_compile(objective, state)
             native = None
             if reason is None:
-                native = self._native_of(objective, metrics, weighted_metrics, state)
+                native = self._native_of(objective, *objective.given, state)
             plan = Plan(new_optimizer, precision, where, objective, native, reason)
             if built is None:
                 plan = plan._replace(trained=self._trained_now())

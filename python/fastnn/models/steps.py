@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.console import warn
 from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
+from fastnn.models.bound import waits
 from fastnn.models.objective import Objective
 from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.tables import Tabled
@@ -51,6 +52,8 @@ class Steps(Tabled):
         >>> list(model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0).history)
         ['loss']
     """
+
+    _inside: ClassVar[Iterable[str]] = ("completed", "more_follows")
 
     # -- to override
 
@@ -192,9 +195,18 @@ class Steps(Tabled):
         """
         logs: Logs = {}
         for metric in self.metrics:
+            if self.more_follows and waits(metric):
+                continue
             value: Any = metric.value() if type(metric) is LossTracker else metric.result()
             logs |= value if isinstance(value, dict) else {metric.name: value}
         return logs
+
+    def completed(self, logs: Logs) -> Logs:
+        """The logs of a step after which the loop stopped, with metrics that waited for the last."""
+        left = [metric for metric in self.metrics if waits(metric) and metric.name not in logs]
+        if not left or {"train_step", "compute_metrics"} & set(own_steps(self, "train")):
+            return logs
+        return self.get_metrics_result()
 
     def reset_metrics(self) -> None:
         """Forgets what metrics have counted, as `fit` does at the beginning of each epoch.
@@ -229,6 +241,9 @@ class Steps(Tabled):
 
     # -- for the loops
 
+    # Whether a step of a loop is not the last of its pass: metrics that are finished from all rows
+    # are then left out of the logs, since they would cost more from step to step.
+    more_follows = False
     # Whether the last call that trained or tested went over the tape, where only data could tell.
     _trains_taped = False
 

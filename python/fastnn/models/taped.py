@@ -316,6 +316,9 @@ class Taped(TapedTables):
     def logs_so_far(self) -> Logs:
         return numbers_of("get_metrics_result", self.get_metrics_result())
 
+    def completed(self, logs: Logs) -> Logs:
+        return numbers_of("get_metrics_result", super().completed(logs))
+
     def counted(self) -> tuple[NDArray[Any], ...]:
         return tuple(part for metric in self._counting() for part in metric.counted())
 

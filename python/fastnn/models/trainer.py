@@ -250,8 +250,7 @@ class Trainer(Taped):
         built = self.prepare(
             table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
         )
-        columns = plan.columns
-        logs = columns.logs(loops.evaluate(built.network, columns, table, listeners, size))
+        logs = loops.evaluate(built.network, plan.columns, table, listeners, size)
         return _told(logs, level, as_dict)
 
     @keywords()

@@ -28,6 +28,7 @@ from fastnn.callbacks.listeners import (
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Position, Trainable
+from fastnn.training.seen import SeenRows, room, seen_in, some_rows
 from fastnn.words import within
 
 Sums = NDArray[np.float64]
@@ -91,6 +92,9 @@ class Fit:
         self.steps = math.ceil(len(train) / schedule.batch_size)
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
+        # Logits of the rows of an epoch and of validation, where metrics want them.
+        self._logits: NDArray[Any] | None = None
+        self._validation_logits: NDArray[Any] | None = None
 
     @property
     def columns(self) -> Columns:
@@ -115,6 +119,8 @@ class Fit:
         network.check_weight_of(name, self.validation_data)
 
     def run(self) -> History:
+        if self.columns.has_functions:
+            self.columns.try_functions(some_rows(self.network, self.table, self.columns.outputs))
         with self._native_run(fresh=True) as run:
             return self._run(run)
 
@@ -158,7 +164,9 @@ class Fit:
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""
         with self._native_run(fresh=False, streams_in=True) as run:
-            return self._logs(self._advance(run, first_step=0, steps=1)[0])
+            self._make_room()
+            sums = self._advance(run, first_step=0, steps=1)[0]
+            return self._logs(sums, self._seen(self.network.epochs, shuffled=False))
 
     def _native_run(self, **how: bool) -> _core.Run:
         return self.network.run(
@@ -170,7 +178,10 @@ class Fit:
         )
 
     def _needs_epochs(self) -> bool:
-        """Whether a callback, or the schedule of validation, acts between epochs."""
+        """Whether a callback, a metric of all rows, or the schedule of validation acts between
+        epochs."""
+        if self.columns.collects:
+            return True
         hooks = [*EPOCH_HOOKS, *TRAIN_BATCH_HOOKS]
         if self.validation is not None:
             if not self.schedule.validates_always():
@@ -191,7 +202,28 @@ class Fit:
         if changed:
             self.check(self.network)
 
+    def _make_room(self) -> None:
+        if not self.columns.collects:
+            return
+        outputs = self.columns.outputs
+        self._logits = room(self.network, len(self.train), outputs)
+        if self.validation_data is not None:
+            self._validation_logits = room(self.network, len(self.validation_data), outputs)
+
+    def _seen(self, epoch: int, *, shuffled: bool, steps: int | None = None) -> SeenRows | None:
+        """The rows of the first `steps` steps of an epoch, by its number in the life of the model."""
+        if self._logits is None:
+            return None
+        rows = len(self._logits)
+        if steps is not None:
+            rows = min(rows, steps * self.schedule.batch_size)
+        return seen_in(self.network, self.table, self._logits, epoch, shuffled, rows)
+
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
+        if self._logits is not None:
+            how["logits"] = self._logits
+            if how.get("validates", False):
+                how["validation_logits"] = self._validation_logits
         optimizer = self.model.optimizer
         before = self.network.steps
         rates = optimizer.rates(how.get("steps", self.steps) * how.get("epochs", 1))
@@ -202,10 +234,13 @@ class Fit:
             made = self.network.steps - before
             optimizer.iterations = max(0, optimizer.iterations + made)
 
-    def _logs(self, sums: Sums) -> Logs:
-        logs = self.columns.logs(sums[: self.columns.width])
+    def _logs(self, sums: Sums, seen: SeenRows | None = None) -> Logs:
+        logs = self.columns.logs(sums[: self.columns.width], seen=seen)
         if len(sums) > self.columns.width:
-            logs |= self.columns.logs(sums[self.columns.width :], "val_")
+            validated = None
+            if self._validation_logits is not None and self.validation is not None:
+                validated = SeenRows(self.validation, self._validation_logits)
+            logs |= self.columns.logs(sums[self.columns.width :], "val_", validated)
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
@@ -224,22 +259,32 @@ class Fit:
     def _begins(self) -> Position:
         """Where training begins."""
         here = self._position(self.schedule.initial_epoch)
+        self._make_room()
         return self.callbacks.begins_at(here, self.begins, self._check_sums)
 
     def _check_sums(self, begins: Position) -> None:
-        if [sums.shape for sums in begins.sums] != [(self.columns.width,)]:
+        expected: list[tuple[int, ...]] = [(self.columns.width,)]
+        if self._logits is not None:
+            rows = min(begins.step * self.schedule.batch_size, len(self._logits))
+            expected.append((rows, self.columns.outputs))
+        if [sums.shape for sums in begins.sums] != expected:
             raise ValueError(
                 "fit: the metrics are not those of the state that training goes on from"
             )
 
     def _position(self, epoch: int, step: int = 0, sums: Sums | None = None) -> Position:
         data = len(self.train), self.schedule.batch_size, self.schedule.shuffle
-        return Position(epoch, step, () if sums is None else (sums,), data)
+        counted: tuple[NDArray[Any], ...] = () if sums is None else (sums,)
+        if sums is not None and self._logits is not None:
+            counted += (self._logits[: step * self.schedule.batch_size].copy(),)
+        return Position(epoch, step, counted, data)
 
     def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Logs:
         """One epoch; the first may begin in its middle."""
         first = 0 if begins is None else begins.step
-        self.model.position = self._position(epoch, first, *(begins.sums if begins else ()))
+        self.model.position = self._position(epoch, first)
+        if begins is not None:
+            self.model.position = self.model.position._replace(sums=begins.sums)
         self.callbacks.call("on_epoch_begin", epoch, {})
         self._see_labels()
         validates = self.validation is not None and self.schedule.validates(epoch)
@@ -247,9 +292,12 @@ class Fit:
         watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
         # Validation runs in the same native call unless hooks come between.
         together = validates and not by_batch and not watched
+        number = self.network.epochs  # in the life of the model
         if by_batch:
             if first and begins is not None:
                 run.go_on(first, begins.sums[0])
+                if self._logits is not None:
+                    self._logits[: len(begins.sums[1])] = begins.sums[1]
             logs = self._batches(run, epoch, first)
         else:
             sums = self._advance(
@@ -258,7 +306,7 @@ class Fit:
                 validates=together,
                 progress=self._show if self.progress is not None and self.progress.live else None,
             )
-            logs = self._logs(sums[0])
+            logs = self._logs(sums[0], self._seen(number, shuffled=self.schedule.shuffle))
         if validates and not together:
             logs |= self._validate(run, epoch)
         self.model.position = self._position(epoch + 1)
@@ -278,15 +326,18 @@ class Fit:
 
     def _batches(self, run: _core.Run, epoch: int, first: int) -> Logs:
         logs: Logs = {}
+        done, number = first, self.network.epochs
         if first == self.steps and self.model.position is not None:  # nothing but its end is left
-            logs = self.columns.logs(self.model.position.sums[0])
+            sums = self.model.position.sums[0]
+            logs = self.columns.logs(sums)
         try:
             for step in range(first, self.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
                 # Native sums go on from step to step, as they do where no hook looks.
                 sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
                 logs = self.columns.logs(sums)
-                self.model.position = self._position(epoch, step + 1, sums)
+                done = step + 1
+                self.model.position = self._position(epoch, done, sums)
                 # Hooks get a dictionary of their own, which they may keep or change.
                 self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
@@ -300,15 +351,18 @@ class Fit:
         finally:
             # Native calls for a part of an epoch do not count the epoch.
             self.network.epochs += 1
+        if self._logits is not None and done:
+            seen = self._seen(number, shuffled=self.schedule.shuffle, steps=done)
+            logs = self.columns.logs(sums, seen=seen)
         return logs
 
     def _validate(self, run: _core.Run, epoch: int) -> Logs:
         assert self.validation is not None
         size = self.schedule.validation_batch_size
-        sums = evaluate(self.network, self.columns, self.validation, self.callbacks, size)
-        if not math.isfinite(sums[0]):  # raises TrainingDiverged
+        logs = evaluate(self.network, self.columns, self.validation, self.callbacks, size)
+        if math.isinf(logs["loss"]) or math.isnan(logs["loss"]):  # raises TrainingDiverged
             self._advance(run, first_epoch=epoch, first_step=self.steps, steps=0, validates=True)
-        return self.columns.logs(sums, "val_")
+        return {f"val_{name}": value for name, value in logs.items()}
 
 
 def evaluate(
@@ -317,8 +371,8 @@ def evaluate(
     table: Table,
     callbacks: CallbackList,
     batch_size: int,
-) -> Sums:
-    """Sums over checked rows, in one native call.
+) -> Logs:
+    """Loss and metrics over checked rows, in one native call.
 
     The network and its columns are given, since another thread may compile the model meanwhile.
     Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
@@ -331,9 +385,11 @@ def evaluate(
             callbacks.call("on_test_batch_begin", batch, {})
             so_far += network.evaluate(table.part(start, start + batch_size))
             callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
-    sums = network.evaluate(table.native())
-    callbacks.call("on_test_end", columns.logs(sums))
-    return sums
+    logits = room(network, table.length, columns.outputs) if columns.collects else None
+    sums = network.evaluate(table.native(), logits)
+    logs = columns.logs(sums, seen=None if logits is None else SeenRows(table, logits))
+    callbacks.call("on_test_end", dict(logs))
+    return logs
 
 
 def predict(

@@ -32,6 +32,10 @@ class Stepping(Protocol):
 
     stop_training: bool
     position: Position | None
+    more_follows: bool  # whether a step is not the last of its pass
+
+    def completed(self, logs: Logs) -> Logs:
+        """The logs of a step after which the loop stopped, with metrics that waited for the last."""
 
     def counted(self) -> tuple[NDArray[Any], ...]:
         """What the metrics have counted."""
@@ -167,7 +171,11 @@ class TapedFit:
             copies.before_step()
             self.callbacks.call("on_train_batch_begin", step, {})
             places = slice(begin, stop) if order is None else order[begin:stop]
-            logs = self.model.train_on_data(data_of(self.train, places))
+            self.model.more_follows = step + 1 < self.steps
+            try:
+                logs = self.model.train_on_data(data_of(self.train, places))
+            finally:
+                self.model.more_follows = False
             self._begun = True
             bad = self.model.bad_loss(logs)
             if bad is not None:
@@ -183,6 +191,8 @@ class TapedFit:
             if self.progress is not None:
                 self.progress.update(step + 1, logs)
             if self.model.stop_training:
+                if step + 1 < self.steps:
+                    logs = self.model.completed(logs)
                 break
         return logs
 
@@ -237,7 +247,11 @@ def evaluate(model: Stepping, rows: Batches, callbacks: CallbackList, batch_size
     for batch, begin in enumerate(range(0, rows.length, batch_size)):
         callbacks.call("on_test_batch_begin", batch, {})
         places = slice(begin, min(begin + batch_size, rows.length))
-        logs = model.test_on_data(data_of(rows, places))
+        model.more_follows = begin + batch_size < rows.length
+        try:
+            logs = model.test_on_data(data_of(rows, places))
+        finally:
+            model.more_follows = False
         callbacks.call("on_test_batch_end", batch, dict(logs))
     callbacks.call("on_test_end", dict(logs))
     return logs

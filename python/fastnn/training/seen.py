@@ -1,0 +1,74 @@
+"""The rows that a native pass has seen, with their logits, in the order in which the user gave them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.data.table import Table
+
+Array = NDArray[Any]
+
+_SOME = 256
+
+
+class SeenRows(NamedTuple):
+    """Rows of a table, and their logits.
+
+    `places`: which of the rows that count in the table they are; None: all of these, in order.
+    """
+
+    table: Table
+    logits: Array
+    places: NDArray[np.int64] | None = None
+
+    def _taken(self, array: Array) -> Array:
+        chosen = self.table.chosen
+        if chosen is None:
+            return array if self.places is None else array[self.places]
+        return array[chosen if self.places is None else chosen[self.places]]
+
+    def targets(self) -> Array:
+        """Labels (rows,), or targets (rows, outputs)."""
+        found = self.table.labels if self.table.labels is not None else self.table.targets
+        assert found is not None
+        return self._taken(found)
+
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights (rows,); None: all 1."""
+        return None if self.table.weights is None else self._taken(self.table.weights)
+
+
+def room(network: _core.Network, rows: int, outputs: int) -> Array:
+    """An array for the logits of so many rows."""
+    return np.empty((rows, outputs), network.dtype)
+
+
+def some_rows(network: _core.Network, table: Table, outputs: int) -> SeenRows:
+    """A few rows from all over a table, with the logits that they have now."""
+    places = np.linspace(0, table.length - 1, min(table.length, _SOME)).astype(np.int64)
+    some = table._replace(chosen=places if table.chosen is None else table.chosen[places])
+    logits = room(network, len(places), outputs)
+    network.evaluate(some.native(), logits)
+    return SeenRows(some, logits)
+
+
+def seen_in(
+    network: _core.Network, table: Table, logits: Array, epoch: int, shuffled: bool, rows: int
+) -> SeenRows:
+    """The first `rows` rows of an epoch, whose logits are in the order of its steps.
+
+    Args:
+        epoch: its number in the life of the model.
+    """
+    if not shuffled:
+        return SeenRows(table, logits[:rows], None if rows == len(logits) else np.arange(rows))
+    order = _core.permutation(len(logits), network.key, epoch)
+    if rows < len(logits):
+        return SeenRows(table, logits[:rows], order[:rows])
+    in_order = np.empty_like(logits)
+    in_order[order] = logits
+    return SeenRows(table, in_order)
