@@ -534,3 +534,36 @@ def test_noise_goes_on(tmp_path: Path) -> None:
     for one in (model, loaded):
         one.fit(X, Y, verbose=0)
     assert bits(loaded) == bits(model)
+
+
+def part_of_a_graph(classes: type[fastnn.Model], twice: bool) -> Any:
+    inputs = fastnn.Input((4,))
+    part = classes()
+    h = part(inputs)
+    return compiled(fastnn.Model(inputs, layers.Dense(3)(part(h) if twice else h)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("twice", [False, True])
+def test_code_that_changed_is_told(twice: bool, tmp_path: Path) -> None:
+    """A graph keeps its calls; the names of weights follow the code of a class in it."""
+
+    def code(swapped: bool) -> Any:
+        @fastnn.register_serializable("changing")
+        class Part(fastnn.Model):
+            def __init__(self) -> None:
+                super().__init__()
+                self.one, self.two = layers.Dense(4, "tanh"), layers.Dense(4)
+
+            def call(self, x: Any) -> Any:
+                return self.one(self.two(x)) if swapped else self.two(self.one(x))
+
+        return Part
+
+    model = part_of_a_graph(code(swapped=False), twice)
+    model.save(tmp_path / "m")
+    expected = model.predict(X)
+    assert np.array_equal(fastnn.load_model(tmp_path / "m").predict(X), expected)
+    code(swapped=True)
+    with pytest.warns(UserWarning, match="the code of Part calls other layers than 'part' did"):
+        fastnn.load_model(tmp_path / "m")

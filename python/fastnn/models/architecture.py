@@ -15,13 +15,14 @@ from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import plain
+from fastnn.models.codes import check_code, makes_itself
 from fastnn.models.compiled import State
 from fastnn.models.graph import Call
 from fastnn.models.nested import entries_of, known_shapes, parts_in
 from fastnn.models.parts import Parted
 from fastnn.models.paths import named_layers
 from fastnn.objects import KINDS, Kind
-from fastnn.serializable import class_described, described, is_of_fastnn, own_class
+from fastnn.serializable import class_described, described, own_class
 from fastnn.words import choose, integer, unknown
 
 Place = tuple[int, ...]  # of a layer or model: numbers in lists, one for each level
@@ -30,12 +31,6 @@ Config = dict[str, Any]
 # The classes of models that are not of a program's own, by name.
 MODELS: dict[str, type[Parted]] = {}
 _KINDS: dict[str, type] = {"list": list, "tuple": tuple, "dict": dict}
-
-
-def makes_itself(cls: type[Parted]) -> bool:
-    """Whether the code of a class makes its layers, so that a config holds arguments alone."""
-    own: Any = (cls.__init__, cls.call, cls.get_config)  # type: ignore[attr-defined]
-    return not all(is_of_fastnn(function) for function in own)
 
 
 def members(model: Parted) -> list[Any]:
@@ -225,6 +220,7 @@ class Decoder:
             made.take_parts(parts, row_shape, inner=bool(place))
             return made  # type: ignore[no-any-return]
         graph = self._state(config, calls, listed, parts if "parts" in config else ())
+        check_code(graph)
         inner = parts_in(graph)
         _name_in(made, [*entries_of(graph), *inner], self._told_of(inner, listed, told))
         made.take_graph(graph._replace(row_shape=row_shape), _names(config), inner=bool(place))

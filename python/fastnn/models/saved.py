@@ -18,7 +18,8 @@ from fastnn.changes import Change
 from fastnn.console import warn
 from fastnn.files import layout
 from fastnn.layers.base import Shape
-from fastnn.models.architecture import Decoder, Encoder, makes_itself
+from fastnn.models.architecture import Decoder, Encoder
+from fastnn.models.codes import makes_itself
 from fastnn.models.compiled import State
 from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
