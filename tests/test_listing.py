@@ -105,6 +105,8 @@ OF_ALL = {
 }
 # What some classes have of their own.
 OWN = {
+    "Adam": {"amsgrad"},
+    "AdamW": {"amsgrad"},
     "Dense": {"kernel", "bias"},
     "F1Score": {"beta"},
     "LayerNormalization": {"gamma", "beta"},
