@@ -4,6 +4,15 @@ from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
 from fastnn.listing import names_of
+from fastnn.metrics.agreement import (
+    BalancedAccuracy,
+    BinaryIoU,
+    CohenKappa,
+    ConfusionMatrix,
+    MatthewsCorrelation,
+    MeanIoU,
+    OneHotIoU,
+)
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get, named
 from fastnn.metrics.confusion import (
@@ -20,6 +29,7 @@ from fastnn.metrics.means import (
     CategoricalAccuracy,
     CategoricalCrossentropy,
     Hinge,
+    LogCoshError,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanOf,
@@ -42,6 +52,15 @@ from fastnn.metrics.ranked import (
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
 )
+from fastnn.metrics.scores import (
+    BrierScore,
+    CategoricalHinge,
+    CosineSimilarity,
+    ExplainedVariance,
+    KLDivergence,
+    LogLoss,
+    Pinball,
+)
 from fastnn.metrics.tallies import FalseNegatives, FalsePositives, TrueNegatives, TruePositives
 from fastnn.metrics.thresholds import best_thresholds
 from fastnn.metrics.values import Mean, Sum
@@ -49,23 +68,38 @@ from fastnn.metrics.values import Mean, Sum
 __all__ = [
     "AUC",
     "AveragePrecision",
+    "BalancedAccuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "BinaryIoU",
+    "BrierScore",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CohenKappa",
+    "ConfusionMatrix",
+    "CosineSimilarity",
+    "ExplainedVariance",
     "F1Score",
     "FBetaScore",
     "FalseNegatives",
     "FalsePositives",
     "HammingLoss",
     "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "LogLoss",
+    "MatthewsCorrelation",
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
     "MeanOf",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "Pinball",
     "Poisson",
     "Precision",
     "PrecisionAtRecall",

@@ -216,6 +216,13 @@ class MeanSquaredLogarithmicError(_OfLoss):
     _loss = "mean_squared_logarithmic_error"
 
 
+@METRICS.register("log_cosh_error", "LogCoshError", "logcosh")
+class LogCoshError(_OfLoss):
+    """Mean of log(cosh(output - target)), with the outputs that `predict` returns."""
+
+    _loss = "log_cosh"
+
+
 @METRICS.register("hinge")
 class Hinge(_OfLoss):
     """Mean of max(0, 1 - sign * output); targets 1, and -1 or 0."""

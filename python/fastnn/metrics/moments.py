@@ -13,14 +13,14 @@ from fastnn.words import choose, keywords
 
 # Sums are off by some ulps of sum(w t^2): from a spread of targets below this share of it, no three
 # digits would be left.
-_NO_SPREAD = 2.0**-40
+NO_SPREAD = 2.0**-40
 
 
 Aggregation = Literal["uniform_average", "variance_weighted_average"]
 _AGGREGATIONS: tuple[Aggregation, ...] = ("uniform_average", "variance_weighted_average")
 
 
-def _aggregation(name: str, value: object) -> Aggregation:
+def aggregation(name: str, value: object) -> Aggregation:
     return choose(name, value, _AGGREGATIONS)
 
 
@@ -42,7 +42,7 @@ class R2Score(Metric):
 
     counts = "moments"
     more_is_better = True
-    class_aggregation = Checked(_aggregation)
+    class_aggregation = Checked(aggregation)
     goes_with = frozenset({"targets", "sigmoid", "values"})
 
     @keywords()
@@ -61,7 +61,7 @@ class R2Score(Metric):
         if len(w) == 0:
             return float("nan")
         spread = np.maximum(tt - t * t / w, 0.0)
-        unknown = spread <= _NO_SPREAD * tt
+        unknown = spread <= NO_SPREAD * tt
         scores = 1.0 - residual / np.where(unknown, np.nan, spread)
         scores[residual == 0.0] = 1.0
         if self.class_aggregation == "uniform_average" or unknown.all():
