@@ -22,7 +22,8 @@ import pytest
 
 import fastnn
 from fastnn import callbacks, console, layers, metrics
-from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.callbacks.told import values_text
 
 PACKAGE = Path(fastnn.__file__).parent
 
@@ -415,6 +416,8 @@ def test_live_lines_are_cut(width, terminal, monkeypatch):
     live = written().removeprefix("\r")
     assert console.columns(live) < width
     whole = re.sub(r"\d\.\d\ds", "0.00s", "Epoch 1/1 - 3/9 - 0.00s" + values_text(LOGS))
+    live, rate = re.fullmatch(r"(.*?)( - [\d.e+]+ steps/s - \d+s left)?", live).groups()
+    assert (rate is not None) == (width == 200)
     assert whole.startswith(re.sub(r"\d\.\d\ds", "0.00s", live))
     if console.columns(whole) >= width:
         assert console.columns(live) >= width - 2  # a wide letter may not fit in the last one

@@ -33,6 +33,7 @@ ROOMS = (
         "fastnn.serializable",
         "fastnn.registry",
         "fastnn.objects",
+        "fastnn.sequences",
         "fastnn.config",
         "fastnn.claims",
         "fastnn.changes",

@@ -110,7 +110,10 @@ OWN = {
     "Dense": {"kernel", "bias"},
     "F1Score": {"beta"},
     "LayerNormalization": {"gamma", "beta"},
-    "History": {"epoch", "history", "plot"},
+    "History": {"epoch", "history", "plot", "to_frame"},
+    "ReduceLROnPlateau": {"best", "cooldown_counter", "wait"},
+    "TensorBoard": {"writer"},
+    "TqdmBar": {"live"},
     "ModelCheckpoint": {"best"},
     "EarlyStopping": {"best", "best_epoch", "best_weights", "stopped_epoch", "wait"},
 }

@@ -18,7 +18,7 @@ from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import lengths, merge, noise
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
-from fastnn.metrics import collected, confusion, means, ranked, tallies, values
+from fastnn.metrics import agreement, collected, confusion, means, ranked, tallies, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
@@ -32,6 +32,8 @@ REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape
 REQUIRED |= {"stddev": 0.25}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
+REQUIRED |= {"num_classes": 3, "target_class_ids": [1]}
+REQUIRED |= {"seconds": 30.0, "filename": "a.csv"}
 REQUIRED |= {"recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5}
 REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
 # A value of each argument that differs from the default, in all classes or in one.
@@ -59,6 +61,22 @@ OTHERS = {
     "values": [0.5, 0.25, 0.125],
     "warmup_steps": 6.0,
     "warmup_target": 0.875,
+    "adjusted": True,
+    "append": True,
+    "normalize": "true",
+    "num_classes": 4,
+    "target_class_ids": [0],
+    "weights": "linear",
+    ("CosineSimilarity", "axis"): 1,
+    "cooldown": 2,
+    "factor": 0.5,
+    "filename": "b.csv",
+    "log_dir": "b",
+    "min_lr": 0.125,
+    "seconds": 60.0,
+    "separator": ";",
+    "swap_on_epoch": True,
+    "update_freq": 5,
     "curve": "PR",
     "label_weights": [1.0, 2.0],
     "multi_label": True,
@@ -148,6 +166,7 @@ OTHERS = {
     "weight_decay": 0.125,
     ("EarlyStopping", "mode"): "max",
     ("ModelCheckpoint", "mode"): "max",
+    ("ReduceLROnPlateau", "mode"): "max",
 }
 # Arguments that exclude one of those above.
 EXCLUDED = ("clipvalue", "global_clipnorm")
@@ -223,7 +242,9 @@ def test_every_public_class_with_options_is_registered():
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
     left_out |= {noise.Noise, noise._Rated, lengths._OfRows}
+    left_out |= {callbacks.LearningRateScheduler}  # of a function
     left_out |= {collected.Collected, ranked._AtPoint, tallies._Tally}
+    left_out |= {agreement._FromMatrix, agreement._Overlap}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
@@ -366,8 +387,8 @@ def test_names_of_keras_in_messages():
         losses.get("KLDivergence")
     with pytest.raises(ValueError, match=r"^optimizer: 'Adafactor' is not in fastnn; use 'adam'"):
         optimizers.get("Adafactor")
-    with pytest.raises(ValueError, match=r"^metrics: 'MeanIoU' is not in fastnn"):
-        metrics.get("MeanIoU", "labels")
+    with pytest.raises(ValueError, match=r"^metrics: 'OneHotMeanIoU' is not in fastnn"):
+        metrics.get("OneHotMeanIoU", "labels")
     with pytest.raises(ValueError, match=r"^kernel_initializer: 'STFT' is not in fastnn"):
         layers.Dense(3, kernel_initializer="STFT")
 

@@ -30,16 +30,11 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "metric": {
         "accuracy": "Accuracy",
-        "use 'precision', 'recall' or 'f1_score', or derive a metric from fastnn.metrics.Metric with "
-        "the count 'confusion'": "BinaryIoU IoU MeanIoU OneHotIoU OneHotMeanIoU",
+        "use MeanIoU, which takes outputs, with labels or one-hot targets": "IoU OneHotMeanIoU",
         "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
-        "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """CosineSimilarity
-            cosine_proximity""",
-        "categorical_crossentropy": "KLDivergence KLD CategoricalFocalCrossentropy",
-        "use 'categorical_accuracy' or 'categorical_crossentropy'": "CategoricalHinge",
-        "use 'sparse_categorical_crossentropy', or the name of the loss": """crossentropy ce
-            log_loss""",
-        "log_cosh": "LogCoshError",
+        "cosine_similarity": "cosine_proximity",
+        "categorical_crossentropy": "CategoricalFocalCrossentropy",
+        "use 'sparse_categorical_crossentropy', or the name of the loss": "crossentropy ce",
         "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
     "optimizer": {
@@ -140,18 +135,14 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "callback": {
         "use ModelCheckpoint, or BackupAndRestore": "OrbaxCheckpoint",
-        "set model.optimizer.learning_rate in a callback's on_epoch_begin": """
-            LearningRateScheduler ReduceLROnPlateau""",
         "write History.history, which fit returns, or use LambdaCallback(on_epoch_end=...)": """
-            CSVLogger TensorBoard RemoteMonitor BaseLogger""",
-        "give the optimizer use_ema=True": "SwapEMAWeights",
-        "fit stops by itself and raises fastnn.TrainingDiverged": "TerminateOnNaN",
+            RemoteMonitor BaseLogger""",
     },
     "utils": {
         "read each file by load_img, and np.stack what img_to_array makes of them": (
             "image_dataset_from_directory"
         ),
-        "pass arrays, whole or as memory maps": """PyDataset Sequence split_dataset
+        "pass arrays, whole or as memory maps": """split_dataset
             audio_dataset_from_directory
             text_dataset_from_directory timeseries_dataset_from_array pad_sequences""",
         "use model.plot(), or plot_model": "model_to_dot",
@@ -387,8 +378,6 @@ KEYWORDS: dict[str, str] = {
     "give learning_rate InverseTimeDecay(initial, 1, decay) of fastnn.optimizers.schedules; "
     "weight_decay is something else": "decay",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
-    "all rows are visited; pass a slice of x, or use batch_size": "steps_per_epoch steps",
-    "all rows are validated on; pass fewer of them as validation_data": "validation_steps",
     "use fastnn.set_num_threads": "workers use_multiprocessing max_queue_size",
     "use line_length and print_fn": "positions show_trainable layer_range",
     "parameters are made as soon as their shapes are known": "rebuild",
@@ -448,4 +437,4 @@ NONE = """kernel_regularizer bias_regularizer activity_regularizer gamma_regular
     beta_regularizer embeddings_regularizer kernel_constraint bias_constraint gamma_constraint
     beta_constraint embeddings_constraint weights batch_input_shape batch_shape lora_rank lora_alpha
     quantization_config noise_shape tensor input_tensor dtype ema_overwrite_frequency
-    loss_scale_factor steps_per_epoch steps validation_steps positions layer_range"""
+    loss_scale_factor positions layer_range"""

@@ -103,6 +103,7 @@ class Optimizer(Protocol):
 
     learning_rate: Any  # a number, or a schedule
     iterations: int
+    use_ema: Any  # whether averages of the weights are kept
 
     @property
     def schedule(self) -> Any:
@@ -137,6 +138,9 @@ class Trainable(Protocol):
     @property
     def keeps_averages(self) -> bool:
         """Whether training keeps an average of the weights."""
+
+    # Whether the weights are those that training left: else averages of them begin anew.
+    continues: bool
 
     def more_is_better(self, key: str) -> bool | None:
         """Whether more of a value in the logs is better; None where that is not known."""

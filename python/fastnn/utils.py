@@ -15,6 +15,7 @@ from fastnn.data.rows import integral
 from fastnn.listing import names_of
 from fastnn.objects import deserialize_keras_object, serialize_keras_object
 from fastnn.preprocessing.image import array_to_img, img_to_array, load_img, save_img
+from fastnn.sequences import PyDataset, Sequence
 from fastnn.serializable import (
     CustomObjectScope,
     custom_object_scope,
@@ -27,6 +28,8 @@ from fastnn.words import integer, keywords, number
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "clear_session",
     "custom_object_scope",

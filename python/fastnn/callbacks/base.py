@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -156,13 +157,23 @@ class History(Callback):
         super().__init__()
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        # The row of each value of a name, among all epochs: a name may be missing in some.
+        self._at: dict[str, list[int]] = {}
+        self._count = 0
 
     def saved_state(self) -> dict[str, Any]:
-        return {"history": dict(self.history), "epoch": list(self.epoch)}
+        return {
+            "history": dict(self.history),
+            "epoch": list(self.epoch),
+            "rows": {name: list(rows) for name, rows in self._at.items()},
+        }
 
     def put_state(self, state: dict[str, Any]) -> None:
         self.history = {name: list(values) for name, values in state["history"].items()}
         self.epoch = list(state["epoch"])
+        at = state.get("rows", {})
+        self._at = {name: [int(row) for row in rows] for name, rows in at.items()}
+        self._count = len(self.epoch)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
@@ -171,6 +182,8 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._at.setdefault(name, []).append(self._count)
+        self._count += 1
 
     def extend(self, epoch: int, logs: Sequence[Logs]) -> None:
         """Adds the logs of epochs from number `epoch` on, which all have the same names."""
@@ -179,7 +192,57 @@ class History(Callback):
             name: [*self.history.get(name, ()), *(row[name] for row in logs)] for name in names
         }
         self.history.update(longer)
+        rows = range(self._count, self._count + len(logs))
+        for name in names:
+            self._at.setdefault(name, []).extend(rows)
+        self._count += len(logs)
         self.epoch = [*self.epoch, *range(epoch, epoch + len(logs))]
+
+    def to_frame(self) -> Any:
+        """The values as a table of pandas: a row for each epoch, a column for each name.
+
+            >>> import fastnn
+            >>> history = fastnn.callbacks.History()
+            >>> history.on_epoch_end(0, {"loss": 0.5})
+            >>> print(history.to_frame())  # doctest: +SKIP
+                   loss
+            epoch
+            0       0.5
+
+        Epochs, which count from 0, are the index; a value that an epoch has not is NaN. After several
+        `fit`s with one History the rows of the first come first.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        from fastnn.extras import needed
+
+        pandas = needed("pandas", "history.to_frame()")
+        count = max(map(len, self.history.values()), default=0)
+        rows = self._rows()
+        epochs = [*range(count - len(self.epoch)), *self.epoch]
+        index = pandas.Index(epochs if len(epochs) == count else range(count), name="epoch")
+        return pandas.DataFrame(rows, index=index)
+
+    def _rows(self) -> dict[str, list[Any]]:
+        """The values of each name, with NaN for epochs that have none."""
+        count = max(map(len, self.history.values()), default=0)
+        rows = {}
+        for name, values in self.history.items():
+            at = self._at.get(name, ())
+            known = at if len(at) == len(values) else range(len(values))
+            column: list[Any] = [math.nan] * count
+            for place, value in zip(known, values, strict=True):
+                if place < count:
+                    column[place] = value
+            rows[name] = column
+        return rows
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show: the first and the last epochs."""
+        from fastnn.callbacks.tables import html_of
+
+        return html_of(self._rows(), self.epoch)
 
     def plot(
         self,

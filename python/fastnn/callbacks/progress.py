@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import time
 
-import numpy as np
-
 from fastnn.callbacks.base import CALLBACKS, Callback
+from fastnn.callbacks.told import values_text
 from fastnn.console import columns, cut, say, terminal_columns
 from fastnn.protocols import Logs
 from fastnn.registry import Checked
 from fastnn.words import flag
 
-# Numbers of an array that a line shows.
-_MOST = 20
-
 
 @CALLBACKS.register("progbar_logger")
 class ProgbarLogger(Callback):
     """The line of each epoch: time, loss and metrics. `fit` adds it unless verbose=0.
+
+    While an epoch runs, a live line has its steps, how many pass in a second, and the time that is
+    left of the epoch.
 
     A line that cannot be printed is left out; training goes on.
 
@@ -51,12 +50,28 @@ class ProgbarLogger(Callback):
         now = time.perf_counter()
         if self.live and now - self._drawn >= self.interval:
             self._drawn = now
-            self._write(self._line(f" - {steps}/{self.params.get('steps')}", logs), "")
+            self._show(steps, logs)
 
-    def _line(self, steps: str, logs: Logs) -> str:
+    def _show(self, steps: int, logs: Logs) -> None:
+        every = self.params.get("steps")
+        told = f" - {steps}/{'?' if every is None else every}"
+        self._write(self._line(told, logs, self._rate(steps, every)), "")
+
+    def _rate(self, steps: int, every: int | None) -> str:
+        """How many steps pass in a second, and how long the rest of the epoch takes."""
+        seconds = time.perf_counter() - self._start
+        if not steps or seconds <= 0:
+            return ""
+        rate = steps / seconds
+        told = f" - {rate:.0f} steps/s" if rate >= 10 else f" - {rate:.2g} steps/s"
+        return told if every is None else f"{told} - {_time((every - steps) / rate)} left"
+
+    def _line(self, steps: str, logs: Logs, rate: str = "") -> str:
         seconds = time.perf_counter() - self._start
         epochs = self.params.get("epochs")
-        return f"Epoch {self._epoch + 1}/{epochs}{steps} - {seconds:.2f}s" + values_text(logs)
+        return (
+            f"Epoch {self._epoch + 1}/{epochs}{steps} - {seconds:.2f}s" + values_text(logs) + rate
+        )
 
     def _write(self, line: str, end: str) -> None:
         if not self.live:
@@ -71,23 +86,10 @@ class ProgbarLogger(Callback):
         self._length = 0 if end else length
 
 
-def values_text(logs: Logs) -> str:
-    """ " - loss: 0.1234 - accuracy: 0.9600"."""
-    return "".join(f" - {name}: {_short(value)}" for name, value in logs.items())
-
-
-def _short(value: object) -> str:
-    """A value of the logs, where callbacks may have put anything."""
-    try:
-        if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind == "f":
-            parts = [_short(part) for part in value]
-            if len(parts) > _MOST:
-                parts = [*parts[:3], "...", *parts[-3:]]
-            return f"[{' '.join(parts)}]"
-        if not isinstance(value, (int, float, np.floating)):
-            return str(value)
-        number = float(value)
-    except Exception:  # noqa: BLE001 - an integer beyond float, a `__str__` that raises
-        return f"<{type(value).__name__}>"
-    small = number != 0 and abs(number) < 1e-3
-    return f"{number:.4e}" if small or not math.isfinite(number) else f"{number:.4f}"
+def _time(seconds: float) -> str:
+    """A time that is left, in whole seconds."""
+    whole = math.ceil(seconds)
+    minutes, hours = whole // 60, whole // 3600
+    if hours:
+        return f"{hours}:{minutes % 60:02d}:{whole % 60:02d}"
+    return f"{minutes}:{whole % 60:02d}" if minutes else f"{whole}s"

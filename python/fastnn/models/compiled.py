@@ -111,7 +111,7 @@ class Compilable(Listed):
     _inside: ClassVar[Iterable[str]] = (
         *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare"),
         *("row_shapes", "shapes_for"),
-        *("claim", "home", "is_training", "stand"),
+        *("claim", "continues", "home", "is_training", "stand"),
     )
     stop_training: bool = False
 
@@ -535,6 +535,18 @@ class Compilable(Listed):
         built = self._state.now.built
         settings = None if built is None else built.settings
         return settings is not None and settings.averages
+
+    @property
+    def continues(self) -> bool:
+        """Whether the weights are those that training left: else averages of them begin anew."""
+        built = self._state.now.built
+        return built is None or built.network.continues
+
+    @continues.setter
+    def continues(self, value: bool) -> None:
+        built = self._state.now.built
+        if built is not None:
+            built.network.continues = value
 
     @property
     def columns(self) -> Columns:

@@ -628,6 +628,14 @@ class Model(Saved):
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
             write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
 
+    def _repr_html_(self) -> str:
+        """The table of `summary`, as notebooks show it."""
+        from html import escape
+
+        lines: list[str] = []
+        self.summary(print_fn=lines.append)
+        return f"<pre>{escape(chr(10).join(lines))}</pre>"
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, layers={len(self.layers)}, built={self.built}>"
 

@@ -161,7 +161,7 @@ class Taped(TapedTables):
         given: Given,
         schedule: Schedule,
         validation: tuple[float, object],
-        callbacks: tuple[Any, int],
+        callbacks: tuple[Any, int, list[ProgbarLogger]],
         begins: Position | None = None,
     ) -> History:
         """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
@@ -182,7 +182,7 @@ class Taped(TapedTables):
         reason = plan.reason or self._reason_of_call(given.x)
         if reason is not None:
             self._tell(reason)
-        listed, level = callbacks
+        listed, level, progress = callbacks
         params: dict[str, Any] = {
             "verbose": level,
             "epochs": schedule.epochs,
@@ -192,7 +192,6 @@ class Taped(TapedTables):
             names = plan.objective.names()
             also = held is not None and schedule.validates_at_all()
             params["metrics"] = names + [f"val_{name}" for name in names] if also else names
-        progress = [ProgbarLogger(live=level == 1)] if level else []
         listeners = CallbackList(listed, self, params, *progress, History())
         run = TapedFit(self, train, held, schedule, listeners, begins)
         if split is not None:
@@ -209,7 +208,7 @@ class Taped(TapedTables):
         self.history = run.history
         updates = plan.optimizer.iterations
         try:
-            with _Training(self, plan, row_weights):
+            with Training(self, plan, row_weights):
                 history = run.run()
                 went_on = run.begins is not None and run.begins.goes_on
                 if plan.optimizer.use_ema and (went_on or plan.optimizer.iterations != updates):
@@ -232,7 +231,7 @@ class Taped(TapedTables):
         found = self._batches("evaluate", plan, inputs, given, own)
         check(plan.objective, found, shapes)
         _tell_steps(listeners, found, size)
-        with plan.objective.lock, _kept_metrics([plan.objective.tracker, *self.metrics]):
+        with plan.objective.lock, kept_metrics([plan.objective.tracker, *self.metrics]):
             return taped.evaluate(self, found, listeners, size)
 
     def _predict_taped(self, x: object, size: int, listeners: CallbackList) -> Any:
@@ -249,7 +248,7 @@ class Taped(TapedTables):
         found = self._with_class_weights(plan, found, given.class_weight, shapes)
         check(plan.objective, found, shapes)
         self.reset_metrics()
-        with _Training(self, plan, ()):
+        with Training(self, plan, ()):
             return self.train_on_data(taped.data_of(found, slice(None)))
 
     @quiet
@@ -263,7 +262,7 @@ class Taped(TapedTables):
         check(plan.objective, found, shapes)
         x, y, weights = (mapped(Tensor, part) for part in found.take(slice(None)))
         variables: list[Variable] = self._variables()
-        with _Training(self, plan, ()), GradientTape() as tape:
+        with Training(self, plan, ()), GradientTape() as tape:
             trained = self._variables_to_train()
             tape.watch(trained)
             y_pred = self._called(x, training)
@@ -406,7 +405,7 @@ def _kind(counted: NDArray[Any]) -> tuple[Any, ...]:
     return counted.dtype, counted.ndim, counted.shape[1:]
 
 
-class _Training:
+class Training:
     """While it lasts, weights count by the rows of a data set, and Variables to train are fixed."""
 
     def __init__(self, model: Taped, plan: Plan, row_weights: RowWeights) -> None:
@@ -429,7 +428,7 @@ class _Training:
 
 
 @contextlib.contextmanager
-def _kept_metrics(metrics: Sequence[Metric]) -> Iterator[None]:
+def kept_metrics(metrics: Sequence[Metric]) -> Iterator[None]:
     """Puts back what metrics have counted: a callback may evaluate in the middle of an epoch."""
     kept = [
         (metric, dict(vars(metric)), [variable.numpy() for variable in metric.variables])

@@ -16,17 +16,21 @@ from fastnn import elsewhere
 from fastnn._core import Predictor
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
-from fastnn.callbacks.progress import ProgbarLogger, values_text
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.callbacks.told import values_text
+from fastnn.callbacks.tqdm_bar import TqdmBar
 from fastnn.claims import Claim
 from fastnn.console import is_terminal, say
+from fastnn.data.feed import kind_of
 from fastnn.data.table import Table
+from fastnn.extras import needed
 from fastnn.layers.base import write_all
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.frozen import frozen
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.steps import own_steps
-from fastnn.models.taped import Taped
+from fastnn.models.streamed import Streamed
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import loops
@@ -41,7 +45,7 @@ _DEFAULT_BATCH = 32
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Taped):
+class Trainer(Streamed):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
 
     # -- fit
@@ -53,15 +57,17 @@ class Trainer(Taped):
         y: object = None,
         batch_size: int | None = None,
         epochs: int = 1,
-        verbose: Literal["auto", 0, 1, 2] = "auto",
+        verbose: Literal["auto", "tqdm", 0, 1, 2] = "auto",
         callbacks: Callbacks = None,
         validation_split: float = 0.0,
-        validation_data: Sequence[object] | None = None,
+        validation_data: object = None,
         shuffle: bool = True,
         class_weight: ClassWeight = None,
         sample_weight: object = None,
         initial_epoch: int | Position = 0,
         *,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Container[int] = 1,
     ) -> History:
@@ -90,17 +96,22 @@ class Trainer(Taped):
                 makes to the arrays x and y, labels and targets alike, are seen from the next epoch
                 on, if not earlier; labels are checked again. That holds for arrays that are taken
                 without a conversion, and on the CPU: a GPU gets the rows once.
+                Or x alone makes batches (x, y) or (x, y, sample_weight): a generator, a
+                `fastnn.utils.PyDataset` or another object with len() and [i], an iterable such as a
+                DataLoader of PyTorch. One thread reads ahead while a batch trains; each batch is
+                checked before its own step. A row weighs as many as it has, of a mean weight of 1.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
-                terminal and 2 elsewhere.
+                terminal and 2 elsewhere; "tqdm" a bar of tqdm (the extra `progress`), which
+                notebooks show, too.
             callbacks: `fastnn.callbacks.Callback` objects.
             validation_split: the share of rows, in [0, 1), held out for validation. The rows
                 are random, chosen by the model's key, and each class has its share of them.
                 Every `fit` of this model on as many rows holds out the same rows, also where a
                 later y has other classes. (Keras takes the last rows; in sorted data these
                 are one class.)
-            validation_data: (x, y) or (x, y, sample_weight), used as given.
+            validation_data: (x, y) or (x, y, sample_weight), used as given; or what makes batches.
             shuffle: whether each epoch visits the rows in a new random order.
             class_weight: the weight of each class, multiplied into sample_weight: a dictionary
                 or pandas Series of class to weight, in which a missing class weighs 1; a list or
@@ -113,6 +124,10 @@ class Trainer(Taped):
                 by a callback in the middle of training, from which this goes on, also in the middle
                 of an epoch: the same rows, batch_size and shuffle then give the same weights as if
                 nothing had come between.
+            steps_per_epoch: where x makes batches, how many an epoch has; None: all that there are.
+                A generator goes on from epoch to epoch; one that ends early ends training, with a
+                warning.
+            validation_steps: the same of validation_data.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
                 listed (from 1).
@@ -160,15 +175,25 @@ class Trainer(Taped):
                 _frequency(validation_freq),
                 _batch("validation_batch_size", validation_batch_size, size),
             )
-            level = _verbosity(verbose)
+            level, progress = _progress(verbose)
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            if y is None and kind_of(x) is not None:
+                _refuse_beside_batches(share, sample_weight, begins)
+                options = {
+                    "steps_per_epoch": steps_per_epoch,
+                    "validation_data": validation_data,
+                    "validation_steps": validation_steps,
+                    "class_weight": class_weight,
+                }
+                return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
+            _refuse_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
             if self._reason_for(plan, x) is not None:
                 return self._fit_taped(
                     plan,
                     Given(x, y, sample_weight, class_weight),
                     schedule,
                     (share, validation_data),
-                    (callbacks, level),
+                    (callbacks, level, progress),
                     begins,
                 )
             table = self._table("fit", x, y, sample_weight)
@@ -182,7 +207,6 @@ class Trainer(Taped):
                 "steps": steps,
                 "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
             }
-            progress = [ProgbarLogger(live=level == 1)] if level else []
             listeners = CallbackList(callbacks, self, params, *progress, History())
             run = Fit(self, train, validation, schedule, listeners, begins)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
@@ -206,9 +230,10 @@ class Trainer(Taped):
         x: object = None,
         y: object = None,
         batch_size: int | None = None,
-        verbose: Literal["auto", 0, 1, 2] = "auto",
+        verbose: Literal["auto", "tqdm", 0, 1, 2] = "auto",
         sample_weight: object = None,
         *,
+        steps: int | None = None,
         callbacks: Callbacks = None,
         return_dict: bool = False,
     ) -> float | list[Any] | Logs:
@@ -226,6 +251,7 @@ class Trainer(Taped):
             x, y, sample_weight, callbacks: see `fit`.
             batch_size: the batch of on_test_batch hooks; results do not depend on it.
             verbose: 0 prints nothing, any other value one line.
+            steps: where x makes batches, how many to take; None: all that there are.
             return_dict: whether to return names to values.
 
         Returns:
@@ -235,6 +261,12 @@ class Trainer(Taped):
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
+        if y is None and kind_of(x) is not None:
+            _refuse_beside_batches(0.0, sample_weight)
+            level, as_dict = _verbosity(verbose), flag("return_dict", return_dict)
+            listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
+            return _told(self._evaluate_streamed(plan, x, steps, listeners), level, as_dict)
+        _refuse_steps("evaluate", steps=steps)
         if self._reason_for(plan, x) is not None:
             size, level = _batch("batch_size", batch_size, _DEFAULT_BATCH), _verbosity(verbose)
             as_dict = flag("return_dict", return_dict)
@@ -258,8 +290,9 @@ class Trainer(Taped):
         self,
         x: object,
         batch_size: int | None = None,
-        verbose: Literal["auto", 0, 1, 2] = "auto",
+        verbose: Literal["auto", "tqdm", 0, 1, 2] = "auto",
         *,
+        steps: int | None = None,
         callbacks: Callbacks = None,
     ) -> Any:
         """The output of the last layer for each row, as in Keras: logits after a linear layer.
@@ -272,9 +305,11 @@ class Trainer(Taped):
         Many threads may predict with one model at once. Nothing is printed.
 
         Args:
-            x: rows, see `fit`. The model need not be compiled.
+            x: rows, see `fit`, or what makes batches x, (x, y) or (x, y, sample_weight). The model
+                need not be compiled.
             batch_size: the batch of on_predict_batch hooks; results do not depend on it.
             verbose: accepted as in Keras, and unused.
+            steps: where x makes batches, how many to take; None: all that there are.
             callbacks: see `fit`.
 
         Returns:
@@ -286,6 +321,12 @@ class Trainer(Taped):
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
         self._training.refuse_others("predict")
+        if kind_of(x) is not None:
+            listeners = CallbackList(callbacks, self, {"verbose": 0, "epochs": 1})
+            return self._predict_streamed(
+                x, steps, listeners, lambda batch: self.predict(batch, verbose=0)
+            )
+        _refuse_steps("predict", steps=steps)
         if own_steps(self, "predict") or self._reason_of_call(x) is not None:
             size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
             params = {"verbose": _verbosity(verbose), "epochs": 1}
@@ -529,6 +570,29 @@ class Trainer(Taped):
             return elsewhere.attribute_of(self, "model", name)
 
 
+def _refuse_beside_batches(
+    share: float, sample_weight: object, begins: Position | None = None
+) -> None:
+    """ValueError for arguments that go with arrays alone."""
+    told = "x makes batches; "
+    if share:
+        raise ValueError(f"validation_split: {told}give validation_data")
+    if sample_weight is not None:
+        raise ValueError(f"sample_weight: {told}let it make (x, y, sample_weight)")
+    if begins is not None and begins.step:
+        raise ValueError(f"initial_epoch: {told}training goes on where an epoch begins")
+
+
+def _refuse_steps(doing: str, **given: object) -> None:
+    """ValueError for numbers of batches where x is arrays."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{doing}: {name}: expected None for arrays, got {value!r}: batch_size says how many "
+                "batches they are"
+            )
+
+
 def _batch(name: str, given: int | None, default: int) -> int:
     return default if given is None else integer(name, given)
 
@@ -539,13 +603,22 @@ def _frequency(value: object) -> int | Container[int]:
     return integer("validation_freq", value)
 
 
+def _progress(verbose: object) -> tuple[int, list[ProgbarLogger]]:
+    """The verbosity as a number, and what shows the progress."""
+    level = _verbosity(verbose)
+    if verbose == "tqdm":
+        needed("tqdm.auto", "verbose='tqdm'", "progress")
+        return level, [TqdmBar()]
+    return level, [ProgbarLogger(live=level == 1)] if level else []
+
+
 def _verbosity(verbose: object) -> int:
     if isinstance(verbose, str):
-        choose("verbose", verbose, ("auto",))
-        return 1 if is_terminal() else 2
+        word: Literal["auto", "tqdm"] = choose("verbose", verbose, ("auto", "tqdm"))
+        return 1 if word == "tqdm" or is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
         return int(verbose)
-    raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+    raise ValueError(f"verbose: expected 'auto', 'tqdm', 0, 1 or 2, got {verbose!r}")
 
 
 def _told(logs: Logs, level: int, as_dict: bool) -> float | list[Any] | Logs:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.callbacks.base import History
+from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import (
     EPOCH_HOOKS,
     PREDICT_BATCH_HOOKS,
@@ -131,6 +132,22 @@ class Fit:
         self._see_labels()
         epochs = range(begins.epoch, self.schedule.epochs)
         logs: Logs = {}
+        try:
+            logs = self._trained(run, epochs, begins)
+        except _core.TrainingDiverged as error:
+            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
+            if ends is None:
+                raise
+            ends.diverged(error)
+        went_on = self.begins is not None and self.begins.goes_on
+        if self.model.keeps_averages and (went_on or self.network.updates != before):
+            self.model.take_averages()
+        self.callbacks.call("on_train_end", logs)
+        return self.history
+
+    def _trained(self, run: _core.Run, epochs: range, begins: Position) -> Logs:
+        """All epochs; the logs of the last one."""
+        logs: Logs = {}
         if begins.step and epochs:
             logs = self._by_epoch(run, epochs[:1], begins)
             epochs = epochs[1:]
@@ -143,11 +160,7 @@ class Fit:
                 logs = self._all_at_once(run, range(first, min(first + most, epochs.stop)))
         elif not (begins.step and self.model.stop_training):
             logs = self._by_epoch(run, epochs) or logs
-        went_on = self.begins is not None and self.begins.goes_on
-        if self.model.keeps_averages and (went_on or self.network.updates != before):
-            self.model.take_averages()
-        self.callbacks.call("on_train_end", logs)
-        return self.history
+        return logs
 
     def _by_epoch(self, run: _core.Run, epochs: range, begins: Position | None = None) -> Logs:
         """Epochs one by one, until one is the last; the first may begin in its middle."""

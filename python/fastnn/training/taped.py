@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn import _core
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
+from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.batches import Batches
@@ -118,6 +119,11 @@ class TapedFit:
                 logs = self._epoch(epoch, copies, begins if epoch == begins.epoch else None)
                 if self.model.stop_training:
                     break
+        except _core.TrainingDiverged as error:
+            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
+            if ends is None:
+                raise
+            ends.diverged(error)
         finally:
             self.model.position = None
         return self._ended(logs)
@@ -215,22 +221,33 @@ class TapedFit:
         copies: Snapshots[Any],
         bad_target: str | None = None,
     ) -> None:
-        back, state = copies.last_good()
-        self.model.put_state(state)
+        diverge(what, epoch, self._step, loss, copies, self.model, bad_target)
+
+
+def diverge(
+    what: str,
+    epoch: int,
+    step: int,
+    loss: float,
+    copies: Snapshots[Any],
+    model: Stepping,
+    bad_target: str | None = None,
+) -> NoReturn:
+    """Puts the last good state back, and raises TrainingDiverged."""
+    back, state = copies.last_good()
+    model.put_state(state)
+    advice = "Try a lower learning_rate, inputs scaled to about [-1, 1], or targets of that size."
+    if bad_target is not None:
         advice = (
-            "Try a lower learning_rate, inputs scaled to about [-1, 1], or targets of that size."
+            f"A target is no finite number: {bad_target}. Leave such rows out, or have the loss "
+            f"mask them by fastnn.math.where. If it does: {advice[0].lower()}{advice[1:]}"
         )
-        if bad_target is not None:
-            advice = (
-                f"A target is no finite number: {bad_target}. Leave such rows out, or have the loss "
-                f"mask them by fastnn.math.where. If it does: {advice[0].lower()}{advice[1:]}"
-            )
-        error: Any = _core.TrainingDiverged(
-            f"{what} at epoch {epoch}, step {self._step} (both counted from 0). The weights are those "
-            f"of {back} {'step' if back == 1 else 'steps'} earlier. {advice}"
-        )
-        error.epoch, error.step, error.loss = epoch, self._step, loss
-        raise error
+    error: Any = _core.TrainingDiverged(
+        f"{what} at epoch {epoch}, step {step} (both counted from 0). The weights are those "
+        f"of {back} {'step' if back == 1 else 'steps'} earlier. {advice}"
+    )
+    error.epoch, error.step, error.loss = epoch, step, loss
+    raise error
 
 
 def data_of(batches: Batches, places: Any) -> Any:
