@@ -64,7 +64,6 @@ _WITHOUT = """
     fastnn.layers.GaussianDropout
     fastnn.layers.GaussianNoise
     fastnn.layers.InputLayer
-    fastnn.layers.Layer.add_weight
     fastnn.layers.Layer.build
     fastnn.layers.Layer.call
     fastnn.layers.Layer.compute_output_shape

@@ -23,7 +23,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
 # Their keys are names of weights, layers and models, or options of a class.
-BY_NAME = ("built", "config", "found", "group_of", "groups", "models", "dropout", "by_name")
+BY_NAME = (
+    "built",
+    "config",
+    "dictionary",
+    "found",
+    "group_of",
+    "groups",
+    "models",
+    "dropout",
+    "by_name",
+)
 
 
 def fields(told: Any, above: str = "") -> Iterator[str]:
@@ -71,6 +81,31 @@ def files(folder: Path) -> Iterator[layout.Contents]:
     model.fit(x, y, verbose=0)
     model.save(folder / "m.safetensors")
     yield layout.read(folder / "m.safetensors")
+    for made in (own_layers(), fastnn.Sequential([Scaled(), layers.Dense(3)])):
+        made(X)
+        made.save(folder / "m.safetensors")
+        yield layout.read(folder / "m.safetensors")
+
+
+Layer: Any = layers.Layer
+
+
+class Scaled(Layer):
+    """A layer of a program's own, with several inputs and outputs."""
+
+    def build(self, input_shape: Any) -> None:
+        del input_shape
+        self.inner = layers.Dense(4)
+        self.scale = self.add_weight(name="scale")
+
+    def call(self, inputs: Any, factor: float = 1.0) -> Any:
+        first = inputs[0] if isinstance(inputs, list) else inputs
+        return {"a": self.inner(first) * self.scale * factor}["a"]
+
+
+def own_layers() -> Any:
+    inputs = fastnn.Input((4,))
+    return fastnn.Model(inputs, layers.Dense(3)(Scaled()([inputs, inputs], factor=2.0)))
 
 
 def test_every_field_is_specified(tmp_path: Path) -> None:
@@ -86,7 +121,7 @@ def test_every_field_is_specified(tmp_path: Path) -> None:
                 first, second = name.split("/")[1:3]
                 assert first in words
                 assert second in words or second.isdecimal()
-    assert {"position", "undecayed", "turn", "within", "learning_rate"} <= seen
+    assert {"position", "undecayed", "turn", "within", "learning_rate", "tape_calls"} <= seen
     assert seen <= words, sorted(seen - words)
 
 

@@ -297,19 +297,20 @@ def test_names_of_registered_classes(tmp_path: Path) -> None:
 
 def test_a_class_whose_arguments_have_no_config(tmp_path: Path) -> None:
     class Takes(fastnn.Model):
-        def __init__(self, layer: Any) -> None:
+        def __init__(self, layer: Any, thing: object) -> None:
             super().__init__()
             self.layer = layer
+            self.thing = thing
 
         def call(self, x: Any) -> Any:
             return self.layer(x)
 
-    model = Takes(layers.Dense(3))
+    model = Takes(layers.Dense(3), object())
     model.build((None, 4))
     with pytest.raises(NotImplementedError, match="Takes: arguments of its constructor have no"):
         model.save(tmp_path / "m.safetensors")
     model.save_weights(tmp_path / "w.safetensors")
-    other = Takes(layers.Dense(3))
+    other = Takes(layers.Dense(3), 3)
     other.build((None, 4))
     other.load_weights(tmp_path / "w.safetensors")
     assert bits(other) == bits(model)

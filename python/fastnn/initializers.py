@@ -281,7 +281,7 @@ class VarianceScaling(Initializer):
         self.distribution = distribution
 
     def _fill(self, place: Place, key: int, stream: int) -> None:
-        fan_in, fan_out = place.shape[0], place.shape[-1]
+        fan_in, fan_out = _fans(place.shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, fan))
         inner: Initializer
@@ -293,6 +293,15 @@ class VarianceScaling(Initializer):
         else:
             inner = RandomNormal(0.0, stddev)
         inner.fill(place, key, stream)
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Inputs and units of a weight of this shape, as Keras counts them: axes before the last two
+    count for both."""
+    if len(shape) < 2:
+        return (shape or (1,))[0], (shape or (1,))[0]
+    before = math.prod(shape[:-2])
+    return before * shape[-2], before * shape[-1]
 
 
 @INITIALIZERS.register("glorot_uniform")

@@ -20,7 +20,8 @@ from fastnn.models.compiled import State
 from fastnn.models.graph import Call
 from fastnn.models.nested import entries_of, known_shapes, parts_in
 from fastnn.models.parts import Parted
-from fastnn.models.paths import named_layers
+from fastnn.models.paths import named_layers, named_models
+from fastnn.models.steps_told import shape_from, shape_told, steps_from, steps_told
 from fastnn.objects import KINDS, Kind
 from fastnn.serializable import class_described, described, own_class
 from fastnn.words import choose, integer, unknown
@@ -70,11 +71,7 @@ class Encoder:
             if len(shapes) == 1:
                 told["build_input_shape"] = [None, *shapes[0]]
             else:
-                told["built"] = {
-                    name: list(layer.input_shape)
-                    for name, layer in named_layers(model).items()
-                    if layer.built
-                }
+                told["built"] = _built_in(model)
         else:
             told["config"] = self.graph(model, place)
         if self._exact:
@@ -94,15 +91,22 @@ class Encoder:
         state = model._state.now
         parts = _unique(parts_in(state))
         chain = not state.inputs and plain(parts)
+        if model._steps is not None:
+            parts = model._steps.parts
+            entries_before: Sequence[Any] = model._steps.entries
+        else:
+            entries_before = entries_of(state)
         entries: list[Config] = []
         config: Config = {"name": model.given_name, "dtype": model._given_dtype, "layers": entries}
-        for part in [*entries_of(state), *parts]:
+        for part in [*entries_before, *parts]:
             entries.append(self._entry(part, (*place, len(entries))))
         shape = state.row_shape if state.built is None else state.built.shapes[0]
         if not state.inputs and shape is not None:
             config["build_input_shape"] = [None, *shape]
         if chain:
             return config
+        if model._steps is not None:
+            config["tape_calls"] = steps_told(model._steps, self._places)
         for layer in state.layers:  # of a graph that a model had when it was called
             if id(layer) not in self._places:
                 entries.append(self._entry(layer, (*place, len(entries))))
@@ -134,6 +138,8 @@ class Encoder:
         else:
             self.layers[place] = part
             told = described(part)
+            if part.variables and part.owner is None:
+                told["built"] = list(part.input_shape)
         if part.given_name is None and not isinstance(part, Outputs):
             told["name_in_model"] = part.name
         return told
@@ -186,13 +192,19 @@ class Decoder:
                 made.trace_for(row_shape[1:])
             else:
                 made.build(row_shape)
-        layers = named_layers(made)
         for name, shape in _optional(told, "built", Mapping, {}).items():
+            own = isinstance(shape, Mapping)
+            # Anew for each: the `build` of a layer may make others.
+            layers: Any = {"": made, **named_models(made)} if own else named_layers(made)
             if name not in layers:
                 raise ValueError(
                     f"{type(made).__name__}: the code of the class makes no layer {name!r} any more"
                 )
-            layers[name].build(_shape(shape, batch=True))
+            if own:
+                shapes = _field(shape, "shapes", Sequence)
+                layers[name].build_again(tuple(shape_from(one) for one in shapes))
+            else:
+                layers[name].build(_shape(shape, batch=True))
 
     def _find(self, model: Parted, place: Place) -> None:
         for i, part in enumerate(members(model)):
@@ -215,6 +227,9 @@ class Decoder:
         parts = listed
         if "parts" in config:
             parts = [self._at(one) for one in _field(config, "parts", Sequence)]
+        if "tape_calls" in config:
+            self._take_steps(made, config, listed)
+            return made  # type: ignore[no-any-return]
         if not calls:
             _name_in(made, parts, told if parts is listed else ())
             made.take_parts(parts, row_shape, inner=bool(place))
@@ -225,6 +240,24 @@ class Decoder:
         _name_in(made, [*entries_of(graph), *inner], self._told_of(inner, listed, told))
         made.take_graph(graph._replace(row_shape=row_shape), _names(config), inner=bool(place))
         return made  # type: ignore[no-any-return]
+
+    def _take_steps(self, made: Any, config: Mapping[str, Any], listed: Sequence[Any]) -> None:
+        """Gives a model calls of which some are no graph of layers."""
+        told = _field(config, "layers", Sequence)
+        shapes = [_row(one, batch=False) for one in _field(config, "input_shapes", Sequence)]
+        entries = listed[: len(shapes)]
+        if not all(isinstance(one, InputLayer) for one in entries):
+            raise ValueError("layers: expected the inputs first")
+        steps = steps_from(_field(config, "tape_calls", Mapping), entries, shapes, self._at)
+        outputs = config.get("outputs")
+        form = Form()
+        if outputs is not None:
+            kind = choose("outputs: kind", _field(outputs, "kind", str), _KINDS)
+            form = Form(kind, tuple(map(str, _field(outputs, "names", Sequence))))
+        if form.outputs != len(steps.outputs):
+            raise ValueError("outputs: the calls do not make as many")
+        _name_in(made, [*entries, *steps.parts], self._told_of(steps.parts, listed, told))
+        made.take_steps(steps, form, shapes, _names(config))
 
     def _told_of(self, parts: Sequence[Any], listed: Sequence[Any], told: Sequence[Any]) -> Any:
         by_id = {id(part): one for part, one in zip(listed, told, strict=True)}
@@ -298,6 +331,8 @@ class Decoder:
             if "name_in_model" in told:
                 config = {**config, "name": None}
             part = LAYERS.get({**told_class(told), "config": config}, "layers")
+            if told.get("built") is not None:
+                part.build(_shape(told["built"], batch=True))
         self._found[place] = part
         return part
 
@@ -307,6 +342,19 @@ class Decoder:
         if found is None:
             raise ValueError(f"layers: there is nothing at the place {place!r}")
         return found
+
+
+def _built_in(model: Parted) -> Config:
+    """The shapes for which the layers in a model were built that no native network has."""
+    found: Config = {}
+    for name, part in {"": model, **named_models(model)}.items():
+        shapes = part.built_shapes()
+        if shapes is not None:
+            found[name] = {"shapes": [shape_told(shape) for shape in shapes]}
+    for name, layer in named_layers(model).items():
+        if layer.built and (layer.owner is None or model.keeps_graph):
+            found[name] = list(layer.input_shape)
+    return found
 
 
 def told_class(told: Mapping[str, Any]) -> Config:

@@ -16,6 +16,8 @@ _Wiring = list[tuple[int, tuple[int, ...]]]
 
 def makes_itself(cls: type[Parted]) -> bool:
     """Whether the code of a class makes its layers, so that a config holds arguments alone."""
+    if not cls.keeps_graph:  # a layer
+        return True
     own: Any = (cls.__init__, cls.call, cls.get_config)  # type: ignore[attr-defined]
     return not all(is_of_fastnn(function) for function in own)
 

@@ -163,7 +163,8 @@ class Model(Saved):
         try:
             graph = traced(symbols, one_of(form, outputs))
         except Untraceable as why:
-            self._take_steps(steps_of(symbols, form.leaves(outputs), str(why)), form, symbols)
+            steps = steps_of(symbols, form.leaves(outputs), str(why))
+            self.take_steps(steps, form, [s.row_shape for s in symbols], self._input_names)
             return
         state = self._state.now._replace(
             layers=graph.layers,
@@ -178,14 +179,23 @@ class Model(Saved):
         )
         self._take_graph("Model", state)
 
-    def _take_steps(self, steps: Steps, form: Form, symbols: Sequence[Symbol]) -> None:
+    def take_steps(
+        self, steps: Steps, form: Form, shapes: Sequence[Shape], names: int | list[str] | None
+    ) -> None:
         """Makes calls the model of which some are no graph of layers."""
+        self._input_names = names
         self._steps = steps
-        state = self._state.now._replace(
-            inputs=tuple(symbol.row_shape for symbol in symbols), form=form
-        )
+        state = self._state.now._replace(inputs=tuple(shapes), form=form)
+        self._settle_steps("Model", steps, state)
+        if self._given_dtype is not None:
+            convert(steps.parts, self._given_dtype)
+        built_parts(steps)
+        give_paths(steps.parts, self)
+
+    def _settle_steps(self, doing: str, steps: Steps, state: State) -> None:
+        """Names the parts of such a model, whose home it is."""
         self._input_labels = input_labels(steps.entries, self._input_names)
-        change = Change("Model")
+        change = Change(doing)
         with change, change.lock:
             self._changes.take(change, waits=True)
             parts = [*steps.entries, *steps.parts]
@@ -198,10 +208,6 @@ class Model(Saved):
             self._state = self._state.to(state, change)
             change.settled = True
             forget_former([*switches, self._state])
-        if self._given_dtype is not None:
-            convert(steps.parts, self._given_dtype)
-        built_parts(steps)
-        give_paths(steps.parts, self)
 
     def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
         """Makes a graph the model, whose parts get names."""

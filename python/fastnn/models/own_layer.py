@@ -30,6 +30,8 @@ from fastnn.models.model import Model
 from fastnn.models.nested import called_on
 from fastnn.models.opaque import called_opaquely, found_in, replaced, rows_of_zeros
 from fastnn.models.parts import Parted
+from fastnn.models.values import told_value
+from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import flag, refuse_unknown_keywords
 
@@ -125,7 +127,7 @@ class Layer(Model, metaclass=_Kinds):
     """
 
     keeps_graph = False
-    _inside: ClassVar[Iterable[str]] = ("keeps_graph", *_OF_MODELS)
+    _inside: ClassVar[Iterable[str]] = ("build_again", *_OF_MODELS)
     _is_built = False
     _building = False
     _build_shape: Any = None
@@ -177,6 +179,13 @@ class Layer(Model, metaclass=_Kinds):
         name: str | None = None,
     ) -> Variable:
         """A weight of the layer, a Variable, made in `__init__` or in `build`.
+
+            >>> import fastnn
+            >>> layer = fastnn.layers.Layer(name="mine")
+            >>> layer.add_weight(shape=(2,), initializer="ones", name="scale").numpy().tolist()
+            [1.0, 1.0]
+            >>> layer.weights[0].path
+            'mine/scale'
 
         Args:
             shape: of the Variable; None: a single number.
@@ -276,6 +285,16 @@ class Layer(Model, metaclass=_Kinds):
         if input_shape and type(self).call is not Parted.call:
             inputs = [_symbols_of(shape) for shape in input_shape]
             called_opaquely(self, tuple(inputs), {}, "", self._compute_type())
+
+    def built_shapes(self) -> tuple[Any, ...] | None:
+        return self._build_shape if self._is_built else None
+
+    def build_again(self, shapes: tuple[Any, ...]) -> None:
+        """Builds it for the shapes that `built_shapes` gave of another (for files)."""
+        if type(self).build is Layer.build:
+            self._note(shapes)
+        elif not self._is_built:
+            self.build(*_fitting(type(self).build, shapes, {}))
 
     def _note(self, shapes: tuple[Any, ...]) -> None:
         self._build_shape = shapes
@@ -425,6 +444,48 @@ class Layer(Model, metaclass=_Kinds):
             return None
         shapes = [_shapes(arg) for arg in (*args, *options.values()) if _has_shape(arg)]
         return _rows_for(self.compute_output_shape(*shapes))
+
+    # -- configs
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, as JSON can hold them: `from_config` makes a layer of them.
+
+        Arguments that are numbers, words, lists, dictionaries, objects with a config or functions with
+        a name are kept. With others the class defines `get_config`, in which super().get_config()
+        has those of this class: name, trainable and dtype.
+
+            >>> import fastnn
+            >>> class Scale(fastnn.layers.Layer):
+            ...     def __init__(self, factor):
+            ...         super().__init__()
+            ...         self.factor = factor
+            ...     def call(self, inputs):
+            ...         return self.factor * inputs
+            >>> Scale(3.0).get_config()
+            {'factor': 3.0}
+            >>> Scale.from_config({'factor': 3.0})(fastnn.ones((1, 1))).numpy().tolist()
+            [[3.0]]
+
+        Raises:
+            NotImplementedError: an argument is something else, and the class has no `get_config`.
+        """
+        taken = _parameters(type(self).__init__)
+        whatever = any(p.kind is p.VAR_KEYWORD for p in taken)
+        names = {p.name for p in taken}
+        common = {"name": self.given_name, "trainable": self.trainable, "dtype": self._given_dtype}
+        found = {n: value for n, value in common.items() if whatever or n in names}
+        given = self._arguments_given
+        if given is None and not is_of_fastnn(type(self).__init__):
+            if type(self).get_config is Layer.get_config:
+                raise NotImplementedError(
+                    f"{type(self).__name__}: arguments of its constructor have no config; define "
+                    "get_config(self), which returns them as numbers, words, lists and dictionaries"
+                )
+            given = {}
+        if given is None:
+            given = {"activity_regularizer": told_value(self.activity_regularizer)}
+            given = {n: value for n, value in given.items() if value is not None}
+        return {**found, **given, **{n: found[n] for n in found if n in given and n != "name"}}
 
     # -- as a part
 

@@ -32,7 +32,13 @@ class Parted(Trainer):
 
     given_name: str | None  # None: a model may name it that it is a part of
     _given_dtype: Dtype | None
-    _inside: ClassVar[Iterable[str]] = ("given_name", "keeps_graph", "named_parts", "names_for")
+    _inside: ClassVar[Iterable[str]] = (
+        "built_shapes",
+        "given_name",
+        "keeps_graph",
+        "named_parts",
+        "names_for",
+    )
     _known: Known | None
     _steps: Any = None  # see `opaque`
     _frozen = False
@@ -196,6 +202,10 @@ class Parted(Trainer):
                     models[id(part)] = part
                     waiting.append(part)
         return list(models.values())
+
+    def built_shapes(self) -> tuple[Any, ...] | None:
+        """The shapes for which a layer of a program's own was built; None: it is none, or was not."""
+        return None
 
     # -- losses of the model's own
 

@@ -12,10 +12,9 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from fastnn.changes import Change
 from fastnn.console import warn
+from fastnn.data.structures import Form
 from fastnn.files import layout
 from fastnn.layers.base import Shape
 from fastnn.models.architecture import Decoder, Encoder
@@ -23,6 +22,7 @@ from fastnn.models.codes import makes_itself
 from fastnn.models.compiled import State
 from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
+from fastnn.models.opaque import Steps
 from fastnn.models.stored import (
     FORMAT,
     backup_in,
@@ -32,6 +32,7 @@ from fastnn.models.stored import (
     put_weights,
 )
 from fastnn.models.training_state import compile_by, compile_described
+from fastnn.models.values import config_of, value_of
 from fastnn.protocols import Backup
 from fastnn.serializable import custom_object_scope, is_of_fastnn
 from fastnn.words import flag, keywords, path
@@ -51,14 +52,14 @@ _OTHERS = {
 class Saved(Exported):
     """A model that can be saved, and made anew from a config."""
 
-    _inside: ClassVar[Iterable[str]] = ("take_graph", "take_parts", "trace_for")
+    _inside: ClassVar[Iterable[str]] = ("take_graph", "take_parts", "take_steps", "trace_for")
     _arguments_given: dict[str, Any] | None = None  # of a constructor of a program's own
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Keeps the arguments of a constructor of a program's own, for `get_config`."""
         made = super().__new__(cls)
         if not is_of_fastnn(cls.__init__):
-            vars(made)["_arguments_given"] = _config_of(cls, args, given)
+            vars(made)["_arguments_given"] = config_of(cls, args, given)
         return made
 
     # -- configs
@@ -72,8 +73,8 @@ class Saved(Exported):
 
         It has neither weights nor what `compile` was given. Of a class of one's own whose
         constructor makes the layers, it holds the arguments of the constructor, where these are
-        numbers, words, lists and dictionaries; with other arguments the class defines
-        `get_config`.
+        numbers, words, lists, dictionaries, objects with a config or functions with a name; with
+        other arguments the class defines `get_config`.
 
         Raises:
             NotImplementedError: an argument of the constructor of such a class is something else.
@@ -111,7 +112,7 @@ class Saved(Exported):
             raise TypeError(f"{cls.__name__}.from_config: expected a dictionary, got {config!r}")
         with custom_object_scope(custom_objects or {}):
             if makes_itself(cls):
-                return cls(**config)
+                return cls(**{name: value_of(one) for name, one in config.items()})
             made: Self = Decoder().graph(cls, config)  # type: ignore[assignment]
             return made
 
@@ -293,39 +294,14 @@ class Saved(Exported):
         self._take_graph("from_config", state, builds=not inner)
 
     @abstractmethod
+    def take_steps(
+        self, steps: Steps, form: Form, shapes: Sequence[Shape], names: int | list[str] | None
+    ) -> None:
+        """Makes calls the model of which some are no graph of layers (for configs)."""
+
+    @abstractmethod
     def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
         """Makes a graph the model, whose parts get names."""
-
-
-def _config_of(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The arguments of a constructor by name, as JSON has them; None: some are something else."""
-    import inspect  # for classes of one's own alone: it takes long to import
-
-    try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **given)  # type: ignore[misc]
-        found: dict[str, Any] = {}
-        for name, value in list(bound.arguments.items())[1:]:
-            kind = bound.signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                return None
-            told = _simple(value)
-            found |= told if kind is inspect.Parameter.VAR_KEYWORD else {name: told}
-    except TypeError:
-        return None
-    return found
-
-
-def _simple(value: Any) -> Any:
-    """Numbers, words, lists and dictionaries of such; TypeError for anything else."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_simple(one) for one in value]
-    if isinstance(value, dict):
-        return {str(name): _simple(one) for name, one in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} has no config")
 
 
 def _checked_path(doing: str, filepath: Path, overwrite: bool) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -74,7 +75,7 @@ class Unchanged:
 
 
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state", "_known")
+_NOT_COPIED = ("_training", "_changes", "_state", "_known", "_last_call", "_added")
 
 
 class Wired(Parted):
@@ -346,6 +347,12 @@ class Wired(Parted):
                 assert state.built is not None
                 restore_progress(state.built.network, progress)
             self._settle(change, state, self.names_for(parts_in(state)))
+        if self._steps is not None:
+            self._settle_steps("copy", self._steps, self._state.now)
+
+    @abstractmethod
+    def _settle_steps(self, doing: str, steps: Any, state: State) -> None:
+        """Names the parts of a model some of whose calls are no graph, and is their home."""
 
     def __copy__(self) -> Self:
         """An independent model, as deepcopy makes it: models do not share weights."""
