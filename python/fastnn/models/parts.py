@@ -284,7 +284,7 @@ class Parted(Trainer):
             if id(part) not in seen:
                 seen.add(id(part))
                 yield part
-        if is_of_fastnn(type(self)):  # a graph by inputs and outputs, or a chain
+        if self.keeps_graph and is_of_fastnn(type(self)):  # a graph of symbols, or a chain
             return
         attributes = [v for k, v in vars(self).items() if k != "_known" and not k.startswith("__")]
         for part in among(attributes, (Layer, Parted, Variable), holders):
