@@ -74,6 +74,7 @@ class TerminateOnNaN(Callback):
         >>> model.compile(fastnn.optimizers.SGD(1e30), "mse")
         >>> ends = fastnn.callbacks.TerminateOnNaN()
         >>> history = model.fit([[1.0]], [2.0], epochs=50, verbose=0, callbacks=[ends])
+        Epoch 2: the loss of step 0 is inf, training stopped
         >>> len(history.epoch) < 50
         True
     """

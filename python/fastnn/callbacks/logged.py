@@ -30,14 +30,14 @@ def _separator(name: str, value: object) -> str:
 class CSVLogger(Callback):
     """Writes a line of CSV for each epoch: its number from 0, then its values in the order of names.
 
-        >>> import os, tempfile
+        >>> import pathlib, tempfile
         >>> import fastnn
-        >>> file = os.path.join(tempfile.mkdtemp(), "log.csv")
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "log.csv")
         >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
         >>> model.compile(fastnn.optimizers.SGD(0.0), "mse")
         >>> log = fastnn.callbacks.CSVLogger(file)
         >>> history = model.fit([[0.0, 0.0]], [2.0], epochs=2, verbose=0, callbacks=[log])
-        >>> print(open(file).read(), end="")
+        >>> print(file.read_text(), end="")
         epoch,loss
         0,4.0
         1,4.0
