@@ -61,4 +61,9 @@ class PyDataset:
 
 
 class Sequence(PyDataset):
-    """The former name of `PyDataset`."""
+    """The former name of `PyDataset`.
+
+    >>> import fastnn
+    >>> issubclass(fastnn.utils.Sequence, fastnn.utils.PyDataset)
+    True
+    """

@@ -20,6 +20,13 @@ class TimeLimit(Callback):
     The clock begins with `fit`. A `fit` that goes on from a backup has the time that was left. It is
     not in Keras.
 
+        >>> import fastnn
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mse")
+        >>> limit = fastnn.callbacks.TimeLimit(1e-6)
+        >>> model.fit([[1.0]], [2.0], epochs=50, verbose=0, callbacks=[limit]).epoch
+        [0]
+
     Args:
         seconds: how long `fit` may train, above 0.
         verbose: 1 prints when the time is up.

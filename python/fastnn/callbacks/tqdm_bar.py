@@ -18,6 +18,12 @@ class TqdmBar(ProgbarLogger):
 
     `fit` adds it where verbose="tqdm". It needs tqdm (the extra `progress`). A bar that cannot be
     drawn is left out; training goes on.
+
+        >>> import fastnn
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", "mse")
+        >>> bar = fastnn.callbacks.TqdmBar()  # the same as verbose="tqdm"
+        >>> history = model.fit([[1.0]], [2.0], verbose=0, callbacks=[bar])
     """
 
     def __init__(self) -> None:

@@ -61,6 +61,10 @@ class MatthewsCorrelation(_FromMatrix):
     coefficient", Computational Biology and Chemistry 28, 2004. 0 where it is 0 / 0; NaN of no rows.
     Sigmoid outputs, or logits under binary cross-entropy, are positive above 0.5, and several labels
     are counted together; of classes the largest output counts. It is not in Keras.
+
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.MatthewsCorrelation()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])), 4)
+        0.5774
     """
 
     @keywords()
@@ -85,6 +89,10 @@ class BalancedAccuracy(_FromMatrix):
     Classes without rows are left out; of one output the classes are no and yes. With `adjusted` 0 is
     chance, and 1 is perfect. Which outputs are positive, see `MatthewsCorrelation`. It is not in
     Keras.
+
+        >>> import fastnn
+        >>> float(fastnn.metrics.BalancedAccuracy()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        0.75
 
     Args:
         adjusted: whether (score - chance) / (1 - chance) is taken, with chance 1 / classes.
@@ -119,6 +127,10 @@ class CohenKappa(_FromMatrix):
     disagreements (J. Cohen, "A coefficient of agreement for nominal scales", Educational and
     Psychological Measurement 20, 1960). NaN where chance agrees always. Which outputs are positive,
     see `MatthewsCorrelation`. It is not in Keras.
+
+        >>> import fastnn
+        >>> float(fastnn.metrics.CohenKappa()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        0.5
 
     Args:
         weights: None: all disagreements weigh the same; "linear" or "quadratic": by the distance of
@@ -155,6 +167,11 @@ class ConfusionMatrix(_FromMatrix):
 
     As scikit-learn's `confusion_matrix`, with all classes of the outputs. Which outputs are positive,
     see `MatthewsCorrelation`. It is not in Keras, and callbacks cannot monitor it.
+
+        >>> import fastnn
+        >>> p = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
+        >>> fastnn.metrics.ConfusionMatrix()([0, 1, 2, 2], p).numpy().tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
 
     Args:
         normalize: None; "true": shares of the rows of a class; "pred": of those with an answer;
@@ -227,6 +244,11 @@ class MeanIoU(_Overlap):
     Of classes the largest output counts, with integer labels or one-hot targets alike; Keras's
     `OneHotMeanIoU` is the same. (Keras's MeanIoU takes answers, not outputs.) NaN of no rows.
 
+        >>> import fastnn
+        >>> p = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
+        >>> round(float(fastnn.metrics.MeanIoU(3)([0, 1, 2, 2], p)), 4)
+        0.6667
+
     Args:
         num_classes: the number of classes, checked against the outputs.
         name: the name in logs; None: "mean_iou".
@@ -252,6 +274,11 @@ class MeanIoU(_Overlap):
 @METRICS.register("one_hot_iou", "OneHotIoU")
 class OneHotIoU(MeanIoU):
     """`MeanIoU` over some of the classes.
+
+        >>> import fastnn
+        >>> p = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
+        >>> float(fastnn.metrics.OneHotIoU(3, [0, 2])([0, 1, 2, 2], p))
+        0.5
 
     Args:
         num_classes: the number of classes, checked against the outputs.
@@ -280,6 +307,10 @@ class OneHotIoU(MeanIoU):
 @METRICS.register("binary_iou", "BinaryIoU")
 class BinaryIoU(_Overlap):
     """Intersection over union of no and yes, for outputs that each are for themselves.
+
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.BinaryIoU()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])), 4)
+        0.5833
 
     Args:
         target_class_ids: (0, 1): the mean of both; (0,) or (1,): of no, or of yes, alone.

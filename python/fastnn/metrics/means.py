@@ -218,7 +218,12 @@ class MeanSquaredLogarithmicError(_OfLoss):
 
 @METRICS.register("log_cosh_error", "LogCoshError", "logcosh")
 class LogCoshError(_OfLoss):
-    """Mean of log(cosh(output - target)), with the outputs that `predict` returns."""
+    """Mean of log(cosh(output - target)), with the outputs that `predict` returns.
+
+    >>> import fastnn
+    >>> round(float(fastnn.metrics.LogCoshError()([0.0, 1.0], [1.0, 1.0])), 4)
+    0.2169
+    """
 
     _loss = "log_cosh"
 

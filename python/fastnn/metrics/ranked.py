@@ -229,6 +229,10 @@ class AveragePrecision(Collected):
     points (`AUC(curve="PR")` draws one). Classes are labels of one-hot targets. Missing labels (NaN)
     are left out. It is not in Keras.
 
+        >>> import fastnn
+        >>> float(fastnn.metrics.AveragePrecision()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        0.8333333333333333
+
     Args:
         average: "macro", the mean over the labels that have positive rows; "weighted", by their
             weight; "micro", all labels ranked together; None: an array (labels,), NaN where a label
@@ -341,6 +345,10 @@ class PrecisionAtRecall(_AtPoint):
     Each distinct output is a threshold (Keras has `num_thresholds` of them). Of several labels, and
     of classes, all are counted together unless `class_id` names one.
 
+        >>> import fastnn
+        >>> float(fastnn.metrics.PrecisionAtRecall(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        1.0
+
     Args:
         recall: in [0, 1].
         num_thresholds: taken as in Keras, and unused.
@@ -377,6 +385,10 @@ class RecallAtPrecision(_AtPoint):
 
     Other arguments and errors are those of `PrecisionAtRecall`.
 
+        >>> import fastnn
+        >>> float(fastnn.metrics.RecallAtPrecision(0.8)([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        0.5
+
     Args:
         precision: in [0, 1].
     """
@@ -406,6 +418,10 @@ class SensitivityAtSpecificity(_AtPoint):
 
     Other arguments and errors are those of `PrecisionAtRecall`.
 
+        >>> import fastnn
+        >>> float(fastnn.metrics.SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        1.0
+
     Args:
         specificity: in [0, 1].
     """
@@ -434,6 +450,10 @@ class SpecificityAtSensitivity(_AtPoint):
     """The best specificity at a threshold whose recall is at least `sensitivity`.
 
     Other arguments and errors are those of `PrecisionAtRecall`.
+
+        >>> import fastnn
+        >>> float(fastnn.metrics.SpecificityAtSensitivity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        1.0
 
     Args:
         sensitivity: in [0, 1].

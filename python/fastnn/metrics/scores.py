@@ -36,6 +36,10 @@ class LogLoss(Collected):
     where the model has them; probabilities in arrays are cut to [1e-15, 1 - 1e-15]. Missing labels
     (NaN) are left out. It is not in Keras.
 
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.LogLoss()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])), 4)
+        0.4723
+
     Args:
         name: the name in logs.
     """
@@ -81,6 +85,10 @@ class BrierScore(Collected):
     is at most 2. Missing labels (NaN) are left out. (G. W. Brier, "Verification of forecasts expressed
     in terms of probability", Monthly Weather Review 78, 1950.) It is not in Keras.
 
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.BrierScore()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])), 4)
+        0.1581
+
     Args:
         name: the name in logs.
     """
@@ -110,6 +118,10 @@ class ExplainedVariance(Metric):
     As `R2Score`, but that a constant error of the outputs does not count. NaN where the targets of an
     output do not vary, or by less than a millionth of their size; 1 if it is met up to a constant.
     It is not in Keras.
+
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.ExplainedVariance()([1.0, 2.0, 4.0], [2.0, 3.0, 4.5])), 4)
+        0.9643
 
     Args:
         class_aggregation: how the scores of several outputs become one number: "uniform_average" or
@@ -152,6 +164,10 @@ class Pinball(MeanOf):
 
     It is scikit-learn's `mean_pinball_loss` and the loss `losses.Quantile`. It is not in Keras.
 
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.Pinball(0.9)([1.0, 2.0], [2.0, 1.0])), 4)
+        0.5
+
     Args:
         quantile: in (0, 1).
         name: the name in logs.
@@ -180,6 +196,10 @@ def _axis(name: str, value: object) -> int:
 @METRICS.register("cosine_similarity", "CosineSimilarity")
 class CosineSimilarity(Collected):
     """The mean over rows of the cosine of targets and outputs, in [-1, 1]; 0 for a row of zeros.
+
+        >>> import fastnn
+        >>> float(fastnn.metrics.CosineSimilarity()([[0, 1], [1, 0]], [[0.0, 2.0], [0.0, 1.0]]))
+        0.5
 
     Args:
         name: the name in logs.
@@ -213,6 +233,10 @@ class CosineSimilarity(Collected):
 class KLDivergence(Collected):
     """The mean over rows of sum(t log(t / y)) of two distributions, cut to [1e-7, 1] as in Keras.
 
+        >>> import fastnn
+        >>> round(float(fastnn.metrics.KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]])), 4)
+        0.1438
+
     Args:
         name: the name in logs.
         dtype: see `Metric`.
@@ -237,6 +261,10 @@ class KLDivergence(Collected):
 @METRICS.register("categorical_hinge", "CategoricalHinge")
 class CategoricalHinge(Collected):
     """The mean of max(0, 1 + the largest output of a wrong class - that of the right one).
+
+        >>> import fastnn
+        >>> float(fastnn.metrics.CategoricalHinge()([[0, 1], [1, 0]], [[1.0, 1.5], [3.0, 0.0]]))
+        0.25
 
     Args:
         name: the name in logs.

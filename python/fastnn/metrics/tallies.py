@@ -48,6 +48,10 @@ class TruePositives(_Tally):
     Targets are positive above 0.5; with integer labels and with probabilities of classes the one
     class of a row is. Missing labels (NaN) are left out; of no rows it is 0.
 
+        >>> import fastnn
+        >>> float(fastnn.metrics.TruePositives()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        1.0
+
     Args:
         thresholds: an output is positive above this probability in [0, 1]; default 0.5. A list
             gives a count for each, an array. With logits of labels they are still probabilities;
@@ -64,7 +68,12 @@ class TruePositives(_Tally):
 
 @METRICS.register("false_positives")
 class FalsePositives(_Tally):
-    """The weight of other targets whose output is positive; see `TruePositives`."""
+    """The weight of other targets whose output is positive; see `TruePositives`.
+
+    >>> import fastnn
+    >>> float(fastnn.metrics.FalsePositives()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+    0.0
+    """
 
     more_is_better = False
     _place = 1
@@ -72,7 +81,12 @@ class FalsePositives(_Tally):
 
 @METRICS.register("false_negatives")
 class FalseNegatives(_Tally):
-    """The weight of positive targets whose output is not positive; see `TruePositives`."""
+    """The weight of positive targets whose output is not positive; see `TruePositives`.
+
+    >>> import fastnn
+    >>> float(fastnn.metrics.FalseNegatives()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+    1.0
+    """
 
     more_is_better = False
     _place = 2
@@ -80,6 +94,11 @@ class FalseNegatives(_Tally):
 
 @METRICS.register("true_negatives")
 class TrueNegatives(_Tally):
-    """The weight of other targets whose output is not positive; see `TruePositives`."""
+    """The weight of other targets whose output is not positive; see `TruePositives`.
+
+    >>> import fastnn
+    >>> float(fastnn.metrics.TrueNegatives()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+    2.0
+    """
 
     _place = 3
