@@ -196,6 +196,16 @@ STEPS = {
         "optimizer",
         lambda d: ([d.outputs() for _ in range(3)], {}),
     ),
+    "lamb_step": Call(
+        "lamb_step",
+        "optimizer",
+        lambda d: ([d.outputs(), d.outputs(), d.outputs(), d.squares()], {"step": 3}),
+    ),
+    "muon_step": Call(
+        "muon_step",
+        "optimizer",
+        lambda d: ([d.outputs() for _ in range(3)], {}),
+    ),
     "amsgrad_step": Call(
         "amsgrad_step",
         "optimizer",

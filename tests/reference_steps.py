@@ -206,6 +206,77 @@ def adadelta_step(
     return param - learning_rate * move, gradients, moves
 
 
+def lamb_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """You et al. 2020, algorithm 2; the decay comes first, as in Keras."""
+    param = param - learning_rate * weight_decay * param
+    m = beta_1 * m + (1.0 - beta_1) * grad
+    v = beta_2 * v + (1.0 - beta_2) * grad * grad
+    r = m / (1.0 - beta_1**step) / (np.sqrt(v / (1.0 - beta_2**step)) + epsilon)
+    of_weights, of_r = np.sqrt(np.sum(param**2)), np.sqrt(np.sum(r**2))
+    ratio = of_weights / of_r if of_weights > 0 and of_r > 0 else 1.0
+    return param - learning_rate * ratio * r, m, v
+
+
+def muon_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int = 1,
+    learning_rate: float = 1e-3,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    adam_beta_1: float = 0.9,
+    adam_beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    adam_lr_ratio: float = 1.0,
+    adam_weight_decay: float = 0.004,
+    muon_a: float = 3.4445,
+    muon_b: float = -4.7750,
+    muon_c: float = 2.0315,
+    ns_steps: float = 5,
+    rms_rate: float = 0.2,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """Jordan et al. 2024 as Keras has it; what is no matrix takes the step of Adam."""
+    if param.ndim != 2:
+        param = param - learning_rate * adam_weight_decay * param
+        return adam_step(
+            param,
+            grad,
+            m,
+            v,
+            step=step,
+            learning_rate=learning_rate * adam_lr_ratio,
+            beta_1=adam_beta_1,
+            beta_2=adam_beta_2,
+            epsilon=epsilon,
+        )
+    param = param - learning_rate * weight_decay * param
+    m = momentum * m + grad
+    x = grad + momentum * m if nesterov else m
+    x = x / (np.linalg.norm(x) + 1e-7)
+    for _ in range(int(ns_steps)):
+        a = x @ x.T
+        x = muon_a * x + (muon_b * a + muon_c * a @ a) @ x
+    if rms_rate:
+        x = x * np.sqrt(max(x.shape)) * rms_rate
+    return param - learning_rate * x, m, v
+
+
 # name: (step, the number of arrays of state)
 OPTIMIZERS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
     "sgd": (sgd_step, 1),
@@ -217,9 +288,11 @@ OPTIMIZERS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
     "nadam": (nadam_step, 2),
     "adagrad": (adagrad_step, 1),
     "adadelta": (adadelta_step, 2),
+    "lamb": (lamb_step, 2),
+    "muon": (muon_step, 2),
 }
 # Steps that are told their number.
-NUMBERED = ("adam", "amsgrad", "adamax", "nadam")
+NUMBERED = ("adam", "amsgrad", "adamax", "nadam", "lamb", "muon")
 
 
 def first_state(optimizer: str, like: Array, initial: float = 0.0) -> list[Array]:

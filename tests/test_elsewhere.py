@@ -275,7 +275,7 @@ OF_MODELS = """to_yaml fit_generator predict_classes
     eval forward compute_output_shape compute_mask supports_masking jit_compile run_eagerly
     dtype_policy compute_dtype variable_dtype make_predict_function
     stateless_call add_weight zero_grad train score path"""
-OF_LAYERS = """kernel_regularizer bias_constraint activity_regularizer losses add_loss add_weight
+OF_LAYERS = """gamma_regularizer gamma_constraint activity_regularizer losses add_loss add_weight
     input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
     out_features state_dict parameters forward supports_masking path"""
 
@@ -335,19 +335,15 @@ def called(method, **options):
 
 
 KEYWORDS = {
-    "kernel_regularizer": (lambda: layers.Dense(3, kernel_regularizer="l2"), "weight_decay"),
-    "kernel_constraint": (
-        lambda: layers.Dense(3, kernel_constraint="non_neg"),
+    "gamma_regularizer": (lambda: layers.Dense(3, gamma_regularizer="l2"), "weight_decay"),
+    "gamma_constraint": (
+        lambda: layers.Dense(3, gamma_constraint="non_neg"),
         "on_train_batch_end",
     ),
     "activity_regularizer": (lambda: layers.Flatten(activity_regularizer="l1"), "weight_decay"),
     "weights": (lambda: layers.Dense(3, weights=[1]), "set_weights"),
     "decay": (lambda: optimizers.SGD(decay=1e-6), "InverseTimeDecay.*weight_decay"),
     "betas": (lambda: optimizers.Adam(betas=(0.9, 0.999)), "beta_1 and beta_2"),
-    "gradient_accumulation_steps": (
-        lambda: optimizers.Adam(gradient_accumulation_steps=4),
-        "batch_size",
-    ),
     "p": (lambda: layers.Dropout(p=0.5), "use 'rate'"),
     "bias": (lambda: layers.Dense(3, bias=False), "use 'use_bias'"),
     "in_features": (lambda: layers.Dense(3, in_features=4), "that of the input"),
@@ -386,10 +382,10 @@ def test_keywords_of_keras(keyword):
 
 def test_keywords_that_ask_for_nothing():
     """Keras's defaults, and settings of speed alone, may be written out."""
-    layers.Dense(3, kernel_regularizer=None, bias_constraint=None, lora_rank=None)
+    layers.Dense(3, gamma_regularizer=None, beta_constraint=None, lora_rank=None)
     layers.Flatten(data_format="channels_last")
     layers.Dropout(0.5, noise_shape=None)
-    layers.LayerNormalization(gamma_constraint=None, rms_scaling=False)
+    layers.LayerNormalization(kernel_constraint=None, rms_scaling=False)
     metrics.SparseTopKCategoricalAccuracy(from_sorted_ids=False)
     losses.CategoricalCrossentropy(axis=-1, dtype=None)
     optimizers.Adam(epsilon=None, decay=0.0)
@@ -397,12 +393,12 @@ def test_keywords_that_ask_for_nothing():
     layers.Input((3,), sparse=False, tensor=None)
     called("compile", loss="mse", jit_compile=True, run_eagerly=False, steps_per_execution=1)
     fitted(steps_per_epoch=None, validation_steps=None)
-    config = {"units": 3, "kernel_regularizer": None, "kernel_constraint": None}
+    config = {"units": 3, "gamma_regularizer": None, "gamma_constraint": None}
     assert layers.Dense.from_config(config).units == 3
     with pytest.raises(
-        ValueError, match=r"^Dense.from_config: 'kernel_regularizer' is not in fastnn"
+        ValueError, match=r"^Dense.from_config: 'gamma_regularizer' is not in fastnn"
     ):
-        layers.Dense.from_config({"units": 3, "kernel_regularizer": "l2"})
+        layers.Dense.from_config({"units": 3, "gamma_regularizer": "l2"})
     for value in (0, np.zeros(1), np.zeros(3)):  # not taken for False or None
         with pytest.raises(TypeError, match="amsgrad"):
             optimizers.RMSprop(amsgrad=value)

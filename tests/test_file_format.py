@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,23 @@ def test_every_initializer(cls: Any, tmp_path: Path) -> None:
     assert type(made.layers[0].kernel_initializer) is cls
 
 
+@pytest.mark.parametrize("kind", ["regularizer", "constraint"])
+def test_every_regularizer_and_constraint(kind: str, tmp_path: Path) -> None:
+    for cls in FAMILIES[kind].classes.values():
+        limit = {f"kernel_{kind}": test_registry.other(cls)}
+        model = fastnn.Sequential([layers.Dense(3, **limit, input_shape=(4,))])
+        model.compile("adam", LOGITS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fastnn.TapeWarning)
+            model.fit(X, Y, verbose=0)
+            model.save(tmp_path / "m.safetensors")
+            made = fastnn.load_model(tmp_path / "m.safetensors")
+            assert made.layers[0].get_config() == model.layers[0].get_config()
+            for one in (model, made):
+                one.fit(X, Y, epochs=2, verbose=0)
+        assert bits(made) == bits(model)
+
+
 @classes("schedule")
 def test_every_schedule(cls: Any, tmp_path: Path) -> None:
     model = saved_models.chain()
@@ -272,4 +290,6 @@ def _needed(cls: Any) -> list[str]:
 def test_all_families_are_looked_at() -> None:
     """Layers, optimizers, losses and metrics are in test_saved_models.py."""
     elsewhere = {"layer", "optimizer", "loss", "metric"}
-    assert set(FAMILIES) == elsewhere | {"initializer", "schedule", "callback"}
+    assert set(FAMILIES) == elsewhere | {
+        *("initializer", "schedule", "callback", "regularizer", "constraint")
+    }

@@ -55,6 +55,8 @@ ROOMS = (
         "fastnn.preprocessing",
         "fastnn.utils",
         "fastnn.initializers",
+        "fastnn.regularizers",
+        "fastnn.constraints",
         "fastnn.losses",
         "fastnn.optimizers",
     ),

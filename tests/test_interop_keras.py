@@ -337,13 +337,31 @@ def test_classes_and_functions_of_ones_own(keras, tmp_path):
         fastnn.from_keras(Net())
 
 
+def test_regularizers_and_constraints_come_and_go(keras):
+    layer = keras.layers.Dense(
+        3,
+        kernel_regularizer=keras.regularizers.L1L2(0.5, 0.25),
+        bias_regularizer="l2",
+        kernel_constraint=keras.constraints.MinMaxNorm(0.5, 1.5, rate=0.5, axis=[0]),
+        bias_constraint="non_neg",
+    )
+    model = keras.Sequential([keras.Input((4,)), layer])
+    made = fastnn.from_keras(model)
+    again = fastnn.to_keras(made).layers[0]
+    for name in ("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"):
+        mine, theirs = getattr(made.layers[0], name), getattr(layer, name)
+        assert type(mine).__name__ == type(theirs).__name__
+        assert mine.get_config() == pytest.approx(theirs.get_config())
+        assert getattr(again, name).get_config() == pytest.approx(theirs.get_config())
+
+
 def test_regularizers_are_left_out_with_a_warning(keras, tmp_path):
-    layer = keras.layers.Dense(3, kernel_regularizer="l2", name="head")
+    layer = keras.layers.Dense(3, activity_regularizer="l2", name="head")
     model = keras.Sequential([keras.Input((4,)), layer])
     model.save(tmp_path / "model.keras")
     for source in (model, tmp_path / "model.keras"):
         with pytest.warns(
-            UserWarning, match=r"head \(Dense\): kernel_regularizer is left out"
+            UserWarning, match=r"head \(Dense\): activity_regularizer is left out"
         ) as told:
             made = fastnn.from_keras(source)
         assert told[0].filename == __file__

@@ -43,6 +43,7 @@ def test_the_modules_are_those_of_the_documentation():
     assert set(MODULES) == {
         "fastnn",
         *(f"fastnn.{name}" for name in ("activations", "callbacks", "datasets", "initializers")),
+        *(f"fastnn.{name}" for name in ("constraints", "regularizers")),
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
         *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "preprocessing", "utils")),
         *(f"fastnn.{name}" for name in ("config", "dtypes", "interop", "linalg", "nn", "random")),
@@ -96,8 +97,11 @@ OF_ALL = {
     | {"add_variable", "add_weight", "variables"},
     "optimizer": CONFIG
     | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
-    | {"finalize_variable_values", "iterations", "learning_rate", "minimize", "schedule"},
+    | {"finalize_variable_values", "iterations", "learning_rate", "minimize", "schedule"}
+    | {"multiply_learning_rate"},
     "initializer": CONFIG,
+    "regularizer": CONFIG,
+    "constraint": CONFIG,
     "schedule": CONFIG,
     "callback": CONFIG
     | HOOKS
@@ -185,6 +189,8 @@ OTHERS = {
         "assign",
         "assign_add",
         "assign_sub",
+        "constraint",
+        "regularizer",
         "dtype",
         "name",
         "ndim",

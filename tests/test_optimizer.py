@@ -228,6 +228,7 @@ STEPS = {
     ops.nadam_step: (2, {"step": 3}),
     ops.adagrad_step: (1, {}),
     ops.adadelta_step: (2, {}),
+    ops.lamb_step: (2, {"step": 3}),
 }
 
 
@@ -321,6 +322,7 @@ NAMES = {
     ops.nadam_step: ("param", "grad", "m", "v"),
     ops.adagrad_step: ("param", "grad", "accumulator"),
     ops.adadelta_step: ("param", "grad", "gradients", "moves"),
+    ops.lamb_step: ("param", "grad", "m", "v"),
 }
 ARGUMENTS = [(step, name) for step, names in NAMES.items() for name in names if name != "grad"]
 

@@ -28,7 +28,7 @@ from fastnn.variables import Place
 
 Array = NDArray[Any]
 
-CLASSES = tuple(OPTIMIZERS.classes.values())
+CLASSES = tuple(cls for cls in OPTIMIZERS.classes.values() if not cls.full_batch)
 MAKE: dict[str, Callable[..., optimizers.Optimizer]] = {
     "sgd": lambda **how: optimizers.SGD(0.1, **how),
     "momentum": lambda **how: optimizers.SGD(0.1, momentum=0.8, **how),
@@ -43,9 +43,14 @@ MAKE: dict[str, Callable[..., optimizers.Optimizer]] = {
     "nadam": lambda **how: optimizers.Nadam(0.02, **how),
     "adagrad": lambda **how: optimizers.Adagrad(0.1, initial_accumulator_value=0.2, **how),
     "adadelta": lambda **how: optimizers.Adadelta(5.0, weight_decay=0.01, **how),
+    "lamb": lambda **how: optimizers.Lamb(0.05, weight_decay=0.1, **how),
+    "muon": lambda **how: optimizers.Muon(0.02, adam_lr_ratio=0.5, **how),
+    "muon, else": lambda **how: optimizers.Muon(
+        0.02, rms_rate=None, nesterov=False, ns_steps=3, weight_decay=0.1, **how
+    ),
 }
 # At first, whatever the size of a gradient is.
-STEPS_BY_SIGNS = ("adam", "amsgrad", "adamax", "nadam", "lion")
+STEPS_BY_SIGNS = ("adam", "amsgrad", "adamax", "nadam", "lion", "lamb", "muon", "muon, else")
 EVERY = pytest.mark.parametrize("name", MAKE)
 
 WIDTHS = (5, 7, 3)
@@ -113,7 +118,7 @@ def test_as_the_oracle(name: str) -> None:
     assert_same(fitted(MAKE[name](), 8), followed(MAKE[name](), 8)[-1])
 
 
-@pytest.mark.parametrize("word", [*OPTIMIZERS.classes, "RMSprop", "Lion"])
+@pytest.mark.parametrize("word", [*(cls.__name__ for cls in CLASSES), "rmsprop", "lion"])
 def test_every_name_trains(word: str) -> None:
     x, y = problem()
     model = compiled(optimizers.get(word))
@@ -147,6 +152,12 @@ BAD: dict[str, tuple[Any, ...]] = {
     "epsilon": (-1.0, 0.0, np.nan),
     "rho": (1.0, -1e-9),
     "initial_accumulator_value": (-0.1, np.nan, "0"),
+    "gradient_accumulation_steps": (0, -1, 1.5, "2"),
+    "adam_lr_ratio": (0.0, np.nan),
+    "ns_steps": (-1, 1.5, None),
+    "rms_rate": (0.0, -0.1),
+    "exclude_layers": ("dense", [3]),
+    "exclude_embeddings": (1, None),
     "centered": (2, None),
     "clipnorm": (0.0, -1.0, np.nan, "1"),
     "clipvalue": (0.0, -1.0, np.inf),

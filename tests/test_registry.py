@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import callbacks, initializers, layers, losses, metrics, optimizers, registry
+from fastnn import (
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    registry,
+    regularizers,
+)
 from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import lengths, merge, noise
@@ -38,6 +48,38 @@ REQUIRED |= {"recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity":
 REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
 # A value of each argument that differs from the default, in all classes or in one.
 OTHERS = {
+    "history_size": 5,
+    "max_evaluations": 9,
+    "tolerance_change": 1e-3,
+    "tolerance_grad": 1e-3,
+    "adam_beta_1": 0.8,
+    "adam_beta_2": 0.9,
+    "adam_lr_ratio": 0.5,
+    "adam_weight_decay": 0.25,
+    "exclude_layers": ["last"],
+    "exclude_embeddings": False,
+    "muon_a": 3.0,
+    "muon_b": -4.0,
+    "muon_c": 2.0,
+    "ns_steps": 4,
+    "rms_rate": 0.5,
+    ("Muon", "nesterov"): False,
+    "gradient_accumulation_steps": 4,
+    "kernel_regularizer": regularizers.L2(0.25),
+    "bias_regularizer": regularizers.L1L2(0.5, 0.125),
+    "gamma_regularizer": regularizers.L1(0.25),
+    "beta_regularizer": regularizers.OrthogonalRegularizer(0.5),
+    "kernel_constraint": constraints.MaxNorm(3.0),
+    "bias_constraint": constraints.NonNeg(),
+    "gamma_constraint": constraints.MinMaxNorm(0.5, 2.0),
+    "beta_constraint": constraints.UnitNorm(),
+    "l1": 0.5,
+    "l2": 0.25,
+    "factor": 0.5,
+    ("OrthogonalRegularizer", "mode"): "columns",
+    "max_value": 3.5,
+    "min_value": 0.125,
+    ("MinMaxNorm", "rate"): 0.75,
     "amsgrad": True,
     "gain": 0.5,
     "centered": True,
@@ -69,7 +111,6 @@ OTHERS = {
     "weights": "linear",
     ("CosineSimilarity", "axis"): 1,
     "cooldown": 2,
-    "factor": 0.5,
     "filename": "b.csv",
     "log_dir": "b",
     "min_lr": 0.125,
@@ -247,14 +288,18 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {agreement._FromMatrix, agreement._Overlap}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {values._OfValues, checkpoints._Saving}
+    left_out |= {regularizers._Factors, regularizers.FunctionRegularizer}
+    left_out |= {constraints._Norm, constraints.FunctionConstraint}
     left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
     # functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {
-        *("loss", "optimizer", "schedule", "metric", "initializer", "layer", "callback")
+        *("loss", "optimizer", "schedule", "metric", "initializer", "layer", "callback"),
+        *("regularizer", "constraint"),
     }
     public = (layers, losses, optimizers, schedules, metrics, initializers, callbacks)
+    public += (regularizers, constraints)
     for cls in CLASSES:
         assert any(getattr(module, cls.__name__, None) is cls for module in public), cls
 
@@ -368,7 +413,7 @@ def test_attributes_are_checked_as_arguments_are(cls):
             given = outcome(lambda: cls(**{**required, name: value}))  # noqa: B023
             later = outcome(lambda: setattr(made, name, value))  # noqa: B023
             # The two bounds of an interval are checked in one order by the constructor.
-            if name in ("minval", "maxval"):
+            if name in ("minval", "maxval", "min_value", "max_value"):
                 given, later = given and given[0], later and later[0]
             assert later == given, (name, value)
             if given is not None:

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bindings/network.h"
@@ -24,11 +25,13 @@ void check_range(const ParameterBuffer& buffer, Index offset, Index count) {
 
 std::unique_ptr<StepState> make_state(const std::string& optimizer,
                                       std::shared_ptr<ParameterBuffer> parameters, Index offset,
-                                      Index count) {
+                                      Index count, Index columns) {
   check_range(*parameters, offset, count);
+  check(columns >= 1 && count % columns == 0, "columns: expected a divisor of ", count, ", got ",
+        columns);
   return std::make_unique<StepState>(
       find_name<OptimizerKind>("optimizer", optimizer_names, optimizer), std::move(parameters),
-      offset, count);
+      offset, count, columns);
 }
 
 const void* numbers_of(const StepState& state, const py::array& array, const char* name) {
@@ -68,11 +71,11 @@ void set_slots(StepState& state, const std::vector<py::array>& slots) {
 }
 
 void apply(const py::list& states, const py::list& gradients, const py::dict& given,
-           const std::vector<bool>& undecayed) {
+           const std::vector<std::tuple<double, double, bool>>& scales) {
   const std::size_t count = states.size();
   check(gradients.size() == count, "gradients: expected ", count, ", got ", gradients.size());
-  check(undecayed.empty() || undecayed.size() == count, "undecayed: expected ", count, ", got ",
-        undecayed.size());
+  check(scales.empty() || scales.size() == count, "scales: expected ", count, ", got ",
+        scales.size());
   if (count == 0) return;
   std::vector<AppliedGradient> steps;
   steps.reserve(count);
@@ -83,8 +86,10 @@ void apply(const py::list& states, const py::list& gradients, const py::dict& gi
     check(state != nullptr && (i == 0 || state->optimizer() == steps.front().state->optimizer()),
           "states: expected those of one optimizer");
     kept.push_back(laid_out(gradients[i].cast<py::array>()));
-    steps.push_back(
-        {state, numbers_of(*state, kept.back(), "gradients"), undecayed.empty() || !undecayed[i]});
+    steps.push_back({.state = state, .gradient = numbers_of(*state, kept.back(), "gradients")});
+    if (!scales.empty()) {
+      std::tie(steps.back().rate, steps.back().decay, steps.back().orthogonal) = scales[i];
+    }
   }
   const OptimizerSettings settings = settings_of(steps.front().state->optimizer(), given);
   const Unlocked unlocked;
@@ -96,7 +101,8 @@ void apply(const py::list& states, const py::list& gradients, const py::dict& gi
 void register_applied(py::module_& module) {
   using namespace py::literals;
   py::class_<StepState>(module, "StepState")
-      .def(py::init(&make_state), "optimizer"_a, "parameters"_a, "offset"_a, "count"_a)
+      .def(py::init(&make_state), "optimizer"_a, "parameters"_a, "offset"_a, "count"_a,
+           "columns"_a = 1)
       .def_readwrite("steps", &StepState::steps)
       .def_property_readonly("slots", slots_of)
       .def("set_slots", set_slots, "slots"_a)
@@ -108,7 +114,7 @@ void register_applied(py::module_& module) {
           },
           "parameters"_a, "offset"_a);
   module.def("apply_steps", apply, "states"_a, "gradients"_a, "settings"_a,
-             "undecayed"_a = std::vector<bool>{});
+             "scales"_a = std::vector<std::tuple<double, double, bool>>{});
 }
 
 }  // namespace fastnn::bindings

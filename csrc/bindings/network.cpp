@@ -62,6 +62,21 @@ ParameterGroup group_of(const py::dict& given) {
       group.l1 = number;
     } else if (key == "l2") {
       group.l2 = number;
+    } else if (key == "orthogonal") {
+      group.orthogonal = number != 0;
+    } else if (key == "constraint") {
+      check(number == 0 || number == 1 || number == 2, "groups: constraint: expected 0, 1 or 2");
+      group.constraint.kind = static_cast<ConstraintKind>(static_cast<int>(number));
+    } else if (key == "low") {
+      group.constraint.low = number;
+    } else if (key == "high") {
+      group.constraint.high = number;
+    } else if (key == "constraint_rate") {
+      group.constraint.rate = number;
+    } else if (key == "over_rows") {
+      group.constraint.over_rows = number != 0;
+    } else if (key == "over_columns") {
+      group.constraint.over_columns = number != 0;
     } else {
       invalid("groups: unknown setting '", key, "'");
     }
@@ -95,6 +110,9 @@ Update update_of(const std::string& optimizer, const py::dict& stage) {
       update.clip_norm = value.cast<double>();
     } else if (key == "global_clip_norm") {
       update.global_clip_norm = value.cast<double>();
+    } else if (key == "accumulate") {
+      update.accumulate = value.cast<std::uint64_t>();
+      check(update.accumulate >= 1, "accumulate: expected at least 1");
     } else if (key == "initial_state") {
       update.initial_state = value.cast<double>();
     } else {
@@ -253,6 +271,7 @@ void register_training(py::class_<Network>& network) {
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
               "by_batch_weight"_a = false, "metrics"_a = py::tuple(), "session"_a = "auto",
               "precision"_a = "highest", "device"_a = "auto", "collects"_a = false);
+  network.def_property_readonly("whole_for", &Network::whole_for);
   network.def(
       "session",
       [](const Network& self, Index batch_size) {

@@ -3,6 +3,7 @@
 
 #include <iterator>
 #include <optional>
+#include <span>
 
 #include "bindings/bindings.h"
 #include "bindings/op_arguments.h"
@@ -10,6 +11,7 @@
 #include "bindings/tables.h"
 #include "bindings/unlocked.h"
 #include "core/names.h"
+#include "core/whole_steps.h"
 #include "nn/checks.h"
 
 namespace fastnn::bindings {
@@ -320,6 +322,9 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
   const OptimizerSettings settings = settings_of(kind, given);
   check(step >= 1, "step: expected at least 1 (the first step is 1), got ", step);
   check_like(grad, "grad", param, "param");
+  const bool muon = kind == OptimizerKind::muon;
+  check(!muon || param.ndim() == 2, "param: expected a matrix, got shape ", shape_of(param));
+  const WholeShape shape{muon ? param.shape(0) : 1, muon ? param.shape(1) : param.size(), muon};
   portable::with_optimizer(kind, [&](auto rule) {
     using Rule = decltype(rule);
     check(slots.size() == std::size_t{Rule::slots}, "slots: expected ", Rule::slots, ", got ",
@@ -343,7 +348,16 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
       for (std::size_t i = 0; i < std::size(Rule::slot_names); ++i) {
         if (slots[i]) a.slots[i] = place.in_out<T>(*slots[i], Rule::slot_names[i]);
       }
-      place.call<T>(&Kernels<T>::optimizer_step, a);
+      if (!portable::steps_whole(kind)) {
+        place.call<T>(&Kernels<T>::optimizer_step, a);
+        return;
+      }
+      place.run([&](const Machine& machine) {
+        Memory memory(machine);
+        WholeSteps<T> whole(machine, memory, std::span(&shape, 1));
+        whole.step(a, shape);
+        if (machine.order != nullptr) machine.order->wait(*machine.context);
+      });
     });
   });
 }

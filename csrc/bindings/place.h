@@ -126,6 +126,14 @@ class CallSide {
     machine_.call(kernels<T>(*machine_.table).*kernel, arguments);
     if (away_) after();
   }
+  // f(machine) in place of a kernel.
+  template <class F>
+  void run(const F& f) {
+    const Unlocked unlocked;
+    if (away_) before();
+    f(static_cast<const Machine&>(machine_));
+    if (away_) after();
+  }
   double total_loss(const double* sums, Index n) const;
 
   // The numbers of an array on the host, for checks.

@@ -25,6 +25,7 @@
 #include "core/noise.h"
 #include "core/optimizer.h"
 #include "core/target.h"
+#include "core/update_arguments.h"
 
 namespace fastnn {
 
@@ -98,57 +99,6 @@ struct DenseForward {  // y = activation(x w + b)
   Activation activation;
   T* z;  // (n, o) the pre-activation, may be null; may be y
   T* y;  // (n, o)
-};
-
-// What the update stage does to an element besides the row's step, in this order:
-//   g = factor g + 2 l2 p + l1 sign(p);  g = norm_factor g;  g cut to [-clip, clip];
-//   the step;  average = average_momentum average + (1 - average_momentum) p
-template <class T>
-struct UpdateExtras {
-  const double* factor = nullptr;       // null: 1
-  const double* norm_factor = nullptr;  // null: 1
-  T l1 = T(0), l2 = T(0);
-  T clip = T(0);  // 0: none
-  T average_momentum = T(0);
-
-  // Whether gradients change before the step. Averages have a slot of their own.
-  constexpr FASTNN_INLINE bool shape_gradients() const {
-    return factor != nullptr || norm_factor != nullptr || l1 != T(0) || l2 != T(0) || clip != T(0);
-  }
-};
-
-template <class T>
-struct OptimizerStep {
-  OptimizerKind kind;
-  Index n;
-  T* param;
-  const T* grad;
-  T* slots[max_slots];  // of the row, null where it keeps nothing; then the average, or null
-  OptimizerSettings settings;
-  uint64_t step;  // from 1
-  // The gradient is the sum of so many arrays in order, `piece_stride` apart.
-  Index pieces = 1;
-  Index piece_stride = 0;
-  int group = 0;  // whose rates a recorded step takes
-  UpdateExtras<T> extras = {};
-};
-
-// Squares of the gradients that an update would take, before norm_factor, summed by row group with
-// elements as rows; sums of groups beyond the last stay as they are.
-template <class T>
-struct SumOfSquares {
-  Index n;
-  const T* grad;
-  const T* param;
-  UpdateExtras<T> extras;
-  double* sums;  // (max_groups)
-};
-
-struct NormFactor {    // factor = limit / norm where the norm is above the limit, else 1
-  Index count;         // of sums of squares
-  const double* sums;  // (count)
-  double limit;
-  double* factor;
 };
 
 template <class T>
@@ -490,6 +440,9 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(sum_repeated, SumRepeated)               \
   use(optimizer_step, OptimizerStep)           \
   use(sum_of_squares, SumOfSquares)            \
+  use(weighted_sum, WeightedSum)               \
+  use(penalty, Penalty)                        \
+  use(constrain, Constrain)                    \
   use(fill_uniform, Fill)                      \
   use(fill_normal, Fill)
 
@@ -498,6 +451,7 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(shuffle, Shuffle)             \
   use(scan, Scan)                   \
   use(norm_factor, NormFactor)      \
+  use(trust_ratio, TrustRatio)      \
   use(weight_factor, WeightFactor)
 
 // Kernels on one element type.

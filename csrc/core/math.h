@@ -283,6 +283,19 @@ FASTNN_INLINE double factor_of_norm(double norm, double limit) {
   return norm <= limit ? 1.0 : limit / norm;
 }
 
+// What a vector of this norm is multiplied by so that the norm comes near [low, high], by `rate` of
+// the way, in Keras's form.
+FASTNN_INLINE double factor_within(double norm, double low, double high, double rate) {
+  const double above = norm < low ? low : norm;  // a norm that is no number stays
+  const double within = above > high ? high : above;
+  return (rate * within + (1 - rate) * norm) / (norm + 1e-7);
+}
+
+// You et al., arXiv:1904.00962: what moves are multiplied by so that they are as long as weights.
+FASTNN_INLINE double ratio_of_norms(double weights, double moves) {
+  return weights > 0 && moves > 0 ? weights / moves : 1.0;
+}
+
 // Square root of x >= 0 without the division unit, which Adam keeps busy with its quotient: in that
 // unit a root costs as much as all the rest of the step. A first guess of 1 / sqrt(x) comes from
 // halving the exponent (within 4.2 %); a quadratic makes it right to 1.7e-5; one of Newton's steps

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/optimizer_rules.h"
+#include "core/optimizer_whole.h"
 #include "core/target.h"
 
 #define FASTNN_OPTIMIZERS(use) \
@@ -19,7 +20,9 @@
   use(adamax, Adamax)          \
   use(nadam, Nadam)            \
   use(adagrad, Adagrad)        \
-  use(adadelta, Adadelta)
+  use(adadelta, Adadelta)      \
+  use(lamb, Lamb)              \
+  use(muon, Muon)
 
 namespace fastnn {
 
@@ -97,6 +100,10 @@ FASTNN_INLINE typename Rule::template Rates<T> rates_from(const AnyRates<T>& any
 // Slots that an optimizer has in use, as bits, and how many it may have.
 FASTNN_INLINE unsigned kept_slots(OptimizerKind kind, const OptimizerSettings& settings) {
   return with_optimizer(kind, [&](auto rule) { return decltype(rule)::kept(settings.own); });
+}
+// Whether a step needs the whole gradient of a parameter (whole_steps.h).
+FASTNN_INLINE bool steps_whole(OptimizerKind kind) {
+  return with_optimizer(kind, [](auto rule) { return requires { decltype(rule)::whole; }; });
 }
 FASTNN_INLINE int slot_count(OptimizerKind kind) {
   return with_optimizer(kind, [](auto rule) { return decltype(rule)::slots; });

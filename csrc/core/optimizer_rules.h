@@ -8,6 +8,7 @@
 //   Rates<T>      what all elements of one step share: at most most_rates numbers of T
 //   rates(...)    works these out, in double
 //   step(...)     one element: gradient g, parameter p, slots s; unused slots are 0
+//   whole         only where a step needs all of a parameter's gradient (optimizer_whole.h)
 // Weight decay is decoupled in all of them (Loshchilov and Hutter, arXiv:1711.05101).
 #pragma once
 
@@ -19,11 +20,13 @@
 
 namespace fastnn {
 
-inline constexpr int rule_slots = 3;              // of a row, at most
-inline constexpr int average_slot = rule_slots;   // the average of weights
-inline constexpr int max_slots = rule_slots + 1;  // of both
-inline constexpr int max_options = 6;             // of a row
-inline constexpr int most_rates = 8;              // of a row
+inline constexpr int rule_slots = 3;                       // of a row, at most
+inline constexpr int average_slot = rule_slots;            // the average of weights
+inline constexpr int max_slots = rule_slots + 1;           // of both
+inline constexpr int accumulator_slot = max_slots;         // gradients of several batches
+inline constexpr int buffer_slots = accumulator_slot + 1;  // of all three
+inline constexpr int max_options = 12;                     // of a row
+inline constexpr int most_rates = 8;                       // of a row
 inline constexpr int max_groups_of_parameters = 16;
 
 // May change from one update to the next. `own` are the options of the row, in its order.

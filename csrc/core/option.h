@@ -15,6 +15,7 @@ struct Interval {
 
 inline constexpr double no_bound = __builtin_inf();
 inline constexpr Interval at_least_zero{0, no_bound, false, true};
+inline constexpr Interval any_number{-no_bound, no_bound, true, true};
 inline constexpr Interval above_zero{0, no_bound, true, true};
 inline constexpr Interval unit{0, 1};
 inline constexpr Interval below_one{0, 1, false, true};  // [0, 1)

@@ -33,11 +33,22 @@ struct Parameter {
   Index size() const { return rows * columns; }
 };
 
+// What parameters have to fulfil after each update; see Constrain.
+struct Constraint {
+  ConstraintKind kind = ConstraintKind::none;
+  double low = 0, high = 0, rate = 1;
+  bool over_rows = false, over_columns = false;  // what norms are summed over
+
+  bool operator==(const Constraint&) const = default;
+};
+
 // How parameters of one group are updated differently from those of the others.
 struct ParameterGroup {
-  double rate = 1;        // the learning rate is multiplied by it
-  double decay = 1;       // the weight decay
-  double l1 = 0, l2 = 0;  // penalties: l1 sum(abs(p)) + l2 sum(p^2)
+  double rate = 1;          // the learning rate is multiplied by it
+  double decay = 1;         // the weight decay
+  double l1 = 0, l2 = 0;    // penalties: l1 sum(abs(p)) + l2 sum(p^2)
+  bool orthogonal = false;  // Muon's own step, else that of Adam
+  Constraint constraint;
 
   bool operator==(const ParameterGroup&) const = default;
 };
@@ -51,10 +62,15 @@ struct Update {
   double global_clip_norm = 0;  // all of them together to this norm; 0: not
   bool averages = false;        // an average of the weights is kept
   double average_momentum = 0.99;
-  double initial_state = 0;  // of the optimizer's first slot
+  double initial_state = 0;      // of the optimizer's first slot
+  std::uint64_t accumulate = 1;  // batches whose gradients are averaged for one update
 
-  // Whether a step needs the gradients of all parameters before it changes any.
-  bool needs_whole() const { return clip_norm > 0 || global_clip_norm > 0; }
+  // What needs all gradients before a step changes any, and no steps beside the backward pass;
+  // null: nothing does.
+  const char* whole_for() const;
+  bool needs_whole() const { return whole_for() != nullptr; }
+  // Whether the host looks at each step, so that none can be recorded.
+  bool needs_host() const;
   // Whether it is the optimizer's step and nothing else, the same for all parameters.
   bool is_plain() const {
     return groups.size() == 1 && groups.front() == ParameterGroup{} && clip_value == 0 &&

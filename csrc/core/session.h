@@ -28,7 +28,9 @@ struct Dataset {
 // Parameters and optimizer state on the host, of the session's element type.
 struct Buffers {
   void* parameters = nullptr;
-  void* slots[max_slots] = {};  // of the optimizer; then the average of weights
+  // Of the optimizer; then the average of weights, and the gradients of several
+  // batches.
+  void* slots[buffer_slots] = {};
 };
 
 // The numbers that a pass over rows adds up, as Plan::sums lays them out: the weighted losses and
@@ -138,6 +140,9 @@ class Session {
   // `total`, added to `gradient` (laid out as the parameters).
   virtual void add_gradients(const Dataset& data, Index first, Index count, double total,
                              bool training, std::uint64_t life, void* gradient, Sums sums) = 0;
+
+  // What penalties of the weights, as they are now, add to a mean loss.
+  virtual double penalty() = 0;
 
   // The parameters on the host are of this version: what was made or copied of another is out
   // of date.

@@ -39,6 +39,7 @@ class PlainSession final : public Session {
   void predict(const Dataset& data, Index first, Index count, void* out) override;
   void add_gradients(const Dataset& data, Index first, Index count, double total, bool training,
                      std::uint64_t life, void* gradient, Sums sums) override;
+  double penalty() override { return updates_.penalty(); }
   void parameters_at(std::uint64_t version) override {
     stale_ = stale_ || version != version_;
     version_ = version;
@@ -187,7 +188,8 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     batch_.gather_targets(data);
     walk_.forward(pass, n, whole);
     const double divisor = static_cast<double>(n) * epoch.row_weight;
-    const auto [value, weight] = walk_.loss(batch_.part(0, n), divisor, true);
+    auto [value, weight] = walk_.loss(batch_.part(0, n), divisor, true);
+    if (updates_.penalizes()) value += updates_.penalty() * weight;
     if (!std::isfinite(value)) return {step, value / weight};
     updates_.weigh_batch(walk_.loss_sums(), n, divisor);
     sums[0] += value;

@@ -1,6 +1,7 @@
 #include "core/updates.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace fastnn {
 
@@ -20,11 +21,27 @@ std::vector<bool> parameters_of_one_dense_node(const Plan& plan) {
   return found;
 }
 
+const char* Update::whole_for() const {
+  if (clip_norm > 0 || global_clip_norm > 0) return "clipping by norm";
+  if (accumulate > 1) return "gradient_accumulation_steps";
+  if (portable::steps_whole(optimizer)) return "this optimizer";
+  for (const ParameterGroup& group : groups) {
+    if (group.constraint.kind != ConstraintKind::none) return "a constraint";
+  }
+  return nullptr;
+}
+
+bool Update::needs_host() const { return accumulate > 1 || portable::steps_whole(optimizer); }
+
 template <class T>
 Updates<T>::Updates(const Machine& machine, Memory& memory, const Plan& plan,
                     const Buffers& buffers)
-    : machine_(machine), plan_(plan), parameters_(static_cast<T*>(buffers.parameters)) {
+    : machine_(machine),
+      memory_(memory),
+      plan_(plan),
+      parameters_(static_cast<T*>(buffers.parameters)) {
   for (std::size_t i = 0; i < slots_.size(); ++i) slots_[i] = static_cast<T*>(buffers.slots[i]);
+  find_penalties();
   if (plan.loss.by_batch_weight) batch_factor_ = memory.take<double>(1);
   if (plan.update.global_clip_norm > 0) {
     each_run([&](Index begin, Index end, int group) { ranges_.push_back({begin, end, group}); });
@@ -44,28 +61,34 @@ OptimizerStep<T> Updates<T>::step(Index begin, Index end, int group, std::uint64
                                   const OptimizerSettings& settings, const T* gradient) const {
   const Update& stage = plan_.update;
   const ParameterGroup& own = stage.groups[static_cast<std::size_t>(group)];
+  const std::uint64_t steps = updates / stage.accumulate;
   OptimizerStep<T> step{.kind = stage.optimizer,
                         .n = end - begin,
                         .param = parameters_ + begin,
                         .grad = gradient,
                         .slots = {},
                         .settings = settings,
-                        .step = updates + 1,
+                        .step = steps + 1,
                         .group = group};
   step.settings.learning_rate *= own.rate;
   step.settings.weight_decay *= own.decay;
   const unsigned kept = portable::kept_slots(stage.optimizer, settings);
   for (int slot = 0; slot < rule_slots; ++slot) {
     T* const place = slots_[static_cast<std::size_t>(slot)];
-    if ((kept >> static_cast<unsigned>(slot) & 1U) != 0) step.slots[slot] = place + begin;
+    // Muon keeps the second moment of what is no matrix, and a direction has no
+    // place of its own.
+    const bool in_use =
+        (kept >> static_cast<unsigned>(slot) & 1U) != 0 || stage.optimizer == OptimizerKind::muon;
+    if (in_use && place != nullptr) step.slots[slot] = place + begin;
   }
   if (stage.averages) step.slots[average_slot] = slots_[average_slot] + begin;
-  step.extras.factor = batch_factor_;
+  // Averaged gradients have it already.
+  step.extras.factor = stage.accumulate > 1 ? nullptr : batch_factor_;
   step.extras.l1 = static_cast<T>(own.l1);
   step.extras.l2 = static_cast<T>(own.l2);
   step.extras.clip = static_cast<T>(stage.clip_value);
   // The first average is the weights themselves.
-  step.extras.average_momentum = updates == 0 ? T(0) : static_cast<T>(stage.average_momentum);
+  step.extras.average_momentum = steps == 0 ? T(0) : static_cast<T>(stage.average_momentum);
   return step;
 }
 
@@ -98,8 +121,120 @@ void Updates<T>::find_norms(const T* gradients) {
 }
 
 template <class T>
+void Updates<T>::find_penalties() {
+  for (const Parameter& p : plan_.parameters) {
+    const ParameterGroup& group = group_of(p);
+    if (p.trainable && p.size() > 0 && (group.l1 > 0 || group.l2 > 0)) penalized_.push_back(&p);
+  }
+  if (penalizes()) penalties_ = memory_.take<double>(penalty_sums());
+}
+
+template <class T>
+const double* Updates<T>::start_penalty() {
+  double* sums = penalties_;
+  for (const Parameter* const p : penalized_) {
+    const ParameterGroup& group = group_of(*p);
+    machine_.call<Penalty<T>>(kernels<T>(*machine_.table).penalty,
+                              {p->size(), group.l1, group.l2, parameters_ + p->offset, sums});
+    sums += max_groups;
+  }
+  return penalties_;
+}
+
+template <class T>
+double Updates<T>::penalty() {
+  if (!penalizes()) return 0;
+  std::vector<double> sums(static_cast<std::size_t>(penalty_sums()));
+  machine_.read(*machine_.context, sums.data(), start_penalty(), sums.size() * sizeof(double));
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// The mean of the gradients of some batches, once the last of them is there,
+// else null.
+template <class T>
+const T* Updates<T>::accumulated(std::uint64_t updates, const T* gradients) {
+  const std::uint64_t every = plan_.update.accumulate;
+  T* const sum = slots_[accumulator_slot];
+  const T keep = updates % every == 0 ? T(0) : T(1);
+  const auto share = static_cast<T>(1.0 / static_cast<double>(every));
+  each_run([&](Index begin, Index end, int) {
+    machine_.call<WeightedSum<T>>(
+        kernels<T>(*machine_.table).weighted_sum,
+        {end - begin, keep, share, batch_factor_, gradients + begin, sum + begin});
+  });
+  return (updates + 1) % every == 0 ? sum : nullptr;
+}
+
+template <class T>
+void Updates<T>::step_whole(std::uint64_t updates, const OptimizerSettings& settings,
+                            const T* gradients) {
+  const Update& stage = plan_.update;
+  const auto shape = [&](const Parameter& p) {
+    return WholeShape{p.rows, p.columns, group_of(p).orthogonal};
+  };
+  if (whole_steps_ == nullptr) {
+    std::vector<WholeShape> shapes;
+    for (const Parameter& p : plan_.parameters) shapes.push_back(shape(p));
+    whole_steps_ = std::make_unique<WholeSteps<T>>(machine_, memory_, shapes);
+  }
+  if (!ranges_.empty()) find_norms(gradients);
+  std::size_t trained = 0;
+  for (const Parameter& p : plan_.parameters) {
+    if (!p.trainable) continue;
+    OptimizerStep<T> one = step(p, updates, settings, gradients + p.offset);
+    if (!shape(p).orthogonal && stage.optimizer == OptimizerKind::muon) {
+      one.settings.weight_decay =
+          settings.own[portable::Muon::adam_weight_decay] * group_of(p).decay;
+    }
+    if (!ranges_.empty()) {
+      one.extras.norm_factor = factors_ + (stage.global_clip_norm > 0 ? 0 : trained);
+    }
+    whole_steps_->step(one, shape(p));
+    ++trained;
+  }
+}
+
+template <class T>
+void Updates<T>::constrain() {
+  for (const Parameter& p : plan_.parameters) {
+    const Constraint& own = group_of(p).constraint;
+    if (!p.trainable || own.kind == ConstraintKind::none) continue;
+    Constrain<T> all{.kind = own.kind,
+                     .count = 1,
+                     .length = p.size(),
+                     .step = 0,
+                     .stride = 1,
+                     .low = own.low,
+                     .high = own.high,
+                     .rate = own.rate,
+                     .x = parameters_ + p.offset};
+    if (!own.over_columns) {  // each column for itself
+      all.count = p.columns;
+      all.length = p.rows;
+      all.step = 1;
+      all.stride = p.columns;
+    } else if (!own.over_rows) {  // each row
+      all.count = p.rows;
+      all.length = p.columns;
+      all.step = p.columns;
+    }
+    machine_.call<Constrain<T>>(kernels<T>(*machine_.table).constrain, all);
+  }
+}
+
+template <class T>
 void Updates<T>::all(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients,
                      Index pieces, Index stride) {
+  const Update& stage = plan_.update;
+  if (stage.accumulate > 1) {
+    gradients = accumulated(updates, gradients);
+    if (gradients == nullptr) return;
+  }
+  if (portable::steps_whole(stage.optimizer)) {
+    step_whole(updates, settings, gradients);
+    constrain();
+    return;
+  }
   const auto call = [&](Index begin, Index end, int group, const double* norm_factor) {
     OptimizerStep<T> one = step(begin, end, group, updates, settings, gradients + begin);
     one.pieces = pieces;
@@ -109,13 +244,14 @@ void Updates<T>::all(std::uint64_t updates, const OptimizerSettings& settings, c
   };
   if (ranges_.empty()) {
     each_run([&](Index begin, Index end, int group) { call(begin, end, group, nullptr); });
-    return;
+  } else {
+    find_norms(gradients);
+    const bool one_norm = stage.global_clip_norm > 0;
+    for (std::size_t i = 0; i < ranges_.size(); ++i) {
+      call(ranges_[i].begin, ranges_[i].end, ranges_[i].group, factors_ + (one_norm ? 0 : i));
+    }
   }
-  find_norms(gradients);
-  const bool one_norm = plan_.update.global_clip_norm > 0;
-  for (std::size_t i = 0; i < ranges_.size(); ++i) {
-    call(ranges_[i].begin, ranges_[i].end, ranges_[i].group, factors_ + (one_norm ? 0 : i));
-  }
+  constrain();
 }
 
 template class Updates<float>;

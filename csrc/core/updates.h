@@ -3,16 +3,19 @@
 // Elementwise parts (groups, penalties, clipping by value, averages) ride in the optimizer's own
 // loop, also where a kernel steps as soon as it has a gradient. What needs whole gradients
 // (norms) is worked out before the first step. Whatever no kernel stepped is stepped at the end.
-// Accumulation over batches, constraints and sums over ranks belong here, too, when they come.
+// Gradients of several batches are averaged before, and constraints are applied after a step. Sums
+// over ranks belong here, too, when they come.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/machine.h"
 #include "core/session.h"
+#include "core/whole_steps.h"
 
 namespace fastnn {
 
@@ -21,7 +24,7 @@ namespace fastnn {
 std::vector<bool> parameters_of_one_dense_node(const Plan& plan);
 
 template <class T>
-using Slots = std::array<T*, max_slots>;
+using Slots = std::array<T*, buffer_slots>;
 
 template <class T>
 class Updates {
@@ -39,7 +42,8 @@ class Updates {
   }
 
   // Steps over all trainable parameters, whose gradients are laid out as these: the sum of so many
-  // arrays, `stride` apart.
+  // arrays, `stride` apart. Where gradients of several batches are averaged, those are counted as
+  // updates, and the last of them makes the step.
   void all(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients,
            Index pieces = 1, Index stride = 0);
 
@@ -49,7 +53,15 @@ class Updates {
   // Where the host knows that weight: what gradients are multiplied by, on a CPU.
   double* batch_factor() { return batch_factor_; }
 
-  // f(begin, end, group) for each run of neighbouring trainable parameters of one group.
+  // Penalties of the weights as they are: whether there are any; their sum; or
+  // the kernels alone, which leave `penalty_sums()` numbers to be added up.
+  bool penalizes() const { return !penalized_.empty(); }
+  double penalty();
+  const double* start_penalty();
+  Index penalty_sums() const { return static_cast<Index>(penalized_.size()) * max_groups; }
+
+  // f(begin, end, group) for each run of neighbouring trainable parameters of
+  // one group.
   template <class F>
   void each_run(const F& f) const {
     const auto& all = plan_.parameters;
@@ -67,10 +79,17 @@ class Updates {
   }
 
  private:
+  const ParameterGroup& group_of(const Parameter& p) const {
+    return plan_.update.groups[static_cast<std::size_t>(p.group)];
+  }
+  void find_penalties();
   void find_norms(const T* gradients);
-  const double* norm_factor_of(std::size_t range) const;
+  const T* accumulated(std::uint64_t updates, const T* gradients);
+  void step_whole(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients);
+  void constrain();
 
   const Machine& machine_;
+  Memory& memory_;
   const Plan& plan_;
   T* parameters_;
   Slots<T> slots_;
@@ -83,6 +102,9 @@ class Updates {
   double* squares_ = nullptr;  // (ranges, max_groups)
   double* factors_ = nullptr;  // (ranges), or one for all
   double* batch_factor_ = nullptr;
+  std::vector<const Parameter*> penalized_;
+  double* penalties_ = nullptr;                 // (penalized, max_groups)
+  std::unique_ptr<WholeSteps<T>> whole_steps_;  // made when wanted
 };
 
 }  // namespace fastnn

@@ -93,8 +93,8 @@ std::unique_ptr<Session> prepare_cpu(const SessionRequest& given) {
         "'streaming' or 'tiled'");
   check(request.kind == SessionKind::plain || !request.plan->update.needs_whole(), "session: '",
         session_names[static_cast<std::size_t>(request.kind)],
-        "' steps before all gradients are there, which clipping by norm needs; expected 'auto' or "
-        "'plain'");
+        "' steps before all gradients are there, which ", request.plan->update.whole_for(),
+        " needs; expected 'auto' or 'plain'");
   check(request.kind != SessionKind::tiled || is_row_local(*request.plan),
         "session: 'tiled' cannot train this model, some of whose layers work on whole batches; "
         "expected 'auto' or 'plain'");

@@ -36,6 +36,7 @@ class TiledSession final : public Session {
                      std::uint64_t life, void* gradient, Sums sums) override {
     whole_->add_gradients(data, first, count, total, training, life, gradient, sums);
   }
+  double penalty() override { return whole_->penalty(); }
   void parameters_at(std::uint64_t version) override {
     stale_ = stale_ || version != version_;
     version_ = version;
@@ -186,6 +187,7 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
       for (std::size_t k = 0; k < width; ++k) step_sums[k] += sums_[g * width + k];
     }
+    if (updates_.penalizes()) step_sums[0] += updates_.penalty() * step_sums[1];
     if (!std::isfinite(step_sums[0])) return {index, step_sums[0] / step_sums[1]};
     if (updates_.batch_factor() != nullptr) {
       *updates_.batch_factor() = step_sums[1] > 0 ? step.divisor / step_sums[1] : 0;

@@ -14,7 +14,7 @@
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 4;
+inline constexpr uint32_t cuda_abi_version = 5;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.
@@ -56,6 +56,8 @@ struct Collect {
   Index n;  // rows
   int count;
   Item items[most];
+  const double* penalty = nullptr;  // its sum is added to the mean loss; null: none
+  Index penalty_sums = 0;
   double* totals;  // of all items, one behind the other
   const StepValues* values;
   Progress* progress;

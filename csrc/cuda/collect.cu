@@ -17,20 +17,24 @@ struct CollectSums {
 
   FASTNN_DEVICE void operator()(const Thread& t) const {
     const Collect::Item& loss = a.items[0];
-    const double value = sum_of(loss.sums, a.n, loss.width);
+    const double weight = sum_of(loss.sums + 1, a.n, loss.width);
+    double penalty = 0;
+    for (Index k = 0; k < a.penalty_sums; ++k) penalty += a.penalty[k];
+    const double added = a.penalty_sums > 0 ? penalty * weight : 0;
+    const double value = sum_of(loss.sums, a.n, loss.width) + added;
     const bool stopped = a.progress->stopped >= 0;
     const bool bad = !is_finite(value);
     t.warp_barrier();  // all have read it
     if (bad && !stopped && t.index() == 0) {
       a.progress->stopped = a.values->number;
-      a.progress->bad_loss = value / sum_of(loss.sums + 1, a.n, loss.width);
+      a.progress->bad_loss = value / weight;
     }
     if (stopped || bad) return;
     double* totals = a.totals;
     for (int i = 0; i < a.count; ++i) {
       const Collect::Item& item = a.items[i];
       for (Index k = t.index(); k < item.width; k += threads) {
-        totals[k] += sum_of(item.sums + k, a.n, item.width);
+        totals[k] += sum_of(item.sums + k, a.n, item.width) + (i == 0 && k == 0 ? added : 0);
       }
       totals += item.width;
     }

@@ -3,17 +3,23 @@
 #include <algorithm>
 #include <functional>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "core/backend.h"
 #include "core/check.h"
 #include "core/machine.h"
+#include "core/whole_steps.h"
 
 namespace fastnn {
 
 StepState::StepState(OptimizerKind optimizer, std::shared_ptr<ParameterBuffer> parameters,
-                     Index offset, Index count)
-    : optimizer_(optimizer), parameters_(std::move(parameters)), offset_(offset), count_(count) {
+                     Index offset, Index count, Index columns)
+    : optimizer_(optimizer),
+      parameters_(std::move(parameters)),
+      offset_(offset),
+      count_(count),
+      columns_(columns) {
   const auto bytes = static_cast<std::size_t>(count * parameters_->element_size());
   for (int i = 0; i < portable::slot_count(optimizer); ++i) {
     slots_.emplace_back(allocate_zeroed(bytes));
@@ -32,7 +38,12 @@ namespace {
 template <class T>
 void step(const Machine& machine, const AppliedGradient& given, OptimizerSettings settings) {
   StepState& state = *given.state;
-  if (!given.decays) settings.weight_decay = 0;
+  const WholeShape shape{state.count() / state.columns(), state.columns(), given.orthogonal};
+  if (state.optimizer() == OptimizerKind::muon && !given.orthogonal) {
+    settings.weight_decay = settings.own[portable::Muon::adam_weight_decay];
+  }
+  settings.learning_rate *= given.rate;
+  settings.weight_decay *= given.decay;
   OptimizerStep<T> one{.kind = state.optimizer(),
                        .n = state.count(),
                        .param = static_cast<T*>(state.parameters().at(state.offset())),
@@ -42,7 +53,12 @@ void step(const Machine& machine, const AppliedGradient& given, OptimizerSetting
                        .step = state.steps + 1};
   for (std::size_t i = 0; i < state.slot_count(); ++i)
     one.slots[i] = static_cast<T*>(state.slot(i));
-  machine.call<OptimizerStep<T>>(kernels<T>(*machine.table).optimizer_step, one);
+  if (portable::steps_whole(state.optimizer())) {
+    Memory memory(machine);
+    WholeSteps<T>(machine, memory, std::span(&shape, 1)).step(one, shape);
+  } else {
+    machine.call<OptimizerStep<T>>(kernels<T>(*machine.table).optimizer_step, one);
+  }
   ++state.steps;
   state.parameters().mark_changed();
 }

@@ -18,14 +18,16 @@ namespace fastnn {
 
 class StepState {
  public:
-  // The state of `count` elements from `offset` on: zeros, before the first step. Throws bad_alloc.
+  // The state of `count` elements from `offset` on, rows of so many columns: zeros, before the
+  // first step. Throws bad_alloc.
   StepState(OptimizerKind optimizer, std::shared_ptr<ParameterBuffer> parameters, Index offset,
-            Index count);
+            Index count, Index columns);
 
   OptimizerKind optimizer() const { return optimizer_; }
   ParameterBuffer& parameters() const { return *parameters_; }
   Index offset() const { return offset_; }
   Index count() const { return count_; }
+  Index columns() const { return columns_; }
   Element element() const { return parameters_->element(); }
   // The parameter lies elsewhere from now on; its numbers have the same type.
   void move(std::shared_ptr<ParameterBuffer> parameters, Index offset);
@@ -38,14 +40,16 @@ class StepState {
  private:
   OptimizerKind optimizer_;
   std::shared_ptr<ParameterBuffer> parameters_;
-  Index offset_, count_;
+  Index offset_, count_, columns_;
   std::vector<OwnedMemory> slots_;
 };
 
 struct AppliedGradient {
   StepState* state;
-  const void* gradient;  // as many elements, of the same type
-  bool decays;           // else without weight decay
+  const void* gradient;     // as many elements, of the same type
+  double rate = 1;          // the learning rate is multiplied by it
+  double decay = 1;         // the weight decay
+  bool orthogonal = false;  // Muon's own step, else that of Adam
 };
 
 // A step of each parameter, in order; a parameter that is named twice makes two. No other thread

@@ -82,7 +82,8 @@ void Network::compile(const Compile& request) {
   auto plan = std::make_unique<Plan>(lower(graph_.plan(), &request));
   std::vector<std::unique_ptr<ParameterBuffer>> slots;
   const int count = portable::slot_count(request.update.optimizer);
-  for (int i = 0; i < count + (request.update.averages ? 1 : 0); ++i) {
+  const bool accumulates = request.update.accumulate > 1;
+  for (int i = 0; i < count + (accumulates ? 1 : 0) + (request.update.averages ? 1 : 0); ++i) {
     slots.push_back(std::make_unique<ParameterBuffer>(parameter_size(), element()));
   }
   if (request.update.initial_state != 0) slots.front()->fill(request.update.initial_state);
@@ -91,7 +92,7 @@ void Network::compile(const Compile& request) {
   parts_.compiled = request;
   ++parts_.compilations;
   parts_.plan = std::move(plan);
-  parts_.state.set_slots(std::move(slots), request.update.averages);
+  parts_.state.set_slots(std::move(slots), request.update.averages, accumulates);
 }
 
 void Network::bring() {
@@ -127,6 +128,11 @@ SessionKind Network::session(Index batch_size) const {
   return given != SessionKind::automatic
              ? given
              : backend(device(batch_size)).choose(*parts_.plan, batch_size);
+}
+
+const char* Network::whole_for() const {
+  check_compiled();
+  return parts_.compiled->update.whole_for();
 }
 
 OptimizerKind Network::optimizer() const {
@@ -263,6 +269,21 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& 
                                     Pass{how.training, life, 0});
 }
 
+// To a gradient laid out as the parameters that of their penalties.
+template <class T>
+static void add_penalties(const Plan& plan, const void* parameters, T* gradient) {
+  for (const Parameter& p : plan.parameters) {
+    const ParameterGroup& group = plan.update.groups[static_cast<std::size_t>(p.group)];
+    if (!p.trainable || (group.l1 == 0 && group.l2 == 0)) continue;
+    const T* const weights = static_cast<const T*>(parameters) + p.offset;
+    for (Index i = 0; i < p.size(); ++i) {
+      const T w = weights[i];
+      gradient[p.offset + i] +=
+          static_cast<T>(2 * group.l2) * w + static_cast<T>(group.l1) * portable::sign_of(w);
+    }
+  }
+}
+
 double Network::gradients(const Dataset& data, bool training, void* gradient, const Poll& poll) {
   const Gate::Reading reading(parts_.gate());
   check_compiled();
@@ -276,9 +297,16 @@ double Network::gradients(const Dataset& data, bool training, void* gradient, co
                            steps(), gradient, sums);
     ticker.done();
   }
+  const double penalty = session->penalty();
   session->forget_data();
   parts_.sessions.give(std::move(session));
-  return sums[1] > 0 ? sums[0] / sums[1] : std::numeric_limits<double>::quiet_NaN();
+  parts_.state.parameters()->bring();
+  if (element() == Element::f64) {
+    add_penalties(*parts_.plan, parts_.state.buffers().parameters, static_cast<double*>(gradient));
+  } else {
+    add_penalties(*parts_.plan, parts_.state.buffers().parameters, static_cast<float*>(gradient));
+  }
+  return sums[1] > 0 ? sums[0] / sums[1] + penalty : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace fastnn

@@ -50,6 +50,8 @@ class Network {
   Device device(Index batch_size) const;
   SessionKind session(Index batch_size) const;
   OptimizerKind optimizer() const;
+  // What needs all gradients before a step changes any; null: nothing does.
+  const char* whole_for() const;
   // The parts in bfloat16 into which that splits operands of products; 0: it does not.
   int bf16_parts(Index batch_size) const;
   Index output_width();

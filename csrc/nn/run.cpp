@@ -249,6 +249,7 @@ void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* l
     session->evaluate(data, first, count, sums, here);
     ticker.done();
   }
+  sums[0] += session->penalty() * sums[1];
   parts.sessions.give(std::move(session));
 }
 

@@ -6,9 +6,11 @@
 
 namespace fastnn {
 
-void TrainingState::set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages) {
+void TrainingState::set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages,
+                              bool accumulates) {
   slots_ = std::move(slots);
   averages_ = averages;
+  accumulates_ = accumulates;
   updates = 0;
 }
 
@@ -21,9 +23,10 @@ std::vector<ParameterBuffer*> TrainingState::all() const {
 Buffers TrainingState::buffers() const {
   if (!buffer_) refuse("the network has no parameters bound");
   Buffers buffers{buffer_->data(), {}};
-  const std::size_t count = slots_.size() - (averages_ ? 1 : 0);
+  std::size_t count = slots_.size();
+  if (averages_) buffers.slots[average_slot] = slots_[--count]->data();
+  if (accumulates_) buffers.slots[accumulator_slot] = slots_[--count]->data();
   for (std::size_t i = 0; i < count; ++i) buffers.slots[i] = slots_[i]->data();
-  if (averages_) buffers.slots[average_slot] = slots_.back()->data();
   return buffers;
 }
 

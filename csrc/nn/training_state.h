@@ -18,9 +18,10 @@ class TrainingState {
   // Null before any are bound.
   const std::shared_ptr<ParameterBuffer>& parameters() const { return buffer_; }
   void bind(std::shared_ptr<ParameterBuffer> buffer) { buffer_ = std::move(buffer); }
-  // The optimizer's buffers; with `averages` the last is the average of weights. Updates begin
-  // anew.
-  void set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages);
+  // The optimizer's buffers; then, if there is one, that of the gradients of several batches, and
+  // then the average of weights. Updates begin anew.
+  void set_slots(std::vector<std::unique_ptr<ParameterBuffer>> slots, bool averages,
+                 bool accumulates);
   const std::vector<std::unique_ptr<ParameterBuffer>>& slots() const { return slots_; }
   // For sessions. Throws std::runtime_error where no parameters are bound.
   Buffers buffers() const;
@@ -72,7 +73,7 @@ class TrainingState {
 
   std::shared_ptr<ParameterBuffer> buffer_;
   std::vector<std::unique_ptr<ParameterBuffer>> slots_;
-  bool averages_ = false;
+  bool averages_ = false, accumulates_ = false;
   Snapshots snapshots_;
   std::uint64_t trained_version_ = 0;  // of the buffer, as training left it
   std::shared_ptr<DeviceCopy> device_copy_;

@@ -217,10 +217,12 @@ def optimizer_step(
 class StepState:
     """What steps of one parameter keep: zeros before the first.
 
-    The parameter is `count` elements of the buffer from `offset` on.
+    The parameter is `count` elements of the buffer from `offset` on, in rows of so many columns.
     """
 
-    def __init__(self, optimizer: str, parameters: Parameters, offset: int, count: int) -> None: ...
+    def __init__(
+        self, optimizer: str, parameters: Parameters, offset: int, count: int, columns: int = 1
+    ) -> None: ...
     steps: int
     @property
     def slots(self) -> list[Floats]:
@@ -233,9 +235,12 @@ def apply_steps(
     states: list[StepState],
     gradients: list[Floats],
     settings: Mapping[str, float],
-    undecayed: Sequence[bool] = ...,
+    scales: Sequence[tuple[float, float, bool]] = ...,
 ) -> None:
-    """A step of each parameter, in place and in order, without weight decay where it is undecayed.
+    """A step of each parameter, in place and in order.
+
+    `scales`: for each a factor of the learning rate, one of the weight decay, and whether a step of
+    Muon is its own; none: the factors are 1.
 
     Raises RuntimeError while one of them is being trained, before any step.
     """
@@ -442,6 +447,9 @@ class Network(Graph):
         """The device that trains in batches of so many rows."""
     def bf16_parts(self, batch_size: int) -> int:
         """Parts in bfloat16 into which it splits the operands of products; 0: it does not."""
+    @property
+    def whole_for(self) -> str | None:
+        """What needs all gradients before a step changes any, and so one of the slower sessions."""
     def compile(
         self,
         *,
@@ -461,6 +469,8 @@ class Network(Graph):
         global_clip_norm: float = 0.0,
         average_momentum: float | None = None,
         collects: bool = False,
+        initial_state: float = 0.0,
+        accumulate: int = 1,
     ) -> None:
         """Makes the plan and zeroes the optimizer's state.
 
@@ -478,10 +488,13 @@ class Network(Graph):
         Counts and cross-entropies know whether the output is a folded or a plain softmax or
         sigmoid, or logits; regression losses see what `predict` returns.
 
-        The update stage: `groups` (dictionaries with "rate", "decay", "l1", "l2"; see
-        `set_groups`), gradients cut to +-clip_value, each parameter's gradient to clip_norm, all
-        together to global_clip_norm (0: not), and an average of the weights where
-        average_momentum is given, which is then the last array of `optimizer_state`.
+        The update stage: `groups` (dictionaries with "rate", "decay", "l1", "l2", "orthogonal", and
+        "constraint": 1 for numbers of at least 0, 2 for norms, with "low", "high",
+        "constraint_rate", "over_rows" and "over_columns"; see `set_groups`), gradients cut to
+        +-clip_value, each parameter's gradient to clip_norm, all together to global_clip_norm (0:
+        not), an average of the weights where average_momentum is given, which is then the last
+        array of `optimizer_state`, and the gradients of `accumulate` batches averaged for one
+        update, which have the array before. `initial_state`: of the optimizer's first array.
 
         `collects`: passes may be asked for the logits of their rows.
         """

@@ -21,14 +21,17 @@ from fastnn.listing import Listed
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
-# What a copy of a Variable's state is made of: slots, the number of steps, the average.
-Kept = tuple[list[Array], int, Array | None]
+# What a copy of a Variable's state is made of: slots, the number of steps, the average, and what was
+# gathered of the gradients of several calls.
+Kept = tuple[list[Array], int, Array | None, Array | None]
 
 
 class State:
     """What steps keep of a Variable."""
 
-    __slots__ = ("__weakref__", "average", "dtype", "native", "place", "shape", "variable")
+    __slots__ = (
+        *("__weakref__", "average", "dtype", "gathered", "native", "place", "shape", "variable"),
+    )
 
     def __init__(
         self, optimizer: str, variable: Variable, kept: Kept | None = None, initial: float = 0.0
@@ -37,10 +40,14 @@ class State:
         self.place = place = variable.place
         self.shape = place.shape
         self.dtype = place.dtype
-        self.native = _core.StepState(optimizer, place.parameters, place.offset, place.size)
+        columns = self.shape[-1] if self.shape else 1
+        self.native = _core.StepState(
+            optimizer, place.parameters, place.offset, place.size, max(1, columns)
+        )
         self.average: Array | None = None
+        self.gathered: Array | None = None
         if kept is not None:
-            slots, self.native.steps, self.average = kept
+            slots, self.native.steps, self.average, self.gathered = kept
             self.native.set_slots(slots)
         elif initial:
             first, *others = self.native.slots
@@ -48,7 +55,7 @@ class State:
 
     def kept(self) -> Kept:
         """A copy."""
-        return self.native.slots, self.native.steps, self.average
+        return self.native.slots, self.native.steps, self.average, self.gathered
 
     def follow(self, variable: Variable) -> None:
         """Goes where the Variable went, which a change of its model may move."""
@@ -142,8 +149,20 @@ class States:
 class Progress(NamedTuple):
     """How far an optimizer is with some Variables."""
 
-    iterations: int
+    taken: int
     states: list[tuple[Variable, Kept | None]]
+
+
+def _gathered(states: list[State], grads: list[Array], phase: int, every: int) -> list[Array]:
+    """Means of the gradients of several calls, as far as they go."""
+    means = []
+    for state, grad in zip(states, grads, strict=True):
+        share = grad / grad.dtype.type(every)
+        if phase and state.gathered is not None:
+            share += state.gathered
+        state.gathered = share
+        means.append(share)
+    return means
 
 
 def _shortened(grad: Array, limit: float, length: Any) -> Array:
@@ -154,7 +173,7 @@ class Applies(Listed):
     """The part of an optimizer that steps Variables by gradients."""
 
     _inside: ClassVar[Iterable[str]] = (
-        *("native", "settings", "initial_state"),
+        *("accumulated", "native", "settings", "initial_state"),
         *("forget", "progress", "restore"),
     )
 
@@ -164,7 +183,7 @@ class Applies(Listed):
     global_clipnorm: Any
     use_ema: Any
     ema_momentum: Any
-    iterations: Any
+    taken: Any
     _states: States
     _built: list[ref[Variable]] | None
 
@@ -173,11 +192,16 @@ class Applies(Listed):
         raise NotImplementedError
 
     @property
+    def accumulated(self) -> int:
+        """The number of batches whose gradients make one update."""
+        return 1
+
+    @property
     def initial_state(self) -> float:
         """What the first slot of each parameter holds before the first step."""
         return 0.0
 
-    def _undecayed_of(self, variables: Sequence[Variable]) -> list[bool]:
+    def _scales_of(self, variables: Sequence[Variable]) -> list[tuple[float, float, bool]]:
         raise NotImplementedError
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> int:
@@ -194,8 +218,9 @@ class Applies(Listed):
             [0.0, 0.0]
 
         The state of each Variable (velocity, moments) is kept in this object; that of `fit` is the
-        model's. Clipping, weight decay and its exemptions act as in `fit`; averages of use_ema are
-        written by `finalize_variable_values`.
+        model's. Clipping, weight decay and its exemptions act as in `fit`, and constraints of
+        Variables after the step; averages of use_ema are written by `finalize_variable_values`.
+        With gradient_accumulation_steps=n every n-th call makes a step, by the mean of n gradients.
 
         Args:
             grads_and_vars: pairs of a gradient (a Tensor or an array of the Variable's shape, or
@@ -230,17 +255,23 @@ class Applies(Listed):
                 "it, or the tape did not record how; it is left as it is",
                 UserWarning,
             )
-        _core.apply_steps(
-            [state.native for state in states],
-            self._clipped(grads),
-            self.settings(),
-            self._undecayed_of(variables),
-        )
-        if self.use_ema:
-            self._average(variables, states)
-        done = int(self.iterations) + 1
-        vars(self)["iterations"] = done  # without the check of a value that a program sets
-        return done
+        every, taken = self.accumulated, int(self.taken)
+        if every > 1:
+            grads = _gathered(states, grads, taken % every, every)
+        if (taken + 1) % every == 0:
+            _core.apply_steps(
+                [state.native for state in states],
+                self._clipped(grads),
+                self.settings(),
+                self._scales_of(variables),
+            )
+            if self.use_ema:
+                self._average(variables, states)
+            for variable in variables:
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable))
+        vars(self)["taken"] = taken + 1  # without the check of a value that a program sets
+        return (taken + 1) // every
 
     def apply(
         self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None
@@ -373,13 +404,13 @@ class Applies(Listed):
                 variable.assign(state.average)
 
     def progress(self, variables: Iterable[Variable]) -> Progress:
-        """A copy of the state of these Variables, and of `iterations` (for models)."""
-        return Progress(int(self.iterations), self._states.copied(variables))
+        """A copy of the state of these Variables, and of the batches taken (for models)."""
+        return Progress(int(self.taken), self._states.copied(variables))
 
     def restore(self, progress: Progress) -> None:
         """Goes back to what `progress` gave (for models)."""
         self._states.put(progress.states)
-        self.iterations = progress.iterations
+        self.taken = progress.taken
 
     def forget(self, variables: Iterable[Variable]) -> None:
         """Lets the state of these Variables begin anew (for models)."""

@@ -39,8 +39,8 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "optimizer": {
         "rmsprop": "Rprop",
-        "adam": "Adafactor RAdam SparseAdam LBFGS",
-        "adamw": "Lamb Muon ScheduleFreeAdamW NAdamW",
+        "adam": "Adafactor RAdam SparseAdam",
+        "adamw": "ScheduleFreeAdamW NAdamW",
         "sgd": "Ftrl MultiOptimizer",
         "use 'sgd' with use_ema=True": "ASGD",
         "float32 sums need no scaled losses; use the optimizer itself": "LossScaleOptimizer",
@@ -222,8 +222,7 @@ NAMES: dict[str, dict[str, str]] = {
     "fastnn": {
         "use fastnn.Model or fastnn.Sequential": "Function Functional",
         "use model.save(path) and fastnn.load_model(path)": "save_model save load saved_model train",
-        "use the optimizer's weight_decay": "regularizers Regularizer",
-        "write weights in a callback's on_train_batch_end": "constraints",
+        "use fastnn.regularizers.Regularizer": "Regularizer",
         "use fastnn.GradientTape": "grad gradients hessians recompute_grad",
         "use fastnn.constant, fastnn.Variable or NumPy arrays": "KerasTensor tensor tree nest",
         "use fastnn.math for Tensors, or fastnn.ops for the kernels on arrays": """backend Operation
@@ -374,7 +373,6 @@ KEYWORDS: dict[str, str] = {
         "ema_overwrite_frequency"
     ),
     "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
-    "use a larger batch_size of fit": "gradient_accumulation_steps",
     "give learning_rate InverseTimeDecay(initial, 1, decay) of fastnn.optimizers.schedules; "
     "weight_decay is something else": "decay",
     "training is native code": "run_eagerly jit_compile steps_per_execution",
@@ -418,7 +416,6 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "autocast": (True, False),
     "axis": (-1,),
     "decay": (None, 0, 0.0),
-    "gradient_accumulation_steps": (None, 1),
     "auto_scale_loss": (True, False),
     "run_eagerly": (False,),
     "jit_compile": ("auto", True, False),

@@ -102,7 +102,7 @@ class Optimizer(Protocol):
     """Hyperparameters of the steps, read at every native call."""
 
     learning_rate: Any  # a number, or a schedule
-    iterations: int
+    taken: int
     use_ema: Any  # whether averages of the weights are kept
 
     @property

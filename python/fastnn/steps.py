@@ -291,8 +291,85 @@ def adadelta_step(
     _step("adadelta", param, grad, [gradients, moves], learning_rate, weight_decay, settings)
 
 
+def lamb_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    learning_rate: float = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Lamb (You et al., 2020), in place, in Keras's form.
+
+    m and v move as in `adam_step`. First param loses learning_rate * weight_decay of itself, then it
+    moves by -learning_rate * norm(param) / norm(r) * r with r = m_hat / (sqrt(v_hat) + epsilon). The
+    ratio is 1 if one of the norms is 0.
+
+    Args:
+        param, m, v: any shape; changed.
+        grad: the same shape and type.
+        step: the number of this step, from 1.
+
+    Raises:
+        TypeError, ValueError: see `adam_step`.
+    """
+    settings = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    _step("lamb", param, grad, [m, v], learning_rate, weight_decay, settings, step)
+
+
+def muon_step(
+    param: Array,
+    grad: Array,
+    m: Array,
+    *,
+    learning_rate: float = 1e-3,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    muon_a: float = 3.4445,
+    muon_b: float = -4.7750,
+    muon_c: float = 2.0315,
+    ns_steps: int = 5,
+    rms_rate: float | None = 0.2,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Muon (Jordan et al., 2024; arXiv:2502.16982) on a matrix, in place, as in Keras.
+
+    m = momentum * m + grad, and x is m or, with nesterov, grad + momentum * m. x is divided by its
+    norm + 1e-7, and ns_steps times x = a x + (b A + c A A) x with A = x x^T. Then param moves by
+    -learning_rate * rms_rate * sqrt(max(rows, columns)) * x. Before, it loses
+    learning_rate * weight_decay of itself.
+
+    Args:
+        param, m: (rows, columns); changed.
+        grad: the same shape and type.
+        rms_rate: a positive number; None: param moves by -learning_rate * x.
+
+    Raises:
+        TypeError, ValueError: see `adam_step`; or param is no matrix.
+    """
+    settings = {
+        "momentum": momentum,
+        "nesterov": float(flag("nesterov", nesterov)),
+        "muon_a": muon_a,
+        "muon_b": muon_b,
+        "muon_c": muon_c,
+        "ns_steps": float(integer("ns_steps", ns_steps, 0)),
+        "rms_rate": 0.0 if rms_rate is None else rms_rate,
+    }
+    _step("muon", param, grad, [m, None], learning_rate, weight_decay, settings)
+
+
 # Slots that are None where the settings do not use them.
-_OPTIONAL_SLOTS = ("velocity", "momentum_sum", "average_gradient")
+_OPTIONAL_SLOTS = {
+    "sgd": ("velocity",),
+    "rmsprop": ("velocity", "momentum_sum", "average_gradient"),
+    "muon": ("v",),
+}
 
 
 def _step(
@@ -317,7 +394,7 @@ def _step(
         if slot is None and name == "velocity" and settings.get("momentum"):
             raise ValueError(f"velocity: momentum {settings['momentum']:g} needs one")
     param, grad, *slots = op_arguments.in_place(
-        names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS
+        names, (param, grad, *slots), ("param", *row.slots), _OPTIONAL_SLOTS.get(optimizer, ())
     )
     for name, value in checked.items():
         op_arguments.fitting(name, value, param)

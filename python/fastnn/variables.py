@@ -95,6 +95,9 @@ class Variable(Listed):
         shape: a tuple of ints; kernels are (inputs, units).
         dtype: "float32" or "float64"; of a program's own also "int32", "int64" or "bool".
         trainable: whether optimizers change it; takes effect at the next `compile`.
+        regularizer: the penalty of its values that its layer was given, or None (see
+            `fastnn.regularizers`).
+        constraint: what its values become after each update, or None (see `fastnn.constraints`).
 
     Layers make their own. The same Variable stays with its layer for life, also when `model.add`
     moves the parameters to a larger buffer. `Variable([[1.0, 2.0]])` makes one of a program's own.
@@ -111,7 +114,10 @@ class Variable(Listed):
         ValueError: trainable=True with integers, or a number that the dtype does not hold.
     """
 
-    __slots__ = ("__weakref__", "_changes", "_fixed", "_spot", "_trainable", "name")
+    __slots__ = (
+        *("__weakref__", "_changes", "_fixed", "_spot", "_trainable"),
+        *("constraint", "name", "regularizer"),
+    )
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
     _inside = ("at", "becomes", "converted", "is_fixed", "join", "lies_at", "move", "place", "spot")
@@ -134,6 +140,8 @@ class Variable(Listed):
         self.trainable = checked in _FLOATS if trainable is None else trainable
         self._fixed = not self._trainable
         self._changes = Exclusive("this variable")
+        self.regularizer: Any = None
+        self.constraint: Any = None
 
     @classmethod
     def at(cls, place: Place, name: str, path: str) -> Self:
@@ -144,6 +152,7 @@ class Variable(Listed):
         variable._trainable = True
         variable._fixed = False
         variable._changes = Exclusive("this variable")
+        variable.regularizer = variable.constraint = None
         return variable
 
     def join(self, changes: Exclusive) -> None:
@@ -317,7 +326,8 @@ class Variable(Listed):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is independent: it has the values in a buffer of its own."""
         values = self.numpy()
-        return _restored, (values, self.name, self.path, self.trainable, self._fixed)
+        limits = (self.regularizer, self.constraint)
+        return _restored, (values, self.name, self.path, self.trainable, self._fixed, limits)
 
     def __copy__(self) -> Variable:
         return copy.deepcopy(self)
@@ -382,7 +392,12 @@ def _held(name: str, values: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 
 def _restored(
-    values: NDArray[Any], name: str, path: str, trainable: bool, fixed: bool = False
+    values: NDArray[Any],
+    name: str,
+    path: str,
+    trainable: bool,
+    fixed: bool = False,
+    limits: tuple[Any, Any] = (None, None),
 ) -> Variable:
     """The Variable that was pickled or copied, in a buffer of its own."""
     place = Place(_buffer(values.size, values.dtype.name), 0, values.shape)
@@ -390,4 +405,5 @@ def _restored(
     variable = Variable.at(place, name, path)
     variable.trainable = trainable
     variable._fixed = fixed
+    variable.regularizer, variable.constraint = limits
     return variable

@@ -71,6 +71,10 @@ class CudaSession final : public Session {
                           sums);
   }
 
+  double penalty() override {
+    state_->refresh();
+    return plain_->penalty();
+  }
   void parameters_at(std::uint64_t version) override {
     torn_ = false;
     state_->host_at(version);

@@ -290,6 +290,10 @@ void Generic::collect(const StepValues* values, const BatchPart<float>& part,
     all.items[i + 1] = {metric, plan_.metrics[i].width};
     metric += plan_.metrics[i].width * max_groups;
   }
+  if (updates_.penalizes()) {
+    all.penalty = updates_.start_penalty();
+    all.penalty_sums = updates_.penalty_sums();
+  }
   all.totals = totals_;
   all.values = values;
   all.progress = progress_;
@@ -301,7 +305,7 @@ void Generic::update() { updates_.all(0, settings_, gradients_); }
 }  // namespace
 
 bool generic_serves(const Plan& plan) {
-  return plan.element == Element::f32 && plan.has_loss &&
+  return plan.element == Element::f32 && plan.has_loss && !plan.update.needs_host() &&
          plan.metrics.size() < static_cast<std::size_t>(Collect::most);
 }
 

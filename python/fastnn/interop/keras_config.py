@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fastnn import layers
 from fastnn.console import warn
 from fastnn.elsewhere import asks_for_nothing
+from fastnn.interop.limits import is_known, limits_of
 from fastnn.interop.parts import at, no_layer
 from fastnn.layers.base import Layer
 from fastnn.words import snake_case
@@ -34,7 +35,7 @@ _NO_MATTER = frozenset(
         *("lora_rank", "lora_alpha", "batch_shape", "mean_initializer", "build_config"),
     )
 )
-# Options of training that fastnn's layers have not; predictions are the same without them.
+# Options of training; where fastnn's layers have them not, predictions are the same without them.
 _TRAINING = tuple(
     f"{what}_{kind}"
     for what in ("kernel", "bias", "activity", "gamma", "beta")
@@ -119,6 +120,7 @@ def _dense(config: Config, common: dict[str, Any]) -> list[Layer]:
         _given(config, "units"),
         word,
         use_bias=config.get("use_bias", True),
+        **limits_of("Dense", config),
         **common,
     )
     if word is not None or activation is None:
@@ -128,7 +130,7 @@ def _dense(config: Config, common: dict[str, Any]) -> list[Layer]:
 
 def _normalization(config: Config, common: dict[str, Any]) -> list[Layer]:
     given = {k: config[k] for k in ("axis", "epsilon", "center", "scale") if k in config}
-    return [layers.LayerNormalization(**given, **common)]
+    return [layers.LayerNormalization(**given, **limits_of("LayerNormalization", config), **common)]
 
 
 def _relu(config: Config, common: dict[str, Any]) -> list[Layer]:
@@ -230,7 +232,8 @@ def layers_of(entry: Entry, common: dict[str, Any]) -> list[Layer]:
         ValueError: fastnn has no such layer, or none with these options; the message names both.
 
     Warns:
-        UserWarning: regularizers and constraints, which matter in training alone, are left out.
+        UserWarning: a regularizer or constraint that fastnn has not is left out; it matters in
+            training alone.
     """
     rule = RULES.get(entry.class_name)
     if rule is None:
@@ -239,6 +242,8 @@ def layers_of(entry: Entry, common: dict[str, Any]) -> list[Layer]:
         if option in rule.options or option in _NO_MATTER or asks_for_nothing(option, value):
             continue
         if value is None or value is False:
+            continue
+        if is_known(entry.class_name, option, value):
             continue
         if option in _TRAINING:
             warn(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fastnn.exports.graph import Graph, Node, activation_of, kind_of, refusal
 from fastnn.extras import needed
 from fastnn.interop.keras_recorded import Recorded, Recorder
+from fastnn.interop.limits import described
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer
 from fastnn.layers.dense import Dense
@@ -239,13 +240,21 @@ def _word(layer: Layer) -> str:
 
 def _dense(keras: Any, layer: Dense, _: Node, common: dict[str, Any]) -> Any:
     return keras.layers.Dense(
-        units=layer.units, activation=_word(layer), use_bias=layer.use_bias, **common
+        units=layer.units,
+        activation=_word(layer),
+        use_bias=layer.use_bias,
+        **described(layer),
+        **common,
     )
 
 
 def _normalization(keras: Any, layer: LayerNormalization, _: Node, common: dict[str, Any]) -> Any:
     return keras.layers.LayerNormalization(
-        epsilon=layer.epsilon, center=layer.center, scale=layer.scale, **common
+        epsilon=layer.epsilon,
+        center=layer.center,
+        scale=layer.scale,
+        **described(layer),
+        **common,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastnn import (
     activations,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -16,6 +17,7 @@ from fastnn import (
     optimizers,
     preprocessing,
     random,
+    regularizers,
     saving,
     utils,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "activations",
     "backend",
     "callbacks",
+    "constraints",
     "datasets",
     "initializers",
     "layers",
@@ -45,6 +48,7 @@ __all__ = [
     "optimizers",
     "preprocessing",
     "random",
+    "regularizers",
     "saving",
     "utils",
 ]

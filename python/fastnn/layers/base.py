@@ -17,9 +17,11 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
+from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
+from fastnn.regularizers import Regularizer
 from fastnn.variables import Place, Variable
 from fastnn.words import (
     choose,
@@ -78,6 +80,8 @@ class WeightSpec(NamedTuple):
     name: str
     shape: Shape
     initializer: Initializer
+    regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
 
 class Standing(NamedTuple):
@@ -532,6 +536,7 @@ def make_variables(
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
         variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable
+        variable.regularizer, variable.constraint = spec.regularizer, spec.constraint
         made.append(variable)
     layer.adopt(made)
     return made

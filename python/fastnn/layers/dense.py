@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from fastnn import _core, activations, initializers
+from fastnn import _core, activations, constraints, initializers, regularizers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
+from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.registry import Checked
+from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
 
@@ -32,6 +34,10 @@ class Dense(Layer):
         use_bias: whether there is a bias.
         kernel_initializer: for the kernel (inputs, units); see `fastnn.initializers`.
         bias_initializer: for the bias (units,).
+        kernel_regularizer, bias_regularizer: penalties that are added to the loss, or None; see
+            `fastnn.regularizers`.
+        kernel_constraint, bias_constraint: what the weights become after each update, or None; see
+            `fastnn.constraints`.
 
     Raises:
         ValueError: rows have more than one axis. Keras then applies the layer to the last
@@ -44,6 +50,10 @@ class Dense(Layer):
     use_bias = Checked(flag)
     kernel_initializer = Checked(initializers.checked)
     bias_initializer = Checked(initializers.checked)
+    kernel_regularizer = Checked(regularizers.checked)
+    bias_regularizer = Checked(regularizers.checked)
+    kernel_constraint = Checked(constraints.checked)
+    bias_constraint = Checked(constraints.checked)
 
     @keywords(*COMMON)
     def __init__(
@@ -53,6 +63,10 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        kernel_constraint: ConstraintLike = None,
+        bias_constraint: ConstraintLike = None,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
@@ -61,6 +75,8 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
+        self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
+        self.kernel_constraint, self.bias_constraint = kernel_constraint, bias_constraint
 
     @property
     def kernel(self) -> Variable:
@@ -88,9 +104,11 @@ class Dense(Layer):
         return (self.units,)
 
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
-        specs = [WeightSpec("kernel", (shape[0], self.units), self.kernel_initializer)]
+        kernel = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
+        specs = [WeightSpec("kernel", (shape[0], self.units), *kernel)]
         if self.use_bias:
-            specs.append(WeightSpec("bias", (self.units,), self.bias_initializer))
+            bias = self.bias_initializer, self.bias_regularizer, self.bias_constraint
+            specs.append(WeightSpec("bias", (self.units,), *bias))
         return specs
 
     def call(self, x: Tensor, _training: bool) -> Tensor:

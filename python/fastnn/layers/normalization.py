@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Unpack
 
-from fastnn import _core, initializers
+from fastnn import _core, constraints, initializers, regularizers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
+from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec, axis_of_columns
 from fastnn.registry import Checked
+from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 from fastnn.words import flag, keywords, number
 
@@ -28,6 +30,8 @@ class LayerNormalization(Layer):
         center: whether there is a beta (columns,).
         scale: whether there is a gamma (columns,).
         beta_initializer, gamma_initializer: see `fastnn.initializers`.
+        beta_regularizer, gamma_regularizer: see `fastnn.regularizers`.
+        beta_constraint, gamma_constraint: see `fastnn.constraints`.
 
     Raises:
         ValueError: the input has more than one axis; put Flatten() before it.
@@ -40,6 +44,10 @@ class LayerNormalization(Layer):
     scale = Checked(flag)
     beta_initializer = Checked(initializers.checked)
     gamma_initializer = Checked(initializers.checked)
+    beta_regularizer = Checked(regularizers.checked)
+    gamma_regularizer = Checked(regularizers.checked)
+    beta_constraint = Checked(constraints.checked)
+    gamma_constraint = Checked(constraints.checked)
 
     @keywords(*COMMON)
     def __init__(
@@ -50,6 +58,10 @@ class LayerNormalization(Layer):
         scale: bool = True,
         beta_initializer: InitializerLike = "zeros",
         gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: ConstraintLike = None,
+        gamma_constraint: ConstraintLike = None,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
@@ -59,6 +71,8 @@ class LayerNormalization(Layer):
         self.scale = scale
         self.beta_initializer = beta_initializer
         self.gamma_initializer = gamma_initializer
+        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.beta_constraint, self.gamma_constraint = beta_constraint, gamma_constraint
 
     @property
     def gamma(self) -> Variable | None:
@@ -89,9 +103,11 @@ class LayerNormalization(Layer):
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
         specs = []
         if self.scale:
-            specs.append(WeightSpec("gamma", shape, self.gamma_initializer))
+            gamma = self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint
+            specs.append(WeightSpec("gamma", shape, *gamma))
         if self.center:
-            specs.append(WeightSpec("beta", shape, self.beta_initializer))
+            beta = self.beta_initializer, self.beta_regularizer, self.beta_constraint
+            specs.append(WeightSpec("beta", shape, *beta))
         return specs
 
     def call(self, x: Tensor, _training: bool) -> Tensor:

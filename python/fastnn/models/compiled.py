@@ -34,7 +34,7 @@ from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
 from fastnn.models.objective import Objective
-from fastnn.models.reasons import Reason, several
+from fastnn.models.reasons import Reason, of_optimizer, of_variables, several
 from fastnn.optimizers import Optimizer
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords
@@ -331,6 +331,10 @@ class Compilable(Listed):
         if native is not None and state.form.kind is not None:  # which tracing found
             native, plan = None, plan._replace(native=None, reason=several())
             state = state._replace(plan=plan)
+        reason = None if native is None else of_variables(built.all_variables)
+        if reason is not None:
+            native, plan = None, plan._replace(native=None, reason=reason)
+            state = state._replace(plan=plan)
         if native is None:
             return state._replace(built=built)
         if native.given is not None:
@@ -453,7 +457,7 @@ class Compilable(Listed):
             self._training.refuse_all("compile")
             state = self._state.now
             built = state.built
-            reason = self._reason_of_compile(objective, state)
+            reason = self._reason_of_compile(objective, state) or of_optimizer(new_optimizer)
             native = None
             if reason is None:
                 native = self._native_of(objective, *objective.given, state)

@@ -632,7 +632,11 @@ class Model(Saved):
             session, bf16_parts = self.session(batch_size), self.network.bf16_parts(batch_size)
             made = (self.dtype, "bfloat16", "two bfloat16")[bf16_parts]
             where = " on the GPU" if self.network.device(batch_size) == "cuda" else ""
-            write(f"Session in batches of {batch_size:,}: {session}{where}, products in {made}")
+            why = self.network.whole_for
+            first = "" if why is None else f"; {why} needs all gradients before a step"
+            write(
+                f"Session in batches of {batch_size:,}: {session}{where}, products in {made}{first}"
+            )
 
     def _repr_html_(self) -> str:
         """The table of `summary`, as notebooks show it."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastnn import calling, elsewhere, layers
+from fastnn import calling, constraints, elsewhere, layers, regularizers
 from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Switch
+from fastnn.constraints import ConstraintLike
 from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
 from fastnn.layers.shape import Input
@@ -31,6 +32,7 @@ from fastnn.models.nested import called_on
 from fastnn.models.opaque import called_opaquely, found_in, replaced, rows_of_zeros
 from fastnn.models.parts import Parted
 from fastnn.models.values import told_value
+from fastnn.regularizers import RegularizerLike
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import flag, refuse_unknown_keywords
@@ -173,8 +175,8 @@ class Layer(Model, metaclass=_Kinds):
         dtype: Any = None,
         trainable: bool = True,
         autocast: bool = True,  # noqa: ARG002 - weights have the type of the layer
-        regularizer: Callable[[Any], Any] | None = None,
-        constraint: Any = None,
+        regularizer: RegularizerLike = None,
+        constraint: ConstraintLike = None,
         aggregation: Any = None,  # noqa: ARG002 - there are no replicas
         name: str | None = None,
     ) -> Variable:
@@ -193,8 +195,9 @@ class Layer(Model, metaclass=_Kinds):
                 shape (and a dtype) that gives an array; None: "glorot_uniform".
             dtype: "float32", "float64", or a type of integers for counters; None: that of the layer.
             trainable: whether optimizers change it; they never change integers.
-            regularizer: a function of the Variable that gives a loss (see `losses`); None: no loss.
-            constraint: None alone.
+            regularizer: a penalty of it (see `fastnn.regularizers` and `losses`); None: none.
+            constraint: what it becomes after each update (see `fastnn.constraints`); None: nothing
+                else.
             autocast, aggregation: accepted as in Keras, and unused.
             name: of the Variable; None: "variable".
 
@@ -206,15 +209,9 @@ class Layer(Model, metaclass=_Kinds):
                 f"{type(self).__name__}: call super().__init__() first in its __init__, before "
                 "weights are made"
             )
-        if constraint is not None:
-            raise ValueError(
-                f"layer {self.name!r}: add_weight: constraint: expected None, got {constraint!r}"
-            )
-        if regularizer is not None and not callable(regularizer):
-            raise TypeError(
-                f"layer {self.name!r}: add_weight: regularizer: expected a function, got "
-                f"{regularizer!r}"
-            )
+        where = f"layer {self.name!r}: add_weight"
+        penalty = regularizers.checked(f"{where}: regularizer", regularizer)
+        limit = constraints.checked(f"{where}: constraint", constraint)
         known = {variable.name for variable in self._weights_made}
         if name is not None and name in known:
             raise ValueError(f"layer {self.name!r}: add_weight: there is a weight {name!r} already")
@@ -230,8 +227,7 @@ class Layer(Model, metaclass=_Kinds):
         if self._frozen:
             variable.trainable = False
         self._weights_made.append(variable)
-        if regularizer is not None:
-            self._regularizers = [*self._regularizers, (regularizer, variable)]
+        variable.regularizer, variable.constraint = penalty, limit
         self._known = None
         return variable
 
@@ -407,7 +403,7 @@ class Layer(Model, metaclass=_Kinds):
                 self._make(args, options)
         symbols = list(found_in((args, options), Symbol))
         try:
-            if self.activity_regularizer is not None or self._regularizers:
+            if self.activity_regularizer is not None:
                 raise Untraceable("it has a regularizer")
             if training is not None and self._has_dropout():
                 raise Untraceable("it is told whether it trains")

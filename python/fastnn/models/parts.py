@@ -45,7 +45,6 @@ class Parted(Trainer):
     keeps_graph: ClassVar[bool] = True  # that it got as a part of another model
     _last_call: object = None  # the outermost call around the last one; see `calling`
     _added: tuple[object, list[Tensor]] | None = None  # losses, and the call that added them
-    _regularizers: Sequence[tuple[Any, Variable]] = ()  # of weights
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -247,16 +246,19 @@ class Parted(Trainer):
 
         Of the model, and of all layers and models in it.
         """
+        penalties = [
+            tensor(v.regularizer(v))
+            for v in self._variables()
+            if v.regularizer is not None and v.trainable
+        ]
         if self._last_call is None and not self._may_add_losses():
-            return []
+            return penalties
         found: list[Tensor] = []
         models = self._models_within()
         for model in models:
             if model._added is not None and model._added[0] in (self._last_call, None):
                 found += model._added[1]
-        for model in models:
-            found += [tensor(f(v)) for f, v in model._regularizers if v.trainable]
-        return found
+        return [*found, *penalties]
 
     def _may_add_losses(self) -> bool:
         return not is_of_fastnn(type(self))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from fastnn.constraints import Constraint
 from fastnn.models.objective import Objective
+from fastnn.optimizers.base import Optimizer
+from fastnn.regularizers import Regularizer
+from fastnn.variables import Variable
 
 
 class TapeWarning(UserWarning):
@@ -66,6 +71,43 @@ def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) 
     if objective.loss_weights not in (None, 1.0, [1.0]):
         return Reason("its loss has a weight", "Without loss_weights it trains natively.")
     return None
+
+
+def of_layers(layers: Iterable[object]) -> Reason | None:
+    """The reason that regularizers and constraints of layers give; None: there is none."""
+    for layer in layers:
+        for name, value in vars(layer).items():
+            if _is_taped(value):
+                return Reason(
+                    f"{name} of the layer {getattr(layer, 'name', layer)!r} is not part of the native "
+                    "update",
+                    "L1, L2 and L1L2, and the constraints of fastnn.constraints, are.",
+                )
+    return None
+
+
+def of_variables(variables: Iterable[Variable]) -> Reason | None:
+    """The same of Variables."""
+    for variable in variables:
+        if _is_taped(variable.regularizer) or _is_taped(variable.constraint):
+            return Reason(
+                f"the regularizer or constraint of {variable.path} is not part of the native update",
+                "L1, L2 and L1L2, and the constraints of fastnn.constraints, are.",
+            )
+    return None
+
+
+def _is_taped(value: object) -> bool:
+    if isinstance(value, Regularizer):
+        return value.factors is None
+    return isinstance(value, Constraint) and not value.is_native
+
+
+def of_optimizer(optimizer: Optimizer) -> Reason | None:
+    """The reason that the optimizer gives; None: there is none."""
+    if not optimizer.full_batch:
+        return None
+    return Reason(f"{type(optimizer).__name__} looks at all rows several times for a step", "")
 
 
 def of_steps(steps: tuple[str, ...]) -> Reason:

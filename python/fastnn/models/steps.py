@@ -76,22 +76,14 @@ class Steps(Tabled):
             Names to numbers for logs; the last of an epoch are those of the epoch.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
-        objective = self._objective()
-        trained = objective.trained
-        if trained is None:
-            trained = objective.trained_of(self._variables())
-        with GradientTape() as tape:
-            for variable in trained.hidden:
-                tape.watch(variable)
-            y_pred = self._called(x, training=True)
-            loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
-        objective.tracker.update_state(loss)
-        # The loss depends on no others; the first call makes them.
-        variables = [v for v in tape.watched_variables() if id(v) not in trained.frozen]
-        grads = tape.gradient(loss, variables)
+        y_pred, loss, variables, grads = self._differentiated(x, y, sample_weight)
+        self._objective().tracker.update_state(loss)
         # Before the step: a metric that cannot be computed leaves the weights as they are.
         logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        self._apply(grads, variables)
+        if self.optimizer.full_batch:
+            self._iterate(x, y, sample_weight, loss, variables, grads)
+        else:
+            self._apply(grads, variables)
         return logs
 
     def test_step(self, data: Any) -> Logs:
@@ -279,6 +271,53 @@ class Steps(Tabled):
         variables = self._variables()
         trained = self._objective().trained_of(variables)
         return [v for v in variables if trained.has(v)]
+
+    def _differentiated(
+        self, x: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, Tensor, list[Variable], list[Tensor | None]]:
+        """Outputs and the loss in training, and its gradient for each Variable that is trained."""
+        objective = self._objective()
+        trained = objective.trained
+        if trained is None:
+            trained = objective.trained_of(self._variables())
+        with GradientTape() as tape:
+            for variable in trained.hidden:
+                tape.watch(variable)
+            y_pred = self._called(x, training=True)
+            loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
+        # The loss depends on no others; the first call makes them.
+        variables = [v for v in tape.watched_variables() if id(v) not in trained.frozen]
+        return y_pred, loss, variables, tape.gradient(loss, variables)
+
+    def _iterate(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        loss: Tensor,
+        variables: list[Variable],
+        grads: list[Tensor | None],
+    ) -> None:
+        """A step that evaluates the loss several times; without one training ends."""
+        optimizer: Any = self.optimizer
+        moved = [v for v, grad in zip(variables, grads, strict=True) if grad is not None]
+        limited = next((v.path for v in moved if v.constraint is not None), None)
+        if limited is not None:
+            name = type(optimizer).__name__
+            raise ValueError(f"fit: {name} does not go with constraints, such as that of {limited}")
+
+        def of_moved(variables: list[Variable], grads: list[Tensor | None]) -> list[Any]:
+            by_variable = {id(v): grad for v, grad in zip(variables, grads, strict=True)}
+            zero = [np.zeros(v.shape) for v in moved]
+            found = [by_variable.get(id(v)) for v in moved]
+            return [z if g is None else g.numpy() for g, z in zip(found, zero, strict=True)]
+
+        def evaluate() -> tuple[float, list[Any]]:
+            _, value, now, here = self._differentiated(x, y, sample_weight)
+            return float(value), of_moved(now, here)
+
+        if not optimizer.iterate(moved, evaluate, (float(loss), of_moved(variables, grads))):
+            self.stop_training = True
 
     def _apply(self, grads: list[Tensor | None], variables: list[Variable]) -> None:
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]

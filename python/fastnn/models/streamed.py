@@ -260,7 +260,7 @@ class NativeSteps:
             raise better from None
         finally:
             self._fresh = False
-            optimizer.iterations = max(0, optimizer.iterations + network.steps - before)
+            optimizer.taken = max(0, optimizer.taken + network.steps - before)
 
     def test(self, batch: Any) -> Logs:
         table = self._table(batch)

@@ -30,7 +30,7 @@ from fastnn.models.arguments import no_loss
 from fastnn.models.checked import check, row_weights_of
 from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
-from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_steps, without_loss
+from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_layers, of_steps, without_loss
 from fastnn.models.steps import Logs, numbers_of, own_steps
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
@@ -72,7 +72,7 @@ class Taped(TapedTables):
     def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
         steps = own_steps(self, "train")
         several = state.form.kind is not None
-        found = of_compile(steps, objective, several)
+        found = of_compile(steps, objective, several) or of_layers(state.layers)
         self._check_output_name(objective, state, known=False)
         if not objective.all_losses() and not ({"train_step", "compute_loss"} & set(steps)):
             if all(is_of_fastnn(type(model)) for model in self._models_within()):
@@ -172,6 +172,8 @@ class Taped(TapedTables):
             plan, self._batches("fit", plan, inputs, given, own), validation, own
         )
         train = self._with_class_weights(plan, train, given.class_weight, shapes)
+        if plan.optimizer.full_batch:
+            schedule = schedule._replace(batch_size=max(1, train.length), shuffle=False)
         check(plan.objective, train, shapes)
         row_weights = row_weights_of("fit", plan.objective, train, shapes)
         if held is not None:

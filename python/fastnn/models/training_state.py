@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import rows
 from fastnn.console import warn
 from fastnn.losses.base import LOSSES, Loss
 from fastnn.losses.functions import FunctionLoss
@@ -23,7 +22,7 @@ from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.built import Progress, Settings, progress_of
 from fastnn.models.compiled import Plan
-from fastnn.optimizers.base import OPTIMIZERS, Optimizer
+from fastnn.optimizers.base import OPTIMIZERS, Optimizer, Scaled
 from fastnn.registry import plain
 from fastnn.serializable import class_described, described, function_described, function_of
 from fastnn.variables import Variable
@@ -37,6 +36,7 @@ _SLOTS = "/optimizer"
 _STEPPED = "/apply_gradients"
 _OWN = "/optimizers"
 _AVERAGE = "average"
+_GATHERED = "gathered"
 
 
 # -- what compile was given
@@ -135,22 +135,29 @@ class TrainingState:
     ) -> Told:
         """What an optimizer object has besides its config; `where`: names of its arrays begin so."""
         told: Told = {
-            "iterations": int(optimizer.iterations),
+            "iterations": int(optimizer.taken),
             "undecayed_names": list(optimizer._undecayed_names),
             "undecayed": self._named(optimizer._undecayed),
         }
-        slots = rows.optimizers()[optimizer.native].slots
+        if optimizer._scaled:
+            told["scaled"] = [
+                {"factor": one.factor, "names": one.names, "weights": self._named(one.variables)}
+                for one in optimizer._scaled
+            ]
+        slots = optimizer.slot_names
         steps: Told = {}
         for variable, kept in optimizer._states.kept():
             name = self._names.get(id(variable))
             if name is None:  # of another model
                 continue
-            values, count, average = kept
+            values, count, average, gathered = kept
             steps[name] = count
             for slot, value in zip(slots, values, strict=True):
                 arrays[f"{where}/{slot}/{name}"] = np.reshape(value, variable.shape)
             if average is not None:
                 arrays[f"{where}/{_AVERAGE}/{name}"] = np.asarray(average)
+            if gathered is not None:
+                arrays[f"{where}/{_GATHERED}/{name}"] = np.asarray(gathered)
         told["steps"] = steps
         return told
 
@@ -213,13 +220,9 @@ class TrainingState:
         """What puts the state of an optimizer back, all of which is checked here."""
         iterations = integer("iterations", told.get("iterations", 0), 0)
         undecayed = [self._weight(name) for name in told.get("undecayed", ())]
-        patterns = [text("undecayed_names", one) for one in told.get("undecayed_names", ())]
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except (re.error, RecursionError, OverflowError) as why:
-                raise ValueError(f"undecayed_names: no regular expression: {why}") from None
-        slots = rows.optimizers()[optimizer.native].slots
+        patterns = _patterns("undecayed_names", told.get("undecayed_names", ()))
+        scaled = [self._scaled(one) for one in told.get("scaled", ())]
+        slots = optimizer.slot_names
         found: Any = []
         for name, count in told.get("steps", {}).items():
             variable = self._weight(name)
@@ -227,15 +230,25 @@ class TrainingState:
             average = None
             if f"{where}/{_AVERAGE}/{name}" in arrays:
                 average = self._array(arrays, f"{where}/{_AVERAGE}/{name}", variable)
-            kept = [value.reshape(-1) for value in values], integer("steps", count, 0), average
-            found.append((variable, kept))
+            gathered = None
+            if f"{where}/{_GATHERED}/{name}" in arrays:
+                gathered = self._array(arrays, f"{where}/{_GATHERED}/{name}", variable)
+            flat = [value.reshape(-1) for value in values]
+            found.append((variable, (flat, integer("steps", count, 0), average, gathered)))
 
         def put() -> None:
-            optimizer.iterations = iterations
+            optimizer.taken = iterations
             optimizer._undecayed, optimizer._undecayed_names = list(undecayed), list(patterns)
+            optimizer._scaled = list(scaled)
             optimizer._states.put(found)
 
         return put
+
+    def _scaled(self, told: Mapping[str, Any]) -> Scaled:
+        """Parameters with a factor of the learning rate."""
+        factor = number("scaled: factor", told["factor"], 0.0)
+        weights = [self._weight(name) for name in told["weights"]]
+        return Scaled(factor, weights, _patterns("scaled: names", told["names"]))
 
     def own_puts(
         self, found: Mapping[str, Optimizer], told: Sequence[Any], arrays: Mapping[str, Array]
@@ -319,9 +332,22 @@ class TrainingState:
         return array
 
 
+def _patterns(what: str, given: Iterable[Any]) -> list[str]:
+    """Regular expressions of a file."""
+    patterns = [text(what, one) for one in given]
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as why:
+            raise ValueError(f"{what}: no regular expression: {why}") from None
+    return patterns
+
+
 def _slots(optimizer: Optimizer, settings: Settings) -> list[str]:
     """Names of the arrays that a network keeps for each parameter."""
-    slots = list(rows.optimizers()[optimizer.native].slots)
+    slots = list(optimizer.slot_names)
+    if settings.stage["accumulate"] > 1:
+        slots.append(_GATHERED)
     return [*slots, _AVERAGE] if settings.averages else slots
 
 

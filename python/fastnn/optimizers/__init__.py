@@ -9,16 +9,21 @@ from fastnn.listing import names_of
 from fastnn.optimizers import schedules
 from fastnn.optimizers.adaptive import Adadelta, Adagrad, Adamax, Nadam
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer, get
+from fastnn.optimizers.lbfgs import LBFGS
 from fastnn.optimizers.rules import SGD, Adam, AdamW, Lion, RMSprop
+from fastnn.optimizers.whole import Lamb, Muon
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RMSprop",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, ClassVar, NamedTuple, Self, TypedDict
 from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import rows
-from fastnn.applied import Applies, States
+from fastnn.applied import Applies, Kept, States
 from fastnn.optimizers.schedules import LearningRateSchedule, schedule_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.variables import Variable
@@ -27,10 +27,11 @@ class Common(TypedDict, total=False):
     global_clipnorm: float | None
     use_ema: bool
     ema_momentum: float
+    gradient_accumulation_steps: int | None
 
 
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
-COMMON = (*CLIPS, "use_ema", "ema_momentum")
+COMMON = (*CLIPS, "use_ema", "ema_momentum", "gradient_accumulation_steps")
 # Names of Keras before version 2.3, which many programs still use.
 OLD_NAMES = {"lr": "learning_rate"}
 
@@ -110,6 +111,40 @@ class Clip(Checked[float | None]):
         return limit
 
 
+class Scaled(NamedTuple):
+    """Parameters with a factor of the learning rate."""
+
+    factor: float
+    variables: list[Variable]
+    names: list[str]
+
+
+_MOST_GROUPS = 16  # as csrc/core/optimizer_rules.h has it
+
+
+def _checked(var_list: Any, var_names: Any) -> tuple[list[Variable], list[str]]:
+    """Lists of Variables and of regular expressions, checked."""
+    if isinstance(var_list, Variable):
+        raise TypeError(f"var_list: expected a list of Variables, got {var_list!r}")
+    variables = list(var_list or ())
+    for variable in variables:
+        if not isinstance(variable, Variable):
+            raise TypeError(f"var_list: expected Variables, got {variable!r}")
+    # A string is a sequence of letters, each of which would be a name.
+    names: list[Any] = [None] if isinstance(var_names, str) else list(var_names or ())
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"var_names: expected a list of strings, got {var_names!r}")
+        re.compile(name)
+    return variables, names
+
+
+def _is_meant(variable: Variable, variables: Iterable[Variable], names: Iterable[str]) -> bool:
+    return any(variable is other for other in variables) or any(
+        re.search(pattern, variable.path) for pattern in names
+    )
+
+
 class Optimizer(Applies, Registered):
     """The base of all optimizers.
 
@@ -126,7 +161,10 @@ class Optimizer(Applies, Registered):
             `fit`. It begins anew from weights that are written (`set_weights`, a callback).
         ema_momentum: in [0, 1); after each step average = m * average + (1 - m) * weights, and
             after the first the weights themselves; default 0.99.
-    These five are read at `compile`; later changes act from the next one on.
+        gradient_accumulation_steps: the gradients of so many batches are averaged for one update,
+            as if the batch had been so many times larger; None: each batch is one. What is
+            gathered stays from one `fit` to the next.
+    These six are read at `compile`; later changes act from the next one on.
 
     Attributes:
         learning_rate: the rate of the next step, a float with `assign(value)` and `numpy()` as
@@ -136,18 +174,25 @@ class Optimizer(Applies, Registered):
             set the rate of an optimizer that has a schedule.)
         weight_decay: decoupled (Loshchilov and Hutter, 2019): at each step parameters lose
             learning_rate * weight_decay of themselves. None is 0.
-        iterations: steps taken with this object, in all models that share it; an integer of at
-            least 0, which may be set, also during `fit`.
+        iterations: updates made with this object, in all models that share it; an integer of at
+            least 0, which may be set, also during `fit`. Schedules count batches, as in Keras:
+            with gradient_accumulation_steps=n they are n times as many.
     """
 
     # The row of the native table of optimizers. Its options are attributes, each a Setting.
     native: str
-    _inside = ("groups", "initial_state", "lr", "native", "rates", "settings", "stage")
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("accumulated", "full_batch", "groups", "initial_state", "lr", "native", "rates"),
+        *("settings", "slot_names", "stage", "taken"),
+    )
+    # Whether a step looks at all rows, and evaluates them several times.
+    full_batch: ClassVar[bool] = False
     _kept_as: ClassVar[Mapping[str, str | None]] = {"learning_rate": "_rate"}
-    _in_keywords = COMMON
+    _in_keywords: ClassVar[tuple[str, ...]] = COMMON
     _old_names = OLD_NAMES
     name = Checked(text)
-    iterations = Checked(partial(integer, low=0))
+    taken = Checked(partial(integer, low=0))  # batches
+    gradient_accumulation_steps = Checked(optional(partial(integer, low=1)))
     weight_decay = Checked(optional(partial(number, low=0.0)))
     clipnorm = Clip()
     clipvalue = Clip()
@@ -165,17 +210,20 @@ class Optimizer(Applies, Registered):
         global_clipnorm: float | None = None,
         use_ema: bool = False,
         ema_momentum: float = 0.99,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.name = name
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         self.use_ema, self.ema_momentum = use_ema, ema_momentum
-        self.iterations = 0
-        self._states = States(self.native)
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.taken = 0
+        self._states = self._new_states()
         self._built = None
         self._undecayed_names: list[str] = []
         self._undecayed: list[Variable] = []
+        self._scaled: list[Scaled] = []
 
     @property
     def learning_rate(self) -> LearningRate:
@@ -187,6 +235,19 @@ class Optimizer(Applies, Registered):
         self._rate = _rate("learning_rate", value)
 
     @property
+    def iterations(self) -> int:
+        return int(self.taken) // self.accumulated
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self.taken = integer("iterations", value, low=0) * self.accumulated
+
+    @property
+    def accumulated(self) -> int:
+        """The number of batches whose gradients make one update."""
+        return self.gradient_accumulation_steps or 1
+
+    @property
     def schedule(self) -> LearningRateSchedule | None:
         """The schedule of the learning rate; None: the rate is a number."""
         return self._rate if isinstance(self._rate, LearningRateSchedule) else None
@@ -194,7 +255,7 @@ class Optimizer(Applies, Registered):
     def _rate_now(self) -> float:
         rate = self._rate
         if isinstance(rate, LearningRateSchedule):
-            return float(rate.rates(np.array([self.iterations]))[0])
+            return float(rate.rates(np.array([self.taken]))[0])
         return rate
 
     def rates(self, steps: int) -> NDArray[np.float64] | None:
@@ -202,7 +263,7 @@ class Optimizer(Applies, Registered):
         schedule = self.schedule
         if schedule is None:
             return None
-        first = int(self.iterations)
+        first = int(self.taken)
         return schedule.rates(np.arange(first, first + steps))
 
     @property
@@ -233,20 +294,46 @@ class Optimizer(Applies, Registered):
             TypeError: var_list holds something else, or var_names is no list of strings.
             re.error: no regular expression.
         """
-        if isinstance(var_list, Variable):
-            raise TypeError(f"var_list: expected a list of Variables, got {var_list!r}")
-        variables: list[Any] = list(var_list or ())
-        for variable in variables:
-            if not isinstance(variable, Variable):
-                raise TypeError(f"var_list: expected Variables, got {variable!r}")
-        # A string is a sequence of letters, each of which would be a name.
-        names: list[Any] = [None] if isinstance(var_names, str) else list(var_names or ())
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"var_names: expected a list of strings, got {var_names!r}")
-            re.compile(name)
+        variables, names = _checked(var_list, var_names)
         self._undecayed += variables
         self._undecayed_names += names
+
+    def multiply_learning_rate(
+        self,
+        factor: float,
+        var_list: Iterable[Variable] | None = None,
+        var_names: Iterable[str] | None = None,
+    ) -> None:
+        """Gives parameters another learning rate: `factor` times that of all, from the next `compile`
+        on.
+
+            >>> import fastnn
+            >>> optimizer = fastnn.optimizers.Adam(0.01)
+            >>> optimizer.multiply_learning_rate(0.1, var_names=["encoder/"])
+
+        Their weight decay, which is a share of the learning rate, changes alike. Parameters that
+        are named several times have the product of the factors; 0 leaves them as they are. It has no
+        counterpart in Keras; `get_config` does not hold it, and model files do. A model may have
+        16 kinds of parameters that differ in this, in weight decay, regularizers or constraints.
+
+        Args:
+            factor: at least 0.
+            var_list: Variables.
+            var_names: regular expressions; a parameter is meant in whose path one is found.
+
+        Raises:
+            TypeError, ValueError, re.error: see `exclude_from_weight_decay`.
+        """
+        variables, names = _checked(var_list, var_names)
+        self._scaled.append(Scaled(number("factor", factor, 0.0), variables, names))
+
+    def _new_states(self, kept: Iterable[tuple[Variable, Kept]] = ()) -> States:
+        return States(self.native, kept)
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of what is kept for each parameter."""
+        return rows.optimizers()[self.native].slots
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
@@ -256,26 +343,56 @@ class Optimizer(Applies, Registered):
             "weight_decay": self.weight_decay or 0.0,
         }
         for name in rows.optimizers()[self.native].options:
-            settings[name] = float(kept[name])
+            settings[name] = float(kept[name] or 0.0)
         return settings
 
     def groups(self, variables: Sequence[Variable]) -> tuple[list[dict[str, float]], list[int]]:
         """Groups of parameters that are updated alike, and the number of each variable's group."""
-        exempt = self._undecayed_of(variables)
-        if not any(exempt):
-            return [{}], [0] * len(variables)
-        return [{}, {"decay": 0.0}], [int(is_exempt) for is_exempt in exempt]
+        groups: list[dict[str, float]] = [{}]
+        numbers = []
+        for variable in variables:
+            own = self._group_of(variable)
+            if own not in groups:
+                groups.append(own)
+            numbers.append(groups.index(own))
+        if len(groups) > _MOST_GROUPS:
+            raise ValueError(
+                f"compile: expected at most {_MOST_GROUPS} kinds of parameters (by learning rate, "
+                f"weight decay, regularizer and constraint), got {len(groups)}"
+            )
+        return groups, numbers
 
-    def _undecayed_of(self, variables: Sequence[Variable]) -> list[bool]:
-        """Whether each is exempt from weight decay; empty: none is."""
-        if not self._undecayed and not self._undecayed_names:
+    def _group_of(self, variable: Variable) -> dict[str, float]:
+        """How a parameter is updated in another way than others are."""
+        rate, decay, is_orthogonal = self._scale_of(variable)
+        group = {}
+        if rate != 1:
+            group["rate"] = rate
+        if decay != 1:
+            group["decay"] = decay
+        if is_orthogonal:
+            group["orthogonal"] = 1.0
+        factors = None if variable.regularizer is None else variable.regularizer.factors
+        if factors is not None:
+            group |= {name: value for name, value in factors._asdict().items() if value}
+        if variable.constraint is not None:
+            group |= variable.constraint.native(variable.shape)
+        return group
+
+    def _scales_of(self, variables: Sequence[Variable]) -> list[tuple[float, float, bool]]:
+        """Factors of each learning rate and weight decay, and whether the step is Muon's; empty: they
+        are 1, and none is."""
+        if not self._undecayed and not self._undecayed_names and not self._scaled:
             return []
-        return [self._is_undecayed(variable) for variable in variables]
+        return [self._scale_of(variable) for variable in variables]
 
-    def _is_undecayed(self, variable: Variable) -> bool:
-        return any(variable is other for other in self._undecayed) or any(
-            re.search(pattern, variable.path) for pattern in self._undecayed_names
-        )
+    def _scale_of(self, variable: Variable) -> tuple[float, float, bool]:
+        rate = 1.0
+        for factor, variables, names in self._scaled:
+            if _is_meant(variable, variables, names):
+                rate *= factor
+        is_undecayed = _is_meant(variable, self._undecayed, self._undecayed_names)
+        return rate, 0.0 if is_undecayed else 1.0, False
 
     def stage(self) -> dict[str, Any]:
         """What the native update stage does besides the step, for the native `compile`."""
@@ -285,6 +402,7 @@ class Optimizer(Applies, Registered):
             "global_clip_norm": self.global_clipnorm or 0.0,
             "average_momentum": self.ema_momentum if self.use_ema else None,
             "initial_state": self.initial_state,
+            "accumulate": self.accumulated,
         }
 
     def __getstate__(self) -> dict[str, Any]:
@@ -295,7 +413,7 @@ class Optimizer(Applies, Registered):
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
-        self._states = States(self.native, kept["_states"])
+        self._states = self._new_states(kept["_states"])
         built = kept["_built"]
         self._built = None if built is None else [ref(variable) for variable in built]
 

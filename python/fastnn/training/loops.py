@@ -245,7 +245,7 @@ class Fit:
         finally:
             # A divergence takes steps back, which may be more than were counted since it was set.
             made = self.network.steps - before
-            optimizer.iterations = max(0, optimizer.iterations + made)
+            optimizer.taken = max(0, optimizer.taken + made)
 
     def _logs(self, sums: Sums, seen: SeenRows | None = None) -> Logs:
         logs = self.columns.logs(sums[: self.columns.width], seen=seen)
