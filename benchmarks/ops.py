@@ -47,10 +47,10 @@ def normal(*shape: int) -> Floats:
 
 
 def activation(size: int) -> Iterator[Case]:
-    from fastnn import activations, ops
+    from fastnn import activation_words, ops
 
     x, dy = normal(size), normal(size)[::-1].copy()
-    for name in dict.fromkeys(activations.elementwise().values()):
+    for name in dict.fromkeys(activation_words.elementwise().values()):
         y = ops.activation_forward(x, name)
         forward, slope = formulas.ACTIVATIONS.get(name, (None, None))
         yield Case(

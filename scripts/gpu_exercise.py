@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastnn
-from fastnn import activations, layers, ops, registry, rows
+from fastnn import activation_words, layers, ops, registry, rows
 
 SESSIONS = ("plain", "generic", "resident", "wide", "auto")
 PRECISIONS = ("highest", "high", "medium")
@@ -48,7 +48,7 @@ def every_op() -> Iterator[tuple[str, Work]]:
             return rng.standard_normal(shape).astype(dtype)
 
         x, w, b, dy = normal(33, 17), normal(17, 9), normal(9), normal(33, 9)
-        for name in dict.fromkeys(activations.elementwise().values()):
+        for name in dict.fromkeys(activation_words.elementwise().values()):
             z = x @ w + b
             y = ops.activation_forward(z, name)
             yield (

@@ -119,8 +119,8 @@ CALLS = {
         lambda d: ([d.outputs(), d.inputs(), d.kernel(), d.outputs()], {}),
     ),
     "dense_backward, z": Call("dense_backward", "dense", _dense_backward_by_z),
-    **{f"activation_forward, {name}": _forward(name) for name in cases.ACTIVATIONS},
-    **{f"activation_backward, {name}": _backward(name) for name in cases.ACTIVATIONS},
+    **{f"activation_forward, {name}": _forward(name) for name in cases.IN_PRODUCTS},
+    **{f"activation_backward, {name}": _backward(name) for name in cases.IN_PRODUCTS},
     "softmax": Call("softmax", "softmax", lambda d: ([d.outputs()], {})),
     "layer_normalization": Call(
         "layer_normalization",

@@ -23,10 +23,35 @@ SIZES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 257)
 DTYPES = ("float32", "float64")
 ACTIVATIONS = tuple(reference.ACTIVATIONS)
 # Beside the default: none at all below zero, a little, as above zero, and more than that.
-PARAMETERS = tuple(
-    (name, value) for name in reference.PARAMETERS for value in (0.0, 0.01, 0.3, 1.0, 2.5)
+PARAMETERS: tuple[tuple[str, Any], ...] = (
+    *((name, value) for name in ("leaky_relu", "elu") for value in (0.0, 0.01, 0.3, 1.0, 2.5)),
+    *(("celu", value) for value in (0.01, 0.3, 2.5)),
+    *((name, value) for name in ("soft_shrink", "hard_shrink") for value in (0.0, 0.03, 2.5)),
+    *(("squareplus", value) for value in (1e-6, 0.5, 1e6)),
+    ("threshold", {"threshold": -1.5, "default_value": 20.0}),
+    ("threshold", {"threshold": 0.25}),
+    ("rectifier", {"max_value": 0.75}),
+    ("rectifier", {"max_value": 0.0}),
+    ("rectifier", {"threshold": 1.5}),
+    ("rectifier", {"max_value": 1.0, "negative_slope": 0.25, "threshold": 2.0}),
 )
-CURVED = tuple(a for a in ACTIVATIONS if a not in ("linear", "relu", "leaky_relu"))
+# Those of straight lines, whose derivative says nothing of NaN, and those with a bend.
+STRAIGHT = (
+    *("linear", "relu", "leaky_relu", "rectifier", "relu6", "hard_sigmoid", "hard_tanh"),
+    *("soft_shrink", "hard_shrink", "threshold", "sparse_sigmoid"),
+)
+CURVED = tuple(a for a in ACTIVATIONS if a not in STRAIGHT)
+# Those that products apply, and two of the others: tests of products need no more of them.
+IN_PRODUCTS = (
+    *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"),
+    *("mish", "celu"),
+)
+# Those with a bend only at 0, if at all.
+BENT_AT_ZERO = tuple(
+    a
+    for a in ACTIVATIONS
+    if a not in STRAIGHT or a in ("linear", "relu", "leaky_relu", "rectifier", "threshold")
+)
 
 
 def shapes(dimensions: int, sampled: int) -> list[tuple[int, ...]]:
@@ -69,7 +94,18 @@ def strided(x: Array) -> Iterator[tuple[str, Array]]:
 
 def conditioning(name: str, x: Array, y: Array) -> Array:
     """How much of y hangs on the last bit of x: x^2 |y| in gelu's left tail, as exp(-x^2 / 2)."""
-    return np.abs(y) * np.float64(x) ** 2 if name == "gelu" else np.zeros_like(y)
+    wide = np.where(np.isfinite(x), np.abs(np.float64(x)), 0.0)
+    if name == "gelu":
+        return np.where(np.isfinite(y), np.abs(y) * wide**2, 0.0)
+    if name == "gelu_tanh":
+        return np.where(np.isfinite(y), np.abs(y) * (wide + wide**3), 0.0)
+    if name == "tanh_shrink":
+        return np.minimum(wide, 1.0)
+    if name == "sine":  # see core/elementary.h
+        return np.where(wide <= 1e4, 1.0, wide)
+    if name in ("hard_silu", "hard_sigmoid", "rectifier", "soft_shrink", "sparse_plus"):
+        return np.ones_like(wide)  # sums of x and a number of about 1
+    return np.zeros_like(wide)
 
 
 def directional(f: Callable[[Array], float], x: Array, d: Array, step: float = 1e-4) -> float:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import reference
 from numpy.typing import NDArray
 
 import fastnn
@@ -63,7 +64,7 @@ def chain(
     key: int = 7,
     use_bias: bool = True,
     dropout: float = 0.0,
-    parameters: Mapping[int, float] | None = None,
+    parameters: Mapping[int, reference.Parameter] | None = None,
 ) -> Native:
     """Dense layers one after the other, dropout after each but the last where asked.
 
@@ -73,8 +74,9 @@ def chain(
     tensor = 0
     for i, ((_, units), activation) in enumerate(zip(pairwise(widths), activations, strict=True)):
         parameter = (parameters or {}).get(i)
+        given = () if parameter is None else reference.given(activation, parameter).values()
         tensor = network.dense(
-            tensor, units, activation, use_bias=use_bias, activation_parameter=parameter
+            tensor, units, activation, use_bias=use_bias, activation_parameters=tuple(given)
         )
         if dropout and i < len(activations) - 1:
             tensor = network.dropout(tensor, dropout)

@@ -12,6 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from activation_reference import (  # noqa: F401 - names of the oracle
+    ACTIVATIONS,
+    PARAMETERS,
+    SELU_ALPHA,
+    SELU_SCALE,
+    Parameter,
+    float64,
+    given,
+    sigmoid,
+    softplus,
+)
+from activation_reference import times as _times
 from numpy.typing import ArrayLike, NDArray
 from reference_steps import (  # noqa: F401 - names of the oracle
     NUMBERED,
@@ -35,104 +47,27 @@ from scipy import special
 Array = NDArray[np.float64]
 
 
-def float64(x: ArrayLike) -> Array:
-    return np.asarray(x, dtype=np.float64)
+# -- activations: the formulas are in `activation_reference` ------------------------------
 
 
-def _times(coefficient: Array, value: Array) -> Array:
-    """coefficient * value, with 0 * inf = 0."""
-    with np.errstate(invalid="ignore"):
-        return np.where((coefficient == 0) & np.isinf(value), 0.0, coefficient * value)
-
-
-# -- activations: value and derivative, both as functions of the pre-activation ----------
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), by exp(-|x|), which never overflows."""
-    small = np.exp(-np.abs(x))
-    return np.where(x < 0, small, 1.0) / (1.0 + small)
-
-
-def softplus(x: Array) -> Array:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)); Dugas et al. 2001."""
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
-
-
-def normal_cdf(x: Array) -> Array:
-    """Phi(x) = erfc(-x / sqrt 2) / 2: the form without cancellation in the left tail."""
-    return 0.5 * special.erfc(-x / np.sqrt(2.0))
-
-
-def normal_density(x: Array) -> Array:
-    return np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
-
-
-def _step(x: Array, below: ArrayLike) -> Array:
-    """1 above zero, `below` at and under it, NaN where x is NaN."""
-    return np.where(np.isnan(x), np.nan, np.where(x > 0, 1.0, below))
-
-
-# name: (name of the parameter, default); Keras's layer LeakyReLU has another default, 0.3
-PARAMETERS = {"leaky_relu": ("negative_slope", 0.2), "elu": ("alpha", 1.0)}
-
-# name: (value, derivative), of x and, where PARAMETERS has the name, of the parameter
-ACTIVATIONS: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
-    "linear": (lambda x: x.copy(), lambda x: np.where(np.isnan(x), np.nan, 1.0)),
-    # Nair & Hinton 2010; the derivative at 0 is 0, as in PyTorch and TensorFlow.
-    "relu": (lambda x: np.maximum(x, 0.0), lambda x: _step(x, 0.0)),
-    # Maas et al. 2013; the derivative at 0 is the slope.
-    "leaky_relu": (
-        lambda x, slope: np.where(x > 0, x, _times(float64(slope), x)),
-        lambda x, slope: _step(x, slope),
-    ),
-    # Clevert et al. 2015: x above zero, alpha expm1(x) below; the derivative at 0 is alpha.
-    "elu": (
-        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0))),
-        lambda x, alpha: _step(x, alpha * np.exp(np.minimum(x, 0.0))),
-    ),
-    # Hendrycks & Gimpel 2016, the exact form: x Phi(x).
-    "gelu": (
-        lambda x: _times(normal_cdf(x), x),
-        lambda x: normal_cdf(x) + _times(normal_density(x), x),
-    ),
-    # Elfwing et al. 2017, also called swish: x sigmoid(x).
-    "silu": (
-        lambda x: _times(sigmoid(x), x),
-        lambda x: sigmoid(x) + _times(sigmoid(x) * sigmoid(-x), x),
-    ),
-    "softplus": (softplus, sigmoid),
-    "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
-    "tanh": (np.tanh, lambda x: 4.0 * sigmoid(2.0 * x) * sigmoid(-2.0 * x)),  # 1 / cosh^2
-}
-
-
-def _given(name: str, parameter: float | None) -> tuple[float, ...]:
-    if name not in PARAMETERS:
-        assert parameter is None
-        return ()
-    return (PARAMETERS[name][1] if parameter is None else parameter,)
-
-
-def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = None) -> Array:
-    return ACTIVATIONS[name][0](float64(x), *_given(name, parameter))
+def activation_forward(x: ArrayLike, name: str, *, parameter: Parameter = None) -> Array:
+    return ACTIVATIONS[name][0](float64(x), **given(name, parameter))
 
 
 def activation_backward(
-    dy: ArrayLike, x: ArrayLike, name: str, *, parameter: float | None = None
+    dy: ArrayLike, x: ArrayLike, name: str, *, parameter: Parameter = None
 ) -> Array:
     """dy * f'(x); fastnn's op also takes y, which the oracle has no need of."""
-    return float64(dy) * ACTIVATIONS[name][1](float64(x), *_given(name, parameter))
+    with np.errstate(over="ignore"):
+        return float64(dy) * ACTIVATIONS[name][1](float64(x), **given(name, parameter))
 
 
-def activate(z: ArrayLike, name: str, parameter: float | None = None) -> Array:
+def activate(z: ArrayLike, name: str, parameter: Parameter = None) -> Array:
     """An activation of a layer: one of the table, or softmax over the row."""
     return softmax(z) if name == "softmax" else activation_forward(z, name, parameter=parameter)
 
 
-def activate_backward(
-    dy: ArrayLike, z: ArrayLike, name: str, parameter: float | None = None
-) -> Array:
+def activate_backward(dy: ArrayLike, z: ArrayLike, name: str, parameter: Parameter = None) -> Array:
     """dz from dy; for softmax p * (dy - sum(dy * p))."""
     if name != "softmax":
         return activation_backward(dy, z, name, parameter=parameter)
@@ -149,7 +84,7 @@ def dense_forward(
     b: ArrayLike | None = None,
     activation: str = "linear",
     *,
-    activation_parameter: float | None = None,
+    activation_parameter: Parameter = None,
 ) -> Array:
     """y = f(x w + b)."""
     z = float64(x) @ float64(w)
@@ -163,7 +98,7 @@ def dense_backward(
     z: ArrayLike,
     activation: str = "linear",
     *,
-    activation_parameter: float | None = None,
+    activation_parameter: Parameter = None,
 ) -> tuple[Array, Array, Array]:
     """dz = dy f'(z); dx = dz w^T, dw = x^T dz, db = the sum of dz over rows."""
     dz = activate_backward(dy, z, activation, activation_parameter)

@@ -69,7 +69,7 @@ def against_differences(native, data):
         check(g, e, "central difference", "float64", what=f"parameter {k}")
 
 
-@pytest.mark.parametrize("activation", cases.ACTIVATIONS)
+@pytest.mark.parametrize("activation", cases.BENT_AT_ZERO)
 def test_every_activation(activation, rng):
     network = reference.Network((activation, activation, "linear"), "mean_squared_error")
     widths = (4, 5, 3, 2)

@@ -41,7 +41,7 @@ ROOMS = (
         "fastnn.threadpools",
     ),
     ("fastnn.arrays", "fastnn.datasets", "fastnn.files"),
-    ("fastnn.data", "fastnn.activations", "fastnn.variables"),
+    ("fastnn.data", "fastnn.activation_words", "fastnn.variables"),
     ("fastnn.autodiff",),
     (
         "fastnn.applied",
@@ -61,7 +61,7 @@ ROOMS = (
         "fastnn.optimizers",
     ),
     ("fastnn.layers", "fastnn.metrics", "fastnn.callbacks"),
-    ("fastnn.exports",),
+    ("fastnn.exports", "fastnn.activations"),
     ("fastnn.training",),
     ("fastnn.models",),
     ("fastnn.interop", "fastnn.saving"),

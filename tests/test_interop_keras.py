@@ -101,10 +101,14 @@ def test_a_graph(tmp_path):
     assert back.count_params() == model.count_params()
 
 
-@pytest.mark.parametrize("activation", travelling.ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*travelling.ACTIVATIONS, *travelling.WITH_PARAMETERS])
 def test_each_activation(activation, tmp_path):
     model = travelling.chain([activation, activation])
     inputs = [3 * travelling.rows(6)]
+    if activation in travelling.NOT_IN_KERAS:
+        with pytest.raises(ValueError, match="'dense': Keras has no form of the activation"):
+            fastnn.to_keras(model)
+        return
     brought(sent(model, inputs), inputs, tmp_path)
 
 

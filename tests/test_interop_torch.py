@@ -254,10 +254,14 @@ def test_each_layer_goes_or_is_refused_by_name(torch, cls, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", travelling.ACTIVATIONS)
+@pytest.mark.parametrize("activation", [*travelling.ACTIVATIONS, *travelling.WITH_PARAMETERS])
 def test_each_activation(torch, activation, dtype):
     model = travelling.chain([activation, activation], dtype)
     x = 3 * travelling.rows(6, dtype=dtype)
+    if activation in travelling.NOT_IN_TORCH:
+        with pytest.raises(ValueError, match="'dense': PyTorch has no form of the activation"):
+            fastnn.to_torch(model)
+        return
     module = sent(torch, model, x)
     near(predicted(fastnn.from_torch(module), [x]), predicted(model, [x]))
 

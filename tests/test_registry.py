@@ -25,7 +25,7 @@ from fastnn import (
 )
 from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
-from fastnn.layers import lengths, merge, noise
+from fastnn.layers import activation, lengths, merge, noise
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
 from fastnn.metrics import agreement, collected, confusion, means, ranked, tallies, values
@@ -287,6 +287,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {collected.Collected, ranked._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
+    left_out |= {activation._WithParameters}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {regularizers._Factors, regularizers.FunctionRegularizer}
     left_out |= {constraints._Norm, constraints.FunctionConstraint}

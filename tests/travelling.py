@@ -18,7 +18,29 @@ from fastnn.layers import LAYERS
 
 Array = NDArray[Any]
 
-ACTIVATIONS = (*(row["name"] for row in _core.activations()), "softmax")
+ACTIVATIONS = (
+    *(row["name"] for row in _core.activations() if row["name"] != "rectifier"),  # relu's
+    "softmax",
+)
+# Words with parameters.
+WITH_PARAMETERS = (
+    "leaky_relu(negative_slope=0.07)",
+    "elu(alpha=2.5)",
+    "celu(alpha=0.5)",
+    "relu(max_value=1.5)",
+    "relu(threshold=0.75)",
+    "relu(max_value=1.5, negative_slope=0.25, threshold=0.5)",
+    "soft_shrink(threshold=0.25)",
+    "hard_shrink(threshold=1.0)",
+    "threshold(threshold=-0.5, default_value=0.25)",
+    "squareplus(b=1.0)",
+)
+# What the other program has no form of.
+NOT_IN_TORCH = {
+    *("squareplus", "sparse_plus", "sparse_sigmoid", "exponential", "sine"),
+    *("relu(max_value=1.5, negative_slope=0.25, threshold=0.5)", "squareplus(b=1.0)"),
+}
+NOT_IN_KERAS = {"gelu_tanh", "threshold", "sine", *WITH_PARAMETERS}  # by a name that a file holds
 CLASSES = sorted(set(LAYERS.names.values()), key=lambda cls: cls.__name__)
 
 

@@ -345,17 +345,18 @@ void register_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
   owner.def(
       "dense",
       [graph_of](Owner& self, int input, Index units, const std::string& activation, bool use_bias,
-                 std::optional<double> parameter, std::optional<int> like) {
-        return graph_of(self).dense(input, units, activation, use_bias, parameter, like);
+                 const std::vector<double>& parameters, std::optional<int> like) {
+        return graph_of(self).dense(input, units, activation, use_bias, parameters, like);
       },
       "input"_a, "units"_a, "activation"_a, py::kw_only(), "use_bias"_a = true,
-      "activation_parameter"_a = py::none(), "like"_a = py::none());
+      "activation_parameters"_a = py::tuple(), "like"_a = py::none());
   owner.def(
       "activation",
-      [graph_of](Owner& self, int input, const std::string& name, std::optional<double> parameter) {
-        return graph_of(self).activation(input, name, parameter);
+      [graph_of](Owner& self, int input, const std::string& name,
+                 const std::vector<double>& parameters) {
+        return graph_of(self).activation(input, name, parameters);
       },
-      "input"_a, "name"_a, "parameter"_a = py::none());
+      "input"_a, "name"_a, "parameters"_a = py::tuple());
   owner.def(
       "dropout",
       [graph_of](Owner& self, int input, double rate, std::optional<std::uint64_t> key) {

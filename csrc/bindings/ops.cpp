@@ -18,7 +18,7 @@ namespace fastnn::bindings {
 
 namespace {
 
-using Parameter = std::optional<double>;  // of an activation; without it, the default
+using Parameters = std::vector<double>;  // of an activation; empty: the defaults
 
 // -- layers -----------------------------------------------------------------
 
@@ -36,32 +36,39 @@ DenseShape dense_shape(const Array& x, const Array& w) {
 }
 
 py::object dense_forward(const Array& x, const Array& w, const Optional& b, const std::string& name,
-                         Parameter parameter) {
+                         const Parameters& parameters) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
   const Index o = shape.o;
-  const Activation activation = activation_named(name, parameter);
+  const Activation activation = activation_named(name, parameters);
   if (b) check_shape(*b, "b", {o});
   return with_type(x, [&]<class T>() -> py::object {
     CallSide place(x);
     Result<T> y = place.out<T>({n, o});
-    place.call<T>(&Kernels<T>::dense_forward,
-                  DenseForward<T>{n, i, o, place.in<T>(x, "x"), place.in<T>(w, "w"),
-                                  place.in<T>(b, "b"), activation, nullptr, y.data});
+    DenseForward<T> product{
+        n,          i,       o,     place.in<T>(x, "x"), place.in<T>(w, "w"), place.in<T>(b, "b"),
+        activation, nullptr, y.data};
+    if (activation.is_fused()) {
+      place.call<T>(&Kernels<T>::dense_forward, product);
+    } else {
+      product.activation = {};
+      place.call<T>(&Kernels<T>::dense_forward, product, &Kernels<T>::activation_forward,
+                    ActivationForward<T>{activation, n * o, y.data, y.data});
+    }
     return std::move(y.array);
   });
 }
 
 py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const Optional& y,
-                         const Optional& z, const std::string& name, Parameter parameter) {
+                         const Optional& z, const std::string& name, const Parameters& parameters) {
   const DenseShape shape = dense_shape(x, w);
   const Index n = shape.n;
   const Index i = shape.i;
   const Index o = shape.o;
   check_shape(dy, "dy", {n, o});
-  const Activation activation = activation_named(name, parameter);
-  if (portable::needs_preactivation(activation)) {
+  const Activation activation = activation_named(name, parameters);
+  if (!portable::traits_of(activation).from_output) {
     check(z.has_value(), "z: the derivative of ", name, " needs the pre-activation");
   } else if (!activation.is(ActivationKind::linear)) {
     check(y.has_value(), "y: the derivative of ", name, " needs the output");
@@ -73,16 +80,35 @@ py::tuple dense_backward(const Array& dy, const Array& x, const Array& w, const 
     Result<T> dx = place.out<T>({n, i});
     Result<T> dw = place.out<T>({i, o});
     Result<T> db = place.out<T>({o});
-    place.call<T>(&Kernels<T>::dense_backward,
-                  DenseBackward<T>{n, i, o, place.in<T>(dy, "dy"), place.in<T>(x, "x"),
-                                   place.in<T>(w, "w"), place.in<T>(y, "y"), place.in<T>(z, "z"),
-                                   activation, place.room<T>(n * o), dx.data, dw.data, db.data});
+    T* const dz = place.room<T>(n * o);
+    DenseBackward<T> back{n,
+                          i,
+                          o,
+                          place.in<T>(dy, "dy"),
+                          place.in<T>(x, "x"),
+                          place.in<T>(w, "w"),
+                          place.in<T>(y, "y"),
+                          place.in<T>(z, "z"),
+                          activation,
+                          dz,
+                          dx.data,
+                          dw.data,
+                          db.data};
+    if (activation.is_fused()) {
+      place.call<T>(&Kernels<T>::dense_backward, back);
+    } else {
+      const ActivationBackward<T> slope{activation, n * o, back.dy, back.z, back.y, dz};
+      back.activation = {};
+      back.dy = dz;
+      place.call<T>(&Kernels<T>::activation_backward, slope, &Kernels<T>::dense_backward, back);
+    }
     return py::make_tuple(dx.array, dw.array, db.array);
   });
 }
 
-py::object activation_forward(const Array& x, const std::string& name, Parameter parameter) {
-  const Activation activation = activation_named(name, parameter);
+py::object activation_forward(const Array& x, const std::string& name,
+                              const Parameters& parameters) {
+  const Activation activation = activation_named(name, parameters);
   return with_type(x, [&]<class T>() -> py::object {
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
@@ -93,9 +119,9 @@ py::object activation_forward(const Array& x, const std::string& name, Parameter
 }
 
 py::object activation_backward(const Array& dy, const Optional& x, const Optional& y,
-                               const std::string& name, Parameter parameter) {
-  const Activation activation = activation_named(name, parameter);
-  if (portable::needs_preactivation(activation)) {
+                               const std::string& name, const Parameters& parameters) {
+  const Activation activation = activation_named(name, parameters);
+  if (!portable::traits_of(activation).from_output) {
     check(x.has_value(), "x: the derivative of ", name, " needs the pre-activation");
   } else if (!activation.is(ActivationKind::linear)) {
     check(y.has_value(), "y: the derivative of ", name, " needs the output");
@@ -367,12 +393,13 @@ void optimizer_step(const std::string& optimizer, Array param, const Array& grad
 void register_ops(py::module_& module) {
   using namespace py::literals;
   module.def("dense_forward", dense_forward, "x"_a, "w"_a, "b"_a, "activation"_a,
-             "activation_parameter"_a = py::none());
+             "activation_parameters"_a = py::tuple());
   module.def("dense_backward", dense_backward, "dy"_a, "x"_a, "w"_a, "y"_a, "z"_a, "activation"_a,
-             "activation_parameter"_a = py::none());
-  module.def("activation_forward", activation_forward, "x"_a, "name"_a, "parameter"_a = py::none());
+             "activation_parameters"_a = py::tuple());
+  module.def("activation_forward", activation_forward, "x"_a, "name"_a,
+             "parameters"_a = py::tuple());
   module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a,
-             "parameter"_a = py::none());
+             "parameters"_a = py::tuple());
   module.def("softmax", softmax, "x"_a);
   module.def("row_loss", row_loss, "loss"_a, "logits"_a, "labels"_a, "sample_weight"_a, "options"_a,
              "ignore_class"_a);

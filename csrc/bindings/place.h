@@ -134,6 +134,16 @@ class CallSide {
     f(static_cast<const Machine&>(machine_));
     if (away_) after();
   }
+  // Two kernels, the second over what the first wrote.
+  template <class T, class First, class Second>
+  void call(Kernel<First> Kernels<T>::* first, const First& a, Kernel<Second> Kernels<T>::* second,
+            const Second& b) {
+    const Unlocked unlocked;
+    if (away_) before();
+    machine_.call(kernels<T>(*machine_.table).*first, a);
+    machine_.call(kernels<T>(*machine_.table).*second, b);
+    if (away_) after();
+  }
   double total_loss(const double* sums, Index n) const;
 
   // The numbers of an array on the host, for checks.

@@ -7,6 +7,7 @@
 #include "bindings/bindings.h"
 #include "bindings/unlocked.h"
 #include "build.h"
+#include "core/activation_rows.h"
 #include "core/backend.h"
 
 namespace fastnn::bindings {
@@ -46,19 +47,25 @@ py::dict cuda(bool libraries) {
   return told;
 }
 
-// The rows of core/activation.h.
+// The rows of core/activation.h, each with its parameters in their order.
 py::list activations() {
   py::list rows;
   for (std::size_t kind = 0; kind < std::size(activation_names); ++kind) {
-    const ActivationParameter& parameter = portable::activation_parameters[kind];
-    const bool has = parameter.name != nullptr;
-    const auto known = [&](double value) { return has ? py::cast(value) : py::none(); };
+    const portable::ActivationTraits& traits = portable::activation_traits[kind];
+    py::list parameters;
+    for (int i = 0; i < traits.count; ++i) {
+      const ActivationParameter& parameter = traits.parameters[i];
+      py::dict known;
+      known["name"] = parameter.name;
+      known["default"] = parameter.initial;
+      known["low"] = parameter.low;
+      known["high"] = parameter.high;
+      parameters.append(known);
+    }
     py::dict row;
     row["name"] = activation_names[kind];
-    row["parameter"] = parameter.name;
-    row["default"] = known(parameter.initial);
-    row["low"] = known(parameter.low);
-    row["high"] = known(parameter.high);
+    row["parameters"] = parameters;
+    row["needs_input"] = !traits.from_output;
     rows.append(row);
   }
   return rows;

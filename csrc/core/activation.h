@@ -1,30 +1,58 @@
-// The list of elementwise activations, and the one switch over it.
+// The list of elementwise activations, and the formulas of those that products apply to their
+// results. The others are in activation_rows.h.
 //
-// To add one: a struct here with its formulas, a line in FASTNN_ACTIVATIONS,
+// To add one: a struct with its formulas in activation_rows.h, a line in FASTNN_OTHER_ACTIVATIONS,
 // and its reference in tests/reference.py. Nothing else knows them by name.
 //
 // Each struct has
 //   forward(z) -> y
 //   slope(z, y) -> dy/dz
 //   from_output: slope uses y alone, so that z need not be kept.
-// A struct with a parameter holds it as its one member, and declares `parameter`: the
+// A struct with parameters holds them as its members, and declares `parameters`: for each the
 // name, the default and the range. Python reads these, and values are checked against
-// the range before they come here.
+// the ranges before they come here.
 #pragma once
 
 #include "core/math.h"
 #include "core/target.h"
 
-#define FASTNN_ACTIVATIONS(use) \
-  use(linear, Linear)           \
-  use(relu, Relu)               \
-  use(leaky_relu, LeakyRelu)    \
-  use(elu, Elu)                 \
-  use(gelu, Gelu)               \
-  use(silu, Silu)               \
-  use(softplus, Softplus)       \
-  use(sigmoid, Sigmoid)         \
+// Those that ride in the epilogues of products, on every device: each is compiled into every one
+// of these, and the registers of a GPU's product are those of its most expensive activation.
+#define FASTNN_FUSED_ACTIVATIONS(use) \
+  use(linear, Linear)                 \
+  use(relu, Relu)                     \
+  use(leaky_relu, LeakyRelu)          \
+  use(elu, Elu)                       \
+  use(gelu, Gelu)                     \
+  use(silu, Silu)                     \
+  use(softplus, Softplus)             \
+  use(sigmoid, Sigmoid)               \
   use(tanh, Tanh)
+
+// Those that are a pass of their own after a product.
+#define FASTNN_OTHER_ACTIVATIONS(use) \
+  use(rectifier, Rectifier)           \
+  use(relu6, Relu6)                   \
+  use(selu, Selu)                     \
+  use(celu, Celu)                     \
+  use(gelu_tanh, GeluTanh)            \
+  use(hard_silu, HardSilu)            \
+  use(hard_sigmoid, HardSigmoid)      \
+  use(hard_tanh, HardTanh)            \
+  use(mish, Mish)                     \
+  use(softsign, Softsign)             \
+  use(soft_shrink, SoftShrink)        \
+  use(hard_shrink, HardShrink)        \
+  use(tanh_shrink, TanhShrink)        \
+  use(threshold, Threshold)           \
+  use(squareplus, Squareplus)         \
+  use(sparse_plus, SparsePlus)        \
+  use(sparse_sigmoid, SparseSigmoid)  \
+  use(exponential, Exponential)       \
+  use(log_sigmoid, LogSigmoid)        \
+  use(sine, Sine)
+
+#define FASTNN_ACTIVATIONS(use) FASTNN_FUSED_ACTIVATIONS(use) FASTNN_OTHER_ACTIVATIONS(use)
 
 namespace fastnn {
 
@@ -40,17 +68,22 @@ inline constexpr const char* activation_names[] = {
 #undef FASTNN_USE
 };
 
+inline constexpr int most_activation_parameters = 3;
+
 // The activation of a node or a kernel. activation_named (names.h) makes one by name, and
-// fills in the default where no parameter is given.
+// fills in the defaults where no parameters are given.
 struct Activation {
   ActivationKind kind = ActivationKind::linear;
-  double parameter = 0;  // read where the kind has one
+  double first = 0, second = 0, third = 0;  // parameters; as many as the kind has are read
 
   FASTNN_INLINE constexpr bool is(ActivationKind other) const { return kind == other; }
+
+  // Whether a product applies it to its results.
+  FASTNN_INLINE constexpr bool is_fused() const { return kind <= ActivationKind::tanh; }
 };
 
 struct ActivationParameter {
-  const char* name = nullptr;  // null: the activation has none
+  const char* name = nullptr;
   double initial = 0;
   double low = 0, high = 0;  // both included
 };
@@ -89,7 +122,8 @@ struct Relu {
 // Maas et al. 2013. The default is that of keras.activations.leaky_relu. Negative slopes
 // are refused: y would be above zero on both sides, and not tell the sign of z.
 struct LeakyRelu {
-  static constexpr ActivationParameter parameter{"negative_slope", 0.2, 0, largest_parameter};
+  static constexpr ActivationParameter parameters[] = {
+      {"negative_slope", 0.2, 0, largest_parameter}};
   static constexpr bool from_output = true;
   double negative_slope;
   template <class T>
@@ -104,7 +138,7 @@ struct LeakyRelu {
 
 // Clevert et al., arXiv:1511.07289. Negative alphas are refused, as negative slopes are.
 struct Elu {
-  static constexpr ActivationParameter parameter{"alpha", 1, 0, largest_parameter};
+  static constexpr ActivationParameter parameters[] = {{"alpha", 1, 0, largest_parameter}};
   static constexpr bool from_output = true;
   double alpha;
   template <class T>
@@ -186,44 +220,44 @@ struct Tanh {
 };
 
 template <class Row>
-FASTNN_INLINE constexpr ActivationParameter parameter_of() {
-  if constexpr (requires { Row::parameter; }) {
-    return Row::parameter;
+FASTNN_INLINE constexpr int parameter_count() {
+  if constexpr (requires { Row::parameters; }) {
+    return static_cast<int>(sizeof(Row::parameters) / sizeof(ActivationParameter));
   } else {
-    return {};
+    return 0;
   }
 }
 
-// The parameters of all activations, in the order of their kinds.
-inline constexpr ActivationParameter activation_parameters[] = {
-#define FASTNN_USE(name, type) parameter_of<type>(),
-    FASTNN_ACTIVATIONS(FASTNN_USE)
-#undef FASTNN_USE
-};
-
 template <class Row>
-FASTNN_INLINE Row make_row(double parameter) {
-  if constexpr (requires { Row::parameter; }) {
-    return Row{parameter};
+FASTNN_INLINE Row make_row(const Activation& a) {
+  constexpr int count = parameter_count<Row>();
+  static_assert(count <= most_activation_parameters);
+  if constexpr (count == 1) {
+    return Row{a.first};
+  } else if constexpr (count == 2) {
+    return Row{a.first, a.second};
+  } else if constexpr (count == 3) {
+    return Row{a.first, a.second, a.third};
   } else {
     return Row{};
   }
 }
 
-// Calls f(Relu{}), f(LeakyRelu{0.2}) and so on for the activation at hand.
+#define FASTNN_CASE(name, type) \
+  case ActivationKind::name:    \
+    return f(make_row<type>(activation));
+
+// Calls f(Relu{}), f(LeakyRelu{0.2}) and so on for the activation at hand, which is_fused.
 template <class F>
 FASTNN_INLINE auto with_activation(const Activation& activation, F&& f) {
   switch (activation.kind) {
-#define FASTNN_USE(name, type) \
-  case ActivationKind::name:   \
-    return f(make_row<type>(activation.parameter));
-    FASTNN_ACTIVATIONS(FASTNN_USE)
-#undef FASTNN_USE
+    FASTNN_FUSED_ACTIVATIONS(FASTNN_CASE)
+    default:
+      __builtin_unreachable();
   }
-  __builtin_unreachable();
 }
 
-// Whether the derivative needs the pre-activation z besides y.
+// Whether the derivative of an activation that is_fused needs the pre-activation z besides y.
 FASTNN_INLINE bool needs_preactivation(const Activation& activation) {
   return with_activation(activation, [](auto kind) { return !decltype(kind)::from_output; });
 }

@@ -93,12 +93,12 @@ struct GatherLabels {     // each output (n), null where not wanted
 template <class T>
 struct DenseForward {  // y = activation(x w + b)
   Index n, i, o;
-  const T* x;  // (n, i)
-  const T* w;  // (i, o)
-  const T* b;  // (o), may be null
-  Activation activation;
-  T* z;  // (n, o) the pre-activation, may be null; may be y
-  T* y;  // (n, o)
+  const T* x;             // (n, i)
+  const T* w;             // (i, o)
+  const T* b;             // (o), may be null
+  Activation activation;  // one that is_fused
+  T* z;                   // (n, o) the pre-activation, may be null; may be y
+  T* y;                   // (n, o)
 };
 
 template <class T>
@@ -108,13 +108,13 @@ struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db
   const T* dy;  // (n, o)
   const T* x;
   const T* w;
-  const T* y;  // not read where the activation is linear
-  const T* z;  // read only where needs_preactivation(activation)
-  Activation activation;
-  T* dz;  // (n, o), may be dy; not written where the activation is linear
-  T* dx;  // (n, i), may be null
-  T* dw;  // (i, o), may be null
-  T* db;  // (o), may be null
+  const T* y;             // not read where the activation is linear
+  const T* z;             // read only where needs_preactivation(activation)
+  Activation activation;  // one that is_fused, as is x_activation
+  T* dz;                  // (n, o), may be dy; not written where the activation is linear
+  T* dx;                  // (n, i), may be null
+  T* dw;                  // (i, o), may be null
+  T* db;                  // (o), may be null
   // The layer that made x, where its backward pass begins with this one's: dx is
   // then the gradient at its pre-activation, and dx_sum that of its bias.
   Activation x_activation = {};
@@ -139,8 +139,8 @@ struct ActivationBackward {
   Activation activation;
   Index n;  // elements
   const T* dy;
-  const T* x;  // read only where needs_preactivation(activation)
-  const T* y;  // read only where not
+  const T* x;  // read only where the slope is not from_output
+  const T* y;  // read only where it is
   T* dx;       // may be dy
 };
 

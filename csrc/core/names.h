@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <string_view>
+#include <vector>
 
-#include "core/activation.h"
+#include "core/activation_rows.h"
 #include "core/check.h"
 
 namespace fastnn {
@@ -19,15 +19,25 @@ Kind find_name(const char* what, const char* const (&names)[n], std::string_view
   invalid(what, ": unknown name '", name, "'");
 }
 
-// An activation by name, with its parameter: the default, unless one is given.
-inline Activation activation_named(std::string_view name, std::optional<double> parameter) {
+// An activation by name, with its parameters in the order of the row: the defaults, unless they are
+// given.
+inline Activation activation_named(std::string_view name, const std::vector<double>& parameters) {
   const auto kind = find_name<ActivationKind>("activation", activation_names, name);
-  const ActivationParameter& known = portable::activation_parameters[static_cast<int>(kind)];
-  if (!parameter) return {kind, known.initial};
-  check(known.name != nullptr, "activation: ", name, " has no parameter, got ", *parameter);
-  check(*parameter >= known.low && *parameter <= known.high, known.name, ": expected a number in [",
-        known.low, ", ", known.high, "], got ", *parameter);
-  return {kind, *parameter};
+  const portable::ActivationTraits& row = portable::traits_of({kind});
+  const auto count = static_cast<std::size_t>(row.count);
+  check(count > 0 || parameters.empty(), "activation: ", name, " has no parameter, got ",
+        parameters.empty() ? 0 : parameters[0]);
+  check(parameters.empty() || parameters.size() == count, "activation: ", name, " has ", count,
+        " parameters, got ", parameters.size());
+  double values[most_activation_parameters] = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    const ActivationParameter& known = row.parameters[i];
+    const double value = parameters.empty() ? known.initial : parameters[i];
+    check(value >= known.low && value <= known.high, known.name, ": expected a number in [",
+          known.low, ", ", known.high, "], got ", value);
+    values[i] = value;
+  }
+  return {kind, values[0], values[1], values[2]};
 }
 
 }  // namespace fastnn

@@ -1,5 +1,5 @@
 // Activations, and the plain arithmetic of nodes.
-#include "core/activation.h"
+#include "core/activation_rows.h"
 
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
@@ -10,7 +10,7 @@ inline constexpr Index transcendental = 4;  // cost of an element, see for_range
 
 template <class T>
 Status activation_forward(Context& context, const ActivationForward<T>& a) {
-  with_activation(a.activation, [&](auto kind) {
+  with_any_activation(a.activation, [&](auto kind) {
     for_ranges(context, a.n, transcendental, [&](Index begin, Index end) {
       const auto own = kind;  // a copy, so that no store to y may change it
       FASTNN_INDEPENDENT
@@ -22,7 +22,7 @@ Status activation_forward(Context& context, const ActivationForward<T>& a) {
 
 template <class T>
 Status activation_backward(Context& context, const ActivationBackward<T>& a) {
-  with_activation(a.activation, [&](auto kind) {
+  with_any_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
     // What the slope does not read need not exist.
     const T* const x = Kind::from_output ? a.y : a.x;

@@ -1,5 +1,5 @@
 // Activations, and the plain elementwise arithmetic of nodes.
-#include "core/activation.h"
+#include "core/activation_rows.h"
 
 #include "cuda/kernels.h"
 
@@ -60,14 +60,14 @@ struct Sum {
 
 template <class T>
 Status activation_forward(Context& context, const ActivationForward<T>& a) {
-  return with_activation(a.activation, [&](auto kind) {
+  return with_any_activation(a.activation, [&](auto kind) {
     return each_element(context, a.n, a.y, Forward<decltype(kind), T>{kind, a.x});
   });
 }
 
 template <class T>
 Status activation_backward(Context& context, const ActivationBackward<T>& a) {
-  return with_activation(a.activation, [&](auto kind) {
+  return with_any_activation(a.activation, [&](auto kind) {
     using Kind = decltype(kind);
     return each_element(context, a.n, a.dx,
                         Backward<Kind, T>{kind, a.dy, Kind::from_output ? a.y : a.x});

@@ -56,12 +56,30 @@ int Graph::check_tensor(int tensor) const {
   return tensor;
 }
 
+namespace {
+
+// A node without inputs, of an elementwise activation or of softmax.
+Node activation_node(std::string_view name, const std::vector<double>& parameters) {
+  Node node{.kind = NodeKind::softmax, .inputs = {}, .parameters = {}};
+  if (name == "softmax") {
+    check(parameters.empty(), "activation: softmax has no parameter, got ",
+          parameters.empty() ? 0 : parameters[0]);
+  } else {
+    node.kind = NodeKind::activation;
+    node.activation = activation_named(name, parameters);
+  }
+  return node;
+}
+
+}  // namespace
+
 int Graph::dense(int input, Index units, std::string_view activation, bool use_bias,
-                 std::optional<double> activation_parameter, std::optional<int> like) {
+                 const std::vector<double>& activation_parameters, std::optional<int> like) {
   check(units >= 1, "units: expected at least 1, got ", units);
-  const bool softmax = activation == "softmax";
   Node node{.kind = NodeKind::dense, .inputs = {check_tensor(input)}, .parameters = {}};
-  if (!softmax) node.activation = activation_named(activation, activation_parameter);
+  const Node after = activation_node(activation, activation_parameters);
+  const bool fused = after.kind == NodeKind::activation && after.activation.is_fused();
+  if (fused) node.activation = after.activation;
   if (like) {
     node.parameters = shared_parameters(*like, NodeKind::dense, width(input), units);
   } else {
@@ -69,12 +87,10 @@ int Graph::dense(int input, Index units, std::string_view activation, bool use_b
     node.parameters.push_back(use_bias ? add_parameter(1, units, Role::vector) : none);
   }
   const int output = add_node(std::move(node), units);
-  if (!softmax) return output;
-  check(!activation_parameter, "activation: softmax has no parameter, got ",
-        activation_parameter.value_or(0));
+  if (fused) return output;
   --layers_;  // the same layer
   const bool grouped = std::exchange(grouped_, false);
-  const int result = this->activation(output, "softmax", {});
+  const int result = this->activation(output, activation, activation_parameters);
   grouped_ = grouped;
   return result;
 }
@@ -99,14 +115,9 @@ std::vector<int> Graph::shared_parameters(int output, NodeKind kind, Index rows,
   invalid("like: tensor ", output, " is no output of a node of this kind");
 }
 
-int Graph::activation(int input, std::string_view name, std::optional<double> parameter) {
-  Node node{.kind = NodeKind::softmax, .inputs = {check_tensor(input)}, .parameters = {}};
-  if (name == "softmax") {
-    check(!parameter, "activation: softmax has no parameter, got ", parameter.value_or(0));
-  } else {
-    node.kind = NodeKind::activation;
-    node.activation = activation_named(name, parameter);
-  }
+int Graph::activation(int input, std::string_view name, const std::vector<double>& parameters) {
+  Node node = activation_node(name, parameters);
+  node.inputs = {check_tensor(input)};
   return add_node(std::move(node), width(input));
 }
 

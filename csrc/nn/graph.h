@@ -31,8 +31,8 @@ class Graph {
   // call adds a layer.
   // `like`: the output of another call of the same kind, whose parameters this one shares.
   int dense(int input, Index units, std::string_view activation, bool use_bias,
-            std::optional<double> activation_parameter, std::optional<int> like = {});
-  int activation(int input, std::string_view name, std::optional<double> parameter);
+            const std::vector<double>& activation_parameters, std::optional<int> like = {});
+  int activation(int input, std::string_view name, const std::vector<double>& parameters);
   // `key` of the layer's own random numbers; without one they come from the graph's.
   int dropout(int input, double rate, std::optional<std::uint64_t> key = {});
   // `amount`: the deviation of gaussian_noise, the rate of the others.

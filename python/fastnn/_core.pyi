@@ -57,21 +57,16 @@ def environment(name: str) -> str | None: ...
 def activations() -> list[ActivationRow]:
     """The elementwise activations, the one list that there is, and their parameters."""
 
-class _WithParameter(TypedDict):
+class ActivationParameter(TypedDict):
     name: str
-    parameter: str
     default: float
     low: float  # both ends are included
     high: float
 
-class _WithoutParameter(TypedDict):
+class ActivationRow(TypedDict):
     name: str
-    parameter: None
-    default: None
-    low: None
-    high: None
-
-ActivationRow = _WithParameter | _WithoutParameter
+    parameters: list[ActivationParameter]
+    needs_input: bool  # the slope is not known from the output alone
 
 def shutdown() -> None:
     """Joins the worker threads; called when the interpreter ends."""
@@ -141,7 +136,7 @@ def dense_forward(
     w: _Floats,
     b: _Floats | None,
     activation: str,
-    activation_parameter: float | None = None,
+    activation_parameters: Sequence[float] = (),
 ) -> _Floats: ...
 def dense_backward(
     dy: _Floats,
@@ -150,7 +145,7 @@ def dense_backward(
     y: _Floats | None,
     z: _Floats | None,
     activation: str,
-    activation_parameter: float | None = None,
+    activation_parameters: Sequence[float] = (),
 ) -> tuple[_Floats, _Floats, _Floats]: ...
 def split_product(
     x: NDArray[np.float32],
@@ -165,9 +160,10 @@ def split_product(
     zeros; with two or three parts, what is infinite in bfloat16 gives NaN.
     """
 
-def activation_forward(x: _Floats, name: str, parameter: float | None = None) -> _Floats: ...
+# Without parameters an activation has its defaults.
+def activation_forward(x: _Floats, name: str, parameters: Sequence[float] = ()) -> _Floats: ...
 def activation_backward(
-    dy: _Floats, x: _Floats | None, y: _Floats | None, name: str, parameter: float | None = None
+    dy: _Floats, x: _Floats | None, y: _Floats | None, name: str, parameters: Sequence[float] = ()
 ) -> _Floats: ...
 def softmax(x: _Floats) -> _Floats: ...
 def layer_normalization(
@@ -338,13 +334,13 @@ class Graph:
         activation: str,
         *,
         use_bias: bool = True,
-        activation_parameter: float | None = None,
+        activation_parameters: Sequence[float] = (),
         like: int | None = None,
     ) -> int:
         """`activation`: one of `activations()`, or "softmax". Adds a parameter
         (width, units) and, with `use_bias`, another (units,); or shares those of the dense call
         that returned `like`."""
-    def activation(self, input: int, name: str, parameter: float | None = None) -> int: ...
+    def activation(self, input: int, name: str, parameters: Sequence[float] = ()) -> int: ...
     def dropout(self, input: int, rate: float, key: int | None = None) -> int:
         """`key`: 64 bits that its random numbers come from; None: the key of the network."""
     def gaussian_noise(self, input: int, amount: float, key: int | None = None) -> int:

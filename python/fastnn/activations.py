@@ -1,6 +1,13 @@
-"""Names and parameters of activations, from the native table.
+"""Activations: functions of Tensors and arrays, and the words that layers take.
 
-The functions themselves are native; `fastnn.ops` applies them to arrays.
+    layers.Dense(64, "mish")
+    layers.Dense(64, "leaky_relu(negative_slope=0.1)")
+    layers.Dense(64, functools.partial(fastnn.activations.leaky_relu, negative_slope=0.1))
+    fastnn.activations.mish(x)
+
+A word is a name, alone or with parameters. Functions take a Tensor or an array, and give a Tensor of
+its shape with a gradient; of a symbol of a functional model they give a symbol. The kernels are the
+engine's. NaN gives NaN; at a kink the gradient is PyTorch's, that of the flat side or the one below.
 """
 
 from __future__ import annotations
@@ -9,96 +16,274 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastnn import _core, elsewhere
+from fastnn import activation_words, elsewhere
+from fastnn.autodiff import functions as f
+from fastnn.autodiff import kernels
+from fastnn.autodiff.quiet import operation
+from fastnn.layers.activation import Activation
+from fastnn.layers.symbol import Symbol
 from fastnn.listing import names_of
-from fastnn.words import choose, number, refuse_elsewhere
 
 __all__ = [
+    "celu",
+    "deserialize",
+    "elu",
+    "exponential",
+    "gelu",
     "get",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "serialize",
+    "sigmoid",
+    "silu",
+    "sine",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "swish",
+    "tanh",
+    "tanh_shrink",
+    "threshold",
 ]
 
 __dir__ = names_of(__all__)
 
-# Functions of Tensors that are activations, by their names. The modules that define them add them.
-functions: dict[Callable[..., Any], str] = {}
 
-# Keras's second name for the same function.
-_ALIASES = {"swish": "silu"}
-
-
-@functools.cache
-def _rows() -> dict[str, _core.ActivationRow]:
-    return {row["name"]: row for row in _core.activations()}
+def _applied(x: Any, name: str, **parameters: Any) -> Any:
+    word = activation_words.word(name, **parameters)
+    return Activation(word)(x) if isinstance(x, Symbol) else kernels.activation(x, word)
 
 
-@functools.cache
-def elementwise() -> dict[str, str]:
-    """The activations that work on each number alone, and their other names."""
-    return {name: name for name in _rows()} | _ALIASES
+def _plain(name: str, doc: str) -> Callable[[Any], Any]:
+    """The function of an activation without parameters."""
+
+    def applied(x: Any) -> Any:
+        return _applied(x, name)
+
+    applied.__name__ = applied.__qualname__ = name
+    applied.__doc__ = doc
+    return operation(applied)
 
 
-@functools.cache
-def _all() -> dict[str, str]:
-    return elementwise() | {"softmax": "softmax"}
+linear = _plain("linear", "x.")
+relu6 = _plain("relu6", "x cut to [0, 6].")
+selu = _plain(
+    "selu",
+    "1.0507 * elu(x, alpha=1.6733), for self-normalizing networks (Klambauer et al., 2017).",
+)
+silu = _plain("silu", "x * sigmoid(x), also called swish (Ramachandran et al., 2017).")
+hard_sigmoid = _plain("hard_sigmoid", "relu6(x + 3) / 6.")
+hard_silu = _plain(
+    "hard_silu", "x * relu6(x + 3) / 6, also called hard_swish (Howard et al., 2019)."
+)
+hard_tanh = _plain("hard_tanh", "x cut to [-1, 1].")
+mish = _plain("mish", "x * tanh(softplus(x)) (Misra, 2019).")
+softplus = _plain("softplus", "log(1 + exp(x)).")
+softsign = _plain("softsign", "x / (1 + |x|).")
+tanh_shrink = _plain("tanh_shrink", "x - tanh(x).")
+sparse_plus = _plain("sparse_plus", "0 below -1, x above 1, and (x + 1) ** 2 / 4 in between.")
+sparse_sigmoid = _plain("sparse_sigmoid", "(x + 1) / 2 cut to [0, 1].")
+sigmoid = _plain("sigmoid", "1 / (1 + exp(-x)). Losses use x, which the result keeps.")
+tanh = _plain("tanh", "The hyperbolic tangent.")
+exponential = _plain("exponential", "exp(x).")
+log_sigmoid = _plain("log_sigmoid", "log(sigmoid(x)) = -softplus(-x).")
+sine = _plain(
+    "sine",
+    "sin(x) (Sitzmann et al., 2020). In float32 right to 2 ** -23 for |x| up to 1e4; beyond that the "
+    "error grows by |x| * 2 ** -24, as that of x itself.",
+)
+swish = silu
+hard_swish = hard_silu
 
 
-def checked(name: str, value: Any) -> str:
-    """The native name of a layer's activation, which a name or a function such as
-    `fastnn.math.relu` means; errors call it `name`."""
-    if callable(value):
-        known = functions.get(value)
-        if known is None:
-            raise TypeError(
-                f"{name}: expected a name, such as 'relu', or one of the functions "
-                f"{', '.join(sorted(set(functions.values())))} of fastnn.math and fastnn.nn, got {value!r}"
-            )
-        return known
-    return "linear" if value is None else _chosen(name, value, _all())
+@operation
+def relu(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Any:
+    """x above threshold, up to max_value, and negative_slope * (x - threshold) below.
 
-
-def get(name: Any) -> str:
-    """The name of an activation by any of its names, or by its function; None is "linear"."""
-    return checked("activation", name)
-
-
-def get_elementwise(name: str | None) -> str:
-    """The native name of an activation that is not softmax."""
-    if name == "softmax":
-        raise ValueError("activation: softmax works on whole rows; use fastnn.ops.softmax")
-    return "linear" if name is None else _chosen("activation", name, elementwise())
-
-
-def _chosen(argument: str, name: object, known: dict[str, str]) -> str:
-    if isinstance(name, str) and name not in known:
-        refuse_elsewhere(argument, "activation", name)
-    return choose(argument, name, known)
-
-
-def checked_parameter(name: str, value: float, argument: str) -> float:
-    """`value` as a float in the range of the parameter of `name`, a native name.
-
-    Errors call the value `argument`.
+    Args:
+        x: a Tensor, an array or a symbol.
+        negative_slope: at least 0.
+        max_value: at least 0; None: no limit.
+        threshold: at least 0.
     """
-    row = _rows()[name]
-    if row["parameter"] is None:
-        raise ValueError(f"{argument}: {name} has no parameter, got {value!r}")
-    what = argument if argument == row["parameter"] else f"{argument}, {row['parameter']} of {name}"
-    return number(what, value, row["low"], row["high"])
+    return _applied(
+        x, "relu", negative_slope=negative_slope, max_value=max_value, threshold=threshold
+    )
 
 
-def parameter(name: str, value: float | None, argument: str = "parameter") -> float | None:
-    """As `checked_parameter`; None, for the default of the activation, stays None."""
-    return None if value is None else checked_parameter(name, value, argument)
+@operation
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """x above 0, negative_slope * x below (Maas et al., 2013).
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        negative_slope: at least 0.
+    """
+    return _applied(x, "leaky_relu", negative_slope=negative_slope)
 
 
-def _as_words() -> dict[str, str]:
-    """Advice for the activations as attributes, which in Keras are functions."""
-    return {
-        name: f"an activation is a word, {name!r}, and fastnn.ops.{ops} applies it to an array"
-        for name in _all()
-        for ops in ["softmax" if name == "softmax" else "activation_forward"]
-    }
+@operation
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016).
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        alpha: at least 0.
+    """
+    return _applied(x, "elu", alpha=alpha)
+
+
+@operation
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """x above 0, alpha * (exp(x / alpha) - 1) below (Barron, 2017).
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        alpha: above 0.
+    """
+    return _applied(x, "celu", alpha=alpha)
+
+
+@operation
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        approximate: the form with tanh, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3))), whose
+            word is "gelu_tanh".
+    """
+    return _applied(x, "gelu", approximate=approximate)
+
+
+@operation
+def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x moved towards 0 by threshold, and 0 where it is no larger.
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        threshold: at least 0.
+    """
+    return _applied(x, "soft_shrink", threshold=threshold)
+
+
+@operation
+def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x, and 0 where |x| is at most threshold.
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        threshold: at least 0.
+    """
+    return _applied(x, "hard_shrink", threshold=threshold)
+
+
+@operation
+def threshold(x: Any, threshold: float = 0.0, default_value: float = 0.0) -> Any:
+    """x above threshold, and default_value up to it.
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        threshold, default_value: numbers.
+    """
+    return _applied(x, "threshold", threshold=threshold, default_value=default_value)
+
+
+@operation
+def squareplus(x: Any, b: float = 4) -> Any:
+    """(x + sqrt(x ** 2 + b)) / 2 (Barron, 2021).
+
+    Args:
+        x: a Tensor, an array or a symbol.
+        b: at least 0; with 0 it is relu.
+    """
+    return _applied(x, "squareplus", b=b)
+
+
+@operation
+def softmax(x: Any, axis: int = -1) -> Any:
+    """exp(x) / sum(exp(x)) along an axis. Losses use x, which the result keeps.
+
+    Args:
+        x: a Tensor, an array or a symbol of rows of one axis.
+        axis: of a symbol the last.
+    """
+    if not isinstance(x, Symbol):
+        return f.softmax(x, axis)
+    if axis not in (-1, len(x.row_shape)):
+        raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
+    return _applied(x, "softmax")
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+_OF_NAMES: dict[str, Callable[..., Any]] = {
+    name: function for name in activation_words.known() if callable(function := globals().get(name))
+} | {"rectifier": relu, "gelu_tanh": functools.partial(gelu, approximate=True)}
+activation_words.functions.update(
+    {function: name for name, function in _OF_NAMES.items() if name in __all__}
+)
+activation_words.functions.update({silu: "silu", hard_silu: "hard_silu"})
+
+
+def get(identifier: Any) -> Callable[..., Any]:
+    """The function of an activation.
+
+    Args:
+        identifier: a word, such as "relu" or "leaky_relu(negative_slope=0.1)"; a function, which is
+            returned; or None for `linear`.
+
+    Returns:
+        A function of this module, or of a word with parameters a functools.partial of one.
+
+    Raises:
+        ValueError: the word is unknown (the near match is suggested), or a parameter out of range.
+        TypeError: it is neither a word nor a function.
+    """
+    if callable(identifier):
+        function: Callable[..., Any] = identifier
+        return function
+    name, parameters = activation_words.native(activation_words.get(identifier))
+    function = _OF_NAMES[name]
+    if not parameters:
+        return function
+    named = activation_words.Native(name, parameters).named()
+    return functools.partial(function, **named)
+
+
+def deserialize(config: Any) -> Callable[..., Any]:
+    """The function that `serialize` gave the word of; see `get`."""
+    return get(config)
+
+
+def serialize(activation: Any) -> str:
+    """The word of an activation, which `get` and layers take.
+
+    Args:
+        activation: a function of this module, of `fastnn.nn` or `fastnn.math`, a functools.partial
+            of one with parameters by name, or a word.
+
+    Raises:
+        TypeError: it is another function.
+    """
+    return activation_words.get(activation)
 
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
-    __getattr__ = elsewhere.attributes(__name__, "activation", _as_words)
+    __getattr__ = elsewhere.attributes(__name__, "activation")

@@ -16,12 +16,13 @@ where a library does not tell its stream.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _core, activations, rows
+from fastnn import _core, activation_words, rows
 from fastnn._core import DeviceArray
 from fastnn.arrays import op_arguments
 from fastnn.arrays.device import on_device, taken
@@ -102,7 +103,7 @@ def dense_forward(
     b: ArrayLike | None = None,
     activation: str = "linear",
     *,
-    activation_parameter: float | None = None,
+    activation_parameter: float | Mapping[str, float] | None = None,
 ) -> Array:
     """y = activation(x @ w + b).
 
@@ -120,10 +121,9 @@ def dense_forward(
         ValueError: shapes do not fit, the activation is unknown, or its parameter out of range.
         TypeError: an array does not hold real numbers.
     """
-    name = activations.get_elementwise(activation)
-    parameter = activations.parameter(name, activation_parameter, "activation_parameter")
+    known = activation_words.for_ops(activation, activation_parameter, "activation_parameter")
     x_, w_, b_ = op_arguments.floats(x=x, w=w, b=b)
-    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, name, parameter))
+    return op_arguments.result(x, _core.dense_forward(x_, w_, b_, *known))
 
 
 def dense_backward(
@@ -134,7 +134,7 @@ def dense_backward(
     activation: str = "linear",
     *,
     z: ArrayLike | None = None,
-    activation_parameter: float | None = None,
+    activation_parameter: float | Mapping[str, float] | None = None,
 ) -> tuple[Array, Array, Array]:
     """The gradients of `dense_forward`.
 
@@ -145,7 +145,7 @@ def dense_backward(
             and for activations that need z.
         activation: the activation of `dense_forward`.
         z: the pre-activation x @ w + b (n, o), for activations whose derivative cannot be had
-            from y alone (gelu, silu); computing it again would need b.
+            from y alone (gelu, silu, mish, ...); computing it again would need b.
         activation_parameter: that of `dense_forward`.
 
     Returns:
@@ -156,31 +156,32 @@ def dense_backward(
             unknown, or its parameter out of range.
         TypeError: an array does not hold real numbers.
     """
-    name = activations.get_elementwise(activation)
-    parameter = activations.parameter(name, activation_parameter, "activation_parameter")
+    known = activation_words.for_ops(activation, activation_parameter, "activation_parameter")
     dy_, x_, w_, y_, z_ = op_arguments.floats(dy=dy, x=x, w=w, y=y, z=z)
-    dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, name, parameter)
+    dx, dw, db = _core.dense_backward(dy_, x_, w_, y_, z_, *known)
     return op_arguments.result(dy, dx), op_arguments.result(dy, dw), op_arguments.result(dy, db)
 
 
-def activation_forward(x: ArrayLike, name: str, *, parameter: float | None = None) -> Array:
+def activation_forward(
+    x: ArrayLike, name: str, *, parameter: float | Mapping[str, float] | None = None
+) -> Array:
     """y = f(x), element by element, of any shape.
 
     Args:
         x: any shape.
-        name: "linear", "relu", "leaky_relu", "elu", "gelu" (the exact form with erf), "silu"
-            (or "swish"), "softplus", "sigmoid" or "tanh". NaN gives NaN.
-        parameter: the negative slope of leaky_relu (None: 0.2) or the alpha of elu (None: 1),
-            at least 0. Other activations have none.
+        name: a word of `fastnn.activations`, such as "relu", "leaky_relu(negative_slope=0.1)" or
+            "mish", but for those of whole rows. NaN gives NaN.
+        parameter: the parameter of the activation, where it has one and the word does not say it,
+            such as the negative slope of leaky_relu; of one with several a dictionary, such as
+            {"max_value": 4, "negative_slope": 0.1} of relu. None: the defaults.
 
     Raises:
         ValueError: the name is unknown (the near match is suggested), the parameter is out of
             range, or the activation has none.
     """
-    word = activations.get_elementwise(name)
+    known = activation_words.for_ops(name, parameter)
     (x_,) = op_arguments.floats(x=x)
-    given = activations.parameter(word, parameter)
-    return op_arguments.result(x, _core.activation_forward(x_, word, given))
+    return op_arguments.result(x, _core.activation_forward(x_, *known))
 
 
 def activation_backward(
@@ -189,14 +190,14 @@ def activation_backward(
     y: ArrayLike | None,
     name: str,
     *,
-    parameter: float | None = None,
+    parameter: float | Mapping[str, float] | None = None,
 ) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
     Args:
         dy, x, y: of one shape. Each activation uses the one of x and y from which its derivative
-            is exact: x for gelu and silu, y for the others. What is not used may be None; for
-            linear both may.
+            is exact: y for most, x for gelu, silu, mish and others that bend back or that y would
+            round. What is not used may be None; for linear both may.
         name, parameter: see `activation_forward`.
 
     Returns:
@@ -207,10 +208,9 @@ def activation_backward(
             unknown, or its parameter out of range.
         TypeError: an array does not hold real numbers.
     """
-    word = activations.get_elementwise(name)
+    known = activation_words.for_ops(name, parameter)
     dy_, x_, y_ = op_arguments.floats(dy=dy, x=x, y=y)
-    given = activations.parameter(word, parameter)
-    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, word, given))
+    return op_arguments.result(dy, _core.activation_backward(dy_, x_, y_, *known))
 
 
 def softmax(x: ArrayLike) -> Array:

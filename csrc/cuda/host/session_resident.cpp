@@ -55,7 +55,7 @@ class Chain {
 
  private:
   bool take(const Node& node) {
-    if (node.kind == NodeKind::activation && !layers_.empty() &&
+    if (node.kind == NodeKind::activation && node.activation.is_fused() && !layers_.empty() &&
         layers_.back().activation.is(ActivationKind::linear)) {
       before_activation_ = node.input();
       layers_.back().activation = node.activation;

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn import activations
+from fastnn import activation_words
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.elementary import sides
 from fastnn.autodiff.quiet import operation
@@ -431,4 +431,13 @@ def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     return f.softplus(z) - z * t
 
 
-activations.functions.update({elu: "elu", leaky_relu: "leaky_relu"})
+activation_words.functions.update(
+    {
+        elu: "elu",
+        leaky_relu: "leaky_relu",
+        log_sigmoid: "log_sigmoid",
+        relu6: "relu6",
+        selu: "selu",
+        softsign: "softsign",
+    }
+)

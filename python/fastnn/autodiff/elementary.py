@@ -63,7 +63,7 @@ def native_activation(name: str) -> Callable[[Any], Any]:
 
     def value(x: Any) -> Any:
         dtype = np.float64 if x.dtype == np.float64 else np.float32
-        return np.asarray(_core.activation_forward(plain(x, dtype), name, None)).reshape(x.shape)
+        return np.asarray(_core.activation_forward(plain(x, dtype), name)).reshape(x.shape)
 
     return value
 

@@ -6,7 +6,7 @@ imported here hold them by ideas; `operators` and `numpy_functions` give them to
 and to NumPy's functions of Tensors and Variables.
 """
 
-from fastnn import activations
+from fastnn import activation_words
 from fastnn.autodiff import numpy_functions, operators  # noqa: F401 - give them to Tensor
 from fastnn.autodiff.arithmetic import (
     add,
@@ -217,7 +217,7 @@ __all__ = [
 ]
 
 # For layers that are given the function and not its name.
-activations.functions.update(
+activation_words.functions.update(
     {
         gelu: "gelu",
         relu: "relu",

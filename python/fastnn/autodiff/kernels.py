@@ -13,18 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.activation_words import native, rows
 from fastnn.arrays.host import plain
 from fastnn.autodiff import functions as f
-from fastnn.autodiff.elementary import sides
+from fastnn.autodiff.activation_formulas import composed_activation
 from fastnn.autodiff.tape import GradientTape, recording
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.variables import Variable
 
 Array = NDArray[Any]
 Source = Tensor | Variable
-
-# Activations whose slope is not known from the output alone.
-_NEED_INPUT = frozenset({"gelu", "silu"})
 
 
 def value_of(source: Source, dtype: Any) -> Array:
@@ -75,72 +73,61 @@ def composed(
     return found
 
 
-def activate(z: Any, name: str, parameter: float | None = None) -> Tensor:
-    """An activation of the engine, made of operations of `functions`."""
-    if name == "linear":
-        return tensor(z)
-    if name == "leaky_relu":
-        z = tensor(z)
-        sloped: Tensor = z * sides(z, 0.2 if parameter is None else parameter)
-        return sloped
-    if name == "elu":
-        alpha = 1.0 if parameter is None else parameter
-        z = tensor(z)
-        return f.where(z.value > 0, z, alpha * f.expm1(f.minimum(z, 0.0)))
-    made: Tensor = getattr(f, name)(z)
-    return made
+# Kept as what they are made of: the losses use that.
+_WITH_LOGITS = frozenset({"linear", "softmax", "sigmoid"})
 
 
-def activation(x: Any, name: str, parameter: float | None = None) -> Tensor:
-    """activation(x) of each number, or softmax of each row."""
+def activation(x: Any, word: str) -> Tensor:
+    """activation(x) of each number, or of each row, for a word of `activation_words`."""
     x = tensor(x)
-    if name in ("linear", "softmax", "sigmoid"):  # the latter two keep what they are made of
-        return activate(x, name)
+    known = native(word)
+    if known.name in _WITH_LOGITS:
+        return composed_activation(x, known)
     dtype = _float_type(x)
     value = plain(x.value, dtype)
-    y = Tensor(np.asarray(_core.activation_forward(value, name, parameter)).reshape(x.shape))
+    y = Tensor(np.asarray(_core.activation_forward(value, *known)).reshape(x.shape))
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         if recording():
-            return composed(lambda x: activate(x, name, parameter), (x,), dy)
+            return composed(lambda x: composed_activation(x, known), (x,), dy)
         given = plain(dy.value, dtype)
-        return (Tensor(_core.activation_backward(given, value, y.value, name, parameter)),)
+        return (Tensor(_core.activation_backward(given, value, y.value, *known)),)
 
     return recorded(y, (x,), pull)
 
 
-def dense(
-    x: Any, w: Source, b: Source | None, name: str = "linear", parameter: float | None = None
-) -> Tensor:
-    """activation(x @ w + b) for rows x."""
+def dense(x: Any, w: Source, b: Source | None, word: str = "linear") -> Tensor:
+    """activation(x @ w + b) for rows x, with a word of `activation_words`."""
     x = tensor(x)
-    if name in ("softmax", "sigmoid"):
-        return activate(dense(x, w, b), name)
+    known = native(word)
+    if known.name in ("softmax", "sigmoid"):
+        return composed_activation(dense(x, w, b), known)
     dtype = np.dtype(w.dtype)
     x_, w_ = plain(x.value, dtype), value_of(w, dtype)
     b_ = None if b is None else value_of(b, dtype)
-    z_ = _core.dense_forward(x_, w_, b_, "linear", None) if name in _NEED_INPUT else None
+    needs_z = rows()[known.name].needs_input
+    z_ = _core.dense_forward(x_, w_, b_, "linear") if needs_z else None
     y_ = (
-        _core.dense_forward(x_, w_, b_, name, parameter)
+        _core.dense_forward(x_, w_, b_, *known)
         if z_ is None
-        else _core.activation_forward(z_, name, parameter)
+        else _core.activation_forward(z_, *known)
     )
     inputs: tuple[Source, ...] = (x, w) if b is None else (x, w, b)
     unchanged = Unchanged(inputs)
 
     def forward(x: Any, w: Any, b: Any = None) -> Tensor:
         z = f.matmul(x, w)
-        return activate(z if b is None else z + b, name, parameter)
+        return composed_activation(z if b is None else z + b, known)
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         unchanged.check()
         if recording():
             return composed(forward, inputs, dy)
-        found = _core.dense_backward(plain(dy.value, dtype), x_, w_, y_, z_, name, parameter)
+        found = _core.dense_backward(plain(dy.value, dtype), x_, w_, y_, z_, *known)
         return [Tensor(part) for part in found[: len(inputs)]]
 
     y = Tensor(y_)
-    if name == "linear":
+    if known.name == "linear":
         y.logits = None, "linear"
     return recorded(y, inputs, pull)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn import activations
+from fastnn import activation_words
 from fastnn.autodiff import arranging, making
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.quiet import operation
@@ -168,5 +168,5 @@ clip_by_value = _named(f.clip_by_value, t="x", clip_value_min="low", clip_value_
 logical_not = _named(f.logical_not, x="a")
 slice = _named(arranging.slice_of, input_="x")
 softmax = _named(f.softmax, logits="x")
-activations.functions[softmax] = "softmax"
+activation_words.functions[softmax] = "softmax"
 transpose = _named(f.transpose, a="x")

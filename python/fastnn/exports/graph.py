@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from fastnn import _core
+from fastnn.activation_words import native
 from fastnn.layers.base import Dtype, Layer, Shape
 
 
@@ -59,13 +59,11 @@ def kind_of(layer: Layer, known: Collection[type[Layer]]) -> type[Layer] | None:
     return None
 
 
-def activation_of(layer: Layer) -> tuple[str, float | None]:
-    """The activation of a Dense or an Activation, and its parameter, if it has one."""
-    name: str = getattr(layer, "activation")  # noqa: B009 - not every Layer has one
-    for row in _core.activations():
-        if row["name"] == name and row["parameter"] is not None:
-            return name, float(getattr(layer, row["parameter"], row["default"]))
-    return name, None
+def activation_of(layer: Layer) -> tuple[str, dict[str, float]]:
+    """The activation of a Dense or an Activation by its native name, and its parameters."""
+    word: str = getattr(layer, "activation")  # noqa: B009 - not every Layer has one
+    known = native(word)
+    return known.name, known.named()
 
 
 def refusal(layer: Layer, what: str) -> ValueError:

@@ -6,7 +6,6 @@ these are written as several others.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
-from fastnn.exports.graph import Graph, Node, activation_of, kind_of, refusal
+from fastnn.exports.graph import Graph, Node, kind_of, refusal
+from fastnn.exports.onnx_activations import activated
+from fastnn.exports.onnx_nodes import Nodes
 from fastnn.extras import needed
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
@@ -35,161 +36,25 @@ _MOST_BYTES = 2**31 - 2**20
 _INPUT_TYPES = ("float32", "float64", "float16", "uint8", "int8", "int32", "int64")
 
 
-class _Nodes:
-    """The nodes and constants of a model under way. Values are known by their names."""
-
-    def __init__(self, onnx: Any, graph: Graph, opset: int) -> None:
-        self.onnx = onnx
-        self.dtype = np.dtype(graph.dtype)
-        self.opset = opset
-        self.nodes: list[Any] = []
-        self.constants: dict[str, Array] = {}
-        self._known: dict[tuple[int, str], str] = {}  # names of constants by what they are
-        self._taken: set[str] = set()
-
-    def name(self, wanted: str) -> str:
-        """A name that no other value has."""
-        name, count = wanted, 0
-        while name in self._taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._taken.add(name)
-        return name
-
-    def add(self, layer: str, op: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Adds a node of a layer; returns the name of its output."""
-        name = self.name(f"{layer}/{op}")
-        node = self.onnx.helper.make_node(op, list(inputs), [name], name=name, **attributes)
-        self.nodes.append(node)
-        return name
-
-    def constant(self, wanted: str, values: Array, layer: Layer | None = None) -> str:
-        """The name of a constant; all calls with one name of one layer mean one constant.
-
-        Layers of different models in the model may have one name.
-        """
-        key = id(layer), wanted
-        if key not in self._known:
-            self._known[key] = self.name(wanted)
-            self.constants[self._known[key]] = values
-        return self._known[key]
-
-    def number(self, value: float) -> str:
-        """The name of a constant without axes, in the model's type."""
-        return self.constant(f"constant/{value!r}", np.array(value, self.dtype))
-
-    def sizes(self, values: Sequence[int]) -> str:
-        """The name of a constant of integers."""
-        text = "_".join(map(str, values))
-        return self.constant(f"constant/sizes_{text}", np.array(values, np.int64))
-
-    @property
-    def double(self) -> bool:
-        return self.dtype == np.float64
+Writer = Callable[[Nodes, Any, list[str], list[Shape], Node], str]
 
 
-Writer = Callable[[_Nodes, Any, list[str], list[Shape], Node], str]
+def _activation(to: Nodes, layer: Layer, x: list[str], _: list[Shape], __: Node) -> str:
+    return activated(to, layer, x[0])
 
 
-# -- activations
-
-
-def _relu(to: _Nodes, at: str, x: str, _: Any) -> str:
-    return to.add(at, "Relu", [x])
-
-
-def _leaky_relu(to: _Nodes, at: str, x: str, slope: Any) -> str:
-    if not to.double:
-        return to.add(at, "LeakyRelu", [x], alpha=slope)
-    below = to.add(at, "Mul", [to.add(at, "Min", [x, to.number(0)]), to.number(slope)])
-    return to.add(at, "Add", [to.add(at, "Relu", [x]), below])
-
-
-def _elu(to: _Nodes, at: str, x: str, alpha: Any) -> str:
-    if not to.double:
-        return to.add(at, "Elu", [x], alpha=alpha)
-    power = to.add(at, "Exp", [to.add(at, "Min", [x, to.number(0)])])
-    below = to.add(at, "Mul", [to.add(at, "Sub", [power, to.number(1)]), to.number(alpha)])
-    return to.add(at, "Add", [to.add(at, "Relu", [x]), below])
-
-
-def _gelu(to: _Nodes, at: str, x: str, _: Any) -> str:
-    if to.opset >= 20 and not to.double:
-        return to.add(at, "Gelu", [x])
-    given = to.add(at, "Mul", [x, to.number(math.sqrt(0.5))])
-    if to.double:  # ONNX Runtime has Erf for float32 alone: 6e-8 of the values 0 to 1 are lost
-        given = to.add(at, "Cast", [given], to=to.onnx.TensorProto.FLOAT)
-    erf = to.add(at, "Erf", [given])
-    if to.double:
-        erf = to.add(at, "Cast", [erf], to=to.onnx.TensorProto.DOUBLE)
-    twice = to.add(at, "Add", [erf, to.number(1)])
-    return to.add(at, "Mul", [to.add(at, "Mul", [x, twice]), to.number(0.5)])
-
-
-def _silu(to: _Nodes, at: str, x: str, _: Any) -> str:
-    return to.add(at, "Mul", [x, to.add(at, "Sigmoid", [x])])
-
-
-def _softplus(to: _Nodes, at: str, x: str, _: Any) -> str:
-    if not to.double:
-        return to.add(at, "Softplus", [x])
-    power = to.add(at, "Exp", [to.add(at, "Neg", [to.add(at, "Abs", [x])])])
-    rest = to.add(at, "Log", [to.add(at, "Add", [power, to.number(1)])])
-    return to.add(at, "Add", [to.add(at, "Relu", [x]), rest])
-
-
-def _sigmoid(to: _Nodes, at: str, x: str, _: Any) -> str:
-    return to.add(at, "Sigmoid", [x])
-
-
-def _tanh(to: _Nodes, at: str, x: str, _: Any) -> str:
-    return to.add(at, "Tanh", [x])
-
-
-def _softmax(to: _Nodes, at: str, x: str, _: Any) -> str:
-    return to.add(at, "Softmax", [x], axis=-1)
-
-
-ACTIVATIONS: dict[str, Callable[[_Nodes, str, str, Any], str]] = {
-    "linear": lambda _to, _at, x, _: x,
-    "relu": _relu,
-    "leaky_relu": _leaky_relu,
-    "elu": _elu,
-    "gelu": _gelu,
-    "silu": _silu,
-    "softplus": _softplus,
-    "sigmoid": _sigmoid,
-    "tanh": _tanh,
-    "softmax": _softmax,
-}
-
-
-def _activated(to: _Nodes, layer: Layer, x: str) -> str:
-    name, parameter = activation_of(layer)
-    if name not in ACTIVATIONS:
-        raise ValueError(f"layer {layer.name!r}: ONNX has no form of the activation {name}")
-    return ACTIVATIONS[name](to, layer.name, x, parameter)
-
-
-# -- layers
-
-
-def _activation(to: _Nodes, layer: Layer, x: list[str], _: list[Shape], __: Node) -> str:
-    return _activated(to, layer, x[0])
-
-
-def _dense(to: _Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> str:
+def _dense(to: Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> str:
     kernel = to.constant(f"{layer.name}/kernel", layer.kernel.numpy(), layer)
     if layer.bias is None:
         made = to.add(layer.name, "MatMul", [x[0], kernel])
     else:
         bias = to.constant(f"{layer.name}/bias", layer.bias.numpy(), layer)
         made = to.add(layer.name, "Gemm", [x[0], kernel, bias])
-    return _activated(to, layer, made)
+    return activated(to, layer, made)
 
 
 def _layer_normalization(
-    to: _Nodes, layer: LayerNormalization, x: list[str], shapes: list[Shape], _: Node
+    to: Nodes, layer: LayerNormalization, x: list[str], shapes: list[Shape], _: Node
 ) -> str:
     at = layer.name
     ones = np.ones(shapes[0], to.dtype)
@@ -208,7 +73,7 @@ def _layer_normalization(
     return to.add(at, "Add", [made, *beta]) if beta else made
 
 
-def _rms(to: _Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+def _rms(to: Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: Node) -> str:
     at = layer.name
     squares = _mean(to, at, to.add(at, "Mul", [x[0], x[0]]))
     root = to.add(at, "Sqrt", [to.add(at, "Add", [squares, to.number(layer.epsilon)])])
@@ -216,20 +81,20 @@ def _rms(to: _Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: 
     return to.add(at, "Mul", [to.add(at, "Div", [x[0], root]), scale])
 
 
-def _unit(to: _Nodes, layer: UnitNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+def _unit(to: Nodes, layer: UnitNormalization, x: list[str], _: list[Shape], __: Node) -> str:
     at = layer.name
     squares = to.add(at, "ReduceSum", [to.add(at, "Mul", [x[0], x[0]]), to.sizes([-1])], keepdims=1)
     norm = to.add(at, "Max", [to.add(at, "Sqrt", [squares]), to.number(1e-12)])
     return to.add(at, "Div", [x[0], norm])
 
 
-def _mean(to: _Nodes, at: str, x: str) -> str:
+def _mean(to: Nodes, at: str, x: str) -> str:
     if to.opset < 18:
         return to.add(at, "ReduceMean", [x], axes=[-1], keepdims=1)
     return to.add(at, "ReduceMean", [x, to.sizes([-1])], keepdims=1)
 
 
-def _rescaling(to: _Nodes, layer: Rescaling, x: list[str], _: list[Shape], __: Node) -> str:
+def _rescaling(to: Nodes, layer: Rescaling, x: list[str], _: list[Shape], __: Node) -> str:
     made = x[0]
     if layer.scale != 1:
         made = to.add(layer.name, "Mul", [made, to.number(layer.scale)])
@@ -238,24 +103,24 @@ def _rescaling(to: _Nodes, layer: Rescaling, x: list[str], _: list[Shape], __: N
     return made
 
 
-def _as_it_is(_: _Nodes, __: Layer, x: list[str], ___: list[Shape], ____: Node) -> str:
+def _as_it_is(_: Nodes, __: Layer, x: list[str], ___: list[Shape], ____: Node) -> str:
     return x[0]
 
 
-def _flatten(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], _: Node) -> str:
+def _flatten(to: Nodes, layer: Layer, x: list[str], shapes: list[Shape], _: Node) -> str:
     return x[0] if len(shapes[0]) == 1 else to.add(layer.name, "Flatten", [x[0]], axis=1)
 
 
-def _reshaped(to: _Nodes, at: str, x: str, shape: Shape) -> str:
+def _reshaped(to: Nodes, at: str, x: str, shape: Shape) -> str:
     """A 0 in the new shape keeps the number of rows."""
     return to.add(at, "Reshape", [x, to.sizes([0, *shape])])
 
 
-def _reshape(to: _Nodes, layer: Layer, x: list[str], _: list[Shape], node: Node) -> str:
+def _reshape(to: Nodes, layer: Layer, x: list[str], _: list[Shape], node: Node) -> str:
     return _reshaped(to, layer.name, x[0], node.shape)
 
 
-def _repeat(to: _Nodes, layer: RepeatVector, x: list[str], shapes: list[Shape], _: Node) -> str:
+def _repeat(to: Nodes, layer: RepeatVector, x: list[str], shapes: list[Shape], _: Node) -> str:
     column = _reshaped(to, layer.name, x[0], (1, *shapes[0]))
     return to.add(layer.name, "Expand", [column, to.sizes([1, layer.n, 1])])
 
@@ -263,7 +128,7 @@ def _repeat(to: _Nodes, layer: RepeatVector, x: list[str], shapes: list[Shape], 
 def _elementwise(op: str) -> Writer:
     """A chain of operations of two inputs, in the order in which fastnn combines them."""
 
-    def write(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
+    def write(to: Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
         rank = len(node.shape)
         parts = []
         for part, shape in zip(x, shapes, strict=True):
@@ -278,12 +143,12 @@ def _elementwise(op: str) -> Writer:
     return write
 
 
-def _average(to: _Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
+def _average(to: Nodes, layer: Layer, x: list[str], shapes: list[Shape], node: Node) -> str:
     total = _elementwise("Add")(to, layer, x, shapes, node)
     return total if len(x) == 1 else to.add(layer.name, "Div", [total, to.number(len(x))])
 
 
-def _concatenate(to: _Nodes, layer: Concatenate, x: list[str], _: list[Shape], __: Node) -> str:
+def _concatenate(to: Nodes, layer: Concatenate, x: list[str], _: list[Shape], __: Node) -> str:
     return x[0] if len(x) == 1 else to.add(layer.name, "Concat", x, axis=layer.axis)
 
 
@@ -332,7 +197,7 @@ def to_onnx(
     latest = onnx.defs.onnx_opset_version()
     opset = integer("opset", opset, OPSET, latest)
     kind = graph.dtype if input_dtype is None else choose("input_dtype", input_dtype, _INPUT_TYPES)
-    to = _Nodes(onnx, graph, opset)
+    to = Nodes(onnx, graph, opset)
     ins = _names("input_names", input_names, [part.name for part in graph.inputs])
     outs = _names("output_names", output_names, [part.name for part in graph.outputs])
     if input_names is None and output_names is None:
@@ -370,7 +235,7 @@ def to_onnx(
     )
 
 
-def _values(to: _Nodes, graph: Graph, inputs: list[str]) -> list[str]:
+def _values(to: Nodes, graph: Graph, inputs: list[str]) -> list[str]:
     """Adds the nodes of all layers; returns the name of each tensor."""
     values = list(inputs)
     for node in graph.nodes:
@@ -384,14 +249,14 @@ def _values(to: _Nodes, graph: Graph, inputs: list[str]) -> list[str]:
     return values
 
 
-def _cast(to: _Nodes, name: str, given: str, wanted: str) -> str:
+def _cast(to: Nodes, name: str, given: str, wanted: str) -> str:
     if given == wanted:
         return name
     kind = to.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(wanted))
     return to.add(name, "Cast", [name], to=kind)
 
 
-def _rename(to: _Nodes, made: Sequence[str], wanted: Sequence[str]) -> None:
+def _rename(to: Nodes, made: Sequence[str], wanted: Sequence[str]) -> None:
     """Gives the outputs their names; an input, or an output that has a name, is copied."""
     own = {name for node in to.nodes for name in node.output}
     new: dict[str, str] = {}
@@ -420,7 +285,7 @@ def _names(argument: str, given: Sequence[str] | None, own: Sequence[str]) -> li
     return names
 
 
-def _check_size(graph: Graph, to: _Nodes) -> None:
+def _check_size(graph: Graph, to: Nodes) -> None:
     size = sum(value.nbytes for value in to.constants.values())
     if size > _MOST_BYTES:
         raise ValueError(

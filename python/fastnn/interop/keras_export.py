@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastnn.exports.graph import Graph, Node, activation_of, kind_of, refusal
+from fastnn.exports.graph import Graph, Node, kind_of, refusal
 from fastnn.extras import needed
 from fastnn.interop.keras_recorded import Recorded, Recorder
 from fastnn.interop.limits import described
@@ -224,18 +224,22 @@ def _call(layer: Any, given: Any, _: object) -> Any:
 
 _Writer = Callable[[Any, Any, Node, dict[str, Any]], Any]
 
-# Activations that have one name and one meaning in both, parameters included.
+# Activations that have one name and one meaning in both, the defaults of parameters included.
 ACTIVATIONS = (
     *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"),
-    "softmax",
+    *("relu6", "selu", "celu", "hard_silu", "hard_sigmoid", "hard_tanh", "mish", "softsign"),
+    *("soft_shrink", "hard_shrink", "tanh_shrink", "squareplus", "sparse_plus", "sparse_sigmoid"),
+    *("exponential", "log_sigmoid", "softmax"),
 )
 
 
 def _word(layer: Layer) -> str:
-    name, _ = activation_of(layer)
-    if name not in ACTIVATIONS:
-        raise ValueError(f"layer {layer.name!r}: Keras has no form of the activation {name}")
-    return name
+    word: str = getattr(layer, "activation")  # noqa: B009 - not every Layer has one
+    if word not in ACTIVATIONS:
+        raise ValueError(
+            f"layer {layer.name!r}: Keras has no form of the activation {word} that a file can name"
+        )
+    return word
 
 
 def _dense(keras: Any, layer: Dense, _: Node, common: dict[str, Any]) -> Any:
@@ -279,7 +283,10 @@ WRITERS: dict[type[Layer], _Writer] = {
     ),
     ELU: lambda keras, layer, _, common: keras.layers.ELU(alpha=layer.alpha, **common),
     ReLU: lambda keras, layer, _, common: keras.layers.ReLU(
-        negative_slope=layer.negative_slope, **common
+        max_value=layer.max_value,
+        negative_slope=layer.negative_slope,
+        threshold=layer.threshold,
+        **common,
     ),
     Softmax: lambda keras, _layer, _, common: keras.layers.Softmax(**common),
     LayerNormalization: _normalization,

@@ -140,14 +140,14 @@ def _products(graph: Graph) -> list[_Product]:
         kind = kind_of(step.layer, (Dense, Activation, ReLU, Softmax, Dropout, Flatten, Reshape))
         if kind in (Dropout, Flatten, Reshape):
             continue
-        activation, parameter = ("", None) if kind is None else activation_of(step.layer)
+        activation, parameters = ("", {}) if kind is None else activation_of(step.layer)
         if kind is Dense:
             kernel, *bias = step.weights
             shift = bias[0] if bias else np.zeros(kernel.shape[1], kernel.dtype)
             made.append(_Product(kernel, shift, activation, step.layer.name))
         elif activation == "linear":
             continue
-        elif kind is None or parameter is not None or not made or made[-1].activation != "linear":
+        elif kind is None or parameters or not made or made[-1].activation != "linear":
             raise refusal(step.layer, "an MLP of scikit-learn")
         else:
             made[-1] = made[-1]._replace(activation=activation)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.activation_words import native, word
 from fastnn.exports.chain import Step, chain_of
 from fastnn.exports.graph import activation_of, kind_of, refusal
 from fastnn.extras import needed
@@ -47,8 +48,8 @@ def from_torch(
 
     Args:
         module: an nn.Sequential, also of nn.Sequentials, of Linear, LayerNorm and RMSNorm over one
-            axis, ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Sigmoid, Tanh, Softmax, Dropout,
-            AlphaDropout, Flatten, Unflatten and Identity; or one of these.
+            axis, activations of single numbers, Softmax, Dropout, AlphaDropout, Flatten, Unflatten
+            and Identity; or one of these.
         input_shape: the shape of one row; None: (in_features,) of the first Linear. A module that
             begins with Flatten or Unflatten needs it.
         dtype: "float32" or "float64"; None: that of the module's weights.
@@ -149,11 +150,7 @@ def _softplus(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
 
 
 def _gelu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
-    if module.approximate != "none":
-        raise ValueError(
-            f"approximate: expected 'none', got {module.approximate!r}; fastnn's gelu is exact"
-        )
-    return Activation("gelu", **common), []
+    return Activation("gelu" if module.approximate == "none" else "gelu_tanh", **common), []
 
 
 def _softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
@@ -162,10 +159,13 @@ def _softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
     return Softmax(**common), []
 
 
-def _celu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
-    if module.alpha != 1:
-        raise ValueError(f"alpha: expected 1, with which it is ELU, got {module.alpha}")
-    return ELU(**common), []
+def _hard_tanh(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    low, high = module.min_val, module.max_val
+    if low == 0:
+        return ReLU(float(high), **common), []
+    if (low, high) != (-1, 1):
+        raise ValueError(f"expected limits of -1 and 1, or of 0 and another, got {low} and {high}")
+    return Activation("hard_tanh", **common), []
 
 
 def _flatten(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
@@ -184,8 +184,14 @@ def _unflatten(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]
     return Reshape(tuple(module.unflattened_size), **common), []
 
 
-def _word(activation: str) -> _Reader:
-    return lambda _module, common: (Activation(activation, **common), [])
+def _word(activation: str, **parameters: str) -> _Reader:
+    """Of a module with these attributes as parameters of the activation."""
+
+    def read(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+        given = {name: float(getattr(module, theirs)) for name, theirs in parameters.items()}
+        return Activation(word(activation, **given), **common), []
+
+    return read
 
 
 READERS: dict[str, _Reader] = {
@@ -194,9 +200,21 @@ READERS: dict[str, _Reader] = {
     "ReLU": _word("relu"),
     "LeakyReLU": lambda module, common: (LeakyReLU(module.negative_slope, **common), []),
     "ELU": lambda module, common: (ELU(module.alpha, **common), []),
-    "CELU": _celu,
+    "CELU": _word("celu", alpha="alpha"),
+    "SELU": _word("selu"),
     "GELU": _gelu,
     "SiLU": _word("silu"),
+    "Mish": _word("mish"),
+    "ReLU6": _word("relu6"),  # before Hardtanh, which it is derived from
+    "Hardtanh": _hard_tanh,
+    "Hardswish": _word("hard_silu"),
+    "Hardsigmoid": _word("hard_sigmoid"),
+    "LogSigmoid": _word("log_sigmoid"),
+    "Softsign": _word("softsign"),
+    "Softshrink": _word("soft_shrink", threshold="lambd"),
+    "Hardshrink": _word("hard_shrink", threshold="lambd"),
+    "Tanhshrink": _word("tanh_shrink"),
+    "Threshold": _word("threshold", threshold="threshold", default_value="value"),
     "Softplus": _softplus,
     "Sigmoid": _word("sigmoid"),
     "Tanh": _word("tanh"),
@@ -239,17 +257,12 @@ def _joined(parts: list[Part]) -> list[Part]:
             isinstance(last, Dense)
             and last.activation == "linear"
             and isinstance(part.layer, Activation)
-            and activation_of(part.layer)[1] in (None, _default(part.layer.activation))
+            and not native(part.layer.activation).parameters
         ):
             last.activation = part.layer.activation
         else:
             made.append(part)
     return made
-
-
-def _default(activation: str) -> float | None:
-    """The parameter of an activation where it is given by its name."""
-    return activation_of(Activation(activation))[1]
 
 
 def _first_shape(module: Any, parts: Sequence[Part]) -> Shape:
@@ -325,26 +338,51 @@ _Writer = Callable[[Any, Step], list[_Made]]
 
 
 def _activations(torch: Any, layer: Layer) -> list[_Made]:
-    name, parameter = activation_of(layer)
+    name, parameters = activation_of(layer)
     if name == "linear":
         return []
-    if name not in ACTIVATIONS:
-        raise ValueError(f"layer {layer.name!r}: PyTorch has no form of the activation {name}")
-    suffix = f"_{name}" if isinstance(layer, Dense) else ""
-    return [_Made(suffix, ACTIVATIONS[name](torch.nn, parameter))]
+    made = ACTIVATIONS[name](torch.nn, **parameters) if name in ACTIVATIONS else None
+    if made is None:
+        word = getattr(layer, "activation")  # noqa: B009 - not every Layer has one
+        raise ValueError(f"layer {layer.name!r}: PyTorch has no form of the activation {word}")
+    return [_Made(f"_{name}" if isinstance(layer, Dense) else "", made)]
 
 
-ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "linear": lambda nn, _: nn.Identity(),
-    "relu": lambda nn, _: nn.ReLU(),
-    "leaky_relu": lambda nn, slope: nn.LeakyReLU(slope),
+def _rectifier(nn: Any, max_value: float, negative_slope: float, threshold: float) -> Any:
+    """The module, or None where there is none."""
+    if threshold == 0 and negative_slope == 0:
+        return nn.Hardtanh(0.0, max_value)
+    if negative_slope == 0 and max_value == math.inf:
+        return nn.Threshold(threshold, 0.0)
+    return None
+
+
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "linear": lambda nn: nn.Identity(),
+    "relu": lambda nn: nn.ReLU(),
+    "leaky_relu": lambda nn, negative_slope: nn.LeakyReLU(negative_slope),
     "elu": lambda nn, alpha: nn.ELU(alpha),
-    "gelu": lambda nn, _: nn.GELU(),
-    "silu": lambda nn, _: nn.SiLU(),
-    "softplus": lambda nn, _: nn.Softplus(threshold=40.0),  # softplus to the last bit of float64
-    "sigmoid": lambda nn, _: nn.Sigmoid(),
-    "tanh": lambda nn, _: nn.Tanh(),
-    "softmax": lambda nn, _: nn.Softmax(dim=-1),
+    "gelu": lambda nn: nn.GELU(),
+    "silu": lambda nn: nn.SiLU(),
+    "softplus": lambda nn: nn.Softplus(threshold=40.0),  # softplus to the last bit of float64
+    "sigmoid": lambda nn: nn.Sigmoid(),
+    "tanh": lambda nn: nn.Tanh(),
+    "softmax": lambda nn: nn.Softmax(dim=-1),
+    "rectifier": _rectifier,
+    "relu6": lambda nn: nn.ReLU6(),
+    "selu": lambda nn: nn.SELU(),
+    "celu": lambda nn, alpha: nn.CELU(alpha),
+    "gelu_tanh": lambda nn: nn.GELU(approximate="tanh"),
+    "hard_silu": lambda nn: nn.Hardswish(),
+    "hard_sigmoid": lambda nn: nn.Hardsigmoid(),
+    "hard_tanh": lambda nn: nn.Hardtanh(),
+    "mish": lambda nn: nn.Mish(),
+    "softsign": lambda nn: nn.Softsign(),
+    "soft_shrink": lambda nn, threshold: nn.Softshrink(threshold),
+    "hard_shrink": lambda nn, threshold: nn.Hardshrink(threshold),
+    "tanh_shrink": lambda nn: nn.Tanhshrink(),
+    "threshold": lambda nn, threshold, default_value: nn.Threshold(threshold, default_value),
+    "log_sigmoid": lambda nn: nn.LogSigmoid(),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
-from fastnn import _core, activations
+from fastnn import _core, activation_words
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, axis_of_columns
@@ -15,7 +15,7 @@ from fastnn.words import keywords
 
 
 def _parameter_of(activation: str, name: str, value: Any) -> float:
-    return activations.checked_parameter(activation, value, name)
+    return activation_words.checked_parameter(activation, value, name)
 
 
 @LAYERS.register("activation")
@@ -23,10 +23,10 @@ class Activation(Layer):
     """Applies an activation to every number, or softmax to every row.
 
     Args:
-        activation: a name or a function, see `Dense`.
+        activation: a word or a function, see `Dense`.
     """
 
-    activation = Checked(activations.checked)
+    activation = Checked(activation_words.checked)
     _inside = ("activation",)
 
     @keywords(*COMMON)
@@ -35,11 +35,6 @@ class Activation(Layer):
     ) -> None:
         super().__init__(**common)
         self.activation = activation
-
-    @property
-    def _parameter(self) -> float | None:
-        """The parameter of the activation; None: its default."""
-        return None
 
     @property
     def passes_outputs(self) -> bool:  # type: ignore[override]
@@ -54,16 +49,30 @@ class Activation(Layer):
         return shape
 
     def call(self, x: Tensor, _training: bool) -> Tensor:
-        return kernels.activation(x, self.activation, self._parameter)
+        return kernels.activation(x, self.activation)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         if self.activation == "linear":
             return tensor
-        return network.activation(tensor, self.activation, self._parameter)
+        return network.activation(tensor, *activation_words.native(self.activation))
+
+
+class _WithParameters(Activation):
+    """An activation whose parameters are options of the layer; its word follows from them."""
+
+    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
+
+    def __init__(self, **common: Unpack[Common]) -> None:
+        Layer.__init__(self, **common)
+
+    @property
+    def activation(self) -> str:  # type: ignore[override]
+        """The word of the activation, with its parameters."""
+        raise NotImplementedError
 
 
 @LAYERS.register("leaky_re_lu", "leaky_relu")
-class LeakyReLU(Activation):
+class LeakyReLU(_WithParameters):
     """y = x above zero, negative_slope * x below (Maas et al., 2013).
 
     Args:
@@ -71,100 +80,96 @@ class LeakyReLU(Activation):
             activation "leaky_relu" 0.2.
     """
 
-    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
     negative_slope = Checked(partial(_parameter_of, "leaky_relu"))
 
     _old_names: ClassVar[dict[str, str]] = {"alpha": "negative_slope"}
 
     @keywords(*COMMON, old=_old_names)
     def __init__(self, negative_slope: float = 0.3, **common: Unpack[Common]) -> None:
-        super().__init__("leaky_relu", **common)
+        super().__init__(**common)
         self.negative_slope = negative_slope
 
     @property
-    def _parameter(self) -> float:
-        return self.negative_slope
+    def activation(self) -> str:  # type: ignore[override]
+        return activation_words.word("leaky_relu", negative_slope=self.negative_slope)
 
 
 @LAYERS.register("elu")
-class ELU(Activation):
+class ELU(_WithParameters):
     """y = x above zero, alpha * (exp(x) - 1) below (Clevert et al., 2016).
 
     Args:
         alpha: at least 0.
     """
 
-    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
     alpha = Checked(partial(_parameter_of, "elu"))
 
     @keywords(*COMMON)
     def __init__(self, alpha: float = 1.0, **common: Unpack[Common]) -> None:
-        super().__init__("elu", **common)
+        super().__init__(**common)
         self.alpha = alpha
 
     @property
-    def _parameter(self) -> float:
-        return self.alpha
+    def activation(self) -> str:  # type: ignore[override]
+        return activation_words.word("elu", alpha=self.alpha)
 
 
-class _Slope(Checked[float]):
-    """A slope below zero, which makes the activation relu where it is 0."""
-
-    def __set__(self, holder: Any, value: Any) -> None:
-        super().__set__(holder, value)
-        holder.activation = "leaky_relu" if vars(holder)[self.name] else "relu"
+def _limit(name: str, value: Any) -> float | None:
+    return None if value is None else _parameter_of("rectifier", name, value)
 
 
 @LAYERS.register("re_lu", "relu")
-class ReLU(Activation):
-    """y = x above zero, negative_slope * x below.
+class ReLU(_WithParameters):
+    """y = x above threshold, up to max_value, and negative_slope * (x - threshold) below.
 
     Args:
-        max_value: None alone: outputs have no upper limit. (Keras has one.)
+        max_value: at least 0; None: outputs have no upper limit.
         negative_slope: at least 0.
-        threshold: 0 alone. (Keras has others.)
+        threshold: at least 0.
     """
 
-    _kept_as: ClassVar[dict[str, str | None]] = {
-        **Layer._kept_as,
-        "activation": None,
-        "max_value": None,
-        "threshold": None,
-    }
-    negative_slope = _Slope(partial(_parameter_of, "leaky_relu"))
+    max_value = Checked(_limit)
+    negative_slope = Checked(partial(_parameter_of, "rectifier"))
+    threshold = Checked(partial(_parameter_of, "rectifier"))
 
     @keywords(*COMMON)
     def __init__(
         self,
-        max_value: None = None,
+        max_value: float | None = None,
         negative_slope: float = 0.0,
         threshold: float = 0.0,
         **common: Unpack[Common],
     ) -> None:
-        if max_value is not None:
-            raise ValueError(f"max_value: expected None, got {max_value!r}; outputs have no limit")
-        if threshold != 0:
-            raise ValueError(f"threshold: expected 0, got {threshold!r}")
-        super().__init__("relu", **common)
+        super().__init__(**common)
+        self.max_value = max_value
         self.negative_slope = negative_slope
+        self.threshold = threshold
 
     @property
-    def _parameter(self) -> float | None:
-        return self.negative_slope or None
+    def activation(self) -> str:  # type: ignore[override]
+        return activation_words.word(
+            "relu",
+            max_value=self.max_value,
+            negative_slope=self.negative_slope,
+            threshold=self.threshold,
+        )
 
 
 @LAYERS.register("softmax")
-class Softmax(Activation):
+class Softmax(_WithParameters):
     """Probabilities of each row: exp(x) / sum(exp(x)) over its columns.
 
     Args:
         axis: -1 or 1, the axis of the columns.
     """
 
-    _kept_as: ClassVar[dict[str, str | None]] = {**Layer._kept_as, "activation": None}
     axis = Checked(axis_of_columns)
 
     @keywords(*COMMON)
     def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:
-        super().__init__("softmax", **common)
+        super().__init__(**common)
         self.axis = axis
+
+    @property
+    def activation(self) -> str:  # type: ignore[override]
+        return "softmax"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from fastnn import _core, activations, constraints, initializers, regularizers
+from fastnn import _core, activation_words, constraints, initializers, regularizers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
@@ -29,8 +29,9 @@ class Dense(Layer):
 
     Args:
         units: the number of outputs, a positive integer.
-        activation: a name (see `fastnn.activations`), "softmax", a function that has such a name
-            (`fastnn.nn.relu`), or None for linear.
+        activation: a word (see `fastnn.activations`), such as "relu" or
+            "leaky_relu(negative_slope=0.1)", a function that has one (`fastnn.nn.relu`), or None
+            for linear.
         use_bias: whether there is a bias.
         kernel_initializer: for the kernel (inputs, units); see `fastnn.initializers`.
         bias_initializer: for the bias (units,).
@@ -46,7 +47,7 @@ class Dense(Layer):
 
     has_parameters = True
     units = Checked(integer)
-    activation = Checked(activations.checked)
+    activation = Checked(activation_words.checked)
     use_bias = Checked(flag)
     kernel_initializer = Checked(initializers.checked)
     bias_initializer = Checked(initializers.checked)
@@ -115,9 +116,18 @@ class Dense(Layer):
         return kernels.dense(x, self.kernel, self.bias, self.activation)
 
     def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
-        return network.dense(
-            tensor, self.units, self.activation, use_bias=self.use_bias, like=first
-        )
+        return self._add_to(network, tensor, first)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
-        return network.dense(tensor, self.units, self.activation, use_bias=self.use_bias)
+        return self._add_to(network, tensor, None)
+
+    def _add_to(self, network: _core.Graph, tensor: int, first: int | None) -> int:
+        name, parameters = activation_words.native(self.activation)
+        return network.dense(
+            tensor,
+            self.units,
+            name,
+            use_bias=self.use_bias,
+            activation_parameters=parameters,
+            like=first,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -38,16 +39,24 @@ def clip(call: Call) -> Value:
             None if call.at(i) is None else call.constant(i, word)
             for i, word in ((1, "min"), (2, "max"))
         )
-    for make, limit in ((call.terms.at_least, low), (call.terms.at_most, high)):
-        if limit is None:
-            continue
-        number = np.asarray(limit, np.float64)
-        if number.size != 1 or np.isnan(number).any():
-            raise call.refusal(f"expected limits that are numbers, got {limit}")
-        # Writers give the largest float where there is no limit.
-        if abs(float(number.reshape(()))) < 1e38:
-            made = make(made, float(number.reshape(())))
-    return made
+    least, most = (_limit(call, limit) for limit in (low, high))
+    if least == 0 and most is not None and most >= 0:
+        return call.terms.unary("rectifier", made, max_value=most)
+    if (least, most) == (-1, 1):
+        return call.terms.unary("hard_tanh", made)
+    made = made if least is None else call.terms.at_least(made, least)
+    return made if most is None else call.terms.at_most(made, most)
+
+
+def _limit(call: Call, limit: Any) -> float | None:
+    if limit is None:
+        return None
+    number = np.asarray(limit, np.float64)
+    if number.size != 1 or np.isnan(number).any():
+        raise call.refusal(f"expected limits that are numbers, got {limit}")
+    found = float(number.reshape(()))
+    # Writers give the largest float where there is no limit.
+    return found if abs(found) < 1e38 else None
 
 
 def leaky(call: Call) -> Value:
@@ -89,16 +98,15 @@ def celu(call: Call) -> Value:
     alpha = call.number("alpha", 1.0)
     if alpha <= 0:
         raise call.refusal(f"alpha: expected a positive number, got {alpha}")
-    if alpha == 1:
-        return _elu_term(call, call.rows(0), 1.0)
-    inner = _elu_term(call, call.terms.times(call.rows(0), 1 / alpha), 1.0)
-    return call.terms.times(inner, alpha)
+    return call.terms.unary("celu", call.rows(0), alpha=alpha)
 
 
 def selu(call: Call) -> Value:
     call.count(1)
     alpha = call.number("alpha", 1.67326319217681884765625)
     gamma = call.number("gamma", 1.05070102214813232421875)
+    if abs(alpha - 1.6732632423543772) < 1e-6 and abs(gamma - 1.0507009873554805) < 1e-6:
+        return call.terms.unary("selu", call.rows(0))
     return call.terms.times(_elu_term(call, call.rows(0), alpha), gamma)
 
 
@@ -109,18 +117,13 @@ def gelu(call: Call) -> Value:
         return call.terms.unary("gelu", x)
     if how != "tanh":
         raise call.refusal(f"approximate: expected 'none' or 'tanh', got {how!r}")
-    # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-    terms = call.terms
-    square = terms.make("multiply", (x, x), x.shape)
-    root = math.sqrt(2 / math.pi)
-    factor = terms.plus(terms.times(square, 0.044715 * root), root)
-    inner = terms.make("multiply", (x, factor), x.shape)
-    half = terms.plus(terms.times(terms.unary("tanh", inner), 0.5), 0.5)
-    return terms.make("multiply", (x, half), x.shape)
+    return call.terms.unary("gelu_tanh", x)
 
 
 def _hard_sigmoid_of(call: Call, alpha: float, beta: float) -> Term:
     terms = call.terms
+    if abs(alpha - 1 / 6) < 1e-7 and beta == 0.5:
+        return terms.unary("hard_sigmoid", call.rows(0))
     line = terms.plus(terms.times(call.rows(0), alpha), beta)
     return terms.at_most(terms.at_least(line, 0.0), 1.0)
 
@@ -132,8 +135,7 @@ def hard_sigmoid(call: Call) -> Value:
 
 def hard_swish(call: Call) -> Value:
     call.count(1)
-    x = call.rows(0)
-    return call.terms.make("multiply", (x, _hard_sigmoid_of(call, 1 / 6, 0.5)), x.shape)
+    return call.terms.unary("hard_silu", call.rows(0))
 
 
 def swish(call: Call) -> Value:
@@ -145,9 +147,24 @@ def swish(call: Call) -> Value:
 
 def mish(call: Call) -> Value:
     call.count(1)
-    x = call.rows(0)
-    gate = call.terms.unary("tanh", call.terms.unary("softplus", x))
-    return call.terms.make("multiply", (x, gate), x.shape)
+    return call.terms.unary("mish", call.rows(0))
+
+
+def shrink(call: Call) -> Value:
+    call.count(1)
+    bias, threshold = call.number("bias", 0.0), call.number("lambd", 0.5)
+    if threshold < 0 or bias not in (0, threshold):
+        raise call.refusal(
+            f"expected lambd of at least 0, and bias 0 or lambd, got lambd={threshold:g}, "
+            f"bias={bias:g}"
+        )
+    op = "soft_shrink" if bias else "hard_shrink"
+    return call.terms.unary(op, call.rows(0), threshold=threshold)
+
+
+def thresholded(call: Call) -> Value:
+    call.count(1)
+    return call.terms.unary("threshold", call.rows(0), threshold=call.number("alpha", 1.0))
 
 
 def softmax(call: Call) -> Value:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.exports.graph import activation_of
+from fastnn.activation_words import native, rows, word
 from fastnn.interop.onnx_graphs.terms import Shape, Term, Terms
 from fastnn.interop.parts import Array, at
 from fastnn.layers.activation import ELU, Activation, LeakyReLU
@@ -25,7 +25,8 @@ _MOST_DIAGONAL = 2048
 # Offsets of columns that are brought to a spread of about 1: with larger ones a sum of products in
 # float32 has fewer than six digits.
 _MOST_SHIFT = 16.0
-_WORDS = ("gelu", "silu", "softplus", "sigmoid", "tanh", "softmax")
+# Operations that are activations; their options are parameters.
+_WORDS = {name: name for name in (*rows(), "softmax")} | {"exp": "exponential"}
 _MERGES = {
     "add": Add,
     "subtract": Subtract,
@@ -145,11 +146,10 @@ class Lowering:
         base, _, _ = self._chain(term.inputs[0])
         if base.op != "matmul" or (base is not term.inputs[0] and self._uses[base] != 1):
             return None
-        name, parameter = activation_of(activation)
-        plain = activation_of(Activation(name))[1]
-        if parameter != plain or self._products[id(base.options["kernel"])] != 1:
+        parameters = native(activation.activation).parameters
+        if parameters or self._products[id(base.options["kernel"])] != 1:
             return None
-        return self._linear(term.inputs[0], name)
+        return self._linear(term.inputs[0], activation.activation)
 
     def _chain(self, term: Term) -> tuple[Term, Array | None, Array | None]:
         """The term under products and sums with constants, and these as one: x * scale + shift."""
@@ -332,4 +332,6 @@ def _activation(term: Term) -> Activation | None:
         return LeakyReLU(term.options["number"])
     if term.op == "elu":
         return ELU(term.options["number"])
-    return Activation(term.op) if term.op in _WORDS else None
+    if term.op in _WORDS:
+        return Activation(word(_WORDS[term.op], **term.options))
+    return None
