@@ -34,7 +34,6 @@ NEEDS = {
 # Names without an example. This set only shrinks.
 _WITHOUT = """
     fastnn.Input
-    fastnn.activations.get
     fastnn.callbacks.BackupAndRestore
     fastnn.callbacks.CallbackList
     fastnn.callbacks.EarlyStopping
