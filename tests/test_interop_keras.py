@@ -104,7 +104,7 @@ def test_a_graph(tmp_path):
 @pytest.mark.parametrize("activation", [*travelling.ACTIVATIONS, *travelling.WITH_PARAMETERS])
 def test_each_activation(activation, tmp_path):
     model = travelling.chain([activation, activation])
-    inputs = [3 * travelling.rows(6)]
+    inputs = [(0.1 if activation == "exponential" else 3) * travelling.rows(6)]
     if activation in travelling.NOT_IN_KERAS:
         with pytest.raises(ValueError, match="'dense': Keras has no form of the activation"):
             fastnn.to_keras(model)
@@ -274,6 +274,7 @@ LAYERS = {
     ],
     "Softmax": lambda k: [k.Softmax()],
     "ReLU": lambda k: [k.ReLU(negative_slope=0.3)],
+    "ReLU with all": lambda k: [k.ReLU(1.5, 0.3, 0.5), k.Activation("mish")],
     "Reshape": lambda k: [k.Reshape((2, -1)), k.Flatten()],
     "RepeatVector": lambda k: [k.RepeatVector(3), k.Flatten(), k.Dense(2)],
     "Rescaling": lambda k: [k.Rescaling(0.5, -1.0), k.Dense(2)],
@@ -291,10 +292,9 @@ REFUSED = {
     "Conv1D": lambda k: [k.Reshape((4, 1)), k.Conv1D(2, 2)],
     "BatchNormalization": lambda k: [k.BatchNormalization()],
     "Lambda": lambda k: [k.Lambda(lambda x: x * 2)],
-    "max_value": lambda k: [k.ReLU(max_value=6.0)],
     "scale": lambda k: [k.Rescaling([1.0, 2.0, 3.0, 4.0])],
     "rows of one axis": lambda k: [k.Reshape((2, 2)), k.Dense(3)],
-    "mish": lambda k: [k.Activation("mish")],
+    "sparsemax": lambda k: [k.Activation("sparsemax")],
     "channels_last": lambda k: [k.Reshape((2, 2)), k.Flatten("channels_first")],
 }
 

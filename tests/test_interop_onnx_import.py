@@ -115,6 +115,14 @@ def test_each_layer_comes_back(cls, dtype, tmp_path):
     assert len(back.weights) == len(model.weights)
 
 
+# Activations whose operations are those of several layers here, or of none.
+AS_SEVERAL = ("tanh_shrink", "sparse_plus", "sparse_sigmoid", "log_sigmoid")
+NOT_BACK = ("threshold", "squareplus")
+# Those of one operation for float32 alone, from some version on.
+AS_ONE_FROM = {"gelu_tanh": 20, "mish": 18}
+AS_ONE_IN_FLOAT32 = ("selu", "celu", "hard_silu", "hard_sigmoid")
+
+
 @pytest.mark.parametrize("opset", [17, 18, 20, 22])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", travelling.ACTIVATIONS)
@@ -123,12 +131,22 @@ def test_each_activation_comes_back(activation, dtype, opset, tmp_path):
     model = travelling.chain([activation, activation], dtype)
     path = tmp_path / "model.onnx"
     model.export_onnx(path, opset=opset)
+    if activation in NOT_BACK or (activation, dtype) == ("softsign", "float64"):
+        with pytest.raises(ValueError, match=r"has no layer for it|a value with rows"):
+            fastnn.from_onnx(path)
+        return
     back = fastnn.from_onnx(path)
+    x = travelling.rows(6, dtype=dtype)
+    if activation in AS_SEVERAL or (activation in AS_ONE_FROM and opset < AS_ONE_FROM[activation]):
+        near(back.predict(x), model.predict(x))
+        return
+    if dtype == "float64" and activation in (*AS_ONE_FROM, *AS_ONE_IN_FLOAT32):
+        near(back.predict(x), model.predict(x), 1e-12)
+        return
     assert [layer.activation for layer in back.layers] == [activation] * 2
     assert [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
     for a, b in zip(back.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    x = travelling.rows(6, dtype=dtype)
     np.testing.assert_array_equal(back.predict(x), model.predict(x))
 
 
