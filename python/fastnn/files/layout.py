@@ -160,7 +160,8 @@ def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:
         raise ModelFileError(f"a file of {size} bytes is too short for a model")
     if start.startswith((b"PK\x03\x04", b"\x89HDF")):
         raise ModelFileError(
-            "a zip or HDF5 file, and no safetensors file; fastnn.from_keras reads those of Keras"
+            "a zip or HDF5 file, and no safetensors file; fastnn.from_keras reads those of Keras, "
+            "fastnn.interop.load_keras_weights .weights.h5, and load_state_dict weights of PyTorch"
         )
     length = int.from_bytes(start, "little")
     if length > size - 8:
