@@ -250,6 +250,18 @@ def test_errors_of_writing_name_the_file_that_was_asked_for(tmp_path: Path) -> N
     assert names_in(tmp_path) == ["link"]
 
 
+def test_errors_of_a_program_keep_their_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError("the quota of this project is used up")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="the quota of this project"):
+        write(tmp_path / "file", SAMPLE)
+    assert names_in(tmp_path) == []
+
+
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         read(tmp_path)

@@ -61,4 +61,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def _of(path: str | os.PathLike[str], why: OSError) -> OSError:
     """An error about the file under its passing name as one about the file that was asked for."""
+    if why.errno is None:  # of a program, in its own words
+        return why
     return OSError(why.errno, why.strerror, os.fspath(path))
