@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 import numpy as np
 
 from fastnn.listing import Listed
-from fastnn.serializable import described, is_described, own_class
+from fastnn.serializable import described, function_described, is_described, own_class
 from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
@@ -149,6 +149,8 @@ def plain(where: str, value: object) -> Any:
         return [plain(where, part) for part in value]
     if isinstance(value, Mapping):
         return {str(key): plain(where, part) for key, part in value.items()}
+    if callable(value) and where.endswith(": activation"):
+        return function_described(where, value)
     raise TypeError(f"{where}: a {type(value).__name__} has no config")
 
 

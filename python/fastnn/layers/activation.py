@@ -10,6 +10,7 @@ from fastnn import _core, activation_words
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, axis_of_columns
+from fastnn.layers.own_calls import applied, of_layer, opaque_activation
 from fastnn.registry import Checked
 from fastnn.words import keywords
 
@@ -26,7 +27,7 @@ class Activation(Layer):
         activation: a word or a function, see `Dense`.
     """
 
-    activation = Checked(activation_words.checked)
+    activation = Checked(of_layer)
     _inside = ("activation",)
 
     @keywords(*COMMON)
@@ -38,7 +39,7 @@ class Activation(Layer):
 
     @property
     def passes_outputs(self) -> bool:  # type: ignore[override]
-        return self.activation == "linear"
+        return isinstance(self.activation, str) and self.activation == "linear"
 
     def row_shape(self, shape: Shape) -> Shape:
         if self.activation == "softmax" and len(shape) != 1:
@@ -48,11 +49,17 @@ class Activation(Layer):
             )
         return shape
 
-    def call(self, x: Tensor, _training: bool) -> Tensor:
+    @property
+    def opaque(self) -> str | None:
+        return opaque_activation(self)
+
+    def call(self, x: Tensor, _training: bool = False) -> Tensor:
+        if callable(self.activation):
+            return applied(self, x)
         return kernels.activation(x, self.activation)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
-        if self.activation == "linear":
+        if self.activation == "linear" or callable(self.activation):
             return tensor
         return network.activation(tensor, *activation_words.native(self.activation))
 
@@ -66,7 +73,7 @@ class _WithParameters(Activation):
         Layer.__init__(self, **common)
 
     @property
-    def activation(self) -> str:  # type: ignore[override]
+    def activation(self) -> str:
         """The word of the activation, with its parameters."""
         raise NotImplementedError
 
@@ -90,7 +97,7 @@ class LeakyReLU(_WithParameters):
         self.negative_slope = negative_slope
 
     @property
-    def activation(self) -> str:  # type: ignore[override]
+    def activation(self) -> str:
         return activation_words.word("leaky_relu", negative_slope=self.negative_slope)
 
 
@@ -110,7 +117,7 @@ class ELU(_WithParameters):
         self.alpha = alpha
 
     @property
-    def activation(self) -> str:  # type: ignore[override]
+    def activation(self) -> str:
         return activation_words.word("elu", alpha=self.alpha)
 
 
@@ -146,7 +153,7 @@ class ReLU(_WithParameters):
         self.threshold = threshold
 
     @property
-    def activation(self) -> str:  # type: ignore[override]
+    def activation(self) -> str:
         return activation_words.word(
             "relu",
             max_value=self.max_value,
@@ -171,5 +178,5 @@ class Softmax(_WithParameters):
         self.axis = axis
 
     @property
-    def activation(self) -> str:  # type: ignore[override]
+    def activation(self) -> str:
         return "softmax"

@@ -19,9 +19,11 @@ from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
 from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
+from fastnn.layers.own_calls import opaque_symbol, own_result
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.regularizers import Regularizer
+from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Place, Variable
 from fastnn.words import (
     choose,
@@ -122,7 +124,7 @@ class Layer(Registered):
     dtype = Checked(optional(_dtype))
 
     _inside: ClassVar[tuple[str, ...]] = (
-        *("extend", "given_name", "given_shape", "kept_name", "owner", "adopt", "claim"),
+        *("extend", "given_name", "opaque", "given_shape", "kept_name", "owner", "adopt", "claim"),
         *("home", "shared"),
         *(
             "compute_dtype",
@@ -184,8 +186,26 @@ class Layer(Registered):
         """The outputs for rows x of the layer's shape, by the kernels that its nodes use."""
         return x
 
+    @property
+    def opaque(self) -> str | None:
+        """Why a call of it is no part of a native graph, a clause; None: it is."""
+        return f"the layer {self.name!r} has a `call` of its own" if self._has_own_call else None
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        # A class of a program's own may have a `call` that its base class's nodes do not compute.
+        names = ("call", "extend")
+        call, extend = (next(b for b in cls.__mro__ if name in vars(b)) for name in names)
+        mro = cls.__mro__
+        cls._has_own_call = not is_of_fastnn(call) and mro.index(call) < mro.index(extend)
+
+    _has_own_call: ClassVar[bool] = False
+
     def _drawn(self, inputs: Any) -> Any:
         """A symbol of a graph: this layer called on symbols."""
+        why = self.opaque
+        if why is not None and isinstance(inputs, Symbol):
+            return opaque_symbol(self, inputs, self.row_shape(inputs.row_shape), why)
         if self.merges:
             if not isinstance(inputs, (list, tuple)) or not all(
                 isinstance(part, Symbol) for part in inputs
@@ -229,7 +249,7 @@ class Layer(Registered):
             )
         self.row_shape(shape)  # an error where a layer without parameters cannot take it
         acts = calling.now().training if training is None else flag("training", training)
-        return self.call(x, acts)
+        return own_result(self, x, acts) if self._has_own_call else self.call(x, acts)
 
     # Whether it may have parameters; for layers that are called several times in a model.
     has_parameters: ClassVar[bool] = False

@@ -11,6 +11,7 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.layers.own_calls import applied, of_layer, opaque_activation
 from fastnn.registry import Checked
 from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
@@ -31,7 +32,7 @@ class Dense(Layer):
         units: the number of outputs, a positive integer.
         activation: a word (see `fastnn.activations`), such as "relu" or
             "leaky_relu(negative_slope=0.1)", a function that has one (`fastnn.nn.relu`), or None
-            for linear.
+            for linear. Another function, of a Tensor, has the model train over a tape.
         use_bias: whether there is a bias.
         kernel_initializer: for the kernel (inputs, units); see `fastnn.initializers`.
         bias_initializer: for the bias (units,).
@@ -47,7 +48,7 @@ class Dense(Layer):
 
     has_parameters = True
     units = Checked(integer)
-    activation = Checked(activation_words.checked)
+    activation = Checked(of_layer)
     use_bias = Checked(flag)
     kernel_initializer = Checked(initializers.checked)
     bias_initializer = Checked(initializers.checked)
@@ -112,7 +113,13 @@ class Dense(Layer):
             specs.append(WeightSpec("bias", (self.units,), *bias))
         return specs
 
-    def call(self, x: Tensor, _training: bool) -> Tensor:
+    @property
+    def opaque(self) -> str | None:
+        return opaque_activation(self)
+
+    def call(self, x: Tensor, _training: bool = False) -> Tensor:
+        if callable(self.activation):
+            return applied(self, kernels.dense(x, self.kernel, self.bias))
         return kernels.dense(x, self.kernel, self.bias, self.activation)
 
     def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
@@ -122,7 +129,9 @@ class Dense(Layer):
         return self._add_to(network, tensor, None)
 
     def _add_to(self, network: _core.Graph, tensor: int, first: int | None) -> int:
-        name, parameters = activation_words.native(self.activation)
+        # A function of a program's own is no node, and such a layer is no part of a native graph.
+        word = "linear" if callable(self.activation) else self.activation
+        name, parameters = activation_words.native(word)
         return network.dense(
             tensor,
             self.units,

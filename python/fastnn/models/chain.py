@@ -57,7 +57,9 @@ def first_shape(layers: Sequence[Any]) -> Shape | None:
 
 def plain(parts: Sequence[object]) -> bool:
     """Whether there are layers alone, and no models."""
-    return not any(isinstance(part, Compilable) for part in parts)
+    return not any(
+        isinstance(part, Compilable) or getattr(part, "opaque", None) is not None for part in parts
+    )
 
 
 def check_given(layers: Sequence[Layer], shape: Shape) -> None:

@@ -20,7 +20,7 @@ from fastnn.models.graph import chain_of, traced
 from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
-from fastnn.models.opaque import give_paths
+from fastnn.models.opaque import convert, give_paths
 from fastnn.models.symbolic import Memo
 from fastnn.words import flag, keywords
 
@@ -165,6 +165,8 @@ class Sequential(Model):
                 new = new._replace(plan=None, not_compiled=changed)
             self._settle(change, new, names)
         if not plain(parts):
+            if not new.calls and self._given_dtype is not None:
+                convert(parts, self._given_dtype)
             give_paths(parts, self)
         return list(before)
 
