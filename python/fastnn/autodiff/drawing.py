@@ -17,6 +17,41 @@ from fastnn.words import integer, number
 _STREAM = 0x7265
 
 
+class SeedGenerator:
+    """Seeds that differ from call to call, and are the same ones after the same seed, as in Keras.
+
+        >>> draw = fastnn.random.SeedGenerator(1)
+        >>> a, b = (fastnn.random.normal((2,), seed=draw) for _ in range(2))
+        >>> again = fastnn.random.normal((2,), seed=fastnn.random.SeedGenerator(1))
+        >>> bool((a == again).all()), bool((a == b).all())
+        (True, False)
+
+    Args:
+        seed: an integer of at least 0; None: one is drawn.
+        name: accepted as in Keras, and unused.
+    """
+
+    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        del name
+        drawn = int(_generator.of(None).integers(2**31)) if seed is None else seed
+        self.seed = integer("seed", drawn, 0)
+        self.calls = 0
+
+    def next(self) -> np.random.Generator:
+        """The generator of the next call."""
+        self.calls += 1
+        return np.random.default_rng((_STREAM, self.seed, self.calls))
+
+    def get_config(self) -> dict[str, int]:
+        """The seed."""
+        return {"seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """One of this seed."""
+        return cls(**config)
+
+
 class _Generator:
     """The generator of calls without a seed: `fastnn.utils.set_random_seed` begins it anew."""
 
@@ -26,8 +61,10 @@ class _Generator:
     def reset(self, seed: int) -> None:
         self._now = np.random.default_rng((_STREAM, seed))
 
-    def of(self, seed: int | None) -> np.random.Generator:
+    def of(self, seed: int | SeedGenerator | None) -> np.random.Generator:
         """The generator of a call; one with a seed draws the same numbers each time."""
+        if isinstance(seed, SeedGenerator):
+            return seed.next()
         if seed is not None:
             return np.random.default_rng(integer("seed", seed, 0))
         if self._now is None:
@@ -45,7 +82,7 @@ def normal(
     mean: float = 0.0,
     stddev: float = 1.0,
     dtype: DTypeLike = np.float32,
-    seed: int | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Tensor:
     """Normally distributed numbers.
 
@@ -57,7 +94,7 @@ def normal(
         shape: of the Tensor.
         mean, stddev: of the distribution; numbers, or arrays that broadcast to shape.
         dtype: a type of floats.
-        seed: draws the same numbers in each call; None: the next ones after
+        seed: draws the same numbers in each call, a SeedGenerator others; None: the next ones after
             `fastnn.random.set_seed`.
 
     Raises:
@@ -73,7 +110,7 @@ def truncated_normal(
     mean: float = 0.0,
     stddev: float = 1.0,
     dtype: DTypeLike = np.float32,
-    seed: int | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Tensor:
     """As `normal`, with numbers more than two stddev from the mean drawn again.
 
@@ -96,7 +133,7 @@ def uniform(
     minval: Any = 0,
     maxval: Any = None,
     dtype: DTypeLike = np.float32,
-    seed: int | None = None,
+    seed: int | SeedGenerator | None = None,
 ) -> Tensor:
     """Numbers that are equally likely in [minval, maxval).
 
@@ -130,7 +167,7 @@ def uniform(
 
 
 @operation
-def shuffle(value: Any, seed: int | None = None) -> Tensor:
+def shuffle(value: Any, seed: int | SeedGenerator | None = None) -> Tensor:
     """The rows in another order.
 
         >>> x = fastnn.random.shuffle([1, 2, 3, 4], seed=0)
@@ -146,7 +183,7 @@ def shuffle(value: Any, seed: int | None = None) -> Tensor:
 
 
 @operation
-def dropout(x: Any, rate: float, seed: int | None = None) -> Tensor:
+def dropout(x: Any, rate: float, seed: int | SeedGenerator | None = None) -> Tensor:
     """Each number is 0 with probability `rate`, and else divided by 1 - rate.
 
         >>> x = fastnn.nn.dropout(fastnn.ones(1000), rate=0.75, seed=0)

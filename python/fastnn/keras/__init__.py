@@ -23,7 +23,7 @@ from fastnn import (
 )
 from fastnn import elsewhere as _elsewhere
 from fastnn._core import __version__
-from fastnn.keras import backend
+from fastnn.keras import backend, ops
 from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
@@ -45,6 +45,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
     "preprocessing",
     "random",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 for _name in (*__all__, "preprocessing.image"):
-    if f"fastnn.{_name}" in sys.modules:
+    if _name != "ops" and f"fastnn.{_name}" in sys.modules:
         sys.modules[f"{__name__}.{_name}"] = sys.modules[f"fastnn.{_name}"]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
