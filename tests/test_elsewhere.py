@@ -143,6 +143,8 @@ NO_NAMES = {
     "Layer",
 }
 NO_NAMES |= {"Callback", "CallbackList", "LambdaCallback", "LearningRateScheduler", "Input"}
+# Classes of models, which are among the layers.
+NO_NAMES |= {"Lambda", "ActivityRegularization"}
 
 
 def raised(function, *arguments):

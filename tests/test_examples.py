@@ -52,6 +52,10 @@ RESULTS = {
         r"DeprecationWarning: SGD\(\): lr .*accuracy on 12 other images: ([\d.]+)\ncircle/.*: a circle ",
         0.9,
     ),
+    "own_layers.py": (
+        r"with a Dense head: .*, native\nwith distances: accuracy ([\d.]+), over the tape\nthe file gives",
+        0.85,
+    ),
     "yeast.py": (r"micro F1 of 5 seeds: (\S+) to ", 0.64),
     "primer.py": (r"accuracy ([\d.]+) on \d+ images\nthe curves are in curves\.png\n", 0.93),
 }

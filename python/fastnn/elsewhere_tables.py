@@ -105,8 +105,7 @@ NAMES: dict[str, dict[str, str]] = {
         "Reshape": "Unflatten",
         "permute the axes of x first, for example with np.transpose": "Permute",
         "give input_shape to the first layer": "InputSpec",
-        "use the optimizer's weight_decay": "ActivityRegularization",
-        "derive a layer from fastnn.layers.Layer": """Lambda Wrapper FlaxLayer JaxLayer TFSMLayer
+        "derive a layer from fastnn.layers.Layer": """Wrapper FlaxLayer JaxLayer TFSMLayer
             TorchModuleWrapper Pipeline""",
         "encode categories as columns first, for example with fastnn.utils.to_categorical": """
             Embedding EmbeddingBag CategoryEncoding Discretization HashedCrossing Hashing

@@ -16,7 +16,7 @@ def names_of(public: Sequence[str]) -> Callable[[], list[str]]:
     return lambda: sorted(public)
 
 
-class _Lists(ABCMeta):
+class Lists(ABCMeta):
     """The class of Listed classes, which tells `dir()` of them what it tells of their objects.
 
     Completion at Python's own prompt looks into classes, too. It is an ABCMeta, so that classes may
@@ -32,7 +32,7 @@ class _Lists(ABCMeta):
     __subclasscheck__ = type.__subclasscheck__
 
 
-class Listed(metaclass=_Lists):
+class Listed(metaclass=Lists):
     """A class that tells `dir()` which of its members are the inside."""
 
     __slots__ = ()

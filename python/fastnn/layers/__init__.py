@@ -29,9 +29,13 @@ from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer, RepeatVector, Reshape
 from fastnn.listing import names_of
 
+if TYPE_CHECKING:  # they are classes of `fastnn.models`, which puts them here
+    ActivityRegularization = Lambda = Layer
+
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "Average",
@@ -43,6 +47,7 @@ __all__ = [
     "GaussianNoise",
     "Input",
     "InputLayer",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",

@@ -24,6 +24,7 @@ from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
+from fastnn.listing import Lists
 from fastnn.models.invoked import takes_training
 from fastnn.models.known import Holder
 from fastnn.models.made_weights import made_values
@@ -74,7 +75,7 @@ class _OfModels:
         )
 
 
-class _Kinds(type(Model)):  # type: ignore[misc]
+class _Kinds(Lists):
     """The class of `Layer`: all layers are such to `isinstance` and, as in Keras, models are."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
