@@ -351,7 +351,10 @@ KEYWORDS = {
         lambda: layers.Dense(3, gamma_constraint="non_neg"),
         "on_train_batch_end",
     ),
-    "activity_regularizer": (lambda: layers.Flatten(activity_regularizer="l1"), "weight_decay"),
+    "activity_regularizer": (
+        lambda: layers.Dense(3, activity_regularizer="l1"),
+        "layers.ActivityRegularization",
+    ),
     "weights": (lambda: layers.Dense(3, weights=[1]), "set_weights"),
     "decay": (lambda: optimizers.SGD(decay=1e-6), "InverseTimeDecay.*weight_decay"),
     "betas": (lambda: optimizers.Adam(betas=(0.9, 0.999)), "beta_1 and beta_2"),

@@ -98,7 +98,7 @@ OF_ALL = {
     "optimizer": CONFIG
     | {"apply", "apply_gradients", "build", "exclude_from_weight_decay"}
     | {"finalize_variable_values", "iterations", "learning_rate", "minimize", "schedule"}
-    | {"multiply_learning_rate"},
+    | {"multiply_learning_rate", "variables"},
     "initializer": CONFIG,
     "regularizer": CONFIG,
     "constraint": CONFIG,

@@ -138,6 +138,20 @@ OPTIMIZERS = {
 }
 
 
+def test_variables_of_an_optimizer() -> None:
+    """Iterations and rate, then the slots of what was stepped: copies."""
+    w = fastnn.Variable([1.0, 2.0])
+    optimizer = optimizers.Adam(0.5)
+    assert [v.name for v in optimizer.variables] == ["iterations", "learning_rate"]
+    optimizer.apply_gradients([(np.ones(2), w)])
+    iterations, rate, m, v = optimizer.variables
+    assert (int(iterations.numpy()), float(rate.numpy())) == (1, 0.5)
+    np.testing.assert_allclose(m.numpy(), 0.1)
+    np.testing.assert_allclose(v.numpy(), 0.001)
+    m.assign([5.0, 5.0])
+    np.testing.assert_allclose(optimizer.variables[2].numpy(), 0.1)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_loop_of_ones_own_is_fit(name: str) -> None:
     """The same weights as train_on_batch, step by step."""

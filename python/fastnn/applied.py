@@ -184,6 +184,9 @@ class Applies(Listed):
     use_ema: Any
     ema_momentum: Any
     taken: Any
+    iterations: Any
+    learning_rate: Any
+    slot_names: Any
     _states: States
     _built: list[ref[Variable]] | None
 
@@ -387,6 +390,23 @@ class Applies(Listed):
         return self.apply_gradients(
             zip(recorder.gradient(value, variables), variables, strict=True)
         )
+
+    @property
+    def variables(self) -> list[Variable]:
+        """What it keeps, as Variables in Keras's order: copies, which steps do not change.
+
+        `iterations` and `learning_rate`, then what it keeps of each Variable that `apply_gradients`
+        has stepped, such as the moments of Adam. That of `fit` is the model's.
+        """
+        found = [
+            Variable(self.iterations, trainable=False, name="iterations", dtype="int64"),
+            Variable(float(self.learning_rate), trainable=False, name="learning_rate"),
+        ]
+        for variable, (slots, *_) in self._states.kept():
+            for name, value in zip(self.slot_names, slots, strict=True):
+                array = np.reshape(value, variable.shape)
+                found.append(Variable(array, trainable=False, name=f"{variable.path}/{name}"))
+        return found
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Writes the averages that use_ema keeps of these Variables, as in Keras.

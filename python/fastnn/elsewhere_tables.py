@@ -200,7 +200,8 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "of a layer": {
         "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer losses add_loss
-            activity_regularizer gamma_regularizer beta_regularizer""",
+            gamma_regularizer beta_regularizer""",
+        "put layers.ActivityRegularization behind the layer": "activity_regularizer",
         "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
             gamma_constraint beta_constraint""",
         "use input_shape": "in_features input_spec",
@@ -363,8 +364,9 @@ NAMES: dict[str, dict[str, str]] = {
 
 # Advice for keyword arguments; of one word: the keyword here, where the function has it.
 KEYWORDS: dict[str, str] = {
-    "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer activity_regularizer
-        gamma_regularizer beta_regularizer embeddings_regularizer""",
+    "put layers.ActivityRegularization behind the layer": "activity_regularizer",
+    "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer gamma_regularizer
+        beta_regularizer embeddings_regularizer""",
     "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
         gamma_constraint beta_constraint embeddings_constraint""",
     "use set_weights once the model is built": "weights",
