@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,22 @@ def test_value_and_grad_have_the_penalty() -> None:
             slopes.append(model.evaluate(x, y, verbose=0))
         slope = (slopes[0] - slopes[1]) / 2e-6
         assert gradients[i][place] == pytest.approx(slope, abs=1e-7)
+
+
+def test_a_penalty_is_no_sign_of_a_bad_fit() -> None:
+    """What is compared with the best constant is the loss of the data."""
+    draw = np.random.default_rng(3)
+    x = draw.normal(size=(400, 1))
+    y = 100 + 10 * x
+    model = fastnn.Sequential([layers.Dense(1, input_shape=(1,))], dtype="float64")
+    model.add(layers.Dense(1, bias_regularizer=regularizers.L1(10.0)))
+    model.compile(optimizers.SGD(0.0), "mse")
+    # y = 100 + 10 x, at a penalty of 1000 where the variance is 100.
+    model.set_weights([np.eye(1), np.zeros(1), 10 * np.eye(1), np.full(1, 100.0)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = model.fit(x, y, batch_size=1, epochs=2, verbose=0).history
+    assert history["loss"][-1] == pytest.approx(1000, rel=1e-9)
 
 
 def test_losses_of_a_model() -> None:

@@ -58,6 +58,8 @@ class Trained(Protocol):
     def network(self) -> _core.Network: ...
     @property
     def columns(self) -> Columns: ...
+    @property
+    def losses(self) -> Sequence[Any]: ...
 
 
 class _Case(NamedTuple):
@@ -107,7 +109,8 @@ def warn_if_unfit(model: Trained, table: Table, losses: Sequence[object], batche
     if all(np.array_equal(table.x[row], first) for row in rows[1:]):
         return  # rows that are all alike have no better answer than a constant
     sums = model.network.evaluate(table._replace(chosen=rows).native())
-    loss = model.columns.logs(sums)["loss"]
+    # Of the data alone: a constant has no penalty.
+    loss = model.columns.logs(sums)["loss"] - sum(float(one) for one in model.losses)
     share = (loss - perfect) / (constant - perfect)
     mean, deviation = float(targets.mean()), float(targets.std())
     case = _Case(loss, constant, share, mean, deviation, size)
