@@ -44,6 +44,7 @@ ROOMS = (
     ("fastnn.data", "fastnn.activation_words", "fastnn.variables"),
     ("fastnn.autodiff",),
     (
+        "fastnn.step_states",
         "fastnn.applied",
         "fastnn.math",
         "fastnn.linalg",

@@ -133,6 +133,11 @@ class Taped(TapedTables):
     def _models_within(self) -> Sequence[Taped]:
         """The model and those that are in it."""
 
+    @property
+    @abstractmethod
+    def losses(self) -> list[Tensor]:
+        """Losses that the model adds to that of `compile`."""
+
     @abstractmethod
     def take_averages(self) -> None:
         """Makes the averages of the weights, which use_ema=True keeps, the weights."""

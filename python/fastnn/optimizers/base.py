@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import rows
-from fastnn.applied import Applies, Kept, States
+from fastnn.applied import Applies
 from fastnn.optimizers.schedules import LearningRateSchedule, schedule_of
 from fastnn.registry import Checked, Registered, Registry
+from fastnn.step_states import Kept, States
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, number, optional, text
 

@@ -10,10 +10,10 @@ from weakref import ref
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.applied import Kept, States
 from fastnn.optimizers.base import COMMON, OLD_NAMES, OPTIMIZERS, Optimizer, Rate
 from fastnn.optimizers.curvature import Found, Function, Pairs, Vector, line_search
 from fastnn.registry import Checked
+from fastnn.step_states import Kept, States
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords, number
 
