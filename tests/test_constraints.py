@@ -205,3 +205,27 @@ def test_a_frozen_layer_is_left_alone() -> None:
     model.compile("sgd", "mse")
     model.fit(x, y, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], weights()[0])
+
+
+def test_summary_names_the_session_and_why() -> None:
+    """A model whose kernels would else be stepped while gradients are made."""
+
+    def told(**how: Any) -> str:
+        lines: list[str] = []
+        optimizer = how.pop("optimizer", "sgd")
+        model = fastnn.Sequential([layers.Dense(1024, input_shape=(1024,), **how)])
+        model.compile(optimizer, "mse", device="cpu")
+        model.summary(batch_size=32, print_fn=lines.append)
+        return lines[-1]
+
+    assert told() == "Session in batches of 32: streaming, products in float32"
+    plain = "Session in batches of 32: plain, products in float32; "
+    need = " needs all gradients before a step"
+    assert told(kernel_constraint="max_norm") == f"{plain}a constraint{need}"
+    assert told(optimizer=optimizers.Lamb()) == f"{plain}this optimizer{need}"
+    for how in ({"clipnorm": 1.0}, {"global_clipnorm": 1.0}):
+        assert told(optimizer=optimizers.SGD(**how)) == f"{plain}clipping by norm{need}"
+    gathers = optimizers.SGD(gradient_accumulation_steps=2)
+    assert told(optimizer=gathers) == f"{plain}gradient_accumulation_steps{need}"
+    # Penalties ride in the step.
+    assert told(kernel_regularizer="l2") == told()
