@@ -100,6 +100,20 @@ def cubic(y_true: Any, y_pred: Any) -> Any:
     return fastnn.math.abs(y_true - y_pred) ** 3
 
 
+class Holder(fastnn.Model):
+    """Its arguments are kept for its config."""
+
+    def __init__(self, held: Any) -> None:
+        super().__init__()
+        self.held = held
+
+
+@pytest.mark.parametrize("cls", [losses.MeanSquaredError, metrics.MeanSquaredError])
+def test_arguments_whose_class_names_mean_two_things(cls: Any) -> None:
+    config = json.loads(json.dumps(Holder(cls()).get_config()))
+    assert type(Holder.from_config(config).held) is cls
+
+
 @pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
 @pytest.mark.parametrize("loss", [losses.Huber(0.5), cubic])
 def test_a_model_that_wraps_another(loss: Any, tmp_path: Path) -> None:

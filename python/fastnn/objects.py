@@ -81,7 +81,9 @@ def serialize_keras_object(obj: Any) -> Any:
         if isinstance(obj, kind.base):
             return kind.described(obj)
     if isinstance(obj, Registered) or (not callable(obj) and hasattr(obj, "get_config")):
-        return _with_module(described(obj), type(obj))
+        told = described(obj)
+        told["config"] = serialize_keras_object(told["config"])
+        return _with_module(told, type(obj))
     if hasattr(obj, "__name__") and callable(obj) and not is_of_fastnn(obj):
         named = function_described("serialize_keras_object", obj)["function"]
         return {"class_name": _FUNCTION, "config": named}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.models.architecture import MODELS, Decoder, Encoder
 from fastnn.models.parts import Parted
-from fastnn.registry import FAMILIES, Registered
-from fastnn.serializable import described, function_described, function_of, own_class
+from fastnn.objects import deserialize_keras_object, serialize_keras_object
+from fastnn.registry import Registered
+from fastnn.serializable import function_described, function_of
 
 
 def config_of(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -48,10 +48,8 @@ def told_value(value: Any) -> Any:
         return {str(name): told_value(one) for name, one in value.items()}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Parted):
-        return Encoder().described(value)
-    if isinstance(value, Registered):
-        return told_value(described(value))
+    if isinstance(value, (Parted, Registered)):
+        return serialize_keras_object(value)
     if callable(value) and not isinstance(value, type):
         return function_described("config", value)
     raise TypeError(f"{value!r} has no config")
@@ -68,19 +66,7 @@ def value_of(told: Any) -> Any:
     if not isinstance(told, Mapping):
         return told
     if {"class_name", "config"} <= set(told):
-        return _object(told)
+        return deserialize_keras_object(told)
     if set(told) == {"function"}:
         return function_of("config", told)
     return {name: value_of(one) for name, one in told.items()}
-
-
-def _object(told: Mapping[str, Any]) -> Any:
-    name = told["class_name"]
-    cls: Any = own_class(told, "config", object)
-    if name in MODELS or (isinstance(cls, type) and issubclass(cls, Parted)):
-        return Decoder().described(told)
-    for family in FAMILIES.values():
-        cls = cls or family.names.get(name)
-    if cls is None:
-        raise ValueError(f"config: the class {name!r} is not known")
-    return cls.from_config(told["config"])
