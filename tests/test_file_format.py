@@ -266,6 +266,7 @@ def test_every_callback_goes_on_from_its_state(cls: Any, tmp_path: Path) -> None
     before, after = cls(**needed), cls(**needed)
     path = tmp_path / "b.safetensors"
     model = saved_models.chain()
+    model.compile(optimizers.Adam(0.01, use_ema=True), LOGITS)  # SwapEMAWeights needs averages
 
     class Writes(callbacks.Callback):
         acts_last = True
@@ -280,7 +281,10 @@ def test_every_callback_goes_on_from_its_state(cls: Any, tmp_path: Path) -> None
     got, want = after.saved_state(), before.saved_state()
     assert got.keys() == want.keys()
     for name, value in want.items():
-        np.testing.assert_equal(got[name], value)
+        if name == "spent":  # a time, which goes on
+            assert 0 < got[name] <= value
+        else:
+            np.testing.assert_equal(got[name], value)
 
 
 def _needed(cls: Any) -> list[str]:

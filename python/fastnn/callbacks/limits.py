@@ -53,7 +53,7 @@ class TimeLimit(Callback):
         return {"spent": self.seconds - self.left}
 
     def put_state(self, state: dict[str, Any]) -> None:
-        self._spent = number("spent", state["spent"], 0.0)
+        self._spent, self._begun = number("spent", state["spent"], 0.0), time.monotonic()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         del logs
