@@ -363,3 +363,127 @@ def test_mistakes() -> None:
         type("Empty", (Layer,), {})()(X)
     with pytest.raises(TypeError, match=r"Linear.*did you mean 'trainable'"):
         Linear(trainabel=False)
+
+
+def test_pictures_and_tables(capsys: Any) -> None:
+    inputs = fastnn.Input((5,))
+    shared = Linear(5)
+    model = fastnn.Model(inputs, layers.Dense(1)(shared(shared(inputs)) + inputs))
+    assert "linear" in model.plot()
+    model.summary()
+    printed = capsys.readouterr().out
+    assert "linear (Linear)" in printed
+    assert "Parameters: 36 (36 trainable, 0 not)" in printed
+    assert model.built
+    assert model.input_shape == (None, 5)
+    assert model.output_shape == (None, 1)
+    chain = fastnn.Sequential([fastnn.Input((5,)), Linear(4), layers.Dense(1)])
+    assert "dense" in chain.plot()
+    assert chain.input_shape == (None, 5)
+    with pytest.raises(RuntimeError, match="computes with more than layers; use predict"):
+        model.predictor()
+
+
+def test_wrong_shapes_name_the_layer() -> None:
+    layer = Linear(4)
+    layer(X)
+    with pytest.raises(
+        ValueError,
+        match=r"layer 'linear': expected inputs of shape \(None, 5\), for which it was built, got "
+        r"\(None, 3\): matmul",
+    ):
+        layer(X[:, :3])
+    inputs = fastnn.Input((5,))
+    model = fastnn.Model(inputs, layer(inputs))
+    with pytest.raises(ValueError, match=r"input 'input_layer': expected rows of shape \(5,\)"):
+        model.predict(X[:, :3])
+
+
+def test_an_attribute_that_a_traced_call_reads() -> None:
+    class Times(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = 2.0
+            self.note = "a"
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * self.factor
+
+    layer = Times()
+    layer.factor = 3.0
+    model = fastnn.Sequential([fastnn.Input((5,)), layer])
+    np.testing.assert_allclose(model.predict(X), 3 * X, rtol=1e-6)
+    layer.note = "b"
+    with pytest.raises(AttributeError, match="factor: `call` of layer 'times' reads it"):
+        layer.factor = 4.0
+    assert layer.factor == 3.0
+
+
+class Nested(Layer):
+    """A chain of layers, added to its inputs or not."""
+
+    def __init__(self, parts: list[Any], skips: bool) -> None:
+        super().__init__()
+        self.parts = {str(i): part for i, part in enumerate(parts)}
+        self.skips = skips
+
+    def call(self, inputs: Any) -> Any:
+        y = inputs
+        for part in self.parts.values():
+            y = part(y)
+        return inputs + y if self.skips else y
+
+
+def _random(rng: Any, depth: int, flat: list[Any], taped: bool) -> Any:
+    """A layer of nested ones; `flat` gets its Dense and Linear layers in their order."""
+    if depth == 0:
+        own = taped and rng.random() < 0.5
+        made = Linear(5) if own else layers.Dense(5, "linear" if taped else "tanh")
+        flat.append(made)
+        return made
+    parts = [_random(rng, int(rng.integers(depth)), flat, taped) for _ in range(rng.integers(1, 4))]
+    if rng.random() < 0.3:
+        return fastnn.Sequential(parts)
+    return Nested(parts, bool(rng.random() < 0.5))
+
+
+def _by_numpy(part: Any, x: Any) -> Any:
+    if isinstance(part, (Linear, layers.Dense)):
+        w, b = (v.numpy() for v in part.weights)
+        y = x @ w + b
+        tanh = isinstance(part, layers.Dense) and part.activation == "tanh"
+        return np.tanh(y) if tanh else y
+    parts = part.parts.values() if isinstance(part, Nested) else part.layers
+    y = x
+    for one in parts:
+        y = _by_numpy(one, y)
+    return x + y if isinstance(part, Nested) and part.skips else y
+
+
+@pytest.mark.parametrize("taped", [False, True])
+def test_nested_at_random(taped: bool) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        flat: list[Any] = []
+        whole = _random(rng, 3, flat, taped)
+        head = layers.Dense(1)
+        model = fastnn.Sequential([fastnn.Input((5,)), whole, head], dtype="float64")
+        assert [v.shape for v in model.weights] == [(5, 5), (5,)] * len(flat) + [(5, 1), (1,)]
+        assert len({v.path for v in model.weights}) == len(model.weights)
+        wanted = _by_numpy(head, _by_numpy(whole, X))
+        np.testing.assert_allclose(model.predict(X), wanted, rtol=1e-10, atol=1e-12)
+        model.compile("sgd", "mse")
+        _, grads = model.value_and_grad(X, T)
+        chosen = flat[int(rng.integers(len(flat)))].weights[0]
+        place = next(i for i, v in enumerate(model.weights) if v is chosen)
+        values, step = chosen.numpy(), 1e-5
+        found = []
+        for sign in (1, -1):
+            moved = values.copy()
+            moved[1, 2] += sign * step
+            chosen.assign(moved)
+            found.append(((_by_numpy(head, _by_numpy(whole, X)) - T) ** 2).mean())
+        chosen.assign(values)
+        np.testing.assert_allclose(
+            grads[place][1, 2], (found[0] - found[1]) / (2 * step), rtol=1e-5, atol=1e-8
+        )

@@ -226,6 +226,10 @@ class Compilable(Listed):
         state = self._state.now
         if state.built is not None:
             return state.built
+        if not self._has_built_graph and self._is_built_by_calls():
+            raise RuntimeError(
+                "the model is no native network, since it computes with more than layers; use predict"
+            )
         if not self._has_built_graph or state.row_shape is None:
             raise RuntimeError(
                 "the model is not built: give input_shape to its first layer, or call build"

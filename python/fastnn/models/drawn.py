@@ -14,6 +14,7 @@ from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import State
 from fastnn.models.graph import shapes_of
+from fastnn.models.opaque import Slot, Steps, found_in
 from fastnn.pictures.graph import Box
 
 
@@ -86,6 +87,35 @@ def parts_of(
             inputs=(*parts[number].inputs, *given), shape=_with_batch(shapes[count + i])
         )
         part_of.append(number)
+    return [
+        part if part.layer is None else part._replace(calls=seen[id(part.layer)]) for part in parts
+    ]
+
+
+def parts_of_steps(
+    steps: Steps, inputs: Sequence[str], names: Mapping[int, str], dtype: str
+) -> list[Part]:
+    """The same of a functional model some of whose calls are no graph of layers."""
+    parts: list[Part] = []
+    part_of: list[int] = []  # of each Tensor
+    for i, entry in enumerate(steps.entries):
+        name = _input_name(inputs, i, len(steps.entries))
+        parts.append(Part(name, "InputLayer", (), _with_batch(entry.given_shape), 0))
+        part_of.append(i)
+    seen: dict[int, int] = {}
+    for step in steps.steps:
+        layer = step.part
+        call = seen.get(id(layer), 0)
+        seen[id(layer)] = call + 1
+        given = [part_of[slot.number] for slot in found_in((step.args, step.options), Slot)]
+        parameters = layer.count_params() if layer.built and layer.weights else 0
+        about = (layer, call, 1, dtype, layer.trainable)
+        name = names.get(id(layer), layer.name)
+        shape = _with_batch(step.shapes[0])
+        part_of += [len(parts)] * len(step.shapes)
+        parts.append(
+            Part(name, type(layer).__name__, tuple(dict.fromkeys(given)), shape, parameters, *about)
+        )
     return [
         part if part.layer is None else part._replace(calls=seen[id(part.layer)]) for part in parts
     ]

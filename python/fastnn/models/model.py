@@ -527,7 +527,10 @@ class Model(Saved):
     _has_drawn = False
 
     def _draw_key(self) -> None:
-        """Takes the key from the seed of the model around this one, if it has no seed of its own."""
+        """Takes the key from the seed of the model around this one, if it has no seed of its own; and
+        its dtype, where it has none."""
+        if self._given_dtype is None:
+            self._given_dtype = calling.now().dtype
         drawn_from = calling.now().keys
         if drawn_from is not None and self._source is None and not self._has_drawn:
             self._key = drawn_from.next_key()

@@ -53,6 +53,14 @@ class Steps(NamedTuple):
         """The layers and models, each once."""
         return list({id(step.part): step.part for step in self.steps}.values())
 
+    @property
+    def output_shapes(self) -> list[Shape]:
+        """The shape of a row of each output."""
+        shapes: list[Shape] = [entry.given_shape or () for entry in self.entries]
+        for step in self.steps:
+            shapes += step.shapes
+        return [shapes[number] for number in self.outputs]
+
     def run(self, inputs: Sequence[Any], training: bool) -> list[Any]:
         """The outputs for Tensors, or for symbols."""
         found: list[Any] = list(inputs)
@@ -246,23 +254,23 @@ def _probed(part: Any, args: tuple[Any, ...], options: dict[str, Any], dtype: st
 
 
 def give_paths(parts: Sequence[Any], home: Any) -> None:
-    """Names the Variables that no native network has by where they are in the model `home`."""
+    """Names the Variables that its native network does not have by where they are in a model."""
     for part in parts:
         if part.home is home:
-            _give_paths(part, f"{home.name}/{part.name}")
+            _give_paths(part, f"{home.name}/{part.name}", None)
 
 
-def _give_paths(part: Any, path: str) -> None:
+def _give_paths(part: Any, path: str, within: Any) -> None:
     if isinstance(part, Layer):
-        for variable in part.variables if part.owner is None else ():
+        for variable in part.variables if part.owner in (None, within) else ():
             variable.lies_at(f"{path}/{variable.name}")
-    elif not part.keeps_graph:
-        for variable in part._own_parts():
-            if isinstance(variable, Variable):
-                variable.lies_at(f"{path}/{variable.name}")
-        for name, inner in part.named_parts():
-            if inner.home in (None, part):
-                _give_paths(inner, f"{path}/{name}")
+        return
+    for variable in part._own_parts():
+        if isinstance(variable, Variable):
+            variable.lies_at(f"{path}/{variable.name}")
+    for name, inner in part.named_parts():
+        if inner.home in (None, part):
+            _give_paths(inner, f"{path}/{name}", part)
 
 
 def convert(parts: Sequence[Any], dtype: str) -> None:

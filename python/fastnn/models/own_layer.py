@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from fastnn.layers.base import _given_shape
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.listing import Lists
+from fastnn.models.graph import without_dropout
 from fastnn.models.invoked import takes_training
 from fastnn.models.known import Holder
 from fastnn.models.made_weights import made_values
@@ -136,6 +137,7 @@ class Layer(Model, metaclass=_Kinds):
     _build_shape: Any = None
     _frozen = False
     _made_dtype: str | None = None
+    _traced: tuple[Any, Any, Any] | None = None  # a call whose graph a model has, and that graph
 
     def __init__(
         self,
@@ -166,6 +168,41 @@ class Layer(Model, metaclass=_Kinds):
         super().__init_subclass__(**more)
         if "build" in vars(cls):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """As of a Model.
+
+        Raises:
+            AttributeError: a model has the graph of `call`, which would be another one with this
+                value.
+        """
+        before = vars(self).get(name, _MISSING)
+        super().__setattr__(name, value)
+        traced = self._traced
+        if before is _MISSING or before is value or traced is None or name[0] == "_":
+            return
+        if self._building or calling.now().tracing:
+            return
+        if self._signature(*traced[:2]) != traced[2]:
+            super().__setattr__(name, before)
+            raise AttributeError(
+                f"{name}: `call` of layer {self.name!r} reads it, and a model has the graph that it "
+                "made with the value before. Set it before the layer is a part of a model, or make it "
+                "a fastnn.Variable(..., trainable=False), which `assign` changes"
+            )
+
+    def _signature(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What the graph of a call on rows of such shapes is, to compare; None: it has none."""
+        given = replaced((args, options), _Rows, lambda rows: Input(rows.shape))
+        symbols = list(found_in(given, Symbol))
+        try:
+            drawn, named = given
+            state = self._drawn_of(drawn, named, symbols, keeps=False)
+        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
+            return None
+        own = {id(part) for part in self._leaf_parts()}
+        kept = {id(layer) for layer in state.layers} & own
+        return without_dropout(state.layers, state.calls, kept, len(symbols))
 
     # -- weights
 
@@ -372,10 +409,25 @@ class Layer(Model, metaclass=_Kinds):
         with calling.entered(inside) as lock, lock:
             if not self._is_built:
                 self._make(given, named)
-            y = self._run(given, named, acts)
+            try:
+                y = self._run(given, named, acts)
+            except (ValueError, TypeError) as error:
+                self._refuse_other_shapes(given, error)
+                raise
             if self.activity_regularizer is not None:
                 self._add_activity(y)
         return y
+
+    def _refuse_other_shapes(self, args: tuple[Any, ...], error: Exception) -> None:
+        """An error that names the layer, where it was built for inputs of other shapes."""
+        known = self._build_shape
+        shapes = tuple(_shapes(arg) for arg in args if _has_shape(arg))
+        if known and self.weights and shapes != known[: len(shapes)]:
+            wanted, got = (s[0] if len(s) == 1 else s for s in (known, shapes))
+            raise ValueError(
+                f"layer {self.name!r}: expected inputs of shape {wanted}, for which it was built, got "
+                f"{got}: {error}"
+            ) from error
 
     def _run(self, args: tuple[Any, ...], options: dict[str, Any], training: bool) -> Any:
         if "training" not in options and takes_training(type(self).call):
@@ -418,7 +470,12 @@ class Layer(Model, metaclass=_Kinds):
         return called_opaquely(self, args, told, why, self._compute_type())
 
     def _drawn_of(
-        self, args: tuple[Any, ...], options: dict[str, Any], symbols: Sequence[Symbol]
+        self,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        symbols: Sequence[Symbol],
+        *,
+        keeps: bool = True,
     ) -> Any:
         """The graph that `call` draws of Inputs in place of these symbols."""
         entries: dict[int, Symbol] = {}
@@ -433,7 +490,11 @@ class Layer(Model, metaclass=_Kinds):
             with calling.entered(inside) as lock, lock:
                 return self._run(drawn, named, training)
 
-        return self._drawn_by(call, self._state.now, ordered, memo)
+        state = self._drawn_by(call, self._state.now, ordered, memo)
+        if keeps and not calling.now().tracing:  # else the model around it looks after it
+            rows = replaced((args, options), Symbol, lambda symbol: _Rows(symbol.row_shape))
+            self._traced = (*rows, self._signature(*rows))
+        return state
 
     def _output_rows(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         own = type(self).compute_output_shape
@@ -521,6 +582,15 @@ class Layer(Model, metaclass=_Kinds):
             return elsewhere.attribute_of(self, "of a layer", name)
 
 
+_MISSING = object()
+
+
+class _Rows(NamedTuple):
+    """What a call gets in place of rows of this shape."""
+
+    shape: tuple[int, ...]
+
+
 def _once(build: Callable[..., None]) -> Callable[..., None]:
     """`build` of a class, which is called once for each layer."""
 
@@ -571,7 +641,10 @@ def _has_shape(value: Any) -> bool:
 
 def _shapes(value: Any) -> Any:
     """The shape of each Tensor or symbol of a structure, with None for rows."""
-    shape_of = {Tensor: lambda x: (None, *x.shape[1:]) if x.ndim else (), Symbol: lambda s: s.shape}
+    shape_of = {
+        Tensor: lambda x: (None, *x.shape[1:]) if x.ndim > 1 else x.shape,
+        Symbol: lambda s: s.shape,
+    }
     for kind, function in shape_of.items():
         value = _mapped(value, kind, function)
     return value

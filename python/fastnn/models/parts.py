@@ -160,7 +160,8 @@ class Parted(Trainer):
 
     def _leaf_parts(self) -> list[Layer | Variable]:
         """The layers and Variables of the model, then of models that are in it, each model once:
-        they may hold each other. Those of a layer of a program's own stand where that does."""
+        they may hold each other. Those of a layer of a program's own stand where that does, and so
+        do those of all parts of such a layer, a chain or a functional model."""
         found: dict[int, Layer | Variable] = {}
         models: dict[int, Parted] = {id(self): self}
         waiting: list[Parted] = [self]
@@ -168,16 +169,17 @@ class Parted(Trainer):
             for layer in model._layers_before_others():
                 found.setdefault(id(layer), layer)
             parts = model._direct_parts()
+            in_place = not model.keeps_graph or is_of_fastnn(type(model))
             while parts:
                 part = parts.pop(0)
                 if not isinstance(part, Parted):
                     found.setdefault(id(part), part)
                 elif id(part) not in models:
                     models[id(part)] = part
-                    if part.keeps_graph:
-                        waiting.append(part)
+                    if in_place or not part.keeps_graph:
+                        parts[:0] = [*part._layers_before_others(), *part._direct_parts()]
                     else:
-                        parts[:0] = part._direct_parts()
+                        waiting.append(part)
         return list(found.values())
 
     def _layers_before_others(self) -> Iterable[Layer]:

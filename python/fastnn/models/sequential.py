@@ -16,11 +16,12 @@ from fastnn.models.architecture import MODELS
 from fastnn.models.built import Built
 from fastnn.models.chain import check_are_layers, check_given, first_shape, plain, without_last
 from fastnn.models.compiled import State
+from fastnn.models.drawn import Part, parts_of_steps
 from fastnn.models.graph import chain_of, traced
 from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
-from fastnn.models.opaque import convert, give_paths
+from fastnn.models.opaque import Slot, Step, Steps, convert, give_paths
 from fastnn.models.symbolic import Memo
 from fastnn.words import flag, keywords
 
@@ -229,9 +230,22 @@ class Sequential(Model):
     def _has_call(self) -> bool:
         return super()._has_call() or not plain(self._state.now.parts)
 
+    def _parts(self, expanded: bool) -> list[Part]:
+        state = self._state.now
+        if state.calls or state.row_shape is None or not self._is_built_by_calls():
+            return super()._parts(expanded)
+        names = {id(part): name for name, part in self.named_parts()}
+        parts = [part for part in state.parts if not isinstance(part, InputLayer)]
+        entry, x, steps = Input(state.row_shape), Input(state.row_shape), []
+        for number, part in enumerate(parts):
+            x = part(x)
+            steps.append(Step(part, (Slot(number),), {}, number + 1, (x.row_shape,), None))
+        drawn = Steps((entry.layer,), tuple(steps), (len(parts),), "")
+        return parts_of_steps(drawn, self._input_labels, names, self.dtype)
+
     def _is_built_by_calls(self) -> bool:
         parts = self._state.now.parts
-        return not plain(parts) and all(part.built for part in parts)
+        return not plain(parts) and all(p.built or isinstance(p, InputLayer) for p in parts)
 
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """Its layers and models one by one, where one of these is no graph of layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastnn.models.drawn import Part, boxes_of, parts_of
+from fastnn.models.drawn import Part, boxes_of, parts_of, parts_of_steps
 from fastnn.models.symbolic import Symbolic
 from fastnn.pictures.graph import DIRECTIONS, Picture, picture, save
 from fastnn.words import choose, flag, keywords, number
@@ -90,7 +90,9 @@ class Shown(Symbolic):
         `expanded`: whether the layers of a model in the model take its place.
         """
         state = self._state.now
+        names = {id(part): name for name, part in self.named_parts()}
+        if self._steps is not None:
+            return parts_of_steps(self._steps, self._input_labels, names, self.dtype)
         if not state.calls:
             return []
-        names = {id(part): name for name, part in self.named_parts()}
         return parts_of(state, self._input_labels, names, self.dtype, expanded)

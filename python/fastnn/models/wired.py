@@ -75,7 +75,7 @@ class Unchanged:
 
 
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state", "_known", "_last_call", "_added")
+_NOT_COPIED = ("_training", "_changes", "_state", "_known", "_last_call", "_added", "_traced")
 
 
 class Wired(Parted):
@@ -277,14 +277,21 @@ class Wired(Parted):
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """(None, ...); AttributeError before the model is built."""
+        state = self._state.now
+        if state.built is None and self._is_built_by_calls():
+            known = state.inputs or (() if state.row_shape is None else (state.row_shape,))
+            if len(known) == 1:
+                return (None, *known[0])
         return (None, *self._built_shapes()[0])
 
     @property
     def output_shape(self) -> Any:
         """(None, ...), or such of several outputs, in their structure; AttributeError before the
         model is built."""
-        shapes = self._built_shapes()
         state = self._state.now
+        if self._steps is not None:
+            return state.form.like([(None, *shape) for shape in self._steps.output_shapes])
+        shapes = self._built_shapes()
         if state.form.kind is None or state.built is None:
             return (None, *shapes[-1])
         return state.form.like([(None, *shape) for shape in state.built.rows[-1][0]])
