@@ -139,6 +139,27 @@ def test_files_keep_what_a_loop_has_gathered(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("limit", [None, 0.1])
+def test_batches_that_are_divided_by_their_own_weight(limit: float | None) -> None:
+    x, y = problem()
+    weight = np.random.default_rng(6).uniform(0, 5, ROWS)
+    loss = fastnn.losses.MeanSquaredError(reduction="mean_with_sample_weight")
+    optimizer = optimizers.SGD(0.1, gradient_accumulation_steps=2, global_clipnorm=limit)
+    model = compiled(optimizer, loss=loss)
+    before = model.get_weights()
+    half = ROWS // 2
+    halves = [
+        model.value_and_grad(x[rows], y[rows], sample_weight=weight[rows])[1]
+        for rows in (slice(half), slice(half, None))
+    ]
+    mean = [(a + b) / 2 for a, b in zip(*halves, strict=True)]
+    norm = np.sqrt(sum((g**2).sum() for g in mean))
+    share = 1.0 if limit is None else min(1.0, limit / norm)
+    model.fit(x, y, sample_weight=weight, batch_size=half, shuffle=False, verbose=0)
+    expected = [w - 0.1 * share * g for w, g in zip(before, mean, strict=True)]
+    assert_close(model.get_weights(), expected, 1e-12)
+
+
 def test_schedules_count_batches() -> None:
     """As in Keras: an update takes the rate of its last batch."""
     rates: list[int] = []

@@ -244,6 +244,19 @@ def test_a_penalty_is_no_sign_of_a_bad_fit() -> None:
     assert history["loss"][-1] == pytest.approx(1000, rel=1e-9)
 
 
+def test_a_shared_layer_has_one_penalty() -> None:
+    x, _ = problem()
+    inputs = fastnn.Input((5,))
+    shared = layers.Dense(5, kernel_regularizer=regularizers.L2(0.5))
+    model = fastnn.Model(inputs, shared(shared(inputs)))
+    model.compile("sgd", "mse")
+    y = np.ones((ROWS, 5))
+    mse = np.mean((model.predict(x, verbose=0) - y) ** 2)
+    penalty = 0.5 * (shared.kernel.numpy() ** 2).sum()
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(mse + penalty, rel=1e-6)
+    assert [float(loss) for loss in model.losses] == [pytest.approx(penalty, rel=1e-6)]
+
+
 def test_losses_of_a_model() -> None:
     """For a loop of one's own, as in Keras: one for each regularizer."""
     model = regularized("sgd")
