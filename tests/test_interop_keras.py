@@ -273,6 +273,7 @@ LAYERS = {
         *(k.GaussianNoise(0.3), k.Dense(4), k.GaussianDropout(0.3), k.AlphaDropout(0.3)),
     ],
     "Softmax": lambda k: [k.Softmax()],
+    "PReLU": lambda k: [k.PReLU(), k.Dense(3), k.PReLU(shared_axes=[1])],
     "ReLU": lambda k: [k.ReLU(negative_slope=0.3)],
     "ReLU with all": lambda k: [k.ReLU(1.5, 0.3, 0.5), k.Activation("mish")],
     "Reshape": lambda k: [k.Reshape((2, -1)), k.Flatten()],

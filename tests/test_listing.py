@@ -114,6 +114,7 @@ OWN = {
     "Dense": {"kernel", "bias"},
     "F1Score": {"beta"},
     "LayerNormalization": {"gamma", "beta"},
+    "PReLU": {"alpha"},
     "History": {"epoch", "history", "plot", "to_frame"},
     "ReduceLROnPlateau": {"best", "cooldown_counter", "wait"},
     "TensorBoard": {"writer"},

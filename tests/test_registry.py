@@ -65,6 +65,8 @@ OTHERS = {
     "rms_rate": 0.5,
     ("Muon", "nesterov"): False,
     "gradient_accumulation_steps": 4,
+    "alpha_initializer": "ones",
+    "shared_axes": [1],
     "kernel_regularizer": regularizers.L2(0.25),
     "bias_regularizer": regularizers.L1L2(0.5, 0.125),
     "gamma_regularizer": regularizers.L1(0.25),

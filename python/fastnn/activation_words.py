@@ -22,7 +22,7 @@ functions: dict[Callable[..., Any], str] = {}
 # Second names for the same function.
 _ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 # Activations that work on whole rows.
-_OF_ROWS = ("softmax",)
+_OF_ROWS = ("softmax", "glu")
 _WORD = re.compile(r"\s*([A-Za-z]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 
@@ -135,7 +135,7 @@ def for_ops(name: str | None, parameter: Any = None, argument: str = "parameter"
     found = Native("linear") if name is None else _parsed("activation", name)
     if found.name in _OF_ROWS:
         raise ValueError(
-            f"activation: {found.name} works on whole rows; use fastnn.ops.{found.name}"
+            f"activation: {found.name} works on whole rows; use fastnn.activations.{found.name}"
         )
     if parameter is None:
         return found

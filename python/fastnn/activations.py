@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import activation_words, elsewhere
 from fastnn.autodiff import functions as f
 from fastnn.autodiff import kernels
+from fastnn.autodiff.activation_formulas import glu as halved
 from fastnn.autodiff.quiet import operation
 from fastnn.layers.activation import Activation
 from fastnn.layers.symbol import Symbol
@@ -31,6 +32,7 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "glu",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -39,6 +41,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_sigmoid",
+    "log_softmax",
     "mish",
     "relu",
     "relu6",
@@ -329,6 +332,41 @@ def softmax(x: Any, axis: int = -1) -> Any:
     if axis not in (-1, len(x.row_shape)):
         raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
     return _applied(x, "softmax")
+
+
+@operation
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """x - log(sum(exp(x))) along an axis, exact for large x. It is no word of a layer.
+
+        >>> print(fastnn.activations.log_softmax([-2.0, 0.5, 4.0]).numpy().round(4))
+        [-6.0322 -3.5322 -0.0322]
+
+    Args:
+        x: a Tensor or an array.
+        axis: that of the classes.
+    """
+    return f.log_softmax(x, axis)
+
+
+@operation
+def glu(x: Any, axis: int = -1) -> Any:
+    """a * sigmoid(b), with the two halves a and b of an axis (Dauphin et al., 2017).
+
+        >>> print(fastnn.activations.glu([1.0, 2.0, 0.0, 3.0]).numpy().round(4))
+        [0.5    1.9051]
+
+    Args:
+        x: a Tensor, an array or a symbol of rows of one axis.
+        axis: of a symbol the last.
+
+    Raises:
+        ValueError: the axis has an odd length.
+    """
+    if not isinstance(x, Symbol):
+        return halved(x, axis)
+    if axis not in (-1, len(x.row_shape)):
+        raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
+    return _applied(x, "glu")
 
 
 # -- words -----------------------------------------------------------------------------------------

@@ -81,6 +81,12 @@ class Spot(NamedTuple):
     path: str
 
 
+def within(variable: Variable, flat: NDArray[Any], offset: int) -> NDArray[Any]:
+    """The numbers of an array that is laid out as its parameters, from `offset` on, as its shape."""
+    numbers: NDArray[Any] = flat[offset : offset + math.prod(variable.shape)]
+    return numbers.reshape(variable.shape)
+
+
 class Variable(Listed):
     """A parameter of a layer: `layer.kernel` and `layer.bias` are Variables.
 

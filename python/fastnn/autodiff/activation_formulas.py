@@ -61,6 +61,20 @@ def _shrunk(z: Tensor, threshold: float, beyond: Any) -> Tensor:
     return f.where(np.abs(z.value) <= threshold, 0.0, beyond)
 
 
+def glu(z: Any, axis: int = -1) -> Tensor:
+    """a sigmoid(b), with the halves a and b of an axis."""
+    z = tensor(z)
+    place = axis % z.ndim if z.ndim else 0
+    size = z.shape[place] if z.ndim else 0
+    if not -z.ndim <= axis < z.ndim or size % 2:
+        raise ValueError(
+            f"glu: expected an even number along axis {axis} to halve, got shape {z.shape}"
+        )
+    before = (slice(None),) * place
+    first, second = before + (slice(0, size // 2),), before + (slice(size // 2, size),)
+    return f.multiply(f.getitem(z, first), f.sigmoid(f.getitem(z, second)))
+
+
 # By name: the formula of a Tensor and the parameters, in the order of the row.
 FORMULAS: dict[str, Callable[..., Tensor]] = {
     "linear": lambda z: z,
@@ -95,6 +109,7 @@ FORMULAS: dict[str, Callable[..., Tensor]] = {
     "log_sigmoid": lambda z: f.negative(f.softplus(f.negative(z))),
     "sine": f.sin,
     "softmax": f.softmax,
+    "glu": glu,
 }
 
 

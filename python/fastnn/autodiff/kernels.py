@@ -81,7 +81,7 @@ def activation(x: Any, word: str) -> Tensor:
     """activation(x) of each number, or of each row, for a word of `activation_words`."""
     x = tensor(x)
     known = native(word)
-    if known.name in _WITH_LOGITS:
+    if known.name in _WITH_LOGITS or known.name == "glu":
         return composed_activation(x, known)
     dtype = _float_type(x)
     value = plain(x.value, dtype)

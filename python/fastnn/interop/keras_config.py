@@ -32,13 +32,14 @@ _NO_MATTER = frozenset(
             "optional",
         ),
         *("kernel_initializer", "bias_initializer", "gamma_initializer", "beta_initializer"),
+        "alpha_initializer",
         *("lora_rank", "lora_alpha", "batch_shape", "mean_initializer", "build_config"),
     )
 )
 # Options of training; where fastnn's layers have them not, predictions are the same without them.
 _TRAINING = tuple(
     f"{what}_{kind}"
-    for what in ("kernel", "bias", "activity", "gamma", "beta")
+    for what in ("kernel", "bias", "activity", "gamma", "beta", "alpha")
     for kind in ("regularizer", "constraint")
 )
 _MODELS = ("Sequential", "Functional", "Model")
@@ -185,6 +186,7 @@ RULES: dict[str, Rule] = {
     "ELU": Rule(
         lambda config, common: [layers.ELU(config.get("alpha", 1.0), **common)], ("alpha",)
     ),
+    "PReLU": _same(layers.PReLU, "shared_axes"),
     "Softmax": Rule(_softmax, ("axis",)),
     "LayerNormalization": Rule(_normalization, ("axis", "epsilon", "center", "scale")),
     "Dropout": Rule(

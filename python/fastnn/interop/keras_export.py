@@ -19,6 +19,7 @@ from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, RepeatVector, Reshape
 from fastnn.models import Model
@@ -296,6 +297,7 @@ WRITERS: dict[type[Layer], _Writer] = {
     AlphaDropout: _same("rate", "seed"),
     GaussianDropout: _same("rate", "seed"),
     GaussianNoise: _same("stddev", "seed"),
+    PReLU: _same("shared_axes"),
     RMSNormalization: _same("epsilon"),
     UnitNormalization: _same(),
     Rescaling: lambda keras, layer, _, common: keras.layers.Rescaling(

@@ -25,6 +25,7 @@ from fastnn.layers.merge import (
 )
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Input, InputLayer, RepeatVector, Reshape
 from fastnn.listing import names_of
@@ -54,6 +55,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "PReLU",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",

@@ -1,4 +1,4 @@
-"""Activation: a function of each number, or softmax of each row, as a layer of its own."""
+"""Activation: a function of each number or, as softmax and glu, of each row, as a layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _parameter_of(activation: str, name: str, value: Any) -> float:
 
 @LAYERS.register("activation")
 class Activation(Layer):
-    """Applies an activation to every number, or softmax to every row.
+    """Applies an activation to every number, or softmax or glu to every row.
 
     Args:
         activation: a word or a function, see `Dense`.
@@ -47,6 +47,13 @@ class Activation(Layer):
                 f"layer {self.name!r}: softmax expects rows of one axis, got rows of shape "
                 f"{shape}; put layers.Flatten() before it"
             )
+        if self.activation == "glu":
+            if len(shape) != 1 or shape[0] % 2:
+                raise ValueError(
+                    f"layer {self.name!r}: glu expects rows of one axis of an even length, got rows "
+                    f"of shape {shape}"
+                )
+            return (shape[0] // 2,)
         return shape
 
     @property
@@ -61,6 +68,10 @@ class Activation(Layer):
     def extend(self, network: _core.Graph, tensor: int) -> int:
         if self.activation == "linear" or callable(self.activation):
             return tensor
+        if self.activation == "glu":
+            half = max(network.width(tensor) // 2, 1)  # a width of 0 is not known
+            gate = network.activation(network.slice(tensor, half, half), "sigmoid")
+            return network.multiply(network.slice(tensor, 0, half), gate)
         return network.activation(tensor, *activation_words.native(self.activation))
 
 

@@ -74,6 +74,10 @@ class Dense(Layer):
         super().__init__(**common)
         self.units = units
         self.activation = activation
+        if self.activation == "glu":
+            raise ValueError(
+                "activation: glu halves the units; put layers.Activation('glu') after the Dense"
+            )
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

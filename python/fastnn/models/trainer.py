@@ -35,6 +35,7 @@ from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import loops
 from fastnn.training.loops import Fit, Schedule
+from fastnn.variables import within
 from fastnn.words import choose, flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
@@ -437,9 +438,9 @@ class Trainer(Streamed):
             flat = built.network.optimizer_state[-1]
             variables = built.all_variables
             weights = [variable.numpy() for variable in variables]
-            for i, (offset, shape) in enumerate(built.network.parameters):
+            for i, (offset, _) in enumerate(built.network.parameters):
                 if built.settings.trained[i]:
-                    weights[i] = flat[offset : offset + math.prod(shape)].reshape(shape)
+                    weights[i] = within(variables[i], flat, offset)
             write_all("take_averages", variables, weights)
 
     # -- one batch
@@ -551,8 +552,8 @@ class Trainer(Streamed):
         )
         loss, flat = built.network.gradients(rows, training=dropping)
         found = {
-            id(variable): flat[offset : offset + math.prod(shape)].reshape(shape)
-            for variable, (offset, shape) in zip(
+            id(variable): within(variable, flat, offset)
+            for variable, (offset, _) in zip(
                 built.all_variables, built.network.parameters, strict=True
             )
         }

@@ -25,7 +25,7 @@ from fastnn.models.compiled import Plan
 from fastnn.optimizers.base import OPTIMIZERS, Optimizer, Scaled
 from fastnn.registry import plain
 from fastnn.serializable import class_described, described, function_described, function_of
-from fastnn.variables import Variable
+from fastnn.variables import Variable, within
 from fastnn.words import flag, integer, number, text
 
 Array = NDArray[Any]
@@ -185,11 +185,9 @@ class TrainingState:
         """How a native network was compiled, and how far it is."""
         progress = progress_of(network)
         for slot, flat in zip(_slots(optimizer, settings), progress.optimizer_state, strict=True):
-            for variable, (offset, shape) in zip(variables, network.parameters, strict=True):
+            for variable, (offset, _) in zip(variables, network.parameters, strict=True):
                 name = self._names[id(variable)]
-                arrays[f"{_SLOTS}/{slot}/{name}"] = flat[
-                    offset : offset + math.prod(shape)
-                ].reshape(shape)
+                arrays[f"{_SLOTS}/{slot}/{name}"] = within(variable, flat, offset)
         return {
             "trained": self._named(
                 [v for v, is_trained in zip(variables, settings.trained, strict=True) if is_trained]
