@@ -347,7 +347,7 @@ def test_regularizers_and_constraints_come_and_go(keras):
         3,
         kernel_regularizer=keras.regularizers.L1L2(0.5, 0.25),
         bias_regularizer="l2",
-        kernel_constraint=keras.constraints.MinMaxNorm(0.5, 1.5, rate=0.5, axis=[0]),
+        kernel_constraint=keras.constraints.MinMaxNorm(0.5, 1.5, rate=0.5),
         bias_constraint="non_neg",
     )
     model = keras.Sequential([keras.Input((4,)), layer])
