@@ -7,31 +7,30 @@ around it, and any other `call` runs on Tensors (see `opaque`).
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn import calling, constraints, elsewhere, layers, regularizers
-from fastnn.autodiff import functions
-from fastnn.autodiff.tensor import Tensor, tensor
-from fastnn.autodiff.tensor import borrowed as as_tensor
-from fastnn.calling import Untraceable
+from fastnn.autodiff.tensor import Tensor
 from fastnn.changes import Switch
 from fastnn.constraints import ConstraintLike
 from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
-from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.listing import Lists
-from fastnn.models.graph import without_dropout
-from fastnn.models.invoked import takes_training
 from fastnn.models.known import Holder
 from fastnn.models.made_weights import made_values
 from fastnn.models.model import Model
-from fastnn.models.nested import called_on
-from fastnn.models.opaque import called_opaquely, found_in, replaced, rows_of_zeros
+from fastnn.models.opaque import called_opaquely, found_in
+from fastnn.models.own_drawn import Drawn
+from fastnn.models.own_inputs import (
+    fitting,
+    has_shape,
+    parameters_of,
+    shapes_in,
+    symbols_for,
+    tensors,
+)
 from fastnn.models.parts import Parted
 from fastnn.models.values import told_value
 from fastnn.regularizers import RegularizerLike
@@ -87,7 +86,7 @@ class _Kinds(Lists):
         return own or (cls is Layer and issubclass(subclass, (KnownLayer, Model)))
 
 
-class Layer(Model, metaclass=_Kinds):
+class Layer(Drawn, metaclass=_Kinds):
     """A layer of a program's own: a class with `call`, which makes Tensors of Tensors.
 
         >>> import numpy as np
@@ -132,12 +131,9 @@ class Layer(Model, metaclass=_Kinds):
 
     keeps_graph = False
     _inside: ClassVar[Iterable[str]] = ("build_again", *_OF_MODELS)
-    _is_built = False
-    _building = False
     _build_shape: Any = None
     _frozen = False
     _made_dtype: str | None = None
-    _traced: tuple[Any, Any, Any] | None = None  # a call whose graph a model has, and that graph
 
     def __init__(
         self,
@@ -168,41 +164,6 @@ class Layer(Model, metaclass=_Kinds):
         super().__init_subclass__(**more)
         if "build" in vars(cls):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """As of a Model.
-
-        Raises:
-            AttributeError: a model has the graph of `call`, which would be another one with this
-                value.
-        """
-        before = vars(self).get(name, _MISSING)
-        super().__setattr__(name, value)
-        traced = self._traced
-        if before is _MISSING or before is value or traced is None or name[0] == "_":
-            return
-        if self._building or calling.now().tracing:
-            return
-        if self._signature(*traced[:2]) != traced[2]:
-            super().__setattr__(name, before)
-            raise AttributeError(
-                f"{name}: `call` of layer {self.name!r} reads it, and a model has the graph that it "
-                "made with the value before. Set it before the layer is a part of a model, or make it "
-                "a fastnn.Variable(..., trainable=False), which `assign` changes"
-            )
-
-    def _signature(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """What the graph of a call on rows of such shapes is, to compare; None: it has none."""
-        given = replaced((args, options), _Rows, lambda rows: Input(rows.shape))
-        symbols = list(found_in(given, Symbol))
-        try:
-            drawn, named = given
-            state = self._drawn_of(drawn, named, symbols, keeps=False)
-        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
-            return None
-        own = {id(part) for part in self._leaf_parts()}
-        kept = {id(layer) for layer in state.layers} & own
-        return without_dropout(state.layers, state.calls, kept, len(symbols))
 
     # -- weights
 
@@ -317,7 +278,7 @@ class Layer(Model, metaclass=_Kinds):
             return
         self._note(input_shape)
         if input_shape and type(self).call is not Parted.call:
-            inputs = [_symbols_of(shape) for shape in input_shape]
+            inputs = [symbols_for(shape) for shape in input_shape]
             called_opaquely(self, tuple(inputs), {}, "", self._compute_type())
 
     def built_shapes(self) -> tuple[Any, ...] | None:
@@ -328,7 +289,7 @@ class Layer(Model, metaclass=_Kinds):
         if type(self).build is Layer.build:
             self._note(shapes)
         elif not self._is_built:
-            self.build(*_fitting(type(self).build, shapes, {}))
+            self.build(*fitting(type(self).build, shapes, {}))
 
     def _note(self, shapes: tuple[Any, ...]) -> None:
         self._build_shape = shapes
@@ -337,12 +298,12 @@ class Layer(Model, metaclass=_Kinds):
     def _make(self, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Builds the layer for these Tensors or symbols."""
         self._made_dtype = self._compute_type()
-        shapes = tuple(_shapes(arg) for arg in args if _has_shape(arg))
-        named = {f"{n}_shape": _shapes(arg) for n, arg in options.items() if _has_shape(arg)}
+        shapes = tuple(shapes_in(arg) for arg in args if has_shape(arg))
+        named = {f"{n}_shape": shapes_in(arg) for n, arg in options.items() if has_shape(arg)}
         if type(self).build is Layer.build:
             self._note((*shapes, *named.values()))
             return
-        self.build(*_fitting(type(self).build, shapes, named))
+        self.build(*fitting(type(self).build, shapes, named))
 
     def _compute_type(self) -> str:
         return str(self._given_dtype or self._made_dtype or calling.now().dtype or "float32")
@@ -368,16 +329,6 @@ class Layer(Model, metaclass=_Kinds):
         given = self.input_shape
         return self.compute_output_shape(given)
 
-    def compute_output_shape(self, *input_shape: Any) -> Any:
-        """The output's shape for an input's shape, both with the batch axis first.
-
-        By itself it calls the layer on rows of zeros. Subclasses may define it.
-        """
-        y = called_opaquely(
-            self, tuple(_symbols_of(s) for s in input_shape), {}, "", self._compute_type()
-        )
-        return replaced(y, Symbol, lambda symbol: symbol.shape)
-
     # -- calls
 
     def call(self, *args: Any, **options: Any) -> Any:
@@ -401,9 +352,9 @@ class Layer(Model, metaclass=_Kinds):
         if any(True for _ in found_in((args, options), Symbol)):
             return self._on_symbols(args, options, training)
         dtype = self._compute_type() if self._autocast else None
-        given = (*(_tensors(arg, dtype, first=True) for arg in args[:1]),)
-        given += tuple(_tensors(arg, dtype) for arg in args[1:])
-        named = {name: _tensors(value, dtype) for name, value in options.items()}
+        given = (*(tensors(arg, dtype, first=True) for arg in args[:1]),)
+        given += tuple(tensors(arg, dtype) for arg in args[1:])
+        named = {name: tensors(value, dtype) for name, value in options.items()}
         inside = calling.now().inside(acts, False, dtype=self._given_dtype)
         self._last_call = inside.outermost
         with calling.entered(inside) as lock, lock:
@@ -421,7 +372,7 @@ class Layer(Model, metaclass=_Kinds):
     def _refuse_other_shapes(self, args: tuple[Any, ...], error: Exception) -> None:
         """An error that names the layer, where it was built for inputs of other shapes."""
         known = self._build_shape
-        shapes = tuple(_shapes(arg) for arg in args if _has_shape(arg))
+        shapes = tuple(shapes_in(arg) for arg in args if has_shape(arg))
         if known and self.weights and shapes != known[: len(shapes)]:
             wanted, got = (s[0] if len(s) == 1 else s for s in (known, shapes))
             raise ValueError(
@@ -429,79 +380,10 @@ class Layer(Model, metaclass=_Kinds):
                 f"{got}: {error}"
             ) from error
 
-    def _run(self, args: tuple[Any, ...], options: dict[str, Any], training: bool) -> Any:
-        if "training" not in options and takes_training(type(self).call):
-            options = {**options, "training": training}
-        y = self.call(*args, **options)
-        if y is None:
-            raise TypeError(
-                f"layer {self.name!r}: `call` of {type(self).__name__} returned None; it must return "
-                "what it computes"
-            )
-        return y
-
     def _add_activity(self, y: Any) -> None:
         regularizer: Any = self.activity_regularizer
         for part in found_in(y, Tensor):
             self.add_loss(regularizer(part) / max(1, len(part)))
-
-    def _on_symbols(
-        self, args: tuple[Any, ...], options: dict[str, Any], training: bool | None
-    ) -> Any:
-        """The symbol, or the structure of several, of this call in the graph of a model."""
-        now = calling.now()
-        if not self._is_built:
-            inside = now.inside(False, False, dtype=self._given_dtype)._replace(tracing=False)
-            with calling.entered(inside) as lock, lock:
-                self._make(args, options)
-        symbols = list(found_in((args, options), Symbol))
-        try:
-            if self.activity_regularizer is not None:
-                raise Untraceable("it has a regularizer")
-            if training is not None and self._has_dropout():
-                raise Untraceable("it is told whether it trains")
-            state = self._drawn_of(args, options, symbols)
-            return called_on(self, state, symbols, drops=True)
-        except Exception as error:  # noqa: BLE001 - what is wrong with numbers too shows with them
-            why = f"the layer {self.name!r} computes with more than layers: {error}"
-            if now.tracing:
-                raise Untraceable(why) from None
-        told = options if training is None else {**options, "training": training}
-        return called_opaquely(self, args, told, why, self._compute_type())
-
-    def _drawn_of(
-        self,
-        args: tuple[Any, ...],
-        options: dict[str, Any],
-        symbols: Sequence[Symbol],
-        *,
-        keeps: bool = True,
-    ) -> Any:
-        """The graph that `call` draws of Inputs in place of these symbols."""
-        entries: dict[int, Symbol] = {}
-        for symbol in symbols:
-            entries[id(symbol)] = Input(symbol.row_shape)
-        drawn, named = replaced((args, options), Symbol, lambda s: entries[id(s)])
-        memo = symbols[0].memo
-        ordered = [entries[id(symbol)] for symbol in symbols]
-
-        def call(training: bool) -> Any:
-            inside = calling.now().inside(training, True, dtype=self._given_dtype)
-            with calling.entered(inside) as lock, lock:
-                return self._run(drawn, named, training)
-
-        state = self._drawn_by(call, self._state.now, ordered, memo)
-        if keeps and not calling.now().tracing:  # else the model around it looks after it
-            rows = replaced((args, options), Symbol, lambda symbol: _Rows(symbol.row_shape))
-            self._traced = (*rows, self._signature(*rows))
-        return state
-
-    def _output_rows(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        own = type(self).compute_output_shape
-        if own is Layer.compute_output_shape or not self._is_built:
-            return None
-        shapes = [_shapes(arg) for arg in (*args, *options.values()) if _has_shape(arg)]
-        return _rows_for(self.compute_output_shape(*shapes))
 
     # -- configs
 
@@ -527,7 +409,7 @@ class Layer(Model, metaclass=_Kinds):
         Raises:
             NotImplementedError: an argument is something else, and the class has no `get_config`.
         """
-        taken = _parameters(type(self).__init__)
+        taken = parameters_of(type(self).__init__)
         whatever = any(p.kind is p.VAR_KEYWORD for p in taken)
         names = {p.name for p in taken}
         common = {"name": self.given_name, "trainable": self.trainable, "dtype": self._given_dtype}
@@ -582,15 +464,6 @@ class Layer(Model, metaclass=_Kinds):
             return elsewhere.attribute_of(self, "of a layer", name)
 
 
-_MISSING = object()
-
-
-class _Rows(NamedTuple):
-    """What a call gets in place of rows of this shape."""
-
-    shape: tuple[int, ...]
-
-
 def _once(build: Callable[..., None]) -> Callable[..., None]:
     """`build` of a class, which is called once for each layer."""
 
@@ -616,87 +489,6 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
         self._note((*shapes, *named.values()))
 
     return once
-
-
-@functools.lru_cache(256)
-def _parameters(build: Callable[..., None]) -> tuple[inspect.Parameter, ...]:
-    return tuple(inspect.signature(build).parameters.values())[1:]
-
-
-def _fitting(
-    build: Callable[..., None], shapes: tuple[Any, ...], named: dict[str, Any]
-) -> tuple[Any, ...]:
-    """The shapes that `build` takes."""
-    given = (*shapes, *named.values())
-    parameters = _parameters(build)
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return given
-    count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    return given[:count]
-
-
-def _has_shape(value: Any) -> bool:
-    return any(True for _ in found_in(value, Tensor)) or any(True for _ in found_in(value, Symbol))
-
-
-def _shapes(value: Any) -> Any:
-    """The shape of each Tensor or symbol of a structure, with None for rows."""
-    shape_of = {
-        Tensor: lambda x: (None, *x.shape[1:]) if x.ndim > 1 else x.shape,
-        Symbol: lambda s: s.shape,
-    }
-    for kind, function in shape_of.items():
-        value = _mapped(value, kind, function)
-    return value
-
-
-def _mapped(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
-    return replaced(value, kind, function)
-
-
-def _symbols_of(shape: Any) -> Any:
-    """Inputs of the shapes of a structure."""
-    if isinstance(shape, dict):
-        return {name: _symbols_of(one) for name, one in shape.items()}
-    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
-        return [_symbols_of(one) for one in shape]
-    if not isinstance(shape, (list, tuple)) or len(shape) < 2:
-        raise ValueError(
-            "input_shape: expected the batch axis, then the shape of a row, such as (None, 784), "
-            f"got {shape!r}"
-        )
-    return Input(tuple(shape[1:]))
-
-
-def _rows_for(shape: Any) -> Any:
-    """A few rows for the shapes of a structure."""
-    if isinstance(shape, dict):
-        return {name: _rows_for(one) for name, one in shape.items()}
-    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
-        return [_rows_for(one) for one in shape]
-    return rows_of_zeros(shape)
-
-
-def _tensors(value: Any, dtype: str | None, *, first: bool = False) -> Any:
-    """The structure with arrays made Tensors, floats of which are converted to a type."""
-    if isinstance(value, (list, tuple)) and any(map(_is_array, value)):
-        made = [_tensors(part, dtype, first=first) for part in value]
-        return tuple(made) if isinstance(value, tuple) else made
-    if isinstance(value, dict):
-        return {name: _tensors(part, dtype, first=first) for name, part in value.items()}
-    numbers = isinstance(value, (list, tuple, int, float)) and not isinstance(value, bool)
-    if not _is_array(value) and not (first and numbers):
-        return value
-    x = tensor(value) if isinstance(value, Variable) else as_tensor(value)
-    if dtype is not None and x.dtype.kind == "f" and x.dtype != dtype:
-        x = functions.cast(x, dtype)
-    return x
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, (Tensor, Variable, np.ndarray, np.generic)) or (
-        hasattr(value, "__array__") and not isinstance(value, type)
-    )
 
 
 for _name in _OF_MODELS:

@@ -1,0 +1,153 @@
+"""Drawn: a layer of a program's own that is called on symbols, and the graph that its `call` makes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import calling
+from fastnn.calling import Untraceable
+from fastnn.layers.shape import Input
+from fastnn.layers.symbol import Symbol
+from fastnn.models.graph import without_dropout
+from fastnn.models.invoked import takes_training
+from fastnn.models.model import Model
+from fastnn.models.nested import called_on
+from fastnn.models.opaque import called_opaquely, found_in, replaced
+from fastnn.models.own_inputs import Rows, has_shape, rows_for, shapes_in, symbols_for
+
+_MISSING = object()
+
+
+class Drawn(Model):
+    """The part of a layer of a program's own that draws graphs."""
+
+    activity_regularizer: Any
+    _is_built = False
+    _building = False
+    _traced: tuple[Any, Any, Any] | None = None  # a call whose graph a model has, and that graph
+
+    @abstractmethod
+    def _make(self, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """Builds the layer for these Tensors or symbols."""
+
+    @abstractmethod
+    def _compute_type(self) -> str:
+        """The dtype of the weights."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """As of a Model.
+
+        Raises:
+            AttributeError: a model has the graph of `call`, which would be another one with this
+                value.
+        """
+        before = vars(self).get(name, _MISSING)
+        super().__setattr__(name, value)
+        traced = self._traced
+        if before is _MISSING or before is value or traced is None or name[0] == "_":
+            return
+        if self._building or calling.now().tracing:
+            return
+        if self._signature(*traced[:2]) != traced[2]:
+            super().__setattr__(name, before)
+            raise AttributeError(
+                f"{name}: `call` of layer {self.name!r} reads it, and a model has the graph that it "
+                "made with the value before. Set it before the layer is a part of a model, or make it "
+                "a fastnn.Variable(..., trainable=False), which `assign` changes"
+            )
+
+    def _signature(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What the graph of a call on rows of such shapes is, to compare; None: it has none."""
+        given = replaced((args, options), Rows, lambda rows: Input(rows.shape))
+        symbols = list(found_in(given, Symbol))
+        try:
+            drawn, named = given
+            state = self._drawn_of(drawn, named, symbols, keeps=False)
+        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
+            return None
+        own = {id(part) for part in self._leaf_parts()}
+        kept = {id(layer) for layer in state.layers} & own
+        return without_dropout(state.layers, state.calls, kept, len(symbols))
+
+    # -- calls on symbols
+
+    def _run(self, args: tuple[Any, ...], options: dict[str, Any], training: bool) -> Any:
+        if "training" not in options and takes_training(type(self).call):
+            options = {**options, "training": training}
+        y = self.call(*args, **options)
+        if y is None:
+            raise TypeError(
+                f"layer {self.name!r}: `call` of {type(self).__name__} returned None; it must return "
+                "what it computes"
+            )
+        return y
+
+    def _on_symbols(
+        self, args: tuple[Any, ...], options: dict[str, Any], training: bool | None
+    ) -> Any:
+        """The symbol, or the structure of several, of this call in the graph of a model."""
+        now = calling.now()
+        if not self._is_built:
+            inside = now.inside(False, False, dtype=self._given_dtype)._replace(tracing=False)
+            with calling.entered(inside) as lock, lock:
+                self._make(args, options)
+        symbols = list(found_in((args, options), Symbol))
+        try:
+            if self.activity_regularizer is not None:
+                raise Untraceable("it has a regularizer")
+            if training is not None and self._has_dropout():
+                raise Untraceable("it is told whether it trains")
+            state = self._drawn_of(args, options, symbols)
+            return called_on(self, state, symbols, drops=True)
+        except Exception as error:  # noqa: BLE001 - what is wrong with numbers too shows with them
+            why = f"the layer {self.name!r} computes with more than layers: {error}"
+            if now.tracing:
+                raise Untraceable(why) from None
+        told = options if training is None else {**options, "training": training}
+        return called_opaquely(self, args, told, why, self._compute_type())
+
+    def _drawn_of(
+        self,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        symbols: Sequence[Symbol],
+        *,
+        keeps: bool = True,
+    ) -> Any:
+        """The graph that `call` draws of Inputs in place of these symbols."""
+        entries: dict[int, Symbol] = {}
+        for symbol in symbols:
+            entries[id(symbol)] = Input(symbol.row_shape)
+        drawn, named = replaced((args, options), Symbol, lambda s: entries[id(s)])
+        memo = symbols[0].memo
+        ordered = [entries[id(symbol)] for symbol in symbols]
+
+        def call(training: bool) -> Any:
+            inside = calling.now().inside(training, True, dtype=self._given_dtype)
+            with calling.entered(inside) as lock, lock:
+                return self._run(drawn, named, training)
+
+        state = self._drawn_by(call, self._state.now, ordered, memo)
+        if keeps and not calling.now().tracing:  # else the model around it looks after it
+            rows = replaced((args, options), Symbol, lambda symbol: Rows(symbol.row_shape))
+            self._traced = (*rows, self._signature(*rows))
+        return state
+
+    def _output_rows(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        own = type(self).compute_output_shape
+        if own is Drawn.compute_output_shape or not self._is_built:
+            return None
+        shapes = [shapes_in(arg) for arg in (*args, *options.values()) if has_shape(arg)]
+        return rows_for(self.compute_output_shape(*shapes))
+
+    def compute_output_shape(self, *input_shape: Any) -> Any:
+        """The output's shape for an input's shape, both with the batch axis first.
+
+        By itself it calls the layer on rows of zeros. Subclasses may define it.
+        """
+        y = called_opaquely(
+            self, tuple(symbols_for(s) for s in input_shape), {}, "", self._compute_type()
+        )
+        return replaced(y, Symbol, lambda symbol: symbol.shape)
