@@ -109,6 +109,7 @@ OF_ALL = {
 }
 # What some classes have of their own.
 OWN = {
+    "RMSNormalization": {"scale"},
     "Adam": {"amsgrad"},
     "AdamW": {"amsgrad"},
     "Dense": {"kernel", "bias"},
