@@ -24,13 +24,14 @@ from fastnn import (
 from fastnn import elsewhere as _elsewhere
 from fastnn._core import __version__
 from fastnn.keras import backend, ops
-from fastnn.layers import Input
+from fastnn.layers import Input, Layer
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential
 from fastnn.variables import Variable
 
 __all__ = [
     "Input",
+    "Layer",
     "Model",
     "Sequential",
     "Variable",
