@@ -487,3 +487,27 @@ def test_nested_at_random(taped: bool) -> None:
         np.testing.assert_allclose(
             grads[place][1, 2], (found[0] - found[1]) / (2 * step), rtol=1e-5, atol=1e-8
         )
+
+
+def test_what_other_formats_do_not_hold(tmp_path: Any) -> None:
+    model = fastnn.Sequential([fastnn.Input((5,)), Linear(5)])
+    with pytest.raises(RuntimeError, match="save_keras: the model computes with more than layers"):
+        fastnn.interop.save_keras(model, tmp_path / "m.keras")
+    native = fastnn.Sequential([fastnn.Input((5,)), Block(5)])
+    fastnn.interop.save_keras(native, tmp_path / "m.keras")
+
+
+def test_a_chain_that_changes() -> None:
+    model = fastnn.Sequential([fastnn.Input((5,))])
+    model.add(Linear(4))
+    model.add(layers.Dense(3))
+    frozen = model.layers[0]
+    frozen.trainable = False
+    before = frozen.w.numpy()
+    model.compile("adam", "mse")
+    with pytest.warns(fastnn.TapeWarning):
+        model.fit(X, X[:, :3], epochs=2, verbose=0)
+    np.testing.assert_array_equal(frozen.w.numpy(), before)
+    assert model.get_layer("linear").w.path == "sequential/linear/w"
+    assert model.pop().name == "dense"
+    assert model.predict(X).shape == (40, 4)

@@ -21,6 +21,10 @@ def graph_of(model: Shown, doing: str) -> Graph:
         RuntimeError: the model is not built, or has no graph; the message begins with `doing`.
     """
     state = model._state.now
+    if state.built is None and model._is_built_by_calls():
+        raise RuntimeError(
+            f"{doing}: the model computes with more than layers, which other formats do not hold"
+        )
     if state.built is None or not state.calls:
         raise RuntimeError(
             f"{doing}: the model is not built; give input_shape to its first layer, or call build"
