@@ -6,12 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from fastnn.models.parts import Parted
 from fastnn.objects import deserialize_keras_object, serialize_keras_object
-from fastnn.registry import Registered
-from fastnn.serializable import function_described, function_of
 
 
 def config_of(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -31,42 +26,19 @@ def config_of(cls: type, args: Sequence[Any], given: Mapping[str, Any]) -> dict[
 
 
 def told_value(value: Any) -> Any:
-    """Numbers, words, lists and dictionaries of such; objects with a config, and functions with a
-    name, as dictionaries that tell them.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if value is None or isinstance(value, bool):
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)  # of a subclass the plain value
-    if isinstance(value, (list, tuple)):
-        return [told_value(one) for one in value]
-    if isinstance(value, Mapping):
-        return {str(name): told_value(one) for name, one in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (Parted, Registered)):
-        return serialize_keras_object(value)
-    if callable(value) and not isinstance(value, type):
-        return function_described("config", value)
-    raise TypeError(f"{value!r} has no config")
+    """An argument as JSON has it; TypeError where it has no config."""
+    return _listed(serialize_keras_object(value))
 
 
 def value_of(told: Any) -> Any:
-    """What `told_value` told.
+    """What `told_value` told; ValueError where a class or function is not known."""
+    return deserialize_keras_object(told)
 
-    Raises:
-        ValueError: a class or function is not known.
-    """
+
+def _listed(told: Any) -> Any:
+    """Tuples as lists, which they are after JSON."""
     if isinstance(told, (list, tuple)):
-        return [value_of(one) for one in told]
-    if not isinstance(told, Mapping):
-        return told
-    if {"class_name", "config"} <= set(told):
-        return deserialize_keras_object(told)
-    if set(told) == {"function"}:
-        return function_of("config", told)
-    return {name: value_of(one) for name, one in told.items()}
+        return [_listed(one) for one in told]
+    if isinstance(told, dict):
+        return {name: _listed(one) for name, one in told.items()}
+    return told
