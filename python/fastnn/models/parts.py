@@ -253,7 +253,7 @@ class Parted(Trainer):
             for v in self._variables()
             if v.regularizer is not None and v.trainable
         ]
-        if self._last_call is None and not self._may_add_losses():
+        if self._last_call is None and self._added is None:  # a native graph adds none
             return penalties
         found: list[Tensor] = []
         models = self._models_within()
@@ -261,9 +261,6 @@ class Parted(Trainer):
             if model._added is not None and model._added[0] in (self._last_call, None):
                 found += model._added[1]
         return [*found, *penalties]
-
-    def _may_add_losses(self) -> bool:
-        return not is_of_fastnn(type(self))
 
     def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
         found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
