@@ -125,9 +125,15 @@ def outputs(row: rows.LossRow, z: np.ndarray) -> np.ndarray:
 def stepped(grad: np.ndarray, name: str, states: int, options: dict[str, Any]) -> list[Any]:
     """The parameters and states after a step in place."""
     update = getattr(ops, f"{name}_step")
+    taken = inspect.signature(update).parameters
+    # The step of a matrix has neither the state nor the options of vectors.
+    states = min(states, sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in taken.values()) - 2)
     arrays = [np.ones_like(grad), *(np.full_like(grad, 0.5) for _ in range(states))]
-    given = {"step": 3} if "step" in inspect.signature(update).parameters else {}
-    update(arrays[0], grad, *arrays[1:], learning_rate=0.01, **options, **given)
+    given = {key: value for key, value in options.items() if key in taken}
+    if "ns_steps" in given:
+        given["ns_steps"] = round(given["ns_steps"])
+    given |= {"step": 3} if "step" in taken else {}
+    update(arrays[0], grad, *arrays[1:], learning_rate=0.01, **given)
     return arrays
 
 
@@ -175,8 +181,11 @@ def networks() -> dict[str, Callable[[], Network]]:
 # How layers are made, between rows of 12 columns, that need arguments.
 MADE: dict[str, Callable[[], Any]] = {
     "Activation": lambda: layers.Activation("silu"),
+    "AlphaDropout": lambda: layers.AlphaDropout(0.3),
     "Dense": lambda: layers.Dense(12, "tanh"),
     "Dropout": lambda: layers.Dropout(0.3),
+    "GaussianDropout": lambda: layers.GaussianDropout(0.3),
+    "GaussianNoise": lambda: layers.GaussianNoise(0.1),
     "RepeatVector": lambda: layers.RepeatVector(2),
     "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
     "Reshape": lambda: layers.Reshape((3, 4)),
@@ -211,6 +220,8 @@ def rows_of_tables() -> dict[str, Callable[[], Network]]:
         if row is not None:
             found[f"loss {name}"] = functools.partial(of_loss, loss, row)
     for name, optimizer in registry.FAMILIES["optimizer"].classes.items():
+        if optimizer.full_batch:  # which trains over the tape
+            continue
         found[f"optimizer {name}"] = lambda optimizer=optimizer: Network(
             chain(dense(12, "tanh"), dense(1)), "mse", number, optimizer()
         )
