@@ -3,6 +3,9 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -25,6 +28,28 @@ OnProgress on_progress_with(const py::object& progress) {
     const py::gil_scoped_acquire locked;
     if (!progress.is_none()) progress(epoch, step, array_of(sums));
   };
+}
+
+// {"place", "root", "more_is_better", "min_delta", "first_epoch", "patience", "wait", "best",
+// "baseline", "keeps_best", "has_best"}; "best" and "baseline" may be None.
+Watch watch_of(const py::dict& given) {
+  const auto number = [&](const char* name) {
+    const py::object value = given[name];
+    return value.is_none() ? std::nan("") : py::cast<double>(value);
+  };
+  Watch watch;
+  watch.place = py::cast<Index>(given["place"]);
+  watch.root = py::cast<bool>(given["root"]);
+  watch.more_is_better = py::cast<bool>(given["more_is_better"]);
+  watch.min_delta = py::cast<double>(given["min_delta"]);
+  watch.first_epoch = py::cast<Index>(given["first_epoch"]);
+  watch.patience = py::cast<Index>(given["patience"]);
+  watch.wait = py::cast<Index>(given["wait"]);
+  watch.best = number("best");
+  watch.baseline = number("baseline");
+  watch.keeps_best = py::cast<bool>(given["keeps_best"]);
+  watch.has_best = py::cast<bool>(given["has_best"]);
+  return watch;
 }
 
 // A run, with the network and the data that it refers to. They are kept here: py::keep_alive of
@@ -63,7 +88,8 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
                             bool validates, bool ends, const py::object& progress,
                             const std::optional<py::array>& rates,
                             const std::optional<py::array>& logits,
-                            const std::optional<py::array>& validation_logits) {
+                            const std::optional<py::array>& validation_logits,
+                            const std::vector<py::dict>& watches, std::optional<double> seconds) {
   Run::Request request;
   request.epochs = epochs;
   request.first_epoch = first_epoch;
@@ -83,11 +109,26 @@ py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epo
     const Index rows = self.validation.cast<const Data&>().dataset().count;
     request.validation_logits = logits_of(network, validation_logits, rows);
   }
+  for (const py::dict& watch : watches) request.watches.values.push_back(watch_of(watch));
+  if (seconds) {
+    request.watches.until = std::chrono::steady_clock::now() +
+                            std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                std::chrono::duration<double>(std::min(*seconds, 1e9)));
+  }
   {
     const Unlocked unlocked;
     self.run->advance(request, on_progress_with(progress));
   }
   return finished(self);
+}
+
+// The parameters of the best epoch, in one array; None: none were kept.
+py::object best_of(const BoundRun& self, std::size_t watch) {
+  const std::span<const std::byte> kept = self.run->best(watch);
+  if (kept.empty()) return py::none();
+  const py::dtype dtype = dtype_of(self.network.cast<Network&>().element());
+  const auto size = static_cast<Index>(kept.size()) / static_cast<Index>(dtype.itemsize());
+  return py::array(dtype, std::vector<Index>{size}, kept.data());  // a copy
 }
 
 // -- a pass that is kept ----------------------------------------------------
@@ -150,7 +191,8 @@ void register_run(py::module_& module, py::class_<Network>& network) {
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
            "progress"_a = py::none(), "rates"_a = py::none(), "logits"_a = py::none(),
-           "validation_logits"_a = py::none())
+           "validation_logits"_a = py::none(), "watches"_a = py::tuple(), "seconds"_a = py::none())
+      .def("best", best_of, "watch"_a)
       .def(
           "go_on",
           [](BoundRun& self, Index step, const py::array& sums) {

@@ -1,6 +1,7 @@
 #include "nn/run.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <exception>
 #include <functional>
@@ -168,7 +169,9 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   TrainingState& state = parts_.state;
   static_cast<void>(state.buffers());  // throws where there are none
   const Index batch_size =
-      std::clamp<Index>(options_.batch_size, 1, std::max<Index>(data_.count, 1));
+      options_.streams_in
+          ? options_.batch_size  // batches of a stream that are smaller run in the same session
+          : std::clamp<Index>(options_.batch_size, 1, std::max<Index>(data_.count, 1));
   const Index all = steps_of(data_, batch_size);
   const bool part = request.steps >= 0;
   check(!part || (request.first_step >= 0 && request.first_step <= all &&
@@ -186,6 +189,10 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
         "logits: expected one epoch of a network that is compiled to collect them");
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   width_ = (request.validates ? 2 : 1) * columns;
+  for (const Watch& watch : request.watches.values) {
+    check(watch.place >= 0 && static_cast<std::size_t>(watch.place) + 2 <= width_,
+          "watches: place: expected one of ", width_, " sums, got ", watch.place);
+  }
   const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
   const Index until = std::exchange(part_until_, 0);
   if (part && begin > 0 && begin == until && std::min(before.size(), sums_.size()) >= columns) {
@@ -204,6 +211,8 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   const Ending ending(parts_.sessions, recover);
   const Index interval = state.copies_every(*parts_.plan, batch_size);
   Ticker ticker(poll);
+  Watches watches = request.watches;
+  best_.assign(watches.values.size(), {});
   for (Index e = 0; e < request.epochs; ++e) {
     const Epoch epoch{part ? state.epochs.load() : state.epochs++, batch_size, options_.shuffled,
                       weight, request.logits};
@@ -218,13 +227,36 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
     if (request.validates) {
       validate(row.last(columns), request.validation_logits, now.epoch, end - 1, ticker);
     }
+    const bool ends = watches.any() && watched(watches, now.epoch, row);
+    if (ends && !last && !session.finite_parameters()) {
+      diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
+    }
     ++finished_;
+    if (ends) break;
   }
   const std::uint64_t version = parameters.version() + 1;  // which `training` marks when it goes
   state.trained_to(version);
   session.trained_to(version);
   if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
   if (part) part_until_ = end;
+}
+
+// Shows a finished epoch to all watches; whether one of them ends the call.
+bool Run::watched(Watches& watches, Index epoch, std::span<const double> sums) {
+  bool ends = watches.until && std::chrono::steady_clock::now() >= *watches.until;
+  for (std::size_t i = 0; i < watches.values.size(); ++i) {
+    const Watch::Seen seen = watches.values[i].after(epoch, sums);
+    ends = ends || seen.ends;
+    if (!seen.copies) continue;
+    if (parts_.state.device_copy() != nullptr) {
+      ends = true;  // they are brought from the device when they are asked for between two calls
+      continue;
+    }
+    const ParameterBuffer& parameters = *parts_.state.parameters();
+    const auto* const first = static_cast<const std::byte*>(parameters.data());
+    best_[i].assign(first, first + parameters.bytes());
+  }
+  return ends;
 }
 
 void Run::validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker) {

@@ -5,6 +5,7 @@
 // written, its rates changed. Which call of fit may train a model is decided in Python.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "nn/sessions.h"
 #include "nn/ticker.h"
 #include "nn/training_state.h"
+#include "nn/watch.h"
 
 namespace fastnn {
 
@@ -77,6 +79,7 @@ class Run {
     // and those of the validation data (see Epoch); null: they are not wanted.
     void* logits = nullptr;
     void* validation_logits = nullptr;
+    Watches watches;  // which end the call after an epoch
   };
 
   // The parts and the data must outlive it. Throws std::runtime_error where nothing is compiled.
@@ -94,6 +97,10 @@ class Run {
   // before it goes on from its sums, so that those of the whole do not depend on how it was cut.
   std::span<const double> finished() const { return std::span(sums_).first(finished_ * width_); }
   void forget_finished() { finished_ = 0; }
+  // The parameters of the best epoch that a watch of the last call kept; empty: it kept none.
+  std::span<const std::byte> best(std::size_t watch) const {
+    return watch < best_.size() ? std::span(best_[watch]) : std::span<const std::byte>();
+  }
   std::size_t width() const { return width_; }  // the number of sums of an epoch
   // The end: a device may let go of the data.
   void close();
@@ -112,6 +119,7 @@ class Run {
   void validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker);
   double row_weight(const Poll& poll);
   void recover(Session& session);
+  bool watched(Watches& watches, Index epoch, std::span<const double> sums);
   [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
 
   TrainingParts& parts_;
@@ -123,6 +131,7 @@ class Run {
   std::optional<double> row_weight_;
   std::vector<double> sums_;  // of the last call
   std::size_t width_ = 0, finished_ = 0;
+  std::vector<std::vector<std::byte>> best_;
   Index part_until_ = 0;  // where the last call ended, if it ran a part of an epoch
 };
 

@@ -593,6 +593,8 @@ class Run:
         rates: NDArray[np.float64] | None = None,
         logits: Array | None = None,
         validation_logits: Array | None = None,
+        watches: Sequence[Mapping[str, Any]] = (),
+        seconds: float | None = None,
     ) -> NDArray[np.float64]:
         """Trains for some epochs or steps; returns (epochs, columns) of sums.
 
@@ -607,12 +609,17 @@ class Run:
         `logits` (rows, outputs) gets, of one epoch or a part of it, the logits of its rows at the
         places that they have in the order of the epoch, `validation_logits` those of the validation
         data; for a network that is compiled to collect them.
+        The call ends after the first epoch in which one of the `watches` says so (Watch in
+        csrc/nn/watch.h has their keys), or after the one in which `seconds` are over.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
         Raises TrainingDiverged (the state of an earlier step is restored) or what a
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def best(self, watch: int) -> Array | None:
+        """The parameters of the best epoch that a watch of the last `advance` kept; None: it kept
+        none."""
     def go_on(self, step: int, sums: NDArray[np.float64]) -> None:
         """Lets the next `advance`, if it begins at this step, go on from the sums that the part of
         the epoch before it has, in another run."""

@@ -79,6 +79,9 @@ class Columns(Protocol):
     def outputs(self) -> int:
         """The number of outputs."""
 
+    def place(self, key: str) -> tuple[int, bool] | None:
+        """The place of the sum whose mean, or the root of it, is a value; None: it is none."""
+
     @property
     def has_functions(self) -> bool:
         """Whether any metric is a function of the user's."""
@@ -150,6 +153,9 @@ class Trainable(Protocol):
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copies of all weights."""
+
+    def weights_from(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
+        """All weights, of which those of the native network are in one array."""
 
     def take_averages(self) -> None:
         """Makes the averages that the optimizer keeps the weights."""

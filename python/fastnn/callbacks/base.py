@@ -35,7 +35,9 @@ class Callback(Registered):
     ignored_hooks: Any = ()
     acts_last: ClassVar[bool] = False  # whether its hooks are called after those of all others
     _peers: Sequence[weakref.ref[Callback]] = ()  # all callbacks of the call
-    _inside: ClassVar[tuple[str, ...]] = ("acts_last", "begins_at", "ignored_hooks", "set_peers")
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("acts_last", "begins_at", "ignored_hooks", "replay", "set_peers", "watch"),
+    )
     # Weak: a model keeps its History, and would never be freed if that kept the model.
     _model: weakref.ref[Trainable] | None = None
 
@@ -84,6 +86,36 @@ class Callback(Registered):
 
     def put_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `saved_state` gave."""
+
+    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+        """The rule by which native code ends a call, for callbacks that act after few epochs.
+
+        None: `on_epoch_end` has to be called after each epoch. Else it is called for the epochs of a
+        native call when that has ended, as it does no later than after an epoch in which the callback
+        acts.
+
+        Args:
+            place: the place among native sums of the value of a name, and whether it is a root;
+                None: native code does not know the value.
+        """
+        del place  # for subclasses
+        return None
+
+    def replay(self, epoch: int, logs: Logs, best: Callable[[], list[Any]], *, last: bool) -> None:
+        """`on_epoch_end` for an epoch of a native call.
+
+        Args:
+            epoch, logs: of `on_epoch_end`.
+            best: gives the weights of the best epoch of that call.
+            last: whether it is the last epoch of that call.
+        """
+        del best, last  # for subclasses
+        self.on_epoch_end(epoch, logs)
+
+    def _only_follows(self, cls: type[Callback]) -> bool:
+        """Whether `on_epoch_end` is that of a class, so that its rule is known."""
+        own = "on_epoch_end" in vars(self)
+        return not own and type(self).on_epoch_end is cls.on_epoch_end
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called when `fit` begins."""

@@ -55,6 +55,15 @@ class TimeLimit(Callback):
     def put_state(self, state: dict[str, Any]) -> None:
         self._spent, self._begun = number("spent", state["spent"], 0.0), time.monotonic()
 
+    def watch(self, place: Any) -> dict[str, Any] | None:
+        del place
+        return {"seconds": max(self.left, 0.0)} if self._only_follows(TimeLimit) else None
+
+    def replay(self, epoch: int, logs: Logs, best: Any, *, last: bool) -> None:
+        del best
+        if last:
+            self.on_epoch_end(epoch, logs)
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         del logs
         self._spent, self._begun = 0.0, time.monotonic()

@@ -55,6 +55,24 @@ class CallbackList:
         """Whether any callback overrides any of the hooks."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
 
+    def watching(
+        self, place: Callable[[str], tuple[int, bool] | None], *hooks: str
+    ) -> list[tuple[Callback, dict[str, Any]]] | None:
+        """The callbacks that listen to the hooks, each with its rule for native code (`watch`).
+
+        None: one of them has to be called after each epoch, or in between.
+        """
+        found = []
+        for callback in self.callbacks:
+            heard = [hook for hook in hooks if _overrides(callback, hook)]
+            if not heard:
+                continue
+            rule = callback.watch(place) if heard == ["on_epoch_end"] else None
+            if rule is None:
+                return None
+            found.append((callback, rule))
+        return found
+
     def begins_at(
         self, here: Position, given: Position | None, check_sums: Callable[[Position], None]
     ) -> Position:

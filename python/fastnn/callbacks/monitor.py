@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from fastnn.callbacks.base import Callback
 from fastnn.console import warn
@@ -41,7 +41,7 @@ class Monitor(Callback):
             may still add it to the logs.
     """
 
-    _inside: ClassVar[tuple[str, ...]] = ("improves", "more_is_better", "value")
+    _inside: ClassVar[tuple[str, ...]] = ("improves", "more_is_better", "rule", "value")
     monitor = Checked(text)
     mode = Checked(_mode)
     min_delta = Checked(partial(number, low=0.0))
@@ -82,6 +82,15 @@ class Monitor(Callback):
                 "give mode='min' or mode='max'"
             )
         return direction
+
+    def rule(self, place: tuple[int, bool]) -> dict[str, Any]:
+        """What native code is told of the value, and of when it improves (see `watch`)."""
+        return {
+            "place": place[0],
+            "root": place[1],
+            "more_is_better": self.more_is_better(),
+            "min_delta": self.min_delta,
+        }
 
     def value(self, logs: Logs | None) -> float | None:
         """The monitored value; None in an epoch that has none, for example without validation."""

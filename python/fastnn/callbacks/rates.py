@@ -13,6 +13,8 @@ from fastnn.protocols import Logs
 from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number, verbosity
 
+_NEVER = 2**60
+
 
 def _rate_of(callback: Callback) -> float:
     """The learning rate now; ValueError where a schedule makes it."""
@@ -105,6 +107,23 @@ class ReduceLROnPlateau(Monitor):
         self._reset()
         super().on_train_begin(logs)
         _rate_of(self)
+
+    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+        found = place(self.monitor)
+        if found is None or not self._only_follows(ReduceLROnPlateau):
+            return None
+        lowest = _rate_of(self) <= self.min_lr
+        # In a cooldown of c epochs the first c - 1 do not count.
+        cools = max(0, self.cooldown_counter - 1)
+        return self.rule(found) | {
+            "first_epoch": 0,
+            "patience": _NEVER if lowest else self.patience,
+            "wait": -cools if self.cooldown_counter else self.wait,
+            "best": self.best,
+            "baseline": None,
+            "keeps_best": False,
+            "has_best": False,
+        }
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         rate = _rate_of(self)

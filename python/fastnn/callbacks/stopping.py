@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -71,6 +72,35 @@ class EarlyStopping(Monitor):
         self.start_from_epoch = start_from_epoch
         self._reset()
 
+    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+        found = place(self.monitor)
+        if found is None or not self._only_follows(EarlyStopping):
+            return None
+        return self.rule(found) | {
+            "first_epoch": self.start_from_epoch,
+            "patience": self.patience,
+            "wait": self.wait,
+            "best": self.best,
+            "baseline": self.baseline,
+            "keeps_best": self.restore_best_weights,
+            "has_best": self.best_weights is not None,
+        }
+
+    def replay(self, epoch: int, logs: Logs, best: Callable[[], list[Any]], *, last: bool) -> None:
+        del last
+        self._best_of_call = best
+        try:
+            self.on_epoch_end(epoch, logs)
+        finally:
+            self._best_of_call = None
+
+    def _weights_now(self) -> list[NDArray[Any]]:
+        """Copies of the weights after this epoch, or of a later one that is better."""
+        return self.model.get_weights() if self._best_of_call is None else self._best_of_call()
+
+    # The weights of the best epoch of a native call, whose epochs are gone through afterwards.
+    _best_of_call: Callable[[], list[Any]] | None = None
+
     def _reset(self) -> None:
         self.wait = 0
         self.stopped_epoch = 0
@@ -104,12 +134,12 @@ class EarlyStopping(Monitor):
             return
         if self.restore_best_weights and self.best_weights is None:
             # The first epoch is the best until another improves, also where its value is NaN.
-            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+            self.best_weights, self.best_epoch = self._weights_now(), epoch
         self.wait += 1
         if self.improves(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model.get_weights()
+                self.best_weights = self._weights_now()
             # A best value that is worse than the baseline does not restart the patience.
             if self.improves(value, self.baseline):
                 self.wait = 0

@@ -18,7 +18,7 @@ from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import fitting, get
 from fastnn.metrics.collected import Collected
 from fastnn.metrics.functions import FunctionMetric
-from fastnn.metrics.means import MeanOf
+from fastnn.metrics.means import MeanOf, RootMeanSquaredError
 from fastnn.models.finished import Finisher, collects
 from fastnn.models.heads import Head, described, gives_logits_of
 from fastnn.protocols import Logs, Seen
@@ -138,6 +138,20 @@ class Columns:
     def width(self) -> int:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""
         return sum(self.widths)
+
+    def place(self, key: str) -> tuple[int, bool] | None:
+        """The place of the sum, before its weight, whose mean is a value of the logs, and whether the
+        value is the root of that; None: it is no such mean."""
+        if key == "loss":
+            return 0, False
+        if key not in self.names[1:] or not self.widths:
+            return None
+        index = self.names.index(key)
+        metric = self.metrics[index - 1]
+        root = type(metric) is RootMeanSquaredError
+        if self.widths[index] != 2 or not (root or type(metric).finish is Metric.finish):
+            return None
+        return sum(self.widths[:index]), root
 
     def logs(self, sums: NDArray[np.float64], prefix: str = "", seen: Seen | None = None) -> Logs:
         """Names to values, from `width` sums; metrics of all rows only where these are given."""

@@ -110,7 +110,7 @@ class Compilable(Listed):
 
     _inside: ClassVar[Iterable[str]] = (
         *("columns", "gives_array", "keeps_averages", "more_is_better", "network", "prepare"),
-        *("row_shapes", "shapes_for"),
+        *("row_shapes", "shapes_for", "weights_from"),
         *("claim", "continues", "home", "is_training", "stand"),
     )
     stop_training: bool = False
@@ -555,6 +555,16 @@ class Compilable(Listed):
         built = self._state.now.built
         if built is not None:
             built.network.continues = value
+
+    def weights_from(self, parameters: NDArray[Any]) -> list[NDArray[Any]]:
+        """All weights, of which those of the native network are in one array."""
+        built = self._built()
+        places = zip(built.all_variables, built.network.parameters, strict=True)
+        found = {
+            id(variable): parameters[offset : offset + math.prod(shape)].reshape(shape)
+            for variable, (offset, shape) in places
+        }
+        return [found[id(v)] if id(v) in found else v.numpy() for v in self.weights]
 
     @property
     def columns(self) -> Columns:

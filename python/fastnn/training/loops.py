@@ -7,8 +7,9 @@ already checked (see `models.trainer` and `data`); no arithmetic is done here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
-from fastnn.callbacks.base import History
+from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import (
     EPOCH_HOOKS,
@@ -152,12 +153,8 @@ class Fit:
             logs = self._by_epoch(run, epochs[:1], begins)
             epochs = epochs[1:]
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
-        if epochs and not self._needs_epochs() and not self.model.stop_training:
-            most = _AT_ONCE
-            if self.model.optimizer.schedule is not None:  # a rate for each step
-                most = max(1, min(most, _MOST_RATES // self.steps))
-            for first in range(epochs.start, epochs.stop, most):
-                logs = self._all_at_once(run, range(first, min(first + most, epochs.stop)))
+        if epochs and self._watching() is not None and not self.model.stop_training:
+            logs = self._all_at_once(run, epochs)
         elif not (begins.step and self.model.stop_training):
             logs = self._by_epoch(run, epochs) or logs
         return logs
@@ -190,17 +187,26 @@ class Fit:
             **how,
         )
 
-    def _needs_epochs(self) -> bool:
-        """Whether a callback, a metric of all rows, or the schedule of validation acts between
-        epochs."""
+    def _watching(self) -> list[tuple[Callback, dict[str, Any]]] | None:
+        """Callbacks with rules that native code follows; None: a callback, a metric of all rows, or
+        the schedule of validation acts between epochs."""
         if self.columns.collects:
-            return True
+            return None
         hooks = [*EPOCH_HOOKS, *TRAIN_BATCH_HOOKS]
         if self.validation is not None:
             if not self.schedule.validates_always():
-                return True
+                return None
             hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
-        return self.callbacks.listens(*hooks)
+        return self.callbacks.watching(self._place, *hooks)
+
+    def _place(self, key: str) -> tuple[int, bool] | None:
+        """The place of a value of the logs among the sums of an epoch (see `Columns.place`)."""
+        if not key.startswith("val_") or key in self.columns.names:
+            return self.columns.place(key)
+        found = self.columns.place(key.removeprefix("val_"))
+        if found is None or self.validation is None:
+            return None
+        return self.columns.width + found[0], found[1]
 
     def _see_labels(self) -> None:
         """Takes labels that a callback has changed; ValueError where they cannot be taken.
@@ -257,17 +263,50 @@ class Fit:
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
-        try:
-            self._advance(
-                run,
-                epochs=len(epochs),
-                first_epoch=epochs.start,
-                validates=self.validation is not None,
-            )
-        finally:  # also after Ctrl-C or divergence in a later epoch
-            logs = [self._logs(row) for row in run.take_finished()]
-            self.history.extend(epochs.start, logs)
+        """All epochs, in as few native calls as can be."""
+        most = _AT_ONCE
+        if self.model.optimizer.schedule is not None:  # a rate for each step
+            most = max(1, min(most, _MOST_RATES // self.steps))
+        first, logs = epochs.start, list[Logs]()
+        while first < epochs.stop and not self.model.stop_training:
+            watching = self._watching() or []
+            rules = [rule for _, rule in watching]
+            seconds = [rule["seconds"] for rule in rules if "seconds" in rule]
+            watches = [rule for rule in rules if "seconds" not in rule]
+            try:
+                self._advance(
+                    run,
+                    epochs=min(epochs.stop - first, most),
+                    first_epoch=first,
+                    validates=self.validation is not None,
+                    watches=watches,
+                    seconds=min(seconds, default=None),
+                )
+            finally:  # also after Ctrl-C or divergence in a later epoch
+                logs = [self._logs(row) for row in run.take_finished()]
+                if watching:
+                    self._replay(run, watching, first, logs)
+                self.history.extend(first, logs)
+            first += len(logs)
         return logs[-1]
+
+    def _replay(
+        self,
+        run: _core.Run,
+        watching: list[tuple[Callback, dict[str, Any]]],
+        first: int,
+        logs: list[Logs],
+    ) -> None:
+        """Lets callbacks go through the epochs of a native call that has ended."""
+        order = iter(range(len(watching)))
+        weights = [
+            None if "seconds" in rule else _best(self.model, run, next(order))
+            for _, rule in watching
+        ]
+        for i, row in enumerate(logs):
+            for (callback, _), best in zip(watching, weights, strict=True):
+                last = i + 1 == len(logs)
+                callback.replay(first + i, row, best or self.model.get_weights, last=last)
 
     def _begins(self) -> Position:
         """Where training begins."""
@@ -376,6 +415,17 @@ class Fit:
         if math.isinf(logs["loss"]) or math.isnan(logs["loss"]):  # raises TrainingDiverged
             self._advance(run, first_epoch=epoch, first_step=self.steps, steps=0, validates=True)
         return {f"val_{name}": value for name, value in logs.items()}
+
+
+def _best(model: Trainable, run: _core.Run, watch: int) -> Callable[[], list[NDArray[Any]]]:
+    """Gives the weights that a watch of the last call kept, or the present ones: those of its end."""
+
+    @functools.cache
+    def weights() -> list[NDArray[Any]]:
+        kept = run.best(watch)
+        return model.get_weights() if kept is None else model.weights_from(kept)
+
+    return weights
 
 
 def evaluate(

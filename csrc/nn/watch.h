@@ -1,0 +1,75 @@
+// What ends a native call of training after an epoch: a value that no longer improves, or the
+// clock.
+//
+// These are the rules of callbacks (python/fastnn/callbacks/stopping.py and rates.py), which go
+// through the epochs of a call afterwards and act. A call has to end no later than an epoch after
+// which one of them acts; ending earlier changes nothing.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/arrays.h"
+
+namespace fastnn {
+
+struct Watch {
+  // The value of an epoch is sums[place] / sums[place + 1], or its root; NaN where nothing counted.
+  Index place = 0;
+  bool root = false;
+  bool more_is_better = false;
+  double min_delta = 0;
+  Index first_epoch = 0;  // epochs before it do not count
+  Index patience = 1;     // the call ends after so many epochs without an improvement
+  Index wait = 0;         // of those before this call
+  double best = std::numeric_limits<double>::quiet_NaN();      // NaN: none yet
+  double baseline = std::numeric_limits<double>::quiet_NaN();  // what an improvement must also beat
+  // Whether the weights of the best epoch are to be kept, and whether there are any from before.
+  bool keeps_best = false, has_best = false;
+
+  double value(std::span<const double> sums) const {
+    const auto at = static_cast<std::size_t>(place);
+    if (sums[at + 1] == 0) return std::numeric_limits<double>::quiet_NaN();
+    const double mean = sums[at] / sums[at + 1];
+    return root ? std::sqrt(mean) : mean;
+  }
+  bool improves(double value, double on) const {
+    if (std::isnan(value)) return false;
+    if (std::isnan(on)) return true;
+    const double sign = more_is_better ? -1.0 : 1.0;
+    return sign * (value + sign * min_delta) < sign * on;
+  }
+
+  struct Seen {
+    bool ends,
+        copies;  // whether the call ends, and whether the weights are those of the best epoch
+  };
+  // Takes note of a finished epoch.
+  Seen after(Index epoch, std::span<const double> sums) {
+    if (epoch < first_epoch) return {false, false};
+    const double now = value(sums);
+    bool copies = keeps_best && !has_best;
+    has_best = true;
+    ++wait;
+    if (improves(now, best)) {
+      best = now;
+      copies = keeps_best;
+      if (improves(now, baseline)) wait = 0;
+      return {false, copies};
+    }
+    return {wait >= patience, copies};
+  }
+};
+
+struct Watches {
+  std::vector<Watch> values;
+  std::optional<std::chrono::steady_clock::time_point> until;
+
+  bool any() const { return !values.empty() || until; }
+};
+
+}  // namespace fastnn
