@@ -28,7 +28,7 @@ from fastnn.callbacks.monitor import Monitor
 from fastnn.layers import activation, lengths, merge, noise
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
-from fastnn.metrics import agreement, collected, confusion, means, ranked, tallies, values
+from fastnn.metrics import agreement, collected, confusion, means, points, tallies, values
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
@@ -286,7 +286,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
     left_out |= {noise.Noise, noise._Rated, lengths._OfRows}
     left_out |= {callbacks.LearningRateScheduler}  # of a function
-    left_out |= {collected.Collected, ranked._AtPoint, tallies._Tally}
+    left_out |= {collected.Collected, points._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {activation._WithParameters}

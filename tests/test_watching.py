@@ -102,8 +102,8 @@ def test_plateaus(patience, how, calls):
     assert len(calls) == 60
     calls.clear()
     assert fitted(callbacks.ReduceLROnPlateau(**how)) == wanted
-    assert len(calls) < 50
     rates = wanted[0]["learning_rate"]
+    assert len(calls) <= len(set(rates)) + 1  # one ends where the rate is reduced
     assert rates[0] > rates[-1]
 
 

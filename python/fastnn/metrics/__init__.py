@@ -44,14 +44,13 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
-from fastnn.metrics.ranked import (
-    AUC,
-    AveragePrecision,
+from fastnn.metrics.points import (
     PrecisionAtRecall,
     RecallAtPrecision,
     SensitivityAtSpecificity,
     SpecificityAtSensitivity,
 )
+from fastnn.metrics.ranked import AUC, AveragePrecision
 from fastnn.metrics.scores import (
     BrierScore,
     CategoricalHinge,

@@ -25,7 +25,7 @@ from fastnn.models.tables import parts_of_validation
 from fastnn.models.taped import Taped
 from fastnn.models.taped_steps import TapedSteps
 from fastnn.models.taped_tables import Given
-from fastnn.training import loops, streams
+from fastnn.training import passes, streams
 from fastnn.training.loops import Schedule
 from fastnn.training.seen import SeenRows, room
 from fastnn.training.streams import StreamFit, Streams
@@ -118,7 +118,7 @@ class Streamed(Taped):
             with within("validation_data"):
                 table = self._table("validation_data", given.x, given.y, given.sample_weight)
                 self.network.check(table.native())
-            return loops.evaluate(self.network, self.columns, table, listeners, size)
+            return passes.evaluate(self.network, self.columns, table, listeners, size)
 
         return validate
 

@@ -16,15 +16,20 @@ from fastnn import elsewhere
 from fastnn._core import Predictor
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
-from fastnn.callbacks.progress import ProgbarLogger
-from fastnn.callbacks.told import values_text
-from fastnn.callbacks.tqdm_bar import TqdmBar
 from fastnn.claims import Claim
-from fastnn.console import is_terminal, say
 from fastnn.data.feed import kind_of
 from fastnn.data.table import Table
-from fastnn.extras import needed
 from fastnn.layers.base import write_all
+from fastnn.models.call_words import (
+    batch_size_of,
+    frequency_of,
+    progress_of,
+    refuse_beside_batches,
+    refuse_steps,
+    results_of,
+    told,
+    verbosity_of,
+)
 from fastnn.models.compiled import claim_layers
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.frozen import frozen
@@ -33,10 +38,10 @@ from fastnn.models.steps import own_steps
 from fastnn.models.streamed import Streamed
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
-from fastnn.training import loops
+from fastnn.training import passes
 from fastnn.training.loops import Fit, Schedule
 from fastnn.variables import within
-from fastnn.words import choose, flag, integer, keywords, number
+from fastnn.words import flag, integer, keywords, number
 
 Callbacks = Callback | Iterable[Callback] | None
 ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
@@ -164,7 +169,7 @@ class Trainer(Streamed):
         with claim, claim.lock:
             self._training.take(claim)
             plan = self._compiled("fit")
-            size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+            size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
             begins = initial_epoch
             if not isinstance(begins, Position):
                 begins = Position(integer("initial_epoch", begins, 0, _MOST_EPOCHS))
@@ -173,13 +178,13 @@ class Trainer(Streamed):
                 integer("epochs", epochs, 0, _MOST_EPOCHS),
                 integer("initial_epoch", begins.epoch, 0, _MOST_EPOCHS),
                 flag("shuffle", shuffle),
-                _frequency(validation_freq),
-                _batch("validation_batch_size", validation_batch_size, size),
+                frequency_of(validation_freq),
+                batch_size_of("validation_batch_size", validation_batch_size, size),
             )
-            level, progress = _progress(verbose)
+            level, progress = progress_of(verbose)
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             if y is None and kind_of(x) is not None:
-                _refuse_beside_batches(share, sample_weight, begins)
+                refuse_beside_batches(share, sample_weight, begins)
                 options = {
                     "steps_per_epoch": steps_per_epoch,
                     "validation_data": validation_data,
@@ -187,7 +192,7 @@ class Trainer(Streamed):
                     "class_weight": class_weight,
                 }
                 return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
-            _refuse_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+            refuse_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
             if self._reason_for(plan, x) is not None:
                 return self._fit_taped(
                     plan,
@@ -263,28 +268,31 @@ class Trainer(Streamed):
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
         if y is None and kind_of(x) is not None:
-            _refuse_beside_batches(0.0, sample_weight)
-            level, as_dict = _verbosity(verbose), flag("return_dict", return_dict)
+            refuse_beside_batches(0.0, sample_weight)
+            level, as_dict = verbosity_of(verbose), flag("return_dict", return_dict)
             listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
-            return _told(self._evaluate_streamed(plan, x, steps, listeners), level, as_dict)
-        _refuse_steps("evaluate", steps=steps)
+            return told(self._evaluate_streamed(plan, x, steps, listeners), level, as_dict)
+        refuse_steps("evaluate", steps=steps)
         if self._reason_for(plan, x) is not None:
-            size, level = _batch("batch_size", batch_size, _DEFAULT_BATCH), _verbosity(verbose)
+            size, level = (
+                batch_size_of("batch_size", batch_size, _DEFAULT_BATCH),
+                verbosity_of(verbose),
+            )
             as_dict = flag("return_dict", return_dict)
             listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
             logs = self._evaluate_taped(plan, Given(x, y, sample_weight), size, listeners)
-            return _told(logs, level, as_dict)
+            return told(logs, level, as_dict)
         table = self._table("evaluate", x, y, sample_weight)
-        size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
-        level = _verbosity(verbose)
+        size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
+        level = verbosity_of(verbose)
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
         as_dict = flag("return_dict", return_dict)
         built = self.prepare(
             table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
         )
-        logs = loops.evaluate(built.network, plan.columns, table, listeners, size)
-        return _told(logs, level, as_dict)
+        logs = passes.evaluate(built.network, plan.columns, table, listeners, size)
+        return told(logs, level, as_dict)
 
     @keywords()
     def predict(
@@ -327,16 +335,16 @@ class Trainer(Streamed):
             return self._predict_streamed(
                 x, steps, listeners, lambda batch: self.predict(batch, verbose=0)
             )
-        _refuse_steps("predict", steps=steps)
+        refuse_steps("predict", steps=steps)
         if own_steps(self, "predict") or self._reason_of_call(x) is not None:
-            size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
-            params = {"verbose": _verbosity(verbose), "epochs": 1}
+            size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
+            params = {"verbose": verbosity_of(verbose), "epochs": 1}
             return self._predict_taped(x, size, CallbackList(callbacks, self, params))
         table = Table(self._rows(x))
         self._shapes(table.x)  # an error about shapes comes before those of other arguments
-        size = _batch("batch_size", batch_size, _DEFAULT_BATCH)
+        size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
         params = {
-            "verbose": _verbosity(verbose),
+            "verbose": verbosity_of(verbose),
             "epochs": 1,
             "steps": math.ceil(table.length / size),
         }
@@ -344,7 +352,7 @@ class Trainer(Streamed):
         built = self.prepare(
             table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
         )
-        outputs = loops.predict(built.network, table, listeners, size)
+        outputs = passes.predict(built.network, table, listeners, size)
         return outputs.reshape(-1, *built.shapes[-1])
 
     @keywords()
@@ -475,7 +483,7 @@ class Trainer(Streamed):
             if self._reason_for(plan, x) is not None:
                 given = Given(x, y, sample_weight, class_weight)
                 logs = self._train_on_batch_taped(plan, given)
-                return _results(logs, flag("return_dict", return_dict))
+                return results_of(logs, flag("return_dict", return_dict))
             table = self._table("train_on_batch", x, y, sample_weight)
             table = self._weigh_classes(table, class_weight)
             as_dict = flag("return_dict", return_dict)
@@ -489,7 +497,7 @@ class Trainer(Streamed):
                 trains=True,
             )
             logs = run.step()
-        return _results(logs, as_dict)
+        return results_of(logs, as_dict)
 
     @keywords()
     def test_on_batch(
@@ -569,67 +577,3 @@ class Trainer(Streamed):
 
         def __getattr__(self, name: str) -> Any:
             return elsewhere.attribute_of(self, "model", name)
-
-
-def _refuse_beside_batches(
-    share: float, sample_weight: object, begins: Position | None = None
-) -> None:
-    """ValueError for arguments that go with arrays alone."""
-    told = "x makes batches; "
-    if share:
-        raise ValueError(f"validation_split: {told}give validation_data")
-    if sample_weight is not None:
-        raise ValueError(f"sample_weight: {told}let it make (x, y, sample_weight)")
-    if begins is not None and begins.step:
-        raise ValueError(f"initial_epoch: {told}training goes on where an epoch begins")
-
-
-def _refuse_steps(doing: str, **given: object) -> None:
-    """ValueError for numbers of batches where x is arrays."""
-    for name, value in given.items():
-        if value is not None:
-            raise ValueError(
-                f"{doing}: {name}: expected None for arrays, got {value!r}: batch_size says how many "
-                "batches they are"
-            )
-
-
-def _batch(name: str, given: int | None, default: int) -> int:
-    return default if given is None else integer(name, given)
-
-
-def _frequency(value: object) -> int | Container[int]:
-    if isinstance(value, Container) and not isinstance(value, str):
-        return value
-    return integer("validation_freq", value)
-
-
-def _progress(verbose: object) -> tuple[int, list[ProgbarLogger]]:
-    """The verbosity as a number, and what shows the progress."""
-    level = _verbosity(verbose)
-    if verbose == "tqdm":
-        needed("tqdm.auto", "verbose='tqdm'", "progress")
-        return level, [TqdmBar()]
-    return level, [ProgbarLogger(live=level == 1)] if level else []
-
-
-def _verbosity(verbose: object) -> int:
-    if isinstance(verbose, str):
-        word: Literal["auto", "tqdm"] = choose("verbose", verbose, ("auto", "tqdm"))
-        return 1 if word == "tqdm" or is_terminal() else 2
-    if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):
-        return int(verbose)
-    raise ValueError(f"verbose: expected 'auto', 'tqdm', 0, 1 or 2, got {verbose!r}")
-
-
-def _told(logs: Logs, level: int, as_dict: bool) -> float | list[Any] | Logs:
-    if level:
-        say(f"evaluate{values_text(logs)}")
-    return _results(logs, as_dict)
-
-
-def _results(logs: Logs, as_dict: bool) -> float | list[Any] | Logs:
-    if as_dict:
-        return logs
-    values = list(logs.values())
-    return values if len(values) > 1 else float(values[0])

@@ -21,7 +21,6 @@ from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import (
     EPOCH_HOOKS,
-    PREDICT_BATCH_HOOKS,
     TEST_BATCH_HOOKS,
     TEST_HOOKS,
     TRAIN_BATCH_HOOKS,
@@ -30,6 +29,7 @@ from fastnn.callbacks.listeners import (
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Position, Trainable
+from fastnn.training.passes import evaluate
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
 from fastnn.words import within
 
@@ -271,16 +271,18 @@ class Fit:
         while first < epochs.stop and not self.model.stop_training:
             watching = self._watching() or []
             rules = [rule for _, rule in watching]
-            seconds = [rule["seconds"] for rule in rules if "seconds" in rule]
-            watches = [rule for rule in rules if "seconds" not in rule]
+            how: dict[str, Any] = {}
+            if rules:
+                seconds = [rule["seconds"] for rule in rules if "seconds" in rule]
+                how["seconds"] = min(seconds, default=None)
+                how["watches"] = [rule for rule in rules if "seconds" not in rule]
             try:
                 self._advance(
                     run,
                     epochs=min(epochs.stop - first, most),
                     first_epoch=first,
                     validates=self.validation is not None,
-                    watches=watches,
-                    seconds=min(seconds, default=None),
+                    **how,
                 )
             finally:  # also after Ctrl-C or divergence in a later epoch
                 logs = [self._logs(row) for row in run.take_finished()]
@@ -426,48 +428,3 @@ def _best(model: Trainable, run: _core.Run, watch: int) -> Callable[[], list[NDA
         return model.get_weights() if kept is None else model.weights_from(kept)
 
     return weights
-
-
-def evaluate(
-    network: _core.Network,
-    columns: Columns,
-    table: Table,
-    callbacks: CallbackList,
-    batch_size: int,
-) -> Logs:
-    """Loss and metrics over checked rows, in one native call.
-
-    The network and its columns are given, since another thread may compile the model meanwhile.
-    Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
-    in the order of one call, to the last bit, whether hooks listen or not.
-    """
-    callbacks.call("on_test_begin", {})
-    if callbacks.listens(*TEST_BATCH_HOOKS):
-        so_far = np.zeros(columns.width)
-        for batch, start in enumerate(range(0, table.length, batch_size)):
-            callbacks.call("on_test_batch_begin", batch, {})
-            so_far += network.evaluate(table.part(start, start + batch_size))
-            callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
-    logits = room(network, table.length, columns.outputs) if columns.collects else None
-    sums = network.evaluate(table.native(), logits)
-    logs = columns.logs(sums, seen=None if logits is None else SeenRows(table, logits))
-    callbacks.call("on_test_end", dict(logs))
-    return logs
-
-
-def predict(
-    network: _core.Network, table: Table, callbacks: CallbackList, batch_size: int
-) -> NDArray[Any]:
-    """Outputs of checked rows, in one native call unless batch hooks listen."""
-    callbacks.call("on_predict_begin", {})
-    if callbacks.listens(*PREDICT_BATCH_HOOKS):
-        parts = []
-        for batch, start in enumerate(range(0, table.length, batch_size)):
-            callbacks.call("on_predict_batch_begin", batch, {})
-            parts.append(network.predict(table.part(start, start + batch_size)))
-            callbacks.call("on_predict_batch_end", batch, {"outputs": parts[-1]})
-        outputs: NDArray[Any] = np.concatenate(parts)
-    else:
-        outputs = network.predict(table.native())
-    callbacks.call("on_predict_end", {})
-    return outputs

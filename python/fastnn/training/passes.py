@@ -1,0 +1,59 @@
+"""Passes over checked rows that train nothing: evaluation and prediction, natively."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.callbacks.listeners import PREDICT_BATCH_HOOKS, TEST_BATCH_HOOKS, CallbackList
+from fastnn.data.table import Table
+from fastnn.protocols import Columns, Logs
+from fastnn.training.seen import SeenRows, room
+
+
+def evaluate(
+    network: _core.Network,
+    columns: Columns,
+    table: Table,
+    callbacks: CallbackList,
+    batch_size: int,
+) -> Logs:
+    """Loss and metrics over checked rows, in one native call.
+
+    The network and its columns are given, since another thread may compile the model meanwhile.
+    Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
+    in the order of one call, to the last bit, whether hooks listen or not.
+    """
+    callbacks.call("on_test_begin", {})
+    if callbacks.listens(*TEST_BATCH_HOOKS):
+        so_far = np.zeros(columns.width)
+        for batch, start in enumerate(range(0, table.length, batch_size)):
+            callbacks.call("on_test_batch_begin", batch, {})
+            so_far += network.evaluate(table.part(start, start + batch_size))
+            callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
+    logits = room(network, table.length, columns.outputs) if columns.collects else None
+    sums = network.evaluate(table.native(), logits)
+    logs = columns.logs(sums, seen=None if logits is None else SeenRows(table, logits))
+    callbacks.call("on_test_end", dict(logs))
+    return logs
+
+
+def predict(
+    network: _core.Network, table: Table, callbacks: CallbackList, batch_size: int
+) -> NDArray[Any]:
+    """Outputs of checked rows, in one native call unless batch hooks listen."""
+    callbacks.call("on_predict_begin", {})
+    if callbacks.listens(*PREDICT_BATCH_HOOKS):
+        parts = []
+        for batch, start in enumerate(range(0, table.length, batch_size)):
+            callbacks.call("on_predict_batch_begin", batch, {})
+            parts.append(network.predict(table.part(start, start + batch_size)))
+            callbacks.call("on_predict_batch_end", batch, {"outputs": parts[-1]})
+        outputs: NDArray[Any] = np.concatenate(parts)
+    else:
+        outputs = network.predict(table.native())
+    callbacks.call("on_predict_end", {})
+    return outputs
