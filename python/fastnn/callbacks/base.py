@@ -101,16 +101,17 @@ class Callback(Registered):
         del place  # for subclasses
         return None
 
-    def replay(self, epoch: int, logs: Logs, best: Callable[[], list[Any]], *, last: bool) -> None:
-        """`on_epoch_end` for an epoch of a native call.
+    def replay(self, first: int, logs: Sequence[Logs], best: Callable[[], list[Any]]) -> None:
+        """`on_epoch_end` for the epochs of a native call that has ended.
 
         Args:
-            epoch, logs: of `on_epoch_end`.
+            first: the number of the first epoch.
+            logs: of each epoch.
             best: gives the weights of the best epoch of that call.
-            last: whether it is the last epoch of that call.
         """
-        del best, last  # for subclasses
-        self.on_epoch_end(epoch, logs)
+        del best  # for subclasses
+        for epoch, row in enumerate(logs, first):
+            self.on_epoch_end(epoch, row)
 
     def _only_follows(self, cls: type[Callback]) -> bool:
         """Whether `on_epoch_end` is that of a class, so that its rule is known."""

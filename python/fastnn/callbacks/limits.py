@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -59,10 +60,10 @@ class TimeLimit(Callback):
         del place
         return {"seconds": max(self.left, 0.0)} if self._only_follows(TimeLimit) else None
 
-    def replay(self, epoch: int, logs: Logs, best: Any, *, last: bool) -> None:
+    def replay(self, first: int, logs: Sequence[Logs], best: Any) -> None:
         del best
-        if last:
-            self.on_epoch_end(epoch, logs)
+        if logs:
+            self.on_epoch_end(first + len(logs) - 1, logs[-1])
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         del logs

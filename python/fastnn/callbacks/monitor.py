@@ -6,6 +6,7 @@ It decides which of two values is better, and warns where `fit` will not produce
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -41,7 +42,9 @@ class Monitor(Callback):
             may still add it to the logs.
     """
 
-    _inside: ClassVar[tuple[str, ...]] = ("improves", "more_is_better", "rule", "value")
+    _inside: ClassVar[tuple[str, ...]] = (
+        *("comparison", "improves", "more_is_better", "rule", "value"),
+    )
     monitor = Checked(text)
     mode = Checked(_mode)
     min_delta = Checked(partial(number, low=0.0))
@@ -110,10 +113,17 @@ class Monitor(Callback):
 
         NaN is no improvement, and all numbers improve on it.
         """
-        if math.isnan(value):
-            return False
-        if on is None or math.isnan(on):
-            return True
+        return self.comparison()(value, on)
+
+    def comparison(self) -> Callable[[float, float | None], bool]:
+        """`improves`, for many comparisons."""
         sign = -1.0 if self.more_is_better() else 1.0
-        # min_delta is added before the comparison, as in Keras: rounding may decide.
-        return sign * (value + sign * self.min_delta) < sign * on
+        delta = sign * self.min_delta
+
+        def improves(value: float, on: float | None) -> bool:
+            if math.isnan(value):
+                return False
+            # min_delta is added before the comparison, as in Keras: rounding may decide.
+            return on is None or math.isnan(on) or sign * (value + delta) < sign * on
+
+        return improves

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -126,22 +126,33 @@ class ReduceLROnPlateau(Monitor):
         }
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._follow(epoch, ({} if logs is None else logs,))
+
+    def replay(self, first: int, logs: Sequence[Logs], best: Any) -> None:
+        del best
+        self._follow(first, logs)
+
+    def _follow(self, first: int, rows: Sequence[Logs]) -> None:
+        """Goes through epochs from number `first` on."""
+        improves, monitor, patience = self.comparison(), self.monitor, self.patience
         rate = _rate_of(self)
-        if logs is not None:
-            logs["learning_rate"] = rate
-        value = self.value(logs)
-        if value is None:
-            return
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.wait = 0
-        if self.improves(value, self.best):
-            self.best = value
-            self.wait = 0
-        elif self.cooldown_counter == 0:
-            self.wait += 1
-            if self.wait >= self.patience:
-                self._reduce(epoch, rate)
+        for epoch, row in enumerate(rows, first):
+            row["learning_rate"] = rate
+            value = row.get(monitor)
+            if type(value) is not float:
+                value = self.value(row)
+            if value is None:
+                continue
+            if self.cooldown_counter > 0:
+                self.cooldown_counter -= 1
+                self.wait = 0
+            if improves(value, self.best):
+                self.best, self.wait = value, 0
+            elif self.cooldown_counter == 0:
+                self.wait += 1
+                if self.wait >= patience:
+                    self._reduce(epoch, rate)
+                    rate = _rate_of(self)
 
     def _reduce(self, epoch: int, rate: float) -> None:
         if rate <= self.min_lr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -86,20 +86,8 @@ class EarlyStopping(Monitor):
             "has_best": self.best_weights is not None,
         }
 
-    def replay(self, epoch: int, logs: Logs, best: Callable[[], list[Any]], *, last: bool) -> None:
-        del last
-        self._best_of_call = best
-        try:
-            self.on_epoch_end(epoch, logs)
-        finally:
-            self._best_of_call = None
-
-    def _weights_now(self) -> list[NDArray[Any]]:
-        """Copies of the weights after this epoch, or of a later one that is better."""
-        return self.model.get_weights() if self._best_of_call is None else self._best_of_call()
-
-    # The weights of the best epoch of a native call, whose epochs are gone through afterwards.
-    _best_of_call: Callable[[], list[Any]] | None = None
+    def replay(self, first: int, logs: Sequence[Logs], best: Callable[[], list[Any]]) -> None:
+        self._follow(first, logs, best)
 
     def _reset(self) -> None:
         self.wait = 0
@@ -129,23 +117,38 @@ class EarlyStopping(Monitor):
         super().on_train_begin(logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = self.value(logs)
-        if value is None or epoch < self.start_from_epoch:
-            return
-        if self.restore_best_weights and self.best_weights is None:
-            # The first epoch is the best until another improves, also where its value is NaN.
-            self.best_weights, self.best_epoch = self._weights_now(), epoch
-        self.wait += 1
-        if self.improves(value, self.best):
-            self.best, self.best_epoch = value, epoch
-            if self.restore_best_weights:
-                self.best_weights = self._weights_now()
-            # A best value that is worse than the baseline does not restart the patience.
-            if self.improves(value, self.baseline):
-                self.wait = 0
-        elif self.wait >= self.patience and epoch > 0:
-            self.stopped_epoch = epoch
-            self.model.stop_training = True
+        self._follow(epoch, (logs or {},), self.model.get_weights)
+
+    def _follow(
+        self, first: int, rows: Sequence[Logs], weights: Callable[[], list[NDArray[Any]]]
+    ) -> None:
+        """Goes through epochs from number `first` on. `weights` gives those after the last of them
+        that is the best yet."""
+        improves, monitor = self.comparison(), self.monitor
+        start, patience, baseline = self.start_from_epoch, self.patience, self.baseline
+        restores = self.restore_best_weights
+        best, wait = self.best, self.wait
+        for epoch, row in enumerate(rows, first):
+            value = row.get(monitor)
+            if type(value) is not float:
+                value = self.value(row)
+            if value is None or epoch < start:
+                continue
+            if restores and self.best_weights is None:
+                # The first epoch is the best until another improves, also where its value is NaN.
+                self.best_weights, self.best_epoch = weights(), epoch
+            wait += 1
+            if improves(value, best):
+                best, self.best_epoch = value, epoch
+                if restores:
+                    self.best_weights = weights()
+                # A best value that is worse than the baseline does not restart the patience.
+                if improves(value, baseline):
+                    wait = 0
+            elif wait >= patience and epoch > 0:
+                self.stopped_epoch = epoch
+                self.model.stop_training = True
+        self.best, self.wait = best, wait
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:

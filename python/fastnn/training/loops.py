@@ -300,15 +300,13 @@ class Fit:
         logs: list[Logs],
     ) -> None:
         """Lets callbacks go through the epochs of a native call that has ended."""
-        order = iter(range(len(watching)))
-        weights = [
-            None if "seconds" in rule else _best(self.model, run, next(order))
-            for _, rule in watching
-        ]
-        for i, row in enumerate(logs):
-            for (callback, _), best in zip(watching, weights, strict=True):
-                last = i + 1 == len(logs)
-                callback.replay(first + i, row, best or self.model.get_weights, last=last)
+        watch = 0
+        for callback, rule in watching:
+            if "seconds" in rule:
+                callback.replay(first, logs, self.model.get_weights)
+            else:
+                callback.replay(first, logs, _best(self.model, run, watch))
+                watch += 1
 
     def _begins(self) -> Position:
         """Where training begins."""
