@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from fastnn import calling, keys
-from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor, tensor
-from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.console import say
 from fastnn.data import rows
-from fastnn.data.structures import Form, form_of, is_several
+from fastnn.data.structures import form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.noise import Noise
 from fastnn.layers.shape import Input, InputLayer
@@ -32,22 +30,18 @@ from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.opaque import (
-    Steps,
-    built_parts,
-    called_opaquely,
-    convert,
     found_in,
     give_paths,
     steps_of,
 )
 from fastnn.models.reasons import Reason, of_call, several
-from fastnn.models.saved import Saved
+from fastnn.models.stepped import Stepped, rows_of
 from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Saved):
+class Model(Stepped):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -108,8 +102,6 @@ class Model(Saved):
     A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
     cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
-
-    _steps: Steps | None = None  # of a functional model with calls that are no graph of layers
 
     @keywords()
     def __init__(
@@ -178,36 +170,6 @@ class Model(Saved):
             form=form,
         )
         self._take_graph("Model", state)
-
-    def take_steps(
-        self, steps: Steps, form: Form, shapes: Sequence[Shape], names: int | list[str] | None
-    ) -> None:
-        """Makes calls the model of which some are no graph of layers."""
-        self._input_names = names
-        self._steps = steps
-        state = self._state.now._replace(inputs=tuple(shapes), form=form)
-        self._settle_steps("Model", steps, state)
-        if self._given_dtype is not None:
-            convert(steps.parts, self._given_dtype)
-        built_parts(steps)
-        give_paths(steps.parts, self)
-
-    def _settle_steps(self, doing: str, steps: Steps, state: State) -> None:
-        """Names the parts of such a model, whose home it is."""
-        self._input_labels = input_labels(steps.entries, self._input_names)
-        change = Change(doing)
-        with change, change.lock:
-            self._changes.take(change, waits=True)
-            parts = [*steps.entries, *steps.parts]
-            names = self.names_for(parts)
-            switches = [
-                part.stand(change, name=name, home=weakref.ref(self))
-                for part, name in zip(parts, names, strict=True)
-                if part.home is None
-            ]
-            self._state = self._state.to(state, change)
-            change.settled = True
-            forget_former([*switches, self._state])
 
     def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
         """Makes a graph the model, whose parts get names."""
@@ -443,7 +405,7 @@ class Model(Saved):
         state = self._state.now
         if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
             self._refresh(state.built, "call")
-            return called(state, _rows_of(inputs), acts)
+            return called(state, rows_of(inputs), acts)
         if any_symbols(inputs):
             if training and not calling.now().training and self._has_dropout():
                 raise Untraceable(
@@ -459,7 +421,7 @@ class Model(Saved):
             return self._called_on(_tensors(inputs), acts)
         if self._has_call() and np.ndim(inputs) == 0 and not any_symbols(inputs):
             return self._called_on(tensor(inputs), acts)  # of numbers, not of rows
-        x = _rows_of(self._joined(inputs))
+        x = rows_of(self._joined(inputs))
         row_shape = x.shape[1:] if x.ndim > 1 else (1,)
         if state.built is None:
             self._draw_key()
@@ -482,42 +444,6 @@ class Model(Saved):
             self._give_dtype()
             inputs = _tensors(inputs) if is_several(inputs) else tensor(inputs)
         return self._called_on(inputs, acts, invocation)
-
-    def _drawn_in(self, inputs: Any, training: bool | None) -> Any:
-        """The symbol, or the structure of several, of a call on symbols."""
-        try:
-            return self._called_on_symbols(inputs, drops=training is not False)
-        except Untraceable as why:
-            if calling.now().tracing:
-                raise
-            self._draw_key()
-            self._give_dtype()
-            options = {} if training is None else {"training": training}
-            return called_opaquely(self, (inputs,), options, str(why), self.dtype)
-
-    def _output_rows(self, _args: tuple[Any, ...], _options: dict[str, Any]) -> Any:
-        """A few rows of the outputs of a call on symbols; None: only a call tells."""
-        return None
-
-    def _rows_given(self, inputs: Any) -> Any:
-        """The rows of each input as a Tensor; ValueError where they have another shape."""
-        names = self._input_names
-        parts = [self._joined_one(inputs)] if names is None else self._several_of(inputs)
-        found = []
-        for label, part, shape in zip(
-            self._input_labels, parts, self._state.now.inputs, strict=True
-        ):
-            x = _rows_of(part)
-            if x.shape == (len(x),) and shape == (1,):
-                x = functions.reshape(x, (-1, 1))
-            if x.shape[1:] != shape:
-                raise ValueError(
-                    f"{self.name}: input {label!r}: expected rows of shape {shape}, got {x.shape[1:]}"
-                )
-            found.append(x)
-        if isinstance(names, list):
-            return dict(zip(names, found, strict=True))
-        return found[0] if names is None else found
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
@@ -660,16 +586,6 @@ _MISSING = object()
 # Attributes that training sets.
 _OF_TRAINING = frozenset({"history", "position", "stop_training", "given_name"})
 _ARRAYS = frozenset({np.ndarray, Tensor})
-
-
-def _rows_of(inputs: Any) -> Tensor:
-    try:
-        x = as_tensor(inputs)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("value: ", "x: ", 1)) from error.__cause__
-    if x.ndim == 0:
-        raise ValueError("x: expected rows, got a single number")
-    return x
 
 
 def _tensors(inputs: Any) -> Any:
