@@ -54,18 +54,18 @@ def thread_limits(root: str = "") -> dict[str, float]:
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def environment(name: str) -> str | None: ...
-def activations() -> list[ActivationRow]:
+def activations() -> list[_ActivationRow]:
     """The elementwise activations, the one list that there is, and their parameters."""
 
-class ActivationParameter(TypedDict):
+class _ActivationParameter(TypedDict):
     name: str
     default: float
     low: float  # both ends are included
     high: float
 
-class ActivationRow(TypedDict):
+class _ActivationRow(TypedDict):
     name: str
-    parameters: list[ActivationParameter]
+    parameters: list[_ActivationParameter]
     needs_input: bool  # the slope is not known from the output alone
 
 def shutdown() -> None:
