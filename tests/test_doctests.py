@@ -20,7 +20,7 @@ import fastnn
 METHODS_OF = {
     *("fastnn.GradientTape", "fastnn.Model", "fastnn.Predictor", "fastnn.Sequential"),
     *("fastnn.Tensor", "fastnn.Variable"),
-    *("fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
+    *("fastnn.keras.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
     "fastnn.optimizers.Optimizer",
 }
 # What the examples of these names need beside NumPy: packages, or CUDA.
@@ -63,10 +63,10 @@ _WITHOUT = """
     fastnn.layers.GaussianDropout
     fastnn.layers.GaussianNoise
     fastnn.layers.InputLayer
-    fastnn.layers.Layer.build
-    fastnn.layers.Layer.call
-    fastnn.layers.Layer.compute_output_shape
-    fastnn.layers.Layer.count_params
+    fastnn.keras.Layer.build
+    fastnn.keras.Layer.call
+    fastnn.keras.Layer.compute_output_shape
+    fastnn.keras.Layer.count_params
     fastnn.layers.LayerNormalization
     fastnn.layers.LeakyReLU
     fastnn.layers.Maximum
