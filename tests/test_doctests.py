@@ -20,196 +20,48 @@ import fastnn
 METHODS_OF = {
     *("fastnn.GradientTape", "fastnn.Model", "fastnn.Predictor", "fastnn.Sequential"),
     *("fastnn.Tensor", "fastnn.Variable"),
-    *("fastnn.keras.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
+    *("fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
     "fastnn.optimizers.Optimizer",
 }
 # What the examples of these names need beside NumPy: packages, or CUDA.
 NEEDS = {
     "fastnn.Model.export_onnx": "onnx onnxruntime",
+    "fastnn.callbacks.History.plot": "matplotlib",
+    "fastnn.from_keras": "h5py",
+    "fastnn.from_onnx": "onnx",
+    "fastnn.from_sklearn": "sklearn",
+    "fastnn.from_torch": "torch",
+    "fastnn.interop.load_keras_weights": "h5py",
+    "fastnn.interop.save_keras": "h5py",
+    "fastnn.interop.save_keras_weights": "h5py",
     "fastnn.ops.DeviceArray": "CUDA",
+    "fastnn.to_keras": "keras",
+    "fastnn.to_sklearn": "sklearn",
+    "fastnn.to_torch": "torch",
     "fastnn.utils.array_to_img": "PIL",
     "fastnn.utils.load_img": "PIL",
     "fastnn.utils.save_img": "PIL",
 }
 # Names without an example. This set only shrinks.
 _WITHOUT = """
-    fastnn.Input
-    fastnn.callbacks.BackupAndRestore
-    fastnn.callbacks.CallbackList
-    fastnn.callbacks.EarlyStopping
-    fastnn.callbacks.History
-    fastnn.callbacks.History.plot
-    fastnn.callbacks.LambdaCallback
-    fastnn.callbacks.ProgbarLogger
-    fastnn.from_keras
-    fastnn.from_onnx
-    fastnn.from_sklearn
-    fastnn.from_torch
     fastnn.initializers.Identity
     fastnn.initializers.Orthogonal
-    fastnn.interop.load_keras_weights
-    fastnn.interop.load_state_dict
-    fastnn.interop.save_keras
-    fastnn.interop.save_keras_weights
-    fastnn.interop.save_state_dict
-    fastnn.layers.Activation
-    fastnn.layers.Add
     fastnn.layers.AlphaDropout
-    fastnn.layers.Average
-    fastnn.layers.Concatenate
-    fastnn.layers.Dropout
-    fastnn.layers.ELU
-    fastnn.layers.Flatten
     fastnn.layers.GaussianDropout
     fastnn.layers.GaussianNoise
-    fastnn.layers.InputLayer
-    fastnn.keras.Layer.build
-    fastnn.keras.Layer.call
-    fastnn.keras.Layer.compute_output_shape
-    fastnn.keras.Layer.count_params
-    fastnn.layers.LayerNormalization
-    fastnn.layers.LeakyReLU
-    fastnn.layers.Maximum
-    fastnn.layers.Minimum
-    fastnn.layers.Multiply
+    fastnn.layers.Layer.add_weight
+    fastnn.layers.Layer.build
+    fastnn.layers.Layer.call
+    fastnn.layers.Layer.compute_output_shape
+    fastnn.layers.Layer.count_params
     fastnn.layers.RMSNormalization
-    fastnn.layers.ReLU
-    fastnn.layers.RepeatVector
-    fastnn.layers.Rescaling
-    fastnn.layers.Reshape
-    fastnn.layers.Softmax
-    fastnn.layers.Subtract
     fastnn.layers.UnitNormalization
-    fastnn.layers.add
-    fastnn.layers.average
-    fastnn.layers.concatenate
-    fastnn.layers.maximum
-    fastnn.layers.minimum
-    fastnn.layers.multiply
-    fastnn.layers.subtract
-    fastnn.losses.BinaryCrossentropy
-    fastnn.losses.BinaryFocalCrossentropy
-    fastnn.losses.CategoricalCrossentropy
-    fastnn.losses.Gamma
-    fastnn.losses.Hinge
-    fastnn.losses.Huber
-    fastnn.losses.LogCosh
-    fastnn.losses.Loss.call
-    fastnn.losses.Loss.from_config
-    fastnn.losses.Loss.get_config
-    fastnn.losses.MAE
-    fastnn.losses.MAPE
-    fastnn.losses.MSE
-    fastnn.losses.MSLE
-    fastnn.losses.MeanAbsoluteError
-    fastnn.losses.MeanAbsolutePercentageError
-    fastnn.losses.MeanSquaredError
-    fastnn.losses.MeanSquaredLogarithmicError
-    fastnn.losses.Poisson
-    fastnn.losses.Quantile
-    fastnn.losses.SparseCategoricalCrossentropy
-    fastnn.losses.SquaredHinge
-    fastnn.losses.Tweedie
-    fastnn.losses.binary_crossentropy
-    fastnn.losses.binary_focal_crossentropy
-    fastnn.losses.categorical_crossentropy
-    fastnn.losses.get
-    fastnn.losses.hinge
-    fastnn.losses.huber
-    fastnn.losses.log_cosh
-    fastnn.losses.poisson
-    fastnn.losses.sparse_categorical_crossentropy
-    fastnn.losses.squared_hinge
-    fastnn.metrics.BinaryAccuracy
-    fastnn.metrics.BinaryCrossentropy
-    fastnn.metrics.CategoricalAccuracy
-    fastnn.metrics.CategoricalCrossentropy
-    fastnn.metrics.F1Score
-    fastnn.metrics.FBetaScore
-    fastnn.metrics.HammingLoss
-    fastnn.metrics.Hinge
-    fastnn.metrics.MeanAbsoluteError
-    fastnn.metrics.MeanAbsolutePercentageError
-    fastnn.metrics.MeanOf
-    fastnn.metrics.MeanSquaredError
-    fastnn.metrics.MeanSquaredLogarithmicError
-    fastnn.metrics.Metric.add_weight
-    fastnn.metrics.Metric.count_options
-    fastnn.metrics.Metric.finish
-    fastnn.metrics.Metric.gives_array
-    fastnn.metrics.Metric.reset_state
-    fastnn.metrics.Metric.result
-    fastnn.metrics.Metric.update_state
-    fastnn.metrics.Poisson
-    fastnn.metrics.Precision
-    fastnn.metrics.R2Score
-    fastnn.metrics.Recall
-    fastnn.metrics.RootMeanSquaredError
-    fastnn.metrics.SparseCategoricalAccuracy
-    fastnn.metrics.SparseCategoricalCrossentropy
-    fastnn.metrics.SparseTopKCategoricalAccuracy
-    fastnn.metrics.Specificity
-    fastnn.metrics.SquaredHinge
-    fastnn.metrics.Sum
-    fastnn.metrics.TopKCategoricalAccuracy
-    fastnn.metrics.get
-    fastnn.ops.activation_backward
-    fastnn.ops.activation_forward
-    fastnn.ops.adadelta_step
-    fastnn.ops.adagrad_step
-    fastnn.ops.adam_step
-    fastnn.ops.adamax_step
-    fastnn.ops.amsgrad_step
-    fastnn.ops.binary_focal_crossentropy
-    fastnn.ops.dense_backward
-    fastnn.ops.dense_forward
-    fastnn.ops.embedding_backward
-    fastnn.ops.gamma
-    fastnn.ops.hinge
-    fastnn.ops.huber
-    fastnn.ops.layer_normalization_backward
-    fastnn.ops.lion_step
-    fastnn.ops.log_cosh
-    fastnn.ops.mean_absolute_error
-    fastnn.ops.mean_absolute_percentage_error
-    fastnn.ops.mean_squared_error
-    fastnn.ops.mean_squared_logarithmic_error
-    fastnn.ops.nadam_step
-    fastnn.ops.poisson
-    fastnn.ops.quantile
     fastnn.ops.rms_normalization_backward
-    fastnn.ops.rmsprop_step
-    fastnn.ops.sgd_step
-    fastnn.ops.sigmoid_cross_entropy
-    fastnn.ops.softmax
-    fastnn.ops.softmax_cross_entropy
-    fastnn.ops.squared_hinge
-    fastnn.ops.tweedie
     fastnn.ops.unit_normalization_backward
     fastnn.optimizers.Adadelta
     fastnn.optimizers.Adagrad
-    fastnn.optimizers.Adam
-    fastnn.optimizers.AdamW
     fastnn.optimizers.Adamax
-    fastnn.optimizers.Lion
     fastnn.optimizers.Nadam
-    fastnn.optimizers.Optimizer
-    fastnn.optimizers.Optimizer.exclude_from_weight_decay
-    fastnn.optimizers.RMSprop
-    fastnn.optimizers.SGD
-    fastnn.optimizers.get
-    fastnn.optimizers.schedules.CosineDecay
-    fastnn.optimizers.schedules.CosineDecayRestarts
-    fastnn.optimizers.schedules.ExponentialDecay
-    fastnn.optimizers.schedules.InverseTimeDecay
-    fastnn.optimizers.schedules.OneCycle
-    fastnn.optimizers.schedules.PiecewiseConstantDecay
-    fastnn.optimizers.schedules.PolynomialDecay
-    fastnn.optimizers.schedules.deserialize
-    fastnn.optimizers.schedules.serialize
-    fastnn.to_keras
-    fastnn.to_sklearn
-    fastnn.to_torch
 """
 WITHOUT = set(_WITHOUT.split())
 

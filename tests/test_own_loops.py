@@ -325,6 +325,27 @@ def test_binary_crossentropy_is_a_metric_of_probabilities() -> None:
     assert float(metrics.BinaryCrossentropy()(y, p)) == pytest.approx(expected)
 
 
+def test_softmax_cross_entropies_are_metrics_of_probabilities() -> None:
+    """As the losses of that name: outputs are probabilities unless a layer, or the loss, tells."""
+    z = np.array([[0.0, 2.0, 1.0], [1.0, -1.0, 0.5]], np.float32)
+    labels, targets = np.array([1, 2]), np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    p = f.softmax(z)
+    expected = -np.log(p.numpy()[[0, 1], labels]).mean()
+    linear = fastnn.layers.Dense(3, kernel_initializer=lambda *_: np.eye(3))(z)
+    for metric, y in (
+        (metrics.SparseCategoricalCrossentropy(), labels),
+        (metrics.CategoricalCrossentropy(), targets),
+    ):
+        for outputs in (p, p.numpy(), linear):
+            assert float(metric(y, outputs)) == pytest.approx(expected, rel=1e-5)
+        with pytest.raises(ValueError, match="expected probabilities that add up to 1"):
+            metric.update_state(y, z)
+    of_logits = metrics.MeanOf(losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert float(of_logits(labels, z)) == pytest.approx(expected, rel=1e-5)
+    binary = metrics.MeanOf(losses.BinaryCrossentropy(from_logits=True))
+    assert float(binary([[1.0]], [[-5.0]])) == pytest.approx(np.log1p(np.exp(5.0)))
+
+
 def test_metrics_name_wrong_outputs() -> None:
     with pytest.raises(ValueError, match="y_pred: expected finite numbers, got nan at row 0"):
         metrics.MeanSquaredError()([1.0], [np.nan])

@@ -107,6 +107,9 @@ def dense_forward(
 ) -> Array:
     """y = activation(x @ w + b).
 
+        >>> fastnn.ops.dense_forward([[1.0, 2.0]], [[1.0], [10.0]], [5.0]).tolist()
+        [[26.0]]
+
     Args:
         x: (n, i).
         w: (i, o).
@@ -138,6 +141,10 @@ def dense_backward(
 ) -> tuple[Array, Array, Array]:
     """The gradients of `dense_forward`.
 
+        >>> dx, dw, db = fastnn.ops.dense_backward([[1.0]], [[1.0, 2.0]], [[3.0], [4.0]], None)
+        >>> dx.tolist(), dw.tolist(), db.tolist()
+        ([[3.0, 4.0]], [[1.0], [2.0]], [1.0])
+
     Args:
         dy: the gradient with respect to y, (n, o).
         x, w: the inputs (n, i) and the kernel (i, o).
@@ -167,6 +174,9 @@ def activation_forward(
 ) -> Array:
     """y = f(x), element by element, of any shape.
 
+        >>> fastnn.ops.activation_forward([-1.0, 2.0], "leaky_relu", parameter=0.5).tolist()
+        [-0.5, 2.0]
+
     Args:
         x: any shape.
         name: a word of `fastnn.activations`, such as "relu", "leaky_relu(negative_slope=0.1)" or
@@ -194,6 +204,11 @@ def activation_backward(
 ) -> Array:
     """dx = dy * f'(x), for y = f(x).
 
+        >>> x = [-1.0, 2.0]
+        >>> y = fastnn.ops.activation_forward(x, "relu")
+        >>> fastnn.ops.activation_backward([10.0, 10.0], x, y, "relu").tolist()
+        [0.0, 10.0]
+
     Args:
         dy, x, y: of one shape. Each activation uses the one of x and y from which its derivative
             is exact: y for most, x for gelu, silu, mish and others that bend back or that y would
@@ -216,8 +231,18 @@ def activation_backward(
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum(exp(x)) over the last axis, computed from x - max(x).
 
+        >>> fastnn.ops.softmax([[3.0, 3.0]]).tolist()
+        [[0.5, 0.5]]
+
     Args:
         x: at least one axis; the last must not be empty.
+
+    Returns:
+        Probabilities, of the shape of x.
+
+    Raises:
+        ValueError: the last axis is empty, or there is none.
+        TypeError: x does not hold real numbers.
     """
     (x_,) = op_arguments.floats(x=x)
     return op_arguments.result(x, _core.softmax(x_))
@@ -231,6 +256,9 @@ def layer_normalization(
     epsilon: float = 1e-3,
 ) -> Array:
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself.
+
+        >>> fastnn.ops.layer_normalization([[1.0, 3.0]], epsilon=0.0).tolist()
+        [[-1.0, 1.0]]
 
     A row is what lies on the last axis; its variance is the mean of (x - mean)**2. From Ba,
     Kiros and Hinton, "Layer Normalization", 2016 (arXiv:1607.06450); the default of epsilon is
@@ -248,11 +276,6 @@ def layer_normalization(
     Raises:
         ValueError: shapes do not fit, or epsilon is below 0.
         TypeError: an array does not hold real numbers.
-
-    Example:
-        >>> from fastnn import ops
-        >>> ops.layer_normalization([[1.0, 3.0]], epsilon=0.0)
-        array([[-1.,  1.]])
     """
     tiny = number("epsilon", epsilon, 0.0)
     x_, gamma_, beta_ = op_arguments.floats(x=x, gamma=gamma, beta=beta)
@@ -264,6 +287,11 @@ def layer_normalization_backward(
     dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
 ) -> tuple[Array, Array, Array]:
     """The gradients of `layer_normalization`.
+
+        >>> x, dy = [[1.0, 3.0]], [[1.0, 1.0]]
+        >>> dx, dgamma, dbeta = fastnn.ops.layer_normalization_backward(dy, x, epsilon=0.0)
+        >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
+        ([[0.0, 0.0]], [-1.0, 1.0], [1.0, 1.0])
 
     With xhat = (x - mean) / sqrt(variance + epsilon) and g = dy * gamma,
     dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(variance + epsilon); dgamma and dbeta are
@@ -296,6 +324,9 @@ def layer_normalization_backward(
 def embedding(x: ArrayLike, table: ArrayLike) -> Array:
     """y = table[x], with the rows that a row of x names beside each other.
 
+        >>> fastnn.ops.embedding([2, 0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).tolist()
+        [[5.0, 6.0], [1.0, 2.0]]
+
     Args:
         x: (n, k) or (n,): integers, or whole numbers of any type, in [0, vocabulary). They are
             copied to the host to be checked.
@@ -308,12 +339,6 @@ def embedding(x: ArrayLike, table: ArrayLike) -> Array:
     Raises:
         ValueError: shapes do not fit, or a number names no row (with its place).
         TypeError: an array does not hold real numbers.
-
-    Example:
-        >>> from fastnn import ops
-        >>> ops.embedding([2, 0], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-        array([[5., 6.],
-               [1., 2.]])
     """
     (table_,) = op_arguments.floats(table=table)
     numbers = plain(op_arguments.beside("x", x, "table", table_), np.float64)
@@ -322,6 +347,9 @@ def embedding(x: ArrayLike, table: ArrayLike) -> Array:
 
 def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
     """The gradient of `embedding` with respect to its table.
+
+        >>> fastnn.ops.embedding_backward([[1.0, 2.0], [10.0, 20.0]], [1, 1], 2).tolist()
+        [[0.0, 0.0], [11.0, 22.0]]
 
     Row v of it is the sum of the pieces of dy whose number in x is v, added in the order of
     rows.
@@ -353,6 +381,10 @@ def softmax_cross_entropy(
     ignore_class: int | None = None,
 ) -> tuple[float, Array]:
     """The cross-entropy of softmax(logits), and its gradient.
+
+        >>> loss, dlogits = fastnn.ops.softmax_cross_entropy([[0.0, 0.0]], [1])
+        >>> round(loss, 4), dlogits.tolist()  # log(2), and probabilities minus targets
+        (0.6931, [[0.5, -0.5]])
 
     A row's loss is -sum(t * log(softmax(z))), computed as logsumexp(z) - z[label]; the result
     is the weighted mean sum(w * l) / sum(w) over rows (Keras divides by n).
@@ -398,6 +430,10 @@ def sigmoid_cross_entropy(
 ) -> tuple[float, Array]:
     """The cross-entropy of sigmoid(logits), each output for itself, and its gradient.
 
+        >>> loss, dlogits = fastnn.ops.sigmoid_cross_entropy([0.0], [1.0])
+        >>> round(loss, 4), dlogits.tolist()  # log(2), and the probability minus the target
+        (0.6931, [-0.5])
+
     An element's loss is max(z, 0) - z * t + log1p(exp(-abs(z))) (with `pos_weight`, its part
     for positive targets is multiplied); the result is the weighted mean over rows and labels.
 
@@ -441,6 +477,9 @@ def mean_squared_error(
 ) -> tuple[float, Array]:
     """The mean of (pred - target)**2, and its gradient.
 
+        >>> fastnn.ops.mean_squared_error([1.0, 5.0], [1.0, 2.0])
+        (4.5, array([0., 3.]))
+
     Args:
         pred: (n, o) or (n,).
         target: the same shape.
@@ -449,6 +488,10 @@ def mean_squared_error(
 
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
+
+    Raises:
+        ValueError: shapes do not fit, or a weight is below 0 (with its row).
+        TypeError: an array does not hold real numbers.
     """
     return _regression_loss("mean_squared_error", pred, target, sample_weight)
 
@@ -457,6 +500,9 @@ def mean_absolute_error(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
     """The mean of abs(pred - target), and its gradient, which is 0 where the two are equal.
+
+        >>> fastnn.ops.mean_absolute_error([1.0, 5.0], [1.0, 2.0])
+        (1.5, array([0. , 0.5]))
 
     Args, Returns and Raises: see `mean_squared_error`.
     """
@@ -472,6 +518,9 @@ def huber(
 ) -> tuple[float, Array]:
     """The mean of Huber's loss (1964), and its gradient.
 
+        >>> fastnn.ops.huber([1.0, 5.0], [1.0, 2.0], delta=1.0)  # (0 + 2.5) / 2
+        (1.25, array([0. , 0.5]))
+
     With e = pred - target it is e**2 / 2 for abs(e) <= delta, else delta * (abs(e) - delta / 2).
 
     Args:
@@ -485,6 +534,10 @@ def poisson(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
     """The mean of pred - target * log(pred + 1e-7), and its gradient.
+
+        >>> loss, dpred = fastnn.ops.poisson([1.0, 1.0], [1.0, 3.0])
+        >>> round(loss, 4), dpred.round(4).tolist()
+        (1.0, [0.0, -1.0])
 
     Args:
         target: numbers of at least 0.
@@ -502,6 +555,9 @@ def quantile(
 ) -> tuple[float, Array]:
     """The mean of max(q * e, (q - 1) * e) with e = target - pred, and its gradient, 0 at e = 0.
 
+        >>> fastnn.ops.quantile([1.0, 5.0], [1.0, 2.0], quantile=0.5)  # half the absolute error
+        (0.75, array([0.  , 0.25]))
+
     Args:
         target: numbers.
         quantile: q, above 0 and below 1.
@@ -515,6 +571,10 @@ def log_cosh(
 ) -> tuple[float, Array]:
     """The mean of log(cosh(pred - target)), and its gradient.
 
+        >>> loss, dpred = fastnn.ops.log_cosh([10.0], [0.0])
+        >>> round(loss, 4), dpred.round(4).tolist()  # 10 - log(2)
+        (9.3069, [1.0])
+
     Args:
         target: numbers.
         pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
@@ -526,6 +586,10 @@ def mean_squared_logarithmic_error(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
     """The mean of (log(1 + pred) - log(1 + target))**2, and its gradient.
+
+        >>> loss, dpred = fastnn.ops.mean_squared_logarithmic_error([np.e - 1], [0.0])
+        >>> round(loss, 4), dpred.round(4).tolist()  # 1, and 2 / e
+        (1.0, [0.7358])
 
     Numbers below 1e-7 count as 1e-7; the gradient of such a prediction is 0.
 
@@ -541,6 +605,9 @@ def mean_absolute_percentage_error(
 ) -> tuple[float, Array]:
     """The mean of 100 * abs(pred - target) / max(abs(target), 1e-7), and its gradient.
 
+        >>> fastnn.ops.mean_absolute_percentage_error([1.0, 5.0], [1.0, 2.0])
+        (75.0, array([ 0., 25.]))
+
     Args:
         target: numbers.
         pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
@@ -553,6 +620,9 @@ def hinge(
 ) -> tuple[float, Array]:
     """The mean of max(0, 1 - sign * pred), and its gradient.
 
+        >>> fastnn.ops.hinge([3.0, 0.5], [1.0, -1.0])  # (0 + 1.5) / 2
+        (0.75, array([0. , 0.5]))
+
     Args:
         target: the signs: 1 for yes, and -1 or 0, not both, for no.
         pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
@@ -564,6 +634,10 @@ def squared_hinge(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
     """The mean of max(0, 1 - sign * pred)**2, and its gradient.
+
+        >>> loss, dpred = fastnn.ops.squared_hinge([3.0, 1.0], [1.0, -1.0])  # (0 + 4) / 2
+        >>> loss, (dpred + 0.0).tolist()
+        (2.0, [0.0, 2.0])
 
     Args:
         target: the signs, as for `hinge`.
@@ -582,6 +656,10 @@ def tweedie(
     """The mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), and its
     gradient, with m = pred + 1e-7.
 
+        >>> loss, dpred = fastnn.ops.tweedie([1.0], [4.0], power=1.5)  # 1 / 0.5 + 4 / 0.5
+        >>> round(loss, 4), dpred.round(4).tolist()
+        (10.0, [-3.0])
+
     Args:
         target: numbers of at least 0.
         power: above 1 and below 2.
@@ -594,6 +672,10 @@ def gamma(
     pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
 ) -> tuple[float, Array]:
     """The mean of log(m) + target / m with m = pred + 1e-7, and its gradient.
+
+        >>> loss, dpred = fastnn.ops.gamma([1.0], [4.0])  # log(1) + 4 / 1
+        >>> round(loss, 4), dpred.round(4).tolist()
+        (4.0, [-3.0])
 
     Args:
         target: numbers above 0.
@@ -613,6 +695,10 @@ def binary_focal_crossentropy(
     label_smoothing: float = 0.0,
 ) -> tuple[float, Array]:
     """The focal cross-entropy of sigmoid(logits) (Lin et al., 2017), and its gradient.
+
+        >>> loss, dlogits = fastnn.ops.binary_focal_crossentropy([0.0], [1.0], gamma=2.0)
+        >>> round(loss, 4)  # 0.5 ** 2 * log(2)
+        0.1733
 
     With p = sigmoid(z), an element's cross-entropy is multiplied by (t * (1 - p) + (1 - t) * p)**gamma.
 

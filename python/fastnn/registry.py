@@ -91,6 +91,9 @@ class Registered(Listed):
     def get_config(self) -> dict[str, Any]:
         """The options, as JSON can hold them: `from_config` makes an equal object from them.
 
+            >>> fastnn.losses.Huber(2.0).get_config()
+            {'delta': 2.0, ...}
+
         Raises:
             TypeError: an argument is not kept as an attribute, or JSON cannot hold it. Such a
                 class has to override `get_config`.
@@ -111,6 +114,9 @@ class Registered(Listed):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """An object with the options that `get_config` gave.
+
+            >>> fastnn.losses.Huber.from_config({"delta": 2.0}).delta
+            2.0
 
         Raises:
             TypeError: the config is no dictionary.

@@ -26,6 +26,11 @@ def sgd_step(
 ) -> None:
     """One step of stochastic gradient descent, in place.
 
+        >>> w, velocity = np.array([1.0, -2.0]), np.zeros(2)
+        >>> fastnn.ops.sgd_step(w, np.array([2.0, 4.0]), velocity, learning_rate=0.25, momentum=0.5)
+        >>> w.tolist(), velocity.tolist()
+        ([0.5, -3.0], [-0.5, -1.0])
+
     velocity = momentum * velocity - learning_rate * grad, and param moves by velocity, or with
     nesterov by momentum * velocity - learning_rate * grad. Before that, param loses
     learning_rate * weight_decay of itself.
@@ -58,6 +63,11 @@ def adam_step(
     weight_decay: float = 0.0,
 ) -> None:
     """One step of Adam (Kingma and Ba, 2015), in place.
+
+        >>> w, m, v = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+        >>> fastnn.ops.adam_step(w, np.array([0.01, -100.0]), m, v, step=1, learning_rate=0.125)
+        >>> print(w.round(4))
+        [ 0.875 -1.875]
 
     m and v move towards grad and grad**2; param moves by
     -learning_rate * m_hat / (sqrt(v_hat) + epsilon), with m_hat = m / (1 - beta_1**step) and
@@ -93,6 +103,12 @@ def rmsprop_step(
     weight_decay: float = 0.0,
 ) -> None:
     """One step of RMSprop (Tieleman and Hinton, 2012), in place, in Keras's form.
+
+        >>> w, velocity = np.array([1.0, -2.0]), np.zeros(2)
+        >>> grad = np.array([0.01, -100.0])
+        >>> fastnn.ops.rmsprop_step(w, grad, velocity, learning_rate=0.125, rho=0.75)
+        >>> print(w.round(2))  # 0.125 * grad / sqrt(grad**2 / 4)
+        [ 0.75 -1.75]
 
     velocity = rho * velocity + (1 - rho) * grad**2, and param moves by
     -learning_rate * grad / sqrt(velocity + epsilon). With `momentum`, momentum_sum adds these
@@ -131,6 +147,11 @@ def lion_step(
 ) -> None:
     """One step of Lion (Chen et al., 2023), in place.
 
+        >>> w, m = np.array([1.0, -2.0]), np.zeros(2)
+        >>> fastnn.ops.lion_step(w, np.array([0.01, -100.0]), m, learning_rate=0.25)
+        >>> w.tolist()
+        [0.75, -1.75]
+
     param moves by -learning_rate * sign(beta_1 * m + (1 - beta_1) * grad), then
     m = beta_2 * m + (1 - beta_2) * grad.
 
@@ -161,6 +182,12 @@ def amsgrad_step(
 ) -> None:
     """One step of AMSGrad (Reddi et al., 2018), in place.
 
+        >>> w, m, v, v_max = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2), np.zeros(2)
+        >>> grad = np.array([0.01, -100.0])
+        >>> fastnn.ops.amsgrad_step(w, grad, m, v, v_max, step=1, learning_rate=0.125)
+        >>> print(w.round(4))
+        [ 0.875 -1.875]
+
     `adam_step` with v_max = max(v_max, v) in the place of v.
 
     Args:
@@ -189,6 +216,11 @@ def adamax_step(
     weight_decay: float = 0.0,
 ) -> None:
     """One step of Adamax (Kingma and Ba, 2015, section 7.1), in place, in Keras's form.
+
+        >>> w, m, u = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+        >>> fastnn.ops.adamax_step(w, np.array([0.01, -100.0]), m, u, step=1, learning_rate=0.125)
+        >>> print(w.round(4))
+        [ 0.875 -1.875]
 
     m moves towards grad, u = max(beta_2 * u, abs(grad)), and param moves by
     -learning_rate * m / ((1 - beta_1**step) * (u + epsilon)). Before that, param loses
@@ -221,6 +253,11 @@ def nadam_step(
 ) -> None:
     """One step of Nadam (Dozat, 2016), in place, with Keras's schedule of the momentum.
 
+        >>> w, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
+        >>> fastnn.ops.nadam_step(w, np.array([4.0]), m, v, step=1, learning_rate=0.125)
+        >>> bool(0.85 < w[0] < 0.9)  # about 1 - 0.125
+        True
+
     m and v move as in `adam_step`. With mu_t = beta_1 * (1 - 0.96**t / 2) and M_t their product up
     to t, param moves by -learning_rate * m_hat / (sqrt(v_hat) + epsilon), where
     m_hat = mu_(t+1) * m / (1 - M_(t+1)) + (1 - mu_t) * grad / (1 - M_t) and t is `step`. Before
@@ -249,6 +286,11 @@ def adagrad_step(
 ) -> None:
     """One step of Adagrad (Duchi, Hazan and Singer, 2011), in place, in Keras's form.
 
+        >>> w, accumulator = np.array([1.0]), np.array([9.0])
+        >>> fastnn.ops.adagrad_step(w, np.array([4.0]), accumulator, learning_rate=0.5)
+        >>> print(w.round(4), accumulator)  # 1 - 0.5 * 4 / sqrt(9 + 16)
+        [0.6] [25.]
+
     grad**2 is added to accumulator, and param moves by
     -learning_rate * grad / sqrt(accumulator + epsilon). Before that, param loses
     learning_rate * weight_decay of itself.
@@ -275,6 +317,11 @@ def adadelta_step(
     weight_decay: float = 0.0,
 ) -> None:
     """One step of Adadelta (Zeiler, 2012), in place.
+
+        >>> w, gradients, moves = np.array([1.0]), np.array([16.0]), np.array([1.0])
+        >>> fastnn.ops.adadelta_step(w, np.array([4.0]), gradients, moves, learning_rate=0.5)
+        >>> print(w.round(4))  # the move is sqrt(1) / sqrt(16) * 4
+        [0.5]
 
     gradients moves towards grad**2, move = sqrt(moves + epsilon) / sqrt(gradients + epsilon) * grad,
     moves moves towards move**2 (both averages by rho), and param moves by -learning_rate * move.

@@ -175,30 +175,45 @@ def _logits(how: Called, outputs: Tensor) -> Tensor:
     """What the loss is a function of: logits, or the outputs themselves."""
     if how.head == "none":
         return outputs
+    return logits_of(how.name, how.head, how.from_logits, outputs)
+
+
+def logits_of(name: str, head: str, from_logits: bool, outputs: Tensor) -> Tensor:
+    """What a cross-entropy is a function of: the logits of outputs that may be probabilities.
+
+    Args:
+        name: of the loss, for messages.
+        head: "softmax" or "sigmoid".
+        from_logits: whether outputs are logits where no layer tells.
+        outputs: what a model gives.
+
+    Raises:
+        ValueError: they come out of another activation, or are neither logits nor probabilities.
+    """
     made = outputs.logits
     if made is not None and made[1] == "linear":
         return outputs
-    if made is not None and made[1] == how.head:
+    if made is not None and made[1] == head:
         assert made[0] is not None
         return made[0]
     if made is not None:
         raise ValueError(
-            f"{how.name}: y_pred comes out of {made[1]}, but this loss wants {how.head} or logits"
+            f"{name}: y_pred comes out of {made[1]}, but this loss wants {head} or logits"
         )
-    if how.from_logits:
+    if from_logits:
         return outputs
     value = outputs.value
     inside = bool(((value >= 0) & (value <= 1)).all())
-    if how.head == "softmax":
+    if head == "softmax":
         inside = inside and bool((np.abs(value.sum(axis=-1) - 1) <= 1e-3).all())
     if not inside:
-        what = "that add up to 1 in each row" if how.head == "softmax" else "in [0, 1]"
+        what = "that add up to 1 in each row" if head == "softmax" else "in [0, 1]"
         raise ValueError(
-            f"{how.name}: y_pred: expected probabilities {what}; for logits give from_logits=True"
+            f"{name}: y_pred: expected probabilities {what}; for logits give from_logits=True"
         )
     # As in Keras, so that 0 and 1 have a finite loss, and a gradient that is a number.
     p = f.clip_by_value(outputs, _LEAST, 1 - _LEAST)
-    return f.log(p) if how.head == "softmax" else f.log(p) - f.log1p(-p)
+    return f.log(p) if head == "softmax" else f.log(p) - f.log1p(-p)
 
 
 def _formula(how: Called, z: Tensor, target: Array | Tensor, weights: Array | None) -> Tensor:

@@ -180,6 +180,12 @@ CALLBACKS = Registry("callback", Callback)
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
+        >>> sorted(history.history), len(history.history["loss"]), history.epoch
+        (['loss', 'mae'], 3, [0, 1, 2])
+
     Values are floats; those of a metric without an average, such as F1Score(average=None), are
     arrays.
     """
@@ -287,6 +293,13 @@ class History(Callback):
     ) -> Any:
         """Draws the curves over the epochs, from 1. Needs matplotlib (the extra `plot`).
 
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+            >>> model.compile("sgd", "mean_squared_error", metrics=["mae"])
+            >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
+            >>> figure = history.plot("curves.png")
+            >>> len(figure.axes)
+            2
+
         The loss has a panel of its own; other values share one where they are of the same size.
         Validation stands beside training, dashed. Epochs whose value is NaN are gaps.
 
@@ -312,7 +325,17 @@ class History(Callback):
 class LambdaCallback(Callback):
     """Hooks as functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(logs))`.
 
+        >>> report = fastnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, *logs))
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=2, verbose=0, callbacks=[report])
+        0 loss
+        1 loss
+
     Takes a function for any hook of `Callback` by the hook's name.
+
+    Raises:
+        TypeError: a hook of this name does not exist.
     """
 
     def __init__(self, **hooks: Callable[..., Any] | None) -> None:

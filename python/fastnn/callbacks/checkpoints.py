@@ -175,6 +175,20 @@ def _told_as_of(file: str, name: str) -> Iterator[None]:
 class BackupAndRestore(_Saving):
     """Keeps a backup of training, from which the next `fit` of the same program goes on.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))], seed=0)
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> def crash(epoch, logs):
+        ...     if epoch == 3:
+        ...         raise RuntimeError("the power fails")
+        >>> backup = fastnn.callbacks.BackupAndRestore("backup")
+        >>> failing = fastnn.callbacks.LambdaCallback(on_epoch_begin=crash)
+        >>> x, y = np.ones((8, 2)), np.ones(8)
+        >>> model.fit(x, y, epochs=5, verbose=0, callbacks=[backup, failing])
+        Traceback (most recent call last):
+        RuntimeError: the power fails
+        >>> model.fit(x, y, epochs=5, verbose=0, callbacks=[backup]).epoch  # goes on from the third
+        [0, 1, 2, 3, 4]
+
     A `fit` that was interrupted, by an exception or by the end of its process, is called again: it
     goes on after the last backup, also in the middle of an epoch, and ends with the same weights to
     the last bit as if nothing had happened. The History has all epochs, and callbacks such as

@@ -25,7 +25,16 @@ PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 
 
 class CallbackList:
-    """The callbacks of one call, called in turn; a History comes last."""
+    """The callbacks of one call, called in turn; a History comes last.
+
+    >>> history = fastnn.callbacks.History()
+    >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+    >>> callbacks = fastnn.callbacks.CallbackList([history], model, {"epochs": 1})
+    >>> callbacks.call("on_train_begin")
+    >>> callbacks.call("on_epoch_end", 0, {"loss": 0.5})
+    >>> history.history
+    {'loss': [0.5]}
+    """
 
     def __init__(
         self,

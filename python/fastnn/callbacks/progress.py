@@ -17,6 +17,12 @@ from fastnn.words import flag
 class ProgbarLogger(Callback):
     """The line of each epoch: time, loss and metrics. `fit` adds it unless verbose=0.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=2, verbose=2)
+        Epoch 1/2 - ...loss: ...
+        Epoch 2/2 - ...loss: ...
+
     While an epoch runs, a live line has its steps, how many pass in a second, and the time that is
     left of the epoch.
 

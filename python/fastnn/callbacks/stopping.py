@@ -20,6 +20,12 @@ from fastnn.words import flag, integer, keywords, number, optional, verbosity
 class EarlyStopping(Monitor):
     """Ends `fit` when a value no longer improves.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.compile(fastnn.optimizers.SGD(0.0), "mean_squared_error")  # which learns nothing
+        >>> stop = fastnn.callbacks.EarlyStopping(monitor="loss", patience=2)
+        >>> len(model.fit([[1.0]], [1.0], epochs=100, verbose=0, callbacks=[stop]).epoch)
+        3
+
     Args:
         monitor: a name in the logs, for example "val_loss".
         min_delta: an improvement must be larger than this.

@@ -34,7 +34,10 @@ _FORMAT = "3.0.0"
 def to_keras(model: Model) -> Any:
     """A model of Keras 3 that predicts what the model predicts, not compiled.
 
-        fastnn.to_keras(model).save("model.keras")
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[3.0]], [1.0]])
+        >>> float(fastnn.to_keras(model).predict(np.array([[2.0]]), verbose=0)[0, 0])
+        7.0
 
     A chain becomes a keras.Sequential, any other graph a keras.Model. Layers keep their names, their
     dtype and whether they are trained; weights are copied. On JAX, float64 needs jax_enable_x64.
@@ -55,7 +58,11 @@ def to_keras(model: Model) -> Any:
 def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
     """Writes a `.keras` file, which `keras.models.load_model` reads. Keras need not be installed.
 
-        fastnn.interop.save_keras(model, "model.keras")
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[3.0]], [1.0]])
+        >>> fastnn.interop.save_keras(model, "line.keras")
+        >>> fastnn.from_keras("line.keras").predict([[2.0]]).tolist()
+        [[7.0]]
 
     It holds the model that `to_keras` gives. At any moment `path` is the file that was there before,
     or the new one. It needs the package h5py (the extra `h5`).
@@ -92,7 +99,12 @@ def save_keras(model: Model, path: str | os.PathLike[str]) -> None:
 def save_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
     """Writes a `.weights.h5` file, which `load_weights` of the model that `to_keras` gives reads.
 
-        fastnn.interop.save_keras_weights(model, "model.weights.h5")
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> clone = fastnn.models.clone_model(model)
+        >>> fastnn.interop.save_keras_weights(model, "line.weights.h5")
+        >>> fastnn.interop.load_keras_weights(clone, "line.weights.h5")
+        >>> bool(clone.get_weights()[0] == model.get_weights()[0])
+        True
 
     Keras need not be installed; it needs the package h5py (the extra `h5`). Any model of Keras reads
     it that has the same layers in the same order, and no models in it.

@@ -22,8 +22,13 @@ from fastnn.words import keywords
 def from_keras(source: Any, *, dtype: str | None = None, name: str | None = None) -> Model:
     """A built model that predicts what a model of Keras 3 predicts.
 
-        model = fastnn.from_keras("model.keras")    # Keras need not be installed
-        model = fastnn.from_keras(keras_model)
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[3.0]], [1.0]])
+        >>> fastnn.interop.save_keras(model, "line.keras")  # as model.save("line.keras") of Keras
+        >>> fastnn.from_keras("line.keras").predict([[2.0]]).tolist()
+        [[7.0]]
+
+    Keras need not be installed for a file; `from_keras(keras_model)` takes a model of Keras, too.
 
     A Sequential becomes a Sequential, and a functional model a Model, also inside of another one.
     Layers keep their names; weights are copied. Optimizer, loss and metrics are not read: compile
@@ -126,7 +131,12 @@ class _Live:
 def load_keras_weights(model: Model, path: str | os.PathLike[str]) -> None:
     """Sets the weights of a model from a file of Keras. All are checked before any is written.
 
-        fastnn.interop.load_keras_weights(model, "model.weights.h5")
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> clone = fastnn.models.clone_model(model)
+        >>> fastnn.interop.save_keras_weights(model, "line.weights.h5")
+        >>> fastnn.interop.load_keras_weights(clone, "line.weights.h5")
+        >>> bool(clone.get_weights()[0] == model.get_weights()[0])
+        True
 
     Weights are matched with layers by name where the file keeps names and all of them agree, in
     models inside models, too, and otherwise by class and order: the first Dense with the first Dense,

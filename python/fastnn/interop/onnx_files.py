@@ -19,8 +19,11 @@ def from_onnx(
 ) -> Model:
     """A built model that predicts what a file of ONNX computes.
 
-        model = fastnn.from_onnx("model.onnx")
-        model.predict(x)        # session.run(None, {"input": x})[0]
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[3.0]], [1.0]])
+        >>> model.export_onnx("line.onnx")
+        >>> fastnn.from_onnx("line.onnx").predict([[2.0]]).tolist()
+        [[7.0]]
 
     A chain becomes a Sequential, any other graph a Model. Several inputs are given as a dictionary by
     their names, and several outputs come as one. Initializers that several nodes share become layers

@@ -36,8 +36,12 @@ _THEIRS = {ours: theirs for theirs, ours in _HIDDEN.items()}
 def from_sklearn(mlp: Any, *, dtype: str | None = None, name: str | None = None) -> Sequential:
     """A built Sequential with the weights of a fitted MLPClassifier or MLPRegressor.
 
-        model = fastnn.from_sklearn(mlp)
-        model.predict(x)        # mlp.predict_proba(x), or mlp.predict(x) of a regressor
+        >>> from sklearn.neural_network import MLPRegressor
+        >>> x = np.linspace(-1, 1, 20)[:, None]
+        >>> mlp = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs").fit(x, x[:, 0])
+        >>> model = fastnn.from_sklearn(mlp)
+        >>> bool(np.allclose(model.predict(x)[:, 0], mlp.predict(x)))
+        True
 
     Column i of the predictions of a classifier belongs to `mlp.classes_[i]`; with two classes there
     is one column, the probability of `classes_[1]`. Numbers of a regressor of one target are (n, 1).
@@ -85,8 +89,11 @@ class _Product(NamedTuple):
 def to_sklearn(model: Model, *, classes: ArrayLike | None = None, kind: Kind = "auto") -> Any:
     """A fitted MLPClassifier or MLPRegressor of scikit-learn with the weights of a model.
 
-        mlp = fastnn.to_sklearn(model, classes=["cat", "dog", "owl"])
-        mlp.predict_proba(x)        # model.predict(x)
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, "softmax", input_shape=(4,))])
+        >>> mlp = fastnn.to_sklearn(model, classes=["cat", "dog", "owl"])
+        >>> x = np.eye(4, dtype="float32")
+        >>> bool(np.allclose(mlp.predict_proba(x), model.predict(x), atol=1e-6))
+        True
 
     Its other parameters are scikit-learn's defaults; `partial_fit` goes on from the weights. Two
     outputs of softmax become one of scikit-learn's logistic function. Dropout is left out, rows of

@@ -62,9 +62,7 @@ def _weights_of(model: Model, doing: str) -> dict[str, list[_Weight]]:
 def state_dict(model: Model) -> StateDict:
     """Copies of the weights under PyTorch's names, in the order of the layers.
 
-        >>> import fastnn
-        >>> from fastnn import layers
-        >>> model = fastnn.Sequential([layers.Dense(3, input_shape=(4,), name="head")])
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,), name="head")])
         >>> {name: array.shape for name, array in fastnn.interop.state_dict(model).items()}
         {'head.weight': (3, 4), 'head.bias': (3,)}
 
@@ -87,6 +85,13 @@ def state_dict(model: Model) -> StateDict:
 @keywords()
 def save_state_dict(model: Model, path: str | os.PathLike[str]) -> None:
     """Writes `state_dict(model)` as a file, of safetensors or of PyTorch by its suffix.
+
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
+        >>> clone = fastnn.models.clone_model(model)
+        >>> fastnn.interop.save_state_dict(model, "weights.safetensors")
+        >>> fastnn.interop.load_state_dict(clone, "weights.safetensors")
+        >>> bool((clone.get_weights()[0] == model.get_weights()[0]).all())
+        True
 
     Args:
         model: a built model.
@@ -119,8 +124,15 @@ def load_state_dict(
 ) -> None:
     """Sets the weights of a model from those of PyTorch. All are checked before any is written.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,), name="head")])
+        >>> weights = {"fc.weight": np.array([[1.0, 10.0]]), "fc.bias": np.array([5.0])}
+        >>> fastnn.interop.load_state_dict(model, weights, names={"head": "fc"})
+        >>> model.predict([[1.0, 2.0]]).tolist()
+        [[26.0]]
+
+    The state_dict of a module of PyTorch, or the path of a file, is taken likewise:
+
         fastnn.interop.load_state_dict(model, module.state_dict())
-        fastnn.interop.load_state_dict(model, "weights.safetensors")
         fastnn.interop.load_state_dict(model, "net.pt", names={"hidden": "fc1", "head": "fc2"})
 
     Weights are matched with layers by name where all names agree, and by order otherwise: the first

@@ -39,9 +39,12 @@ def from_torch(
 ) -> Sequential:
     """A built Sequential that predicts what a module of PyTorch gives in evaluation mode.
 
-        module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
-        model = fastnn.from_torch(module)
-        model.predict(x)        # module.eval()(torch.from_numpy(x))
+        >>> import torch
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        >>> model = fastnn.from_torch(module)
+        >>> x = np.eye(4, dtype="float32")
+        >>> bool(np.allclose(model.predict(x), module(torch.from_numpy(x)).detach(), atol=1e-6))
+        True
 
     Weights are copied. A Linear followed by an activation becomes one Dense. The layers take the
     names of the module's children, except where these are numbers.
@@ -298,8 +301,11 @@ class _Made(NamedTuple):
 def to_torch(model: Model) -> Any:
     """A torch.nn.Sequential that gives what `predict` gives, in evaluation mode.
 
-        module = fastnn.to_torch(model)
-        module(torch.from_numpy(x))
+        >>> import torch
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
+        >>> model.set_weights([[[3.0]], [1.0]])
+        >>> fastnn.to_torch(model)(torch.tensor([[2.0]])).tolist()
+        [[7.0]]
 
     It has the layers' names, weights of its own in the model's dtype, and dropout, which acts after
     `module.train()`. A Rescaling becomes part of the Linear after it. Activations of Dense layers are

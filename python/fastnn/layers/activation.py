@@ -23,6 +23,9 @@ def _parameter_of(activation: str, name: str, value: Any) -> float:
 class Activation(Layer):
     """Applies an activation to every number, or softmax or glu to every row.
 
+        >>> fastnn.layers.Activation("relu")([[-1.0, 2.0]]).tolist()
+        [[0.0, 2.0]]
+
     Args:
         activation: a word or a function, see `Dense`.
     """
@@ -93,6 +96,9 @@ class _WithParameters(Activation):
 class LeakyReLU(_WithParameters):
     """y = x above zero, negative_slope * x below (Maas et al., 2013).
 
+        >>> fastnn.layers.LeakyReLU(0.5)([[-1.0, 2.0]]).tolist()
+        [[-0.5, 2.0]]
+
     Args:
         negative_slope: at least 0. As in Keras this layer's default is 0.3, that of the
             activation "leaky_relu" 0.2.
@@ -115,6 +121,9 @@ class LeakyReLU(_WithParameters):
 @LAYERS.register("elu")
 class ELU(_WithParameters):
     """y = x above zero, alpha * (exp(x) - 1) below (Clevert et al., 2016).
+
+        >>> fastnn.layers.ELU(alpha=2.0)([[-100.0, 3.0]]).tolist()
+        [[-2.0, 3.0]]
 
     Args:
         alpha: at least 0.
@@ -139,6 +148,9 @@ def _limit(name: str, value: Any) -> float | None:
 @LAYERS.register("re_lu", "relu")
 class ReLU(_WithParameters):
     """y = x above threshold, up to max_value, and negative_slope * (x - threshold) below.
+
+        >>> fastnn.layers.ReLU()([[-1.0, 2.0]]).tolist()
+        [[0.0, 2.0]]
 
     Args:
         max_value: at least 0; None: outputs have no upper limit.
@@ -176,6 +188,9 @@ class ReLU(_WithParameters):
 @LAYERS.register("softmax")
 class Softmax(_WithParameters):
     """Probabilities of each row: exp(x) / sum(exp(x)) over its columns.
+
+        >>> fastnn.layers.Softmax()([[3.0, 3.0]]).tolist()
+        [[0.5, 0.5]]
 
     Args:
         axis: -1 or 1, the axis of the columns.

@@ -100,6 +100,11 @@ class Standing(NamedTuple):
 class Layer(Registered):
     """The base of all layers.
 
+        >>> layer = fastnn.layers.Dense(3, name="head")
+        >>> outputs = layer(np.ones((5, 4)))  # the first call builds it
+        >>> outputs.shape, [variable.path for variable in layer.variables]
+        ((5, 3), ['head/kernel', 'head/bias'])
+
     Args:
         name: unique in a model; None numbers it: "dense", "dense_1".
         dtype: "float32" or "float64"; must agree with the model's. None: the model's.
@@ -183,7 +188,11 @@ class Layer(Registered):
         return self.extend(network, tensor)
 
     def call(self, x: Tensor, _training: bool) -> Tensor:
-        """The outputs for rows x of the layer's shape, by the kernels that its nodes use."""
+        """The outputs for rows x of the layer's shape, by the kernels that its nodes use.
+
+        >>> fastnn.layers.Dense(3)(np.ones((5, 4))).shape  # builds the layer, then calls it
+        (5, 3)
+        """
         return x
 
     @property
@@ -382,30 +391,68 @@ class Layer(Registered):
         return self.non_trainable_weights
 
     def count_params(self) -> int:
-        """The number of parameters, trainable or not."""
+        """The number of parameters, trainable or not.
+
+        >>> layer = fastnn.layers.Dense(3)
+        >>> layer.build((None, 4))
+        >>> layer.count_params()  # 4 * 3 + 3
+        15
+        """
         return sum(variable.size for variable in self.variables)
 
     def get_weights(self) -> list[NDArray[Any]]:
-        """Copies of the parameters: kernel, then bias."""
+        """Copies of the parameters: kernel, then bias.
+
+        >>> layer = fastnn.layers.Dense(3)
+        >>> layer.build((None, 4))
+        >>> [array.shape for array in layer.get_weights()]
+        [(4, 3), (3,)]
+        """
         return [variable.numpy() for variable in self.variables]
 
     @keywords()
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Writes the parameters; everything is checked before anything is written."""
+        """Writes the parameters; everything is checked before anything is written.
+
+            >>> layer = fastnn.layers.Dense(1)
+            >>> layer.build((None, 2))
+            >>> layer.set_weights([[[1.0], [10.0]], [5.0]])  # kernel (2, 1), bias (1,)
+            >>> layer([[1.0, 2.0]]).tolist()
+            [[26.0]]
+
+        Raises:
+            ValueError: the number or a shape is wrong.
+            RuntimeError: a model that has the layer is being trained.
+        """
         claim = Claim("set_weights")
         with claim, claim.lock:
             self.claim(claim)
             write_all(f"layer {self.name!r}", self.variables, weights)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The output's shape for an input's shape, both with the batch axis first."""
+        """The output's shape for an input's shape, both with the batch axis first.
+
+            >>> fastnn.layers.Dense(3).compute_output_shape((None, 4))
+            (None, 3)
+
+        Raises:
+            ValueError: the layer cannot take such rows.
+        """
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
     @keywords()
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
+            >>> layer = fastnn.layers.Dense(3)
+            >>> layer.build((None, 4))
+            >>> layer.kernel.shape
+            (4, 3)
+
         Their values are kept when the layer joins a model. A second call does nothing.
+
+        Raises:
+            ValueError: the layer cannot take such rows.
         """
         if self.built:
             return

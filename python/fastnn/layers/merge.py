@@ -152,6 +152,9 @@ class _Elementwise(Merge):
 class Add(_Elementwise):
     """The sum of its inputs, element by element.
 
+        >>> fastnn.layers.Add()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).tolist()
+        [[11.0, 22.0]]
+
     Inputs: one to 64, with rows of one shape. Rows of a single number, as of Dense(1), are added to
     every element.
 
@@ -165,6 +168,9 @@ class Add(_Elementwise):
 @LAYERS.register("subtract")
 class Subtract(_Elementwise):
     """The first of two inputs minus the second, element by element.
+
+        >>> fastnn.layers.Subtract()([np.array([[11.0, 22.0]]), np.array([[10.0, 20.0]])]).tolist()
+        [[1.0, 2.0]]
 
     Inputs and errors: as of `Add`, but exactly two inputs.
     """
@@ -181,6 +187,9 @@ class Subtract(_Elementwise):
 class Multiply(_Elementwise):
     """The product of its inputs, element by element: a gate, where one of them is a sigmoid.
 
+        >>> fastnn.layers.Multiply()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).tolist()
+        [[10.0, 40.0]]
+
     Inputs and errors: as of `Add`.
     """
 
@@ -190,6 +199,9 @@ class Multiply(_Elementwise):
 @LAYERS.register("average")
 class Average(_Elementwise):
     """The mean of its inputs, element by element.
+
+        >>> fastnn.layers.Average()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])]).tolist()
+        [[2.0, 4.0]]
 
     Inputs and errors: as of `Add`. A cross-entropy refuses the mean of probabilities as the end of
     a model: it would be taken for logits. Average the logits instead.
@@ -202,6 +214,9 @@ class Average(_Elementwise):
 class Maximum(_Elementwise):
     """The largest of its inputs, element by element. Equal inputs share the gradient equally.
 
+        >>> fastnn.layers.Maximum()([np.array([[1.0, 6.0]]), np.array([[3.0, 2.0]])]).tolist()
+        [[3.0, 6.0]]
+
     Inputs and errors: as of `Add`.
     """
 
@@ -211,6 +226,9 @@ class Maximum(_Elementwise):
 @LAYERS.register("minimum")
 class Minimum(_Elementwise):
     """The smallest of its inputs, element by element. Equal inputs share the gradient equally.
+
+        >>> fastnn.layers.Minimum()([np.array([[1.0, 6.0]]), np.array([[3.0, 2.0]])]).tolist()
+        [[1.0, 2.0]]
 
     Inputs and errors: as of `Add`.
     """
@@ -230,6 +248,9 @@ def _axis(argument: str, value: object) -> int:
 @LAYERS.register("concatenate")
 class Concatenate(Merge):
     """The columns of its inputs, side by side: rows of shapes (a,) and (b,) become (a + b,).
+
+        >>> fastnn.layers.Concatenate()([np.array([[1.0, 2.0]]), np.array([[3.0]])]).tolist()
+        [[1.0, 2.0, 3.0]]
 
     Args:
         axis: the axis that grows; 0 is that of the batch, which no layer changes. For rows of
@@ -314,35 +335,63 @@ def _merged(cls: type[Merge], inputs: Any, options: dict[str, Any]) -> Any:
 
 
 def add(inputs: Any, **options: Any) -> Any:
-    """`Add(**options)(inputs)`."""
+    """`Add(**options)(inputs)`.
+
+    >>> fastnn.layers.add([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).tolist()
+    [[11.0, 22.0]]
+    """
     return _merged(Add, inputs, options)
 
 
 def subtract(inputs: Any, **options: Any) -> Any:
-    """`Subtract(**options)(inputs)`."""
+    """`Subtract(**options)(inputs)`.
+
+    >>> fastnn.layers.subtract([np.array([[11.0, 22.0]]), np.array([[10.0, 20.0]])]).tolist()
+    [[1.0, 2.0]]
+    """
     return _merged(Subtract, inputs, options)
 
 
 def multiply(inputs: Any, **options: Any) -> Any:
-    """`Multiply(**options)(inputs)`."""
+    """`Multiply(**options)(inputs)`.
+
+    >>> fastnn.layers.multiply([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).tolist()
+    [[10.0, 40.0]]
+    """
     return _merged(Multiply, inputs, options)
 
 
 def average(inputs: Any, **options: Any) -> Any:
-    """`Average(**options)(inputs)`."""
+    """`Average(**options)(inputs)`.
+
+    >>> fastnn.layers.average([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])]).tolist()
+    [[2.0, 4.0]]
+    """
     return _merged(Average, inputs, options)
 
 
 def maximum(inputs: Any, **options: Any) -> Any:
-    """`Maximum(**options)(inputs)`."""
+    """`Maximum(**options)(inputs)`.
+
+    >>> fastnn.layers.maximum([np.array([[1.0, 6.0]]), np.array([[3.0, 2.0]])]).tolist()
+    [[3.0, 6.0]]
+    """
     return _merged(Maximum, inputs, options)
 
 
 def minimum(inputs: Any, **options: Any) -> Any:
-    """`Minimum(**options)(inputs)`."""
+    """`Minimum(**options)(inputs)`.
+
+    >>> fastnn.layers.minimum([np.array([[1.0, 6.0]]), np.array([[3.0, 2.0]])]).tolist()
+    [[1.0, 2.0]]
+    """
     return _merged(Minimum, inputs, options)
 
 
 def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
-    """`Concatenate(axis, **options)(inputs)`."""
+    """`Concatenate(axis, **options)(inputs)`.
+
+    >>> fastnn.layers.concatenate([np.array([[1.0, 2.0]]), np.array([[3.0]])]).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
     return _merged(Concatenate, inputs, {"axis": axis, **options})

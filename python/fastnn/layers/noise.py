@@ -108,6 +108,13 @@ def _no_shape(noise_shape: object) -> None:
 class Dropout(_Rated):
     """In training, sets each number to 0 with probability `rate`, and scales the rest.
 
+        >>> dropout = fastnn.layers.Dropout(0.75, seed=0)
+        >>> x = np.ones((10, 10))
+        >>> sorted(set(dropout(x, training=True).numpy().ravel().tolist()))
+        [0.0, 4.0]
+        >>> dropout(x).numpy().ravel().tolist() == [1.0] * 100
+        True
+
     The rest is multiplied by 1 / (1 - rate); `predict` and `evaluate` change nothing. Which
     numbers are dropped depends on the model's key, the layer and the step, so a seed set by
     `fastnn.utils.set_random_seed` fixes it.

@@ -21,6 +21,10 @@ from fastnn.words import flag, keywords, number
 class LayerNormalization(Layer):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself.
 
+        >>> layer = fastnn.layers.LayerNormalization(epsilon=0.0)
+        >>> layer([[1.0, 3.0], [10.0, 30.0]]).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+
     Mean and variance are those of a row over its columns (Ba, Kiros and Hinton, 2016,
     arXiv:1607.06450), the same in training and in `predict`.
 

@@ -15,6 +15,9 @@ from fastnn.words import keywords, number
 class Rescaling(Layer):
     """y = x * scale + offset. As the first layer it is part of the gather of rows, and costs nothing.
 
+        >>> fastnn.layers.Rescaling(2.0, offset=-1.0)([[0.0, 0.5, 1.0]]).tolist()
+        [[-1.0, 0.0, 1.0]]
+
     With `Rescaling(1 / 255)` images may stay uint8.
 
     Args:

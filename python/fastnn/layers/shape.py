@@ -45,6 +45,10 @@ def _type_of_rows(argument: str, dtype: object) -> str:
 class InputLayer(Layer):
     """Gives the shape of a row. It adds no node, and `model.layers` leaves it out, as in Keras.
 
+        >>> model = fastnn.Sequential([fastnn.layers.InputLayer((4,)), fastnn.layers.Dense(3)])
+        >>> model.input_shape, len(model.layers)
+        ((None, 4), 1)
+
     Args:
         shape: the shape of one row, without the batch axis.
         batch_size: accepted as in Keras, and unused; batches may have any size.
@@ -107,6 +111,12 @@ def Input(
 ) -> Symbol:
     """The symbol of an input, for layers to be called on: `Input(shape=(784,))`.
 
+        >>> inputs = fastnn.Input((4,))
+        >>> inputs.shape
+        (None, 4)
+        >>> fastnn.Model(inputs, fastnn.layers.Dense(3)(inputs)).output_shape
+        (None, 3)
+
     As the first entry of a Sequential it gives the shape of one row. Args and errors: see
     `InputLayer`.
     """
@@ -117,7 +127,11 @@ def Input(
 
 @LAYERS.register("flatten")
 class Flatten(Layer):
-    """Rows of any shape become rows of one axis. It costs nothing."""
+    """Rows of any shape become rows of one axis. It costs nothing.
+
+    >>> fastnn.layers.Flatten()(np.ones((5, 2, 3))).shape
+    (5, 6)
+    """
 
     passes_outputs = True
 
@@ -146,6 +160,9 @@ def _target_shape(argument: str, given: object) -> Shape:
 @LAYERS.register("reshape")
 class Reshape(Layer):
     """Rows of one shape become rows of another, with their numbers in the same order. It costs nothing.
+
+        >>> fastnn.layers.Reshape((2, -1))(np.ones((5, 6))).shape
+        (5, 2, 3)
 
     Args:
         target_shape: the shape of an output row, without the batch axis; -1 for one size that
@@ -180,6 +197,9 @@ class Reshape(Layer):
 @LAYERS.register("repeat_vector")
 class RepeatVector(Layer):
     """Each row, n times: rows of shape (columns,) become rows of shape (n, columns).
+
+        >>> fastnn.layers.RepeatVector(2)([[1.0, 2.0]]).tolist()
+        [[[1.0, 2.0], [1.0, 2.0]]]
 
     Args:
         n: at least 1.

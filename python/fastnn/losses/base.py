@@ -129,6 +129,10 @@ class Loss(Registered):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row (n,), by operations on Tensors: for losses of one's own to define.
 
+            >>> loss = fastnn.losses.MeanAbsoluteError()
+            >>> loss.call([[1.0], [2.0]], [[1.0], [5.0]]).tolist()
+            [0.0, 3.0]
+
         Rows and labels that do not count, missing or ignored ones, have a loss of 0.
         """
         if not hasattr(type(self), "native"):

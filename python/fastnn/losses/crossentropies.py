@@ -31,6 +31,10 @@ def _pos_weight(name: str, value: Any) -> NDArray[np.float64]:
 class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with integer labels (n,).
 
+        >>> loss = fastnn.losses.SparseCategoricalCrossentropy()
+        >>> round(float(loss([1], [[0.2, 0.5, 0.3]])), 4)  # -log(0.5)
+        0.6931
+
     Args:
         from_logits: accepted as in Keras. The last layer decides: after a softmax its logits
             are used, a linear layer gives logits. True after a softmax warns.
@@ -62,6 +66,10 @@ class SparseCategoricalCrossentropy(Loss):
 class CategoricalCrossentropy(Loss):
     """Cross-entropy of softmax outputs with probabilities or one-hot targets (n, classes).
 
+        >>> loss = fastnn.losses.CategoricalCrossentropy()
+        >>> round(float(loss([[0.0, 1.0, 0.0]], [[0.2, 0.5, 0.3]])), 4)  # -log(0.5)
+        0.6931
+
     The targets of a row must add up to 1, within 0.001 and half a hundredth for each class (0.05
     at most), so that probabilities may be rounded to two digits. A row is not rescaled: it counts
     by its sum.
@@ -90,6 +98,12 @@ class CategoricalCrossentropy(Loss):
 @LOSSES.register("binary_crossentropy", "bce", "BCE")
 class BinaryCrossentropy(Loss):
     """Cross-entropy of sigmoid outputs, each a yes or no of its own.
+
+        >>> loss = fastnn.losses.BinaryCrossentropy()
+        >>> round(float(loss([1.0, 0.0], [[0.5], [0.5]])), 4)  # -log(0.5)
+        0.6931
+        >>> round(float(loss([1.0, np.nan], [[0.5], [0.9]])), 4)  # a label is missing
+        0.6931
 
     Targets are 0 to 1, of shape (n,) or (n, 1) for one output and (n, labels) for several;
     NaN marks a label that is missing and counts nowhere. Where the loss is called, they may lie up
@@ -137,6 +151,10 @@ class BinaryCrossentropy(Loss):
 @LOSSES.register("binary_focal_crossentropy")
 class BinaryFocalCrossentropy(Loss):
     """Sigmoid cross-entropy times u**gamma, where u is the share that is missed (Lin et al., 2017).
+
+        >>> loss = fastnn.losses.BinaryFocalCrossentropy(gamma=2.0)
+        >>> round(float(loss([1.0], [[0.5]])), 4)  # 0.5 ** 2 * -log(0.5)
+        0.1733
 
     With p = sigmoid(logit) and a target t, u = t * (1 - p) + (1 - t) * p: rows that are learnt count
     little. Targets as `BinaryCrossentropy`.

@@ -35,8 +35,11 @@ from fastnn.words import (
 _CLASS_OF: dict[Any, type[Loss]] = {}
 
 
-def _function(cls: type[Loss]) -> Callable[..., Tensor]:
-    """The losses of rows, or of the last axis of any number of axes, as a function of Keras's."""
+def _function(cls: type[Loss], of: str = "", gives: str = "") -> Callable[..., Tensor]:
+    """The losses of rows, or of the last axis of any number of axes, as a function of Keras's.
+
+    The example in its docstring shows the losses `gives`, to four decimals, for the arguments `of`.
+    """
 
     def losses(y_true: Any, y_pred: Any, **options: Any) -> Tensor:
         if options.pop("axis", -1) != -1:
@@ -59,28 +62,47 @@ def _function(cls: type[Loss]) -> Callable[..., Tensor]:
         return functions.reshape(found, shape[:-1])
 
     losses.__name__ = losses.__qualname__ = snake_case(cls.__name__)
-    losses.__doc__ = (
-        f"The loss of each row (n,), as `{cls.__name__}` has it, a Tensor: for loops of your own.\n\n"
-        "    Of outputs with more axes it is that of the last one. The options of the class are taken by "
-        "name."
-    )
+    losses.__doc__ = f"""The loss of each row (n,), as `{cls.__name__}` has it, a Tensor: for loops of one's own.
+
+    >>> print(fastnn.losses.{losses.__name__}({of}).numpy().round(4))
+    {gives}
+
+Args:
+    y_true, y_pred: see `{cls.__name__}`; of outputs with more axes the loss is that of the last one.
+    **options: the options of the class, by name.
+"""
     _CLASS_OF[losses] = cls
     return losses
 
 
-sparse_categorical_crossentropy = _function(SparseCategoricalCrossentropy)
-categorical_crossentropy = _function(CategoricalCrossentropy)
-binary_crossentropy = _function(BinaryCrossentropy)
-mean_squared_error = mse = MSE = _function(MeanSquaredError)
-mean_absolute_error = mae = MAE = _function(MeanAbsoluteError)
-huber = _function(Huber)
-poisson = _function(Poisson)
-mean_absolute_percentage_error = mape = MAPE = _function(MeanAbsolutePercentageError)
-mean_squared_logarithmic_error = msle = MSLE = _function(MeanSquaredLogarithmicError)
-log_cosh = logcosh = _function(LogCosh)
-hinge = _function(Hinge)
-squared_hinge = _function(SquaredHinge)
-binary_focal_crossentropy = _function(BinaryFocalCrossentropy)
+_NUMBERS = "[[1.0], [2.0]], [[1.0], [5.0]]"
+_SIGNS = "[[1.0], [-1.0]], [[3.0], [1.0]]"
+
+sparse_categorical_crossentropy = _function(
+    SparseCategoricalCrossentropy, "[0, 1], [[1.0, 0.0], [0.5, 0.5]]", "[0.     0.6931]"
+)
+categorical_crossentropy = _function(
+    CategoricalCrossentropy, "[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]", "[0.     0.6931]"
+)
+binary_crossentropy = _function(
+    BinaryCrossentropy, "[[1.0], [0.0]], [[1.0], [0.5]]", "[0.     0.6931]"
+)
+mean_squared_error = mse = MSE = _function(MeanSquaredError, _NUMBERS, "[0. 9.]")
+mean_absolute_error = mae = MAE = _function(MeanAbsoluteError, _NUMBERS, "[0. 3.]")
+huber = _function(Huber, _NUMBERS, "[0.  2.5]")
+poisson = _function(Poisson, "[[0.0], [1.0]], [[3.0], [1.0]]", "[3. 1.]")
+mean_absolute_percentage_error = mape = MAPE = _function(
+    MeanAbsolutePercentageError, _NUMBERS, "[  0. 150.]"
+)
+mean_squared_logarithmic_error = msle = MSLE = _function(
+    MeanSquaredLogarithmicError, "[[0.0], [1.0]], [[np.e - 1], [1.0]]", "[1. 0.]"
+)
+log_cosh = logcosh = _function(LogCosh, _NUMBERS, "[0.     2.3093]")
+hinge = _function(Hinge, _SIGNS, "[0. 2.]")
+squared_hinge = _function(SquaredHinge, _SIGNS, "[0. 4.]")
+binary_focal_crossentropy = _function(
+    BinaryFocalCrossentropy, "[[1.0], [0.0]], [[1.0], [0.5]]", "[0.     0.1733]"
+)
 
 
 class FunctionLoss(Loss):
@@ -104,6 +126,12 @@ class FunctionLoss(Loss):
 
 def get(identifier: str | Loss | type[Loss] | Callable[[Any, Any], Any]) -> Loss:
     """The loss that a name, an object, a class or a function means.
+
+        >>> fastnn.losses.get("mse")
+        <MeanSquaredError name=mean_squared_error>
+
+    Args:
+        identifier: "mse", a Loss, a class of one, its config, or a function (y_true, y_pred).
 
     Raises:
         ValueError: the name is unknown; the message has the near match.

@@ -19,7 +19,11 @@ from fastnn.words import (
 
 @LOSSES.register("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(Loss):
-    """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one."""
+    """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one.
+
+    >>> float(fastnn.losses.MeanSquaredError()([1.0, 2.0], [[1.0], [5.0]]))
+    4.5
+    """
 
     native = "mean_squared_error"
 
@@ -32,7 +36,11 @@ class MeanSquaredError(Loss):
 
 @LOSSES.register("mean_absolute_error", "mae", "MAE")
 class MeanAbsoluteError(Loss):
-    """Mean over rows and outputs of abs(output - target); targets as `MeanSquaredError`."""
+    """Mean over rows and outputs of abs(output - target); targets as `MeanSquaredError`.
+
+    >>> float(fastnn.losses.MeanAbsoluteError()([1.0, 2.0], [[1.0], [5.0]]))
+    1.5
+    """
 
     native = "mean_absolute_error"
 
@@ -46,6 +54,10 @@ class MeanAbsoluteError(Loss):
 @LOSSES.register("huber", "huber_loss")
 class Huber(Loss):
     """error**2 / 2 up to `delta` and delta * (abs(error) - delta / 2) beyond it (Huber, 1964).
+
+        >>> loss = fastnn.losses.Huber(delta=1.0)
+        >>> float(loss([0.0], [[1.0]])), float(loss([0.0], [[3.0]]))  # a square, then a line
+        (0.5, 2.5)
 
     Args:
         delta: where the square becomes a line, above 0; default 1.
@@ -70,6 +82,9 @@ class Huber(Loss):
 class Poisson(Loss):
     """Mean over rows and outputs of output - target * log(output + 1e-7); targets at least 0.
 
+        >>> round(float(fastnn.losses.Poisson()([0.0, 1.0], [[3.0], [1.0]])), 4)  # (3 + 1) / 2
+        2.0
+
     The output is a rate: end the model so that it is positive, for example with softplus.
     """
 
@@ -82,7 +97,11 @@ class Poisson(Loss):
 
 @LOSSES.register("mean_absolute_percentage_error", "mape", "MAPE")
 class MeanAbsolutePercentageError(Loss):
-    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7); targets as `MeanSquaredError`."""
+    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7); targets as `MeanSquaredError`.
+
+    >>> float(fastnn.losses.MeanAbsolutePercentageError()([1.0, 2.0], [[1.0], [5.0]]))
+    75.0
+    """
 
     native = "mean_absolute_percentage_error"
 
@@ -96,6 +115,10 @@ class MeanAbsolutePercentageError(Loss):
 @LOSSES.register("mean_squared_logarithmic_error", "msle", "MSLE")
 class MeanSquaredLogarithmicError(Loss):
     """Mean of (log(1 + output) - log(1 + target))**2; targets at least 0.
+
+        >>> loss = fastnn.losses.MeanSquaredLogarithmicError()
+        >>> round(float(loss([0.0], [[np.e - 1]])), 4)  # log(e) - log(1)
+        1.0
 
     As in Keras, numbers below 1e-7 count as 1e-7: such an output has no gradient, so end the model
     so that it is positive, for example with softplus.
@@ -114,6 +137,10 @@ class MeanSquaredLogarithmicError(Loss):
 class LogCosh(Loss):
     """Mean of log(cosh(output - target)); targets as `MeanSquaredError`.
 
+        >>> loss = fastnn.losses.LogCosh()
+        >>> round(float(loss([0.0], [[10.0]])), 4)  # 10 - log(2)
+        9.3069
+
     It is error**2 / 2 near 0 and abs(error) - log(2) far from it.
     """
 
@@ -128,6 +155,9 @@ class LogCosh(Loss):
 class Hinge(Loss):
     """Mean of max(0, 1 - sign * output); the targets are signs, 1 for yes and -1 or 0 for no.
 
+        >>> float(fastnn.losses.Hinge()([1.0, -1.0], [[3.0], [0.5]]))  # (0 + 1.5) / 2
+        0.75
+
     The outputs are scores, so the last layer has no activation. Targets that hold both -1 and 0 are
     a ValueError.
     """
@@ -141,7 +171,11 @@ class Hinge(Loss):
 
 @LOSSES.register("squared_hinge")
 class SquaredHinge(Loss):
-    """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`."""
+    """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`.
+
+    >>> float(fastnn.losses.SquaredHinge()([1.0, -1.0], [[3.0], [1.0]]))  # (0 + 4) / 2
+    2.0
+    """
 
     native = "squared_hinge"
 
@@ -153,6 +187,9 @@ class SquaredHinge(Loss):
 @LOSSES.register("gamma", "gamma_nll")
 class Gamma(Loss):
     """Mean of log(m) + target / m with m = output + 1e-7; targets above 0.
+
+        >>> round(float(fastnn.losses.Gamma()([4.0], [[1.0]])), 4)  # log(1) + 4 / 1
+        4.0
 
     The negative log-likelihood of a gamma distribution with mean m, up to constants. End the model so
     that the output is positive, for example with softplus.
@@ -168,6 +205,10 @@ class Gamma(Loss):
 @LOSSES.register("tweedie")
 class Tweedie(Loss):
     """Mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), m = output + 1e-7.
+
+        >>> loss = fastnn.losses.Tweedie(power=1.5)
+        >>> round(float(loss([4.0], [[1.0]])), 4)  # 1 / 0.5 + 4 / 0.5
+        10.0
 
     The negative log-likelihood of a compound Poisson-gamma distribution whose variance is
     proportional to mean**power, up to constants: for targets of at least 0, many of which are 0. End
@@ -206,6 +247,10 @@ def _quantile(name: str, value: Any) -> float | list[float]:
 @LOSSES.register("quantile", "pinball", "pinball_loss", "quantile_loss")
 class Quantile(Loss):
     """Mean of max(q * e, (q - 1) * e) with e = target - output (Koenker and Bassett, 1978).
+
+        >>> loss = fastnn.losses.Quantile(0.9)
+        >>> round(float(loss([2.0], [[1.0]])), 4), round(float(loss([1.0], [[2.0]])), 4)
+        (0.9, 0.1)
 
     An output that minimises it is the quantile q of the targets; at 0.5 it is half the absolute
     error. The gradient at e = 0 is 0.

@@ -79,6 +79,9 @@ class Metric(Registered):
     def count_options(self) -> dict[str, Any]:
         """What native code takes for the count, by the name of the count.
 
+            >>> fastnn.metrics.TopKCategoricalAccuracy(3).count_options()
+            {'value': 3.0}
+
         hits: "value", the number k. sides, confusion: "value", the threshold of a probability,
         default 0.5. confusion: "thresholds", an array of probabilities (sets, outputs), and "top",
         how many of the largest outputs of a row may be positive; without both the largest output
@@ -94,18 +97,32 @@ class Metric(Registered):
         return {"kind": self.counts, "weighted": weighted, "value": 0.5, **self.count_options()}
 
     def gives_array(self, outputs: int) -> bool:
-        """Whether `finish` gives an array for so many outputs; a callback cannot monitor one."""
+        """Whether `finish` gives an array for so many outputs; a callback cannot monitor one.
+
+        >>> fastnn.metrics.F1Score().gives_array(3), fastnn.metrics.F1Score("macro").gives_array(3)
+        (True, False)
+        """
         del outputs
         return False
 
     def finish(self, sums: NDArray[np.float64]) -> float | NDArray[np.float64]:
-        """The metric, from the native sums: here a mean; NaN where nothing counted."""
+        """The metric, from the native sums: here a mean; NaN where nothing counted.
+
+        >>> fastnn.metrics.MeanAbsoluteError().finish(np.array([6.0, 2.0]))  # sum(w * l), sum(w)
+        3.0
+        """
         return float(sums[0] / sums[1]) if sums[1] else math.nan
 
     # -- a metric of a loop of one's own
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts rows, natively; `result` is the metric of all rows since `reset_state`.
+
+            >>> metric = fastnn.metrics.MeanAbsoluteError()
+            >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+            >>> metric.update_state([0.0], [[6.0]])
+            >>> metric.result().item()  # (0 + 3 + 6) / 3
+            3.0
 
         Args:
             y_true: labels (n,) or targets (n, outputs), as in `fit`.
@@ -129,11 +146,27 @@ class Metric(Registered):
             self._sums = sums if self._sums is None else self._sums + sums
 
     def result(self) -> Tensor:
-        """The metric of what was counted, a Tensor; NaN where nothing was."""
+        """The metric of what was counted, a Tensor; NaN where nothing was.
+
+        >>> metric = fastnn.metrics.MeanAbsoluteError()
+        >>> metric.result().item()
+        nan
+        >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+        >>> metric.result().item()
+        1.5
+        """
         return Tensor(np.asarray(math.nan if self._sums is None else self.finish(self._sums)))
 
     def reset_state(self) -> None:
-        """Forgets what was counted, and makes the metric's Variables zero."""
+        """Forgets what was counted, and makes the metric's Variables zero.
+
+        >>> metric = fastnn.metrics.MeanAbsoluteError()
+        >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+        >>> metric.reset_state()
+        >>> metric.update_state([0.0], [[6.0]])
+        >>> metric.result().item()
+        6.0
+        """
         self._sums = None
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
@@ -157,6 +190,19 @@ class Metric(Registered):
         name: str = "variable",
     ) -> Variable:
         """A Variable in which a metric of one's own counts; no tape watches it.
+
+            >>> class Rows(fastnn.metrics.Metric):
+            ...     def __init__(self):
+            ...         super().__init__("rows")
+            ...         self.rows = self.add_weight()
+            ...     def update_state(self, y_true, y_pred, sample_weight=None):
+            ...         self.rows.assign_add(len(y_pred))
+            ...     def result(self):
+            ...         return self.rows.numpy()
+            >>> metric = Rows()
+            >>> metric.update_state([1, 2, 3], [1, 2, 3])
+            >>> float(metric.result())
+            3.0
 
         Args:
             shape: of the Variable.

@@ -25,6 +25,11 @@ _ACCURACY = {
 def get(identifier: str | Metric | type[Metric] | Loss, target: str | None = None) -> Metric:
     """The metric that a name, an object or a class means.
 
+        >>> fastnn.metrics.get("mae")
+        <MeanAbsoluteError name=mae>
+        >>> fastnn.metrics.get("accuracy", "labels")
+        <SparseCategoricalAccuracy name=accuracy>
+
     A string becomes the metric's name, so the History has the key that was asked for.
 
     Args:

@@ -135,6 +135,11 @@ class Confusion(Metric):
 class FBetaScore(Confusion):
     """(1 + beta^2) * precision * recall / (beta^2 * precision + recall), exact over an epoch.
 
+        >>> metric = fastnn.metrics.FBetaScore("micro", beta=2.0)
+        >>> metric.update_state([1, 1, 1, 1, 0, 0], [[0.9], [0.1], [0.1], [0.1], [0.1], [0.2]])
+        >>> round(metric.result().item(), 4)  # precision 1, recall 1/4: 5 / (4 + 4)
+        0.2941
+
     That is (1 + beta^2) tp / ((1 + beta^2) tp + beta^2 fn + fp), and 0 where it is 0 / 0.
 
     Sigmoid outputs, or logits under binary cross-entropy, are positive above `threshold`; of
@@ -193,6 +198,12 @@ class FBetaScore(Confusion):
 class F1Score(FBetaScore):
     """2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall, exact over an epoch.
 
+        >>> metric = fastnn.metrics.F1Score("macro")
+        >>> y, p = [[1, 0], [1, 1], [0, 1]], [[0.9, 0.1], [0.2, 0.9], [0.1, 0.8]]
+        >>> metric.update_state(y, p)
+        >>> round(metric.result().item(), 4)  # the mean of 2/3 and 1
+        0.8333
+
     Arguments, thresholds and averages are those of `FBetaScore` with beta = 1.
     """
 
@@ -248,6 +259,11 @@ class _Share(Confusion):
 class Precision(_Share):
     """tp / (tp + fp): the share of right ones among positive outputs; 0 where none is positive.
 
+        >>> metric = fastnn.metrics.Precision()
+        >>> metric.update_state([1, 1, 0, 0], [[0.9], [0.1], [0.7], [0.2]])
+        >>> metric.result().item()  # of two positive outputs one is right
+        0.5
+
     Counts of all labels are added up before the division, as in Keras. Targets are positive above
     0.5; with integer labels and with probabilities of classes the one class of a row is. Missing
     labels (NaN) are left out.
@@ -289,6 +305,11 @@ class Precision(_Share):
 class Recall(_Share):
     """tp / (tp + fn): the share of positive targets that are found; 0 where none is positive.
 
+        >>> metric = fastnn.metrics.Recall()
+        >>> metric.update_state([1, 1, 1, 1, 0], [[0.9], [0.1], [0.2], [0.3], [0.7]])
+        >>> metric.result().item()  # of four positive targets one is found
+        0.25
+
     Arguments and errors are those of `Precision`.
     """
 
@@ -312,6 +333,11 @@ class Recall(_Share):
 class Specificity(_Share):
     """tn / (tn + fp): the share of negative targets that are left alone; 0 where none is negative.
 
+        >>> metric = fastnn.metrics.Specificity()
+        >>> metric.update_state([1, 0, 0, 0, 0], [[0.9], [0.1], [0.2], [0.3], [0.7]])
+        >>> metric.result().item()  # of four negative targets three are left alone
+        0.75
+
     Arguments and errors are those of `Precision`. It is not in Keras.
     """
 
@@ -334,6 +360,11 @@ class Specificity(_Share):
 @METRICS.register("hamming_loss")
 class HammingLoss(Confusion):
     """(fp + fn) / (tp + fp + fn + tn): the share of labels that are wrong, as in scikit-learn.
+
+        >>> metric = fastnn.metrics.HammingLoss()
+        >>> metric.update_state([[1, 0], [1, 1]], [[0.9, 0.1], [0.2, 0.9]])
+        >>> metric.result().item()  # one label of four is wrong
+        0.25
 
     For labels that do not exclude each other; of classes it would be 1 - accuracy. Targets are
     positive above 0.5, missing labels (NaN) are left out. It is not in Keras.

@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.autodiff import functions
+from fastnn.autodiff.losses import logits_of
+from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.losses import Loss, Quantile
 from fastnn.losses.base import LOSSES
 from fastnn.metrics.base import METRICS, Metric
@@ -27,6 +30,15 @@ def _loss(_name: str, value: object) -> Loss:
 @METRICS.register("binary_accuracy")
 class BinaryAccuracy(Metric):
     """The share of outputs on the right side: probability above `threshold`, logit above 0.
+
+        >>> metric = fastnn.metrics.BinaryAccuracy()
+        >>> metric.update_state([1, 0, 1, 1], [[0.9], [0.2], [0.4], [0.7]])
+        >>> metric.result().item()
+        0.75
+
+    Args:
+        name: the name in logs.
+        threshold: a probability in [0, 1].
 
     Targets count as positive above 0.5. With logits, `threshold` is still a probability, so the
     default cuts logits at 0.
@@ -48,7 +60,13 @@ class BinaryAccuracy(Metric):
 
 @METRICS.register("categorical_accuracy")
 class CategoricalAccuracy(Metric):
-    """The share of rows whose largest output is where the target (n, classes) is largest."""
+    """The share of rows whose largest output is where the target (n, classes) is largest.
+
+    >>> metric = fastnn.metrics.CategoricalAccuracy()
+    >>> metric.update_state([[0, 1], [1, 0]], [[0.2, 0.8], [0.3, 0.7]])
+    >>> metric.result().item()
+    0.5
+    """
 
     counts = "matches"
     more_is_better = True
@@ -61,7 +79,13 @@ class CategoricalAccuracy(Metric):
 
 @METRICS.register("sparse_categorical_accuracy")
 class SparseCategoricalAccuracy(Metric):
-    """The share of rows whose largest output is at their label (n,)."""
+    """The share of rows whose largest output is at their label (n,).
+
+    >>> metric = fastnn.metrics.SparseCategoricalAccuracy()
+    >>> metric.update_state([1, 0], [[0.2, 0.8], [0.3, 0.7]])
+    >>> metric.result().item()
+    0.5
+    """
 
     counts = "matches"
     more_is_better = True
@@ -74,7 +98,17 @@ class SparseCategoricalAccuracy(Metric):
 
 @METRICS.register("top_k_categorical_accuracy")
 class TopKCategoricalAccuracy(Metric):
-    """The share of rows with the target class among the `k` largest outputs; targets (n, classes)."""
+    """The share of rows with the target class among the `k` largest outputs; targets (n, classes).
+
+        >>> metric = fastnn.metrics.TopKCategoricalAccuracy(2)
+        >>> metric.update_state([[0, 0, 1], [0, 1, 0]], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]])
+        >>> metric.result().item()
+        0.5
+
+    Args:
+        k: how many, at least 1.
+        name: the name in logs.
+    """
 
     counts = "hits"
     more_is_better = True
@@ -92,7 +126,17 @@ class TopKCategoricalAccuracy(Metric):
 
 @METRICS.register("sparse_top_k_categorical_accuracy")
 class SparseTopKCategoricalAccuracy(Metric):
-    """The share of rows with their label (n,) among the `k` largest outputs."""
+    """The share of rows with their label (n,) among the `k` largest outputs.
+
+        >>> metric = fastnn.metrics.SparseTopKCategoricalAccuracy(2)
+        >>> metric.update_state([2, 1], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]])
+        >>> metric.result().item()
+        0.5
+
+    Args:
+        k: how many, at least 1.
+        name: the name in logs.
+    """
 
     counts = "hits"
     more_is_better = True
@@ -111,6 +155,11 @@ class SparseTopKCategoricalAccuracy(Metric):
 @METRICS.register("mean_of")
 class MeanOf(Metric):
     """A loss as a metric: its mean over rows, or over elements where each counts for itself.
+
+        >>> metric = fastnn.metrics.MeanOf(fastnn.losses.Huber(1.0))
+        >>> metric.update_state([0.0, 0.0], [[1.0], [3.0]])
+        >>> metric.result().item()  # (0.5 + 2.5) / 2
+        1.5
 
     `metrics=["huber"]` and `metrics=[fastnn.losses.Huber(2.0)]` mean this. Class weights of
     outputs (`pos_weight`) do not enter it.
@@ -142,6 +191,22 @@ class MeanOf(Metric):
             return frozenset({"sigmoid"})
         return frozenset({"targets", "sigmoid", "values"})
 
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        super().update_state(y_true, self._outputs(y_pred), sample_weight)
+
+    def _outputs(self, y_pred: Any) -> Any:
+        """The outputs as the native count takes them: of a softmax, as of linear layers, logits."""
+        outputs = tensor(y_pred)
+        if self.loss.folds is None or outputs.ndim == 0:
+            return outputs
+        if self.loss.folds == "softmax":
+            rows = outputs if outputs.ndim == 2 else functions.reshape(outputs, (len(outputs), -1))
+            return logits_of(self.loss.name, "softmax", self.loss.from_logits, rows)
+        if self.loss.from_logits and outputs.logits is None:
+            outputs = Tensor(outputs.value)
+            outputs.logits = None, "linear"
+        return outputs
+
     def count_options(self) -> dict[str, Any]:
         if isinstance(self.loss, Quantile) and isinstance(self.loss.quantile, list):
             raise ValueError(  # noqa: TRY004 - the type is right, the number of quantiles is not
@@ -162,56 +227,104 @@ class _OfLoss(MeanOf):
 
 @METRICS.register("binary_crossentropy", "bce", "BCE")
 class BinaryCrossentropy(_OfLoss):
-    """The sigmoid cross-entropy, without smoothing or `pos_weight`."""
+    """The sigmoid cross-entropy, without smoothing or `pos_weight`.
+
+    >>> metric = fastnn.metrics.BinaryCrossentropy()
+    >>> metric.update_state([1, 0], [[0.5], [0.5]])
+    >>> round(metric.result().item(), 4)  # -log(0.5)
+    0.6931
+    """
 
     _loss = "binary_crossentropy"
 
 
 @METRICS.register("categorical_crossentropy")
 class CategoricalCrossentropy(_OfLoss):
-    """The softmax cross-entropy of targets (n, classes), without smoothing."""
+    """The softmax cross-entropy of targets (n, classes), without smoothing.
+
+    >>> metric = fastnn.metrics.CategoricalCrossentropy()
+    >>> metric.update_state([[0, 1, 0]], [[0.2, 0.5, 0.3]])
+    >>> round(metric.result().item(), 4)  # -log(0.5)
+    0.6931
+    """
 
     _loss = "categorical_crossentropy"
 
 
 @METRICS.register("sparse_categorical_crossentropy")
 class SparseCategoricalCrossentropy(_OfLoss):
-    """The softmax cross-entropy of labels (n,)."""
+    """The softmax cross-entropy of labels (n,).
+
+    >>> metric = fastnn.metrics.SparseCategoricalCrossentropy()
+    >>> metric.update_state([1], [[0.2, 0.5, 0.3]])
+    >>> round(metric.result().item(), 4)  # -log(0.5)
+    0.6931
+    """
 
     _loss = "sparse_categorical_crossentropy"
 
 
 @METRICS.register("mean_squared_error", "mse", "MSE")
 class MeanSquaredError(_OfLoss):
-    """Mean of (output - target)**2, with the outputs that `predict` returns."""
+    """Mean of (output - target)**2, with the outputs that `predict` returns.
+
+    >>> metric = fastnn.metrics.MeanSquaredError()
+    >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+    >>> metric.result().item()
+    4.5
+    """
 
     _loss = "mean_squared_error"
 
 
 @METRICS.register("mean_absolute_error", "mae", "MAE")
 class MeanAbsoluteError(_OfLoss):
-    """Mean of abs(output - target), with the outputs that `predict` returns."""
+    """Mean of abs(output - target), with the outputs that `predict` returns.
+
+    >>> metric = fastnn.metrics.MeanAbsoluteError()
+    >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+    >>> metric.result().item()
+    1.5
+    """
 
     _loss = "mean_absolute_error"
 
 
 @METRICS.register("poisson")
 class Poisson(_OfLoss):
-    """Mean of output - target * log(output + 1e-7), with the outputs that `predict` returns."""
+    """Mean of output - target * log(output + 1e-7), with the outputs that `predict` returns.
+
+    >>> metric = fastnn.metrics.Poisson()
+    >>> metric.update_state([0.0, 1.0], [[3.0], [1.0]])
+    >>> round(metric.result().item(), 4)  # (3 + 1) / 2
+    2.0
+    """
 
     _loss = "poisson"
 
 
 @METRICS.register("mean_absolute_percentage_error", "mape", "MAPE")
 class MeanAbsolutePercentageError(_OfLoss):
-    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7)."""
+    """Mean of 100 * abs(output - target) / max(abs(target), 1e-7).
+
+    >>> metric = fastnn.metrics.MeanAbsolutePercentageError()
+    >>> metric.update_state([1.0, 2.0], [[1.0], [5.0]])
+    >>> metric.result().item()
+    75.0
+    """
 
     _loss = "mean_absolute_percentage_error"
 
 
 @METRICS.register("mean_squared_logarithmic_error", "msle", "MSLE")
 class MeanSquaredLogarithmicError(_OfLoss):
-    """Mean of (log(1 + output) - log(1 + target))**2."""
+    """Mean of (log(1 + output) - log(1 + target))**2.
+
+    >>> metric = fastnn.metrics.MeanSquaredLogarithmicError()
+    >>> metric.update_state([0.0], [[np.e - 1]])
+    >>> round(metric.result().item(), 4)  # log(e) - log(1)
+    1.0
+    """
 
     _loss = "mean_squared_logarithmic_error"
 
@@ -230,21 +343,39 @@ class LogCoshError(_OfLoss):
 
 @METRICS.register("hinge")
 class Hinge(_OfLoss):
-    """Mean of max(0, 1 - sign * output); targets 1, and -1 or 0."""
+    """Mean of max(0, 1 - sign * output); targets 1, and -1 or 0.
+
+    >>> metric = fastnn.metrics.Hinge()
+    >>> metric.update_state([1, -1], [[3.0], [0.5]])
+    >>> metric.result().item()  # (0 + 1.5) / 2
+    0.75
+    """
 
     _loss = "hinge"
 
 
 @METRICS.register("squared_hinge")
 class SquaredHinge(_OfLoss):
-    """Mean of max(0, 1 - sign * output)**2; targets 1, and -1 or 0."""
+    """Mean of max(0, 1 - sign * output)**2; targets 1, and -1 or 0.
+
+    >>> metric = fastnn.metrics.SquaredHinge()
+    >>> metric.update_state([1, -1], [[3.0], [1.0]])
+    >>> metric.result().item()  # (0 + 4) / 2
+    2.0
+    """
 
     _loss = "squared_hinge"
 
 
 @METRICS.register("root_mean_squared_error", "rmse", "RMSE")
 class RootMeanSquaredError(_OfLoss):
-    """The root of the mean of (output - target)**2 over all rows."""
+    """The root of the mean of (output - target)**2 over all rows.
+
+    >>> metric = fastnn.metrics.RootMeanSquaredError()
+    >>> metric.update_state([0.0, 0.0], [[1.0], [7.0]])
+    >>> metric.result().item()  # sqrt((1 + 49) / 2)
+    5.0
+    """
 
     _loss = "mean_squared_error"
 

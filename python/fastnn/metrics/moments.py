@@ -28,6 +28,11 @@ def aggregation(name: str, value: object) -> Aggregation:
 class R2Score(Metric):
     """The coefficient of determination, 1 - sum(w (t - y)^2) / sum(w (t - mean)^2), over all rows.
 
+        >>> metric = fastnn.metrics.R2Score()
+        >>> metric.update_state([1.0, 2.0, 3.0], [[1.0], [2.0], [4.0]])
+        >>> metric.result().item()  # 1 - 1 / 2
+        0.5
+
     1 is perfect; 0 is as good as the mean of the targets. NaN where the targets of an output do not
     vary, or by less than a millionth of their size, which sums over batches cannot tell apart
     (scikit-learn, which has all rows at once, gives 0 if they are all alike); 1 if it meets each of

@@ -75,6 +75,12 @@ class Mean(_OfValues):
 class Sum(_OfValues):
     """The weighted sum of numbers, for a training loop of one's own; that of nothing is 0.
 
+        >>> metric = fastnn.metrics.Sum()
+        >>> metric.update_state([1.0, 2.0])
+        >>> metric.update_state(4.0)
+        >>> metric.result().item()
+        7.0
+
     Args:
         name: the metric's name.
     """

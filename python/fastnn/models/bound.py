@@ -13,7 +13,6 @@ from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.metrics.collected import Collected
 from fastnn.metrics.functions import FunctionMetric, is_own
-from fastnn.metrics.means import MeanOf
 
 
 class Bound(Metric):
@@ -71,8 +70,8 @@ def waits(metric: Metric) -> bool:
 
 
 def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
-    """Outputs for a native count: logits for a cross-entropy, and outputs that the loss takes for
-    logits marked as such."""
+    """Outputs for a metric: those that the loss takes for logits are marked as such, and metrics of
+    all rows get probabilities."""
     if not isinstance(y_pred, Tensor):
         return y_pred
     made = y_pred.logits
@@ -84,9 +83,6 @@ def _as_the_loss_sees(loss: Loss | None, metric: Metric, y_pred: Any) -> Any:
         folds = None if loss is None or loss.is_own else loss.folds
         if folds is not None and not isinstance(metric, FunctionMetric):
             return functions.softmax(y_pred) if folds == "softmax" else functions.sigmoid(y_pred)
-    crossed = isinstance(metric, MeanOf) and metric.loss.folds == "softmax"
-    if crossed and made is not None and made[0] is not None and made[1] == "softmax":
-        return made[0]
     return y_pred
 
 

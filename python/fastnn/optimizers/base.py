@@ -149,6 +149,11 @@ def _is_meant(variable: Variable, variables: Iterable[Variable], names: Iterable
 class Optimizer(Applies, Registered):
     """The base of all optimizers.
 
+        >>> optimizer = fastnn.optimizers.Adam(0.01, clipnorm=1.0)
+        >>> optimizer.learning_rate = 0.001
+        >>> optimizer.learning_rate, optimizer.iterations
+        (0.001, 0)
+
     An optimizer given to two models is one set of hyperparameters for both; each model
     keeps its own state (velocities, moments), which `compile` resets.
 
@@ -283,6 +288,14 @@ class Optimizer(Applies, Registered):
         var_names: Iterable[str] | None = None,
     ) -> None:
         """Exempts parameters from weight decay, from the next `compile` on.
+
+            >>> optimizer = fastnn.optimizers.SGD(0.5, weight_decay=1.0)
+            >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
+            >>> kernel, bias = fastnn.Variable([8.0], name="kernel"), fastnn.Variable([8.0], name="bias")
+            >>> optimizer.apply([[0.0], [0.0]], [kernel, bias])
+            1
+            >>> kernel.numpy().tolist(), bias.numpy().tolist()
+            ([4.0], [8.0])
 
         `get_config` does not hold it, as in Keras: it is of a model's parameters.
 
@@ -427,5 +440,12 @@ OPTIMIZERS = Registry("optimizer", Optimizer)
 
 
 def get(identifier: str | Optimizer | type[Optimizer]) -> Optimizer:
-    """The optimizer that a name, an object or a class means; ValueError with the near match."""
+    """The optimizer that a name, an object or a class means; ValueError with the near match.
+
+        >>> fastnn.optimizers.get("sgd").learning_rate
+        0.01
+
+    Args:
+        identifier: "sgd", an Optimizer, a class of one, or its config.
+    """
     return OPTIMIZERS.get(identifier)

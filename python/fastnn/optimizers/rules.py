@@ -23,6 +23,12 @@ from fastnn.words import flag, keywords
 class SGD(Optimizer):
     """Stochastic gradient descent: velocity = momentum * velocity - learning_rate * gradient.
 
+        >>> w = fastnn.Variable([1.0, -2.0])
+        >>> optimizer = fastnn.optimizers.SGD(0.5, momentum=0.5)
+        >>> steps = [optimizer.apply([[1.0, 0.0]], [w]) for _ in range(2)]  # 0.5, then 0.25 + 0.5
+        >>> w.numpy().tolist()
+        [-0.25, -2.0]
+
     The parameter moves by the velocity, with `nesterov` by
     momentum * velocity - learning_rate * gradient, as in Keras.
 
@@ -56,6 +62,12 @@ class SGD(Optimizer):
 @OPTIMIZERS.register("adam")
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015): learning_rate * m_hat / (sqrt(v_hat) + epsilon).
+
+        >>> w = fastnn.Variable([1.0, -2.0])
+        >>> optimizer = fastnn.optimizers.Adam(0.125)
+        >>> step = optimizer.apply([[0.01, -100.0]], [w])  # the first step has the size of the rate
+        >>> print(w.numpy().round(4))
+        [ 0.875 -1.875]
 
     Args:
         learning_rate: at least 0, or a schedule (see `Optimizer`); default 0.001.
@@ -102,7 +114,15 @@ class Adam(Optimizer):
 
 @OPTIMIZERS.register("adamw")
 class AdamW(Adam):
-    """Adam with a weight decay of 0.004 by default; the decay is decoupled in both."""
+    """Adam with a weight decay of 0.004 by default; the decay is decoupled in both.
+
+        >>> w = fastnn.Variable([8.0])
+        >>> step = fastnn.optimizers.AdamW(0.5, weight_decay=0.5).apply([[0.0]], [w])
+        >>> w.numpy().tolist()  # 8 - 0.5 * 0.5 * 8
+        [6.0]
+
+    Arguments are those of `Adam` (Loshchilov and Hutter, 2019).
+    """
 
     @keywords(*COMMON, old=OLD_NAMES)
     def __init__(
@@ -124,6 +144,12 @@ class AdamW(Adam):
 @OPTIMIZERS.register("rmsprop")
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012): learning_rate * gradient / sqrt(velocity + epsilon).
+
+        >>> w = fastnn.Variable([1.0, -2.0])
+        >>> optimizer = fastnn.optimizers.RMSprop(0.125, rho=0.75)
+        >>> step = optimizer.apply([[0.01, -100.0]], [w])  # 0.125 * gradient / sqrt(gradient**2 / 4)
+        >>> print(w.numpy().round(2))
+        [ 0.75 -1.75]
 
     velocity = rho * velocity + (1 - rho) * gradient**2. epsilon stands under the root, as in Keras.
 
@@ -164,6 +190,11 @@ class RMSprop(Optimizer):
 @OPTIMIZERS.register("lion")
 class Lion(Optimizer):
     """Lion (Chen et al., 2023): learning_rate * sign(beta_1 * m + (1 - beta_1) * gradient).
+
+        >>> w = fastnn.Variable([1.0, -2.0])
+        >>> step = fastnn.optimizers.Lion(0.25).apply([[0.01, -100.0]], [w])
+        >>> w.numpy().tolist()
+        [0.75, -1.75]
 
     Then m = beta_2 * m + (1 - beta_2) * gradient.
 

@@ -111,6 +111,10 @@ class _Formula(LearningRateSchedule):
 class ExponentialDecay(_Formula):
     """initial_learning_rate * decay_rate ** (step / decay_steps).
 
+        >>> rate = fastnn.optimizers.schedules.ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)
+        >>> [float(rate(step)) for step in (0, 10, 20)]
+        [0.1, 0.05, 0.025]
+
     Args:
         initial_learning_rate: at least 0.
         decay_steps: a positive number.
@@ -148,7 +152,12 @@ class ExponentialDecay(_Formula):
 
 @SCHEDULES.register("inverse_time_decay")
 class InverseTimeDecay(ExponentialDecay):
-    """initial_learning_rate / (1 + decay_rate * step / decay_steps); see `ExponentialDecay`."""
+    """initial_learning_rate / (1 + decay_rate * step / decay_steps); see `ExponentialDecay`.
+
+    >>> rate = fastnn.optimizers.schedules.InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)
+    >>> [float(rate(step)) for step in (0, 10, 30)]
+    [0.1, 0.05, 0.025]
+    """
 
     @keywords()
     def __init__(
@@ -198,6 +207,10 @@ def _numbers(name: str, value: Any) -> list[float]:
 class PiecewiseConstantDecay(_Formula):
     """values[i] for steps above boundaries[i - 1] and up to boundaries[i].
 
+        >>> rate = fastnn.optimizers.schedules.PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.1])
+        >>> [float(rate(step)) for step in (10, 11, 21)]
+        [1.0, 0.5, 0.1]
+
     Args:
         boundaries: rising numbers of steps.
         values: the rates, one more than boundaries.
@@ -226,6 +239,10 @@ class PiecewiseConstantDecay(_Formula):
 class PolynomialDecay(_Formula):
     """From initial_learning_rate to end_learning_rate:
     (initial - end) * (1 - step / decay_steps) ** power + end.
+
+        >>> rate = fastnn.optimizers.schedules.PolynomialDecay(1.0, decay_steps=10, end_learning_rate=0.0)
+        >>> [float(rate(step)) for step in (0, 5, 10)]
+        [1.0, 0.5, 0.0]
 
     Args:
         initial_learning_rate: at least 0.
@@ -273,6 +290,10 @@ class PolynomialDecay(_Formula):
 @SCHEDULES.register("cosine_decay")
 class CosineDecay(_Formula):
     """Half a period of a cosine, after a straight warm-up (Loshchilov and Hutter, 2017).
+
+        >>> rate = fastnn.optimizers.schedules.CosineDecay(1.0, decay_steps=100)
+        >>> [round(float(rate(step)), 3) for step in (0, 50, 100)]
+        [1.0, 0.5, 0.0]
 
     From the top, warmup_target or else initial_learning_rate, the rate falls in decay_steps to alpha
     times the top: top * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha).
@@ -327,6 +348,10 @@ class CosineDecay(_Formula):
 class CosineDecayRestarts(_Formula):
     """A cosine that begins again whenever it has fallen (SGDR: Loshchilov and Hutter, 2017).
 
+        >>> rate = fastnn.optimizers.schedules.CosineDecayRestarts(1.0, first_decay_steps=10)
+        >>> [round(float(rate(step)), 3) for step in (0, 5, 10, 20)]  # the second fall takes 20 steps
+        [1.0, 0.5, 1.0, 0.5]
+
     Args:
         initial_learning_rate: at least 0.
         first_decay_steps: a positive number, the steps of the first fall.
@@ -380,6 +405,10 @@ def _strategy(name: str, value: object) -> str:
 @SCHEDULES.register("one_cycle")
 class OneCycle(_Formula):
     """Up from a small rate to a large one, and down to a tiny one (Smith and Topin, 2018).
+
+        >>> rate = fastnn.optimizers.schedules.OneCycle(1.0, 10, pct_start=0.5, div_factor=10.0)
+        >>> [round(float(rate(step)), 3) for step in (0, 4, 9)]
+        [0.1, 1.0, 0.0]
 
     Names, defaults and values are those of PyTorch's OneCycleLR. It has no counterpart in Keras.
 
@@ -482,7 +511,13 @@ def schedule_of(value: Any) -> LearningRateSchedule:
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
-    """The config of a schedule, with the name of its class."""
+    """The config of a schedule, with the name of its class.
+
+    >>> schedules = fastnn.optimizers.schedules
+    >>> config = schedules.serialize(schedules.ExponentialDecay(0.1, 10, 0.5))
+    >>> config["class_name"], float(schedules.deserialize(config)(10))
+    ('ExponentialDecay', 0.05)
+    """
     from fastnn.serializable import described
 
     return described(learning_rate_schedule)
@@ -491,7 +526,20 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(
     config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
 ) -> LearningRateSchedule:
-    """The schedule that `serialize` described."""
+    """The schedule that `serialize` described.
+
+        >>> schedules = fastnn.optimizers.schedules
+        >>> config = schedules.serialize(schedules.ExponentialDecay(0.1, 10, 0.5))
+        >>> float(schedules.deserialize(config)(10))
+        0.05
+
+    Args:
+        config: what `serialize` gave.
+        custom_objects: classes of one's own that it names.
+
+    Raises:
+        TypeError, ValueError: it is no such config; the message names the fault.
+    """
     from fastnn.serializable import custom_object_scope
 
     with custom_object_scope(custom_objects or {}):
