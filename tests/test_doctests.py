@@ -20,13 +20,14 @@ import fastnn
 METHODS_OF = {
     *("fastnn.GradientTape", "fastnn.Model", "fastnn.Predictor", "fastnn.Sequential"),
     *("fastnn.Tensor", "fastnn.Variable"),
-    *("fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
+    *("fastnn.layers.Dense", "fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
     "fastnn.optimizers.Optimizer",
 }
 # What the examples of these names need beside NumPy: packages, or CUDA.
 NEEDS = {
     "fastnn.Model.export_onnx": "onnx onnxruntime",
     "fastnn.callbacks.History.plot": "matplotlib",
+    "fastnn.callbacks.TqdmBar": "tqdm",
     "fastnn.from_keras": "h5py",
     "fastnn.from_onnx": "onnx",
     "fastnn.from_sklearn": "sklearn",
@@ -42,28 +43,8 @@ NEEDS = {
     "fastnn.utils.load_img": "PIL",
     "fastnn.utils.save_img": "PIL",
 }
-# Names without an example. This set only shrinks.
-_WITHOUT = """
-    fastnn.initializers.Identity
-    fastnn.initializers.Orthogonal
-    fastnn.layers.AlphaDropout
-    fastnn.layers.GaussianDropout
-    fastnn.layers.GaussianNoise
-    fastnn.layers.Layer.add_weight
-    fastnn.layers.Layer.build
-    fastnn.layers.Layer.call
-    fastnn.layers.Layer.compute_output_shape
-    fastnn.layers.Layer.count_params
-    fastnn.layers.RMSNormalization
-    fastnn.layers.UnitNormalization
-    fastnn.ops.rms_normalization_backward
-    fastnn.ops.unit_normalization_backward
-    fastnn.optimizers.Adadelta
-    fastnn.optimizers.Adagrad
-    fastnn.optimizers.Adamax
-    fastnn.optimizers.Nadam
-"""
-WITHOUT = set(_WITHOUT.split())
+# Names that have no example yet. This set only shrinks.
+WITHOUT: set[str] = set()
 
 
 def _is_ours(value: Any) -> bool:

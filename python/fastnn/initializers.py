@@ -410,6 +410,10 @@ class LecunNormal(VarianceScaling):
 class Orthogonal(Initializer):
     """A matrix whose rows or columns, whichever are fewer, are orthogonal (Saxe et al., 2014).
 
+        >>> w = fastnn.initializers.Orthogonal(seed=0)((4, 4))
+        >>> bool(np.allclose(w @ w.T, np.eye(4), atol=1e-6))
+        True
+
     It is the Q of a QR decomposition of a random normal matrix, with signs that make it uniform among
     orthogonal matrices; its last bits may differ where NumPy has another LAPACK. A shape of more
     than two axes is that of a matrix whose columns are the last axis.
@@ -447,6 +451,9 @@ class Orthogonal(Initializer):
 @INITIALIZERS.register("identity", "IdentityInitializer")
 class Identity(Initializer):
     """`gain` on the diagonal of a matrix, and 0 beside it.
+
+        >>> fastnn.initializers.Identity(2.0)((2, 3)).tolist()
+        [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
 
     Args:
         gain: a factor.

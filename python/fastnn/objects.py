@@ -103,6 +103,10 @@ def deserialize_keras_object(
 ) -> Any:
     """The object that `serialize_keras_object` described; no code of a config is ever run.
 
+        >>> told = fastnn.saving.serialize_keras_object(fastnn.losses.Huber(0.5))
+        >>> fastnn.saving.deserialize_keras_object(told).delta
+        0.5
+
     Args:
         config: what it gave.
         custom_objects: classes and functions of one's own that it names; those that are registered

@@ -16,6 +16,10 @@ def rms_normalization(
 ) -> Array:
     """y = gamma * x / sqrt(mean(x**2) + epsilon), each row for itself.
 
+        >>> y = fastnn.ops.rms_normalization([[1.0, -7.0]], epsilon=0.0)
+        >>> print(y.round(4))  # divided by sqrt((1 + 49) / 2)
+        [[ 0.2 -1.4]]
+
     A row is what lies on the last axis. From Zhang and Sennrich, "Root Mean Square Layer
     Normalization", 2019 (arXiv:1910.07467); the default of epsilon is that of Keras.
 
@@ -30,11 +34,6 @@ def rms_normalization(
     Raises:
         ValueError: shapes do not fit, or epsilon is below 0.
         TypeError: an array does not hold real numbers.
-
-    Example:
-        >>> from fastnn import ops
-        >>> ops.rms_normalization([[1.0, -7.0]], epsilon=0.0)
-        array([[ 0.2, -1.4]])
     """
     return _scaled_rows(x, gamma, "root_mean_square", epsilon)
 
@@ -43,6 +42,11 @@ def rms_normalization_backward(
     dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-6
 ) -> tuple[Array, Array]:
     """The gradients of `rms_normalization`.
+
+        >>> x, dy = [[1.0, -7.0]], [[5.0, 5.0]]
+        >>> dx, dgamma = fastnn.ops.rms_normalization_backward(dy, x, epsilon=0.0)
+        >>> print(dx.round(4), dgamma)
+        [[1.12 0.16]] [ 1. -7.]
 
     With xhat = x / length, length = sqrt(mean(x**2) + epsilon) and g = dy * gamma,
     dx = (g - xhat * mean(g * xhat)) / length; dgamma is the sum of dy * xhat over all rows.
@@ -64,6 +68,9 @@ def rms_normalization_backward(
 def unit_normalization(x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
     """y = x / max(norm, epsilon), with the Euclidean norm of each row.
 
+        >>> print(fastnn.ops.unit_normalization([[3.0, 4.0]]).round(4))
+        [[0.6 0.8]]
+
     Args:
         x: at least one axis; the last must not be empty. A row is what lies on it.
         epsilon: at least 0. Where it is 0, a row of zeros gives NaN.
@@ -74,17 +81,16 @@ def unit_normalization(x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
     Raises:
         ValueError: epsilon is below 0.
         TypeError: x does not hold real numbers.
-
-    Example:
-        >>> from fastnn import ops
-        >>> ops.unit_normalization([[3.0, 4.0]])
-        array([[0.6, 0.8]])
     """
     return _scaled_rows(x, None, "norm", epsilon)
 
 
 def unit_normalization_backward(dy: ArrayLike, x: ArrayLike, *, epsilon: float = 1e-12) -> Array:
     """The gradient of `unit_normalization`: (dy - y * sum(dy * y)) / norm.
+
+        >>> dx = fastnn.ops.unit_normalization_backward([[5.0, 0.0]], [[3.0, 4.0]])
+        >>> print(dx.round(4))  # (5 - 0.6 * 3) / 5 and (0 - 0.8 * 3) / 5
+        [[ 0.64 -0.48]]
 
     Where the norm is below epsilon it is dy / epsilon.
 

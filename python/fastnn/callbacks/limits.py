@@ -18,6 +18,14 @@ from fastnn.words import keywords, number, verbosity
 class TimeLimit(Callback):
     """Ends `fit` after the epoch in which its time is up.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> limit = fastnn.callbacks.TimeLimit(0.01)
+        >>> x, y = np.ones((8, 2)), np.ones(8)
+        >>> history = model.fit(x, y, epochs=10**6, verbose=0, callbacks=[limit])
+        >>> len(history.epoch) < 10**6
+        True
+
     The clock begins with `fit`. A `fit` that goes on from a backup has the time that was left. It is
     not in Keras.
 

@@ -16,6 +16,10 @@ from fastnn.protocols import Logs
 class TqdmBar(ProgbarLogger):
     """A bar of tqdm over all steps of `fit`, with the values of the epoch beside it.
 
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=2, verbose="tqdm")
+
     `fit` adds it where verbose="tqdm". It needs tqdm (the extra `progress`). A bar that cannot be
     drawn is left out; training goes on.
 

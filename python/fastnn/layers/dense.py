@@ -122,6 +122,12 @@ class Dense(Layer):
         return opaque_activation(self)
 
     def call(self, x: Tensor, _training: bool = False) -> Tensor:
+        """activation(x @ kernel + bias), for rows x (n, inputs) of a layer that is built.
+
+        >>> layer = fastnn.layers.Dense(1, kernel_initializer="ones", bias_initializer="ones")
+        >>> layer([[1.0, 2.0]]).tolist()  # builds the layer, then calls it
+        [[4.0]]
+        """
         if callable(self.activation):
             return applied(self, kernels.dense(x, self.kernel, self.bias))
         return kernels.dense(x, self.kernel, self.bias, self.activation)

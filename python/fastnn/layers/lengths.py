@@ -32,6 +32,10 @@ class _OfRows(Layer):
 class RMSNormalization(_OfRows):
     """y = scale * x / sqrt(mean(x**2) + epsilon), each row for itself.
 
+        >>> layer = fastnn.layers.RMSNormalization(epsilon=0.0)
+        >>> print(layer([[1.0, -7.0]]).numpy().round(4))  # divided by sqrt((1 + 49) / 2)
+        [[ 0.2 -1.4]]
+
     The mean is that of a row over its columns (Zhang and Sennrich, 2019, arXiv:1910.07467), the
     same in training and in `predict`.
 
@@ -77,6 +81,9 @@ class RMSNormalization(_OfRows):
 @LAYERS.register("unit_normalization")
 class UnitNormalization(_OfRows):
     """y = x / max(norm, 1e-12), with the Euclidean norm of each row.
+
+        >>> print(fastnn.layers.UnitNormalization()([[3.0, 4.0]]).numpy().round(4))
+        [[0.6 0.8]]
 
     Args:
         axis: -1 or 1, the axis of the columns; others are not in fastnn.

@@ -156,6 +156,10 @@ _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 class AlphaDropout(_Rated):
     """In training, sets each number to selu's lower limit with probability `rate`, then scales all.
 
+        >>> x = fastnn.layers.AlphaDropout(0.5, seed=0)(np.zeros((10, 10)), training=True)
+        >>> len(set(x.numpy().ravel().tolist()))  # b and a * p + b
+        2
+
     With p = -1.7580993408473766, the limit of selu, y = a * x + b where a number is kept and
     y = a * p + b elsewhere, a = ((1 - rate) * (1 + rate * p**2))**-0.5 and b = -a * p * rate:
     numbers of mean 0 and variance 1 keep both (Klambauer et al., 2017, arXiv:1706.02515). For
@@ -202,6 +206,10 @@ def _normals(x: Tensor, key: int) -> NDArray[Any]:
 class GaussianDropout(_Rated):
     """In training, multiplies each number by 1 + sqrt(rate / (1 - rate)) * z, with z normal.
 
+        >>> x = fastnn.layers.GaussianDropout(0.5, seed=0)(np.ones((100, 100)), training=True)
+        >>> print(x.numpy().mean().round(1), x.numpy().std().round(1))
+        1.0 1.0
+
     A Dropout of the same rate has factors of the same mean and variance (Srivastava et al., 2014).
 
     Args:
@@ -224,6 +232,13 @@ class GaussianDropout(_Rated):
 @LAYERS.register("gaussian_noise")
 class GaussianNoise(Noise):
     """In training, adds stddev * z to each number, with z normal.
+
+        >>> noise = fastnn.layers.GaussianNoise(0.5, seed=0)
+        >>> x = noise(np.ones((100, 100)), training=True)
+        >>> print(x.numpy().mean().round(1), x.numpy().std().round(1))
+        1.0 0.5
+        >>> noise([[1.0, 2.0]]).tolist()
+        [[1.0, 2.0]]
 
     Args:
         stddev: at least 0. (Keras takes at most 1.)

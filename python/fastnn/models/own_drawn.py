@@ -145,6 +145,12 @@ class Drawn(Model):
     def compute_output_shape(self, *input_shape: Any) -> Any:
         """The output's shape for an input's shape, both with the batch axis first.
 
+            >>> class Total(fastnn.layers.Layer):
+            ...     def call(self, inputs):
+            ...         return fastnn.reduce_sum(inputs, axis=1, keepdims=True)
+            >>> Total().compute_output_shape((None, 4))
+            (None, 1)
+
         By itself it calls the layer on rows of zeros. Subclasses may define it.
         """
         y = called_opaquely(

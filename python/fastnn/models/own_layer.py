@@ -251,7 +251,19 @@ class Layer(Drawn, metaclass=_Kinds):
         self._set_trainable(flag("trainable", value))
 
     def count_params(self) -> int:
-        """The number of parameters, trainable or not; ValueError before the layer is built."""
+        """The number of parameters, trainable or not; ValueError before the layer is built.
+
+        >>> class Twice(fastnn.layers.Layer):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.dense = fastnn.layers.Dense(3)
+        ...     def call(self, inputs):
+        ...         return self.dense(inputs) * 2
+        >>> layer = Twice()
+        >>> outputs = layer(np.ones((5, 4)))
+        >>> layer.count_params()  # 4 * 3 + 3
+        15
+        """
         if not self.built and not self.weights:
             raise ValueError(
                 f"count_params: layer {self.name!r} is not built; its sizes are not known yet"
@@ -271,6 +283,14 @@ class Layer(Drawn, metaclass=_Kinds):
 
     def build(self, *input_shape: Any) -> None:
         """Makes the weights for inputs of shape (None, ...): for subclasses to define.
+
+            >>> class Offset(fastnn.layers.Layer):
+            ...     def build(self, input_shape):
+            ...         self.b = self.add_weight(shape=input_shape[-1:], initializer="ones", name="b")
+            ...     def call(self, inputs):
+            ...         return inputs + self.b
+            >>> Offset()([[1.0, 2.0]]).tolist()
+            [[2.0, 3.0]]
 
         By itself it makes those of the layers that `call` uses.
         """
@@ -332,7 +352,14 @@ class Layer(Drawn, metaclass=_Kinds):
     # -- calls
 
     def call(self, *args: Any, **options: Any) -> Any:
-        """The outputs for inputs, by operations on Tensors: for subclasses to define."""
+        """The outputs for inputs, by operations on Tensors: for subclasses to define.
+
+        >>> class Total(fastnn.layers.Layer):
+        ...     def call(self, inputs):
+        ...         return fastnn.reduce_sum(inputs, axis=1, keepdims=True)
+        >>> Total()([[1.0, 2.0], [3.0, 4.0]]).tolist()
+        [[3.0], [7.0]]
+        """
         del args, options
         raise NotImplementedError(f"{type(self).__name__}: define `call`")
 

@@ -23,6 +23,12 @@ from fastnn.words import keywords, number
 class Adamax(Optimizer):
     """Adam by the largest gradient (Kingma and Ba, 2015, section 7.1).
 
+        >>> w = fastnn.Variable([1.0, -2.0])
+        >>> optimizer = fastnn.optimizers.Adamax(0.125)
+        >>> step = optimizer.apply([[0.01, -100.0]], [w])  # the first step has the size of the rate
+        >>> print(w.numpy().round(4))
+        [ 0.875 -1.875]
+
     m = beta_1 * m + (1 - beta_1) * gradient and u = max(beta_2 * u, abs(gradient)); the parameter
     moves by -learning_rate * m / ((1 - beta_1**step) * (u + epsilon)), as in Keras.
 
@@ -57,6 +63,11 @@ class Adamax(Optimizer):
 @OPTIMIZERS.register("nadam")
 class Nadam(Optimizer):
     """Adam with Nesterov's momentum (Dozat, 2016).
+
+        >>> w = fastnn.Variable([1.0])
+        >>> step = fastnn.optimizers.Nadam(0.125).apply([[100.0]], [w])
+        >>> bool(0.85 < w.numpy()[0] < 0.9)  # about 1 - 0.125
+        True
 
     With mu_t = beta_1 * (1 - 0.96**t / 2), the schedule of Keras, and M_t = mu_1 * ... * mu_t,
     m_hat = mu_(t+1) * m / (1 - M_(t+1)) + (1 - mu_t) * gradient / (1 - M_t); the parameter moves by
@@ -93,6 +104,12 @@ class Nadam(Optimizer):
 @OPTIMIZERS.register("adagrad")
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan and Singer, 2011).
+
+        >>> w = fastnn.Variable([1.0])
+        >>> optimizer = fastnn.optimizers.Adagrad(0.5, initial_accumulator_value=9.0)
+        >>> step = optimizer.apply([[4.0]], [w])  # 1 - 0.5 * 4 / sqrt(9 + 16)
+        >>> print(w.numpy().round(4))
+        [0.6]
 
     accumulator = accumulator + gradient**2; the parameter moves by
     -learning_rate * gradient / sqrt(accumulator + epsilon), as in Keras.
@@ -132,6 +149,11 @@ class Adagrad(Optimizer):
 @OPTIMIZERS.register("adadelta")
 class Adadelta(Optimizer):
     """Adadelta (Zeiler, 2012): moves are as large as earlier moves were, gradients aside.
+
+        >>> w = fastnn.Variable([1.0])
+        >>> step = fastnn.optimizers.Adadelta(1.0).apply([[4.0]], [w])
+        >>> print((1 - w.numpy()).round(4))  # sqrt(1e-7) / sqrt(0.05 * 4**2) * 4
+        [0.0014]
 
     gradients = rho * gradients + (1 - rho) * gradient**2,
     move = sqrt(moves + epsilon) / sqrt(gradients + epsilon) * gradient,
