@@ -119,6 +119,11 @@ class _Norm(Constraint):
 class MaxNorm(_Norm):
     """Vectors longer than max_value are shortened (Srivastava et al., 2014).
 
+        >>> constraint = fastnn.constraints.MaxNorm(5.0)
+        >>> print(constraint([[30.0, 1.0], [40.0, 0.0]]).numpy().round(4))  # columns of norm 50 and 1
+        [[3. 1.]
+         [4. 0.]]
+
     Args:
         max_value: at least 0.
         axis: the axis, or axes, that norms are summed over; 0, that of a kernel's inputs, takes the
@@ -151,6 +156,11 @@ class _End(Checked[float]):
 class MinMaxNorm(_Norm):
     """Norms are brought into [min_value, max_value].
 
+        >>> constraint = fastnn.constraints.MinMaxNorm(min_value=5.0, max_value=10.0)
+        >>> print(constraint([[0.3, 30.0], [0.4, 40.0]]).numpy().round(4))
+        [[3. 6.]
+         [4. 8.]]
+
     Args:
         min_value, max_value: at least 0, the first not above the second.
         rate: in [0, 1]: vectors are scaled to the norm
@@ -181,6 +191,10 @@ class MinMaxNorm(_Norm):
 class UnitNorm(_Norm):
     """Vectors have the norm 1.
 
+        >>> print(fastnn.constraints.UnitNorm()([[3.0], [4.0]]).numpy().round(4))
+        [[0.6]
+         [0.8]]
+
     Args:
         axis: see `MaxNorm`.
     """
@@ -195,7 +209,11 @@ class UnitNorm(_Norm):
 
 @CONSTRAINTS.register("non_neg")
 class NonNeg(Constraint):
-    """Weights below 0 become 0."""
+    """Weights below 0 become 0.
+
+    >>> fastnn.constraints.NonNeg()([[-1.0, 2.0]]).tolist()
+    [[0.0, 2.0]]
+    """
 
     is_native = True
 
@@ -248,7 +266,13 @@ def checked(name: str, value: Any) -> Constraint | None:
 
 
 def get(identifier: Any, what: str = "constraint") -> Constraint | None:
-    """The constraint that a name, an object, a class or a function means; None: none."""
+    """The constraint that a name, an object, a class or a function means; None: none.
+
+    >>> fastnn.constraints.get("non_neg")([[-1.0, 2.0]]).tolist()
+    [[0.0, 2.0]]
+    >>> fastnn.constraints.get(None) is None
+    True
+    """
     if identifier is None:
         return None
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "FunctionConstraint":

@@ -353,6 +353,11 @@ def lamb_step(
 ) -> None:
     """One step of Lamb (You et al., 2020), in place, in Keras's form.
 
+        >>> w, m, v = np.array([2.0]), np.zeros(1), np.zeros(1)
+        >>> fastnn.ops.lamb_step(w, np.array([100.0]), m, v, step=1, learning_rate=0.25)
+        >>> print(w.round(4))  # 2 - 0.25 * norm(w)
+        [1.5]
+
     m and v move as in `adam_step`. First param loses learning_rate * weight_decay of itself, then it
     moves by -learning_rate * norm(param) / norm(r) * r with r = m_hat / (sqrt(v_hat) + epsilon). The
     ratio is 1 if one of the norms is 0.
@@ -385,6 +390,12 @@ def muon_step(
     weight_decay: float = 0.0,
 ) -> None:
     """One step of Muon (Jordan et al., 2024; arXiv:2502.16982) on a matrix, in place, as in Keras.
+
+        >>> w, m = np.array([[1.0]]), np.zeros((1, 1))
+        >>> grad = np.array([[100.0]])
+        >>> fastnn.ops.muon_step(w, grad, m, learning_rate=1.0, ns_steps=1, rms_rate=None)
+        >>> print(w.round(4))  # 1 - (a + b + c)
+        [[0.299]]
 
     m = momentum * m + grad, and x is m or, with nesterov, grad + momentum * m. x is divided by its
     norm + 1e-7, and ns_steps times x = a x + (b A + c A A) x with A = x x^T. Then param moves by

@@ -29,6 +29,11 @@ from fastnn.words import flag, integer, keywords, number, optional
 class Lamb(Optimizer):
     """Lamb, for large batches (You et al., 2020, arXiv:1904.00962).
 
+        >>> w = fastnn.Variable([2.0])
+        >>> step = fastnn.optimizers.Lamb(0.25).apply([[100.0]], [w])  # 2 - 0.25 * norm(w)
+        >>> print(w.numpy().round(4))
+        [1.5]
+
     The direction r = m_hat / (sqrt(v_hat) + epsilon) of Adam is scaled for each parameter: it moves
     by -learning_rate * norm(w) / norm(r) * r, where the ratio is 1 if one of the norms is 0. Weights
     decay before, as in Keras.
@@ -98,6 +103,12 @@ def _patterns(name: str, value: object) -> list[str] | None:
 @OPTIMIZERS.register("muon")
 class Muon(Optimizer):
     """Muon for matrices, AdamW for all other parameters (Jordan et al., 2024; arXiv:2502.16982).
+
+        >>> w = fastnn.Variable([[1.0]], name="kernel")
+        >>> optimizer = fastnn.optimizers.Muon(1.0, weight_decay=None, ns_steps=1, rms_rate=None)
+        >>> step = optimizer.apply([[[100.0]]], [w])  # 1 - (a + b + c)
+        >>> print(w.numpy().round(4))
+        [[0.299]]
 
     m = momentum * m + gradient; the direction, m or with nesterov gradient + momentum * m, is made
     nearly orthogonal by steps of Newton and Schulz, X = a X + (b A + c A A) X with A = X X^T, and
