@@ -9,6 +9,7 @@ from __future__ import annotations
 import doctest
 import inspect
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,13 @@ def _is_ours(value: Any) -> bool:
 
 
 def _modules() -> dict[str, Any]:
-    """The public modules, by their shortest names."""
+    """The public modules, by their shortest names; those of `fastnn.keras` last."""
     found: dict[int, tuple[str, Any]] = {id(fastnn): ("fastnn", fastnn)}
     queue = ["fastnn"]
     while queue:
         path = queue.pop(0)
         module = next(m for p, m in found.values() if p == path)
-        for name in dir(module):
+        for name in sorted(dir(module), key=lambda name: (name == "keras", name)):
             value = None if name.startswith("_") else getattr(module, name)
             inside = inspect.ismodule(value) and value.__name__.startswith("fastnn")
             if inside and id(value) not in found:
@@ -96,7 +97,7 @@ METHODS: dict[str, Any] = dict(
     {
         id(function): (path, function)
         for owner in sorted(METHODS_OF, reverse=True)
-        for path, function in _methods(owner, NAMES[owner])
+        for path, function in _methods(owner, attrgetter(owner.partition(".")[2])(fastnn))
         if inspect.isroutine(function)
     }.values()
 )

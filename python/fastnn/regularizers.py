@@ -50,7 +50,7 @@ class Regularizer(Registered):
         >>> class Largest(fastnn.regularizers.Regularizer):
         ...     def __call__(self, x):
         ...         return 0.01 * fastnn.math.reduce_max(fastnn.math.abs(x))
-        >>> float(Largest()([1.0, -3.0]))
+        >>> round(float(Largest()([1.0, -3.0])), 4)
         0.03
         >>> layer = fastnn.layers.Dense(2, kernel_regularizer=Largest())
 

@@ -242,6 +242,7 @@ class Optimizer(Applies, Registered):
 
     @property
     def iterations(self) -> int:
+        """Steps taken with this object, of so many batches each as gradients are accumulated; may be set."""
         return int(self.taken) // self.accumulated
 
     @iterations.setter
