@@ -134,10 +134,19 @@ def head_for(loss: str) -> str:
     return "softplus" if loss in RATES else "linear"
 
 
+def outputs_for(loss: str, o: int) -> int:
+    """The number of outputs for so many targets."""
+    return 2 * o if loss == "gaussian_nll" else o
+
+
 def targets_for(loss: str, n: int, o: int, rng: np.random.Generator) -> Array:
     """Targets that the loss can take: labels, zeros and ones, counts, or numbers."""
     if loss == "softmax_cross_entropy":
         return rng.integers(0, o, n).astype(np.int32)
+    if loss in ("kl_divergence", "categorical_focal_crossentropy"):
+        return rng.dirichlet(np.ones(o), n)
+    if loss == "categorical_hinge":
+        return np.eye(o)[rng.integers(0, o, n)]
     if loss in ("sigmoid_cross_entropy", "binary_focal_crossentropy"):
         return rng.integers(0, 2, (n, o)).astype(np.float64)
     if loss in ("hinge", "squared_hinge"):

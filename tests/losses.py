@@ -504,6 +504,83 @@ LOSSES |= {
 }
 
 
+ROWS_NOTHING = {
+    "all ignored": (np.array([1, 1]), {"ignore_class": 1}),
+}
+ONE_HOT_BAD = {
+    "too many classes": Bad(Z, np.ones((4, 5)), {}, r"(label|target).*5"),
+    "rows that add up to 3": Bad(Z, np.ones((4, 3)), {}, r"add up to 1.*3 at row 0"),
+    **weights_bad([0] * 4),
+}
+
+LOSSES |= {
+    "categorical_focal_crossentropy": Loss(
+        {
+            "labels": Variant(classes),
+            "probabilities": Variant(probabilities),
+            "ignoring": Variant(classes, {"ignore_class": lambda _rng, _n, c: c // 2}),
+            "alpha by class": Variant(
+                probabilities, {"alpha": lambda rng, _n, c: rng.random(c), "gamma": 0.5}
+            ),
+            "everything": Variant(
+                classes,
+                {
+                    "sample_weight": _weights,
+                    "label_smoothing": 0.3,
+                    "alpha": 0.7,
+                    "gamma": 3.0,
+                    "ignore_class": 0,
+                },
+            ),
+            "no gamma": Variant(probabilities, {"gamma": 0.0, "sample_weight": _weights}),
+        },
+        bad={
+            **ONE_HOT_BAD,
+            "gamma negative": Bad(Z, [0] * 4, {"gamma": -1.0}, r"gamma.*-1"),
+            "alpha negative": Bad(Z, [0] * 4, {"alpha": -1.0}, r"alpha.*-1"),
+            "alpha of two": Bad(Z, [0] * 4, {"alpha": [1.0, 2.0]}, r"alpha.*2"),
+        },
+        nothing=ROWS_NOTHING,
+        kinds=("int64", "int8", "uint8", "int16", "int32", "uint64", "bool"),
+        by_row=True,
+        loss_terms=lambda z, _t, _o: np.abs(z[np.isfinite(z)]).max(initial=1.0),
+        gradient_terms=lambda _z, _t, o: 2.0 * (1.0 + o.get("gamma", 2.0)),
+    ),
+    "kl_divergence": Loss(
+        {
+            "labels": Variant(classes),
+            "probabilities": Variant(probabilities),
+            "weighted": Variant(probabilities, {"sample_weight": _weights}),
+        },
+        bad=ONE_HOT_BAD,
+        kinds=("int64", "int8", "uint8", "int16", "int32", "uint64", "bool"),
+        by_row=True,
+        loss_terms=lambda z, _t, _o: 10 + np.abs(z[np.isfinite(z)]).max(initial=1.0),
+        gradient_terms=lambda _z, _t, _o: 1.0,
+    ),
+    "categorical_hinge": Loss(
+        {
+            "labels": Variant(classes),
+            "probabilities": Variant(probabilities),
+            "weighted": Variant(classes, {"sample_weight": _weights}),
+        },
+        bad=ONE_HOT_BAD,
+        kinds=("int64", "int8", "uint8", "int16", "int32", "uint64", "bool"),
+        by_row=True,
+        loss_terms=lambda z, _t, _o: 1 + np.abs(z[np.isfinite(z)]).max(initial=1.0),
+        gradient_terms=lambda _z, _t, _o: 1.0,
+    ),
+    "cosine_similarity": Loss(
+        variants(numbers),
+        bad=NUMBERS_BAD,
+        by_row=True,
+        gradient_terms=lambda z, _t, _o: (
+            2.0 / np.maximum(np.sqrt((z**2).sum(axis=1, keepdims=True)), 1e-7)
+        ),
+    ),
+}
+
+
 def op(name: str) -> Callable[..., tuple[float, Array]]:
     found: Callable[..., tuple[float, Array]] = getattr(ops, name)
     return found

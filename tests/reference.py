@@ -569,6 +569,115 @@ def binary_focal_crossentropy(
     return _weighted_mean(np.where(observed, loss, 0.0), np.where(observed, gradient, 0.0), weight)
 
 
+def _classes(labels: ArrayLike, n: int, c: int, ignored: int | None) -> tuple[Array, Array]:
+    """Targets (n, c), and whether each row counts."""
+    given = np.asarray(labels)
+    if given.ndim == 2:
+        return float64(given), np.ones(n, bool)
+    kept = np.ones(n, bool) if ignored is None else given != ignored
+    target = np.zeros((n, c))
+    target[np.arange(n)[kept], given[kept]] = 1.0
+    return target, kept
+
+
+def categorical_focal_crossentropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    alpha: ArrayLike = 0.25,
+    gamma: float = 2.0,
+    label_smoothing: float = 0.0,
+    ignore_class: int | None = None,
+) -> tuple[float, Array]:
+    """sum_j a_j (1 - p_j)^gamma (-y_j log p_j), p = softmax(z), y = t (1 - e) + e / c."""
+    z = float64(logits)
+    n, c = z.shape
+    t, kept = _classes(labels, n, c, ignore_class)
+    y = float64(alpha) * (t * (1.0 - label_smoothing) + label_smoothing / c)
+    below = _below_maximum(z)
+    e = np.exp(below)
+    p = e / e.sum(axis=1, keepdims=True)
+    log_p = below - np.log(e.sum(axis=1, keepdims=True))
+    # The sum of the others, without the digits that 1 - p loses.
+    missed = np.where(np.eye(c, dtype=bool), 0.0, e[:, None, :]).sum(axis=2)
+    missed = missed / e.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(missed == 0.0, -1.0, _times(p, log_p) / missed)
+        loss = _times(-y * missed**gamma, log_p)
+        slope = _times(y * missed**gamma, gamma * ratio - 1.0)  # p dl/dp
+    gradient = slope - p * slope.sum(axis=1, keepdims=True)
+    return _weighted_mean(
+        np.where(kept, loss.sum(axis=1), 0.0),
+        np.where(kept[:, None], gradient, 0.0),
+        _row_weight(n, sample_weight) * kept,
+    )
+
+
+def kl_divergence(
+    logits: ArrayLike, labels: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """sum_j t_j (log t_j - log softmax(z)_j) per row; gradient (sum t) p - t."""
+    z = float64(logits)
+    t, _ = _classes(labels, *z.shape, None)
+    below = _below_maximum(z)
+    log_p = below - np.log(np.exp(below).sum(axis=1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loss = _times(t, np.log(t) - log_p).sum(axis=1)
+    gradient = t.sum(axis=1, keepdims=True) * softmax(z) - t
+    return _weighted_mean(loss, gradient, _row_weight(len(z), sample_weight))
+
+
+def categorical_hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """max(0, 1 + max((1 - t) z) - sum t z): Keras's form."""
+    z = float64(pred)
+    t, _ = _classes(target, *z.shape, None)
+    other = _times(1.0 - t, z)
+    top = other.max(axis=1, keepdims=True)
+    margin = 1.0 + top[:, 0] - _times(t, z).sum(axis=1)
+    tops = other == top
+    gradient = (1.0 - t) * tops / tops.sum(axis=1, keepdims=True) - t
+    inside = ~(margin <= 0)
+    loss = np.where(inside, margin, 0.0)
+    return _weighted_mean(
+        loss, np.where(inside[:, None], gradient, 0.0), _row_weight(len(z), sample_weight)
+    )
+
+
+def cosine_similarity(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """-z t / (|z| |t|) per row; norms of at least 1e-7."""
+    z, t = float64(pred), float64(target)
+    norms = [np.sqrt((x**2).sum(axis=1, keepdims=True)) for x in (z, t)]
+    of_z, of_t = (np.maximum(norm, 1e-7) for norm in norms)
+    cosine = (z * t).sum(axis=1, keepdims=True) / (of_z * of_t)
+    along = np.where(norms[0] < 1e-7, 0.0, cosine * z / of_z)
+    gradient = (along - t / of_t) / of_z
+    return _weighted_mean(-cosine[:, 0], gradient, _row_weight(len(z), sample_weight))
+
+
+def gaussian_nll(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, Array]:
+    """(log v + (m - t)^2 / v) / 2 with v = max(exp(s), eps), of outputs (m, s); PyTorch's gradient."""
+    p, t = float64(pred), float64(target)
+    n, k = t.shape
+    m, s = p[:, :k], p[:, k:]
+    v = np.maximum(np.exp(s), eps)
+    loss = 0.5 * (np.log(v) + (m - t) ** 2 / v) + (0.5 * np.log(2.0 * np.pi) if full else 0.0)
+    of_s = 0.5 * (1.0 - (m - t) ** 2 / v) * np.exp(s) / v
+    gradient = np.concatenate([(m - t) / v, of_s], axis=1) / k
+    return _weighted_mean(loss.mean(axis=1), gradient, _row_weight(n, sample_weight))
+
+
 LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "sigmoid_cross_entropy": sigmoid_cross_entropy,
@@ -585,9 +694,16 @@ LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
     "tweedie": tweedie,
     "gamma": gamma,
     "binary_focal_crossentropy": binary_focal_crossentropy,
+    "categorical_focal_crossentropy": categorical_focal_crossentropy,
+    "gaussian_nll": gaussian_nll,
+    "kl_divergence": kl_divergence,
+    "categorical_hinge": categorical_hinge,
+    "cosine_similarity": cosine_similarity,
 }
 FOLDED = {
     "softmax_cross_entropy": "softmax",
+    "categorical_focal_crossentropy": "softmax",
+    "kl_divergence": "softmax",
     "sigmoid_cross_entropy": "sigmoid",
     "binary_focal_crossentropy": "sigmoid",
 }

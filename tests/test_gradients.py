@@ -126,10 +126,13 @@ MANY_CLASSES = [
 def test_against_the_oracle(widths, n, dtype, rng):
     """Sizes at which vectors end and blocks begin."""
     for loss in reference.LOSSES:
+        if loss == "cosine_similarity" and widths[-1] == 1:
+            continue  # a single number has no direction: the gradient is 0 but for rounding
         activations = ("gelu",) * (len(widths) - 2) + (cases.head_for(loss),)
         network = reference.Network(activations, loss)
-        native = compiled(widths, activations, loss, {}, dtype)
-        native.write(cases.glorot(rng, widths))
+        of_loss = (*widths[:-1], cases.outputs_for(loss, widths[-1]))
+        native = compiled(of_loss, activations, loss, {}, dtype)
+        native.write(cases.glorot(rng, of_loss))
         weights = native.read()
         x = rng.normal(size=(n, widths[0])).astype(dtype)
         y = cases.targets_for(loss, n, widths[-1], rng)

@@ -56,7 +56,7 @@ def test_losses(rng):
 )
 def test_gradients_of_a_network(loss, head, use_bias, rng):
     network = reference.Network(("gelu", head), loss, use_bias)
-    weights = cases.glorot(rng, (4, 5, 3), use_bias)
+    weights = cases.glorot(rng, (4, 5, cases.outputs_for(loss, 3)), use_bias)
     x, y, w = rng.normal(size=(6, 4)), cases.targets_for(loss, 6, 3, rng), rng.random(6)
     if loss == "hinge":  # away from its kink
         while (np.abs(1 - y * network.predict(weights, x)) < 0.05).any():

@@ -149,6 +149,11 @@ OTHERS = {
     "power": 1.25,
     "quantile": 0.75,
     ("BinaryFocalCrossentropy", "gamma"): 1.0,
+    ("CategoricalFocalCrossentropy", "gamma"): 1.0,
+    ("SparseCategoricalFocalCrossentropy", "gamma"): 1.0,
+    "eps": 1e-4,
+    "full": True,
+    "ignore_nan": True,
     "average": "macro",
     "beta": 2.0,
     "beta_initializer": "ones",
@@ -290,6 +295,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {agreement._FromMatrix, agreement._Overlap}
     left_out |= {schedules._Formula, schedules.FunctionSchedule}
     left_out |= {activation._WithParameters}
+    left_out |= {losses.numbers.OfNumbers, losses.whole_rows._CategoricalFocal}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {regularizers._Factors, regularizers.FunctionRegularizer}
     left_out |= {constraints._Norm, constraints.FunctionConstraint}
@@ -430,9 +436,9 @@ def test_attributes_are_checked_as_arguments_are(cls):
 
 def test_names_of_keras_in_messages():
     with pytest.raises(
-        ValueError, match=r"^loss: 'KLDivergence' is not in fastnn; use 'categorical_crossentropy'"
+        ValueError, match=r"^loss: 'KLDivLoss' is not in fastnn; use 'kl_divergence'"
     ):
-        losses.get("KLDivergence")
+        losses.get("KLDivLoss")
     with pytest.raises(ValueError, match=r"^optimizer: 'Adafactor' is not in fastnn; use 'adam'"):
         optimizers.get("Adafactor")
     with pytest.raises(ValueError, match=r"^metrics: 'OneHotMeanIoU' is not in fastnn"):

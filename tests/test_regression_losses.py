@@ -34,6 +34,7 @@ class Problem(NamedTuple):
     op: str
     options: dict[str, Any]
     head: str
+    outputs: int = 3  # for three targets
 
 
 PROBLEMS = {
@@ -55,6 +56,26 @@ PROBLEMS = {
         {"apply_class_balancing": True, "gamma": 1.5},
         "sigmoid",
     ),
+    "focal of classes": Problem(
+        lambda: losses.CategoricalFocalCrossentropy([0.2, 0.5, 0.9], 1.5, label_smoothing=0.1),
+        "categorical_focal_crossentropy",
+        {"alpha": np.array([0.2, 0.5, 0.9]), "gamma": 1.5, "label_smoothing": 0.1},
+        "softmax",
+    ),
+    "kl_divergence": Problem(lambda: losses.get("kld"), "kl_divergence", {}, "softmax"),
+    "categorical_hinge": Problem(
+        lambda: losses.get("categorical_hinge"), "categorical_hinge", {}, "linear"
+    ),
+    "cosine_similarity": Problem(
+        lambda: losses.get("cosine_similarity"), "cosine_similarity", {}, "linear"
+    ),
+    "gaussian_nll": Problem(
+        lambda: losses.GaussianNLL(True, 1e-3),
+        "gaussian_nll",
+        {"full": True, "eps": 1e-3},
+        "linear",
+        outputs=6,
+    ),
 }
 OPTIMIZERS: dict[str, tuple[Callable[[], optimizers.Optimizer], str, dict[str, float]]] = {
     "sgd": (lambda: optimizers.SGD(0.05, momentum=0.5), "sgd", {"momentum": 0.5}),
@@ -71,9 +92,10 @@ def trained(
     make, kind, settings = OPTIMIZERS[optimizer]
     rng = np.random.default_rng(9)
     activations = ("tanh", problem.head)
-    model = networks.sequential(WIDTHS, activations, dtype=dtype)
+    widths = (*WIDTHS[:-1], problem.outputs)
+    model = networks.sequential(widths, activations, dtype=dtype)
     model.compile(make(), problem.loss())
-    model.set_weights(cases.glorot(rng, WIDTHS))
+    model.set_weights(cases.glorot(rng, widths))
     assert model.session(batch) == session
     oracle = reference.Trainer(
         reference.Network(activations, problem.op, options=problem.options),
@@ -289,6 +311,7 @@ def test_a_quantile_for_each_output() -> None:
 
 
 SMOOTH = ("log_cosh", "msle", "squared_hinge", "tweedie", "gamma", "focal")
+SMOOTH += ("focal of classes", "kl_divergence", "cosine_similarity", "gaussian_nll")
 
 
 @pytest.mark.parametrize("name", SMOOTH)
@@ -296,7 +319,7 @@ def test_second_derivatives(name: str) -> None:
     """Of a loss on the tape, against central differences of its gradient."""
     problem = PROBLEMS[name]
     rng = np.random.default_rng(13)
-    output = 0.3 + np.abs(rng.normal(size=(5, 3)))
+    output = 0.3 + np.abs(rng.normal(size=(5, problem.outputs)))
     y = cases.targets_for(problem.op, 5, 3, rng)
     loss = problem.loss()
     loss.from_logits = True

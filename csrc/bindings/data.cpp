@@ -135,7 +135,14 @@ Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::arra
     dataset_.targets = view_of("y", *targets_, 1, target_offsets_);
   }
   dataset_.labels = vector_of<std::int32_t>(labels_, "y", n);
-  dataset_.weights = vector_of<double>(weights_, "sample_weight", n);
+  if (weights_ && weights_->ndim() == 2) {
+    check(weights_->shape(0) == n, "sample_weight: expected ", n, " rows to match x, got shape ",
+          shape_of(*weights_));
+    static_cast<void>(data_of<double>(*weights_, "sample_weight"));
+    dataset_.element_weights = view_of("sample_weight", *weights_, 1, weight_offsets_);
+  } else {
+    dataset_.weights = vector_of<double>(weights_, "sample_weight", n);
+  }
   dataset_.rows = vector_of<Index>(rows_, "rows", -1);
   dataset_.count = rows_ ? rows_->shape(0) : n;
   dataset_.id = next_id();

@@ -28,7 +28,7 @@ class Data {
  private:
   py::array x_;
   std::optional<py::array> targets_, labels_, weights_, rows_;
-  std::vector<Index> x_offsets_, target_offsets_;
+  std::vector<Index> x_offsets_, target_offsets_, weight_offsets_;
   Dataset dataset_;
 };
 

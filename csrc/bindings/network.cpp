@@ -13,6 +13,7 @@
 
 #include "bindings/data.h"
 #include "bindings/tables.h"
+#include "core/loss.h"
 #include "core/names.h"
 #include "nn/checks.h"
 #include "nn/network.h"
@@ -42,6 +43,7 @@ Metric metric_of(const py::dict& given) {
   metric.loss.kind =
       find_name<LossKind>("metric", loss_names, py::cast<std::string>(given["loss"]));
   const py::dict none;
+  metric.loss.outputs_of_target = portable::outputs_of_target(metric.loss.kind);
   loss_options(metric.loss.kind, given.contains("options") ? py::dict(given["options"]) : none,
                metric.loss.options);
   return metric;
@@ -125,13 +127,16 @@ Update update_of(const std::string& optimizer, const py::dict& stage) {
 Loss loss_of(const std::string& name, const py::dict& options,
              std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& column_weights,
-             bool by_batch_weight) {
+             bool by_batch_weight, bool ignore_nan) {
   Loss loss;
   loss.kind = find_name<LossKind>("loss", loss_names, name);
   loss_options(loss.kind, options, loss.options);
   loss.ignores = ignore_class.has_value();
   loss.ignore_class = ignore_class.value_or(0);
   loss.by_batch_weight = by_batch_weight;
+  check(!ignore_nan || !portable::is_of_rows(loss.kind), "ignore_nan: ", name, " is of whole rows");
+  loss.by_element = portable::counts_elements(loss.kind) || ignore_nan;
+  loss.outputs_of_target = portable::outputs_of_target(loss.kind);
   if (!column_weights) return loss;
   portable::with_loss(loss.kind, [&](auto row) {
     check(decltype(row)::column_weights, "pos_weight: ", name, " has none");
@@ -147,15 +152,16 @@ Loss loss_of(const std::string& name, const py::dict& options,
 void compile(Network& network, const std::string& loss, const std::string& optimizer,
              const py::dict& options, std::optional<std::int32_t> ignore_class,
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
-             bool by_batch_weight, const std::vector<py::dict>& metrics, const std::string& session,
-             const std::string& precision, const std::string& device, bool collects,
+             bool by_batch_weight, bool ignore_nan, const std::vector<py::dict>& metrics,
+             const std::string& session, const std::string& precision, const std::string& device,
+             bool collects,
              const py::kwargs& stage) {
   Compile request;
   request.collects = collects;
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
   request.precision = find_name<Precision>("precision", precision_names, precision);
   request.session = find_name<SessionKind>("session", session_names, session);
-  request.loss = loss_of(loss, options, ignore_class, pos_weight, by_batch_weight);
+  request.loss = loss_of(loss, options, ignore_class, pos_weight, by_batch_weight, ignore_nan);
   request.update = update_of(optimizer, stage);
   for (const py::dict& metric : metrics) request.metrics.push_back(metric_of(metric));
   network.compile(request);
@@ -269,8 +275,9 @@ void register_training(py::class_<Network>& network) {
   using namespace py::literals;
   network.def("compile", compile, py::kw_only(), "loss"_a, "optimizer"_a, "options"_a = py::dict(),
               "ignore_class"_a = py::none(), "pos_weight"_a = py::none(),
-              "by_batch_weight"_a = false, "metrics"_a = py::tuple(), "session"_a = "auto",
-              "precision"_a = "highest", "device"_a = "auto", "collects"_a = false);
+              "by_batch_weight"_a = false, "ignore_nan"_a = false, "metrics"_a = py::tuple(),
+              "session"_a = "auto", "precision"_a = "highest", "device"_a = "auto",
+              "collects"_a = false);
   network.def_property_readonly("whole_for", &Network::whole_for);
   network.def(
       "session",

@@ -10,6 +10,7 @@
 #include "bindings/place.h"
 #include "bindings/tables.h"
 #include "bindings/unlocked.h"
+#include "core/loss.h"
 #include "core/names.h"
 #include "core/whole_steps.h"
 #include "nn/checks.h"
@@ -172,6 +173,20 @@ std::vector<T> checked_weights(const Weights& weights, const char* name, const c
   return converted;
 }
 
+// Those of elements (n, c).
+template <class T>
+std::vector<T> checked_element_weights(const py::array& weights, Index n, Index c) {
+  check(weights.shape(0) == n && weights.shape(1) == c, "sample_weight: expected shape (", n,
+        ",) or (", n, ", ", c, "), got (", weights.shape(0), ", ", weights.shape(1), ")");
+  const double* const given = data_of<double>(weights, "sample_weight");
+  std::vector<T> converted(static_cast<std::size_t>(n * c));
+  for (Index i = 0; i < n * c; ++i) {
+    check_weight("sample_weight", given[i], "row", i / c);
+    converted[static_cast<std::size_t>(i)] = static_cast<T>(given[i]);
+  }
+  return converted;
+}
+
 template <class T>
 ArrayView view_of(const Array& array, const T* data) {
   const Index columns = array.ndim() > 1 ? array.shape(1) : 1;
@@ -218,10 +233,18 @@ class CheckedTargets {
 };
 
 // What a loss divides by: weights of rows, times their targets that are not missing where each
-// element counts. Targets may be null.
+// element counts; or the weights of these. Targets may be null.
 template <class T>
-double total_weight(Index n, Index c, const T* targets, const std::vector<T>& weights) {
+double total_weight(Index n, Index c, const T* targets, const std::vector<T>& weights,
+                    bool weighs_elements = false) {
   double total = 0;
+  if (weighs_elements) {
+    for (Index i = 0; i < n * c; ++i) {
+      const T weight = weights[static_cast<std::size_t>(i)];
+      total += static_cast<double>(targets[i] == targets[i] ? weight : T(0));
+    }
+    return total;
+  }
   for (Index r = 0; r < n; ++r) {
     Index present = targets == nullptr ? 1 : 0;
     for (Index j = 0; targets != nullptr && j < c; ++j) {
@@ -240,59 +263,15 @@ py::tuple run_loss(CallSide& place, LossRows<T> rows, double total, const Array&
   rows.scale = total > 0 ? static_cast<T>(1 / total) : T(0);
   rows.sums = place.sums();
   rows.gradient = d.data;
-  place.call<T>(portable::is_of_rows(rows.kind) ? &Kernels<T>::row_loss : &Kernels<T>::element_loss,
-                rows);
+  if (rows.kind == LossKind::softmax_cross_entropy) {
+    place.call<T>(&Kernels<T>::softmax_cross_entropy, rows);
+  } else if (portable::is_of_rows(rows.kind)) {
+    place.call<T>(&Kernels<T>::row_loss, rows);
+  } else {
+    place.call<T>(&Kernels<T>::element_loss, rows);
+  }
   const double sum = place.total_loss(rows.sums, rows.n);
   return py::make_tuple(total > 0 ? sum / total : 0.0, d.array);
-}
-
-py::tuple row_loss(const std::string& name, const Array& logits, const Array& labels,
-                   const Weights& sample_weight, const py::dict& options,
-                   std::optional<std::int32_t> ignore_class) {
-  const auto kind = find_name<LossKind>("loss", loss_names, name);
-  check(portable::is_of_rows(kind), "loss: ", name, " is of elements");
-  check_axes(logits, "logits", 2);
-  const Index n = logits.shape(0);
-  const Index c = logits.shape(1);
-  check(c >= 1, "logits: expected at least 1 class, got shape ", shape_of(logits));
-  const bool sparse = labels.dtype().kind() == 'i';
-  if (sparse) {
-    check_shape(labels, "labels", {n});
-  } else {
-    check_shape(labels, "labels", {n, c});
-    check(!ignore_class, "ignore_class: only for integer labels");
-  }
-  return with_type(logits, [&]<class T>() -> py::tuple {
-    CallSide place(logits);
-    std::vector<T> weights = checked_weights<T>(sample_weight, "sample_weight", "row", n);
-    std::optional<CheckedTargets<T>> targets;
-    LossRows<T> a{};
-    a.kind = kind;
-    loss_options(kind, options, a.options);
-    if (sparse) {
-      const auto* const given = place.look_at<std::int32_t>(labels, "labels");
-      a.labels = place.in(given, n);
-      const Unlocked unlocked;
-      check_labels("labels", given, nullptr, n, c, ignore_class.has_value(),
-                   ignore_class.value_or(0));
-      if (ignore_class) {
-        if (weights.empty()) weights.assign(static_cast<std::size_t>(n), T(1));
-        for (Index r = 0; r < n; ++r) {
-          if (given[r] == *ignore_class) weights[static_cast<std::size_t>(r)] = T(0);
-        }
-      }
-    } else {
-      targets.emplace(place, labels, "labels", true, [&](const ArrayView& view) {
-        check_probabilities("labels", view, {nullptr, 0, n});
-      });
-      a.targets = targets->data();
-    }
-    a.n = n;
-    a.c = c;
-    a.outputs = place.in<T>(logits, "logits");
-    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
-    return run_loss<T>(place, a, total_weight<T>(n, c, nullptr, weights), logits);
-  });
 }
 
 // What the arguments of a loss are called.
@@ -301,40 +280,109 @@ struct LossNames {
   const char* targets;
 };
 
+py::tuple row_loss(const std::string& name, const Array& logits, const Array& labels,
+                   const Weights& sample_weight, const py::dict& options,
+                   std::optional<std::int32_t> ignore_class, const Weights& column_weight) {
+  const auto kind = find_name<LossKind>("loss", loss_names, name);
+  check(portable::is_of_rows(kind), "loss: ", name, " is of elements");
+  const bool classes = portable::targets_of(kind) == Targets::classes;
+  const LossNames names = portable::head_of(kind) != Head::none ? LossNames{"logits", "labels"}
+                                                                : LossNames{"pred", "target"};
+  check_axes(logits, names.outputs, 2);
+  const Index n = logits.shape(0);
+  const Index c = logits.shape(1);
+  check(c >= 1, names.outputs, ": expected at least 1 ", classes ? "class" : "output",
+        ", got shape ", shape_of(logits));
+  const bool sparse = classes && labels.dtype().kind() == 'i';
+  if (sparse) {
+    check_shape(labels, names.targets, {n});
+  } else {
+    check_shape(labels, names.targets, {n, c});
+    check(!ignore_class, "ignore_class: only for integer labels");
+  }
+  return with_type(logits, [&]<class T>() -> py::tuple {
+    CallSide place(logits);
+    std::vector<T> weights = checked_weights<T>(sample_weight, "sample_weight", "row", n);
+    const std::vector<T> columns = checked_weights<T>(column_weight, "alpha", "class", c);
+    std::optional<CheckedTargets<T>> targets;
+    LossRows<T> a{};
+    a.kind = kind;
+    loss_options(kind, options, a.options);
+    if (sparse) {
+      const auto* const given = place.look_at<std::int32_t>(labels, names.targets);
+      a.labels = place.in(given, n);
+      const Unlocked unlocked;
+      check_labels(names.targets, given, nullptr, n, c, ignore_class.has_value(),
+                   ignore_class.value_or(0));
+      if (ignore_class) {
+        if (weights.empty()) weights.assign(static_cast<std::size_t>(n), T(1));
+        for (Index r = 0; r < n; ++r) {
+          if (given[r] == *ignore_class) weights[static_cast<std::size_t>(r)] = T(0);
+        }
+      }
+    } else {
+      targets.emplace(place, labels, names.targets, classes, [&](const ArrayView& view) {
+        if (classes) check_probabilities(names.targets, view, {nullptr, 0, n});
+      });
+      a.targets = targets->data();
+    }
+    a.n = n;
+    a.c = c;
+    a.outputs = place.in<T>(logits, names.outputs);
+    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
+    a.column_weights = place.in(columns.empty() ? nullptr : columns.data(), c);
+    return run_loss<T>(place, a, total_weight<T>(n, c, nullptr, weights), logits);
+  });
+}
+
 py::tuple element_loss(const std::string& name, const Array& outputs, const Array& targets,
                        const Weights& sample_weight, const Weights& column_weight,
-                       const py::dict& options) {
+                       const py::dict& options, bool ignore_nan) {
   const auto kind = find_name<LossKind>("loss", loss_names, name);
   check(!portable::is_of_rows(kind), "loss: ", name, " is of rows");
   const bool folds = portable::head_of(kind) != Head::none;
   const LossNames names = folds ? LossNames{"logits", "targets"} : LossNames{"pred", "target"};
   check(outputs.ndim() == 1 || outputs.ndim() == 2, names.outputs, ": expected shape (n, ",
         folds ? "c" : "o", ") or (n,), got ", shape_of(outputs));
-  check_like(targets, names.targets, outputs, names.outputs);
   const Index n = outputs.shape(0);
-  const Index c = outputs.ndim() == 2 ? outputs.shape(1) : 1;
+  const int each = portable::outputs_of_target(kind);
+  const Index wide = outputs.ndim() == 2 ? outputs.shape(1) : 1;
+  const Index c = wide / each;
+  if (each == 1) {
+    check_like(targets, names.targets, outputs, names.outputs);
+  } else {
+    check(wide % each == 0 && outputs.ndim() == 2, names.outputs, ": expected shape (n, ", each,
+          " o), ", each, " outputs for each target, got ", shape_of(outputs));
+    check_shape(targets, names.targets, {n, c});
+  }
   check(c >= 1, names.outputs, ": expected at least 1 ", folds ? "label" : "output", ", got shape ",
         shape_of(outputs));
   return with_type(outputs, [&]<class T>() -> py::tuple {
     CallSide place(outputs);
-    const std::vector<T> weights = checked_weights<T>(sample_weight, "sample_weight", "row", n);
+    const bool weighs_elements = sample_weight && sample_weight->ndim() == 2;
+    const std::vector<T> weights =
+        weighs_elements ? checked_element_weights<T>(*sample_weight, n, c)
+                        : checked_weights<T>(sample_weight, "sample_weight", "row", n);
     const std::vector<T> columns = checked_weights<T>(column_weight, "pos_weight", "label", c);
     LossRows<T> a{};
     a.kind = kind;
     loss_options(kind, options, a.options);
-    a.by_element = portable::counts_elements(kind);
+    a.by_element = portable::counts_elements(kind) || ignore_nan || weighs_elements;
+    a.weighs_elements = weighs_elements;
     a.n = n;
     a.c = c;
     a.outputs = place.in<T>(outputs, names.outputs);
     const Targets expected = portable::targets_of(kind);
-    const CheckedTargets<T> given(place, targets, names.targets, expected != Targets::numbers,
-                                  [&](const ArrayView& view) {
-                                    check_targets(expected, names.targets, view, {nullptr, 0, n});
-                                  });
+    const CheckedTargets<T> given(
+        place, targets, names.targets, expected != Targets::numbers || a.by_element,
+        [&](const ArrayView& view) {
+          check_targets(expected, names.targets, view, {nullptr, 0, n}, ignore_nan);
+        });
     a.targets = given.data();
-    a.weights = place.in(weights.empty() ? nullptr : weights.data(), n);
+    a.weights = place.in(weights.empty() ? nullptr : weights.data(), weighs_elements ? n * c : n);
     a.column_weights = place.in(columns.empty() ? nullptr : columns.data(), c);
-    const double total = total_weight<T>(n, c, a.by_element ? given.on_host() : nullptr, weights);
+    const double total =
+        total_weight<T>(n, c, a.by_element ? given.on_host() : nullptr, weights, weighs_elements);
     return run_loss<T>(place, a, total, outputs);
   });
 }
@@ -402,9 +450,9 @@ void register_ops(py::module_& module) {
              "parameters"_a = py::tuple());
   module.def("softmax", softmax, "x"_a);
   module.def("row_loss", row_loss, "loss"_a, "logits"_a, "labels"_a, "sample_weight"_a, "options"_a,
-             "ignore_class"_a);
+             "ignore_class"_a, "column_weight"_a = py::none());
   module.def("element_loss", element_loss, "loss"_a, "outputs"_a, "targets"_a, "sample_weight"_a,
-             "column_weight"_a, "options"_a);
+             "column_weight"_a, "options"_a, "ignore_nan"_a = false);
   module.def("optimizer_step", optimizer_step, "optimizer"_a, "param"_a, "grad"_a, "slots"_a,
              "settings"_a, "step"_a = 1);
 }

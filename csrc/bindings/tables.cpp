@@ -1,5 +1,7 @@
 #include "bindings/tables.h"
 
+#include "core/loss.h"
+
 #include <iterator>
 #include <span>
 
@@ -52,12 +54,14 @@ py::list losses() {
     const auto kind = static_cast<LossKind>(i);
     portable::with_loss(kind, [&](auto row) {
       using Row = decltype(row);
-      list.append(py::dict(
-          "name"_a = loss_names[i],
-          "targets"_a = targets_names[static_cast<std::size_t>(Row::targets)],
-          "head"_a = head_names[static_cast<std::size_t>(Row::head)],
-          "by_element"_a = Row::by_element, "column_weights"_a = Row::column_weights,
-          "by_row"_a = portable::is_of_rows(kind), "options"_a = described(options_of(row))));
+      list.append(py::dict("name"_a = loss_names[i],
+                           "targets"_a = targets_names[static_cast<std::size_t>(Row::targets)],
+                           "head"_a = head_names[static_cast<std::size_t>(Row::head)],
+                           "by_element"_a = Row::by_element,
+                           "column_weights"_a = Row::column_weights,
+                           "by_row"_a = portable::is_of_rows(kind),
+                           "outputs_of_target"_a = static_cast<int>(Row::outputs_of_target),
+                           "options"_a = described(options_of(row))));
     });
   }
   return list;

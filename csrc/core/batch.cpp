@@ -14,8 +14,11 @@ Batch<T>::Batch(const Machine& machine, Memory& memory, const Plan& plan, Index 
   order_ = memory.take<Index>(order_room_);
   if (!plan_.has_loss) return;
   labels_ = memory.take<std::int32_t>(capacity);
-  targets_ = memory.take<T>(capacity * plan_.output_width());
+  targets_ = memory.take<T>(capacity * plan_.target_width());
   weights_ = memory.take<T>(capacity);
+  if (!portable::is_of_rows(plan_.loss.kind)) {
+    element_weights_ = memory.take<T>(capacity * plan_.target_width());
+  }
   present_ = memory.take<T>(capacity);
 }
 
@@ -48,8 +51,10 @@ void Batch<T>::gather_input(const Machine& machine, const Dataset& data, Index f
 template <class T>
 BatchPart<T> Batch<T>::part(Index first, Index n) const {
   const bool ignores = has_labels_ && plan_.loss.ignores;
-  return {n, has_labels_ ? labels_ + first : nullptr, targets_ + first * plan_.output_width(),
-          has_weights_ ? weights_ + first : nullptr, ignores ? present_ + first : nullptr};
+  const T* weights = has_weights_ ? weights_ + first : nullptr;
+  if (weighs_elements_) weights = element_weights_ + first * plan_.target_width();
+  return {n,       has_labels_ ? labels_ + first : nullptr, targets_ + first * plan_.target_width(),
+          weights, ignores ? present_ + first : nullptr,    weighs_elements_};
 }
 
 template <class T>
@@ -57,8 +62,13 @@ void Batch<T>::gather_targets(const Dataset& data) {
   has_labels_ = data.labels != nullptr;
   const bool ignores = has_labels_ && plan_.loss.ignores;
   has_weights_ = data.weights != nullptr || ignores;
+  weighs_elements_ = data.element_weights.data != nullptr;
   if (!has_labels_) {
     machine_.call<Gather<T>>(kernels_.gather, {data.targets, rows_, T(1), T(0), targets_});
+  }
+  if (weighs_elements_) {
+    machine_.call<Gather<T>>(kernels_.gather,
+                             {data.element_weights, rows_, T(1), T(0), element_weights_});
   }
   if (has_labels_ || has_weights_) {
     machine_.call<GatherLabels<T>>(kernels_.gather_labels,

@@ -13,9 +13,10 @@ template <class T>
 struct BatchPart {
   Index n;
   const std::int32_t* labels;  // null: targets
-  const T* targets;            // (n, output width)
-  const T* weights;            // null: all one
+  const T* targets;            // (n, target width)
+  const T* weights;            // (n) or (n, target width); null: all one
   const T* present;  // 1 for each row that counts, 0 for one of the ignored class; null: all
+  bool weighs_elements;
 };
 
 template <class T>
@@ -51,8 +52,9 @@ class Batch {
   std::int32_t* labels_ = nullptr;
   T* targets_ = nullptr;
   T* weights_ = nullptr;
+  T* element_weights_ = nullptr;
   T* present_ = nullptr;
-  bool has_labels_ = false, has_weights_ = false;
+  bool has_labels_ = false, has_weights_ = false, weighs_elements_ = false;
 };
 
 }  // namespace fastnn

@@ -20,7 +20,7 @@
 #include "core/activation.h"
 #include "core/arrays.h"
 #include "core/combine.h"
-#include "core/loss.h"
+#include "core/loss_table.h"
 #include "core/metric.h"
 #include "core/noise.h"
 #include "core/optimizer.h"
@@ -238,16 +238,17 @@ struct LossRows {
   LossKind kind;
   // Each element counts for itself, those whose target is NaN not at all; else a row counts once.
   bool by_element;
+  bool weighs_elements;  // weights are (n, c); with by_element alone
   Index n, c;
-  const T* outputs;         // (n, c); logits where the loss folds a head
+  const T* outputs;         // (n, c), of some losses (n, 2 c); logits where the loss folds a head
   const int32_t* labels;    // (n); null: targets
   const T* targets;         // (n, c)
-  const T* weights;         // (n), may be null
+  const T* weights;         // (n) or (n, c), may be null
   const T* column_weights;  // (c), may be null
   T scale;
   double options[max_loss_options];
   double* sums;  // (2 * max_groups): by row group, weighted losses and the weight of what counts
-  T* gradient;   // (n, c), may be null
+  T* gradient;   // as outputs, may be null
 };
 
 // Counts of core/metric.h, all but mean_of.
@@ -259,7 +260,8 @@ struct MetricRows {
   const T* output;           // (n, c): what the kind reads
   const int32_t* labels;     // (n); null: targets
   const T* targets;          // (n, c)
-  const T* weights;          // (n), may be null
+  const T* weights;          // (n), of sides also (n, c); may be null
+  bool weighs_elements;      // weights are (n, c)
   bool classes;              // confusion: a row has one class
   Index top;                 // confusion: at most c; 0: any output may be positive
   Index sets;                // confusion: of thresholds, at least 1
@@ -427,6 +429,7 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(embedding_backward, EmbeddingBackward)   \
   use(element_loss, LossRows)                  \
   use(row_loss, LossRows)                      \
+  use(softmax_cross_entropy, LossRows)         \
   use(metric_rows, MetricRows)                 \
   use(dropout, Dropout)                        \
   use(noise, Noise)                            \

@@ -3,7 +3,8 @@
 // from that.
 //
 // To add one that compares one output with one target: a struct here with its formula, and its
-// line in FASTNN_ELEMENT_LOSSES. The kernel element_loss loops over the elements. A row has
+// line in FASTNN_ELEMENT_LOSSES (loss_table.h). The kernel element_loss loops over the elements. A
+// row has
 //   targets         what it compares outputs with
 //   head            the activation that it folds: `at` is then given the logit
 //   by_element      whether each element counts for itself, a missing target (NaN) not at all;
@@ -11,78 +12,24 @@
 //   column_weights  whether each output may have a weight, such as pos_weight
 //   options         numbers, in the order of `options` in LossRows; none where there are none
 //   Common<T>       what all elements share, made of the options
+//   outputs_of_target   how many outputs each target has. With 2, `at` gets the second in place of
+//                   the column's weight; these stand behind the first ones of the row
 //   at(common, output, target, column_weight) -> loss, d loss / d output
-// A loss of whole rows is a line of FASTNN_ROW_LOSSES; its kernel is row_loss.
+// A loss of whole rows is a line of FASTNN_REDUCED_LOSSES, its row in losses_of_rows.h and its
+// kernel row_loss. Softmax cross-entropy has a kernel of its own, of the same name.
 #pragma once
 
-#include <stdint.h>
-
+#include "core/loss_table.h"
+#include "core/losses_of_rows.h"
 #include "core/math.h"
 #include "core/option.h"
 #include "core/target.h"
 
-#define FASTNN_ROW_LOSSES(use) use(softmax_cross_entropy, SoftmaxCrossEntropy)
-
-#define FASTNN_ELEMENT_LOSSES(use)                                 \
-  use(sigmoid_cross_entropy, SigmoidCrossEntropy)                  \
-  use(mean_squared_error, MeanSquaredError)                        \
-  use(mean_absolute_error, MeanAbsoluteError)                      \
-  use(huber, Huber)                                                \
-  use(poisson, Poisson)                                            \
-  use(quantile, Quantile)                                          \
-  use(log_cosh, LogCosh)                                           \
-  use(mean_squared_logarithmic_error, MeanSquaredLogarithmicError) \
-  use(mean_absolute_percentage_error, MeanAbsolutePercentageError) \
-  use(hinge, Hinge)                                                \
-  use(squared_hinge, SquaredHinge)                                 \
-  use(tweedie, Tweedie)                                            \
-  use(gamma, Gamma)                                                \
-  use(binary_focal_crossentropy, BinaryFocalCrossentropy)
-
-#define FASTNN_LOSSES(use) FASTNN_ROW_LOSSES(use) FASTNN_ELEMENT_LOSSES(use)
-
-namespace fastnn {
-
-#define FASTNN_USE(name, type) name,
-enum class LossKind : unsigned char { FASTNN_LOSSES(FASTNN_USE) };
-#undef FASTNN_USE
-
-#define FASTNN_USE(name, type) #name,
-inline constexpr const char* loss_names[] = {FASTNN_LOSSES(FASTNN_USE)};
-#undef FASTNN_USE
-
-inline constexpr int max_loss_options = 4;
-
-// What a loss compares outputs with: a class (an integer, or probabilities that add up to 1);
-// numbers in [0, 1], or NaN for a missing one; numbers; numbers of at least 0; numbers above 0;
-// a sign, that is 1 for yes, and for no -1 or 0.
-enum class Targets : unsigned char {
-  classes,
-  unit_or_missing,
-  numbers,
-  not_negative,
-  positive,
-  signs
-};
-inline constexpr const char* targets_names[] = {"classes",      "unit_or_missing", "numbers",
-                                                "not_negative", "positive",        "signs"};
-
-// The activation at the end of a network that a loss folds into itself.
-enum class Head : unsigned char { none, sigmoid, softmax };
-inline constexpr const char* head_names[] = {"none", "sigmoid", "softmax"};
-
-}  // namespace fastnn
-
 namespace fastnn::FASTNN_TARGET {
 
-template <class T>
-struct LossAndGradient {
-  T loss;
-  T gradient;
-};
-
-// -sum(t log softmax(z)); its algebra is in the kernels named row_loss.
+// -sum(t log softmax(z)); its algebra is in the kernels of the same name.
 struct SoftmaxCrossEntropy {
+  static constexpr int outputs_of_target = 1;
   static constexpr Targets targets = Targets::classes;
   static constexpr Head head = Head::softmax;
   static constexpr bool by_element = false;
@@ -95,6 +42,7 @@ struct SoftmaxCrossEntropy {
 // Both terms are sums of positive numbers, so that nothing cancels.
 struct SigmoidCrossEntropy {
   static constexpr Targets targets = Targets::unit_or_missing;
+  static constexpr int outputs_of_target = 1;
   static constexpr Head head = Head::sigmoid;
   static constexpr bool by_element = true;
   static constexpr bool column_weights = true;
@@ -126,6 +74,7 @@ struct NumbersLoss {
   static constexpr Head head = Head::none;
   static constexpr bool by_element = false;
   static constexpr bool column_weights = false;
+  static constexpr int outputs_of_target = 1;
   static constexpr bool has_functions = false;  // whether `at` takes logarithms and such
 
   template <class T>
@@ -309,12 +258,38 @@ struct Gamma : NumbersLoss {
   }
 };
 
+// Nix and Weigend, 1994: (log(v) + (mean - target)^2 / v) / 2, with v = max(exp(s), eps) of the
+// second output s, and log(2 pi) / 2 more if it is full. As in PyTorch the gradient passes by the
+// maximum.
+struct GaussianNll : NumbersLoss {
+  static constexpr int outputs_of_target = 2;
+  static constexpr bool has_functions = true;
+  static constexpr Option options[] = {{"full", 0, unit, true}, {"eps", 1e-6, above_zero}};
+  template <class T>
+  struct Common {
+    T least, constant;  // the least log(v)
+    FASTNN_INLINE explicit Common(const double* values)
+        : least(log(static_cast<T>(values[1]))),
+          constant(static_cast<T>(values[0] * 0.91893853320467274178)) {}
+  };
+  template <class T>
+  static FASTNN_INLINE LossAndGradients<T> at(const Common<T>& s, T mean, T target, T logarithm) {
+    const T kept = logarithm < s.least ? s.least : logarithm;
+    const T inverse = exp(-kept);
+    const T error = mean - target;
+    const T ratio = error * error * inverse;
+    const T share = exp_nonpositive(logarithm - kept);
+    return {T(0.5) * (kept + ratio) + s.constant, error * inverse, T(0.5) * (T(1) - ratio) * share};
+  }
+};
+
 // Lin et al., arXiv:1708.02002, in Keras's form. From the logit z with p = sigmoid(z), a target t
 // and u = t (1 - p) + (1 - t) p, the share that is missed:
 //   balance u^gamma (t softplus(-z) + (1 - t) softplus(z))
 // balance is t alpha + (1 - t) (1 - alpha) where classes are balanced, else 1.
 struct BinaryFocalCrossentropy {
   static constexpr Targets targets = Targets::unit_or_missing;
+  static constexpr int outputs_of_target = 1;
   static constexpr Head head = Head::sigmoid;
   static constexpr bool by_element = true;
   static constexpr bool column_weights = false;
@@ -368,6 +343,20 @@ FASTNN_INLINE auto with_element_loss(LossKind kind, F&& f) {
   }
 }
 
+// Calls f(KlDivergence{}) and so on for a row loss but softmax cross-entropy.
+template <class F>
+FASTNN_INLINE auto with_reduced_loss(LossKind kind, F&& f) {
+  switch (kind) {
+#define FASTNN_USE(name, type) \
+  case LossKind::name:         \
+    return f(type{});
+    FASTNN_REDUCED_LOSSES(FASTNN_USE)
+#undef FASTNN_USE
+    default:
+      __builtin_unreachable();
+  }
+}
+
 // The same for every loss.
 template <class F>
 FASTNN_INLINE auto with_loss(LossKind kind, F&& f) {
@@ -392,15 +381,8 @@ FASTNN_INLINE bool counts_elements(LossKind kind) {
   return with_loss(kind, [](auto row) { return decltype(row)::by_element; });
 }
 
-FASTNN_INLINE constexpr bool is_of_rows(LossKind kind) {
-  switch (kind) {
-#define FASTNN_USE(name, type) case LossKind::name:
-    FASTNN_ROW_LOSSES(FASTNN_USE)
-#undef FASTNN_USE
-    return true;
-    default:
-      return false;
-  }
+FASTNN_INLINE int outputs_of_target(LossKind kind) {
+  return with_loss(kind, [](auto row) { return decltype(row)::outputs_of_target; });
 }
 
 }  // namespace fastnn::FASTNN_TARGET

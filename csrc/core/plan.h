@@ -130,6 +130,9 @@ struct Node {
 struct Loss {
   LossKind kind = LossKind::mean_squared_error;
   double options[max_loss_options] = {};
+  // Each element counts for itself, a missing target (NaN) not at all; else a row counts once.
+  bool by_element = false;
+  int outputs_of_target = 1;
   bool ignores = false;
   std::int32_t ignore_class = 0;
   std::vector<double> column_weights;  // one for each output, or empty
@@ -196,6 +199,8 @@ struct Plan {
 
   Index input_width() const { return tensors.front().width; }
   Index output_width() const { return tensors[static_cast<std::size_t>(output)].width; }
+  // The number of targets of a row, where there are no labels.
+  Index target_width() const { return output_width() / (has_loss ? loss.outputs_of_target : 1); }
   int loss_input() const { return folded ? logits : output; }
   // Numbers that a pass adds up: the loss and its weight, then those of each metric.
   Index sums() const {

@@ -18,7 +18,8 @@ struct Dataset {
   ArrayView x;
   ArrayView targets;  // data null: labels
   const std::int32_t* labels = nullptr;
-  const double* weights = nullptr;  // null: all one
+  const double* weights = nullptr;  // of rows; null: all one
+  ArrayView element_weights;        // (n, targets), in place of those of rows; data null: none
   const Index* rows = nullptr;      // the rows that count; null: all
   Index count = 0;                  // of rows that count
   std::uint64_t id = 0;             // differs between datasets, never 0

@@ -19,6 +19,13 @@ Index widest_sums(const Plan& plan) {
   return widest;
 }
 
+// The kernel of a loss.
+template <class T>
+Kernel<LossRows<T>> loss_kernel(const Kernels<T>& k, LossKind kind) {
+  if (kind == LossKind::softmax_cross_entropy) return k.softmax_cross_entropy;
+  return portable::is_of_rows(kind) ? k.row_loss : k.element_loss;
+}
+
 }  // namespace
 
 std::vector<bool> wanted_gradients(const Plan& plan, bool of_input) {
@@ -153,7 +160,7 @@ const double* Walk<T>::start_loss(const BatchPart<T>& part, double divisor, bool
   T* const gradient = differentiate ? frame_.gradient[at(plan_.loss_input())] : nullptr;
   const T scale = divisor > 0 ? static_cast<T>(1 / divisor) : T(0);
   start_loss(plan_.loss, column_weights_, plan_.loss_input(), part.weights, part,
-             portable::counts_elements(plan_.loss.kind), scale, sums_, gradient);
+             plan_.loss.by_element || part.weighs_elements, scale, sums_, gradient);
   return sums_;
 }
 
@@ -164,8 +171,9 @@ void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, 
                          T* gradient) {
   LossRows<T> rows{.kind = loss.kind,
                    .by_element = by_element,
+                   .weighs_elements = part.weighs_elements && weights == part.weights,
                    .n = part.n,
-                   .c = frame_.width(tensor),
+                   .c = frame_.width(tensor) / loss.outputs_of_target,
                    .outputs = value(tensor),
                    .labels = part.labels,
                    .targets = part.targets,
@@ -176,9 +184,7 @@ void Walk<T>::start_loss(const Loss& loss, const T* column_weights, int tensor, 
                    .sums = sums,
                    .gradient = gradient};
   std::copy(std::begin(loss.options), std::end(loss.options), rows.options);
-  frame_.template call<LossRows<T>>(
-      portable::is_of_rows(loss.kind) ? frame_.kernels.row_loss : frame_.kernels.element_loss,
-      rows);
+  frame_.template call<LossRows<T>>(loss_kernel(frame_.kernels, loss.kind), rows);
 }
 
 template <class T>
@@ -203,6 +209,7 @@ void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* 
     return;
   }
   const Index outputs = frame_.width(metric.tensor);
+  const bool by_element = part.weighs_elements && weights == part.weights;
   frame_.template call<MetricRows<T>>(frame_.kernels.metric_rows, {.kind = metric.kind,
                                                                    .value = metric.value,
                                                                    .n = part.n,
@@ -211,6 +218,7 @@ void Walk<T>::start_metric(std::size_t index, const BatchPart<T>& part, double* 
                                                                    .labels = part.labels,
                                                                    .targets = part.targets,
                                                                    .weights = weights,
+                                                                   .weighs_elements = by_element,
                                                                    .classes = metric.classes,
                                                                    .top = metric.top,
                                                                    .sets = metric.sets(outputs),

@@ -16,18 +16,19 @@ inline constexpr Index block_elements = 512;
 template <class T>
 struct Elements {
   T weight[block_elements];   // of the row
-  T column[block_elements];   // of the column
+  T column[block_elements];   // the weight of the column, or the second output of the target
   T loss[block_elements];     // weighted
   T counted[block_elements];  // 0 where the target is missing, else 1
 };
 
 template <class T>
-static void spread_weights(const T* weights, Index c, Index first, Index count, T* out) {
+static void spread_weights(const T* weights, bool of_elements, Index c, Index first, Index count,
+                           T* out) {
   if (weights == nullptr) {
     for (Index i = 0; i < count; ++i) out[i] = T(1);
     return;
   }
-  if (c == 1) {
+  if (c == 1 || of_elements) {
     for (Index i = 0; i < count; ++i) out[i] = weights[first + i];
     return;
   }
@@ -52,13 +53,29 @@ static void spread_columns(const T* columns, Index c, Index first, Index count, 
   }
 }
 
+// f(i, at) for elements [first, first + count) of (n, c): `at` is the place of the first output of
+// the target, of rows of 2 c outputs.
+template <class F>
+static FASTNN_INLINE void each_pair(Index c, Index first, Index count, const F& f) {
+  Index row = first / c;
+  Index column = first % c;
+  for (Index i = 0; i < count; ++i) {
+    f(i, row * 2 * c + column);
+    if (++column == c) {
+      column = 0;
+      ++row;
+    }
+  }
+}
+
 // The loop is a function of its own because __restrict__ is believed for parameters, and not for
 // what a lambda captures: results would be written to the stack first, and copied.
 template <class Row, bool by_element, class T>
 static void losses_of_block(Index n, const typename Row::template Common<T> common,
                             const T* __restrict__ outputs, const T* __restrict__ targets,
                             const Elements<T>& elements, T share, T scale, T* __restrict__ loss,
-                            T* __restrict__ counted, T* __restrict__ gradient) {
+                            T* __restrict__ counted, T* __restrict__ gradient,
+                            [[maybe_unused]] T* __restrict__ second) {
   for (Index i = 0; i < n; ++i) {
     // All is loaded before it is chosen, or the loop does not vectorise.
     const T target = targets[i];
@@ -67,6 +84,7 @@ static void losses_of_block(Index n, const typename Row::template Common<T> comm
     const auto one = Row::at(common, outputs[i], target, elements.column[i]);
     loss[i] = weigh(weight, one.loss);
     gradient[i] = weigh(weight * scale, one.gradient);
+    if constexpr (Row::outputs_of_target == 2) second[i] = weigh(weight * scale, one.second);
     if constexpr (by_element) counted[i] = target == target ? T(1) : T(0);
   }
 }
@@ -75,6 +93,12 @@ static void losses_of_block(Index n, const typename Row::template Common<T> comm
 template <class T>
 static double weight_of_rows(const LossRows<T>& a, Index begin, Index end) {
   double total = 0;
+  if (a.weighs_elements) {
+    for (Index i = begin * a.c; i < end * a.c; ++i) {
+      total += static_cast<double>(a.targets[i] == a.targets[i] ? a.weights[i] : T(0));
+    }
+    return total;
+  }
   for (Index r = begin; r < end; ++r) {
     Index present = 1;
     if (a.by_element) {
@@ -87,6 +111,27 @@ static double weight_of_rows(const LossRows<T>& a, Index begin, Index end) {
   return total;
 }
 
+// The losses and gradients of a block of elements, each with two outputs.
+template <class Row, bool by_element, class T>
+static void losses_of_pairs(const LossRows<T>& a, Index first, Index count,
+                            const typename Row::template Common<T>& common, Elements<T>& elements,
+                            T share) {
+  T means[block_elements];
+  T gradient[block_elements];
+  T second[block_elements];
+  each_pair(a.c, first, count, [&](Index i, Index at) {
+    means[i] = a.outputs[at];
+    elements.column[i] = a.outputs[at + a.c];
+  });
+  losses_of_block<Row, by_element>(count, common, means, a.targets + first, elements, share,
+                                   a.scale, elements.loss, elements.counted, gradient, second);
+  if (a.gradient == nullptr) return;
+  each_pair(a.c, first, count, [&](Index i, Index at) {
+    a.gradient[at] = gradient[i];
+    a.gradient[at + a.c] = second[i];
+  });
+}
+
 template <class Row, bool by_element, class T>
 static void losses_of_group(const LossRows<T>& a, Index group, Index begin, Index end) {
   const typename Row::template Common<T> common(a.options);
@@ -97,11 +142,15 @@ static void losses_of_group(const LossRows<T>& a, Index group, Index begin, Inde
   double present = 0;
   for (Index first = begin * a.c; first < end * a.c; first += block_elements) {
     const Index count = least(block_elements, end * a.c - first);
-    spread_weights(a.weights, a.c, first, count, elements.weight);
-    spread_columns(a.column_weights, a.c, first, count, elements.column);
-    losses_of_block<Row, by_element>(count, common, a.outputs + first, a.targets + first, elements,
-                                     share, a.scale, elements.loss, elements.counted,
-                                     a.gradient != nullptr ? a.gradient + first : unread);
+    spread_weights(a.weights, a.weighs_elements, a.c, first, count, elements.weight);
+    if constexpr (Row::outputs_of_target == 2) {
+      losses_of_pairs<Row, by_element>(a, first, count, common, elements, share);
+    } else {
+      spread_columns(a.column_weights, a.c, first, count, elements.column);
+      losses_of_block<Row, by_element>(count, common, a.outputs + first, a.targets + first,
+                                       elements, share, a.scale, elements.loss, elements.counted,
+                                       a.gradient != nullptr ? a.gradient + first : unread, unread);
+    }
     total += static_cast<double>(sum_of(elements.loss, count));
     if constexpr (by_element) present += static_cast<double>(sum_of(elements.counted, count));
   }

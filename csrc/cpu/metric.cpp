@@ -26,7 +26,7 @@ static Index true_class(const MetricRows<T>& a, Index r) {
 
 template <class T>
 static double weight_of(const MetricRows<T>& a, Index r) {
-  return a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1.0;
+  return a.weights != nullptr && !a.weighs_elements ? static_cast<double>(a.weights[r]) : 1.0;
 }
 
 // Elements of a row on the right side, and those whose target is known. There are no branches: they
@@ -46,6 +46,21 @@ static Counted sides(const MetricRows<T>& a, Index r) {
   return {static_cast<double>(met), static_cast<double>(known)};
 }
 
+// The same where elements have weights.
+template <class T>
+static Counted weighed_sides(const MetricRows<T>& a, Index r) {
+  Counted counted{0, 0};
+  for (Index j = r * a.c; j < (r + 1) * a.c; ++j) {
+    const T t = a.targets[j];
+    if (t != t) continue;
+    const auto weight = static_cast<double>(a.weights[j]);
+    const bool above = static_cast<double>(a.output[j]) > a.value;
+    counted.value += above == (t > T(0.5)) ? weight : 0;
+    counted.weight += weight;
+  }
+  return counted;
+}
+
 // A row's counts of two numbers.
 template <class T>
 static Counted over_row(const MetricRows<T>& a, Index r) {
@@ -59,7 +74,7 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
     for (Index j = 0; j < a.c; ++j) above += output[j] > own ? 1 : 0;
     return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
   }
-  return sides(a, r);
+  return a.weighs_elements ? weighed_sides(a, r) : sides(a, r);
 }
 
 // Where the last of the `top` largest outputs of a row is; of equal ones the first is the larger.

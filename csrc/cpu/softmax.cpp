@@ -299,9 +299,8 @@ static double weight_of_rows(const LossRows<T>& a, Index begin, Index end) {
   return total;
 }
 
-// Softmax cross-entropy is the one row loss there is.
 template <class T>
-Status row_loss(Context& context, const LossRows<T>& a) {
+Status softmax_cross_entropy(Context& context, const LossRows<T>& a) {
   const bool labels = a.labels != nullptr;
   bool out_of_memory = false;
   for_row_groups(
@@ -341,6 +340,6 @@ Status row_loss(Context& context, const LossRows<T>& a) {
 
 FASTNN_INSTANTIATE(softmax_forward, SoftmaxForward)
 FASTNN_INSTANTIATE(softmax_backward, SoftmaxBackward)
-FASTNN_INSTANTIATE(row_loss, LossRows)
+FASTNN_INSTANTIATE(softmax_cross_entropy, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

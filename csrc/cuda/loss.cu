@@ -30,15 +30,34 @@ struct ElementLoss {
   }
   FASTNN_DEVICE Term<T> at(const Common& s, Index i, Index r, Index j) const {
     const T target = a.targets[i];
-    const T row_weight = a.weights != nullptr ? a.weights[r] : T(1);
-    const T column = a.column_weights != nullptr ? a.column_weights[j] : T(1);
+    const T row_weight = a.weights != nullptr ? a.weights[a.weighs_elements ? i : r] : T(1);
     const T known = !by_element || target == target ? row_weight : T(0);
     const T weight = known * s.share;
-    const auto one = Row::at(s.row, a.outputs[i], target, column);
-    if (a.gradient != nullptr) a.gradient[i] = weigh(weight * a.scale, one.gradient);
+    const auto one = loss_at(s.row, i, r, j, target);
+    if constexpr (Row::outputs_of_target == 2) {
+      const Index first = r * 2 * a.c + j;
+      if (a.gradient != nullptr) {
+        a.gradient[first] = weigh(weight * a.scale, one.gradient);
+        a.gradient[first + a.c] = weigh(weight * a.scale, one.second);
+      }
+    } else {
+      if (a.gradient != nullptr) a.gradient[i] = weigh(weight * a.scale, one.gradient);
+    }
     // A row counts once, at its first element.
     const T counted = by_element || j == 0 ? known : T(0);
     return {weigh(weight, one.loss), counted};
+  }
+
+ private:
+  FASTNN_DEVICE auto loss_at(const typename Row::template Common<T>& row, Index i, Index r, Index j,
+                             T target) const {
+    if constexpr (Row::outputs_of_target == 2) {
+      const Index first = r * 2 * a.c + j;
+      return Row::at(row, a.outputs[first], target, a.outputs[first + a.c]);
+    } else {
+      const T column = a.column_weights != nullptr ? a.column_weights[j] : T(1);
+      return Row::at(row, a.outputs[i], target, column);
+    }
   }
 };
 

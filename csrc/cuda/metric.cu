@@ -83,8 +83,9 @@ struct CountedRow {
       const T t = a.targets[j];
       if (t != t) continue;
       const bool above = static_cast<double>(a.output[j]) > a.value;
-      counted.value += above == (t > T(0.5)) ? 1.0 : 0.0;
-      counted.weight += 1;
+      const double weight = a.weighs_elements ? static_cast<double>(a.weights[j]) : 1.0;
+      counted.value += above == (t > T(0.5)) ? weight : 0.0;
+      counted.weight += weight;
     }
     return {team.sum(counted.value), team.sum(counted.weight)};
   }
@@ -116,7 +117,10 @@ struct CountRows {
     for (Index base = range.begin; base < range.end; base += step) {
       const Index r = base + team.number();
       double weight = 0;
-      if (r < range.end) weight = a.weights != nullptr ? static_cast<double>(a.weights[r]) : 1;
+      if (r < range.end) {
+        const bool of_row = a.weights != nullptr && !a.weighs_elements;
+        weight = of_row ? static_cast<double>(a.weights[r]) : 1;
+      }
       const CountedRow<T, lanes> row{a, team, r, weight == 0 ? 0 : a.c};
       const Counted counted = row.count();
       total.value += weigh(weight, counted.value);

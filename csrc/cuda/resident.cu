@@ -122,7 +122,7 @@ struct TrainResident {
       }
       take_rates(shared, step, rates);
       owner.update(t, a, shared, batch, n, rates);
-      sums.add(batch, n);
+      sums.add(batch, n, step);
       data.store(step + 1);
       data.store_numbers(step + 2);
       t.barrier();

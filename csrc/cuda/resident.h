@@ -51,7 +51,9 @@ struct Resident {
   const Index* order;
   ArrayView x, targets;  // rows are packed; no targets: labels
   const int32_t* labels;
-  const double* row_weights;  // may be null
+  const double* row_weights;      // may be null
+  const double* element_weights;  // (rows, targets of a row) in place of those, may be null
+  int targets_of_row;
   float input_scale, input_offset;
 
   LossKind loss;

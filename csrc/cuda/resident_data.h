@@ -96,7 +96,7 @@ class Data {
         a_(a),
         shared_(shared),
         x_(t, a.x, a.layer[0].i),
-        targets_(t, a.targets.data != nullptr ? a.targets : a.x, a.layer[a.layers - 1].o) {}
+        targets_(t, a.targets.data != nullptr ? a.targets : a.x, a.targets_of_row) {}
 
   // Rows of a step; 0 beyond the last.
   FASTNN_DEVICE int rows(Index step) const {

@@ -6,6 +6,7 @@
 // works out meanwhile: the sum over rows multiplies.
 #pragma once
 
+#include "core/loss.h"
 #include "core/math.h"
 #include "cuda/kernels.h"
 #include "cuda/resident.h"
@@ -126,6 +127,7 @@ struct LossRow {
   const float* targets;  // null: label
   int label;
   float weight;
+  const double* element_weights;  // of the targets, may be null
   float* dz;
   int c;
   int lane, lanes;  // lane c, where there is no such row: then nothing is read or written
@@ -147,6 +149,8 @@ struct LossRow {
 
   // Each returns the row's loss, to its first lane, and writes weight * d loss / d output.
   FASTNN_DEVICE float softmax_cross_entropy(const Thread& t) const;
+  template <class Row>
+  FASTNN_DEVICE float reduced_loss(const Thread& t, const float* column_weight) const;
   template <class Row>
   FASTNN_DEVICE float element_loss(const Thread& t, const float* column_weight) const;
 
@@ -207,17 +211,70 @@ FASTNN_DEVICE float LossRow::softmax_cross_entropy(const Thread& t) const {
 template <class Row>
 FASTNN_DEVICE float LossRow::element_loss(const Thread& t, const float* column_weight) const {
   const typename Row::template Common<float> common(a.loss_options);
-  const float share = a.by_element ? 1.0F : 1.0F / static_cast<float>(c);
+  constexpr bool pairs = Row::outputs_of_target == 2;
+  const int count = c / Row::outputs_of_target;  // of targets
+  const float share = a.by_element ? 1.0F : 1.0F / static_cast<float>(count);
   float loss = 0;
-  for (int j = lane; j < c; j += lanes) {
+  for (int j = lane; j < count; j += lanes) {
     const float target = targets[j];
     const bool known = !a.by_element || target == target;
+    const float own = element_weights != nullptr ? static_cast<float>(element_weights[j]) : 1.0F;
+    const float counted = known ? own : 0.0F;
     const float column = column_weight != nullptr ? column_weight[j] : 1.0F;
-    const auto one = Row::at(common, output[j], target, column);
-    loss += known ? one.loss : 0.0F;
-    dz[j] = weigh(known ? weight * share : 0.0F, one.gradient);
+    const auto one = Row::at(common, output[j], target, pairs ? output[count + j] : column);
+    loss += weigh(counted, one.loss);
+    const float factor = weight * share * counted;
+    dz[j] = weigh(factor, one.gradient);
+    if constexpr (pairs) dz[count + j] = weigh(factor, one.second);
   }
   return share * sum(t, loss);
+}
+
+// By the formulas of core/losses_of_rows.h.
+template <class Row>
+FASTNN_DEVICE float LossRow::reduced_loss(const Thread& t, const float* column_weight) const {
+  const typename Row::template Common<float> common(a.loss_options, static_cast<float>(c));
+  const auto target = [&](int j) {
+    const float of_label = j == label ? 1.0F : 0.0F;
+    return targets != nullptr ? targets[j] : of_label;
+  };
+  const auto column = [&](int j) { return column_weight != nullptr ? column_weight[j] : 1.0F; };
+  float top = lane < c ? Row::key(common, output[lane], target(lane)) : -__builtin_inff();
+  for (int j = lane + lanes; j < c; j += lanes) {
+    const float key = Row::key(common, output[j], target(j));
+    top = key > top || top != top ? key : top;
+  }
+  top = largest(t, top);
+  float found[Row::sums] = {};
+  for (int j = lane; j < c; j += lanes) {
+    float terms[Row::sums];
+    Row::terms(common, top, output[j], target(j), column(j), terms);
+    for (int i = 0; i < Row::sums; ++i) found[i] += terms[i];
+  }
+  for (int i = 0; i < Row::sums; ++i) found[i] = sum(t, found[i]);
+  const typename Row::template Numbers<float> numbers(common, top, found);
+  float found_then[Row::seconds < 1 ? 1 : Row::seconds] = {};
+  if constexpr (Row::seconds > 0) {
+    for (int j = lane; j < c; j += lanes) {
+      float terms[Row::seconds];
+      Row::second_terms(common, numbers, output[j], target(j), column(j), terms);
+      for (int i = 0; i < Row::seconds; ++i) found_then[i] += terms[i];
+    }
+    for (int i = 0; i < Row::seconds; ++i) found_then[i] = sum(t, found_then[i]);
+  }
+  for (int j = lane; j < c; j += lanes) {
+    const float gradient =
+        Row::gradient(common, numbers, found_then, output[j], target(j), column(j));
+    dz[j] = weigh(weight, gradient);
+  }
+  return Row::loss(common, numbers, found_then);
+}
+
+// The weights of the targets of a row; null: they have none.
+FASTNN_DEVICE const double* element_weights_of(const Resident& a, const float* of_batch, int r) {
+  if (a.element_weights == nullptr) return nullptr;
+  const Index number = reinterpret_cast<const Index*>(of_batch + a.batch.numbers.at)[r];
+  return a.element_weights + number * a.targets_of_row;
 }
 
 // The losses of a group's rows, and the gradient at the last layer's pre-activation. Each
@@ -239,17 +296,21 @@ FASTNN_DEVICE void losses(const Thread& t, const Resident& a, float* shared, int
         .targets = labels ? nullptr : of_batch + a.batch.targets.at + r * a.batch.targets.stride,
         .label = labels ? reinterpret_cast<const int32_t*>(of_batch + a.batch.labels.at)[r] : 0,
         .weight = of_batch[a.batch.weights.at + r],
+        .element_weights = element_weights_of(a, of_batch, r),
         .dz = shared + l.dz.at + r * l.dz.stride,
         .c = l.o,
         .lane = real ? group.lane % columns : l.o,
         .lanes = columns,
     };
     float loss = 0;
-    if (is_of_rows(a.loss)) {
+    const float* const of_columns = a.column_weight.at != 0 ? shared + a.column_weight.at : nullptr;
+    if (a.loss == LossKind::softmax_cross_entropy) {
       loss = row.softmax_cross_entropy(t);
+    } else if (is_of_rows(a.loss)) {
+      with_reduced_loss(a.loss, [&](auto kind) {
+        loss = row.template reduced_loss<decltype(kind)>(t, of_columns);
+      });
     } else {
-      const float* const of_columns =
-          a.column_weight.at != 0 ? shared + a.column_weight.at : nullptr;
       with_element_loss(a.loss, [&](auto kind) {
         loss = row.template element_loss<decltype(kind)>(t, of_columns);
       });

@@ -2,6 +2,7 @@
 // keeps totals of its own, also from run to run, so that sums do not depend on where runs end.
 #pragma once
 
+#include "core/loss.h"
 #include "core/math.h"
 #include "cuda/kernels.h"
 #include "cuda/resident.h"
@@ -49,7 +50,7 @@ class Sums {
     }
   }
 
-  FASTNN_DEVICE void add(int batch, int n) const {
+  FASTNN_DEVICE void add(int batch, int n, Index step) const {
     if (!mine_) return;
     totals_[0] += own_losses(n);
     totals_[1] += weight_;
@@ -59,7 +60,7 @@ class Sums {
         const int weights = a_.metrics.weighted[k - 1] ? a_.batch.weights.at : a_.batch.present.at;
         const double weight = static_cast<double>(shared_[batch + weights + r]);
         if (weight == 0) continue;
-        const Counted counted = over_row(k - 1, batch, r);
+        const Counted counted = over_row(k - 1, batch, r, step);
         sum.value += weight * counted.value;
         sum.weight += weight * counted.weight;
       }
@@ -90,8 +91,11 @@ class Sums {
     const auto weight = static_cast<double>(shared_[batch + a_.batch.weights.at + r]);
     if (!a_.by_element) return weight;
     const float* const target = targets(batch, r);
-    int known = 0;
-    for (int j = 0; j < a_.layer[a_.layers - 1].o; ++j) known += target[j] == target[j] ? 1 : 0;
+    const double* const own = element_weights_of(a_, shared_ + batch, r);
+    double known = 0;
+    for (int j = 0; j < a_.targets_of_row; ++j) {
+      if (target[j] == target[j]) known += own != nullptr ? static_cast<float>(own[j]) : 1.0;
+    }
     return weight * known;
   }
 
@@ -101,7 +105,15 @@ class Sums {
     return sum;
   }
 
-  FASTNN_DEVICE Counted over_row(int metric, int batch, int r) const {
+  // Those of a metric's targets. The numbers of rows in shared memory may be the next ones here.
+  FASTNN_DEVICE const double* element_weights(int metric, int r, Index step) const {
+    if (a_.element_weights == nullptr || !a_.metrics.weighted[metric]) return nullptr;
+    const Index place = (a_.first + step) * a_.rows + r;
+    const Index number = a_.order != nullptr ? a_.order[place] : place;
+    return a_.element_weights + number * a_.targets_of_row;
+  }
+
+  FASTNN_DEVICE Counted over_row(int metric, int batch, int r, Index step) const {
     const int c = a_.layer[a_.layers - 1].o;
     const MetricKind kind = a_.metrics.kind[metric];
     const Resident::SharedBlock& place = a_.metrics.output[metric];
@@ -113,13 +125,15 @@ class Sums {
       return {largest_of(output, c) == label ? 1.0 : 0.0, 1};
     }
     const float* const target = targets(batch, r);
-    if (kind == MetricKind::mean_of) return mean_loss(metric, output, target, c);
+    const double* const own = element_weights(metric, r, step);
+    if (kind == MetricKind::mean_of) return mean_loss(metric, output, target, own, c);
     Counted sides{0, 0};
     for (int j = 0; j < c; ++j) {
       if (target[j] != target[j]) continue;
       const bool above = static_cast<double>(output[j]) > a_.metrics.value[metric];
-      sides.value += above == (target[j] > 0.5F) ? 1 : 0;
-      sides.weight += 1;
+      const double weight = own != nullptr ? static_cast<float>(own[j]) : 1.0;
+      sides.value += above == (target[j] > 0.5F) ? weight : 0;
+      sides.weight += weight;
     }
     return sides;
   }
@@ -127,15 +141,17 @@ class Sums {
   // A missing target never counts. (nvcc lets functions for the host as well be called with the
   // lambda of one such alone.)
   FASTNN_INLINE Counted mean_loss(int metric, const float* output, const float* target,
-                                  int c) const {
+                                  const double* own, int c) const {
     Counted sum{0, 0};
     with_element_loss(a_.metrics.loss[metric], [&](auto kind) {
       using Row = decltype(kind);
       const typename Row::template Common<float> common(a_.metrics.options[metric]);
       for (int j = 0; j < c; ++j) {
         if (target[j] != target[j]) continue;
-        sum.value += static_cast<double>(Row::at(common, output[j], target[j], 1.0F).loss);
-        sum.weight += 1;
+        const double weight = own != nullptr ? static_cast<float>(own[j]) : 1.0;
+        if (weight == 0) continue;
+        sum.value += weight * static_cast<double>(Row::at(common, output[j], target[j], 1.0F).loss);
+        sum.weight += weight;
       }
     });
     return sum;

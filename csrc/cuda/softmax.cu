@@ -191,9 +191,8 @@ Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
   return walk_rows(context, Backward<T>{a.n, a.c, a.dy, a.y, a.dx});
 }
 
-// Softmax cross-entropy is the one row loss there is.
 template <class T>
-Status row_loss(Context& context, const LossRows<T>& a) {
+Status softmax_cross_entropy(Context& context, const LossRows<T>& a) {
   const auto run = [&](auto op) { return walk_rows(context, op, a.sums, 2); };
   const T smoothing = static_cast<T>(a.options[0]);
   if (a.labels != nullptr) {
@@ -206,6 +205,6 @@ Status row_loss(Context& context, const LossRows<T>& a) {
 
 FASTNN_INSTANTIATE(softmax_forward, SoftmaxForward)
 FASTNN_INSTANTIATE(softmax_backward, SoftmaxBackward)
-FASTNN_INSTANTIATE(row_loss, LossRows)
+FASTNN_INSTANTIATE(softmax_cross_entropy, LossRows)
 
 }  // namespace fastnn::FASTNN_TARGET

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/check.h"
+#include "core/loss.h"
 #include "nn/ticker.h"
 
 namespace fastnn {
@@ -139,36 +141,32 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
                  });
 }
 
-void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
-                        const Poll& poll) {
+namespace {
+
+// Rows of numbers for which `fits`; with `gaps` any may be missing.
+template <class F>
+void check_numbers(const char* name, const ArrayView& targets, const Rows& rows, bool gaps,
+                   const char* expected, const Poll& poll, const F& fits) {
   each_row(targets, rows, poll, [&](Index row, const double* values) {
     for (Index j = 0; j < targets.columns; ++j) {
-      check(values[j] >= 0 && std::isfinite(values[j]), name,
-            ": expected finite numbers of at least 0, got ", values[j], " at row ", row,
+      const bool missing = gaps && std::isnan(values[j]);
+      check(missing || fits(values[j]), name, ": expected ", expected,
+            gaps ? ", or NaN for a missing one, got " : ", got ", values[j], " at row ", row,
             ", column ", j);
     }
   });
 }
 
-void check_positive(const char* name, const ArrayView& targets, const Rows& rows,
-                    const Poll& poll) {
-  each_row(targets, rows, poll, [&](Index row, const double* values) {
-    for (Index j = 0; j < targets.columns; ++j) {
-      check(values[j] > 0 && std::isfinite(values[j]), name,
-            ": expected finite numbers above 0, got ", values[j], " at row ", row, ", column ", j);
-    }
-  });
-}
-
-void check_signs(const char* name, const ArrayView& targets, const Rows& rows, const Poll& poll) {
+// Rows of 1 for yes and, for no, -1 or 0, but not both.
+void check_signs(const char* name, const ArrayView& targets, const Rows& rows, bool gaps,
+                 const Poll& poll) {
   double no = 1;  // how the first no is written
+  const auto is_sign = [](double value) { return value == 1 || value == 0 || value == -1; };
+  check_numbers(name, targets, rows, gaps, "1 for yes and -1 (or 0) for no", poll, is_sign);
   each_row(targets, rows, poll, [&](Index row, const double* values) {
     for (Index j = 0; j < targets.columns; ++j) {
       const double value = values[j];
-      check(value == 1 || value == 0 || value == -1, name,
-            ": expected 1 for yes and -1 (or 0) for no, got ", value, " at row ", row, ", column ",
-            j);
-      if (value == 1) continue;
+      if (value == 1 || std::isnan(value)) continue;
       check(no == 1 || no == value, name, ": expected -1 or 0 for no, not both, got ", value,
             " at row ", row, ", column ", j, " after ", no);
       no = value;
@@ -176,25 +174,57 @@ void check_signs(const char* name, const ArrayView& targets, const Rows& rows, c
   });
 }
 
+bool counts_elements(const Plan& plan, const Dataset& data) {
+  return plan.loss.by_element || data.element_weights.data != nullptr;
+}
+
+// Weights of elements, and whether the plan takes them.
+void check_element_weights(const Plan& plan, const Dataset& data, const Poll& poll) {
+  const ArrayView& weights = data.element_weights;
+  if (weights.data == nullptr) return;
+  check(!portable::is_of_rows(plan.loss.kind),
+        "sample_weight: expected one weight a row, shape (n,): this loss is of whole rows, got (",
+        weights.rows, ", ", weights.columns, ")");
+  check(weights.columns == plan.target_width(), "sample_weight: expected shape (", weights.rows,
+        ",) or (", weights.rows, ", ", plan.target_width(), "), got (", weights.rows, ", ",
+        weights.columns, ")");
+  for (const Metric& metric : plan.metrics) {
+    const bool by_element =
+        metric.kind == MetricKind::sides ||
+        (metric.kind == MetricKind::mean_of && !portable::is_of_rows(metric.loss.kind));
+    check(by_element || !metric.weighted,
+          "weighted_metrics: a metric of whole rows takes no sample_weight of shape (n, outputs)");
+  }
+  each_row(weights, all_rows(data), poll, [&](Index row, const double* values) {
+    for (Index j = 0; j < weights.columns; ++j) {
+      check_weight("sample_weight", values[j], "row", row);
+    }
+  });
+}
+
+}  // namespace
+
 void check_targets(Targets expected, const char* name, const ArrayView& targets, const Rows& rows,
-                   const Poll& poll) {
+                   bool gaps, const Poll& poll) {
   switch (expected) {
     case Targets::unit_or_missing:
       return check_binary_targets(name, targets, rows, poll);
     case Targets::not_negative:
-      return check_not_negative(name, targets, rows, poll);
+      return check_numbers(name, targets, rows, gaps, "finite numbers of at least 0", poll,
+                           [](double value) { return value >= 0 && std::isfinite(value); });
     case Targets::positive:
-      return check_positive(name, targets, rows, poll);
+      return check_numbers(name, targets, rows, gaps, "finite numbers above 0", poll,
+                           [](double value) { return value > 0 && std::isfinite(value); });
     case Targets::signs:
-      return check_signs(name, targets, rows, poll);
+      return check_signs(name, targets, rows, gaps, poll);
     case Targets::classes:
     case Targets::numbers:
       return;
   }
 }
 
-double counted_by_row(const Plan& plan) {
-  return portable::counts_elements(plan.loss.kind) ? static_cast<double>(plan.output_width()) : 1;
+double counted_by_row(const Plan& plan, const Dataset& data) {
+  return counts_elements(plan, data) ? static_cast<double>(plan.target_width()) : 1;
 }
 
 double total_weight(const Plan& plan, const Dataset& data, const Poll& poll) {
@@ -203,7 +233,17 @@ double total_weight(const Plan& plan, const Dataset& data, const Poll& poll) {
   };
   const Rows rows = all_rows(data);
   double total = 0;
-  if (portable::counts_elements(plan.loss.kind)) {
+  if (data.element_weights.data != nullptr) {
+    const ArrayView& weights = data.element_weights;
+    each_row(data.targets, rows, poll, [&](Index row, const double* values) {
+      const auto* const own = static_cast<const double*>(weights.data) + row * weights.columns;
+      for (Index j = 0; j < data.targets.columns; ++j) {
+        total += std::isnan(values[j]) ? 0.0 : own[j];
+      }
+    });
+    return total;
+  }
+  if (plan.loss.by_element) {
     each_row(data.targets, rows, poll, [&](Index row, const double* values) {
       Index present = 0;
       for (Index j = 0; j < data.targets.columns; ++j) present += std::isnan(values[j]) ? 0 : 1;
@@ -231,31 +271,39 @@ void check_input(const Plan& plan, const Dataset& data, const Poll& poll) {
 void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {
   check_input(plan, data, poll);
   const Rows rows = all_rows(data);
-  const Index outputs = plan.output_width();
   const bool classes = portable::targets_of(plan.loss.kind) == Targets::classes;
   check_weights(data);
   if (data.labels != nullptr) {
+    const Index outputs = plan.output_width();
     check(classes, "y: this loss takes targets of shape (n, ", outputs, "), not class labels");
     check_labels("y", data.labels, data.rows, data.count, outputs, plan.loss.ignores,
                  plan.loss.ignore_class, poll);
+    check_element_weights(plan, data, poll);
     return;
   }
   check(data.targets.data != nullptr, "y: expected targets, got none");
-  check(data.targets.columns == outputs, "y: expected shape (", data.x.rows, ", ", outputs,
-        ") to match the output, got (", data.targets.rows, ", ", data.targets.columns, ")");
+  check(data.targets.columns == plan.target_width(), "y: expected shape (", data.x.rows, ", ",
+        plan.target_width(), ") to match the output, got (", data.targets.rows, ", ",
+        data.targets.columns, ")");
+  check_element_weights(plan, data, poll);
   if (takes(plan, Targets::classes)) check_probabilities("y", data.targets, rows, poll);
   const bool units = takes(plan, Targets::unit_or_missing);
   if (units) check_binary_targets("y", data.targets, rows, poll);
+  const bool gaps = plan.loss.by_element;
   // Numbers in [0, 1] are not negative, and a missing one may be among them.
   if (!units && takes(plan, Targets::not_negative)) {
-    check_not_negative("y", data.targets, rows, poll);
+    check_targets(Targets::not_negative, "y", data.targets, rows, gaps, poll);
   }
   for (const Targets expected : {Targets::positive, Targets::signs}) {
-    if (takes(plan, expected)) check_targets(expected, "y", data.targets, rows, poll);
+    if (takes(plan, expected)) check_targets(expected, "y", data.targets, rows, gaps, poll);
   }
-  if (portable::targets_of(plan.loss.kind) != Targets::unit_or_missing) {
-    check_finite("y", data.targets, rows, plan.element, poll);
-  }
+  if (portable::targets_of(plan.loss.kind) == Targets::unit_or_missing) return;
+  if (!gaps) return check_finite("y", data.targets, rows, plan.element, poll);
+  const double most = plan.element == Element::f32
+                          ? static_cast<double>(std::numeric_limits<float>::max())
+                          : std::numeric_limits<double>::max();
+  check_numbers("y", data.targets, rows, true, "finite numbers", poll,
+                [&](double value) { return std::abs(value) <= most; });
 }
 
 }  // namespace fastnn

@@ -22,27 +22,16 @@ void check_data(const Plan& plan, const Dataset& data, const Poll& poll);
 // missing where each counts for itself; ignored rows nothing.
 double total_weight(const Plan& plan, const Dataset& data, const Poll& poll);
 // What a row with the weight 1 counts: 1, or its labels where each counts for itself.
-double counted_by_row(const Plan& plan);
+double counted_by_row(const Plan& plan, const Dataset& data);
 
 // Labels of softmax cross-entropy, also for single ops. `rows` may be null.
 void check_labels(const char* name, const std::int32_t* labels, const Index* rows, Index n,
                   Index classes, bool ignores, std::int32_t ignore_class, const Poll& poll = {});
 
-// Rows of finite numbers of at least 0.
-void check_not_negative(const char* name, const ArrayView& targets, const Rows& rows,
-                        const Poll& poll = {});
-
-// Rows of finite numbers above 0.
-void check_positive(const char* name, const ArrayView& targets, const Rows& rows,
-                    const Poll& poll = {});
-
-// Rows of 1 for yes and, for no, -1 or 0, but not both.
-void check_signs(const char* name, const ArrayView& targets, const Rows& rows,
-                 const Poll& poll = {});
-
 // Targets of a loss of elements, as the loss expects them; those of `numbers` are not looked at.
+// With `gaps` any may be missing (NaN).
 void check_targets(Targets expected, const char* name, const ArrayView& targets, const Rows& rows,
-                   const Poll& poll = {});
+                   bool gaps, const Poll& poll = {});
 
 // Rows of probabilities for softmax cross-entropy: not negative, adding up to 1.
 void check_probabilities(const char* name, const ArrayView& targets, const Rows& rows,

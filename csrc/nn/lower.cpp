@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "core/check.h"
+#include "core/loss.h"
 
 namespace fastnn {
 namespace {
@@ -93,11 +94,11 @@ Head head_of(const Plan& plan) {
 
 namespace {
 
-// Whether a loss is computed from the logits: its own head comes last or, for the loss that the
-// network is trained with, a linear output is taken for logits.
+// Whether a loss is computed from the logits: its own head comes last or, if the loss that the
+// network is trained with has the same head, a linear output is taken for logits.
 bool looks_at_logits(const Plan& plan, LossKind kind) {
   const Head head = portable::head_of(kind);
-  return head != Head::none && (head_of(plan) == head || plan.loss.kind == kind);
+  return head != Head::none && (head_of(plan) == head || portable::head_of(plan.loss.kind) == head);
 }
 
 // Whether an output is the logit of a probability of its own.
@@ -136,6 +137,9 @@ void place_confusion(const Plan& plan, Metric& metric) {
 // Which tensor a metric reads, and its value for that tensor.
 Metric place_metric(const Plan& plan, Metric metric) {
   metric.tensor = plan.output;
+  const bool of_losses = metric.kind == MetricKind::mean_of;
+  check((of_losses ? metric.loss.outputs_of_target : 1) == plan.loss.outputs_of_target,
+        "metrics: a metric has another number of outputs for each target than the loss");
   switch (metric.kind) {
     case MetricKind::mean_of: {
       const LossKind kind = metric.loss.kind;

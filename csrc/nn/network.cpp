@@ -70,6 +70,9 @@ void Network::take(ParameterBuffer& from, const std::vector<Range>& ranges, cons
 void Network::compile(const Compile& request) {
   const Gate::Changing changing(parts_.gate());
   check_output();
+  check(parts_.plan->output_width() % request.loss.outputs_of_target == 0, "loss: expected ",
+        request.loss.outputs_of_target, " outputs for each target, got ",
+        parts_.plan->output_width(), " outputs");
   if (!request.loss.column_weights.empty()) {
     const auto outputs = static_cast<std::size_t>(parts_.plan->output_width());
     check(request.loss.column_weights.size() == outputs, "pos_weight: expected ", outputs,

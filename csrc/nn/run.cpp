@@ -143,7 +143,7 @@ void Run::train_piece(Session& session, const Request& request, const Epoch& epo
 
 // What a row of the data weighs on average.
 double Run::row_weight(const Poll& poll) {
-  if (options_.streams_in) return counted_by_row(*parts_.plan);
+  if (options_.streams_in) return counted_by_row(*parts_.plan, data_);
   if (!row_weight_) {
     row_weight_ = total_weight(*parts_.plan, data_, poll) / static_cast<double>(data_.count);
   }

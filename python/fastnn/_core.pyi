@@ -187,6 +187,7 @@ def row_loss(
     sample_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
     ignore_class: int | None,
+    column_weight: NDArray[np.float64] | None = None,
 ) -> tuple[float, _Floats]:
     """A loss of `losses()` of whole rows, and its gradient."""
 
@@ -197,6 +198,7 @@ def element_loss(
     sample_weight: NDArray[np.float64] | None,
     column_weight: NDArray[np.float64] | None,
     options: Mapping[str, float],
+    ignore_nan: bool = False,
 ) -> tuple[float, _Floats]:
     """A loss of `losses()` that compares one output with one target, and its gradient."""
 
@@ -455,6 +457,7 @@ class Network(Graph):
         ignore_class: int | None = None,
         pos_weight: NDArray[np.float64] | None = None,
         by_batch_weight: bool = False,
+        ignore_nan: bool = False,
         metrics: Sequence[Mapping[str, Any]] = (),
         session: Session = "auto",
         precision: Precision = "highest",
@@ -474,6 +477,7 @@ class Network(Graph):
         softmax or sigmoid before a loss that has it as its head is folded into the loss; any
         other output is taken as it is (for the cross-entropies: as logits).
         `by_batch_weight`: the gradient of a batch is divided by the weight that it has.
+        `ignore_nan`: targets of a loss of elements that are NaN are left out.
 
         Metrics are dictionaries: "kind" (a count of core/metric.h), "weighted" (whether rows
         count by their weight; else each once, a missing label and an ignored class never),

@@ -11,13 +11,12 @@ NAMES: dict[str, dict[str, str]] = {
         "binary_crossentropy": """Dice Tversky BCELoss
             BCEWithLogitsLoss BCEWithLogits SoftMarginLoss HingeEmbeddingLoss
             MultiLabelMarginLoss MultiLabelSoftMarginLoss""",
-        "categorical_crossentropy": """CategoricalFocalCrossentropy KLDivergence KLD KLDivLoss
-            CategoricalGeneralizedCrossEntropy CategoricalHinge MultiMarginLoss""",
-        "sparse_categorical_crossentropy": """CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss
-            SparseCategoricalFocalCrossentropy""",
-        "mean_squared_error": "MSELoss SquaredError GaussianNLLLoss",
-        "use 'mean_squared_error' on rows of norm 1 (fastnn.utils.normalize)": """
-            CosineSimilarity CosineEmbeddingLoss""",
+        "categorical_crossentropy": "CategoricalGeneralizedCrossEntropy",
+        "kl_divergence": "KLDivLoss",
+        "categorical_hinge": "MultiMarginLoss",
+        "sparse_categorical_crossentropy": "CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss",
+        "mean_squared_error": "MSELoss SquaredError",
+        "cosine_similarity": "CosineEmbeddingLoss",
         "mean_absolute_error": "L1Loss L1 AbsoluteError",
         "huber": "SmoothL1Loss SmoothL1",
         "poisson": "PoissonNLLLoss",
@@ -33,7 +32,6 @@ NAMES: dict[str, dict[str, str]] = {
         "use MeanIoU, which takes outputs, with labels or one-hot targets": "IoU OneHotMeanIoU",
         "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
         "cosine_similarity": "cosine_proximity",
-        "categorical_crossentropy": "CategoricalFocalCrossentropy",
         "use 'sparse_categorical_crossentropy', or the name of the loss": "crossentropy ce",
         "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
     },
@@ -174,7 +172,7 @@ NAMES: dict[str, dict[str, str]] = {
         "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
         "use predict, which takes whole arrays and memory maps": "predict_generator",
         "use predict(x).argmax(axis=1)": "predict_classes",
-        "use predict(x)": "predict_proba forward",
+        "use predict(x)": "forward",
         "sums start anew with each epoch and each call": "reset_states",
         "use value_and_grad(x, y)": "compute_gradients backward stateless_compute_loss",
         "use predictor(), a frozen copy of the model": "export quantize eval",

@@ -61,13 +61,18 @@ __all__ = [
     "adamax_step",
     "amsgrad_step",
     "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "dense_backward",
     "dense_forward",
     "embedding",
     "embedding_backward",
     "gamma",
+    "gaussian_nll",
     "hinge",
     "huber",
+    "kl_divergence",
     "lamb_step",
     "layer_normalization",
     "layer_normalization_backward",
@@ -403,21 +408,8 @@ def softmax_cross_entropy(
         ValueError: shapes do not fit, or a label or weight is out of range (with its row).
         TypeError: integer labels were expected.
     """
-    smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-    ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
-    (z,) = op_arguments.floats(logits=logits)
-    weights = op_arguments.weights_beside("sample_weight", sample_weight, "logits", z)
-    given: Any
-    if isinstance(z, DeviceArray) and on_device(labels) and taken("labels", labels).ndim != 1:
-        _, given = op_arguments.device_floats({"logits": z, "labels": labels})
-    else:
-        given = op_arguments.beside("labels", labels, "logits", z)
-        by_class = given.ndim == 1
-        given = op_arguments.labels_of_rows(given) if by_class else op_arguments.wide(given, z)
-    loss, dlogits = _core.row_loss(
-        "softmax_cross_entropy", z, given, weights, {"label_smoothing": smoothing}, ignored
-    )
-    return loss, op_arguments.result(logits, dlogits)
+    options = {"label_smoothing": label_smoothing}
+    return _row_loss("softmax_cross_entropy", logits, labels, sample_weight, options, ignore_class)
 
 
 def sigmoid_cross_entropy(
@@ -473,7 +465,11 @@ def sigmoid_cross_entropy(
 
 
 def mean_squared_error(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of (pred - target)**2, and its gradient.
 
@@ -484,7 +480,9 @@ def mean_squared_error(
         pred: (n, o) or (n,).
         target: the same shape.
         sample_weight: (n,), at least 0; None: all 1. The mean over o is taken first, then the
-            weighted mean over rows.
+            weighted mean over rows. Or the shape of target: the weighted mean over all numbers.
+        ignore_nan: True: targets that are NaN are missing, and left out of the mean, which is over
+            all that are there. False: they make the loss NaN.
 
     Returns:
         The loss, a float (0 where no row has weight), and dpred, the gradient of it.
@@ -493,11 +491,15 @@ def mean_squared_error(
         ValueError: shapes do not fit, or a weight is below 0 (with its row).
         TypeError: an array does not hold real numbers.
     """
-    return _regression_loss("mean_squared_error", pred, target, sample_weight)
+    return _regression_loss("mean_squared_error", pred, target, sample_weight, ignore_nan)
 
 
 def mean_absolute_error(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of abs(pred - target), and its gradient, which is 0 where the two are equal.
 
@@ -506,7 +508,7 @@ def mean_absolute_error(
 
     Args, Returns and Raises: see `mean_squared_error`.
     """
-    return _regression_loss("mean_absolute_error", pred, target, sample_weight)
+    return _regression_loss("mean_absolute_error", pred, target, sample_weight, ignore_nan)
 
 
 def huber(
@@ -515,6 +517,7 @@ def huber(
     *,
     delta: float = 1.0,
     sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of Huber's loss (1964), and its gradient.
 
@@ -525,13 +528,17 @@ def huber(
 
     Args:
         delta: above 0.
-        pred, target, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, target, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("huber", pred, target, sample_weight, delta=delta)
+    return _regression_loss("huber", pred, target, sample_weight, ignore_nan, delta=delta)
 
 
 def poisson(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of pred - target * log(pred + 1e-7), and its gradient.
 
@@ -541,9 +548,9 @@ def poisson(
 
     Args:
         target: numbers of at least 0.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("poisson", pred, target, sample_weight)
+    return _regression_loss("poisson", pred, target, sample_weight, ignore_nan)
 
 
 def quantile(
@@ -552,6 +559,7 @@ def quantile(
     *,
     quantile: float = 0.5,
     sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of max(q * e, (q - 1) * e) with e = target - pred, and its gradient, 0 at e = 0.
 
@@ -561,13 +569,17 @@ def quantile(
     Args:
         target: numbers.
         quantile: q, above 0 and below 1.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("quantile", pred, target, sample_weight, quantile=quantile)
+    return _regression_loss("quantile", pred, target, sample_weight, ignore_nan, quantile=quantile)
 
 
 def log_cosh(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of log(cosh(pred - target)), and its gradient.
 
@@ -577,13 +589,17 @@ def log_cosh(
 
     Args:
         target: numbers.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("log_cosh", pred, target, sample_weight)
+    return _regression_loss("log_cosh", pred, target, sample_weight, ignore_nan)
 
 
 def mean_squared_logarithmic_error(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of (log(1 + pred) - log(1 + target))**2, and its gradient.
 
@@ -595,13 +611,19 @@ def mean_squared_logarithmic_error(
 
     Args:
         target: numbers of at least 0.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("mean_squared_logarithmic_error", pred, target, sample_weight)
+    return _regression_loss(
+        "mean_squared_logarithmic_error", pred, target, sample_weight, ignore_nan
+    )
 
 
 def mean_absolute_percentage_error(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of 100 * abs(pred - target) / max(abs(target), 1e-7), and its gradient.
 
@@ -610,13 +632,19 @@ def mean_absolute_percentage_error(
 
     Args:
         target: numbers.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("mean_absolute_percentage_error", pred, target, sample_weight)
+    return _regression_loss(
+        "mean_absolute_percentage_error", pred, target, sample_weight, ignore_nan
+    )
 
 
 def hinge(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of max(0, 1 - sign * pred), and its gradient.
 
@@ -625,13 +653,17 @@ def hinge(
 
     Args:
         target: the signs: 1 for yes, and -1 or 0, not both, for no.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("hinge", pred, target, sample_weight)
+    return _regression_loss("hinge", pred, target, sample_weight, ignore_nan)
 
 
 def squared_hinge(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of max(0, 1 - sign * pred)**2, and its gradient.
 
@@ -641,9 +673,9 @@ def squared_hinge(
 
     Args:
         target: the signs, as for `hinge`.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("squared_hinge", pred, target, sample_weight)
+    return _regression_loss("squared_hinge", pred, target, sample_weight, ignore_nan)
 
 
 def tweedie(
@@ -652,6 +684,7 @@ def tweedie(
     *,
     power: float = 1.5,
     sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), and its
     gradient, with m = pred + 1e-7.
@@ -663,13 +696,17 @@ def tweedie(
     Args:
         target: numbers of at least 0.
         power: above 1 and below 2.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("tweedie", pred, target, sample_weight, power=power)
+    return _regression_loss("tweedie", pred, target, sample_weight, ignore_nan, power=power)
 
 
 def gamma(
-    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
 ) -> tuple[float, Array]:
     """The mean of log(m) + target / m with m = pred + 1e-7, and its gradient.
 
@@ -679,9 +716,9 @@ def gamma(
 
     Args:
         target: numbers above 0.
-        pred, sample_weight: see `mean_squared_error`, also for Returns and Raises.
+        pred, sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
     """
-    return _regression_loss("gamma", pred, target, sample_weight)
+    return _regression_loss("gamma", pred, target, sample_weight, ignore_nan)
 
 
 def binary_focal_crossentropy(
@@ -724,11 +761,177 @@ def binary_focal_crossentropy(
     return loss, op_arguments.result(logits, dlogits)
 
 
+def categorical_focal_crossentropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    alpha: ArrayLike = 0.25,
+    gamma: float = 2.0,
+    label_smoothing: float = 0.0,
+    ignore_class: int | None = None,
+) -> tuple[float, Array]:
+    """The focal cross-entropy of softmax(logits) (Lin et al., 2017), and its gradient.
+
+    With p = softmax(z) and targets t, the loss of a row is sum(alpha * (1 - p)**gamma * (-t * log(p))).
+
+    >>> loss, dlogits = fastnn.ops.categorical_focal_crossentropy([[0.0, 0.0]], [1])
+    >>> round(loss, 4)  # 0.25 * 0.5**2 * log(2)
+    0.0433
+
+    Args:
+        alpha: at least 0, or one such number for each class.
+        gamma: at least 0.
+        logits, labels, sample_weight, label_smoothing, ignore_class: see `softmax_cross_entropy`,
+            also for Returns and Raises.
+    """
+    columns: Array | None = None
+    if not np.isscalar(alpha):
+        columns = plain(numeric("alpha", alpha), np.float64)
+        alpha = 1.0
+    options = {"alpha": alpha, "gamma": gamma, "label_smoothing": label_smoothing}
+    return _row_loss(
+        "categorical_focal_crossentropy",
+        logits,
+        labels,
+        sample_weight,
+        options,
+        ignore_class,
+        columns,
+    )
+
+
+def kl_divergence(
+    logits: ArrayLike, labels: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The divergence of softmax(logits) from targets t, sum(t * log(t / p)), and its gradient.
+
+    >>> loss, dlogits = fastnn.ops.kl_divergence([[0.0, 0.0]], [[0.5, 0.5]])
+    >>> round(loss, 4)
+    0.0
+
+    Args:
+        labels: probabilities (n, c), or integers (n,), whose divergence is the cross-entropy.
+        logits, sample_weight: see `softmax_cross_entropy`, also for Returns and Raises.
+    """
+    return _row_loss("kl_divergence", logits, labels, sample_weight)
+
+
+def categorical_hinge(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of max(0, 1 + max((1 - t) * pred) - sum(t * pred)) over rows, and its gradient.
+
+    >>> loss, dpred = fastnn.ops.categorical_hinge([[0.5, 0.0]], [1])
+    >>> loss
+    1.5
+
+    Args:
+        pred: (n, c), scores of classes.
+        target: one-hot (n, c), or integers (n,).
+        sample_weight: (n,), at least 0; None: all 1.
+
+    Returns and Raises: see `softmax_cross_entropy`.
+    """
+    return _row_loss("categorical_hinge", pred, target, sample_weight)
+
+
+def cosine_similarity(
+    pred: ArrayLike, target: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """The mean of -sum(pred * target) / (norm(pred) * norm(target)) over rows, and its gradient.
+
+    >>> loss, dpred = fastnn.ops.cosine_similarity([[0.0, 1.0]], [[0.0, 3.0]])
+    >>> loss
+    -1.0
+
+    Args:
+        pred: (n, o).
+        target: the same shape.
+        sample_weight: (n,), at least 0; None: all 1.
+
+    Returns:
+        The loss, a float (0 where no row has weight), and dpred, the gradient of it. Norms below 1e-7
+        count as 1e-7.
+    """
+    p, t = op_arguments.floats(pred=pred, target=target)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
+    loss, dpred = _core.row_loss("cosine_similarity", p, t, weights, {}, None)
+    return loss, op_arguments.result(pred, dpred)
+
+
+def gaussian_nll(
+    pred: ArrayLike,
+    target: ArrayLike,
+    *,
+    full: bool = False,
+    eps: float = 1e-6,
+    sample_weight: ArrayLike | None = None,
+    ignore_nan: bool = False,
+) -> tuple[float, Array]:
+    """The mean of (log(v) + (mean - target)**2 / v) / 2 with v = max(exp(s), eps), and its gradient.
+
+    >>> loss, dpred = fastnn.ops.gaussian_nll([[1.0, 0.0]], [[3.0]])  # mean 1, variance exp(0)
+    >>> loss
+    2.0
+
+    Args:
+        pred: (n, 2 o): the means, and behind them the logarithms s of the variances.
+        target: (n, o).
+        full: whether log(2 * pi) / 2 is added.
+        eps: above 0.
+        sample_weight, ignore_nan: see `mean_squared_error`, also for Returns and Raises.
+    """
+    return _regression_loss(
+        "gaussian_nll",
+        pred,
+        target,
+        sample_weight,
+        ignore_nan,
+        full=float(flag("full", full)),
+        eps=eps,
+    )
+
+
+def _row_loss(
+    name: str,
+    outputs: ArrayLike,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None,
+    given_options: Mapping[str, Any] | None = None,
+    ignore_class: int | None = None,
+    columns: Array | None = None,
+) -> tuple[float, Array]:
+    """A loss over classes."""
+    row = rows.losses()[name]
+    of_outputs, of_labels = ("logits", "labels") if row.head != "none" else ("pred", "target")
+    options = {k: row.options[k].checked(value) for k, value in (given_options or {}).items()}
+    ignored = None if ignore_class is None else int32("ignore_class", ignore_class)
+    (z,) = op_arguments.floats(**{of_outputs: outputs})
+    for option, value in options.items():
+        op_arguments.fitting(option, value, z)
+    weights = op_arguments.weights_beside("sample_weight", sample_weight, of_outputs, z)
+    given: Any
+    if isinstance(z, DeviceArray) and on_device(labels) and taken(of_labels, labels).ndim != 1:
+        _, given = op_arguments.device_floats({of_outputs: z, of_labels: labels})
+    else:
+        given = op_arguments.beside(of_labels, labels, of_outputs, z)
+        by_class = given.ndim == 1
+        given = (
+            op_arguments.labels_of_rows(given, of_labels)
+            if by_class
+            else op_arguments.wide(given, z)
+        )
+    loss, d = _core.row_loss(name, z, given, weights, options, ignored, columns)
+    return loss, op_arguments.result(outputs, d)
+
+
 def _regression_loss(
     name: str,
     pred: ArrayLike,
     target: ArrayLike,
     sample_weight: ArrayLike | None,
+    ignore_nan: bool,
     **options: float,
 ) -> tuple[float, Array]:
     row = rows.losses()[name]
@@ -737,5 +940,6 @@ def _regression_loss(
     for option, value in checked.items():
         op_arguments.fitting(option, value, p)
     weights = op_arguments.weights_beside("sample_weight", sample_weight, "pred", p)
-    loss, dpred = _core.element_loss(name, p, t, weights, None, checked)
+    gaps = flag("ignore_nan", ignore_nan)
+    loss, dpred = _core.element_loss(name, p, t, weights, None, checked, gaps)
     return loss, op_arguments.result(pred, dpred)

@@ -58,6 +58,7 @@ class LossRow(NamedTuple):
     by_element: bool  # each element counts for itself, a missing one (NaN) not at all
     column_weights: bool  # each output may have a weight
     by_row: bool  # it is of whole rows
+    outputs_of_target: int  # how many outputs each target has
     options: dict[str, Option]
 
     @property

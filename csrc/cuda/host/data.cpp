@@ -90,6 +90,9 @@ std::unique_ptr<DeviceData::Copy> DeviceData::copied(const Dataset& data, Index 
   if (data.weights != nullptr) {
     there.weights = bring_values(machine_, memory, data.weights, data, first, count);
   }
+  if (data.element_weights.data != nullptr) {
+    there.element_weights = bring(memory, data.element_weights, data, first, count);
+  }
   return copy;
 }
 
@@ -116,6 +119,7 @@ Dataset DeviceData::part(const Dataset& data, Index first, Index count) {
   };
   from(part.x);
   from(part.targets);
+  from(part.element_weights);
   if (part.labels != nullptr) part.labels += first;
   if (part.weights != nullptr) part.weights += first;
   part.count = count;

@@ -138,7 +138,8 @@ void Generic::use_settings(const OptimizerSettings& settings) {
 // more, to places of which some are others.
 bool same_places(const Dataset& a, const Dataset& b) {
   return a.id == b.id && a.x.data == b.x.data && a.targets.data == b.targets.data &&
-         a.labels == b.labels && a.weights == b.weights;
+         a.labels == b.labels && a.weights == b.weights &&
+         a.element_weights.data == b.element_weights.data;
 }
 
 // The whole order of an epoch, which one kernel draws.

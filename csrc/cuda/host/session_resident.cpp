@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/activation.h"
+#include "core/loss.h"
 #include "cuda/host/library.h"
 
 namespace fastnn {
@@ -77,7 +78,7 @@ class Chain {
     const bool counted =
         metric.kind == MetricKind::matches || metric.kind == MetricKind::sides ||
         (metric.kind == MetricKind::mean_of && portable::head_of(metric.loss.kind) == Head::none &&
-         !portable::is_of_rows(metric.loss.kind));
+         !portable::is_of_rows(metric.loss.kind) && metric.loss.outputs_of_target == 1);
     return counted && (metric.tensor == plan_.loss_input() || metric.tensor == before_activation_);
   }
 
@@ -138,7 +139,7 @@ void place_weights(const Plan& plan, Resident& a, Places& places) {
 void place_batches(const Plan& plan, Resident& a, Index rows, Places& places) {
   const Index begin = places.floats();
   a.layer[0].x = places.take(rows, round_up(a.layer[0].i + 1, 4));
-  a.batch.targets = places.take(rows, plan.output_width());
+  a.batch.targets = places.take(rows, plan.target_width());
   a.batch.labels = places.take(rows, 1);
   a.batch.weights = places.take(rows, 1);
   a.batch.present = places.take(rows, 1);
@@ -207,7 +208,8 @@ std::optional<Resident> lay_out(const Plan& plan, Index batch_size) {
   a.floats = places.floats();
   a.rows = batch_size;
   a.loss = plan.loss.kind;
-  a.by_element = portable::counts_elements(plan.loss.kind);
+  a.by_element = plan.loss.by_element;
+  a.targets_of_row = static_cast<int>(plan.target_width());
   std::copy(std::begin(plan.loss.options), std::end(plan.loss.options), a.loss_options);
   a.ignore_class = plan.loss.ignore_class;
   a.ignores = plan.loss.ignores;
@@ -314,6 +316,8 @@ Ran ResidentRunner::run(const Dataset& data, const Epoch& epoch, Index first, In
   a.targets = data.targets;
   a.labels = data.labels;
   a.row_weights = data.weights;
+  a.element_weights = static_cast<const double*>(data.element_weights.data);
+  a.by_element = a.by_element || a.element_weights != nullptr;
   a.row_weight = epoch.row_weight;
   a.settings = rates.settings;
   a.learning_rates = bring_rates(rates, count);

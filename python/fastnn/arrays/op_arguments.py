@@ -97,16 +97,16 @@ def result(leader: object, result: Any) -> Array:
     return given
 
 
-def labels_of_rows(given: Array) -> NDArray[np.int32]:
+def labels_of_rows(given: Array, name: str = "labels") -> NDArray[np.int32]:
     """Labels, one a row, as native code reads them."""
     if given.dtype.kind not in "biu":
-        raise TypeError(f"labels: expected integers of shape (n,), got dtype {given.dtype}")
+        raise TypeError(f"{name}: expected integers of shape (n,), got dtype {given.dtype}")
     # A label outside 32 bits is outside any number of classes; narrowing must not bring it inside.
     limits = np.iinfo(np.int32)
     wrong = (given < limits.min) | (given > limits.max)
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"labels: expected 32-bit integers, got {given[row]} at row {row}")
+        raise ValueError(f"{name}: expected 32-bit integers, got {given[row]} at row {row}")
     # Always a copy: native code indexes by labels that it has checked, and another thread
     # may write to the caller's array between the two.
     return np.array(given, dtype=np.int32, order="C")

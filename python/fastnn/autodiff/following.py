@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.autodiff.tensor import Pull, Tensor, begin_following, end_following
+from fastnn.autodiff.tensor import Pull, Tensor, begin_following, end_following, followers
+from fastnn.data.structures import parts
 
 Shape = tuple[int, ...]
 _ORIGINS = {name: frozenset({name}) for name in ("y_true", "y_pred", "sample_weight")}
@@ -22,6 +23,8 @@ _ORIGINS = {name: frozenset({name}) for name in ("y_true", "y_pred", "sample_wei
 
 class Follower:
     """Follows targets and outputs through the operations of one function of (y_true, y_pred)."""
+
+    only_follows = True  # of a tape: it records nothing
 
     def __init__(self, what: str, target: Any, outputs: Any, weights: Any = None) -> None:
         self.what = what
@@ -96,6 +99,59 @@ class Follower:
             or (len(output) <= len(shape) and self._rows not in shape[1:])
             for shape in shapes
         )
+
+
+class StepFollower(Follower):
+    """Follows targets through a step of a model's own, and what the model makes in it.
+
+    It sees to rows that are set against each other alone: a step may arrange widths as it likes.
+    """
+
+    def __init__(self, what: str, targets: Sequence[Any], weights: Sequence[Any]) -> None:
+        self.what = what
+        self._given = {}
+        self._followed = {}
+        self._rows = len(targets[0])
+        for name, leaves in (("y_true", targets), ("sample_weight", weights)):
+            for part in leaves:
+                self._add(name, part)
+
+    def _add(self, name: str, part: Any) -> None:
+        if type(part) is Tensor and part.ndim and len(part) == self._rows:
+            self._given.setdefault(name, part.shape)
+            self._followed[id(part)] = part, _ORIGINS[name]
+
+    def add_outputs(self, outputs: Sequence[Any]) -> None:
+        """Follows outputs that the model has made."""
+        for part in outputs:
+            self._add("y_pred", part)
+
+    def _whole(self, _source: Any, _origin: frozenset[str]) -> str | None:
+        return None
+
+
+class following_step:
+    """A `with` block in which a step that sets rows of y against all others is a ValueError."""
+
+    def __init__(self, what: str, targets: Sequence[Any], weights: Sequence[Any]) -> None:
+        rows = [part for part in targets if type(part) is Tensor and part.ndim]
+        self._follower = StepFollower(what, rows, weights) if rows else None
+
+    def __enter__(self) -> None:
+        if self._follower is not None:
+            self._before = begin_following(self._follower)
+
+    def __exit__(self, *_: object) -> None:
+        if self._follower is not None:
+            end_following(self._before)
+
+
+def made_in_step(outputs: Any) -> Any:
+    """`outputs`, which a model made, told to the step that goes on in this thread, if any."""
+    for follower in followers():
+        if isinstance(follower, StepFollower):
+            follower.add_outputs(parts(outputs))
+    return outputs
 
 
 def _broadcast(left: Shape, right: Shape, output: Shape) -> bool:

@@ -18,6 +18,7 @@ from fastnn import _core
 from fastnn.arrays.host import narrowed, plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.kernels import composed
+from fastnn.autodiff.loss_formulas import BY_ELEMENT, BY_ROW, LEAST, focal
 from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, converted, one, recorded, tensor
 from fastnn.data import rows
@@ -26,7 +27,6 @@ from fastnn.variables import Variable
 Array = NDArray[Any]
 _NOISE = 0.1  # of labels
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-_LEAST = 1e-7  # the least probability that counts where no logits are known
 
 
 class Called(NamedTuple):
@@ -41,7 +41,10 @@ class Called(NamedTuple):
     options: Mapping[str, float]
     ignore_class: int | None = None
     column_weights: Array | None = None
-    repeated: bool = False  # one target may stand for all outputs of its row
+    repeated: int = 0  # how many outputs one target may stand for; 0: its own
+    by_row: bool = False  # the loss is of whole rows
+    ignore_nan: bool = False  # missing targets of a regression are left out
+    outputs_of_target: int = 1
 
 
 def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Tensor, float, float]:
@@ -55,29 +58,31 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
     value = z.value if z.ndim == 2 else z.value.reshape(n, math.prod(shape))
     dtype = value.dtype if value.dtype in _FLOATS else np.dtype(np.float32)
     value = plain(value, dtype)
-    weights = (
-        None
-        if sample_weight is None
-        else rows.row_weights("sample_weight", converted(sample_weight), n)
-    )
     target = _target(how, y_true, z, dtype)
+    weights = _weights(how, sample_weight, target)
     if how.head == "sigmoid" and _is_noisy(target):
         weight = weight_of(how, target, weights)
-        parts = float(n * _elements(how, target))
+        parts = float(n * _elements(how, target, weights))
         return _formula(how, z, target, weights), weight, parts
-    if how.head == "softmax":
+    if how.by_row:
         loss, gradient = _core.row_loss(
-            how.native, value, target, weights, how.options, how.ignore_class
+            how.native, value, target, weights, how.options, how.ignore_class, how.column_weights
         )
     else:
         loss, gradient = _core.element_loss(
-            how.native, value, target, weights, how.column_weights, how.options
+            how.native,
+            value,
+            target,
+            weights,
+            how.column_weights,
+            how.options,
+            how.ignore_nan,
         )
     weight = weight_of(how, target, weights)
     if not weight > 0:
         loss = np.nan
     y = Tensor(np.asarray(loss, dtype))
-    parts = float(n * _elements(how, target))
+    parts = float(n * _elements(how, target, weights))
 
     if isinstance(y_true, (Tensor, Variable)) and watched(y_true):
         return recorded(y, (z, y_true), _of_both(how, z, y_true, weights)), weight, parts
@@ -93,14 +98,19 @@ def apply(how: Called, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Te
     return recorded(y, (z,), pull), weight, parts
 
 
-def of_rows(how: Called, y_true: Any, y_pred: Any) -> Tensor:
-    """The loss of each row (n,), by operations; 0 for a row that does not count."""
+def of_rows(how: Called, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    """The weighted loss of each row (n,), by operations; 0 for a row that does not count.
+
+    That of a row is the mean over its targets that are there, each times its weight.
+    """
     z = _inputs(how, y_pred)
-    values, weight = _values(how, z, _target(how, y_true, z, z.dtype), None)
+    target = _target(how, y_true, z, z.dtype)
+    weights = _weights(how, sample_weight, target)
+    values, weight = _values(how, z, target, weights)
     if weight.ndim == 1:
         return values * weight.astype(z.dtype)
-    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
-    return f.reduce_sum(values * share.astype(z.dtype), 1)
+    present = np.maximum((~np.isnan(target)).sum(axis=1, keepdims=True), 1)
+    return f.reduce_sum(values * (weight / present).astype(z.dtype), 1)
 
 
 def _inputs(how: Called, y_pred: Any) -> Tensor:
@@ -108,9 +118,10 @@ def _inputs(how: Called, y_pred: Any) -> Tensor:
     outputs = tensor(y_pred)
     if outputs.ndim == 0:
         raise ValueError(f"{how.name}: y_pred: expected rows, got a single number")
-    if how.head == "softmax" and outputs.ndim != 2:
+    if how.by_row and outputs.ndim != 2:
+        columns = "classes" if how.head == "softmax" else "outputs"
         raise ValueError(
-            f"{how.name}: y_pred: expected shape (n, classes), got {outputs.shape}; for one row "
+            f"{how.name}: y_pred: expected shape (n, {columns}), got {outputs.shape}; for one row "
             "give y_pred[None]"
         )
     z = _logits(how, outputs)
@@ -122,6 +133,14 @@ def _target(how: Called, y_true: Any, z: Tensor, dtype: Any) -> Array:
     n, shape = z.shape[0], z.shape[1:]
     if how.takes_labels:
         return rows.labels(_host(y_true), n, shape)
+    if how.outputs_of_target > 1:
+        width = math.prod(shape)
+        if width % how.outputs_of_target:
+            raise ValueError(
+                f"{how.name}: y_pred: expected {how.outputs_of_target} outputs for each target, got "
+                f"shape {z.shape}"
+            )
+        shape = (width // how.outputs_of_target,)
     return narrowed(
         "y_true", rows.targets(_host(y_true), n, shape, how.name, repeated=how.repeated), dtype
     )
@@ -155,8 +174,18 @@ def _is_noisy(target: Array) -> bool:
     return bool(outside.any() and (target >= -_NOISE).all() and (target <= 1 + _NOISE).all())
 
 
+def _weights(how: Called, sample_weight: Any, target: Array) -> Array | None:
+    """Weights of rows (n,) or, where elements have some of their own, of targets (n, outputs)."""
+    if sample_weight is None:
+        return None
+    columns = 1 if how.by_row or target.ndim == 1 else target.shape[1]
+    return rows.weights("sample_weight", converted(sample_weight), len(target), columns)
+
+
 def weight_of(how: Called, target: Array, weights: Array | None) -> float:
     """The weight of these rows, as the loss counts it, given labels (n,) or targets (n, outputs)."""
+    if weights is not None and weights.ndim == 2:
+        return float(weights[~np.isnan(target)].sum())
     if how.takes_labels and how.ignore_class is not None:
         counting = target != how.ignore_class
         return float(counting.sum() if weights is None else weights[counting].sum())
@@ -166,9 +195,10 @@ def weight_of(how: Called, target: Array, weights: Array | None) -> float:
     return float(len(target) if weights is None else weights.sum())
 
 
-def _elements(how: Called, target: Array) -> int:
+def _elements(how: Called, target: Array, weights: Array | None) -> int:
     """Elements of a row that count for themselves; 1 where the row counts as one."""
-    return target.shape[1] if how.by_element and target.ndim > 1 else 1
+    by_element = how.by_element or (weights is not None and weights.ndim == 2)
+    return target.shape[1] if by_element and target.ndim > 1 else 1
 
 
 def _logits(how: Called, outputs: Tensor) -> Tensor:
@@ -212,7 +242,7 @@ def logits_of(name: str, head: str, from_logits: bool, outputs: Tensor) -> Tenso
             f"{name}: y_pred: expected probabilities {what}; for logits give from_logits=True"
         )
     # As in Keras, so that 0 and 1 have a finite loss, and a gradient that is a number.
-    p = f.clip_by_value(outputs, _LEAST, 1 - _LEAST)
+    p = f.clip_by_value(outputs, LEAST, 1 - LEAST)
     return f.log(p) if head == "softmax" else f.log(p) - f.log1p(-p)
 
 
@@ -232,18 +262,23 @@ def _values(
     w = np.ones(n) if weights is None else weights
     smoothing = how.options.get("label_smoothing", 0.0)
     t: Any
-    if how.head == "softmax":
+    if how.by_row:
         if how.takes_labels:
             counted = np.ones(n, bool) if how.ignore_class is None else target != how.ignore_class
             w = w * counted
             t = (np.where(counted, target, 0)[:, None] == np.arange(c)).astype(z.dtype)
         else:
             t = target
-        t = (1 - smoothing) * t + smoothing / c
-        return -f.reduce_sum(f.log_softmax(z) * t.astype(z.dtype), 1), w
+        if smoothing:
+            t = (1 - smoothing) * t + smoothing / c
+        t = t.astype(z.dtype)
+        if how.native in BY_ROW:
+            columns = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
+            return BY_ROW[how.native](z, t, how.options, columns), w
+        return -f.reduce_sum(f.log_softmax(z) * t, 1), w
     missing = f.is_nan(target).value
-    t = f.where(missing, 0.0, target)
-    by_element = w[:, None] * ~missing
+    t = f.where(missing, 0.0, target) if missing.any() else target
+    by_element = (w if w.ndim == 2 else w[:, None]) * ~missing
     if how.native == "sigmoid_cross_entropy":
         t = (1 - smoothing) * t + smoothing / 2
         positive = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
@@ -260,74 +295,10 @@ def _values(
     elif how.native == "poisson":
         value = z - t * f.log(z + 1e-7)
     elif how.native == "binary_focal_crossentropy":
-        value = _focal(how.options, z, (1 - smoothing) * t + smoothing / 2)
-    elif how.native in _REGRESSIONS:
+        value = focal(how.options, z, (1 - smoothing) * t + smoothing / 2)
+    elif how.native in BY_ELEMENT:
         columns = 1.0 if how.column_weights is None else how.column_weights.astype(z.dtype)
-        value = _REGRESSIONS[how.native](z, t, how.options, columns)
+        value = BY_ELEMENT[how.native](z, t, how.options, columns)
     else:
         raise RuntimeError(f"gradient: second derivatives of {how.name} are not in fastnn")
     return value, by_element
-
-
-def _focal(options: Mapping[str, float], z: Tensor, t: Any) -> Tensor:
-    cross = f.softplus(-z) * t + f.softplus(z) * (1 - t)
-    missed = f.sigmoid(-z) * t + f.sigmoid(z) * (1 - t)
-    if options["gamma"]:
-        cross = cross * f.exp(options["gamma"] * f.log(missed))
-    if options["apply_class_balancing"]:
-        cross = cross * (t * options["alpha"] + (1 - t) * (1 - options["alpha"]))
-    value: Tensor = cross
-    return value
-
-
-def _quantile(z: Tensor, t: Any, options: Mapping[str, float], columns: Any) -> Tensor:
-    q = options["quantile"] * columns
-    error = t - z
-    return f.maximum(q * error, (q - 1) * error)
-
-
-def _log_cosh(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    size = f.abs(z - t)
-    return size + f.softplus(-2.0 * size) - math.log(2)
-
-
-def _logarithmic(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    return f.square(f.log1p(f.maximum(z, _LEAST)) - f.log1p(f.maximum(t, _LEAST)))
-
-
-def _percentage(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    return 100.0 * f.abs((z - t) / f.maximum(f.abs(t), _LEAST))
-
-
-def _hinge(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    sign = f.where(f.equal(t, 0.0), -1.0, t)
-    return f.maximum(1.0 - sign * z, 0.0)
-
-
-def _squared_hinge(z: Tensor, t: Any, options: Any, columns: Any) -> Tensor:
-    return f.square(_hinge(z, t, options, columns))
-
-
-def _tweedie(z: Tensor, t: Any, options: Mapping[str, float], _columns: Any) -> Tensor:
-    one, two = options["power"] - 1, 2 - options["power"]
-    logarithm = f.log(z + 1e-7)
-    value: Tensor = f.exp(two * logarithm) / two + t * f.exp(-one * logarithm) / one
-    return value
-
-
-def _gamma(z: Tensor, t: Any, _options: Any, _columns: Any) -> Tensor:
-    value: Tensor = f.log(z + 1e-7) + t / (z + 1e-7)
-    return value
-
-
-# Losses of numbers, by native name, from outputs, targets, options and the weights of outputs.
-_REGRESSIONS: dict[str, Callable[[Tensor, Any, Mapping[str, float], Any], Tensor]] = {
-    "quantile": _quantile,
-    "log_cosh": _log_cosh,
-    "mean_squared_logarithmic_error": _logarithmic,
-    "mean_absolute_percentage_error": _percentage,
-    "hinge": _hinge,
-    "squared_hinge": _squared_hinge,
-    "tweedie": _tweedie,
-    "gamma": _gamma,
-}

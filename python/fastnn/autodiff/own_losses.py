@@ -78,6 +78,13 @@ def aligned(y_true: Any, outputs: Tensor) -> Any:
     target = tensor(y_true)
     if target.dtype != outputs.dtype and outputs.dtype.kind == "f":
         target = f.cast(target, outputs.dtype)
+    return with_axes_of(target, outputs)
+
+
+def with_axes_of(target: Any, outputs: Any) -> Any:
+    """Targets with an axis of length 1 where the outputs have one; others as they are."""
+    if not isinstance(target, Tensor) or not isinstance(outputs, Tensor):
+        return target
     if target.ndim + 1 == outputs.ndim and outputs.shape[-1] == 1:
         return f.expand_dims(target, -1)
     if target.ndim == outputs.ndim + 1 and target.shape[-1] == 1:

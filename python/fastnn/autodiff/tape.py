@@ -79,6 +79,8 @@ class GradientTape:
     Threads record on tapes of their own.
     """
 
+    only_follows = False  # as a follower does, which records nothing (see `following`)
+
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self.persistent = flag("persistent", persistent)
         self._watches_variables = flag("watch_accessed_variables", watch_accessed_variables)
@@ -279,8 +281,10 @@ class GradientTape:
             _add(grads, target, seed)
         keep = {id(source) for source in wanted}
         before = _active.tapes
-        if not (self.persistent and self in before):
-            _active.tapes = tuple(tape for tape in before if tape is not self)
+        records = self.persistent and self in before
+        _active.tapes = tuple(
+            tape for tape in before if (tape is not self or records) and not tape.only_follows
+        )
         try:
             with np.errstate(all="ignore"):
                 for inputs, outputs, pull in reversed(entries):

@@ -462,6 +462,12 @@ def begin_following(follower: Any) -> tuple[Any, Any]:
     return before
 
 
+def followers() -> tuple[Any, ...]:
+    """What follows the operations of this thread; nothing, mostly."""
+    active = _Recorder.active
+    return () if active.follower is None else active.tapes
+
+
 def end_following(before: tuple[Any, Any]) -> None:
     """Ends what `begin_following` began."""
     _Recorder.active.tapes, _Recorder.active.follower = before

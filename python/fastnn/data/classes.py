@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.data.rows import times
 from fastnn.data.table import Table
 from fastnn.words import choose, number, scalar
 
@@ -57,12 +58,56 @@ def class_weights(
         )
     else:
         by_class = weights_by_class(given, count)
-    factor = np.ones(len(table.x)) if table.weights is None else table.weights.copy()
+    factor = np.ones(len(table.x))
     # With an array over the classes, one pass over the rows serves any number of classes. An ignored
     # class, or a label that native code will refuse, has no place in that array.
     inside = (classes >= 0) & (classes < count)
-    factor[inside] *= by_class[classes[inside]]
-    return factor
+    factor[inside] = by_class[classes[inside]]
+    return times(table.weights, factor)
+
+
+def label_weights(given: object, table: Table) -> NDArray[np.float64]:
+    """The weights (n, labels) of labels that do not exclude each other, times those of the table.
+
+    Args:
+        given: the weight of each label, as a dictionary or Series of label to weight (1 where it has
+            none) or one number for each label; or for each label the weights of no and yes, as a
+            list, a dictionary or "balanced": rows / (2 * rows with that answer), as in scikit-learn,
+            of the rows of the table that count. "balanced" alone is that of every label.
+        table: the rows, with targets (n, labels); a missing one (NaN) is no answer.
+
+    Raises:
+        TypeError, ValueError: the weights cannot be taken; see `weights_by_class`.
+    """
+    y = table.targets
+    assert y is not None
+    labels = y.shape[1]
+    answers = np.where(np.isnan(y), -1, y > 0.5).astype(np.int64)
+    each: list[object] | None = None
+    if isinstance(given, str):
+        choose("class_weight", given, ("balanced",))
+        each = [given] * labels
+    elif isinstance(given, Sequence) and any(
+        isinstance(one, (Mapping, Sequence, np.ndarray)) for one in given
+    ):
+        each = list(given)
+    factor = np.ones(y.shape)
+    if each is None:
+        return times(table.weights, factor * weights_by_class(given, labels, "label"))
+    if len(each) != labels:
+        raise ValueError(
+            f"class_weight: expected weights of {labels} labels, got those of {len(each)}"
+        )
+    chosen = answers if table.chosen is None else answers[table.chosen]
+    for j, one in enumerate(each):
+        if isinstance(one, str):
+            choose(f"class_weight[{j}]", one, ("balanced",))
+            by_answer = balanced(chosen[:, j], 2, None)
+        else:
+            by_answer = weights_by_class(one, 2)
+        known = answers[:, j] >= 0
+        factor[known, j] = by_answer[answers[known, j]]
+    return times(table.weights, factor)
 
 
 def balanced(classes: NDArray[np.int64], count: int, ignored: int | None) -> NDArray[np.float64]:
@@ -77,7 +122,7 @@ def balanced(classes: NDArray[np.int64], count: int, ignored: int | None) -> NDA
     return by_class
 
 
-def weights_by_class(given: object, count: int) -> NDArray[np.float64]:
+def weights_by_class(given: object, count: int, what: str = "class") -> NDArray[np.float64]:
     """The weight of each of `count` classes; 1 where a dictionary or Series has none, as in Keras.
 
     Args:
@@ -96,7 +141,7 @@ def weights_by_class(given: object, count: int) -> NDArray[np.float64]:
         numbers = _numbers(given)
         if numbers.shape != (count,):
             raise ValueError(
-                f"class_weight: expected {count} numbers, one for each class, got shape "
+                f"class_weight: expected {count} numbers, one for each {what}, got shape "
                 f"{numbers.shape}"
             )
         pairs = list(enumerate(numbers.tolist()))
@@ -104,12 +149,16 @@ def weights_by_class(given: object, count: int) -> NDArray[np.float64]:
     for key, value in pairs:
         number_of_class = _class(key)
         if not 0 <= number_of_class < count:
-            raise ValueError(f"class_weight: expected classes in [0, {count}), got {key!r}")
+            raise ValueError(f"class_weight: expected {_many(what)} in [0, {count}), got {key!r}")
         if number_of_class in seen:
-            raise ValueError(f"class_weight: class {number_of_class} has two weights")
+            raise ValueError(f"class_weight: {what} {number_of_class} has two weights")
         seen.add(number_of_class)
         by_class[number_of_class] = number(f"class_weight[{key!r}]", value, 0.0)
     return by_class
+
+
+def _many(what: str) -> str:
+    return "classes" if what == "class" else "labels"
 
 
 def _pairs(given: Any) -> list[tuple[object, object]] | None:

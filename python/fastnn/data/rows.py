@@ -107,11 +107,11 @@ def targets(
     loss: str,
     *,
     missing_is_nan: bool = False,
-    repeated: bool = False,
+    repeated: int = 0,
 ) -> Array:
     """Targets (n, outputs); (n,) fits one output, and nothing is broadcast.
 
-    `repeated`: whether the loss compares one target (n,) or (n, 1) with every output.
+    `repeated`: how many outputs, one behind the other, may have one target, which is repeated then.
 
     `missing_is_nan`: whether the loss leaves out missing targets, which are then NaN.
     """
@@ -120,8 +120,10 @@ def targets(
     fits = y.shape == (n, *output_shape) or (width == 1 and y.shape in ((n,), (n, 1)))
     if fits:
         return y.reshape(n, width)
-    if repeated and y.shape in ((n,), (n, 1)):
-        return np.repeat(y.reshape(n, 1), width, axis=1)
+    if repeated and width % repeated == 0:
+        of_row = width // repeated
+        if y.shape == (n, of_row) or (of_row == 1 and y.shape == (n,)):
+            return np.repeat(y.reshape(n, of_row), repeated, axis=1)
     message = f"y: shape {y.shape} does not fit outputs of shape {(n, *output_shape)}"
     if y.shape in ((n,), (n, 1)) and y.dtype.kind in "biu":
         message += f": {loss} wants a target for every output; for integer labels use "
@@ -138,10 +140,32 @@ def _lies_across(name: str, array: Array, n: int) -> str:
 
 def row_weights(name: str, value: object, n: int) -> NDArray[np.float64]:
     """Weights of rows (n,) as float64, from (n,) or (n, 1); a copy, which stays as it is."""
-    weights = numeric(name, value)
-    if weights.shape not in ((n,), (n, 1)):
-        raise ValueError(
-            f"{name}: expected one weight a row, shape ({n},), got {weights.shape}"
-            f"{_lies_across(name, weights, n)}"
-        )
-    return np.array(weights.reshape(n), dtype=np.float64)
+    return weights(name, value, n, 1)
+
+
+def weights(name: str, value: object, n: int, columns: int | None) -> NDArray[np.float64]:
+    """Weights of rows (n,), or of elements (n, columns) where there are several columns.
+
+    `columns`: 1: weights are of rows alone; None: any number, which native code checks.
+    """
+    given = numeric(name, value)
+    if given.shape in ((n,), (n, 1)):
+        return np.array(given.reshape(n), dtype=np.float64)
+    several = given.ndim == 2 and len(given) == n and columns != 1
+    if several and columns in (None, given.shape[1]):
+        return np.array(given, dtype=np.float64, order="C")
+    expected = f"one weight a row, shape ({n},)"
+    if columns not in (None, 1):
+        expected += f", or one for each target, shape ({n}, {columns})"
+    raise ValueError(
+        f"{name}: expected {expected}, got {given.shape}{_lies_across(name, given, n)}"
+    )
+
+
+def times(by_row: NDArray[np.float64] | None, by_other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The product of weights of rows (n,) or elements (n, c)."""
+    if by_row is None:
+        return by_other
+    if by_row.ndim < by_other.ndim:
+        return by_row[:, None] * by_other
+    return by_row * (by_other if by_row.ndim == by_other.ndim else by_other[:, None])

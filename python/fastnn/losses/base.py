@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import rows
+from fastnn.autodiff import functions
 from fastnn.autodiff.losses import Called, apply, of_rows, weight_of
 from fastnn.autodiff.own_losses import by_rows, whole
 from fastnn.autodiff.tensor import Tensor, converted, tensor
@@ -111,6 +112,8 @@ class Loss(Registered):
             "row",
             "row_options",
             "repeats_targets",
+            "leaves_nan_out",
+            "takes_gaps",
             "takes_labels",
         ),
         *("by_batch_weight", "is_own", "weighed", "weight_of"),
@@ -137,8 +140,7 @@ class Loss(Registered):
         """
         if not hasattr(type(self), "native"):
             raise NotImplementedError(f"{type(self).__name__}: define `call(self, y_true, y_pred)`")
-        outputs = np.shape(y_pred)
-        return of_rows(self._how(outputs[-1] if len(outputs) > 1 else 1), y_true, y_pred)
+        return of_rows(self._how_for(y_pred), y_true, y_pred)
 
     @property
     def is_own(self) -> bool:
@@ -164,9 +166,19 @@ class Loss(Registered):
         return None if self.row.head == "none" else self.row.head
 
     @property
-    def repeats_targets(self) -> bool:
-        """Whether one target of a row, (n,) or (n, 1), is compared with each of its outputs."""
-        return False
+    def repeats_targets(self) -> int:
+        """How many outputs, one behind the other, one target may be compared with; 0: its own."""
+        return 0
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether a target may be missing (NaN), and is left out then."""
+        return self.leaves_nan_out or self.row.targets == "unit_or_missing"
+
+    @property
+    def leaves_nan_out(self) -> bool:
+        """Whether it is a loss of a regression that was made with ignore_nan=True."""
+        return bool(getattr(self, "ignore_nan", False))
 
     def row_options(self) -> dict[str, float]:
         """The options of the native row."""
@@ -180,6 +192,7 @@ class Loss(Registered):
             "loss": self.native,
             "options": self.row_options(),
             "by_batch_weight": self.by_batch_weight,
+            "ignore_nan": self.leaves_nan_out,
         }
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
@@ -191,20 +204,36 @@ class Loss(Registered):
                 takes the logits of outputs that came out of softmax or sigmoid, and takes the
                 outputs of a layer without an activation for logits; other numbers have to be
                 probabilities unless from_logits is True.
-            sample_weight: weights of rows (n,).
+            sample_weight: weights of rows (n,), or of targets (n, outputs) where the loss compares
+                each output with a target of its own.
 
         Returns:
-            With reduction="sum" it is sum(w * l), with "none" the w * l of each row (n,).
+            With reduction="none" it is the w * l of each row (n,), of several outputs their mean;
+            with "sum" the sum of these.
 
         Raises:
             ValueError: shapes do not fit, a label or weight is out of range, or outputs are neither
                 logits nor probabilities.
         """
         if self.reduction == "none":
-            losses = tensor(self.call(y_true, y_pred))
-            return losses if sample_weight is None else losses * _by_rows(sample_weight, losses)
+            return self._by_rows(y_true, y_pred, sample_weight)
+        by_element = not self.is_own and (self.takes_gaps or np.ndim(sample_weight) == 2)
+        if self.reduction == "sum" and by_element:
+            return functions.reduce_sum(self._by_rows(y_true, y_pred, sample_weight))
         found = self.weighed(y_true, y_pred, sample_weight)
         return found.mean * found.weight if self.reduction == "sum" else found.mean
+
+    def _by_rows(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Tensor:
+        """The weighted loss of each row."""
+        cls = type(self)
+        if cls.call is Loss.call and hasattr(cls, "native"):
+            return of_rows(self._how_for(y_pred), y_true, y_pred, sample_weight)
+        losses = tensor(self.call(y_true, y_pred))
+        return losses if sample_weight is None else losses * _by_rows(sample_weight, losses)
+
+    def _how_for(self, y_pred: Any) -> Called:
+        outputs = np.shape(y_pred)
+        return self._how(outputs[-1] if len(outputs) > 1 else 1)
 
     def weighed(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Weighed:
         """The loss with the weight that it was divided by; arguments and errors as of a call."""
@@ -240,12 +269,15 @@ class Loss(Registered):
             name=self.name,
             head=self.row.head,
             takes_labels=self.takes_labels,
-            by_element=self.row.by_element,
+            by_element=self.row.by_element or self.leaves_nan_out,
+            ignore_nan=self.leaves_nan_out,
             from_logits=self.from_logits,
             options=self.row_options(),
             ignore_class=options.get("ignore_class"),
             column_weights=options.get("pos_weight"),
             repeated=self.repeats_targets,
+            by_row=self.row.by_row,
+            outputs_of_target=self.row.outputs_of_target,
         )
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -26,6 +26,12 @@ from fastnn.losses.numbers import (
     Poisson,
     SquaredHinge,
 )
+from fastnn.losses.whole_rows import (
+    CategoricalFocalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    KLDivergence,
+)
 from fastnn.words import (
     name_of,
     snake_case,
@@ -35,7 +41,9 @@ from fastnn.words import (
 _CLASS_OF: dict[Any, type[Loss]] = {}
 
 
-def _function(cls: type[Loss], of: str = "", gives: str = "") -> Callable[..., Tensor]:
+def _function(
+    cls: type[Loss], of: str = "", gives: str = "", name: str | None = None
+) -> Callable[..., Tensor]:
     """The losses of rows, or of the last axis of any number of axes, as a function of Keras's.
 
     The example in its docstring shows the losses `gives`, to four decimals, for the arguments `of`.
@@ -61,7 +69,7 @@ def _function(cls: type[Loss], of: str = "", gives: str = "") -> Callable[..., T
         found = tensor(made.call(target, outputs))
         return functions.reshape(found, shape[:-1])
 
-    losses.__name__ = losses.__qualname__ = snake_case(cls.__name__)
+    losses.__name__ = losses.__qualname__ = name or snake_case(cls.__name__)
     losses.__doc__ = f"""The loss of each row (n,), as `{cls.__name__}` has it, a Tensor: for loops of one's own.
 
     >>> print(fastnn.losses.{losses.__name__}({of}).numpy().round(4))
@@ -102,6 +110,23 @@ hinge = _function(Hinge, _SIGNS, "[0. 2.]")
 squared_hinge = _function(SquaredHinge, _SIGNS, "[0. 4.]")
 binary_focal_crossentropy = _function(
     BinaryFocalCrossentropy, "[[1.0], [0.0]], [[1.0], [0.5]]", "[0.     0.1733]"
+)
+categorical_focal_crossentropy = _function(
+    CategoricalFocalCrossentropy,
+    "[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]",
+    "[0.     0.0433]",
+)
+kl_divergence = kullback_leibler_divergence = kld = KLD = _function(
+    KLDivergence,
+    "[[0.5, 0.5], [0.0, 1.0]], [[0.5, 0.5], [0.5, 0.5]]",
+    "[0.     0.6931]",
+    "kl_divergence",
+)
+cosine_similarity = _function(
+    CosineSimilarity, "[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.5, 0.5]]", "[-1.     -0.7071]"
+)
+categorical_hinge = _function(
+    CategoricalHinge, "[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.5, 0.5]]", "[0. 1.]"
 )
 
 

@@ -13,29 +13,50 @@ from fastnn.arrays.host import numeric
 from fastnn.losses.base import LOSSES, Loss, RowOption
 from fastnn.registry import Checked
 from fastnn.words import (
+    flag,
     keywords,
 )
 
 
+class OfNumbers(Loss):
+    """What losses of numbers have in common."""
+
+    ignore_nan = Checked(flag)
+
+    def __init__(self, name: str, reduction: str, ignore_nan: bool) -> None:
+        super().__init__(name, reduction)
+        self.ignore_nan = ignore_nan
+
+
 @LOSSES.register("mean_squared_error", "mse", "MSE")
-class MeanSquaredError(Loss):
+class MeanSquaredError(OfNumbers):
     """Mean over rows and outputs of (output - target)**2; targets (n, outputs), or (n,) for one.
 
     >>> float(fastnn.losses.MeanSquaredError()([1.0, 2.0], [[1.0], [5.0]]))
     4.5
+
+    Args:
+        reduction, name: see `Loss`.
+        ignore_nan: True: a target that is NaN is missing and left out of the loss, the gradient and
+            the number that these are divided by; the mean is then over targets that are there, of all
+            rows. Metrics that are losses leave it out, too. False: NaN is a ValueError.
     """
 
     native = "mean_squared_error"
 
     @keywords()
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_error"
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "mean_squared_error",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("mean_absolute_error", "mae", "MAE")
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(OfNumbers):
     """Mean over rows and outputs of abs(output - target); targets as `MeanSquaredError`.
 
     >>> float(fastnn.losses.MeanAbsoluteError()([1.0, 2.0], [[1.0], [5.0]]))
@@ -46,13 +67,17 @@ class MeanAbsoluteError(Loss):
 
     @keywords()
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_error"
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "mean_absolute_error",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("huber", "huber_loss")
-class Huber(Loss):
+class Huber(OfNumbers):
     """error**2 / 2 up to `delta` and delta * (abs(error) - delta / 2) beyond it (Huber, 1964).
 
         >>> loss = fastnn.losses.Huber(delta=1.0)
@@ -62,6 +87,7 @@ class Huber(Loss):
     Args:
         delta: where the square becomes a line, above 0; default 1.
         reduction, name: see `Loss`.
+        ignore_nan: see `MeanSquaredError`.
     """
 
     native = "huber"
@@ -73,13 +99,15 @@ class Huber(Loss):
         delta: float = 1.0,
         reduction: str = "sum_over_batch_size",
         name: str = "huber_loss",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
         self.delta = delta
 
 
 @LOSSES.register("poisson")
-class Poisson(Loss):
+class Poisson(OfNumbers):
     """Mean over rows and outputs of output - target * log(output + 1e-7); targets at least 0.
 
         >>> round(float(fastnn.losses.Poisson()([0.0, 1.0], [[3.0], [1.0]])), 4)  # (3 + 1) / 2
@@ -91,12 +119,18 @@ class Poisson(Loss):
     native = "poisson"
 
     @keywords()
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "poisson") -> None:
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "poisson",
+        *,
+        ignore_nan: bool = False,
+    ) -> None:
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("mean_absolute_percentage_error", "mape", "MAPE")
-class MeanAbsolutePercentageError(Loss):
+class MeanAbsolutePercentageError(OfNumbers):
     """Mean of 100 * abs(output - target) / max(abs(target), 1e-7); targets as `MeanSquaredError`.
 
     >>> float(fastnn.losses.MeanAbsolutePercentageError()([1.0, 2.0], [[1.0], [5.0]]))
@@ -107,13 +141,17 @@ class MeanAbsolutePercentageError(Loss):
 
     @keywords()
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "mean_absolute_percentage_error"
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "mean_absolute_percentage_error",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("mean_squared_logarithmic_error", "msle", "MSLE")
-class MeanSquaredLogarithmicError(Loss):
+class MeanSquaredLogarithmicError(OfNumbers):
     """Mean of (log(1 + output) - log(1 + target))**2; targets at least 0.
 
         >>> loss = fastnn.losses.MeanSquaredLogarithmicError()
@@ -128,13 +166,17 @@ class MeanSquaredLogarithmicError(Loss):
 
     @keywords()
     def __init__(
-        self, reduction: str = "sum_over_batch_size", name: str = "mean_squared_logarithmic_error"
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "mean_squared_logarithmic_error",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("log_cosh", "logcosh")
-class LogCosh(Loss):
+class LogCosh(OfNumbers):
     """Mean of log(cosh(output - target)); targets as `MeanSquaredError`.
 
         >>> loss = fastnn.losses.LogCosh()
@@ -147,12 +189,18 @@ class LogCosh(Loss):
     native = "log_cosh"
 
     @keywords()
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "log_cosh") -> None:
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "log_cosh",
+        *,
+        ignore_nan: bool = False,
+    ) -> None:
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("hinge")
-class Hinge(Loss):
+class Hinge(OfNumbers):
     """Mean of max(0, 1 - sign * output); the targets are signs, 1 for yes and -1 or 0 for no.
 
         >>> float(fastnn.losses.Hinge()([1.0, -1.0], [[3.0], [0.5]]))  # (0 + 1.5) / 2
@@ -165,12 +213,18 @@ class Hinge(Loss):
     native = "hinge"
 
     @keywords()
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "hinge") -> None:
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "hinge",
+        *,
+        ignore_nan: bool = False,
+    ) -> None:
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("squared_hinge")
-class SquaredHinge(Loss):
+class SquaredHinge(OfNumbers):
     """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`.
 
     >>> float(fastnn.losses.SquaredHinge()([1.0, -1.0], [[3.0], [1.0]]))  # (0 + 4) / 2
@@ -180,12 +234,18 @@ class SquaredHinge(Loss):
     native = "squared_hinge"
 
     @keywords()
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "squared_hinge") -> None:
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "squared_hinge",
+        *,
+        ignore_nan: bool = False,
+    ) -> None:
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("gamma", "gamma_nll")
-class Gamma(Loss):
+class Gamma(OfNumbers):
     """Mean of log(m) + target / m with m = output + 1e-7; targets above 0.
 
         >>> round(float(fastnn.losses.Gamma()([4.0], [[1.0]])), 4)  # log(1) + 4 / 1
@@ -198,12 +258,18 @@ class Gamma(Loss):
     native = "gamma"
 
     @keywords()
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "gamma") -> None:
-        super().__init__(name, reduction)
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "gamma",
+        *,
+        ignore_nan: bool = False,
+    ) -> None:
+        super().__init__(name, reduction, ignore_nan)
 
 
 @LOSSES.register("tweedie")
-class Tweedie(Loss):
+class Tweedie(OfNumbers):
     """Mean of m**(2 - power) / (2 - power) - target * m**(1 - power) / (1 - power), m = output + 1e-7.
 
         >>> loss = fastnn.losses.Tweedie(power=1.5)
@@ -217,6 +283,7 @@ class Tweedie(Loss):
     Args:
         power: above 1 and below 2.
         reduction, name: see `Loss`.
+        ignore_nan: see `MeanSquaredError`.
     """
 
     native = "tweedie"
@@ -228,8 +295,10 @@ class Tweedie(Loss):
         power: float = 1.5,
         reduction: str = "sum_over_batch_size",
         name: str = "tweedie",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
         self.power = power
 
 
@@ -245,7 +314,7 @@ def _quantile(name: str, value: Any) -> float | list[float]:
 
 
 @LOSSES.register("quantile", "pinball", "pinball_loss", "quantile_loss")
-class Quantile(Loss):
+class Quantile(OfNumbers):
     """Mean of max(q * e, (q - 1) * e) with e = target - output (Koenker and Bassett, 1978).
 
         >>> loss = fastnn.losses.Quantile(0.9)
@@ -256,12 +325,14 @@ class Quantile(Loss):
     error. The gradient at e = 0 is 0.
 
     Args:
-        quantile: q, above 0 and below 1, for all outputs; or a list of one for each output; targets
-            (n,) or (n, 1) are then compared with every output.
+        quantile: q, above 0 and below 1, for all outputs; or a list of k of them. The model then has k
+            outputs for each target, those of the first target first: targets (n,) or (n, 1) are
+            compared with all of k outputs, targets (n, t) with k outputs each of t * k.
         reduction, name: see `Loss`.
+        ignore_nan: see `MeanSquaredError`.
 
     Raises:
-        ValueError: the model has not as many outputs as the list has quantiles.
+        ValueError: the number of outputs is no multiple of that of quantiles.
     """
 
     native = "quantile"
@@ -273,13 +344,15 @@ class Quantile(Loss):
         quantile: float | Sequence[float] = 0.5,
         reduction: str = "sum_over_batch_size",
         name: str = "quantile",
+        *,
+        ignore_nan: bool = False,
     ) -> None:
-        super().__init__(name, reduction)
+        super().__init__(name, reduction, ignore_nan)
         self.quantile = quantile
 
     @property
-    def repeats_targets(self) -> bool:
-        return isinstance(self.quantile, list)
+    def repeats_targets(self) -> int:
+        return len(self.quantile) if isinstance(self.quantile, list) else 0
 
     def row_options(self) -> dict[str, float]:
         return {"quantile": 0.5 if isinstance(self.quantile, list) else self.quantile}
@@ -287,10 +360,12 @@ class Quantile(Loss):
     def options(self, outputs: int) -> dict[str, Any]:
         options = super().options(outputs)
         if isinstance(self.quantile, list):
-            if len(self.quantile) != outputs:
+            if outputs % len(self.quantile):
                 raise ValueError(
-                    f"quantile: expected {outputs} numbers, one for each output, got {self.quantile}"
+                    f"quantile: expected {outputs} numbers, one for each output, or one for each "
+                    f"output of a target, got {self.quantile}"
                 )
             # The weight of an output times the option of the row, 0.5, is its quantile.
-            options["pos_weight"] = 2.0 * np.asarray(self.quantile)
+            each = np.tile(self.quantile, outputs // len(self.quantile))
+            options["pos_weight"] = 2.0 * each
         return options

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import converted, tensor
 from fastnn.data import rows
 from fastnn.data.table import Table
+from fastnn.rows import losses
 
 # Losses whose targets are of the kind that a metric goes with, for the native compile.
 _LOSSES = {
@@ -30,6 +33,20 @@ Array = NDArray[np.float64]
 
 # Rows that add up to 1 within this are probabilities of classes.
 _ROUNDING = 1e-3
+
+
+# Whether targets of a regression may be missing (NaN), as the loss beside the metric has it.
+_gaps: ContextVar[bool] = ContextVar("_gaps", default=False)
+
+
+@contextmanager
+def with_gaps(allowed: bool) -> Iterator[None]:
+    """A block in which metrics leave missing targets of regressions out, if they are allowed."""
+    before = _gaps.set(allowed)
+    try:
+        yield
+    finally:
+        _gaps.reset(before)
 
 
 def counts(
@@ -68,13 +85,15 @@ def counts(
         _check_probabilities(z, count)
     if z.dtype == np.float32:
         count = _rounded(count)
+    row = losses().get(count.get("loss", ""))
+    each = 1 if row is None else row.outputs_of_target
     labels = rows.labels(target, n, (width,)) if kind == "labels" else None
-    targets = None if kind == "labels" else rows.targets(target, n, (width,), "the metric")
-    weights = (
-        None
-        if sample_weight is None
-        else rows.row_weights("sample_weight", converted(sample_weight), n)
-    )
+    targets = None if kind == "labels" else rows.targets(target, n, (width // each,), "the metric")
+    weights = None
+    if sample_weight is not None:
+        by_element = count["kind"] == "sides" or (row is not None and not row.by_row)
+        columns = targets.shape[1] if targets is not None and by_element else 1
+        weights = rows.weights("sample_weight", converted(sample_weight), n, columns)
     if n == 0:
         return None
     if count["kind"] == "confusion":
@@ -91,7 +110,10 @@ def counts(
         loss = _MISSING
         with np.errstate(divide="ignore"):
             z = np.clip(np.log(z) - np.log1p(-z), -745, 745)  # a logit of 745 stands for infinity
-    network = _counting(width, loss, _frozen(count))
+    if row is not None and each > 1:
+        loss = row.name
+    gaps = kind == "values" and _gaps.get()
+    network = _counting(width, loss, _frozen(count), gaps)
     data = Table(np.ascontiguousarray(z, np.float64), targets, labels, weights).native()
     try:
         network.check(data)
@@ -139,7 +161,9 @@ def _check_labels(targets: NDArray[Any], count: dict[str, Any]) -> None:
 
 
 @functools.lru_cache(64)
-def _counting(width: int, loss: str, frozen: tuple[tuple[str, Any], ...]) -> _core.Network:
+def _counting(
+    width: int, loss: str, frozen: tuple[tuple[str, Any], ...], gaps: bool
+) -> _core.Network:
     """A network without layers that counts a metric; many threads may use it at once."""
     network = _core.Network(width, "float64", 0)
     network.set_output(0)
@@ -147,7 +171,7 @@ def _counting(width: int, loss: str, frozen: tuple[tuple[str, Any], ...]) -> _co
     count = dict(frozen)
     if "options" in count:
         count["options"] = dict(count["options"])
-    network.compile(loss=loss, optimizer="sgd", metrics=[count])
+    network.compile(loss=loss, optimizer="sgd", metrics=[count], ignore_nan=gaps)
     return network
 
 

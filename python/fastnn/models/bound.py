@@ -11,6 +11,7 @@ from fastnn.autodiff.tensor import Tensor, converted
 from fastnn.data.structures import Form, by_output
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
+from fastnn.metrics.called import with_gaps
 from fastnn.metrics.collected import Collected
 from fastnn.metrics.functions import FunctionMetric, is_own
 
@@ -46,7 +47,8 @@ class Bound(Metric):
         given = () if sample_weight is None else (sample_weight,)
         written = is_own(self.metric) and not isinstance(self.metric, FunctionMetric)
         if not written or not isinstance(y_pred, Tensor) or not isinstance(y_true, Tensor):
-            self.metric.update_state(y_true, y_pred, *given)
+            with with_gaps(self._loss is not None and self._loss.leaves_nan_out):
+                self.metric.update_state(y_true, y_pred, *given)
             return
         with following(f"metrics: {self.name}", y_true, y_pred, sample_weight):
             self.metric.update_state(y_true, y_pred, *given)

@@ -21,6 +21,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.losses import Loss
 from fastnn.models.objective import Objective, RowWeights
+from fastnn.models.tables import targets_for
 
 Array = NDArray[Any]
 
@@ -56,12 +57,6 @@ def stand_in(width: int, dtype: Any) -> _core.Network:
     network = _core.Network(width, dtype.name, 0)
     network.set_output(0)
     return network
-
-
-def only_native(objective: Objective) -> Loss | None:
-    """The loss of a model of one output, where native code has it."""
-    loss = objective.loss[0] if isinstance(objective.loss, list) else objective.loss
-    return loss if isinstance(loss, Loss) and not loss.is_own else None
 
 
 def labelled(table: Batches, loss: Loss | None, width: int = 0) -> Table:
@@ -142,10 +137,7 @@ def _of_targets(
     if loss.takes_labels:
         labels = rows.labels(y, n, shape)
     else:
-        gaps = loss.row.targets == "unit_or_missing"
-        targets = rows.targets(
-            y, n, shape, loss.name, missing_is_nan=gaps, repeated=loss.repeats_targets
-        )
+        targets = targets_for(loss, y, n, shape)
     network = stand_in(width, np.dtype(table.dtype))
     network.compile(optimizer="sgd", **loss.options(width))
     x = np.broadcast_to(np.zeros((1, 1)), (n, width))
@@ -154,7 +146,8 @@ def _of_targets(
 
 def _of_weights(weights: Any, table: Batches) -> tuple[_core.Network, _core.Data]:
     """The same where only weights are to be checked."""
-    network = stand_in(1, np.dtype(np.float64))
+    width = 1 if weights is None or weights.ndim == 1 else weights.shape[1]
+    network = stand_in(width, np.dtype(np.float64))
     network.compile(optimizer="sgd", loss="mean_squared_error")
-    x = np.broadcast_to(np.zeros((1, 1)), (table.rows, 1))
+    x = np.broadcast_to(np.zeros((1, 1)), (table.rows, width))
     return network, Table(x, x, None, weights, table.chosen).native()

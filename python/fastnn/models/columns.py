@@ -119,6 +119,14 @@ class Columns:
         """Whether any metric is a function of the user's."""
         return any(isinstance(metric, FunctionMetric) for metric in self.metrics)
 
+    def refuse_weights_of_elements(self) -> None:
+        """ValueError for a weighted metric that takes one weight a row."""
+        for metric, is_weighted in zip(self.metrics, self._weighted, strict=True):
+            if is_weighted and collects(metric):
+                raise ValueError(
+                    f"weighted_metrics: {metric.name!r} takes no sample_weight of shape (n, outputs)"
+                )
+
     def more_is_better(self, key: str) -> bool | None:
         """Whether more of a value in the logs is better; None where that is not known.
 
@@ -208,6 +216,7 @@ def _check_thresholds(count: dict[str, Any], metric: Metric, target: str, head: 
 
 
 def check_fit(metric: Metric, target: str, loss: Loss) -> None:
+    _check_pairs(metric, loss)
     if not metric.goes_with:
         raise ValueError(
             f"metrics: {metric.name!r} is about the numbers of a loop of your own, which call its "
@@ -219,6 +228,18 @@ def check_fit(metric: Metric, target: str, loss: Loss) -> None:
         return
     raise ValueError(
         f"metrics: {metric.name!r} does not go with the loss {loss.name}; use {fitting(target)}"
+    )
+
+
+def _check_pairs(metric: Metric, loss: Loss) -> None:
+    """ValueError for a metric of one output a target with a loss of two, or the other way round."""
+    mine = metric.loss.row.outputs_of_target if isinstance(metric, MeanOf) else 1
+    its = 1 if loss.is_own else loss.row.outputs_of_target
+    if mine == its:
+        return
+    raise ValueError(
+        f"metrics: {metric.name!r} has {mine} output{'s' * (mine > 1)} for each target, and the loss "
+        f"{loss.name} {its}; measure the columns of predict(x) that it is about yourself"
     )
 
 

@@ -33,7 +33,7 @@ from fastnn.models import heads
 from fastnn.models.built import Built, Settings
 from fastnn.models.columns import Columns, Metrics, listed
 from fastnn.models.graph import Call
-from fastnn.models.objective import Objective
+from fastnn.models.objective import Objective, only_native
 from fastnn.models.reasons import Reason, of_optimizer, of_variables, several
 from fastnn.optimizers import Optimizer
 from fastnn.variables import Variable
@@ -215,6 +215,19 @@ class Compilable(Listed):
         `known`: whether the form of the outputs is, even where no layer gives a name.
         """
 
+    def _check_heads(self, objective: Objective, state: State, built: Built | None) -> None:
+        """ValueError where an output ends so that its loss refuses it, as far as the graph is known."""
+        if not state.calls:
+            return
+        if state.form.kind is None:
+            loss = only_native(objective)
+            if loss is not None:
+                heads.refuse(_head(state, built), loss)
+            return
+        if state.inputs or state.row_shape is not None:
+            targets = [(target.name, target.loss) for target in objective.targets]
+            heads.refuse_each(heads_of(state), targets)
+
     @abstractmethod
     def _reason_of_compile(self, objective: Objective, state: State) -> Reason | None:
         """Why the model trains over the tape, as far as `compile` can tell."""
@@ -340,6 +353,8 @@ class Compilable(Listed):
             native, plan = None, plan._replace(native=None, reason=reason)
             state = state._replace(plan=plan)
         if native is None:
+            if not self._state.now.calls:  # `compile` did not know the graph
+                self._check_heads(plan.objective, state, built)
             return state._replace(built=built)
         if native.given is not None:
             self._check_output_name(plan.objective, state, known=True)
@@ -610,6 +625,14 @@ def _head(state: State, built: Built | None) -> heads.Head:
     elif not inputs and state.row_shape is not None:
         inputs = (state.row_shape,)
     return heads.find(state.layers, state.calls, inputs, width)
+
+
+def heads_of(state: State) -> list[heads.Head]:
+    """The heads of all outputs of a graph whose input is known."""
+    if state.form.kind is None:
+        return [_head(state, state.built)]
+    inputs = state.inputs or (state.row_shape or (),)
+    return heads.find_each(state.layers, state.calls, inputs)
 
 
 def claim_layers(claim: Claim, layers: Iterable[Layer]) -> None:

@@ -87,12 +87,14 @@ def warn_if_unfit(model: Trained, table: Table, losses: Sequence[object], batche
         return
     # The best constant is known for losses whose best output is the target itself.
     row = model.loss.row
-    if table.targets is None or row.has_classes or row.by_row:
+    if table.targets is None or row.has_classes or row.by_row or row.outputs_of_target > 1:
         return
     every = -(-table.length // _ROWS)
     rows = np.arange(len(table.x)) if table.chosen is None else table.chosen
     rows = np.ascontiguousarray(rows[::every])
     targets = np.ascontiguousarray(table.targets[rows], np.float64)
+    if np.isnan(targets).any():  # missing ones
+        return
     # Yes and no as numbers, also +1 and -1: a classification.
     if (np.abs(targets) <= 1).all() and (targets == np.round(targets)).all():
         return
@@ -126,7 +128,7 @@ def _constants(loss: Loss, targets: Array, weights: Array | None) -> tuple[float
         given = np.ascontiguousarray(np.broadcast_to(outputs, targets.shape), np.float64)
         return _core.element_loss(loss.native, given, targets, weights, None, options)[0]
 
-    if weights is not None and not weights.sum() > 0:
+    if weights is not None and not (weights.sum(axis=0) > 0).all():
         return 0.0, 0.0
     mean = np.average(targets, axis=0, weights=weights)
     return min(at(mean), at(np.median(targets, axis=0))), at(targets)

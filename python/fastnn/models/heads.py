@@ -42,10 +42,40 @@ def find(
     graph = _core.Graph(total, "float32")
     tensors, numbers = extend(graph, layers, calls, inputs)
     tensor = tensors[-1]
+    return _head_at(graph, tensor, _numbered(layers, calls, numbers), width)
+
+
+def find_each(
+    layers: Sequence[Layer], calls: Sequence[Call], inputs: Sequence[Shape]
+) -> list[Head]:
+    """The heads of the outputs that the last call puts side by side."""
+    graph = _core.Graph(sum(math.prod(shape) for shape in inputs), "float32")
+    tensors, numbers = extend(graph, layers, calls[:-1], inputs)
+    numbered = _numbered(layers, calls[:-1], numbers)
+    return [_head_at(graph, tensors[place], numbered, None) for place in calls[-1].inputs]
+
+
+def ends(layers: Sequence[Layer], calls: Sequence[Call], inputs: Sequence[Shape]) -> list[str]:
+    """How each of these outputs ends.
+
+    The activation of the last layer with outputs of its own; "" where another changes these.
+    """
+    return [
+        "" if head.changed_by is not None or head.layer is None else head.activation
+        for head in find_each(layers, calls, inputs)
+    ]
+
+
+def _numbered(
+    layers: Sequence[Layer], calls: Sequence[Call], numbers: Sequence[int | None]
+) -> dict[int, Layer]:
+    return {n: layers[call.layer] for n, call in zip(numbers, calls, strict=True) if n is not None}
+
+
+def _head_at(
+    graph: _core.Graph, tensor: int, numbered: dict[int, Layer], width: int | None
+) -> Head:
     graph.set_output(tensor)
-    numbered = {
-        n: layers[call.layer] for n, call in zip(numbers, calls, strict=True) if n is not None
-    }
     activation, layer_number, changed_by, below, below_number = graph.end
     return Head(
         activation,
@@ -57,27 +87,26 @@ def find(
     )
 
 
-def ends(layers: Sequence[Layer], calls: Sequence[Call], inputs: Sequence[Shape]) -> list[str]:
-    """How each of the outputs ends that the last call puts side by side.
-
-    The activation of the last layer with outputs of its own; "" where another changes these.
-    """
-    graph = _core.Graph(sum(math.prod(shape) for shape in inputs), "float32")
-    tensors, _ = extend(graph, layers, calls[:-1], inputs)
-    found = []
-    for place in calls[-1].inputs:
-        graph.set_output(tensors[place])
-        activation, layer, changed_by, _, _ = graph.end
-        found.append("" if changed_by is not None or layer is None else activation)
-    return found
-
-
 def _layer_of(numbered: dict[int, Layer], number: int | None) -> Layer | None:
     return None if number is None else numbered.get(number)
 
 
 def check(head: Head, loss: Loss) -> None:
     """ValueError for a head that `loss` refuses; UserWarning for a wrong from_logits."""
+    refuse(head, loss)
+    if loss.folds is None:
+        return
+    if loss.from_logits and head.activation in ("softmax", "sigmoid"):
+        warn(
+            f"loss {loss.name}: from_logits=True, but layer {_name(head)} ends in "
+            f"{head.activation}, so its outputs are no logits; training uses the logits before "
+            f"the {head.activation}. Leave out from_logits=True, or the {head.activation}.",
+            UserWarning,
+        )
+
+
+def refuse(head: Head, loss: Loss) -> None:
+    """ValueError for a head that `loss` refuses."""
     _check_twice(head)
     check_width(head, loss)
     if loss.folds is None:
@@ -87,13 +116,17 @@ def check(head: Head, loss: Loss) -> None:
         _check_softmax(head, loss)
     else:
         _check_sigmoid(head, loss)
-    if loss.from_logits and head.activation in ("softmax", "sigmoid"):
-        warn(
-            f"loss {loss.name}: from_logits=True, but layer {_name(head)} ends in "
-            f"{head.activation}, so its outputs are no logits; training uses the logits before "
-            f"the {head.activation}. Leave out from_logits=True, or the {head.activation}.",
-            UserWarning,
-        )
+
+
+def refuse_each(heads: Sequence[Head], targets: Sequence[tuple[str | None, Loss | None]]) -> None:
+    """`refuse` of each output with the loss that it has; messages name the output."""
+    for head, (name, loss) in zip(heads, targets, strict=True):
+        if loss is None or loss.is_own:
+            continue
+        try:
+            refuse(head, loss)
+        except ValueError as error:
+            raise ValueError(str(error) if name is None else f"output {name!r}: {error}") from None
 
 
 def check_width(head: Head, loss: Loss) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import calling, keys
-from fastnn.autodiff.tensor import Tensor, tensor
+from fastnn.autodiff.following import made_in_step
+from fastnn.autodiff.tensor import Tensor, followers, tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.console import say
@@ -398,8 +399,13 @@ class Model(Stepped):
         if args or kwargs:
             invocation = Invocation(self.name, type(self).call, inputs, args, training, kwargs)
             if invocation.own:
-                return self._invoked(inputs, invocation)
+                return made_in_step(self._invoked(inputs, invocation))
             training = invocation.training
+        if followers():  # a step of a model's own
+            return made_in_step(self._call_rows(inputs, training))
+        return self._call_rows(inputs, training)
+
+    def _call_rows(self, inputs: Any, training: bool | None) -> Any:
         self._training.refuse_others("call")
         acts = calling.now().training if training is None else flag("training", training)
         state = self._state.now

@@ -345,3 +345,9 @@ class Objective:
             if name == bound.name:
                 return bound.more_is_better
         return False if name == "loss" or name.endswith("_loss") else None
+
+
+def only_native(objective: Objective) -> Loss | None:
+    """The loss of a model of one output, where native code has it."""
+    loss = objective.loss[0] if isinstance(objective.loss, list) else objective.loss
+    return loss if isinstance(loss, Loss) and not loss.is_own else None

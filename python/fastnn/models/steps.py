@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from fastnn.autodiff.following import following_step, made_in_step
+from fastnn.autodiff.own_losses import with_axes_of
 from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor
 from fastnn.console import warn
@@ -263,8 +265,15 @@ class Steps(Tabled):
 
     def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Tensor:
         """`compute_loss`, also one that does not take `training`."""
+        own = type(self).compute_loss is not Steps.compute_loss or "compute_loss" in vars(self)
+        if not own:
+            return self.compute_loss(x, y, y_pred, sample_weight, training)
         how = {"training": training} if _takes_training(type(self).compute_loss) else {}
-        return self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **how)
+        y = with_axes_of(y, y_pred)
+        targets = [] if y is None else parts(y)
+        with following_step("compute_loss", targets, parts(sample_weight)):
+            made_in_step(y_pred)
+            return self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **how)
 
     def _variables_to_train(self) -> list[Variable]:
         """Variables as `compile` found them trainable; those made later, as they are."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data import rows
-from fastnn.data.classes import class_weights
+from fastnn.data.classes import class_weights, label_weights
 from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
@@ -72,12 +73,14 @@ class Tabled(Compilable):
             given = rows.given_labels(y, n, output)
             labels = rows.integral("y", given)
         else:
-            gaps = loss.row.targets == "unit_or_missing"
-            targets = rows.targets(
-                y, n, output, loss.name, missing_is_nan=gaps, repeated=loss.repeats_targets
-            )
-        by_row = None if weights is None else rows.row_weights("sample_weight", weights, n)
-        return Table(array, targets, labels, by_row, given=given)
+            targets = targets_for(loss, y, n, output)
+        weighed = None
+        if weights is not None:
+            columns = 1 if targets is None or loss.row.by_row else targets.shape[1]
+            weighed = rows.weights("sample_weight", weights, n, columns)
+            if weighed.ndim == 2:
+                self._compiled("fit").columns.refuse_weights_of_elements()
+        return Table(array, targets, labels, weighed, given=given)
 
     def _weigh_classes(self, table: Table, class_weight: object) -> Table:
         """The table with the weights of classes multiplied into those of rows.
@@ -86,18 +89,9 @@ class Tabled(Compilable):
         """
         if class_weight is None:
             return table
-        several = table.targets is not None and table.targets.shape[1] > 1
         loss = self._compiled("fit").loss
-        row = loss.row
-        if not row.has_classes or (several and row.targets == "unit_or_missing"):
-            raise ValueError(
-                f"class_weight: rows have no one class with the loss {loss.name}; use "
-                "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
-            )
         outputs = math.prod(self._shapes(table.x)[1])
-        classes = 2 if outputs == 1 else outputs
-        ignored = getattr(loss, "ignore_class", None)
-        return table._replace(weights=class_weights(class_weight, table, classes, ignored))
+        return table._replace(weights=weights_of_classes(class_weight, table, loss, outputs))
 
     def _validation(
         self, table: Table, share: float, given: object
@@ -116,6 +110,45 @@ class Tabled(Compilable):
             targets = self._compiled("fit").loss.row.targets
             split = held_out(len(table.x), share, strata_of(table, targets), self._key)
         return split, table._replace(chosen=split.validation)
+
+
+def targets_for(loss: Loss, y: object, n: int, output: Shape) -> NDArray[Any]:
+    """Targets (n, targets of a row) that `loss` compares with outputs of this shape."""
+    each = loss.row.outputs_of_target
+    if each > 1:
+        width = math.prod(output)
+        if width % each:
+            raise ValueError(
+                f"loss {loss.name}: expected {each} outputs for each target, got {width} outputs"
+            )
+        output = (width // each,)
+    return rows.targets(
+        y,
+        n,
+        output,
+        loss.name,
+        missing_is_nan=loss.takes_gaps,
+        repeated=loss.repeats_targets,
+    )
+
+
+def weights_of_classes(
+    class_weight: object, table: Table, loss: Loss | None, outputs: int
+) -> NDArray[np.float64]:
+    """The weights of `table` times those of classes, or of labels that do not exclude each other.
+
+    `loss`: None: one of a user's own.
+    """
+    several = table.targets is not None and table.targets.shape[1] > 1
+    if loss is not None:
+        if not loss.row.has_classes:
+            raise ValueError(
+                f"class_weight: rows have no one class with the loss {loss.name}; use sample_weight"
+            )
+        if several and loss.row.targets == "unit_or_missing":
+            return label_weights(class_weight, table)
+    ignored = getattr(loss, "ignore_class", None)
+    return class_weights(class_weight, table, 2 if outputs == 1 else outputs, ignored)
 
 
 def parts_of_validation(given: object) -> tuple[Any, Any, Any]:

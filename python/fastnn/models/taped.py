@@ -9,13 +9,14 @@ import contextlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.applied import Progress
+from fastnn.autodiff.following import following_step
 from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor
@@ -27,6 +28,7 @@ from fastnn.data.batches import Batches
 from fastnn.data.structures import mapped, parts
 from fastnn.metrics.base import Metric
 from fastnn.models.arguments import no_loss
+from fastnn.models.built import Built
 from fastnn.models.checked import check, row_weights_of
 from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
@@ -40,6 +42,7 @@ from fastnn.training import taped
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import steps_between_copies
 from fastnn.training.taped import TapedFit
+from fastnn.utils import unpack_x_y_sample_weight
 from fastnn.variables import Variable
 from fastnn.words import within
 
@@ -80,7 +83,17 @@ class Taped(TapedTables):
             found = found or without_loss()
         if several:
             objective.outline(state.form._replace(names=self._output_names()))
+        if found is not None:
+            self._check_heads(objective, state, state.built)
         return found
+
+    def _check_heads(self, objective: Objective, state: State, built: Built | None) -> None:
+        # A step of the model's own may do anything with its outputs.
+        if {"train_step", "compute_loss"} & set(own_steps(self, "train")):
+            return
+        if state.form.kind is not None:
+            objective.outline(state.form._replace(names=self._names_of_outputs(state)))
+        super()._check_heads(objective, state, built)
 
     def _only_output_name(self, state: State) -> str | None:
         """The name of the layer that makes the one output; None: several, or not known yet."""
@@ -100,7 +113,9 @@ class Taped(TapedTables):
 
     def _output_names(self) -> tuple[str, ...]:
         """Names of the outputs of a graph: keys of a dictionary, or names of layers."""
-        state = self._state.now
+        return self._names_of_outputs(self._state.now)
+
+    def _names_of_outputs(self, state: State) -> tuple[str, ...]:
         if state.form.kind in (None, dict):
             return state.form.names
         first = len(state.inputs) or 1
@@ -297,11 +312,21 @@ class Taped(TapedTables):
 
     @quiet
     def train_on_data(self, data: Any) -> Logs:
-        return numbers_of("train_step", self.train_step(data))
+        with self._watched("train", data):
+            return numbers_of("train_step", self.train_step(data))
 
     @quiet
     def test_on_data(self, data: Any) -> Logs:
-        return numbers_of("test_step", self.test_step(data))
+        with self._watched("test", data):
+            return numbers_of("test_step", self.test_step(data))
+
+    def _watched(self, doing: Literal["train", "test"], data: Any) -> following_step:
+        """Sees to it that a step of the model's own sets no rows against each other."""
+        name = f"{doing}_step"
+        if name not in own_steps(self, doing):
+            return following_step(name, (), ())
+        _, y, weights = unpack_x_y_sample_weight(data)
+        return following_step(name, parts(y), parts(weights))
 
     @quiet
     def predict_on_data(self, data: Any) -> Any:

@@ -18,17 +18,16 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.console import warn
 from fastnn.data import rows
 from fastnn.data.batches import Batches
-from fastnn.data.classes import class_weights
 from fastnn.data.split import Split, held_out, strata_of
 from fastnn.data.structures import Form, form_of, is_mapping, is_several, mapped, parts
 from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.models.arguments import no_loss
-from fastnn.models.checked import by_leaf, labelled, only_native, renamed, stand_in, width_of
+from fastnn.models.checked import by_leaf, labelled, renamed, stand_in, width_of
 from fastnn.models.compiled import Plan
-from fastnn.models.objective import Objective, Target
+from fastnn.models.objective import Objective, Target, only_native
 from fastnn.models.steps import Steps, own_steps
-from fastnn.models.tables import parts_of_validation
+from fastnn.models.tables import parts_of_validation, weights_of_classes
 from fastnn.words import within
 
 Array = NDArray[Any]
@@ -162,7 +161,7 @@ class TapedTables(Steps):
             return None
 
         def array(part: Any) -> Array:
-            return rows.row_weights("sample_weight", part, n)
+            return rows.weights("sample_weight", part, n, None)
 
         form = plan.objective.form
         several = form is not None and form.kind is not None
@@ -222,19 +221,9 @@ class TapedTables(Steps):
         native = loss is not None and not loss.is_own
         width = math.prod(shapes[0]) if shapes else 0
         rows_by_class = labelled(table, loss if native else None, width)
-        several = rows_by_class.targets is not None and rows_by_class.targets.shape[1] > 1
-        if native and loss is not None:
-            row = loss.row
-            if not row.has_classes or (several and row.targets == "unit_or_missing"):
-                raise ValueError(
-                    f"class_weight: rows have no one class with the loss {loss.name}; use "
-                    "sample_weight, or for several labels BinaryCrossentropy(pos_weight=...)"
-                )
         width = width or width_of(rows_by_class)
-        ignored = getattr(loss, "ignore_class", None)
-        classes = 2 if width == 1 else width
-        by_row = class_weights(class_weight, rows_by_class, classes, ignored)
-        return table._replace(weights=by_row)
+        weighed = weights_of_classes(class_weight, rows_by_class, loss if native else None, width)
+        return table._replace(weights=weighed)
 
 
 def _no_targets(doing: str) -> ValueError:

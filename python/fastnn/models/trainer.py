@@ -14,12 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere
 from fastnn._core import Predictor
+from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.claims import Claim
+from fastnn.data.batches import Batches
 from fastnn.data.feed import kind_of
+from fastnn.data.structures import form_of, mapped
 from fastnn.data.table import Table
 from fastnn.layers.base import write_all
+from fastnn.models import probabilities
 from fastnn.models.call_words import (
     batch_size_of,
     frequency_of,
@@ -30,7 +34,7 @@ from fastnn.models.call_words import (
     told,
     verbosity_of,
 )
-from fastnn.models.compiled import claim_layers
+from fastnn.models.compiled import claim_layers, heads_of
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.frozen import frozen
 from fastnn.models.sharing import refuse_to_rob
@@ -354,6 +358,63 @@ class Trainer(Streamed):
         )
         outputs = passes.predict(built.network, table, listeners, size)
         return outputs.reshape(-1, *built.shapes[-1])
+
+    @keywords()
+    def predict_proba(
+        self,
+        x: object,
+        batch_size: int | None = None,
+        verbose: Literal["auto", 0, 1, 2] = "auto",
+        *,
+        callbacks: Callbacks = None,
+    ) -> Any:
+        """Probabilities of classes, whatever the last layer is: as the loss means its outputs.
+
+            >>> import numpy as np
+            >>> import fastnn
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(4,))])
+            >>> model.compile("sgd", "binary_crossentropy")
+            >>> model.predict_proba(np.zeros((2, 4)))
+            array([[0.5, 0.5],
+                   [0.5, 0.5]], dtype=float32)
+
+        Keras's `predict` gives logits where the last layer is linear; here softmax or sigmoid is
+        applied to these, as the cross-entropy does.
+
+        Args:
+            x, batch_size, verbose, callbacks: see `predict`.
+
+        Returns:
+            (n, classes); for one unit (n, 2), that of no and that of yes; for several labels that do
+            not exclude each other (n, labels), each that of yes. Of several outputs such arrays in
+            the structure of `predict`.
+
+        Raises:
+            ValueError: the outputs are no probabilities: of a regression, or of scores (hinge).
+            RuntimeError: the model is not compiled; and as `predict`.
+        """
+        objective = self._compiled("predict_proba").objective
+        outputs = self.predict(x, batch_size, verbose, callbacks=callbacks)
+        form = form_of(outputs, self._output_names())
+        objective.outline(form)
+        activations = self._activations(x)
+        found = probabilities.of_all(
+            form.leaves(outputs),
+            [(target.name, target.loss) for target in objective.targets],
+            activations,
+        )
+        return form.like(found)
+
+    def _activations(self, x: object) -> list[str | None]:
+        """How each output ends; None where that is not known."""
+        state = self._state.now
+        if state.calls:
+            return [head.activation for head in heads_of(state)]
+        inputs, _ = self._inputs("predict_proba", Given(x))
+        first = Batches(inputs, None, None, 1, self._float_type()).take(slice(0, 1))[0]
+        outputs = self._called(mapped(Tensor, first), training=False)
+        leaves = form_of(outputs, self._output_names()).leaves(outputs)
+        return [None if leaf.logits is None else leaf.logits[1] for leaf in leaves]
 
     @keywords()
     def predict_on_batch(self, x: object) -> Any:
