@@ -132,6 +132,16 @@ CALLS = {
         "normalization gradient",
         lambda d: ([d.outputs(), d.outputs(), d.bias()], {}),
     ),
+    "batch_normalization": Call(
+        "batch_normalization",
+        "normalization",
+        lambda d: ([d.outputs(), d.bias(), d.bias()], {}),
+    ),
+    "batch_normalization_backward": Call(
+        "batch_normalization_backward",
+        "normalization gradient",
+        lambda d: ([d.outputs(), d.outputs(), d.bias()], {}),
+    ),
     "rms_normalization": Call(
         "rms_normalization", "normalization", lambda d: ([d.outputs(), d.bias()], {})
     ),

@@ -196,6 +196,42 @@ def unit_normalization_backward(dy: ArrayLike, x: ArrayLike, *, epsilon: float =
     return _scale_rows_backward(dy, x, None, "norm", epsilon)[0]
 
 
+# -- columns normalized over the batch ------------------------------------------------------
+
+
+def _over_batch(x: Array, epsilon: float) -> tuple[Array, Array, Array, Array]:
+    """xhat, mean, variance, and one over the deviation, of columns."""
+    centered = x - x.mean(axis=0)
+    centered = centered - centered.mean(axis=0)  # what the mean was rounded by
+    variance = (centered**2).mean(axis=0)
+    inverse = 1.0 / np.sqrt(variance + epsilon)
+    return centered * inverse, x.mean(axis=0), variance, inverse
+
+
+def batch_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    *,
+    epsilon: float = 1e-3,
+) -> tuple[Array, Array, Array]:
+    """y = gamma xhat + beta, and mean and variance; Ioffe & Szegedy 2015."""
+    y, mean, variance, _ = _over_batch(float64(x), epsilon)
+    y = y if gamma is None else float64(gamma) * y
+    return y if beta is None else y + float64(beta), mean, variance
+
+
+def batch_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """dx = inverse gamma (dy - mean(dy) - xhat mean(dy xhat)); sums of dy xhat and dy."""
+    dy = float64(dy)
+    xhat, _, _, inverse = _over_batch(float64(x), epsilon)
+    scale = inverse if gamma is None else inverse * float64(gamma)
+    dx = scale * (dy - dy.mean(axis=0) - xhat * (dy * xhat).mean(axis=0))
+    return dx, (dy * xhat).sum(axis=0), dy.sum(axis=0)
+
+
 # -- noise --------------------------------------------------------------------------------
 
 

@@ -186,7 +186,7 @@ def test_attributes_of_modules(module):
 
 
 def test_unknown_attributes_stay_as_they_are():
-    assert not hasattr(layers, "BatchNormalization")
+    assert not hasattr(layers, "SpectralNormalization")
     assert getattr(layers, "Conv2D", None) is None
     with pytest.raises(
         AttributeError, match=r"^module 'fastnn.layers' has no attribute 'Dens'$"
@@ -227,7 +227,7 @@ EXAMPLES = [
         "kernel_initializer: 'xavier_normal_' .*; use 'glorot_normal'",
     ),
     (lambda: initializers.get("kaiming_normal_"), ".*; use 'he_normal'"),
-    (lambda: LAYERS.find("BatchNormalization"), "layer: .*; use 'LayerNormalization'"),
+    (lambda: LAYERS.find("SpectralNormalization"), "layer: .*; use 'LayerNormalization'"),
 ]
 
 

@@ -41,7 +41,8 @@ def answer(model, inputs):
 def randomly(model):
     """A model of Keras with weights that no initializer gives."""
     rng = np.random.default_rng(3)
-    model.set_weights([rng.normal(0.2, 0.7, w.shape) for w in model.get_weights()])
+    values = [(rng.normal(0.2, 0.7, w.shape), w.path) for w in model.weights]
+    model.set_weights([np.abs(v) if path.endswith("variance") else v for v, path in values])
     return model
 
 
@@ -269,6 +270,17 @@ LAYERS = {
     "LayerNormalization": lambda k: [k.LayerNormalization(epsilon=0.1, center=False)],
     "RMSNormalization": lambda k: [k.RMSNormalization(epsilon=0.1)],
     "UnitNormalization": lambda k: [k.UnitNormalization()],
+    "BatchNormalization": lambda k: [
+        *(k.BatchNormalization(momentum=0.7, epsilon=0.1), k.Dense(4)),
+        k.BatchNormalization(center=False, scale=False),
+    ],
+    "GroupNormalization": lambda k: [k.GroupNormalization(2, epsilon=0.1)],
+    "Normalization": lambda k: [
+        k.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 0.5, 2.0, 3.0]),
+        k.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 0.5, 2.0, 3.0], invert=True),
+        k.Dense(2),
+    ],
+    "Permute": lambda k: [k.Reshape((2, 2)), k.Permute((2, 1)), k.Flatten(), k.Dense(2)],
     "noise": lambda k: [
         *(k.GaussianNoise(0.3), k.Dense(4), k.GaussianDropout(0.3), k.AlphaDropout(0.3)),
     ],
@@ -289,9 +301,27 @@ def test_layers_of_keras(keras, case, tmp_path):
     brought(model, [travelling.rows(4)], tmp_path)
 
 
+def test_categories_of_keras(keras, tmp_path):
+    k = keras.layers
+    x = travelling.whole_numbers()
+    for made in ([k.Embedding(5, 3), k.Flatten()], [k.CategoryEncoding(5, output_mode="count")]):
+        parts = [keras.Input((12,)), *made, k.Dense(2)]
+        model = brought(randomly(keras.Sequential(parts)), [x], tmp_path)
+        near(answer(fastnn.to_keras(model), [x]), predicted(model, [x]))
+
+
+def test_an_adapted_normalization_of_keras(keras, tmp_path):
+    x = 3 * travelling.rows(4) + 2
+    layer = keras.layers.Normalization()
+    layer.adapt(x)
+    parts = [keras.Input((4,)), layer, keras.layers.Dense(2)]
+    model = brought(keras.Sequential(parts), [x], tmp_path)
+    near(model.layers[0].mean.numpy(), x.mean(0), 1e-5)
+
+
 REFUSED = {
     "Conv1D": lambda k: [k.Reshape((4, 1)), k.Conv1D(2, 2)],
-    "BatchNormalization": lambda k: [k.BatchNormalization()],
+    "renorm": lambda k: [k.BatchNormalization(renorm=True)],
     "Lambda": lambda k: [k.Lambda(lambda x: x * 2)],
     "scale": lambda k: [k.Rescaling([1.0, 2.0, 3.0, 4.0])],
     "rows of one axis": lambda k: [k.Reshape((2, 2)), k.Dense(3)],

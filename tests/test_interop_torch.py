@@ -74,6 +74,13 @@ def test_a_nested_sequential(torch, nn, dtype):
     ]
 
 
+def _moved(norm):
+    """A BatchNorm1d whose statistics are no longer those of the beginning."""
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2.0)
+    return norm
+
+
 MODULES = {
     "ReLU": lambda nn: nn.ReLU(inplace=True),
     "LeakyReLU": lambda nn: nn.LeakyReLU(0.07),
@@ -105,6 +112,9 @@ MODULES = {
     "LayerNorm alone": lambda nn: nn.LayerNorm((5,), elementwise_affine=False),
     "RMSNorm": lambda nn: nn.RMSNorm(5, eps=0.2),
     "RMSNorm at the defaults": lambda nn: nn.RMSNorm(5, elementwise_affine=False),
+    "BatchNorm1d": lambda nn: _moved(nn.BatchNorm1d(5, eps=0.2, momentum=0.3)),
+    "BatchNorm1d alone": lambda nn: _moved(nn.BatchNorm1d(5, affine=False, momentum=None)),
+    "GroupNorm": lambda nn: nn.GroupNorm(5, 5, eps=0.2),
     "Dropout": lambda nn: nn.Dropout(0.25),
     "AlphaDropout": lambda nn: nn.AlphaDropout(0.25),
     "Flatten": lambda nn: nn.Flatten(),
@@ -128,7 +138,15 @@ def test_each_module(torch, nn, kind):
 
 
 def test_every_module_that_is_read_is_tested():
-    assert {name.partition(" ")[0] for name in MODULES} == set(torch_modules.READERS)
+    tested = {name.partition(" ")[0] for name in MODULES} | {"Embedding"}
+    assert tested == set(torch_modules.READERS)
+
+
+def test_an_embedding_of_whole_numbers(torch, nn):
+    module = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(36, 2))
+    x = travelling.whole_numbers("int64")
+    model = brought(torch, module, x, input_shape=(12,))
+    near(answer(torch, fastnn.to_torch(model), x), model.predict(x))
 
 
 def test_one_module(torch, nn):
@@ -190,7 +208,12 @@ def test_hooks_are_refused(nn):
 
 REFUSED = {
     "Conv1d": (lambda nn: nn.Conv1d(1, 1, 1), "no layer for Conv1d; fastnn trains dense networks"),
-    "BatchNorm1d": (lambda nn: nn.BatchNorm1d(4), "no layer for BatchNorm1d; use 'LayerNormal"),
+    "BatchNorm2d": (lambda nn: nn.BatchNorm2d(4), "no layer for BatchNorm2d; use 'BatchNormal"),
+    "BatchNorm1d": (
+        lambda nn: nn.BatchNorm1d(4, track_running_stats=False),
+        "track_running_stats: expected True",
+    ),
+    "Embedding": (lambda nn: nn.Embedding(4, 2, max_norm=1.0), "max_norm: expected None"),
     "Hardtanh": (lambda nn: nn.Hardtanh(-2.0, 2.0), "limits of -1 and 1"),
     "Softplus": (lambda nn: nn.Softplus(beta=2), "beta=2"),
     "Softmax": (lambda nn: nn.Softmax(dim=0), "dim: expected 1 or -1"),
@@ -248,14 +271,18 @@ def test_weights_are_copies(torch, nn):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cls", travelling.CLASSES, ids=lambda cls: cls.__name__)
 def test_each_layer_goes_or_is_refused_by_name(torch, cls, dtype):
-    layer = travelling.test_registry.plain(cls)
+    *before, layer = travelling.alone(cls)
     x = travelling.rows(12, dtype=dtype)
+    if cls in travelling.NUMBERED:
+        x = travelling.whole_numbers("int64")
     if layer.merges:
         model, _ = travelling.of_class(cls)
         with pytest.raises(ValueError, match="is no chain of layers"):
             fastnn.to_torch(model)
         return
-    first = [layer] if isinstance(layer, layers.InputLayer) else [layers.Input((12,)), layer]
+    first = (
+        [layer] if isinstance(layer, layers.InputLayer) else [layers.Input((12,)), *before, layer]
+    )
     if isinstance(layer, layers.InputLayer):
         x = travelling.rows(4, dtype=dtype)
     chain = [*first, layers.Flatten(), layers.Dense(2, "tanh")]

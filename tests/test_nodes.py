@@ -106,6 +106,23 @@ def lengths(network: _core.Network) -> int:
     return network.dense(network.unit_normalization(h, 3.0), 3, "linear")
 
 
+def grouped(network: _core.Network) -> int:
+    """Groups of columns, one scale used twice; columns by given statistics, there and back; axes."""
+    x = network.normalize(network.dense(0, 6, "linear"), 0.01)
+    first = network.group_normalization(x, 2, 0.1)
+    second = network.group_normalization(network.dense(first, 6, "tanh"), 3, 0.1, like=first)
+    turned = network.permute(second, (2, 3), (1, 0))
+    back = network.normalize(network.group_normalization(turned, 2, 0.3, False, True), 0.2, True)
+    h = network.permute(network.dense(back, 24, "gelu"), (2, 3, 1, 4), (3, 0, 2, 1))
+    return network.dense(network.group_normalization(h, 4, 0.2, False, False), 3, "linear")
+
+
+def encoded(network: _core.Network) -> int:
+    """Numbers of categories, counted and not."""
+    counts = network.categories(network.slice(0, 0, 3), 11, True)
+    return network.dense(network.concatenate([counts, network.categories(0, 11)]), 3, "linear")
+
+
 NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "residual": residual,
     "norms": norms,
@@ -117,6 +134,8 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "columns": columns,
     "combined": combined,
     "lengths": lengths,
+    "grouped": grouped,
+    "encoded": encoded,
 }
 
 
@@ -125,8 +144,17 @@ def problem(name: str, dtype: str) -> tuple[Native, Array, Array]:
     network = _core.Network(5, dtype, 7)
     network.set_output(NETWORKS[name](network))
     native = networks.bound(network, dtype)
-    native.write([0.5 * rng.normal(size=shape) for _, shape in network.parameters])
-    numbers = name in ("embedded", "shared_table")
+    native.write(
+        [
+            np.abs(values) if role == "statistic" else values
+            for role, values in zip(
+                network.roles,
+                [0.5 * rng.normal(size=shape) for _, shape in network.parameters],
+                strict=True,
+            )
+        ]
+    )
+    numbers = name in ("embedded", "shared_table", "encoded")
     x = rng.integers(0, 11, (N, 5)) if numbers else rng.normal(size=(N, 5))
     return native, x.astype(dtype), rng.normal(size=(N, 3)).astype(dtype)
 
@@ -159,10 +187,13 @@ def test_gradients(name: str) -> None:
     native, x, y = problem(name, "float64")
     compile_native(native.network, loss="mean_squared_error", device="cpu")
     data = rows(x, y)
-    for got, want in zip(
-        native.split(native.network.gradients(data)[1]), differences(native, data), strict=True
+    for role, got, want in zip(
+        native.network.roles,
+        native.split(native.network.gradients(data)[1]),
+        differences(native, data),
+        strict=True,
     ):
-        np.testing.assert_allclose(got, want, atol=1e-8)
+        np.testing.assert_allclose(got, want if role != "statistic" else 0.0 * want, atol=1e-8)
 
 
 def expected(name: str, optimizer: str, settings: dict[str, float]) -> list[Array]:
@@ -198,7 +229,10 @@ def check_session(name: str, session: str, device: str) -> None:
         before = native.read()
         got = trained(native, x, y, optimizer, settings, session, device)
         want = expected(name, optimizer, settings)
-        for was, g, w in zip(before, got, want, strict=True):
+        for role, was, g, w in zip(native.network.roles, before, got, want, strict=True):
+            if role == "statistic":  # no optimizer changes it
+                np.testing.assert_array_equal(g, was)
+                continue
             assert np.abs(g - was).max() > 1e-4  # it is trained, whatever node it belongs to
             np.testing.assert_allclose(g, w, rtol=2e-4, atol=2e-4)
 

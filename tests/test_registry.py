@@ -25,7 +25,7 @@ from fastnn import (
 )
 from fastnn.callbacks import checkpoints
 from fastnn.callbacks.monitor import Monitor
-from fastnn.layers import activation, lengths, merge, noise
+from fastnn.layers import activation, merge, noise, of_rows
 from fastnn.layers.outputs import Outputs
 from fastnn.losses.functions import FunctionLoss
 from fastnn.metrics import agreement, collected, confusion, means, points, tallies, values
@@ -39,7 +39,7 @@ CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values(
 
 # Arguments that have no default.
 REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape": (4,)}
-REQUIRED |= {"stddev": 0.25}
+REQUIRED |= {"stddev": 0.25, "input_dim": 5, "output_dim": 3, "num_tokens": 6, "dims": (2, 1)}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
 REQUIRED |= {"num_classes": 3, "target_class_ids": [1]}
@@ -71,6 +71,8 @@ OTHERS = {
     "bias_regularizer": regularizers.L1L2(0.5, 0.125),
     "gamma_regularizer": regularizers.L1(0.25),
     "beta_regularizer": regularizers.OrthogonalRegularizer(0.5),
+    "embeddings_regularizer": regularizers.L2(0.25),
+    "embeddings_constraint": constraints.NonNeg(),
     "kernel_constraint": constraints.MaxNorm(3.0),
     "bias_constraint": constraints.NonNeg(),
     "gamma_constraint": constraints.MinMaxNorm(0.5, 2.0),
@@ -160,6 +162,20 @@ OTHERS = {
     "center": False,
     "gamma_initializer": "zeros",
     ("LayerNormalization", "scale"): False,
+    ("BatchNormalization", "scale"): False,
+    ("GroupNormalization", "scale"): False,
+    ("Normalization", "mean"): [0.5, 1.5],
+    "moving_mean_initializer": "ones",
+    "moving_variance_initializer": "zeros",
+    "embeddings_initializer": "ones",
+    "input_dim": 7,
+    "output_dim": 2,
+    "variance": [2.0, 3.0],
+    "invert": True,
+    "num_tokens": 9,
+    "output_mode": "count",
+    "groups": 4,
+    "dims": (3, 1, 2),
     "negative_slope": 0.125,
     "baseline": 0.5,
     "batch_size": 8,
@@ -289,7 +305,7 @@ def test_every_public_class_with_options_is_registered():
     # Functions have no config, and some are bases.
     left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
     left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
-    left_out |= {noise.Noise, noise._Rated, lengths._OfRows}
+    left_out |= {noise.Noise, noise._Rated, of_rows.OfRows}
     left_out |= {callbacks.LearningRateScheduler}  # of a function
     left_out |= {collected.Collected, points._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}

@@ -47,7 +47,8 @@ CLASSES = sorted(set(LAYERS.names.values()), key=lambda cls: cls.__name__)
 def with_weights(model: Any) -> Any:
     """The model with weights that no initializer gives, biases and offsets too."""
     rng = np.random.default_rng(7)
-    model.set_weights([rng.normal(0.3, 0.7, w.shape) for w in model.get_weights()])
+    values = [(rng.normal(0.3, 0.7, weight.shape), weight.name) for weight in model.weights]
+    model.set_weights([np.abs(v) if name.endswith("variance") else v for v, name in values])
     return model
 
 
@@ -55,15 +56,40 @@ def rows(*shape: int, dtype: str = "float32") -> Array:
     return np.random.default_rng(3).normal(0.1, 1.5, (9, *shape)).astype(dtype)
 
 
+# Layers that take whole numbers.
+NUMBERED = (layers.Embedding, layers.CategoryEncoding)
+
+
+def alone(cls: type[Any]) -> list[Any]:
+    """A layer of a class, for rows of 12 numbers, behind what it needs for them."""
+    if cls is layers.Permute:
+        return [layers.Reshape((3, 4)), layers.Permute((2, 1))]
+    return [
+        layers.GroupNormalization(4)
+        if cls is layers.GroupNormalization
+        else test_registry.plain(cls)
+    ]
+
+
+def whole_numbers(dtype: str = "float32") -> Array:
+    """Rows of 12 for the layers of NUMBERED."""
+    return np.random.default_rng(4).integers(0, 5, (9, 12)).astype(dtype)
+
+
 def of_class(cls: type[Any], dtype: str = "float32") -> tuple[Any, list[Array]]:
     """A model around one layer of a class, and rows for each of its inputs."""
-    layer = test_registry.plain(cls)
+    *before, layer = alone(cls)
+    if cls in NUMBERED:
+        made = [layers.Input((12,)), layer, layers.Flatten(), layers.Dense(2)]
+        return with_weights(fastnn.Sequential(made, dtype=dtype)), [whole_numbers(dtype)]
     if isinstance(layer, layers.InputLayer):
         model: Any = fastnn.Sequential([layer, layers.Dense(3)], dtype=dtype)
         return with_weights(model), [rows(4, dtype=dtype)]
     count = 2 if layer.merges else 1
     inputs = [fastnn.Input((12,)) for _ in range(count)]
     first = [layers.Dense(12, "tanh")(x) for x in inputs]
+    for part in before:
+        first = [part(x) for x in first]
     made = layer(first if layer.merges else first[0])
     model = fastnn.Model(inputs, layers.Dense(2)(layers.Flatten()(made)), dtype=dtype)
     return with_weights(model), [rows(12, dtype=dtype) for _ in inputs]

@@ -9,8 +9,9 @@
 #include "bindings/bindings.h"
 
 namespace fastnn {
+class Graph;
 class Network;
-}
+}  // namespace fastnn
 
 namespace fastnn::bindings {
 
@@ -26,6 +27,9 @@ inline py::array_t<double> array_of(std::span<const double> sums) {
 void* logits_of(Network& network, const std::optional<py::array>& array, Index rows);
 
 void register_parameters(py::module_& module);
+// The calls that build a graph.
+void register_building(py::class_<Graph>& graph);
+void register_building(py::class_<Network>& network);
 // The steps of single parameters in loops that Python writes.
 void register_applied(py::module_& module);
 void register_predictor(py::module_& module);

@@ -116,6 +116,65 @@ py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& g
   });
 }
 
+// -- columns normalized ---------------------------------------------------
+
+Rows2d columns_of(const Array& x) {
+  check_axes(x, "x", 2);
+  check(x.shape(1) >= 1, "x: expected at least 1 column, got shape ", shape_of(x));
+  return {x.shape(0), x.shape(1)};
+}
+
+// y, and the mean and variance of each column over the rows.
+py::tuple batch_normalization(const Array& x, const Optional& gamma, const Optional& beta,
+                              double epsilon) {
+  const auto [n, c] = columns_of(x);
+  check(n >= 1, "x: expected at least 1 row, got shape ", shape_of(x));
+  if (gamma) check_shape(*gamma, "gamma", {c});
+  if (beta) check_shape(*beta, "beta", {c});
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
+    CallSide place(x);
+    Result<T> y = place.out_like<T>(x);
+    Result<T> mean = place.out<T>({c});
+    Result<T> variance = place.out<T>({c});
+    // With a momentum of 0 the moving statistics become those of the batch.
+    const std::vector<T> zeros(static_cast<std::size_t>(c));
+    const T* const none = place.in(zeros.data(), c);
+    place.call<T>(&Kernels<T>::affine, Affine<T>{c, T(1), T(0), none, mean.data});
+    place.call<T>(&Kernels<T>::affine, Affine<T>{c, T(1), T(0), none, variance.data});
+    place.call<T>(
+        &Kernels<T>::batch_norm_forward,
+        BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0),
+                            place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
+                            place.in<T>(beta, "beta"), y.data, nullptr, mean.data, variance.data});
+    return py::make_tuple(y.array, mean.array, variance.array);
+  });
+}
+
+py::tuple batch_normalization_backward(const Array& dy, const Array& x, const Optional& gamma,
+                                       double epsilon) {
+  const auto [n, c] = columns_of(x);
+  check(n >= 1, "x: expected at least 1 row, got shape ", shape_of(x));
+  check_like(dy, "dy", x, "x");
+  if (gamma) check_shape(*gamma, "gamma", {c});
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
+    CallSide place(x);
+    T* const y = place.room<T>(n * c + 3 * c);
+    T* const statistics = y + n * c;
+    const T* const given = place.in<T>(x, "x");
+    place.call<T>(&Kernels<T>::batch_norm_forward,
+                  BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0), given,
+                                      nullptr, nullptr, y, statistics, nullptr, nullptr});
+    Result<T> dx = place.out_like<T>(x);
+    Result<T> dgamma = place.out<T>({c});
+    Result<T> dbeta = place.out<T>({c});
+    place.call<T>(
+        &Kernels<T>::batch_norm_backward,
+        BatchNormBackward<T>{n, c, place.in<T>(dy, "dy"), given, place.in<T>(gamma, "gamma"),
+                             statistics, dx.data, dgamma.data, dbeta.data, false});
+    return py::make_tuple(dx.array, dgamma.array, dbeta.array);
+  });
+}
+
 // -- rows of a table --------------------------------------------------------
 
 // x (n, k) or (n,): the numbers of rows, on the host, wherever the table lies.
@@ -202,6 +261,9 @@ void register_layer_ops(py::module_& module) {
              "epsilon"_a);
   module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a);
   module.def("scale_rows_backward", scale_rows_backward, "dy"_a, "x"_a, "gamma"_a, "length"_a,
+             "epsilon"_a);
+  module.def("batch_normalization", batch_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
+  module.def("batch_normalization_backward", batch_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
              "epsilon"_a);
   module.def("embedding", embedding, "x"_a, "table"_a);
   module.def("embedding_backward", embedding_backward, "dy"_a, "x"_a, "vocabulary"_a);

@@ -128,6 +128,13 @@ void register_parameters(py::module_& module) {
       .def_property_readonly(
           "dtype", [](const ParameterBuffer& buffer) { return name_of(buffer.element()); })
       .def_property_readonly("version", &ParameterBuffer::version)
+      .def_property_readonly("weights_version", &ParameterBuffer::weights_version)
+      .def(
+          "write_statistics",
+          [](ParameterBuffer& buffer, Index offset, const py::array& values) {
+            buffer.write_statistics(offset, values_for(buffer, offset, values), values.size());
+          },
+          "offset"_a, "values"_a)
       .def("view", view, "offset"_a, "shape"_a)
       .def("write", write, "offset"_a, "values"_a)
       .def("write_all", write_all, "offsets"_a, "arrays"_a)

@@ -172,9 +172,9 @@ py::list pull(Recorded& recorded, const py::array& dy) {
     recorded.pull(given, dx, first);
   }
   for (const Parameter& p : plan.parameters) {
-    const std::vector<Index> lengths = p.role == Role::vector
-                                           ? std::vector<Index>{p.columns}
-                                           : std::vector<Index>{p.rows, p.columns};
+    const std::vector<Index> lengths = p.role == Role::matrix
+                                           ? std::vector<Index>{p.rows, p.columns}
+                                           : std::vector<Index>{p.columns};
     gradients.append(py::array(dtype, lengths, first + p.offset * dtype.itemsize(), dparameters));
   }
   return gradients;

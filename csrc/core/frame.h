@@ -17,6 +17,7 @@ struct Pass {
   bool random = false;  // dropout acts
   std::uint64_t life = 0;
   Index first_row = 0;  // in the batch
+  bool moves = false;   // moving statistics take in those of the rows
 };
 
 // Where a backward pass puts the gradients of parameters.

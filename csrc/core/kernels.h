@@ -213,6 +213,65 @@ struct ScaleRowsBackward {  // dgamma = sums of dy xhat over rows, with xhat = x
   bool accumulates;   // dgamma is added to what is there
 };
 
+// By what a column is divided: sqrt(variance + epsilon), or sqrt(variance), at least epsilon. The
+// last is multiplied by that instead, and the mean is added after it.
+enum class ColumnScaling : unsigned char { with_epsilon, at_least_epsilon, inverted };
+
+template <class T>
+struct NormalizeColumnsForward {  // y = gamma (x - mean) / spread + beta; inverted: spread x + mean
+  Index n, c;
+  ColumnScaling scaling;
+  T epsilon;
+  const T* x;
+  const T* mean;      // (c), may be null: zeros
+  const T* variance;  // (c), may be null: ones
+  const T* gamma;     // (c), may be null: ones
+  const T* beta;      // (c), may be null: zeros
+  T* y;               // (n, c), may be x
+};
+
+template <class T>
+struct NormalizeColumnsBackward {  // dx = dy gamma / spread; dgamma, dbeta = sums over rows of
+  Index n, c;                      // dy (x - mean) / spread and of dy; inverted: dx alone
+  ColumnScaling scaling;
+  T epsilon;
+  const T* dy;
+  const T* x;
+  const T* mean;      // (c), may be null: zeros
+  const T* variance;  // (c), may be null: ones
+  const T* gamma;     // (c), may be null: ones
+  T* dx;              // (n, c), may be null, may be dy
+  T* dgamma;          // (c), may be null
+  T* dbeta;           // (c), may be null
+  bool accumulates;   // dgamma and dbeta are added to what is there
+};
+
+template <class T>
+struct BatchNormForward {  // y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + epsilon),
+  Index n, c;              // with the mean and variance of each column over the n rows
+  T epsilon, momentum;
+  const T* x;
+  const T* gamma;      // (c), may be null: ones
+  const T* beta;       // (c), may be null: zeros
+  T* y;                // (n, c), may be x
+  T* statistics;       // (3, c): mean, what it was rounded by, 1 / sqrt(variance + epsilon)
+  T* moving_mean;      // (c): momentum times itself, and the rest of the mean; may be null
+  T* moving_variance;  // (c): the same of the variance; null where moving_mean is
+};
+
+template <class T>
+struct BatchNormBackward {  // dgamma, dbeta = sums of dy xhat and of dy over rows; dx = gamma
+  Index n, c;               // (dy - mean(dy) - xhat mean(dy xhat)) / sqrt(variance + epsilon)
+  const T* dy;
+  const T* x;
+  const T* gamma;       // (c), may be null: ones
+  const T* statistics;  // (3, c), as batch_norm_forward writes them
+  T* dx;                // (n, c), may be null, may be dy
+  T* dgamma;            // (c), may be null
+  T* dbeta;             // (c), may be null
+  bool accumulates;     // dgamma and dbeta are added to what is there
+};
+
 template <class T>
 struct EmbeddingForward {  // y = the rows of the table that x names, k of them beside each other
   Index n, k, vocabulary, d;
@@ -356,6 +415,32 @@ struct PutColumns {  // columns first .. first + c of y = x, or += x
   T* y;        // (n, columns)
 };
 
+inline constexpr int most_axes = 4;
+
+// The axes of rows in another order. Sizes are those of the output's axes, strides those in x.
+struct Axes {
+  Index sizes[most_axes];  // behind the last axis 1
+  Index strides[most_axes];
+};
+
+template <class T>
+struct PermuteColumns {  // y = x with its axes in that order; backward: x has it, and y is as it
+                         // was
+  Index n, c;
+  Axes axes;
+  bool backward;
+  const T* x;  // (n, c)
+  T* y;        // (n, c)
+};
+
+template <class T>
+struct CountCategories {  // y[r, v] = how often x[r] names v, or whether it does
+  Index n, k, vocabulary;
+  bool counts;
+  const T* x;  // (n, k), whole numbers in [0, vocabulary); any other makes its row NaN
+  T* y;        // (n, vocabulary)
+};
+
 template <class T>
 struct RepeatColumns {  // y = the columns of x, so many times side by side
   Index n, c, times;
@@ -412,41 +497,47 @@ using Kernel = Status (*)(Context&, const Arguments&);
 // The one list of kernels: use(name, Arguments). Members of the tables, declarations, the check
 // that a table is complete and the layout that two libraries compare are made from it. Each is
 // found under its name in every folder.
-#define FASTNN_KERNELS(use)                    \
-  use(gather, Gather)                          \
-  use(gather_labels, GatherLabels)             \
-  use(dense_forward, DenseForward)             \
-  use(dense_backward, DenseBackward)           \
-  use(activation_forward, ActivationForward)   \
-  use(activation_backward, ActivationBackward) \
-  use(softmax_forward, SoftmaxForward)         \
-  use(softmax_backward, SoftmaxBackward)       \
-  use(layer_norm_forward, LayerNormForward)    \
-  use(layer_norm_backward, LayerNormBackward)  \
-  use(scale_rows_forward, ScaleRowsForward)    \
-  use(scale_rows_backward, ScaleRowsBackward)  \
-  use(embedding_forward, EmbeddingForward)     \
-  use(embedding_backward, EmbeddingBackward)   \
-  use(element_loss, LossRows)                  \
-  use(row_loss, LossRows)                      \
-  use(softmax_cross_entropy, LossRows)         \
-  use(metric_rows, MetricRows)                 \
-  use(dropout, Dropout)                        \
-  use(noise, Noise)                            \
-  use(affine, Affine)                          \
-  use(add, Add)                                \
-  use(combine_forward, CombineForward)         \
-  use(combine_backward, CombineBackward)       \
-  use(take_columns, TakeColumns)               \
-  use(put_columns, PutColumns)                 \
-  use(repeat_columns, RepeatColumns)           \
-  use(sum_repeated, SumRepeated)               \
-  use(optimizer_step, OptimizerStep)           \
-  use(sum_of_squares, SumOfSquares)            \
-  use(weighted_sum, WeightedSum)               \
-  use(penalty, Penalty)                        \
-  use(constrain, Constrain)                    \
-  use(fill_uniform, Fill)                      \
+#define FASTNN_KERNELS(use)                                 \
+  use(gather, Gather)                                       \
+  use(gather_labels, GatherLabels)                          \
+  use(dense_forward, DenseForward)                          \
+  use(dense_backward, DenseBackward)                        \
+  use(activation_forward, ActivationForward)                \
+  use(activation_backward, ActivationBackward)              \
+  use(softmax_forward, SoftmaxForward)                      \
+  use(softmax_backward, SoftmaxBackward)                    \
+  use(layer_norm_forward, LayerNormForward)                 \
+  use(layer_norm_backward, LayerNormBackward)               \
+  use(scale_rows_forward, ScaleRowsForward)                 \
+  use(scale_rows_backward, ScaleRowsBackward)               \
+  use(normalize_columns_forward, NormalizeColumnsForward)   \
+  use(normalize_columns_backward, NormalizeColumnsBackward) \
+  use(batch_norm_forward, BatchNormForward)                 \
+  use(batch_norm_backward, BatchNormBackward)               \
+  use(embedding_forward, EmbeddingForward)                  \
+  use(embedding_backward, EmbeddingBackward)                \
+  use(element_loss, LossRows)                               \
+  use(row_loss, LossRows)                                   \
+  use(softmax_cross_entropy, LossRows)                      \
+  use(metric_rows, MetricRows)                              \
+  use(dropout, Dropout)                                     \
+  use(noise, Noise)                                         \
+  use(affine, Affine)                                       \
+  use(add, Add)                                             \
+  use(combine_forward, CombineForward)                      \
+  use(combine_backward, CombineBackward)                    \
+  use(take_columns, TakeColumns)                            \
+  use(put_columns, PutColumns)                              \
+  use(permute_columns, PermuteColumns)                      \
+  use(count_categories, CountCategories)                    \
+  use(repeat_columns, RepeatColumns)                        \
+  use(sum_repeated, SumRepeated)                            \
+  use(optimizer_step, OptimizerStep)                        \
+  use(sum_of_squares, SumOfSquares)                         \
+  use(weighted_sum, WeightedSum)                            \
+  use(penalty, Penalty)                                     \
+  use(constrain, Constrain)                                 \
+  use(fill_uniform, Fill)                                   \
   use(fill_normal, Fill)
 
 // Kernels that do not depend on the type of arithmetic.

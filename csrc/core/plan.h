@@ -19,16 +19,18 @@ struct TensorShape {
 };
 
 // What a parameter is to the optimizer and to those that choose a session: a matrix goes into
-// products, a vector (a bias, a scale) is added or multiplied by columns.
-enum class Role : unsigned char { matrix, vector };
-inline constexpr const char* role_names[] = {"matrix", "vector"};
+// products, a vector (a bias, a scale) is added or multiplied by columns, and a statistic is a
+// vector that no optimizer changes.
+enum class Role : unsigned char { matrix, vector, statistic };
+inline constexpr const char* role_names[] = {"matrix", "vector", "statistic"};
 
 struct Parameter {
   Index offset;  // in the parameter buffer, in elements
   Index rows, columns;
   Role role;  // a vector has the shape (columns,), rows 1
   bool trainable;
-  int group = 0;  // of Update::groups
+  int group = 0;      // of Update::groups
+  bool moves = true;  // a statistic: training changes it
 
   Index size() const { return rows * columns; }
 };
@@ -92,6 +94,10 @@ struct Update {
   use(slice)              \
   use(layer_norm)         \
   use(scale_rows)         \
+  use(normalize_columns)  \
+  use(batch_norm)         \
+  use(permute)            \
+  use(categories)         \
   use(embedding)
 
 enum class NodeKind : unsigned char {
@@ -115,11 +121,16 @@ struct Node {
   // Of a dropout's or noise's own random numbers; none: they come from the plan's key and the
   // layer's number.
   std::optional<std::uint64_t> key = {};
-  double scale = 1, offset = 0;                // affine
-  double epsilon = 0;                          // layer_norm, scale_rows
-  RowLength length = RowLength::norm;          // scale_rows
-  Combination combination = Combination::add;  // combine
-  Index first = 0;                             // slice: the first column
+  double scale = 1, offset = 0;        // affine
+  double epsilon = 0;                  // the normalizations
+  RowLength length = RowLength::norm;  // scale_rows
+  double momentum = 0;                 // batch_norm
+  Index groups = 1;                    // layer_norm: parts of a row, each for itself
+  ColumnScaling scaling = ColumnScaling::with_epsilon;  // normalize_columns
+  Axes axes = {};                                       // permute
+  bool counts = false;                                  // categories
+  Combination combination = Combination::add;           // combine
+  Index first = 0;                                      // slice: the first column
 
   int input() const { return inputs.front(); }
   // Attributes of dense nodes.
@@ -212,5 +223,14 @@ struct Plan {
 
 // Whether each output row depends on the input row of its number alone.
 bool is_row_local(const Plan& plan);
+
+// Whether a pass in training changes statistics.
+inline bool has_moving_statistics(const Plan& plan) {
+  for (const Node& node : plan.nodes) {
+    if (node.kind != NodeKind::batch_norm) continue;
+    if (plan.parameters[static_cast<std::size_t>(node.parameters[2])].moves) return true;
+  }
+  return false;
+}
 
 }  // namespace fastnn

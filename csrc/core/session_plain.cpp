@@ -182,7 +182,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);
     const auto steps = static_cast<std::uint64_t>(step);
-    const Pass pass{true, done.life + steps, 0};
+    const Pass pass{true, done.life + steps, 0, true};
     batch_.choose(data, &epoch, start, n);
     batch_.gather_input(machine_, data, 0, n, walk_.input());
     batch_.gather_targets(data);

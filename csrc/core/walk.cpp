@@ -83,8 +83,9 @@ void Walk<T>::allocate_gradients(bool of_input) {
     for (const int input : node.inputs) {
       if (++readers[at(input)] > 1) widest_shared = std::max(widest_shared, frame_.width(input));
     }
-    const Index kept = rule_of<T>(node.kind).kept(plan_, node);
-    if (kept > 0) frame_.kept[i] = memory_.take<T>(rows_ * kept);
+    const NodeRule<T>& rule = rule_of<T>(node.kind);
+    const Index kept = rows_ * rule.kept(plan_, node) + rule.kept_of_all(plan_, node);
+    if (kept > 0) frame_.kept[i] = memory_.take<T>(kept);
   }
   for (std::size_t t = 0; t < wanted.size(); ++t) {
     if (wanted[t]) frame_.gradient[t] = memory_.take<T>(rows_ * plan_.tensors[t].width);

@@ -1,4 +1,7 @@
-// Columns of a matrix, taken out of its rows, put into them, and repeated.
+// Columns of a matrix, taken out of its rows, put into them, repeated and permuted; and the numbers
+// that they name, counted.
+#include "core/embedding.h"
+
 #include "cuda/kernels.h"
 
 namespace fastnn::FASTNN_TARGET {
@@ -78,6 +81,50 @@ struct Sum {
   }
 };
 
+template <class T>
+struct Permute {
+  static constexpr int threads = threads_of_block;
+  PermuteColumns<T> a;
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    const Index i = t.place();
+    if (i >= a.n * a.c) return;
+    const Cell cell = cell_of(i, a.c);
+    Index rest = cell.column;
+    Index at = cell.row * a.c;
+    FASTNN_UNROLL
+    for (int axis = most_axes - 1; axis >= 0; --axis) {
+      at += rest % a.axes.sizes[axis] * a.axes.strides[axis];
+      rest /= a.axes.sizes[axis];
+    }
+    if (a.backward) {
+      a.y[at] = a.x[i];
+    } else {
+      a.y[i] = a.x[at];
+    }
+  }
+};
+
+// Each thread counts one category of a row.
+template <class T>
+struct CountOne {
+  static constexpr int threads = threads_of_block;
+  CountCategories<T> a;
+
+  FASTNN_DEVICE void operator()(const Thread& t) const {
+    const Index i = t.place();
+    if (i >= a.n * a.vocabulary) return;
+    const Cell cell = cell_of(i, a.vocabulary);
+    T count = T(0);
+    for (Index j = 0; j < a.k; ++j) {
+      const Index named = named_row(a.x[cell.row * a.k + j], a.vocabulary);
+      if (named < 0) count = static_cast<T>(__builtin_nanf(""));
+      if (named == cell.column) count = a.counts ? count + T(1) : count == count ? T(1) : count;
+    }
+    a.y[i] = count;
+  }
+};
+
 }  // namespace
 
 template <class T>
@@ -103,6 +150,18 @@ Status sum_repeated(Context& context, const SumRepeated<T>& a) {
   return launch(context, ceil_div(a.n * a.c, threads_of_block), Sum<T>{a});
 }
 
+template <class T>
+Status permute_columns(Context& context, const PermuteColumns<T>& a) {
+  return launch(context, ceil_div(a.n * a.c, threads_of_block), Permute<T>{a});
+}
+
+template <class T>
+Status count_categories(Context& context, const CountCategories<T>& a) {
+  return launch(context, ceil_div(a.n * a.vocabulary, threads_of_block), CountOne<T>{a});
+}
+
+FASTNN_INSTANTIATE(permute_columns, PermuteColumns)
+FASTNN_INSTANTIATE(count_categories, CountCategories)
 FASTNN_INSTANTIATE(take_columns, TakeColumns)
 FASTNN_INSTANTIATE(put_columns, PutColumns)
 FASTNN_INSTANTIATE(repeat_columns, RepeatColumns)

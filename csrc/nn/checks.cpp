@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/embedding.h"
 #include "core/loss.h"
 #include "nn/ticker.h"
 
@@ -223,6 +224,23 @@ void check_targets(Targets expected, const char* name, const ArrayView& targets,
   }
 }
 
+void check_named(const char* name, const std::vector<NamedColumn>& columns, const ArrayView& view,
+                 const Rows& rows, const Poll& poll, Index first_column) {
+  std::vector<NamedColumn> own;
+  for (const NamedColumn& one : columns) {
+    const Index column = one.column - first_column;
+    if (column >= 0 && column < view.columns) own.push_back({column, one.vocabulary});
+  }
+  if (own.empty()) return;
+  each_row(view, rows, poll, [&](Index row, const double* values) {
+    for (const auto& [column, vocabulary] : own) {
+      check(portable::named_row(values[column], vocabulary) >= 0, name,
+            ": expected whole numbers in [0, ", vocabulary, "), got ", values[column], " at row ",
+            row, ", column ", column);
+    }
+  });
+}
+
 double counted_by_row(const Plan& plan, const Dataset& data) {
   return counts_elements(plan, data) ? static_cast<double>(plan.target_width()) : 1;
 }
@@ -266,6 +284,7 @@ void check_input(const Plan& plan, const Dataset& data, const Poll& poll) {
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
   check_finite("x", data.x, all_rows(data), plan.element, poll);
+  check_named("x", named_columns(plan), data.x, all_rows(data), poll);
 }
 
 void check_data(const Plan& plan, const Dataset& data, const Poll& poll) {

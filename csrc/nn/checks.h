@@ -5,12 +5,18 @@
 #include "core/backend.h"
 #include "core/check.h"
 #include "nn/gate.h"
+#include "nn/named.h"
 
 namespace fastnn {
 
 // The numbers of an array named `name`: NaN, infinity and, for f32, what a float cannot hold.
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
                   const Poll& poll);
+
+// Columns that embeddings and categories take: whole numbers in their range. `first_column`: the
+// input's column that the view begins with.
+void check_named(const char* name, const std::vector<NamedColumn>& columns, const ArrayView& view,
+                 const Rows& rows, const Poll& poll, Index first_column = 0);
 
 // x alone: its width, NaN and infinity.
 void check_input(const Plan& plan, const Dataset& data, const Poll& poll);

@@ -28,7 +28,7 @@ int Graph::add_parameter(Index rows, Index columns, Role role) {
   const Index step = parameter_alignment / (plan_.element == Element::f64 ? 8 : 4);
   const Index size = (rows * columns + step - 1) / step * step;
   if (size > most - plan_.parameter_size) throw std::bad_alloc();
-  plan_.parameters.push_back({plan_.parameter_size, rows, columns, role, true});
+  plan_.parameters.push_back({plan_.parameter_size, rows, columns, role, role != Role::statistic});
   plan_.parameter_size += size;
   return static_cast<int>(plan_.parameters.size()) - 1;
 }
@@ -231,34 +231,40 @@ int Graph::slice(int input, Index first, Index width) {
                   width);
 }
 
-int Graph::layer_normalization(int input, double epsilon, bool center, bool scale,
-                               std::optional<int> like) {
-  check(epsilon >= 0, "epsilon: expected at least 0, got ", epsilon);
-  const Index columns = width(input);
-  Node node{.kind = NodeKind::layer_norm, .inputs = {check_tensor(input)}, .parameters = {}};
-  node.epsilon = epsilon;
-  if (like) {
-    node.parameters = shared_parameters(*like, NodeKind::layer_norm, 1, columns);
-  } else {
-    node.parameters.push_back(scale ? add_parameter(1, columns, Role::vector) : none);
-    node.parameters.push_back(center ? add_parameter(1, columns, Role::vector) : none);
+int Graph::permute(int input, const std::vector<Index>& shape, const std::vector<int>& order) {
+  check(shape.size() == order.size() && shape.size() <= most_axes, "shape: expected at most ",
+        most_axes, " axes and a place for each, got ", shape.size(), " and ", order.size());
+  Node node{.kind = NodeKind::permute, .inputs = {check_tensor(input)}, .parameters = {}};
+  std::vector<Index> strides(shape.size());
+  Index columns = 1;
+  for (std::size_t axis = shape.size(); axis-- > 0;) {
+    check(shape[axis] >= 1, "shape: expected sizes of at least 1, got ", shape[axis]);
+    strides[axis] = columns;
+    columns *= shape[axis];
   }
-  return add_node(std::move(node), columns);
+  check(width(input) == 0 || columns == width(input), "shape: expected ", width(input),
+        " columns, got ", columns);
+  std::fill_n(node.axes.sizes, most_axes, Index{1});
+  std::fill_n(node.axes.strides, most_axes, Index{0});
+  std::vector<bool> seen(shape.size());
+  for (std::size_t axis = 0; axis < order.size(); ++axis) {
+    const int from = order[axis];
+    check(from >= 0 && at(from) < shape.size() && !seen[at(from)], "order: expected each of ",
+          shape.size(), " axes once, got ", from);
+    seen[at(from)] = true;
+    node.axes.sizes[axis] = shape[at(from)];
+    node.axes.strides[axis] = strides[at(from)];
+  }
+  return add_node(std::move(node), width(input));
 }
 
-int Graph::scale_rows(int input, RowLength length, double epsilon, bool scale,
-                      std::optional<int> like) {
-  check(epsilon >= 0, "epsilon: expected at least 0, got ", epsilon);
-  const Index columns = width(input);
-  Node node{.kind = NodeKind::scale_rows, .inputs = {check_tensor(input)}, .parameters = {}};
-  node.epsilon = epsilon;
-  node.length = length;
-  if (like) {
-    node.parameters = shared_parameters(*like, NodeKind::scale_rows, 1, columns);
-  } else {
-    node.parameters.push_back(scale ? add_parameter(1, columns, Role::vector) : none);
-  }
-  return add_node(std::move(node), columns);
+int Graph::categories(int input, Index vocabulary, bool counts) {
+  check(vocabulary >= 1, "vocabulary: expected at least 1, got ", vocabulary);
+  return add_node({.kind = NodeKind::categories,
+                   .inputs = {check_tensor(input)},
+                   .parameters = {},
+                   .counts = counts},
+                  vocabulary);
 }
 
 int Graph::embedding(int input, Index vocabulary, Index dimension, std::optional<int> like) {
@@ -277,7 +283,24 @@ int Graph::embedding(int input, Index vocabulary, Index dimension, std::optional
 void Graph::set_trainable(const std::vector<bool>& flags) {
   check(flags.size() == plan_.parameters.size(), "flags: expected ", plan_.parameters.size(),
         " of them, got ", flags.size());
-  for (std::size_t i = 0; i < flags.size(); ++i) plan_.parameters[i].trainable = flags[i];
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    Parameter& parameter = plan_.parameters[i];
+    parameter.moves = flags[i];
+    parameter.trainable = flags[i] && parameter.role != Role::statistic;
+  }
+}
+
+bool Graph::set_moving(const std::vector<bool>& flags) {
+  check(flags.size() == plan_.parameters.size(), "flags: expected ", plan_.parameters.size(),
+        " of them, got ", flags.size());
+  bool changed = false;
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    Parameter& parameter = plan_.parameters[i];
+    if (parameter.role != Role::statistic || parameter.moves == flags[i]) continue;
+    parameter.moves = flags[i];
+    changed = true;
+  }
+  return changed;
 }
 
 void Graph::set_groups(const std::vector<int>& groups) {

@@ -48,6 +48,17 @@ class Graph {
   // Rows over their length; for the root mean square with a parameter that scales columns.
   int scale_rows(int input, RowLength length, double epsilon, bool scale,
                  std::optional<int> like = {});
+  // Each of `groups` parts of a row for itself, then columns scaled.
+  int group_normalization(int input, Index groups, double epsilon, bool center, bool scale,
+                          std::optional<int> like = {});
+  int batch_normalization(int input, double momentum, double epsilon, bool center, bool scale,
+                          std::optional<int> like = {});
+  // By a mean and a variance of each column, which are parameters; `inverts`: back from it.
+  int normalize(int input, double epsilon, bool inverts, std::optional<int> like = {});
+  // The axes of rows of this shape in another order: axis i of the result is axis order[i].
+  int permute(int input, const std::vector<Index>& shape, const std::vector<int>& order);
+  // Which of the numbers below `vocabulary` the columns of a row hold, or how often.
+  int categories(int input, Index vocabulary, bool counts);
   int embedding(int input, Index vocabulary, Index dimension, std::optional<int> like = {});
 
   // What a softmax or sigmoid made the tensor of; none: neither did. A dense node that ends in a
@@ -63,6 +74,9 @@ class Graph {
   Index width(int tensor) const { return plan_.tensors[at(check_tensor(tensor))].width; }
   void set_output(int tensor) { plan_.output = check_tensor(tensor); }
   void set_trainable(const std::vector<bool>& flags);
+  // Whether passes in training move each statistic; of other parameters nothing changes. Returns
+  // whether any changed.
+  bool set_moving(const std::vector<bool>& flags);
   void set_groups(const std::vector<int>& groups);
   End end() const;
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "core/check.h"
@@ -247,7 +248,16 @@ std::unique_ptr<Predictor> Network::predictor(const std::vector<Head>& ends) {
 
 std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& how,
                                           const Poll& poll) {
-  const Gate::Reading reading(parts_.gate());
+  // Where moving statistics change, nothing else reads them.
+  const bool moves = how.training && has_moving_statistics(graph_.plan());
+  std::optional<Gate::Reading> reading;
+  std::optional<Gate::Replacing> replacing;
+  if (moves) {
+    Gate::refuse_within_reading();
+    replacing.emplace(parts_.gate(), poll);
+  } else {
+    reading.emplace(parts_.gate());
+  }
   check_output();
   static_cast<void>(parts_.state.buffers());
   parts_.state.parameters()->bring();
@@ -268,8 +278,10 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& 
   // Each pass in training draws other numbers, as each step of `fit`. Passes of several threads may
   // meet here.
   const std::uint64_t life = how.training ? parts_.state.steps.fetch_add(1) : steps();
-  return std::make_unique<Recorded>(idle_pass_, std::move(memory), data,
-                                    Pass{how.training, life, 0});
+  auto recorded = std::make_unique<Recorded>(idle_pass_, std::move(memory), data,
+                                             Pass{how.training, life, 0, moves});
+  if (moves) parts_.state.parameters()->mark_statistics();
+  return recorded;
 }
 
 // To a gradient laid out as the parameters that of their penalties.
@@ -291,7 +303,13 @@ double Network::gradients(const Dataset& data, bool training, void* gradient, co
   const Gate::Reading reading(parts_.gate());
   check_compiled();
   std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
-  std::unique_ptr<Session> session = parts_.sessions.borrow(parts_.needs());
+  // A layer that works on whole batches takes all rows as one.
+  const bool whole = training && !is_row_local(*parts_.plan);
+  if (whole) parts_.state.parameters()->bring();
+  std::unique_ptr<Session> session =
+      whole ? backend().prepare(
+                  {parts_.plan.get(), parts_.state.buffers(), data.count, SessionKind::plain})
+            : parts_.sessions.borrow(parts_.needs());
   Ticker ticker(poll);
   const Index capacity = session->capacity();
   const double total = total_weight(*parts_.plan, data, poll);
@@ -302,7 +320,7 @@ double Network::gradients(const Dataset& data, bool training, void* gradient, co
   }
   const double penalty = session->penalty();
   session->forget_data();
-  parts_.sessions.give(std::move(session));
+  if (!whole) parts_.sessions.give(std::move(session));
   parts_.state.parameters()->bring();
   if (element() == Element::f64) {
     add_penalties(*parts_.plan, parts_.state.buffers().parameters, static_cast<double*>(gradient));

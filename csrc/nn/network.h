@@ -28,6 +28,11 @@ class Network {
     return graph_;
   }
 
+  // Graph::set_moving, for passes that are recorded from now on.
+  void set_moving(const std::vector<bool>& flags) {
+    if (graph_.set_moving(flags)) idle_pass_->forget();
+  }
+
   Element element() const { return graph_.plan().element; }
   const std::vector<Parameter>& parameters() const { return graph_.plan().parameters; }
   Index parameter_size() const { return graph_.plan().parameter_size; }

@@ -86,4 +86,10 @@ void ParameterBuffer::write(Index offset, const void* values, Index count) {
   mark_changed();
 }
 
+void ParameterBuffer::write_statistics(Index offset, const void* values, Index count) {
+  to_write();
+  std::memcpy(at(offset), values, static_cast<std::size_t>(count * element_size()));
+  mark_statistics();
+}
+
 }  // namespace fastnn

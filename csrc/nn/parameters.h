@@ -60,7 +60,15 @@ class ParameterBuffer {
   Gate& gate() { return gate_; }
 
   std::uint64_t version() const { return version_.load(); }
-  void mark_changed() { version_.fetch_add(1); }
+  // The same, without changes of statistics, which no gradient depends on.
+  std::uint64_t weights_version() const { return weights_version_.load(); }
+  void mark_changed() {
+    weights_version_.fetch_add(1);
+    version_.fetch_add(1);
+  }
+  void mark_statistics() { version_.fetch_add(1); }
+  // `write` of statistics.
+  void write_statistics(Index offset, const void* values, Index count);
   void set_training(bool training);
 
  private:
@@ -71,7 +79,7 @@ class ParameterBuffer {
   Element element_;
   void* data_;
   Gate gate_;
-  std::atomic<std::uint64_t> version_{0};
+  std::atomic<std::uint64_t> version_{0}, weights_version_{0};
   // 1 + the fork generation; 0: nowhere. A child does not touch the mutex of its parent.
   std::atomic<unsigned> trained_in_{0};
   std::atomic<unsigned> attached_in_{0};

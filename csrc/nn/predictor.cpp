@@ -8,6 +8,7 @@
 
 #include "core/backend.h"
 #include "nn/checks.h"
+#include "nn/fold.h"
 #include "nn/ticker.h"
 
 namespace fastnn {
@@ -77,8 +78,10 @@ void part(const char* joined, Index first, Index n, Index size,
 Predictor::Predictor(Plan plan, const ParameterBuffer& parameters)
     : plan_(std::move(plan)),
       parameters_(parameters.size(), parameters.element()),
-      quick_rows_((Index{1} << 17) / work_of(plan_)) {
+      named_(named_columns(plan_)) {
   parameters_.write(0, parameters.data(), parameters.size());
+  fold_batch_normalization(plan_, parameters_);
+  quick_rows_ = (Index{1} << 17) / work_of(plan_);
 }
 
 std::unique_ptr<Session> Predictor::borrow() {
@@ -98,6 +101,12 @@ void Predictor::predict(std::span<const Input> inputs, Index rows, std::span<con
                         const Poll& poll) {
   for (const Input& input : inputs) {
     check_finite(input.name.c_str(), input.x, {nullptr, 0, rows}, element(), poll);
+  }
+  Index column = 0;
+  for (const Input& input : inputs) {
+    if (named_.empty()) break;
+    check_named(input.name.c_str(), named_, input.x, {nullptr, 0, rows}, poll, column);
+    column += input.x.columns;
   }
   const Index size = parameters_.element_size();
   // So many rows at a time that what is side by side stays in the second-level cache.

@@ -6,9 +6,11 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/plan.h"
 #include "nn/gate.h"
+#include "nn/named.h"
 #include "nn/parameters.h"
 #include "nn/sessions.h"
 
@@ -52,6 +54,7 @@ class Predictor {
 
   Plan plan_;
   ParameterBuffer parameters_;
+  std::vector<NamedColumn> named_;
   Index quick_rows_;
   IdleSessions idle_;
 };

@@ -133,14 +133,14 @@ Recorded::Recorded(std::shared_ptr<IdlePass> idle, std::unique_ptr<PassMemory> m
     : idle_(std::move(idle)),
       memory_(std::move(memory)),
       rows_(data.count),
-      version_(memory_->parameters().version()) {
+      version_(memory_->parameters().weights_version()) {
   memory_->forward(data, pass);
 }
 
 Recorded::~Recorded() { idle_->give(std::move(memory_)); }
 
 void Recorded::check_unchanged() const {
-  if (memory_->parameters().version() == version_) return;
+  if (memory_->parameters().weights_version() == version_) return;
   refuse("gradient: the parameters were changed after they were used; take the gradient before ",
          "weights are changed");
 }

@@ -110,7 +110,7 @@ class Recorded {
   std::shared_ptr<IdlePass> idle_;
   std::unique_ptr<PassMemory> memory_;
   Index rows_;
-  std::uint64_t version_;  // of the parameters
+  std::uint64_t version_;  // of the weights
   std::mutex pulling_;
 };
 

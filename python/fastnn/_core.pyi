@@ -178,6 +178,14 @@ def scale_rows(x: _Floats, gamma: _Floats | None, length: str, epsilon: float) -
 def scale_rows_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, length: str, epsilon: float
 ) -> tuple[_Floats, _Floats]: ...
+def batch_normalization(
+    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float
+) -> tuple[_Floats, _Floats, _Floats]:
+    """y, and the mean and variance of each column."""
+
+def batch_normalization_backward(
+    dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
+) -> tuple[_Floats, _Floats, _Floats]: ...
 def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
 def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...
 def row_loss(
@@ -276,11 +284,16 @@ class Parameters:
     @property
     def version(self) -> int:
         """Grows with every write; holders of packed copies compare it."""
+    @property
+    def weights_version(self) -> int:
+        """The same, without `write_statistics` and statistics that move in a pass."""
     def view(self, offset: int, shape: Sequence[int]) -> Floats:
         """A read-only array on the buffer, which it keeps alive."""
     def write(self, offset: int, values: Array) -> None:
         """Copies C-contiguous `values` of this buffer's dtype to `offset`.
         RuntimeError while a network trains on the buffer in a native call."""
+    def write_statistics(self, offset: int, values: Array) -> None:
+        """`write` of statistics, which no gradient depends on."""
     def write_all(self, offsets: Sequence[int], arrays: Sequence[Array]) -> None:
         """The same for several arrays: all are written, or none."""
     def fill_uniform(
@@ -387,6 +400,43 @@ class Graph:
     ) -> int:
         """Adds a scale (width,), or shares that of the call that returned `like`."""
     def unit_normalization(self, input: int, epsilon: float = 1e-12) -> int: ...
+    def group_normalization(
+        self,
+        input: int,
+        groups: int,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        like: int | None = None,
+    ) -> int:
+        """Each of `groups` parts of a row for itself; parameters as `layer_normalization`."""
+    def batch_normalization(
+        self,
+        input: int,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        *,
+        like: int | None = None,
+    ) -> int:
+        """Adds gamma with `scale`, beta with `center`, the moving mean and the moving variance, each
+        (width,); or shares those of the call that returned `like`."""
+    def normalize(
+        self,
+        input: int,
+        epsilon: float = 1e-7,
+        inverts: bool = False,
+        *,
+        like: int | None = None,
+    ) -> int:
+        """Adds a mean and a variance (width,), or shares those of the call that returned `like`:
+        columns minus the mean, over the root of the variance; `inverts`: back from that."""
+    def permute(self, input: int, shape: Sequence[int], order: Sequence[int]) -> int:
+        """Rows of this shape with its axes in another order: axis i is axis order[i]."""
+    def categories(self, input: int, vocabulary: int, counts: bool = False) -> int:
+        """Which numbers below `vocabulary` the columns of a row hold, or how often each."""
     def embedding(
         self, input: int, vocabulary: int, dimension: int, *, like: int | None = None
     ) -> int:
@@ -434,8 +484,11 @@ class Network(Graph):
         be read; the network is then back at the last copy of its state."""
     def set_trainable(self, flags: Sequence[bool]) -> None:
         """One flag for each parameter; all True at first. Takes effect at `compile`."""
+    def set_moving(self, flags: Sequence[bool]) -> None:
+        """Whether each statistic moves in passes that are recorded from now on, in training; flags of
+        other parameters are not looked at."""
     @property
-    def roles(self) -> list[Literal["matrix", "vector"]]:
+    def roles(self) -> list[Literal["matrix", "vector", "statistic"]]:
         """What each parameter is: matrices go into products."""
     def set_groups(self, groups: Sequence[int]) -> None:
         """The number of the group of each parameter; takes effect at `compile`."""

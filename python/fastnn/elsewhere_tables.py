@@ -69,15 +69,13 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "layer": {
         "Dense": "Linear Bilinear LazyLinear EinsumDense ReversibleEmbedding TimeDistributed",
-        "LayerNormalization": """BatchNormalization GroupNormalization
-            SpectralNormalization BatchNorm1d BatchNorm2d BatchNorm3d GroupNorm
-            InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm LocalResponseNorm
-            SyncBatchNorm""",
+        "LayerNormalization": "SpectralNormalization LayerNorm LocalResponseNorm",
+        "GroupNormalization": "GroupNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d",
+        "BatchNormalization": "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm",
         "RMSNormalization": "RMSNorm",
         "Dropout": """SpatialDropout1D SpatialDropout2D SpatialDropout3D Dropout1d Dropout2d
             Dropout3d""",
         "AlphaDropout": "FeatureAlphaDropout",
-        "Rescaling": "Normalization",
         "ReLU": "ReLU6 ThresholdedReLU",
         "LeakyReLU": "RReLU",
         "use Activation('threshold(...)')": "Threshold",
@@ -99,15 +97,13 @@ NAMES: dict[str, dict[str, str]] = {
         "use Activation('softplus')": "Softplus",
         "use Activation('celu')": "CELU",
         "use Activation('selu')": "SELU",
-        "leave it out, or use Activation('linear')": "Identity",
         "Reshape": "Unflatten",
-        "permute the axes of x first, for example with np.transpose": "Permute",
         "give input_shape to the first layer": "InputSpec",
         "derive a layer from fastnn.layers.Layer": """Wrapper FlaxLayer JaxLayer TFSMLayer
             TorchModuleWrapper Pipeline""",
-        "encode categories as columns first, for example with fastnn.utils.to_categorical": """
-            Embedding EmbeddingBag CategoryEncoding Discretization HashedCrossing Hashing
-            IntegerLookup StringLookup TextVectorization""",
+        "Embedding": "EmbeddingBag",
+        "encode categories as whole numbers first, for Embedding or CategoryEncoding": """
+            Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization""",
         "Multiply gives the products of columns, and Dense adds them up": "Dot dot",
         "fastnn trains dense networks; put Flatten() before the first Dense": """
             Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D

@@ -29,6 +29,8 @@ from fastnn.arrays.device import on_device, taken
 from fastnn.arrays.host import numeric, plain
 from fastnn.listing import names_of
 from fastnn.ops_rows import (
+    batch_normalization,
+    batch_normalization_backward,
     rms_normalization,
     rms_normalization_backward,
     unit_normalization,
@@ -60,6 +62,8 @@ __all__ = [
     "adam_step",
     "adamax_step",
     "amsgrad_step",
+    "batch_normalization",
+    "batch_normalization_backward",
     "binary_focal_crossentropy",
     "categorical_focal_crossentropy",
     "categorical_hinge",

@@ -1,4 +1,5 @@
-"""The kernels that scale rows by their length, as functions: `fastnn.ops` has them."""
+"""The kernels that scale rows by their length, and columns by their batch, as functions: `fastnn.ops`
+has them."""
 
 from __future__ import annotations
 
@@ -123,3 +124,74 @@ def _scaled_rows_backward(
     op_arguments.fitting("epsilon", tiny, x_)
     dx, dgamma = _core.scale_rows_backward(dy_, x_, gamma_, length, tiny)
     return op_arguments.result(dy, dx), op_arguments.result(dy, dgamma)
+
+
+def batch_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    *,
+    epsilon: float = 1e-3,
+) -> tuple[Array, Array, Array]:
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each column over all rows.
+
+    Mean and variance (the mean of (x - mean)**2) are those of the n rows, as in training (Ioffe and
+    Szegedy, 2015, arXiv:1502.03167); the default of epsilon is that of Keras.
+
+    Args:
+        x: (n, c), neither 0.
+        gamma: (c,); None: all 1.
+        beta: (c,); None: all 0.
+        epsilon: at least 0. Where it is 0, a column of equal numbers gives NaN.
+
+    Returns:
+        y (n, c), mean (c,) and variance (c,). A column that holds NaN is all NaN.
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+
+    Example:
+        >>> from fastnn import ops
+        >>> y, mean, variance = ops.batch_normalization([[1.0], [3.0]], epsilon=0.0)
+        >>> y.ravel().tolist(), mean.tolist(), variance.tolist()
+        ([-1.0, 1.0], [2.0], [1.0])
+    """
+    tiny = number("epsilon", epsilon, 0.0)
+    x_, gamma_, beta_ = op_arguments.floats(x=x, gamma=gamma, beta=beta)
+    op_arguments.fitting("epsilon", tiny, x_)
+    y, mean, variance = _core.batch_normalization(x_, gamma_, beta_, tiny)
+    return tuple(op_arguments.result(x, part) for part in (y, mean, variance))  # type: ignore[return-value]
+
+
+def batch_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """The gradients of y of `batch_normalization`.
+
+    With xhat = (x - mean) / sqrt(variance + epsilon),
+    dx = gamma * (dy - mean(dy) - xhat * mean(dy * xhat)) / sqrt(variance + epsilon), with means over the
+    rows; dgamma and dbeta are the sums of dy * xhat and of dy over the rows.
+
+    Args:
+        dy: the gradient with respect to y, (n, c).
+        x, gamma, epsilon: as they were given to `batch_normalization`.
+
+    Returns:
+        dx (n, c), dgamma (c,) and dbeta (c,).
+
+    Example:
+        >>> from fastnn import ops
+        >>> _, dgamma, dbeta = ops.batch_normalization_backward([[1.0], [3.0]], [[0.0], [2.0]], epsilon=0.0)
+        >>> dgamma.tolist(), dbeta.tolist()
+        ([2.0], [4.0])
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+    """
+    tiny = number("epsilon", epsilon, 0.0)
+    dy_, x_, gamma_ = op_arguments.floats(dy=dy, x=x, gamma=gamma)
+    op_arguments.fitting("epsilon", tiny, x_)
+    found = _core.batch_normalization_backward(dy_, x_, gamma_, tiny)
+    return tuple(op_arguments.result(dy, part) for part in found)  # type: ignore[return-value]

@@ -54,6 +54,10 @@ class Counts:
         self.version = 0
 
     @property
+    def weights_version(self) -> int:
+        return self.version
+
+    @property
     def dtype(self) -> str:
         return str(self._values.dtype.name)
 
@@ -126,7 +130,10 @@ class Variable(Listed):
     )
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
-    _inside = ("at", "becomes", "converted", "is_fixed", "join", "lies_at", "move", "place", "spot")
+    _inside = (
+        *("at", "becomes", "converted", "is_fixed", "join", "lies_at", "move", "place"),
+        *("set_statistics", "spot"),
+    )
 
     def __init__(
         self,
@@ -291,6 +298,16 @@ class Variable(Listed):
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
             self.place.write(converted)
+
+    def set_statistics(self, value: ArrayLike) -> None:
+        """Writes statistics, which no gradient depends on (for layers). Errors: see `assign`."""
+        converted = self.converted(value)
+        claim = Claim("assign")
+        with claim, claim.lock:
+            self._changes.take(claim, waits=True)
+            buffer = self.place.parameters
+            assert isinstance(buffer, _core.Parameters)  # statistics are floats
+            buffer.write_statistics(self.place.offset, converted)
 
     def assign_add(self, delta: ArrayLike) -> None:
         """Adds an array of this variable's shape. Errors: see `assign`.

@@ -6,16 +6,18 @@
 namespace fastnn {
 namespace {
 
-Index kept(const Plan&, const Node&) { return 2; }  // the mean, and one over the deviation
+// Of each group of a row the mean, and one over the deviation.
+Index kept(const Plan&, const Node& node) { return 2 * node.groups; }
 
 template <class T>
 void forward(Frame<T>& frame, std::size_t index) {
   const Node& node = frame.node(index);
   frame.template call<LayerNormForward<T>>(
       frame.kernels.layer_norm_forward,
-      {frame.n, frame.width(node.output), portable::layer_norm_epsilon<T>(node.epsilon),
-       frame.value[frame.at(node.input())], frame.parameter(node.parameters[0]),
-       frame.parameter(node.parameters[1]), frame.value[frame.at(node.output)], frame.kept[index]});
+      {frame.n * node.groups, frame.width(node.output) / node.groups,
+       portable::layer_norm_epsilon<T>(node.epsilon), frame.value[frame.at(node.input())],
+       frame.parameter(node.parameters[0]), frame.parameter(node.parameters[1]),
+       frame.value[frame.at(node.output)], frame.kept[index]});
 }
 
 template <class T>
@@ -27,9 +29,10 @@ void backward(Frame<T>& frame, std::size_t index) {
   if (dx == nullptr && dgamma == nullptr && dbeta == nullptr) return;
   frame.template call<LayerNormBackward<T>>(
       frame.kernels.layer_norm_backward,
-      {frame.n, frame.width(node.output), frame.gradient[frame.at(node.output)],
-       frame.value[frame.at(node.input())], frame.parameter(node.parameters[0]), frame.kept[index],
-       dx, dgamma, dbeta, frame.accumulates(node.parameters)});
+      {frame.n * node.groups, frame.width(node.output) / node.groups,
+       frame.gradient[frame.at(node.output)], frame.value[frame.at(node.input())],
+       frame.parameter(node.parameters[0]), frame.kept[index], dx, dgamma, dbeta,
+       frame.accumulates(node.parameters)});
   frame.end_gradient(node.input());
 }
 

@@ -9,6 +9,8 @@
 
 namespace fastnn {
 
+inline Index keeps_nothing(const Plan&, const Node&) { return 0; }
+
 template <class T>
 struct NodeRule {
   bool row_local;
@@ -17,6 +19,8 @@ struct NodeRule {
   void (*forward)(Frame<T>& frame, std::size_t index);
   // From the gradient at its output, which is there, to those of its inputs and parameters.
   void (*backward)(Frame<T>& frame, std::size_t index);
+  // Numbers of T that it keeps of all rows together.
+  Index (*kept_of_all)(const Plan& plan, const Node& node) = keeps_nothing;
 };
 
 #define FASTNN_USE(name) \
@@ -32,7 +36,5 @@ const NodeRule<T>& rule_of(NodeKind kind);
 #define FASTNN_RULE(name)          \
   template NodeRule<float> name(); \
   template NodeRule<double> name();
-
-inline Index keeps_nothing(const Plan&, const Node&) { return 0; }
 
 }  // namespace fastnn

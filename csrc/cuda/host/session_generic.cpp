@@ -264,7 +264,7 @@ void Generic::step(const StepValues* values, Index n) {
   batch_.gather_input(machine_, data_, 0, n, walk_.input());
   batch_.gather_targets(data_);
   const BatchPart<float> part = batch_.part(0, n);
-  const Pass pass{true, 0, 0};
+  const Pass pass{true, 0, 0, true};
   walk_.forward(pass, n, walk_.needs_output());
   const double divisor = static_cast<double>(n) * row_weight_;
   const double* const losses = walk_.start_loss(part, divisor, true);

@@ -44,7 +44,7 @@ class Unchanged:
                 parameters = source.place.parameters
                 seen = self.seen.get(parameters)
                 if seen is None:
-                    self.seen[parameters] = parameters.version, [source]
+                    self.seen[parameters] = parameters.weights_version, [source]
                 else:
                     seen[1].append(source)
 
@@ -53,7 +53,7 @@ class Unchanged:
         for parameters, (version, variables) in self.seen.items():
             # Where a model that shares a layer took it over, that one trained it.
             stay = all(variable.place.parameters is parameters for variable in variables)
-            if parameters.version != version or not stay:
+            if parameters.weights_version != version or not stay:
                 variable = variables[0]
                 raise RuntimeError(
                     f"gradient: {variable.path} was changed after it was used; take the gradient "
@@ -206,6 +206,80 @@ def _scaled_rows(x: Any, gamma: Source | None, length: str, epsilon: float) -> T
         return [Tensor(part) for part in found[: len(given)]]
 
     return recorded(y, given, pull)
+
+
+def batch_normalization(
+    x: Any, gamma: Source | None, beta: Source | None, epsilon: float
+) -> tuple[Tensor, Array, Array]:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta by column, and mean and variance."""
+    x = tensor(x)
+    dtype = np.dtype(gamma.dtype if gamma is not None else _float_type(x))
+    x_ = plain(x.value, dtype)
+    gamma_ = None if gamma is None else value_of(gamma, dtype)
+    beta_ = None if beta is None else value_of(beta, dtype)
+    made, mean, variance = map(np.asarray, _core.batch_normalization(x_, gamma_, beta_, epsilon))
+    y = Tensor(made)
+    given = [source for source in (x, gamma, beta) if source is not None]
+    unchanged = Unchanged(given)
+
+    def forward(x: Tensor, *scales: Any) -> Tensor:
+        centered = x - f.reduce_mean(x, 0, keepdims=True)
+        h = centered * f.rsqrt(f.reduce_variance(x, 0, keepdims=True) + epsilon)
+        return _scaled(h, gamma, beta, scales)
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(forward, given, dy)
+        dx, dgamma, dbeta = _core.batch_normalization_backward(
+            plain(dy.value, dtype), x_, gamma_, epsilon
+        )
+        found = [dx, *([] if gamma is None else [dgamma]), *([] if beta is None else [dbeta])]
+        return [Tensor(part) for part in found]
+
+    return recorded(y, tuple(given), pull), mean, variance
+
+
+def embedding(ids: Array, table: Source) -> Tensor:
+    """table[ids] for whole numbers (n, ...), with a row of the table in place of each."""
+    dtype = np.dtype(table.dtype)
+    flat = ids.reshape(len(ids), -1).astype(np.float64)
+    shape = (*ids.shape, table.shape[1])
+    y = Tensor(np.asarray(_core.embedding(flat, value_of(table, dtype))).reshape(shape))
+    unchanged = Unchanged((table,))
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(lambda table: f.gather(table, ids), (table,), dy)
+        given = plain(dy.value, dtype).reshape(len(ids), -1)
+        return (Tensor(_core.embedding_backward(given, flat, table.shape[0])),)
+
+    return recorded(y, (table,), pull)
+
+
+def _scaled(h: Tensor, gamma: Any, beta: Any, scales: Sequence[Any]) -> Tensor:
+    """gamma * h + beta, of those that there are."""
+    rest = list(scales)
+    if gamma is not None:
+        h = h * rest.pop(0)
+    return h if beta is None else h + rest.pop(0)
+
+
+def normalized_columns(
+    x: Any,
+    mean: Variable,
+    variance: Variable,
+    gamma: Source | None,
+    beta: Source | None,
+    epsilon: float,
+) -> Tensor:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, with a mean and variance that are given."""
+    x = tensor(x)
+    inverse = 1.0 / np.sqrt(variance.view() + np.dtype(variance.dtype).type(epsilon))
+    h = (x - mean.view()) * inverse
+    scales = [source for source in (gamma, beta) if source is not None]
+    return _scaled(h, gamma, beta, scales)
 
 
 def _float_type(x: Tensor) -> Any:

@@ -13,19 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.exports import onnx_layers
 from fastnn.exports.graph import Graph, Node, kind_of, refusal
 from fastnn.exports.onnx_activations import activated
 from fastnn.exports.onnx_nodes import Nodes
 from fastnn.extras import needed
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.embedding import Embedding
+from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
-from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.shape import Flatten, InputLayer, RepeatVector, Reshape
+from fastnn.layers.shape import Flatten, Identity, InputLayer, Permute, RepeatVector, Reshape
 from fastnn.words import choose, integer
 
 Array = NDArray[Any]
@@ -66,32 +70,11 @@ def _layer_normalization(
             at, "LayerNormalization", [x[0], gamma, *beta], axis=-1, epsilon=layer.epsilon
         )
     # The operation of ONNX computes in float32, whatever its input is.
-    centered = to.add(at, "Sub", [x[0], _mean(to, at, x[0])])
-    variance = _mean(to, at, to.add(at, "Mul", [centered, centered]))
+    centered = to.add(at, "Sub", [x[0], onnx_layers.mean(to, at, x[0])])
+    variance = onnx_layers.mean(to, at, to.add(at, "Mul", [centered, centered]))
     root = to.add(at, "Sqrt", [to.add(at, "Add", [variance, to.number(layer.epsilon)])])
     made = to.add(at, "Mul", [to.add(at, "Div", [centered, root]), gamma])
     return to.add(at, "Add", [made, *beta]) if beta else made
-
-
-def _rms(to: Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: Node) -> str:
-    at = layer.name
-    squares = _mean(to, at, to.add(at, "Mul", [x[0], x[0]]))
-    root = to.add(at, "Sqrt", [to.add(at, "Add", [squares, to.number(layer.epsilon)])])
-    scale = to.constant(f"{at}/scale", layer.scale.numpy(), layer)
-    return to.add(at, "Mul", [to.add(at, "Div", [x[0], root]), scale])
-
-
-def _unit(to: Nodes, layer: UnitNormalization, x: list[str], _: list[Shape], __: Node) -> str:
-    at = layer.name
-    squares = to.add(at, "ReduceSum", [to.add(at, "Mul", [x[0], x[0]]), to.sizes([-1])], keepdims=1)
-    norm = to.add(at, "Max", [to.add(at, "Sqrt", [squares]), to.number(1e-12)])
-    return to.add(at, "Div", [x[0], norm])
-
-
-def _mean(to: Nodes, at: str, x: str) -> str:
-    if to.opset < 18:
-        return to.add(at, "ReduceMean", [x], axes=[-1], keepdims=1)
-    return to.add(at, "ReduceMean", [x, to.sizes([-1])], keepdims=1)
 
 
 def _rescaling(to: Nodes, layer: Rescaling, x: list[str], _: list[Shape], __: Node) -> str:
@@ -162,8 +145,15 @@ LAYERS: dict[type[Layer], Writer] = {
     Softmax: _activation,
     LayerNormalization: _layer_normalization,
     Rescaling: _rescaling,
-    RMSNormalization: _rms,
-    UnitNormalization: _unit,
+    BatchNormalization: onnx_layers.batch,
+    GroupNormalization: onnx_layers.group,
+    RMSNormalization: onnx_layers.rms,
+    UnitNormalization: onnx_layers.unit,
+    Normalization: onnx_layers.normalization,
+    Permute: onnx_layers.permute,
+    Embedding: onnx_layers.embedding,
+    CategoryEncoding: onnx_layers.categories,
+    Identity: _as_it_is,
     Dropout: _as_it_is,
     AlphaDropout: _as_it_is,
     GaussianDropout: _as_it_is,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fastnn import layers
 from fastnn.console import warn
 from fastnn.elsewhere import asks_for_nothing
-from fastnn.interop.limits import is_known, limits_of
+from fastnn.interop.limits import WEIGHTS, is_known, limits_of
 from fastnn.interop.parts import at, no_layer
 from fastnn.layers.base import Layer
 from fastnn.words import snake_case
@@ -33,13 +33,15 @@ _NO_MATTER = frozenset(
         ),
         *("kernel_initializer", "bias_initializer", "gamma_initializer", "beta_initializer"),
         "alpha_initializer",
+        *("moving_mean_initializer", "moving_variance_initializer", "embeddings_initializer"),
+        *("renorm_momentum", "input_length"),
         *("lora_rank", "lora_alpha", "batch_shape", "mean_initializer", "build_config"),
     )
 )
 # Options of training; where fastnn's layers have them not, predictions are the same without them.
 _TRAINING = tuple(
     f"{what}_{kind}"
-    for what in ("kernel", "bias", "activity", "gamma", "beta", "alpha")
+    for what in ("kernel", "bias", "activity", "gamma", "beta", "alpha", "embeddings")
     for kind in ("regularizer", "constraint")
 )
 _MODELS = ("Sequential", "Functional", "Model")
@@ -134,6 +136,18 @@ def _normalization(config: Config, common: dict[str, Any]) -> list[Layer]:
     return [layers.LayerNormalization(**given, **limits_of("LayerNormalization", config), **common)]
 
 
+def _embedding(config: Config, common: dict[str, Any]) -> list[Layer]:
+    return [
+        layers.Embedding(
+            _given(config, "input_dim"),
+            _given(config, "output_dim"),
+            mask_zero=config.get("mask_zero", False),
+            **limits_of("Embedding", config),
+            **common,
+        )
+    ]
+
+
 def _relu(config: Config, common: dict[str, Any]) -> list[Layer]:
     given = {k: config[k] for k in ("max_value", "negative_slope", "threshold") if k in config}
     return [layers.ReLU(**given, **common)]
@@ -161,10 +175,13 @@ def _merge(cls: type[Any]) -> Rule:
 
 def _same(cls: type[Any], *options: str) -> Rule:
     """A layer whose options have the same names and meanings here."""
-    return Rule(
-        lambda config, common: [cls(**{k: config[k] for k in options if k in config}, **common)],
-        options,
-    )
+
+    def made(config: Config, common: dict[str, Any]) -> list[Layer]:
+        given = {k: config[k] for k in options if k in config}
+        limits = limits_of(cls.__name__, config) if cls.__name__ in WEIGHTS else {}
+        return [cls(**given, **limits, **common)]
+
+    return Rule(made, options)
 
 
 def _slope(config: Config) -> Any:
@@ -200,6 +217,16 @@ RULES: dict[str, Rule] = {
     "GaussianNoise": _same(layers.GaussianNoise, "stddev"),
     "RMSNormalization": _same(layers.RMSNormalization, "axis", "epsilon"),
     "UnitNormalization": _same(layers.UnitNormalization, "axis"),
+    "BatchNormalization": _same(
+        layers.BatchNormalization, "axis", "momentum", "epsilon", "center", "scale"
+    ),
+    "GroupNormalization": _same(
+        layers.GroupNormalization, "groups", "axis", "epsilon", "center", "scale"
+    ),
+    "Normalization": _same(layers.Normalization, "axis", "mean", "variance", "invert"),
+    "Permute": _same(layers.Permute, "dims"),
+    "Embedding": Rule(_embedding, ("input_dim", "output_dim", "mask_zero")),
+    "CategoryEncoding": _same(layers.CategoryEncoding, "num_tokens", "output_mode"),
     "Flatten": Rule(_flatten, ("data_format",)),
     "Reshape": Rule(_reshape, ("target_shape",)),
     "RepeatVector": Rule(
@@ -212,7 +239,7 @@ RULES: dict[str, Rule] = {
         ],
         ("scale", "offset"),
     ),
-    "Identity": Rule(lambda _config, _common: []),
+    "Identity": _same(layers.Identity),
     "Add": _merge(layers.Add),
     "Subtract": _merge(layers.Subtract),
     "Multiply": _merge(layers.Multiply),

@@ -11,17 +11,20 @@ from typing import Any, NamedTuple
 from fastnn.exports.graph import Graph, Node, kind_of, refusal
 from fastnn.extras import needed
 from fastnn.interop.keras_recorded import Recorded, Recorder
-from fastnn.interop.limits import described
+from fastnn.interop.limits import WEIGHTS, described
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.embedding import Embedding
+from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
-from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.shape import Flatten, RepeatVector, Reshape
+from fastnn.layers.shape import Flatten, Identity, Permute, RepeatVector, Reshape
 from fastnn.models import Model
 from fastnn.models.exported import graph_of
 from fastnn.words import keywords
@@ -186,7 +189,7 @@ def _made(keras: Any, graph: Graph, model: Model) -> Made:
     result = _wired(keras, graph, made, model)
     for node in graph.nodes:
         weights = node.layer.get_weights()
-        if weights:
+        if weights and not isinstance(node.layer, Normalization):  # its options say them
             made[id(node.layer)].set_weights(weights)
     return Made(result, made)
 
@@ -277,9 +280,14 @@ def _normalization(keras: Any, layer: LayerNormalization, _: Node, common: dict[
 
 def _same(*options: str) -> _Writer:
     """A layer of the same name and options."""
-    return lambda keras, layer, _, common: getattr(keras.layers, type(layer).__name__)(
-        **{option: getattr(layer, option) for option in options}, **common
-    )
+
+    def write(keras: Any, layer: Layer, _: Node, common: dict[str, Any]) -> Any:
+        name = type(layer).__name__
+        given = {option: getattr(layer, option) for option in options}
+        limits = described(layer) if name in WEIGHTS else {}
+        return getattr(keras.layers, name)(**given, **limits, **common)
+
+    return write
 
 
 def _merging(name: str) -> _Writer:
@@ -312,6 +320,18 @@ WRITERS: dict[type[Layer], _Writer] = {
     PReLU: _same("shared_axes"),
     RMSNormalization: _same("epsilon"),
     UnitNormalization: _same(),
+    BatchNormalization: _same("momentum", "epsilon", "center", "scale"),
+    GroupNormalization: _same("groups", "epsilon", "center", "scale"),
+    Normalization: lambda keras, layer, _, common: keras.layers.Normalization(
+        mean=layer.mean.numpy().tolist(),
+        variance=layer.variance.numpy().tolist(),
+        invert=layer.invert,
+        **common,
+    ),
+    Permute: _same("dims"),
+    Embedding: _same("input_dim", "output_dim"),
+    CategoryEncoding: _same("num_tokens", "output_mode"),
+    Identity: _same(),
     Rescaling: lambda keras, layer, _, common: keras.layers.Rescaling(
         scale=layer.scale, offset=layer.offset, **common
     ),

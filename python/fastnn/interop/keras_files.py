@@ -126,7 +126,9 @@ class Store:
                 raise ModelFileError(
                     f"expected weights of shapes {_listed(shapes)}, got {_listed(given)}{more}"
                 )
-            return [self._numbers(data) for data in found]
+            # A single integer is the count of a Normalization, which nothing needs.
+            kept = [data for data in found if data.shape or data.dtype.kind == "f"]
+            return [self._numbers(data) for data in kept]
 
     def identity(self, place: Place) -> tuple[str, ...]:
         """Each place has weights of its own: Keras reads no file in which two models share a layer."""
@@ -181,7 +183,7 @@ class Store:
         return group[name]
 
     def _array(self, group: Any, name: str) -> Any:
-        """An array of floats, not read yet."""
+        """An array of floats, or one integer that counts, not read yet."""
         data = self._linked(group, name)
         if data is None:
             raise ModelFileError(f"the variable {name} is missing")
@@ -190,7 +192,9 @@ class Store:
         if data.is_virtual or data.external:
             raise ModelFileError(f"the variable {name}: its numbers are in another file")
         shape, dtype = data.shape, data.dtype
-        if shape is None or dtype.itemsize > 8 or not (dtype.kind == "f" or _is_brain(data)):
+        counts = shape == () and dtype.kind in "iu"
+        floats = dtype.kind == "f" or _is_brain(data)
+        if shape is None or dtype.itemsize > 8 or not (floats or counts):
             raise ModelFileError(f"the variable {name}: expected floats, got {dtype}")
         # What is stored bounds what is allocated: an array may claim any shape. One that is not in
         # chunks claims to be stored whole.

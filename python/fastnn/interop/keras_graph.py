@@ -25,6 +25,7 @@ from fastnn.interop.keras_config import (
 from fastnn.interop.parts import Array, Part, at, check_weights, write_by_layer
 from fastnn.layers.base import Dtype, Layer
 from fastnn.layers.base import dtype_of as checked_dtype
+from fastnn.layers.features import Normalization
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.models import Model, Sequential
@@ -219,8 +220,14 @@ class _Drawing:
             return
         layer.row_shape(given.row_shape)  # an error where the layer cannot take these rows
         shapes = [spec.shape for spec in layer.weight_specs(given.row_shape)]
+        if isinstance(layer, Normalization):
+            if layer.given_mean is not None:  # then the config alone has them
+                return
+            shapes.append(())  # the count of rows, which nothing needs
         if shapes:
             arrays = self._read(place, shapes)
+            if isinstance(layer, Normalization):
+                arrays = arrays[:2]
             check_weights(Part(place.stored, layer, arrays), given.row_shape)
             self.weights[id(layer)] = layer, arrays
 

@@ -15,9 +15,15 @@ Config = Mapping[str, Any]
 
 _FAMILIES: dict[str, Registry[Any]] = {"regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 # The weights of each class of layers.
-WEIGHTS = {"Dense": ("kernel", "bias"), "LayerNormalization": ("gamma", "beta")}
+WEIGHTS = {
+    "Dense": ("kernel", "bias"),
+    "Embedding": ("embeddings",),
+    **{f"{word}Normalization": ("gamma", "beta") for word in ("Layer", "Batch", "Group")},
+}
 OPTIONS = tuple(
-    f"{what}_{kind}" for what in ("kernel", "bias", "gamma", "beta") for kind in _FAMILIES
+    f"{what}_{kind}"
+    for what in ("kernel", "bias", "gamma", "beta", "embeddings")
+    for kind in _FAMILIES
 )
 
 

@@ -17,15 +17,33 @@ from fastnn.extras import needed
 from fastnn.interop.parts import Array
 from fastnn.interop.tensors import array_of
 from fastnn.layers.base import Layer
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
-from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.embedding import Embedding
+from fastnn.layers.lengths import RMSNormalization
+from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.models import Model
 from fastnn.models.exported import graph_of
 from fastnn.variables import Variable
 from fastnn.words import keywords, unknown
 
 # PyTorch's word for each parameter.
-_WORDS = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+_WORDS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "scale": "weight",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "embeddings": "weight",
+}
+_KINDS = (
+    *(Dense, LayerNormalization, GroupNormalization, RMSNormalization, BatchNormalization),
+    Embedding,
+)
+# Of a BatchNorm1d; nothing here needs it.
+_COUNT = "num_batches_tracked"
 # What wrappers of PyTorch put before all names.
 _WRAPPERS = ("module.", "_orig_mod.")
 # Where checkpoints keep the dictionary.
@@ -39,7 +57,7 @@ class _Weight(NamedTuple):
 
     layer: Layer
     variable: Variable
-    word: str  # "weight" or "bias"
+    word: str  # "weight", "bias" and so on
 
     def turned(self, array: Array) -> Array:
         """An array of PyTorch's as the parameter has it, or the other way round."""
@@ -52,7 +70,7 @@ def _weights_of(model: Model, doing: str) -> dict[str, list[_Weight]]:
     for node in graph_of(model, doing).nodes:
         layer = node.layer
         if layer.variables and layer.name not in found:
-            if kind_of(layer, (Dense, LayerNormalization)) is None:
+            if kind_of(layer, _KINDS) is None:
                 raise refusal(layer, "a state_dict")
             found[layer.name] = [_Weight(layer, v, _WORDS[v.name]) for v in layer.variables]
     return found
@@ -67,7 +85,8 @@ def state_dict(model: Model) -> StateDict:
         {'head.weight': (3, 4), 'head.bias': (3,)}
 
     The kernel (inputs, outputs) of a Dense is the weight (outputs, inputs) of a Linear; gamma and beta
-    of a LayerNormalization are weight and bias. `load_state_dict` of a module wants tensors:
+    of a normalization are weight and bias, its moving statistics running_mean and running_var, and the
+    table of an Embedding is a weight. `load_state_dict` of a module wants tensors:
 
         module.load_state_dict({k: torch.from_numpy(v) for k, v in state_dict(model).items()})
 
@@ -181,6 +200,8 @@ def _array_for(weight: _Weight, name: str, group: Mapping[str, Any]) -> Array:
 
 def _refuse_more(weights: Sequence[_Weight], name: str, group: Mapping[str, Any]) -> None:
     for word in group:
+        if word == _COUNT and isinstance(weights[0].layer, BatchNormalization):
+            continue
         if word not in {weight.word for weight in weights}:
             at = f"{name}.{word}".lstrip(".")
             layer = weights[0].layer

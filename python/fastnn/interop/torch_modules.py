@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from fastnn.activation_words import native, word
 from fastnn.exports.chain import Step, chain_of
 from fastnn.exports.graph import activation_of, kind_of, refusal
 from fastnn.extras import needed
+from fastnn.interop import torch_layers
 from fastnn.interop.parts import Array, Part, at, no_layer, sequential
 from fastnn.interop.tensors import array_of
+from fastnn.interop.torch_layers import Made, fill
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.embedding import Embedding
 from fastnn.layers.lengths import RMSNormalization
 from fastnn.layers.noise import AlphaDropout, Dropout
-from fastnn.layers.normalization import LayerNormalization
-from fastnn.layers.shape import Flatten, Reshape
+from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.shape import Flatten, Identity, Reshape
 from fastnn.models import Model, Sequential
 from fastnn.models.exported import graph_of
 from fastnn.words import integer, keywords
@@ -110,38 +112,6 @@ def _linear(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
     return Dense(module.out_features, use_bias=module.bias is not None, **common), weights
 
 
-def _layer_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
-    if len(module.normalized_shape) != 1:
-        raise ValueError(
-            f"normalized_shape: expected one axis, got {tuple(module.normalized_shape)}; "
-            "LayerNormalization takes rows of one axis"
-        )
-    given = [("weight", module.weight), ("bias", module.bias)]
-    weights = [array_of(name, value) for name, value in given if value is not None]
-    layer = LayerNormalization(
-        epsilon=module.eps,
-        scale=module.weight is not None,
-        center=module.bias is not None,
-        **common,
-    )
-    return layer, weights
-
-
-def _rms_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
-    if len(module.normalized_shape) != 1:
-        raise ValueError(
-            f"normalized_shape: expected one axis, got {tuple(module.normalized_shape)}; "
-            "RMSNormalization takes rows of one axis"
-        )
-    (size,) = module.normalized_shape
-    scale = (
-        np.ones(size, np.float32) if module.weight is None else array_of("weight", module.weight)
-    )
-    # PyTorch's default is the distance of 1 to the next number.
-    epsilon = module.eps if module.eps is not None else float(np.finfo(scale.dtype).eps)
-    return RMSNormalization(epsilon=epsilon, **common), [scale]
-
-
 def _softplus(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
     # Above the threshold it is linear: at the default, 20, within 2e-9 of softplus.
     if module.beta != 1 or module.threshold < 15:
@@ -199,7 +169,7 @@ def _word(activation: str, **parameters: str) -> _Reader:
 
 READERS: dict[str, _Reader] = {
     "Linear": _linear,
-    "LayerNorm": _layer_norm,
+    "LayerNorm": torch_layers.layer_norm,
     "ReLU": _word("relu"),
     "LeakyReLU": lambda module, common: (LeakyReLU(module.negative_slope, **common), []),
     "ELU": lambda module, common: (ELU(module.alpha, **common), []),
@@ -222,7 +192,10 @@ READERS: dict[str, _Reader] = {
     "Sigmoid": _word("sigmoid"),
     "Tanh": _word("tanh"),
     "Softmax": _softmax,
-    "RMSNorm": _rms_norm,
+    "RMSNorm": torch_layers.rms_norm,
+    "BatchNorm1d": torch_layers.batch_norm,
+    "GroupNorm": torch_layers.group_norm,
+    "Embedding": torch_layers.embedding,
     "Dropout": lambda module, common: (Dropout(module.p, **common), []),
     "AlphaDropout": lambda module, common: (AlphaDropout(module.p, **common), []),
     "Flatten": _flatten,
@@ -290,13 +263,6 @@ def _checked_shape(given: Any) -> Shape:
 # -- to PyTorch
 
 
-class _Made(NamedTuple):
-    """A module that a layer becomes, and the end of its name."""
-
-    suffix: str
-    module: Any
-
-
 @keywords()
 def to_torch(model: Model) -> Any:
     """A torch.nn.Sequential that gives what `predict` gives, in evaluation mode.
@@ -340,10 +306,10 @@ def _free(module: Any, name: str) -> str:
     return name
 
 
-_Writer = Callable[[Any, Step], list[_Made]]
+_Writer = Callable[[Any, Step], list[Made]]
 
 
-def _activations(torch: Any, layer: Layer) -> list[_Made]:
+def _activations(torch: Any, layer: Layer) -> list[Made]:
     name, parameters = activation_of(layer)
     if name == "linear":
         return []
@@ -351,7 +317,7 @@ def _activations(torch: Any, layer: Layer) -> list[_Made]:
     if made is None:
         word = getattr(layer, "activation")  # noqa: B009 - not every Layer has one
         raise ValueError(f"layer {layer.name!r}: PyTorch has no form of the activation {word}")
-    return [_Made(f"_{name}" if isinstance(layer, Dense) else "", made)]
+    return [Made(f"_{name}" if isinstance(layer, Dense) else "", made)]
 
 
 def _rectifier(nn: Any, max_value: float, negative_slope: float, threshold: float) -> Any:
@@ -392,63 +358,33 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _activation(torch: Any, step: Step) -> list[_Made]:
+def _activation(torch: Any, step: Step) -> list[Made]:
     return _activations(torch, step.layer)
 
 
-def _dense(torch: Any, step: Step) -> list[_Made]:
+def _dense(torch: Any, step: Step) -> list[Made]:
     kernel, *bias = step.weights
     linear = torch.nn.utils.skip_init(torch.nn.Linear, *kernel.shape, bias=bool(bias))
-    _fill(torch, linear, {"weight": kernel.T, **({"bias": bias[0]} if bias else {})})
-    return [_Made("", linear), *_activations(torch, step.layer)]
+    fill(torch, linear, {"weight": kernel.T, **({"bias": bias[0]} if bias else {})})
+    return [Made("", linear), *_activations(torch, step.layer)]
 
 
-def _fill(torch: Any, module: Any, arrays: dict[str, Array]) -> None:
-    """Puts copies of arrays in the place of a module's parameters."""
-    for name, array in arrays.items():
-        tensor = torch.from_numpy(np.array(array, order="C"))
-        setattr(module, name, torch.nn.Parameter(tensor))
-
-
-def _normalization(torch: Any, step: Step) -> list[_Made]:
-    layer = step.layer
-    assert isinstance(layer, LayerNormalization)
-    if layer.center and not layer.scale:
-        raise refusal(layer, "PyTorch, unless it has a gamma,")
-    norm = torch.nn.LayerNorm(
-        step.given, eps=layer.epsilon, elementwise_affine=layer.scale, bias=layer.center
-    )
-    names = [
-        name for name, is_there in (("weight", layer.scale), ("bias", layer.center)) if is_there
-    ]
-    _fill(torch, norm, dict(zip(names, step.weights, strict=True)))
-    return [_Made("", norm)]
-
-
-def _rms(torch: Any, step: Step) -> list[_Made]:
-    layer = step.layer
-    assert isinstance(layer, RMSNormalization)
-    norm = torch.nn.RMSNorm(step.given, eps=layer.epsilon)
-    _fill(torch, norm, {"weight": step.weights[0]})
-    return [_Made("", norm)]
-
-
-def _dropout(torch: Any, step: Step) -> list[_Made]:
+def _dropout(torch: Any, step: Step) -> list[Made]:
     """A Dropout or an AlphaDropout: PyTorch has both names."""
     make = getattr(torch.nn, type(step.layer).__name__)
-    return [_Made("", make(getattr(step.layer, "rate")))]  # noqa: B009
+    return [Made("", make(getattr(step.layer, "rate")))]  # noqa: B009
 
 
-def _flattened(torch: Any, _: Step) -> list[_Made]:
-    return [_Made("", torch.nn.Flatten())]
+def _flattened(torch: Any, _: Step) -> list[Made]:
+    return [Made("", torch.nn.Flatten())]
 
 
-def _reshaped(torch: Any, step: Step) -> list[_Made]:
-    flat = [] if len(step.given) == 1 else [_Made("_flatten", torch.nn.Flatten())]
+def _reshaped(torch: Any, step: Step) -> list[Made]:
+    flat = [] if len(step.given) == 1 else [Made("_flatten", torch.nn.Flatten())]
     if len(step.made) == 1:
-        return [_Made("", torch.nn.Flatten())]
+        return [Made("", torch.nn.Flatten())]
     assert math.prod(step.made) == math.prod(step.given)
-    return [*flat, _Made("", torch.nn.Unflatten(1, step.made))]
+    return [*flat, Made("", torch.nn.Unflatten(1, step.made))]
 
 
 WRITERS: dict[type[Layer], _Writer] = {
@@ -458,8 +394,12 @@ WRITERS: dict[type[Layer], _Writer] = {
     ELU: _activation,
     ReLU: _activation,
     Softmax: _activation,
-    LayerNormalization: _normalization,
-    RMSNormalization: _rms,
+    LayerNormalization: torch_layers.normalized,
+    RMSNormalization: torch_layers.rms,
+    BatchNormalization: torch_layers.batch,
+    GroupNormalization: torch_layers.grouped,
+    Embedding: torch_layers.embedded,
+    Identity: lambda torch, _: [Made("", torch.nn.Identity())],
     Dropout: _dropout,
     AlphaDropout: _dropout,
     Flatten: _flattened,

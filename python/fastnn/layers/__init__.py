@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 from fastnn import elsewhere
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.embedding import Embedding
+from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import (
     Add,
@@ -24,10 +27,18 @@ from fastnn.layers.merge import (
     subtract,
 )
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
-from fastnn.layers.normalization import LayerNormalization
+from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.shape import Flatten, Input, InputLayer, RepeatVector, Reshape
+from fastnn.layers.shape import (
+    Flatten,
+    Identity,
+    Input,
+    InputLayer,
+    Permute,
+    RepeatVector,
+    Reshape,
+)
 from fastnn.listing import names_of
 
 if TYPE_CHECKING:  # they are classes of `fastnn.models`, which puts them here
@@ -40,12 +51,17 @@ __all__ = [
     "Add",
     "AlphaDropout",
     "Average",
+    "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GroupNormalization",
+    "Identity",
     "Input",
     "InputLayer",
     "Lambda",
@@ -55,7 +71,9 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
+    "Permute",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",

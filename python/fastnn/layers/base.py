@@ -123,6 +123,10 @@ class Layer(Registered):
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+    # Whether its nodes depend on the shape of rows, which `extend_rows` is told.
+    by_shape: ClassVar[bool] = False
+    # Names of parameters that no optimizer changes.
+    statistics: ClassVar[tuple[str, ...]] = ()
     # Whether it takes several inputs; `row_shape` and `extend` then take lists (see merge).
     merges: ClassVar[bool] = False
 
@@ -133,12 +137,16 @@ class Layer(Registered):
         *("home", "shared"),
         *(
             "compute_dtype",
+            "by_shape",
             "extend_again",
+            "extend_rows",
             "has_parameters",
             "merges",
             "passes_outputs",
             "row_shape",
             "stand",
+            "statistics",
+            "trained_flags",
             "weight_specs",
         ),
     )
@@ -173,6 +181,10 @@ class Layer(Registered):
     def extend(self, _network: _core.Graph, tensor: int) -> int:
         """Adds this layer's nodes after `tensor`; returns the number of the output."""
         return tensor
+
+    def extend_rows(self, network: _core.Graph, tensor: int, _shape: Shape) -> int:
+        """`extend`, for rows of this shape."""
+        return self.extend(network, tensor)
 
     def extend_again(self, network: _core.Graph, tensor: Any, _first: int) -> int:
         """The same for a further call of the layer, whose first call made the output `first`.
@@ -363,7 +375,14 @@ class Layer(Registered):
     def trainable(self, value: bool) -> None:
         self._trainable = flag("trainable", value)
         for variable in self.variables:
-            variable.trainable = self._trainable
+            variable.trainable = self._trainable and variable.name not in self.statistics
+
+    def trained_flags(self) -> tuple[bool, ...]:
+        """Whether training changes each parameter, statistics included (for models)."""
+        return tuple(
+            self.trainable if variable.name in self.statistics else variable.trainable
+            for variable in self.variables
+        )
 
     @property
     def weights(self) -> list[Variable]:
@@ -575,7 +594,7 @@ def network_for(shape: Shape, dtype: Dtype, key: int) -> _core.Network:
 def extended(network: _core.Graph, layer: Layer, tensor: int, shape: Shape) -> int:
     """`layer.extend`; MemoryError names the parameters that are too large."""
     try:
-        return layer.extend(network, tensor)
+        return layer.extend_rows(network, tensor, shape)
     except MemoryError:
         sizes = " and ".join(
             f"a {spec.name} of shape {spec.shape}" for spec in layer.weight_specs(shape)
@@ -602,7 +621,7 @@ def make_variables(
         place = Place(buffer, offset, spec.shape)
         spec.initializer.fill(place, key, keys.weights_stream(index, i))
         variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
-        variable.trainable = layer.trainable
+        variable.trainable = layer.trainable and spec.name not in layer.statistics
         variable.regularizer, variable.constraint = spec.regularizer, spec.constraint
         made.append(variable)
     layer.adopt(made)

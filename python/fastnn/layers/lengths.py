@@ -8,28 +8,15 @@ from typing import Unpack
 from fastnn import _core, initializers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec, axis_of_columns
+from fastnn.layers.base import COMMON, LAYERS, Common, Shape, WeightSpec, axis_of_columns
+from fastnn.layers.of_rows import OfRows
 from fastnn.registry import Checked
 from fastnn.variables import Variable
 from fastnn.words import keywords, number
 
 
-class _OfRows(Layer):
-    """A layer that takes rows of one axis."""
-
-    axis = Checked(axis_of_columns)
-
-    def row_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise ValueError(
-                f"layer {self.name!r}: {type(self).__name__} expects rows of one axis, got rows of "
-                f"shape {shape}; put layers.Flatten() before it"
-            )
-        return shape
-
-
 @LAYERS.register("rms_normalization")
-class RMSNormalization(_OfRows):
+class RMSNormalization(OfRows):
     """y = scale * x / sqrt(mean(x**2) + epsilon), each row for itself.
 
         >>> layer = fastnn.layers.RMSNormalization(epsilon=0.0)
@@ -48,6 +35,7 @@ class RMSNormalization(_OfRows):
     """
 
     has_parameters = True
+    axis = Checked(axis_of_columns)
     epsilon = Checked(partial(number, low=0.0))
 
     @keywords(*COMMON)
@@ -59,11 +47,7 @@ class RMSNormalization(_OfRows):
     @property
     def scale(self) -> Variable:
         """The factors (columns,), ones at first."""
-        if not self.variables:
-            raise AttributeError(
-                f"layer {self.name!r} has no parameters yet: give input_shape, or call build"
-            )
-        return self.variables[0]
+        return self._variable("scale")
 
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
         return [WeightSpec("scale", shape, initializers.checked("scale", "ones"))]
@@ -79,7 +63,7 @@ class RMSNormalization(_OfRows):
 
 
 @LAYERS.register("unit_normalization")
-class UnitNormalization(_OfRows):
+class UnitNormalization(OfRows):
     """y = x / max(norm, 1e-12), with the Euclidean norm of each row.
 
         >>> print(fastnn.layers.UnitNormalization()([[3.0, 4.0]]).numpy().round(4))
@@ -91,6 +75,8 @@ class UnitNormalization(_OfRows):
     Raises:
         ValueError: the input has more than one axis; put Flatten() before it.
     """
+
+    axis = Checked(axis_of_columns)
 
     @keywords(*COMMON)
     def __init__(self, axis: int = -1, **common: Unpack[Common]) -> None:

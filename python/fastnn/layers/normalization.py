@@ -1,4 +1,4 @@
-"""LayerNormalization: each row brought to mean 0 and variance 1, then scaled by column."""
+"""LayerNormalization and GroupNormalization: rows, or parts of them, brought to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 from typing import Unpack
 
 from fastnn import _core, constraints, initializers, regularizers
-from fastnn.autodiff import kernels
+from fastnn.autodiff import functions, kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
@@ -14,7 +14,7 @@ from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec,
 from fastnn.registry import Checked
 from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number
+from fastnn.words import flag, integer, keywords, number
 
 
 @LAYERS.register("layer_normalization")
@@ -99,7 +99,7 @@ class LayerNormalization(Layer):
     def row_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError(
-                f"layer {self.name!r}: LayerNormalization expects rows of one axis, got rows of "
+                f"layer {self.name!r}: {type(self).__name__} expects rows of one axis, got rows of "
                 f"shape {shape}; put layers.Flatten() before it"
             )
         return shape
@@ -126,3 +126,104 @@ class LayerNormalization(Layer):
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.layer_normalization(tensor, self.epsilon, self.center, self.scale)
+
+
+def _groups(argument: str, value: object) -> int:
+    return -1 if value == -1 else integer(argument, value)
+
+
+@LAYERS.register("group_normalization")
+class GroupNormalization(LayerNormalization):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each group of columns for itself.
+
+    The columns of a row are cut into `groups` parts of one size, each with a mean and a variance of
+    its own (Wu and He, 2018, arXiv:1803.08494); gamma and beta have a number for each column.
+
+    Args:
+        groups: a divisor of the number of columns; -1: each column for itself.
+        axis: -1 or 1, the axis of the columns; others are not in fastnn.
+        epsilon: at least 0.
+        center: whether there is a beta (columns,).
+        scale: whether there is a gamma (columns,).
+        beta_initializer, gamma_initializer: see `fastnn.initializers`.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: see
+            `fastnn.regularizers` and `fastnn.constraints`.
+
+    Example:
+        >>> from fastnn import layers
+        >>> layers.GroupNormalization(2, epsilon=0.0)([[1.0, 3.0, 10.0, 30.0]]).numpy().tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+
+    Raises:
+        ValueError: the input has more than one axis; put Flatten() before it. Or `groups` does not
+            divide its columns.
+    """
+
+    groups = Checked(_groups)
+
+    @keywords(*COMMON)
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: ConstraintLike = None,
+        gamma_constraint: ConstraintLike = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(
+            axis,
+            epsilon,
+            center,
+            scale,
+            beta_initializer,
+            gamma_initializer,
+            beta_regularizer,
+            gamma_regularizer,
+            beta_constraint,
+            gamma_constraint,
+            **common,
+        )
+        self.groups = groups
+
+    def row_shape(self, shape: Shape) -> Shape:
+        super().row_shape(shape)
+        if shape[0] % self._groups_of(shape[0]) != 0:
+            raise ValueError(
+                f"layer {self.name!r}: groups={self.groups} does not divide {shape[0]} columns"
+            )
+        return shape
+
+    def _groups_of(self, columns: int) -> int:
+        return columns if self.groups == -1 else self.groups
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        groups = self._groups_of(x.shape[1])
+        parts = functions.reshape(x, (len(x) * groups, x.shape[1] // groups))
+        h = kernels.layer_normalization(parts, None, None, self.epsilon)
+        h = functions.reshape(h, x.shape)
+        if self.gamma is not None:
+            h = h * self.gamma
+        y: Tensor = h if self.beta is None else h + self.beta
+        return y
+
+    def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
+        return self._extended(network, tensor, first)
+
+    def extend(self, network: _core.Graph, tensor: int) -> int:
+        return self._extended(network, tensor, None)
+
+    def _extended(self, network: _core.Graph, tensor: int, like: int | None) -> int:
+        groups = self._groups_of(network.width(tensor) or 1)
+        if network.width(tensor) == 0:
+            groups = 1
+        shares = like if self.center or self.scale else None
+        return network.group_normalization(
+            tensor, groups, self.epsilon, self.center, self.scale, like=shares
+        )

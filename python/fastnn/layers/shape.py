@@ -194,6 +194,76 @@ class Reshape(Layer):
         return functions.reshape(x, (x.shape[0], *self.row_shape(x.shape[1:])))
 
 
+def _dims(argument: str, given: object) -> Shape:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{argument}: expected a tuple such as (2, 1), got {given!r}")
+    dims = tuple(integer(argument, axis) for axis in given)
+    if sorted(dims) != list(range(1, len(dims) + 1)) or not dims:
+        raise ValueError(
+            f"{argument}: expected each axis from 1 to {max(len(dims), 1)} once, got {given!r}"
+        )
+    if len(dims) > 4:
+        raise ValueError(f"{argument}: expected at most 4 axes, got {given!r}")
+    return dims
+
+
+@LAYERS.register("permute")
+class Permute(Layer):
+    """The axes of rows in another order.
+
+    Args:
+        dims: axis i of an output row is axis dims[i] of the input row, counted from 1; at most 4.
+            `Permute((2, 1))` transposes rows (3, 5) into rows (5, 3).
+
+    Example:
+        >>> from fastnn import layers
+        >>> layers.Permute((2, 1))([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]).numpy().tolist()
+        [[[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]]
+
+    Raises:
+        ValueError: rows have another number of axes.
+    """
+
+    by_shape = True
+    dims = Checked(_dims)
+
+    @keywords(*COMMON)
+    def __init__(self, dims: Sequence[int], **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+        self.dims = dims
+
+    def row_shape(self, shape: Shape) -> Shape:
+        if len(shape) != len(self.dims):
+            raise ValueError(
+                f"layer {self.name!r}: dims={self.dims} needs rows of {len(self.dims)} axes, got rows "
+                f"of shape {shape}"
+            )
+        return tuple(shape[axis - 1] for axis in self.dims)
+
+    def call(self, x: Tensor, _training: bool) -> Tensor:
+        return functions.transpose(x, (0, *self.dims))
+
+    def extend_rows(self, network: _core.Graph, tensor: int, shape: Shape) -> int:
+        return network.permute(tensor, shape, [axis - 1 for axis in self.dims])
+
+
+@LAYERS.register("identity")
+class Identity(Layer):
+    """y = x. It costs nothing.
+
+    Example:
+        >>> from fastnn import layers
+        >>> layers.Identity()([[1.0, 2.0]]).numpy().tolist()
+        [[1.0, 2.0]]
+    """
+
+    passes_outputs = True
+
+    @keywords(*COMMON)
+    def __init__(self, **common: Unpack[Common]) -> None:
+        super().__init__(**common)
+
+
 @LAYERS.register("repeat_vector")
 class RepeatVector(Layer):
     """Each row, n times: rows of shape (columns,) become rows of shape (n, columns).

@@ -19,6 +19,7 @@ from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
 from fastnn.layers.base import Shape
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.noise import Noise
 from fastnn.models.compiled import State
 
@@ -33,6 +34,8 @@ def called(state: State, x: Tensor, training: bool) -> Any:
     usual = array.shape[1:] == built.shapes[0] and array.size > 0 and array.dtype.kind == "f"
     if not usual:
         array = rows("x", array, built.shapes[0])
+    if training and any(layer.statistics for layer in state.layers):
+        built.network.set_moving([flag for layer in state.layers for flag in layer.trained_flags()])
     kept = built.network.record_rows(array, training, watched(x))
     y = Tensor(kept.outputs)
     if len(built.shapes[-1]) != 1:
@@ -47,6 +50,9 @@ def called(state: State, x: Tensor, training: bool) -> Any:
         for call in state.calls:
             layer = state.layers[call.layer]
             given = [tensors[i] for i in call.inputs]
+            if training and isinstance(layer, BatchNormalization) and layer.trainable:
+                tensors.append(layer.of_batch(given[0]))
+                continue
             tensors.append(layer(given if layer.merges else given[0], training=False))
         x = tensors[-1]
         if several:

@@ -612,7 +612,7 @@ def _trained(plan: Plan, built: Built, layers: Sequence[Layer]) -> list[bool]:
     then = {id(layer): flags for layer, flags in plan.trained}
     found: list[bool] = []
     for layer, variables in zip(layers, built.variables, strict=True):
-        flags = then.get(id(layer), tuple(variable.trainable for variable in variables))
+        flags = then.get(id(layer), layer.trained_flags())
         found += flags if len(flags) == len(variables) else flags[:1] * len(variables)
     return found
 

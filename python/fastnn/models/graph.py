@@ -254,7 +254,7 @@ def extend(
         given: Any = [tensors[i] for i in call.inputs]
         if not layer.merges:
             given = given[0]
-        if call.layer in first:
+        if call.layer in first and not (layer.by_shape and shapes is not None):
             made = layer.extend_again(graph, given, first[call.layer])
         elif shapes is None:
             made = layer.extend(graph, given)

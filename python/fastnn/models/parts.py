@@ -265,8 +265,7 @@ class Parted(Trainer):
     def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:
         found = {id(part): part for part in self._leaf_parts() if isinstance(part, Layer)}
         return tuple(
-            (layer, tuple(v.trainable for v in layer.variables) or (layer.trainable,))
-            for layer in found.values()
+            (layer, layer.trained_flags() or (layer.trainable,)) for layer in found.values()
         )
 
     def _own_layers(self) -> Iterator[Layer]:

@@ -507,8 +507,9 @@ class Trainer(Streamed):
             flat = built.network.optimizer_state[-1]
             variables = built.all_variables
             weights = [variable.numpy() for variable in variables]
+            roles = built.network.roles
             for i, (offset, _) in enumerate(built.network.parameters):
-                if built.settings.trained[i]:
+                if built.settings.trained[i] and roles[i] != "statistic":
                     weights[i] = within(variables[i], flat, offset)
             write_all("take_averages", variables, weights)
 

@@ -1,0 +1,124 @@
+"""Writers of layers that normalize, look up or permute, in ONNX: see `exports.onnx`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.exports.graph import Node
+from fastnn.exports.onnx_nodes import Nodes
+from fastnn.layers.base import Layer, Shape
+from fastnn.layers.batch import BatchNormalization
+from fastnn.layers.embedding import Embedding
+from fastnn.layers.features import CategoryEncoding, Normalization
+from fastnn.layers.lengths import RMSNormalization, UnitNormalization
+from fastnn.layers.normalization import GroupNormalization
+from fastnn.layers.shape import Permute
+
+Array = NDArray[Any]
+
+
+def mean(to: Nodes, at: str, x: str) -> str:
+    """Of each row."""
+    if to.opset < 18:
+        return to.add(at, "ReduceMean", [x], axes=[-1], keepdims=1)
+    return to.add(at, "ReduceMean", [x, to.sizes([-1])], keepdims=1)
+
+
+def rms(to: Nodes, layer: RMSNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    squares = mean(to, at, to.add(at, "Mul", [x[0], x[0]]))
+    root = to.add(at, "Sqrt", [to.add(at, "Add", [squares, to.number(layer.epsilon)])])
+    scale = to.constant(f"{at}/scale", layer.scale.numpy(), layer)
+    return to.add(at, "Mul", [to.add(at, "Div", [x[0], root]), scale])
+
+
+def unit(to: Nodes, layer: UnitNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    squares = to.add(at, "ReduceSum", [to.add(at, "Mul", [x[0], x[0]]), to.sizes([-1])], keepdims=1)
+    norm = to.add(at, "Max", [to.add(at, "Sqrt", [squares]), to.number(1e-12)])
+    return to.add(at, "Div", [x[0], norm])
+
+
+def _affine(to: Nodes, layer: Any, x: str) -> str:
+    """gamma * x + beta, of those that there are."""
+    if layer.gamma is not None:
+        gamma = to.constant(f"{layer.name}/gamma", layer.gamma.numpy(), layer)
+        x = to.add(layer.name, "Mul", [x, gamma])
+    if layer.beta is not None:
+        beta = to.constant(f"{layer.name}/beta", layer.beta.numpy(), layer)
+        x = to.add(layer.name, "Add", [x, beta])
+    return x
+
+
+def batch(to: Nodes, layer: BatchNormalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    variance = layer.moving_variance.numpy()
+    if to.dtype == np.float32:
+        ones = np.ones_like(variance)
+        constants = (
+            ("gamma", ones if layer.gamma is None else layer.gamma.numpy()),
+            ("beta", 0 * ones if layer.beta is None else layer.beta.numpy()),
+            ("moving_mean", layer.moving_mean.numpy()),
+            ("moving_variance", variance),
+        )
+        names = [to.constant(f"{at}/{name}", value, layer) for name, value in constants]
+        return to.add(at, "BatchNormalization", [x[0], *names], epsilon=layer.epsilon)
+    middle = to.constant(f"{at}/moving_mean", layer.moving_mean.numpy(), layer)
+    spread = to.constant(f"{at}/spread", np.sqrt(variance + layer.epsilon), layer)
+    centered = to.add(at, "Sub", [x[0], middle])
+    return _affine(to, layer, to.add(at, "Div", [centered, spread]))
+
+
+def group(to: Nodes, layer: GroupNormalization, x: list[str], shapes: list[Shape], _: Node) -> str:
+    at = layer.name
+    columns = shapes[0][0]
+    size = 1 if layer.groups == -1 else columns // layer.groups
+    parts = to.add(at, "Reshape", [x[0], to.sizes([-1, size])])
+    centered = to.add(at, "Sub", [parts, mean(to, at, parts)])
+    variance = mean(to, at, to.add(at, "Mul", [centered, centered]))
+    root = to.add(at, "Sqrt", [to.add(at, "Add", [variance, to.number(layer.epsilon)])])
+    made = to.add(at, "Div", [centered, root])
+    return _affine(to, layer, to.add(at, "Reshape", [made, to.sizes([-1, columns])]))
+
+
+def normalization(to: Nodes, layer: Normalization, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    deviation = np.maximum(np.sqrt(layer.variance.numpy()), to.dtype.type(1e-7))
+    middle = to.constant(f"{at}/mean", layer.mean.numpy(), layer)
+    spread = to.constant(f"{at}/deviation", deviation, layer)
+    if layer.invert:
+        return to.add(at, "Add", [to.add(at, "Mul", [x[0], spread]), middle])
+    return to.add(at, "Div", [to.add(at, "Sub", [x[0], middle]), spread])
+
+
+def permute(to: Nodes, layer: Permute, x: list[str], _: list[Shape], __: Node) -> str:
+    return to.add(layer.name, "Transpose", [x[0]], perm=[0, *layer.dims])
+
+
+def _numbers(to: Nodes, layer: Layer, x: str) -> str:
+    return to.add(layer.name, "Cast", [x], to=to.onnx.TensorProto.INT64)
+
+
+def embedding(to: Nodes, layer: Embedding, x: list[str], _: list[Shape], __: Node) -> str:
+    table = to.constant(f"{layer.name}/embeddings", layer.embeddings.numpy(), layer)
+    return to.add(layer.name, "Gather", [table, _numbers(to, layer, x[0])], axis=0)
+
+
+def categories(
+    to: Nodes, layer: CategoryEncoding, x: list[str], shapes: list[Shape], node: Node
+) -> str:
+    at = layer.name
+    count = to.constant(f"{at}/num_tokens", np.array(layer.num_tokens, np.int64), layer)
+    hot = to.constant(f"{at}/off_on", np.array([0, 1], np.float32), layer)
+    made = to.add(at, "OneHot", [_numbers(to, layer, x[0]), count, hot], axis=-1)
+    if to.dtype != np.float32:  # ONNX Runtime has OneHot for few types
+        made = to.add(at, "Cast", [made], to=to.onnx.TensorProto.DOUBLE)
+    if layer.output_mode == "one_hot":
+        return made if len(node.shape) > 1 else to.add(at, "Squeeze", [made, to.sizes([1])])
+    if shapes[0] == (1,):
+        return to.add(at, "Squeeze", [made, to.sizes([1])])
+    total = to.add(at, "ReduceSum", [made, to.sizes([1])], keepdims=0)
+    return total if layer.output_mode == "count" else to.add(at, "Min", [total, to.number(1)])
