@@ -154,8 +154,7 @@ void compile(Network& network, const std::string& loss, const std::string& optim
              const std::optional<py::array_t<double, py::array::c_style>>& pos_weight,
              bool by_batch_weight, bool ignore_nan, const std::vector<py::dict>& metrics,
              const std::string& session, const std::string& precision, const std::string& device,
-             bool collects,
-             const py::kwargs& stage) {
+             bool collects, const py::kwargs& stage) {
   Compile request;
   request.collects = collects;
   if (device != "auto") request.device = find_name<Device>("device", device_names, device);
