@@ -30,7 +30,7 @@ def kind_of(x: object) -> Kind | None:
         return None
     if hasattr(x, "__next__"):
         return "iterator"
-    if any(hasattr(x, name) for name in _OF_ARRAYS):
+    if any(hasattr(x, name) for name in _OF_ARRAYS) or _is_buffer(x):
         return None
     if hasattr(type(x), "__getitem__") and hasattr(type(x), "__len__"):
         return "indexed"
@@ -38,11 +38,20 @@ def kind_of(x: object) -> Kind | None:
 
 
 _ARE_ARRAYS = (np.ndarray, np.generic, abc.Sequence, abc.Mapping, abc.Set, array, int, float)
-# Arrays, tables of pandas, polars and Arrow, and buffers.
+# Arrays, and tables of pandas, polars and Arrow.
 _OF_ARRAYS = (
     *("__array__", "__array_interface__", "__dlpack__", "__dataframe__", "__arrow_c_stream__"),
-    *("__buffer__", "shape", "dtype"),
+    *("shape", "dtype"),
 )
+
+
+def _is_buffer(x: Any) -> bool:
+    """Whether x lends its memory, as arrays of ctypes do. Before Python 3.12 no attribute says so."""
+    try:
+        memoryview(x).release()
+    except TypeError:
+        return False
+    return True
 
 
 class Feed:
