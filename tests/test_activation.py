@@ -391,5 +391,5 @@ def test_a_function_means_the_activation_that_it_is(name):
 
 
 def test_what_is_no_activation_is_refused():
-    with pytest.raises(TypeError, match="activation: expected a name .*, got 5"):
+    with pytest.raises(TypeError, match=r"activation: expected a name .*, got 5"):
         layers.Dense(3, activation=5)
