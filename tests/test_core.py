@@ -234,7 +234,7 @@ GRAPHS = {
     "no buffer": lambda: unbound().predict(_core.Data(X)),
     "not compiled": lambda: train(networks.chain((3, 2), ("linear",), "float32").network),
     "an unknown loss": lambda: complete(loss="mse"),
-    "an unknown optimizer": lambda: complete(optimizer="adamax"),
+    "an unknown optimizer": lambda: complete(optimizer="adamost"),
     "an unknown metric": lambda: complete(metrics=[("f1", 0.0)]),
     "data of another width": lambda: complete().check_input(_core.Data(X[:, :2])),
     "targets of another width": lambda: train(

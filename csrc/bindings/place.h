@@ -131,7 +131,7 @@ class CallSide {
   void run(const F& f) {
     const Unlocked unlocked;
     if (away_) before();
-    f(static_cast<const Machine&>(machine_));
+    f(machine_);
     if (away_) after();
   }
   // Two kernels, the second over what the first wrote.
