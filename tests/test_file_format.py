@@ -257,7 +257,10 @@ def test_every_schedule(cls: Any, tmp_path: Path) -> None:
 
 
 @classes("callback")
-def test_every_callback_goes_on_from_its_state(cls: Any, tmp_path: Path) -> None:
+def test_every_callback_goes_on_from_its_state(
+    cls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write beside the program
     """What `saved_state` gives goes through a file, and into an object that was just made."""
     options = {"backup_dir": str(tmp_path / "own"), "filepath": str(tmp_path / "own.safetensors")}
     needed = {name: options.get(name, test_registry.REQUIRED[name]) for name in _needed(cls)}

@@ -223,9 +223,11 @@ def test_relu_and_softmax(rng):
     np.testing.assert_array_equal(of(layers.ReLU()), np.maximum(x, 0))
     np.testing.assert_allclose(of(layers.ReLU(negative_slope=0.5)), np.where(x > 0, x, x / 2))
     np.testing.assert_allclose(of(layers.Softmax()), reference.softmax(x), rtol=1e-6)
+    bent = layers.ReLU(max_value=1, negative_slope=0.1, threshold=0.5)
+    wanted = np.where(x >= 0.5, np.minimum(x, 1), 0.1 * (x - 0.5))
+    np.testing.assert_allclose(of(bent), wanted, rtol=1e-5, atol=1e-7)
     for options, message in (
-        ({"max_value": 6}, "^max_value: expected None, got 6"),
-        ({"threshold": 1.0}, "^threshold: expected 0, got 1.0"),
+        ({"max_value": -1}, "^max_value"),
         ({"negative_slope": -1}, "^negative_slope"),
     ):
         with pytest.raises(ValueError, match=message):
