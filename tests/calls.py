@@ -103,6 +103,12 @@ def _loss(name: str, variant: str) -> Call:
     return Call(name, "loss", draw)
 
 
+def _pairs(d: Draw) -> Arguments:
+    """Means and logarithms of variances side by side, and targets for the means."""
+    n, o = d.size.n, d.size.o
+    return [d.rng.normal(size=(n, 2 * o)).astype(d.dtype), d.outputs()], {}
+
+
 CALLS = {
     "dense_forward": Call(
         "dense_forward",
@@ -164,6 +170,7 @@ CALLS = {
         "dense",
         lambda d: ([d.outputs(), d.numbers()], {"vocabulary": d.size.i}),
     ),
+    "gaussian_nll": Call("gaussian_nll", "loss", _pairs),
     **{
         f"{name}, {variant}": _loss(name, variant)
         for name, loss in LOSSES.items()

@@ -789,11 +789,12 @@ def categorical_focal_crossentropy(
         logits, labels, sample_weight, label_smoothing, ignore_class: see `softmax_cross_entropy`,
             also for Returns and Raises.
     """
-    columns: Array | None = None
-    if not np.isscalar(alpha):
-        columns = plain(numeric("alpha", alpha), np.float64)
-        alpha = 1.0
-    options = {"alpha": alpha, "gamma": gamma, "label_smoothing": label_smoothing}
+    by_class = None if np.isscalar(alpha) else alpha
+    options = {
+        "alpha": alpha if by_class is None else 1.0,
+        "gamma": gamma,
+        "label_smoothing": label_smoothing,
+    }
     return _row_loss(
         "categorical_focal_crossentropy",
         logits,
@@ -801,7 +802,7 @@ def categorical_focal_crossentropy(
         sample_weight,
         options,
         ignore_class,
-        columns,
+        by_class,
     )
 
 
@@ -904,9 +905,9 @@ def _row_loss(
     sample_weight: ArrayLike | None,
     given_options: Mapping[str, Any] | None = None,
     ignore_class: int | None = None,
-    columns: Array | None = None,
+    alpha: ArrayLike | None = None,
 ) -> tuple[float, Array]:
-    """A loss over classes."""
+    """A loss over classes; `alpha`: a weight of each class."""
     row = rows.losses()[name]
     of_outputs, of_labels = ("logits", "labels") if row.head != "none" else ("pred", "target")
     options = {k: row.options[k].checked(value) for k, value in (given_options or {}).items()}
@@ -915,6 +916,7 @@ def _row_loss(
     for option, value in options.items():
         op_arguments.fitting(option, value, z)
     weights = op_arguments.weights_beside("sample_weight", sample_weight, of_outputs, z)
+    columns = op_arguments.weights_beside("alpha", alpha, of_outputs, z)
     given: Any
     if isinstance(z, DeviceArray) and on_device(labels) and taken(of_labels, labels).ndim != 1:
         _, given = op_arguments.device_floats({of_outputs: z, of_labels: labels})
