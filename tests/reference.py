@@ -635,9 +635,14 @@ def categorical_focal_crossentropy(
     e = np.exp(below)
     p = e / e.sum(axis=1, keepdims=True)
     log_p = below - np.log(e.sum(axis=1, keepdims=True))
-    # The sum of the others, without the digits that 1 - p loses.
-    missed = np.where(np.eye(c, dtype=bool), 0.0, e[:, None, :]).sum(axis=2)
-    missed = missed / e.sum(axis=1, keepdims=True)
+    # The sum of the others. That of all minus the largest would lose its digits.
+    total = e.sum(axis=1, keepdims=True)
+    missed = total - e
+    largest = np.arange(n), e.argmax(axis=1)
+    others = e.copy()
+    others[largest] = 0.0
+    missed[largest] = others.sum(axis=1)
+    missed = missed / total
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(missed == 0.0, -1.0, _times(p, log_p) / missed)
         loss = _times(-y * missed**gamma, log_p)
