@@ -511,3 +511,37 @@ def test_a_chain_that_changes() -> None:
     assert model.get_layer("linear").w.path == "sequential/linear/w"
     assert model.pop().name == "dense"
     assert model.predict(X).shape == (40, 4)
+
+
+class Encoder(layers.Layer):
+    """A layer within; with `bends`, its call is no graph."""
+
+    def __init__(self, bends: bool, name: str) -> None:
+        super().__init__(name=name)
+        self.inner = layers.Dense(5)
+        self.bends = bends
+
+    def call(self, x: Any) -> Any:
+        y = self.inner(x)
+        return y * fastnn.exp(0.0 * x) if self.bends else y
+
+
+class Stacked(fastnn.Model):
+    """Layers of its own, a chain and a Dense, in this order."""
+
+    def __init__(self, bends: bool) -> None:
+        super().__init__()
+        self.first = Encoder(bends, "first")
+        self.chain = fastnn.Sequential([layers.Dense(5), layers.Dense(5)])
+        self.last = layers.Dense(5)
+
+    def call(self, x: Any) -> Any:
+        return self.last(self.chain(self.first(x)))
+
+
+def test_weights_stand_as_attributes_also_where_no_graph_can_be_drawn() -> None:
+    x = np.random.default_rng(6).normal(size=(9, 5)).astype(np.float32)
+    native, taped = Stacked(False), Stacked(True)
+    native(x), taped(x)
+    taped.set_weights(native.get_weights())
+    np.testing.assert_allclose(taped.predict(x), native.predict(x), rtol=1e-5, atol=1e-6)

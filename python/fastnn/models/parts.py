@@ -169,7 +169,9 @@ class Parted(Trainer):
             for layer in model._layers_before_others():
                 found.setdefault(id(layer), layer)
             parts = model._direct_parts()
-            in_place = not model.keeps_graph or is_of_fastnn(type(model))
+            # As attributes stand, where no graph of the model's layers has an order of its own.
+            graph = model.keeps_graph and model._state.now.layers
+            in_place = not graph or is_of_fastnn(type(model))
             while parts:
                 part = parts.pop(0)
                 if not isinstance(part, Parted):
@@ -183,11 +185,8 @@ class Parted(Trainer):
         return list(found.values())
 
     def _layers_before_others(self) -> Iterable[Layer]:
-        """Layers that come before other parts: those of the graph in its order, or attributes."""
-        state = self._state.now
-        if state.layers or state.parts or self._steps is not None or not self.keeps_graph:
-            return state.layers
-        return self._own_layers()
+        """Layers that come before other parts: those of the graph in its order."""
+        return self._state.now.layers
 
     def _direct_parts(self) -> list[Any]:
         """The parts that it has itself, also a layer that `call` does not use."""

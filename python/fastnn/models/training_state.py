@@ -287,6 +287,7 @@ class TrainingState:
         groups = [{str(k): float(v) for k, v in group.items()} for group in told["groups"]]
         found = [integer("group_of", numbers.get(name, 0), 0, len(groups) - 1) for name in names]
         stage = _like("stage", told["stage"], like.stage)
+        integer("accumulate", stage["accumulate"])
         loss = _like("loss", told["loss"], like.loss)
         return Settings([name in trained for name in names], groups, found, stage, loss)
 
