@@ -119,6 +119,10 @@ TABLE: dict[tuple[str, str, str], Tolerance] = {
         2e-5, 2e-6, "a forward and a backward pass through a few layers of at most 300 terms"
     ),
     ("network", "float64", "cpu highest"): Tolerance(1e-10, 1e-12, "as float32"),
+    ("network of directions", "float32", "cpu highest"): Tolerance(
+        2e-5, 8e-6, "as network, but a short output has few digits of its direction"
+    ),
+    ("network of directions", "float64", "cpu highest"): Tolerance(1e-10, 4e-12, "as float32"),
     ("trajectory", "float32", "cpu highest"): Tolerance(
         5e-4, 5e-5, "steps compound the roundings; Adam divides by roots of small sums"
     ),
