@@ -82,7 +82,7 @@ def every_op() -> Iterator[tuple[str, Work]]:
                     f"{name} {options or ''} {dtype}",
                     lambda dy=dy, name=name, row=row, weight=weight, options=options: getattr(
                         ops, name
-                    )(outputs(row, dy), targets(row, *dy.shape), sample_weight=weight, **options),
+                    )(*compared_by(row, dy), sample_weight=weight, **options),
                 )
         for name, rule in rows.optimizers().items():
             for options in ({}, {key: other(option) for key, option in rule.options.items()}):
@@ -122,6 +122,13 @@ def outputs(row: rows.LossRow, z: np.ndarray) -> np.ndarray:
     return np.abs(z) + z.dtype.type(0.1) if row.targets in ("not_negative", "positive") else z
 
 
+def compared_by(row: rows.LossRow, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs, as many as a loss can have of these numbers, and its targets."""
+    n, columns = len(z), z.shape[1] // row.outputs_of_target
+    given = outputs(row, z[:, : columns * row.outputs_of_target])
+    return np.ascontiguousarray(given), targets(row, n, columns)
+
+
 def stepped(grad: np.ndarray, name: str, states: int, options: dict[str, Any]) -> list[Any]:
     """The parameters and states after a step in place."""
     update = getattr(ops, f"{name}_step")
@@ -144,6 +151,7 @@ class Network(NamedTuple):
     loss: Any
     y: np.ndarray
     optimizer: Any = "adam"
+    x: np.ndarray | None = None
 
 
 def chain(*parts: Any) -> Callable[[Any], Any]:
@@ -184,8 +192,13 @@ MADE: dict[str, Callable[[], Any]] = {
     "AlphaDropout": lambda: layers.AlphaDropout(0.3),
     "Dense": lambda: layers.Dense(12, "tanh"),
     "Dropout": lambda: layers.Dropout(0.3),
+    "CategoryEncoding": lambda: layers.CategoryEncoding(9, output_mode="count"),
+    "Embedding": lambda: layers.Embedding(9, 4),
     "GaussianDropout": lambda: layers.GaussianDropout(0.3),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
+    "GroupNormalization": lambda: layers.GroupNormalization(3),
+    "Normalization": lambda: layers.Normalization(mean=0.1, variance=2.0),
+    "Permute": lambda: layers.Permute((1,)),
     "RepeatVector": lambda: layers.RepeatVector(2),
     "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
     "Reshape": lambda: layers.Reshape((3, 4)),
@@ -199,13 +212,17 @@ def rows_of_tables() -> dict[str, Callable[[], Network]]:
 
     def of_loss(cls: type[Any], row: rows.LossRow) -> Network:
         y = targets(row, ROWS, 5)
-        if row.targets == "classes" and cls is not fastnn.losses.SparseCategoricalCrossentropy:
+        if row.targets == "classes" and not cls.__name__.startswith("Sparse"):
             y = np.eye(5, dtype=np.float32)[y]
         last = "softplus" if row.targets in ("not_negative", "positive") else "linear"
-        return Network(chain(dense(12, "tanh"), dense(5, last)), cls(), y)
+        width = 5 * row.outputs_of_target
+        return Network(chain(dense(12, "tanh"), dense(width, last)), cls(), y)
 
     def of_layer(cls: type[Any]) -> Network:
         layer = MADE.get(cls.__name__, cls)()
+        if cls in (layers.CategoryEncoding, layers.Embedding):  # of categories
+            x = np.random.default_rng(3).integers(0, 9, (ROWS, 21)).astype(np.float32)
+            return Network(chain(layer, layers.Flatten(), dense(1)), "mse", number, x=x)
 
         def made(x: Any) -> Any:
             h = dense(12, "tanh")(x)
@@ -239,6 +256,8 @@ def trained(
     fastnn.utils.set_random_seed(3)
     network = make()
     x = np.random.default_rng(2).standard_normal((ROWS, 21)).astype(np.float32)
+    if network.x is not None:
+        x = network.x
     inputs = fastnn.Input((21,))
     model = fastnn.Model(inputs, network.outputs(inputs))
     model.compile(

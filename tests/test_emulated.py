@@ -14,7 +14,7 @@ import cases
 import pytest
 
 
-def passed(request, *arguments, timeout=400, **environment):
+def passed(request, *arguments, timeout=1500, **environment):
     """Runs pytest anew; how many tests passed there, and none failed."""
     done = subprocess.run(
         [
