@@ -658,7 +658,7 @@ def test_dropout_and_its_mask(tmp_path):
     [
         ("LogSoftmax", {}, "no layer for LogSoftmax"),
         ("Softmax", {"axis": 0}, "softmax over all columns"),
-        ("Sin", {}, "no layer for Sin"),
+        ("Tan", {}, "no layer for Tan"),
         ("Erf", {}, "no layer"),
         ("Split", {"axis": 1}, "no layer for Split"),
         ("Cast", {"to": INT64}, "integers"),
