@@ -75,7 +75,7 @@ struct LossAndGradient {
   T gradient;
 };
 
-// Of a loss with two outputs for each target.
+// The value of a loss with two outputs for each target, and the derivatives by both.
 template <class T>
 struct LossAndGradients {
   T loss;

@@ -118,8 +118,8 @@ struct Node {
   Activation activation = {};  // dense, activation
   double rate = 0;             // dropout; noise: its amount
   NoiseKind noise = NoiseKind::gaussian_noise;
-  // Of a dropout's or noise's own random numbers; none: they come from the plan's key and the
-  // layer's number.
+  // The key of the random numbers, where a dropout or noise has a seed of its own. Without one
+  // the plan's key and the layer's number give them.
   std::optional<std::uint64_t> key = {};
   double scale = 1, offset = 0;        // affine
   double epsilon = 0;                  // the normalizations

@@ -29,8 +29,8 @@ struct Dataset {
 // Parameters and optimizer state on the host, of the session's element type.
 struct Buffers {
   void* parameters = nullptr;
-  // Of the optimizer; then the average of weights, and the gradients of several
-  // batches.
+  // The slots of the optimizer, then the average of weights, then the sum of gradients over
+  // several batches.
   void* slots[buffer_slots] = {};
 };
 

@@ -32,7 +32,7 @@ struct LaneSums {
   FASTNN_INLINE void get(int lane, T (&out)[size]) const {
     for (int i = 0; i < size; ++i) out[i] = of[i][lane];
   }
-  // Of a row that all lanes share.
+  // The same for a row that all lanes share.
   template <int size>
   FASTNN_INLINE void join(T (&out)[size]) {
     for (int i = 0; i < size; ++i) out[i] = joined(of[i]);

@@ -7,7 +7,7 @@
 namespace fastnn {
 namespace {
 
-// Of each column the mean, what it was rounded by, and one over the deviation.
+// Three numbers a column: its mean, the rounding error of the mean, and one over the deviation.
 Index kept_of_all(const Plan& plan, const Node& node) {
   return 3 * plan.tensors[static_cast<std::size_t>(node.output)].width;
 }

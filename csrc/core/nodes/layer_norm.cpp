@@ -6,7 +6,7 @@
 namespace fastnn {
 namespace {
 
-// Of each group of a row the mean, and one over the deviation.
+// Two numbers for each group of a row: its mean, and one over its deviation.
 Index kept(const Plan&, const Node& node) { return 2 * node.groups; }
 
 template <class T>

@@ -144,7 +144,7 @@ class Ahead:
         self._items = items
         self._found: deque[Any] = deque()
         self._change = threading.Condition()
-        self._ended = False  # nobody reads any more
+        self._ended = False  # the reader has left: the thread stops
         self._last = False  # the thread has made its last item
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fastnn batches", daemon=True)

@@ -42,7 +42,7 @@ _KINDS = (
     *(Dense, LayerNormalization, GroupNormalization, RMSNormalization, BatchNormalization),
     Embedding,
 )
-# Of a BatchNorm1d; nothing here needs it.
+# A count that BatchNorm1d keeps for momentum=None, which does not exist here.
 _COUNT = "num_batches_tracked"
 # What wrappers of PyTorch put before all names.
 _WRAPPERS = ("module.", "_orig_mod.")
