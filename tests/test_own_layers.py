@@ -493,6 +493,10 @@ def test_what_other_formats_do_not_hold(tmp_path: Any) -> None:
     model = fastnn.Sequential([fastnn.Input((5,)), Linear(5)])
     with pytest.raises(RuntimeError, match="save_keras: the model computes with more than layers"):
         fastnn.interop.save_keras(model, tmp_path / "m.keras")
+
+
+def test_another_format_holds_what_is_made_of_layers(tmp_path: Any) -> None:
+    pytest.importorskip("h5py")
     native = fastnn.Sequential([fastnn.Input((5,)), Block(5)])
     fastnn.interop.save_keras(native, tmp_path / "m.keras")
 
