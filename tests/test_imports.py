@@ -52,7 +52,6 @@ ROOMS = (
         "fastnn.random",
         "fastnn.steps",
         "fastnn.ops",
-        "fastnn.ops_rows",
         "fastnn.preprocessing",
         "fastnn.utils",
         "fastnn.initializers",

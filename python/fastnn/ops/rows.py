@@ -1,5 +1,5 @@
-"""The kernels that scale rows by their length, and columns by their batch, as functions: `fastnn.ops`
-has them."""
+"""The kernels that scale rows by their statistics or length, and columns by their batch, as functions:
+`fastnn.ops` has them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,79 @@ from fastnn.arrays import op_arguments
 from fastnn.words import number
 
 Array = op_arguments.Array
+
+
+def layer_normalization(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    *,
+    epsilon: float = 1e-3,
+) -> Array:
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself.
+
+        >>> fastnn.ops.layer_normalization([[1.0, 3.0]], epsilon=0.0).tolist()
+        [[-1.0, 1.0]]
+
+    A row is what lies on the last axis; its variance is the mean of (x - mean)**2. From Ba,
+    Kiros and Hinton, "Layer Normalization", 2016 (arXiv:1607.06450); the default of epsilon is
+    that of Keras.
+
+    Args:
+        x: at least one axis; the last, of c numbers, must not be empty.
+        gamma: (c,); None: all 1.
+        beta: (c,); None: all 0.
+        epsilon: at least 0. Where it is 0, a row of equal numbers gives NaN.
+
+    Returns:
+        y of the shape of x. A row that holds NaN is all NaN.
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+    """
+    tiny = number("epsilon", epsilon, 0.0)
+    x_, gamma_, beta_ = op_arguments.floats(x=x, gamma=gamma, beta=beta)
+    op_arguments.fitting("epsilon", tiny, x_)
+    return op_arguments.result(x, _core.layer_normalization(x_, gamma_, beta_, tiny))
+
+
+def layer_normalization_backward(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, *, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """The gradients of `layer_normalization`.
+
+        >>> x, dy = [[1.0, 3.0]], [[1.0, 1.0]]
+        >>> dx, dgamma, dbeta = fastnn.ops.layer_normalization_backward(dy, x, epsilon=0.0)
+        >>> dx.tolist(), dgamma.tolist(), dbeta.tolist()
+        ([[0.0, 0.0]], [-1.0, 1.0], [1.0, 1.0])
+
+    With xhat = (x - mean) / sqrt(variance + epsilon) and g = dy * gamma,
+    dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(variance + epsilon); dgamma and dbeta are
+    the sums of dy * xhat and of dy over all rows.
+
+    Args:
+        dy: the gradient with respect to y, of the shape of x.
+        x: the input of `layer_normalization`.
+        gamma: (c,), as it was given there; None: all 1.
+        epsilon: as it was given there.
+
+    Returns:
+        dx of the shape of x, dgamma (c,) and dbeta (c,).
+
+    Raises:
+        ValueError: shapes do not fit, or epsilon is below 0.
+        TypeError: an array does not hold real numbers.
+    """
+    tiny = number("epsilon", epsilon, 0.0)
+    dy_, x_, gamma_ = op_arguments.floats(dy=dy, x=x, gamma=gamma)
+    op_arguments.fitting("epsilon", tiny, x_)
+    dx, dgamma, dbeta = _core.layer_normalization_backward(dy_, x_, gamma_, tiny)
+    return (
+        op_arguments.result(dy, dx),
+        op_arguments.result(dy, dgamma),
+        op_arguments.result(dy, dbeta),
+    )
 
 
 def rms_normalization(
