@@ -28,6 +28,7 @@ from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Identity, InputLayer, Permute, RepeatVector, Reshape
 from fastnn.words import choose, integer
@@ -43,8 +44,8 @@ _INPUT_TYPES = ("float32", "float64", "float16", "uint8", "int8", "int32", "int6
 Writer = Callable[[Nodes, Any, list[str], list[Shape], Node], str]
 
 
-def _activation(to: Nodes, layer: Layer, x: list[str], _: list[Shape], __: Node) -> str:
-    return activated(to, layer, x[0])
+def _activation(to: Nodes, layer: Layer, x: list[str], shapes: list[Shape], _: Node) -> str:
+    return activated(to, layer, x[0], shapes[0][-1])
 
 
 def _dense(to: Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> str:
@@ -54,7 +55,7 @@ def _dense(to: Nodes, layer: Dense, x: list[str], _: list[Shape], __: Node) -> s
     else:
         bias = to.constant(f"{layer.name}/bias", layer.bias.numpy(), layer)
         made = to.add(layer.name, "Gemm", [x[0], kernel, bias])
-    return activated(to, layer, made)
+    return activated(to, layer, made, layer.units)
 
 
 def _layer_normalization(
@@ -142,6 +143,7 @@ LAYERS: dict[type[Layer], Writer] = {
     LeakyReLU: _activation,
     ELU: _activation,
     ReLU: _activation,
+    PReLU: onnx_layers.prelu,
     Softmax: _activation,
     LayerNormalization: _layer_normalization,
     Rescaling: _rescaling,

@@ -17,6 +17,7 @@ class _Writing(NamedTuple):
 
     to: Nodes
     layer: str
+    columns: int  # of a row
 
     def __call__(self, op: str, *inputs: str | float, **attributes: Any) -> str:
         names = [part if isinstance(part, str) else self.to.number(part) for part in inputs]
@@ -127,6 +128,13 @@ def _sparse_plus(of: _Writing, x: str) -> str:
     return of("Add", of("Mul", part, part), of("Relu", of("Sub", x, 1)))
 
 
+def _glu(of: _Writing, x: str) -> str:
+    half, axis = of.columns // 2, of.to.sizes([-1])
+    first = of("Slice", x, of.to.sizes([0]), of.to.sizes([half]), axis)
+    second = of("Slice", x, of.to.sizes([half]), of.to.sizes([2 * half]), axis)
+    return of("Mul", first, of("Sigmoid", second))
+
+
 # By native name: the operations of x, with the parameters by name.
 ACTIVATIONS: dict[str, Callable[..., str]] = {
     "linear": lambda _, x: x,
@@ -159,12 +167,13 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
     "log_sigmoid": lambda of, x: of("Neg", _softplus(of, of("Neg", x))),
     "sine": lambda of, x: of("Sin", x),
     "softmax": lambda of, x: of("Softmax", x, axis=-1),
+    "glu": _glu,
 }
 
 
-def activated(to: Nodes, layer: Layer, x: str) -> str:
-    """The output of a layer's activation of x."""
+def activated(to: Nodes, layer: Layer, x: str, columns: int) -> str:
+    """The output of a layer's activation of x, whose rows have so many columns."""
     name, parameters = activation_of(layer)
     if name not in ACTIVATIONS:
         raise ValueError(f"layer {layer.name!r}: ONNX has no form of the activation {name}")
-    return ACTIVATIONS[name](_Writing(to, layer.name), x, **parameters)
+    return ACTIVATIONS[name](_Writing(to, layer.name, columns), x, **parameters)

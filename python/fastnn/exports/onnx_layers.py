@@ -15,6 +15,7 @@ from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.normalization import GroupNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.shape import Permute
 
 Array = NDArray[Any]
@@ -76,12 +77,12 @@ def group(to: Nodes, layer: GroupNormalization, x: list[str], shapes: list[Shape
     at = layer.name
     columns = shapes[0][0]
     size = 1 if layer.groups == -1 else columns // layer.groups
-    parts = to.add(at, "Reshape", [x[0], to.sizes([-1, size])])
+    parts = to.add(at, "Reshape", [x[0], to.sizes([0, columns // size, size])])
     centered = to.add(at, "Sub", [parts, mean(to, at, parts)])
     variance = mean(to, at, to.add(at, "Mul", [centered, centered]))
     root = to.add(at, "Sqrt", [to.add(at, "Add", [variance, to.number(layer.epsilon)])])
     made = to.add(at, "Div", [centered, root])
-    return _affine(to, layer, to.add(at, "Reshape", [made, to.sizes([-1, columns])]))
+    return _affine(to, layer, to.add(at, "Reshape", [made, to.sizes([0, columns])]))
 
 
 def normalization(to: Nodes, layer: Normalization, x: list[str], _: list[Shape], __: Node) -> str:
@@ -92,6 +93,15 @@ def normalization(to: Nodes, layer: Normalization, x: list[str], _: list[Shape],
     if layer.invert:
         return to.add(at, "Add", [to.add(at, "Mul", [x[0], spread]), middle])
     return to.add(at, "Div", [to.add(at, "Sub", [x[0], middle]), spread])
+
+
+def prelu(to: Nodes, layer: PReLU, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    alpha = to.constant(f"{at}/alpha", layer.alpha.numpy(), layer)
+    if not to.double:
+        return to.add(at, "PRelu", [x[0], alpha])
+    below = to.add(at, "Mul", [to.add(at, "Min", [x[0], to.number(0.0)]), alpha])
+    return to.add(at, "Add", [to.add(at, "Relu", [x[0]]), below])
 
 
 def permute(to: Nodes, layer: Permute, x: list[str], _: list[Shape], __: Node) -> str:

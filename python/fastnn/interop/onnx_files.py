@@ -28,7 +28,8 @@ def from_onnx(
     A chain becomes a Sequential, any other graph a Model. Several inputs are given as a dictionary by
     their names, and several outputs come as one. Initializers that several nodes share become layers
     that are called several times. Constants of each column, as of BatchNormalization, become a part of
-    the weights of the Dense beside them, and Dropout is gone: the file has the model for prediction.
+    the weights of the Dense beside them, or a BatchNormalization that is not trained, and Dropout is
+    gone: the file has the model for prediction.
     docs/interop.md lists the operations. It needs the package onnx (the extra `onnx`).
 
     Args:

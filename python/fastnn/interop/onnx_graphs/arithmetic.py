@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -134,10 +133,6 @@ def _joint_shape(call: Call, parts: list[Term]) -> tuple[int, ...]:
         shape = np.broadcast_shapes(*(part.shape for part in parts))
     except ValueError:
         raise call.refusal(f"rows of shapes {listed} do not fit") from None
-    if any(part.size not in (1, math.prod(shape)) for part in parts):
-        raise call.refusal(
-            f"fastnn joins rows of one shape, or of a single number, got rows of shapes {listed}"
-        )
     return shape
 
 

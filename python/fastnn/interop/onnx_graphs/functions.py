@@ -1,8 +1,7 @@
-"""Readers of activations and normalizations."""
+"""Readers of activations."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,6 @@ from fastnn.interop.onnx_graphs import shapes
 from fastnn.interop.onnx_graphs.arithmetic import for_rows, wide_enough
 from fastnn.interop.onnx_graphs.call import Call, Value
 from fastnn.interop.onnx_graphs.terms import Term
-
-# -- activations
 
 
 def function(op: str) -> Callable[[Call], Value]:
@@ -71,14 +68,15 @@ def _slope(call: Call, x: Term, slope: float) -> Term:
 
 
 def prelu(call: Call) -> Value:
+    """A slope for each number of a row, along some axes the same one."""
     call.count(2)
-    x, slopes = call.rows(0), call.floats(1, "slopes")
-    slopes = for_rows(call, x, slopes)
-    if slopes.size == 0 or np.any(slopes != slopes.flat[0]):
-        raise call.refusal("fastnn has one slope for all columns, in LeakyReLU; these differ")
+    x = call.rows(0)
+    slopes = for_rows(call, x, call.floats(1, "slopes"))
+    if slopes.size == 0 or not x.shape:
+        raise call.refusal(f"expected slopes for rows of shape {x.shape}, got {slopes.shape}")
     if wide_enough(call, x, slopes) is not x:
         raise call.refusal(f"slopes of shape {slopes.shape} repeat rows of shape {x.shape}")
-    return _slope(call, x, float(slopes.flat[0]))
+    return call.terms.unary("prelu", x, slopes=slopes)
 
 
 def elu(call: Call) -> Value:
@@ -181,94 +179,3 @@ def softmax(call: Call) -> Value:
         )
     terms = call.terms
     return terms.reshape(terms.unary("softmax", terms.reshape(x, (x.size,))), x.shape)
-
-
-# -- normalization
-
-
-def batch_normalization(call: Call) -> Value:
-    """A scale and an offset of each column, from the statistics of the training."""
-    call.count(5)
-    call.ignore("momentum")
-    x, epsilon = call.rows(0), call.number("epsilon", 1e-5)
-    if call.integer("training_mode", 0) or not call.integer("spatial", 1):
-        raise call.refusal("training_mode=1 and spatial=0 are not in fastnn")
-    if not x.shape:
-        raise call.refusal("expected rows of at least one axis")
-    words = ("a scale", "an offset", "means", "variances")
-    arrays = [call.floats(i + 1, word) for i, word in enumerate(words)]
-    if any(array.shape != (x.shape[0],) for array in arrays) or np.any(arrays[3] + epsilon <= 0):
-        raise call.refusal(
-            f"expected a scale, an offset, means and variances of shape ({x.shape[0]},), got "
-            + ", ".join(str(array.shape) for array in arrays)
-        )
-    gamma, beta, mean, variance = (array.astype(np.float64) for array in arrays)
-    along = (-1, *[1] * (len(x.shape) - 1))
-    scale = call.terms.once(
-        f"scale {epsilon} {len(along)}",
-        arrays,
-        lambda: (gamma / np.sqrt(variance + epsilon)).reshape(along),
-    )
-    shift = call.terms.once(
-        f"shift {epsilon} {len(along)}",
-        arrays,
-        lambda: (beta - mean * gamma / np.sqrt(variance + epsilon)).reshape(along),
-    )
-    return call.terms.affine(x, scale, shift)
-
-
-def layer_normalization(call: Call) -> Value:
-    call.count(2, 3)
-    call.ignore("stash_type")
-    x, epsilon = call.rows(0), call.number("epsilon", 1e-5)
-    axis = shapes.axis_of(call, x, call.integer("axis", -1))
-    if axis == 0 or math.prod(x.shape[: axis - 1]) != 1 or epsilon < 0:
-        raise call.refusal(
-            f"fastnn normalizes each row as a whole, got axis {axis} of rows of shape {x.shape}, "
-            f"epsilon={epsilon:g}"
-        )
-    given = [call.floats(1, "a scale")]
-    if call.at(2) is not None:
-        given.append(call.floats(2, "an offset"))
-    try:
-        parts = [
-            call.terms.once(
-                f"spread {x.shape}",
-                [part],
-                lambda part=part: np.broadcast_to(part, x.shape).reshape(-1),
-            )
-            for part in given
-        ]
-    except ValueError:
-        raise call.refusal(
-            f"a scale of shape {given[0].shape} does not fit rows of shape {x.shape}"
-        ) from None
-    flat = call.terms.reshape(x, (x.size,))
-    made = call.terms.unary("normalize", flat, epsilon=epsilon)
-    made = call.terms.affine(made, parts[0], parts[1] if len(parts) > 1 else None)
-    return call.terms.reshape(made, x.shape)
-
-
-def reduction(op: str) -> Callable[[Call], Value]:
-    """A sum, mean or largest number of each row."""
-
-    def read(call: Call) -> Value:
-        call.count(1, 2)
-        x = call.rows(0)
-        axes = call.axes(1, first=13 if op == "sum" else 18)
-        keeps = call.integer("keepdims", 1)
-        empty = call.integer("noop_with_empty_axes", 0)
-        if not axes:
-            why = "without axes it changes nothing" if empty else "it joins different rows"
-            raise call.refusal(f"expected the axes of a row, got none: {why}")
-        found = {shapes.axis_of(call, x, axis) for axis in axes}
-        left = [n for i, n in enumerate(x.shape, 1) if i not in found]
-        if 0 in found or math.prod(left) != 1:
-            raise call.refusal(
-                f"fastnn joins all numbers of a row, got axes {axes} of rows of shape {x.shape}"
-            )
-        made = call.terms.make(op, (call.terms.reshape(x, (x.size,)),), (1,))
-        shape = tuple([1 if i in found else n for i, n in enumerate(x.shape, 1)] if keeps else left)
-        return call.terms.reshape(made, shape)
-
-    return read

@@ -8,25 +8,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.activation_words import native, rows, word
+from fastnn.activation_words import rows, word
+from fastnn.interop.onnx_graphs.single import NAMED, NUMBERED, SCALES, SINGLE, normalization
 from fastnn.interop.onnx_graphs.terms import Shape, Term, Terms
 from fastnn.interop.parts import Array, at
 from fastnn.layers.activation import ELU, Activation, LeakyReLU
 from fastnn.layers.base import Layer
+from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from fastnn.layers.normalization import LayerNormalization
 from fastnn.layers.scaling import Rescaling
-from fastnn.layers.shape import Flatten, RepeatVector, Reshape
+from fastnn.layers.shape import Flatten, Reshape
 from fastnn.layers.symbol import Symbol
 
-# Columns of rows that a constant of each column is applied to by a kernel with one diagonal.
-_MOST_DIAGONAL = 2048
+# Numbers of a kernel of ones, for sums along some axes of a row.
+_MOST_SUMMED = 2**22
 # Offsets of columns that are brought to a spread of about 1: with larger ones a sum of products in
 # float32 has fewer than six digits.
 _MOST_SHIFT = 16.0
 # Operations that are activations; their options are parameters.
-_WORDS = {name: name for name in (*rows(), "softmax")} | {"exp": "exponential"}
+_WORDS = {name: name for name in (*rows(), "softmax", "glu")} | {"exp": "exponential"}
 _MERGES = {
     "add": Add,
     "subtract": Subtract,
@@ -119,16 +120,20 @@ class Lowering:
             return _Plan(term.inputs, lambda x: _MERGES[op]()(x))
         if op == "concat":
             return _Plan(term.inputs, Concatenate(term.options["axis"] + 1))
-        if op in ("affine", "matmul", "normalize"):
+        if op in ("affine", "matmul", *SCALES):
             return self._linear(term, None)
+        if op in SINGLE:
+            return self._single(term)
         if op in ("mean", "sum"):
-            return self._whole(term)
+            return self._reduced(term)
+        if op == "parts":
+            return self._parts(term)
         if op == "reshape":
             return _Plan(term.inputs, lambda x: _shaped(x[0], term.shape))
-        if op == "repeat":
-            return _Plan(term.inputs, lambda x: RepeatVector(term.options["n"])(x[0]))
         if op == "floats":
             return _Plan(term.inputs, lambda x: x[0])
+        if op == "integers":
+            raise ValueError("it makes integers, with which fastnn does not compute")
         if op == "abs":
             return _Plan(term.inputs, lambda x: Maximum()([x[0], Rescaling(-1.0)(x[0])]))
         layer = _activation(term)
@@ -141,13 +146,12 @@ class Lowering:
     def _fused(self, term: Term) -> _Plan | None:
         """A Dense with an activation, where all else leaves its product alone."""
         activation = _activation(term)
-        if activation is None or self._uses[term.inputs[0]] != 1:
+        if activation is None or term.op == "glu" or self._uses[term.inputs[0]] != 1:
             return None
         base, _, _ = self._chain(term.inputs[0])
         if base.op != "matmul" or (base is not term.inputs[0] and self._uses[base] != 1):
             return None
-        parameters = native(activation.activation).parameters
-        if parameters or self._products[id(base.options["kernel"])] != 1:
+        if self._products[id(base.options["kernel"])] != 1:
             return None
         return self._linear(term.inputs[0], activation.activation)
 
@@ -179,7 +183,7 @@ class Lowering:
         if base is term or self._uses[base] == 1:
             if base.op == "matmul":
                 return self._dense(base, scale, shift, activation)
-            if base.op == "normalize":
+            if base.op in SCALES:
                 return self._normalization(base, scale, shift)
         return self._affine(base, scale, shift)
 
@@ -215,11 +219,11 @@ class Lowering:
         if inner.op != "affine":
             return x, None, None
         base, scale, shift = self._chain(inner)
-        if base.op in ("matmul", "normalize") and self._uses[base] == 1:
+        if base.op in ("matmul", *SCALES) and self._uses[base] == 1:
             return x, None, None  # a layer with these weights
         if all(part is None or part.size == 1 for part in (scale, shift)):
             return x, None, None
-        if shift is not None and np.abs(shift).max() > _MOST_SHIFT and x.size <= _MOST_DIAGONAL:
+        if shift is not None and np.abs(shift).max() > _MOST_SHIFT:
             base, scale, shift = self._after_first(inner)
         spread = [
             None
@@ -246,19 +250,35 @@ class Lowering:
         self._uses[first] += 1  # which ends the chain there
         return self._chain(term)
 
-    def _normalization(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
-        epsilon = base.options["epsilon"]
-        key = ("normalize", id(scale), id(shift), epsilon)
+    def _single(self, term: Term) -> _Plan:
+        """A term that one layer makes; terms with the same constants have the same layer."""
+        key = (term.op, *(id(v) if isinstance(v, np.ndarray) else v for v in term.options.values()))
+        inputs = term.inputs
+        if term.op in NUMBERED:
+            inputs = (_whole_numbers(self._terms, term.inputs[0]),)
         if key not in self._layers:
-            name = None if scale is None else self._name(scale, "gamma")
-            layer = LayerNormalization(
-                epsilon=epsilon, scale=scale is not None, center=shift is not None, name=name
-            )
-            given = [part for part in (scale, shift) if part is not None]
-            self._layers[key] = layer
-            self.weights[layer] = [np.broadcast_to(part, base.shape) for part in given]
+            option, word = NAMED.get(term.op, ("", ""))
+            name = self._name(term.options[option], word) if option else None
+            made = SINGLE[term.op](term, name)
+            if not made.weights:
+                return _Plan(inputs, lambda x: _called(made.layer, made.takes, x[0], term.shape))
+            self._layers[key] = made.layer
+            self.weights[made.layer] = made.weights
+        known, takes = self._layers[key], term.inputs[0].shape or (1,)
+        return _Plan(inputs, lambda x: _called(known, takes, x[0], term.shape))
+
+    def _normalization(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
+        key = (base.op, id(scale), id(shift), *base.options.values())
+        if key not in self._layers:
+            name = None if scale is None else self._name(scale, SCALES[base.op])
+            made = normalization(base, scale, shift, name)
+            self._layers[key] = made.layer
+            self.weights[made.layer] = made.weights
         known = self._layers[key]
-        return _Plan(base.inputs, lambda x: known(x[0]))
+        if base.op != "rms_normalize" or shift is None:
+            return _Plan(base.inputs, lambda x: known(x[0]))
+        after = self._columns(None, shift, base.shape)
+        return _Plan(base.inputs, lambda x: after(known(x[0])))
 
     def _affine(self, base: Term, scale: Array | None, shift: Array | None) -> _Plan:
         a, b = _number(scale, 1.0), _number(shift, 0.0)
@@ -266,28 +286,53 @@ class Lowering:
             if (a, b) == (1.0, 0.0):
                 return _Plan((base,), lambda x: x[0])
             return _Plan((base,), lambda x: Rescaling(a, b)(x[0]))
-        size = base.size
-        if size > _MOST_DIAGONAL:
-            raise ValueError(
-                f"constants of each column are a part of the Dense beside them; here is none, and a "
-                f"layer for {size} columns (more than {_MOST_DIAGONAL}) would have {size**2} weights"
-            )
-        spread = [
-            np.broadcast_to(default if part is None else part, base.shape).reshape(-1)
+        layer, size = self._columns(scale, shift, base.shape), base.size
+        return _Plan((base,), lambda x: _called(layer, (size,), x[0], base.shape))
+
+    def _columns(self, scale: Array | None, shift: Array | None, shape: Shape) -> Layer:
+        """A scale and an offset of each column: constants of the file, which training leaves alone."""
+        layer = BatchNormalization(epsilon=0.0, trainable=False)
+        parts = [
+            np.broadcast_to(default if part is None else part, shape).reshape(-1)
             for part, default in ((scale, 1.0), (shift, 0.0))
         ]
-        # Training leaves these weights alone: they are constants of the file, and zeros.
-        layer = Dense(size, trainable=False)
-        self.weights[layer] = [np.diag(spread[0]), spread[1]]
-        return _Plan((base,), lambda x: _shaped(layer(_shaped(x[0], (size,))), base.shape))
+        self.weights[layer] = [*parts, np.zeros_like(parts[0]), np.ones_like(parts[0])]
+        return layer
 
-    def _whole(self, term: Term) -> _Plan:
-        """The sum or mean of a row, as a product with ones."""
+    def _reduced(self, term: Term) -> _Plan:
+        """The sum or mean of a row along some axes, as a product with ones."""
         (x,) = term.inputs
-        layer = Dense(1, use_bias=False, trainable=False)
-        number = 1.0 if term.op == "sum" else 1 / x.size
-        self.weights[layer] = [np.full((x.size, 1), number)]
-        return _Plan((x,), lambda parts: layer(parts[0]))
+        axes = term.options["axes"]
+        taken = math.prod(x.shape[axis] for axis in axes)
+        if x.size * term.size > _MOST_SUMMED:
+            raise ValueError(
+                f"fastnn has sums along some axes of a row as a product with ones, which for rows of "
+                f"shape {x.shape} would have {x.size * term.size} of them"
+            )
+        places = np.arange(x.size).reshape(x.shape)
+        ones = np.zeros((x.size, term.size))
+        to = np.broadcast_to(np.arange(term.size).reshape(term.shape), x.shape)
+        ones[places.reshape(-1), to.reshape(-1)] = 1.0 if term.op == "sum" else 1 / taken
+        layer = Dense(term.size, use_bias=False, trainable=False)
+        self.weights[layer] = [ones]
+        return _Plan((x,), lambda parts: _called(layer, (x.size,), parts[0], term.shape))
+
+    def _parts(self, term: Term) -> _Plan:
+        """Some of the numbers of a row, as a product with a kernel of ones and zeros."""
+        (x,) = term.inputs
+        if x.size * term.size > _MOST_SUMMED:
+            raise ValueError(
+                f"fastnn has parts of rows as a product with ones, which for rows of shape {x.shape} "
+                f"would have {x.size * term.size} numbers"
+            )
+        taken = (
+            np.arange(x.size).reshape(x.shape).take(term.options["places"], term.options["axis"])
+        )
+        ones = np.zeros((x.size, term.size))
+        ones[taken.reshape(-1), np.arange(term.size)] = 1.0
+        layer = Dense(term.size, use_bias=False, trainable=False)
+        self.weights[layer] = [ones]
+        return _Plan((x,), lambda parts: _called(layer, (x.size,), parts[0], term.shape))
 
     def _limit(self, term: Term) -> _Plan:
         """The larger, or the smaller, of rows and a number."""
@@ -322,6 +367,18 @@ def _shaped(x: Any, shape: Shape) -> Any:
         return x
     assert math.prod(x.row_shape) == math.prod(wanted)
     return Flatten()(x) if len(wanted) == 1 else Reshape(wanted)(x)
+
+
+def _called(layer: Layer, takes: Shape, x: Any, shape: Shape) -> Any:
+    """The layer's rows of a shape, for x as rows of the shape that it takes."""
+    return _shaped(layer(_shaped(x, takes)), shape)
+
+
+def _whole_numbers(terms: Terms, ids: Term) -> Term:
+    """Rows of whole numbers without the casts that make them integers: layers take any type."""
+    if ids.op == "reshape":
+        return terms.reshape(_whole_numbers(terms, ids.inputs[0]), ids.shape)
+    return ids.inputs[0] if ids.op == "integers" else ids
 
 
 def _activation(term: Term) -> Activation | None:

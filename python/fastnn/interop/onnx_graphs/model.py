@@ -153,7 +153,9 @@ def _output(values: dict[str, Any], name: str) -> Term:
         why = "it is a second output of a node" if value is None else "it depends on no input"
         raise ValueError(f"output {name!r}: {why}")  # noqa: TRY004 - the file is at fault, no argument
     if value.kind != "f":
-        raise ValueError(f"output {name!r}: it has integers, and models of fastnn give floats")
+        raise ValueError(
+            f"output {name!r}: {value.where} gives integers, and models of fastnn give floats"
+        )
     return value
 
 

@@ -1,7 +1,7 @@
 """Functions that writers spell out in single operations, as the one function that they are.
 
-GELU by Erf, SiLU by Sigmoid, softplus, sigmoid and softmax by Exp, normalization by means, and ELU and
-its kin by Min: each is found from its last operation, whatever factors stand between.
+GELU by Erf, SiLU by Sigmoid, softplus and sigmoid by Exp, and ELU and its kin by Min: each is found
+from its last operation, whatever factors stand between. Those of whole rows are in `row_patterns`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from fastnn.interop.onnx_graphs.terms import Term, Terms, scalar_affine
+from fastnn.interop.onnx_graphs import row_patterns
+from fastnn.interop.onnx_graphs.terms import Term, Terms, orders, scalar_affine
 
 # Constants of graphs in float32 are rounded, and products of two of them once more.
 _TOLERANCE = 1e-6
@@ -52,11 +53,6 @@ def _near(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-30)
 
 
-def _orders(term: Term) -> tuple[tuple[Term, Term], tuple[Term, Term]]:
-    a, b = term.inputs
-    return (a, b), (b, a)
-
-
 def _ratio(a: Term, b: Term) -> float | None:
     """m where a = m * b; None: there is none."""
     (x, scale, shift), (y, other, offset) = scalar_affine(a), scalar_affine(b)
@@ -88,7 +84,7 @@ def _plain(_: Terms, term: Term) -> Term | None:
 
 def _silu(terms: Terms, term: Term) -> Term | None:
     """x * sigmoid(x)."""
-    for x, gate in _orders(term):
+    for x, gate in orders(term):
         if gate.op == "sigmoid":
             m = _ratio(x, gate.inputs[0])
             if m is not None:
@@ -98,7 +94,7 @@ def _silu(terms: Terms, term: Term) -> Term | None:
 
 def _gelu(terms: Terms, term: Term) -> Term | None:
     """x * (1 + erf(x / sqrt(2))) / 2."""
-    for x, gate in _orders(term):
+    for x, gate in orders(term):
         erf, a, b = scalar_affine(gate)
         if erf.op == "erf" and a != 0 and _near(a, b):
             inner = _unscaled(terms, erf.inputs[0], math.sqrt(0.5))
@@ -121,10 +117,10 @@ def _sigmoid(terms: Terms, term: Term) -> Term | None:
 
 
 def _softplus(terms: Terms, term: Term) -> Term | None:
-    """log(1 + exp(x)), and log(sigmoid(x)) as -softplus(-x)."""
+    """log(1 + exp(x)), and log(sigmoid(x))."""
     (inner,) = term.inputs
     if inner.op == "sigmoid":
-        return terms.times(terms.unary("softplus", _unscaled(terms, inner.inputs[0], -1.0)), -1.0)
+        return terms.unary("log_sigmoid", inner.inputs[0])
     x = _exponential_plus_one(inner)
     return None if x is None else terms.unary("softplus", x)
 
@@ -144,7 +140,7 @@ def _with_threshold(_: Terms, term: Term) -> Term | None:
 
 def _both_sides(terms: Terms, term: Term) -> Term | None:
     """relu(x) + what is below zero: leaky_relu, elu, and softplus as relu(x) + softplus(-|x|)."""
-    for above, below in _orders(term):
+    for above, below in orders(term):
         if above.op != "at_least" or above.options["number"] != 0:
             continue
         (x,) = above.inputs
@@ -160,46 +156,94 @@ def _both_sides(terms: Terms, term: Term) -> Term | None:
     return None
 
 
-def _softmax(terms: Terms, term: Term) -> Term | None:
-    """exp(x) / sum(exp(x)), also of x without its largest number."""
-    power, total = term.inputs
-    if power.op != "exp" or total.op != "sum" or total.inputs[0] is not power:
-        return None
-    (x,) = power.inputs
-    if x.op == "subtract":
-        whole, largest = x.inputs
-        if largest.op == "largest" and largest.inputs[0] is whole:
-            x = whole
-    return terms.unary("softmax", x)
-
-
-def _normalize(terms: Terms, term: Term) -> Term | None:
-    """(x - mean) / sqrt(variance + epsilon), each row for itself."""
-    for centered, factor in _orders(term):
-        if term.op == "multiply":
-            if factor.op != "reciprocal":
-                continue
-            (factor,) = factor.inputs
-        if factor.op != "sqrt" or centered.op != "subtract":
+def _prelu(terms: Terms, term: Term) -> Term | None:
+    """relu(x) + slopes * min(x, 0), with slopes that differ."""
+    for above, below in orders(term):
+        if above.op != "at_least" or above.options["number"] != 0 or below.op != "affine":
             continue
-        variance, a, epsilon = scalar_affine(factor.inputs[0])
-        x, mean = centered.inputs
-        square = terms.make("multiply", (centered, centered), centered.shape)
-        if variance.op != "mean" or mean.op != "mean" or a != 1 or epsilon < 0:
-            continue
-        if variance.inputs[0] is square and mean.inputs[0] is x:
-            return terms.unary("normalize", x, epsilon=epsilon)
+        (x,) = above.inputs
+        slopes = below.scale
+        if below.inputs[0] is terms.at_most(x, 0.0) and below.shift is None and slopes is not None:
+            return terms.unary("prelu", x, slopes=slopes)
     return None
+
+
+def _choice(terms: Terms, term: Term) -> Term | None:
+    """x above a limit, and a line through the limit, or a number, below it; of |x| hard_shrink."""
+    condition, above, below = term.inputs
+    if condition.op != "greater":
+        return None
+    limit, (x,) = condition.options["number"], condition.inputs
+    most = math.inf
+    if x is terms.unary("abs", above) and below.op == "number" and below.options["value"] == 0:
+        return terms.unary("hard_shrink", above, threshold=limit) if limit >= 0 else None
+    if above.op == "at_most":
+        most, (above,) = above.options["number"], above.inputs
+    if above is not x:
+        return None
+    if below.op == "number":
+        value = below.options["value"]
+        if most == math.inf:
+            return terms.unary("threshold", x, threshold=limit, default_value=value)
+        slope = 0.0 if value == 0 else -1.0
+    else:
+        base, slope, shift = scalar_affine(below)
+        slope = slope if base is x and _near(shift, -slope * limit) else -1.0
+    if slope < 0 or limit < 0 or most < limit:
+        return None
+    return terms.unary("rectifier", x, max_value=most, negative_slope=slope, threshold=limit)
+
+
+def _square_plus(terms: Terms, term: Term) -> Term | None:
+    """(x + sqrt(x**2 + b)) / 2."""
+    total, a, shift = scalar_affine(term)
+    if total.op != "add" or shift != 0:
+        return None
+    for x, root in orders(total):
+        if root.op != "sqrt":
+            continue
+        square, one, b = scalar_affine(root.inputs[0])
+        if square is terms.make("multiply", (x, x), x.shape) and one == 1 and b >= 0:
+            return _scaled(terms, terms.unary("squareplus", x, b=b), 2 * a)
+    return None
+
+
+def _log_sigmoid(terms: Terms, term: Term) -> Term | None:
+    """-softplus(-x)."""
+    base, a, b = scalar_affine(term)
+    if base.op != "softplus" or a != -1 or b != 0:
+        return None
+    (inner,) = base.inputs
+    return terms.unary("log_sigmoid", _unscaled(terms, inner, -1.0))
+
+
+def _tanh_shrink(terms: Terms, term: Term) -> Term | None:
+    """x - tanh(x)."""
+    x, bent = term.inputs
+    return terms.unary("tanh_shrink", x) if bent is terms.unary("tanh", x) else None
+
+
+def _softsign(terms: Terms, term: Term) -> Term | None:
+    """x / (1 + |x|)."""
+    x, below = term.inputs
+    base, a, b = scalar_affine(below)
+    return terms.unary("softsign", x) if base is terms.unary("abs", x) and a == b == 1 else None
 
 
 _Pattern = Callable[[Terms, Term], Term | None]
 
 _PATTERNS: dict[str, tuple[_Pattern, ...]] = {
-    "affine": (_plain,),
-    "multiply": (_silu, _gelu, _normalize),
-    "divide": (_softmax, _normalize),
+    "affine": (_plain, _square_plus, _log_sigmoid),
+    "multiply": (row_patterns.glu, _silu, _gelu, row_patterns.normalize, row_patterns.rms),
+    "divide": (
+        *(row_patterns.softmax, row_patterns.normalize, row_patterns.rms, row_patterns.unit),
+        _softsign,
+    ),
+    "subtract": (_tanh_shrink,),
     "reciprocal": (_sigmoid,),
     "log": (_softplus,),
-    "where": (_with_threshold,),
-    "add": (_both_sides,),
+    "where": (_with_threshold, _choice),
+    "add": (_both_sides, _prelu),
+    "at_most": (row_patterns.multi_hot,),
+    "sum": (row_patterns.counts,),
 }

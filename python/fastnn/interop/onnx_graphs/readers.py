@@ -10,7 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastnn.interop.onnx_graphs import arithmetic, functions, shapes
+from fastnn.interop.onnx_graphs import (
+    arithmetic,
+    functions,
+    lookups,
+    normalizations,
+    reductions,
+    shapes,
+)
 from fastnn.interop.onnx_graphs.call import Call, Value
 from fastnn.interop.onnx_graphs.constants import cast_type
 from fastnn.interop.onnx_graphs.terms import Term
@@ -33,8 +40,10 @@ def _cast_like(call: Call) -> Value:
 def _as_kind(call: Call, x: Term, kind: str) -> Term:
     if kind == x.kind and kind in "fb":
         return x
+    if kind in "iu":  # for a table or categories alone: `lowering` refuses others
+        return call.terms.make("integers", (x,), x.shape, "i")
     if kind != "f":
-        raise call.refusal("it makes integers, with which fastnn does not compute")
+        raise call.refusal("it makes conditions, with which fastnn does not compute")
     return call.terms.make("floats", (x,), x.shape)
 
 
@@ -47,12 +56,34 @@ def _greater(call: Call) -> Value:
     return call.terms.make("greater", (x,), x.shape, "b", number=float(limit.reshape(())))
 
 
+def _not_greater(call: Call) -> Value:
+    """The opposite of a condition: `_where` turns its values round."""
+    made = _greater(call)
+    assert isinstance(made, Term)
+    return call.terms.make("not", (made,), made.shape, "b")
+
+
 def _where(call: Call) -> Value:
+    """A choice of two values, a constant number among them."""
     call.count(3)
-    parts = (call.rows(0, floats=False), call.rows(1), call.rows(2))
-    if len({part.shape for part in parts}) > 1:
+    condition = call.rows(0, floats=False)
+    parts = [_branch(call, 1, condition), _branch(call, 2, condition)]
+    if condition.op == "not":
+        condition, parts = condition.inputs[0], parts[::-1]
+    if any(part.shape != condition.shape for part in parts):
         raise call.refusal("its inputs have rows of different shapes")
-    return call.terms.make("where", parts, parts[0].shape)
+    return call.terms.make("where", (condition, *parts), condition.shape)
+
+
+def _branch(call: Call, i: int, like: Term) -> Term:
+    if isinstance(call.at(i), Term):
+        return call.rows(i)
+    number = call.floats(i, "a value")
+    if number.size != 1 or number.ndim > 1 + len(like.shape):
+        raise call.refusal(f"input {i}: expected rows or a single number")
+    # Of the numbers that float32 rounds to it, the shortest one.
+    text = str(number.reshape(())[()])
+    return call.terms.make("number", (), like.shape, value=float(text))
 
 
 def _dropout(call: Call) -> Value:
@@ -109,11 +140,20 @@ READERS: dict[str, Callable[[Call], Value]] = {
     "Softsign": functions.function("softsign"),
     "Sin": functions.function("sine"),
     "Softmax": functions.softmax,
-    "BatchNormalization": functions.batch_normalization,
-    "LayerNormalization": functions.layer_normalization,
-    "ReduceMean": functions.reduction("mean"),
-    "ReduceSum": functions.reduction("sum"),
-    "ReduceMax": functions.reduction("largest"),
+    "BatchNormalization": normalizations.batch_normalization,
+    "LayerNormalization": normalizations.layer_normalization,
+    "RMSNormalization": normalizations.rms_normalization,
+    "InstanceNormalization": normalizations.instance_normalization,
+    "GroupNormalization": normalizations.group_normalization,
+    "LpNormalization": normalizations.unit_normalization,
+    "ReduceMean": reductions.reduction("mean"),
+    "ReduceSum": reductions.reduction("sum"),
+    "ReduceMax": reductions.reduction("largest"),
+    "ReduceSumSquare": reductions.squares,
+    "ReduceL2": reductions.length,
+    "Gather": lookups.gather,
+    "Slice": lookups.slice_of,
+    "OneHot": lookups.one_hot,
     "Flatten": shapes.flatten,
     "Reshape": shapes.reshape,
     "Squeeze": shapes.squeeze,
@@ -127,6 +167,7 @@ READERS: dict[str, Callable[[Call], Value]] = {
     "Cast": _cast,
     "CastLike": _cast_like,
     "Greater": _greater,
+    "LessOrEqual": _not_greater,
     "Where": _where,
     "Dropout": _dropout,
     "ai.onnx.ml.Scaler": _scaler,

@@ -94,18 +94,21 @@ def unsqueeze(call: Call) -> Value:
 
 
 def transpose(call: Call) -> Value:
-    """Transpose, where it moves axes of one number alone."""
+    """Transpose of the axes of each row."""
     x = call.rows(0, floats=False)
     rank = 1 + len(x.shape)
     order = call.option("perm", list(reversed(range(rank))), list)
     if sorted(order) != list(range(rank)):
         raise call.refusal(f"perm: expected an order of {rank} axes, got {order}")
-    moved = [axis for axis in order[1:] if axis == 0 or x.shape[axis - 1] != 1]
-    if order[0] != 0 or moved != sorted(moved):
-        raise call.refusal(
-            f"fastnn has no layer that puts axes of rows in another order, perm={order}"
-        )
-    return call.terms.reshape(x, tuple(x.shape[axis - 1] for axis in order[1:]))
+    if order[0] != 0:
+        raise call.refusal(f"it moves the axis of the batch, perm={order}")
+    shape = tuple(x.shape[axis - 1] for axis in order[1:])
+    moved = [axis for axis in order[1:] if x.shape[axis - 1] != 1]
+    if moved == sorted(moved):
+        return call.terms.reshape(x, shape)
+    if len(shape) > 4:
+        raise call.refusal(f"fastnn puts at most 4 axes of rows in another order, got {len(shape)}")
+    return call.terms.make("permute", (x,), shape, x.kind, dims=tuple(order[1:]))
 
 
 def concat(call: Call) -> Value:

@@ -155,6 +155,12 @@ class Terms:
         return self.make("matmul", (x,), (kernel.shape[1],), kernel=kernel)
 
 
+def orders(term: Term) -> tuple[tuple[Term, Term], tuple[Term, Term]]:
+    """The two inputs, in both orders."""
+    a, b = term.inputs
+    return (a, b), (b, a)
+
+
 def scalar_affine(term: Term) -> tuple[Term, float, float]:
     """The term under products and sums with single numbers, and both in one: x * a + b."""
     a, b = 1.0, 0.0
