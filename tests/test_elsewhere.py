@@ -284,7 +284,7 @@ OF_MODELS = """to_yaml fit_generator predict_classes
     export state_dict parameters
     eval forward compute_output_shape compute_mask supports_masking jit_compile run_eagerly
     dtype_policy compute_dtype variable_dtype make_predict_function
-    stateless_call add_weight zero_grad train score path"""
+    stateless_call zero_grad train score path"""
 OF_LAYERS = """gamma_regularizer gamma_constraint activity_regularizer losses add_loss add_weight
     input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
     out_features state_dict parameters forward supports_masking path"""

@@ -157,7 +157,7 @@ MODEL = {
     ),
     *("input_shape", "output_shape", "count_params", "get_weights", "set_weights", "weights"),
     *("variables", "trainable", "trainable_variables", "trainable_weights"),
-    *("non_trainable_weights", "non_trainable_variables"),
+    *("non_trainable_weights", "non_trainable_variables", "add_weight", "add_variable"),
     *(
         "compile",
         "compiled",

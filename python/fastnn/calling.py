@@ -23,6 +23,10 @@ class Untraceable(TypeError):
     """An operation on symbols that is no part of a graph of layers."""
 
 
+class MadeHere(ValueError):
+    """A layer with weights was made in the call that uses it."""
+
+
 class Calling(NamedTuple):
     """The calls of one thread."""
 
@@ -31,6 +35,7 @@ class Calling(NamedTuple):
     keys: Any = None  # the Source of keys of what is made inside; None: the seed of the program
     dtype: Any = None  # of parameters that are made inside; None: no model says
     outermost: object = None  # one object for all calls within the same outermost one
+    building: bool = False  # whether it is a `build`, which makes layers and weights to keep
 
     def inside(self, training: bool, tracing: bool, keys: Any = None, dtype: Any = None) -> Calling:
         """The calls within one that is made now."""
@@ -92,3 +97,23 @@ class entered:
 
     def __exit__(self, *_: object) -> None:
         _now.entry = self._outer
+
+
+def made_in() -> object:
+    """The outermost call in which a layer or model is made now; None: in no call, or in a `build`."""
+    calling = now()
+    return None if calling.building else calling.outermost
+
+
+def refuse_made_here(part: Any) -> None:
+    """MadeHere where a layer or model with weights was made in the call that uses it.
+
+    Each call would make another one with other weights.
+    """
+    if part._made_in is not None and part._made_in is now().outermost:
+        kind = type(part).__name__
+        raise MadeHere(
+            f"layer {part.name!r}: this {kind} was made in the `call` that uses it, so each call would "
+            f"begin with other weights: make it in __init__ or build, and keep it as an attribute "
+            f"(self.layer = {kind}(...))"
+        )

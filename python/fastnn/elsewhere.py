@@ -99,6 +99,20 @@ def attribute_of(owner: object, family: str, name: str) -> Any:
     )
 
 
+def refuse_reserved(owner: object, name: str, error: AttributeError) -> None:
+    """AttributeError with advice, where `name` is a property of the package that cannot be set."""
+    base = next((base for base in type(owner).__mro__ if name in vars(base)), None)
+    if base is None or not isinstance(vars(base)[name], property):
+        return
+    if base.__module__.partition(".")[0] == "fastnn":
+        raise AttributeError(
+            f"{type(owner).__name__}: {name!r} is a property that fastnn has for all layers and models, "
+            f"and cannot be set; choose another name, such as self.own_{name}",
+            name=name,
+            obj=owner,
+        ) from error
+
+
 def _told(family: str, name: str, known: Callable[[], Mapping[str, Any]]) -> str:
     text = advice(family, name)
     if text is None and name in ("serialize", "deserialize"):

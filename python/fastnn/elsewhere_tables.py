@@ -185,7 +185,6 @@ NAMES: dict[str, dict[str, str]] = {
         "use predict of the model": "stateless_call symbolic_call",
         "use fit or train_on_batch": "zero_grad step train",
         "give sample_weight, with 0 for rows that do not count": "compute_mask supports_masking",
-        "derive a layer from fastnn.layers.Layer": "add_weight",
         "use optimizer": "compiled_optimizer",
         "use metrics": "compiled_metrics",
         "use evaluate(x, y)": "score",

@@ -134,7 +134,11 @@ class States:
 
     def _made(self, variable: Variable, initial: float) -> State:
         if not isinstance(variable, Variable):
-            raise TypeError(f"apply_gradients: expected Variables, got {variable!r}")
+            raise TypeError(
+                "apply_gradients: expected pairs (gradient, Variable), got "
+                f"{type(variable).__name__} as the Variable: {variable!r:.80}; write "
+                "zip(gradients, variables)"
+            )
         state = self.find(variable)
         return self._keep(variable, None, initial) if state is None else state
 

@@ -167,6 +167,11 @@ class Layer(Registered):
         self.dtype = common.get("dtype")
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
+        made_in = calling.made_in()
+        if made_in is not None:
+            self._made_in = made_in
+
+    _made_in: object = None  # the call in which it was made; see `calling.refuse_made_here`
 
     # -- for each kind of layer to define
 
@@ -241,6 +246,8 @@ class Layer(Registered):
             raise TypeError(
                 f"layer {self.name!r}: {type(self).__name__} takes one input, got {inputs!r}"
             )
+        if self._made_in is not None and self.weight_specs(inputs.row_shape):
+            calling.refuse_made_here(self)
         return Symbol(self, (inputs,), self.row_shape(inputs.row_shape))
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:
@@ -263,6 +270,8 @@ class Layer(Registered):
             raise ValueError(f"layer {self.name!r}: expected rows (n, ...), got shape {x.shape}")
         shape = x.shape[1:]
         if not self.built:
+            if self._made_in is not None and self.weight_specs(shape):
+                calling.refuse_made_here(self)
             self.build((None, *shape))
         elif self.variables and shape != self._built_rows()[0]:
             raise ValueError(

@@ -23,6 +23,21 @@ def _signature(call: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(call)
 
 
+def refuse_arguments(
+    layer: Any, args: Sequence[Any], options: Mapping[str, Any], error: TypeError
+) -> None:
+    """TypeError that names the layer, where its `call` does not take these arguments."""
+    try:
+        _signature(type(layer).call).bind(layer, *args, **options)
+    except TypeError as why:
+        count = f"{len(args)} argument{'s' if len(args) != 1 else ''}"
+        named = f" and {', '.join(options)}" if options else ""
+        raise TypeError(
+            f"layer {layer.name!r}: `call` of {type(layer).__name__} {why}: it was called with {count}"
+            f"{named}; a Sequential gives each layer the outputs of the one before it alone"
+        ) from error
+
+
 class Invocation:
     """The arguments of one call: `training`, and those of the program's own `call`.
 

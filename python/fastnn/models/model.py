@@ -30,19 +30,18 @@ from fastnn.models.drawn import input_labels, is_chain
 from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
-from fastnn.models.opaque import (
-    found_in,
-    give_paths,
-    steps_of,
-)
+from fastnn.models.noted import note_call
+from fastnn.models.opaque import found_in, give_paths, steps_of
 from fastnn.models.reasons import Reason, of_call, several
-from fastnn.models.stepped import Stepped, rows_of
+from fastnn.models.stepped import rows_of
 from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
+from fastnn.models.weighted import Weighted
+from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
 
 
-class Model(Stepped):
+class Model(Weighted):
     """A network of any shape: a graph of layers.
 
     By inputs and outputs, where layers are called on `Input`s:
@@ -123,6 +122,9 @@ class Model(Stepped):
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         self._input_names = None
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers
+        made_in = calling.made_in()
+        if made_in is not None:
+            self._made_in = made_in
         if (inputs is None) != (outputs is None):
             raise ValueError("Model: give inputs and outputs, or neither and define `call`")
         if inputs is not None:
@@ -313,11 +315,15 @@ class Model(Stepped):
                 names = self._input_names
                 parts = [inputs] if names is None else self._several_of(inputs)
                 return self._state.now.form.like(self._steps.run(parts, training))
-            if invocation is not None:
-                return invocation.result(self.call, inputs, training)
-            if takes_training(type(self).call):
-                return self.call(inputs, training=training)
-            return self.call(inputs)
+            try:
+                if invocation is not None:
+                    return invocation.result(self.call, inputs, training)
+                if takes_training(type(self).call):
+                    return self.call(inputs, training=training)
+                return self.call(inputs)
+            except Exception as error:
+                note_call(error, self, (inputs,))
+                raise
 
     def _entered(self, inputs: Any, training: bool) -> calling.entered:
         """What is entered while the layers and models in it are called."""
@@ -332,6 +338,8 @@ class Model(Stepped):
         if row_shape not in self._eager_shapes:
             try:
                 self._graph_for(state, row_shape)
+            except calling.MadeHere:
+                raise
             except Exception:  # noqa: BLE001 - what is wrong with numbers too shows when `call` is given them
                 self._eager_shapes.add(row_shape)
         return row_shape not in self._eager_shapes
@@ -407,6 +415,8 @@ class Model(Stepped):
 
     def _call_rows(self, inputs: Any, training: bool | None) -> Any:
         self._training.refuse_others("call")
+        if self._made_in is not None and any(map(_has_weights, self._leaf_parts())):
+            calling.refuse_made_here(self)
         acts = calling.now().training if training is None else flag("training", training)
         state = self._state.now
         if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
@@ -592,6 +602,10 @@ _MISSING = object()
 # Attributes that training sets.
 _OF_TRAINING = frozenset({"history", "position", "stop_training", "given_name"})
 _ARRAYS = frozenset({np.ndarray, Tensor})
+
+
+def _has_weights(part: Layer | Variable) -> bool:
+    return isinstance(part, Variable) or part.has_parameters
 
 
 def _tensors(inputs: Any) -> Any:

@@ -57,7 +57,8 @@ class Trained(NamedTuple):
     """Which Variables are trained, where that is not what they say of themselves now."""
 
     hidden: list[Variable]  # that no tape watches by itself
-    frozen: frozenset[int]  # ids
+    frozen: frozenset[int]  # ids; also of those that are no weights of the model
+    known: frozenset[int]  # ids of all weights of the model
 
     def has(self, variable: Variable) -> bool:
         if variable.trainable:
@@ -253,7 +254,7 @@ class Objective:
         found = {id(variable): trained for variable, trained in self.found}
         hidden = [v for v in variables if not v.trainable and found.get(id(v), False)]
         frozen = {id(v) for v in variables if v.trainable and not found.get(id(v), True)}
-        return Trained(hidden, frozenset(frozen))
+        return Trained(hidden, frozenset(frozen), frozenset(map(id, variables)))
 
     # -- values
 

@@ -11,7 +11,7 @@ from fastnn.calling import Untraceable
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.models.graph import without_dropout
-from fastnn.models.invoked import takes_training
+from fastnn.models.invoked import refuse_arguments, takes_training
 from fastnn.models.model import Model
 from fastnn.models.nested import called_on
 from fastnn.models.opaque import called_opaquely, found_in, replaced
@@ -76,7 +76,11 @@ class Drawn(Model):
     def _run(self, args: tuple[Any, ...], options: dict[str, Any], training: bool) -> Any:
         if "training" not in options and takes_training(type(self).call):
             options = {**options, "training": training}
-        y = self.call(*args, **options)
+        try:
+            y = self.call(*args, **options)
+        except TypeError as error:
+            refuse_arguments(self, args, options, error)
+            raise
         if y is None:
             raise TypeError(
                 f"layer {self.name!r}: `call` of {type(self).__name__} returned None; it must return "
@@ -101,6 +105,8 @@ class Drawn(Model):
                 raise Untraceable("it is told whether it trains")
             state = self._drawn_of(args, options, symbols)
             return called_on(self, state, symbols, drops=True)
+        except calling.MadeHere:
+            raise
         except Exception as error:  # noqa: BLE001 - what is wrong with numbers too shows with them
             why = f"the layer {self.name!r} computes with more than layers: {error}"
             if now.tracing:

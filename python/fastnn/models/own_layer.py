@@ -7,20 +7,19 @@ around it, and any other `call` runs on Tensors (see `opaque`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastnn import calling, constraints, elsewhere, layers, regularizers
+from fastnn import calling, elsewhere, layers
 from fastnn.autodiff.tensor import Tensor
 from fastnn.changes import Switch
-from fastnn.constraints import ConstraintLike
 from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
 from fastnn.layers.symbol import Symbol
 from fastnn.listing import Lists
 from fastnn.models.known import Holder
-from fastnn.models.made_weights import made_values
 from fastnn.models.model import Model
+from fastnn.models.noted import note_build, note_call
 from fastnn.models.opaque import called_opaquely, found_in
 from fastnn.models.own_drawn import Drawn
 from fastnn.models.own_inputs import (
@@ -33,7 +32,6 @@ from fastnn.models.own_inputs import (
 )
 from fastnn.models.parts import Parted
 from fastnn.models.values import told_value
-from fastnn.regularizers import RegularizerLike
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import flag, refuse_unknown_keywords
@@ -133,6 +131,7 @@ class Layer(Drawn, metaclass=_Kinds):
     _inside: ClassVar[Iterable[str]] = ("build_again", *_OF_MODELS)
     _build_shape: Any = None
     _frozen = False
+    _is_layer = True
     _made_dtype: str | None = None
 
     def __init__(
@@ -147,7 +146,7 @@ class Layer(Drawn, metaclass=_Kinds):
     ) -> None:
         refuse_unknown_keywords(type(self).__name__, more, _KEYWORDS)
         super().__init__(name=name, dtype=dtype)
-        self._weights_made: list[Variable] = []
+        self._weights_made = []
         self._frozen = not flag("trainable", trainable)
         self._autocast = flag("autocast", autocast)
         if activity_regularizer is not None and not callable(activity_regularizer):
@@ -166,71 +165,6 @@ class Layer(Drawn, metaclass=_Kinds):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
 
     # -- weights
-
-    def add_weight(
-        self,
-        shape: Sequence[int] | int | None = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,  # noqa: ARG002 - weights have the type of the layer
-        regularizer: RegularizerLike = None,
-        constraint: ConstraintLike = None,
-        aggregation: Any = None,  # noqa: ARG002 - there are no replicas
-        name: str | None = None,
-    ) -> Variable:
-        """A weight of the layer, a Variable, made in `__init__` or in `build`.
-
-            >>> import fastnn
-            >>> layer = fastnn.layers.Layer(name="mine")
-            >>> layer.add_weight(shape=(2,), initializer="ones", name="scale").numpy().tolist()
-            [1.0, 1.0]
-            >>> layer.weights[0].path
-            'mine/scale'
-
-        Args:
-            shape: of the Variable; None: a single number.
-            initializer: a name, an object or a class of `fastnn.initializers`, or a function of a
-                shape (and a dtype) that gives an array; None: "glorot_uniform".
-            dtype: "float32", "float64", or a type of integers for counters; None: that of the layer.
-            trainable: whether optimizers change it; they never change integers.
-            regularizer: a penalty of it (see `fastnn.regularizers` and `losses`); None: none.
-            constraint: what it becomes after each update (see `fastnn.constraints`); None: nothing
-                else.
-            autocast, aggregation: accepted as in Keras, and unused.
-            name: of the Variable; None: "variable".
-
-        Raises:
-            ValueError: another weight of the layer has this name, or the shape or type cannot be.
-        """
-        if "_weights_made" not in vars(self):
-            raise RuntimeError(
-                f"{type(self).__name__}: call super().__init__() first in its __init__, before "
-                "weights are made"
-            )
-        where = f"layer {self.name!r}: add_weight"
-        penalty = regularizers.checked(f"{where}: regularizer", regularizer)
-        limit = constraints.checked(f"{where}: constraint", constraint)
-        known = {variable.name for variable in self._weights_made}
-        if name is not None and name in known:
-            raise ValueError(f"layer {self.name!r}: add_weight: there is a weight {name!r} already")
-        unique, count = name or "variable", 0
-        while unique in known:
-            count += 1
-            unique = f"variable_{count}"
-        kept = self._compute_type() if dtype is None else dtype
-        values = made_values(f"layer {self.name!r}: add_weight", shape, initializer, kept)
-        trains = flag("trainable", trainable) and values.dtype.kind == "f"
-        variable = Variable(values, trainable=trains, name=unique)
-        variable.lies_at(f"{self.name}/{unique}")
-        if self._frozen:
-            variable.trainable = False
-        self._weights_made.append(variable)
-        variable.regularizer, variable.constraint = penalty, limit
-        self._known = None
-        return variable
-
-    add_variable = add_weight
 
     def _own_parts(
         self, holders: list[Holder] | None = None
@@ -328,6 +262,8 @@ class Layer(Drawn, metaclass=_Kinds):
     def _compute_type(self) -> str:
         return str(self._given_dtype or self._made_dtype or calling.now().dtype or "float32")
 
+    _weight_type = _compute_type
+
     @property
     def dtype(self) -> str:
         """ "float32" or "float64", of the weights."""
@@ -385,12 +321,16 @@ class Layer(Drawn, metaclass=_Kinds):
         inside = calling.now().inside(acts, False, dtype=self._given_dtype)
         self._last_call = inside.outermost
         with calling.entered(inside) as lock, lock:
-            if not self._is_built:
-                self._make(given, named)
             try:
+                if not self._is_built:
+                    self._make(given, named)
+                if self._made_in is not None and self.weights:
+                    calling.refuse_made_here(self)
                 y = self._run(given, named, acts)
-            except (ValueError, TypeError) as error:
-                self._refuse_other_shapes(given, error)
+            except Exception as error:
+                if self._is_built:
+                    note_call(error, self, (*given, *named.values()))
+                    self._refuse_other_shapes(given, error)
                 raise
             if self.activity_regularizer is not None:
                 self._add_activity(y)
@@ -400,7 +340,8 @@ class Layer(Drawn, metaclass=_Kinds):
         """An error that names the layer, where it was built for inputs of other shapes."""
         known = self._build_shape
         shapes = tuple(shapes_in(arg) for arg in args if has_shape(arg))
-        if known and self.weights and shapes != known[: len(shapes)]:
+        usual = isinstance(error, (ValueError, TypeError))
+        if usual and known and self.weights and shapes != known[: len(shapes)]:
             wanted, got = (s[0] if len(s) == 1 else s for s in (known, shapes))
             raise ValueError(
                 f"layer {self.name!r}: expected inputs of shape {wanted}, for which it was built, got "
@@ -504,12 +445,14 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
         made = list(self._weights_made)
         vars(self)["_building"] = True
         now = calling.now()
-        inside = now.inside(now.training, False, dtype=self._given_dtype)._replace(tracing=False)
+        inside = now.inside(now.training, False, dtype=self._given_dtype)
+        inside = inside._replace(tracing=False, building=True)
         try:
             with calling.entered(inside) as lock, lock:
                 build(self, *shapes, **named)
-        except BaseException:
+        except BaseException as error:
             self._weights_made[:] = made
+            note_build(error, self, (*shapes, *named.values()))
             raise
         finally:
             vars(self)["_building"] = False

@@ -11,6 +11,7 @@ from fastnn import calling
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.calling import Untraceable
 from fastnn.claims import Claim
+from fastnn.elsewhere import refuse_reserved
 from fastnn.layers.base import Dtype, Layer, Shape, dtype_of, write_all
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
@@ -46,6 +47,7 @@ class Parted(Trainer):
     _last_call: object = None  # the outermost call around the last one; see `calling`
     _added: tuple[object, list[Tensor]] | None = None  # losses, and the call that added them
     _eager_shapes: set[Shape]  # of rows for which `call` is no graph of layers
+    _made_in: object = None  # the call in which it was made; see `calling.refuse_made_here`
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The outputs for inputs, by layers: for subclasses to define.
@@ -70,7 +72,11 @@ class Parted(Trainer):
                     f"{name}: the model is built, and its layers are fixed; make another model"
                 )
             self._eager_shapes = set()
-        super().__setattr__(name, value)
+        try:
+            super().__setattr__(name, value)
+        except AttributeError as error:
+            refuse_reserved(self, name, error)
+            raise
         if name != "_known":
             vars(self)["_known"] = None
 

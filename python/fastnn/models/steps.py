@@ -17,7 +17,8 @@ from fastnn.console import warn
 from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
 from fastnn.models.bound import waits
-from fastnn.models.objective import Objective
+from fastnn.models.objective import Objective, Trained
+from fastnn.models.strangers import refuse_strangers
 from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.tables import Tabled
 from fastnn.utils import unpack_x_y_sample_weight
@@ -295,8 +296,32 @@ class Steps(Tabled):
             y_pred = self._called(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
         # The loss depends on no others; the first call makes them.
-        variables = [v for v in tape.watched_variables() if id(v) not in trained.frozen]
+        watched = tape.watched_variables()
+        if any(id(v) not in trained.known for v in watched):
+            trained = self._with_strangers(trained, watched, x)
+        variables = [v for v in watched if id(v) not in trained.frozen]
         return y_pred, loss, variables, tape.gradient(loss, variables)
+
+    def _with_strangers(self, trained: Trained, watched: Iterable[Variable], x: Any) -> Trained:
+        """`trained` with weights that calls have made, and without Variables that are none.
+
+        As in Keras, the latter are not trained where a loss or a step uses them, such as those of
+        another model in it.
+
+        Raises:
+            ValueError: `call` uses them: they would be in no file and no copy of the model.
+        """
+        known = frozenset(map(id, self._variables()))
+        strangers = [v for v in watched if id(v) not in known]
+        if strangers:
+            with GradientTape() as tape:
+                self._called(x, training=False)
+            refuse_strangers(self, [v for v in tape.watched_variables() if id(v) not in known])
+        frozen = trained.frozen | {id(v) for v in strangers}
+        now = trained._replace(frozen=frozen, known=known | frozen)
+        if self._objective().trained is trained:
+            self._objective().trained = now
+        return now
 
     def _iterate(
         self,
