@@ -62,6 +62,19 @@ def test_some_small_batches_are_one_large_batch(name: str) -> None:
     assert small.optimizer.iterations == large.optimizer.iterations == 6
 
 
+@pytest.mark.parametrize("loss", ["mse", lambda y, p: fastnn.math.square(y - p)])
+@pytest.mark.filterwarnings("ignore:.*Python code")
+def test_averages_before_the_first_update(loss: Any) -> None:
+    model = compiled(MAKE["an average"](gradient_accumulation_steps=ROWS // BATCH + 1), loss=loss)
+    before = model.get_weights()
+    assert_close(fitted(model, BATCH, 1), before, 0.0)
+    model.take_averages()
+    assert_close(model.get_weights(), before, 0.0)
+    fitted(model, BATCH, 1)  # the first average is the weights themselves
+    assert model.optimizer.iterations == 1
+    assert not np.array_equal(model.get_weights()[0], before[0])
+
+
 @pytest.mark.parametrize("name", ["adam", "lamb", "muon"])
 def test_on_the_device(
     name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

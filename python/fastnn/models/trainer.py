@@ -502,7 +502,7 @@ class Trainer(Streamed):
                     "take_averages: compiled without averages; give the optimizer use_ema=True "
                     "first"
                 )
-            if built.network.updates == 0:
+            if built.network.updates < built.settings.stage["accumulate"]:  # in batches: none yet
                 return
             flat = built.network.optimizer_state[-1]
             variables = built.all_variables
