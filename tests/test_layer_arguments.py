@@ -57,6 +57,16 @@ def test_input_of_the_types_of_models():
         images(layers.Input((4, 4), dtype="float64"), dtype="float32")
 
 
+def test_inputs_of_a_graph_in_float64():
+    one, two = layers.Input((3,)), layers.Input((3,), dtype="float64")
+    joined = layers.Add()([one, two])
+    model = fastnn.Model([one, two], layers.Dense(2)(joined))
+    assert model.dtype == model.layers[-1].kernel.dtype == "float64"
+    assert fastnn.Model.from_config(model.get_config()).dtype == "float64"
+    with pytest.raises(ValueError, match="is float64, but the model is float32"):
+        fastnn.Model([one, two], layers.Dense(2)(joined), dtype="float32")
+
+
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [

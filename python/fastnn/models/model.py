@@ -149,6 +149,7 @@ class Model(Weighted):
                 raise TypeError(f"inputs: expected what fastnn.Input makes, got {symbol!r}")
         if len({id(symbol) for symbol in symbols}) < len(symbols):
             raise ValueError("inputs: the same Input is given twice")
+        self._take_dtype_of([symbol.layer for symbol in symbols])
         if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
             outputs = outputs[0]
         form = form_of(outputs)
@@ -173,6 +174,17 @@ class Model(Weighted):
             form=form,
         )
         self._take_graph("Model", state)
+
+    def _take_dtype_of(self, entries: Sequence[InputLayer]) -> None:
+        """An Input in float64 asks for a model in it, as the first entry of a Sequential does."""
+        for entry in entries:
+            if entry.compute_dtype == "float64":
+                if self._given_dtype == "float32":
+                    raise ValueError(
+                        f"input {entry.name!r} is float64, but the model is float32; all layers of a "
+                        "model have one dtype"
+                    )
+                self._given_dtype = "float64"
 
     def _take_graph(self, doing: str, state: State, *, builds: bool = True) -> None:
         """Makes a graph the model, whose parts get names."""
