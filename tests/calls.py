@@ -128,6 +128,7 @@ CALLS = {
     **{f"activation_forward, {name}": _forward(name) for name in cases.IN_PRODUCTS},
     **{f"activation_backward, {name}": _backward(name) for name in cases.IN_PRODUCTS},
     "softmax": Call("softmax", "softmax", lambda d: ([d.outputs()], {})),
+    "log_softmax": Call("log_softmax", "softmax", lambda d: ([d.outputs()], {})),
     "layer_normalization": Call(
         "layer_normalization",
         "normalization",

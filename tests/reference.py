@@ -63,15 +63,19 @@ def activation_backward(
 
 
 def activate(z: ArrayLike, name: str, parameter: Parameter = None) -> Array:
-    """An activation of a layer: one of the table, or softmax over the row."""
-    return softmax(z) if name == "softmax" else activation_forward(z, name, parameter=parameter)
+    """An activation of a layer: one of the table, or one over the row."""
+    if name in ("softmax", "log_softmax"):
+        return softmax(z) if name == "softmax" else log_softmax(z)
+    return activation_forward(z, name, parameter=parameter)
 
 
 def activate_backward(dy: ArrayLike, z: ArrayLike, name: str, parameter: Parameter = None) -> Array:
-    """dz from dy; for softmax p * (dy - sum(dy * p))."""
-    if name != "softmax":
+    """dz from dy; for softmax p * (dy - sum(dy * p)), for its logarithm dy - p * sum(dy)."""
+    if name not in ("softmax", "log_softmax"):
         return activation_backward(dy, z, name, parameter=parameter)
     p, dy = softmax(z), float64(dy)
+    if name == "log_softmax":
+        return dy - p * dy.sum(axis=-1, keepdims=True)
     return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
 
 
@@ -346,6 +350,12 @@ def softmax(x: ArrayLike) -> Array:
     """exp(x) / sum exp(x) over the last axis; equal infinite maxima share the mass."""
     e = np.exp(_below_maximum(float64(x)))
     return e / e.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x: ArrayLike) -> Array:
+    """x - max - log sum exp(x - max) over the last axis."""
+    below = _below_maximum(float64(x))
+    return below - np.log(np.exp(below).sum(axis=-1, keepdims=True))
 
 
 def _weighted_mean(loss: Array, gradient: Array, weight: Array) -> tuple[float, Array]:

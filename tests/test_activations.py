@@ -86,8 +86,7 @@ def test_the_word_that_is_kept(word, kept):
     assert activation_words.get(kept) == kept
 
 
-# log_softmax is a function of Tensors alone: no native node has it.
-NO_WORDS = ("get", "serialize", "log_softmax")
+NO_WORDS = ("get", "serialize")
 
 
 @pytest.mark.parametrize("name", [n for n in activations.__all__ if n not in NO_WORDS])

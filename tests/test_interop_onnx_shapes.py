@@ -149,7 +149,7 @@ def test_dropout_and_its_mask(tmp_path):
 @pytest.mark.parametrize(
     ("op", "attributes", "why"),
     [
-        ("LogSoftmax", {}, "no layer for LogSoftmax"),
+        ("Hardmax", {}, "no layer for Hardmax"),
         ("Softmax", {"axis": 0}, "softmax over all columns"),
         ("Tan", {}, "no layer for Tan"),
         ("Erf", {}, "no layer"),
@@ -173,7 +173,7 @@ def test_other_operations_are_refused_by_name(op, attributes, why, tmp_path):
 
 
 def test_a_value_before_what_is_refused(tmp_path):
-    nodes = [node("Gemm", "x k", "logits"), node("LogSoftmax", "logits", "y")]
+    nodes = [node("Gemm", "x k", "logits"), node("Hardmax", "logits", "y")]
     path = saved(tmp_path, proto_of(nodes, {"k": K}))
     near(fastnn.from_onnx(path, outputs="logits").predict(X), X @ K)
 

@@ -107,6 +107,7 @@ MODULES = {
     "Sigmoid": lambda nn: nn.Sigmoid(),
     "Tanh": lambda nn: nn.Tanh(),
     "Softmax": lambda nn: nn.Softmax(dim=-1),
+    "LogSoftmax": lambda nn: nn.LogSoftmax(dim=-1),
     "LayerNorm": lambda nn: nn.LayerNorm(5, eps=0.2),
     "LayerNorm without bias": lambda nn: nn.LayerNorm(5, bias=False),
     "LayerNorm alone": lambda nn: nn.LayerNorm((5,), elementwise_affine=False),

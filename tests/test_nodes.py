@@ -77,6 +77,15 @@ def shared_softmax(network: _core.Network) -> int:
     return network.dense(network.dense(first, 5, "softmax", like=first), 3, "linear")
 
 
+def logarithms(network: _core.Network) -> int:
+    """Logarithms of softmax of long and short rows, and sums of pieces of rows."""
+    first = network.rescale(network.dense(0, 6, "log_softmax"), 0.1, 0.0)
+    wide = network.activation(network.dense(first, 140, "tanh"), "log_softmax")
+    gate = network.rescale(network.dense(0, 140, "gelu"), 0.02, 0.0)
+    h = network.sum_pieces(network.multiply(wide, gate), 35)
+    return network.dense(network.concatenate([h, network.sum_pieces(first, 6)]), 3, "linear")
+
+
 def columns(network: _core.Network) -> int:
     """Columns of the input and of layers, some of them read several times, in another order."""
     left, right = network.slice(0, 0, 2), network.slice(0, 1, 4)
@@ -131,6 +140,7 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "shared_norms": shared_norms,
     "shared_table": shared_table,
     "shared_softmax": shared_softmax,
+    "logarithms": logarithms,
     "columns": columns,
     "combined": combined,
     "lengths": lengths,

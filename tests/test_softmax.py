@@ -1,4 +1,4 @@
-"""`ops.softmax` against the oracle."""
+"""`ops.softmax` and `ops.log_softmax` against the oracle."""
 
 from __future__ import annotations
 
@@ -78,3 +78,29 @@ def test_every_layout_gives_the_same_bits(rng):
     p = ops.softmax(z)
     for how, view in cases.strided(z):
         np.testing.assert_array_equal(ops.softmax(view), p, how)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+def test_log_softmax(dtype, rng):
+    """Rows of every width and infinite ones: within rounding of the largest term, and its exponential
+    is softmax."""
+    for c in (1, 2, 5, 16, 17, 127, 128, 129, 300):
+        for n in (0, 1, 17, 40):
+            x = (3 * rng.normal(size=(n, c))).astype(dtype)
+            got = ops.log_softmax(x)
+            assert got.dtype == dtype
+            check(
+                got,
+                reference.log_softmax(x),
+                "softmax",
+                dtype,
+                scale=4.0 + np.abs(x).max(initial=0),
+            )
+    for row, want in (
+        ([1e4, -1e4, 0], [0, -2e4, -1e4]),
+        ([INF, 1, INF], [-np.log(2), -INF, -np.log(2)]),
+        ([-INF, 0, 0], [-INF, -np.log(2), -np.log(2)]),
+        ([NAN, 0, 1], [NAN, NAN, NAN]),
+    ):
+        rows = np.tile(np.array(row, dtype), (19, 1))
+        np.testing.assert_allclose(ops.log_softmax(rows), np.tile(want, (19, 1)), rtol=1e-6)

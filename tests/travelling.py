@@ -21,6 +21,7 @@ Array = NDArray[Any]
 ACTIVATIONS = (
     *(row["name"] for row in _core.activations() if row["name"] != "rectifier"),  # relu's
     "softmax",
+    "log_softmax",
 )
 # Words with parameters.
 WITH_PARAMETERS = (

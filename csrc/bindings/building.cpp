@@ -99,6 +99,12 @@ void add_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "input"_a, "times"_a);
   owner.def(
+      "sum_pieces",
+      [graph_of](Owner& self, int input, Index pieces) {
+        return graph_of(self).sum_pieces(input, pieces);
+      },
+      "input"_a, "pieces"_a);
+  owner.def(
       "layer_normalization",
       [graph_of](Owner& self, int input, double epsilon, bool center, bool scale,
                  std::optional<int> like) {

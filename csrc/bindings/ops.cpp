@@ -142,7 +142,7 @@ py::object activation_backward(const Array& dy, const Optional& x, const Optiona
   });
 }
 
-py::object softmax(const Array& x) {
+py::object softmax(const Array& x, bool logarithm) {
   check(x.ndim() >= 1, "x: expected at least 1 axis, got a scalar");
   const Index c = x.shape(x.ndim() - 1);
   check(c >= 1, "x: expected at least 1 class on the last axis, got shape ", shape_of(x));
@@ -150,7 +150,7 @@ py::object softmax(const Array& x) {
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     place.call<T>(&Kernels<T>::softmax_forward,
-                  SoftmaxForward<T>{x.size() / c, c, place.in<T>(x, "x"), y.data});
+                  SoftmaxForward<T>{x.size() / c, c, place.in<T>(x, "x"), y.data, logarithm});
     return std::move(y.array);
   });
 }
@@ -448,7 +448,7 @@ void register_ops(py::module_& module) {
              "parameters"_a = py::tuple());
   module.def("activation_backward", activation_backward, "dy"_a, "x"_a, "y"_a, "name"_a,
              "parameters"_a = py::tuple());
-  module.def("softmax", softmax, "x"_a);
+  module.def("softmax", softmax, "x"_a, "logarithm"_a = false);
   module.def("row_loss", row_loss, "loss"_a, "logits"_a, "labels"_a, "sample_weight"_a, "options"_a,
              "ignore_class"_a, "column_weight"_a = py::none());
   module.def("element_loss", element_loss, "loss"_a, "outputs"_a, "targets"_a, "sample_weight"_a,

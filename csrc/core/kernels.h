@@ -149,14 +149,16 @@ struct SoftmaxForward {
   Index n, c;
   const T* x;
   T* y;  // may be x
+  bool logarithm = false;
 };
 
 template <class T>
-struct SoftmaxBackward {  // dx = y (dy - sum(dy y))
+struct SoftmaxBackward {  // dx = y (dy - sum(dy y)); with the logarithm dy - exp(y) sum(dy)
   Index n, c;
   const T* dy;
   const T* y;
   T* dx;  // may be dy
+  bool logarithm = false;
 };
 
 template <class T>

@@ -85,12 +85,14 @@ struct Update {
   use(dense)              \
   use(activation)         \
   use(softmax)            \
+  use(log_softmax)        \
   use(dropout)            \
   use(noise)              \
   use(affine)             \
   use(combine)            \
   use(concatenate)        \
   use(repeat)             \
+  use(sum_pieces)         \
   use(slice)              \
   use(layer_norm)         \
   use(scale_rows)         \

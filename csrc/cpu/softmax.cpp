@@ -76,7 +76,7 @@ static FASTNN_INLINE void tops(const RowLanes<T>& tile, Index c, Lanes<T>& top) 
 }
 
 // Rows [begin, begin + n); those up to `end` are this task's.
-template <class T>
+template <bool logarithm, class T>
 static void softmax_row_lanes(const SoftmaxForward<T>& a, Index begin, Index n, Index end) {
   RowLanes<T> tile;
   alignas(64) Lanes<T> top;
@@ -87,16 +87,20 @@ static void softmax_row_lanes(const SoftmaxForward<T>& a, Index begin, Index n, 
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
     for (int r = 0; r < lanes; ++r) {
-      const T x = exp_nonpositive(below_top(tile.column[j][r], top[r]));
-      tile.column[j][r] = x;
+      const T below = below_top(tile.column[j][r], top[r]);
+      const T x = exp_nonpositive(below);
+      tile.column[j][r] = logarithm ? below : x;
       sum[r] += x;
     }
   }
   FASTNN_LANES
-  for (int r = 0; r < lanes; ++r) sum[r] = T(1) / sum[r];
+  for (int r = 0; r < lanes; ++r) sum[r] = logarithm ? log(sum[r]) : T(1) / sum[r];
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
-    for (int r = 0; r < lanes; ++r) tile.column[j][r] *= sum[r];
+    for (int r = 0; r < lanes; ++r) {
+      const T kept = tile.column[j][r];
+      tile.column[j][r] = logarithm ? kept - sum[r] : kept * sum[r];
+    }
   }
   from_row_lanes(tile, n, a.c, a.y + begin * a.c);
 }
@@ -241,6 +245,34 @@ static void softmax_of_row(const T* x, Index c, T* y) {
 }
 
 template <class T>
+static void log_softmax_of_row(const T* x, Index c, T* y) {
+  const T top = max_of(x, c);
+  alignas(64) Lanes<T> sums{};
+  alignas(64) Lanes<T> last{};
+  Index j = 0;
+  for (; j + lanes <= c; j += lanes) {
+    FASTNN_LANES
+    for (int k = 0; k < lanes; ++k) sums[k] += exp_nonpositive(below_top(x[j + k], top));
+  }
+  for (Index k = 0; k < c - j; ++k) last[k] = x[j + k];
+  FASTNN_LANES
+  for (int k = 0; k < lanes; ++k) {
+    const T e = exp_nonpositive(below_top(last[k], top));
+    sums[k] += k < c - j ? e : T(0);
+  }
+  const T log_sum = log(joined(sums));
+  FASTNN_INDEPENDENT
+  for (j = 0; j < c; ++j) y[j] = below_top(x[j], top) - log_sum;
+}
+
+template <class T>
+static void log_softmax_backward_of_row(const T* dy, const T* y, Index c, T* dx) {
+  const T total = sum_of(dy, c);
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < c; ++j) dx[j] = mul_add(-total, exp_nonpositive(y[j]), dy[j]);
+}
+
+template <class T>
 static void softmax_backward_of_row(const T* dy, const T* y, Index c, T* dx) {
   T dot = T(0);
   Index j = 0;
@@ -272,10 +304,16 @@ Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
   for_rows(context, a.n, a.c, [&](Index begin, Index end) {
     if (a.c <= row_lanes_columns) {
       for (Index r = begin; r < end; r += row_lanes) {
-        softmax_row_lanes(a, r, least(row_lanes, end - r), end);
+        const Index n = least(row_lanes, end - r);
+        if (a.logarithm) {
+          softmax_row_lanes<true>(a, r, n, end);
+        } else {
+          softmax_row_lanes<false>(a, r, n, end);
+        }
       }
     } else {
-      for (Index r = begin; r < end; ++r) softmax_of_row(a.x + r * a.c, a.c, a.y + r * a.c);
+      const auto of_row = a.logarithm ? log_softmax_of_row<T> : softmax_of_row<T>;
+      for (Index r = begin; r < end; ++r) of_row(a.x + r * a.c, a.c, a.y + r * a.c);
     }
   });
   return Status::ok;
@@ -285,7 +323,14 @@ template <class T>
 Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
   for_rows(context, a.n, a.c, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      softmax_backward_of_row(a.dy + r * a.c, a.y + r * a.c, a.c, a.dx + r * a.c);
+      const T* const dy = a.dy + r * a.c;
+      const T* const y = a.y + r * a.c;
+      T* const dx = a.dx + r * a.c;
+      if (a.logarithm) {
+        log_softmax_backward_of_row(dy, y, a.c, dx);
+      } else {
+        softmax_backward_of_row(dy, y, a.c, dx);
+      }
     }
   });
   return Status::ok;

@@ -17,7 +17,7 @@ FASTNN_DEVICE T below_top(T z, T top) {
 //
 // See row_walk.h for what each function does.
 
-template <class T>
+template <class T, bool logarithm>
 struct Forward {
   using Element = T;
   static constexpr bool has_top = true, has_second = false, has_loss = false;
@@ -32,27 +32,30 @@ struct Forward {
     T e = T(0);
   };
   struct Factors {
-    T inverse;
+    T of_row;  // 1 / sum, or log(sum)
   };
 
   FASTNN_DEVICE Common common() const { return {}; }
   FASTNN_DEVICE Row row(Index, bool, const T*) const { return {}; }
   FASTNN_DEVICE T keep(const Common&, T x, T, T top, Sums& sums) const {
-    const T e = exp_nonpositive(below_top(x, top));
+    const T below = below_top(x, top);
+    const T e = exp_nonpositive(below);
     sums.e += e;
-    return e;
+    return logarithm ? below : e;
   }
   template <class Team>
   FASTNN_DEVICE Factors finish(const Team& team, const Common&, const Row&, T, const Sums& sums,
                                Counted&) const {
-    return {T(1) / team.sum(sums.e)};
+    const T sum = team.sum(sums.e);
+    return {logarithm ? log(sum) : T(1) / sum};
   }
-  FASTNN_DEVICE T result(const Common&, const Row&, const Factors& factors, T e, T, Index) const {
-    return e * factors.inverse;
+  FASTNN_DEVICE T result(const Common&, const Row&, const Factors& factors, T kept, T,
+                         Index) const {
+    return logarithm ? kept - factors.of_row : kept * factors.of_row;
   }
 };
 
-template <class T>
+template <class T, bool logarithm>
 struct Backward {  // first is dy, second y
   using Element = T;
   static constexpr bool has_top = false, has_second = true, has_loss = false;
@@ -64,7 +67,7 @@ struct Backward {  // first is dy, second y
   struct Common {};
   struct Row {};
   struct Sums {
-    T dot = T(0);
+    T dot = T(0);  // of dy and y; with the logarithm the sum of dy
   };
   struct Factors {
     T dot;
@@ -73,7 +76,7 @@ struct Backward {  // first is dy, second y
   FASTNN_DEVICE Common common() const { return {}; }
   FASTNN_DEVICE Row row(Index, bool, const T*) const { return {}; }
   FASTNN_DEVICE T keep(const Common&, T dy, T y, T, Sums& sums) const {
-    sums.dot = mul_add(y, dy, sums.dot);
+    sums.dot = logarithm ? sums.dot + dy : mul_add(y, dy, sums.dot);
     return dy;
   }
   template <class Team>
@@ -83,6 +86,7 @@ struct Backward {  // first is dy, second y
   }
   FASTNN_DEVICE T result(const Common&, const Row&, const Factors& factors, T dy, T y,
                          Index) const {
+    if constexpr (logarithm) return mul_add(-factors.dot, exp_nonpositive(y), dy);
     return y * (dy - factors.dot);
   }
 };
@@ -183,12 +187,14 @@ struct CrossEntropy {
 
 template <class T>
 Status softmax_forward(Context& context, const SoftmaxForward<T>& a) {
-  return walk_rows(context, Forward<T>{a.n, a.c, a.x, nullptr, a.y});
+  if (a.logarithm) return walk_rows(context, Forward<T, true>{a.n, a.c, a.x, nullptr, a.y});
+  return walk_rows(context, Forward<T, false>{a.n, a.c, a.x, nullptr, a.y});
 }
 
 template <class T>
 Status softmax_backward(Context& context, const SoftmaxBackward<T>& a) {
-  return walk_rows(context, Backward<T>{a.n, a.c, a.dy, a.y, a.dx});
+  if (a.logarithm) return walk_rows(context, Backward<T, true>{a.n, a.c, a.dy, a.y, a.dx});
+  return walk_rows(context, Backward<T, false>{a.n, a.c, a.dy, a.y, a.dx});
 }
 
 template <class T>

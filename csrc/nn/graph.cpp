@@ -58,11 +58,16 @@ int Graph::check_tensor(int tensor) const {
 
 namespace {
 
-// A node without inputs, of an elementwise activation or of softmax.
+bool is_of_rows(NodeKind kind) {
+  return kind == NodeKind::softmax || kind == NodeKind::log_softmax;
+}
+
+// A node without inputs, of an elementwise activation or of one of rows.
 Node activation_node(std::string_view name, const std::vector<double>& parameters) {
   Node node{.kind = NodeKind::softmax, .inputs = {}, .parameters = {}};
-  if (name == "softmax") {
-    check(parameters.empty(), "activation: softmax has no parameter, got ",
+  if (name == "log_softmax") node.kind = NodeKind::log_softmax;
+  if (name == "softmax" || name == "log_softmax") {
+    check(parameters.empty(), "activation: ", name, " has no parameter, got ",
           parameters.empty() ? 0 : parameters[0]);
   } else {
     node.kind = NodeKind::activation;
@@ -205,6 +210,14 @@ int Graph::repeat(int input, Index times) {
   const Index columns = width(input);
   if (columns > most / times) throw std::bad_alloc();
   return add_node({.kind = NodeKind::repeat, .inputs = {input}, .parameters = {}}, columns * times);
+}
+
+int Graph::sum_pieces(int input, Index pieces) {
+  check(pieces >= 1, "pieces: expected at least 1, got ", pieces);
+  const Index columns = width(input);
+  check(columns % pieces == 0, "pieces: expected a divisor of ", columns, " columns, got ", pieces);
+  return add_node({.kind = NodeKind::sum_pieces, .inputs = {input}, .parameters = {}},
+                  columns / pieces);
 }
 
 int Graph::concatenate(const std::vector<int>& inputs) {
@@ -350,11 +363,12 @@ namespace {
 
 bool has_activation(const Node& node) {
   return node.kind == NodeKind::dense || node.kind == NodeKind::activation ||
-         node.kind == NodeKind::softmax;
+         is_of_rows(node.kind);
 }
 
 std::string_view activation_of(const Node& node) {
   if (node.kind == NodeKind::softmax) return "softmax";
+  if (node.kind == NodeKind::log_softmax) return "log_softmax";
   return activation_names[static_cast<std::size_t>(node.activation.kind)];
 }
 

@@ -43,6 +43,8 @@ class Graph {
   int concatenate(const std::vector<int>& inputs);
   int slice(int input, Index first, Index width);
   int repeat(int input, Index times);
+  // The sum of so many pieces of equal width, which make up the columns.
+  int sum_pieces(int input, Index pieces);
   int layer_normalization(int input, double epsilon, bool center, bool scale,
                           std::optional<int> like = {});
   // Rows over their length; for the root mean square with a parameter that scales columns.

@@ -165,7 +165,7 @@ def activation_forward(x: _Floats, name: str, parameters: Sequence[float] = ()) 
 def activation_backward(
     dy: _Floats, x: _Floats | None, y: _Floats | None, name: str, parameters: Sequence[float] = ()
 ) -> _Floats: ...
-def softmax(x: _Floats) -> _Floats: ...
+def softmax(x: _Floats, logarithm: bool = False) -> _Floats: ...
 def layer_normalization(
     x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float
 ) -> _Floats: ...
@@ -384,6 +384,8 @@ class Graph:
         """Columns first to first + width - 1."""
     def repeat(self, input: int, times: int) -> int:
         """All columns, so many times side by side."""
+    def sum_pieces(self, input: int, pieces: int) -> int:
+        """The sum of so many pieces of equal width, which make up the columns."""
     def layer_normalization(
         self,
         input: int,

@@ -22,7 +22,7 @@ functions: dict[Callable[..., Any], str] = {}
 # Second names for the same function.
 _ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 # Activations that work on whole rows.
-_OF_ROWS = ("softmax", "glu")
+_OF_ROWS = ("softmax", "log_softmax", "glu")
 _WORD = re.compile(r"\s*([A-Za-z]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 

@@ -336,16 +336,23 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 @operation
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """x - log(sum(exp(x))) along an axis, exact for large x. It is no word of a layer.
+    """x - log(sum(exp(x))) along an axis, exact for large x. Cross-entropies take it for logits.
 
         >>> print(fastnn.activations.log_softmax([-2.0, 0.5, 4.0]).numpy().round(4))
         [-6.0322 -3.5322 -0.0322]
 
+    At the end of a model `predict` gives logarithms of probabilities, and `predict_proba`
+    probabilities; with sparse_categorical_crossentropy it is PyTorch's LogSoftmax and NLLLoss.
+
     Args:
-        x: a Tensor or an array.
-        axis: that of the classes.
+        x: a Tensor, an array or a symbol of rows of one axis.
+        axis: of a symbol the last.
     """
-    return f.log_softmax(x, axis)
+    if not isinstance(x, Symbol):
+        return f.log_softmax(x, axis)
+    if axis not in (-1, len(x.row_shape)):
+        raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
+    return _applied(x, "log_softmax")
 
 
 @operation

@@ -54,7 +54,7 @@ NAMES: dict[str, dict[str, str]] = {
         "leaky_relu": "prelu rrelu",
         "exponential": "exp",
         "sine": "sin",
-        "softmax": "log_softmax sparsemax softmin",
+        "softmax": "sparsemax softmin",
         "linear": "identity none",
     },
     "initializer": {
@@ -82,7 +82,8 @@ NAMES: dict[str, dict[str, str]] = {
         "use Activation('hard_shrink')": "Hardshrink",
         "use Activation('soft_shrink')": "Softshrink",
         "use Activation('tanh_shrink')": "Tanhshrink",
-        "Softmax": "Softmax2d LogSoftmax Softmin",
+        "Softmax": "Softmax2d Softmin",
+        "use Activation('log_softmax')": "LogSoftmax",
         "use Activation('silu')": "SiLU Swish",
         "use Activation('hard_silu')": "Hardswish",
         "use Activation('mish')": "Mish",

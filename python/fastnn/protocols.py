@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -64,8 +64,14 @@ class Seen(Protocol):
     def targets(self) -> NDArray[Any]:
         """Labels (rows,), or targets (rows, outputs)."""
 
+    def given_targets(self) -> NDArray[Any]:
+        """The same with the axes that the caller gave."""
+
     def weights(self) -> NDArray[np.float64] | None:
         """Weights (rows,); None: all 1."""
+
+    def batches(self) -> Iterator[slice | NDArray[np.int64]]:
+        """Which of the rows each step saw, in the order of the steps."""
 
 
 class Columns(Protocol):
@@ -84,10 +90,10 @@ class Columns(Protocol):
 
     @property
     def has_functions(self) -> bool:
-        """Whether any metric is a function of the user's."""
+        """Whether any metric is a function or a class of the user's."""
 
     def try_functions(self, seen: Seen) -> None:
-        """Calls functions of the user's on some rows: what is wrong with one shows before training."""
+        """Calls functions and classes of the user's on some rows: what is wrong with one shows before training."""
 
     @property
     def names(self) -> list[str]:

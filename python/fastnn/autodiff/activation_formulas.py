@@ -109,6 +109,7 @@ FORMULAS: dict[str, Callable[..., Tensor]] = {
     "log_sigmoid": lambda z: f.negative(f.softplus(f.negative(z))),
     "sine": f.sin,
     "softmax": f.softmax,
+    "log_softmax": f.log_softmax,
     "glu": glu,
 }
 

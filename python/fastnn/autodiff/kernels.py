@@ -74,7 +74,7 @@ def composed(
 
 
 # Kept as what they are made of: the losses use that.
-_WITH_LOGITS = frozenset({"linear", "softmax", "sigmoid"})
+_WITH_LOGITS = frozenset({"linear", "softmax", "log_softmax", "sigmoid"})
 
 
 def activation(x: Any, word: str) -> Tensor:
@@ -100,7 +100,7 @@ def dense(x: Any, w: Source, b: Source | None, word: str = "linear") -> Tensor:
     """activation(x @ w + b) for rows x, with a word of `activation_words`."""
     x = tensor(x)
     known = native(word)
-    if known.name in ("softmax", "sigmoid"):
+    if known.name in ("softmax", "log_softmax", "sigmoid"):
         return composed_activation(dense(x, w, b), known)
     dtype = np.dtype(w.dtype)
     x_, w_ = plain(x.value, dtype), value_of(w, dtype)

@@ -324,13 +324,22 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
     Args:
         x: a Tensor, a Variable or an array, of any shape; integers become float32.
-        axis: that of the classes.
+        axis: that of the classes. Along the last a cross-entropy takes the result for logits.
     """
-    z = floats(x)
-    # Without the largest first: the logarithm of the sum would drown in large numbers.
-    top = z.value.max(axis=axis, keepdims=True, initial=-np.inf)
-    z = z - np.where(np.isfinite(top), top, np.zeros((), z.dtype))
-    return z - reduce_logsumexp(z, axis, keepdims=True)
+    x = floats(x)
+    value = x.value
+    last = axis in (-1, value.ndim - 1)
+    if last and value.ndim >= 1 and value.size and value.dtype in _NATIVE:
+        p: Any = _core.softmax(plain(value, value.dtype), True)
+        y = Tensor(p if p.shape == value.shape else p.reshape(value.shape))
+    else:
+        top = value.max(axis=axis, keepdims=True, initial=-np.inf)
+        # Without the largest first: the logarithm of the sum would drown in large numbers.
+        z = np.where(value == top, np.zeros((), value.dtype), value - top)
+        y = Tensor(z - np.log(np.exp(z).sum(axis=axis, keepdims=True)))
+    if last:
+        y.logits = None, "linear"
+    return recorded(y, (x,), lambda dy: (dy - exp(y) * reduce_sum(dy, axis, keepdims=True),))
 
 
 @operation

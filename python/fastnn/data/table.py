@@ -17,7 +17,8 @@ class Table(NamedTuple):
     """Rows and their targets or labels, as arrays that a native Data may view.
 
     `chosen`: the indices of the rows that count; None: all rows count. `given`: the labels as the
-    caller gave them, of which `labels` is a copy.
+    caller gave them, of which `labels` is a copy. `flat`: whether targets were given without an axis
+    of outputs, as (n,).
     """
 
     x: Array
@@ -26,6 +27,7 @@ class Table(NamedTuple):
     weights: NDArray[np.float64] | None = None
     chosen: NDArray[np.int64] | None = None
     given: Array | None = None
+    flat: bool = False
 
     @property
     def length(self) -> int:

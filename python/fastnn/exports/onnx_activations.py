@@ -167,6 +167,7 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
     "log_sigmoid": lambda of, x: of("Neg", _softplus(of, of("Neg", x))),
     "sine": lambda of, x: of("Sin", x),
     "softmax": lambda of, x: of("Softmax", x, axis=-1),
+    "log_softmax": lambda of, x: of("LogSoftmax", x, axis=-1),
     "glu": _glu,
 }
 

@@ -245,7 +245,7 @@ ACTIVATIONS = (
     *("linear", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"),
     *("relu6", "selu", "celu", "hard_silu", "hard_sigmoid", "hard_tanh", "mish", "softsign"),
     *("soft_shrink", "hard_shrink", "tanh_shrink", "squareplus", "sparse_plus", "sparse_sigmoid"),
-    *("exponential", "log_sigmoid", "softmax"),
+    *("exponential", "log_sigmoid", "softmax", "log_softmax"),
 )
 
 

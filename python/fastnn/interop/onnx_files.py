@@ -35,7 +35,7 @@ def from_onnx(
     Args:
         path: the file. Data beside it are read from its own folder alone.
         outputs: the name of an output, or several; None: all. The name of any other value is taken,
-            too, such as that of the logits before a LogSoftmax. Nodes that these do not need are not
+            too, such as that of the logits before a Hardmax. Nodes that these do not need are not
             read: of a classifier from scikit-learn take outputs="probabilities", not the labels.
         dtype: "float32" or "float64"; None: "float64" where the inputs are, "float32" otherwise, also
             for weights of float16 and bfloat16.

@@ -127,9 +127,18 @@ def _gelu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
 
 
 def _softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    _check_columns(module)
+    return Softmax(**common), []
+
+
+def _log_softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    _check_columns(module)
+    return Activation("log_softmax", **common), []
+
+
+def _check_columns(module: Any) -> None:
     if module.dim not in (None, 1, -1):
         raise ValueError(f"dim: expected 1 or -1, the axis of the columns, got {module.dim}")
-    return Softmax(**common), []
 
 
 def _hard_tanh(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
@@ -192,6 +201,7 @@ READERS: dict[str, _Reader] = {
     "Sigmoid": _word("sigmoid"),
     "Tanh": _word("tanh"),
     "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
     "RMSNorm": torch_layers.rms_norm,
     "BatchNorm1d": torch_layers.batch_norm,
     "GroupNorm": torch_layers.group_norm,
@@ -340,6 +350,7 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda nn: nn.Sigmoid(),
     "tanh": lambda nn: nn.Tanh(),
     "softmax": lambda nn: nn.Softmax(dim=-1),
+    "log_softmax": lambda nn: nn.LogSoftmax(dim=-1),
     "rectifier": _rectifier,
     "relu6": lambda nn: nn.ReLU6(),
     "selu": lambda nn: nn.SELU(),

@@ -21,7 +21,7 @@ def _parameter_of(activation: str, name: str, value: Any) -> float:
 
 @LAYERS.register("activation")
 class Activation(Layer):
-    """Applies an activation to every number, or softmax or glu to every row.
+    """Applies an activation to every number, or softmax, log_softmax or glu to every row.
 
         >>> fastnn.layers.Activation("relu")([[-1.0, 2.0]]).tolist()
         [[0.0, 2.0]]
@@ -45,9 +45,9 @@ class Activation(Layer):
         return isinstance(self.activation, str) and self.activation == "linear"
 
     def row_shape(self, shape: Shape) -> Shape:
-        if self.activation == "softmax" and len(shape) != 1:
+        if self.activation in ("softmax", "log_softmax") and len(shape) != 1:
             raise ValueError(
-                f"layer {self.name!r}: softmax expects rows of one axis, got rows of shape "
+                f"layer {self.name!r}: {self.activation} expects rows of one axis, got rows of shape "
                 f"{shape}; put layers.Flatten() before it"
             )
         if self.activation == "glu":

@@ -28,8 +28,11 @@ class Metric(Registered):
 
     A metric of one's own derives from this class, and either names the count that native code makes
     (`counts` and `count_options`, see csrc/core/metric.h) and finishes it, or defines `update_state`
-    and `result`; a model with such a metric trains batch by batch over a tape. `more_is_better` says
-    its direction, for callbacks such as EarlyStopping, and `gives_array` that it is no single number.
+    and `result`. Training stays native then: the rows of an epoch go into `update_state` after it, in
+    the batches in which they were trained, y_true and y_pred as Tensors, and logs of an epoch have
+    the metric, those of a batch do not. `result` may give a number, an array or a dictionary of
+    them. `more_is_better` says its direction, for callbacks such as EarlyStopping, and `gives_array`
+    that it is no single number.
 
         >>> import numpy as np
         >>> import fastnn

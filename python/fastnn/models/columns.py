@@ -16,8 +16,7 @@ from fastnn.layers.base import Shape
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import fitting, get
-from fastnn.metrics.collected import Collected
-from fastnn.metrics.functions import FunctionMetric
+from fastnn.metrics.functions import FunctionMetric, is_own
 from fastnn.metrics.means import MeanOf, RootMeanSquaredError
 from fastnn.models.finished import Finisher, collects
 from fastnn.models.heads import Head, described, gives_logits_of
@@ -61,8 +60,9 @@ class Columns:
         for is_weighted, given in ((False, metrics), (True, weighted)):
             for identifier in given:
                 metric = get(identifier, target)
-                _check_logits(metric, head, loss)
-                check_fit(metric, target, loss)
+                if not is_own(metric):
+                    _check_logits(metric, head, loss)
+                    check_fit(metric, target, loss)
                 check_name(metric.name)
                 if head.width is not None and not collects(metric):
                     _check_thresholds(metric.native(is_weighted, head.width), metric, target, head)
@@ -109,20 +109,20 @@ class Columns:
         return self.metrics[self.names.index(name) - 1] if name in self.names[1:] else None
 
     def try_functions(self, seen: Seen) -> None:
-        """Calls functions of the user's on some rows: what is wrong with one shows before training."""
+        """Calls functions and classes of the user's on some rows: what is wrong with one shows before training."""
         for metric, weighted in zip(self.metrics, self._weighted, strict=True):
-            if isinstance(metric, FunctionMetric) and self._finisher is not None:
+            if _is_of_user(metric) and self._finisher is not None:
                 self._finisher.attempt(metric, seen, weighted)
 
     @property
     def has_functions(self) -> bool:
-        """Whether any metric is a function of the user's."""
-        return any(isinstance(metric, FunctionMetric) for metric in self.metrics)
+        """Whether any metric is a function or a class of the user's."""
+        return any(map(_is_of_user, self.metrics))
 
     def refuse_weights_of_elements(self) -> None:
         """ValueError for a weighted metric that takes one weight a row."""
         for metric, is_weighted in zip(self.metrics, self._weighted, strict=True):
-            if is_weighted and collects(metric):
+            if is_weighted and collects(metric) and not is_own(metric):
                 raise ValueError(
                     f"weighted_metrics: {metric.name!r} takes no sample_weight of shape (n, outputs)"
                 )
@@ -168,12 +168,18 @@ class Columns:
         place = 2
         every = zip(self.names[1:], self.metrics, self._weighted, self.widths[1:], strict=True)
         for name, metric, weighted, width in every:
-            if not isinstance(metric, Collected):
+            if not collects(metric):
                 logs[prefix + name] = metric.finish(sums[place : place + width])
             elif seen is not None and self._finisher is not None:
-                logs[prefix + name] = self._finisher.value(metric, seen, weighted)
+                value = self._finisher.value(metric, seen, weighted)
+                found = value if isinstance(value, dict) else {name: value}
+                logs |= {prefix + key: one for key, one in found.items()}
             place += width
         return logs
+
+
+def _is_of_user(metric: Metric) -> bool:
+    return isinstance(metric, FunctionMetric) or is_own(metric)
 
 
 def check_name(name: object) -> None:

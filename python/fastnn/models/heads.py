@@ -208,7 +208,7 @@ def _check_softmax(head: Head, loss: Loss) -> None:
             "activation for classes that exclude each other, or the loss binary_crossentropy "
             "for labels that do not"
         )
-    if head.activation not in ("linear", "softmax"):
+    if head.activation not in ("linear", "softmax", "log_softmax"):  # log_softmax gives logits, too
         raise ValueError(_no_logits(_layer(head), head.activation, loss, "softmax"))
     _check_below(head, loss)
 

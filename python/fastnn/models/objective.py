@@ -20,7 +20,6 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.data.structures import Form, by_output, form_of
 from fastnn.losses import Loss
 from fastnn.metrics.base import Metric
-from fastnn.metrics.functions import is_own
 from fastnn.models.arguments import (
     by_target,
     flat,
@@ -126,11 +125,6 @@ class Objective:
     def own_loss(self) -> Loss | None:
         """A loss that a user wrote, if there is any."""
         return next((one for one in self.all_losses() if one.is_own), None)
-
-    def own_metric(self) -> Metric | None:
-        """A metric that a user wrote, if there is any."""
-        given = (part for metrics in self._given for part in flat(metrics))
-        return next((m for m in given if isinstance(m, Metric) and is_own(m)), None)
 
     def only_loss(self) -> Loss:
         """The loss of a model of one output; ValueError where there is none."""

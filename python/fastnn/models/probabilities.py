@@ -33,13 +33,15 @@ def kind_of(name: str | None, loss: Loss | None, activation: str | None) -> str:
         numbers = loss is None or loss.is_own or loss.row.targets == "numbers"
         if numbers and activation in ("softmax", "sigmoid"):
             return activation
+        if numbers and activation == "log_softmax":
+            return "softmax logits"
         meant = "no loss" if loss is None else f"the loss {loss.name}"
         raise ValueError(
             f"predict_proba: {where}{meant} makes no probabilities of the outputs; use predict, or "
             "compile with a cross-entropy"
         )
     assert loss is not None
-    if activation == "linear" or (activation is None and loss.from_logits):
+    if activation in ("linear", "log_softmax") or (activation is None and loss.from_logits):
         return f"{folds} logits"
     return folds
 

@@ -62,12 +62,6 @@ def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) 
             f"the loss {loss.name!r} is Python code",
             "A loss of fastnn.losses trains natively.",
         )
-    metric = objective.own_metric()
-    if metric is not None:
-        return Reason(
-            f"the metric {metric.name!r} is Python code",
-            "Metrics of fastnn.metrics are counted natively.",
-        )
     if objective.loss_weights not in (None, 1.0, [1.0]):
         return Reason("its loss has a weight", "Without loss_weights it trains natively.")
     return None

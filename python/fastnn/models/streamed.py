@@ -304,4 +304,5 @@ def _joined(parts: list[tuple[Table, NDArray[Any]]]) -> SeenRows:
     else:
         targets = np.concatenate([table.targets for table in tables])
     logits = np.concatenate([part for _, part in parts])
-    return SeenRows(Table(logits, targets, labels, weights), logits)
+    rows = Table(logits, targets, labels, weights, given=labels, flat=tables[0].flat)
+    return SeenRows(rows, logits, sizes=[table.length for table in tables])

@@ -80,7 +80,7 @@ class Tabled(Compilable):
             weighed = rows.weights("sample_weight", weights, n, columns)
             if weighed.ndim == 2:
                 self._compiled("fit").columns.refuse_weights_of_elements()
-        return Table(array, targets, labels, weighed, given=given)
+        return Table(array, targets, labels, weighed, given=given, flat=_is_flat(y))
 
     def _weigh_classes(self, table: Table, class_weight: object) -> Table:
         """The table with the weights of classes multiplied into those of rows.
@@ -110,6 +110,14 @@ class Tabled(Compilable):
             targets = self._compiled("fit").loss.row.targets
             split = held_out(len(table.x), share, strata_of(table, targets), self._key)
         return split, table._replace(chosen=split.validation)
+
+
+def _is_flat(y: object) -> bool:
+    """Whether y has no axis but that of rows."""
+    axes = getattr(y, "ndim", None)
+    if isinstance(axes, int):
+        return axes == 1
+    return isinstance(y, (list, tuple)) and bool(y) and np.ndim(y[0]) == 0
 
 
 def targets_for(loss: Loss, y: object, n: int, output: Shape) -> NDArray[Any]:

@@ -92,8 +92,8 @@ class Trainer(Streamed):
             >>> [array.round(1).tolist() for array in model.get_weights()]
             [[[3.0]], [1.0]]
 
-        All of it is native code, unless the model has several outputs, a loss or a metric that is
-        Python code, a `call` that is no graph of layers, or a step of its own: it then trains batch
+        All of it is native code, unless the model has several outputs, a loss that is Python code,
+        a `call` that is no graph of layers, or a step of its own: it then trains batch
         by batch over a tape, by `train_step`. Arguments and results are the same.
 
         Args:

@@ -49,6 +49,7 @@ from fastnn.ops.products import (
     dense_forward,
     embedding,
     embedding_backward,
+    log_softmax,
     softmax,
 )
 from fastnn.ops.rows import (
@@ -104,6 +105,7 @@ __all__ = [
     "layer_normalization_backward",
     "lion_step",
     "log_cosh",
+    "log_softmax",
     "mean_absolute_error",
     "mean_absolute_percentage_error",
     "mean_squared_error",

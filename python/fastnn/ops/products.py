@@ -167,6 +167,29 @@ def softmax(x: ArrayLike) -> Array:
     return op_arguments.result(x, _core.softmax(x_))
 
 
+def log_softmax(x: ArrayLike) -> Array:
+    """Logarithms of probabilities along the last axis: x - log(sum(exp(x))).
+
+        >>> print(fastnn.ops.log_softmax([[3.0, 3.0]]).round(4))
+        [[-0.6931 -0.6931]]
+
+    Exact for logits of any size: computed as x - max(x) - log(sum(exp(x - max(x)))).
+
+    Args:
+        x: at least one axis; the last, of classes, must not be empty.
+
+    Returns:
+        An array of the shape of x. A row that holds NaN is all NaN; equal infinite maxima share the
+        probability 1.
+
+    Raises:
+        ValueError: there is no class.
+        TypeError: x does not hold real numbers.
+    """
+    (x_,) = op_arguments.floats(x=x)
+    return op_arguments.result(x, _core.softmax(x_, True))
+
+
 def embedding(x: ArrayLike, table: ArrayLike) -> Array:
     """y = table[x], with the rows that a row of x names beside each other.
 

@@ -122,7 +122,9 @@ class Fit:
 
     def run(self) -> History:
         if self.columns.has_functions:
-            self.columns.try_functions(some_rows(self.network, self.table, self.columns.outputs))
+            size = self.schedule.batch_size
+            seen = some_rows(self.network, self.table, self.columns.outputs, size)
+            self.columns.try_functions(seen)
         with self._native_run(fresh=True) as run:
             return self._run(run)
 
@@ -236,7 +238,8 @@ class Fit:
         rows = len(self._logits)
         if steps is not None:
             rows = min(rows, steps * self.schedule.batch_size)
-        return seen_in(self.network, self.table, self._logits, epoch, shuffled, rows)
+        size = self.schedule.batch_size
+        return seen_in(self.network, self.table, self._logits, epoch, shuffled, rows, size)
 
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         if self._logits is not None:
@@ -258,7 +261,8 @@ class Fit:
         if len(sums) > self.columns.width:
             validated = None
             if self._validation_logits is not None and self.validation is not None:
-                validated = SeenRows(self.validation, self._validation_logits)
+                size = self.schedule.validation_batch_size
+                validated = SeenRows(self.validation, self._validation_logits, sizes=size)
             logs |= self.columns.logs(sums[self.columns.width :], "val_", validated)
         return logs
 

@@ -36,7 +36,8 @@ def evaluate(
             callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
     logits = room(network, table.length, columns.outputs) if columns.collects else None
     sums = network.evaluate(table.native(), logits)
-    logs = columns.logs(sums, seen=None if logits is None else SeenRows(table, logits))
+    seen = None if logits is None else SeenRows(table, logits, sizes=batch_size)
+    logs = columns.logs(sums, seen=seen)
     callbacks.call("on_test_end", dict(logs))
     return logs
 

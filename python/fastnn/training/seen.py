@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,27 @@ class SeenRows(NamedTuple):
     """Rows of a table, and their logits.
 
     `places`: which of the rows that count in the table they are; None: all of these, in order.
+    `order`: the rows in the order of the steps that saw them; None: as they are here. `sizes`: the
+    rows of a step, or of each; 0: all are of one.
     """
 
     table: Table
     logits: Array
     places: NDArray[np.int64] | None = None
+    order: NDArray[np.int64] | None = None
+    sizes: int | Sequence[int] = 0
+
+    def batches(self) -> Iterator[slice | NDArray[np.int64]]:
+        """Which of the rows each step saw, in the order of the steps."""
+        n = len(self.logits)
+        each = self.sizes
+        if isinstance(each, int):
+            each = [each or n] * (-(-n // (each or max(n, 1))))
+        begin = 0
+        for size in each:
+            stop = min(begin + size, n)
+            yield slice(begin, stop) if self.order is None else self.order[begin:stop]
+            begin = stop
 
     def _taken(self, array: Array) -> Array:
         chosen = self.table.chosen
@@ -33,9 +50,19 @@ class SeenRows(NamedTuple):
 
     def targets(self) -> Array:
         """Labels (rows,), or targets (rows, outputs)."""
+        return self._taken(self._all_targets())
+
+    def given_targets(self) -> Array:
+        """The same with the axes that the caller gave: (rows,) for one output, where y was so."""
+        if self.table.labels is not None and self.table.given is not None:
+            return self._taken(self.table.given)
+        found = self.targets()
+        return found[:, 0] if self.table.flat and found.ndim == 2 else found
+
+    def _all_targets(self) -> Array:
         found = self.table.labels if self.table.labels is not None else self.table.targets
         assert found is not None
-        return self._taken(found)
+        return found
 
     def weights(self) -> NDArray[np.float64] | None:
         """Weights (rows,); None: all 1."""
@@ -47,28 +74,36 @@ def room(network: _core.Network, rows: int, outputs: int) -> Array:
     return np.empty((rows, outputs), network.dtype)
 
 
-def some_rows(network: _core.Network, table: Table, outputs: int) -> SeenRows:
+def some_rows(network: _core.Network, table: Table, outputs: int, size: int) -> SeenRows:
     """A few rows from all over a table, with the logits that they have now."""
     places = np.linspace(0, table.length - 1, min(table.length, _SOME)).astype(np.int64)
     some = table._replace(chosen=places if table.chosen is None else table.chosen[places])
     logits = room(network, len(places), outputs)
     network.evaluate(some.native(), logits)
-    return SeenRows(some, logits)
+    return SeenRows(some, logits, sizes=size)
 
 
 def seen_in(
-    network: _core.Network, table: Table, logits: Array, epoch: int, shuffled: bool, rows: int
+    network: _core.Network,
+    table: Table,
+    logits: Array,
+    epoch: int,
+    shuffled: bool,
+    rows: int,
+    size: int,
 ) -> SeenRows:
     """The first `rows` rows of an epoch, whose logits are in the order of its steps.
 
     Args:
         epoch: its number in the life of the model.
+        size: rows of a step.
     """
     if not shuffled:
-        return SeenRows(table, logits[:rows], None if rows == len(logits) else np.arange(rows))
+        places = None if rows == len(logits) else np.arange(rows)
+        return SeenRows(table, logits[:rows], places, sizes=size)
     order = _core.permutation(len(logits), network.key, epoch)
     if rows < len(logits):
-        return SeenRows(table, logits[:rows], order[:rows])
+        return SeenRows(table, logits[:rows], order[:rows], sizes=size)
     in_order = np.empty_like(logits)
     in_order[order] = logits
-    return SeenRows(table, in_order)
+    return SeenRows(table, in_order, order=order, sizes=size)

@@ -166,6 +166,14 @@ def thresholded(call: Call) -> Value:
 
 
 def softmax(call: Call) -> Value:
+    return _over_columns(call, "softmax")
+
+
+def log_softmax(call: Call) -> Value:
+    return _over_columns(call, "log_softmax")
+
+
+def _over_columns(call: Call, word: str) -> Value:
     call.count(1)
     x = call.rows(0)
     axis = call.integer("axis", -1 if call.opset >= 13 else 1)
@@ -175,7 +183,7 @@ def softmax(call: Call) -> Value:
     whole = axis != 0 and (all(i >= axis for i in wide) if call.opset < 13 else set(wide) <= {axis})
     if not whole:
         raise call.refusal(
-            f"fastnn has softmax over all columns of a row, got axis {axis} of rows of shape {x.shape}"
+            f"fastnn has {word} over all columns of a row, got axis {axis} of rows of shape {x.shape}"
         )
     terms = call.terms
-    return terms.reshape(terms.unary("softmax", terms.reshape(x, (x.size,))), x.shape)
+    return terms.reshape(terms.unary(word, terms.reshape(x, (x.size,))), x.shape)

@@ -27,7 +27,9 @@ _MOST_SUMMED = 2**22
 # float32 has fewer than six digits.
 _MOST_SHIFT = 16.0
 # Operations that are activations; their options are parameters.
-_WORDS = {name: name for name in (*rows(), "softmax", "glu")} | {"exp": "exponential"}
+_WORDS = {name: name for name in (*rows(), "softmax", "log_softmax", "glu")} | {
+    "exp": "exponential"
+}
 _MERGES = {
     "add": Add,
     "subtract": Subtract,

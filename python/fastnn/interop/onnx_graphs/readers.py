@@ -140,6 +140,7 @@ READERS: dict[str, Callable[[Call], Value]] = {
     "Softsign": functions.function("softsign"),
     "Sin": functions.function("sine"),
     "Softmax": functions.softmax,
+    "LogSoftmax": functions.log_softmax,
     "BatchNormalization": normalizations.batch_normalization,
     "LayerNormalization": normalizations.layer_normalization,
     "RMSNormalization": normalizations.rms_normalization,
