@@ -115,7 +115,7 @@ def gaps(rng: np.random.Generator, n: int, o: int) -> Array:
 
 
 Draw = Callable[[np.random.Generator, int], Array]
-Expected = Callable[[Array, Array, "Array | None"], float]
+Expected = Callable[[Array, Array, "Array | None"], Any]
 # The loss, the outputs and their activation, targets, the metric, its expected value.
 Case = tuple[losses.Loss | str, int, str, Draw, Callable[[], metrics.Metric], Expected]
 CASES: dict[str, Case] = {
@@ -193,6 +193,16 @@ CASES: dict[str, Case] = {
         lambda rng, n: rng.normal(5, [1, 2, 3], (n, 3)),
         lambda: metrics.R2Score("variance_weighted_average"),
         lambda y, p, w: r2(y, p, w, "variance_weighted_average"),
+    ),
+    "R2 of each": (
+        "mse",
+        3,
+        "linear",
+        lambda rng, n: rng.normal(5, [1, 2, 3], (n, 3)),
+        lambda: metrics.R2Score(None),
+        lambda y, p, w: np.array(
+            [r2(a[:, None], b[:, None], w) for a, b in zip(y.T, p.T, strict=True)]
+        ),
     ),
 }
 ROWS = 150
@@ -422,7 +432,7 @@ def test_what_r2_score_refuses() -> None:
     with pytest.raises(ValueError, match="class_aggregation: unknown name 'mean'"):
         metrics.R2Score("mean")
     with pytest.raises(TypeError, match="class_aggregation"):
-        metrics.R2Score(None)  # type: ignore[arg-type]
+        metrics.R2Score(3)  # type: ignore[arg-type]
     model = networks.sequential((3, 4), ("softmax",))
     with pytest.raises(ValueError, match="'r2_score' does not go with the loss"):
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["r2_score"])

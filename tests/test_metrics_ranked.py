@@ -89,6 +89,14 @@ def test_the_area_under_precision_and_recall():
         for how in ("minoring", "majoring")
     ]
     assert bounds[0] < found < bounds[1]
+    # Above 0.9 nothing is positive, and precision is 0, as in Keras.
+    few = [0.6, 0.9, 0.95]
+    tp, above = np.array([0, 0, 3, 4]), np.array([0, 0, 5, 8])
+    precision = np.divide(tp, above, out=np.zeros(4), where=above > 0)
+    for how, pick in (("minoring", np.minimum), ("majoring", np.maximum)):
+        area = (np.diff(tp) * pick(precision[1:], precision[:-1])).sum() / 4
+        metric = metrics.AUC(curve="PR", summation_method=how, thresholds=few)
+        assert float(metric(y, p)) == pytest.approx(area)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])

@@ -118,6 +118,9 @@ def test_scores_of_numbers(weights):
         wanted = sklearn.explained_variance_score(NUMBERS, GUESSES, multioutput=theirs, **how)
         found = float(metrics.ExplainedVariance(name)(NUMBERS, GUESSES, weights))
         assert found == pytest.approx(wanted, rel=1e-10)
+    wanted = sklearn.explained_variance_score(NUMBERS, GUESSES, multioutput="raw_values", **how)
+    each = np.asarray(metrics.ExplainedVariance(None)(NUMBERS, GUESSES, weights))
+    np.testing.assert_allclose(each, wanted, rtol=1e-10)
     shifted = float(metrics.ExplainedVariance()(NUMBERS, NUMBERS + 3, weights))
     assert shifted == pytest.approx(1.0)
     for quantile in (0.1, 0.5, 0.9):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.registry import Checked
-from fastnn.words import choose, keywords
+from fastnn.words import choose, keywords, optional
+
+Array = NDArray[Any]
 
 # Sums are off by some ulps of sum(w t^2): from a spread of targets below this share of it, no three
 # digits would be left.
@@ -22,6 +24,21 @@ _AGGREGATIONS: tuple[Aggregation, ...] = ("uniform_average", "variance_weighted_
 
 def aggregation(name: str, value: object) -> Aggregation:
     return choose(name, value, _AGGREGATIONS)
+
+
+def aggregated(
+    how: Aggregation | None, scores: Array, spread: Array, unknown: Array, counted: Array
+) -> Any:
+    """The scores of those outputs that counted as one number or, for None, as an array of all."""
+    if how is None:
+        each = np.full(len(counted), np.nan)
+        each[counted] = scores
+        return each if len(each) > 1 else float(each[0])
+    if len(scores) == 0:
+        return float("nan")
+    if how == "uniform_average" or unknown.all():
+        return float(scores.mean())
+    return float(np.average(scores[~unknown], weights=spread[~unknown]))
 
 
 @METRICS.register("r2_score")
@@ -41,34 +58,34 @@ class R2Score(Metric):
 
     Args:
         class_aggregation: how the scores of several outputs become one number: "uniform_average" or
-            "variance_weighted_average", as in Keras.
+            "variance_weighted_average", as in Keras; None: they do not, and are an array (outputs,).
         name: the name in logs.
     """
 
     counts = "moments"
     more_is_better = True
-    class_aggregation = Checked(aggregation)
+    class_aggregation = Checked(optional(aggregation))
     goes_with = frozenset({"targets", "sigmoid", "values"})
 
     @keywords()
     def __init__(
         self,
-        class_aggregation: Aggregation = "uniform_average",
+        class_aggregation: Aggregation | None = "uniform_average",
         name: str = "r2_score",
     ) -> None:
         super().__init__(name)
         self.class_aggregation = class_aggregation
 
-    def finish(self, sums: NDArray[np.float64]) -> float:
+    def gives_array(self, outputs: int) -> bool:
+        return self.class_aggregation is None and outputs > 1
+
+    def finish(self, sums: Array) -> Any:
         moments = sums.reshape(-1, 7)
         # An output without any target (all are missing) has no score.
-        w, t, tt, *_, residual = moments[moments[:, 0] > 0].T
-        if len(w) == 0:
-            return float("nan")
+        counted = moments[:, 0] > 0
+        w, t, tt, *_, residual = moments[counted].T
         spread = np.maximum(tt - t * t / w, 0.0)
         unknown = spread <= NO_SPREAD * tt
         scores = 1.0 - residual / np.where(unknown, np.nan, spread)
         scores[residual == 0.0] = 1.0
-        if self.class_aggregation == "uniform_average" or unknown.all():
-            return float(scores.mean())
-        return float(np.average(scores[~unknown], weights=spread[~unknown]))
+        return aggregated(self.class_aggregation, scores, spread, unknown, counted)

@@ -109,8 +109,8 @@ def _area_of_precision(curve: Curve, how: Summation) -> float:
         begun = above[:-1] > 0
         ratio = np.divide(above[1:], above[:-1], out=np.ones(len(more)), where=begun)
         return float((slope * (rise + rest * np.log(ratio))).sum()) / curve.positives
-    precision = np.divide(curve.true, above, out=np.ones(len(above)), where=above > 0)
-    precision[0] = precision[1]  # of no positives at all there is none
+    # Where nothing is positive it is 0, as in Keras.
+    precision = np.divide(curve.true, above, out=np.zeros(len(above)), where=above > 0)
     pick = np.minimum if how == "minoring" else np.maximum
     return float(rise @ pick(precision[1:], precision[:-1])) / curve.positives
 

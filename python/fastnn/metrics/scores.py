@@ -13,9 +13,9 @@ from fastnn.losses import Quantile
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.collected import CLASSES, EVERY, Collected, Kept, read
 from fastnn.metrics.means import MeanOf
-from fastnn.metrics.moments import NO_SPREAD, Aggregation, aggregation
+from fastnn.metrics.moments import NO_SPREAD, Aggregation, aggregated, aggregation
 from fastnn.registry import Checked
-from fastnn.words import integer, keywords, number
+from fastnn.words import integer, keywords, number, optional
 
 Array = NDArray[np.float64]
 
@@ -125,37 +125,37 @@ class ExplainedVariance(Metric):
 
     Args:
         class_aggregation: how the scores of several outputs become one number: "uniform_average" or
-            "variance_weighted_average".
+            "variance_weighted_average"; None: they do not, and are an array (outputs,).
         name: the name in logs.
     """
 
     counts = "moments"
     more_is_better = True
     goes_with = frozenset({"targets", "sigmoid", "values"})
-    class_aggregation = Checked(aggregation)
+    class_aggregation = Checked(optional(aggregation))
 
     @keywords()
     def __init__(
         self,
-        class_aggregation: Aggregation = "uniform_average",
+        class_aggregation: Aggregation | None = "uniform_average",
         name: str = "explained_variance",
     ) -> None:
         super().__init__(name)
         self.class_aggregation = class_aggregation
 
-    def finish(self, sums: Array) -> float:
+    def gives_array(self, outputs: int) -> bool:
+        return self.class_aggregation is None and outputs > 1
+
+    def finish(self, sums: Array) -> Any:
         moments = sums.reshape(-1, 7)
-        w, t, tt, y, _, _, residual = moments[moments[:, 0] > 0].T
-        if len(w) == 0:
-            return math.nan
+        counted = moments[:, 0] > 0
+        w, t, tt, y, _, _, residual = moments[counted].T
         spread = np.maximum(tt - t * t / w, 0.0)
         left = np.maximum(residual - (t - y) ** 2 / w, 0.0)
         unknown = spread <= NO_SPREAD * tt
         scores = 1.0 - left / np.where(unknown, np.nan, spread)
         scores[residual == 0.0] = 1.0
-        if self.class_aggregation == "uniform_average" or unknown.all():
-            return float(scores.mean())
-        return float(np.average(scores[~unknown], weights=spread[~unknown]))
+        return aggregated(self.class_aggregation, scores, spread, unknown, counted)
 
 
 @METRICS.register("pinball", "mean_pinball_loss")
