@@ -285,7 +285,7 @@ OF_MODELS = """to_yaml fit_generator predict_classes
     eval forward compute_output_shape compute_mask supports_masking jit_compile run_eagerly
     dtype_policy compute_dtype variable_dtype make_predict_function
     stateless_call zero_grad train score path"""
-OF_LAYERS = """gamma_regularizer gamma_constraint activity_regularizer losses add_loss add_weight
+OF_LAYERS = """gamma_regularizer gamma_constraint add_loss add_weight
     input_spec dtype_policy variable_dtype enable_lora quantize weight in_features
     out_features state_dict parameters forward supports_masking path"""
 
@@ -349,10 +349,6 @@ KEYWORDS = {
     "gamma_constraint": (
         lambda: layers.Dense(3, gamma_constraint="non_neg"),
         "on_train_batch_end",
-    ),
-    "activity_regularizer": (
-        lambda: layers.Dense(3, activity_regularizer="l1"),
-        "layers.ActivityRegularization",
     ),
     "weights": (lambda: layers.Dense(3, weights=[1]), "set_weights"),
     "decay": (lambda: optimizers.SGD(decay=1e-6), "InverseTimeDecay.*weight_decay"),

@@ -136,6 +136,7 @@ def layers_of_page() -> dict[str, str]:
 def test_every_layer_and_option_is_specified() -> None:
     lines = layers_of_page()
     common = {"name", "dtype", "trainable", "input_shape", "batch_size", "seed"}
+    common |= {"activity_regularizer"}
     assert set(lines) == {cls.__name__ for cls in FAMILIES["layer"].classes.values()}
     for cls in FAMILIES["layer"].classes.values():
         words = re.findall(r"`(\w+)`", lines[cls.__name__])

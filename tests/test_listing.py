@@ -89,7 +89,7 @@ OF_ALL = {
         "trainable",
     }
     | {"trainable_weights", "variables", "weights"}
-    | {"trainable_variables", "non_trainable_variables"},
+    | {"trainable_variables", "non_trainable_variables", "losses"},
     "loss": CONFIG | {"name", "reduction", "call"},
     "metric": CONFIG
     | {"name", "count_options", "counts", "finish", "gives_array", "goes_with"}
@@ -215,7 +215,7 @@ OTHERS = {
     }
     | {"trainable", "value", "view"},
     "Predictor": {"dtype", "input_shape", "output_shape"},
-    "InputLayer": OF_ALL["layer"] | {"batch_size"},
+    "InputLayer": OF_ALL["layer"] | {"batch_size", "activity_regularizer"},
     "Symbol": {"inputs", "layer", "name", "row_shape", "shape"},
 }
 

@@ -142,3 +142,33 @@ def test_glu_as_a_layer():
         fastnn.Sequential([layers.Input((5,)), layers.Activation("glu")])
     with pytest.raises(ValueError, match="glu halves the units"):
         layers.Dense(4, "glu")
+
+
+def test_limits_of_alpha(rng):
+    """Penalties and constraints of alpha: natively where they look at numbers or at one axis, over a
+    tape where they look along axes of rows; Muon takes no alpha for a matrix."""
+    x = rng.normal(size=(20, 3, 4))
+    y = rng.normal(size=(20, 2))
+    for constraint, taped in (("non_neg", False), (fastnn.constraints.MaxNorm(0.1, axis=0), True)):
+        alpha = layers.PReLU("ones", fastnn.regularizers.L2(0.5), constraint)
+        model = fastnn.Sequential(
+            [layers.Input((3, 4)), alpha, layers.Flatten(), layers.Dense(2)], dtype="float64"
+        )
+        model.compile(fastnn.optimizers.SGD(0.3), "mse")
+        model._told = True
+        loss = model.fit(x, y, batch_size=20, verbose=0).history["loss"][0]
+        a = model.get_weights()[0]
+        assert loss > 0.5 * 12  # the penalty of the ones that training begins with
+        assert (model._state.now.plan.native is None) == taped
+        if taped:
+            assert (np.linalg.norm(a, axis=0) <= 0.1 + 1e-9).all()
+        else:
+            assert a.min() >= 0
+            assert not (a == 1).any()
+    slopes = layers.PReLU("ones")
+    model = fastnn.Sequential([layers.Input((3, 4)), slopes, layers.Flatten(), layers.Dense(2)])
+    muon = fastnn.optimizers.Muon(0.01)
+    assert [muon._is_orthogonal(v) for v in model.weights] == [False, True, False]
+    model.compile(muon, "mse")
+    model.fit(x, y, verbose=0)
+    assert np.isfinite(slopes.alpha.numpy()).all()

@@ -311,3 +311,44 @@ def test_layer_normalization() -> None:
     model.set_weights(w)
     mse = np.mean((model.predict(x, verbose=0) - y) ** 2)
     assert model.evaluate(x, y, verbose=0) == pytest.approx(mse + 0.5 * 20 + 0.01 * 15, rel=1e-9)
+
+
+def test_activity_of_layers() -> None:
+    """activity_regularizer adds what ActivityRegularization behind the layer adds, as Keras's does:
+    the penalty of the outputs over the rows of the batch; of a layer that joins inputs, too."""
+    x, y = np.random.default_rng(4).normal(size=(2, 30, 4))
+    layers = fastnn.layers
+    penalty = regularizers.L1L2(0.01, 0.02)
+
+    def chain(own: bool) -> fastnn.Sequential:
+        given = penalty if own else None
+        dense = layers.Dense(5, "tanh", True, "ones", "zeros", "l2", None, given)
+        behind = [] if own else [layers.ActivityRegularization(0.01, 0.02)]
+        return fastnn.Sequential([dense, *behind, layers.Dense(4)], seed=3, dtype="float64")
+
+    found = []
+    for own in (True, False):
+        model = chain(own)
+        model.compile(fastnn.optimizers.SGD(0.1), "mse")
+        model._told = True
+        found.append(model.fit(x, y, 8, 2, 0, validation_data=(x, y)).history)
+    assert found[0] == found[1]
+    assert "ActivityRegularization" not in str(chain(True).get_config())
+
+    inputs = fastnn.Input((4,))
+    left, right = (layers.Dense(3, use_bias=False)(inputs) for _ in range(2))
+    joined = layers.Add(activity_regularizer=regularizers.L2(0.5))
+    model = fastnn.Model(inputs, joined([left, right]))
+    model.compile("sgd", "mse")
+    out = model(x)
+    (loss,) = model.losses
+    np.testing.assert_allclose(loss.numpy(), 0.5 * (out.numpy() ** 2).sum() / 30, rtol=1e-6)
+    plain = model.evaluate(x, out.numpy(), verbose=0)
+    np.testing.assert_allclose(plain, loss.numpy(), rtol=1e-5)
+
+    alone = layers.Dense(2, activity_regularizer="l2")
+    assert layers.Dense.from_config(alone.get_config()).activity_regularizer is not None
+    alone(x)
+    np.testing.assert_allclose(
+        [float(one) for one in alone.losses], [0.01 * (alone(x).numpy() ** 2).sum() / 30], rtol=1e-6
+    )

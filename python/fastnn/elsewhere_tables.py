@@ -193,9 +193,9 @@ NAMES: dict[str, dict[str, str]] = {
         "matmul_precision is the nearest setting": "quantization_mode",
     },
     "of a layer": {
-        "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer losses add_loss
+        "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer
             gamma_regularizer beta_regularizer""",
-        "put layers.ActivityRegularization behind the layer": "activity_regularizer",
+        "give activity_regularizer, or derive a layer from fastnn.layers.Layer": "add_loss",
         "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
             gamma_constraint beta_constraint""",
         "use input_shape": "in_features input_spec",
@@ -358,7 +358,6 @@ NAMES: dict[str, dict[str, str]] = {
 
 # Advice for keyword arguments; of one word: the keyword here, where the function has it.
 KEYWORDS: dict[str, str] = {
-    "put layers.ActivityRegularization behind the layer": "activity_regularizer",
     "use the optimizer's weight_decay": """kernel_regularizer bias_regularizer gamma_regularizer
         beta_regularizer embeddings_regularizer""",
     "write weights in a callback's on_train_batch_end": """kernel_constraint bias_constraint
@@ -435,7 +434,7 @@ NOTHING: dict[str, tuple[object, ...]] = {
     "rms_scaling": (False,),
     "num_regressors": (0,),
 }
-NONE = """kernel_regularizer bias_regularizer activity_regularizer gamma_regularizer
+NONE = """kernel_regularizer bias_regularizer gamma_regularizer
     beta_regularizer embeddings_regularizer kernel_constraint bias_constraint gamma_constraint
     beta_constraint embeddings_constraint weights batch_input_shape batch_shape lora_rank lora_alpha
     quantization_config noise_shape tensor input_tensor dtype ema_overwrite_frequency

@@ -126,12 +126,22 @@ class Variable(Listed):
 
     __slots__ = (
         *("__weakref__", "_changes", "_fixed", "_spot", "_trainable"),
-        *("constraint", "name", "regularizer"),
+        *("by_number", "constraint", "name", "regularizer"),
     )
     # Before NumPy's own operators: array @ Variable is a Tensor.
     __array_priority__ = 1000
     _inside = (
-        *("at", "becomes", "converted", "is_fixed", "join", "lies_at", "move", "place"),
+        *(
+            "at",
+            "becomes",
+            "by_number",
+            "converted",
+            "is_fixed",
+            "join",
+            "lies_at",
+            "move",
+            "place",
+        ),
         *("set_statistics", "spot"),
     )
 
@@ -155,6 +165,8 @@ class Variable(Listed):
         self._changes = Exclusive("this variable")
         self.regularizer: Any = None
         self.constraint: Any = None
+        # Whether its axes are those of rows, each number of which it scales: it is no matrix.
+        self.by_number = False
 
     @classmethod
     def at(cls, place: Place, name: str, path: str) -> Self:
@@ -166,6 +178,7 @@ class Variable(Listed):
         variable._fixed = False
         variable._changes = Exclusive("this variable")
         variable.regularizer = variable.constraint = None
+        variable.by_number = False
         return variable
 
     def join(self, changes: Exclusive) -> None:
@@ -349,7 +362,7 @@ class Variable(Listed):
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is independent: it has the values in a buffer of its own."""
         values = self.numpy()
-        limits = (self.regularizer, self.constraint)
+        limits = (self.regularizer, self.constraint, self.by_number)
         return _restored, (values, self.name, self.path, self.trainable, self._fixed, limits)
 
     def __copy__(self) -> Variable:
@@ -420,7 +433,7 @@ def _restored(
     path: str,
     trainable: bool,
     fixed: bool = False,
-    limits: tuple[Any, Any] = (None, None),
+    limits: tuple[Any, Any, bool] = (None, None, False),
 ) -> Variable:
     """The Variable that was pickled or copied, in a buffer of its own."""
     place = Place(_buffer(values.size, values.dtype.name), 0, values.shape)
@@ -428,5 +441,5 @@ def _restored(
     variable = Variable.at(place, name, path)
     variable.trainable = trainable
     variable._fixed = fixed
-    variable.regularizer, variable.constraint = limits
+    variable.regularizer, variable.constraint, variable.by_number = limits
     return variable

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _core, calling, elsewhere, keys
+from fastnn import _core, calling, elsewhere, keys, regularizers
 from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, Switch, forget_former
 from fastnn.claims import Claim, Exclusive
 from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
-from fastnn.layers.own_calls import opaque_symbol, own_result
+from fastnn.layers.activity import add_penalty, losses_of
+from fastnn.layers.own_calls import opaque_call, opaque_symbol, own_result
 from fastnn.layers.symbol import Symbol, any_symbols
 from fastnn.registry import Checked, Registered, Registry
-from fastnn.regularizers import Regularizer
+from fastnn.regularizers import Regularizer, RegularizerLike
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Place, Variable
 from fastnn.words import (
@@ -51,6 +52,7 @@ class Common(TypedDict, total=False):
     trainable: bool
     input_shape: Sequence[int] | None
     input_dim: int | None
+    activity_regularizer: RegularizerLike
 
 
 COMMON = tuple(Common.__annotations__)
@@ -84,6 +86,7 @@ class WeightSpec(NamedTuple):
     initializer: Initializer
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
+    by_number: bool = False  # see `Variable`
 
 
 class Standing(NamedTuple):
@@ -112,11 +115,15 @@ class Layer(Registered):
         input_shape: the shape of one row, on the first layer of a model: the model is then
             built at once, and its parameters exist.
         input_dim: `input_dim=n` is `input_shape=(n,)`.
+        activity_regularizer: a penalty of what the layer gives, divided by the number of rows, which
+            is added to the loss; None: there is none. See `fastnn.regularizers`. A model with such a
+            layer trains over a tape.
 
     Attributes:
         built: whether its parameters exist.
         variables, weights: its Variables; `trainable_weights` the trained ones.
         input_shape, output_shape: (None, ...) once it is built.
+        losses: the penalties of its outputs in the last call, and of its weights.
         input, output: symbols of the model that the layer is a part of, for other models to be made
             of: `Model(model.input, model.get_layer("dense").output)`.
     """
@@ -131,6 +138,8 @@ class Layer(Registered):
     merges: ClassVar[bool] = False
 
     dtype = Checked(optional(_dtype))
+    activity_regularizer = Checked(regularizers.checked)
+    _added: Any = None  # penalties of outputs, with the outermost call that they are of
 
     _inside: ClassVar[tuple[str, ...]] = (
         *("extend", "given_name", "opaque", "given_shape", "kept_name", "owner", "adopt", "claim"),
@@ -165,6 +174,7 @@ class Layer(Registered):
         self._standing = Switch(Standing(self.given_name or snake_case(type(self).__name__)))
         self._changes = Exclusive("this layer")
         self.dtype = common.get("dtype")
+        self.activity_regularizer = common.get("activity_regularizer")
         self.given_shape = _given_shape(common.get("input_shape"), common.get("input_dim"))
         self._trainable = flag("trainable", common.get("trainable", True))
         made_in = calling.made_in()
@@ -215,7 +225,7 @@ class Layer(Registered):
     @property
     def opaque(self) -> str | None:
         """Why a call of it is no part of a native graph, a clause; None: it is."""
-        return f"the layer {self.name!r} has a `call` of its own" if self._has_own_call else None
+        return opaque_call(self)
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -241,6 +251,8 @@ class Layer(Registered):
                     f"{inputs!r}"
                 )
             shapes: Any = tuple(part.row_shape for part in inputs)
+            if why is not None:
+                return opaque_symbol(self, inputs, self.row_shape(shapes), why)
             return Symbol(self, tuple(inputs), self.row_shape(shapes))
         if not isinstance(inputs, Symbol):
             raise TypeError(
@@ -279,7 +291,22 @@ class Layer(Registered):
             )
         self.row_shape(shape)  # an error where a layer without parameters cannot take it
         acts = calling.now().training if training is None else flag("training", training)
-        return own_result(self, x, acts) if self._has_own_call else self.call(x, acts)
+        y = own_result(self, x, acts) if self._has_own_call else self.call(x, acts)
+        if self.activity_regularizer is not None:
+            add_penalty(self, y)
+        return y
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The penalties of the outputs of the last call, then those of its weights.
+
+        >>> layer = fastnn.layers.Dense(1, use_bias=False, activity_regularizer=lambda y: y.sum())
+        >>> layer.kernel_initializer = "ones"
+        >>> y = layer([[1.0, 2.0], [3.0, 4.0]])
+        >>> [float(loss) for loss in layer.losses]  # (3 + 7) / 2 rows
+        [5.0]
+        """
+        return losses_of(self)
 
     # Whether it may have parameters; for layers that are called several times in a model.
     has_parameters: ClassVar[bool] = False
@@ -517,7 +544,7 @@ class Layer(Registered):
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickles and copies hold: the layer with its values, in no model."""
-        kept = {k: v for k, v in vars(self).items() if k not in ("_standing", "_changes")}
+        kept = {k: v for k, v in vars(self).items() if k not in ("_standing", "_changes", "_added")}
         alone = self._standing.now._replace(owner=None, home=None, shared=False)
         return {**kept, "_standing": tuple(alone)}
 
@@ -632,6 +659,7 @@ def make_variables(
         variable = Variable.at(place, spec.name, f"{path}/{spec.name}")
         variable.trainable = layer.trainable and spec.name not in layer.statistics
         variable.regularizer, variable.constraint = spec.regularizer, spec.constraint
+        variable.by_number = spec.by_number
         made.append(variable)
     layer.adopt(made)
     return made

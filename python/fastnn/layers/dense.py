@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any
 
 from fastnn import _core, activation_words, constraints, initializers, regularizers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
+from fastnn.layers.base import COMMON, LAYERS, Layer, Shape, WeightSpec
 from fastnn.layers.own_calls import applied, of_layer, opaque_activation
 from fastnn.registry import Checked
 from fastnn.regularizers import RegularizerLike
@@ -38,6 +38,8 @@ class Dense(Layer):
         bias_initializer: for the bias (units,).
         kernel_regularizer, bias_regularizer: penalties that are added to the loss, or None; see
             `fastnn.regularizers`.
+        activity_regularizer: a penalty of the outputs, divided by the number of rows; the model then
+            trains over a tape.
         kernel_constraint, bias_constraint: what the weights become after each update, or None; see
             `fastnn.constraints`.
 
@@ -67,11 +69,12 @@ class Dense(Layer):
         bias_initializer: InitializerLike = "zeros",
         kernel_regularizer: RegularizerLike = None,
         bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
         kernel_constraint: ConstraintLike = None,
         bias_constraint: ConstraintLike = None,
-        **common: Unpack[Common],
+        **common: Any,
     ) -> None:
-        super().__init__(**common)
+        super().__init__(activity_regularizer=activity_regularizer, **common)
         self.units = units
         self.activation = activation
         if self.activation == "glu":

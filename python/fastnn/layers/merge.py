@@ -19,6 +19,7 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
+from fastnn.layers.activity import add_penalty
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, without_batch
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.symbol import Symbol, any_symbols, operations
@@ -71,7 +72,10 @@ class Merge(Layer):
         self.row_shape(shapes)
         if not self.built:
             self.build([(None, *shape) for shape in shapes])
-        return self.merged(parts)
+        y = self.merged(parts)
+        if self.activity_regularizer is not None:
+            add_penalty(self, y)
+        return y
 
     def merged(self, parts: list[Tensor]) -> Tensor:
         """The outputs for Tensors of rows that fit (for each kind of merging layer to define)."""

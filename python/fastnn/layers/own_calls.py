@@ -18,8 +18,8 @@ from fastnn.serializable import function_of
 from fastnn.words import name_of
 
 
-def opaque_symbol(layer: Any, x: Symbol, row_shape: tuple[int, ...], why: str) -> Symbol:
-    """The symbol of a call that is one node of a functional model.
+def opaque_symbol(layer: Any, x: Any, row_shape: tuple[int, ...], why: str) -> Symbol:
+    """The symbol of a call on a symbol, or on a list of some, that is one node of a functional model.
 
     Raises:
         Untraceable: a `call` is being traced, which is no graph of layers then.
@@ -27,7 +27,8 @@ def opaque_symbol(layer: Any, x: Symbol, row_shape: tuple[int, ...], why: str) -
     if calling.now().tracing:
         raise calling.Untraceable(why)
     opaque = Opaque(why, (x,), {}, (Form(), (row_shape,)))
-    return Symbol(layer, (x,), row_shape, made_by=(ModelCall(layer, None, (x,), True, opaque), 0))
+    given = (x,) if isinstance(x, Symbol) else tuple(x)
+    return Symbol(layer, given, row_shape, made_by=(ModelCall(layer, None, given, True, opaque), 0))
 
 
 @functools.lru_cache(256)
@@ -60,7 +61,16 @@ def opaque_activation(layer: Any) -> str | None:
     if callable(layer.activation):
         name = name_of(layer.activation)
         return f"the layer {layer.name!r} has the activation {name!r}, which is Python code"
-    return f"the layer {layer.name!r} has a `call` of its own" if layer._has_own_call else None
+    return opaque_call(layer)
+
+
+def opaque_call(layer: Any) -> str | None:
+    """The same of any layer: its class has a `call` of a program's own, or it adds a loss."""
+    if layer._has_own_call:
+        return f"the layer {layer.name!r} has a `call` of its own"
+    if layer.activity_regularizer is not None:
+        return f"the layer {layer.name!r} has an activity_regularizer"
+    return None
 
 
 def of_layer(name: str, value: Any) -> Any:

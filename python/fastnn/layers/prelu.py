@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from fastnn import _core, initializers
+from fastnn import _core, constraints, initializers, regularizers
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.tensor import Tensor
+from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec
 from fastnn.registry import Checked
+from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords
 
@@ -35,6 +37,9 @@ class PReLU(Layer):
 
     Args:
         alpha_initializer: for alpha, of the shape of a row; see `fastnn.initializers`.
+        alpha_regularizer: a penalty of alpha that is added to the loss, or None; see
+            `fastnn.regularizers`.
+        alpha_constraint: what alpha becomes after each update, or None; see `fastnn.constraints`.
         shared_axes: the axes along which there is one alpha, from 1, the first of a row: [1, 2] for
             rows (height, width, channels) gives one for each channel. None: none is shared.
 
@@ -44,17 +49,23 @@ class PReLU(Layer):
 
     has_parameters = True
     alpha_initializer = Checked(initializers.checked)
+    alpha_regularizer = Checked(regularizers.checked)
+    alpha_constraint = Checked(constraints.checked)
     shared_axes = Checked(_axes)
 
     @keywords(*COMMON)
     def __init__(
         self,
         alpha_initializer: InitializerLike = "zeros",
+        alpha_regularizer: RegularizerLike = None,
+        alpha_constraint: ConstraintLike = None,
         shared_axes: int | Sequence[int] | None = None,
         **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.alpha_initializer = alpha_initializer
+        self.alpha_regularizer = alpha_regularizer
+        self.alpha_constraint = alpha_constraint
         self.shared_axes = shared_axes
         self._rows: Shape = ()  # the shape of a row, where a graph asked last
 
@@ -79,7 +90,8 @@ class PReLU(Layer):
 
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
         own = self._of_alpha(shape)
-        return [WeightSpec("alpha", own, self.alpha_initializer)]
+        rest = self.alpha_regularizer, self.alpha_constraint
+        return [WeightSpec("alpha", own, self.alpha_initializer, *rest, by_number=True)]
 
     def _of_alpha(self, shape: Shape) -> Shape:
         shared = self.shared_axes or ()

@@ -70,10 +70,11 @@ def called(state: State, x: Tensor, training: bool) -> Any:
             return composed(forward, inputs, dy)
         given = plain(dy.value, y.value.dtype)
         found = kept.pull(given if given.ndim == 2 else given.reshape(len(array), -1))
-        grads = [None if part is None else Tensor(part) for part in found]
-        if grads[0] is not None:
-            grads[0].value = grads[0].value.reshape(x.shape)
-        return grads
+        # Native parameters have one or two axes, whatever those of the Variables are.
+        return [
+            None if part is None else Tensor(part.reshape(source.shape))
+            for source, part in zip(inputs, found, strict=True)
+        ]
 
     recorded(y, inputs, pull)
     if several:

@@ -12,6 +12,7 @@ from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.calling import Untraceable
 from fastnn.claims import Claim
 from fastnn.elsewhere import refuse_reserved
+from fastnn.layers.activity import weight_penalties
 from fastnn.layers.base import Dtype, Layer, Shape, dtype_of, write_all
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
@@ -253,18 +254,15 @@ class Parted(Trainer):
 
         Of the model, and of all layers and models in it.
         """
-        penalties = [
-            tensor(v.regularizer(v))
-            for v in self._variables()
-            if v.regularizer is not None and v.trainable
-        ]
+        penalties = weight_penalties(self._variables())
         if self._last_call is None and self._added is None:  # a native graph adds none
             return penalties
         found: list[Tensor] = []
-        models = self._models_within()
-        for model in models:
-            if model._added is not None and model._added[0] in (self._last_call, None):
-                found += model._added[1]
+        layers = [part for part in self._leaf_parts() if isinstance(part, Layer)]
+        owners: list[Any] = [*self._models_within(), *layers]
+        for owner in owners:
+            if owner._added is not None and owner._added[0] in (self._last_call, None):
+                found += owner._added[1]
         return [*found, *penalties]
 
     def _trained_now(self) -> tuple[tuple[Layer, tuple[bool, ...]], ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fastnn.constraints import Constraint
 from fastnn.models.objective import Objective
 from fastnn.optimizers.base import Optimizer
-from fastnn.regularizers import Regularizer
+from fastnn.regularizers import OrthogonalRegularizer, Regularizer
 from fastnn.variables import Variable
 
 
@@ -77,18 +77,28 @@ def of_layers(layers: Iterable[object]) -> Reason | None:
                     "update",
                     "L1, L2 and L1L2, and the constraints of fastnn.constraints, are.",
                 )
+        reason = of_variables(getattr(layer, "variables", ()))
+        if reason is not None:
+            return reason
     return None
 
 
 def of_variables(variables: Iterable[Variable]) -> Reason | None:
     """The same of Variables."""
     for variable in variables:
-        if _is_taped(variable.regularizer) or _is_taped(variable.constraint):
+        # Natively such a parameter is one row: norms along some of its axes are not known there.
+        along = variable.by_number and len(variable.shape) > 1
+        limits = variable.regularizer, variable.constraint
+        if any(_is_taped(limit) or (along and _looks_along_axes(limit)) for limit in limits):
             return Reason(
                 f"the regularizer or constraint of {variable.path} is not part of the native update",
                 "L1, L2 and L1L2, and the constraints of fastnn.constraints, are.",
             )
     return None
+
+
+def _looks_along_axes(value: object) -> bool:
+    return hasattr(value, "axis") or isinstance(value, OrthogonalRegularizer)
 
 
 def _is_taped(value: object) -> bool:

@@ -187,7 +187,7 @@ class Muon(Optimizer):
         return [self._scale_of(variable) for variable in variables]
 
     def _is_orthogonal(self, variable: Variable) -> bool:
-        if len(variable.shape) != 2:
+        if len(variable.shape) != 2 or variable.by_number:
             return False
         if self.exclude_embeddings and "embedding" in variable.path.lower():
             return False
