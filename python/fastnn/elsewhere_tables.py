@@ -11,11 +11,12 @@ NAMES: dict[str, dict[str, str]] = {
         "binary_crossentropy": """Dice Tversky BCELoss
             BCEWithLogitsLoss BCEWithLogits SoftMarginLoss HingeEmbeddingLoss
             MultiLabelMarginLoss MultiLabelSoftMarginLoss""",
-        "categorical_crossentropy": "CategoricalGeneralizedCrossEntropy",
+        "categorical_crossentropy": "CategoricalGeneralizedCrossEntropy cce",
+        "use 'binary_focal_crossentropy' or 'categorical_focal_crossentropy'": "FocalLoss focal",
         "kl_divergence": "KLDivLoss",
         "categorical_hinge": "MultiMarginLoss",
-        "sparse_categorical_crossentropy": "CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss",
-        "mean_squared_error": "MSELoss SquaredError",
+        "sparse_categorical_crossentropy": "CrossEntropyLoss CrossEntropy NLLLoss NLL LogLoss scce",
+        "mean_squared_error": "MSELoss SquaredError L2 L2Loss RMSE RootMeanSquaredError",
         "cosine_similarity": "CosineEmbeddingLoss",
         "mean_absolute_error": "L1Loss L1 AbsoluteError",
         "huber": "SmoothL1Loss SmoothL1",
@@ -28,16 +29,33 @@ NAMES: dict[str, dict[str, str]] = {
         "sum_over_batch_size": "auto batchmean sum_by_nonzero_weights",
     },
     "metric": {
-        "accuracy": "Accuracy",
-        "use MeanIoU, which takes outputs, with labels or one-hot targets": "IoU OneHotMeanIoU",
-        "r2_score": "ConcordanceCorrelation PearsonCorrelation R2",
+        "accuracy": "Accuracy accuracy_score ExactMatch subset_accuracy",
+        "auc": "AUROC roc_auc roc_auc_score",
+        "use AUC(curve='PR')": "pr_auc auc_pr AUPRC",
+        "average_precision": "average_precision_score",
+        "f1_score": "Dice dice_score",
+        "matthews_correlation": "MatthewsCorrCoef",
+        "use TopKCategoricalAccuracy(k), or SparseTopKCategoricalAccuracy(k) for labels": """
+            top_k_accuracy top_k top5 top_5_accuracy top_k_accuracy_score""",
+        "true_positives": "tp",
+        "true_negatives": "tn",
+        "false_positives": "fp",
+        "false_negatives": "fn",
+        "use MeanIoU, which takes outputs, with labels or one-hot targets": """
+            IoU OneHotMeanIoU JaccardIndex jaccard jaccard_score""",
+        "r2_score": """ConcordanceCorrelation PearsonCorrelation R2 pearsonr PearsonCorrCoef
+            spearmanr SpearmanCorrCoef""",
         "cosine_similarity": "cosine_proximity",
         "use 'sparse_categorical_crossentropy', or the name of the loss": "crossentropy ce",
-        "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper",
+        "derive a metric from fastnn.metrics.Metric": "MeanMetricWrapper MeanTensor MeanRelativeError",
+        "pass a function of (y_true, y_pred), which gets all rows of an epoch": """
+            max_error median_absolute_error CalibrationError ece expected_calibration_error smape
+            negative_predictive_value""",
     },
     "optimizer": {
         "rmsprop": "Rprop",
-        "adam": "Adafactor RAdam SparseAdam",
+        "adam": "Adafactor RAdam SparseAdam AdaBelief",
+        "use SGD(momentum=0.9)": "momentum",
         "adamw": "ScheduleFreeAdamW NAdamW",
         "sgd": "Ftrl MultiOptimizer",
         "use 'sgd' with use_ema=True": "ASGD",
@@ -55,6 +73,9 @@ NAMES: dict[str, dict[str, str]] = {
         "exponential": "exp",
         "sine": "sin",
         "softmax": "sparsemax softmin",
+        "sigmoid": "logistic",
+        "gelu_tanh": "gelu_approximate gelu_new quick_gelu",
+        "glu": "swiglu geglu",
         "linear": "identity none",
     },
     "initializer": {
