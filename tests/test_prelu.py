@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import layers
+from fastnn import constraints, layers, optimizers, regularizers
 
 SHAPES = [
     ((5,), None, (5,)),
@@ -124,6 +124,21 @@ def test_options_and_errors(tmp_path):
         layers.PReLU(shared_axes=[0])
     with pytest.raises(AttributeError, match="no parameters yet"):
         _ = layers.PReLU().alpha
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4)])
+def test_regularizers_and_constraints(shape):
+    layer = layers.PReLU(
+        "ones", regularizers.L2(0.5), constraints.NonNeg(), dtype="float64", input_shape=shape
+    )
+    model = fastnn.Sequential([layer])
+    model.compile(optimizers.SGD(0.25), "mse")
+    zeros = np.zeros((3, *shape))
+    assert model.train_on_batch(zeros, zeros) == pytest.approx(0.5 * np.prod(shape))
+    np.testing.assert_allclose(layer.alpha.numpy(), 0.75)  # 1 - 0.25 * 2 * 0.5
+    layer.alpha.assign(np.full(shape, -1.0))
+    model.train_on_batch(zeros, zeros)
+    np.testing.assert_array_equal(layer.alpha.numpy(), 0.0)
 
 
 def test_glu_as_a_layer():
