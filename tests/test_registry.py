@@ -145,6 +145,7 @@ OTHERS = {
     "save_weights_only": True,
     "delta": 2.5,
     "ema_momentum": 0.5,
+    "ema_overwrite_frequency": 3,
     "rho": 0.75,
     "use_ema": True,
     "loss": "poisson",

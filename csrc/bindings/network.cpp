@@ -106,6 +106,8 @@ Update update_of(const std::string& optimizer, const py::dict& stage) {
     } else if (key == "average_momentum") {
       update.averages = !value.is_none();
       update.average_momentum = value.is_none() ? 0.0 : value.cast<double>();
+    } else if (key == "overwrite") {
+      update.overwrite = value.cast<std::uint64_t>();
     } else if (key == "clip_value") {
       update.clip_value = value.cast<double>();
     } else if (key == "clip_norm") {
@@ -121,6 +123,7 @@ Update update_of(const std::string& optimizer, const py::dict& stage) {
       invalid("compile: unknown part of the update stage '", key, "'");
     }
   }
+  check(update.overwrite == 0 || update.averages, "overwrite: no average of the weights is kept");
   return update;
 }
 

@@ -64,6 +64,7 @@ struct Update {
   double global_clip_norm = 0;  // all of them together to this norm; 0: not
   bool averages = false;        // an average of the weights is kept
   double average_momentum = 0.99;
+  std::uint64_t overwrite = 0;   // updates after which the average becomes the weights; 0: never
   double initial_state = 0;      // of the optimizer's first slot
   std::uint64_t accumulate = 1;  // batches whose gradients are averaged for one update
 

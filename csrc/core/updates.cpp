@@ -24,6 +24,7 @@ std::vector<bool> parameters_of_one_dense_node(const Plan& plan) {
 const char* Update::whole_for() const {
   if (clip_norm > 0 || global_clip_norm > 0) return "clipping by norm";
   if (accumulate > 1) return "gradient_accumulation_steps";
+  if (overwrite > 0) return "ema_overwrite_frequency";
   if (portable::steps_whole(optimizer)) return "this optimizer";
   for (const ParameterGroup& group : groups) {
     if (group.constraint.kind != ConstraintKind::none) return "a constraint";
@@ -31,7 +32,9 @@ const char* Update::whole_for() const {
   return nullptr;
 }
 
-bool Update::needs_host() const { return accumulate > 1 || portable::steps_whole(optimizer); }
+bool Update::needs_host() const {
+  return accumulate > 1 || overwrite > 0 || portable::steps_whole(optimizer);
+}
 
 template <class T>
 Updates<T>::Updates(const Machine& machine, Memory& memory, const Plan& plan,
@@ -194,6 +197,20 @@ void Updates<T>::step_whole(std::uint64_t updates, const OptimizerSettings& sett
   }
 }
 
+// After every so many updates the weights are their average.
+template <class T>
+void Updates<T>::overwrite(std::uint64_t updates) {
+  const Update& stage = plan_.update;
+  const std::uint64_t made = updates / stage.accumulate + 1;
+  if (stage.overwrite == 0 || made % stage.overwrite != 0) return;
+  const T* const average = slots_[average_slot];
+  each_run([&](Index begin, Index end, int) {
+    machine_.call<WeightedSum<T>>(
+        kernels<T>(*machine_.table).weighted_sum,
+        {end - begin, T(0), T(1), nullptr, average + begin, parameters_ + begin});
+  });
+}
+
 template <class T>
 void Updates<T>::constrain() {
   for (const Parameter& p : plan_.parameters) {
@@ -232,6 +249,7 @@ void Updates<T>::all(std::uint64_t updates, const OptimizerSettings& settings, c
   }
   if (portable::steps_whole(stage.optimizer)) {
     step_whole(updates, settings, gradients);
+    overwrite(updates);
     constrain();
     return;
   }
@@ -251,6 +269,7 @@ void Updates<T>::all(std::uint64_t updates, const OptimizerSettings& settings, c
       call(ranges_[i].begin, ranges_[i].end, ranges_[i].group, factors_ + (one_norm ? 0 : i));
     }
   }
+  overwrite(updates);
   constrain();
 }
 

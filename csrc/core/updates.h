@@ -3,7 +3,8 @@
 // Elementwise parts (groups, penalties, clipping by value, averages) ride in the optimizer's own
 // loop, also where a kernel steps as soon as it has a gradient. What needs whole gradients
 // (norms) is worked out before the first step. Whatever no kernel stepped is stepped at the end.
-// Gradients of several batches are averaged before, and constraints are applied after a step. Sums
+// Gradients of several batches are averaged before; after a step its average may take the place of
+// the weights, and constraints are applied. Sums
 // over ranks belong here, too, when they come.
 #pragma once
 
@@ -86,6 +87,7 @@ class Updates {
   void find_norms(const T* gradients);
   const T* accumulated(std::uint64_t updates, const T* gradients);
   void step_whole(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients);
+  void overwrite(std::uint64_t updates);
   void constrain();
 
   const Machine& machine_;

@@ -49,6 +49,7 @@ class Applies(Listed):
     global_clipnorm: Any
     use_ema: Any
     ema_momentum: Any
+    ema_overwrite_frequency: Any
     taken: Any
     iterations: Any
     learning_rate: Any
@@ -135,7 +136,7 @@ class Applies(Listed):
                 self._scales_of(variables),
             )
             if self.use_ema:
-                self._average(variables, states)
+                self._average(variables, states, (taken + 1) // every)
             for variable in variables:
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable))
@@ -312,11 +313,16 @@ class Applies(Listed):
             return [_shortened(grad, self.global_clipnorm, length) for grad in grads]
         return grads
 
-    def _average(self, variables: Sequence[Variable], states: Sequence[State]) -> None:
-        m = self.ema_momentum
+    def _average(
+        self, variables: Sequence[Variable], states: Sequence[State], updates: int
+    ) -> None:
+        m, often = self.ema_momentum, self.ema_overwrite_frequency
+        overwrites = often is not None and updates % often == 0
         for variable, state in zip(variables, states, strict=True):
             values, old = variable.numpy(), state.average
             state.average = values if old is None else m * old + (1 - m) * values
+            if overwrites:
+                variable.assign(state.average)
 
 
 def _pairs(given: Any) -> Any:

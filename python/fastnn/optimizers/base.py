@@ -28,11 +28,13 @@ class Common(TypedDict, total=False):
     global_clipnorm: float | None
     use_ema: bool
     ema_momentum: float
+    ema_overwrite_frequency: int | None
     gradient_accumulation_steps: int | None
 
 
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
-COMMON = (*CLIPS, "use_ema", "ema_momentum", "gradient_accumulation_steps")
+_AVERAGES = ("use_ema", "ema_momentum", "ema_overwrite_frequency")
+COMMON = (*CLIPS, *_AVERAGES, "gradient_accumulation_steps")
 # Names of Keras before version 2.3, which many programs still use.
 OLD_NAMES = {"lr": "learning_rate"}
 
@@ -167,10 +169,12 @@ class Optimizer(Applies, Registered):
             `fit`. It begins anew from weights that are written (`set_weights`, a callback).
         ema_momentum: in [0, 1); after each step average = m * average + (1 - m) * weights, and
             after the first the weights themselves; default 0.99.
+        ema_overwrite_frequency: after each so many updates the weights become their average, too;
+            None: at the end of `fit` alone.
         gradient_accumulation_steps: the gradients of so many batches are averaged for one update,
             as if the batch had been so many times larger; None: each batch is one. What is
             gathered stays from one `fit` to the next.
-    These six are read at `compile`; later changes act from the next one on.
+    These seven are read at `compile`; later changes act from the next one on.
 
     Attributes:
         learning_rate: the rate of the next step, a float with `assign(value)` and `numpy()` as
@@ -205,6 +209,7 @@ class Optimizer(Applies, Registered):
     global_clipnorm = Clip()
     use_ema = Checked(flag)
     ema_momentum = Checked(partial(number, low=0.0, high=1.0, open_high=True))
+    ema_overwrite_frequency = Checked(optional(partial(integer, low=1)))
 
     def __init__(
         self,
@@ -216,6 +221,7 @@ class Optimizer(Applies, Registered):
         global_clipnorm: float | None = None,
         use_ema: bool = False,
         ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         gradient_accumulation_steps: int | None = None,
     ) -> None:
         self.learning_rate = learning_rate
@@ -223,6 +229,7 @@ class Optimizer(Applies, Registered):
         self.name = name
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.taken = 0
         self._states = self._new_states()
@@ -416,6 +423,7 @@ class Optimizer(Applies, Registered):
             "clip_norm": self.clipnorm or 0.0,
             "global_clip_norm": self.global_clipnorm or 0.0,
             "average_momentum": self.ema_momentum if self.use_ema else None,
+            "overwrite": (self.ema_overwrite_frequency or 0) if self.use_ema else 0,
             "initial_state": self.initial_state,
             "accumulate": self.accumulated,
         }
