@@ -322,20 +322,22 @@ class Model(Weighted):
 
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """`call`, with `training` where it takes that; layers in it that are not told have it too."""
-        with self._entered(inputs, training) as lock, lock:
-            if self._steps is not None:
-                names = self._input_names
-                parts = [inputs] if names is None else self._several_of(inputs)
-                return self._state.now.form.like(self._steps.run(parts, training))
-            try:
+        # No `try` stands inside of the `with`: its first instruction would not be guarded.
+        try:
+            with self._entered(inputs, training) as lock, lock:
+                if self._steps is not None:
+                    names = self._input_names
+                    parts = [inputs] if names is None else self._several_of(inputs)
+                    return self._state.now.form.like(self._steps.run(parts, training))
                 if invocation is not None:
                     return invocation.result(self.call, inputs, training)
                 if takes_training(type(self).call):
                     return self.call(inputs, training=training)
                 return self.call(inputs)
-            except Exception as error:
+        except Exception as error:
+            if self._steps is None:
                 note_call(error, self, (inputs,))
-                raise
+            raise
 
     def _entered(self, inputs: Any, training: bool) -> calling.entered:
         """What is entered while the layers and models in it are called."""

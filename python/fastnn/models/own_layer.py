@@ -320,20 +320,21 @@ class Layer(Drawn, metaclass=_Kinds):
         named = {name: tensors(value, dtype) for name, value in options.items()}
         inside = calling.now().inside(acts, False, dtype=self._given_dtype)
         self._last_call = inside.outermost
-        with calling.entered(inside) as lock, lock:
-            try:
+        # No `try` stands inside of the `with`: its first instruction would not be guarded.
+        try:
+            with calling.entered(inside) as lock, lock:
                 if not self._is_built:
                     self._make(given, named)
                 if self._made_in is not None and self.weights:
                     calling.refuse_made_here(self)
                 y = self._run(given, named, acts)
-            except Exception as error:
-                if self._is_built:
-                    note_call(error, self, (*given, *named.values()))
-                    self._refuse_other_shapes(given, error)
-                raise
-            if self.activity_regularizer is not None:
-                self._add_activity(y)
+                if self.activity_regularizer is not None:
+                    self._add_activity(y)
+        except Exception as error:
+            if self._is_built:
+                note_call(error, self, (*given, *named.values()))
+                self._refuse_other_shapes(given, error)
+            raise
         return y
 
     def _refuse_other_shapes(self, args: tuple[Any, ...], error: Exception) -> None:
