@@ -153,6 +153,39 @@ def test_divergence_without_an_error(taped, capsys):
         model.fit(X, Y, epochs=50, verbose=0)
 
 
+def test_a_rate_that_is_set_once_an_epoch(tmp_path):
+    """Training that goes on in the middle of an epoch has the rate of that epoch."""
+
+    def fitted(*more):
+        model = model_of(fastnn.optimizers.SGD(0.2))
+        slower = callbacks.LearningRateScheduler(lambda _, rate: rate / 2)
+        backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=3)
+        how = {"epochs": 3, "batch_size": 16, "verbose": 0}
+        try:
+            history = model.fit(X, Y, callbacks=[slower, backup, *more], **how)
+        except KeyboardInterrupt:
+            return None
+        return history.history, [w.tolist() for w in model.get_weights()]
+
+    wanted = fitted()
+    assert fitted(Stops(7)) is None
+    assert fitted() == wanted
+    assert wanted[0]["learning_rate"] == [0.1, 0.05, 0.025]
+
+
+class Stops(callbacks.Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
 # -- files
 
 

@@ -112,6 +112,20 @@ def test_every_op(wrap, dtype, rng):
         same(wrap, call, *call.arguments(rng, dtype, 33, 7, 5))
 
 
+def test_every_op_of_numpy_arrays(rng, monkeypatch):
+    """Copied there and back: what the host gives, also of ops that call several kernels."""
+    for name, call in calls.CALLS.items():
+        arrays, words = call.arguments(rng, "float32", 33, 7, 5)
+        monkeypatch.setenv("FASTNN_DEVICE", "cpu")
+        on_host = call(arrays, words)
+        monkeypatch.setenv("FASTNN_DEVICE", "cuda")
+        there = call(arrays, words)
+        if not isinstance(on_host, tuple):
+            on_host, there = (on_host,), (there,)
+        for want, got in zip(on_host, there, strict=True):
+            tolerances.check(got, want, call.family, "float32", scale=40, what=name)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
 def test_labels_of_any_integer_type(wrap, kind, rng):
     call = calls.CALLS["softmax_cross_entropy, weighted"]

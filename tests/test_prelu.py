@@ -187,3 +187,12 @@ def test_limits_of_alpha(rng):
     model.compile(muon, "mse")
     model.fit(x, y, verbose=0)
     assert np.isfinite(slopes.alpha.numpy()).all()
+
+
+def test_the_best_weights_have_its_shape() -> None:
+    """Natively alpha is a row of a table."""
+    model = fastnn.Sequential([layers.Input((4,)), layers.PReLU(), layers.Dense(1)], seed=1)
+    model.compile("adam", "mse")
+    stop = fastnn.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    model.fit(np.ones((20, 4)), np.ones(20), epochs=3, verbose=0, callbacks=[stop])
+    assert model.layers[0].alpha.shape == (4,)

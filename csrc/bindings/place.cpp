@@ -81,10 +81,10 @@ void CallSide::before() {
 }
 
 void CallSide::after() {
+  // A later call may write them again: each call fetches all that there are.
   for (const Copy& copy : fetched_) {
     if (copy.bytes > 0) machine_.read(*machine_.context, copy.host, copy.there, copy.bytes);
   }
-  fetched_.clear();
   bool known = true;
   for (const DeviceArray* array : used_) known = array->after(machine_) && known;
   if (!known) machine_.order->wait(*machine_.context);

@@ -215,6 +215,8 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         del logs
         rate = _rate_of(self)
+        if self.model.position is not None and self.model.position.step:
+            return  # training goes on in the middle of the epoch, which has its rate
         found = self.schedule(epoch, rate) if _takes_two(self.schedule) else self.schedule(epoch)
         rate = number("LearningRateScheduler: what schedule returns", found, 0.0)
         self.model.optimizer.learning_rate = rate

@@ -36,7 +36,7 @@ from fastnn.models.graph import Call
 from fastnn.models.objective import Objective, only_native
 from fastnn.models.reasons import Reason, of_optimizer, of_variables, several
 from fastnn.optimizers import Optimizer
-from fastnn.variables import Variable
+from fastnn.variables import Variable, within
 from fastnn.words import integer, keywords
 
 AnyLoss = str | Loss | type[Loss] | Callable[[Any, Any], Any] | None
@@ -576,8 +576,7 @@ class Compilable(Listed):
         built = self._built()
         places = zip(built.all_variables, built.network.parameters, strict=True)
         found = {
-            id(variable): parameters[offset : offset + math.prod(shape)].reshape(shape)
-            for variable, (offset, shape) in places
+            id(variable): within(variable, parameters, offset) for variable, (offset, _) in places
         }
         return [found[id(v)] if id(v) in found else v.numpy() for v in self.weights]
 
