@@ -10,6 +10,7 @@ import threading
 import networks
 import numpy as np
 import pytest
+import travelling
 
 import fastnn
 from fastnn import callbacks, metrics
@@ -207,6 +208,26 @@ def test_weights_that_are_in_no_graph():
         fitted(stop, model=model)
         found.append([w.tolist() for w in stop.best_weights])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("cls", [c for c in travelling.CLASSES if c.has_parameters])
+def test_the_best_weights_of_each_layer(cls):
+    """The weights of the best epoch are in the shapes of the weights, whatever those of the network."""
+
+    def ended(watch):
+        fastnn.utils.set_random_seed(5)
+        model, (x, *_) = travelling.of_class(cls)
+        y = np.random.default_rng(1).normal(size=model.predict(x).shape)
+        model.compile(fastnn.optimizers.Lion(0.05), "mse")
+        rule = watch("loss", patience=1, restore_best_weights=True)
+        assert len(model.fit(x, y, 4, 300, 0, callbacks=rule).epoch) < 300
+        return model.get_weights(), rule.best_epoch
+
+    weights, epoch = ended(callbacks.EarlyStopping)
+    others, same_epoch = ended(Called)
+    assert epoch == same_epoch
+    for a, b in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_bad_watch_is_refused():
