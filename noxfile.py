@@ -33,6 +33,20 @@ def tests_on(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def long(session: nox.Session) -> None:
+    """The tests that take longest and find least: killed writers, planted bugs, sanitizers."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "long", *session.posargs)
+
+
+@nox.session(default=False)
+def tidy(session: nox.Session) -> None:
+    """clang-tidy over all C++ files, or over those that are named."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("bash", ".ci/tidy", *session.posargs, external=True)
+
+
+@nox.session(default=False)
 def interop(session: nox.Session) -> None:
     """The tests of models that come from other packages or go there, with these installed."""
     session.install(

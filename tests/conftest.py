@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and which tests run by default: all but those marked `slow`."""
+"""Fixtures for all tests, and which tests run by default: all but those marked `slow` or `long`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import fastnn
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow or long, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves tests marked slow out, unless --slow, an expression of -m or a test's name asks."""
+    """Leaves tests marked slow or long out, unless --slow, an expression of -m or a name asks."""
     if config.getoption("slow") or config.getoption("markexpr"):
         return
     chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        chosen[item.get_closest_marker("slow") is None or _is_named(item)].append(item)
+        costly = any(item.get_closest_marker(name) for name in ("slow", "long"))
+        chosen[not costly or _is_named(item)].append(item)
     items[:] = chosen[True]
     config.hook.pytest_deselected(items=chosen[False])
     config.stash[_LEFT_OUT] = len(chosen[False])

@@ -337,7 +337,7 @@ print(np.isfinite(fit([1.0, np.nan], "binary_crossentropy")).all())
 """
 
 
-@slow
+@pytest.mark.long
 def test_a_build_with_fast_math_computes_as_any_other(tmp_path):
     """The whole build: minutes."""
     pybind11 = pytest.importorskip("pybind11")

@@ -54,6 +54,6 @@ def test_twins_agree(tmp_path, emulated):
     differences(tmp_path, emulated, seeds=(1, 2))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twins_agree_sanitized(tmp_path, sanitized):
     differences(tmp_path, sanitized, seeds=(3,), sanitize="address,undefined")

@@ -362,7 +362,7 @@ def _write_on(path: Path, first: int) -> None:
         write(path, _contents(number))
 
 
-@pytest.mark.parametrize("times", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [40, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_writer_that_is_killed(times: int, tmp_path: Path) -> None:
     path = tmp_path / "model"
     write(path, _contents(-1))

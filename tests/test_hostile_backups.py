@@ -290,7 +290,7 @@ def test_states_of_callbacks(backup: tuple[str, Path, Contents]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("times", [25, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [25, pytest.param(1500, marks=pytest.mark.long)])
 def test_changed_backups(times: int, backup: tuple[str, Path, Contents]) -> None:
     kind, folder, found = backup
     draw = random.Random(times)

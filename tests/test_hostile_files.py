@@ -106,7 +106,7 @@ def test_changed_words(contents: Contents, tmp_path: Path, data: st.DataObject) 
     told_or_loaded(about, contents.tensors, tmp_path / "m.safetensors")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_all_changed_words(contents: Contents, tmp_path: Path) -> None:
     for part in ("model", "state"):

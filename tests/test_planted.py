@@ -82,7 +82,7 @@ def test_every_order_beside_cublaslt(emulated: Path, watched: Path, cublaslt: Pa
     in_every_order(emulated, watched, "wide", FASTNN_CUBLASLT=str(cublaslt))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sanitized(sanitized: Path) -> None:
     done = work(sanitized, *ALL, **sanitizer())
     assert done.returncode == 0, done.stderr[-8000:]
@@ -158,7 +158,7 @@ def test_the_marked_line_alone_changes(source: str, tmp_path: Path) -> None:
     assert (tmp_path / "csrc" / "a.cu").read_text() == source.replace("f(", "g(", 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BUGS)
 def test_bugs_are_found(name: str, watched: Path, cublaslt: Path, tmp_path: Path) -> None:
     """Each in a library of its own; only its changed file is compiled."""
@@ -171,7 +171,7 @@ def test_bugs_are_found(name: str, watched: Path, cublaslt: Path, tmp_path: Path
     assert bug.found in done.stderr, done.stderr[-4000:]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_access_beyond_the_end_is_found_by_a_sanitizer(sanitized: Path, tmp_path: Path) -> None:
     copy_with(tmp_path, "element past the end")
     library = emulator.build(sanitized.parent, root=tmp_path, sanitize="address,undefined")

@@ -247,7 +247,7 @@ def test_training_goes_on_on_a_gpu(device: Any, tmp_path: Path) -> None:
 # -- killed writers
 
 
-@pytest.mark.parametrize("times", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [20, pytest.param(1000, marks=pytest.mark.long)])
 def test_a_program_that_saves_and_is_killed(times: int, tmp_path: Path) -> None:
     """At any moment the file is a whole one: of one number."""
     path = tmp_path / "m.safetensors"
