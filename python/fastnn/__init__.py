@@ -48,6 +48,7 @@ from fastnn import (
 )
 from fastnn._core import Predictor, TrainingDiverged, __version__
 from fastnn.autodiff.arranging import argsort, sort, split
+from fastnn.autodiff.custom import custom_gradient
 from fastnn.autodiff.derived import add_n, clip_by_global_norm, clip_by_norm, logical_xor
 from fastnn.autodiff.functions import (
     abs,
@@ -144,7 +145,7 @@ from fastnn.autodiff.renamed import (
     where,
     zeros_like,
 )
-from fastnn.autodiff.tape import GradientTape, custom_gradient
+from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor
 from fastnn.config import (
     get_float32_matmul_precision,

@@ -7,20 +7,17 @@ itself, so that a second tape around the first gives second derivatives.
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastnn.autodiff.structures import SOURCES, Source, flat, leaves, like, other
 from fastnn.autodiff.tensor import Pull, Tensor, one, operations, set_recorder, tensor
 from fastnn.variables import Variable
 from fastnn.words import choose, flag
-
-Source = Tensor | Variable
-_SOURCES = frozenset({Tensor, Variable})
 
 
 class Entry(NamedTuple):
@@ -114,7 +111,7 @@ class GradientTape:
         Raises:
             TypeError: something else is given, or numbers that are no floats.
         """
-        for source in _leaves(tensor):
+        for source in leaves(tensor):
             if not isinstance(source, (Tensor, Variable)):
                 raise TypeError(f"watch: expected a Tensor or a Variable, got {source!r}")
             if np.dtype(source.dtype).kind != "f":
@@ -221,14 +218,14 @@ class GradientTape:
         """
         zero = _zeros(unconnected_gradients)
         self._use("gradient")
-        targets = _flat(target)
-        if not _SOURCES.issuperset(map(type, targets)):
-            raise TypeError(f"gradient: expected a Tensor as the target, got {_other(targets)!r}")
+        targets = flat(target)
+        if not SOURCES.issuperset(map(type, targets)):
+            raise TypeError(f"gradient: expected a Tensor as the target, got {other(targets)!r}")
         given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
-        wanted = _flat(sources)
-        if not _SOURCES.issuperset(map(type, wanted)):
-            raise TypeError(f"sources: expected Tensors or Variables, got {_other(wanted)!r}")
+        wanted = flat(sources)
+        if not SOURCES.issuperset(map(type, wanted)):
+            raise TypeError(f"sources: expected Tensors or Variables, got {other(wanted)!r}")
         entries = self._leading(wanted)
         if not self.persistent:
             self._entries = []
@@ -242,7 +239,7 @@ class GradientTape:
                 Tensor(np.zeros(source.shape, source.dtype)) if dx is None else dx
                 for source, dx in zip(wanted, found, strict=True)
             ]
-        return found if sources is wanted else _like(sources, iter(found))
+        return found if sources is wanted else like(sources, iter(found))
 
     def _use(self, doing: str) -> None:
         if self._used and not self.persistent:
@@ -331,7 +328,7 @@ class GradientTape:
         if not isinstance(target, Tensor):
             raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
         self._use("jacobian")
-        wanted = list(_leaves(sources))
+        wanted = list(leaves(sources))
         rows: list[list[Tensor | None]] = []
         entries = list(self._entries)
         for i in range(target.size):
@@ -341,7 +338,7 @@ class GradientTape:
             rows.append(self._pulled(entries, [target], [seed], wanted))
         if not self.persistent:
             self._entries, self._watched = [], {}
-        return _like(
+        return like(
             sources,
             (
                 _stacked(target, source, [row[k] for row in rows], zero)
@@ -464,124 +461,3 @@ def _zeros(unconnected_gradients: str) -> bool:
     if unconnected_gradients == "none":
         return False
     return choose("unconnected_gradients", unconnected_gradients, ("none", "zero")) == "zero"
-
-
-def _other(leaves: Sequence[Any]) -> Any:
-    """The first that is neither a Tensor nor a Variable."""
-    return next(leaf for leaf in leaves if type(leaf) not in _SOURCES)
-
-
-def _flat(structure: Any) -> list[Any]:
-    """The leaves in a list, which is the structure itself where it is one of Tensors and Variables."""
-    if type(structure) in _SOURCES:
-        return [structure]
-    if type(structure) is list and _SOURCES.issuperset(map(type, structure)):
-        return structure
-    return list(_leaves(structure))
-
-
-def _leaves(structure: Any) -> Iterator[Any]:
-    if isinstance(structure, Mapping):
-        for part in structure.values():
-            yield from _leaves(part)
-    elif isinstance(structure, (list, tuple)):
-        for part in structure:
-            yield from _leaves(part)
-    else:
-        yield structure
-
-
-def _like(structure: Any, results: Iterator[Any]) -> Any:
-    if isinstance(structure, Mapping):
-        return {name: _like(part, results) for name, part in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        parts = [_like(part, results) for part in structure]
-        named = hasattr(structure, "_fields")
-        return type(structure)(*parts) if named else type(structure)(parts)
-    return next(results)
-
-
-def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates f(*tensors) -> (y, grad): `grad(dy)` gives the gradients at the tensors.
-
-        >>> import fastnn
-        >>> @fastnn.custom_gradient
-        ... def clipped(x):
-        ...     return x, lambda dy: fastnn.clip_by_value(dy, -1.0, 1.0)
-
-    y is a Tensor or a tuple of them, for which grad takes as many gradients. Operations in grad are
-    recorded for second derivatives, and so are those of f, as far as grad uses what they made. A
-    function f that uses trainable Variables has a grad that takes `variables`, a list of them, and
-    returns two results: the gradients at the tensors, and a list of those at the variables.
-
-    Raises:
-        TypeError: f uses trainable Variables, and grad does not take `variables`.
-        ValueError: when gradients are taken, grad gives more or fewer of them than tensors, or one
-            of another shape.
-    """
-
-    @functools.wraps(function)
-    def called(*args: Any, **options: Any) -> Any:
-        inputs = tuple(arg if isinstance(arg, (Tensor, Variable)) else tensor(arg) for arg in args)
-        with GradientTape() as used:
-            result, grad = function(*inputs, **options)
-        given = {id(source) for source in inputs}
-        variables = [v for v in used.watched_variables() if id(v) not in given]
-        name = getattr(function, "__name__", "f")
-        if variables and not _takes_variables(grad):
-            paths = ", ".join(variable.path for variable in variables)
-            raise TypeError(
-                f"custom_gradient: {name} uses the variables {paths}, so its grad has to take "
-                "`variables`, and to return their gradients, too"
-            )
-        single = not isinstance(result, (list, tuple))
-        # Copies, so that an input that is returned as it is counts as another Tensor.
-        outputs = tuple(Tensor(part.value) for part in ((result,) if single else result))
-
-        def pull(*dys: Tensor | None) -> Sequence[Tensor | None]:
-            given = [
-                Tensor(np.zeros(y.shape, y.dtype)) if dy is None else dy
-                for y, dy in zip(outputs, dys, strict=True)
-            ]
-            rest: Sequence[Any] = ()
-            if variables:
-                found, rest = grad(*given, variables=variables)
-            else:
-                found = grad(*given)
-            listed = found if isinstance(found, (list, tuple)) else (found,)
-            return [
-                *_fitted(name, "inputs", inputs, listed),
-                *_fitted(name, "variables", variables, rest),
-            ]
-
-        record((*inputs, *variables), outputs, pull)
-        return outputs[0] if single else outputs
-
-    return called
-
-
-def _takes_variables(grad: Callable[..., Any]) -> bool:
-    import inspect  # for functions of programs alone: it takes long to import
-
-    parameters = inspect.signature(grad).parameters.values()
-    return any(p.name == "variables" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _fitted(
-    name: str, what: str, sources: Sequence[Source], found: Sequence[Any]
-) -> list[Tensor | None]:
-    """The gradients that a custom grad gave for these sources."""
-    if len(found) != len(sources):
-        raise ValueError(
-            f"custom_gradient: {name}: grad gives {len(found)} gradients for {len(sources)} {what}"
-        )
-    made: list[Tensor | None] = []
-    for i, (source, dx) in enumerate(zip(sources, found, strict=True)):
-        one = None if dx is None else tensor(dx)
-        if one is not None and one.shape != source.shape:
-            raise ValueError(
-                f"custom_gradient: {name}: grad gives shape {one.shape} for {what}[{i}] of shape "
-                f"{source.shape}"
-            )
-        made.append(one)
-    return made
