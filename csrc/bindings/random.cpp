@@ -7,6 +7,16 @@
 
 namespace fastnn::bindings {
 
+// f(i, word) for the first `count` words of a stream; a counter gives four.
+template <class F>
+static void each_word(Index count, std::uint64_t key, const F& f) {
+  for (Index first = 0; first < count; first += 4) {
+    const auto counter = static_cast<std::uint64_t>(first) / 4;
+    const portable::Philox words = portable::philox(key, counter, 0);
+    for (Index j = 0; j < 4 && first + j < count; ++j) f(first + j, words.word[j]);
+  }
+}
+
 void register_random(py::module_& module) {
   module.def(
       "permutation",
@@ -28,10 +38,7 @@ void register_random(py::module_& module) {
         std::uint32_t* const out = bits.mutable_data();
         const Unlocked unlocked;
         const std::uint64_t stream_key = portable::stream_key(key, stream);
-        for (Index i = 0; i < count; ++i) {
-          const auto counter = static_cast<std::uint64_t>(i) / 4;
-          out[i] = portable::philox(stream_key, counter, 0).word[i % 4];
-        }
+        each_word(count, stream_key, [&](Index i, std::uint32_t word) { out[i] = word; });
         return bits;
       },
       py::arg("count"), py::arg("key"), py::arg("stream"));
@@ -43,10 +50,8 @@ void register_random(py::module_& module) {
         float* const out = numbers.mutable_data();
         const Unlocked unlocked;
         const std::uint64_t stream_key = portable::stream_key(key, stream);
-        for (Index i = 0; i < count; ++i) {
-          const auto counter = static_cast<std::uint64_t>(i) / 4;
-          out[i] = portable::normal_of(portable::philox(stream_key, counter, 0).word[i % 4]);
-        }
+        each_word(count, stream_key,
+                  [&](Index i, std::uint32_t word) { out[i] = portable::normal_of(word); });
         return numbers;
       },
       py::arg("count"), py::arg("key"), py::arg("stream"));

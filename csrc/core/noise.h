@@ -4,8 +4,9 @@
 // tests/reference.py.
 //
 // Each struct is made from the amount that the layer is given, and has
-//   forward(word, x)    a number with its noise, which the random word decides
-//   backward(word, dy)  dy times the slope
+//   draw(word)          what a random word decides: of type Draw
+//   forward(drawn, x)   a number with its noise
+//   backward(drawn, dy) dy times the slope
 #pragma once
 
 #include "core/math.h"
@@ -37,32 +38,37 @@ namespace fastnn::FASTNN_TARGET {
 // y = x + deviation z.
 template <class T>
 struct GaussianNoise {
+  using Draw = float;
   T deviation;
 
   explicit GaussianNoise(double amount) : deviation(static_cast<T>(amount)) {}
-  FASTNN_INLINE T forward(uint32_t word, T x) const {
-    return mul_add(deviation, static_cast<T>(normal_of(word)), x);
+  static FASTNN_INLINE float draw(uint32_t word) { return normal_of(word); }
+  FASTNN_INLINE T forward(float normal, T x) const {
+    return mul_add(deviation, static_cast<T>(normal), x);
   }
-  FASTNN_INLINE T backward(uint32_t, T dy) const { return dy; }
+  FASTNN_INLINE T backward(float, T dy) const { return dy; }
 };
 
 // y = x (1 + sqrt(rate / (1 - rate)) z): Srivastava et al., JMLR 15, 2014.
 template <class T>
 struct GaussianDropout {
+  using Draw = float;
   T deviation;
 
   explicit GaussianDropout(double rate)
       : deviation(static_cast<T>(__builtin_sqrt(rate / (1 - rate)))) {}
-  FASTNN_INLINE T forward(uint32_t word, T x) const {
-    return x * mul_add(deviation, static_cast<T>(normal_of(word)), T(1));
+  static FASTNN_INLINE float draw(uint32_t word) { return normal_of(word); }
+  FASTNN_INLINE T forward(float normal, T x) const {
+    return x * mul_add(deviation, static_cast<T>(normal), T(1));
   }
-  FASTNN_INLINE T backward(uint32_t word, T dy) const { return forward(word, dy); }
+  FASTNN_INLINE T backward(float normal, T dy) const { return forward(normal, dy); }
 };
 
 // y = a x + b where kept, a low + b elsewhere, with low the limit of selu below zero, and a and b
 // such that numbers of mean 0 and variance 1 keep these: Klambauer et al., arXiv:1706.02515.
 template <class T>
 struct AlphaDropout {
+  using Draw = uint32_t;
   uint32_t last;
   T a, b, dropped;
 
@@ -75,6 +81,7 @@ struct AlphaDropout {
     b = static_cast<T>(offset);
     dropped = static_cast<T>(scale * low + offset);
   }
+  static FASTNN_INLINE uint32_t draw(uint32_t word) { return word; }
   FASTNN_INLINE T forward(uint32_t word, T x) const {
     const T y = mul_add(a, x, b);
     return word <= last ? y : dropped;

@@ -18,6 +18,12 @@ struct Philox {
   uint32_t word[4];
 };
 
+inline constexpr int philox_rounds = 10;
+inline constexpr uint32_t philox_factor_0 = 0xD2511F53U;
+inline constexpr uint32_t philox_factor_1 = 0xCD9E8D57U;
+inline constexpr uint32_t philox_step_0 = 0x9E3779B9U;
+inline constexpr uint32_t philox_step_1 = 0xBB67AE85U;
+
 FASTNN_INLINE Philox philox(uint64_t key, uint64_t counter_low, uint64_t counter_high) {
   auto k0 = static_cast<uint32_t>(key);
   auto k1 = static_cast<uint32_t>(key >> 32U);
@@ -25,15 +31,15 @@ FASTNN_INLINE Philox philox(uint64_t key, uint64_t counter_low, uint64_t counter
   auto c1 = static_cast<uint32_t>(counter_low >> 32U);
   auto c2 = static_cast<uint32_t>(counter_high);
   auto c3 = static_cast<uint32_t>(counter_high >> 32U);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t product_0 = uint64_t{0xD2511F53U} * c0;
-    const uint64_t product_1 = uint64_t{0xCD9E8D57U} * c2;
+  for (int round = 0; round < philox_rounds; ++round) {
+    const uint64_t product_0 = uint64_t{philox_factor_0} * c0;
+    const uint64_t product_1 = uint64_t{philox_factor_1} * c2;
     c0 = static_cast<uint32_t>(product_1 >> 32U) ^ c1 ^ k0;
     c2 = static_cast<uint32_t>(product_0 >> 32U) ^ c3 ^ k1;
     c1 = static_cast<uint32_t>(product_1);
     c3 = static_cast<uint32_t>(product_0);
-    k0 += 0x9E3779B9U;
-    k1 += 0xBB67AE85U;
+    k0 += philox_step_0;
+    k1 += philox_step_1;
   }
   return {{c0, c1, c2, c3}};
 }
@@ -75,8 +81,10 @@ FASTNN_INLINE double normal_number(uint64_t key, uint64_t j, double mean, double
 // polynomial in sqrt(-2 log q), where q is the probability of its tail, fitted to absolute error
 // 3e-6. It is made in float for both types of arithmetic, and without branches.
 FASTNN_INLINE float normal_of(uint32_t word) {
-  const bool above = word >> 31U != 0;
-  const auto tail = static_cast<int32_t>(above ? ~word : word);
+  // All bits where the number is above zero. A selection of ~word would read a register of the
+  // vector before it, and let each vector wait for the one before.
+  const auto above = static_cast<uint32_t>(static_cast<int32_t>(word) >> 31);
+  const auto tail = static_cast<int32_t>(word ^ above);
   const float q = (static_cast<float>(tail) + 0.5F) * 0x1p-32F;
   const float s = sqrt(-2.0F * log(q)) - 4.0F;
   float z = 9.880198466e-08F;
@@ -91,7 +99,7 @@ FASTNN_INLINE float normal_of(uint32_t word) {
   z = mul_add(z, s, -1.704608646e-02F);
   z = mul_add(z, s, 1.093387105e+00F);
   z = mul_add(z, s, 3.401194592e+00F);
-  return above ? z : -z;
+  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, z) ^ (~above & 0x80000000U));
 }
 
 // Dropout keeps an element whose word is at most `last`, and multiplies it by `scale`. Four columns

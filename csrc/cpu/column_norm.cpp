@@ -38,25 +38,46 @@ static void map_columns(Context& context, Index n, Index c, const ColumnMaps<T>&
   });
 }
 
+// Adds dy xhat and dy of a row to the sums of its group.
+template <class T>
+static void add_slopes(Index c, const T* dy, const T* x, const T* mean, const T* residue,
+                       const T* inverse, T* __restrict__ product, T* __restrict__ sum) {
+  for (Index j = 0; j < c; ++j) {
+    const T xhat = ((x[j] - mean[j]) - residue[j]) * inverse[j];
+    product[j] = mul_add(dy[j], xhat, product[j]);
+    sum[j] += dy[j];
+  }
+}
+
 // sums[group] (2, c): of dy xhat and of dy, over the rows of a group.
 template <class T>
 static void sum_slopes(Context& context, Index n, Index c, const T* dy, const T* x, const T* mean,
                        const T* residue, const T* inverse, T* products, T* plain) {
   for_row_groups(context, n, 2 * c * cost_of_element,
-                 [&](Index group, Index begin, Index end, int) {
-                   T* __restrict__ const product = products + group * c;
-                   T* __restrict__ const sum = plain + group * c;
+                 [=](Index group, Index begin, Index end, int) {
+                   T* const product = products + group * c;
+                   T* const sum = plain + group * c;
                    for (Index j = 0; j < c; ++j) product[j] = sum[j] = T(0);
                    for (Index r = begin; r < end; ++r) {
-                     const T* const dy_r = dy + r * c;
-                     const T* const x_r = x + r * c;
-                     for (Index j = 0; j < c; ++j) {
-                       const T xhat = ((x_r[j] - mean[j]) - residue[j]) * inverse[j];
-                       product[j] = mul_add(dy_r[j], xhat, product[j]);
-                       sum[j] += dy_r[j];
-                     }
+                     add_slopes(c, dy + r * c, x + r * c, mean, residue, inverse, product, sum);
                    }
                  });
+}
+
+// Of a batch, by column: the means of dy xhat and of dy, and what dx is multiplied by.
+template <class T>
+struct ColumnSlopes {
+  const T *mean, *residue, *inverse;
+  const T *product, *plain, *scale;
+};
+
+template <class T>
+static void slope_of_row(Index c, const ColumnSlopes<T> by, const T* dy, const T* x, T* dx) {
+  FASTNN_INDEPENDENT
+  for (Index j = 0; j < c; ++j) {
+    const T xhat = ((x[j] - by.mean[j]) - by.residue[j]) * by.inverse[j];
+    dx[j] = by.scale[j] * mul_add(-xhat, by.product[j], dy[j] - by.plain[j]);
+  }
 }
 
 template <class T>
@@ -174,16 +195,10 @@ Status batch_norm_backward(Context& context, const BatchNormBackward<T>& a) {
     plain_sum[j] /= rows;
     scale[j] = inverse[j] * at_or(a.gamma, j, T(1));
   }
+  const ColumnSlopes<T> by{mean, residue, inverse, product_sum, plain_sum, scale};
   for_ranges(context, a.n, 2 * a.c * cost_of_element, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const T* const x = a.x + r * a.c;
-      const T* const dy = a.dy + r * a.c;
-      T* const dx = a.dx + r * a.c;
-      FASTNN_INDEPENDENT
-      for (Index j = 0; j < a.c; ++j) {
-        const T xhat = ((x[j] - mean[j]) - residue[j]) * inverse[j];
-        dx[j] = scale[j] * mul_add(-xhat, product_sum[j], dy[j] - plain_sum[j]);
-      }
+      slope_of_row(a.c, by, a.dy + r * a.c, a.x + r * a.c, a.dx + r * a.c);
     }
   });
   return Status::ok;

@@ -263,15 +263,22 @@ static void backward_row(const LayerNormBackward<T>& a, Index r, T* __restrict__
   const T* const dy = a.dy + r * a.c;
   const T* const x = a.x + r * a.c;
   const RowNormSlope<T> slope = slope_of_row<has_gamma>(a, dy, x, r);
-  for (Index j = 0; j < a.c; ++j) {
-    dgamma[j] = mul_add(dy[j], slope.norm.xhat(x[j]), dgamma[j]);
-    dbeta[j] += dy[j];
+  if (a.dx == nullptr) {
+    for (Index j = 0; j < a.c; ++j) {
+      dgamma[j] = mul_add(dy[j], slope.norm.xhat(x[j]), dgamma[j]);
+      dbeta[j] += dy[j];
+    }
+    return;
   }
-  if (a.dx == nullptr) return;
   T* const dx = a.dx + r * a.c;
+  const T* const gamma = a.gamma;
   FASTNN_INDEPENDENT
   for (Index j = 0; j < a.c; ++j) {
-    dx[j] = slope.dx(has_gamma ? dy[j] * a.gamma[j] : dy[j], slope.norm.xhat(x[j]));
+    const T given = dy[j];
+    const T xhat = slope.norm.xhat(x[j]);
+    dgamma[j] = mul_add(given, xhat, dgamma[j]);
+    dbeta[j] += given;
+    dx[j] = slope.dx(has_gamma ? given * gamma[j] : given, xhat);
   }
 }
 

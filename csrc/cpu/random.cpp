@@ -1,8 +1,11 @@
 // Kernels that draw random numbers, all of them computed from counters (see core/random.h).
 #include "core/random.h"
 
+#include <type_traits>
+
 #include "cpu/kernels.h"
 #include "cpu/loops.h"
+#include "cpu/words.h"
 
 namespace fastnn::FASTNN_TARGET {
 
@@ -61,50 +64,49 @@ Status shuffle(Context&, const Shuffle& a) {
   return Status::ok;
 }
 
-// The number of counters that dropout draws at once, for one row or for several.
-inline constexpr Index quads = 64;
-
-struct Quads {
-  uint32_t row[quads];
-  uint32_t column[quads];  // divided by 4
-};
-
-static void random_words(uint64_t key, uint64_t step, const Quads& at, uint32_t* __restrict__ out) {
-  FASTNN_INDEPENDENT
+// The counters of `quads` neighbours, from a quarter of the columns of a row on.
+static void count_on(Index row, Index column, Index in_row, uint64_t* counter) {
+  auto next = static_cast<uint64_t>(row) << 32U | static_cast<uint64_t>(column);
+  if (column + quads <= in_row) {
+    for (Index i = 0; i < quads; ++i) counter[i] = next + static_cast<uint64_t>(i);
+    return;
+  }
+  Index left = in_row - column;
   for (Index i = 0; i < quads; ++i) {
-    const Philox words = dropout_words(key, step, at.row[i], at.column[i]);
-    for (int j = 0; j < 4; ++j) out[4 * i + j] = words.word[j];
+    counter[i] = next++;
+    if (--left == 0) {
+      next += (uint64_t{1} << 32U) - static_cast<uint64_t>(in_row);
+      left = in_row;
+    }
   }
 }
 
-// f(words, start, count): the words of `count` neighbouring elements from `start` on, all in one
-// row, for all elements of n rows of c columns.
-template <class F>
+// f(drawn, start, count): the words, or what Kind::draw makes of them, of `count` neighbouring
+// elements from `start` on, all in one row, for all elements of n rows of c columns.
+template <class Kind, class F>
 static void for_words(Context& context, Index n, Index c, Index cost, Index first_row, uint64_t key,
                       uint64_t step, const F& f) {
   const Index in_row = ceil_div(c, 4);
   for_ranges(context, n, most(c * cost, 1), [&](Index begin, Index end) {
-    Quads at;
-    uint32_t bits[4 * quads];
+    uint64_t counter[quads];
+    uint32_t words[4 * quads];
+    typename Kind::Draw made[4 * quads];
     const Index total = (end - begin) * in_row;
     Index row = begin;
     Index column = 0;  // divided by 4
     for (Index first = 0; first < total; first += quads) {
       const Index count = least(quads, total - first);
-      Index r = row;
-      Index q = column;
-      for (Index i = 0; i < quads; ++i) {
-        at.row[i] = static_cast<uint32_t>(first_row + r);
-        at.column[i] = static_cast<uint32_t>(q);
-        if (++q == in_row) {
-          q = 0;
-          ++r;
-        }
+      count_on(first_row + row, column, in_row, counter);
+      random_words(key, step, counter, words);
+      const typename Kind::Draw* drawn = made;
+      if constexpr (std::is_same_v<typename Kind::Draw, uint32_t>) {
+        drawn = words;
+      } else {
+        for (Index i = 0; i < 4 * quads; ++i) made[i] = Kind::draw(words[i]);
       }
-      random_words(key, step, at, bits);
       for (Index done = 0; done < count;) {
         const Index some = least(count - done, in_row - column);
-        f(bits + 4 * done, row * c + 4 * column, least(4 * some, c - 4 * column));
+        f(drawn + 4 * done, row * c + 4 * column, least(4 * some, c - 4 * column));
         done += some;
         column += some;
         if (column == in_row) {
@@ -117,41 +119,48 @@ static void for_words(Context& context, Index n, Index c, Index cost, Index firs
 }
 
 template <class T>
-static void drop_columns(const uint32_t* __restrict__ bits, const Kept<T> kept, Index n, const T* x,
-                         T* y) {
+struct Drop {
+  using Draw = uint32_t;
+  Kept<T> kept;
+
+  FASTNN_INLINE T forward(uint32_t word, T x) const { return drop(kept, word, x); }
+};
+
+template <bool backward, class T, class Kind>
+static void disturb(const typename Kind::Draw* __restrict__ drawn, const Kind kind, Index n,
+                    const T* x, T* y) {
   FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) y[j] = drop(kept, bits[j], x[j]);
+  for (Index j = 0; j < n; ++j) {
+    if constexpr (backward) {
+      y[j] = kind.backward(drawn[j], x[j]);
+    } else {
+      y[j] = kind.forward(drawn[j], x[j]);
+    }
+  }
 }
 
 template <class T>
 Status dropout(Context& context, const Dropout<T>& a) {
-  const Kept<T> kept = kept_of<T>(a.rate);
-  for_words(context, a.n, a.c, 4, a.first_row, a.key, a.step,
-            [&](const uint32_t* bits, Index start, Index count) {
-              drop_columns(bits, kept, count, a.x + start, a.y + start);
-            });
+  const Drop<T> kind{kept_of<T>(a.rate)};
+  for_words<Drop<T>>(context, a.n, a.c, 4, a.first_row, a.key, a.step,
+                     [&](const uint32_t* drawn, Index start, Index count) {
+                       disturb<false>(drawn, kind, count, a.x + start, a.y + start);
+                     });
   return Status::ok;
-}
-
-template <bool backward, class T, class Kind>
-static void disturb(const uint32_t* __restrict__ bits, const Kind kind, Index n, const T* x, T* y) {
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) {
-    y[j] = backward ? kind.backward(bits[j], x[j]) : kind.forward(bits[j], x[j]);
-  }
 }
 
 template <class T>
 Status noise(Context& context, const Noise<T>& a) {
   with_noise<T>(a.kind, a.amount, [&](auto kind) {
-    for_words(context, a.n, a.c, 8, a.first_row, a.key, a.step,
-              [&](const uint32_t* bits, Index start, Index count) {
-                if (a.backward) {
-                  disturb<true>(bits, kind, count, a.x + start, a.y + start);
-                } else {
-                  disturb<false>(bits, kind, count, a.x + start, a.y + start);
-                }
-              });
+    using Kind = decltype(kind);
+    for_words<Kind>(context, a.n, a.c, 8, a.first_row, a.key, a.step,
+                    [&](const typename Kind::Draw* drawn, Index start, Index count) {
+                      if (a.backward) {
+                        disturb<true>(drawn, kind, count, a.x + start, a.y + start);
+                      } else {
+                        disturb<false>(drawn, kind, count, a.x + start, a.y + start);
+                      }
+                    });
   });
   return Status::ok;
 }

@@ -77,8 +77,8 @@ struct Disturb {
     for (int k = 0; k < 4; ++k) {
       if (k >= columns) continue;
       const T x = a.x[start + k];
-      a.y[start + k] =
-          a.backward ? kind.backward(words.word[k], x) : kind.forward(words.word[k], x);
+      const auto drawn = Kind::draw(words.word[k]);
+      a.y[start + k] = a.backward ? kind.backward(drawn, x) : kind.forward(drawn, x);
     }
   }
 };
