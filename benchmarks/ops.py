@@ -107,6 +107,36 @@ def normalization(size: int) -> Iterator[Case]:
         )
 
 
+def training(size: int) -> Iterator[Case]:
+    """Layers that draw numbers, and normalizations with statistics, as training calls them."""
+    from fastnn import GradientTape, layers
+    from fastnn.keras.ops import convert_to_tensor
+
+    made = (
+        layers.Dropout(0.5),
+        layers.GaussianNoise(0.5),
+        layers.GaussianDropout(0.5),
+        layers.AlphaDropout(0.5),
+        layers.BatchNormalization(),
+        layers.LayerNormalization(),
+        layers.RMSNormalization(),
+        layers.GroupNormalization(-1 if size == NOTHING else 32),
+    )
+    x, dy = logits(size, COLUMNS[-1])
+    for layer in made:
+        kind = type(layer).__name__
+        with GradientTape(persistent=True) as tape:
+            tape.watch(given := convert_to_tensor(x))
+            y = layer(given, training=True)
+        yield Case(f"{kind} of 1024", partial(layer, x, training=True), None, "read_1_write_1")
+        yield Case(
+            f"{kind} of 1024, gradient",
+            partial(tape.gradient, y, given, dy),
+            None,
+            "read_2_write_1",
+        )
+
+
 def embedding(size: int) -> Iterator[Case]:
     from fastnn import ops
 
@@ -185,6 +215,7 @@ FAMILIES = {
     "activation": activation,
     "softmax": softmax,
     "normalization": normalization,
+    "training": training,
     "embedding": embedding,
     "loss": loss,
     "optimizer": optimizer,
