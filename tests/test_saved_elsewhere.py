@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import multiprocessing
 import os
 import pickle
@@ -21,6 +22,7 @@ from test_cuda_faults import told
 
 import fastnn
 from fastnn import _core, callbacks, layers, optimizers
+from fastnn.files.atomic import replacing
 from fastnn.files.layout import read
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
@@ -274,6 +276,54 @@ def test_a_program_that_saves_and_is_killed(times: int, tmp_path: Path) -> None:
         assert len(values) == 1
         seen |= values
     assert len(seen) > 1
+    model.save(path)
+    assert list(tmp_path.iterdir()) == [path]  # nothing is left of those that were killed
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    """And nothing else: neither what is being written, nor files of other names and kinds."""
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(3,))])
+    path = tmp_path / "m.safetensors"
+    left = tmp_path / f".m.safetensors.{'0' * 16}.tmp"
+    others = [
+        tmp_path / f".n.safetensors.{'0' * 16}.tmp",
+        tmp_path / f".m.safetensors.{'0' * 15}x.tmp",
+        tmp_path / f".m.safetensors.{'0' * 16}",
+        tmp_path / f"m.safetensors.{'0' * 16}.tmp",
+    ]
+    for file in (left, *others):
+        file.write_bytes(b"half")
+    linked = tmp_path / f".m.safetensors.{'1' * 16}.tmp"
+    linked.symlink_to(others[0])
+    os.mkfifo(tmp_path / f".m.safetensors.{'2' * 16}.tmp")
+    (tmp_path / f".m.safetensors.{'3' * 16}.tmp").mkdir()
+    kept = {*tmp_path.iterdir()} - {left}
+    with replacing(path) as file:
+        file.write(b"another writer, not yet at its end")
+        file.flush()
+        model.save(path)
+        assert fastnn.load_model(path).count_params() == 12
+        assert len({*tmp_path.iterdir()} - kept - {path}) == 1
+    assert {*tmp_path.iterdir()} == {*kept, path}
+    assert path.read_bytes().startswith(b"another")
+    long = tmp_path / f"{'é' * 120}.safetensors"
+    model.save(long)
+    assert {*tmp_path.iterdir()} == {*kept, path, long}
+
+
+def test_writers_of_one_file_in_many_threads(tmp_path: Path) -> None:
+    """None removes what another one writes."""
+    model = fastnn.Sequential([layers.Dense(3, input_shape=(3,))])
+    path = tmp_path / "m.safetensors"
+
+    def saves() -> None:
+        for _ in range(20):
+            model.save(path)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(saves) for _ in range(8)]:
+            done.result()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
