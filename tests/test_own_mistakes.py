@@ -44,7 +44,10 @@ def layer_of(call: Callable[..., Any], **attributes: Any) -> Any:
 def test_variables_of_a_lambda_that_is_trained() -> None:
     weight = fastnn.Variable(np.ones((5, 2), "float32"), name="stray")
     model = chain(layers.Lambda(lambda x: x @ weight))
-    with pytest.raises(ValueError, match=r"model 'chain'.*stray.*no weights of the model.*self.x"):
+    with pytest.raises(
+        ValueError,
+        match=r"layer 'lambda' \(weight\).*stray.*no weights of the model 'chain'.*self.x",
+    ):
         fitted(model)
     assert (weight.numpy() == 1).all()
     fixed = fastnn.Variable(np.ones((5, 2), "float32"), trainable=False)

@@ -99,6 +99,7 @@ class State(NamedTuple):
     called: tuple[tuple[Any, State], ...] = ()
     # The InputLayers that the graph was drawn from, and its symbols, once they are asked for.
     drawing: dict[str, Any] | None = None
+    traces: tuple[Any, ...] = ()  # of calls of a program's own in it (see `traces`)
 
 
 class Compilable(Listed):
@@ -238,6 +239,7 @@ class Compilable(Listed):
         """The native network and its shapes; RuntimeError before the model is built."""
         state = self._state.now
         if state.built is not None:
+            self._check_traces()
             return state.built
         if not self._has_built_graph and self._is_built_by_calls():
             raise RuntimeError(
@@ -249,6 +251,11 @@ class Compilable(Listed):
             )
         # Its layers were built as a part of another model.
         return self.prepare(state.row_shape, lambda _: None, "build")
+
+    def _check_traces(self, doing: str = "") -> None:
+        """RuntimeError where a call of a program's own would make another graph by now."""
+        for trace in self._state.now.traces:
+            trace.check(doing, self)
 
     @property
     def built(self) -> bool:
@@ -302,6 +309,7 @@ class Compilable(Listed):
         `plan`: the one by which the data were made into tables, if any. A call that trains has
         claimed the model; changes that began before are waited for.
         """
+        self._check_traces(doing)
         state = self._state.now
         if state.built is not None and not trains:
             _check_same(doing, state, state.built, row_shape, plan)

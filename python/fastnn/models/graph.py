@@ -183,7 +183,8 @@ def without_dropout(
 ) -> list[tuple[object, tuple[int, ...]]]:
     """What one graph has in common with another in which dropout does not act.
 
-    `own`: ids of the layers that a model keeps. Others, as of operators, are compared by their kind.
+    `own`: ids of the layers that a model keeps. Others without weights, as of operators, are compared
+    by their kind.
     """
     same = {i: i for i in range(inputs_count)}  # numbers of tensors where dropout makes none
     kept: list[tuple[object, tuple[int, ...]]] = []
@@ -193,10 +194,22 @@ def without_dropout(
         if isinstance(layer, Noise):
             same[inputs_count + i] = inputs[0]
             continue
-        kind: object = id(layer) if id(layer) in own else (type(layer), str(_options(layer)))
+        known = layer.has_parameters or id(layer) in own
+        kind: object = id(layer) if known else (type(layer), str(_options(layer)))
         kept.append((kind, inputs))
         same[inputs_count + i] = inputs_count + len(kept) - 1
     return kept
+
+
+def same_graphs(
+    one: tuple[Sequence[Layer], Sequence[Call]],
+    other: tuple[Sequence[Layer], Sequence[Call]],
+    inputs_count: int,
+) -> bool:
+    """Whether two graphs compute the same but for dropout, with the same weights."""
+    # Layers of operators are made anew in each tracing.
+    own = {id(layer) for layer in one[0]} & {id(layer) for layer in other[0]}
+    return without_dropout(*one, own, inputs_count) == without_dropout(*other, own, inputs_count)
 
 
 def _options(layer: Layer) -> dict[str, Any]:

@@ -11,6 +11,15 @@ from fastnn.layers.base import Layer, Standing
 from fastnn.models.compiled import State
 from fastnn.variables import Variable
 
+
+class Edits:
+    """How many attributes of layers of a program's own, and of models, were set so far."""
+
+    count = 0
+
+
+edits = Edits()
+
 # A list or dictionary, and what it held.
 Holder = tuple[Any, tuple[Any, ...]]
 

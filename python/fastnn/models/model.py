@@ -31,11 +31,12 @@ from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.noted import note_call
-from fastnn.models.opaque import found_in, give_paths, steps_of
+from fastnn.models.opaque import Rows, found_in, give_paths, replaced, steps_of
 from fastnn.models.reasons import Reason, of_call, several
 from fastnn.models.stepped import rows_of
 from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
+from fastnn.models.traces import Again, Trace, programs_in, traces_of
 from fastnn.models.weighted import Weighted
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords
@@ -172,6 +173,7 @@ class Model(Weighted):
                 "entries": tuple(symbol.layer for symbol in symbols),
             },
             form=form,
+            traces=traces_of(graph.called, all_of_them=True),
         )
         self._take_graph("Model", state)
 
@@ -217,29 +219,32 @@ class Model(Weighted):
         known = vars(self)
         before = known.get(name, _MISSING)
         super().__setattr__(name, value)
-        if before is _MISSING or before is value or name[0] == "_" or name in _OF_TRAINING:
+        if before is value or name in _OF_TRAINING:
             return
-        if type(self).call is not Model.call and self._is_outdated():
-            super().__setattr__(name, before)
+        if self._is_outdated_by(name, before is not _MISSING):
+            if before is _MISSING:
+                super().__delattr__(name)
+            else:
+                super().__setattr__(name, before)
             raise AttributeError(
                 f"{name}: `call` reads it, and the model is built with the value before: its graph is "
                 "traced once. Set it before the first call, or make it a fastnn.Variable(..., "
                 "trainable=False), which `assign` changes"
             )
 
-    def _is_outdated(self) -> bool:
-        """Whether `call`, which was traced, would make another graph now."""
-        state = self._state.now
-        if not state.calls or len(state.inputs) != 1 or calling.now().tracing:
-            return False
-        try:
-            now = self._drawn(state, Input(state.inputs[0]))
-        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
-            return True
-        # Layers of operators are made anew in each tracing.
-        own = {id(layer) for layer in now.layers} & {id(layer) for layer in state.layers}
-        graphs = [without_dropout(one.layers, one.calls, own, 1) for one in (state, now)]
-        return graphs[0] != graphs[1]
+    def _is_outdated_by(self, name: str, is_known: bool) -> bool:
+        """Whether `call`, which was traced, would make another graph after this attribute was set."""
+        state = vars(self).get("_state")
+        for trace in () if state is None else state.now.traces:
+            if trace.part is self and (trace.reads(name) or (is_known and name[0] != "_")):
+                return bool(trace.is_outdated())
+        return False
+
+    def traced_again(self, again: Again) -> Trace | None:
+        """The trace of the same call now (for `traces`); an error where it makes no graph."""
+        inputs = replaced(again.args[0], Rows, lambda rows: Input(rows.shape))
+        traces = self._drawn(self._state.now, inputs).traces
+        return traces[0] if traces else None
 
     # -- building
 
@@ -278,12 +283,18 @@ class Model(Weighted):
         """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
         entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
         entries = [entries] if isinstance(entries, Symbol) else list(entries)
+        again = Again((replaced(inputs, Symbol, lambda symbol: Rows(symbol.row_shape)),), {})
         return self._drawn_by(
-            lambda training: self._called_on(inputs, training), state, entries, memo
+            lambda training: self._called_on(inputs, training), state, entries, memo, again
         )
 
     def _drawn_by(
-        self, call: Callable[[bool], Any], state: State, entries: Sequence[Symbol], memo: Memo
+        self,
+        call: Callable[[bool], Any],
+        state: State,
+        entries: Sequence[Symbol],
+        memo: Memo,
+        again: Again,
     ) -> State:
         """`state` with the graph that a call, in training or not, draws of these Inputs."""
         own = {id(part) for part in self._leaf_parts()}
@@ -304,6 +315,9 @@ class Model(Weighted):
         # Dropout acts in training alone: without it both must be one graph.
         if trained != predicted or form != other:
             raise Untraceable("its layers in training are not those of prediction")
+        trace = Trace(
+            self, again, (graph.layers, graph.calls), len(entries), programs_in(graph.called)
+        )
         return state._replace(
             layers=graph.layers,
             calls=graph.calls,
@@ -311,6 +325,7 @@ class Model(Weighted):
             called=graph.called,
             drawing={},
             form=form,
+            traces=(trace, *traces_of(graph.called)),
         )
 
     def _has_call(self) -> bool:
@@ -433,6 +448,8 @@ class Model(Weighted):
             calling.refuse_made_here(self)
         acts = calling.now().training if training is None else flag("training", training)
         state = self._state.now
+        if state.traces:
+            self._check_traces("call")
         if state.built is not None and type(inputs) in _ARRAYS and self._input_names is None:
             self._refresh(state.built, "call")
             return called(state, rows_of(inputs), acts)

@@ -228,6 +228,7 @@ def put_parts(
                 row_shape=drawn.row_shape,
                 drawing={},
                 form=drawn.form,
+                traces=drawn.traces,
             )
 
 

@@ -23,6 +23,12 @@ from fastnn.variables import Variable
 _PROBED_ROWS = 2
 
 
+class Rows(NamedTuple):
+    """What a call gets in place of rows of this shape."""
+
+    shape: tuple[int, ...]
+
+
 class Slot(NamedTuple):
     """The place of a Tensor in the arguments of a call: its number."""
 

@@ -10,12 +10,12 @@ from fastnn import calling
 from fastnn.calling import Untraceable
 from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
-from fastnn.models.graph import without_dropout
 from fastnn.models.invoked import refuse_arguments, takes_training
 from fastnn.models.model import Model
 from fastnn.models.nested import called_on
-from fastnn.models.opaque import called_opaquely, found_in, replaced
-from fastnn.models.own_inputs import Rows, has_shape, rows_for, shapes_in, symbols_for
+from fastnn.models.opaque import Rows, called_opaquely, found_in, replaced
+from fastnn.models.own_inputs import has_shape, rows_for, shapes_in, symbols_for
+from fastnn.models.traces import Again, Trace
 
 _MISSING = object()
 
@@ -26,7 +26,7 @@ class Drawn(Model):
     activity_regularizer: Any
     _is_built = False
     _building = False
-    _traced: tuple[Any, Any, Any] | None = None  # a call whose graph a model has, and that graph
+    _traced: Trace | None = None  # the last call whose graph a model has
 
     @abstractmethod
     def _make(self, args: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -45,31 +45,28 @@ class Drawn(Model):
         """
         before = vars(self).get(name, _MISSING)
         super().__setattr__(name, value)
-        traced = self._traced
-        if before is _MISSING or before is value or traced is None or name[0] == "_":
+        trace = self._traced
+        if before is value or trace is None or self._building or calling.now().tracing:
             return
-        if self._building or calling.now().tracing:
+        if not (trace.reads(name) or (before is not _MISSING and name[0] != "_")):
             return
-        if self._signature(*traced[:2]) != traced[2]:
-            super().__setattr__(name, before)
+        if trace.is_outdated():
+            if before is _MISSING:
+                super().__delattr__(name)
+            else:
+                super().__setattr__(name, before)
             raise AttributeError(
                 f"{name}: `call` of layer {self.name!r} reads it, and a model has the graph that it "
                 "made with the value before. Set it before the layer is a part of a model, or make it "
                 "a fastnn.Variable(..., trainable=False), which `assign` changes"
             )
 
-    def _signature(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """What the graph of a call on rows of such shapes is, to compare; None: it has none."""
-        given = replaced((args, options), Rows, lambda rows: Input(rows.shape))
-        symbols = list(found_in(given, Symbol))
-        try:
-            drawn, named = given
-            state = self._drawn_of(drawn, named, symbols, keeps=False)
-        except Exception:  # noqa: BLE001 - whatever `call` does now, it was a graph
-            return None
-        own = {id(part) for part in self._leaf_parts()}
-        kept = {id(layer) for layer in state.layers} & own
-        return without_dropout(state.layers, state.calls, kept, len(symbols))
+    def traced_again(self, again: Again) -> Trace | None:
+        """The trace of the same call now (for `traces`); an error where it makes no graph."""
+        args, options = replaced(tuple(again), Rows, lambda rows: Input(rows.shape))
+        symbols = list(found_in((args, options), Symbol))
+        traces = self._drawn_of(args, options, symbols, keeps=False).traces
+        return traces[0] if traces else None
 
     # -- calls on symbols
 
@@ -135,10 +132,10 @@ class Drawn(Model):
             with calling.entered(inside) as lock, lock:
                 return self._run(drawn, named, training)
 
-        state = self._drawn_by(call, self._state.now, ordered, memo)
+        again = Again(*replaced((args, options), Symbol, lambda symbol: Rows(symbol.row_shape)))
+        state = self._drawn_by(call, self._state.now, ordered, memo, again)
         if keeps and not calling.now().tracing:  # else the model around it looks after it
-            rows = replaced((args, options), Symbol, lambda symbol: Rows(symbol.row_shape))
-            self._traced = (*rows, self._signature(*rows))
+            self._traced = state.traces[0]
         return state
 
     def _output_rows(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:

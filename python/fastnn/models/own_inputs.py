@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,6 @@ from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.models.opaque import found_in, replaced, rows_of_zeros
 from fastnn.variables import Variable
-
-
-class Rows(NamedTuple):
-    """What a call gets in place of rows of this shape."""
-
-    shape: tuple[int, ...]
 
 
 @functools.lru_cache(256)

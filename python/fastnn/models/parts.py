@@ -18,7 +18,7 @@ from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import numbered
 from fastnn.models.compiled import claim_layers
-from fastnn.models.known import Holder, Known, among, variables_of
+from fastnn.models.known import Holder, Known, among, edits, variables_of
 from fastnn.models.nested import entries_of, parts_in
 from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
@@ -40,6 +40,7 @@ class Parted(Trainer):
         "keeps_graph",
         "named_parts",
         "names_for",
+        "traced_again",
     )
     _known: Known | None
     _steps: Any = None  # see `opaque`
@@ -80,10 +81,12 @@ class Parted(Trainer):
             raise
         if name != "_known":
             vars(self)["_known"] = None
+            edits.count += 1
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         vars(self)["_known"] = None
+        edits.count += 1
 
     if not TYPE_CHECKING:  # or checkers would take any name for an attribute
 

@@ -23,6 +23,7 @@ from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
 from fastnn.models.opaque import Slot, Step, Steps, convert, give_paths
 from fastnn.models.symbolic import Memo
+from fastnn.models.traces import traces_of
 from fastnn.words import flag, keywords
 
 
@@ -179,14 +180,14 @@ class Sequential(Model):
             assert shape is not None
             self._drawn_through(parts, Input(shape), builds=True)
             return state._replace(
-                parts=parts, inputs=(), called=(), drawing={}, layers=(), calls=()
+                parts=parts, inputs=(), called=(), drawing={}, layers=(), calls=(), traces=()
             )
 
     def _chain(
         self, state: State, parts: tuple[Any, ...], shape: Shape | None, memo: Memo = None
     ) -> State:
         """`state` with these parts and their graph. With models that is known for a shape alone."""
-        state = state._replace(parts=parts, inputs=(), called=(), drawing={})
+        state = state._replace(parts=parts, inputs=(), called=(), drawing={}, traces=())
         if plain(parts):
             return state._replace(layers=parts, calls=chain_of(parts))
         if shape is None:
@@ -197,7 +198,11 @@ class Sequential(Model):
         form = form_of(x)
         graph = traced([entry], one_of(form, x))
         return state._replace(
-            layers=graph.layers, calls=graph.calls, called=graph.called, form=form
+            layers=graph.layers,
+            calls=graph.calls,
+            called=graph.called,
+            form=form,
+            traces=traces_of(graph.called, all_of_them=True),
         )
 
     def _drawn_through(self, parts: Sequence[Any], x: Symbol, *, builds: bool = False) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,6 @@ from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
 from fastnn.models.bound import waits
 from fastnn.models.objective import Objective, Trained
-from fastnn.models.strangers import refuse_strangers
 from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.tables import Tabled
 from fastnn.utils import unpack_x_y_sample_weight
@@ -316,12 +316,16 @@ class Steps(Tabled):
         if strangers:
             with GradientTape() as tape:
                 self._called(x, training=False)
-            refuse_strangers(self, [v for v in tape.watched_variables() if id(v) not in known])
+            self._refuse_strangers([v for v in tape.watched_variables() if id(v) not in known])
         frozen = trained.frozen | {id(v) for v in strangers}
         now = trained._replace(frozen=frozen, known=known | frozen)
         if self._objective().trained is trained:
             self._objective().trained = now
         return now
+
+    @abstractmethod
+    def _refuse_strangers(self, variables: Sequence[Variable]) -> None:
+        """ValueError where there are Variables that `call` uses and that are no weights."""
 
     def _iterate(
         self,

@@ -9,6 +9,7 @@ from fastnn import calling, constraints, regularizers
 from fastnn.constraints import ConstraintLike
 from fastnn.models.made_weights import made_values
 from fastnn.models.stepped import Stepped
+from fastnn.models.strangers import refuse_strangers
 from fastnn.regularizers import RegularizerLike
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
@@ -105,6 +106,9 @@ class Weighted(Stepped):
         if now.building or now.outermost is None:
             return False
         return now.tracing or self._last_call is now.outermost
+
+    def _refuse_strangers(self, variables: Sequence[Variable]) -> None:
+        refuse_strangers(self, variables)
 
     def _weight_type(self) -> str:
         """The dtype of weights for which none is asked."""

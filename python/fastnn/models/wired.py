@@ -41,6 +41,7 @@ from fastnn.models.nested import (
 )
 from fastnn.models.parts import Parted
 from fastnn.models.sharing import is_trained_beside, refuse_to_rob, stamp_of
+from fastnn.models.traces import Trace
 from fastnn.models.trainer import Trainer
 from fastnn.variables import Spot, unmoved
 
@@ -314,6 +315,7 @@ class Wired(Parted):
         built = state.built
         self._training.refuse_others("copy")
         refuse_to_rob("copy", self, state.layers, elsewhere=True)
+        self._check_traces("copy")
         return {
             **kept,
             "_layers": list(state.layers),
@@ -328,6 +330,9 @@ class Wired(Parted):
             "_name": state.name,
             "_settings": None if built is None else built.settings,
             "_progress": None if built is None else progress_of(built.network),
+            "_traces": [
+                (trace.parts, trace.again, trace.graph, trace.inputs) for trace in state.traces
+            ],
             "_unchanged": Unchanged(self, state),
         }
 
@@ -340,6 +345,7 @@ class Wired(Parted):
         layers, *others = (kept.pop(f"_{n}") for n in graph)
         calls, inputs, row_shape, plan, not_compiled, form, entries, parts, name = others
         settings, progress = kept.pop("_settings"), kept.pop("_progress")
+        traces = kept.pop("_traces")
         Trainer.__init__(self, kept["_key"])
         vars(self).update(kept)
         change = Change("copy")
@@ -348,6 +354,13 @@ class Wired(Parted):
             state = State(tuple(layers), calls, inputs, row_shape, None, plan, not_compiled, form)
             state = state._replace(
                 parts=parts, name=name, drawing={"entries": entries} if entries else {}
+            )
+            state = state._replace(
+                traces=tuple(
+                    Trace(programs[0], again, graph, inputs, programs)
+                    for programs, again, graph, inputs in traces
+                    if programs
+                )
             )
             if progress is not None:
                 state = self._built_for(change, state, row_shape, settings)
