@@ -154,6 +154,47 @@ def test_files_go_on_bit_for_bit(dtype: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def followed(*parts: Any) -> tuple[list[float], fastnn.Sequential]:
+    """Losses of iterations, each as a fit of one epoch, which is told what the pass before it saw."""
+    x, y = problem()
+    model = fastnn.Sequential([layers.Dense(6, "tanh", input_shape=(3,)), *parts], dtype="float64")
+    model.compile(optimizers.LBFGS(), "mse")
+    return model.fit(x, np.tanh(y), epochs=15, verbose=0).history["loss"], model
+
+
+@pytest.mark.parametrize("noise", [lambda: layers.Dropout(0.3), lambda: layers.GaussianNoise(0.3)])
+def test_passes_of_an_iteration_have_the_same_noise(
+    noise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among them each step lowers the loss; from one iteration to the next the noise changes."""
+    found: list[tuple[float, float]] = []
+    iterate = optimizers.LBFGS.iterate
+
+    def seen(self: Any, variables: Any, evaluate: Any, begin: Any) -> bool:
+        again, _ = evaluate()
+        assert again == begin[0]
+        kept = iterate(self, variables, evaluate, begin)
+        found.append((begin[0], evaluate()[0]))
+        return kept
+
+    monkeypatch.setattr(optimizers.LBFGS, "iterate", seen)
+    losses, _ = followed(noise(), layers.Dense(2))
+    assert len(losses) == len(found) == 15
+    assert all(after < before for before, after in found)
+    assert losses != sorted(losses, reverse=True)
+
+
+def test_moving_statistics_move_once_for_an_iteration() -> None:
+    x, y = problem()
+    _, model = followed(layers.BatchNormalization(momentum=0.5), layers.Dense(2))
+    weights = model.get_weights()
+    norm = model.layers[1]
+    h = np.tanh(x @ weights[0] + weights[1])
+    expected = (norm.moving_mean.numpy() + h.mean(axis=0)) / 2
+    model.fit(x, np.tanh(y), epochs=1, verbose=0)
+    np.testing.assert_allclose(norm.moving_mean.numpy(), expected, rtol=1e-12)
+
+
 def test_what_does_not_go_with_it() -> None:
     x, y = problem()
     model = fastnn.Sequential([layers.Dense(2, kernel_constraint="unit_norm", input_shape=(3,))])

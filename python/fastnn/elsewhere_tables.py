@@ -394,9 +394,6 @@ KEYWORDS: dict[str, str] = {
     "models here are chains of layers, which take one array": "tensor input_tensor optional",
     "the last axis is meant": "axis",
     "the dtype is that of the model": "dtype",
-    "averages become the weights at the end of fit, or by model.take_averages()": (
-        "ema_overwrite_frequency"
-    ),
     "float32 sums need no scaled losses": "loss_scale_factor auto_scale_loss",
     "give learning_rate InverseTimeDecay(initial, 1, decay) of fastnn.optimizers.schedules; "
     "weight_decay is something else": "decay",
@@ -458,5 +455,5 @@ NOTHING: dict[str, tuple[object, ...]] = {
 NONE = """kernel_regularizer bias_regularizer gamma_regularizer
     beta_regularizer embeddings_regularizer kernel_constraint bias_constraint gamma_constraint
     beta_constraint embeddings_constraint weights batch_input_shape batch_shape lora_rank lora_alpha
-    quantization_config noise_shape tensor input_tensor dtype ema_overwrite_frequency
+    quantization_config noise_shape tensor input_tensor dtype
     loss_scale_factor positions layer_range"""

@@ -19,6 +19,7 @@ from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
 from fastnn.models.bound import waits
 from fastnn.models.objective import Objective, Trained
+from fastnn.models.repeated import Repeated
 from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.tables import Tabled
 from fastnn.utils import unpack_x_y_sample_weight
@@ -79,12 +80,15 @@ class Steps(Tabled):
             Names to numbers for logs; the last of an epoch are those of the epoch.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
+        passes = Repeated(self) if self.optimizer.full_batch else None
         y_pred, loss, variables, grads = self._differentiated(x, y, sample_weight)
         self._objective().tracker.update_state(loss)
         # Before the step: a metric that cannot be computed leaves the weights as they are.
         logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        if self.optimizer.full_batch:
-            self._iterate(x, y, sample_weight, loss, variables, grads)
+        if passes is not None:
+            passes.begun()
+            self._iterate(x, y, sample_weight, loss, variables, grads, passes)
+            passes.ended()
         else:
             self._apply(grads, variables)
         return logs
@@ -335,6 +339,7 @@ class Steps(Tabled):
         loss: Tensor,
         variables: list[Variable],
         grads: list[Tensor | None],
+        passes: Repeated,
     ) -> None:
         """A step that evaluates the loss several times; without one training ends."""
         optimizer: Any = self.optimizer
@@ -351,6 +356,7 @@ class Steps(Tabled):
             return [z if g is None else g.numpy() for g, z in zip(found, zero, strict=True)]
 
         def evaluate() -> tuple[float, list[Any]]:
+            passes.again()
             _, value, now, here = self._differentiated(x, y, sample_weight)
             return float(value), of_moved(now, here)
 

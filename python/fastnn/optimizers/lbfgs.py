@@ -110,8 +110,8 @@ class LBFGS(Optimizer):
         name: the name of the optimizer.
 
     Penalties (`kernel_regularizer`) are part of the loss; weight decay, limits of gradients, averages,
-    constraints and `apply_gradients` do not go with it. Under dropout the loss is another one each
-    time, and the search may fail.
+    constraints and `apply_gradients` do not go with it. All passes of an iteration have the same dropout
+    and noise, another one than that of the iteration before, and moving statistics move once.
     """
 
     native = "lbfgs"
