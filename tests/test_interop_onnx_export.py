@@ -202,7 +202,7 @@ def test_a_layer_of_ones_own_is_refused(tmp_path):
             return super().call(x, training) * 2
 
     model = fastnn.Sequential([Twice(3, input_shape=(4,), name="own")])
-    with pytest.raises(RuntimeError, match="export_onnx: the model computes with more than layers"):
+    with pytest.raises(ValueError, match="layer 'own': ONNX has no form of Twice: it computes"):
         model.export_onnx(tmp_path / "model.onnx")
 
 

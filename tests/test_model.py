@@ -328,8 +328,8 @@ def test_wrong_graphs() -> None:
         layers.Dense(1)([a, b])
     with pytest.raises(TypeError, match="takes a list of symbols"):
         layers.Add()(a)
-    with pytest.raises(TypeError, match="Symbol"):
-        np.tanh(a)
+    with pytest.raises(TypeError, match=r"np.fft.fft of a symbol"):
+        np.fft.fft(a)
     with pytest.raises(NotImplementedError, match="define `call`"):
         fastnn.Model().predict(X)
 
@@ -448,15 +448,15 @@ def test_layers_of_a_built_model_are_fixed() -> None:
 
 
 CALLS = {
-    "power": lambda self, x: self.head(x**2),
+    "power": lambda self, x: self.head(x**3),
     "compared": lambda self, x: self.head(fastnn.math.where(x > 0, x, 0.0)),
     "equal": lambda self, x: self.head(fastnn.math.cast(x == 0, "float32")),
-    "columns": lambda self, x: self.head(x[:, :2]),
+    "columns": lambda self, x: self.head(x[:, ::2]),
     "rows": lambda self, x: fastnn.math.concat(
         [self.head(x[i : i + 1]) for i in range(x.shape[0])]
     ),
     "each": lambda self, x: self.head(fastnn.math.stack(list(x))),
-    "numpy": lambda self, x: self.head(np.tanh(x)),
+    "numpy": lambda self, x: self.head(np.cos(x)),
     "product": lambda self, x: self.head(x @ np.ones((5, 2), np.float32)),
     "array first": lambda self, x: self.head(np.ones(5, np.float32) + x),
     "times array": lambda self, x: self.head(x * np.arange(5, dtype=np.float32)),
@@ -534,10 +534,6 @@ def test_forms_of_one_input_and_wrong_inputs() -> None:
         fastnn.Model([inputs, inputs], layers.Dense(2)(inputs))
     with pytest.raises(ValueError, match="at least one Input"):
         fastnn.Model([], layers.Dense(2)(inputs))
-    with pytest.raises(TypeError, match="__pow__ of a symbol"):
-        inputs**2
-    with pytest.raises(TypeError, match="no numbers to compare"):
-        inputs == fastnn.Input((5,))  # noqa: B015
 
 
 def test_models_that_hold_each_other() -> None:

@@ -42,6 +42,7 @@ REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape
 REQUIRED |= {"stddev": 0.25, "input_dim": 5, "output_dim": 3, "num_tokens": 6, "dims": (2, 1)}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
+REQUIRED |= {"function": "abs", "begin": 1, "size": 2}
 REQUIRED |= {"num_classes": 3, "target_class_ids": [1]}
 REQUIRED |= {"seconds": 30.0, "filename": "a.csv"}
 REQUIRED |= {"recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5}
@@ -166,6 +167,10 @@ OTHERS = {
     "center": False,
     "gamma_initializer": "zeros",
     ("LayerNormalization", "scale"): False,
+    "arguments": {"axis": 1},
+    "begin": 0,
+    "function": "reduce_mean",
+    "size": 3,
     ("BatchNormalization", "scale"): False,
     ("GroupNormalization", "scale"): False,
     ("Normalization", "mean"): [0.5, 1.5],

@@ -24,6 +24,7 @@ _SELU_SCALE = 1.0507009873554805
 # -- arithmetic ------------------------------------------------------------------------------------
 
 
+@operation
 def add_n(inputs: Sequence[Any]) -> Tensor:
     """The sum of Tensors of one shape.
 
@@ -105,7 +106,7 @@ def count_nonzero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     Returns:
         A Tensor of int64.
     """
-    return f.reduce_sum(f.cast(f.not_equal(x, 0), np.int64), axis, keepdims)
+    return f.reduce_sum(f.cast(f.not_equal(tensor(x), 0), np.int64), axis, keepdims)
 
 
 @operation
@@ -137,6 +138,7 @@ def l2_normalize(x: Any, axis: Axis = None, epsilon: float = 1e-12) -> Tensor:
         axis: an axis or several; None: all numbers as one vector.
         epsilon: the least square of a length: what is shorter does not become a unit vector.
     """
+    x = tensor(x)
     squares = f.reduce_sum(f.square(x), axis, keepdims=True)
     return f.multiply(x, f.rsqrt(f.maximum(squares, epsilon)))
 
@@ -151,7 +153,7 @@ def l2_loss(x: Any) -> Tensor:
     Args:
         x: a Tensor, a Variable or an array, such as a kernel.
     """
-    return f.reduce_sum(f.square(x)) / 2
+    return f.reduce_sum(f.square(tensor(x))) / 2
 
 
 @operation
@@ -279,7 +281,7 @@ def relu6(x: Any) -> Tensor:
     Args:
         x: a Tensor, a Variable or an array, of any shape; integers become float32.
     """
-    return f.minimum(f.relu(x), 6.0)
+    return f.minimum(f.relu(tensor(x)), 6.0)
 
 
 @operation
@@ -341,6 +343,7 @@ def softsign(x: Any) -> Tensor:
     Args:
         x: a Tensor, a Variable or an array, of any shape; integers become float32.
     """
+    x = tensor(x)
     return f.divide(x, 1 + f.abs(x))
 
 
@@ -354,7 +357,7 @@ def log_sigmoid(x: Any) -> Tensor:
     Args:
         x: a Tensor, a Variable or an array, of any shape; integers become float32.
     """
-    return f.negative(f.softplus(f.negative(x)))
+    return f.negative(f.softplus(f.negative(tensor(x))))
 
 
 # -- cross-entropies of rows -----------------------------------------------------------------------

@@ -22,8 +22,10 @@ from fastnn.autodiff.numpy_operations import (
     NoOperation,
     Operation,
 )
+from fastnn.autodiff.quiet import OfSymbols, holds
 from fastnn.autodiff.tape import watched
 from fastnn.autodiff.tensor import Tensor, converted, tensor
+from fastnn.calling import Untraceable
 from fastnn.variables import Variable
 
 # These give numbers that do not depend on those of a Tensor, or copy them because they are asked to.
@@ -33,7 +35,7 @@ _WRITES = frozenset({np.copyto, np.put, np.putmask, np.place, np.put_along_axis,
 
 
 def of_ufunc(_self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """`__array_ufunc__` of Tensors and Variables."""
+    """`__array_ufunc__` of Tensors, Variables and symbols."""
     given = {name: value for name, value in options.items() if value is not None}
     operation: Operation | None = None
     if method == "__call__" and not given:
@@ -56,7 +58,7 @@ def of_ufunc(_self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **options: 
 def of_function(
     _self: Any, function: Any, _types: Any, args: Sequence[Any], options: dict[str, Any]
 ) -> Any:
-    """`__array_function__` of Tensors and Variables."""
+    """`__array_function__` of Tensors, Variables and symbols."""
     operation = FUNCTIONS.get(function)
     # None is a value of axis, and elsewhere stands for what is not given.
     given = {n: value for n, value in options.items() if value is not None or n == "axis"}
@@ -69,6 +71,7 @@ def of_function(
     written = [options["out"]] if options.get("out") is not None else []
     if function in _WRITES:
         written += args[:1]
+    _refuse_symbols(f"{module}.{function.__name__}", args, options)
     if function in _NUMBERS:
         return function(*_converted(args), **_converted(options))
     return _numbers(f"{module}.{function.__name__}", function, args, options, written)
@@ -96,6 +99,7 @@ def _numbers(
         TypeError: a tape watches an argument, and would lose the gradient; or the function is to
             write into a Tensor or a Variable.
     """
+    _refuse_symbols(name, args, options)
     for part in written:
         if isinstance(part, (Tensor, Variable)):
             advice = "; write with its assign()" if isinstance(part, Variable) else ""
@@ -111,6 +115,14 @@ def _numbers(
             "its argument: the gradient would be lost; for plain numbers take x.numpy()"
         )
     return result
+
+
+def _refuse_symbols(name: str, args: Sequence[Any], options: dict[str, Any]) -> None:
+    if holds((args, options), OfSymbols.kind):
+        raise Untraceable(
+            f"{name} of a symbol: it has no numbers to compute with, and fastnn.math has no such "
+            "function; a layers.Lambda, or the `call` of a class derived from layers.Layer, gets Tensors"
+        )
 
 
 def _sources(value: Any) -> Iterator[Tensor | Variable]:
@@ -144,6 +156,11 @@ def _holds_floats(result: Any) -> bool:
     return isinstance(result, float) or getattr(getattr(result, "dtype", None), "kind", "?") in "fc"
 
 
-for _class in (Tensor, Variable):
-    for _name, _method in (("__array_ufunc__", of_ufunc), ("__array_function__", of_function)):
-        setattr(_class, _name, _method)
+def give_to(kind: type) -> None:
+    """Has NumPy's functions of objects of this class be operations."""
+    for name, method in (("__array_ufunc__", of_ufunc), ("__array_function__", of_function)):
+        setattr(kind, name, method)
+
+
+give_to(Tensor)
+give_to(Variable)

@@ -7,10 +7,12 @@ reduce" does. Arrays of the user's own keep NumPy's warnings outside of operatio
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
+
+from fastnn.calling import Untraceable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,8 +25,30 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
     return silenced
 
 
+class OfSymbols:
+    """What operations do with symbols of a functional model; the room of layers says it."""
+
+    kind: ClassVar[type] = type(None)
+    apply: ClassVar[Callable[..., Any]]  # of the function, its arguments and those by name
+
+
+def holds(structure: Any, kind: type) -> bool:
+    """Whether an object of this kind is among arguments, or in lists and dictionaries of them."""
+    if isinstance(structure, (list, tuple)):
+        return any(holds(part, kind) for part in structure)
+    if isinstance(structure, Mapping):
+        return any(holds(part, kind) for part in structure.values())
+    if isinstance(structure, slice):
+        return holds((structure.start, structure.stop, structure.step), kind)
+    return isinstance(structure, kind)
+
+
 def operation(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function on Tensors: it is quiet, and its errors name the arguments."""
+    """Decorates a function on Tensors: it is quiet, its errors name the arguments, and of symbols it
+    gives a symbol.
+
+    A symbol is found by the error that its lack of numbers is, so that Tensors pay nothing for it.
+    """
     silenced = quiet(function)
 
     @functools.wraps(function)
@@ -32,11 +56,14 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return silenced(*args, **given)
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            from fastnn.autodiff.mistakes import explained
+            if not isinstance(error, Untraceable) or not holds((args, given), OfSymbols.kind):
+                from fastnn.autodiff.mistakes import explained
 
-            better = explained(function, args, given, error)
-            if better is error:
-                raise
-            raise better from error
+                better = explained(function, args, given, error)
+                if better is error:
+                    raise
+                raise better from error
+        made: R = OfSymbols.apply(called, args, given)
+        return made
 
     return called

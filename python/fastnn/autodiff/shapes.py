@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.autodiff.broadcasting import Axis, Shape, axes_of, reduce_sum, reshape
-from fastnn.autodiff.quiet import operation, quiet
+from fastnn.autodiff.quiet import OfSymbols, holds, operation, quiet
 from fastnn.autodiff.tensor import Tensor, converted, marked, recorded, tensor
+from fastnn.calling import Untraceable
 
 
 @operation
@@ -177,9 +178,15 @@ def getitem(x: Any, index: Any) -> Tensor:
         x: a Tensor, a Variable or an array.
         index: what stands in the brackets.
     """
-    x = tensor(x)
-    place = _index(index)
-    y = Tensor(np.asarray(x.value[place]))
+    try:
+        x = tensor(x)
+        place = _index(index)
+        y = Tensor(np.asarray(x.value[place]))
+    except Untraceable:
+        if not holds((x, index), OfSymbols.kind):
+            raise
+        symbol: Tensor = OfSymbols.apply(getitem, (x, index), {})
+        return symbol
     made = recorded(y, (x,), lambda dy: (_scatter(dy, place, x.shape),))
     return made if x.logits is None else marked(made, x, lambda z: getitem(z, index))
 

@@ -31,6 +31,7 @@ from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Identity, InputLayer, Permute, RepeatVector, Reshape
+from fastnn.layers.slicing import Slice
 from fastnn.words import choose, integer
 
 Array = NDArray[Any]
@@ -153,6 +154,7 @@ LAYERS: dict[type[Layer], Writer] = {
     UnitNormalization: onnx_layers.unit,
     Normalization: onnx_layers.normalization,
     Permute: onnx_layers.permute,
+    Slice: onnx_layers.slices,
     Embedding: onnx_layers.embedding,
     CategoryEncoding: onnx_layers.categories,
     Identity: _as_it_is,

@@ -17,6 +17,7 @@ from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.normalization import GroupNormalization
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.shape import Permute
+from fastnn.layers.slicing import Slice
 
 Array = NDArray[Any]
 
@@ -106,6 +107,11 @@ def prelu(to: Nodes, layer: PReLU, x: list[str], _: list[Shape], __: Node) -> st
 
 def permute(to: Nodes, layer: Permute, x: list[str], _: list[Shape], __: Node) -> str:
     return to.add(layer.name, "Transpose", [x[0]], perm=[0, *layer.dims])
+
+
+def slices(to: Nodes, layer: Slice, x: list[str], _: list[Shape], __: Node) -> str:
+    ends = to.sizes([layer.begin]), to.sizes([layer.begin + layer.size])
+    return to.add(layer.name, "Slice", [x[0], *ends, to.sizes([1])])
 
 
 def _numbers(to: Nodes, layer: Layer, x: str) -> str:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
+from fastnn.layers import symbolic  # noqa: F401 - has functions of fastnn.math take symbols
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.batch import BatchNormalization
@@ -28,6 +29,7 @@ from fastnn.layers.merge import (
 )
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.operation import Operation
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import (
@@ -39,6 +41,7 @@ from fastnn.layers.shape import (
     RepeatVector,
     Reshape,
 )
+from fastnn.layers.slicing import Slice
 from fastnn.listing import names_of
 
 if TYPE_CHECKING:  # they are classes of `fastnn.models`, which puts them here
@@ -72,6 +75,7 @@ __all__ = [
     "Minimum",
     "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
     "Permute",
     "RMSNormalization",
@@ -79,6 +83,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Slice",
     "Softmax",
     "Subtract",
     "UnitNormalization",

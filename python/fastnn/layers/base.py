@@ -130,6 +130,8 @@ class Layer(Registered):
 
     # Whether outputs leave the layer unchanged, so that the layer before it is the head (see heads).
     passes_outputs: ClassVar[bool] = False
+    # Whether its outputs are numbers of its inputs, which keep their type.
+    arranges: ClassVar[bool] = False
     # Whether its nodes depend on the shape of rows, which `extend_rows` is told.
     by_shape: ClassVar[bool] = False
     # Names of parameters that no optimizer changes.
@@ -145,11 +147,13 @@ class Layer(Registered):
         *("extend", "given_name", "opaque", "given_shape", "kept_name", "owner", "adopt", "claim"),
         *("home", "shared"),
         *(
+            "arranges",
             "compute_dtype",
             "by_shape",
             "extend_again",
             "extend_rows",
             "has_parameters",
+            "kind_name",
             "merges",
             "passes_outputs",
             "row_shape",
@@ -171,7 +175,7 @@ class Layer(Registered):
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
         name = common.get("name")
         self.given_name: str | None = None if name is None else _name("name", name)
-        self._standing = Switch(Standing(self.given_name or snake_case(type(self).__name__)))
+        self._standing = Switch(Standing(self.given_name or self.kind_name))
         self._changes = Exclusive("this layer")
         self.dtype = common.get("dtype")
         self.activity_regularizer = common.get("activity_regularizer")
@@ -182,6 +186,11 @@ class Layer(Registered):
             self._made_in = made_in
 
     _made_in: object = None  # the call in which it was made; see `calling.refuse_made_here`
+
+    @property
+    def kind_name(self) -> str:
+        """The name that a number follows where a model has several of the kind."""
+        return snake_case(type(self).__name__)
 
     # -- for each kind of layer to define
 

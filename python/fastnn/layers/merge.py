@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
@@ -17,15 +17,12 @@ from fastnn import _core
 from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
-from fastnn.calling import Untraceable
 from fastnn.changes import Change, forget_former
 from fastnn.layers.activity import add_penalty
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, without_batch
-from fastnn.layers.scaling import Rescaling
-from fastnn.layers.symbol import Symbol, any_symbols, operations
+from fastnn.layers.symbol import any_symbols
 from fastnn.registry import Checked
-from fastnn.variables import Variable
-from fastnn.words import integer, keywords, number
+from fastnn.words import integer, keywords
 
 
 class Merge(Layer):
@@ -264,6 +261,7 @@ class Concatenate(Merge):
         ValueError: the inputs differ along another axis; the message names their shapes.
     """
 
+    arranges = True
     axis = Checked(_axis)
 
     @keywords(*COMMON)
@@ -305,33 +303,6 @@ def _listed(shapes: Sequence[Shape]) -> str:
     """ "(4,), (5,) and (6,)"."""
     texts = [str(tuple(shape)) for shape in shapes]
     return " and ".join([*([", ".join(texts[:-1])] if len(texts) > 1 else []), texts[-1]])
-
-
-def _of_two(merging: type[Merge], rescaled: Callable[[float], Rescaling]) -> Callable[..., Symbol]:
-    """An operator on symbols: a merging layer of two, or a Rescaling where one is a number."""
-
-    def operation(a: Symbol, b: Any) -> Symbol:
-        if isinstance(b, Symbol):
-            both: Symbol = merging()([a, b])
-            return both
-        if (
-            isinstance(b, (bool, str))
-            or b is None
-            or np.ndim(b)
-            or isinstance(b, (Tensor, Variable))
-        ):
-            raise Untraceable(
-                f"beside a symbol an operator takes another symbol or a number, got {b!r}"
-            )
-        one: Symbol = rescaled(number("number", b))(a)
-        return one
-
-    return operation
-
-
-operations["add"] = _of_two(Add, lambda b: Rescaling(1.0, b))
-operations["subtract"] = _of_two(Subtract, lambda b: Rescaling(1.0, -b))
-operations["multiply"] = _of_two(Multiply, lambda b: Rescaling(b))
 
 
 def _merged(cls: type[Merge], inputs: Any, options: dict[str, Any]) -> Any:

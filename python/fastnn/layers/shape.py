@@ -133,6 +133,7 @@ class Flatten(Layer):
     (5, 6)
     """
 
+    arranges = True
     passes_outputs = True
 
     @keywords(*COMMON)
@@ -172,6 +173,7 @@ class Reshape(Layer):
         ValueError: rows have another number of elements; the message names both shapes.
     """
 
+    arranges = True
     passes_outputs = True
     target_shape = Checked(_target_shape)
 
@@ -224,6 +226,7 @@ class Permute(Layer):
         ValueError: rows have another number of axes.
     """
 
+    arranges = True
     by_shape = True
     dims = Checked(_dims)
 
@@ -257,6 +260,7 @@ class Identity(Layer):
         [[1.0, 2.0]]
     """
 
+    arranges = True
     passes_outputs = True
 
     @keywords(*COMMON)
@@ -275,6 +279,7 @@ class RepeatVector(Layer):
         n: at least 1.
     """
 
+    arranges = True
     n = Checked(integer)
 
     @keywords(*COMMON)

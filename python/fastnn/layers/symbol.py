@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from fastnn.autodiff.operand import Operand
 from fastnn.calling import Untraceable
 
 Shape = tuple[int, ...]
-
-# By name, without underscores: what operators on symbols add to the graph. The layers fill it.
-operations: dict[str, Callable[..., Symbol]] = {}
 
 
 class NoAttribute(Untraceable, AttributeError):
@@ -40,20 +36,29 @@ class Opaque(NamedTuple):
     form: Any  # the Form of what it returns
 
 
-class Symbol:
+class Symbol(Operand):
     """An input of a model, or what a layer makes of symbols. It has a shape and no numbers.
 
-    `a + b`, `a - b`, `a * b` of symbols are Add, Subtract and Multiply; with a number they are a
-    Rescaling. Other operations are no part of such a graph.
+    Operators, indexing and functions of `fastnn.math`, `fastnn.nn` and `keras.ops` give a symbol: of
+    the layer that computes the same where there is one, as `Add` for `a + b` and `Activation("relu")`
+    for `fastnn.nn.relu(a)`, and of a `fastnn.layers.Operation` elsewhere.
+
+        >>> x = fastnn.Input((4,))
+        >>> y = fastnn.concat([x[:, :2] ** 3, fastnn.exp(x)], axis=1)
+        >>> y.shape, y.dtype
+        ((None, 6), 'float32')
+        >>> fastnn.Model(x, y)(np.ones((1, 4))).numpy().round(2).tolist()
+        [[1.0, 1.0, 2.72, 2.72, 2.72, 2.72]]
 
     Attributes:
         shape: (None, ...).
+        dtype: the name of the type of its numbers, of floats as a model of float32 has them.
+        ndim: the number of axes, that of the batch included.
         layer: the layer or model that makes it; an InputLayer for an input.
         inputs: the symbols that the layer was called on.
     """
 
-    __slots__ = ("_made_by", "_within", "inputs", "layer", "memo", "row_shape")
-    __array_ufunc__ = None  # an array beside a symbol leaves the operation to the symbol
+    __slots__ = ("_made_by", "_within", "dtype", "inputs", "layer", "memo", "row_shape")
 
     def __init__(
         self,
@@ -63,10 +68,12 @@ class Symbol:
         *,
         made_by: tuple[ModelCall, int] | None = None,
         within: tuple[Any, ...] = (),
+        dtype: str | None = None,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.row_shape = row_shape
+        self.dtype: str = dtype or _dtype(layer, inputs)
         # What the tracing of a `call` keeps of the models in it; None elsewhere (for models).
         self.memo: dict[Any, Any] | None = inputs[0].memo if inputs else None
         self._made_by = made_by
@@ -87,91 +94,80 @@ class Symbol:
         return (None, *self.row_shape)
 
     @property
+    def ndim(self) -> int:
+        return 1 + len(self.row_shape)
+
+    @property
     def name(self) -> str:
         """That of the layer."""
         return str(self.layer.name)
 
-    def __add__(self, other: Any) -> Symbol:
-        return operations["add"](self, other)
+    def __eq__(self, other: object) -> Any:
+        return True if other is self else super().__eq__(other)
 
-    def __radd__(self, other: Any) -> Symbol:
-        return operations["add"](self, other)
+    def __ne__(self, other: object) -> Any:
+        return False if other is self else super().__ne__(other)
 
-    def __sub__(self, other: Any) -> Symbol:
-        return operations["subtract"](self, other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return operations["add"](operations["multiply"](self, -1.0), other)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return operations["multiply"](self, other)
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return operations["multiply"](self, other)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        if not isinstance(other, (int, float, np.integer, np.floating)):
-            raise Untraceable("symbols can be divided by numbers alone")
-        return operations["multiply"](self, 1.0 / other)
-
-    def __neg__(self) -> Symbol:
-        return operations["multiply"](self, -1.0)
-
-    def __eq__(self, other: object) -> bool:
-        if other is None or other is self:
-            return other is self
-        raise Untraceable("a symbol has no numbers to compare")
-
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = Operand.__hash__
 
     def __bool__(self) -> bool:
-        raise Untraceable("a symbol is neither true nor false: it has no numbers")
+        raise Untraceable(
+            "a symbol is neither true nor false: it has no numbers; choose by fastnn.where, or "
+            + _ELSEWHERE
+        )
 
     def __array__(self, *_: object, **__: object) -> Any:
         raise Untraceable(
-            "a symbol has no numbers to compute with: only layers, +, - and * take it, and no other "
-            "functions"
+            f"a symbol has no numbers to compute with: only layers and fastnn.math take it; {_ELSEWHERE}"
+        )
+
+    def __iter__(self) -> Any:
+        raise Untraceable(
+            f"a symbol stands for rows whose number is not known, so that there is no loop over it; "
+            f"fastnn.unstack(x, axis=1) takes its columns apart, and {_ELSEWHERE}"
+        )
+
+    def __len__(self) -> int:
+        raise Untraceable(
+            f"the length of a symbol is the number of rows, which is not known; its shape is "
+            f"{self.shape}, and {_ELSEWHERE}"
         )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         raise NoAttribute(
-            f"a symbol has no {name!r}: it stands for rows that are not known yet, and only layers, "
-            "+, - and * take it"
+            f"a symbol has no {name!r}: it stands for rows that are not known yet; {_ELSEWHERE}"
         )
 
     def __repr__(self) -> str:
-        return f"<Symbol shape={self.shape}, made by {self.name}>"
+        return f"<Symbol shape={self.shape}, dtype={self.dtype}, made by {self.name}>"
+
+
+def _dtype(layer: Any, inputs: tuple[Symbol, ...]) -> str:
+    """The type of what a layer makes of inputs."""
+    if not inputs:
+        return str(layer.dtype or "float32")
+    if getattr(layer, "arranges", False) and len({part.dtype for part in inputs}) == 1:
+        return inputs[0].dtype
+    return "float32"
+
+
+# What to write instead, for what symbols cannot do.
+_ELSEWHERE = (
+    "a layers.Lambda, or the `call` of a class derived from layers.Layer, gets Tensors with numbers"
+)
 
 
 def _refused(method: str) -> Callable[..., Any]:
     def refuse(*_: object) -> Any:
-        raise Untraceable(
-            f"{method} of a symbol is no part of a graph of layers: only layers, +, - and * take it"
-        )
+        raise Untraceable(f"{method}() of a symbol: it has no numbers; {_ELSEWHERE}")
 
     return refuse
 
 
-_NOT_TRACED = (
-    *(
-        "pow",
-        "rpow",
-        "matmul",
-        "rmatmul",
-        "rtruediv",
-        "floordiv",
-        "rfloordiv",
-        "mod",
-        "rmod",
-        "abs",
-    ),
-    *("lt", "le", "gt", "ge", "getitem", "iter", "len", "float", "int", "invert", "and", "or"),
-)
-for _name in _NOT_TRACED:
-    setattr(Symbol, f"__{_name}__", _refused(f"__{_name}__"))
+for _name in ("float", "int", "index", "complex"):
+    setattr(Symbol, f"__{_name}__", _refused(_name))
 
 
 def any_symbols(value: Any) -> bool:

@@ -87,7 +87,7 @@ def numbered(layers: Sequence[Any], given: set[str], home: object = None) -> lis
             name = str(layer.name)
             taken.add(name)
         if name is None:
-            base = snake_case(type(layer).__name__)
+            base = layer.kind_name if isinstance(layer, Layer) else snake_case(type(layer).__name__)
             count = counts.get(base, 0)
             name = base if count == 0 else f"{base}_{count}"
             while name in taken:

@@ -13,17 +13,24 @@ from fastnn.models.nested import parts_in
 from fastnn.models.shown import Shown
 from fastnn.words import keywords
 
+_FORMATS = {"export_onnx": "ONNX", "to_keras": "Keras", "to_torch": "PyTorch"}
+
 
 def graph_of(model: Shown, doing: str) -> Graph:
     """The graph of a model, which must be built, for writers.
 
     Raises:
+        ValueError: a layer or a model in it is no graph of layers.
         RuntimeError: the model is not built, or has no graph; the message begins with `doing`.
     """
     state = model._state.now
     if state.built is None and model._is_built_by_calls():
-        raise RuntimeError(
-            f"{doing}: the model computes with more than layers, which other formats do not hold"
+        parts = parts_in(state) if model._steps is None else model._steps.parts
+        part = next((part for part in parts if getattr(part, "opaque", True) is not None), model)
+        why = "it computes with more than layers" if model._steps is None else model._steps.why
+        raise ValueError(
+            f"layer {part.name!r}: {_FORMATS.get(doing, doing)} has no form of {type(part).__name__}: "
+            f"{why}"
         )
     if state.built is None or not state.calls:
         raise RuntimeError(
@@ -47,7 +54,7 @@ def graph_of(model: Shown, doing: str) -> Graph:
         tensors.append(count + len(nodes))
         nodes.append(Node(layer, given, shapes[count + i]))
     default = "input" if count == 1 else "input_{}"
-    parts = [GraphInput(name or default.format(i), inputs[i]) for i, name in enumerate(names)]
+    entries = [GraphInput(name or default.format(i), inputs[i]) for i, name in enumerate(names)]
     outputs = [tensors[-1]]
     output_names = [nodes[-1].layer.name]
     if state.form.kind is not None:
@@ -56,7 +63,7 @@ def graph_of(model: Shown, doing: str) -> Graph:
     return Graph(
         model.name,
         model._agreed_dtype(state.layers, parts_in(state)),
-        tuple(parts),
+        tuple(entries),
         tuple(nodes),
         tuple(map(GraphOutput, output_names, outputs)),
     )

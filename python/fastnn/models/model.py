@@ -32,7 +32,7 @@ from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.noted import note_call
 from fastnn.models.opaque import Rows, found_in, give_paths, replaced, steps_of
-from fastnn.models.reasons import Reason, of_call, several
+from fastnn.models.reasons import Reason, of_call, of_part, several
 from fastnn.models.stepped import rows_of
 from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
@@ -385,7 +385,7 @@ class Model(Weighted):
     def _reason_of_call(self, x: Any) -> Reason | None:
         state = self._state.now
         if self._steps is not None:
-            return of_call(self._steps.why)
+            return of_part(self._steps.why)
         if state.form.kind is not None:
             return several()
         if state.calls or not self._has_call():

@@ -85,6 +85,17 @@ class Steps(NamedTuple):
             found += [y] if isinstance(y, Symbol) else _leaves(step, y)
         return found
 
+    def ends_of(self, step: Step, symbols: Sequence[Any]) -> tuple[Any, Any]:
+        """What a call takes, and what it makes, of the symbols of all Tensors."""
+        args, options = _filled(step, symbols)
+        given = [
+            arg for arg in (*args, *options.values()) if any(True for _ in found_in(arg, Symbol))
+        ]
+        made = list(symbols[step.first : step.first + len(step.shapes)])
+        if step.names is not None:
+            return given, dict(zip(step.names, made, strict=True))
+        return given[0] if len(given) == 1 else given, made[0] if len(made) == 1 else made
+
 
 def _filled(step: Step, found: Sequence[Any]) -> Any:
     """The arguments of a step, with what was found so far."""
@@ -220,7 +231,8 @@ def called_opaquely(
     opaque = Opaque(why, args, options, (form, shapes))
     call = ModelCall(part, None, symbols, True, opaque)
     made = [
-        Symbol(part, symbols, shape, made_by=(call, number)) for number, shape in enumerate(shapes)
+        Symbol(part, symbols, shape, made_by=(call, number), dtype=_kind(leaf))
+        for number, (shape, leaf) in enumerate(zip(shapes, leaves, strict=True))
     ]
     return form.like(made)
 
@@ -236,6 +248,11 @@ def _row_shape(part: Any, y: Any) -> Shape:
     return y.shape[1:] or (1,)
 
 
+def _kind(y: Tensor) -> str:
+    """The type of a symbol for rows of such a Tensor."""
+    return "float32" if y.dtype.kind == "f" else y.dtype.name
+
+
 def rows_of_zeros(shape: Sequence[Any]) -> Tensor:
     """A few rows of a shape that has the batch axis first."""
     return Tensor(np.zeros((_PROBED_ROWS, *map(int, shape[1:])), np.float32))
@@ -246,7 +263,8 @@ def _probed(part: Any, args: tuple[Any, ...], options: dict[str, Any], dtype: st
     """The outputs for a few rows of zeros."""
 
     def zeros(symbol: Symbol) -> Tensor:
-        return Tensor(np.zeros((_PROBED_ROWS, *symbol.row_shape), dtype))
+        kind = dtype if symbol.dtype.startswith("float") else symbol.dtype
+        return Tensor(np.zeros((_PROBED_ROWS, *symbol.row_shape), kind))
 
     before: list[tuple[Variable, Any]] = [(v, v.numpy()) for v in part.weights]
     args, options = replaced((args, options), Symbol, zeros)

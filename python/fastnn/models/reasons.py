@@ -21,7 +21,7 @@ class TapeWarning(UserWarning):
     ...         super().__init__()
     ...         self.head = fastnn.layers.Dense(1)
     ...     def call(self, x):
-    ...         return fastnn.exp(self.head(x))  # no layer: only a tape can train it
+    ...         return fastnn.sqrt(1 + self.head(x) ** 2)  # no layer: only a tape can train it
     >>> model = Net()
     >>> model.compile("adam", "mean_squared_error")
     >>> with warnings.catch_warnings(record=True) as told:
@@ -130,6 +130,13 @@ def of_call(why: str) -> Reason:
     """The reason that `call` is no graph of layers."""
     of_layer = why.find("the layer '")
     return Reason(
-        f"its `call` is no graph of layers: {why}" if of_layer < 0 else why[of_layer:],
-        "A `call` made of layers, +, - and * trains natively.",
+        f"its `call` is no graph of layers: {why}" if of_layer < 0 else why[of_layer:], _NATIVE
     )
+
+
+def of_part(why: str) -> Reason:
+    """The reason that a call in a functional model is none."""
+    return Reason(why[max(0, why.find("the layer '")) :], _NATIVE)
+
+
+_NATIVE = "A `call` made of layers, +, - and * trains natively."

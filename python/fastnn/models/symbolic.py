@@ -25,6 +25,8 @@ class Symbolic(Wired):
     _inside: ClassVar[Iterable[str]] = ("symbols_of",)
     # For several inputs: how x names them, a list's length or a dictionary's keys.
     _input_names: int | list[str] | None
+    # Symbols of all calls of a model some of which are no graph of layers, and these calls.
+    _drawn_steps: tuple[Any, tuple[Symbol, ...]] | None = None
 
     @abstractmethod
     def _graph_for(self, state: State, row_shape: Shape, memo: Memo = None) -> State:
@@ -108,6 +110,8 @@ class Symbolic(Wired):
     def outputs(self) -> list[Symbol]:
         """The symbols of the outputs; AttributeError before the model is built."""
         state, symbols = self._state.now, self._symbols()
+        if self._steps is not None:
+            return [symbols[i] for i in self._steps.outputs]
         if state.form.kind is None:
             return list(symbols[-1:])  # type: ignore[arg-type]
         return [symbols[i] for i in state.calls[-1].inputs]  # type: ignore[misc]
@@ -131,6 +135,10 @@ class Symbolic(Wired):
     def _symbols(self) -> tuple[Symbol | None, ...]:
         """The symbols of all tensors of the graph, drawn when they are first asked for."""
         state = self._state.now
+        if self._steps is not None:
+            if self._drawn_steps is None or self._drawn_steps[0] is not self._steps:
+                self._drawn_steps = self._steps, tuple(self._steps.draw())
+            return self._drawn_steps[1]
         if not self._has_built_graph or state.drawing is None:
             raise AttributeError(
                 f"model {self.name!r} has no input and output until it is built, and none if its "
@@ -150,11 +158,18 @@ class Symbolic(Wired):
         for i, symbol in enumerate(symbols[:count]):
             if symbol is not None and symbol.layer is layer:
                 return symbols[i], symbol
-        calls = [
-            i
-            for i, call in enumerate(state.calls)
-            if state.layers[call.layer] is layer and not call.within
-        ]
+        if self._steps is not None:
+            steps = [step for step in self._steps.steps if step.part is layer]
+            if len(steps) == 1:
+                ends: tuple[Any, Symbol] = self._steps.ends_of(steps[0], symbols)
+                return ends
+            calls = list(range(len(steps)))
+        else:
+            calls = [
+                i
+                for i, call in enumerate(state.calls)
+                if state.layers[call.layer] is layer and not call.within
+            ]
         if len(calls) != 1:
             times = "not called" if not calls else f"called {len(calls)} times"
             raise AttributeError(

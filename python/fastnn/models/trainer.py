@@ -295,7 +295,8 @@ class Trainer(Streamed):
         built = self.prepare(
             table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
         )
-        logs = passes.evaluate(built.network, plan.columns, table, listeners, size)
+        columns = self._compiled("evaluate").columns  # the first call of a model settles them
+        logs = passes.evaluate(built.network, columns, table, listeners, size)
         return told(logs, level, as_dict)
 
     @keywords()

@@ -76,7 +76,16 @@ class Unchanged:
 
 
 # Made anew for each copy.
-_NOT_COPIED = ("_training", "_changes", "_state", "_known", "_last_call", "_added", "_traced")
+_NOT_COPIED = (
+    "_training",
+    "_changes",
+    "_state",
+    "_known",
+    "_last_call",
+    "_added",
+    "_traced",
+    "_drawn_steps",
+)
 
 
 class Wired(Parted):
