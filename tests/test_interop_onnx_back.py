@@ -21,9 +21,11 @@ AS_OTHERS = {
 }
 
 
-@pytest.mark.parametrize("cls", travelling.CLASSES, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", sorted({*travelling.CLASSES} - {layers.Operation}, key=str), ids=lambda cls: cls.__name__
+)
 def test_each_layer_comes_back(cls, tmp_path):
-    """Every layer that there is: none is without a form."""
+    """Every layer that there is but a function's: none is without a form."""
     assert cls in LAYERS
     for dtype in ("float32", "float64"):
         model, inputs = travelling.of_class(cls, dtype)

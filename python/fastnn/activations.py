@@ -324,14 +324,10 @@ def softmax(x: Any, axis: int = -1) -> Any:
         [0.0024 0.0292 0.9684]
 
     Args:
-        x: a Tensor, an array or a symbol of rows of one axis.
-        axis: of a symbol the last.
+        x: a Tensor, an array or a symbol.
+        axis: along which the numbers add up to 1.
     """
-    if not isinstance(x, Symbol):
-        return f.softmax(x, axis)
-    if axis not in (-1, len(x.row_shape)):
-        raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
-    return _applied(x, "softmax")
+    return f.softmax(x, axis)
 
 
 @operation
@@ -345,14 +341,10 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     probabilities; with sparse_categorical_crossentropy it is PyTorch's LogSoftmax and NLLLoss.
 
     Args:
-        x: a Tensor, an array or a symbol of rows of one axis.
-        axis: of a symbol the last.
+        x: a Tensor, an array or a symbol.
+        axis: that of the classes.
     """
-    if not isinstance(x, Symbol):
-        return f.log_softmax(x, axis)
-    if axis not in (-1, len(x.row_shape)):
-        raise ValueError(f"axis: expected the last axis of a symbol, got {axis}")
-    return _applied(x, "log_softmax")
+    return f.log_softmax(x, axis)
 
 
 @operation

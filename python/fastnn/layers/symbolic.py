@@ -235,6 +235,12 @@ def _softmax(x: Any, axis: int = -1) -> Any:
     return _activated(x, "softmax") if isinstance(x, Symbol) and axis in (-1, x.ndim - 1) else None
 
 
+@_form(f.log_softmax)
+def _log_softmax(x: Any, axis: int = -1) -> Any:
+    last = isinstance(x, Symbol) and axis in (-1, x.ndim - 1)
+    return _activated(x, "log_softmax") if last else None
+
+
 # -- arrangement -----------------------------------------------------------------------------------
 
 

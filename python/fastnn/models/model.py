@@ -100,7 +100,7 @@ class Model(Weighted):
     a part keeps the graph that it had when it was called. First weights of a part that is not built
     come from the seed of the model that builds it.
 
-    A `call` that computes with numbers, or with more than layers, `+`, `-` and `*`,
+    A `call` that computes with numbers, or by functions that native code has not (docs/keras.md),
     cannot be traced: `fit` of such a model runs batch by batch over a tape, and says so once.
     """
 

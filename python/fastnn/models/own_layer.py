@@ -112,7 +112,7 @@ class Layer(Drawn, metaclass=_Kinds):
     inputs; of several inputs with such in their structure. `call` gets what the layer is called with,
     and `training` where it takes that.
 
-    A `call` that is made of layers, `+`, `-` and `*` is traced, and the model around it trains
+    A `call` that is made of layers and of functions that native code has is traced, and the model around it trains
     natively. Any other `call` has the model train batch by batch over a tape, and `fit` says so once
     (`fastnn.TapeWarning`).
 

@@ -139,4 +139,4 @@ def of_part(why: str) -> Reason:
     return Reason(why[max(0, why.find("the layer '")) :], _NATIVE)
 
 
-_NATIVE = "A `call` made of layers, +, - and * trains natively."
+_NATIVE = "Layers, and the functions that docs/keras.md lists with them, train natively."

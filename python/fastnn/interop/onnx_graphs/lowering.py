@@ -19,6 +19,7 @@ from fastnn.layers.dense import Dense
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.scaling import Rescaling
 from fastnn.layers.shape import Flatten, Reshape
+from fastnn.layers.slicing import Slice
 from fastnn.layers.symbol import Symbol
 
 # Numbers of a kernel of ones, for sums along some axes of a row.
@@ -320,8 +321,18 @@ class Lowering:
         return _Plan((x,), lambda parts: _called(layer, (x.size,), parts[0], term.shape))
 
     def _parts(self, term: Term) -> _Plan:
-        """Some of the numbers of a row, as a product with a kernel of ones and zeros."""
+        """Some of the numbers of a row: a Slice, or a product with a kernel of ones and zeros."""
         (x,) = term.inputs
+        axis, places = term.options["axis"], list(term.options["places"])
+        together = places == list(range(places[0], places[0] + len(places)))
+        if (
+            places[0] >= 0
+            and math.prod(x.shape[:axis]) == 1
+            and together
+            and len(term.shape) == len(x.shape)
+        ):
+            part = Slice(places[0], len(places))
+            return _Plan((x,), lambda x_: _called(part, x.shape[axis:], x_[0], term.shape))
         if x.size * term.size > _MOST_SUMMED:
             raise ValueError(
                 f"fastnn has parts of rows as a product with ones, which for rows of shape {x.shape} "
