@@ -127,8 +127,10 @@ def test_functions_of_symbols_and_of_rows():
     z = activations.celu(model.layers[0](X), alpha=2.0)
     np.testing.assert_allclose(activations.softmax(z).numpy(), model.predict(X), rtol=1e-5)
     np.testing.assert_allclose(activations.softmax(X, axis=0).numpy().sum(axis=0), 1.0)
+    pairs = fastnn.Input((2, 3))
+    assert activations.softmax(pairs, axis=1).layer.kind_name == "softmax"
     with pytest.raises(ValueError, match="axis: expected the last axis of a symbol, got 0"):
-        activations.softmax(x, axis=0)
+        activations.glu(x, axis=0)
 
 
 @pytest.mark.parametrize(

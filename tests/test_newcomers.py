@@ -219,15 +219,15 @@ def test_metrics_refuse_what_is_no_probability_and_no_label() -> None:
 
 
 def test_models_that_cannot_be_traced_have_names_in_their_table() -> None:
-    class Sine(keras.Model):
+    class Cosine(keras.Model):
         def __init__(self) -> None:
             super().__init__()
             self.first, self.second = layers.Dense(3), layers.Dense(1)
 
         def call(self, x: Any) -> Any:
-            return self.second(tf.sin(self.first(x)))
+            return self.second(tf.cos(self.first(x)))
 
-    model = Sine()
+    model = Cosine()
     model(np.ones((2, 4)))
     lines: list[str] = []
     model.summary(print_fn=lines.append)

@@ -13,7 +13,13 @@ from fastnn.models.nested import parts_in
 from fastnn.models.shown import Shown
 from fastnn.words import keywords
 
-_FORMATS = {"export_onnx": "ONNX", "to_keras": "Keras", "to_torch": "PyTorch"}
+# By the function that writes it.
+_FORMATS = {
+    **{"export_onnx": "ONNX", "to_torch": "PyTorch", "to_sklearn": "an MLP of scikit-learn"},
+    **dict.fromkeys(
+        ("to_keras", "save_keras", "save_keras_weights", "load_keras_weights"), "Keras"
+    ),
+}
 
 
 def graph_of(model: Shown, doing: str) -> Graph:
