@@ -15,7 +15,9 @@ from fastnn.words import keywords
 
 # By the function that writes it.
 _FORMATS = {
-    "export_onnx": "ONNX", "to_torch": "PyTorch", "to_sklearn": "an MLP of scikit-learn",
+    "export_onnx": "ONNX",
+    "to_torch": "PyTorch",
+    "to_sklearn": "an MLP of scikit-learn",
     **dict.fromkeys(
         ("to_keras", "save_keras", "save_keras_weights", "load_keras_weights"), "Keras"
     ),
