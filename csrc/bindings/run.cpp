@@ -31,7 +31,8 @@ OnProgress on_progress_with(const py::object& progress) {
 }
 
 // {"place", "root", "more_is_better", "min_delta", "first_epoch", "patience", "wait", "best",
-// "baseline", "keeps_best", "has_best"}; "best" and "baseline" may be None.
+// "baseline", "keeps_best", "has_best"}, of which "best" and "baseline" may be None; and, where the
+// rule is scikit-learn's, {"any_best", "scale", "offset", "other", "other_scale"}.
 Watch watch_of(const py::dict& given) {
   const auto number = [&](const char* name) {
     const py::object value = given[name];
@@ -49,6 +50,13 @@ Watch watch_of(const py::dict& given) {
   watch.baseline = number("baseline");
   watch.keeps_best = py::cast<bool>(given["keeps_best"]);
   watch.has_best = py::cast<bool>(given["has_best"]);
+  if (given.contains("any_best")) {
+    watch.any_best = py::cast<bool>(given["any_best"]);
+    watch.scale = number("scale");
+    watch.offset = number("offset");
+    watch.other = py::cast<Index>(given["other"]);
+    watch.other_scale = number("other_scale");
+  }
   return watch;
 }
 

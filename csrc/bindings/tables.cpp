@@ -111,6 +111,12 @@ OptimizerSettings settings_of(OptimizerKind kind, const py::dict& given) {
         settings.learning_rate = number;
       } else if (key == "weight_decay") {
         settings.weight_decay = number;
+      } else if (key == "plain_epsilon") {
+        settings.plain_epsilon = number != 0;
+      } else if (key == "penalty_rows") {
+        settings.penalty_rows = number;
+      } else if (key == "weighs_penalties") {
+        settings.weighs_penalties = number != 0;
       } else {
         const std::ptrdiff_t place = place_of(options, key);
         check(place >= 0, "optimizer: ", optimizer_names[static_cast<std::size_t>(kind)],

@@ -34,6 +34,16 @@ struct OptimizerSettings {
   double learning_rate = 1e-3;
   double weight_decay = 0;
   double own[max_options] = {};
+  // What penalties of the weights are multiplied by, in a step and in the loss; and whether they
+  // are also divided by the weight of a batch, where its gradient is (updates.h).
+  double penalties = 1;
+  bool weighs_penalties = false;
+  // Where it is not 0, a run sets `penalties` for each batch: they are those of so many rows that
+  // weigh 1, and are divided by the rows of the batch and their mean weight instead.
+  double penalty_rows = 0;
+  // Whether Adam adds epsilon to the root of v as it is, without the correction of its bias: the
+  // "epsilon hat" of the paper's section 2, and the form of scikit-learn and TensorFlow.
+  bool plain_epsilon = false;
 };
 
 }  // namespace fastnn
@@ -106,7 +116,7 @@ struct Adam {
     T beta_1, beta_2;
     T rest_1, rest_2;  // 1 - beta, rounded once
     T scale;           // learning_rate sqrt(c_2) / c_1
-    T epsilon;         // times sqrt(c_2): it is added to the root of the corrected moment
+    T epsilon;         // times sqrt(c_2), unless plain: added to the root of the corrected moment
     T decay;           // learning_rate * weight_decay
   };
   template <class T>
@@ -114,13 +124,14 @@ struct Adam {
     const double beta_1 = s.own[0];
     const double beta_2 = s.own[1];
     const double root_2 = sqrt(correction(beta_2, step));
+    const double epsilon = s.own[2] * (s.plain_epsilon ? 1 : root_2);
     return {
         .beta_1 = static_cast<T>(beta_1),
         .beta_2 = static_cast<T>(beta_2),
         .rest_1 = static_cast<T>(1 - beta_1),
         .rest_2 = static_cast<T>(1 - beta_2),
         .scale = static_cast<T>(s.learning_rate * root_2 / correction(beta_1, step)),
-        .epsilon = positive_as<T>(s.own[2] * root_2, least_root<T>()),
+        .epsilon = positive_as<T>(epsilon, least_root<T>()),
         .decay = static_cast<T>(s.learning_rate * s.weight_decay),
     };
   }

@@ -189,14 +189,17 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     walk_.forward(pass, n, whole);
     const double divisor = static_cast<double>(n) * epoch.row_weight;
     auto [value, weight] = walk_.loss(batch_.part(0, n), divisor, true);
-    if (updates_.penalizes()) value += updates_.penalty() * weight;
+    const OptimizerSettings settings = rates.at(step);
+    if (updates_.penalizes()) {
+      value +=
+          updates_.penalty(settings.penalties) * updates_.penalty_weight(settings, weight, divisor);
+    }
     if (!std::isfinite(value)) return {step, value / weight};
     updates_.weigh_batch(walk_.loss_sums(), n, divisor);
     sums[0] += value;
     sums[1] += weight;
     walk_.measure(batch_.part(0, n), sums);
     walk_.collect(start, n, epoch.logits);
-    const OptimizerSettings settings = rates.at(step);
     if (streams_) set_steps(done.updates + steps, settings);
     walk_.backward(pass, n, training_);
     update(done.updates + steps, settings);

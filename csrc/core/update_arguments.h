@@ -11,12 +11,14 @@
 namespace fastnn {
 
 // What the update stage does to an element besides the row's step, in this order:
-//   g = factor g + 2 l2 p + l1 sign(p);  g = norm_factor g;  g cut to [-clip, clip];
+//   g = factor g + penalty_factor (2 l2 p + l1 sign(p));  g = norm_factor g;
+//   g cut to [-clip, clip];
 //   the step;  average = average_momentum average + (1 - average_momentum) p
 template <class T>
 struct UpdateExtras {
-  const double* factor = nullptr;       // null: 1
-  const double* norm_factor = nullptr;  // null: 1
+  const double* factor = nullptr;          // null: 1
+  const double* penalty_factor = nullptr;  // null: 1
+  const double* norm_factor = nullptr;     // null: 1
   T l1 = T(0), l2 = T(0);
   T clip = T(0);  // 0: none
   T average_momentum = T(0);

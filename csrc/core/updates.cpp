@@ -87,8 +87,9 @@ OptimizerStep<T> Updates<T>::step(Index begin, Index end, int group, std::uint64
   if (stage.averages) step.slots[average_slot] = slots_[average_slot] + begin;
   // Averaged gradients have it already.
   step.extras.factor = stage.accumulate > 1 ? nullptr : batch_factor_;
-  step.extras.l1 = static_cast<T>(own.l1);
-  step.extras.l2 = static_cast<T>(own.l2);
+  step.extras.l1 = static_cast<T>(own.l1 * settings.penalties);
+  step.extras.l2 = static_cast<T>(own.l2 * settings.penalties);
+  if (settings.weighs_penalties) step.extras.penalty_factor = batch_factor_;
   step.extras.clip = static_cast<T>(stage.clip_value);
   // The first average is the weights themselves.
   step.extras.average_momentum = steps == 0 ? T(0) : static_cast<T>(stage.average_momentum);
@@ -104,11 +105,11 @@ void Updates<T>::weigh_batch(const double* loss_sums, Index n, double expected) 
 
 // Leaves in factors_ what gradients are multiplied by, without waiting for it.
 template <class T>
-void Updates<T>::find_norms(const T* gradients) {
+void Updates<T>::find_norms(const OptimizerSettings& settings, const T* gradients) {
   const Update& stage = plan_.update;
   for (std::size_t i = 0; i < ranges_.size(); ++i) {
     const auto [begin, end, group] = ranges_[i];
-    const OptimizerStep<T> like = step(begin, end, group, 0, {}, nullptr);
+    const OptimizerStep<T> like = step(begin, end, group, 0, settings, nullptr);
     double* const sums = squares_ + static_cast<Index>(i) * max_groups;
     machine_.call<SumOfSquares<T>>(kernels<T>(*machine_.table).sum_of_squares,
                                    {end - begin, gradients + begin, like.param, like.extras, sums});
@@ -133,22 +134,23 @@ void Updates<T>::find_penalties() {
 }
 
 template <class T>
-const double* Updates<T>::start_penalty() {
+const double* Updates<T>::start_penalty(double scale) {
   double* sums = penalties_;
   for (const Parameter* const p : penalized_) {
     const ParameterGroup& group = group_of(*p);
-    machine_.call<Penalty<T>>(kernels<T>(*machine_.table).penalty,
-                              {p->size(), group.l1, group.l2, parameters_ + p->offset, sums});
+    machine_.call<Penalty<T>>(
+        kernels<T>(*machine_.table).penalty,
+        {p->size(), scale * group.l1, scale * group.l2, parameters_ + p->offset, sums});
     sums += max_groups;
   }
   return penalties_;
 }
 
 template <class T>
-double Updates<T>::penalty() {
+double Updates<T>::penalty(double scale) {
   if (!penalizes()) return 0;
   std::vector<double> sums(static_cast<std::size_t>(penalty_sums()));
-  machine_.read(*machine_.context, sums.data(), start_penalty(), sums.size() * sizeof(double));
+  machine_.read(*machine_.context, sums.data(), start_penalty(scale), sums.size() * sizeof(double));
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
@@ -180,7 +182,7 @@ void Updates<T>::step_whole(std::uint64_t updates, const OptimizerSettings& sett
     for (const Parameter& p : plan_.parameters) shapes.push_back(shape(p));
     whole_steps_ = std::make_unique<WholeSteps<T>>(machine_, memory_, shapes);
   }
-  if (!ranges_.empty()) find_norms(gradients);
+  if (!ranges_.empty()) find_norms(settings, gradients);
   std::size_t trained = 0;
   for (const Parameter& p : plan_.parameters) {
     if (!p.trainable) continue;
@@ -263,7 +265,7 @@ void Updates<T>::all(std::uint64_t updates, const OptimizerSettings& settings, c
   if (ranges_.empty()) {
     each_run([&](Index begin, Index end, int group) { call(begin, end, group, nullptr); });
   } else {
-    find_norms(gradients);
+    find_norms(settings, gradients);
     const bool one_norm = stage.global_clip_norm > 0;
     for (std::size_t i = 0; i < ranges_.size(); ++i) {
       call(ranges_[i].begin, ranges_[i].end, ranges_[i].group, factors_ + (one_norm ? 0 : i));

@@ -54,11 +54,16 @@ class Updates {
   // Where the host knows that weight: what gradients are multiplied by, on a CPU.
   double* batch_factor() { return batch_factor_; }
 
-  // Penalties of the weights as they are: whether there are any; their sum; or
-  // the kernels alone, which leave `penalty_sums()` numbers to be added up.
+  // Penalties of the weights as they are, times `scale` (see OptimizerSettings): whether there are
+  // any; their sum; or the kernels alone, which leave `penalty_sums()` numbers to be added up.
   bool penalizes() const { return !penalized_.empty(); }
-  double penalty();
-  const double* start_penalty();
+  double penalty(double scale = 1);
+  const double* start_penalty(double scale = 1);
+  // What a penalty is multiplied by in the sum of a batch's losses, whose weight this is; `divisor`
+  // is what its gradient was divided by.
+  double penalty_weight(const OptimizerSettings& settings, double weight, double divisor) const {
+    return settings.weighs_penalties && batch_factor_ != nullptr ? divisor : weight;
+  }
   Index penalty_sums() const { return static_cast<Index>(penalized_.size()) * max_groups; }
 
   // f(begin, end, group) for each run of neighbouring trainable parameters of
@@ -84,7 +89,7 @@ class Updates {
     return plan_.update.groups[static_cast<std::size_t>(p.group)];
   }
   void find_penalties();
-  void find_norms(const T* gradients);
+  void find_norms(const OptimizerSettings& settings, const T* gradients);
   const T* accumulated(std::uint64_t updates, const T* gradients);
   void step_whole(std::uint64_t updates, const OptimizerSettings& settings, const T* gradients);
   void overwrite(std::uint64_t updates);

@@ -32,8 +32,9 @@ template <class T>
 static void shape_range(const UpdateExtras<T>& extras, Index n, const T* __restrict__ grad,
                         const T* __restrict__ param, T* __restrict__ out) {
   const T factor = extras.factor != nullptr ? static_cast<T>(*extras.factor) : T(1);
-  const T twice_l2 = T(2) * extras.l2;
-  const T l1 = extras.l1;
+  const T scale = extras.penalty_factor != nullptr ? static_cast<T>(*extras.penalty_factor) : T(1);
+  const T twice_l2 = T(2) * extras.l2 * scale;
+  const T l1 = extras.l1 * scale;
   const bool penalizes = l1 != T(0) || twice_l2 != T(0);
   for (Index i = 0; i < n; ++i) {
     const T penalty = mul_add(twice_l2, param[i], l1 * sign_of(param[i]));

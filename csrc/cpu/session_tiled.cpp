@@ -187,13 +187,17 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     for (std::size_t g = 0; g < static_cast<std::size_t>(groups); ++g) {
       for (std::size_t k = 0; k < width; ++k) step_sums[k] += sums_[g * width + k];
     }
-    if (updates_.penalizes()) step_sums[0] += updates_.penalty() * step_sums[1];
+    const OptimizerSettings settings = rates.at(index);
+    if (updates_.penalizes()) {
+      step_sums[0] += updates_.penalty(settings.penalties) *
+                      updates_.penalty_weight(settings, step_sums[1], step.divisor);
+    }
     if (!std::isfinite(step_sums[0])) return {index, step_sums[0] / step_sums[1]};
     if (updates_.batch_factor() != nullptr) {
       *updates_.batch_factor() = step_sums[1] > 0 ? step.divisor / step_sums[1] : 0;
     }
     for (std::size_t k = 0; k < width; ++k) sums[k] += step_sums[k];
-    updates_.all(done.updates + steps, rates.at(index), gradients_, groups, plan_.parameter_size);
+    updates_.all(done.updates + steps, settings, gradients_, groups, plan_.parameter_size);
     if (products_) products_->refresh_trainable();
   }
   return {count, std::nullopt};

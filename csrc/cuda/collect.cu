@@ -20,7 +20,8 @@ struct CollectSums {
     const double weight = sum_of(loss.sums + 1, a.n, loss.width);
     double penalty = 0;
     for (Index k = 0; k < a.penalty_sums; ++k) penalty += a.penalty[k];
-    const double added = a.penalty_sums > 0 ? penalty * weight : 0;
+    const double added =
+        a.penalty_sums > 0 ? penalty * (a.penalty_weight > 0 ? a.penalty_weight : weight) : 0;
     const double value = sum_of(loss.sums, a.n, loss.width) + added;
     const bool stopped = a.progress->stopped >= 0;
     const bool bad = !is_finite(value);

@@ -28,6 +28,11 @@ struct Shape {
   FASTNN_DEVICE explicit Shape(const UpdateExtras<T>& extras)
       : l1(extras.l1), twice_l2(T(2) * extras.l2), clip(extras.clip) {
     if (extras.factor != nullptr) factor = static_cast<T>(*extras.factor);
+    if (extras.penalty_factor != nullptr) {
+      const T scale = static_cast<T>(*extras.penalty_factor);
+      l1 *= scale;
+      twice_l2 *= scale;
+    }
     if (extras.norm_factor != nullptr) norm_factor = static_cast<T>(*extras.norm_factor);
   }
   FASTNN_DEVICE T before_norm(T g, T p) const {

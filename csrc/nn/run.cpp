@@ -129,9 +129,21 @@ void Run::train_steps(Session& session, const Request& request, const Epoch& epo
 // As many of the steps now.step..until as the clock allows.
 void Run::train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
                       Ticker& ticker, Now& now) {
-  const Index count = ticker.pieces(until - now.step);
-  const Ran ran = session.run(data_, epoch, now.step, count, parts_.state.done(),
-                              request.rates.from(now.updates), now.sums);
+  Index count = ticker.pieces(until - now.step);
+  Rates rates = request.rates.from(now.updates);
+  if (const double whole = rates.settings.penalty_rows; whole > 0) {
+    // The last batch of an epoch, which may be shorter, has a factor of its own.
+    Index rows = data_.count - (now.step + count - 1) * epoch.batch_size;
+    if (rows < epoch.batch_size && count > 1) {
+      --count;
+      rows = epoch.batch_size;
+    }
+    rows = std::min(rows, epoch.batch_size);
+    // Losses of elements count a row as often as it has any.
+    const double weight = epoch.row_weight / counted_by_row(*parts_.plan, data_);
+    rates.settings.penalties = whole / (static_cast<double>(rows) * weight);
+  }
+  const Ran ran = session.run(data_, epoch, now.step, count, parts_.state.done(), rates, now.sums);
   now.step += ran.steps;
   now.updates += ran.steps;
   parts_.state.count(ran.steps);
@@ -190,8 +202,10 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   width_ = (request.validates ? 2 : 1) * columns;
   for (const Watch& watch : request.watches.values) {
-    check(watch.place >= 0 && static_cast<std::size_t>(watch.place) + 2 <= width_,
-          "watches: place: expected one of ", width_, " sums, got ", watch.place);
+    for (const Index place : {watch.place, watch.other < 0 ? watch.place : watch.other}) {
+      check(place >= 0 && static_cast<std::size_t>(place) + 2 <= width_,
+            "watches: place: expected one of ", width_, " sums, got ", place);
+    }
   }
   const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
   const Index until = std::exchange(part_until_, 0);

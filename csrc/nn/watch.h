@@ -30,12 +30,24 @@ struct Watch {
   double baseline = std::numeric_limits<double>::quiet_NaN();  // what an improvement must also beat
   // Whether the weights of the best epoch are to be kept, and whether there are any from before.
   bool keeps_best = false, has_best = false;
+  // scikit-learn's rule: an epoch without an improvement is one that is not better than the best
+  // value so far by min_delta, and the best value is that of any epoch that was better at all. The
+  // value is scale * mean + offset, and the other mean, if there is one, times other_scale more.
+  bool any_best = false;
+  double scale = 1, offset = 0, other_scale = 0;
+  Index other = -1;
 
-  double value(std::span<const double> sums) const {
+  static double mean(std::span<const double> sums, Index place) {
     const auto at = static_cast<std::size_t>(place);
     if (sums[at + 1] == 0) return std::numeric_limits<double>::quiet_NaN();
-    const double mean = sums[at] / sums[at + 1];
-    return root ? std::sqrt(mean) : mean;
+    return sums[at] / sums[at + 1];
+  }
+  double value(std::span<const double> sums) const {
+    const double found = mean(sums, place);
+    if (!any_best) return root ? std::sqrt(found) : found;
+    const double own = scale * found;
+    const double with_other = other < 0 ? own : own + other_scale * mean(sums, other);
+    return with_other + offset;
   }
   bool improves(double value, double on) const {
     if (std::isnan(value)) return false;
@@ -52,6 +64,7 @@ struct Watch {
   Seen after(Index epoch, std::span<const double> sums) {
     if (epoch < first_epoch) return {false, false};
     const double now = value(sums);
+    if (any_best) return after_any(now);
     bool copies = keeps_best && !has_best;
     has_best = true;
     ++wait;
@@ -62,6 +75,14 @@ struct Watch {
       return {false, copies};
     }
     return {wait >= patience, copies};
+  }
+  // The same by scikit-learn's rule. Comparisons with NaN are false, as they are there.
+  Seen after_any(double now) {
+    const bool short_of = more_is_better ? now < best + min_delta : now > best - min_delta;
+    wait = short_of ? wait + 1 : 0;
+    const bool better = more_is_better ? now > best : now < best;
+    if (better) best = now;
+    return {wait >= patience, better && keeps_best};
   }
 };
 

@@ -60,6 +60,7 @@ class Generic final : public Runner {
   void collect(const StepValues* values, const BatchPart<float>& part, const double* losses);
   void update();
   bool worth_recording(Index count, Index n) const;
+  bool recorded_for(Index n) const;
   void record(Index steps, Index n);
   void forget_graph();
   void use_settings(const OptimizerSettings& settings);
@@ -93,6 +94,7 @@ class Generic final : public Runner {
   double row_weight_ = 0;  // see Epoch; the graph knows it
   Graph graph_;
   Index graph_rows_ = 0;  // of each of its steps
+  double graph_penalties_ = 1;
   Index graph_steps_ = 0;
 };
 
@@ -126,10 +128,13 @@ void Generic::forget_graph() {
   graph_steps_ = 0;
 }
 
-// Rates come with the values of a step; which form the optimizer has is part of the graph.
+// Rates come with the values of a step; which form the optimizer has is part of the graph, and so
+// is what penalties are multiplied by (`recorded_for`): the last batch of an epoch has another
+// factor, and no graph.
 void Generic::use_settings(const OptimizerSettings& settings) {
   const OptimizerKind kind = plan_.update.optimizer;
-  const bool same = portable::kept_slots(kind, settings) == portable::kept_slots(kind, settings_);
+  const bool same = portable::kept_slots(kind, settings) == portable::kept_slots(kind, settings_) &&
+                    settings.weighs_penalties == settings_.weighs_penalties;
   if (!same) forget_graph();
   settings_ = settings;
 }
@@ -221,7 +226,7 @@ void Generic::run_steps(Index begin, Index count, Index n) {
     step(brought_ + i++, n);
     record(std::min(most_in_graph, count - 1), n);
   }
-  if (graph_rows_ == n && graph_steps_ > 0) {
+  if (recorded_for(n) && graph_steps_ > 0) {
     const auto size = static_cast<std::size_t>(graph_steps_) * sizeof(StepValues);
     for (; i + graph_steps_ <= end; i += graph_steps_) {
       machine_.must(cuda_library().copy(&context(), recorded_, brought_ + i, size));
@@ -234,7 +239,11 @@ void Generic::run_steps(Index begin, Index count, Index n) {
 // Whether there is no graph for such steps, or one of much fewer than could be.
 bool Generic::worth_recording(Index count, Index n) const {
   if (count <= least_in_graph) return false;
-  return graph_rows_ != n || 2 * graph_steps_ < std::min(most_in_graph, count - 1);
+  return !recorded_for(n) || 2 * graph_steps_ < std::min(most_in_graph, count - 1);
+}
+
+bool Generic::recorded_for(Index n) const {
+  return graph_rows_ == n && graph_penalties_ == settings_.penalties;
 }
 
 void Generic::record(Index steps, Index n) {
@@ -251,6 +260,7 @@ void Generic::record(Index steps, Index n) {
   graph_.reset(cuda_library().end_graph(&context()));
   if (graph_.get() == nullptr) machine_.must(Status::failed);
   graph_rows_ = n;
+  graph_penalties_ = settings_.penalties;
   graph_steps_ = steps;
 }
 
@@ -292,8 +302,10 @@ void Generic::collect(const StepValues* values, const BatchPart<float>& part,
     metric += plan_.metrics[i].width * max_groups;
   }
   if (updates_.penalizes()) {
-    all.penalty = updates_.start_penalty();
+    all.penalty = updates_.start_penalty(settings_.penalties);
     all.penalty_sums = updates_.penalty_sums();
+    const double divisor = static_cast<double>(part.n) * row_weight_;
+    all.penalty_weight = updates_.penalty_weight(settings_, 0, divisor);
   }
   all.totals = totals_;
   all.values = values;
