@@ -58,6 +58,15 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def sklearn(session: nox.Session) -> None:
+    """The estimators with pandas and polars: all of scikit-learn's checks, and its tests of its MLPs."""
+    session.install(".[test,sklearn]", "pandas", "polars")
+    files = sorted(str(path) for path in Path("tests").glob("test_sklearn_*.py"))
+    session.run("pytest", "--slow", *(session.posargs or files))
+    session.run("python", "scripts/sklearn_tests.py")
+
+
+@nox.session(default=False)
 def serve(session: nox.Session) -> None:
     """The tests of the service in examples/, with its packages installed."""
     session.install(".[test,serve]")

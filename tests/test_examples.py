@@ -56,6 +56,10 @@ RESULTS = {
         r"with a Dense head: .*, native\nwith distances: accuracy ([\d.]+), over the tape\nthe file gives",
         0.85,
     ),
+    "sklearn_pipeline.py": (
+        r"accuracy on 750 other people: ([\d.]+)\n.*calibrated: .*a stream of 12000 people: 0\.7",
+        0.75,
+    ),
     "yeast.py": (r"micro F1 of 5 seeds: (\S+) to ", 0.64),
     "primer.py": (r"accuracy ([\d.]+) on \d+ images\nthe curves are in curves\.png\n", 0.93),
 }

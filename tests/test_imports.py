@@ -64,7 +64,7 @@ ROOMS = (
     ("fastnn.exports", "fastnn.activations"),
     ("fastnn.training",),
     ("fastnn.models",),
-    ("fastnn.interop", "fastnn.saving"),
+    ("fastnn.interop", "fastnn.saving", "fastnn.sklearn"),
     ("fastnn.keras",),
     ("fastnn", "fastnn.demo", "fastnn.commands"),
     ("fastnn.__main__",),

@@ -55,13 +55,16 @@ def from_sklearn(mlp: Any, *, dtype: str | None = None, name: str | None = None)
     Raises:
         TypeError: it is neither; of a Pipeline, give the last step.
         ValueError: it is not fitted, or has outputs that fastnn has not (the exponential ones of
-            the loss "poisson").
+            the loss "poisson"), or it is one of `fastnn.sklearn` that has more than coefs_.
     """
     kinds = {base.__name__ for base in type(mlp).__mro__}
     if not kinds & {"MLPClassifier", "MLPRegressor"}:
         raise TypeError(f"mlp: expected an MLPClassifier or MLPRegressor, got {type(mlp).__name__}")
     if not hasattr(mlp, "coefs_"):
         raise ValueError("mlp: it is not fitted; call fit first")
+    for option in ("layer_norm", "scale"):  # of estimators of fastnn.sklearn, beside coefs_
+        if getattr(mlp, option, False):
+            raise ValueError(f"mlp: it was fitted with {option}=True; its model is mlp.model_")
     if mlp.activation not in _HIDDEN or mlp.out_activation_ not in _OUTPUT:
         raise ValueError(
             f"mlp: the activations {mlp.activation!r} and, of the outputs, {mlp.out_activation_!r} "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from fastnn._core import Predictor
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.claims import Claim
 from fastnn.data.batches import Batches
 from fastnn.data.feed import kind_of
@@ -57,6 +58,8 @@ _MOST_EPOCHS = 10**9
 
 class Trainer(Streamed):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
+
+    _inside: ClassVar[Iterable[str]] = ("fit_tables",)
 
     # -- fit
 
@@ -210,14 +213,9 @@ class Trainer(Streamed):
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
             train = self._weigh_classes(train, class_weight)
-            steps = math.ceil(train.length / schedule.batch_size)
-            params = {
-                "verbose": level,
-                "epochs": schedule.epochs,
-                "steps": steps,
-                "metrics": self._log_names(validation is not None and schedule.validates_at_all()),
-            }
-            listeners = CallbackList(callbacks, self, params, *progress, History())
+            listeners = self._listeners(
+                (callbacks, level, progress), train, validation is not None, schedule
+            )
             run = Fit(self, train, validation, schedule, listeners, begins)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
@@ -225,8 +223,47 @@ class Trainer(Streamed):
             self.stop_training = False
             self.history = run.history
             history = run.run()
-            warn_if_unfit(self, train, history.history.get("loss", []), steps)
+            losses = history.history.get("loss", [])
+            warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
             return history
+
+    def fit_tables(
+        self,
+        train: Table,
+        validation: Table | None,
+        schedule: Schedule,
+        callbacks: Callbacks,
+        verbose: Literal["auto", "tqdm", 0, 1, 2] = 0,
+    ) -> History:
+        """`fit` on rows that are tables already, as the estimators of `fastnn.sklearn` make them."""
+        claim = Claim("fit")
+        with claim, claim.lock:
+            self._training.take(claim)
+            plan = self._compiled("fit")
+            told = (callbacks, *progress_of(verbose))
+            listeners = self._listeners(told, train, validation is not None, schedule)
+            run = Fit(self, train, validation, schedule, listeners)
+            self.prepare(train.x.shape[1:], run.check, "fit", plan, trains=True)
+            self.stop_training = False
+            self.history = run.history
+            return run.run()
+
+    def _listeners(
+        self,
+        callbacks: tuple[Callbacks, int, list[ProgbarLogger]],
+        train: Table,
+        validates: bool,
+        schedule: Schedule,
+    ) -> CallbackList:
+        """The callbacks of a `fit`, which are told its numbers; `callbacks`: see `_fit_streamed`."""
+        listed, level, progress = callbacks
+        params = {
+            "verbose": level,
+            "epochs": schedule.epochs,
+            "steps": math.ceil(train.length / schedule.batch_size),
+            "metrics": self._log_names(validates and schedule.validates_at_all()),
+        }
+        return CallbackList(listed, self, params, *progress, History())
 
     def _log_names(self, validates: bool) -> list[str]:
         names = list(self.columns.names)

@@ -1,0 +1,191 @@
+"""Rules that end training: scikit-learn's tolerance, which native code follows, and its score.
+
+The rule looks at one number after each epoch, the loss or a score. An epoch whose number is not better
+than the best one so far by `tol` counts, one that is begins the count anew; after more than
+n_iter_no_change of them training ends, or "adaptive" divides the learning rate by 5.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from fastnn.callbacks.base import Callback
+from fastnn.console import say
+from fastnn.protocols import Logs
+from fastnn.sklearn.solvers import LEAST_RATE, Solver
+
+_NEVER = 2**60
+
+
+class Value(NamedTuple):
+    """A number of an epoch: scale * logs[key] + other_scale * logs[other] + offset."""
+
+    key: str
+    scale: float = 1.0
+    offset: float = 0.0
+    other: str | None = None
+    other_scale: float = 0.0
+
+    def of(self, logs: Logs) -> float:
+        """Computed in the order of csrc/nn/watch.h, so that both come to the same bits."""
+        found = self.scale * float(logs[self.key])
+        if self.other is not None:
+            found += self.other_scale * float(logs[self.other])
+        return found + self.offset
+
+
+class Watched(NamedTuple):
+    """What the rule looks at.
+
+    `score`: a function of no arguments, where native code does not know the number.
+    """
+
+    value: Value | None
+    more_is_better: bool = False
+    score: Callable[[], float] | None = None
+
+    def of(self, logs: Logs) -> float:
+        if self.value is not None:
+            return self.value.of(logs)
+        return math.nan if self.score is None else self.score()
+
+
+class Stopping(NamedTuple):
+    """When the rule acts."""
+
+    tol: float
+    patience: float  # n_iter_no_change
+    keeps_best: bool = False  # whether training ends with the weights of the best epoch
+    verbose: bool = False
+
+
+class Rule(Callback):
+    """The rule of one call of `fit`.
+
+    Attributes:
+        count: epochs without an improvement; best: the best number so far. Both go on from an earlier
+            call.
+        losses, scores: of the epochs of this call.
+        best_weights: all weights after the best epoch; None: no epoch was better than `best` was.
+        converged: whether the rule ended training.
+
+    Args:
+        loss: of an epoch, in scikit-learn's terms.
+        watched: what the rule looks at; None: the loss.
+        stopping: when it acts.
+        solver: whose learning rate "adaptive" reduces.
+        start: the count and the best number before.
+        before: epochs of earlier calls, for messages.
+    """
+
+    acts_last = True
+
+    def __init__(
+        self,
+        loss: Value,
+        watched: Watched | None,
+        stopping: Stopping,
+        solver: Solver,
+        start: tuple[int, float],
+    ) -> None:
+        super().__init__()
+        self._loss, self._solver, self._stopping = loss, solver, stopping
+        self._watched = Watched(loss) if watched is None else watched
+        self._has_score = watched is not None
+        self.count, self.best = start
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+        self.best_weights: list[NDArray[Any]] | None = None
+        self.converged = False
+
+    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+        value = self._watched.value
+        if value is None or self._stopping.verbose:
+            return None
+        found = place(value.key)
+        other = None if value.other is None else place(value.other)
+        if found is None or found[1] or (value.other is not None and (other is None or other[1])):
+            return None
+        limit = self._stopping.patience
+        return {
+            "place": found[0],
+            "root": False,
+            "more_is_better": self._watched.more_is_better,
+            "min_delta": self._stopping.tol,
+            "first_epoch": 0,
+            "patience": _NEVER if math.isinf(limit) else int(limit) + 1,
+            "wait": self.count,
+            "best": self.best,
+            "baseline": None,
+            "keeps_best": self._stopping.keeps_best,
+            "has_best": True,
+            "any_best": True,
+            "scale": value.scale,
+            "offset": value.offset,
+            "other": -1 if other is None else other[0],
+            "other_scale": value.other_scale,
+        }
+
+    def replay(self, first: int, logs: Sequence[Logs], best: Callable[[], list[Any]]) -> None:
+        improved = False
+        for epoch, row in enumerate(logs, first):
+            improved = self._after(epoch, row) or improved
+        if improved and self._stopping.keeps_best:
+            self.best_weights = best()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._after(epoch, logs or {}) and self._stopping.keeps_best:
+            self.best_weights = self.model.get_weights()
+
+    def _after(self, epoch: int, logs: Logs) -> bool:
+        """Takes note of an epoch; whether it is the best so far."""
+        loss = self._loss.of(logs)
+        self.losses.append(loss)
+        verbose = self._stopping.verbose
+        if verbose:
+            say(f"Iteration {epoch + 1}, loss = {loss:.8f}")
+        now = loss
+        if self._has_score:
+            watched = self._watched
+            now = watched.of(logs)
+            self.scores.append(now)
+            if verbose:
+                say(f"Validation score: {now:f}")
+        better = self._compare(now)
+        if self.count > self._stopping.patience:
+            self._act()
+        return better
+
+    def _compare(self, now: float) -> bool:
+        # Comparisons with NaN are false: it is neither better nor an epoch that counts.
+        tol = self._stopping.tol
+        if self._watched.more_is_better:
+            short_of, better = now < self.best + tol, now > self.best
+        else:
+            short_of, better = now > self.best - tol, now < self.best
+        self.count = self.count + 1 if short_of else 0
+        if better:
+            self.best = now
+        return better
+
+    def _act(self) -> None:
+        what = "Validation score" if self._has_score else "Training loss"
+        told = (
+            f"{what} did not improve more than tol={self._stopping.tol:f} for "
+            f"{self._stopping.patience:g} consecutive epochs."
+        )
+        solver = self._solver
+        if solver.adapts and solver.learning_rate > LEAST_RATE:
+            solver.reduce()
+            self.count = 0
+            told += f" Setting learning rate to {solver.learning_rate:f}"
+        else:
+            told += " Learning rate too small. Stopping." if solver.adapts else " Stopping."
+            self.converged = True
+            self.model.stop_training = True
+        if self._stopping.verbose:
+            say(told)
