@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -415,3 +416,45 @@ def test_files_of_format_1_stay_loadable(kind: str) -> None:
         how["batch_size"] = 32
     history = model.fit(x, y, epochs=3, initial_epoch=position, **how).history
     assert np.isfinite(history["loss"]).all()
+
+
+def test_models_in_the_model_that_were_compiled(tmp_path: Path) -> None:
+    """As a discriminator in a chain that trains a generator: both train on to the bit."""
+
+    def made() -> tuple[Any, Any]:
+        inner = fastnn.Sequential(
+            [layers.Dense(6, "relu", input_shape=(4,)), layers.Dropout(0.2), layers.Dense(3)],
+            name="inner",
+            seed=2,
+        )
+        inner.compile(optimizers.Adam(0.01, use_ema=True), LOGITS, metrics=["accuracy"])
+        inner.fit(X, Y, epochs=2, verbose=0, shuffle=False)
+        inner.trainable = False
+        inputs = fastnn.Input((4,))
+        outer = fastnn.Model(inputs, inner(layers.Dense(4, name="first")(inputs)), seed=3)
+        outer.compile("adam", LOGITS)
+        outer.fit(X, Y, epochs=2, verbose=0)
+        return outer, inner
+
+    def goes_on(outer: Any, inner: Any) -> list[bytes]:
+        for _ in range(2):
+            inner.fit(X, Y, epochs=1, verbose=0)
+            inner.train_on_batch(X[:16], Y[:16])
+            outer.fit(X, Y, epochs=1, verbose=0)
+        return bits(outer)
+
+    outer, inner = made()
+    path = tmp_path / "m.safetensors"
+    outer.save(path)
+    back = fastnn.load_model(path)
+    found = back.get_layer("inner")
+    assert found.optimizer.iterations == inner.optimizer.iterations == 4
+    assert found.metrics_names == inner.metrics_names
+    assert goes_on(back, found) == goes_on(outer, inner)
+    assert fastnn.load_model(path, compile=False).get_layer("inner").get_compile_config() is None
+    copy = pickle.loads(pickle.dumps(outer))
+    assert goes_on(copy, copy.get_layer("inner")) == goes_on(outer, inner)
+    inner.compile("adam", lambda y, p: fastnn.math.square(y - p))
+    with pytest.warns(UserWarning, match="save: 'inner' in the model will not be compiled"):
+        outer.save(path)
+    assert fastnn.load_model(path).get_layer("inner").get_compile_config() is None

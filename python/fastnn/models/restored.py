@@ -36,6 +36,10 @@ def restore(
     `compiles`: it is compiled as it was.
     """
     run(_of_model(model, told, tensors))
+    for part, own, place in _compiled_in(model, told):
+        if compiles:
+            part.compile_from_config(own["compile"])
+            run(_of_compiled(part, own, _state_in(model, place), tensors, compiles=True))
     if compiles and told.get("compile") is not None:
         model.compile_from_config(told["compile"])
     run(_of_training(model, told, tensors, compiles=compiles))
@@ -44,7 +48,21 @@ def restore(
 def restoring(model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array]) -> list[Put]:
     """What puts the state of training into a model that stays as its program has compiled it."""
     found = _of_model(model, told, tensors)
+    for part, own, place in _compiled_in(model, told):
+        found += _of_compiled(part, own, _state_in(model, place), tensors, compiles=False)
     return [*found, *_of_training(model, told, tensors, compiles=False)]
+
+
+def _compiled_in(model: Any, told: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any], str]]:
+    """Models in the model that were compiled for themselves, and what was told of that."""
+    models = named_models(model)
+    places = {name: f"/models/{i}" for i, name in enumerate(models)}
+    ran = told.get("models", {})
+    return [(models[n], ran[n]["training"], places[n]) for n in ran if "training" in ran[n]]
+
+
+def _state_in(model: Any, place: str) -> TrainingState:
+    return TrainingState(named_weights(model), place)
 
 
 def own_optimizers(model: Any) -> dict[str, Optimizer]:
@@ -147,11 +165,23 @@ def _of_training(
             built.network.steps, built.network.epochs = steps, begun
 
     puts: list[Put] = [put_counts]
-    plan, built = model._state.now.plan, model._state.now.built
-    weights = named_weights(model)
-    names = TrainingState(weights)
-    if compiles or plan is not None:
+    names = TrainingState(named_weights(model))
+    if compiles or model._state.now.plan is not None:
         puts += names.own_puts(own_optimizers(model), told.get("optimizers", ()), tensors)
+    return puts + _of_compiled(model, told, names, tensors, compiles=compiles)
+
+
+def _of_compiled(
+    model: Any,
+    told: Mapping[str, Any],
+    names: TrainingState,
+    tensors: Mapping[str, Array],
+    *,
+    compiles: bool,
+) -> list[Put]:
+    """What a model has from `compile`, where it is compiled now."""
+    plan, built = model._state.now.plan, model._state.now.built
+    puts: list[Put] = []
     if plan is None:
         return puts
     if "optimizer" in told:
@@ -161,7 +191,8 @@ def _of_training(
             rate = number("learning_rate", rate, 0.0)
             puts.append(lambda: setattr(plan.optimizer, "learning_rate", rate))
     known = told.get("found", {})
-    found = [(weight, known.get(name)) for name, weight in weights.items()]
+    own = {id(weight) for weight in model.weights}
+    found = [(w, known.get(name)) for name, w in names.weights.items() if id(w) in own]
     puts.append(lambda: setattr(plan.objective, "found", [(w, _found(w, k)) for w, k in found]))
     if "network" not in told or plan.native is None or built is None:
         return puts

@@ -91,27 +91,57 @@ def _state(
     compiles: bool = True,
 ) -> dict[str, Any]:
     state = model._state.now
+
+    def _inner(part: Any, i: int) -> dict[str, Any]:
+        """How a model in the model was compiled for itself."""
+        own = TrainingState(weights, f"/models/{i}")
+        try:
+            return _training_of(part, own, weights, tensors, compiles=compiles)
+        except TypeError as why:
+            warn(f"save: {part.name!r} in the model will not be compiled: {why}", UserWarning)
+            return {}
+
     told: dict[str, Any] = {
         "position": _position(model.position, tensors),
         "frozen": [name for name, weight in weights.items() if not weight.trainable],
         "epochs": model._epochs,
         "splits": _splits(model, tensors),
-        "models": {name: _run_of(part) for name, part in named_models(model).items()},
+        "models": {
+            name: _run_of(part)
+            | ({"training": found} if training and (found := _inner(part, i)) else {})
+            for i, (name, part) in enumerate(named_models(model).items())
+        },
         "dropout": {
             name: {"key": f"{layer._key:016x}", "calls": layer._calls}
             for name, layer in named_layers(model).items()
             if isinstance(layer, Noise) and layer._key is not None
         },
     }
-    built, plan = state.built, state.plan
+    built = state.built
     if built is not None:
         progress = built.network
         told["steps"], told["begun"] = progress.steps, progress.epochs
-    names = TrainingState(weights)
     if training:
+        names = TrainingState(weights)
         told["optimizers"] = names.of_own(own_optimizers(model), tensors)
-    if plan is None or not training:
-        return told
+        told |= _training_of(model, names, weights, tensors, compiles=compiles)
+    return told
+
+
+def _training_of(
+    model: Any,
+    names: TrainingState,
+    weights: Mapping[str, Any],
+    tensors: dict[str, Array],
+    *,
+    compiles: bool,
+) -> dict[str, Any]:
+    """How a model is compiled, and how far its optimizer is; nothing of one that is not compiled."""
+    state = model._state.now
+    built, plan = state.built, state.plan
+    if plan is None:
+        return {}
+    told: dict[str, Any] = {}
     if compiles:
         told["compile"] = serialize_keras_object(model.get_compile_config())
     if plan.optimizer.schedule is None:

@@ -122,18 +122,23 @@ def compile_by(model: Any, told: Mapping[str, Any]) -> None:
 
 
 class TrainingState:
-    """Words and arrays of the state of training of a model, whose weights have these names."""
+    """Words and arrays of the state of training of a model, whose weights have these names.
 
-    def __init__(self, weights: Mapping[str, Variable]) -> None:
-        self._weights = weights
+    `place`: what names of arrays begin with, of a model in the model.
+    """
+
+    def __init__(self, weights: Mapping[str, Variable], place: str = "") -> None:
+        self.weights = weights
+        self._place = place
         self._names = {id(variable): name for name, variable in weights.items()}
 
     # -- to words and arrays
 
     def of_optimizer(
-        self, optimizer: Optimizer, arrays: dict[str, Array], where: str = _STEPPED
+        self, optimizer: Optimizer, arrays: dict[str, Array], where: str | None = None
     ) -> Told:
         """What an optimizer object has besides its config; `where`: names of its arrays begin so."""
+        where = self._place + _STEPPED if where is None else where
         told: Told = {
             "iterations": int(optimizer.taken),
             "undecayed_names": list(optimizer._undecayed_names),
@@ -187,7 +192,7 @@ class TrainingState:
         for slot, flat in zip(_slots(optimizer, settings), progress.optimizer_state, strict=True):
             for variable, (offset, _) in zip(variables, network.parameters, strict=True):
                 name = self._names[id(variable)]
-                arrays[f"{_SLOTS}/{slot}/{name}"] = within(variable, flat, offset)
+                arrays[f"{self._place}{_SLOTS}/{slot}/{name}"] = within(variable, flat, offset)
         return {
             "trained": self._named(
                 [v for v, is_trained in zip(variables, settings.trained, strict=True) if is_trained]
@@ -213,9 +218,10 @@ class TrainingState:
         optimizer: Optimizer,
         told: Mapping[str, Any],
         arrays: Mapping[str, Array],
-        where: str = _STEPPED,
+        where: str | None = None,
     ) -> Callable[[], None]:
         """What puts the state of an optimizer back, all of which is checked here."""
+        where = self._place + _STEPPED if where is None else where
         iterations = integer("iterations", told.get("iterations", 0), 0)
         undecayed = [self._weight(name) for name in told.get("undecayed", ())]
         patterns = _patterns("undecayed_names", told.get("undecayed_names", ()))
@@ -306,7 +312,7 @@ class TrainingState:
             flat = np.zeros(network.parameter_size, variables[0].dtype if variables else "float32")
             for variable, (offset, shape) in zip(variables, network.parameters, strict=True):
                 name = self._names[id(variable)]
-                value = self._array(arrays, f"{_SLOTS}/{slot}/{name}", variable)
+                value = self._array(arrays, f"{self._place}{_SLOTS}/{slot}/{name}", variable)
                 flat[offset : offset + math.prod(shape)] = value.reshape(-1)
             state.append(flat)
         steps, updates, epochs = (
@@ -315,9 +321,9 @@ class TrainingState:
         return Progress(state, steps, updates, epochs, bool(told["continues"]))
 
     def _weight(self, name: Any) -> Variable:
-        if name not in self._weights:
+        if name not in self.weights:
             raise ValueError(f"the model has no weight {name!r}")
-        return self._weights[name]
+        return self.weights[name]
 
     def _array(self, arrays: Mapping[str, Array], name: str, like: Variable) -> Array:
         if name not in arrays:
