@@ -312,7 +312,13 @@ def test_an_unknown_option_is_answered_with_the_near_match(cls):
 def test_every_public_class_with_options_is_registered():
     bases = {family.base for family in FAMILIES.values()}
     # Functions have no config, and some are bases.
-    left_out = {callbacks.LambdaCallback, initializers._FromFunction, means._OfLoss, Monitor}
+    left_out = {
+        callbacks.LambdaCallback,
+        initializers._FromFunction,
+        means._OfCrossentropy,
+        means._OfLoss,
+        Monitor,
+    }
     left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
     left_out |= {noise.Noise, noise._Rated, of_rows.OfRows}
     left_out |= {callbacks.LearningRateScheduler}  # of a function

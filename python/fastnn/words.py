@@ -121,7 +121,11 @@ def keywords(
                         _rename(where, given, former, name, names[: len(args)])
                 for name in given.keys() - without_nothing(given, known).keys():
                     del given[name]
-                public = f"{type(args[0]).__name__}.{function.__name__}" if inherited else where
+                public = where
+                if inherited:
+                    public = f"{type(args[0]).__name__}.{function.__name__}"
+                elif where[0] == "_":  # the constructor of a base that is not for users
+                    public = type(args[0]).__name__
                 refuse_unknown_keywords(public, given, known)
             return function(*args, **given)
 

@@ -4,6 +4,26 @@ from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
 from fastnn.listing import names_of
+
+# Keras has the functions of losses among metrics, too. They are no names of `dir()`.
+from fastnn.losses.functions import (  # noqa: F401
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from fastnn.metrics.agreement import (
     BalancedAccuracy,
     BinaryIoU,
@@ -44,6 +64,13 @@ from fastnn.metrics.means import (
     TopKCategoricalAccuracy,
 )
 from fastnn.metrics.moments import R2Score
+from fastnn.metrics.of_rows import (
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
 from fastnn.metrics.points import (
     PrecisionAtRecall,
     RecallAtPrecision,
@@ -118,7 +145,12 @@ __all__ = [
     "TrueNegatives",
     "TruePositives",
     "best_thresholds",
+    "binary_accuracy",
+    "categorical_accuracy",
     "get",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
 ]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import losses
 from fastnn.autodiff import functions
 from fastnn.autodiff.losses import logits_of
 from fastnn.autodiff.tensor import Tensor, tensor
@@ -20,7 +21,7 @@ from fastnn.losses import Loss, Quantile
 from fastnn.losses.base import LOSSES
 from fastnn.metrics.base import METRICS, Metric
 from fastnn.registry import Checked
-from fastnn.words import integer, keywords, number
+from fastnn.words import flag, integer, keywords, number
 
 
 def _loss(_name: str, value: object) -> Loss:
@@ -215,6 +216,18 @@ class MeanOf(Metric):
         return {"loss": self.loss.native, "options": self.loss.row_options()}
 
 
+class _OfCrossentropy(MeanOf):
+    """A cross-entropy as a metric of its name."""
+
+    _loss: ClassVar[type[Loss]]
+    from_logits = Checked(flag)
+
+    @keywords()
+    def __init__(self, name: str | None = None, from_logits: bool = False) -> None:
+        super().__init__(self._loss(from_logits=from_logits), name)
+        self.from_logits = from_logits
+
+
 class _OfLoss(MeanOf):
     """A loss with its default options, as a metric of the loss's name."""
 
@@ -226,42 +239,57 @@ class _OfLoss(MeanOf):
 
 
 @METRICS.register("binary_crossentropy", "bce", "BCE")
-class BinaryCrossentropy(_OfLoss):
+class BinaryCrossentropy(_OfCrossentropy):
     """The sigmoid cross-entropy, without smoothing or `pos_weight`.
 
-    >>> metric = fastnn.metrics.BinaryCrossentropy()
-    >>> metric.update_state([1, 0], [[0.5], [0.5]])
-    >>> round(metric.result().item(), 4)  # -log(0.5)
-    0.6931
+        >>> metric = fastnn.metrics.BinaryCrossentropy()
+        >>> metric.update_state([1, 0], [[0.5], [0.5]])
+        >>> round(metric.result().item(), 4)  # -log(0.5)
+        0.6931
+
+    Args:
+        name: the name in logs; None: that of the loss.
+        from_logits: whether arrays in `update_state` are logits. In `fit` the last layer says it, as
+            a Tensor of a model does.
     """
 
-    _loss = "binary_crossentropy"
+    _loss = losses.BinaryCrossentropy
 
 
 @METRICS.register("categorical_crossentropy")
-class CategoricalCrossentropy(_OfLoss):
+class CategoricalCrossentropy(_OfCrossentropy):
     """The softmax cross-entropy of targets (n, classes), without smoothing.
 
-    >>> metric = fastnn.metrics.CategoricalCrossentropy()
-    >>> metric.update_state([[0, 1, 0]], [[0.2, 0.5, 0.3]])
-    >>> round(metric.result().item(), 4)  # -log(0.5)
-    0.6931
+        >>> metric = fastnn.metrics.CategoricalCrossentropy()
+        >>> metric.update_state([[0, 1, 0]], [[0.2, 0.5, 0.3]])
+        >>> round(metric.result().item(), 4)  # -log(0.5)
+        0.6931
+
+    Args:
+        name: the name in logs; None: that of the loss.
+        from_logits: whether arrays in `update_state` are logits. In `fit` the last layer says it, as
+            a Tensor of a model does.
     """
 
-    _loss = "categorical_crossentropy"
+    _loss = losses.CategoricalCrossentropy
 
 
 @METRICS.register("sparse_categorical_crossentropy")
-class SparseCategoricalCrossentropy(_OfLoss):
+class SparseCategoricalCrossentropy(_OfCrossentropy):
     """The softmax cross-entropy of labels (n,).
 
-    >>> metric = fastnn.metrics.SparseCategoricalCrossentropy()
-    >>> metric.update_state([1], [[0.2, 0.5, 0.3]])
-    >>> round(metric.result().item(), 4)  # -log(0.5)
-    0.6931
+        >>> metric = fastnn.metrics.SparseCategoricalCrossentropy()
+        >>> metric.update_state([1], [[0.2, 0.5, 0.3]])
+        >>> round(metric.result().item(), 4)  # -log(0.5)
+        0.6931
+
+    Args:
+        name: the name in logs; None: that of the loss.
+        from_logits: whether arrays in `update_state` are logits. In `fit` the last layer says it, as
+            a Tensor of a model does.
     """
 
-    _loss = "sparse_categorical_crossentropy"
+    _loss = losses.SparseCategoricalCrossentropy
 
 
 @METRICS.register("mean_squared_error", "mse", "MSE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastnn.losses.base import CALLED_ALONE
 from fastnn.metrics.base import Metric
 from fastnn.metrics.choice import get
 from fastnn.metrics.functions import FunctionMetric, is_own
+from fastnn.metrics.of_rows import CLASS_OF
 from fastnn.models.columns import check_fit
 from fastnn.words import number
 
@@ -74,7 +76,8 @@ def _from_user(identifier: Any) -> Any:
         is_metric = issubclass(identifier, Metric) and identifier is not Metric
         return identifier() if is_metric else identifier
     if callable(identifier) and not isinstance(identifier, (Metric, Loss)):
-        return FunctionMetric(identifier)
+        known = CLASS_OF.get(identifier) if isinstance(identifier, FunctionType) else None
+        return FunctionMetric(identifier) if known is None else known(name=identifier.__name__)
     return identifier
 
 
