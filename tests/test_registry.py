@@ -32,7 +32,7 @@ from fastnn.metrics import agreement, collected, confusion, means, points, talli
 from fastnn.metrics.functions import FunctionMetric
 from fastnn.models.bound import Bound
 from fastnn.models.sums import LossTracker, PartOfLoss
-from fastnn.optimizers import schedules
+from fastnn.optimizers import learning_rates, schedules
 from fastnn.registry import FAMILIES, Registered, Registry
 
 CLASSES = [cls for family in FAMILIES.values() for cls in family.classes.values()]
@@ -324,7 +324,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {callbacks.LearningRateScheduler}  # of a function
     left_out |= {collected.Collected, points._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}
-    left_out |= {schedules._Formula, schedules.FunctionSchedule}
+    left_out |= {learning_rates.Formula, schedules.FunctionSchedule}
     left_out |= {activation._WithParameters}
     left_out |= {losses.numbers.OfNumbers, losses.whole_rows._CategoricalFocal}
     left_out |= {values._OfValues, checkpoints._Saving}

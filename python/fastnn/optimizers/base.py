@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnn import rows
 from fastnn.applied import Applies
-from fastnn.optimizers.schedules import LearningRateSchedule, schedule_of
+from fastnn.optimizers.learning_rates import LearningRateSchedule, schedule_of
 from fastnn.registry import Checked, Registered, Registry
 from fastnn.step_states import Kept, States
 from fastnn.variables import Variable

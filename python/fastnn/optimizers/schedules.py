@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from fastnn import elsewhere
 from fastnn.listing import names_of
-from fastnn.registry import Checked, Registered, Registry
-from fastnn.serializable import function_described, function_of
-from fastnn.words import choose, flag, integer, keywords, name_of, number, optional, text
+from fastnn.optimizers.learning_rates import (
+    SCHEDULES,
+    Formula,
+    LearningRateSchedule,
+    Rates,
+    schedule_of,
+)
+from fastnn.registry import Checked
+from fastnn.words import choose, flag, integer, keywords, number, optional
 
 __all__ = [
     "CosineDecay",
@@ -33,82 +38,12 @@ __all__ = [
 
 __dir__ = names_of(__all__)
 
-Rates = NDArray[np.float64]
-
-
-class LearningRateSchedule(Registered):
-    """A learning rate that depends on the step: pass it as `learning_rate` of an optimizer.
-
-        >>> import fastnn
-        >>> class Halving(fastnn.optimizers.schedules.LearningRateSchedule):
-        ...     def __call__(self, step):
-        ...         return 0.1 / 2 ** (step // 1000)
-        >>> optimizer = fastnn.optimizers.Adam(Halving())
-        >>> float(optimizer.learning_rate)
-        0.1
-
-    Steps are those of `optimizer.iterations`, from 0. `fit` asks for the rates of all steps of a
-    native call at once, before it: a schedule costs no call in between.
-    """
-
-    _inside: ClassVar[tuple[str, ...]] = ("rates",)
-
-    def __call__(self, step: Any) -> Any:
-        """The rate of a step: for schedules of one's own to define."""
-        raise NotImplementedError(f"{type(self).__name__}: define `__call__(self, step)`")
-
-    def rates(self, steps: NDArray[np.int64]) -> Rates:
-        """The rates of steps, checked."""
-        return checked_rates(self, [self(int(step)) for step in steps])
-
-
-def checked_rates(schedule: object, rates: ArrayLike) -> Rates:
-    """Rates as float64; ValueError for one that cannot be meant."""
-    made = np.asarray([_number(rate) for rate in rates] if isinstance(rates, list) else rates)
-    found = made.astype(np.float64)
-    wrong = ~((found >= 0) & (found < math.inf))
-    if wrong.any():
-        raise ValueError(
-            f"learning_rate: {schedule!r} gives {found[wrong][0]}; expected finite numbers of at "
-            "least 0"
-        )
-    return found
-
-
-def _number(rate: Any) -> float:
-    try:
-        return float(rate)
-    except (TypeError, ValueError):
-        raise TypeError(f"learning_rate: a schedule gives {rate!r}; expected a number") from None
-
-
-SCHEDULES = Registry("schedule", LearningRateSchedule)
-
 _positive = partial(number, low=0.0, open_low=True)
 _at_least_0 = partial(number, low=0.0)
 
 
-class _Formula(LearningRateSchedule):
-    """A schedule that gives the rates of many steps by one formula."""
-
-    name = Checked(optional(text))
-
-    def __call__(self, step: Any) -> float:
-        return float(self.rates(np.asarray([step]))[0])
-
-    def rates(self, steps: NDArray[Any]) -> Rates:
-        return checked_rates(self, self._rates(np.asarray(steps, np.float64)))
-
-    def _rates(self, steps: Rates) -> Rates:
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"<{type(self).__name__} {told}>"
-
-
 @SCHEDULES.register("exponential_decay")
-class ExponentialDecay(_Formula):
+class ExponentialDecay(Formula):
     """initial_learning_rate * decay_rate ** (step / decay_steps).
 
         >>> rate = fastnn.optimizers.schedules.ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)
@@ -204,7 +139,7 @@ def _numbers(name: str, value: Any) -> list[float]:
 
 
 @SCHEDULES.register("piecewise_constant_decay")
-class PiecewiseConstantDecay(_Formula):
+class PiecewiseConstantDecay(Formula):
     """values[i] for steps above boundaries[i - 1] and up to boundaries[i].
 
         >>> rate = fastnn.optimizers.schedules.PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.1])
@@ -236,7 +171,7 @@ class PiecewiseConstantDecay(_Formula):
 
 
 @SCHEDULES.register("polynomial_decay")
-class PolynomialDecay(_Formula):
+class PolynomialDecay(Formula):
     """From initial_learning_rate to end_learning_rate:
     (initial - end) * (1 - step / decay_steps) ** power + end.
 
@@ -288,7 +223,7 @@ class PolynomialDecay(_Formula):
 
 
 @SCHEDULES.register("cosine_decay")
-class CosineDecay(_Formula):
+class CosineDecay(Formula):
     """Half a period of a cosine, after a straight warm-up (Loshchilov and Hutter, 2017).
 
         >>> rate = fastnn.optimizers.schedules.CosineDecay(1.0, decay_steps=100)
@@ -345,7 +280,7 @@ class CosineDecay(_Formula):
 
 
 @SCHEDULES.register("cosine_decay_restarts")
-class CosineDecayRestarts(_Formula):
+class CosineDecayRestarts(Formula):
     """A cosine that begins again whenever it has fallen (SGDR: Loshchilov and Hutter, 2017).
 
         >>> rate = fastnn.optimizers.schedules.CosineDecayRestarts(1.0, first_decay_steps=10)
@@ -403,7 +338,7 @@ def _strategy(name: str, value: object) -> str:
 
 
 @SCHEDULES.register("one_cycle")
-class OneCycle(_Formula):
+class OneCycle(Formula):
     """Up from a small rate to a large one, and down to a tiny one (Smith and Topin, 2018).
 
         >>> rate = fastnn.optimizers.schedules.OneCycle(1.0, 10, pct_start=0.5, div_factor=10.0)
@@ -462,52 +397,6 @@ class OneCycle(_Formula):
         if self.anneal_strategy == "linear":
             return (end - begin) * share + begin
         return end + (begin - end) / 2.0 * (1.0 + np.cos(np.pi * share))
-
-
-class FunctionSchedule(LearningRateSchedule):
-    """A function of the number of the step, or, as in Keras, of nothing, as a schedule."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self._takes_step = _takes_step(function)
-
-    def __call__(self, step: Any) -> Any:
-        return self.function(step) if self._takes_step else self.function()
-
-    def get_config(self) -> dict[str, Any]:
-        return function_described("learning_rate", self.function)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> FunctionSchedule:
-        return cls(function_of("learning_rate", config))
-
-    def __repr__(self) -> str:
-        return f"<schedule {name_of(self.function)}>"
-
-
-def _takes_step(function: Callable[..., Any]) -> bool:
-    import inspect  # it takes long to import, and functions as schedules are rare
-
-    try:
-        inspect.signature(function).bind(0)
-    except TypeError:
-        return False
-    except ValueError:  # a function of C, whose arguments cannot be told
-        return True
-    return True
-
-
-def schedule_of(value: Any) -> LearningRateSchedule:
-    """The schedule that an object, a config or a function means."""
-    if isinstance(value, LearningRateSchedule):
-        return value
-    if isinstance(value, Mapping):
-        if value.get("class_name") == FunctionSchedule.__name__:
-            return FunctionSchedule.from_config(value["config"])
-        return SCHEDULES.get(value, "learning_rate")
-    if isinstance(value, type):
-        raise TypeError(f"learning_rate: expected a number or a schedule, got the class {value!r}")
-    return FunctionSchedule(value)
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import optimizers
-from fastnn.optimizers.schedules import LearningRateSchedule, checked_rates
+from fastnn.optimizers.learning_rates import LearningRateSchedule, checked_rates
 
 # The largest number below 1: momentum 1, which scikit-learn takes, never ends.
 _BELOW_ONE = float(np.nextafter(1.0, 0.0))
