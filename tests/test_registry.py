@@ -324,7 +324,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {callbacks.LearningRateScheduler}  # of a function
     left_out |= {collected.Collected, points._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}
-    left_out |= {learning_rates.Formula, schedules.FunctionSchedule}
+    left_out |= {learning_rates.Formula, learning_rates.FunctionSchedule}
     left_out |= {activation._WithParameters}
     left_out |= {losses.numbers.OfNumbers, losses.whole_rows._CategoricalFocal}
     left_out |= {values._OfValues, checkpoints._Saving}
