@@ -316,3 +316,43 @@ def test_a_loss_may_mask_targets() -> None:
     model.compile(fastnn.optimizers.SGD(1e20), masked)
     with pytest.raises(fastnn.TrainingDiverged, match="If it does: try a lower learning_rate"):
         model.fit(X, y, epochs=20, verbose=0)
+
+
+@pytest.mark.parametrize("axis", [None, -1])
+@pytest.mark.parametrize("name", ["dice", "tversky"])
+def test_losses_of_overlap(name: str, axis: int | None) -> None:
+    """Values by their formulas, gradients by central differences; as a metric that of all rows."""
+    rng = np.random.default_rng(5)
+    y, p = (rng.random((12, 3)) < 0.4) * 1.0, rng.random((12, 3))
+    weights = {} if name == "dice" else {"alpha": 0.3, "beta": 0.9}
+    loss = (losses.Dice if name == "dice" else losses.Tversky)(axis=axis, **weights)
+
+    def value(p: Any) -> float:
+        found, missed, false = ((part).sum(axis) for part in (y * p, y * (1 - p), (1 - y) * p))
+        if name == "dice":
+            return float(np.mean(1 - 2 * found / (y.sum(axis) + p.sum(axis) + 1e-7)))
+        return float(np.mean(1 - found / (found + 0.3 * missed + 0.9 * false + 1e-7)))
+
+    given = fastnn.constant(p)
+    with fastnn.GradientTape() as tape:
+        tape.watch(given)
+        got = loss(y, given)
+    np.testing.assert_allclose(got.numpy(), value(p), rtol=1e-12)
+    slopes = np.zeros_like(p)
+    for place in np.ndindex(p.shape):
+        step = np.zeros_like(p)
+        step[place] = 1e-6
+        slopes[place] = (value(p + step) - value(p - step)) / 2e-6
+    np.testing.assert_allclose(tape.gradient(got, given).numpy(), slopes, atol=1e-8)
+
+    x = rng.normal(size=(12, 4))
+    model = fastnn.Sequential([fastnn.layers.Dense(3, "sigmoid")], seed=1, dtype="float64")
+    model.compile(fastnn.optimizers.SGD(0.5), name if axis is None else loss, metrics=[name])
+    with pytest.warns(fastnn.TapeWarning, match="is no mean over rows"):
+        history = model.fit(x, y, 5, 30, 0).history
+    assert history["loss"][-1] < history["loss"][0]
+    whole = losses.get(name)(y, fastnn.constant(model.predict(x)))
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(float(whole))
+    if axis is None:
+        with pytest.raises(ValueError, match="returns a single number"):
+            model.fit(x, y, sample_weight=np.ones(12), verbose=0)

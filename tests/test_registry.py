@@ -118,6 +118,7 @@ OTHERS = {
     "target_class_ids": [0],
     "weights": "linear",
     ("CosineSimilarity", "axis"): 1,
+    ("Tversky", "alpha"): 0.25,
     "cooldown": 2,
     "filename": "b.csv",
     "log_dir": "b",
@@ -327,6 +328,7 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {learning_rates.Formula, learning_rates.FunctionSchedule}
     left_out |= {activation._WithParameters}
     left_out |= {losses.numbers.OfNumbers, losses.whole_rows._CategoricalFocal}
+    left_out |= {losses.overlap.OfBatch}
     left_out |= {values._OfValues, checkpoints._Saving}
     left_out |= {regularizers._Factors, regularizers.FunctionRegularizer}
     left_out |= {constraints._Norm, constraints.FunctionConstraint}

@@ -35,7 +35,7 @@ def targets_of(loss: losses.Loss) -> Array:
     rng = np.random.default_rng(1)
     if loss.takes_labels:
         return rng.integers(0, C, N)
-    kind = loss.row.targets
+    kind = "unit_or_missing" if loss.is_own else loss.row.targets
     if kind == "classes":
         return rng.dirichlet(np.ones(C), N)
     if kind == "unit_or_missing":
@@ -53,7 +53,11 @@ def targets_of(loss: losses.Loss) -> Array:
 def test_every_loss(cls: type[losses.Loss], tmp_path: Path) -> None:
     for options in ({}, OPTIONS.get(cls.__name__, {}), {"reduction": "mean_with_sample_weight"}):
         loss = cls(**options)
-        head = "softplus" if loss.row.targets in ("not_negative", "positive") else "linear"
+        head = (
+            "softplus"
+            if not loss.is_own and loss.row.targets in ("not_negative", "positive")
+            else "linear"
+        )
         model = fastnn.Sequential([layers.Dense(C, head, input_shape=(3,), dtype="float64")])
         model.compile("sgd", loss)
         x, y = np.random.default_rng(2).normal(size=(N, 3)), targets_of(loss)

@@ -8,7 +8,7 @@ from __future__ import annotations
 # By family: advice, and the names that it is for. Advice of one word is a name: "use 'relu'".
 NAMES: dict[str, dict[str, str]] = {
     "loss": {
-        "binary_crossentropy": """Dice Tversky BCELoss
+        "binary_crossentropy": """BCELoss
             BCEWithLogitsLoss BCEWithLogits SoftMarginLoss HingeEmbeddingLoss
             MultiLabelMarginLoss MultiLabelSoftMarginLoss""",
         "categorical_crossentropy": "CategoricalGeneralizedCrossEntropy cce",

@@ -60,6 +60,7 @@ from fastnn.losses.numbers import (
     SquaredHinge,
     Tweedie,
 )
+from fastnn.losses.overlap import Dice, Tversky, dice, tversky
 from fastnn.losses.whole_rows import (
     CategoricalFocalCrossentropy,
     CategoricalHinge,
@@ -80,6 +81,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "Dice",
     "Gamma",
     "GaussianNLL",
     "Hinge",
@@ -96,6 +98,7 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SparseCategoricalFocalCrossentropy",
     "SquaredHinge",
+    "Tversky",
     "Tweedie",
     "binary_crossentropy",
     "binary_focal_crossentropy",
@@ -103,6 +106,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_hinge",
     "cosine_similarity",
+    "dice",
     "get",
     "hinge",
     "huber",
@@ -122,6 +126,7 @@ __all__ = [
     "poisson",
     "sparse_categorical_crossentropy",
     "squared_hinge",
+    "tversky",
 ]
 
 __dir__ = names_of(__all__)

@@ -26,6 +26,7 @@ from fastnn.losses.numbers import (
     Poisson,
     SquaredHinge,
 )
+from fastnn.losses.overlap import Dice, Tversky, dice, tversky
 from fastnn.losses.whole_rows import (
     CategoricalFocalCrossentropy,
     CategoricalHinge,
@@ -128,6 +129,9 @@ cosine_similarity = _function(
 categorical_hinge = _function(
     CategoricalHinge, "[[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.5, 0.5]]", "[0. 1.]"
 )
+
+
+_CLASS_OF |= {dice: Dice, tversky: Tversky}
 
 
 class FunctionLoss(Loss):

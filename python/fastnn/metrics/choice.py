@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn.losses.base import LOSSES, Loss
 from fastnn.metrics.base import METRICS, Metric
+from fastnn.metrics.functions import FunctionMetric
 from fastnn.metrics.means import (
     BinaryAccuracy,
     CategoricalAccuracy,
@@ -52,13 +53,21 @@ def get(identifier: str | Metric | type[Metric] | Loss, target: str | None = Non
             )
         return _ACCURACY[target](name=identifier)
     if isinstance(identifier, Loss):
-        return MeanOf(identifier)
+        return _of_rows(identifier) if identifier.is_own else MeanOf(identifier)
     if isinstance(identifier, str) and identifier in LOSSES.names.keys() - METRICS.names.keys():
-        return MeanOf(identifier, name=identifier)
+        loss = LOSSES.get(identifier)
+        return _of_rows(loss) if loss.is_own else MeanOf(identifier, name=identifier)
     # The two words for accuracy count as known names when a near match is searched.
     metric = METRICS.get(identifier, "metrics", dict.fromkeys(_ACCURACIES, BinaryAccuracy))
     if isinstance(identifier, str):
         metric.name = identifier
+    return metric
+
+
+def _of_rows(loss: Loss) -> Metric:
+    """A loss that is Python code, of all rows of an epoch at once."""
+    metric = FunctionMetric(loss.call, loss.name)
+    metric.more_is_better = False  # type: ignore[misc]
     return metric
 
 

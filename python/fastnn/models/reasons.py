@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fastnn.constraints import Constraint
+from fastnn.losses.overlap import OfBatch
 from fastnn.models.objective import Objective
 from fastnn.optimizers.base import Optimizer
 from fastnn.regularizers import OrthogonalRegularizer, Regularizer
@@ -57,6 +58,10 @@ def of_compile(steps: tuple[str, ...], objective: Objective, has_several: bool) 
     if has_several or objective.has_several:
         return several()
     loss = objective.own_loss()
+    if isinstance(loss, OfBatch):
+        return Reason(
+            f"the loss {loss.name!r} is no mean over rows", "Other losses of fastnn train natively."
+        )
     if loss is not None:
         return Reason(
             f"the loss {loss.name!r} is Python code",
