@@ -244,3 +244,58 @@ def test_layers_that_end_a_model_are_heads():
         fastnn.Sequential([layers.Dense(3), layers.ReLU()]).compile(
             "sgd", "sparse_categorical_crossentropy"
         )
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(
+    ("shapes", "axes", "formula"),
+    [
+        (((5,), (5,)), 1, "rk,rk->r"),
+        (((5,), (4, 5)), (1, -1), "rk,rnk->rn"),
+        (((5, 3), (5, 4)), 1, "rkm,rkn->rmn"),
+        (((3, 5), (4, 5)), -1, "rmk,rnk->rmn"),
+        (((2, 3, 5), (5, 4)), [3, 1], "rmpk,rkn->rmpn"),
+    ],
+)
+def test_dot(shapes, axes, formula, normalize, rng):
+    """Of arrays, of a network, and its gradient, which a tape of operations gives, too."""
+    arrays = [rng.normal(size=(7, *shape)) for shape in shapes]
+    layer = layers.Dot(axes, normalize)
+    parts = arrays
+    if normalize:
+        places = [formula.split("->")[0].split(",")[i].index("k") for i in (0, 1)]
+        norms = [
+            np.linalg.norm(a, axis=p, keepdims=True) for a, p in zip(arrays, places, strict=True)
+        ]
+        parts = [a / norm for a, norm in zip(arrays, norms, strict=True)]
+    want = np.einsum(formula, *parts)
+    want = want.reshape(7, *(want.shape[1:] or (1,)))
+    np.testing.assert_allclose(layer(arrays).numpy(), want, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(applied(layer, *arrays), want, rtol=1e-9, atol=1e-12)
+    inputs = [layers.Input(shape) for shape in shapes]
+    slopes = [layers.PReLU("ones") for _ in inputs]
+    scaled = [layers.Rescaling(0.5)(one(i)) for one, i in zip(slopes, inputs, strict=True)]
+    model = fastnn.Model(inputs, layers.Dot(axes, normalize)(scaled), dtype="float64")
+    model.compile("sgd", "mse")
+    _, native = model.value_and_grad(arrays, want)
+    with fastnn.GradientTape() as tape:
+        h = [0.5 * one(a) for one, a in zip(slopes, arrays, strict=True)]
+        loss = fastnn.reduce_mean(fastnn.square(layer(h) - want))
+    for a, b in zip(native, tape.gradient(loss, model.trainable_variables), strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-7, atol=1e-10)
+
+
+def test_dot_refuses_what_does_not_fit():
+    for axes, shapes, message in (
+        (1, [(None, 4)], "expects two inputs, got 1"),
+        (1, [(None, 4), (None, 5)], r"axes 1 of one length.* \(4,\) and \(5,\)"),
+        (2, [(None, 4), (None, 4)], "expects rows with axes 2"),
+        ((1, 3), [(None, 4), (None, 4)], "expects rows with axes"),
+        (1, [(None, 4), (None, 4, 1, 1, 1, 1)], "up to 4 axes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layers.Dot(axes).compute_output_shape(shapes)
+    with pytest.raises(ValueError, match="axes: expected axes of rows"):
+        layers.Dot(0)
+    with pytest.raises(ValueError, match="one of each of two inputs"):
+        layers.Dot((1, 1, 1))

@@ -44,7 +44,7 @@ REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backu
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
 REQUIRED |= {"function": "abs", "begin": 1, "size": 2}
 REQUIRED |= {"num_classes": 3, "target_class_ids": [1]}
-REQUIRED |= {"seconds": 30.0, "filename": "a.csv"}
+REQUIRED |= {"axes": 1, "seconds": 30.0, "filename": "a.csv"}
 REQUIRED |= {"recall": 0.5, "precision": 0.5, "specificity": 0.5, "sensitivity": 0.5}
 REQUIRED |= {"first_decay_steps": 8, "total_steps": 20, "boundaries": [1, 2], "values": [3, 2, 1]}
 # A value of each argument that differs from the default, in all classes or in one.
@@ -66,6 +66,8 @@ OTHERS = {
     "rms_rate": 0.5,
     ("Muon", "nesterov"): False,
     "gradient_accumulation_steps": 4,
+    "axes": (1, -1),
+    ("Dot", "normalize"): True,
     "alpha_initializer": "ones",
     "alpha_regularizer": regularizers.L2(0.25),
     "alpha_constraint": constraints.NonNeg(),

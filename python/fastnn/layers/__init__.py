@@ -8,6 +8,7 @@ from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.dot import Dot, dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
@@ -58,6 +59,7 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -90,6 +92,7 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "dot",
     "maximum",
     "minimum",
     "multiply",
