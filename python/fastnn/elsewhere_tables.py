@@ -33,7 +33,7 @@ NAMES: dict[str, dict[str, str]] = {
         "auc": "AUROC roc_auc roc_auc_score",
         "use AUC(curve='PR')": "pr_auc auc_pr AUPRC",
         "average_precision": "average_precision_score",
-        "f1_score": "Dice dice_score",
+        "f1_score": "dice_score",
         "matthews_correlation": "MatthewsCorrCoef",
         "use TopKCategoricalAccuracy(k), or SparseTopKCategoricalAccuracy(k) for labels": """
             top_k_accuracy top_k top5 top_5_accuracy top_k_accuracy_score""",

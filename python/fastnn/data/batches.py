@@ -31,6 +31,13 @@ class Batches(NamedTuple):
         """The number of rows that count."""
         return self.rows if self.chosen is None else len(self.chosen)
 
+    def first(self, count: int) -> Batches:
+        """The first of the rows that count, at most so many."""
+        if count >= self.length:
+            return self
+        chosen = np.arange(self.rows) if self.chosen is None else self.chosen
+        return self._replace(chosen=chosen[:count])
+
     def take(self, places: Any) -> tuple[Any, Any, Any]:
         """x, y and weights of the rows that count at these places: a slice or indices."""
         chosen = places if self.chosen is None else self.chosen[places]

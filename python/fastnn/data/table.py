@@ -57,6 +57,20 @@ class Table(NamedTuple):
             self.labels[:] = labels
         return changed
 
+    def first(self, count: int) -> Table:
+        """The first of the rows that count, at most so many."""
+        if count >= self.length:
+            return self
+        if self.chosen is not None:
+            return self._replace(chosen=self.chosen[:count])
+        return self._replace(
+            x=self.x[:count],
+            targets=None if self.targets is None else self.targets[:count],
+            labels=None if self.labels is None else self.labels[:count],
+            weights=None if self.weights is None else self.weights[:count],
+            given=None if self.given is None else self.given[:count],
+        )
+
     def part(self, start: int, stop: int) -> _core.Data:
         """Rows `start` to `stop` of the rows that count."""
         if self.chosen is None:

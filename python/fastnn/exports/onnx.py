@@ -22,6 +22,7 @@ from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dense import Dense
+from fastnn.layers.dot import Dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
@@ -172,6 +173,7 @@ LAYERS: dict[type[Layer], Writer] = {
     Minimum: _elementwise("Min"),
     Average: _average,
     Concatenate: _concatenate,
+    Dot: onnx_layers.dot,
 }
 
 

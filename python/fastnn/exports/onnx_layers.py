@@ -11,6 +11,7 @@ from fastnn.exports.graph import Node
 from fastnn.exports.onnx_nodes import Nodes
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.batch import BatchNormalization
+from fastnn.layers.dot import EPSILON, Dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
@@ -138,3 +139,31 @@ def categories(
         return to.add(at, "Squeeze", [made, to.sizes([1])])
     total = to.add(at, "ReduceSum", [made, to.sizes([1])], keepdims=0)
     return total if layer.output_mode == "count" else to.add(at, "Min", [total, to.number(1)])
+
+
+def dot(to: Nodes, layer: Dot, x: list[str], shapes: list[Shape], node: Node) -> str:
+    at = layer.name
+    places = layer.places(shapes)
+    parts = x
+    if layer.normalize:
+        parts = [_unit_along(to, at, one, place + 1) for one, place in zip(x, places, strict=True)]
+    if max(map(len, shapes)) == 1:
+        product = to.add(at, "Mul", parts)
+        return to.add(at, "ReduceSum", [product, to.sizes([1])], keepdims=1)
+    (a, b), (left, right) = places, shapes
+    last = [i + 1 for i in range(len(left)) if i != a] + [a + 1]
+    first = [b + 1] + [i + 1 for i in range(len(right)) if i != b]
+    k = left[a]
+    wide, tall = -1 if len(left) > 1 else 1, -1 if len(right) > 1 else 1
+    m = to.add(at, "Transpose", [parts[0]], perm=[0, *last])
+    o = to.add(at, "Transpose", [parts[1]], perm=[0, *first])
+    m = to.add(at, "Reshape", [m, to.sizes([0, wide, k])])
+    o = to.add(at, "Reshape", [o, to.sizes([0, k, tall])])
+    return to.add(at, "Reshape", [to.add(at, "MatMul", [m, o]), to.sizes([0, *node.shape])])
+
+
+def _unit_along(to: Nodes, at: str, x: str, axis: int) -> str:
+    squares = to.add(at, "Mul", [x, x])
+    total = to.add(at, "ReduceSum", [squares, to.sizes([axis])], keepdims=1)
+    norm = to.add(at, "Max", [to.add(at, "Sqrt", [total]), to.number(EPSILON)])
+    return to.add(at, "Div", [x, norm])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from fastnn import _core
 from fastnn.autodiff import functions as f
@@ -14,7 +14,7 @@ from fastnn.layers.merge import Merge
 from fastnn.registry import Checked
 from fastnn.words import flag, integer, keywords
 
-_EPSILON = 1e-7
+EPSILON = 1e-7
 _MOST_AXES = 4  # of rows that are brought into another order
 
 
@@ -58,6 +58,7 @@ class Dot(Merge):
     """
 
     by_shape = True
+    _inside: ClassVar[tuple[str, ...]] = ("places",)
     axes = Checked(_axes)
     normalize = Checked(flag)
 
@@ -70,8 +71,8 @@ class Dot(Merge):
         self.normalize = normalize
         self._seen: tuple[Shape, ...] = ()  # shapes of the inputs, where a graph asked last
 
-    def _places(self, shapes: Sequence[Shape]) -> tuple[int, int]:
-        """The axis of each row, from 0."""
+    def places(self, shapes: Sequence[Shape]) -> tuple[int, int]:
+        """The axis of each row, from 0 (for graphs and files)."""
         given = self.axes if isinstance(self.axes, list) else [self.axes] * 2
         first, second = (
             axis - 1 if axis > 0 else axis + len(shape)
@@ -82,7 +83,7 @@ class Dot(Merge):
     def row_shape(self, shapes: Sequence[Shape]) -> Shape:  # type: ignore[override]
         if len(shapes) != 2:
             raise ValueError(f"layer {self.name!r}: Dot expects two inputs, got {len(shapes)}")
-        places = self._places(shapes)
+        places = self.places(shapes)
         there = all(0 <= at < len(shape) for at, shape in zip(places, shapes, strict=True))
         if not there or len({shape[at] for at, shape in zip(places, shapes, strict=True)}) > 1:
             raise ValueError(
@@ -100,7 +101,7 @@ class Dot(Merge):
 
     def merged(self, parts: list[Tensor]) -> Tensor:
         shapes = [part.shape[1:] for part in parts]
-        places = self._places(shapes)
+        places = self.places(shapes)
         if self.normalize:
             parts = [_normalized(part, at + 1) for part, at in zip(parts, places, strict=True)]
         (x, y), (a, b) = parts, places
@@ -128,7 +129,7 @@ class Dot(Merge):
         self, network: _core.Graph, tensors: Sequence[int], shapes: Sequence[Shape]
     ) -> int:
         """Both inputs as (k, m, o), multiplied, and summed over k."""
-        places = self._places(shapes)
+        places = self.places(shapes)
         k = shapes[0][places[0]]
         x, y = (
             self._leading(network, tensor, shape, at)
@@ -148,10 +149,10 @@ class Dot(Merge):
         if not self.normalize:
             return tensor if at == 0 else network.permute(tensor, shape, [at, *others])
         if m == 1:
-            return network.unit_normalization(tensor, _EPSILON)
+            return network.unit_normalization(tensor, EPSILON)
         last = network.permute(tensor, shape, [*others, at])
         rows = [network.slice(last, i * k, k) for i in range(m)]
-        scaled = [network.unit_normalization(row, _EPSILON) for row in rows]
+        scaled = [network.unit_normalization(row, EPSILON) for row in rows]
         return network.permute(network.concatenate(scaled), (m, k), (1, 0))
 
 
@@ -161,7 +162,7 @@ def _without(shape: Shape, at: int) -> Shape:
 
 def _normalized(x: Tensor, axis: int) -> Tensor:
     squares = f.reduce_sum(f.square(x), axis, keepdims=True)
-    y: Tensor = x * f.rsqrt(f.maximum(squares, _EPSILON**2))
+    y: Tensor = x * f.rsqrt(f.maximum(squares, EPSILON**2))
     return y
 
 

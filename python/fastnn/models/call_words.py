@@ -29,14 +29,22 @@ def refuse_beside_batches(
         raise ValueError(f"initial_epoch: {told}training goes on where an epoch begins")
 
 
-def refuse_steps(doing: str, **given: object) -> None:
-    """ValueError for numbers of batches where x is arrays."""
-    for name, value in given.items():
-        if value is not None:
-            raise ValueError(
-                f"{doing}: {name}: expected None for arrays, got {value!r}: batch_size says how many "
-                "batches they are"
-            )
+# Rows of a batch where none are said, as in Keras.
+DEFAULT_BATCH = 32
+
+
+def batches_of(
+    name: str, steps: int | None, batch_size: int | None, rows: int, default: int
+) -> tuple[int, int]:
+    """The rows of a batch, and how many of the rows are taken: all, or those of `steps` batches.
+
+    As in Keras, without a batch_size all rows make `steps` batches. Errors call these `name`.
+    """
+    if steps is None:
+        return batch_size_of("batch_size", batch_size, default), rows
+    count = integer(name, steps)
+    size = batch_size_of("batch_size", batch_size, max(1, -(-rows // count)))
+    return size, min(rows, size * count)
 
 
 def batch_size_of(name: str, given: int | None, default: int) -> int:

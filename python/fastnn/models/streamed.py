@@ -18,6 +18,7 @@ from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.feed import Feed, kind_of
 from fastnn.data.table import Table
+from fastnn.models.call_words import batches_of
 from fastnn.models.columns import Columns
 from fastnn.models.compiled import Plan
 from fastnn.models.steps import Logs, own_steps
@@ -110,14 +111,15 @@ class Streamed(Taped):
             tester = _stepper(self, plan, "validation_data", None)
             return lambda: streams.evaluate(tester, feed, listeners, "fit")
         given = Given(*parts_of_validation(data))
-        size = schedule.validation_batch_size
+        size, steps = schedule.validation_batch_size, options["validation_steps"]
 
         def validate() -> Logs:
             if self._reason_for(plan, given.x) is not None:
-                return self._evaluate_taped(plan, given, size, listeners)
+                return self._evaluate_taped(plan, given, (size, steps), listeners)
             with within("validation_data"):
                 table = self._table("validation_data", given.x, given.y, given.sample_weight)
                 self.network.check(table.native())
+            table = table.first(batches_of("validation_steps", steps, size, table.length, size)[1])
             return passes.evaluate(self.network, self.columns, table, listeners, size)
 
         return validate

@@ -29,6 +29,7 @@ from fastnn.data.structures import mapped, parts
 from fastnn.metrics.base import Metric
 from fastnn.models.arguments import no_loss
 from fastnn.models.built import Built
+from fastnn.models.call_words import DEFAULT_BATCH, batches_of
 from fastnn.models.checked import check, row_weights_of
 from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
@@ -193,7 +194,9 @@ class Taped(TapedTables):
         )
         train = self._with_class_weights(plan, train, given.class_weight, shapes)
         if plan.optimizer.full_batch:
-            schedule = schedule._replace(batch_size=max(1, train.length), shuffle=False)
+            schedule = schedule._replace(batch_size=max(1, train.length), shuffle=False, steps=None)
+        schedule = schedule.of_rows(train.length)
+        held = None if held is None else held.first(schedule.validated(held.length))
         check(plan.objective, train, shapes)
         row_weights = row_weights_of("fit", plan.objective, train, shapes)
         if held is not None:
@@ -208,7 +211,7 @@ class Taped(TapedTables):
         params: dict[str, Any] = {
             "verbose": level,
             "epochs": schedule.epochs,
-            "steps": math.ceil(train.length / schedule.batch_size),
+            "steps": schedule.steps_of(train.length),
         }
         if not own:
             names = plan.objective.names()
@@ -246,19 +249,30 @@ class Taped(TapedTables):
                 self.history = former
             raise
 
-    def _evaluate_taped(self, plan: Plan, given: Given, size: int, listeners: CallbackList) -> Logs:
+    def _evaluate_taped(
+        self,
+        plan: Plan,
+        given: Given,
+        sized: tuple[int | None, int | None],
+        listeners: CallbackList,
+    ) -> Logs:
+        """`evaluate`; `sized`: batch_size and steps as they were given."""
         own = "test_step" in own_steps(self, "test")
         inputs = self._inputs("evaluate", given)
+        size, count = batches_of("steps", sized[1], sized[0], inputs[1], DEFAULT_BATCH)
         shapes = self._settled("evaluate", plan, inputs, given, size, own)
-        found = self._batches("evaluate", plan, inputs, given, own)
+        found = self._batches("evaluate", plan, inputs, given, own).first(count)
         check(plan.objective, found, shapes)
         _tell_steps(listeners, found, size)
         with plan.objective.lock, kept_metrics([plan.objective.tracker, *self.metrics]):
             return taped.evaluate(self, found, listeners, size)
 
-    def _predict_taped(self, x: object, size: int, listeners: CallbackList) -> Any:
+    def _predict_taped(
+        self, x: object, sized: tuple[int | None, int | None], listeners: CallbackList
+    ) -> Any:
         inputs, n = self._inputs("predict", Given(x))
-        found = Batches(inputs, None, None, n, self._float_type())
+        size, count = batches_of("steps", sized[1], sized[0], n, DEFAULT_BATCH)
+        found = Batches(inputs, None, None, n, self._float_type()).first(count)
         _tell_steps(listeners, found, size)
         return taped.predict(self, found, listeners, size)
 

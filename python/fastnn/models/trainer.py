@@ -26,11 +26,12 @@ from fastnn.data.table import Table
 from fastnn.layers.base import write_all
 from fastnn.models import probabilities
 from fastnn.models.call_words import (
+    DEFAULT_BATCH,
     batch_size_of,
+    batches_of,
     frequency_of,
     progress_of,
     refuse_beside_batches,
-    refuse_steps,
     results_of,
     told,
     verbosity_of,
@@ -51,7 +52,6 @@ from fastnn.words import flag, integer, keywords, number
 Callbacks = Callback | Iterable[Callback] | None
 ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
 
-_DEFAULT_BATCH = 32
 # More would take years, and their History more memory than there is.
 _MOST_EPOCHS = 10**9
 
@@ -137,10 +137,12 @@ class Trainer(Streamed):
                 by a callback in the middle of training, from which this goes on, also in the middle
                 of an epoch: the same rows, batch_size and shuffle then give the same weights as if
                 nothing had come between.
-            steps_per_epoch: where x makes batches, how many an epoch has; None: all that there are.
-                A generator goes on from epoch to epoch; one that ends early ends training, with a
+            steps_per_epoch: how many batches an epoch has; None: all that there are. Of arrays the next
+                epoch goes on where this one ended; the last epoch of a pass over the rows may be
+                shorter, with a warning. Without a batch_size all rows make so many batches. A
+                generator goes on from epoch to epoch; one that ends early ends training, with a
                 warning.
-            validation_steps: the same of validation_data.
+            validation_steps: how many batches are validated on, the first ones; None: all.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
                 listed (from 1).
@@ -176,7 +178,7 @@ class Trainer(Streamed):
         with claim, claim.lock:
             self._training.take(claim)
             plan = self._compiled("fit")
-            size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
+            size = batch_size_of("batch_size", batch_size, DEFAULT_BATCH)
             begins = initial_epoch
             if not isinstance(begins, Position):
                 begins = Position(integer("initial_epoch", begins, 0, _MOST_EPOCHS))
@@ -199,7 +201,15 @@ class Trainer(Streamed):
                     "class_weight": class_weight,
                 }
                 return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
-            refuse_steps("fit", steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+            schedule = schedule._replace(
+                steps=None
+                if steps_per_epoch is None
+                else integer("steps_per_epoch", steps_per_epoch),
+                free=batch_size is None,
+                validation_steps=None
+                if validation_steps is None
+                else integer("validation_steps", validation_steps),
+            )
             if self._reason_for(plan, x) is not None:
                 return self._fit_taped(
                     plan,
@@ -213,6 +223,9 @@ class Trainer(Streamed):
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
             train = self._weigh_classes(train, class_weight)
+            schedule = schedule.of_rows(train.length)
+            if validation is not None:
+                validation = validation.first(schedule.validated(validation.length))
             listeners = self._listeners(
                 (callbacks, level, progress), train, validation is not None, schedule
             )
@@ -260,7 +273,7 @@ class Trainer(Streamed):
         params = {
             "verbose": level,
             "epochs": schedule.epochs,
-            "steps": math.ceil(train.length / schedule.batch_size),
+            "steps": schedule.steps_of(train.length),
             "metrics": self._log_names(validates and schedule.validates_at_all()),
         }
         return CallbackList(listed, self, params, *progress, History())
@@ -298,7 +311,8 @@ class Trainer(Streamed):
             x, y, sample_weight, callbacks: see `fit`.
             batch_size: the batch of on_test_batch hooks; results do not depend on it.
             verbose: 0 prints nothing, any other value one line.
-            steps: where x makes batches, how many to take; None: all that there are.
+            steps: how many batches to take, the first ones; None: all that there are. Without a
+                batch_size all rows of arrays make so many batches.
             return_dict: whether to return names to values.
 
         Returns:
@@ -313,18 +327,16 @@ class Trainer(Streamed):
             level, as_dict = verbosity_of(verbose), flag("return_dict", return_dict)
             listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
             return told(self._evaluate_streamed(plan, x, steps, listeners), level, as_dict)
-        refuse_steps("evaluate", steps=steps)
         if self._reason_for(plan, x) is not None:
-            size, level = (
-                batch_size_of("batch_size", batch_size, _DEFAULT_BATCH),
-                verbosity_of(verbose),
-            )
+            level = verbosity_of(verbose)
             as_dict = flag("return_dict", return_dict)
             listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
-            logs = self._evaluate_taped(plan, Given(x, y, sample_weight), size, listeners)
+            sized = batch_size, steps
+            logs = self._evaluate_taped(plan, Given(x, y, sample_weight), sized, listeners)
             return told(logs, level, as_dict)
         table = self._table("evaluate", x, y, sample_weight)
-        size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
+        size, count = batches_of("steps", steps, batch_size, table.length, DEFAULT_BATCH)
+        table = table.first(count)
         level = verbosity_of(verbose)
         params = {"verbose": level, "epochs": 1, "steps": math.ceil(table.length / size)}
         listeners = CallbackList(callbacks, self, params)
@@ -360,7 +372,7 @@ class Trainer(Streamed):
                 need not be compiled.
             batch_size: the batch of on_predict_batch hooks; results do not depend on it.
             verbose: accepted as in Keras, and unused.
-            steps: where x makes batches, how many to take; None: all that there are.
+            steps: see `evaluate`.
             callbacks: see `fit`.
 
         Returns:
@@ -377,14 +389,14 @@ class Trainer(Streamed):
             return self._predict_streamed(
                 x, steps, listeners, lambda batch: self.predict(batch, verbose=0)
             )
-        refuse_steps("predict", steps=steps)
         if own_steps(self, "predict") or self._reason_of_call(x) is not None:
-            size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
             params = {"verbose": verbosity_of(verbose), "epochs": 1}
-            return self._predict_taped(x, size, CallbackList(callbacks, self, params))
+            sized = batch_size, steps
+            return self._predict_taped(x, sized, CallbackList(callbacks, self, params))
         table = Table(self._rows(x))
         self._shapes(table.x)  # an error about shapes comes before those of other arguments
-        size = batch_size_of("batch_size", batch_size, _DEFAULT_BATCH)
+        size, count = batches_of("steps", steps, batch_size, table.length, DEFAULT_BATCH)
+        table = table.first(count)
         params = {
             "verbose": verbosity_of(verbose),
             "epochs": 1,

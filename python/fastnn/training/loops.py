@@ -31,6 +31,7 @@ from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Position, Trainable
 from fastnn.training.passes import evaluate
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
+from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
 from fastnn.words import within
 
 Sums = NDArray[np.float64]
@@ -50,6 +51,25 @@ class Schedule(NamedTuple):
     shuffle: bool
     validation_freq: int | Container[int]
     validation_batch_size: int
+    steps: int | None = None  # of an epoch; None: as many as there are batches
+    free: bool = False  # whether batch_size is what makes `steps` batches of the rows
+    validation_steps: int | None = None  # None: all
+
+    def of_rows(self, count: int) -> Schedule:
+        """The same for so many rows to train on."""
+        if self.steps is None or not self.free:
+            return self
+        return self._replace(batch_size=max(1, -(-count // self.steps)))
+
+    def steps_of(self, count: int) -> int:
+        """The steps of an epoch that begins a pass over so many rows."""
+        return stretch_of(0, -(-count // self.batch_size), self.steps).steps
+
+    def validated(self, count: int) -> int:
+        """How many of so many rows are validated on, the first ones."""
+        if self.validation_steps is None:
+            return count
+        return min(count, self.validation_steps * self.validation_batch_size)
 
     def validates(self, epoch: int) -> bool:
         if isinstance(self.validation_freq, int):
@@ -91,7 +111,9 @@ class Fit:
         self.validation_data = None if validation is None else validation.native()
         self.schedule = schedule
         self.callbacks = callbacks
-        self.steps = math.ceil(len(train) / schedule.batch_size)
+        # Of a pass over the rows, of which an epoch may be a part.
+        self.whole = math.ceil(len(train) / schedule.batch_size)
+        self._told_short = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
         # Logits of the rows of an epoch and of validation, where metrics want them.
@@ -178,7 +200,19 @@ class Fit:
         with self._native_run(fresh=False, streams_in=True) as run:
             self._make_room()
             sums = self._advance(run, first_step=0, steps=1)[0]
-            return self._logs(sums, self._seen(self.network.epochs, shuffled=False))
+            whole = Stretch(0, self.whole, self.whole)
+            return self._logs(sums, self._seen(self.network.epochs, whole, shuffled=False))
+
+    def _stretch(self, epoch: int) -> Stretch:
+        """The steps of an epoch among those of its pass."""
+        return stretch_of(self._count(epoch), self.whole, self.schedule.steps)
+
+    def _count(self, epoch: int) -> int:
+        """How many epochs there were before, since one began a pass."""
+        first = (
+            0 if self.begins is not None and self.begins.goes_on else self.schedule.initial_epoch
+        )
+        return max(0, epoch - first)
 
     def _native_run(self, **how: bool) -> _core.Run:
         return self.network.run(
@@ -192,7 +226,7 @@ class Fit:
     def _watching(self) -> list[tuple[Callback, dict[str, Any]]] | None:
         """Callbacks with rules that native code follows; None: a callback, a metric of all rows, or
         the schedule of validation acts between epochs."""
-        if self.columns.collects:
+        if self.columns.collects or not self._stretch(0).is_whole:
             return None
         hooks = [*EPOCH_HOOKS, *TRAIN_BATCH_HOOKS]
         if self.validation is not None:
@@ -231,14 +265,12 @@ class Fit:
         if self.validation_data is not None:
             self._validation_logits = room(self.network, len(self.validation_data), outputs)
 
-    def _seen(self, epoch: int, *, shuffled: bool, steps: int | None = None) -> SeenRows | None:
-        """The rows of the first `steps` steps of an epoch, by its number in the life of the model."""
+    def _seen(self, epoch: int, part: Stretch, *, shuffled: bool) -> SeenRows | None:
+        """The rows of some steps of a pass, by its number in the life of the model."""
         if self._logits is None:
             return None
-        rows = len(self._logits)
-        if steps is not None:
-            rows = min(rows, steps * self.schedule.batch_size)
         size = self.schedule.batch_size
+        rows = slice(part.start * size, min(part.stop * size, len(self._logits)))
         return seen_in(self.network, self.table, self._logits, epoch, shuffled, rows, size)
 
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
@@ -248,7 +280,7 @@ class Fit:
                 how["validation_logits"] = self._validation_logits
         optimizer = self.model.optimizer
         before = self.network.steps
-        rates = optimizer.rates(how.get("steps", self.steps) * how.get("epochs", 1))
+        rates = optimizer.rates(how.get("steps", self.whole) * how.get("epochs", 1))
         try:
             return run.advance(optimizer=optimizer.settings(), rates=rates, **how)
         finally:
@@ -268,9 +300,10 @@ class Fit:
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
         """All epochs, in as few native calls as can be."""
+        self._tell_short(epochs.start)
         most = _AT_ONCE
         if self.model.optimizer.schedule is not None:  # a rate for each step
-            most = max(1, min(most, _MOST_RATES // self.steps))
+            most = max(1, min(most, _MOST_RATES // self.whole))
         first, logs = epochs.start, list[Logs]()
         while first < epochs.stop and not self.model.stop_training:
             watching = self._watching() or []
@@ -321,7 +354,8 @@ class Fit:
     def _check_sums(self, begins: Position) -> None:
         expected: list[tuple[int, ...]] = [(self.columns.width,)]
         if self._logits is not None:
-            rows = min(begins.step * self.schedule.batch_size, len(self._logits))
+            size, first = self.schedule.batch_size, self._stretch(begins.epoch).start
+            rows = min((first + begins.step) * size, len(self._logits)) - first * size
             expected.append((rows, self.columns.outputs))
         if [sums.shape for sums in begins.sums] != expected:
             raise ValueError(
@@ -332,12 +366,15 @@ class Fit:
         data = len(self.train), self.schedule.batch_size, self.schedule.shuffle
         counted: tuple[NDArray[Any], ...] = () if sums is None else (sums,)
         if sums is not None and self._logits is not None:
-            counted += (self._logits[: step * self.schedule.batch_size].copy(),)
+            size, first = self.schedule.batch_size, self._stretch(epoch).start
+            counted += (self._logits[first * size : (first + step) * size].copy(),)
         return Position(epoch, step, counted, data)
 
     def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Logs:
         """One epoch; the first may begin in its middle."""
         first = 0 if begins is None else begins.step
+        part = self._stretch(epoch)
+        self._tell_short(epoch)
         self.model.position = self._position(epoch, first)
         if begins is not None:
             self.model.position = self.model.position._replace(sums=begins.sums)
@@ -351,18 +388,23 @@ class Fit:
         number = self.network.epochs  # in the life of the model
         if by_batch:
             if first and begins is not None:
-                run.go_on(first, begins.sums[0])
+                run.go_on(part.start + first, begins.sums[0])
                 if self._logits is not None:
-                    self._logits[: len(begins.sums[1])] = begins.sums[1]
-            logs = self._batches(run, epoch, first)
+                    place = part.start * self.schedule.batch_size
+                    self._logits[place : place + len(begins.sums[1])] = begins.sums[1]
+            elif part.start:
+                run.go_on(part.start, np.zeros(self.columns.width))  # sums of its own
+            logs = self._batches(run, epoch, first, part)
         else:
-            sums = self._advance(
-                run,
-                first_epoch=epoch,
-                validates=together,
-                progress=self._show if self.progress is not None and self.progress.live else None,
-            )
-            logs = self._logs(sums[0], self._seen(number, shuffled=self.schedule.shuffle))
+            show = self.progress is not None and self.progress.live
+            how: dict[str, Any] = {"progress": self._shows(part.start)} if show else {}
+            if not part.is_whole:
+                how |= {"first_step": part.start, "steps": part.steps, "ends": self._is_last(epoch)}
+                run.go_on(part.start, np.zeros(self.columns.width))
+            sums = self._advance(run, first_epoch=epoch, validates=together, **how)
+            if part.ends_pass and not part.is_whole:
+                self.network.epochs += 1
+            logs = self._logs(sums[0], self._seen(number, part, shuffled=self.schedule.shuffle))
         if validates and not together:
             logs |= self._validate(run, epoch)
         self.model.position = self._position(epoch + 1)
@@ -375,22 +417,40 @@ class Fit:
             raise
         return logs
 
-    def _show(self, _epoch: int, steps: int, sums: Sums) -> None:
-        """Called by native code about every 0.1 s."""
-        if self.progress is not None:
-            self.progress.update(steps, self.columns.logs(sums[: self.columns.width]))
+    def _is_last(self, epoch: int) -> bool:
+        return epoch + 1 == self.schedule.epochs
 
-    def _batches(self, run: _core.Run, epoch: int, first: int) -> Logs:
+    def _tell_short(self, epoch: int) -> None:
+        """Says once that the rows end before an epoch has its steps, as Keras does."""
+        count = self._count(epoch)
+        if self._told_short or not is_short(count, self.whole, self.schedule.steps):
+            return
+        self._told_short = True
+        warn_of_short(epoch, self._stretch(epoch), self.schedule.steps)
+
+    def _shows(self, first: int) -> Callable[[int, int, Sums], None]:
+        """Shows the progress; called by native code about every 0.1 s."""
+
+        def show(_epoch: int, steps: int, sums: Sums) -> None:
+            if self.progress is not None:
+                logs = self.columns.logs(sums[: self.columns.width])
+                self.progress.update(steps - first, logs)
+
+        return show
+
+    def _batches(self, run: _core.Run, epoch: int, first: int, part: Stretch) -> Logs:
         logs: Logs = {}
         done, number = first, self.network.epochs
-        if first == self.steps and self.model.position is not None:  # nothing but its end is left
+        if first == part.steps and self.model.position is not None:  # nothing but its end is left
             sums = self.model.position.sums[0]
             logs = self.columns.logs(sums)
         try:
-            for step in range(first, self.steps):
+            for step in range(first, part.steps):
                 self.callbacks.call("on_train_batch_begin", step, {})
                 # Native sums go on from step to step, as they do where no hook looks.
-                sums = self._advance(run, first_epoch=epoch, first_step=step, steps=1)[0]
+                ends = self._is_last(epoch) and step + 1 == part.steps
+                how = {"first_step": part.start + step, "steps": 1, "ends": ends}
+                sums = self._advance(run, first_epoch=epoch, **how)[0]
                 logs = self.columns.logs(sums)
                 done = step + 1
                 self.model.position = self._position(epoch, done, sums)
@@ -400,15 +460,16 @@ class Fit:
                     self.progress.update(step + 1, logs)
                 if self.model.stop_training:
                     # No loss follows that would show the last update to be wrong.
-                    if step + 1 < self.steps:
-                        how = {"first_step": step + 1, "steps": 0, "ends": True}
+                    if step + 1 < part.steps:
+                        how = {"first_step": part.start + step + 1, "steps": 0, "ends": True}
                         self._advance(run, first_epoch=epoch, **how)
                     break
         finally:
-            # Native calls for a part of an epoch do not count the epoch.
-            self.network.epochs += 1
+            # Native calls for a part of a pass do not count the pass.
+            self.network.epochs += part.ends_pass
         if self._logits is not None and done:
-            seen = self._seen(number, shuffled=self.schedule.shuffle, steps=done)
+            some = part._replace(stop=part.start + done)
+            seen = self._seen(number, some, shuffled=self.schedule.shuffle)
             logs = self.columns.logs(sums, seen=seen)
         return logs
 
@@ -417,7 +478,8 @@ class Fit:
         size = self.schedule.validation_batch_size
         logs = evaluate(self.network, self.columns, self.validation, self.callbacks, size)
         if math.isinf(logs["loss"]) or math.isnan(logs["loss"]):  # raises TrainingDiverged
-            self._advance(run, first_epoch=epoch, first_step=self.steps, steps=0, validates=True)
+            stop = self._stretch(epoch).stop
+            self._advance(run, first_epoch=epoch, first_step=stop, steps=0, validates=True)
         return {f"val_{name}": value for name, value in logs.items()}
 
 

@@ -89,21 +89,23 @@ def seen_in(
     logits: Array,
     epoch: int,
     shuffled: bool,
-    rows: int,
+    rows: slice,
     size: int,
 ) -> SeenRows:
-    """The first `rows` rows of an epoch, whose logits are in the order of its steps.
+    """Some rows of a pass, whose logits are in the order of its steps.
 
     Args:
-        epoch: its number in the life of the model.
+        epoch: the number of the pass in the life of the model.
+        rows: which of them, in that order.
         size: rows of a step.
     """
+    every = rows.start == 0 and rows.stop == len(logits)
     if not shuffled:
-        places = None if rows == len(logits) else np.arange(rows)
-        return SeenRows(table, logits[:rows], places, sizes=size)
+        places = None if every else np.arange(rows.start, rows.stop)
+        return SeenRows(table, logits[rows], places, sizes=size)
     order = _core.permutation(len(logits), network.key, epoch)
-    if rows < len(logits):
-        return SeenRows(table, logits[:rows], order[:rows], sizes=size)
+    if not every:
+        return SeenRows(table, logits[rows], order[rows], sizes=size)
     in_order = np.empty_like(logits)
     in_order[order] = logits
     return SeenRows(table, in_order, order=order, sizes=size)

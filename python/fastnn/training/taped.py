@@ -23,6 +23,7 @@ from fastnn.data.structures import Form, form_of, mapped
 from fastnn.protocols import Position
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import Snapshots
+from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
 from fastnn.utils import pack_x_y_sample_weight
 
 Logs = dict[str, Any]
@@ -95,7 +96,10 @@ class TapedFit:
         self.validation = validation
         self.schedule = schedule
         self.callbacks = callbacks
-        self.steps = math.ceil(train.length / schedule.batch_size)
+        # Of a pass over the rows, of which an epoch may be a part.
+        self.whole = math.ceil(train.length / schedule.batch_size)
+        self._order: NDArray[Any] | None = None  # of the rows in this pass
+        self._told_short = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
         self._begun = False  # whether a step was finished
@@ -161,23 +165,39 @@ class TapedFit:
             raise
         return logs
 
+    def _stretch(self, epoch: int) -> Stretch:
+        """The steps of an epoch among those of its pass."""
+        first = (
+            0 if self.begins is not None and self.begins.goes_on else self.schedule.initial_epoch
+        )
+        count = max(0, epoch - first)
+        part = stretch_of(count, self.whole, self.schedule.steps)
+        if not self._told_short and is_short(count, self.whole, self.schedule.steps):
+            self._told_short = True
+            warn_of_short(epoch, part, self.schedule.steps)
+        return part
+
     def _batches(
         self, epoch: int, copies: Snapshots[Any], first: int, begins: Position | None
     ) -> Logs:
-        order = self.model.order(self.train.length, self.schedule.shuffle, again=first > 0)
+        part = self._stretch(epoch)
+        if part.start == 0 or begins is not None:
+            again = first > 0 or part.start > 0
+            self._order = self.model.order(self.train.length, self.schedule.shuffle, again=again)
+        order = self._order
         size = self.schedule.batch_size
         logs: Logs = {}
-        if first == self.steps and begins is not None:  # nothing but the end of the epoch is left
+        if first == part.steps and begins is not None:  # nothing but the end of the epoch is left
             logs = self.model.logs_so_far() if begins.logs is None else dict(begins.logs)
         listens = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
-        for step in range(first, self.steps):
+        for step in range(first, part.steps):
             self._step = step
-            begin = self._step * size
+            begin = (part.start + step) * size
             stop = min(begin + size, self.train.length)
             copies.before_step()
             self.callbacks.call("on_train_batch_begin", step, {})
             places = slice(begin, stop) if order is None else order[begin:stop]
-            self.model.more_follows = step + 1 < self.steps
+            self.model.more_follows = step + 1 < part.steps
             try:
                 logs = self.model.train_on_data(data_of(self.train, places))
             finally:
@@ -197,7 +217,7 @@ class TapedFit:
             if self.progress is not None:
                 self.progress.update(step + 1, logs)
             if self.model.stop_training:
-                if step + 1 < self.steps:
+                if step + 1 < part.steps:
                     logs = self.model.completed(logs)
                 break
         return logs
