@@ -529,3 +529,34 @@ def test_two_classes_cannot_have_one_name():
             things.register("two", "I")(type("Two", (Thing,), {}))
     finally:
         del registry.FAMILIES["thing"]
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["constraints", "initializers", "layers", "losses", "metrics", "optimizers", "regularizers"],
+)
+def test_rooms_serialize_as_in_keras(room):
+    module, again = getattr(fastnn, room), 0
+    for cls in CLASSES:
+        if cls.__module__.startswith(f"fastnn.{room}") and not issubclass(
+            cls, schedules.LearningRateSchedule
+        ):
+            told = module.serialize(plain(cls))
+            assert told["class_name"] == cls.__name__
+            made = module.deserialize(json.loads(json.dumps(told)))
+            assert type(made) is cls
+            again += 1
+    assert again > 3
+    with pytest.raises(TypeError, match="serialize: expected an object of"):
+        module.serialize(3)
+
+
+def test_rooms_deserialize_classes_of_ones_own():
+    class Own(losses.MeanSquaredError):
+        pass
+
+    told = losses.serialize(Own())
+    assert type(losses.deserialize(told, custom_objects={"Own": Own})) is Own
+    with pytest.raises(ValueError, match="Own"):
+        losses.deserialize(told)
+    assert losses.deserialize("mse").name == "mean_squared_error"

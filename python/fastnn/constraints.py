@@ -283,5 +283,7 @@ def get(identifier: Any, what: str = "constraint") -> Constraint | None:
     return CONSTRAINTS.get(identifier, what)
 
 
+serialize, deserialize = CONSTRAINTS.serialize, CONSTRAINTS.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "constraint", lambda: CONSTRAINTS.names)

@@ -552,5 +552,7 @@ IdentityInitializer = Identity
 OrthogonalInitializer = Orthogonal
 
 
+serialize, deserialize = INITIALIZERS.serialize, INITIALIZERS.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "initializer", lambda: INITIALIZERS.names)

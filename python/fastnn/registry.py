@@ -15,7 +15,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 import numpy as np
 
 from fastnn.listing import Listed
-from fastnn.serializable import described, function_described, is_described, own_class
+from fastnn.serializable import (
+    custom_object_scope,
+    described,
+    function_described,
+    is_described,
+    own_class,
+)
 from fastnn.words import choose, refuse_elsewhere, unknown_keyword, without_nothing
 
 _TAKES_KEYWORDS = 0x08  # CO_VARKEYWORDS of a code object; `inspect` would cost the import too much
@@ -212,6 +218,31 @@ class Registry(Generic[Base]):
         if name not in known:
             refuse_elsewhere(what, self.family, name)
         return choose(what, name, known)
+
+    def serialize(self, obj: Base) -> dict[str, Any]:
+        """An object of the family as {"class_name", "config"}, for `deserialize`; as in Keras.
+
+        Raises:
+            TypeError: it is none of the family, or has no config, as a function has none.
+        """
+        if not isinstance(obj, self.base):
+            raise TypeError(
+                f"serialize: expected an object of {self.base.__name__}, got {obj!r:.100}"
+            )
+        return described(obj)
+
+    def deserialize(self, config: object, custom_objects: Mapping[str, Any] | None = None) -> Base:
+        """The object that `serialize` described, or that a name means.
+
+        Args:
+            config: what `serialize` gave, or a name.
+            custom_objects: classes of one's own that it names.
+
+        Raises:
+            TypeError, ValueError: it is no such config; the message names the fault.
+        """
+        with custom_object_scope(custom_objects or {}):
+            return self.get(config)
 
     def get(
         self,

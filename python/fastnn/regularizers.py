@@ -274,5 +274,7 @@ def get(identifier: Any, what: str = "regularizer") -> Regularizer | None:
     return REGULARIZERS.get(identifier, what)
 
 
+serialize, deserialize = REGULARIZERS.serialize, REGULARIZERS.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "regularizer", lambda: REGULARIZERS.names)

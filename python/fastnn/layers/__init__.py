@@ -99,6 +99,8 @@ __all__ = [
     "subtract",
 ]
 
+serialize, deserialize = LAYERS.serialize, LAYERS.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "layer", lambda: LAYERS.names)
 __dir__ = names_of(__all__)

@@ -131,5 +131,7 @@ __all__ = [
 
 __dir__ = names_of(__all__)
 
+serialize, deserialize = LOSSES.serialize, LOSSES.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "loss", lambda: LOSSES.names)

@@ -33,7 +33,7 @@ from fastnn.metrics.agreement import (
     MeanIoU,
     OneHotIoU,
 )
-from fastnn.metrics.base import Metric
+from fastnn.metrics.base import METRICS, Metric
 from fastnn.metrics.choice import get, named
 from fastnn.metrics.confusion import (
     F1Score,
@@ -152,6 +152,8 @@ __all__ = [
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 ]
+
+serialize, deserialize = METRICS.serialize, METRICS.deserialize
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "metric", named)

@@ -33,5 +33,7 @@ __all__ = [
 
 __dir__ = names_of(__all__)
 
+serialize, deserialize = OPTIMIZERS.serialize, OPTIMIZERS.deserialize
+
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
     __getattr__ = elsewhere.attributes(__name__, "optimizer", lambda: OPTIMIZERS.names)
