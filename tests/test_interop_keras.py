@@ -172,7 +172,7 @@ def test_models_that_do_not_go(keras):
         def call(self, x, training):
             return super().call(x, training) * 2
 
-    with pytest.raises(RuntimeError, match="to_keras: the model computes with more than layers"):
+    with pytest.raises(ValueError, match="Keras has no form of Twice: it computes with more than"):
         fastnn.to_keras(fastnn.Sequential([Twice(3, input_shape=(4,), name="own")]))
     with pytest.raises(RuntimeError, match="to_keras: the model is not built"):
         fastnn.to_keras(fastnn.Sequential([layers.Dense(3)]))

@@ -116,6 +116,8 @@ MODULES = {
     "BatchNorm1d": lambda nn: _moved(nn.BatchNorm1d(5, eps=0.2, momentum=0.3)),
     "BatchNorm1d alone": lambda nn: _moved(nn.BatchNorm1d(5, affine=False, momentum=None)),
     "GroupNorm": lambda nn: nn.GroupNorm(5, 5, eps=0.2),
+    "PReLU": lambda nn: nn.PReLU(5, 0.3),
+    "PReLU of one slope": lambda nn: nn.PReLU(init=-0.4),
     "Dropout": lambda nn: nn.Dropout(0.25),
     "AlphaDropout": lambda nn: nn.AlphaDropout(0.25),
     "Flatten": lambda nn: nn.Flatten(),
@@ -138,8 +140,33 @@ def test_each_module(torch, nn, kind):
         brought(torch, alone, travelling.rows(5), input_shape=(5,))
 
 
+def test_all_layers_with_weights_by_state_dict(torch, nn):
+    """There and back as modules, and by their names of weights."""
+    module = nn.Sequential(
+        *(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 8), _moved(nn.BatchNorm1d(8))),
+        *(nn.PReLU(8), nn.GroupNorm(2, 8), nn.RMSNorm(8, eps=1e-3), nn.LayerNorm(8), nn.PReLU()),
+        *(nn.GLU(), nn.Linear(4, 2)),
+    )
+    for parameter in module.parameters():
+        if parameter.dim() == 1:
+            nn.init.normal_(parameter)
+    x = travelling.whole_numbers("int64")[:, :3]
+    model = brought(torch, module, x, input_shape=(3,))
+    sent(torch, model, x)
+    fresh = fastnn.models.clone_model(model)
+    interop.load_state_dict(fresh, module.state_dict())
+    near(predicted(fresh, [x]), answer(torch, module, x))
+    found = {k: torch.from_numpy(v) for k, v in interop.state_dict(fresh).items()}
+    there = fastnn.to_torch(fastnn.models.clone_model(model))
+    there.load_state_dict(found, strict=False)
+    near(answer(torch, there, x), predicted(model, [x]))
+    made = [layers.Input((2, 3)), layers.PReLU(), layers.Flatten(), layers.Dense(1)]
+    with pytest.raises(ValueError, match=r"'pre_lu': PyTorch, unless its slopes .* of PReLU"):
+        fastnn.to_torch(fastnn.Sequential(made))
+
+
 def test_every_module_that_is_read_is_tested():
-    tested = {name.partition(" ")[0] for name in MODULES} | {"Embedding"}
+    tested = {name.partition(" ")[0] for name in MODULES} | {"Embedding", "GLU"}
     assert tested == set(torch_modules.READERS)
 
 

@@ -22,6 +22,7 @@ from fastnn.layers.dense import Dense
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.lengths import RMSNormalization
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.models import Model
 from fastnn.models.exported import graph_of
 from fastnn.variables import Variable
@@ -37,10 +38,11 @@ _WORDS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
     "embeddings": "weight",
+    "alpha": "weight",
 }
 _KINDS = (
     *(Dense, LayerNormalization, GroupNormalization, RMSNormalization, BatchNormalization),
-    Embedding,
+    *(Embedding, PReLU),
 )
 # A count that BatchNorm1d keeps for momentum=None, which does not exist here.
 _COUNT = "num_batches_tracked"

@@ -16,6 +16,7 @@ from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.lengths import RMSNormalization
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.prelu import PReLU
 
 
 def layer_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
@@ -78,6 +79,11 @@ def group_norm(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]
         **common,
     )
     return layer, _affine_of(module, ("weight", "bias"))
+
+
+def prelu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    alpha = array_of("weight", module.weight)
+    return PReLU(shared_axes=[1] if alpha.size == 1 else None, **common), [alpha]
 
 
 def embedding(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
@@ -148,6 +154,17 @@ def grouped(torch: Any, step: Step) -> list[Made]:
     norm = torch.nn.GroupNorm(groups, step.given[0], eps=layer.epsilon, affine=layer.scale)
     fill(torch, norm, dict(zip(("weight", "bias"), step.weights, strict=False)))
     return [Made("", norm)]
+
+
+def sloped(torch: Any, step: Step) -> list[Made]:
+    alpha = step.weights[0]
+    if alpha.size not in (1, alpha.shape[0]):
+        raise refusal(
+            step.layer, "PyTorch, unless its slopes are those of the first axis of a row,"
+        )
+    module = torch.nn.PReLU(alpha.size)
+    fill(torch, module, {"weight": alpha.reshape(-1)})
+    return [Made("", module)]
 
 
 def embedded(torch: Any, step: Step) -> list[Made]:

@@ -25,6 +25,7 @@ from fastnn.layers.embedding import Embedding
 from fastnn.layers.lengths import RMSNormalization
 from fastnn.layers.noise import AlphaDropout, Dropout
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.shape import Flatten, Identity, Reshape
 from fastnn.models import Model, Sequential
 from fastnn.models.exported import graph_of
@@ -136,6 +137,11 @@ def _log_softmax(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array
     return Activation("log_softmax", **common), []
 
 
+def _glu(module: Any, common: dict[str, Any]) -> tuple[Layer, list[Array]]:
+    _check_columns(module)
+    return Activation("glu", **common), []
+
+
 def _check_columns(module: Any) -> None:
     if module.dim not in (None, 1, -1):
         raise ValueError(f"dim: expected 1 or -1, the axis of the columns, got {module.dim}")
@@ -206,6 +212,8 @@ READERS: dict[str, _Reader] = {
     "BatchNorm1d": torch_layers.batch_norm,
     "GroupNorm": torch_layers.group_norm,
     "Embedding": torch_layers.embedding,
+    "PReLU": torch_layers.prelu,
+    "GLU": _glu,
     "Dropout": lambda module, common: (Dropout(module.p, **common), []),
     "AlphaDropout": lambda module, common: (AlphaDropout(module.p, **common), []),
     "Flatten": _flatten,
@@ -243,6 +251,7 @@ def _joined(parts: list[Part]) -> list[Part]:
             isinstance(last, Dense)
             and last.activation == "linear"
             and isinstance(part.layer, Activation)
+            and part.layer.activation != "glu"  # which has half the columns
             and not native(part.layer.activation).parameters
         ):
             last.activation = part.layer.activation
@@ -366,6 +375,7 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "tanh_shrink": lambda nn: nn.Tanhshrink(),
     "threshold": lambda nn, threshold, default_value: nn.Threshold(threshold, default_value),
     "log_sigmoid": lambda nn: nn.LogSigmoid(),
+    "glu": lambda nn: nn.GLU(dim=-1),
 }
 
 
@@ -410,6 +420,7 @@ WRITERS: dict[type[Layer], _Writer] = {
     BatchNormalization: torch_layers.batch,
     GroupNormalization: torch_layers.grouped,
     Embedding: torch_layers.embedded,
+    PReLU: torch_layers.sloped,
     Identity: lambda torch, _: [Made("", torch.nn.Identity())],
     Dropout: _dropout,
     AlphaDropout: _dropout,
