@@ -371,3 +371,22 @@ def test_an_operation_by_hand() -> None:
         layers.Operation(np.tanh)
     with pytest.raises(TypeError, match="expected a list of 2 inputs"):
         both([[1.0]])
+
+
+def test_outputs_have_the_names_of_their_layers() -> None:
+    x = fastnn.Input((4,))
+    h = layers.Dense(2, name="h")(x)
+    model = fastnn.Model(x, [h, fastnn.cos(h), x, fastnn.cos(h)])
+    model.compile("sgd", ["mse", "mae", None, None])
+    history = model.fit(X, [T, T, None, None], verbose=0).history
+    assert list(history) == ["loss", "h_loss", "cos_loss"]
+    single = fastnn.Model(x, fastnn.cos(h))
+    single.compile("sgd", {"cos": "mse"})
+    with pytest.raises(ValueError, match=r"unknown name 'sine', .*cos"):
+        single.compile("sgd", {"sine": "mse"})
+
+
+def test_gelu_has_keras_own_default() -> None:
+    x = fastnn.constant([0.5, -1.0])
+    np.testing.assert_array_equal(ops.gelu(x), math.gelu(x, approximate=True))
+    np.testing.assert_array_equal(ops.gelu(x, approximate=False), math.gelu(x))

@@ -75,7 +75,7 @@ def reduce_std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> fastnn.math.reduce_std([1.0, 5.0]).item()
     2.0
     """
-    return sqrt(reduce_variance(x, axis, keepdims))
+    return sqrt(reduce_variance(tensor(x), axis, keepdims))
 
 
 @operation

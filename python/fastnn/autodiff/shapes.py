@@ -146,7 +146,7 @@ def stack(values: Sequence[Any], axis: int = 0) -> Tensor:
     Raises:
         ValueError: shapes differ.
     """
-    return concat([expand_dims(value, axis) for value in values], axis)
+    return concat([expand_dims(tensor(value), axis) for value in values], axis)
 
 
 @operation

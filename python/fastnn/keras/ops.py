@@ -34,7 +34,6 @@ from fastnn.autodiff.functions import (
     expand_dims,
     expm1,
     floor,
-    gelu,
     greater,
     greater_equal,
     less,
@@ -86,6 +85,7 @@ from fastnn.autodiff.functions import (
 from fastnn.autodiff.functions import clip_by_value as clip
 from fastnn.autodiff.functions import concat as concatenate
 from fastnn.autodiff.functions import floormod as mod
+from fastnn.autodiff.functions import gelu as _gelu
 from fastnn.autodiff.functions import is_finite as isfinite
 from fastnn.autodiff.functions import is_nan as isnan
 from fastnn.autodiff.functions import reduce_all as all
@@ -127,6 +127,15 @@ def convert_to_numpy(x: Any) -> NDArray[Any]:
     [1.0, 1.0]
     """
     return np.array(converted(x))
+
+
+def gelu(x: Any, approximate: bool = True) -> Any:
+    """`fastnn.math.gelu` with Keras's default, the form with tanh.
+
+    >>> fastnn.keras.ops.gelu([0.0]).tolist()
+    [0.0]
+    """
+    return _gelu(x, approximate)
 
 
 def pad(x: Any, pad_width: Sequence[Sequence[int]], mode: str = "constant") -> Tensor:

@@ -85,6 +85,11 @@ class Steps(NamedTuple):
             found += [y] if isinstance(y, Symbol) else _leaves(step, y)
         return found
 
+    def maker(self, number: int) -> Any:
+        """The layer or model that makes a Tensor; None: it is an input."""
+        last = [step for step in self.steps if step.first <= number]
+        return last[-1].part if last else None
+
     def ends_of(self, step: Step, symbols: Sequence[Any]) -> tuple[Any, Any]:
         """What a call takes, and what it makes, of the symbols of all Tensors."""
         args, options = _filled(step, symbols)

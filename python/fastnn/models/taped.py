@@ -100,6 +100,9 @@ class Taped(TapedTables):
         """The name of the layer that makes the one output; None: several, or not known yet."""
         if state.form.kind is not None:
             return None
+        if self._steps is not None:
+            [(_, maker)] = self._makers(state)
+            return None if maker is None else str(maker.name)
         if state.calls:
             call = state.calls[-1]
             return str((call.within[0] if call.within else state.layers[call.layer]).name)
@@ -119,20 +122,29 @@ class Taped(TapedTables):
     def _names_of_outputs(self, state: State) -> tuple[str, ...]:
         if state.form.kind in (None, dict):
             return state.form.names
-        first = len(state.inputs) or 1
         names: list[str] = []
-        for place in state.calls[-1].inputs:
-            made_by = place - first
-            name = f"input_{place + 1}"
-            if made_by >= 0:
-                call = state.calls[made_by]
-                name = (call.within[0] if call.within else state.layers[call.layer]).name
+        for place, maker in self._makers(state):
+            name = f"input_{place + 1}" if maker is None else maker.name
             unique, count = name, 0
             while unique in names:
                 count += 1
                 unique = f"{name}_{count}"
             names.append(unique)
         return tuple(names)
+
+    def _makers(self, state: State) -> list[tuple[int, Any]]:
+        """The number of each output among all Tensors, and the layer or model that makes it; None:
+        it is an input."""
+        steps: Any = self._steps
+        if steps is not None:
+            return [(place, steps.maker(place)) for place in steps.outputs]
+        first = len(state.inputs) or 1
+        found: list[tuple[int, Any]] = []
+        for place in state.calls[-1].inputs:
+            call = state.calls[place - first] if place >= first else None
+            maker = call and (call.within[0] if call.within else state.layers[call.layer])
+            found.append((place, maker))
+        return found
 
     def _reason_for(self, plan: Plan, x: object) -> Reason | None:
         """Why the data of a call go over the tape; None: a native loop takes them."""
