@@ -66,6 +66,7 @@ class Taped(TapedTables):
         *("check_counted", "count_on", "counted", "logs_so_far", "read_state", "write_state"),
     )
 
+    _steps: Any = None  # see `opaque`
     history: History | None = None
     _told = False  # that it trains over the tape
     position: Position | None = None  # in a callback of `fit`
