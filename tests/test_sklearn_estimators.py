@@ -64,7 +64,7 @@ def same(one, other, atol=0.0):
         {"batch_size": 32},
         {"solver": "sgd", "early_stopping": True},
         {"solver": "lbfgs"},
-        {"scale": True, "batch_size": 50, "class_weight": "balanced"},
+        {"scale": True, "batch_size": 50, "class_weight": {"dog": 2.0, "owl": 0.5}},
     ],
     ids=["adam", "early", "lbfgs", "scale"],
 )
@@ -133,6 +133,7 @@ def test_bad_rows_are_refused_as_in_scikit_learn():
             mlp.predict_proba(bad)
 
 
+@pytest.mark.cpu  # a device has other last bits than what answers to few rows
 def test_few_rows_and_many_are_answered_alike():
     mlp = classifier().fit(X, CLASSES)
     many = np.concatenate([X] * 4)
@@ -284,6 +285,14 @@ class Looks(fastnn.callbacks.Callback):
         self.epochs += 1
 
 
+@pytest.mark.parametrize("monitor", ["val_loss", "val_mean_squared_error", "val_mae", "loss"])
+@pytest.mark.parametrize("y", [NUMBERS, np.stack([NUMBERS, X[:, 2]], axis=1)], ids=["one", "two"])
+def test_other_numbers_are_monitored(monitor, y):
+    mlp = regressor(monitor=monitor, early_stopping=True, max_iter=5).fit(X, y)
+    assert mlp.validation_scores_ == mlp.history_[monitor]
+    assert mlp.best_validation_score_ == min(mlp.validation_scores_)
+
+
 def test_rules_are_the_same_natively_and_between_epochs():
     for options in (
         {"tol": 0.01},
@@ -326,6 +335,7 @@ def test_divergence_is_an_error_with_a_hint():
     assert isinstance(error.value.__cause__, fastnn.TrainingDiverged)
 
 
+@pytest.mark.cpu
 def test_the_model_goes_elsewhere(tmp_path):
     mlp = classifier(scale=True).fit(X.astype("float32"), CLASSES)
     mlp.model_.save(tmp_path / "m.safetensors")

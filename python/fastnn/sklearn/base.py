@@ -131,7 +131,8 @@ class BaseMLP(BaseEstimator):
         if first_pass or not hasattr(self, "_moments"):
             self._moments = rows.moments(weights) if self.scale else None
         targets = self._scaled(targets, weights, first_pass)
-        given = Given(rows, targets, weights, sample_weight is not None)
+        of_classes = getattr(self, "class_weight", None) is not None
+        given = Given(rows, targets, weights, sample_weight is not None and not of_classes)
         scale = self._scale_of(targets)
         alpha = 0.0 if self.solver == "lbfgs" else scale.gradient * float(self.alpha) / 2
         plan = Plan(

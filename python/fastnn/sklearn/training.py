@@ -78,7 +78,7 @@ def fit_stochastic(
     parts = _split(estimator, given, random, incremental)
     _begin(estimator)
     size = _batch_size(estimator, parts.length)
-    wanted = _metrics_for(estimator, given.targets, parts.held)
+    wanted = _metrics_for(estimator, given.targets, parts.held, scale)
     seed = int(random.randint(2**31 - 1))
     net = _net_for(estimator, plan, _loss_for(loss, given), wanted, seed, size, incremental)
     if hasattr(solver.native, "penalty_rows"):
@@ -243,17 +243,18 @@ def _loss_for(loss: Loss, given: Given) -> Loss:
     return made
 
 
-def _metrics_for(estimator: Any, targets: Targets, held: Held | None) -> list[Any]:
+def _metrics_for(estimator: Any, targets: Targets, held: Held | None, scale: Scale) -> list[Any]:
     """Metrics that the rule needs of the native passes."""
-    monitor = estimator.monitor
-    if monitor is not None:
-        name = monitor.removeprefix("val_")
-        return [] if name == "loss" else [name]
-    if hasattr(estimator, "classes_"):
-        wants = held is not None and (targets.labels is not None or targets.width == 1)
-        return ["accuracy"] if wants else []
-    several = targets.width > 1 and estimator.loss == "squared_error"
-    return [metrics.MeanSquaredError(name=_MSE)] if held is not None or several else []
+    wanted: list[Any] = [] if scale.is_one_sum else [metrics.MeanSquaredError(name=_MSE)]
+    if estimator.monitor is not None:
+        name = estimator.monitor.removeprefix("val_")
+        if name != "loss" and name not in [metric.name for metric in wanted]:
+            wanted.append(name)
+    elif held is not None and not hasattr(estimator, "classes_"):
+        wanted = [metrics.MeanSquaredError(name=_MSE)]
+    elif held is not None and (targets.labels is not None or targets.width == 1):
+        wanted.append("accuracy")
+    return wanted
 
 
 def _net_for(
@@ -327,7 +328,7 @@ def _watched(estimator: Any, net: Net, parts: Parts) -> Watched | None:
     if hasattr(estimator, "classes_"):
         if targets.labels is not None or targets.width == 1:
             return Watched(Value("val_accuracy"), True)
-        return Watched(None, True, lambda: _subset_accuracy(estimator, net, held, targets, weights))
+        return Watched(None, True, lambda: _subset_accuracy(net, held, targets, weights))
     values = np.asarray(targets.values, np.float64)
     mean = np.average(values, axis=0, weights=weights)
     variances = np.average((values - mean) ** 2, axis=0, weights=weights)
@@ -345,9 +346,7 @@ def _answers(net: Net, held: Held) -> Array:
     return found
 
 
-def _subset_accuracy(
-    _estimator: Any, net: Net, held: Held, targets: Targets, weights: Any
-) -> float:
+def _subset_accuracy(net: Net, held: Held, targets: Targets, weights: Any) -> float:
     found = _answers(net, held)
     if not np.isfinite(found).all():
         return math.nan
