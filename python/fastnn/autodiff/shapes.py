@@ -217,7 +217,7 @@ def gather(x: Any, indices: Any, axis: int | None = None, batch_dims: int = 0) -
 
     Args:
         x: a Tensor or an array.
-        indices: integers below the length of the axis.
+        indices: integers below the length of the axis, also such of a type of floats.
         axis: None: the first one behind the axes that both share.
         batch_dims: so many first axes x and indices share: entry i of x is indexed by entry i.
 
@@ -229,6 +229,8 @@ def gather(x: Any, indices: Any, axis: int | None = None, batch_dims: int = 0) -
     """
     x = tensor(x)
     places = converted(indices)
+    if places.dtype.kind == "f" and np.array_equal(places, np.floor(places)):
+        places = places.astype(np.int64)  # rows of data are floats where an Input does not say else
     shared = batch_dims + places.ndim if batch_dims < 0 else batch_dims
     along = shared if axis is None else axis + x.ndim if axis < 0 else axis
     if not 0 <= shared <= min(along, places.ndim):

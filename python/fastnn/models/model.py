@@ -31,7 +31,7 @@ from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.noted import note_call
-from fastnn.models.opaque import Rows, found_in, give_paths, replaced, steps_of
+from fastnn.models.opaque import Rows, found_in, give_paths, replaced, rows_like, steps_of
 from fastnn.models.reasons import Reason, of_call, of_part, several
 from fastnn.models.stepped import rows_of
 from fastnn.models.summary import summary_lines
@@ -242,7 +242,7 @@ class Model(Weighted):
 
     def traced_again(self, again: Again) -> Trace | None:
         """The trace of the same call now (for `traces`); an error where it makes no graph."""
-        inputs = replaced(again.args[0], Rows, lambda rows: Input(rows.shape))
+        inputs = replaced(again.args[0], Rows, Rows.entry)
         traces = self._drawn(self._state.now, inputs).traces
         return traces[0] if traces else None
 
@@ -283,7 +283,7 @@ class Model(Weighted):
         """`state` with the graph that `call` draws of Inputs. Errors: see `_graph_for`."""
         entries = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
         entries = [entries] if isinstance(entries, Symbol) else list(entries)
-        again = Again((replaced(inputs, Symbol, lambda symbol: Rows(symbol.row_shape)),), {})
+        again = Again((replaced(inputs, Symbol, rows_like),), {})
         return self._drawn_by(
             lambda training: self._called_on(inputs, training), state, entries, memo, again
         )

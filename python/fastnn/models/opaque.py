@@ -16,7 +16,7 @@ from fastnn.autodiff.quiet import quiet
 from fastnn.autodiff.tensor import Tensor
 from fastnn.data.structures import form_of
 from fastnn.layers.base import Layer, Shape
-from fastnn.layers.shape import InputLayer
+from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import ModelCall, Opaque, Symbol
 from fastnn.variables import Variable
 
@@ -27,6 +27,16 @@ class Rows(NamedTuple):
     """What a call gets in place of rows of this shape."""
 
     shape: tuple[int, ...]
+    dtype: str | None = None  # of integers; None: floats
+
+    def entry(self) -> Symbol:
+        """An Input of such rows."""
+        return Input(self.shape, dtype=self.dtype)
+
+
+def rows_like(symbol: Symbol) -> Rows:
+    """Such rows as a symbol stands for."""
+    return Rows(symbol.row_shape, None if symbol.dtype.startswith("float") else symbol.dtype)
 
 
 class Slot(NamedTuple):
@@ -320,6 +330,24 @@ def _convert(variables: Sequence[Variable], dtype: str) -> None:
     for variable in variables:
         if variable.dtype != dtype:
             variable.becomes(dtype)
+
+
+def build_before(symbols: Sequence[Symbol]) -> bool:
+    """Builds layers that make these symbols, as far as they are not built; whether there was one."""
+    found: list[Symbol] = []
+    waiting, seen = list(symbols), set()
+    while waiting:
+        symbol = waiting.pop()
+        if id(symbol) not in seen:
+            seen.add(id(symbol))
+            waiting += symbol.inputs
+            layer = symbol.layer
+            if isinstance(layer, Layer) and not layer.built and layer.has_parameters:
+                found.append(symbol)
+    for symbol in reversed(found):
+        shapes: Any = [one.shape for one in symbol.inputs]
+        symbol.layer.build(shapes if symbol.layer.merges else shapes[0])
+    return bool(found)
 
 
 def built_parts(steps: Steps) -> None:

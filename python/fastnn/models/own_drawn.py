@@ -8,12 +8,18 @@ from typing import Any
 
 from fastnn import calling
 from fastnn.calling import Untraceable
-from fastnn.layers.shape import Input
 from fastnn.layers.symbol import Symbol
 from fastnn.models.invoked import refuse_arguments, takes_training
 from fastnn.models.model import Model
 from fastnn.models.nested import called_on
-from fastnn.models.opaque import Rows, called_opaquely, found_in, replaced
+from fastnn.models.opaque import (
+    Rows,
+    build_before,
+    called_opaquely,
+    found_in,
+    replaced,
+    rows_like,
+)
 from fastnn.models.own_inputs import has_shape, rows_for, shapes_in, symbols_for
 from fastnn.models.traces import Again, Trace
 
@@ -63,7 +69,7 @@ class Drawn(Model):
 
     def traced_again(self, again: Again) -> Trace | None:
         """The trace of the same call now (for `traces`); an error where it makes no graph."""
-        args, options = replaced(tuple(again), Rows, lambda rows: Input(rows.shape))
+        args, options = replaced(tuple(again), Rows, Rows.entry)
         symbols = list(found_in((args, options), Symbol))
         traces = self._drawn_of(args, options, symbols, keeps=False).traces
         return traces[0] if traces else None
@@ -89,12 +95,27 @@ class Drawn(Model):
         self, args: tuple[Any, ...], options: dict[str, Any], training: bool | None
     ) -> Any:
         """The symbol, or the structure of several, of this call in the graph of a model."""
+        symbols = list(found_in((args, options), Symbol))
+        try:
+            return self._drawn_into(args, options, training, symbols)
+        except Exception:
+            # It may read the weights of a layer before it, which that has once it is built.
+            if not build_before(symbols):
+                raise
+        return self._drawn_into(args, options, training, symbols)
+
+    def _drawn_into(
+        self,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        training: bool | None,
+        symbols: Sequence[Symbol],
+    ) -> Any:
         now = calling.now()
         if not self._is_built:
             inside = now.inside(False, False, dtype=self._given_dtype)._replace(tracing=False)
             with calling.entered(inside) as lock, lock:
                 self._make(args, options)
-        symbols = list(found_in((args, options), Symbol))
         try:
             if self.activity_regularizer is not None:
                 raise Untraceable("it has a regularizer")
@@ -122,7 +143,7 @@ class Drawn(Model):
         """The graph that `call` draws of Inputs in place of these symbols."""
         entries: dict[int, Symbol] = {}
         for symbol in symbols:
-            entries[id(symbol)] = Input(symbol.row_shape)
+            entries[id(symbol)] = rows_like(symbol).entry()
         drawn, named = replaced((args, options), Symbol, lambda s: entries[id(s)])
         memo = symbols[0].memo
         ordered = [entries[id(symbol)] for symbol in symbols]
@@ -132,7 +153,7 @@ class Drawn(Model):
             with calling.entered(inside) as lock, lock:
                 return self._run(drawn, named, training)
 
-        again = Again(*replaced((args, options), Symbol, lambda symbol: Rows(symbol.row_shape)))
+        again = Again(*replaced((args, options), Symbol, rows_like))
         state = self._drawn_by(call, self._state.now, ordered, memo, again)
         if keeps and not calling.now().tracing:  # else the model around it looks after it
             self._traced = state.traces[0]

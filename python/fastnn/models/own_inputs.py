@@ -89,6 +89,20 @@ def tensors(value: Any, dtype: str | None, *, first: bool = False) -> Any:
     return x
 
 
+def narrowed(y: Any, inputs: Any) -> Any:
+    """Outputs of float64 made float32 where integers were among the inputs.
+
+    An integer with a weight of float32 is a float64, as in NumPy; in Keras it is a float32.
+    """
+    if not any(part.dtype == np.float64 for part in found_in(y, Tensor)):
+        return y
+    if not any(part.dtype.kind in "iub" for part in found_in(inputs, Tensor)):
+        return y
+    return replaced(
+        y, Tensor, lambda part: functions.cast(part, "float32") if part.dtype == "float64" else part
+    )
+
+
 def _is_array(value: Any) -> bool:
     return isinstance(value, (Tensor, Variable, np.ndarray, np.generic)) or (
         hasattr(value, "__array__") and not isinstance(value, type)

@@ -25,6 +25,7 @@ from fastnn.models.own_drawn import Drawn
 from fastnn.models.own_inputs import (
     fitting,
     has_shape,
+    narrowed,
     parameters_of,
     shapes_in,
     symbols_for,
@@ -328,6 +329,8 @@ class Layer(Drawn, metaclass=_Kinds):
                 if self._made_in is not None and self.weights:
                     calling.refuse_made_here(self)
                 y = self._run(given, named, acts)
+                if dtype == "float32":
+                    y = narrowed(y, (given, named))
                 if self.activity_regularizer is not None:
                     self._add_activity(y)
         except Exception as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastnn import calling
+from fastnn.autodiff.tensor import Tensor
 from fastnn.calling import Untraceable
 from fastnn.changes import Change
 from fastnn.data.structures import form_of
@@ -22,6 +23,7 @@ from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
 from fastnn.models.opaque import Slot, Step, Steps, convert, give_paths
+from fastnn.models.stepped import as_entered
 from fastnn.models.symbolic import Memo
 from fastnn.models.traces import traces_of
 from fastnn.words import flag, keywords
@@ -178,7 +180,7 @@ class Sequential(Model):
             return self._chain(state, parts, shape)
         except Untraceable:
             assert shape is not None
-            self._drawn_through(parts, Input(shape), builds=True)
+            self._drawn_through(parts, _entry(parts, shape), builds=True)
             return state._replace(
                 parts=parts, inputs=(), called=(), drawing={}, layers=(), calls=(), traces=()
             )
@@ -192,7 +194,7 @@ class Sequential(Model):
             return state._replace(layers=parts, calls=chain_of(parts))
         if shape is None:
             return state._replace(layers=(), calls=())
-        entry = Input(shape)
+        entry = _entry(parts, shape)
         entry.memo = {} if memo is None else memo
         x = self._drawn_through(parts, entry)
         form = form_of(x)
@@ -256,8 +258,12 @@ class Sequential(Model):
         """Its layers and models one by one, where one of these is no graph of layers."""
         if super()._has_call():
             return super()._called_on(inputs, training, invocation)
+        parts = self._state.now.parts
+        first = parts[0] if parts and isinstance(parts[0], InputLayer) else None
+        if isinstance(inputs, Tensor):
+            inputs = as_entered(inputs, first, self.dtype)
         with self._entered(inputs, training) as lock, lock:
-            for part in self._state.now.parts:
+            for part in parts:
                 if not isinstance(part, InputLayer):
                     inputs = part(inputs, training=training)
         return inputs
@@ -288,6 +294,12 @@ class Sequential(Model):
 
 
 MODELS["Sequential"] = Sequential
+
+
+def _entry(parts: Sequence[Any], shape: Shape) -> Symbol:
+    """An Input of rows of this shape, of the type that the first of the parts may ask for."""
+    asks = bool(parts) and isinstance(parts[0], InputLayer)
+    return Input(shape, dtype=parts[0].dtype if asks else None)
 
 
 def _layers_in(parts: Sequence[Any]) -> list[Layer]:

@@ -10,6 +10,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import calling
 from fastnn.autodiff import functions
 from fastnn.autodiff.tensor import Tensor
@@ -92,10 +94,13 @@ class Stepped(Saved):
         names = self._input_names
         parts = [self._joined_one(inputs)] if names is None else self._several_of(inputs)
         found = []
-        for label, part, shape in zip(
-            self._input_labels, parts, self._state.now.inputs, strict=True
+        assert self._steps is not None
+        shapes = self._state.now.inputs
+        for entry, label, part, shape in zip(
+            self._steps.entries, self._input_labels, parts, shapes, strict=True
         ):
             x = rows_of(part)
+            x = as_entered(x, entry, self.dtype)
             if x.shape == (len(x),) and shape == (1,):
                 x = functions.reshape(x, (-1, 1))
             if x.shape[1:] != shape:
@@ -106,6 +111,13 @@ class Stepped(Saved):
         if isinstance(names, list):
             return dict(zip(names, found, strict=True))
         return found[0] if names is None else found
+
+
+def as_entered(x: Tensor, entry: Any, dtype: str) -> Tensor:
+    """Rows of integers in the type of the model, unless the Input asks for integers, as in Keras."""
+    asked = None if entry is None else entry.dtype
+    whole = x.dtype.kind in "iub" and (asked is None or np.dtype(asked).kind == "f")
+    return functions.cast(x, dtype) if whole else x
 
 
 def rows_of(inputs: Any) -> Tensor:
