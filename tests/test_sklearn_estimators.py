@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import importlib
 import pickle
 import subprocess
 import sys
@@ -322,6 +324,18 @@ def test_callbacks_may_end_training():
     assert classifier(callbacks=[Ends()]).fit(X, CLASSES).n_iter_ == 3
 
 
+def test_an_interrupted_fit_keeps_its_epochs():
+    class Interrupts(fastnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        mlp = classifier(callbacks=[Interrupts()]).fit(X, CLASSES)
+    assert mlp.n_iter_ == len(mlp.loss_curve_) == 3
+    assert mlp.predict(X).shape == (120,)
+
+
 def test_verbose_prints_each_epoch(capsys):
     classifier(verbose=True, max_iter=3).fit(X, CLASSES)
     assert capsys.readouterr().out.count("Iteration") == 3
@@ -433,3 +447,16 @@ def test_threads_of_joblib_train_at_once():
     np.testing.assert_array_equal(
         threaded.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
     )
+
+
+def test_examples_of_the_docstrings():
+    for name in ("fastnn.sklearn", "fastnn.sklearn.classifier", "fastnn.sklearn.regressor"):
+        done = doctest.testmod(importlib.import_module(name))
+        assert done.attempted > 2
+        assert not done.failed
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None; import fastnn; import fastnn.sklearn"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install '.[sklearn]'" in done.stderr.splitlines()[-1]
