@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import saved_models
+import test_saved_resumed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -217,3 +218,33 @@ def test_words_ask_for_no_more_memory_than_the_numbers_take(tmp_path: Path) -> N
     *told_lines, grown = done.stdout.splitlines()
     assert len(told_lines) == 3
     assert int(grown) < 50, done.stdout
+
+
+def test_numbers_and_names_of_other_kinds(tmp_path: Path) -> None:
+    """How the network was compiled, and what a model and a layer of a program's own are called."""
+    path = tmp_path / "m.safetensors"
+    made = [layers.Input((8,)), test_saved_resumed.Own(), layers.Dense(3)]
+    model = fastnn.Sequential(made)
+    model.compile(fastnn.optimizers.SGD(0.1, gradient_accumulation_steps=2, use_ema=True), "mse")
+    plain = fastnn.Sequential([layers.Dense(3, input_shape=(4,))])
+    plain.compile(fastnn.optimizers.SGD(0.1, use_ema=True), "mse")
+    wrong: Any
+    for one, part, place in (
+        (plain, "state", ("network", "stage", "accumulate")),
+        (plain, "state", ("network", "stage", "overwrite")),
+        (plain, "model", ("config", "name")),
+        (model, "model", ("config", "name")),
+        (model, "model", ("config", "layers", 1, "config", "name")),
+    ):
+        one.save(path)
+        found = layout.read(path)
+        for wrong in (-1, 2**64, 10**30, 0.5, [], {}):
+            told = json.loads(found.metadata[part])
+            inner = told
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = wrong
+            about = {**found.metadata, part: json.dumps(told)}
+            layout.write(tmp_path / "x", Contents(about, found.tensors))
+            with pytest.raises(fastnn.ModelFileError):
+                fastnn.load_model(tmp_path / "x")

@@ -9,6 +9,7 @@ import pickle
 import cases
 import numpy as np
 import pytest
+import travelling
 
 import fastnn
 from fastnn import layers
@@ -328,3 +329,40 @@ def test_from_a_callback(rng):
     for predict, expected in kept:
         same(predict(x), expected)
     assert not np.array_equal(kept[0][1], kept[2][1])
+
+
+NORMS = {
+    "BatchNormalization": layers.BatchNormalization,
+    "Normalization": layers.Normalization,
+    "GroupNormalization": lambda: layers.GroupNormalization(4),
+    "RMSNormalization": layers.RMSNormalization,
+    "UnitNormalization": layers.UnitNormalization,
+    "PReLU": layers.PReLU,
+    "glu": lambda: layers.Activation("glu"),
+}
+
+
+def test_every_layer_and_activation():
+    """What folds into a product beside it differs in the last digits."""
+    models = {
+        cls.__name__: travelling.of_class(cls)
+        for cls in travelling.CLASSES
+        if cls is not layers.Operation  # of a network with a call of its own
+    }
+    for word in (*travelling.ACTIVATIONS, *travelling.WITH_PARAMETERS):
+        models[word] = travelling.chain([word, word]), [travelling.rows(6)]
+    for name, make in NORMS.items():
+        for place in range(3):
+            made = [layers.Dense(8, "relu"), layers.Dense(8)]
+            made.insert(place, make())
+            chain = fastnn.Sequential([layers.Input((8,)), *made, layers.Dense(3, "softmax")])
+            models[f"{name}, {place}"] = travelling.with_weights(chain), [travelling.rows(8)]
+    for name, (model, inputs) in models.items():
+        predictor, several = model.predictor(), len(inputs) > 1
+        expected = travelling.predicted(model, inputs)
+        travelling.near(predictor(inputs if several else inputs[0]), expected)
+        for i in range(3):
+            row = [x[i : i + 1] for x in inputs]
+            got = np.asarray(predictor(row if several else row[0]))
+            bound = 1e-6 * max(1.0, np.abs(expected).max())
+            assert np.abs(got - expected[i : i + 1]).max() <= bound, name

@@ -39,7 +39,7 @@ from fastnn.models.symbolic import Memo
 from fastnn.models.traces import Again, Trace, programs_in, traces_of
 from fastnn.models.weighted import Weighted
 from fastnn.variables import Variable
-from fastnn.words import flag, integer, keywords
+from fastnn.words import flag, integer, keywords, text
 
 
 class Model(Weighted):
@@ -119,7 +119,7 @@ class Model(Weighted):
         super().__init__(key)
         # Without a seed, what draws keys for itself draws them from the seed of the program.
         self._source = None if seed is None else keys.Source(key)
-        self.given_name = name
+        self.given_name = None if name is None else text("name", name)
         self._given_dtype = None if dtype is None else dtype_of(dtype)
         self._input_names = None
         self._eager_shapes: set[Shape] = set()  # of rows for which `call` is no graph of layers

@@ -24,7 +24,7 @@ from fastnn.models.sharing import refuse_to_rob
 from fastnn.models.trainer import Trainer
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
-from fastnn.words import keywords, snake_case, unknown
+from fastnn.words import keywords, snake_case, text, unknown
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
 
@@ -113,7 +113,7 @@ class Parted(Trainer):
 
     @name.setter
     def name(self, value: str) -> None:
-        self.given_name = value
+        self.given_name = text("name", value)
 
     @property
     def layers(self) -> list[Any]:

@@ -294,6 +294,7 @@ class TrainingState:
         found = [integer("group_of", numbers.get(name, 0), 0, len(groups) - 1) for name in names]
         stage = _like("stage", told["stage"], like.stage)
         integer("accumulate", stage["accumulate"])
+        integer("overwrite", stage["overwrite"], 0)
         loss = _like("loss", told["loss"], like.loss)
         return Settings([name in trained for name in names], groups, found, stage, loss)
 
