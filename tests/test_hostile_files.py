@@ -235,10 +235,19 @@ def test_numbers_and_names_of_other_kinds(tmp_path: Path) -> None:
         (plain, "model", ("config", "name")),
         (model, "model", ("config", "name")),
         (model, "model", ("config", "layers", 1, "config", "name")),
+        (plain, "model", ("config", "layers", 0, "name_in_model")),
     ):
         one.save(path)
         found = layout.read(path)
-        for wrong in (-1, 2**64, 10**30, 0.5, [], {}):
+        for wrong in (
+            -1,
+            2**64,
+            10**30,
+            0.5,
+            [],
+            {},
+            *(["../x"] if "name_in_model" in place else []),
+        ):
             told = json.loads(found.metadata[part])
             inner = told
             for key in place[:-1]:

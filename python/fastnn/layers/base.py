@@ -58,7 +58,8 @@ class Common(TypedDict, total=False):
 COMMON = tuple(Common.__annotations__)
 
 
-def _name(argument: str, value: object) -> str:
+def checked_name(argument: str, value: object) -> str:
+    """The name of a layer: not empty, and without the sign that parts paths."""
     if not isinstance(value, str) or not value or "/" in value:
         raise ValueError(f"{argument}: expected a non-empty string without '/', got {value!r}")
     return value
@@ -174,7 +175,7 @@ class Layer(Registered):
     def __init__(self, **common: Unpack[Common]) -> None:
         refuse_unknown_keywords(type(self).__name__, common, COMMON)
         name = common.get("name")
-        self.given_name: str | None = None if name is None else _name("name", name)
+        self.given_name: str | None = None if name is None else checked_name("name", name)
         self._standing = Switch(Standing(self.given_name or self.kind_name))
         self._changes = Exclusive("this layer")
         self.dtype = common.get("dtype")
@@ -329,7 +330,7 @@ class Layer(Registered):
 
     @name.setter
     def name(self, value: str) -> None:
-        checked = _name("name", value)
+        checked = checked_name("name", value)
         if self.owner is not None or self.home is not None:
             raise ValueError(f"name: layer {self.name!r} is in a model, where names are fixed")
         self.given_name = checked

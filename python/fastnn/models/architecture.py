@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn.data.structures import Form
-from fastnn.layers.base import LAYERS, Layer
+from fastnn.layers.base import LAYERS, Layer, checked_name
 from fastnn.layers.outputs import Outputs
 from fastnn.layers.shape import InputLayer
 from fastnn.models.chain import plain
@@ -368,7 +368,8 @@ def _name_in(model: Any, parts: Sequence[Any], told: Sequence[Any]) -> None:
     wanted = [None] * first + [one.get("name_in_model") for one in told]
     for part, name, before in zip(parts, names, wanted, strict=True):
         if part.given_name is None and before not in (None, name):
-            part.given_name = str(before)
+            is_layer = isinstance(part, Layer)
+            part.given_name = checked_name("name_in_model", before) if is_layer else str(before)
 
 
 def _names(config: Mapping[str, Any]) -> int | list[str] | None:
