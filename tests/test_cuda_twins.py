@@ -8,8 +8,13 @@ import subprocess
 import emulator
 import pytest
 
-OWN = ("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers")
+OWN = (
+    *("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers"),
+    "cuda_twins_tables",
+)
 TWINS = (
+    "activation",
+    "column_norm",
     "columns",
     "combine",
     "cores",
@@ -20,7 +25,9 @@ TWINS = (
     "optimizer",
     "parallel",
     "pool",
+    "scale_rows",
     "trial",
+    "updates",
 )
 SOURCES = [f"tests/native/{name}.cpp" for name in OWN] + [f"csrc/cpu/{name}.cpp" for name in TWINS]
 

@@ -24,6 +24,7 @@ int main(int count, char** words) {
   check_rows();
   check_numbers();
   check_layers();
+  check_tables();
   library->end_context(device);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

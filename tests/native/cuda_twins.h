@@ -128,5 +128,6 @@ class Recorded {
 void check_rows();
 void check_numbers();
 void check_layers();
+void check_tables();
 
 }  // namespace twins

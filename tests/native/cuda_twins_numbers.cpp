@@ -137,7 +137,7 @@ struct Optimized {
       }
       if (shaped) {
         a.slots[average_slot] = slot_at(average_slot);
-        a.extras = {scales, scales + 1, T(0.01), T(0.02), T(0.6), T(0.9)};
+        a.extras = {scales, scales + 1, scales + 1, T(0.01), T(0.02), T(0.6), T(0.9)};
       }
       return a;
     };
