@@ -24,15 +24,16 @@ import numpy as np
 import fastnn
 from fastnn import layers
 
-case = json.loads(os.environ["CASE"])
-draw = np.random.default_rng(3)
-rows = case.get("rows", 300)
-x = draw.normal(size=(rows, 40)).astype("f4")
-y = draw.integers(0, 5, rows)
-weights = draw.uniform(0.5, 2, rows)
+given = json.loads(os.environ["CASE"])
 
 
-def build():
+def data(rows):
+    draw = np.random.default_rng(3)
+    x = draw.normal(size=(rows, 40)).astype("f4")
+    return x, draw.integers(0, 5, rows), draw.uniform(0.5, 2, rows)
+
+
+def build(case):
     if case.get("small"):
         hidden = [layers.Dense(32, activation="relu"), layers.Dense(32), layers.Dense(5)]
         return fastnn.Sequential([fastnn.Input((40,)), *hidden])
@@ -56,10 +57,11 @@ OPTIMIZERS = {
 }
 
 
-def trained(device, session):
+def trained(case, device, session):
     os.environ["FASTNN_SESSION"] = session
     fastnn.utils.set_random_seed(5)
-    model = build()
+    x, y, weights = data(case.get("rows", 2 * 48 + 12))
+    model = build(case)
     for index in case.get("frozen", []):
         model.layers[index].trainable = False
     model.compile(
@@ -87,7 +89,7 @@ def trained(device, session):
     return {"losses": losses, "weights": end, "start": start}
 
 
-print(json.dumps([trained(*which) for which in case["runs"]]))
+print(json.dumps([[trained(case, *run) for run in given["runs"]] for case in given["cases"]]))
 """
 
 PLAIN = ("cpu", "plain")
@@ -103,9 +105,16 @@ def library() -> Path:
 
 
 def run(library: Path, case: dict[str, Any], *runs: tuple[str, str], **environment: str) -> Any:
+    return run_all(library, [case], *runs, **environment)[0]
+
+
+def run_all(
+    library: Path, several: list[dict[str, Any]], *runs: tuple[str, str], **environment: str
+) -> Any:
+    """The runs of each case, all in one process."""
     done = cases.python(
         PROGRAM,
-        CASE=json.dumps({**case, "runs": runs}),
+        CASE=json.dumps({"cases": several, "runs": runs}),
         FASTNN_CUDA_LIBRARY=str(library),
         **{"FASTNN_CUBLASLT": "none", **environment},
     )
@@ -165,9 +174,15 @@ def with_mock(library: Path, cublaslt: Path, tmp_path: Path) -> WithMock:
     return WithMock(library, cublaslt, tmp_path / "log")
 
 
+@pytest.fixture(scope="module")
+def own_runs(library: Path) -> dict[str, Any]:
+    found = run_all(library, list(CASES.values()), PLAIN, WIDE, WIDE)
+    return dict(zip(CASES, found, strict=True))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_own_kernels_are_as_the_plain_session(name: str, library: Path) -> None:
-    plain, wide, again = run(library, CASES[name], PLAIN, WIDE, WIDE)
+def test_own_kernels_are_as_the_plain_session(name: str, own_runs: dict[str, Any]) -> None:
+    plain, wide, again = own_runs[name]
     check_close(wide, plain)
     assert again == wide
 
