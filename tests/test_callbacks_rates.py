@@ -408,3 +408,45 @@ def test_backups_have_the_states(tmp_path):
     assert fitted(1) == wanted
     assert len(set(wanted[0]["learning_rate"])) > 1
     assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
+
+
+class _Forced(fastnn.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+class _Slow(fastnn.utils.PyDataset):
+    def __len__(self):
+        return 10**6
+
+    def __getitem__(self, index):
+        return X[:4], Y[:4]
+
+
+@pytest.mark.parametrize("way", ["native", "collecting", "with hooks", "over a tape", "streamed"])
+def test_a_time_limit_ends_an_epoch_in_its_middle(way):
+    """The epoch has the steps that were made, and counts; its collected rows are those of them."""
+    cls = _Forced if way == "over a tape" else fastnn.Sequential
+    model = cls([fastnn.layers.Dense(1)], seed=1)
+    seen = []
+
+    def count(y_true, y_pred):  # noqa: ARG001
+        seen.append(len(y_true))
+        return float(len(y_true))
+
+    model.compile(
+        fastnn.optimizers.SGD(1e-3), "mse", metrics=[count] if way == "collecting" else []
+    )
+    hook = fastnn.callbacks.LambdaCallback(on_train_batch_end=lambda _batch, _logs: None)
+    how = [hook] if way == "with hooks" else []
+    rows = 2_000_000
+    x, y = np.zeros((rows, 1), np.float32), np.ones(rows, np.float32)
+    given = (_Slow(),) if way == "streamed" else (x, y, 4)
+    limit = fastnn.callbacks.TimeLimit(0.05)
+    history = model.fit(*given, epochs=3, verbose=0, callbacks=[limit, *how], shuffle=False)
+    steps = model.optimizer.iterations
+    assert history.epoch == [0]
+    assert 0 < int(steps) < rows // 4
+    assert np.isfinite(history.history["loss"]).all()
+    if way == "collecting":
+        assert history.history["count"] == [4.0 * int(steps)]

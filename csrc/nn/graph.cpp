@@ -362,8 +362,7 @@ int Graph::logits(int tensor) {
 namespace {
 
 bool has_activation(const Node& node) {
-  return node.kind == NodeKind::dense || node.kind == NodeKind::activation ||
-         is_of_rows(node.kind);
+  return node.kind == NodeKind::dense || node.kind == NodeKind::activation || is_of_rows(node.kind);
 }
 
 std::string_view activation_of(const Node& node) {

@@ -53,6 +53,10 @@ std::string number(double x) {
   return x > 0 ? "inf" : "-inf";
 }
 
+bool is_over(const Watches& watches) {
+  return watches.until && std::chrono::steady_clock::now() >= *watches.until;
+}
+
 Index steps_of(const Dataset& data, Index batch_size) {
   return data.count / batch_size + (data.count % batch_size != 0 ? 1 : 0);
 }
@@ -111,7 +115,7 @@ void Run::recover(Session& session) {
   }
 }
 
-// Steps now.step..last of one epoch.
+// Steps now.step..last of one epoch, or as many of them as the clock of the watches allows.
 void Run::train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
                       Index interval, Ticker& ticker, Now& now) {
   TrainingState& state = parts_.state;
@@ -121,8 +125,13 @@ void Run::train_steps(Session& session, const Request& request, const Epoch& epo
     const Index until = std::min(last, now.step + state.copy_if_due(interval));
     const double loss = now.sums[0];
     const double weight = now.sums[1];
-    while (now.step < until) train_piece(session, request, epoch, until, ticker, now);
+    bool over = false;
+    while (now.step < until && !over) {
+      train_piece(session, request, epoch, until, ticker, now);
+      over = is_over(request.watches);
+    }
     state.saw(now.sums[0] - loss, now.sums[1] - weight);
+    if (over) return;
   }
 }
 
@@ -252,12 +261,12 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   state.trained_to(version);
   session.trained_to(version);
   if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
-  if (part) part_until_ = end;
+  if (part) part_until_ = now.step;
 }
 
 // Shows a finished epoch to all watches; whether one of them ends the call.
 bool Run::watched(Watches& watches, Index epoch, std::span<const double> sums) {
-  bool ends = watches.until && std::chrono::steady_clock::now() >= *watches.until;
+  bool ends = is_over(watches);
   for (std::size_t i = 0; i < watches.values.size(); ++i) {
     const Watch::Seen seen = watches.values[i].after(epoch, sums);
     ends = ends || seen.ends;

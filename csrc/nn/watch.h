@@ -1,5 +1,5 @@
-// What ends a native call of training after an epoch: a value that no longer improves, or the
-// clock.
+// What ends a native call of training after an epoch: a value that no longer improves. The clock
+// ends it within one, which then counts as finished.
 //
 // These are the rules of callbacks (python/fastnn/callbacks/stopping.py and rates.py), which go
 // through the epochs of a call afterwards and act. A call has to end no later than an epoch after

@@ -671,7 +671,8 @@ class Run:
         places that they have in the order of the epoch, `validation_logits` those of the validation
         data; for a network that is compiled to collect them.
         The call ends after the first epoch in which one of the `watches` says so (Watch in
-        csrc/nn/watch.h has their keys), or after the one in which `seconds` are over.
+        csrc/nn/watch.h has their keys), or when `seconds` are over: the epoch then has the steps that
+        were made, one piece of work at least.
         `first_epoch` is only for messages. Every 0.1 s or so signals are
         handled and `progress(epoch, steps done in it, sums so far)` is called.
         Raises TrainingDiverged (the state of an earlier step is restored) or what a

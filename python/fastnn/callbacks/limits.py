@@ -16,7 +16,7 @@ from fastnn.words import keywords, number, verbosity
 
 @CALLBACKS.register("time_limit")
 class TimeLimit(Callback):
-    """Ends `fit` after the epoch in which its time is up.
+    """Ends `fit` when its time is up, also within an epoch.
 
         >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
         >>> model.compile("sgd", "mean_squared_error")
@@ -26,8 +26,10 @@ class TimeLimit(Callback):
         >>> len(history.epoch) < 10**6
         True
 
-    The clock begins with `fit`. A `fit` that goes on from a backup has the time that was left. It is
-    not in Keras.
+    The clock begins with `fit`. The epoch that it ends counts: its values are those of the rows that
+    were trained, it is validated, and at least one step of it is made. Native code looks at the clock
+    some ten times a second. A `fit` that goes on from a backup has the time that was left. It is not
+    in Keras.
 
         >>> import fastnn
         >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastnn.callbacks.base import Callback, History
+from fastnn.callbacks.limits import TimeLimit
 from fastnn.protocols import Position, Trainable
 
 EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end")
@@ -51,6 +52,8 @@ class CallbackList:
             if not any(isinstance(callback, type(default)) for callback in given)
         ]
         self.callbacks.sort(key=lambda callback: callback.acts_last)
+        self._model = model
+        self._is_limited = any(isinstance(one, TimeLimit) for one in self.callbacks)
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(model)
@@ -102,6 +105,15 @@ class CallbackList:
         for callback in self.callbacks:
             position = callback.begins_at(position, check) or position
         return position
+
+    def time_left(self) -> float | None:
+        """The seconds that a TimeLimit leaves; None: none is there."""
+        return min((one.left for one in self.callbacks if isinstance(one, TimeLimit)), default=None)
+
+    def stops(self) -> bool:
+        """Whether no step is to follow: a callback said so, or the time of a TimeLimit is up."""
+        left = self.time_left() if self._is_limited else None
+        return bool(self._model.stop_training) or (left is not None and left <= 0)
 
     def call(self, hook: str, *args: Any) -> None:
         """Calls a hook of every callback; hooks always get their logs, as in Keras."""

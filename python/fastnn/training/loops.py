@@ -401,9 +401,14 @@ class Fit:
             if not part.is_whole:
                 how |= {"first_step": part.start, "steps": part.steps, "ends": self._is_last(epoch)}
                 run.go_on(part.start, np.zeros(self.columns.width))
+            left, before = self.callbacks.time_left(), self.network.steps
+            if left is not None:
+                how["seconds"] = max(left, 0.0)
             sums = self._advance(run, first_epoch=epoch, validates=together, **how)
             if part.ends_pass and not part.is_whole:
                 self.network.epochs += 1
+            if left is not None:  # the time may have been over before all steps were made
+                part = part._replace(stop=part.start + self.network.steps - before)
             logs = self._logs(sums[0], self._seen(number, part, shuffled=self.schedule.shuffle))
         if validates and not together:
             logs |= self._validate(run, epoch)
@@ -458,7 +463,7 @@ class Fit:
                 self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
-                if self.model.stop_training:
+                if self.callbacks.stops():
                     # No loss follows that would show the last update to be wrong.
                     if step + 1 < part.steps:
                         how = {"first_step": part.start + step + 1, "steps": 0, "ends": True}

@@ -98,7 +98,7 @@ class StreamFit:
         feed.call("on_epoch_begin")
         self.model.position = None
         made = self._batches(feed, epoch)
-        last = epoch + 1 == self.schedule.epochs or self.model.stop_training or feed.ran_out
+        last = epoch + 1 == self.schedule.epochs or self.callbacks.stops() or feed.ran_out
         if feed.ran_out:
             self._ran_out(feed, made)
             if not made:
@@ -135,7 +135,7 @@ class StreamFit:
                     self.callbacks.call("on_train_batch_end", step - 1, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step, logs)
-                if self.model.stop_training:
+                if self.callbacks.stops():
                     break
         return step
 

@@ -149,7 +149,7 @@ class TapedFit:
         if first and begins is not None:
             self.model.count_on(begins.sums)
         logs = self._batches(epoch, copies, first, begins)
-        ends = epoch + 1 == self.schedule.epochs or self.model.stop_training
+        ends = epoch + 1 == self.schedule.epochs or self.callbacks.stops()
         if ends and self.model.has_bad_weights():
             # The last update is followed by no loss that would show it wrong.
             self._diverge("a weight became nan or infinite", epoch, math.nan, copies)
@@ -216,7 +216,7 @@ class TapedFit:
             self.callbacks.call("on_train_batch_end", step, dict(logs))
             if self.progress is not None:
                 self.progress.update(step + 1, logs)
-            if self.model.stop_training:
+            if self.callbacks.stops():
                 if step + 1 < part.steps:
                     logs = self.model.completed(logs)
                 break
