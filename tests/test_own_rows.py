@@ -115,3 +115,88 @@ def test_layers_that_use_weights_of_layers_before(kind: str) -> None:
     assert all(
         (one != other).any() for one, other in zip([w, v], model.get_weights()[::2], strict=False)
     )
+
+
+# -- `build` of a model's own, and what a call before training leaves as it is
+
+
+def fitted(model: Any, y: Any) -> Any:
+    model.compile("sgd", "mean_squared_error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastnn.TapeWarning)
+        return model.fit(X, y, batch_size=4, epochs=2, verbose=0)
+
+
+@pytest.mark.parametrize("by", ["call", "predict", "fit", "build"])
+@pytest.mark.parametrize("ends", [True, False])
+def test_build_of_a_model(by: str, ends: bool) -> None:
+    shapes = []
+
+    class Base(fastnn.Model):  # type: ignore[misc]
+        def build(self, input_shape: Any) -> None:
+            shapes.append(tuple(input_shape))
+            self.first = layers.Dense(3)
+            if ends:
+                super().build(input_shape)
+
+        def call(self, x: Any) -> Any:
+            return self.head(self.first(x))
+
+    class Net(Base):
+        def build(self, input_shape: Any) -> None:
+            self.head = layers.Dense(2)
+            super().build(input_shape)
+            self.built = True
+
+    model = Net()
+    if by == "call":
+        model(X)
+    elif by == "predict":
+        model.predict(X)
+    elif by == "build":
+        model.build((None, 5))
+    fitted(model, X[:, :2])
+    assert shapes == [(None, 5)]
+    assert model.built
+    assert [v.shape for v in model.weights] == [(5, 3), (3,), (3, 2), (2,)]
+    assert model.network is not None
+
+
+def test_a_call_before_training_counts_nothing() -> None:
+    class Counting(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x: Any) -> Any:
+            self.count.assign(self.count + 1)
+            return x
+
+    counting = Counting()
+    model = fastnn.Sequential([fastnn.Input((5,)), counting, layers.Dense(5)])
+    counting.count.assign(0)
+    fitted(model, X)
+    assert float(counting.count.numpy()) == 6  # two epochs of three batches
+    assert model.output_shape == (None, 5)
+
+
+def test_activity_regularizers_by_name() -> None:
+    class Passing(Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+    for given in ("l2", fastnn.regularizers.L2(0.01), lambda x: 0.01 * fastnn.reduce_sum(x * x)):
+        layer = Passing(activity_regularizer=given)
+        layer(X)
+        assert float(layer.losses[0]) == pytest.approx(0.01 * (X**2).sum() / len(X), rel=1e-5)
+    with pytest.raises(ValueError, match="activity_regularizer: unknown"):
+        Passing(activity_regularizer="none such")
+
+
+def test_parts_of_rows_beside_layers() -> None:
+    """A slice needs the shape of rows also where the end of the graph is looked for."""
+    entry = fastnn.Input((5,))
+    model = fastnn.Model(entry, layers.Dense(2)(layers.Dense(3)(entry) * entry[:, :3]))
+    w, b, v, c = model.get_weights()
+    expected = (X @ w + b) * X[:, :3] @ v + c
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-5)

@@ -619,7 +619,8 @@ def _trained(plan: Plan, built: Built, layers: Sequence[Layer]) -> list[bool]:
     then = {id(layer): flags for layer, flags in plan.trained}
     found: list[bool] = []
     for layer, variables in zip(layers, built.variables, strict=True):
-        flags = then.get(id(layer), layer.trained_flags())
+        # A layer that was made since `compile` may have no Variables yet.
+        flags = then.get(id(layer), layer.trained_flags() or (layer.trainable,))
         found += flags if len(flags) == len(variables) else flags[:1] * len(variables)
     return found
 

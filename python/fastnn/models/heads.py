@@ -16,7 +16,7 @@ from fastnn.layers.base import Layer, Shape
 from fastnn.layers.noise import Dropout, Noise
 from fastnn.layers.scaling import Rescaling
 from fastnn.losses import Loss
-from fastnn.models.graph import Call, extend
+from fastnn.models.graph import Call, extend, shapes_of
 
 
 class Head(NamedTuple):
@@ -40,7 +40,9 @@ def find(
     # The width of the input may be unknown: the graph only tells how it ends.
     total = sum(math.prod(shape) for shape in inputs) if inputs else None
     graph = _core.Graph(total, "float32")
-    tensors, numbers = extend(graph, layers, calls, inputs)
+    # Where no input is known, the layers that need shapes pass their inputs on.
+    shapes = shapes_of(layers, calls, inputs) if inputs else None
+    tensors, numbers = extend(graph, layers, calls, inputs, shapes)
     tensor = tensors[-1]
     return _head_at(graph, tensor, _numbered(layers, calls, numbers), width)
 
@@ -50,7 +52,8 @@ def find_each(
 ) -> list[Head]:
     """The heads of the outputs that the last call puts side by side."""
     graph = _core.Graph(sum(math.prod(shape) for shape in inputs), "float32")
-    tensors, numbers = extend(graph, layers, calls[:-1], inputs)
+    shapes = shapes_of(layers, calls[:-1], inputs)
+    tensors, numbers = extend(graph, layers, calls[:-1], inputs, shapes)
     numbered = _numbered(layers, calls[:-1], numbers)
     return [_head_at(graph, tensors[place], numbered, None) for place in calls[-1].inputs]
 

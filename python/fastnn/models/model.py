@@ -23,6 +23,7 @@ from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
 from fastnn.layers.noise import Noise
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, any_symbols
+from fastnn.models import own_build
 from fastnn.models.architecture import MODELS
 from fastnn.models.called import called, side_by_side
 from fastnn.models.compiled import State
@@ -38,6 +39,7 @@ from fastnn.models.summary import summary_lines
 from fastnn.models.symbolic import Memo
 from fastnn.models.traces import Again, Trace, programs_in, traces_of
 from fastnn.models.weighted import Weighted
+from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import flag, integer, keywords, text
 
@@ -132,6 +134,14 @@ class Model(Weighted):
             self._draw(inputs, outputs)
         if not flag("trainable", trainable):
             self.trainable = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "build" in vars(cls) and not cls._is_layer and not is_of_fastnn(cls):
+            cls.build = own_build.once(vars(cls)["build"])  # type: ignore[method-assign]
+            cls._has_own_build = True
+
+    _has_own_build = False
 
     def _draw(self, inputs: Any, outputs: Any) -> None:
         """Makes the graph from inputs to outputs the model."""
@@ -260,6 +270,8 @@ class Model(Weighted):
         Raises:
             ValueError: the shape does not fit the layers, or the model was built for another one.
         """
+        if own_build.is_called(self):
+            return
         shape = without_batch(input_shape)
         built = self._state.now.built
         if built is None:
@@ -333,10 +345,12 @@ class Model(Weighted):
         return self._steps is not None or type(self).call is not Model.call
 
     def _is_built_by_calls(self) -> bool:
-        return self._steps is not None
+        return self._steps is not None or own_build.is_done(self)
 
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """`call`, with `training` where it takes that; layers in it that are not told have it too."""
+        if self._has_own_build:
+            own_build.build_before_call(self, inputs)
         # No `try` stands inside of the `with`: its first instruction would not be guarded.
         try:
             with self._entered(inputs, training) as lock, lock:

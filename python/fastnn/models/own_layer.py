@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastnn import calling, elsewhere, layers
+from fastnn import calling, elsewhere, layers, regularizers
 from fastnn.autodiff.tensor import Tensor
 from fastnn.changes import Switch
 from fastnn.layers.base import Layer as KnownLayer
@@ -33,6 +33,7 @@ from fastnn.models.own_inputs import (
 )
 from fastnn.models.parts import Parted
 from fastnn.models.values import told_value
+from fastnn.regularizers import RegularizerLike
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 from fastnn.words import flag, refuse_unknown_keywords
@@ -118,8 +119,9 @@ class Layer(Drawn, metaclass=_Kinds):
     (`fastnn.TapeWarning`).
 
     Args:
-        activity_regularizer: a function of the outputs that gives a loss, which is divided by the
-            rows and added as `add_loss` does; None: there is none.
+        activity_regularizer: a function of the outputs that gives a loss, or a name or an object of
+            `fastnn.regularizers`; the loss is divided by the rows and added as `add_loss` does.
+            None: there is none.
         trainable: whether its weights are trained; takes effect at `compile`.
         dtype: "float32" or "float64", of its weights; inputs that are floats are converted to it.
             None: that of the model, "float32" outside of one.
@@ -138,7 +140,7 @@ class Layer(Drawn, metaclass=_Kinds):
     def __init__(
         self,
         *,
-        activity_regularizer: Callable[[Tensor], Any] | None = None,
+        activity_regularizer: RegularizerLike = None,
         trainable: bool = True,
         dtype: Any = None,
         autocast: bool = True,
@@ -150,10 +152,10 @@ class Layer(Drawn, metaclass=_Kinds):
         self._weights_made = []
         self._frozen = not flag("trainable", trainable)
         self._autocast = flag("autocast", autocast)
-        if activity_regularizer is not None and not callable(activity_regularizer):
-            raise TypeError(
-                "activity_regularizer: expected a function of the outputs, got "
-                f"{activity_regularizer!r}"
+        is_function = callable(activity_regularizer) and not isinstance(activity_regularizer, type)
+        if activity_regularizer is not None and not is_function:
+            activity_regularizer = regularizers.checked(
+                "activity_regularizer", activity_regularizer
             )
         self.activity_regularizer = activity_regularizer
         shape = _given_shape(more.get("input_shape"), more.get("input_dim"))

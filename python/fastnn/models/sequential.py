@@ -22,7 +22,7 @@ from fastnn.models.graph import chain_of, traced
 from fastnn.models.invoked import Invocation
 from fastnn.models.model import Model
 from fastnn.models.nested import holds, one_of, parts_in
-from fastnn.models.opaque import Slot, Step, Steps, convert, give_paths
+from fastnn.models.opaque import Slot, Step, Steps, convert, give_paths, replaced
 from fastnn.models.stepped import as_entered
 from fastnn.models.symbolic import Memo
 from fastnn.models.traces import traces_of
@@ -253,6 +253,16 @@ class Sequential(Model):
     def _is_built_by_calls(self) -> bool:
         parts = self._state.now.parts
         return not plain(parts) and all(p.built or isinstance(p, InputLayer) for p in parts)
+
+    @property
+    def output_shape(self) -> Any:
+        """(None, ...), or such of several outputs, in their structure; AttributeError before the
+        model is built."""
+        state = self._state.now
+        if state.calls or state.row_shape is None or not self._is_built_by_calls():
+            return super().output_shape
+        made = self._drawn_through(state.parts, _entry(state.parts, state.row_shape))
+        return replaced(made, Symbol, lambda symbol: symbol.shape)
 
     def _called_on(self, inputs: Any, training: bool, invocation: Invocation | None = None) -> Any:
         """Its layers and models one by one, where one of these is no graph of layers."""
