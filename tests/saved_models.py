@@ -121,12 +121,22 @@ def eager() -> Any:
     return compiled(Eager(6))
 
 
+def functions() -> Any:
+    """Functions between layers, of which some are layers of the package and some are not."""
+    inputs = fastnn.Input((4,))
+    h = layers.Dense(6)(inputs)
+    scaled = h / (fastnn.reduce_max(fastnn.abs(h), axis=1, keepdims=True) + np.array([0.5]))
+    best = fastnn.math.top_k(h, k=2).values
+    joined = fastnn.concat([scaled, inputs[:, ::-1], best, h[:, 1:3]], axis=1)
+    return compiled(fastnn.Model(inputs, layers.Dense(3)(layers.Dropout(0.25)(joined))))
+
+
 # Models that train on (X, Y).
 KINDS: dict[str, Callable[[], Any]] = {
     made.__name__: made
     for made in (
         *(chain, late, branches, shared_layer, nested, chain_of_models, own_class_inside),
-        *(extractor, double, traced, eager),
+        *(extractor, double, traced, eager, functions),
     )
 }
 

@@ -48,10 +48,19 @@ ODD: list[Any] = [
     {"class_name": "Dense", "config": {"units": 2**40}},
     {"class_name": "Sequential", "config": {"layers": []}},
     {"class_name": "RepeatVector", "config": {"n": 2**50}},
+    *({"input": [0, None]}, {"input": 7}, {"tuple": [1, 2**50]}, {"array": [[1], "object"]}),
+    {
+        "class_name": "Operation",
+        "config": {"function": "tile", "arguments": {"multiples": [1, 2**40]}},
+    },
+    {"class_name": "Operation", "config": {"function": "exp", "arguments": {"y": 1}}},
 ]
 
 
-@pytest.fixture(scope="module", params=["chain", "nested", "own_class_inside", "eager", "several"])
+FILES = ["chain", "nested", "own_class_inside", "eager", "functions", "several"]
+
+
+@pytest.fixture(scope="module", params=FILES)
 def contents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Contents:
     path = tmp_path_factory.mktemp("files") / "m.safetensors"
     if request.param == "several":

@@ -20,7 +20,7 @@ from fastnn.autodiff.tensor import Tensor
 from fastnn.autodiff.tensor import borrowed as as_tensor
 from fastnn.changes import Change, forget_former
 from fastnn.data.structures import form_of
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape
+from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, room
 from fastnn.layers.constants import Given, mapped, read, told
 from fastnn.layers.symbol import ModelCall, Opaque, Symbol, any_symbols
 from fastnn.registry import Checked
@@ -316,6 +316,11 @@ class Operation(Layer):
         rows: Any = self._built_rows()[0]
         return [(None, *row) for row in rows] if self.merges else (None, *rows)
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(None, ...), of several outputs that of the first; AttributeError before it is built."""
+        return (None, *self.row_shape(self._built_rows()[0]))
+
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The output's shape for an input's shape, or for a list of them."""
         first = input_shape[0] if self.merges else input_shape
@@ -326,7 +331,8 @@ class Operation(Layer):
         if self.built:
             return
         rows = self._rows(input_shape)
-        output = self.row_shape(rows)
+        # What a file says could ask for any memory: there the first call tells whether it fits.
+        output = self.row_shape(rows) if room.get() is None else ()
         change = Change("build")
         with change, change.lock:
             self.claim(change)
