@@ -49,7 +49,7 @@ def expected(optimizer: str, weighted: bool) -> tuple[list[Array], float]:
             loss, flat = native.network.gradients(rows(x[part], y[part], own))
             step += 1
             penalty = sum(L2 * (p**2).sum() + L1 * np.abs(p).sum() for p in weights)
-            total += weight * loss + SIZE * penalty
+            total += len(x[part]) * (loss + SIZE / weight * penalty)
             for i, g in enumerate(native.split(flat)):
                 p = weights[i]
                 g = g + SIZE / weight * (2 * L2 * p + L1 * np.sign(p))
@@ -60,7 +60,7 @@ def expected(optimizer: str, weighted: bool) -> tuple[list[Array], float]:
                 state[i] = m, v
                 scale = RATE * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
                 weights[i] = p - scale * m / (np.sqrt(v) + EPSILON)
-    return weights, total / (ROWS if w is None else w.sum())
+    return weights, total / ROWS
 
 
 def check(dtype: str, optimizer: str, weighted: bool, session: str, device: str) -> None:

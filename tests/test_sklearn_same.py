@@ -139,9 +139,7 @@ def assert_same(one, other, atol):
 def test_weights_and_curves(name):
     one, other, atol = both(name)
     assert_same(one, other, atol)
-    # Of weighted rows the loss of an epoch is the mean of its rows here, and that of its batches there.
-    weighted = CASES[name][3] is not None
-    near = 0.2 if weighted else 10 * atol
+    near = 10 * atol
     np.testing.assert_allclose(other.loss_, one.loss_, rtol=near, atol=atol)
     answers = "predict" if "Regressor" in CASES[name][0] else "predict_proba"
     np.testing.assert_allclose(

@@ -196,8 +196,10 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     }
     if (!std::isfinite(value)) return {step, value / weight};
     updates_.weigh_batch(walk_.loss_sums(), n, divisor);
-    sums[0] += value;
-    sums[1] += weight;
+    const bool averages = updates_.averages_batches(settings) && weight > 0;
+    const double share = averages ? static_cast<double>(n) / weight : 1;
+    sums[0] += share * value;
+    sums[1] += share * weight;
     walk_.measure(batch_.part(0, n), sums);
     walk_.collect(start, n, epoch.logits);
     if (streams_) set_steps(done.updates + steps, settings);

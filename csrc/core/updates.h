@@ -62,7 +62,12 @@ class Updates {
   // What a penalty is multiplied by in the sum of a batch's losses, whose weight this is; `divisor`
   // is what its gradient was divided by.
   double penalty_weight(const OptimizerSettings& settings, double weight, double divisor) const {
-    return settings.weighs_penalties && batch_factor_ != nullptr ? divisor : weight;
+    return averages_batches(settings) ? divisor : weight;
+  }
+  // Whether the loss of an epoch is the mean of those of its batches by their rows, as scikit-learn
+  // has it, and not of its rows by their weight: where a batch's weight divides its penalties, too.
+  bool averages_batches(const OptimizerSettings& settings) const {
+    return settings.weighs_penalties && batch_factor_ != nullptr;
   }
   Index penalty_sums() const { return static_cast<Index>(penalized_.size()) * max_groups; }
 

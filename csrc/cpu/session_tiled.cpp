@@ -196,6 +196,11 @@ Ran TiledSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     if (updates_.batch_factor() != nullptr) {
       *updates_.batch_factor() = step_sums[1] > 0 ? step.divisor / step_sums[1] : 0;
     }
+    if (updates_.averages_batches(settings) && step_sums[1] > 0) {
+      const double share = static_cast<double>(n) / step_sums[1];
+      step_sums[0] *= share;
+      step_sums[1] *= share;
+    }
     for (std::size_t k = 0; k < width; ++k) sums[k] += step_sums[k];
     updates_.all(done.updates + steps, settings, gradients_, groups, plan_.parameter_size);
     if (products_) products_->refresh_trainable();

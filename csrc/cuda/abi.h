@@ -58,8 +58,10 @@ struct Collect {
   Item items[most];
   const double* penalty = nullptr;  // its sum is added to the mean loss; null: none
   Index penalty_sums = 0;
-  double penalty_weight = 0;  // times this; 0: the weight of the batch
-  double* totals;             // of all items, one behind the other
+  // What gradients are divided by, where the loss is the mean of batches by rows (updates.h); else
+  // 0.
+  double divisor = 0;
+  double* totals;  // of all items, one behind the other
   const StepValues* values;
   Progress* progress;
 };

@@ -20,8 +20,7 @@ struct CollectSums {
     const double weight = sum_of(loss.sums + 1, a.n, loss.width);
     double penalty = 0;
     for (Index k = 0; k < a.penalty_sums; ++k) penalty += a.penalty[k];
-    const double added =
-        a.penalty_sums > 0 ? penalty * (a.penalty_weight > 0 ? a.penalty_weight : weight) : 0;
+    const double added = a.penalty_sums > 0 ? penalty * (a.divisor > 0 ? a.divisor : weight) : 0;
     const double value = sum_of(loss.sums, a.n, loss.width) + added;
     const bool stopped = a.progress->stopped >= 0;
     const bool bad = !is_finite(value);
@@ -31,11 +30,13 @@ struct CollectSums {
       a.progress->bad_loss = value / weight;
     }
     if (stopped || bad) return;
+    const double share = a.divisor > 0 && weight > 0 ? static_cast<double>(a.n) / weight : 1;
     double* totals = a.totals;
     for (int i = 0; i < a.count; ++i) {
       const Collect::Item& item = a.items[i];
       for (Index k = t.index(); k < item.width; k += threads) {
-        totals[k] += sum_of(item.sums + k, a.n, item.width) + (i == 0 && k == 0 ? added : 0);
+        const double sum = sum_of(item.sums + k, a.n, item.width) + (i == 0 && k == 0 ? added : 0);
+        totals[k] += i == 0 ? share * sum : sum;
       }
       totals += item.width;
     }

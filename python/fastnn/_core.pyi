@@ -662,7 +662,7 @@ class Run:
         `optimizer`: learning_rate, weight_decay, and options of its row; also "plain_epsilon" (1: Adam
         adds epsilon to the root of v as it is), "penalty_rows" (penalties are those of so many rows
         of weight 1, and are scaled to those of each batch) and "weighs_penalties" (1: and divided by
-        its weight where gradients are). `rates`: a learning rate for each update of the call instead.
+        its weight where gradients are; the loss is then the mean of batches by rows). `rates`: a learning rate for each update of the call instead.
         With `steps`, one epoch is run in part, `steps` steps from `first_step`,
         and `Network.epochs` is left alone; else it grows by one an epoch. With `ends` no step
         follows these, so the weights after the last one are checked, as after a whole epoch. The

@@ -304,8 +304,9 @@ void Generic::collect(const StepValues* values, const BatchPart<float>& part,
   if (updates_.penalizes()) {
     all.penalty = updates_.start_penalty(settings_.penalties);
     all.penalty_sums = updates_.penalty_sums();
-    const double divisor = static_cast<double>(part.n) * row_weight_;
-    all.penalty_weight = updates_.penalty_weight(settings_, 0, divisor);
+  }
+  if (updates_.averages_batches(settings_)) {
+    all.divisor = static_cast<double>(part.n) * row_weight_;
   }
   all.totals = totals_;
   all.values = values;
