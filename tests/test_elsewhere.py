@@ -144,7 +144,7 @@ NO_NAMES = {
 }
 NO_NAMES |= {"Callback", "CallbackList", "LambdaCallback", "LearningRateScheduler", "Input"}
 # Classes of models, which are among the layers.
-NO_NAMES |= {"Lambda", "ActivityRegularization"}
+NO_NAMES |= {"Lambda", "ActivityRegularization", "Discretization"}
 
 
 def raised(function, *arguments):

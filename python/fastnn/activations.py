@@ -96,7 +96,7 @@ linear = _plain(
 )
 relu6 = _plain(
     "relu6",
-    "x cut to [0, 6].",
+    "x cut to [0, 6]. At 0 and at 6 the slope is 0.",
     "[0.  0.5 4. ]",
 )
 selu = _plain(
@@ -111,17 +111,17 @@ silu = _plain(
 )
 hard_sigmoid = _plain(
     "hard_sigmoid",
-    "relu6(x + 3) / 6.",
+    "relu6(x + 3) / 6. From -3 down and from 3 on, to the last digit, the slope is 0.",
     "[0.1667 0.5833 1.    ]",
 )
 hard_silu = _plain(
     "hard_silu",
-    "x * relu6(x + 3) / 6, also called hard_swish (Howard et al., 2019).",
+    "x * relu6(x + 3) / 6, also called hard_swish (Howard et al., 2019). At -3 the slope is 0, at 3 it is 1.",
     "[-0.3333  0.2917  4.    ]",
 )
 hard_tanh = _plain(
     "hard_tanh",
-    "x cut to [-1, 1].",
+    "x cut to [-1, 1]. At -1 and at 1 the slope is 0.",
     "[-1.   0.5  1. ]",
 )
 mish = _plain(

@@ -125,7 +125,7 @@ NAMES: dict[str, dict[str, str]] = {
             TorchModuleWrapper Pipeline""",
         "Embedding": "EmbeddingBag",
         "encode categories as whole numbers first, for Embedding or CategoryEncoding": """
-            Discretization HashedCrossing Hashing IntegerLookup StringLookup TextVectorization""",
+            HashedCrossing Hashing IntegerLookup StringLookup TextVectorization""",
         "fastnn trains dense networks; put Flatten() before the first Dense": """
             Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Convolution1D
             Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D

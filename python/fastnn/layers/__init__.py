@@ -46,7 +46,7 @@ from fastnn.layers.slicing import Slice
 from fastnn.listing import names_of
 
 if TYPE_CHECKING:  # they are classes of `fastnn.models`, which puts them here
-    ActivityRegularization = Lambda = Layer
+    ActivityRegularization = Discretization = Lambda = Layer
 
 __all__ = [
     "ELU",
@@ -59,6 +59,7 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "Discretization",
     "Dot",
     "Dropout",
     "Embedding",

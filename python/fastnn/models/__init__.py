@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from fastnn import elsewhere
 from fastnn.listing import names_of
+from fastnn.models.discretization import Discretization as _Binned  # noqa: F401 - as the next
 from fastnn.models.function_layers import Lambda as _Lambda  # noqa: F401 - as the next
 from fastnn.models.loading import clone_model, load_model, model_from_json, save_model
 from fastnn.models.model import Model
