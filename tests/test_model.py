@@ -290,7 +290,7 @@ def test_a_class_that_is_compiled_before_it_is_built() -> None:
     history = model.fit(X, (X[:, 0] > 0).astype(int), epochs=30, verbose=0).history
     assert history["accuracy"][-1] > history["accuracy"][0]
     assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
-    assert model.layers == [model.hidden, model.out]
+    assert model.layers == [model.out, model.hidden]  # as its attributes stand
     assert "net/dense/kernel" in [v.path for v in model.variables]
 
 

@@ -40,8 +40,8 @@ class Block(Layer):
 
     def __init__(self, units: int, rate: float = 0.0, **common: Any) -> None:
         super().__init__(**common)
-        self.dense = layers.Dense(units, "tanh")
         self.norm = layers.LayerNormalization()
+        self.dense = layers.Dense(units, "tanh")
         self.drop = layers.Dropout(rate)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -14,7 +14,9 @@ from saved_models import LOGITS, X, Y, bits, compiled
 
 import fastnn
 from fastnn import callbacks, layers, losses, metrics, optimizers
+from fastnn.files import layout
 from fastnn.models.loading import model_from_json
+from fastnn.models.paths import named_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
 
@@ -567,3 +569,54 @@ def test_code_that_changed_is_told(twice: bool, tmp_path: Path) -> None:
     code(swapped=True)
     with pytest.warns(UserWarning, match="the code of Part calls other layers than 'part' did"):
         fastnn.load_model(tmp_path / "m")
+
+
+class Backwards(fastnn.Model):
+    """Attributes that stand in another order than their calls; `bent`: over the tape."""
+
+    def __init__(self, bent: bool = False) -> None:
+        super().__init__()
+        self.bent = bent
+        self.last, self.unused = layers.Dense(4), layers.Dense(4)
+        self.inner = fastnn.Sequential([layers.Dense(4, "tanh")])
+        self.first = layers.Dense(4)
+
+    def call(self, x: Any) -> Any:
+        h = self.first(x)
+        if self.bent:
+            h = h + fastnn.math.zeros_like(fastnn.math.cumsum(h))
+        return self.last(self.inner(h))
+
+
+def test_parts_are_named_as_attributes_stand(tmp_path: Path) -> None:
+    """As in Keras, and the same whether the calls are a graph or not; older files keep their order."""
+    traced, taped = Backwards(), Backwards(True)
+    for model in (traced, taped):
+        model(np.ones((2, 4), np.float32))
+    assert traced._state.now.layers
+    assert not taped._state.now.layers
+    assert list(named_weights(traced)) == list(named_weights(taped))
+    taped.set_weights(traced.get_weights())
+    x = np.eye(4, dtype=np.float32)
+    np.testing.assert_allclose(taped.predict(x), traced.predict(x), rtol=1e-6)
+    assert traced.layers == [traced.last, traced.unused, traced.inner, traced.first]
+    assert (traced.last.name, traced.first.name) == ("dense", "dense_2")
+    path = tmp_path / "w.safetensors"
+    traced.save_weights(path)
+    taped.set_weights([0 * w for w in taped.get_weights()])
+    taped.load_weights(path)
+    np.testing.assert_allclose(taped.predict(x), traced.predict(x), rtol=1e-6)
+    found = layout.read(path)
+    assert found.metadata["names"] == "attributes"
+    # As it was before: those of the graph in the order of their calls, then the others.
+    old = {"dense": "dense_1", "dense_2": "dense", "sequential": "sequential"}
+    tensors = {}
+    for new, value in found.tensors.items():
+        layer, _, rest = new.partition("/")
+        tensors[f"{old[layer]}/{rest}"] = value
+    about = {k: v for k, v in found.metadata.items() if k != "names"}
+    layout.write(path, layout.Contents(about, tensors))
+    fresh = Backwards()
+    fresh(x)
+    fresh.load_weights(path)
+    assert bits(fresh) == bits(traced)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +28,10 @@ from fastnn.variables import Variable
 from fastnn.words import keywords, snake_case, text, unknown
 
 _NO_INIT = "{}: call super().__init__() first in its __init__, before layers are made"
+
+
+# Whether parts of such classes are named in the order of their first calls, as in older files.
+by_first_calls: ContextVar[bool] = ContextVar("by_first_calls", default=False)
 
 
 class Parted(Trainer):
@@ -117,11 +122,16 @@ class Parted(Trainer):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers, and models that are called as layers, in the order of their first calls.
+        """The layers, and models that are called as layers, in the order of their first calls; of a
+        class with a `call` of its own, as its attributes stand.
 
         As in Keras, an Input is left out, and so are the layers of such a model: it has them.
         """
         state = self._state.now
+        if self._by_call:
+            own = [part for part in self._direct_parts() if not isinstance(part, Variable)]
+            parts = {id(part): part for part in own}.values()
+            return [part for part in parts if not isinstance(part, (InputLayer, Outputs))]
         if not state.calls and not state.layers and not state.parts:
             return [part for part in self._own_parts() if not isinstance(part, Variable)]
         return [part for part in parts_in(state) if not isinstance(part, (InputLayer, Outputs))]
@@ -180,7 +190,7 @@ class Parted(Trainer):
                 found.setdefault(id(layer), layer)
             parts = model._direct_parts()
             # As attributes stand, where no graph of the model's layers has an order of its own.
-            graph = model.keeps_graph and model._state.now.layers
+            graph = model.keeps_graph and model._state.now.layers and not model._by_call
             in_place = not graph or is_of_fastnn(type(model))
             while parts:
                 part = parts.pop(0)
@@ -196,7 +206,12 @@ class Parted(Trainer):
 
     def _layers_before_others(self) -> Iterable[Layer]:
         """Layers that come before other parts: those of the graph in its order."""
-        return self._state.now.layers
+        return () if self._by_call else self._state.now.layers
+
+    @property
+    def _by_call(self) -> bool:
+        """Whether the class has a `call` of its own: then its parts stand as its attributes do."""
+        return type(self).call is not Parted.call
 
     def _direct_parts(self) -> list[Any]:
         """The parts that it has itself, also a layer that `call` does not use."""
@@ -352,14 +367,23 @@ class Parted(Trainer):
             return [(layer.name, layer) for layer in layers]
 
     def names_for(self, parts: Sequence[Any]) -> list[str]:
-        """A name for each part (for models); ValueError where two were given one name."""
+        """A name for each part (for models); ValueError where two were given one name.
+
+        Parts of a class with a `call` of its own are numbered as its attributes stand.
+        """
         given: set[str] = set()
         for part in parts:
             if part.given_name in given:
                 raise ValueError(f"layers: two are named {part.given_name!r}; names must differ")
             if part.given_name is not None:
                 given.add(part.given_name)
-        return numbered(parts, given, self)
+        if not self._by_call or by_first_calls.get():
+            return numbered(parts, given, self)
+        own = [part for part in self._own_parts() if not isinstance(part, Variable)]
+        ordered = list({id(part): part for part in (*own, *parts)}.values())
+        given |= {part.given_name for part in own if part.given_name is not None}
+        names = dict(zip(map(id, ordered), numbered(ordered, given, self), strict=True))
+        return [names[id(part)] for part in parts]
 
     def _agreed_dtype(self, layers: Sequence[Layer], parts: Sequence[Any] = ()) -> Dtype:
         """The dtype of all layers; ValueError where two ask for different ones."""

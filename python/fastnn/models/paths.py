@@ -11,18 +11,19 @@ from typing import Any
 from fastnn.layers.base import Layer
 from fastnn.models.known import among
 from fastnn.models.nested import parts_in
-from fastnn.models.parts import Parted
+from fastnn.models.parts import Parted, by_first_calls
 from fastnn.optimizers.base import Optimizer
 from fastnn.serializable import is_of_fastnn
 from fastnn.variables import Variable
 
 
 def parts_of(model: Parted) -> list[Any]:
-    """Layers, models and Variables of a model: those of its graph, then others among attributes."""
-    found = {id(part): part for part in parts_in(model._state.now)}
-    for part in model._own_parts():
-        found.setdefault(id(part), part)
-    return list(found.values())
+    """Layers, models and Variables of a model: those of its graph, then others among attributes; of
+    a class with a `call` of its own the other way round."""
+    of_graph, own = parts_in(model._state.now), model._own_parts()
+    first = not model._by_call or by_first_calls.get()
+    parts = (*of_graph, *own) if first else (*own, *of_graph)
+    return list({id(part): part for part in parts}.values())
 
 
 def named_parts(model: Parted) -> list[tuple[str, Any]]:

@@ -24,12 +24,10 @@ from fastnn.models.exported import Exported
 from fastnn.models.nested import parts_in
 from fastnn.models.opaque import Steps
 from fastnn.models.stored import (
-    FORMAT,
     backup_in,
     backup_of,
-    check_version,
     contents_of,
-    put_weights,
+    load_weights_of,
 )
 from fastnn.models.training_state import compile_by, compile_described
 from fastnn.models.values import config_of, value_of
@@ -251,10 +249,7 @@ class Saved(Exported):
             )
         skips = flag("skip_mismatch", skip_mismatch)
         file = path("filepath", filepath)
-        about, tensors = layout.read(file)
-        if about.get("format") == FORMAT:
-            check_version(about, file)
-        put_weights(self, tensors, file, skips=skips)
+        load_weights_of(self, layout.read(file), file, skips=skips)
 
     # -- for callbacks
 

@@ -22,6 +22,7 @@ from fastnn.layers.base import room
 from fastnn.layers.noise import Noise
 from fastnn.models.architecture import Decoder, Encoder
 from fastnn.models.packing import packed, unpacked
+from fastnn.models.parts import by_first_calls
 from fastnn.models.paths import named_layers, named_models, named_weights
 from fastnn.models.restored import own_optimizers, position_of, restore, restoring, run
 from fastnn.models.training_state import TrainingState
@@ -34,6 +35,9 @@ Path = str | os.PathLike[str]
 
 FORMAT = "fastnn"
 VERSION = 1
+# Layers of classes with a `call` are named as their attributes stand; in files without this word,
+# in the order of their first calls.
+_NAMES = "attributes"
 # The elements of a parameter's place in a buffer beyond its own: places are aligned.
 _ALIGNMENT = 64
 _MOST_TEXT = 600  # characters of a message about a file
@@ -59,6 +63,7 @@ def contents_of(model: Any, *, training: bool = True, weights_alone: bool = Fals
         "version": str(VERSION),
         "kind": "weights" if weights_alone else "model",
         "fastnn": _core.__version__,
+        "names": _NAMES,
     }
     if not weights_alone:
         state = _state(model, weights, tensors, training=training)
@@ -171,6 +176,7 @@ def backup_of(model: Any, more: Mapping[str, Any]) -> Contents:
         "version": str(VERSION),
         "kind": "backup",
         "fastnn": _core.__version__,
+        "names": _NAMES,
         "state": _text(state),
         "more": _text({"values": packed(more, tensors, "/more")}),
     }
@@ -219,6 +225,21 @@ def model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
         ModelFileError: the file has no model, or one that this version cannot make; the message
             names the fault.
     """
+    with _names_of(contents.metadata):
+        return _model_of(contents, path, compiles=compiles)
+
+
+@contextmanager
+def _names_of(about: Mapping[str, str]) -> Iterator[None]:
+    """While it lasts, weights have the names that they have in a file."""
+    token = by_first_calls.set(about.get("format") == FORMAT and about.get("names") != _NAMES)
+    try:
+        yield
+    finally:
+        by_first_calls.reset(token)
+
+
+def _model_of(contents: Contents, path: Path, *, compiles: bool) -> Any:
     about, tensors = contents
     told = told_model(contents, path)
     weights = {name: value for name, value in tensors.items() if not name.startswith("/")}
@@ -284,6 +305,15 @@ def _faults(path: Path) -> Iterator[None]:
         if len(text) > _MOST_TEXT:  # a word of the file may have millions of characters
             text = f"{text[: _MOST_TEXT // 2]} ... {text[-_MOST_TEXT // 2 :]}"
         raise ModelFileError(f"{os.fspath(path)}: {text}") from why
+
+
+def load_weights_of(model: Any, contents: Contents, path: Path, *, skips: bool) -> None:
+    """Writes the weights of a file, also of another program, by their names; errors: as there."""
+    about, tensors = contents
+    if about.get("format") == FORMAT:
+        check_version(about, path)
+    with _names_of(about):
+        put_weights(model, tensors, path, skips=skips)
 
 
 def put_weights(
@@ -355,6 +385,11 @@ def backup_in(model: Any, contents: Contents, path: Path) -> Backup:
     Raises:
         ModelFileError: it is damaged, or of another model; the message names the fault.
     """
+    with _names_of(contents.metadata):
+        return _backup_in(model, contents, path)
+
+
+def _backup_in(model: Any, contents: Contents, path: Path) -> Backup:
     about, tensors = contents
     check_version(about, path)
     values = checked_weights(model, tensors, path)
