@@ -390,3 +390,20 @@ def test_gelu_has_keras_own_default() -> None:
     x = fastnn.constant([0.5, -1.0])
     np.testing.assert_array_equal(ops.gelu(x), math.gelu(x, approximate=True))
     np.testing.assert_array_equal(ops.gelu(x, approximate=False), math.gelu(x))
+
+
+def test_a_chain_with_a_function() -> None:
+    product = layers.Operation("multiply", {"b": np.arange(4.0)})
+    chain = fastnn.Sequential([layers.Dense(4), layers.Operation("cos"), product, layers.Dense(2)])
+    with pytest.raises(AttributeError, match="until it is built"):
+        _ = chain.input
+    chain.compile("sgd", "mse")
+    chain.fit(X, T, verbose=0)
+    features = fastnn.Model(chain.inputs, [chain.layers[1].output, chain.output])
+    cosine, y = features(X.astype("float32"))
+    np.testing.assert_allclose(cosine, np.cos(chain.layers[0](X.astype("float32"))), rtol=1e-6)
+    np.testing.assert_array_equal(y, chain.predict(X))
+    assert product.input is chain.layers[1].output
+    assert chain.layers[1].output_shape == (None, 4)
+    with pytest.raises(ValueError, match="Operation takes several inputs"):
+        fastnn.Sequential([layers.Operation("add", {"a": {"input": 0}, "b": {"input": 1}})])

@@ -220,7 +220,12 @@ class Operation(Layer):
         """
         if any_symbols(inputs):
             return self._drawn(inputs)
-        return self._result([as_tensor(part) for part in self._several(inputs)])
+        tensors = [as_tensor(part) for part in self._several(inputs)]
+        y = self._result(list(tensors))
+        if not self.built and all(x.ndim for x in tensors):
+            rows = tuple(x.shape[1:] for x in tensors)
+            self._stand_for(rows if self.merges else rows[0], form_of(y).leaves(y)[0].shape[1:])
+        return y
 
     def call(self, x: Any, _training: bool = False) -> Any:
         return self(x)
@@ -332,7 +337,10 @@ class Operation(Layer):
             return
         rows = self._rows(input_shape)
         # What a file says could ask for any memory: there the first call tells whether it fits.
-        output = self.row_shape(rows) if room.get() is None else ()
+        self._stand_for(rows, self.row_shape(rows) if room.get() is None else ())
+
+    def _stand_for(self, rows: Any, output: Shape) -> None:
+        """Keeps the shapes of the inputs' rows, and of the output's."""
         change = Change("build")
         with change, change.lock:
             self.claim(change)

@@ -242,13 +242,32 @@ class Sequential(Model):
         if state.calls or state.row_shape is None or not self._is_built_by_calls():
             return super()._parts(expanded)
         names = {id(part): name for name, part in self.named_parts()}
+        drawn = self._steps_now()
+        assert drawn is not None
+        return parts_of_steps(drawn, self._input_labels, names, self.dtype)
+
+    _chain_steps: tuple[Sequence[Any], Shape, Steps] | None = None  # of these parts and rows
+
+    def _steps_now(self) -> Steps | None:
+        state = self._state.now
+        if state.calls or not self._is_built_by_calls():
+            return None
         parts = [part for part in state.parts if not isinstance(part, InputLayer)]
-        entry, x, steps = Input(state.row_shape), Input(state.row_shape), []
+        row_shape = state.row_shape or _row_shape_of(parts[0])
+        if row_shape is None:
+            return None
+        kept = self._chain_steps
+        if kept is not None and kept[0] is state.parts and kept[1] == row_shape:
+            return kept[2]
+        first = state.parts[0]
+        entry = first if isinstance(first, InputLayer) else Input(row_shape).layer
+        x, steps = Input(row_shape), []
         for number, part in enumerate(parts):
             x = part(x)
             steps.append(Step(part, (Slot(number),), {}, number + 1, (x.row_shape,), None))
-        drawn = Steps((entry.layer,), tuple(steps), (len(parts),), "")
-        return parts_of_steps(drawn, self._input_labels, names, self.dtype)
+        made = Steps((entry,), tuple(steps), (len(parts),), "")
+        self._chain_steps = state.parts, row_shape, made
+        return made
 
     def _is_built_by_calls(self) -> bool:
         parts = self._state.now.parts
@@ -321,3 +340,10 @@ def _unwrapped(layer: Layer | Symbol) -> Layer:
     made: Any = layer.layer if isinstance(layer, Symbol) and not layer.inputs else layer
     checked: Layer = made
     return checked
+
+
+def _row_shape_of(part: Any) -> Shape | None:
+    """The shape of the rows for which a layer or a model was built, if it is one of one input."""
+    shape: Any = getattr(part, "input_shape", None)
+    one = isinstance(shape, tuple) and len(shape) > 1 and shape[0] is None
+    return shape[1:] if one else None

@@ -110,8 +110,9 @@ class Symbolic(Wired):
     def outputs(self) -> list[Symbol]:
         """The symbols of the outputs; AttributeError before the model is built."""
         state, symbols = self._state.now, self._symbols()
-        if self._steps is not None:
-            return [symbols[i] for i in self._steps.outputs]
+        steps = self._steps_now()
+        if steps is not None:
+            return [symbols[i] for i in steps.outputs]
         if state.form.kind is None:
             return list(symbols[-1:])  # type: ignore[arg-type]
         return [symbols[i] for i in state.calls[-1].inputs]  # type: ignore[misc]
@@ -129,15 +130,20 @@ class Symbolic(Wired):
         """The symbol of the output; of several in their structure."""
         return self._state.now.form.like(self.outputs)
 
+    def _steps_now(self) -> Any:
+        """The calls of a model some of which are no graph of layers; None: it is another one."""
+        return self._steps
+
     def _input_count(self) -> int:
         return max(1, len(self._state.now.inputs))
 
     def _symbols(self) -> tuple[Symbol | None, ...]:
         """The symbols of all tensors of the graph, drawn when they are first asked for."""
         state = self._state.now
-        if self._steps is not None:
-            if self._drawn_steps is None or self._drawn_steps[0] is not self._steps:
-                self._drawn_steps = self._steps, tuple(self._steps.draw())
+        steps = self._steps_now()
+        if steps is not None:
+            if self._drawn_steps is None or self._drawn_steps[0] is not steps:
+                self._drawn_steps = steps, tuple(steps.draw())
             return self._drawn_steps[1]
         if not self._has_built_graph or state.drawing is None:
             raise AttributeError(
@@ -158,12 +164,13 @@ class Symbolic(Wired):
         for i, symbol in enumerate(symbols[:count]):
             if symbol is not None and symbol.layer is layer:
                 return symbols[i], symbol
-        if self._steps is not None:
-            steps = [step for step in self._steps.steps if step.part is layer]
-            if len(steps) == 1:
-                ends: tuple[Any, Symbol] = self._steps.ends_of(steps[0], symbols)
+        steps = self._steps_now()
+        if steps is not None:
+            found = [step for step in steps.steps if step.part is layer]
+            if len(found) == 1:
+                ends: tuple[Any, Symbol] = steps.ends_of(found[0], symbols)
                 return ends
-            calls = list(range(len(steps)))
+            calls = list(range(len(found)))
         else:
             calls = [
                 i

@@ -85,6 +85,7 @@ _NOT_COPIED = (
     "_added",
     "_traced",
     "_drawn_steps",
+    "_chain_steps",
 )
 
 
