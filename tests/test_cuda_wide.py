@@ -5,6 +5,7 @@ Every program runs in a process of its own, since the library is opened once.
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ OPTIMIZERS = {
 }
 
 
-def trained(case, device, session):
+def trained(case, device, session, precision=None):
     os.environ["FASTNN_SESSION"] = session
     fastnn.utils.set_random_seed(5)
     x, y, weights = data(case.get("rows", 2 * 48 + 12))
@@ -68,7 +69,7 @@ def trained(case, device, session):
         OPTIMIZERS[case.get("optimizer", "adam")](),
         "sparse_categorical_crossentropy",
         device=device,
-        matmul_precision=case.get("precision"),
+        matmul_precision=precision or case.get("precision"),
     )
     start = [w.tolist() for w in model.get_weights()]
     batch = case.get("batch", 48)
@@ -89,11 +90,17 @@ def trained(case, device, session):
     return {"losses": losses, "weights": end, "start": start}
 
 
-print(json.dumps([[trained(case, *run) for run in given["runs"]] for case in given["cases"]]))
+found = []
+for case, log in zip(given["cases"], given["logs"], strict=True):
+    os.environ["MOCK_CUBLASLT_LOG"] = log
+    found.append([trained(case, *run) for run in given["runs"]])
+print(json.dumps(found))
 """
 
 PLAIN = ("cpu", "plain")
+EXACT = ("cpu", "plain", "highest")
 WIDE = ("cuda", "wide")
+Run = tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +111,18 @@ def library() -> Path:
         pytest.skip(str(missing))
 
 
-def run(library: Path, case: dict[str, Any], *runs: tuple[str, str], **environment: str) -> Any:
-    return run_all(library, [case], *runs, **environment)[0]
+def run(library: Path, case: dict[str, Any], *runs: Run, log: Any = "", **environment: str) -> Any:
+    return run_all(library, [(case, log)], *runs, **environment)[0]
 
 
 def run_all(
-    library: Path, several: list[dict[str, Any]], *runs: tuple[str, str], **environment: str
+    library: Path, several: list[tuple[dict[str, Any], Any]], *runs: Run, **environment: str
 ) -> Any:
-    """The runs of each case, all in one process."""
+    """The runs of each case, all in one process; the mock writes what it is asked for into its log."""
+    given, logs = zip(*several, strict=True)
     done = cases.python(
         PROGRAM,
-        CASE=json.dumps({"cases": several, "runs": runs}),
+        CASE=json.dumps({"cases": given, "logs": list(map(str, logs)), "runs": runs}),
         FASTNN_CUDA_LIBRARY=str(library),
         **{"FASTNN_CUBLASLT": "none", **environment},
     )
@@ -149,24 +157,22 @@ class WithMock:
     def __init__(self, library: Path, mock: Path, log: Path) -> None:
         self.library, self.mock, self.log = library, mock, log
 
-    def run(self, case: dict[str, Any], *runs: tuple[str, str], offers: str = "") -> Any:
+    def run(self, case: dict[str, Any], *runs: Run, offers: str = "") -> Any:
         self.log.write_text("")
-        return run(
-            self.library,
-            case,
-            *runs,
-            FASTNN_CUBLASLT=str(self.mock),
-            MOCK_CUBLASLT=offers,
-            MOCK_CUBLASLT_LOG=str(self.log),
-        )
+        words = {"FASTNN_CUBLASLT": str(self.mock), "MOCK_CUBLASLT": offers}
+        return run(self.library, case, *runs, log=self.log, **words)
 
     def asked(self) -> dict[str, set[int]]:
-        """The epilogues of its products, by the type of their operands."""
-        found: dict[str, set[int]] = {}
-        for line in self.log.read_text().splitlines():
-            *_, kind, epilogue = line.split()
-            found.setdefault(kind, set()).add(int(epilogue))
-        return found
+        return asked_for(self.log)
+
+
+def asked_for(log: Path) -> dict[str, set[int]]:
+    """The epilogues of the products that the mock was asked for, by the type of their operands."""
+    found: dict[str, set[int]] = {}
+    for line in log.read_text().splitlines():
+        *_, kind, epilogue = line.split()
+        found.setdefault(kind, set()).add(int(epilogue))
+    return found
 
 
 @pytest.fixture
@@ -176,8 +182,23 @@ def with_mock(library: Path, cublaslt: Path, tmp_path: Path) -> WithMock:
 
 @pytest.fixture(scope="module")
 def own_runs(library: Path) -> dict[str, Any]:
-    found = run_all(library, list(CASES.values()), PLAIN, WIDE, WIDE)
+    found = run_all(library, [(case, "") for case in CASES.values()], PLAIN, WIDE, WIDE)
     return dict(zip(CASES, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def mock_runs(library: Path, cublaslt: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """By what the mock offers: the runs of each case, and what it was asked for."""
+
+    @functools.cache
+    def of(offers: str) -> dict[str, Any]:
+        logs = [tmp_path_factory.mktemp("asked") / "log" for _ in CASES]
+        words = {"FASTNN_CUBLASLT": str(cublaslt), "MOCK_CUBLASLT": offers}
+        several = list(zip(CASES.values(), logs, strict=True))
+        found = run_all(library, several, PLAIN, WIDE, WIDE, **words)
+        return dict(zip(CASES, zip(found, map(asked_for, logs), strict=True), strict=True))
+
+    return of
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -189,11 +210,10 @@ def test_own_kernels_are_as_the_plain_session(name: str, own_runs: dict[str, Any
 
 @pytest.mark.parametrize("offers", ["", pytest.param("no epilogues", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
-def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: WithMock) -> None:
-    plain, wide, again = with_mock.run(CASES[name], PLAIN, WIDE, WIDE, offers=offers)
+def test_cublaslt_is_as_the_plain_session(name: str, offers: str, mock_runs: Any) -> None:
+    (plain, wide, again), asked = mock_runs(offers)[name]
     check_close(wide, plain)
     assert again == wide
-    asked = with_mock.asked()
     assert list(asked) == ["float32"]
     assert (asked["float32"] == {1}) == bool(offers)
 
@@ -202,9 +222,8 @@ def test_cublaslt_is_as_the_plain_session(name: str, offers: str, with_mock: Wit
 def test_many_steps_at_once(precision: str, with_mock: WithMock) -> None:
     """Steps so brief that many make a run, and most of them are a graph's."""
     case = {"small": True, "rows": 640, "batch": 32, "epochs": 10, "optimizer": "sgd"}
-    wide, again = with_mock.run({**case, "precision": precision}, WIDE, WIDE)
+    wide, again, exact = with_mock.run({**case, "precision": precision}, WIDE, WIDE, EXACT)
     assert again == wide
-    (exact,) = run(with_mock.library, case, PLAIN)
     assert wide["losses"] == pytest.approx(
         exact["losses"], rel=1e-5 if precision == "highest" else 1e-2
     )
@@ -254,10 +273,9 @@ ROUNDED = [
 def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
     """What a few steps change, by one and by three products of parts."""
     case = {**SMOOTH.get(name, {}), "optimizer": "momentum", "epochs": 1, "rows": 3 * 48 + 12}
-    wide, again = with_mock.run({**case, "precision": precision}, WIDE, WIDE)
+    wide, again, exact = with_mock.run({**case, "precision": precision}, WIDE, WIDE, EXACT)
     assert again == wide
     assert list(with_mock.asked()) == ["bfloat16"]
-    (exact,) = run(with_mock.library, case, PLAIN)
     for got, want, start in zip(wide["weights"], exact["weights"], exact["start"], strict=True):
         moved, expected = np.subtract(got, start), np.subtract(want, start)
         if not expected.any():
@@ -273,8 +291,7 @@ def test_bfloat16(precision: str, name: str, with_mock: WithMock) -> None:
 def test_some_products_by_our_own_kernels(precision: str, offers: str, with_mock: WithMock) -> None:
     """They read in float32 what was perhaps written in bfloat16 alone."""
     case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "epochs": 1, "rows": 3 * 48 + 12}
-    (wide,) = with_mock.run({**case, "precision": precision}, WIDE, offers=offers)
-    (exact,) = run(with_mock.library, case, PLAIN)
+    wide, exact = with_mock.run({**case, "precision": precision}, WIDE, EXACT, offers=offers)
     assert with_mock.asked()
     column = "cpu medium" if precision == "medium" else "cpu high"
     for got, want, start in zip(wide["weights"], exact["weights"], exact["start"], strict=True):
@@ -286,8 +303,7 @@ def test_some_products_by_our_own_kernels(precision: str, offers: str, with_mock
 def test_bfloat16_of_weights_that_others_wrote(precision: str, with_mock: WithMock) -> None:
     """Parts that were kept from before would give another net's losses."""
     case = {"activations": ["tanh", "gelu"], "optimizer": "sgd", "twice": True}
-    (wide,) = with_mock.run({**case, "precision": precision}, WIDE)
-    (exact,) = run(with_mock.library, case, PLAIN)
+    wide, exact = with_mock.run({**case, "precision": precision}, WIDE, EXACT)
     assert wide["losses"] == pytest.approx(exact["losses"], rel=1e-3)
 
 
