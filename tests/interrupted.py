@@ -18,12 +18,18 @@ class Interrupt(BaseException):
 
 
 class _Tracer:
-    """Raises Interrupt at event number `at` of those in the package."""
+    """Raises Interrupt at event number `at` of those in the package.
 
-    def __init__(self, at: int, opcodes: bool) -> None:
+    Events of one place count as often as `times`; loops over layers go through their lines again
+    and again.
+    """
+
+    def __init__(self, at: int, opcodes: bool, times: int | None) -> None:
         self.at = at
         self.opcodes = opcodes
+        self.times = sys.maxsize if times is None else times
         self.seen = 0
+        self.known: dict[object, int] = {}
 
     def __call__(self, frame: FrameType, _event: str, _: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
@@ -31,18 +37,22 @@ class _Tracer:
         frame.f_trace_opcodes = self.opcodes
         return self.within
 
-    def within(self, _frame: FrameType, event: str, _: Any) -> Any:
+    def within(self, frame: FrameType, event: str, _: Any) -> Any:
         if event in ("line", "return", "opcode"):
-            self.seen += 1
-            if self.seen == self.at:
-                sys.settrace(None)
-                raise Interrupt
+            place = frame.f_code, frame.f_lasti if self.opcodes else frame.f_lineno, event
+            times = self.known.get(place, 0)
+            if times < self.times:
+                self.known[place] = times + 1
+                self.seen += 1
+                if self.seen == self.at:
+                    sys.settrace(None)
+                    raise Interrupt
         return self.within
 
 
-def _reached(call: Callable[[], object], at: int, opcodes: bool) -> bool:
+def _reached(call: Callable[[], object], at: int, opcodes: bool, times: int | None) -> bool:
     """Whether the call came as far as that event, where it was interrupted."""
-    tracer = _Tracer(at, opcodes)
+    tracer = _Tracer(at, opcodes, times)
     before = sys.gettrace()
     sys.settrace(tracer)
     try:
@@ -55,16 +65,22 @@ def _reached(call: Callable[[], object], at: int, opcodes: bool) -> bool:
 
 
 def everywhere(
-    start: Callable[[], Any], call: Callable[[Any], object], *, opcodes: bool = False, step: int = 1
+    start: Callable[[], Any],
+    call: Callable[[Any], object],
+    *,
+    opcodes: bool = False,
+    step: int = 1,
+    times: int | None = None,
 ) -> Iterator[Any]:
     """For each event of `call(start())`, what `start` made, after the interruption there.
 
-    With `opcodes` events are those of the byte code. Every `step`-th event is taken.
+    With `opcodes` events are those of the byte code. Every `step`-th event is taken, and of those at
+    one place the first `times`; None: all.
     """
     at = 1
     while True:
         made = start()
-        if not _reached(lambda made=made: call(made), at, opcodes):
+        if not _reached(lambda made=made: call(made), at, opcodes, times):
             assert at > 1
             return
         yield made
