@@ -232,6 +232,43 @@ def test_a_weight_that_call_changes() -> None:
     np.testing.assert_array_equal(layer.total.numpy(), [7, 7])
 
 
+def test_each_batch_changes_a_weight_once() -> None:
+    """Calls that only look at what comes out, such as that before the first step, change nothing."""
+
+    class Counting(Layer):
+        def build(self, _input_shape: Any) -> None:
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, inputs: Any) -> Any:
+            self.count.assign_add(1.0)
+            return inputs * 1.0
+
+    class Net(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counting, self.dense = Counting(), layers.Dense(1)
+            self.own = fastnn.Variable(0.0, trainable=False)
+
+        def call(self, x: Any) -> Any:
+            self.own.assign_add(1.0)
+            return self.dense(self.counting(x))
+
+    x, y = np.ones((8, 3)), np.ones((8, 1))
+    model = Net()
+    model.compile("sgd", "mse")
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastnn.TapeWarning)
+        for _ in range(2):
+            model.fit(x, y, batch_size=4, verbose=0)
+            seen.append((float(model.own), float(model.counting.count)))
+        model.evaluate(x, y, batch_size=4, verbose=0)
+        seen.append((float(model.own), float(model.counting.count)))
+        model.train_on_batch(x, y)
+        seen.append((float(model.own), float(model.counting.count)))
+    assert seen == [(2, 2), (4, 4), (6, 6), (7, 7)]
+
+
 def test_training_reaches_call() -> None:
     class Told(Layer):
         def call(self, inputs: Any, training: bool | None = None) -> Any:

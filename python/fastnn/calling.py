@@ -16,7 +16,10 @@ free counts for nothing.
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+R = TypeVar("R")
 
 
 class Untraceable(TypeError):
@@ -36,6 +39,7 @@ class Calling(NamedTuple):
     dtype: Any = None  # of parameters that are made inside; None: no model says
     outermost: object = None  # one object for all calls within the same outermost one
     building: bool = False  # whether it is a `build`, which makes layers and weights to keep
+    changed: Any = None  # a list of what `trial` puts back; None: changes are kept
 
     def inside(self, training: bool, tracing: bool, keys: Any = None, dtype: Any = None) -> Calling:
         """The calls within one that is made now."""
@@ -45,6 +49,7 @@ class Calling(NamedTuple):
             keys or self.keys,
             dtype or self.dtype,
             self.outermost or object(),
+            changed=self.changed,
         )
 
 
@@ -97,6 +102,29 @@ class entered:
 
     def __exit__(self, *_: object) -> None:
         _now.entry = self._outer
+
+
+def trial(function: Callable[[], R]) -> R:
+    """What a call gives that is made to see this alone: Variables get the values before back.
+
+    Layers and weights that it makes are kept, with the values that they began with.
+    """
+    changed: list[tuple[Any, Any]] = []
+    here = now()._replace(tracing=False)
+    try:
+        with entered(here._replace(changed=changed)) as lock, lock:
+            return function()
+    finally:
+        with entered(here._replace(changed=None)) as lock, lock:
+            for variable, values in reversed(changed):
+                variable.assign(values)
+
+
+def changes(variable: Any) -> None:
+    """Notes the values of a Variable that is about to be written, where `trial` puts them back."""
+    changed = now().changed
+    if changed is not None:
+        changed.append((variable, variable.numpy()))
 
 
 def made_in() -> object:

@@ -310,6 +310,7 @@ class Variable(Listed):
         claim = Claim("assign")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
+            calling.changes(self)
             self.place.write(converted)
 
     def set_statistics(self, value: ArrayLike) -> None:
@@ -318,6 +319,7 @@ class Variable(Listed):
         claim = Claim("assign")
         with claim, claim.lock:
             self._changes.take(claim, waits=True)
+            calling.changes(self)
             buffer = self.place.parameters
             assert isinstance(buffer, _core.Parameters)  # statistics are floats
             buffer.write_statistics(self.place.offset, converted)
