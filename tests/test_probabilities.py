@@ -112,3 +112,62 @@ def test_a_call_that_is_no_graph() -> None:
     model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(X, np.arange(7) % 3, verbose=0)
     np.testing.assert_allclose(model.predict_proba(X), ops.softmax(model.predict(X)), rtol=1e-6)
+
+
+class _Forced(fastnn.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize("cls", [fastnn.Sequential, _Forced])
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "kl_divergence"])
+def test_log_softmax_at_the_end_is_a_shift_of_logits(cls, loss):
+    """A model trains as one that ends in logits, to rounding; predict gives logarithms."""
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+    y = y if loss.startswith("sparse") else np.eye(3)[y] * 0.7 + 0.1
+    found = []
+    for end in (None, "log_softmax"):
+        model = cls(
+            [fastnn.layers.Dense(7, "tanh"), fastnn.layers.Dense(3, end)], seed=2, dtype="float64"
+        )
+        model.compile("adam", loss, metrics=["accuracy", "auc"])
+        history = model.fit(x, y, 16, 4, 0, validation_split=0.2).history
+        found.append((history, model.get_weights(), model.predict_proba(x)))
+    for name, values in found[0][0].items():
+        np.testing.assert_allclose(found[1][0][name], values, rtol=1e-9, err_msg=name)
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-8)
+    np.testing.assert_allclose(np.exp(model.predict(x)), found[1][2], rtol=1e-9)
+    np.testing.assert_allclose(found[1][2].sum(axis=1), 1.0)
+
+
+def test_log_softmax_is_for_classes_that_exclude_each_other():
+    model = fastnn.Sequential([fastnn.layers.Dense(3, "log_softmax", input_shape=(4,))])
+    with pytest.raises(ValueError, match="log_softmax before binary_crossentropy"):
+        model.compile("adam", "binary_crossentropy")
+    inputs = fastnn.Input((4,))
+    h = fastnn.activations.log_softmax(fastnn.layers.Dense(3)(inputs))
+    assert fastnn.Model(inputs, h).layers[-1].activation == "log_softmax"
+    with pytest.raises(ValueError, match="log_softmax expects rows of one axis"):
+        fastnn.layers.Activation("log_softmax").compute_output_shape((None, 2, 3))
+
+
+def test_log_softmax_among_several_outputs():
+    """Each output that ends so has logits for its cross-entropy, as one without an activation."""
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(40, 4)), rng.integers(0, 3, 40)
+    found = []
+    for end in (None, "log_softmax"):
+        inputs = fastnn.Input((4,))
+        h = fastnn.layers.Dense(5, "tanh", kernel_initializer="ones")(inputs)
+        heads = [
+            fastnn.layers.Dense(3, end, kernel_initializer="identity")(h),
+            fastnn.layers.Dense(1, kernel_initializer="ones")(h),
+        ]
+        model = fastnn.Model(inputs, heads, dtype="float64")
+        model.compile("sgd", ["sparse_categorical_crossentropy", "mse"])
+        model._told = True
+        found.append(model.fit(x, [y, x[:, :1]], 16, 2, 0, shuffle=False).history["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)

@@ -63,7 +63,7 @@ class Outputs(Merge):
     def parted(self, y: Tensor, shapes: Sequence[Shape], ends: Sequence[str]) -> list[Tensor]:
         """The outputs (n, *shape) in the columns of y, each as its layer makes it.
 
-        `ends`: for each the activation that it ends in; "linear" are logits.
+        `ends`: for each the activation that it ends in; "linear" and "log_softmax" are logits.
         """
         widths = [math.prod(shape) for shape in shapes]
         found = []
@@ -75,7 +75,7 @@ class Outputs(Merge):
                 part = functions.sigmoid(part)
             elif len(shapes[k]) != 1:
                 part = functions.reshape(part, (len(y), *shapes[k]))
-            if ends[k] == "linear":
+            if ends[k] in ("linear", "log_softmax"):
                 part.logits = None, "linear"
             found.append(part)
         return found

@@ -47,7 +47,8 @@ class Built(NamedTuple):
     settings: Settings | None = None  # that the network was compiled with
     # How each of several outputs ends: its activation, or "" where a layer after it changes that.
     ends: tuple[str, ...] = ()
-    gives_logits: bool = False  # the last layer that gives outputs of its own has no activation
+    # The last layer that gives outputs of its own has no activation, or log_softmax.
+    gives_logits: bool = False
     # Those of all layers, in the order of the network's parameters.
     all_variables: tuple[Variable, ...] = ()
     # Layers that were in the buffer of another model when this was built, and stay there.

@@ -114,7 +114,7 @@ class Finisher:
             return functions.softmax(made)
         if self._made_by == "sigmoid":
             return functions.sigmoid(made)
-        if self._loss.folds is not None or self._head.activation == "linear":
+        if self._loss.folds is not None or self._head.activation in ("linear", "log_softmax"):
             made.logits = None, "linear"
         return made
 

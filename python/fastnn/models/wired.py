@@ -133,7 +133,7 @@ class Wired(Parted):
             ends = heads.ends(state.layers, state.calls, wiring.inputs)
             return built._replace(ends=tuple(ends))
         head = heads.find(state.layers, state.calls, wiring.inputs)
-        return built._replace(gives_logits=head.activation == "linear")
+        return built._replace(gives_logits=head.activation in ("linear", "log_softmax"))
 
     def _renewed(self, state: State, built: Built) -> Built:
         return renewed(built, self._wiring(state, built.shapes[0]))
