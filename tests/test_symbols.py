@@ -407,3 +407,29 @@ def test_a_chain_with_a_function() -> None:
     assert chain.layers[1].output_shape == (None, 4)
     with pytest.raises(ValueError, match="Operation takes several inputs"):
         fastnn.Sequential([layers.Operation("add", {"a": {"input": 0}, "b": {"input": 1}})])
+
+
+# Names of Keras for what NumPy has, of numbers c (n, 2, 3).
+NUMPY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "flip": (lambda c: ops.flip(c, axis=(1, 2)), lambda c: np.flip(c, (1, 2))),
+    "full_like": (lambda c: ops.full_like(c, 2.5), lambda c: np.full_like(c, 2.5)),
+    "moveaxis": (lambda c: ops.moveaxis(c, -1, 1), lambda c: np.moveaxis(c, -1, 1)),
+    "norm": (lambda c: ops.norm(c, axis=-1), lambda c: np.linalg.norm(c, axis=-1)),
+    "swapaxes": (lambda c: ops.swapaxes(c, 1, -1), lambda c: np.swapaxes(c, 1, -1)),
+    "take": (lambda c: ops.take(c, [2, 0], axis=-1), lambda c: np.take(c, [2, 0], axis=-1)),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_names_of_keras_are_those_of_numpy(name: str) -> None:
+    function, wanted = NUMPY[name]
+    c = fastnn.Input((2, 3))
+    model = fastnn.Model(c, function(c), dtype="float64")
+    for found in (function(fastnn.constant(C)), model(C)):
+        np.testing.assert_allclose(found, wanted(C), rtol=1e-12)
+    four = np.arange(24.0).reshape(1, 2, 3, 4)
+    for source, to in ((1, 3), ((3, 1), (1, 2)), ([2], [-1])):
+        np.testing.assert_array_equal(ops.moveaxis(four, source, to), np.moveaxis(four, source, to))
+    assert ops.take(C, [3, 1]).tolist() == np.take(C, [3, 1]).tolist()
+    assert ops.flip(C).tolist() == np.flip(C).tolist()
+    assert ops.full_like([1, 2], 7.9).tolist() == [7, 7]
