@@ -153,11 +153,14 @@ DIFFERENT: dict[str, str] = {
     "BinaryCrossentropy": "from logits; a NaN among the targets is a missing label",
     "CategoricalCrossentropy": "from logits; rows of targets must add up to 1",
     "CategoricalHinge": "rows of targets must add up to 1",
+    "Dice": "rows cannot have weights where axis is None",
+    "Discretization": 'quantiles of `adapt` are exact; "int" gives floats',
     "F1Score": "thresholds of labels, largest output of classes",
     "FBetaScore": "thresholds of labels, largest output of classes",
     "Maximum": "equal inputs share the gradient",
     "Minimum": "equal inputs share the gradient",
     "SparseCategoricalCrossentropy": "from logits",
+    "Tversky": "rows cannot have weights where axis is None",
 }
 
 SECTIONS: tuple[tuple[str, str, str, str], ...] = (
