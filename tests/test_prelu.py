@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import cases
 import numpy as np
 import pytest
@@ -187,6 +190,24 @@ def test_limits_of_alpha(rng):
     model.compile(muon, "mse")
     model.fit(x, y, verbose=0)
     assert np.isfinite(slopes.alpha.numpy()).all()
+
+
+def test_copies_and_shared_layers(rng):
+    """Of rows of several axes, where alpha has another shape natively."""
+    x = rng.normal(size=(5, 2, 3, 4)).astype(np.float32)
+    slopes = layers.PReLU(alpha_initializer="glorot_uniform", shared_axes=[1])
+    slopes(x)  # which builds it
+    inputs = fastnn.Input((2, 3, 4))
+    model = fastnn.Model(inputs, layers.Flatten()(slopes(slopes(inputs))))
+    want = model.predict(x)
+    for copied in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model)):
+        np.testing.assert_array_equal(copied.predict(x), want)
+    other = fastnn.Model(inputs, slopes(inputs))
+    slopes.alpha.assign(np.ones(slopes.alpha.shape))
+    np.testing.assert_array_equal(other.predict(x), x)
+    again = fastnn.Input((3, 2, 4))
+    with pytest.raises(ValueError, match=r"a alpha of shape \(1, 3, 4\), but needs \(1, 2, 4\)"):
+        fastnn.Model(again, slopes(again))
 
 
 def test_the_best_weights_have_its_shape() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import subprocess
@@ -91,7 +92,11 @@ def test_every_layer(cls: Any, tmp_path: Path) -> None:
         {**layer.get_config(), "name": other.get_config()["name"]}
         for layer, other in zip(model.layers, made.layers, strict=True)
     ]
+    copies = [pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model)]
     trains_on(model, made, x, y)
+    for one in copies:
+        one.fit(x, y, epochs=2, verbose=0)
+    assert len({tuple(bits(one)) for one in copies}) == 1
 
 
 def of(family: Any) -> Any:
@@ -452,8 +457,8 @@ def test_models_in_the_model_that_were_compiled(tmp_path: Path) -> None:
     assert found.metrics_names == inner.metrics_names
     assert goes_on(back, found) == goes_on(outer, inner)
     assert fastnn.load_model(path, compile=False).get_layer("inner").get_compile_config() is None
-    copy = pickle.loads(pickle.dumps(outer))
-    assert goes_on(copy, copy.get_layer("inner")) == goes_on(outer, inner)
+    copied = pickle.loads(pickle.dumps(outer))
+    assert goes_on(copied, copied.get_layer("inner")) == goes_on(outer, inner)
     inner.compile("adam", lambda y, p: fastnn.math.square(y - p))
     with pytest.warns(UserWarning, match="save: 'inner' in the model will not be compiled"):
         outer.save(path)

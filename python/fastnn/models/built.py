@@ -99,7 +99,7 @@ def assemble(wiring: Wiring, paths: Sequence[str], former: Built | None, owner: 
             holder = layer.owner
             if holder is not None and holder is not owner and layer.variables:
                 guests.add(i)
-            variables, places = layer.variables, _places(layer, own, parameters)
+            variables, places = layer.variables, _places(layer, rows[0], own, parameters)
             if i not in guests:
                 _copy(variables, places)
         else:
@@ -184,11 +184,13 @@ def restore_progress(network: _core.Network, progress: Progress) -> None:
 
 
 def _places(
-    layer: Layer, places: Sequence[tuple[int, Shape]], parameters: _core.Parameters
+    layer: Layer, given: Any, places: Sequence[tuple[int, Shape]], parameters: _core.Parameters
 ) -> list[Place]:
-    """Places in `parameters` for a layer that is built already."""
+    """Places in `parameters` for a layer that is built already, called on rows of shape `given`."""
     found = []
-    for variable, (offset, needed) in zip(layer.variables, places, strict=True):
+    specs = layer.weight_specs(given)
+    for variable, spec, (offset, _) in zip(layer.variables, specs, places, strict=True):
+        needed = spec.shape  # which natively may be another one of as many numbers
         if variable.shape != needed:
             raise ValueError(
                 f"layer {layer.name!r} was built with a {variable.name} of shape "
