@@ -394,8 +394,8 @@ def test_models_and_variables_in_a_model_are_trained() -> None:
         assert not any(g is None for g in found)
         optimizer.apply_gradients(zip(found, variables, strict=True))
         values.append(float(loss))
-    # As the attributes stand, those of the model within at its place.
-    names = ["kernel", "bias", "kernel", "bias", "kernel", "bias", "mix"]
+    # Own Variables, then as the attributes stand, those of the model within at its place.
+    names = ["mix", "kernel", "bias", "kernel", "bias", "kernel", "bias"]
     assert [v.name for v in variables] == names
     assert values[-1] < 0.8 * values[0]
     weights = model.get_weights()

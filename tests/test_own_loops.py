@@ -451,17 +451,17 @@ def test_variables_of_a_class_follow_its_attributes() -> None:
     model.scale = fastnn.Variable(1.0, name="scale")
     assert names(model) == ["scale"]
     model(np.ones((1, 2)))
-    assert names(model) == names(model) == ["kernel", "bias", "scale"]
+    assert names(model) == names(model) == ["scale", "kernel", "bias"]
     model.more = [fastnn.Variable(1.0, name="first")]
-    assert names(model) == ["kernel", "bias", "scale", "first"]
+    assert names(model) == ["scale", "first", "kernel", "bias"]
     model.more.append(fastnn.Variable(1.0, name="second"))
-    assert names(model) == ["kernel", "bias", "scale", "first", "second"]
+    assert names(model) == ["scale", "first", "second", "kernel", "bias"]
     model.more[1] = fastnn.Variable(1.0, name="other")
-    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    assert names(model) == ["scale", "first", "other", "kernel", "bias"]
     model.more[0] = {"one": [model.more[0]]}
-    assert names(model) == ["kernel", "bias", "scale", "first", "other"]
+    assert names(model) == ["scale", "first", "other", "kernel", "bias"]
     model.more[0]["one"].insert(0, fastnn.Variable(1.0, name="zeroth"))
-    assert names(model) == ["kernel", "bias", "scale", "zeroth", "first", "other"]
+    assert names(model) == ["scale", "zeroth", "first", "other", "kernel", "bias"]
     model.inner = None
     del model.more
     model.scale = None

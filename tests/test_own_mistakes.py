@@ -201,7 +201,7 @@ def test_weights_of_models() -> None:
     model = Scaled()
     model.compile("sgd", "mean_squared_error")
     fitted(model)
-    assert [v.path for v in model.weights] == ["dense/kernel", "dense/bias", "scaled/factor"]
+    assert [v.path for v in model.weights] == ["scaled/factor", "dense/kernel", "dense/bias"]
     assert (model.factor.numpy() != 1).all()
     with pytest.raises(ValueError, match="model 'scaled': add_weight: there is a weight 'factor'"):
         model.add_weight(name="factor")

@@ -158,7 +158,7 @@ def test_build_of_a_model(by: str, ends: bool) -> None:
     fitted(model, X[:, :2])
     assert shapes == [(None, 5)]
     assert model.built
-    assert [v.shape for v in model.weights] == [(5, 3), (3,), (3, 2), (2,)]
+    assert [v.shape for v in model.weights] == [(3, 2), (2,), (5, 3), (3,)]
     assert model.network is not None
 
 

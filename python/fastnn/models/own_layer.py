@@ -7,7 +7,7 @@ around it, and any other `call` runs on Tensors (see `opaque`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn import calling, elsewhere, layers, regularizers
@@ -17,7 +17,6 @@ from fastnn.layers.base import Layer as KnownLayer
 from fastnn.layers.base import _given_shape
 from fastnn.layers.symbol import Symbol
 from fastnn.listing import Lists
-from fastnn.models.known import Holder
 from fastnn.models.model import Model
 from fastnn.models.noted import note_build, note_call
 from fastnn.models.opaque import called_opaquely, found_in
@@ -168,16 +167,6 @@ class Layer(Drawn, metaclass=_Kinds):
             cls.build = _once(vars(cls)["build"])  # type: ignore[method-assign]
 
     # -- weights
-
-    def _own_parts(
-        self, holders: list[Holder] | None = None
-    ) -> Iterator[KnownLayer | Parted | Variable]:
-        """Weights first, then others, as in Keras."""
-        found = list(super()._own_parts(holders))
-        variables = [part for part in found if isinstance(part, Variable)]
-        yield from (part for part in variables if not part.is_fixed)
-        yield from (part for part in variables if part.is_fixed)
-        yield from (part for part in found if not isinstance(part, Variable))
 
     @property
     def trainable(self) -> bool:

@@ -179,34 +179,21 @@ class Parted(Trainer):
         return parts
 
     def _leaf_parts(self) -> list[Layer | Variable]:
-        """The layers and Variables of the model, then of models that are in it, each model once:
-        they may hold each other. Those of a layer of a program's own stand where that does, and so
-        do those of all parts of such a layer, a chain or a functional model."""
+        """The layers and Variables of the model and of what is in it, each once, in Keras's order: those
+        of a part stand where the part does. Models may hold each other."""
         found: dict[int, Layer | Variable] = {}
-        models: dict[int, Parted] = {id(self): self}
-        waiting: list[Parted] = [self]
-        for model in waiting:  # which grows
-            for layer in model._layers_before_others():
-                found.setdefault(id(layer), layer)
-            parts = model._direct_parts()
-            # As attributes stand, where no graph of the model's layers has an order of its own.
-            graph = model.keeps_graph and model._state.now.layers and not model._by_call
-            in_place = not graph or is_of_fastnn(type(model))
-            while parts:
-                part = parts.pop(0)
-                if not isinstance(part, Parted):
-                    found.setdefault(id(part), part)
-                elif id(part) not in models:
-                    models[id(part)] = part
-                    if in_place or not part.keeps_graph:
-                        parts[:0] = [*part._layers_before_others(), *part._direct_parts()]
-                    else:
-                        waiting.append(part)
+        models = {id(self)}
+        waiting = self._direct_parts()[::-1]
+        while waiting:
+            part = waiting.pop()
+            if not isinstance(part, Parted):
+                found.setdefault(id(part), part)
+            elif id(part) not in models:
+                models.add(id(part))
+                waiting += part._direct_parts()[::-1]
+        for layer in self._state.now.layers:  # of a closure in a part
+            found.setdefault(id(layer), layer)
         return list(found.values())
-
-    def _layers_before_others(self) -> Iterable[Layer]:
-        """Layers that come before other parts: those of the graph in its order."""
-        return () if self._by_call else self._state.now.layers
 
     @property
     def _by_call(self) -> bool:
@@ -215,7 +202,8 @@ class Parted(Trainer):
 
     def _direct_parts(self) -> list[Any]:
         """The parts that it has itself, also a layer that `call` does not use."""
-        return [*self._own_parts(), *parts_in(self._state.now)]
+        own, drawn = self._own_parts(), parts_in(self._state.now)
+        return [*own, *drawn] if self._by_call else [*drawn, *own]
 
     def _models_within(self) -> list[Parted]:
         """The model and those that are in it, each once."""
@@ -415,8 +403,8 @@ class Parted(Trainer):
 
     @property
     def weights(self) -> list[Variable]:
-        """All Variables, layer by layer: kernel, then bias; then those of a class's own attributes,
-        and of layers that its `call` does not use."""
+        """All Variables, layer by layer: kernel, then bias. As in Keras, those of a class with a `call`
+        stand in the order of its attributes, its own Variables first, wherever it is a part."""
         return self._own_variables()
 
     @property

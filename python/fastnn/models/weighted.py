@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastnn import calling, constraints, regularizers
 from fastnn.constraints import ConstraintLike
+from fastnn.layers.base import Layer
+from fastnn.models.known import Holder
 from fastnn.models.made_weights import made_values
+from fastnn.models.parts import Parted
 from fastnn.models.stepped import Stepped
 from fastnn.models.strangers import refuse_strangers
 from fastnn.regularizers import RegularizerLike
@@ -99,6 +102,16 @@ class Weighted(Stepped):
         return variable
 
     add_variable = add_weight
+
+    def _own_parts(
+        self, holders: list[Holder] | None = None
+    ) -> Iterator[Layer | Parted | Variable]:
+        """Weights first, then others, as in Keras."""
+        found = list(super()._own_parts(holders))
+        variables = [part for part in found if isinstance(part, Variable)]
+        yield from (part for part in variables if not part.is_fixed)
+        yield from (part for part in variables if part.is_fixed)
+        yield from (part for part in found if not isinstance(part, Variable))
 
     def _is_called(self) -> bool:
         """Whether its `call` runs now, and no `build` in it."""
