@@ -23,8 +23,9 @@ from fastnn.registry import FAMILIES
 pytestmark = pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
 
 PAGE = Path(__file__).parents[1] / "docs" / "files.md"
-# Their keys are names of weights, layers and models, or options of a class.
+# Their keys are names of weights, layers and models, options of a class, or arguments of a function.
 BY_NAME = (
+    "arguments",
     "built",
     "config",
     "dictionary",
