@@ -80,8 +80,8 @@ def shared_softmax(network: _core.Network) -> int:
 def logarithms(network: _core.Network) -> int:
     """Logarithms of softmax of long and short rows, and sums of pieces of rows."""
     first = network.rescale(network.dense(0, 6, "log_softmax"), 0.1, 0.0)
-    wide = network.activation(network.dense(first, 140, "tanh"), "log_softmax")
-    gate = network.rescale(network.dense(0, 140, "gelu"), 0.02, 0.0)
+    wide = network.activation(network.repeat(network.dense(first, 7, "tanh"), 20), "log_softmax")
+    gate = network.rescale(network.repeat(network.dense(0, 7, "gelu"), 20), 0.02, 0.0)
     h = network.sum_pieces(network.multiply(wide, gate), 35)
     return network.dense(network.concatenate([h, network.sum_pieces(first, 6)]), 3, "linear")
 
