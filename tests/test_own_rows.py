@@ -200,3 +200,36 @@ def test_parts_of_rows_beside_layers() -> None:
     w, b, v, c = model.get_weights()
     expected = (X @ w + b) * X[:, :3] @ v + c
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_stand_in_the_order_of_attributes() -> None:
+    """Also where the layer is a part of a graph, which calls them in another one."""
+
+    class Block(Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = layers.Dense(4)
+            self.first = layers.LayerNormalization()
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.first(x))
+
+    class Net(fastnn.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Block()
+            self.factor = self.add_weight(shape=(), name="factor")
+
+        def call(self, x: Any) -> Any:
+            return self.block(x)
+
+    names = ["kernel", "bias", "gamma", "beta"]
+    for model, wanted in (
+        (fastnn.Sequential([fastnn.Input((5,)), Block()]), names),
+        (fastnn.Model(entry := fastnn.Input((5,)), Block()(entry)), names),
+        (fastnn.Sequential([fastnn.Input((5,)), Net()]), ["factor", *names]),
+        (Net(), ["factor", *names]),
+    ):
+        model.predict(X)
+        assert model.network is not None
+        assert [v.name for v in model.weights] == wanted
