@@ -162,6 +162,25 @@ def test_build_of_a_model(by: str, ends: bool) -> None:
     assert model.network is not None
 
 
+def test_build_of_a_call_that_is_no_graph() -> None:
+    class Net(fastnn.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(2)
+            self.scale = fastnn.Variable(2.0)
+            self.calls = fastnn.Variable(0, dtype="int32", trainable=False)
+
+        def call(self, x: Any) -> Any:
+            self.calls.assign_add(1)
+            return self.scale * fastnn.cos(self.dense(x))
+
+    model = Net()
+    model.build((None, 5))
+    assert [v.shape for v in model.weights] == [(5, 2), (2,), (), ()]
+    assert int(model.calls) == 0
+    fitted(model, X[:, :2])
+
+
 def test_a_call_before_training_counts_nothing() -> None:
     class Counting(Layer):
         def __init__(self) -> None:

@@ -314,6 +314,13 @@ def test_jacobians() -> None:
     want = (1 - np.tanh(A) ** 2)[:, None, :] * A[None]
     np.testing.assert_allclose(by_row, want, rtol=1e-10)
     np.testing.assert_allclose(full[np.arange(3), :, np.arange(3)], want, rtol=1e-10)
+    v = fastnn.Variable(A, dtype="float64")
+    with fastnn.GradientTape() as tape:
+        y = f.tanh(v) @ A.T
+    np.testing.assert_allclose(tape.batch_jacobian(y, v), want, rtol=1e-10)
+    with pytest.raises(TypeError, match="batch_jacobian: expected Tensors, got array") as error:
+        tape.batch_jacobian(np.ones((500, 2)), v)
+    assert len(str(error.value)) < 300
 
 
 def test_custom_gradient() -> None:

@@ -388,3 +388,33 @@ def test_a_loss_of_ones_own_by_the_backend():
         K.set_value(X, 1)
     assert (K.epsilon(), K.floatx(), K.ndim(X)) == (1e-7, "float32", 2)
     assert isinstance(metrics.get("mean"), tf.keras.metrics.Mean)
+
+
+def test_names_of_operations_have_no_effect() -> None:
+    x = tf.constant([[1.0, -2.0]], name="x")
+    y = tf.add(tf.nn.relu(x, name="relu"), tf.zeros((2,), name="zeros"), name="sum")
+    np.testing.assert_array_equal(tf.reduce_mean(y, axis=1, name=None), [0.5])
+    entry = tf.keras.Input((2,))
+    model = tf.keras.Model(entry, tf.exp(entry, name="exp"))
+    np.testing.assert_allclose(model.predict(x), np.exp([[1.0, -2.0]]), rtol=1e-6)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nam'"):
+        tf.exp(x, nam="exp")
+    with pytest.raises(ValueError, match=r"matmul: shapes \(1, 2\) and \(1, 2\)"):
+        tf.matmul(x, x, name="product")
+
+
+def test_a_tensor_in_a_string_is_its_numbers() -> None:
+    loss = tf.constant(0.1)
+    assert f"{loss} {loss:.3f} {loss!s:.12}" == "0.1 0.100 <Tensor shap"
+    assert "{} {}".format(tf.constant(3), tf.constant([1.0, 2.5])) == "3 [1.  2.5]"  # noqa: UP032
+
+
+def test_unconnected_gradients() -> None:
+    x, y = tf.Variable(1.0), tf.Variable(2.0)
+    for given, expected in (
+        (tf.UnconnectedGradients.NONE, None),
+        (tf.UnconnectedGradients.ZERO, 0),
+    ):
+        with tf.GradientTape() as tape:
+            z = x * x
+        assert tape.gradient(z, y, unconnected_gradients=given) == expected

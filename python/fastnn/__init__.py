@@ -82,6 +82,7 @@ from fastnn.autodiff.functions import (
     zeros,
 )
 from fastnn.autodiff.making import (
+    UnconnectedGradients,
     executing_eagerly,
     eye,
     fill,
@@ -205,6 +206,7 @@ __all__ = [
     "TapeWarning",
     "Tensor",
     "TrainingDiverged",
+    "UnconnectedGradients",
     "Variable",
     "__version__",
     "abs",

@@ -139,6 +139,17 @@ def _shape_of(x: Any) -> tuple[int, ...]:
 # -- programs --------------------------------------------------------------------------------------
 
 
+class UnconnectedGradients:
+    """What a tape gives for sources on which the target does not depend, by TensorFlow's names.
+
+    >>> fastnn.UnconnectedGradients.ZERO
+    'zero'
+    """
+
+    NONE = "none"
+    ZERO = "zero"
+
+
 def executing_eagerly() -> bool:
     """True: operations compute at once.
 

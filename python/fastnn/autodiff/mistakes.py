@@ -35,6 +35,17 @@ def explained(
     return _kind(error)(f"{function.__name__}: got {told}: {text}")
 
 
+def without_name(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """The arguments without TensorFlow's `name` of an operation, which nothing here asks for.
+
+    None: no such name is given, or the function takes it itself.
+    """
+    named = isinstance(given.get("name", 0), (str, type(None)))
+    if not named or "name" in inspect.signature(function).parameters:
+        return None
+    return {key: value for key, value in given.items() if key != "name"}
+
+
 def _of_numbers(arguments: Mapping[str, Any], error: Exception, text: str) -> Exception:
     """The error of an argument that is no array of numbers, with its name."""
     for name, value in arguments.items():

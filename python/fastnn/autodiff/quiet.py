@@ -57,7 +57,11 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             return silenced(*args, **given)
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             if not isinstance(error, Untraceable) or not holds((args, given), OfSymbols.kind):
-                from fastnn.autodiff.mistakes import explained
+                from fastnn.autodiff.mistakes import explained, without_name
+
+                unnamed = without_name(function, given)
+                if unnamed is not None:
+                    return called(*args, **unnamed)
 
                 better = explained(function, args, given, error)
                 if better is error:

@@ -113,7 +113,7 @@ class GradientTape:
         """
         for source in leaves(tensor):
             if not isinstance(source, (Tensor, Variable)):
-                raise TypeError(f"watch: expected a Tensor or a Variable, got {source!r}")
+                raise TypeError(f"watch: expected a Tensor or a Variable, got {source!r:.200}")
             if np.dtype(source.dtype).kind != "f":
                 raise TypeError(f"watch: {source.dtype} numbers have no gradient")
             self._roots += id(source) not in self._watched
@@ -220,12 +220,14 @@ class GradientTape:
         self._use("gradient")
         targets = flat(target)
         if not SOURCES.issuperset(map(type, targets)):
-            raise TypeError(f"gradient: expected a Tensor as the target, got {other(targets)!r}")
+            raise TypeError(
+                f"gradient: expected a Tensor as the target, got {other(targets)!r:.200}"
+            )
         given = _for_each(target, targets, output_gradients)
         seeds = [_seed(one, dy) for one, dy in zip(targets, given, strict=True)]
         wanted = flat(sources)
         if not SOURCES.issuperset(map(type, wanted)):
-            raise TypeError(f"sources: expected Tensors or Variables, got {other(wanted)!r}")
+            raise TypeError(f"sources: expected Tensors or Variables, got {other(wanted)!r:.200}")
         entries = self._leading(wanted)
         if not self.persistent:
             self._entries = []
@@ -326,7 +328,7 @@ class GradientTape:
         """
         zero = _zeros(unconnected_gradients)
         if not isinstance(target, Tensor):
-            raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r}")
+            raise TypeError(f"jacobian: expected a Tensor as the target, got {target!r:.200}")
         self._use("jacobian")
         wanted = list(leaves(sources))
         rows: list[list[Tensor | None]] = []
@@ -347,7 +349,7 @@ class GradientTape:
         )
 
     def batch_jacobian(
-        self, target: Tensor, source: Tensor, unconnected_gradients: str = "none"
+        self, target: Tensor, source: Source, unconnected_gradients: str = "none"
     ) -> Tensor | None:
         """The derivative of each row of the target with respect to its row of the source.
 
@@ -360,15 +362,15 @@ class GradientTape:
 
         Args:
             target: (n, ...), whose row i depends on row i of the source alone.
-            source: (n, ...).
+            source: (n, ...), a Tensor or a Variable.
 
         Returns:
             Shape (n,) + target.shape[1:] + source.shape[1:]. Errors: see `gradient`.
         """
         zero = _zeros(unconnected_gradients)
         for given in (target, source):
-            if not isinstance(given, Tensor):
-                raise TypeError(f"batch_jacobian: expected Tensors, got {given!r}")
+            if not isinstance(given, (Tensor, Variable)):
+                raise TypeError(f"batch_jacobian: expected Tensors, got {given!r:.200}")
         if target.ndim < 1 or source.ndim < 1 or target.shape[0] != source.shape[0]:
             raise ValueError(
                 f"batch_jacobian: expected as many rows in target and source, got {target.shape} "

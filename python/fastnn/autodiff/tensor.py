@@ -126,7 +126,8 @@ class Tensor(operand.Operand):
         return (self[i] for i in range(len(self)))
 
     def __format__(self, spec: str) -> str:
-        return format(self.value.item(), spec) if spec and self.value.ndim == 0 else str(self)
+        # The numbers alone, as TensorFlow writes f"{loss}".
+        return format(self.value.item(), spec) if spec and self.value.ndim == 0 else str(self.value)
 
     def __repr__(self) -> str:
         return f"<Tensor shape={self.shape}, dtype={self.dtype}, numpy=\n{self.value!r}>"

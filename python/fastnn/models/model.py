@@ -32,7 +32,15 @@ from fastnn.models.graph import traced, without_dropout
 from fastnn.models.invoked import Invocation, takes_training
 from fastnn.models.nested import entries_of, one_of, parts_in
 from fastnn.models.noted import note_call
-from fastnn.models.opaque import Rows, found_in, give_paths, replaced, rows_like, steps_of
+from fastnn.models.opaque import (
+    Rows,
+    found_in,
+    give_paths,
+    replaced,
+    rows_like,
+    rows_of_zeros,
+    steps_of,
+)
 from fastnn.models.reasons import Reason, of_call, of_part, several
 from fastnn.models.stepped import rows_of
 from fastnn.models.summary import summary_lines
@@ -273,7 +281,11 @@ class Model(Weighted):
         if own_build.is_called(self):
             return
         shape = without_batch(input_shape)
-        built = self._state.now.built
+        state = self._state.now
+        built = state.built
+        if built is None and self._has_call() and not self._can_be_traced(state, shape):
+            calling.trial(lambda: self(rows_of_zeros((None, *shape))))
+            return
         if built is None:
             built = self.prepare(shape, lambda _: None, "build")
         if shape != built.shapes[0]:
