@@ -176,7 +176,7 @@ def test_build_of_a_call_that_is_no_graph() -> None:
 
     model = Net()
     model.build((None, 5))
-    assert [v.shape for v in model.weights] == [(5, 2), (2,), (), ()]
+    assert [v.shape for v in model.weights] == [(), (), (5, 2), (2,)]
     assert int(model.calls) == 0
     fitted(model, X[:, :2])
 
