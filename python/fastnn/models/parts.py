@@ -125,8 +125,16 @@ class Parted(Trainer):
         """The layers, and models that are called as layers, in the order of their first calls; of a
         class with a `call` of its own, as its attributes stand.
 
-        As in Keras, an Input is left out, and so are the layers of such a model: it has them.
+        As in Keras, an Input is left out, and so are the layers of such a model: it has them. So are
+        layers that operators and functions in such a `call` made.
         """
+        if not self._by_call:
+            return self._parts_shown()
+        own = {id(part) for part in self._own_parts()}
+        return [part for part in self._parts_shown() if id(part) in own or part.weights]
+
+    def _parts_shown(self) -> list[Any]:
+        """`layers`, and those that functions made."""
         state = self._state.now
         if self._by_call:
             own = [part for part in self._direct_parts() if not isinstance(part, Variable)]
@@ -348,7 +356,7 @@ class Parted(Trainer):
         ]
         if named:
             return named
-        layers = self.layers
+        layers = self._parts_shown()
         try:
             return list(zip(self.names_for(layers), layers, strict=True))
         except ValueError:  # attributes of one given name, which no graph brings together
