@@ -264,3 +264,8 @@ def test_swapped_pairs() -> None:
     weight = fastnn.Variable(np.ones(2))
     with pytest.raises(TypeError, match=r"pairs \(gradient, Variable\)(.|\n)*zip\(gradients"):
         fastnn.optimizers.SGD().apply_gradients([(weight, fastnn.constant([1.0, 2.0]))])
+
+
+def test_outputs_in_lists_are_those_of_one() -> None:
+    model = chain(layers.Dense(1))
+    assert model.compute_loss(y=[[1.0], [2.0]], y_pred=[[1.5], [2.5]]).item() == pytest.approx(0.25)

@@ -17,6 +17,7 @@ import pytest
 
 import fastnn
 from fastnn import layers
+from fastnn.models.exported import graph_of
 
 X = np.random.default_rng(1).normal(size=(6, 5)).astype("float32")
 SCALE = 1.0
@@ -262,6 +263,7 @@ def calls(model: Any) -> list[Callable[[], object]]:
         lambda: model.value_and_grad(X, X),
         lambda: model.predictor(),
         lambda: copy.copy(model),
+        lambda: graph_of(model, "export_onnx"),
     ]
 
 

@@ -31,6 +31,7 @@ def graph_of(model: Shown, doing: str) -> Graph:
         ValueError: a layer or a model in it is no graph of layers.
         RuntimeError: the model is not built, or has no graph; the message begins with `doing`.
     """
+    model._check_traces(doing)
     state = model._state.now
     if state.built is None and model._is_built_by_calls():
         parts = parts_in(state) if model._steps is None else model._steps.parts

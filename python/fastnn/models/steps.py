@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.autodiff.following import following_step, made_in_step
 from fastnn.autodiff.own_losses import with_axes_of
 from fastnn.autodiff.tape import GradientTape
-from fastnn.autodiff.tensor import Tensor
+from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.console import warn
 from fastnn.data.structures import parts
 from fastnn.metrics.base import Metric
@@ -153,6 +153,7 @@ class Steps(Tabled):
             ValueError: there is no loss, or targets do not fit the outputs.
         """
         objective = self._objective()
+        y_pred = _of_one_output(y_pred)
         objective.settle(y, y_pred, self._output_names())
         model: Any = self
         return objective.value(y, y_pred, sample_weight, training, model.losses)
@@ -177,6 +178,7 @@ class Steps(Tabled):
             y, y_pred, sample_weight: see `compute_loss`. Weights count in weighted metrics alone.
         """
         objective = self._objective()
+        y_pred = _of_one_output(y_pred)
         objective.settle(y, y_pred, self._output_names())
         objective.count(y, y_pred, sample_weight)
         self._trains_taped = True  # also where a program calls this: `metrics` are those that count
@@ -385,6 +387,16 @@ class Steps(Tabled):
                     UserWarning,
                 )
         self.optimizer.apply_gradients(pairs)
+
+
+def _of_one_output(y_pred: Any) -> Any:
+    """Rows of numbers in lists as a Tensor: a list of arrays is of several outputs."""
+    is_list = isinstance(y_pred, (list, tuple))
+    return (
+        tensor(y_pred)
+        if is_list and all(isinstance(part, (int, float)) for part in parts(y_pred))
+        else y_pred
+    )
 
 
 def own_steps(model: Steps, doing: Doing) -> tuple[str, ...]:
