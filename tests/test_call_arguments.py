@@ -98,3 +98,13 @@ def test_a_part_with_arguments_trains_natively() -> None:
 def test_what_call_does_not_take_is_an_error(call: Any, message: str) -> None:
     with pytest.raises(TypeError, match=re.escape(message)):
         call()
+
+
+def test_a_second_input_that_is_no_argument() -> None:
+    a, b = fastnn.Input((2,)), fastnn.Input((2,))
+    model = fastnn.Model([a, b], layers.Add()([a, b]), name="two")
+    x = np.ones((1, 2))
+    with pytest.raises(
+        TypeError, match=r"model 'two': .*`training`.* got a ndarray; several inputs"
+    ):
+        model(x, x)

@@ -414,3 +414,9 @@ def test_mean_over_outputs_then_over_weight():
     loss, dp = ops.mean_squared_error(pred, target, sample_weight=np.array([3.0, 1.0]))
     assert loss == 1.75
     np.testing.assert_allclose(dp, [[0.75, 0.75], [0.5, -0.5]], rtol=1e-15)
+
+
+def test_one_weight_of_all_rows() -> None:
+    y, p = np.ones((4, 2)), np.zeros((4, 2))
+    loss = fastnn.losses.MeanSquaredError()
+    assert float(loss(y, p, sample_weight=3.0)) == float(loss(y, p, np.full(4, 3.0))) == 3.0

@@ -179,7 +179,10 @@ def _weights(how: Called, sample_weight: Any, target: Array) -> Array | None:
     if sample_weight is None:
         return None
     columns = 1 if how.by_row or target.ndim == 1 else target.shape[1]
-    return rows.weights("sample_weight", converted(sample_weight), len(target), columns)
+    given = converted(sample_weight)
+    if given.ndim == 0:  # of all rows, as in Keras
+        given = np.full(len(target), given)
+    return rows.weights("sample_weight", given, len(target), columns)
 
 
 def weight_of(how: Called, target: Array, weights: Array | None) -> float:

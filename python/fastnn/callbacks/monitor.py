@@ -79,9 +79,11 @@ class Monitor(Callback):
         if direction is None:
             where = f"{type(self).__name__}: monitor"
             names = [*self.params.get("metrics", ())]
-            hint = "" if self.monitor in names else f"{unknown(where, self.monitor, names)} "
+            known = self.monitor in names
+            told = f"{where}:" if known else unknown(where, self.monitor, names)
+            stop = "" if told[-1] in ":?" else "."
             raise ValueError(
-                f"{hint or where + ': '}Whether more of {self.monitor!r} is better is not known: "
+                f"{told}{stop} Whether more of {self.monitor!r} is better is not known: "
                 "give mode='min' or mode='max'"
             )
         return direction

@@ -204,8 +204,8 @@ class Loss(Registered):
                 takes the logits of outputs that came out of softmax or sigmoid, and takes the
                 outputs of a layer without an activation for logits; other numbers have to be
                 probabilities unless from_logits is True.
-            sample_weight: weights of rows (n,), or of targets (n, outputs) where the loss compares
-                each output with a target of its own.
+            sample_weight: weights of rows (n,), one of all rows, or of targets (n, outputs) where
+                the loss compares each output with a target of its own.
 
         Returns:
             With reduction="none" it is the w * l of each row (n,), of several outputs their mean;

@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from fastnn.autodiff.tensor import Tensor
 from fastnn.words import flag
 
 
@@ -64,6 +67,11 @@ class Invocation:
         except TypeError as error:
             raise TypeError(f"model {name!r}: call() {error}") from None
         given = bound.arguments.get("training", training)
+        if isinstance(given, (np.ndarray, Tensor, list, tuple)):
+            raise TypeError(
+                f"model {name!r}: expected True or False as `training`, the second argument, got a "
+                f"{type(given).__name__}; several inputs are one list: model([a, b])"
+            )
         self.training = None if given is None else flag("training", given)
         self.own = len(bound.arguments) > 2 + ("training" in bound.arguments)
         self._bound = bound
