@@ -418,5 +418,7 @@ def test_mean_over_outputs_then_over_weight():
 
 def test_one_weight_of_all_rows() -> None:
     y, p = np.ones((4, 2)), np.zeros((4, 2))
-    loss = fastnn.losses.MeanSquaredError()
-    assert float(loss(y, p, sample_weight=3.0)) == float(loss(y, p, np.full(4, 3.0))) == 3.0
+    for reduction, value in (("sum_over_batch_size", 1.0), ("sum", 12.0)):
+        loss = fastnn.losses.MeanSquaredError(reduction=reduction)
+        for weight in (3.0, np.full(4, 3.0)):
+            assert float(loss(y, p, sample_weight=weight)) == value
