@@ -337,6 +337,8 @@ def test_every_public_class_with_options_is_registered():
     left_out |= {FunctionLoss, FunctionMetric, Bound, LossTracker, PartOfLoss, Outputs}  # of
     # functions and models
     found = {cls for cls in subclasses(Registered) if cls.__module__.startswith("fastnn.")}
+    # Estimators have optimizers of their own, where another test has imported them.
+    found = {cls for cls in found if not cls.__module__.startswith("fastnn.sklearn.")}
     assert found - bases - left_out == set(CLASSES)
     assert set(FAMILIES) == {
         *("loss", "optimizer", "schedule", "metric", "initializer", "layer", "callback"),

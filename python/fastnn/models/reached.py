@@ -14,10 +14,10 @@ from __future__ import annotations
 import array
 import collections
 import functools
+import os
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -268,7 +268,7 @@ def _is_installed(package: str) -> bool:
     """Whether a package was installed, other than what a program has beside it."""
     module = sys.modules.get(package)
     paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-    parts = {part for path in paths if path for part in Path(path).parts}
+    parts = {part for path in paths if path for part in path.split(os.sep)}  # noqa: PTH206 - pathlib takes long to import
     return bool(parts & {"site-packages", "dist-packages"})
 
 

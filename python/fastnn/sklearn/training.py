@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +91,7 @@ def fit_stochastic(
     try:
         _run(estimator, net, parts, schedule, rule)
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        warn("Training interrupted by user.", UserWarning)
         interrupted = True
     except ArithmeticError as error:
         if not estimator.early_stopping:
