@@ -232,7 +232,35 @@ def test_by_row(name: str) -> None:
     reductions(peer, lambda z: peer.formula(z, t))
 
 
+def overlap(p: Any, t: Any, missed: float, false: float) -> Any:
+    """1 - tp / (tp + missed fn + false fp), over all numbers."""
+    tp = (t * p).sum()
+    below = tp + missed * (t * (1 - p)).sum() + false * ((1 - t) * p).sum() + 1e-7
+    return 1 - tp / below
+
+
+def dice(p: Any, t: Any) -> Any:
+    return 1 - 2 * (t * p).sum() / (t.sum() + p.sum() + 1e-7)
+
+
+OF_BATCH = {
+    "dice": Peer(losses.Dice, BITS, SOFT, dice),
+    "tversky": Peer(
+        lambda: losses.Tversky(0.2, 0.7), BITS, SOFT, lambda p, t: overlap(p, t, 0.2, 0.7)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_BATCH)
+def test_of_a_batch(name: str) -> None:
+    peer = OF_BATCH[name]
+    t = torch.tensor(peer.target)
+    got = ours(peer.make(), peer.target, peer.outputs, None)
+    same(got, theirs(lambda p: peer.formula(p, t), peer.outputs))
+
+
 def test_every_loss_is_compared() -> None:
-    compared = {type(peer.make()) for peer in (*BY_ELEMENT.values(), *BY_ROW.values())}
+    peers = (*BY_ELEMENT.values(), *BY_ROW.values(), *OF_BATCH.values())
+    compared = {type(peer.make()) for peer in peers}
     own = {cls for cls in losses.LOSSES.classes.values() if cls.__module__.startswith("fastnn.")}
     assert own == compared
