@@ -191,6 +191,8 @@ MADE: dict[str, Callable[[], Any]] = {
     "Activation": lambda: layers.Activation("silu"),
     "AlphaDropout": lambda: layers.AlphaDropout(0.3),
     "Dense": lambda: layers.Dense(12, "tanh"),
+    "Discretization": lambda: layers.Discretization([-0.5, 0.0, 0.5]),
+    "Dot": lambda: layers.Dot(1, normalize=True),
     "Dropout": lambda: layers.Dropout(0.3),
     "CategoryEncoding": lambda: layers.CategoryEncoding(9, output_mode="count"),
     "Embedding": lambda: layers.Embedding(9, 4),
@@ -202,6 +204,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "RepeatVector": lambda: layers.RepeatVector(2),
     "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
     "Reshape": lambda: layers.Reshape((3, 4)),
+    "Slice": lambda: layers.Slice(2, 7),
 }
 
 
@@ -243,7 +246,8 @@ def rows_of_tables() -> dict[str, Callable[[], Network]]:
             chain(dense(12, "tanh"), dense(1)), "mse", number, optimizer()
         )
     for cls in registry.FAMILIES["layer"].classes.values():
-        if cls is not layers.InputLayer:
+        # An operation of a table is computed over the tape.
+        if cls not in (layers.InputLayer, layers.Operation):
             found[f"layer {cls.__name__}"] = functools.partial(of_layer, cls)
     return found
 

@@ -84,7 +84,7 @@ print("done")
 
 
 def run(program, **what):
-    done = cases.python(GUARDED + program.format(**what), FASTNN_NUM_THREADS="2")
+    done = cases.python(GUARDED + program.format(**what), FASTNN_NUM_THREADS="2", timeout=240)
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
     assert done.stdout == "done\n"
 

@@ -180,9 +180,14 @@ def test_divergence_and_ctrl_c_keep_what_was_seen(monkeypatch):
         return advance(self, run, **how)
 
     monkeypatch.setattr(loops.Fit, "_advance", timed)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, Y, 8, 10**9, 0, callbacks=[stop])
-    timer.join()
+    # A job in the background of a shell ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y, 8, 10**9, 0, callbacks=[stop])
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
     assert len(model.history.epoch) > 1
     assert stop.best == min(model.history.history["loss"])
     assert len(stop.best_weights) == len(model.get_weights())
