@@ -323,7 +323,7 @@ def test_every_public_class_with_options_is_registered():
         Monitor,
     }
     left_out |= {merge.Merge, merge._Elementwise, confusion.Confusion, confusion._Share}  # bases
-    left_out |= {noise.Noise, noise._Rated, of_rows.OfRows}
+    left_out |= {noise.Noise, noise._Rated, of_rows.OfRows, of_rows.Scaled}
     left_out |= {callbacks.LearningRateScheduler}  # of a function
     left_out |= {collected.Collected, points._AtPoint, tallies._Tally}
     left_out |= {agreement._FromMatrix, agreement._Overlap}

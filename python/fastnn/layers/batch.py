@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar, Unpack
 
-from fastnn import _core, constraints, initializers, regularizers
+from fastnn import _core, initializers
 from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
@@ -16,17 +16,16 @@ from fastnn.layers.base import (
     Common,
     Shape,
     WeightSpec,
-    axis_of_columns,
 )
-from fastnn.layers.of_rows import OfRows
+from fastnn.layers.of_rows import Scaled
 from fastnn.registry import Checked
 from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
-from fastnn.words import flag, keywords, number
+from fastnn.words import keywords, number
 
 
 @LAYERS.register("batch_normalization")
-class BatchNormalization(OfRows):
+class BatchNormalization(Scaled):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, by column.
 
     In training the mean and the variance (of the population, as in Keras) are those of the batch
@@ -61,22 +60,11 @@ class BatchNormalization(OfRows):
         ValueError: the input has more than one axis; put Flatten() before it.
     """
 
-    has_parameters = True
     statistics: ClassVar[tuple[str, ...]] = ("moving_mean", "moving_variance")
     _inside = ("of_batch",)
-    axis = Checked(axis_of_columns)
     momentum = Checked(partial(number, low=0.0, high=1.0))
-    epsilon = Checked(partial(number, low=0.0))
-    center = Checked(flag)
-    scale = Checked(flag)
-    beta_initializer = Checked(initializers.checked)
-    gamma_initializer = Checked(initializers.checked)
     moving_mean_initializer = Checked(initializers.checked)
     moving_variance_initializer = Checked(initializers.checked)
-    beta_regularizer = Checked(regularizers.checked)
-    gamma_regularizer = Checked(regularizers.checked)
-    beta_constraint = Checked(constraints.checked)
-    gamma_constraint = Checked(constraints.checked)
 
     @keywords(*COMMON)
     def __init__(
@@ -110,16 +98,6 @@ class BatchNormalization(OfRows):
         self.beta_constraint, self.gamma_constraint = beta_constraint, gamma_constraint
 
     @property
-    def gamma(self) -> Variable | None:
-        """The scale (columns,), or None without one."""
-        return self._variable("gamma") if self.scale else None
-
-    @property
-    def beta(self) -> Variable | None:
-        """The offset (columns,), or None without one."""
-        return self._variable("beta") if self.center else None
-
-    @property
     def moving_mean(self) -> Variable:
         """The mean (columns,) that `predict` uses."""
         return self._variable("moving_mean")
@@ -130,15 +108,8 @@ class BatchNormalization(OfRows):
         return self._variable("moving_variance")
 
     def weight_specs(self, shape: Shape) -> list[WeightSpec]:
-        specs = []
-        if self.scale:
-            gamma = self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint
-            specs.append(WeightSpec("gamma", shape, *gamma))
-        if self.center:
-            beta = self.beta_initializer, self.beta_regularizer, self.beta_constraint
-            specs.append(WeightSpec("beta", shape, *beta))
         return [
-            *specs,
+            *super().weight_specs(shape),
             WeightSpec("moving_mean", shape, self.moving_mean_initializer),
             WeightSpec("moving_variance", shape, self.moving_variance_initializer),
         ]

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Unpack
 
-from fastnn import _core, constraints, initializers, regularizers
+from fastnn import _core
 from fastnn.autodiff import functions, kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
-from fastnn.layers.base import COMMON, LAYERS, Common, Layer, Shape, WeightSpec, axis_of_columns
+from fastnn.layers.base import COMMON, LAYERS, Common, Shape
+from fastnn.layers.of_rows import Scaled
 from fastnn.registry import Checked
 from fastnn.regularizers import RegularizerLike
-from fastnn.variables import Variable
-from fastnn.words import flag, integer, keywords, number
+from fastnn.words import integer, keywords
 
 
 @LAYERS.register("layer_normalization")
-class LayerNormalization(Layer):
+class LayerNormalization(Scaled):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, each row for itself.
 
         >>> layer = fastnn.layers.LayerNormalization(epsilon=0.0)
@@ -40,18 +39,6 @@ class LayerNormalization(Layer):
     Raises:
         ValueError: the input has more than one axis; put Flatten() before it.
     """
-
-    has_parameters = True
-    axis = Checked(axis_of_columns)
-    epsilon = Checked(partial(number, low=0.0))
-    center = Checked(flag)
-    scale = Checked(flag)
-    beta_initializer = Checked(initializers.checked)
-    gamma_initializer = Checked(initializers.checked)
-    beta_regularizer = Checked(regularizers.checked)
-    gamma_regularizer = Checked(regularizers.checked)
-    beta_constraint = Checked(constraints.checked)
-    gamma_constraint = Checked(constraints.checked)
 
     @keywords(*COMMON)
     def __init__(
@@ -77,42 +64,6 @@ class LayerNormalization(Layer):
         self.gamma_initializer = gamma_initializer
         self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
         self.beta_constraint, self.gamma_constraint = beta_constraint, gamma_constraint
-
-    @property
-    def gamma(self) -> Variable | None:
-        """The scale (columns,), or None without one."""
-        return self._variable("gamma") if self.scale else None
-
-    @property
-    def beta(self) -> Variable | None:
-        """The offset (columns,), or None without one."""
-        return self._variable("beta") if self.center else None
-
-    def _variable(self, name: str) -> Variable:
-        for variable in self.variables:
-            if variable.name == name:
-                return variable
-        raise AttributeError(
-            f"layer {self.name!r} has no parameters yet: give input_shape, or call build"
-        )
-
-    def row_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise ValueError(
-                f"layer {self.name!r}: {type(self).__name__} expects rows of one axis, got rows of "
-                f"shape {shape}; put layers.Flatten() before it"
-            )
-        return shape
-
-    def weight_specs(self, shape: Shape) -> list[WeightSpec]:
-        specs = []
-        if self.scale:
-            gamma = self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint
-            specs.append(WeightSpec("gamma", shape, *gamma))
-        if self.center:
-            beta = self.beta_initializer, self.beta_regularizer, self.beta_constraint
-            specs.append(WeightSpec("beta", shape, *beta))
-        return specs
 
     def call(self, x: Tensor, _training: bool) -> Tensor:
         return kernels.layer_normalization(x, self.gamma, self.beta, self.epsilon)
