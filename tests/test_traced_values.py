@@ -41,11 +41,11 @@ class Slotted:
     factor: float = 1.0
 
 
-class Net(fastnn.Model):
-    """A model whose `call` is `body(self, y)` of what a layer makes, with attributes."""
+class OfBody:
+    """A `call` that is `body(self, y)` of what a layer makes, with attributes."""
 
     def __init__(self, body: Any, attributes: dict[str, Any]) -> None:
-        super().__init__(name="net")
+        super().__init__()
         self.dense = layers.Dense(5)
         self.body = body
         for name, value in attributes.items():
@@ -55,18 +55,12 @@ class Net(fastnn.Model):
         return self.body(self, self.dense(x))
 
 
-class Block(layers.Layer):  # type: ignore[misc, valid-type, name-defined]
-    """The same as a layer."""
+class Net(OfBody, fastnn.Model):
+    pass
 
-    def __init__(self, body: Any, attributes: dict[str, Any]) -> None:
-        super().__init__(name="block")
-        self.dense = layers.Dense(5)
-        self.body = body
-        for name, value in attributes.items():
-            setattr(self, name, value)
 
-    def call(self, x: Any) -> Any:
-        return self.body(self, self.dense(x))
+class Block(OfBody, layers.Layer):  # type: ignore[misc, valid-type, name-defined]
+    pass
 
 
 def in_turn(self: Any, x: Any) -> Any:
