@@ -64,7 +64,8 @@ static void sum_slopes(Context& context, Index n, Index c, const T* dy, const T*
                  });
 }
 
-// Of a batch, by column: the means of dy xhat and of dy, and what dx is multiplied by.
+// For each column of a batch: its statistics, the means of dy xhat (`product`) and of dy (`plain`),
+// and the factor of dx.
 template <class T>
 struct ColumnSlopes {
   const T *mean, *residue, *inverse;

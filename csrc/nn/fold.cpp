@@ -1,3 +1,4 @@
+// Batch normalizations that become a part of the dense node before them: see nn/fold.h.
 #include "nn/fold.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Numbers of rows of a table among the columns of the input: see nn/named.h.
 #include "nn/named.h"
 
 #include <cstddef>

@@ -103,7 +103,7 @@ def _locked(descriptor: int) -> bool | None:
 
 
 def _remove_left(folder: str, begin: str) -> None:
-    """Removes files that writers left which were killed: those that nobody has locked."""
+    """Removes the temporary files of killed writers: those that no process has locked."""
     try:
         names = os.listdir(folder)  # noqa: PTH208
     except OSError:

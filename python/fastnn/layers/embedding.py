@@ -20,7 +20,7 @@ from fastnn.regularizers import RegularizerLike
 from fastnn.variables import Variable
 from fastnn.words import integer, keywords
 
-# Of the arguments of all layers, without the other meaning of input_dim.
+# The arguments of all layers but input_dim, which here is the number of categories.
 _COMMON = tuple(name for name in COMMON if name != "input_dim")
 
 

@@ -10,7 +10,7 @@ from fastnn.variables import Variable
 
 
 def refuse_strangers(model: Any, variables: Sequence[Variable]) -> None:
-    """ValueError, where there are any, which names them, who uses them, and how to keep them."""
+    """Raises ValueError if there are any. The message names them, their user and how to keep them."""
     if not variables:
         return
     names = ", ".join(variable.path for variable in variables[:3])

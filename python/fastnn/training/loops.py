@@ -111,7 +111,7 @@ class Fit:
         self.validation_data = None if validation is None else validation.native()
         self.schedule = schedule
         self.callbacks = callbacks
-        # Of a pass over the rows, of which an epoch may be a part.
+        # Steps of a pass over all rows. With steps_per_epoch, an epoch may be a part of a pass.
         self.whole = math.ceil(len(train) / schedule.batch_size)
         self._told_short = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)

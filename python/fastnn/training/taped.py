@@ -96,7 +96,7 @@ class TapedFit:
         self.validation = validation
         self.schedule = schedule
         self.callbacks = callbacks
-        # Of a pass over the rows, of which an epoch may be a part.
+        # Steps of a pass over all rows. With steps_per_epoch, an epoch may be a part of a pass.
         self.whole = math.ceil(train.length / schedule.batch_size)
         self._order: NDArray[Any] | None = None  # of the rows in this pass
         self._told_short = False

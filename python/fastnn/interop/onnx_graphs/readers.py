@@ -81,7 +81,7 @@ def _branch(call: Call, i: int, like: Term) -> Term:
     number = call.floats(i, "a value")
     if number.size != 1 or number.ndim > 1 + len(like.shape):
         raise call.refusal(f"input {i}: expected rows or a single number")
-    # Of the numbers that float32 rounds to it, the shortest one.
+    # str gives the shortest decimal number that rounds to this float32.
     text = str(number.reshape(())[()])
     return call.terms.make("number", (), like.shape, value=float(text))
 
