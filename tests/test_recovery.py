@@ -178,7 +178,10 @@ print(len(answered))
 class Interrupt:
     """Raises KeyboardInterrupt at one line or return, of those of a call and of its `with`."""
 
-    files = ("models/trainer.py", "training/loops.py", "training/exclusive.py")
+    files = (
+        *("models/trainer.py", "models/single_steps.py", "models/answering.py"),
+        *("training/loops.py", "training/exclusive.py"),
+    )
 
     def __init__(self, at):
         self.left = at

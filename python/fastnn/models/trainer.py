@@ -1,4 +1,4 @@
-"""Trainer: fit, evaluate and predict, for every kind of model.
+"""Trainer: fit and evaluate, for every kind of model (predict: answering.py).
 
 Arguments become checked words and arrays here; the loops are in `training`.
 """
@@ -6,25 +6,17 @@ Arguments become checked words and arrays here; the loops are in `training`.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from fastnn import elsewhere
-from fastnn._core import Predictor
-from fastnn.autodiff.tensor import Tensor
-from fastnn.callbacks.base import Callback, History
+from fastnn.callbacks.base import History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.claims import Claim
-from fastnn.data.batches import Batches
 from fastnn.data.feed import kind_of
-from fastnn.data.structures import form_of, mapped
 from fastnn.data.table import Table
-from fastnn.layers.base import write_all
-from fastnn.models import probabilities
+from fastnn.models.answering import Callbacks
 from fastnn.models.call_words import (
     DEFAULT_BATCH,
     batch_size_of,
@@ -32,31 +24,22 @@ from fastnn.models.call_words import (
     frequency_of,
     progress_of,
     refuse_beside_batches,
-    results_of,
     told,
     verbosity_of,
 )
-from fastnn.models.compiled import claim_layers, heads_of
 from fastnn.models.fitness import warn_if_unfit
-from fastnn.models.frozen import frozen
-from fastnn.models.sharing import refuse_to_rob
-from fastnn.models.steps import own_steps
-from fastnn.models.streamed import Streamed
+from fastnn.models.single_steps import ClassWeight, SingleSteps
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import passes
 from fastnn.training.loops import Fit, Schedule
-from fastnn.variables import within
 from fastnn.words import flag, integer, keywords, number
-
-Callbacks = Callback | Iterable[Callback] | None
-ClassWeight = Mapping[Any, Any] | Sequence[float] | ArrayLike | Literal["balanced"] | None
 
 # More would take years, and their History more memory than there is.
 _MOST_EPOCHS = 10**9
 
 
-class Trainer(Streamed):
+class Trainer(SingleSteps):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
 
     _inside: ClassVar[Iterable[str]] = ("fit_tables",)
@@ -349,269 +332,6 @@ class Trainer(Streamed):
         return told(logs, level, as_dict)
 
     @keywords()
-    def predict(
-        self,
-        x: object,
-        batch_size: int | None = None,
-        verbose: Literal["auto", "tqdm", 0, 1, 2] = "auto",
-        *,
-        steps: int | None = None,
-        callbacks: Callbacks = None,
-    ) -> Any:
-        """The output of the last layer for each row, as in Keras: logits after a linear layer.
-
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
-            >>> model.set_weights([[[1.0], [10.0]], [5.0]])
-            >>> model.predict([[1.0, 2.0], [3.0, 4.0]]).tolist()
-            [[26.0], [48.0]]
-
-        Many threads may predict with one model at once. Nothing is printed.
-
-        Args:
-            x: rows, see `fit`, or what makes batches x, (x, y) or (x, y, sample_weight). The model
-                need not be compiled.
-            batch_size: the batch of on_predict_batch hooks; results do not depend on it.
-            verbose: accepted as in Keras, and unused.
-            steps: see `evaluate`.
-            callbacks: see `fit`.
-
-        Returns:
-            An array (n, outputs) of the model's dtype; of several outputs such arrays in a list, a
-            tuple or a dictionary, as the model was made or as its `call` returns them.
-
-        Raises:
-            RuntimeError: another thread is training this model.
-            ValueError: x is empty, of another shape, or has NaN or infinity in it.
-        """
-        self._training.refuse_others("predict")
-        if kind_of(x) is not None:
-            listeners = CallbackList(callbacks, self, {"verbose": 0, "epochs": 1})
-            return self._predict_streamed(
-                x, steps, listeners, lambda batch: self.predict(batch, verbose=0)
-            )
-        if own_steps(self, "predict") or self._reason_of_call(x) is not None:
-            params = {"verbose": verbosity_of(verbose), "epochs": 1}
-            sized = batch_size, steps
-            return self._predict_taped(x, sized, CallbackList(callbacks, self, params))
-        table = Table(self._rows(x))
-        self._shapes(table.x)  # an error about shapes comes before those of other arguments
-        size, count = batches_of("steps", steps, batch_size, table.length, DEFAULT_BATCH)
-        table = table.first(count)
-        params = {
-            "verbose": verbosity_of(verbose),
-            "epochs": 1,
-            "steps": math.ceil(table.length / size),
-        }
-        listeners = CallbackList(callbacks, self, params)
-        built = self.prepare(
-            table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
-        )
-        outputs = passes.predict(built.network, table, listeners, size)
-        return outputs.reshape(-1, *built.shapes[-1])
-
-    @keywords()
-    def predict_proba(
-        self,
-        x: object,
-        batch_size: int | None = None,
-        verbose: Literal["auto", 0, 1, 2] = "auto",
-        *,
-        callbacks: Callbacks = None,
-    ) -> Any:
-        """Probabilities of classes, whatever the last layer is: as the loss means its outputs.
-
-            >>> import numpy as np
-            >>> import fastnn
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(4,))])
-            >>> model.compile("sgd", "binary_crossentropy")
-            >>> model.predict_proba(np.zeros((2, 4)))
-            array([[0.5, 0.5],
-                   [0.5, 0.5]], dtype=float32)
-
-        Keras's `predict` gives logits where the last layer is linear; here softmax or sigmoid is
-        applied to these, as the cross-entropy does.
-
-        Args:
-            x, batch_size, verbose, callbacks: see `predict`.
-
-        Returns:
-            (n, classes); for one unit (n, 2), that of no and that of yes; for several labels that do
-            not exclude each other (n, labels), each that of yes. Of several outputs such arrays in
-            the structure of `predict`.
-
-        Raises:
-            ValueError: the outputs are no probabilities: of a regression, or of scores (hinge).
-            RuntimeError: the model is not compiled; and as `predict`.
-        """
-        objective = self._compiled("predict_proba").objective
-        outputs = self.predict(x, batch_size, verbose, callbacks=callbacks)
-        form = form_of(outputs, self._output_names())
-        objective.outline(form)
-        activations = self._activations(x)
-        found = probabilities.of_all(
-            form.leaves(outputs),
-            [(target.name, target.loss) for target in objective.targets],
-            activations,
-        )
-        return form.like(found)
-
-    def _activations(self, x: object) -> list[str | None]:
-        """How each output ends; None where that is not known."""
-        state = self._state.now
-        if state.calls:
-            return [head.activation for head in heads_of(state)]
-        inputs, _ = self._inputs("predict_proba", Given(x))
-        first = Batches(inputs, None, None, 1, self._float_type()).take(slice(0, 1))[0]
-        outputs = self._called(mapped(Tensor, first), training=False)
-        leaves = form_of(outputs, self._output_names()).leaves(outputs)
-        return [None if leaf.logits is None else leaf.logits[1] for leaf in leaves]
-
-    @keywords()
-    def predict_on_batch(self, x: object) -> Any:
-        """The same as `predict(x)`.
-
-        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
-        >>> model.set_weights([[[1.0], [10.0]], [5.0]])
-        >>> model.predict_on_batch([[1.0, 2.0]]).tolist()
-        [[26.0]]
-        """
-        return self.predict(x, verbose=0)
-
-    def predictor(self) -> Predictor:
-        """The model as it is now, made to answer quickly: a row or rows in, outputs out.
-
-            >>> import numpy as np
-            >>> import fastnn
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
-            >>> predict = model.predictor()
-            >>> predict
-            <Predictor input_shape=(4,), output_shape=(3,), dtype=float32>
-            >>> predict(np.ones(4)).shape, predict(np.ones((5, 4))).shape
-            ((3,), (5, 3))
-
-        It is for serving, where questions come one at a time: a call costs a few tenths of a
-        microsecond beside the arithmetic, while `predict` calls callbacks and builds the model
-        if need be. Its numbers equal those of `predict`, bit for bit.
-
-        It has a copy of the weights: later changes of the model do not change it. Many threads
-        may call it at once, also in a child after fork; calls of more than a few microseconds
-        release the GIL. It cannot be pickled: pickle the weights.
-
-        Returns:
-            A callable of one argument, x: one row of `input_shape` (without the
-            batch axis; no axis is added or guessed), or rows (n, ...) of it, of all types that
-            `predict` takes. A C-contiguous NumPy array of numbers in native byte order is read
-            where it lies, lists and the like are converted first. It returns a new array of the
-            model's dtype: `output_shape` for a row, (n, ...) for rows. For several inputs x is a
-            list or a dictionary, as for `predict`, with a row in each, or as many rows in each;
-            several outputs come as `predict` gives them. Its errors are `predict`'s: ValueError for
-            a shape that does not fit, with both shapes, for no rows, and for NaN or infinity, with
-            row (0 for a single one) and column; TypeError for anything but real numbers.
-
-        Raises:
-            RuntimeError: the model is not built (as one whose `call` is no graph of layers, or
-                takes several inputs), it predicts by a `predict_step` of its own, or another thread
-                is training it.
-        """
-        self._training.refuse_others("predictor")
-        own = own_steps(self, "predict")
-        if own:
-            raise RuntimeError(
-                f"predictor: {type(self).__name__} predicts by a {own[0]} of its own; use predict"
-            )
-        built = self._built()
-        self._refresh(built, "predictor")
-        return frozen(self, self._state.now, built)
-
-    def take_averages(self) -> None:
-        """Makes the averages of the weights, which use_ema=True keeps, the weights.
-
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
-            >>> model.compile(fastnn.optimizers.SGD(0.1, use_ema=True), "mean_squared_error")
-            >>> loss = model.train_on_batch([[1.0]], [1.0])
-            >>> model.take_averages()
-
-        `fit` does so at its end. RuntimeError if `compile` had no use_ema.
-        """
-        self._training.refuse_others("take_averages")
-        built = self._state.now.built
-        if built is not None:  # one buffer is written all at once
-            self._take_over(built, "take_averages", if_free=True)
-        claim = Claim("take_averages")
-        with claim, claim.lock:
-            self._changes.take(claim, waits=True)
-            plan = self._compiled("take_averages")
-            if (plan.native is None or self._trains_taped) and plan.optimizer.use_ema:
-                plan.optimizer.finalize_variable_values(self._variables_to_train())
-                return
-            built = self._built()
-            claim_layers(claim, self._state.now.layers)
-            refuse_to_rob("take_averages", self, self._state.now.layers)
-            if built.settings is None or not built.settings.averages:
-                raise RuntimeError(
-                    "take_averages: compiled without averages; give the optimizer use_ema=True "
-                    "first"
-                )
-            if built.network.updates < built.settings.stage["accumulate"]:  # in batches: none yet
-                return
-            flat = built.network.optimizer_state[-1]
-            variables = built.all_variables
-            weights = [variable.numpy() for variable in variables]
-            roles = built.network.roles
-            for i, (offset, _) in enumerate(built.network.parameters):
-                if built.settings.trained[i] and roles[i] != "statistic":
-                    weights[i] = within(variables[i], flat, offset)
-            write_all("take_averages", variables, weights)
-
-    # -- one batch
-
-    @keywords()
-    def train_on_batch(
-        self,
-        x: object,
-        y: object = None,
-        sample_weight: object = None,
-        class_weight: ClassWeight = None,
-        return_dict: bool = False,
-    ) -> float | list[Any] | Logs:
-        """One step on all rows of x; returns the loss and metrics before it.
-
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, use_bias=False, input_shape=(1,))])
-            >>> model.compile(fastnn.optimizers.SGD(0.25), "mean_squared_error")
-            >>> model.set_weights([[[3.0]]])
-            >>> model.train_on_batch([[1.0]], [1.0])  # (3 - 1) ** 2
-            4.0
-            >>> model.get_weights()[0].tolist()  # 3 - 0.25 * 2 * (3 - 1)
-            [[2.0]]
-
-        Args and errors: see `fit`. Results: see `evaluate`; they are of these rows alone
-        (Keras returns a mean since metrics were last reset). Rows are part of a stream, whose
-        mean weight is taken as 1; where none of them counts, the loss is NaN and nothing learns.
-        """
-        claim = Claim("train_on_batch")
-        with claim, claim.lock:
-            self._training.take(claim)
-            plan = self._compiled("train_on_batch")
-            if self._reason_for(plan, x) is not None:
-                given = Given(x, y, sample_weight, class_weight)
-                logs = self._train_on_batch_taped(plan, given)
-                return results_of(logs, flag("return_dict", return_dict))
-            table = self._table("train_on_batch", x, y, sample_weight)
-            table = self._weigh_classes(table, class_weight)
-            as_dict = flag("return_dict", return_dict)
-            schedule = Schedule(table.length, 1, 0, False, 1, table.length)
-            run = Fit(self, table, None, schedule, CallbackList(None, self, {}, History()))
-            self.prepare(
-                table.x.shape[1:],
-                lambda network: network.check(run.train),
-                "train_on_batch",
-                plan,
-                trains=True,
-            )
-            logs = run.step()
-        return results_of(logs, as_dict)
-
-    @keywords()
     def test_on_batch(
         self,
         x: object,
@@ -628,62 +348,6 @@ class Trainer(Streamed):
         4.0
         """
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
-
-    @keywords()
-    def value_and_grad(
-        self,
-        x: object,
-        y: object,
-        sample_weight: object = None,
-        *,
-        class_weight: ClassWeight = None,
-        training: bool = False,
-    ) -> tuple[float, list[NDArray[Any]]]:
-        """The loss over all rows of x, and its gradient; nothing is changed.
-
-            >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(1,))])
-            >>> model.compile("sgd", "mean_squared_error")
-            >>> model.set_weights([[[3.0]], [0.0]])
-            >>> loss, (d_kernel, d_bias) = model.value_and_grad([[2.0]], [5.0])  # (3 * 2 - 5) ** 2
-            >>> loss, d_kernel.tolist(), d_bias.tolist()
-            (1.0, [[4.0]], [2.0])
-
-        Args:
-            x, y, sample_weight, class_weight: see `fit`.
-            training: whether dropout acts.
-
-        Returns:
-            The loss, and for each array of `get_weights`, in its order, the gradient of the
-            loss, of the same shape and dtype. Where nothing counts the loss is NaN, a mean over
-            nothing, and the gradient 0. Arrays that were not trainable at `compile`, or that the
-            outputs do not depend on, have zeros: an optimizer that follows the gradient leaves
-            them as they are.
-        """
-        self._training.refuse_others("value_and_grad")
-        plan = self._compiled("value_and_grad")
-        if self._reason_for(plan, x) is not None:
-            given = Given(x, y, sample_weight, class_weight)
-            return self._value_and_grad_taped(plan, given, flag("training", training))
-        table = self._table("value_and_grad", x, y, sample_weight)
-        rows = self._weigh_classes(table, class_weight).native()
-        dropping = flag("training", training)
-        built = self.prepare(
-            table.x.shape[1:], lambda network: network.check(rows), "value_and_grad", plan
-        )
-        loss, flat = built.network.gradients(rows, training=dropping)
-        found = {
-            id(variable): within(variable, flat, offset)
-            for variable, (offset, _) in zip(
-                built.all_variables, built.network.parameters, strict=True
-            )
-        }
-        # A class may have layers, models and Variables that its `call` does not use.
-        return loss, [
-            found[id(variable)]
-            if id(variable) in found
-            else np.zeros(variable.shape, variable.dtype)
-            for variable in self.weights
-        ]
 
     if not TYPE_CHECKING:  # a type checker reports unknown names by itself
 

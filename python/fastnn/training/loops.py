@@ -1,7 +1,7 @@
 """The loops of fit, evaluate and predict: each native call does as many epochs or steps as it can.
 
 One native call runs as many epochs as pass without a listening callback. Words and arrays are
-already checked (see `models.trainer` and `data`); no arithmetic is done here.
+already checked (see `models.trainer`, its bases and `data`); no arithmetic is done here.
 """
 
 from __future__ import annotations
