@@ -1,5 +1,5 @@
-// Single ops of layers that normalize or look up, on arrays: shapes are checked here, once,
-// and results allocated.
+// Single ops of layers that normalize, look up or add noise, on arrays: shapes are checked here,
+// once, and results allocated.
 #include <pybind11/stl.h>
 
 #include <string>
@@ -10,6 +10,8 @@
 #include "bindings/place.h"
 #include "core/embedding.h"
 #include "core/layer_norm.h"
+#include "core/names.h"
+#include "core/noise.h"
 
 namespace fastnn::bindings {
 
@@ -113,6 +115,27 @@ py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& g
         ScaleRowsBackward<T>{n, c, kind, tiny, place.in<T>(dy, "dy"), given,
                              place.in<T>(gamma, "gamma"), inverses, dx.data, dgamma.data, false});
     return py::make_tuple(dx.array, dgamma.array);
+  });
+}
+
+// -- noise ------------------------------------------------------------------
+
+// x with the noise of a kind; `backward`: dy times its slope, with dy as x. Dropout is its own
+// slope.
+py::object disturbed(const Array& x, const std::string& kind, double amount, std::uint64_t key,
+                     bool backward) {
+  const auto [n, c] = rows_of(x);
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
+    CallSide place(x);
+    Result<T> y = place.out_like<T>(x);
+    const T* const given = place.in<T>(x, "x");
+    if (kind == "dropout") {
+      place.call<T>(&Kernels<T>::dropout, Dropout<T>{key, 0, 0, n, c, amount, given, y.data});
+    } else {
+      place.call<T>(&Kernels<T>::noise, Noise<T>{find_name<NoiseKind>("kind", noise_names, kind),
+                                                 backward, key, 0, 0, n, c, amount, given, y.data});
+    }
+    return std::move(y.array);
   });
 }
 
@@ -259,6 +282,7 @@ void register_layer_ops(py::module_& module) {
   module.def("layer_normalization", layer_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
   module.def("layer_normalization_backward", layer_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
              "epsilon"_a);
+  module.def("disturbed", disturbed, "x"_a, "kind"_a, "amount"_a, "key"_a, "backward"_a);
   module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a);
   module.def("scale_rows_backward", scale_rows_backward, "dy"_a, "x"_a, "gamma"_a, "length"_a,
              "epsilon"_a);

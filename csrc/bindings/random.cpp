@@ -7,16 +7,6 @@
 
 namespace fastnn::bindings {
 
-// f(i, word) for the first `count` words of a stream; a counter gives four.
-template <class F>
-static void each_word(Index count, std::uint64_t key, const F& f) {
-  for (Index first = 0; first < count; first += 4) {
-    const auto counter = static_cast<std::uint64_t>(first) / 4;
-    const portable::Philox words = portable::philox(key, counter, 0);
-    for (Index j = 0; j < 4 && first + j < count; ++j) f(first + j, words.word[j]);
-  }
-}
-
 void register_random(py::module_& module) {
   module.def(
       "permutation",
@@ -38,21 +28,12 @@ void register_random(py::module_& module) {
         std::uint32_t* const out = bits.mutable_data();
         const Unlocked unlocked;
         const std::uint64_t stream_key = portable::stream_key(key, stream);
-        each_word(count, stream_key, [&](Index i, std::uint32_t word) { out[i] = word; });
+        for (Index first = 0; first < count; first += 4) {  // a counter gives four
+          const auto counter = static_cast<std::uint64_t>(first) / 4;
+          const portable::Philox words = portable::philox(stream_key, counter, 0);
+          for (Index j = 0; j < 4 && first + j < count; ++j) out[first + j] = words.word[j];
+        }
         return bits;
-      },
-      py::arg("count"), py::arg("key"), py::arg("stream"));
-  module.def(
-      "random_normals",
-      [](Index count, std::uint64_t key, std::uint64_t stream) {
-        check(count >= 0, "count: expected at least 0, got ", count);
-        py::array_t<float> numbers(count);
-        float* const out = numbers.mutable_data();
-        const Unlocked unlocked;
-        const std::uint64_t stream_key = portable::stream_key(key, stream);
-        each_word(count, stream_key,
-                  [&](Index i, std::uint32_t word) { out[i] = portable::normal_of(word); });
-        return numbers;
       },
       py::arg("count"), py::arg("key"), py::arg("stream"));
 }

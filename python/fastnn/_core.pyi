@@ -172,6 +172,7 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
 ) -> tuple[_Floats, _Floats, _Floats]: ...
+def disturbed(x: _Floats, kind: str, amount: float, key: int, backward: bool) -> _Floats: ...
 def scale_rows(x: _Floats, gamma: _Floats | None, length: str, epsilon: float) -> _Floats:
     """`length`: "root_mean_square" or "norm"."""
 
@@ -266,9 +267,6 @@ def permutation(n: int, key: int, epoch: int) -> NDArray[np.int64]:
 
 def random_bits(count: int, key: int, stream: int) -> NDArray[np.uint32]:
     """Philox 4x32-10 words of one stream, for choices that must repeat."""
-
-def random_normals(count: int, key: int, stream: int) -> NDArray[np.float32]:
-    """The normal number of each of these words, as the layers' noise has them."""
 
 # -- the network ------------------------------------------------------------
 

@@ -208,6 +208,29 @@ def _scaled_rows(x: Any, gamma: Source | None, length: str, epsilon: float) -> T
     return recorded(y, given, pull)
 
 
+def disturbed(x: Any, kind: str, amount: float, key: int) -> Tensor:
+    """x with the noise of a kind, or with dropout, as the layers in a model draw it.
+
+    Each number's noise depends on the key, its row and its column alone, so that the gradient draws
+    it again.
+    """
+    return _disturbed(tensor(x), kind, amount, key, backward=False)
+
+
+def _disturbed(x: Tensor, kind: str, amount: float, key: int, *, backward: bool) -> Tensor:
+    if backward and kind == "gaussian_noise":
+        return x  # its slope is 1
+    given = plain(x.value, np.dtype(_float_type(x)))
+    rows = given if given.ndim > 0 else given[None]
+    y = Tensor(_core.disturbed(rows, kind, amount, key, backward).reshape(given.shape))
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        # Slopes are constants: those of the gradient are the same.
+        return [_disturbed(dy, kind, amount, key, backward=True)]
+
+    return recorded(y, (x,), pull)
+
+
 def batch_normalization(
     x: Any, gamma: Source | None, beta: Source | None, epsilon: float
 ) -> tuple[Tensor, Array, Array]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any, ClassVar, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fastnn import _core, keys
+from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.calling import Untraceable, now
 from fastnn.layers.base import COMMON, LAYERS, Common, Layer
@@ -90,11 +87,6 @@ class _Rated(Noise):
     def acts(self) -> bool:
         return self.rate > 0
 
-    def _kept(self, x: Tensor, key: int) -> NDArray[np.bool_]:
-        """Which numbers are kept, each with probability 1 - rate."""
-        bits = _core.random_bits(x.size, key, 0).reshape(x.shape)
-        return bits >= np.uint32(round(self.rate * 2.0**32))
-
 
 def _no_shape(noise_shape: object) -> None:
     if noise_shape is not None:
@@ -142,14 +134,10 @@ class Dropout(_Rated):
         super().__init__(rate, seed, **common)
 
     def disturbed(self, x: Tensor, key: int) -> Tensor:
-        return x * (self._kept(x, key) / (1.0 - self.rate)).astype(x.dtype)
+        return kernels.disturbed(x, "dropout", self.rate, key)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.dropout(tensor, self.rate, self._native_key())
-
-
-# Of selu, as its paper has them.
-_ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 @LAYERS.register("alpha_dropout")
@@ -185,21 +173,10 @@ class AlphaDropout(_Rated):
         super().__init__(rate, seed, **common)
 
     def disturbed(self, x: Tensor, key: int) -> Tensor:
-        kept = self._kept(x, key)
-        low = -_ALPHA * _SCALE
-        a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
-        slope = (a * kept).astype(x.dtype)
-        offset = (np.where(kept, 0.0, a * low) - a * low * self.rate).astype(x.dtype)
-        y: Tensor = x * slope + offset
-        return y
+        return kernels.disturbed(x, "alpha_dropout", self.rate, key)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.alpha_dropout(tensor, self.rate, self._native_key())
-
-
-def _normals(x: Tensor, key: int) -> NDArray[Any]:
-    """Normal numbers of the shape and type of x."""
-    return _core.random_normals(x.size, key, 0).reshape(x.shape).astype(x.dtype)
 
 
 @LAYERS.register("gaussian_dropout")
@@ -222,8 +199,7 @@ class GaussianDropout(_Rated):
         super().__init__(rate, seed, **common)
 
     def disturbed(self, x: Tensor, key: int) -> Tensor:
-        deviation = math.sqrt(self.rate / (1 - self.rate))
-        return x * (1 + deviation * _normals(x, key)).astype(x.dtype)
+        return kernels.disturbed(x, "gaussian_dropout", self.rate, key)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.gaussian_dropout(tensor, self.rate, self._native_key())
@@ -257,7 +233,7 @@ class GaussianNoise(Noise):
         return self.stddev > 0
 
     def disturbed(self, x: Tensor, key: int) -> Tensor:
-        return x + (self.stddev * _normals(x, key)).astype(x.dtype)
+        return kernels.disturbed(x, "gaussian_noise", self.stddev, key)
 
     def extend(self, network: _core.Graph, tensor: int) -> int:
         return network.gaussian_noise(tensor, self.stddev, self._native_key())
