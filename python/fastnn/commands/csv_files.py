@@ -56,7 +56,7 @@ def opened(path: str, again: bool = False) -> Iterator[IO[bytes]]:
                 raise OSError("there is no standard input")
             raw = sys.stdin.buffer
             if not hasattr(raw, "peek"):  # a program may stand any file there
-                raw = io.BufferedReader(raw)  # type: ignore[type-var]
+                raw = io.BufferedReader(raw)
                 stack.callback(raw.detach)
         else:
             raw = stack.enter_context(open(path, "rb"))  # noqa: PTH123 - pathlib is slow to import
@@ -150,7 +150,7 @@ class CsvFile:
     def _text(self, file: Any, reading: Reading) -> io.TextIOWrapper:
         begin = _begin(file)
         if begin.startswith(_GZIP):
-            file = io.BufferedReader(gzip.GzipFile(fileobj=file))  # type: ignore[type-var]
+            file = io.BufferedReader(gzip.GzipFile(fileobj=file))
             with self._faults(lambda: 1):
                 begin = _begin(file)
         if begin.startswith(_ZIP):

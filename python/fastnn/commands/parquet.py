@@ -9,8 +9,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.commands.blocks import Blocks
 from fastnn.commands.kinds import Kind, date_of, gaps, is_gap
-from fastnn.commands.tables import Blocks
 from fastnn.commands.told import shown
 from fastnn.extras import needed
 
