@@ -222,7 +222,8 @@ def _disturbed(x: Tensor, kind: str, amount: float, key: int, *, backward: bool)
         return x  # its slope is 1
     given = plain(x.value, np.dtype(_float_type(x)))
     rows = given if given.ndim > 0 else given[None]
-    y = Tensor(_core.disturbed(rows, kind, amount, key, backward).reshape(given.shape))
+    found: Any = _core.disturbed(rows, kind, amount, key, backward)
+    y = Tensor(found.reshape(given.shape))
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         # Slopes are constants: those of the gradient are the same.
