@@ -97,6 +97,7 @@ OTHERS = {
     "anneal_strategy": "linear",
     "boundaries": [2.0, 5.0],
     "cycle": True,
+    "cycles": 3,
     "decay_rate": 0.25,
     "decay_steps": 3.0,
     "div_factor": 5.0,

@@ -26,6 +26,7 @@ from fastnn.words import choose, flag, integer, keywords, number, optional
 __all__ = [
     "CosineDecay",
     "CosineDecayRestarts",
+    "CosineLog",
     "ExponentialDecay",
     "InverseTimeDecay",
     "LearningRateSchedule",
@@ -397,6 +398,44 @@ class OneCycle(Formula):
         if self.anneal_strategy == "linear":
             return (end - begin) * share + begin
         return end + (begin - end) / 2.0 * (1.0 + np.cos(np.pi * share))
+
+
+@SCHEDULES.register("cosine_log")
+class CosineLog(Formula):
+    """Waves of a cosine, each twice as long as the one before (RealMLP, arXiv 2407.04491).
+
+        >>> rate = fastnn.optimizers.schedules.CosineLog(1.0, total_steps=4, cycles=2)
+        >>> [round(float(rate(step)), 2) for step in (0, 2, 4)]
+        [0.98, 0.99, 0.0]
+
+    At t = (step + 0.5) / total_steps, the middle of a step, the rate is
+    max_lr * (1 - cos(2 pi log2(1 + (2 ** cycles - 1) * t))) / 2. It is 0 where a wave ends, also at the
+    last step's end. It has no counterpart in Keras.
+
+    Args:
+        max_lr: at least 0, the top of each wave.
+        total_steps: the steps of all waves, at least 1; from then on the rate is 0.
+        cycles: the number of waves, 1 to 30.
+        name: of the schedule.
+    """
+
+    max_lr = Checked(_at_least_0)
+    total_steps = Checked(partial(integer, low=1))
+    cycles = Checked(partial(integer, low=1, high=30))
+
+    @keywords()
+    def __init__(
+        self, max_lr: float, total_steps: int, cycles: int = 4, name: str | None = "CosineLog"
+    ) -> None:
+        self.max_lr = max_lr
+        self.total_steps = total_steps
+        self.cycles = cycles
+        self.name = name
+
+    def _rates(self, steps: Rates) -> Rates:
+        share = np.minimum((steps + 0.5) / self.total_steps, 1.0)
+        waves = np.log2(1.0 + (2.0**self.cycles - 1.0) * share)
+        return 0.5 * self.max_lr * (1.0 - np.cos(2.0 * np.pi * waves))
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:

@@ -19,7 +19,9 @@ needed("sklearn.neural_network", "fastnn.sklearn", "sklearn")
 from fastnn.listing import names_of
 from fastnn.sklearn.classifier import MLPClassifier
 from fastnn.sklearn.regressor import MLPRegressor
+from fastnn.sklearn.tabular.classifier import TabularClassifier
+from fastnn.sklearn.tabular.regressor import TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]
 
 __dir__ = names_of(__all__)

@@ -1,0 +1,197 @@
+"""The base of both tabular estimators: columns, folds, members, answers. What y means is in the two classes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
+
+from fastnn.data.encoding import Encoding
+from fastnn.data.frame import Frame
+from fastnn.sklearn.tabular.members import Data, Task, fit_members
+from fastnn.sklearn.tabular.names import checked_frame
+from fastnn.sklearn.tabular.recipe import Plan, Recipe
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+_FOLDS = 5
+_FEWEST = 10  # rows from which on some are held out
+_AT_ONCE = 1 << 23  # numbers of rows that are encoded at once to answer
+
+
+class BaseTabular(BaseEstimator):
+    """What TabularClassifier and TabularRegressor have in common; not for use by itself."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "members": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [str],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "codes": [StrOptions({"half", "all", "none"})],
+        "bins": [Interval(Integral, 2, None, closed="left")],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+        "device": [StrOptions({"auto", "cpu", "cuda"})],
+        "matmul_precision": [StrOptions({"highest", "high", "medium"}), None],
+        "verbose": ["verbose"],
+    }
+
+    # -- what the classes say of y
+
+    _default_rate: ClassVar[float]
+
+    def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
+        """y as targets (n, outputs) of the network, and by what folds are stratified, or None."""
+        raise NotImplementedError
+
+    def _task(self, outputs: int) -> Task:
+        raise NotImplementedError
+
+    def _weigh(self, y: Any, weights: Floats | None) -> Floats | None:
+        """Weights of rows with those of classes."""
+        del y
+        return weights
+
+    def _answers_of(self, outputs: Array) -> Floats:
+        """Outputs of one member as numbers of which members' mean is the answer."""
+        raise NotImplementedError
+
+    # -- fit
+
+    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
+        begun = time.monotonic()
+        frame = checked_frame(self, X, reset=True)
+        targets, strata = self._learn_targets(y, len(frame))
+        weights = None
+        if sample_weight is not None:
+            weights = np.array(_check_sample_weight(sample_weight, targets), np.float64)
+            if not weights.sum() > 0 or weights.min() < 0:
+                raise ValueError("sample_weight: expected weights of at least 0, and one above 0")
+        weights = self._weigh(y, weights)
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(2**31 - 1))
+        self.encoding_ = Encoding.fitted(frame, int(self.bins))
+        raw = self.encoding_.raw(frame)
+        members = int(self.members)
+        self.folds_ = _folds(len(frame), strata, np.random.default_rng([seed, 0]))
+        plans = [self._plan(number, seed) for number in range(members)]
+        data = Data(
+            {codes: self._rows(raw, codes) for codes in {plan.codes for plan in plans}},
+            self.encoding_.plain_width,
+            np.ascontiguousarray(targets, np.float32),
+            weights,
+        )
+        left = None if self.time_limit is None else self.time_limit - (time.monotonic() - begun)
+        task = self._task(targets.shape[1])
+        self.members_ = fit_members(data, task, plans, self._recipe(), left)
+        self._finish(data, plans[: len(self.members_)])
+
+    def _recipe(self) -> Recipe:
+        sizes = self.hidden_layer_sizes
+        hidden = tuple(int(size) for size in (sizes if isinstance(sizes, Iterable) else (sizes,)))
+        rate = self._default_rate if self.learning_rate == "auto" else float(self.learning_rate)
+        return Recipe(
+            hidden=hidden,
+            activation=self.activation,
+            dropout=float(self.dropout),
+            learning_rate=rate,
+            weight_decay=float(self.weight_decay),
+            batch_size=int(self.batch_size),
+            epochs=64 if self.max_epochs == "auto" else int(self.max_epochs),
+            device=self.device,
+            matmul_precision=self.matmul_precision,
+            verbose=int(self.verbose),
+        )
+
+    def _plan(self, number: int, seed: int) -> Plan:
+        folds = self.folds_
+        held = folds == (number % _FOLDS if folds.max() > 0 else -1)
+        codes = {"none": False, "all": True, "half": number % 2 == 1}[self.codes]
+        return Plan(
+            np.flatnonzero(~held),
+            np.flatnonzero(held),
+            codes and self.encoding_.code_width > 0,
+            int(np.random.default_rng([seed, 1, number]).integers(2**31 - 1)),
+        )
+
+    def _rows(self, raw: Floats, codes: bool) -> NDArray[np.float32]:
+        return self.encoding_.rows(raw, codes=codes)
+
+    def _finish(self, data: Data, plans: list[Plan]) -> None:
+        """Answers for rows by members that did not learn from them, and what follows from these."""
+        total: Any = None
+        counts = np.zeros(len(data.targets))
+        for member, plan in zip(self.members_, plans, strict=True):
+            if len(plan.held):
+                found = self._answers_of(
+                    member.model.predict(data.rows[plan.codes][plan.held], verbose=0)
+                )
+                if total is None:
+                    total = np.zeros((len(data.targets), *found.shape[1:]))
+                total[plan.held] += found
+                counts[plan.held] += 1
+        if total is None:
+            self.oof_ = None
+            return
+        shape = (-1, *[1] * (total.ndim - 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.oof_ = np.where(counts.reshape(shape) > 0, total / counts.reshape(shape), np.nan)
+
+    # -- answers
+
+    def _frame(self, X: Any) -> Frame:
+        return checked_frame(self, X, reset=False)
+
+    def _each(self, X: Any) -> Floats:
+        """The answers of each member: (members, n, ...)."""
+        raw = self.encoding_.raw(self._frame(X))
+        wide = max(1, self.encoding_.plain_width + self.encoding_.code_width)
+        size = max(256, _AT_ONCE // wide)
+        parts = [self._each_of(raw[i : i + size]) for i in range(0, len(raw), size)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _each_of(self, raw: Floats) -> Floats:
+        rows: dict[bool, Any] = {}
+        found = []
+        for member in self.members_:
+            if member.codes not in rows:
+                rows[member.codes] = self._rows(raw, member.codes)
+            found.append(self._answers_of(member.model.predict(rows[member.codes], verbose=0)))
+        return np.stack(found)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "members_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.non_deterministic = False
+        return tags
+
+
+def _folds(rows: int, strata: Any, random: np.random.Generator) -> NDArray[np.int64]:
+    """The number of each row's fold; each class is spread over all. Few rows are all in fold 0."""
+    if rows < _FEWEST:
+        return np.zeros(rows, np.int64)
+    if strata is None:
+        return random.permutation(rows) % _FOLDS
+    folds = np.empty(rows, np.int64)
+    for value in np.unique(strata):
+        of_class = random.permutation(np.flatnonzero(strata == value))
+        folds[of_class] = (np.arange(len(of_class)) + random.integers(_FOLDS)) % _FOLDS
+    return folds

@@ -1,0 +1,181 @@
+"""TabularClassifier: classes, or labels that do not exclude each other, from tables."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_y, check_is_fitted
+
+from fastnn import losses
+from fastnn.sklearn.tabular.base import BaseTabular
+from fastnn.sklearn.tabular.members import Task
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """Classes, or labels that do not exclude each other, from a table as it is.
+
+        >>> import numpy as np
+        >>> from fastnn.sklearn import TabularClassifier
+        >>> table = {"size": [1.0, 2.0, None, 4.0] * 10, "colour": ["red", "blue", "red", None] * 10}
+        >>> y = ["a", "b", "a", "b"] * 10
+        >>> net = TabularClassifier(members=2, max_epochs=20, random_state=0).fit(table, y)
+        >>> net.predict({"size": [None, 4.0], "colour": ["red", "blue"]}).tolist()
+        ['a', 'b']
+
+    X is a pandas, polars or Arrow table, a dict of columns, or an array (n, columns): numbers with gaps,
+    categories, strings, booleans and dates (docs/tables.md). y is labels (n,) of any type, or a matrix
+    (n, labels) of zeros and ones. Several networks learn, each with another fifth of the rows held out,
+    by which it chooses its epoch; the answer is the mean of their probabilities.
+
+    Args:
+        members: the number of networks.
+        hidden_layer_sizes: the number of units of each hidden layer, of every member.
+        activation: of the hidden layers, see `fastnn.activations`.
+        dropout: the share of each hidden layer's outputs left out in a step.
+        learning_rate: the highest rate; "auto": 0.0025.
+        weight_decay: of kernels, decoupled; see `fastnn.optimizers.AdamW`.
+        batch_size: rows of a step.
+        max_epochs: epochs of a member; "auto": chosen by the number of rows.
+        codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
+        bins: the number of codes of a column.
+        label_smoothing: the targets become (1 - s) * y + s / classes.
+        class_weight: None, "balanced" or weights by class, as in other classifiers of scikit-learn.
+        time_limit: seconds, after which no member is begun; the first one is cut. None: no limit.
+        random_state: an integer or a RandomState.
+        device, matmul_precision: see `Model.compile`.
+        verbose: 1 prints a line for each member.
+
+    Attributes:
+        classes_: the labels, in their order.
+        members_: the trained networks.
+        encoding_: how columns became inputs.
+        folds_: the number of the fold of each row of training; member m held fold m % 5 out.
+        oof_: of each row of training, the mean answer of the members that did not learn from it, shaped
+            as `predict_proba` gives; NaN where there is none. None: too few rows to hold some out.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseTabular._parameter_constraints,
+        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+    _default_rate = 0.0025
+
+    def __init__(
+        self,
+        members: int = 6,
+        *,
+        hidden_layer_sizes: Any = (256, 256, 256),
+        activation: str = "silu",
+        dropout: float = 0.15,
+        learning_rate: Any = "auto",
+        weight_decay: float = 0.3,
+        batch_size: int = 256,
+        max_epochs: Any = "auto",
+        codes: str = "half",
+        bins: int = 16,
+        label_smoothing: float = 0.1,
+        class_weight: Any = None,
+        time_limit: float | None = None,
+        random_state: Any = None,
+        device: str = "auto",
+        matmul_precision: str | None = None,
+        verbose: Any = 0,
+    ) -> None:
+        given = dict(locals())
+        del given["self"]
+        self.__dict__.update(given)
+
+    # -- y
+
+    def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        y = _check_y(y, multi_output=True, estimator=self)
+        if len(y) != rows:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: [{rows}, {len(y)}]"
+            )
+        check_classification_targets(y)
+        self._multilabel = type_of_target(y) == "multilabel-indicator"
+        if self._multilabel:
+            self.classes_ = np.arange(y.shape[1])
+            return np.asarray(y, np.float32), None
+        y = column_or_1d(y, warn=True)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y has one class, {self.classes_[0]!r}; expected at least two classes"
+            )
+        return np.eye(len(self.classes_), dtype=np.float32)[codes], codes
+
+    def _weigh(self, y: Any, weights: Floats | None) -> Floats | None:
+        if self.class_weight is None:
+            return weights
+        of_classes: Floats = compute_sample_weight(self.class_weight, y)
+        return of_classes if weights is None else weights * of_classes
+
+    def _task(self, outputs: int) -> Task:
+        if self._multilabel:
+            return Task(outputs, losses.BinaryCrossentropy())
+        loss = losses.CategoricalCrossentropy(label_smoothing=float(self.label_smoothing))
+        return Task(outputs, loss, ("accuracy",), "val_accuracy")
+
+    def _answers_of(self, outputs: Array) -> Floats:
+        z = np.asarray(outputs, np.float64)
+        if self._multilabel:
+            return 1.0 / (1.0 + np.exp(-z))
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+    # -- what programs call
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> TabularClassifier:
+        """Trains on a table X (n rows) and y; `TabularClassifier` has an example.
+
+        Args:
+            X: a table, see `TabularClassifier`.
+            y: labels (n,), or zeros and ones (n, labels).
+            sample_weight: (n,), at least 0.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError, TypeError: a parameter, X or y cannot be taken.
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """The probability of each class, (n, classes), or of each label, (n, labels)."""
+        check_is_fitted(self)
+        return np.asarray(self._each(X).mean(axis=0))
+
+    def predict(self, X: Any) -> Array:
+        """The most probable class of each row, (n,), or a matrix of zeros and ones (n, labels)."""
+        check_is_fitted(self)
+        found = self.predict_proba(X)
+        if self._multilabel:
+            return (found > 0.5).astype(np.int64)
+        return np.asarray(self.classes_[found.argmax(axis=1)])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,135 @@
+"""Members: the networks of an estimator, each trained with its own rows held out.
+
+`fit_members` is the one place that trains. What it is given is plain: rows, targets, plans.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.callbacks.base import Callback
+from fastnn.callbacks.limits import TimeLimit
+from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.console import say
+from fastnn.data.table import Table
+from fastnn.losses import Loss
+from fastnn.models import Sequential
+from fastnn.optimizers import AdamW
+from fastnn.optimizers.schedules import CosineLog
+from fastnn.sklearn.tabular.net import network, start
+from fastnn.sklearn.tabular.recipe import Plan, Recipe
+from fastnn.training.loops import Schedule
+
+Floats = NDArray[np.float32]
+
+
+class Data(NamedTuple):
+    """Rows to train on.
+
+    `rows`: inputs of members without codes (False) and with them (True). `plain`: how many inputs are
+    no codes. `targets`: (n, outputs). `weights`: of rows; None: all count alike.
+    """
+
+    rows: Mapping[bool, Floats]
+    plain: int
+    targets: Floats
+    weights: NDArray[np.float64] | None
+
+
+class Task(NamedTuple):
+    """What is learned."""
+
+    outputs: int
+    loss: Loss
+    metrics: tuple[str, ...] = ()
+    monitor: str = "val_loss"
+
+
+class Member(NamedTuple):
+    """A trained network."""
+
+    model: Sequential
+    codes: bool
+    epoch: int  # whose weights it has, from 0
+    epochs: int  # that it trained for
+    curve: dict[str, list[float]]
+
+
+def fit_members(
+    data: Data, task: Task, plans: Sequence[Plan], recipe: Recipe, time_limit: float | None = None
+) -> list[Member]:
+    """Trains the members, one after another.
+
+    Args:
+        data, task: what is learned, of which rows.
+        plans: of the members.
+        recipe: what they share.
+        time_limit: seconds; a member for which too little is left is not begun, and the first one is cut.
+
+    Returns:
+        The members that were trained: the first of the plans, at least one.
+    """
+    begun = time.monotonic()
+    members: list[Member] = []
+    for number, plan in enumerate(plans):
+        left = None if time_limit is None else time_limit - (time.monotonic() - begun)
+        if left is not None and members and left < (time.monotonic() - begun) / len(members):
+            break
+        members.append(_fit_one(data, task, plan, recipe, left))
+        if recipe.verbose:
+            made = members[-1]
+            value = made.curve[task.monitor][made.epoch] if len(plan.held) else math.nan
+            say(
+                f"member {number + 1}/{len(plans)}: {made.epochs} epochs, the best is "
+                f"{made.epoch + 1}: {task.monitor} {value:.5g}"
+            )
+    return members
+
+
+def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None) -> Member:
+    rows = data.rows[plan.codes]
+    model = network(recipe, rows.shape[1], data.plain, task.outputs, plan.seed)
+    random = np.random.default_rng(plan.seed)
+    start(model, rows[plan.train], recipe.activation, random)
+    steps = recipe.epochs * math.ceil(len(plan.train) / recipe.batch_size)
+    optimizer = AdamW(
+        CosineLog(recipe.learning_rate, steps),
+        weight_decay=recipe.weight_decay,
+        beta_2=recipe.beta_2,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(
+        optimizer,
+        task.loss,
+        weighted_metrics=list(task.metrics),
+        device=recipe.device,
+        matmul_precision=recipe.matmul_precision,
+    )
+    validation = _table(data, rows, plan.held) if len(plan.held) else None
+    callbacks: list[Callback] = []
+    if validation is not None:
+        callbacks.append(
+            EarlyStopping(task.monitor, patience=recipe.epochs, restore_best_weights=True)
+        )
+    if left is not None:
+        callbacks.append(TimeLimit(max(left, 1e-3)))
+    schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
+    history = model.fit_tables(_table(data, rows, plan.train), validation, schedule, callbacks)
+    curve = {name: [float(v) for v in values] for name, values in history.history.items()}
+    epochs = len(history.epoch)
+    best = epochs - 1
+    if validation is not None:
+        stopping = callbacks[0]
+        assert isinstance(stopping, EarlyStopping)
+        best = stopping.best_epoch
+    return Member(model, plan.codes, best, epochs, curve)
+
+
+def _table(data: Data, rows: Floats, chosen: NDArray[np.int64]) -> Table:
+    return Table(rows, data.targets, None, data.weights, chosen)
