@@ -110,6 +110,12 @@ def cut(text: str, width: int) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """A name or a value from a file as text that no terminal and no page takes for commands: control
+    characters, and what turns the direction of text, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _columns(letter: str) -> int:
     if unicodedata.combining(letter):
         return 0

@@ -12,11 +12,6 @@ def shown(text: str) -> str:
     return repr(text) if len(text) <= 80 else repr(text[:77]) + "..."
 
 
-def plain(text: str) -> str:
-    """A name or a value from a file for a cell of a table: without control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def count(number: int, one: str, more: str | None = None) -> str:
     """ "1 row", "2,000 rows"."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
