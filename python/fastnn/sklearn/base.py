@@ -34,6 +34,13 @@ _FEW = 256
 _FLOATS = (np.float64, np.float32)
 
 
+def _as_wide(found: Array, dtype: np.dtype[Any]) -> Array:
+    """Outputs in the wider of their own type and that of X, as a product of the two is in NumPy."""
+    if dtype == found.dtype or np.result_type(found, dtype) == found.dtype:
+        return found
+    return found.astype(np.float64)
+
+
 class BaseMLP(BaseEstimator):
     """What MLPClassifier and MLPRegressor have in common; not for use by itself."""
 
@@ -104,6 +111,10 @@ class BaseMLP(BaseEstimator):
     def _scale_of(self, targets: Targets) -> Scale:
         raise NotImplementedError
 
+    def _constants(self, _targets: Targets) -> NDArray[np.float64] | None:
+        """What scikit-learn's loss of each row has besides the loss here; None: nothing."""
+        return None
+
     def _weigh(self, y: Any, weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         """Weights of rows with those of classes."""
         raise NotImplementedError
@@ -124,10 +135,12 @@ class BaseMLP(BaseEstimator):
         self.n_outputs_ = outputs
         units = (X.shape[1], *sizes, outputs)
         random = check_random_state(self.random_state)
-        dtype = "float64" if self.solver == "lbfgs" else np.dtype(X.dtype).name
-        rows = Rows(X, dtype)
         if first_pass:
-            self._initialize(random, units, dtype, out_activation)
+            self._initialize(random, units, X.dtype, out_activation)
+        else:
+            self._check_layers(units)
+        dtype = "float64" if self.solver == "lbfgs" else np.result_type(*self.coefs_).name
+        rows = Rows(X, dtype)
         if first_pass or not hasattr(self, "_moments"):
             self._moments = rows.moments(weights) if self.scale else None
         targets = self._scaled(targets, weights, first_pass)
@@ -161,8 +174,17 @@ class BaseMLP(BaseEstimator):
                 raise ValueError(f"hidden_layer_sizes must be > 0, got {list(sizes)}.")
         return tuple(int(size) for size in sizes)
 
+    def _check_layers(self, units: tuple[int, ...]) -> None:
+        """ValueError where parameters ask for other layers than those that a call goes on from."""
+        now = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
+        if units != now:
+            raise ValueError(
+                f"hidden_layer_sizes: warm_start and partial_fit go on with the layers of the last "
+                f"call, whose units are {now}, got {units}"
+            )
+
     def _initialize(
-        self, random: Any, units: tuple[int, ...], dtype: str, out_activation: str
+        self, random: Any, units: tuple[int, ...], dtype: np.dtype[Any], out_activation: str
     ) -> None:
         """First weights and empty curves. Draws in the order of scikit-learn, so that the same
         random_state gives the same weights."""
@@ -256,12 +278,12 @@ class BaseMLP(BaseEstimator):
             and hasattr(self, "coefs_")
         ):
             try:
-                return self._ready().predict(X)
+                return _as_wide(self._ready().predict(X), X.dtype)
             except ValueError:  # scikit-learn's checks say what is wrong
                 pass
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return self._outputs_of(Rows(X, self._ready().plan.dtype))
+        return _as_wide(self._outputs_of(Rows(X, self._ready().plan.dtype)), X.dtype)
 
     def _validation_rows(self, X: Any) -> Any:
         """X of validation_data, checked as that of `predict`."""

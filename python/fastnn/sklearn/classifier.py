@@ -181,8 +181,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _targets(self, y: Any) -> Targets:
         if self._kind == "multiclass":
             return Targets(np.searchsorted(self.classes_, y).astype(np.int32))
-        values = self._label_binarizer.transform(y)
-        return Targets(None, np.asarray(values, np.float32))
+        # Two numbers other than 0 and 1 may stand for them: zeros, and what is larger.
+        values = np.asarray(self._label_binarizer.transform(y), np.float32)
+        return Targets(None, np.minimum(values, 1.0, out=values))
 
     def _validation_targets(self, y: Any) -> Targets:
         y = np.asarray(y)

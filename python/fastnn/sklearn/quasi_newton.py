@@ -93,6 +93,9 @@ def fit_lbfgs(
         net.put_moments(*estimator._moments)
     if old is not None and len(old.model.layers) == len(net.model.layers):
         net.take_rest(old)
+    constants = estimator._constants(given.targets)
+    if constants is not None:
+        scale = scale._replace(constant=float(np.average(constants, weights=given.weights)))
     objective = Objective(net, given, scale, float(estimator.alpha))
     start = net.buffer.view(0, (net.buffer.size,)).copy()
 

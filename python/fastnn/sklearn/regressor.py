@@ -174,11 +174,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if self.loss == "squared_error":
             return Scale(0.5, 2.0 / outputs)
         if self.loss == "poisson":
-            # Its deviance has y log(y) - y besides, which no weight depends on.
-            y = np.asarray(targets.values, np.float64)
-            logs = np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)) - y, 0.0)
-            return Scale(float(outputs), 1.0 / outputs, float(logs.mean(axis=0).sum()))
+            return Scale(float(outputs), 1.0 / outputs)
         return Scale()
+
+    def _constants(self, targets: Targets) -> NDArray[np.float64] | None:
+        if self.loss != "poisson":
+            return None
+        # Its deviance has y log(y) - y besides, which no weight depends on.
+        y = np.asarray(targets.values, np.float64)
+        logs = np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)) - y, 0.0)
+        found: NDArray[np.float64] = logs.sum(axis=1)
+        return found
 
     # -- what programs call
 

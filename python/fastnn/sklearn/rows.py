@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import _core
 from fastnn.data.table import Table
+from fastnn.sklearn.batches import Order
 
 Array = NDArray[Any]
 
@@ -57,6 +57,8 @@ class Rows:
     def __init__(self, x: Any, dtype: str) -> None:
         self.sparse = hasattr(x, "tocsr")
         self.x = x.tocsr() if self.sparse else x
+        if self.x.dtype == np.longdouble:
+            self.x = self.x.astype(np.float64)
         self._dtype = np.dtype(dtype)
 
     def __len__(self) -> int:
@@ -107,15 +109,6 @@ class Rows:
         return mean, np.where(variance > least, variance, 1.0)
 
 
-class Order(NamedTuple):
-    """How epochs go through the rows of a sparse X."""
-
-    batch_size: int
-    shuffled: bool
-    key: int  # of the model, as native code draws the order of an epoch
-    epoch: int  # of the first epoch, in the life of the model
-
-
 class SparseBatches:
     """Batches of a sparse X, in the order that native code would draw for a dense one; or of a dense
     X that is validated on beside it.
@@ -137,7 +130,7 @@ class SparseBatches:
         self._rows, self._targets, self._weights = rows, targets, weights
         self._order = order
         self._chosen = np.arange(len(rows)) if chosen is None else chosen
-        self._epoch = order.epoch
+        self._epoch = 0
         self._drawn: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -145,10 +138,7 @@ class SparseBatches:
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         if self._drawn is None:
-            self._drawn = self._chosen
-            if self._order.shuffled:
-                drawn = _core.permutation(len(self._chosen), self._order.key, self._epoch)
-                self._drawn = self._chosen[drawn]
+            self._drawn = self._chosen[self._order.of(self._epoch, len(self._chosen))]
         size = self._order.batch_size
         rows = self._drawn[index * size : (index + 1) * size]
         batch = (self._rows.dense(rows), self._targets.take(rows).y)

@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.callbacks.base import Callback
 from fastnn.console import say
 from fastnn.protocols import Logs
+from fastnn.sklearn.batches import Batches
 from fastnn.sklearn.solvers import LEAST_RATE, Solver
 
 _NEVER = 2**60
@@ -79,7 +81,7 @@ class Rule(Callback):
         stopping: when it acts.
         solver: whose learning rate "adaptive" reduces.
         start: the count and the best number before.
-        before: epochs of earlier calls, for messages.
+        constant: what batches add to the loss of an epoch, besides `loss`.
     """
 
     acts_last = True
@@ -91,8 +93,10 @@ class Rule(Callback):
         stopping: Stopping,
         solver: Solver,
         start: tuple[int, float],
+        constant: Callable[[int], float] | None = None,
     ) -> None:
         super().__init__()
+        self._constant = constant
         self._loss, self._solver, self._stopping = loss, solver, stopping
         self._watched = Watched(loss) if watched is None else watched
         self._has_score = watched is not None
@@ -106,6 +110,8 @@ class Rule(Callback):
         value = self._watched.value
         if value is None or self._stopping.verbose:
             return None
+        if self._constant is not None and not self._has_score:
+            return None  # it is another one in each epoch
         found = place(value.key)
         other = None if value.other is None else place(value.other)
         if found is None or found[1] or (value.other is not None and (other is None or other[1])):
@@ -144,6 +150,8 @@ class Rule(Callback):
     def _after(self, epoch: int, logs: Logs) -> bool:
         """Takes note of an epoch; whether it is the best so far."""
         loss = self._loss.of(logs)
+        if self._constant is not None:
+            loss += self._constant(epoch)
         self.losses.append(loss)
         verbose = self._stopping.verbose
         if verbose:
@@ -189,3 +197,29 @@ class Rule(Callback):
             self.model.stop_training = True
         if self._stopping.verbose:
             say(told)
+
+
+class RuleOfBatches(Rule):
+    """The same for a loss of two numbers, the other of which is to be a mean over batches of unequal
+    weight. Logs have its mean over rows, from which that of each batch follows.
+
+    Args:
+        batches: whose weights these are.
+        rule: the arguments of `Rule`.
+    """
+
+    def __init__(self, batches: Batches, *rule: Any) -> None:
+        super().__init__(*rule)
+        self._batches = batches
+        self._sums: list[float] = []  # of the batches of an epoch, each with those before
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        del batch
+        self._sums.append(float((logs or {})[str(self._loss.other)]))
+
+    def _after(self, epoch: int, logs: Logs) -> bool:
+        weights = self._batches.weights(epoch)[: len(self._sums)]
+        sums = np.diff(np.array(self._sums) * weights.cumsum(), prepend=0.0)
+        self._sums = []
+        exact = self._batches.mean_of(sums, epoch)
+        return super()._after(epoch, {**logs, str(self._loss.other): exact})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -17,9 +18,10 @@ from fastnn.callbacks.base import Callback
 from fastnn.console import warn
 from fastnn.data.table import Table
 from fastnn.losses import Loss
+from fastnn.sklearn.batches import Batches, Order
 from fastnn.sklearn.net import Net, Plan
-from fastnn.sklearn.rows import Order, Rows, SparseBatches, Targets
-from fastnn.sklearn.rules import Rule, Stopping, Value, Watched
+from fastnn.sklearn.rows import Rows, SparseBatches, Targets
+from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Value, Watched
 from fastnn.sklearn.solvers import Scale, Solver
 from fastnn.training.loops import Schedule
 
@@ -83,13 +85,14 @@ def fit_stochastic(
     if hasattr(solver.native, "penalty_rows"):
         solver.native.penalty_rows = net.penalty_rows
     solver.begins(estimator, math.ceil(parts.length / size), parts.length)
-    rule = _rule_for(estimator, net, scale, parts, solver)
+    order = Order(size, bool(estimator.shuffle), net.model.network.key, net.model.network.epochs)
+    rule = _rule_for(estimator, net, scale, parts, solver, order)
     before = net.model.get_weights() if estimator.early_stopping else None
     epochs = 1 if incremental else int(estimator.max_iter)
-    schedule = Schedule(size, epochs, 0, bool(estimator.shuffle), 1, size)
+    schedule = Schedule(size, epochs, 0, order.shuffled, 1, size)
     interrupted = diverged = False
     try:
-        _run(estimator, net, parts, schedule, rule)
+        _run(estimator, net, parts, schedule, rule, order)
     except KeyboardInterrupt:
         warn("Training interrupted by user.", UserWarning)
         interrupted = True
@@ -119,7 +122,9 @@ def _begin(estimator: Any) -> None:
         estimator.validation_scores_, estimator.best_loss_ = [], None
 
 
-def _run(estimator: Any, net: Net, parts: Parts, schedule: Schedule, rule: Rule) -> None:
+def _run(
+    estimator: Any, net: Net, parts: Parts, schedule: Schedule, rule: Rule, order: Order
+) -> None:
     given = parts.given
     callbacks = [*_listed(estimator.callbacks), rule]
     progress: Any = {True: "auto", False: 0}.get(estimator.progress, estimator.progress)
@@ -140,12 +145,10 @@ def _run(estimator: Any, net: Net, parts: Parts, schedule: Schedule, rule: Rule)
         native = estimator._optimizer.native
         if hasattr(native, "penalty_rows"):
             native.penalty_rows = net.penalty_rows / mean
-    key, epoch = model.network.key, model.network.epochs
-    order = Order(schedule.batch_size, schedule.shuffle, key, epoch)
     held = None
     if parts.held is not None:
         own = parts.held.given
-        plain = Order(schedule.batch_size, False, key, 0)
+        plain = order._replace(shuffled=False)
         held = SparseBatches(own.rows, own.targets, own.weights, plain, parts.held.chosen)
     history = model.fit(
         SparseBatches(given.rows, given.targets, weights, order, parts.chosen),
@@ -286,7 +289,15 @@ def _net_for(
     return net
 
 
-def _rule_for(estimator: Any, net: Net, scale: Scale, parts: Parts, solver: Solver) -> Rule:
+def _rule_for(
+    estimator: Any, net: Net, scale: Scale, parts: Parts, solver: Solver, order: Order
+) -> Rule:
+    given = parts.given
+    batches = Batches(order, parts.length, _some(given.weights, parts.chosen))
+    constants = _some(estimator._constants(given.targets), parts.chosen)
+    varies = constants is not None and batches.vary and batches.shuffled
+    if constants is not None and not varies:
+        scale = scale._replace(constant=batches.mean(constants, 0))
     loss = Value("loss", scale.loss, scale.constant)
     if not scale.is_one_sum:
         # The loss here has penalties of another share than scikit-learn's.
@@ -304,7 +315,14 @@ def _rule_for(estimator: Any, net: Net, scale: Scale, parts: Parts, solver: Solv
     if best is None or math.isinf(best) or (watched is not None and not estimator.early_stopping):
         best = -math.inf if more else math.inf  # there is none yet
     start = (estimator._no_improvement_count, float(best))
-    return Rule(loss, watched, stopping, solver, start)
+    if loss.other is not None and batches.vary:
+        return RuleOfBatches(batches, loss, watched, stopping, solver, start)
+    constant = functools.partial(batches.mean, constants) if varies else None
+    return Rule(loss, watched, stopping, solver, start, constant)
+
+
+def _some(values: Array | None, chosen: Array | None) -> Array | None:
+    return values if values is None or chosen is None else values[chosen]
 
 
 def _watched(estimator: Any, net: Net, parts: Parts) -> Watched | None:
