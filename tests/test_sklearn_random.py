@@ -21,6 +21,7 @@ from fastnn import sklearn as ours
 
 pytestmark = pytest.mark.cpu  # another order of sums grows in many steps
 
+
 def tolerance(problem: Draw) -> float:
     """How much weights may differ."""
     if problem.parameters.get("loss") == "poisson":
@@ -54,7 +55,13 @@ def compare(problem: Draw, patch: pytest.MonkeyPatch) -> None:
     for x, y in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_allclose(y, x, rtol=0, atol=atol)
-    for name in ("loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"):
+    for name in (
+        "loss_",
+        "best_loss_",
+        "loss_curve_",
+        "validation_scores_",
+        "best_validation_score_",
+    ):
         x, y = getattr(a, name, None), getattr(b, name, None)
         assert (x is None) == (y is None), name
         if x is not None:

@@ -7,7 +7,7 @@ rows are one batch.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,5 +80,5 @@ class Batches:
         means = np.divide(sums, weights, out=np.zeros_like(sums), where=weights > 0)
         return float(sizes @ means) / float(sizes.sum())
 
-    def _sums(self, values: Floats, epoch: int) -> Any:
+    def _sums(self, values: Floats, epoch: int) -> Floats:
         return np.add.reduceat(values[self._order.of(epoch, self._count)], self._starts)

@@ -295,7 +295,7 @@ def _rule_for(
     given = parts.given
     batches = Batches(order, parts.length, _some(given.weights, parts.chosen))
     constants = _some(estimator._constants(given.targets), parts.chosen)
-    varies = constants is not None and batches.vary and batches.shuffled
+    varies = batches.vary and batches.shuffled
     if constants is not None and not varies:
         scale = scale._replace(constant=batches.mean(constants, 0))
     loss = Value("loss", scale.loss, scale.constant)
@@ -317,7 +317,9 @@ def _rule_for(
     start = (estimator._no_improvement_count, float(best))
     if loss.other is not None and batches.vary:
         return RuleOfBatches(batches, loss, watched, stopping, solver, start)
-    constant = functools.partial(batches.mean, constants) if varies else None
+    constant = None
+    if constants is not None and varies:
+        constant = functools.partial(batches.mean, constants)
     return Rule(loss, watched, stopping, solver, start, constant)
 
 
