@@ -157,6 +157,34 @@ def test_weights_and_curves(name):
         assert other.validation_scores_ is None
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.full(70, 2.0),
+        np.stack([NUMBERS, np.full(70, 2.0)], axis=1),
+        1e6 + SEVERAL,
+        np.stack([NUMBERS, np.zeros(70), 1e-3 * X[:, 1]], axis=1),
+    ],
+    ids=["alike", "one alike", "far from 0", "zeros"],
+)
+def test_scores_of_outputs(y, weights):
+    """Also where targets of an output are all alike, or far from 0."""
+    made = []
+    for package in (theirs, ours):
+        mlp = package.MLPRegressor(
+            hidden_layer_sizes=(4,), early_stopping=True, max_iter=8, random_state=2, shuffle=False
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made.append(mlp.fit(X, y, sample_weight=weights))
+    one, other = made
+    assert_same(one, other, 1e-9)
+    np.testing.assert_allclose(
+        other.validation_scores_, one.validation_scores_, rtol=1e-9, atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd", "numbers"])
 def test_epochs_by_partial_fit(name):
     kind, y, options, _, atol = CASES[name]

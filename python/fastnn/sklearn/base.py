@@ -21,10 +21,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastnn.losses import Loss
 from fastnn.models import Sequential
 from fastnn.sklearn.net import Net, Plan
+from fastnn.sklearn.parts import Given
 from fastnn.sklearn.quasi_newton import fit_lbfgs
 from fastnn.sklearn.rows import Rows, Targets
 from fastnn.sklearn.solvers import Scale, Solver
-from fastnn.sklearn.training import Given, fit_stochastic
+from fastnn.sklearn.training import fit_stochastic
 
 Array = NDArray[Any]
 

@@ -14,9 +14,10 @@ from fastnn import optimizers
 from fastnn.console import say, warn
 from fastnn.losses import Loss
 from fastnn.sklearn.net import Net, Plan
+from fastnn.sklearn.parts import Given
 from fastnn.sklearn.rows import Rows
 from fastnn.sklearn.solvers import Scale
-from fastnn.sklearn.training import NOT_FINITE, Given
+from fastnn.sklearn.training import NOT_FINITE
 
 Flat = NDArray[np.float64]
 

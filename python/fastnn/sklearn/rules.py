@@ -43,17 +43,17 @@ class Value(NamedTuple):
 class Watched(NamedTuple):
     """What the rule looks at.
 
-    `score`: a function of no arguments, where native code does not know the number.
+    `score`: a function of the logs, where native code does not know the number.
     """
 
     value: Value | None
     more_is_better: bool = False
-    score: Callable[[], float] | None = None
+    score: Callable[[Logs], float] | None = None
 
     def of(self, logs: Logs) -> float:
         if self.value is not None:
             return self.value.of(logs)
-        return math.nan if self.score is None else self.score()
+        return math.nan if self.score is None else self.score(logs)
 
 
 class Stopping(NamedTuple):

@@ -5,62 +5,29 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
-from sklearn.model_selection import train_test_split
 
-from fastnn import metrics
 from fastnn.callbacks.base import Callback
 from fastnn.console import warn
-from fastnn.data.table import Table
 from fastnn.losses import Loss
 from fastnn.sklearn.batches import Batches, Order
 from fastnn.sklearn.net import Net, Plan
-from fastnn.sklearn.rows import Rows, SparseBatches, Targets
-from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Value, Watched
+from fastnn.sklearn.parts import Given, Parts, some, split, table_of
+from fastnn.sklearn.rows import SparseBatches
+from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Value
+from fastnn.sklearn.scores import MSE, metrics_for, watched_by
 from fastnn.sklearn.solvers import Scale, Solver
 from fastnn.training.loops import Schedule
 
 Array = NDArray[Any]
 
-_MSE = "mean_squared_error"
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need "
     "to be preprocessed."
 )
-
-
-class Given(NamedTuple):
-    """Rows to train on. `by_batch`: whether their weights are the caller's alone, and the gradient of
-    a batch is divided by its weight as in scikit-learn."""
-
-    rows: Rows
-    targets: Targets
-    weights: NDArray[np.float64] | None
-    by_batch: bool = False
-
-
-class Held(NamedTuple):
-    """Rows held out, or given, for validation; `rows` of `given` where `chosen` is not None."""
-
-    given: Given
-    chosen: NDArray[np.int64] | None = None
-
-
-class Parts(NamedTuple):
-    """What a call trains on, and what it validates on."""
-
-    given: Given
-    chosen: NDArray[np.int64] | None
-    held: Held | None
-
-    @property
-    def length(self) -> int:
-        return len(self.given.rows) if self.chosen is None else len(self.chosen)
 
 
 def fit_stochastic(
@@ -76,10 +43,10 @@ def fit_stochastic(
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Solver(estimator, scale)
     solver: Solver = estimator._optimizer
-    parts = _split(estimator, given, random, incremental)
+    parts = split(estimator, given, random, incremental)
     _begin(estimator)
     size = _batch_size(estimator, parts.length)
-    wanted = _metrics_for(estimator, given.targets, parts.held, scale)
+    wanted = metrics_for(estimator, given.targets, parts.held, scale)
     seed = int(random.randint(2**31 - 1))
     net = _net_for(estimator, plan, _loss_for(loss, given), wanted, seed, size, incremental)
     if hasattr(solver.native, "penalty_rows"):
@@ -131,7 +98,7 @@ def _run(
     model = net.model
     if not given.rows.sparse:
         train = given.rows.table(given.targets, given.weights, parts.chosen)
-        validation = None if parts.held is None else _table_of(parts.held)
+        validation = None if parts.held is None else table_of(parts.held)
         estimator.history_ = model.fit_tables(
             train, validation, schedule, callbacks, progress
         ).history
@@ -168,60 +135,6 @@ def _listed(callbacks: Any) -> list[Any]:
     return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
-def _table_of(held: Held) -> Table:
-    own = held.given
-    return own.rows.table(own.targets, own.weights, held.chosen)
-
-
-# -- what is held out
-
-
-def _split(estimator: Any, given: Given, random: Any, incremental: bool) -> Parts:
-    if estimator.early_stopping and incremental:
-        raise ValueError("partial_fit does not support early_stopping=True")
-    if estimator.validation_data is not None:
-        return Parts(given, None, Held(_validation_of(estimator, given)))
-    if not estimator.early_stopping:
-        return Parts(given, None, None)
-    # As scikit-learn splits, with the same random_state into the same rows.
-    targets = given.targets
-    stratify = None
-    if targets.values is not None and hasattr(estimator, "classes_") and targets.width == 1:
-        stratify = targets.values.astype(bool)
-    chosen, held = train_test_split(
-        np.arange(len(given.rows)),
-        random_state=random,
-        test_size=estimator.validation_fraction,
-        stratify=stratify,
-    )
-    if len(held) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your "
-            "dataset."
-        )
-    return Parts(given, chosen.astype(np.int64), Held(given, held.astype(np.int64)))
-
-
-def _validation_of(estimator: Any, given: Given) -> Given:
-    """The rows of validation_data, checked."""
-    data = estimator.validation_data
-    if len(data) not in (2, 3):
-        raise ValueError(
-            f"validation_data: expected (X, y) or (X, y, sample_weight), got {len(data)} parts"
-        )
-    X, y, *more = data
-    x = estimator._validation_rows(X)
-    targets = estimator._validation_targets(y)
-    weights = np.asarray(more[0], np.float64) if more and more[0] is not None else None
-    rows = Rows(x, estimator.coefs_[0].dtype.name)
-    if rows.sparse and not given.rows.sparse:
-        rows = Rows(rows.dense(slice(None)), estimator.coefs_[0].dtype.name)
-    counts = {len(rows), len(targets.y), len(rows) if weights is None else len(weights)}
-    if len(counts) > 1:
-        raise ValueError(f"validation_data: parts have different lengths: {sorted(counts)}")
-    return Given(rows, targets, weights)
-
-
 def _batch_size(estimator: Any, count: int) -> int:
     given = estimator.batch_size
     if isinstance(given, str):
@@ -243,20 +156,6 @@ def _loss_for(loss: Loss, given: Given) -> Loss:
     made = copy.copy(loss)
     made.reduction = "mean_with_sample_weight"
     return made
-
-
-def _metrics_for(estimator: Any, targets: Targets, held: Held | None, scale: Scale) -> list[Any]:
-    """Metrics that the rule needs of the native passes."""
-    wanted: list[Any] = [] if scale.is_one_sum else [metrics.MeanSquaredError(name=_MSE)]
-    if estimator.monitor is not None:
-        name = estimator.monitor.removeprefix("val_")
-        if name != "loss" and name not in [metric.name for metric in wanted]:
-            wanted.append(name)
-    elif held is not None and not hasattr(estimator, "classes_"):
-        wanted = [metrics.MeanSquaredError(name=_MSE)]
-    elif held is not None and (targets.labels is not None or targets.width == 1):
-        wanted.append("accuracy")
-    return wanted
 
 
 def _net_for(
@@ -293,8 +192,8 @@ def _rule_for(
     estimator: Any, net: Net, scale: Scale, parts: Parts, solver: Solver, order: Order
 ) -> Rule:
     given = parts.given
-    batches = Batches(order, parts.length, _some(given.weights, parts.chosen))
-    constants = _some(estimator._constants(given.targets), parts.chosen)
+    batches = Batches(order, parts.length, some(given.weights, parts.chosen))
+    constants = some(estimator._constants(given.targets), parts.chosen)
     varies = batches.vary and batches.shuffled
     if constants is not None and not varies:
         scale = scale._replace(constant=batches.mean(constants, 0))
@@ -302,8 +201,8 @@ def _rule_for(
     if not scale.is_one_sum:
         # The loss here has penalties of another share than scikit-learn's.
         penalties = 1.0 / scale.gradient
-        loss = Value("loss", penalties, scale.constant, _MSE, scale.loss - penalties)
-    watched = _watched(estimator, net, parts)
+        loss = Value("loss", penalties, scale.constant, MSE, scale.loss - penalties)
+    watched = watched_by(estimator, net, parts.held)
     stopping = Stopping(
         float(estimator.tol),
         float(estimator.n_iter_no_change),
@@ -321,63 +220,6 @@ def _rule_for(
     if constants is not None and varies:
         constant = functools.partial(batches.mean, constants)
     return Rule(loss, watched, stopping, solver, start, constant)
-
-
-def _some(values: Array | None, chosen: Array | None) -> Array | None:
-    return values if values is None or chosen is None else values[chosen]
-
-
-def _watched(estimator: Any, net: Net, parts: Parts) -> Watched | None:
-    """What the rule looks at besides the loss: the score of early_stopping, or `monitor`."""
-    monitor = estimator.monitor
-    if monitor is not None:
-        if monitor.startswith("val_") and parts.held is None:
-            raise ValueError(f"monitor: {monitor!r} needs early_stopping=True or validation_data")
-        more = net.model.more_is_better(monitor)
-        if more is None:
-            raise ValueError(f"monitor: whether more of {monitor!r} is better is not known")
-        return Watched(Value(monitor), more)
-    if not estimator.early_stopping or parts.held is None:
-        return None
-    held = parts.held
-    targets, weights = held.given.targets, held.given.weights
-    if held.chosen is not None:
-        targets = targets.take(held.chosen)
-        weights = None if weights is None else weights[held.chosen]
-    if hasattr(estimator, "classes_"):
-        if targets.labels is not None or targets.width == 1:
-            return Watched(Value("val_accuracy"), True)
-        return Watched(None, True, lambda: _subset_accuracy(net, held, targets, weights))
-    values = np.asarray(targets.values, np.float64)
-    mean = np.average(values, axis=0, weights=weights)
-    variances = np.average((values - mean) ** 2, axis=0, weights=weights)
-    # R^2 of one output is a function of the mean squared error; of several it is their mean.
-    variance = float(variances[0]) if len(variances) == 1 else 0.0
-    if variance > 0:
-        return Watched(Value(f"val_{_MSE}", -1.0 / variance, 1.0), True)
-    return Watched(None, True, lambda: _r2(net, held, targets, weights))
-
-
-def _answers(net: Net, held: Held) -> Array:
-    rows = held.given.rows
-    chosen = np.arange(len(rows)) if held.chosen is None else held.chosen
-    found: Array = net.model.predict(rows.dense(chosen), verbose=0)
-    return found
-
-
-def _subset_accuracy(net: Net, held: Held, targets: Targets, weights: Any) -> float:
-    found = _answers(net, held)
-    if not np.isfinite(found).all():
-        return math.nan
-    right = ((found > 0.5) == (np.asarray(targets.values) > 0.5)).all(axis=1)
-    return float(np.average(right, weights=weights))
-
-
-def _r2(net: Net, held: Held, targets: Targets, weights: Any) -> float:
-    found = _answers(net, held)
-    if not np.isfinite(found).all():
-        return math.nan
-    return float(r2_score(targets.values, found, sample_weight=weights))
 
 
 # -- afterwards
