@@ -182,13 +182,14 @@ def test_rows_against_numpy(codes):
     numbers, pieces, expected = ["size", "skewed", "few", "constant"], [], []
     for name in numbers:
         values = np.array(table[name], float)
-        centre = np.median(values[~np.isnan(values)])
+        there = values[~np.isnan(values)]
+        centre = np.median(there)
         filled = np.where(np.isnan(values), centre, values)
-        low, high = np.percentile(filled, [25, 75])
-        width = high - low if high > low else (filled.max() - filled.min()) / 2
+        low, high = np.percentile(there, [25, 75])
+        width = high - low
         z = (filled - centre) / width if width else np.zeros(200)
         expected.append(z / np.sqrt(1 + z**2 / 9))
-        edges = sorted(set(np.percentile(filled, np.arange(17) * 6.25)))
+        edges = sorted(set(np.percentile(there, np.arange(17) * 6.25)))
         if len(edges) > 2:
             for a, b in itertools.pairwise(edges):
                 pieces.append(np.minimum(np.maximum((filled - a) / (b - a), 0), 1))
@@ -203,6 +204,23 @@ def test_rows_against_numpy(codes):
     np.testing.assert_allclose(rows, np.array(expected, float).T, rtol=1e-5, atol=1e-6)
     assert rows.dtype == np.float32
     assert rows.shape[1] == encoding.plain_width + (encoding.code_width if codes else 0)
+
+
+def test_a_value_that_most_rows_have():
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(1000) < 0.9, 0.0, np.exp(rng.normal(8, 1, 1000)))
+    rule = Encoding.fitted(Frame.of({"gain": values})).numbers[0]
+    gains = values[values > 0]
+    assert rule.center == 0.0
+    assert rule.scale == 1 / np.median(gains)
+    # An edge at the common value, others at quantiles of the gains.
+    assert rule.edges[0] == 0.0
+    np.testing.assert_allclose(rule.edges[1:], np.quantile(gains, np.linspace(0, 1, 16)))
+
+
+def test_few_values_have_an_edge_each():
+    rule = Encoding.fitted(Frame.of({"a": [0.0] * 90 + [1.0, 5.0] * 5})).numbers[0]
+    assert rule.edges.tolist() == [0.0, 1.0, 5.0]
 
 
 def test_unseen_levels():

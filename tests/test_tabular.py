@@ -14,7 +14,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastnn.sklearn import TabularClassifier, TabularRegressor
+import fastnn
+from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
 
 SMALL = {"members": 2, "hidden_layer_sizes": (32,), "max_epochs": 20, "random_state": 0}
 # Members hold other rows out, and first weights look at other rows, where a row is there twice.
@@ -183,3 +184,158 @@ def test_time_limit_leaves_members_out():
 def test_y_that_cannot_be_learned(given, message):
     with pytest.raises(ValueError, match=message):
         TabularClassifier(**SMALL).fit(_mixed(60)[0], given)
+
+
+# -- what follows from answers
+
+
+def test_quantiles_are_in_order_and_cover():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(1500, 1))
+    y = x[:, 0] + (0.1 + x[:, 0]) * rng.normal(size=1500)
+    net = TabularRegressor(3, quantiles=(0.9, 0.1, 0.5), random_state=0).fit(x[:1000], y[:1000])
+    found = net.predict_quantiles(x[1000:])
+    assert found.shape == (500, 3)
+    assert (np.diff(found, axis=1) >= 0).all()
+    below = (y[1000:, None] < found).mean(axis=0)
+    np.testing.assert_allclose(below, [0.1, 0.5, 0.9], atol=0.06)
+    np.testing.assert_array_equal(net.predict(x), net.predict_quantiles(x)[:, 1])
+    assert net.score(x, y) > 0.05
+
+
+def test_quantiles_of_several_outputs():
+    x = np.linspace(0, 1, 60)[:, None]
+    y = np.hstack([x, 5 - x])
+    net = TabularRegressor(**SMALL, quantiles=[0.2, 0.8]).fit(x, y)
+    found = net.predict_quantiles(x)
+    assert found.shape == (60, 2, 2)
+    assert net.predict(x).shape == (60, 2)
+    assert abs(found[:, 1].mean() - 4.5) < 0.5
+
+
+@pytest.mark.parametrize("quantiles", [[], [0.0], [0.5, 1.0]])
+def test_quantiles_that_are_none(quantiles):
+    with pytest.raises(ValueError, match="quantiles: expected numbers above 0 and below 1"):
+        TabularRegressor(**SMALL, quantiles=quantiles).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+def test_spread_is_that_of_the_members():
+    table, y = _mixed(100)
+    net = TabularClassifier(**SMALL, calibrate=False).fit(table, y)
+    found, spread = net.predict_proba(table, return_std=True)
+    each = net._each(table)
+    np.testing.assert_allclose(spread, each.std(axis=0))
+    np.testing.assert_allclose(found, each.mean(axis=0))
+    x, y = load_diabetes(return_X_y=True)
+    numbers = TabularRegressor(**SMALL).fit(x, y)
+    found, spread = numbers.predict(x, return_std=True)
+    np.testing.assert_allclose(spread, numbers._each(x)[..., 0].std(axis=0))
+
+
+def test_temperature_is_the_best():
+    from fastnn.sklearn.tabular.temperature import temperature, tempered
+
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4000, 3))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    targets = np.array([rng.multinomial(1, row) for row in p])
+    wrong = tempered(p, 0.5)  # too sure
+    assert abs(temperature(wrong, targets, None) - 2.0) < 0.1
+    assert abs(temperature(tempered(p, 3.0), targets, None) - 1 / 3) < 0.03
+    np.testing.assert_allclose(tempered(wrong, 2.0), p, atol=1e-6)
+    one = np.stack([p[:, 0]], axis=1)
+    assert (
+        abs(temperature(tempered(one, 0.5, labels=True), targets[:, :1], None, labels=True) - 2)
+        < 0.2
+    )
+
+
+def test_calibration_makes_held_out_rows_likelier():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 3))
+    y = rng.random(800) < 1 / (1 + np.exp(-3 * x[:, 0]))
+    net = TabularClassifier(**SMALL | {"members": 5}, label_smoothing=0.4).fit(x, y)
+    assert net.temperature_ < 0.9  # label smoothing makes answers unsure
+    test = rng.normal(size=(4000, 3))
+    truth = 1 / (1 + np.exp(-3 * test[:, 0]))
+
+    def loss(p):
+        return -(truth * np.log(p[:, 1]) + (1 - truth) * np.log(p[:, 0])).mean()
+
+    plain = net._each(test).mean(axis=0)
+    assert loss(net.predict_proba(test)) < loss(plain)
+
+
+def test_importances_name_the_columns_that_count():
+    table, y = _mixed(400)
+    table["noise"] = np.random.default_rng(1).normal(size=400)
+    net = TabularClassifier(random_state=0, members=2).fit(table, y)
+    found = net.feature_importances_
+    assert found.shape == (3,)
+    assert abs(found.sum() - 1) < 1e-9
+    assert found[2] < 0.1 < min(found[:2])
+
+
+@pytest.mark.parametrize("labels", ["texts", "numbers", "booleans", "objects"])
+def test_files_have_all_of_a_classifier(tmp_path, labels):
+    table, y = _mixed(60)
+    table["day"] = np.arange(60).astype("datetime64[D]")
+    y = {
+        "texts": y,
+        "numbers": (y == "yes") * 3.0,
+        "booleans": y == "yes",
+        "objects": y.astype(object),
+    }[labels]
+    net = TabularClassifier(**SMALL, class_weight={y[0]: 2.0}).fit(table, y)
+    net.save(tmp_path / "net.safetensors")
+    again = load_table_estimator(tmp_path / "net.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(table), net.predict_proba(table))
+    np.testing.assert_array_equal(again.predict(table), net.predict(table))
+    np.testing.assert_array_equal(again.oof_, net.oof_)
+    np.testing.assert_array_equal(again.targets_, net.targets_)
+    np.testing.assert_array_equal(again.feature_importances_, net.feature_importances_)
+    assert again.get_params() == net.get_params()
+    assert again.feature_names_in_.tolist() == ["size", "colour", "day"]
+    assert again.members_[1].curve == net.members_[1].curve
+    assert again.predict(table).dtype == net.predict(table).dtype
+    with pytest.raises(ValueError, match="unseen at fit time"):
+        again.predict({"a": [1.0]})
+    again.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (
+        tmp_path / "net.safetensors"
+    ).read_bytes()
+
+
+def test_files_have_all_of_a_regressor(tmp_path):
+    x, y = load_diabetes(return_X_y=True)
+    for given in ({}, {"quantiles": [0.1, 0.9]}):
+        net = TabularRegressor(**SMALL, **given).fit(x, np.stack([y, -y], axis=1))
+        net.save(tmp_path / "net.safetensors")
+        again = load_table_estimator(tmp_path / "net.safetensors")
+        np.testing.assert_array_equal(again.predict(x), net.predict(x))
+        if given:
+            np.testing.assert_array_equal(again.predict_quantiles(x), net.predict_quantiles(x))
+
+
+def test_files_that_are_damaged_or_another_kind(tmp_path):
+    table, y = _mixed(60)
+    net = TabularClassifier(**SMALL).fit(table, y)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    with pytest.raises(fastnn.ModelFileError, match=r"load_table_estimator"):
+        fastnn.load_model(path)
+    model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+    model.save(tmp_path / "model.safetensors")
+    with pytest.raises(fastnn.ModelFileError, match="no estimator of tables"):
+        load_table_estimator(tmp_path / "model.safetensors")
+    whole = path.read_bytes()
+    for wrong in (
+        whole[:-1],
+        whole.replace(b'\\"columns\\"', b'\\"columnz\\"'),
+        whole.replace(b"TabularClassifier", b"TabularClassifieR"),
+        whole.replace(b'\\"dropout\\"', b'\\"dropouT\\"'),
+    ):
+        assert wrong != whole
+        path.write_bytes(wrong)
+        with pytest.raises(fastnn.ModelFileError):
+            load_table_estimator(path)

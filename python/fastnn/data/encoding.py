@@ -274,13 +274,39 @@ def _number_rule(values: Floats, bins: int) -> NumberRule:
     if not len(there):
         return NumberRule(0.0, 0.0, 0.0, False, None)
     center = float(np.median(there))
-    filled = np.where(gaps, center, values)
-    low, high = np.quantile(filled, [0.25, 0.75])
+    low, high = np.quantile(there, [0.25, 0.75])
     with np.errstate(over="ignore"):
-        width = float(high - low) if high > low else 0.5 * float(filled.max() - filled.min())
+        width = float(high - low) if high > low else _typical_distance(there, center)
     scale = 1.0 / width if width > _NARROW else 0.0
-    edges = _apart(np.unique(np.quantile(filled, np.linspace(0.0, 1.0, bins + 1))))
+    edges = _apart(np.unique(_quantiles(there, bins)))
     return NumberRule(center, scale, center, bool(gaps.any()), edges if len(edges) > 2 else None)
+
+
+def _typical_distance(values: Floats, center: float) -> float:
+    """The median distance from the center, of values that differ from it: half of a column's rows have
+    one value, such as the zeros of a gain that few have."""
+    distances = np.abs(values - center)
+    distances = distances[distances > 0]
+    return float(np.median(distances)) if len(distances) else 0.0
+
+
+def _quantiles(values: Floats, bins: int) -> Floats:
+    """Edges of bins between quantiles of rows. Where one value has most of the rows, quantiles of the
+    other values have most of the edges."""
+    shares = np.linspace(0.0, 1.0, bins + 1)
+    found = np.unique(np.quantile(values, shares))
+    if len(found) > bins:
+        return found
+    rest = np.unique(values)
+    if len(rest) <= bins + 1:
+        return rest
+    kept, counts = np.unique(values, return_counts=True)
+    common = kept[counts * bins > len(values)]  # each has a bin's share of rows
+    rare = values[~np.isin(values, common)]
+    left = bins + 1 - len(common)
+    if not len(rare) or left < 2:
+        return found
+    return np.unique(np.concatenate([common, np.quantile(rare, np.linspace(0.0, 1.0, left))]))
 
 
 def _apart(edges: Floats) -> Floats:

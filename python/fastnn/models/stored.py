@@ -267,6 +267,10 @@ def told_model(contents: Contents, path: Path) -> dict[str, Any]:
     """The architecture that a file has; ModelFileError where it has none."""
     where, about = os.fspath(path), contents.metadata
     check_version(about, path)
+    if about.get("kind") == "table":
+        raise ModelFileError(
+            f"{where}: the file has an estimator of tables; use fastnn.sklearn.load_table_estimator"
+        )
     if "model" not in about:
         raise ModelFileError(
             f"{where}: the file has weights alone; make the model, and use load_weights"

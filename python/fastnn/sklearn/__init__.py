@@ -20,8 +20,15 @@ from fastnn.listing import names_of
 from fastnn.sklearn.classifier import MLPClassifier
 from fastnn.sklearn.regressor import MLPRegressor
 from fastnn.sklearn.tabular.classifier import TabularClassifier
+from fastnn.sklearn.tabular.loading import load_table_estimator
 from fastnn.sklearn.tabular.regressor import TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "TabularClassifier",
+    "TabularRegressor",
+    "load_table_estimator",
+]
 
 __dir__ = names_of(__all__)

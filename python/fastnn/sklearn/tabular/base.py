@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
-from fastnn.sklearn.tabular.members import Data, Task, fit_members
+from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
 from fastnn.sklearn.tabular.recipe import Plan, Recipe
+from fastnn.sklearn.tabular.stored import write
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
 _FEWEST = 10  # rows from which on some are held out
+_SAMPLE = 2000  # rows of training that importances are measured on
 _AT_ONCE = 1 << 23  # numbers of rows that are encoded at once to answer
+
+
+class Sample(NamedTuple):
+    """Rows of training: their raw columns, targets and folds."""
+
+    raw: Floats
+    targets: NDArray[np.float32]
+    folds: NDArray[np.int64]
 
 
 class BaseTabular(BaseEstimator):
@@ -49,6 +60,11 @@ class BaseTabular(BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    # Fitted attributes besides members and encoding, as files have them.
+    _fitted: ClassVar[tuple[str, ...]] = (
+        *("n_features_in_", "feature_names_in_", "folds_", "oof_", "targets_", "_importances"),
+    )
+
     # -- what the classes say of y
 
     _default_rate: ClassVar[float]
@@ -67,6 +83,10 @@ class BaseTabular(BaseEstimator):
 
     def _answers_of(self, outputs: Array) -> Floats:
         """Outputs of one member as numbers of which members' mean is the answer."""
+        raise NotImplementedError
+
+    def _losses_of(self, answers: Floats, targets: Array) -> Floats:
+        """What answers of one member for rows are worth, (n,): less is better. For importances."""
         raise NotImplementedError
 
     # -- fit
@@ -97,7 +117,12 @@ class BaseTabular(BaseEstimator):
         left = None if self.time_limit is None else self.time_limit - (time.monotonic() - begun)
         task = self._task(targets.shape[1])
         self.members_ = fit_members(data, task, plans, self._recipe(), left)
+        self.targets_ = np.array(y)
         self._finish(data, plans[: len(self.members_)])
+        self._calibrate(data)
+        self._importances: Floats | None = None
+        chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(raw))[:_SAMPLE])
+        self._sample = Sample(raw[chosen], data.targets[chosen], self.folds_[chosen])
 
     def _recipe(self) -> Recipe:
         sizes = self.hidden_layer_sizes
@@ -149,6 +174,71 @@ class BaseTabular(BaseEstimator):
         shape = (-1, *[1] * (total.ndim - 1))
         with np.errstate(invalid="ignore", divide="ignore"):
             self.oof_ = np.where(counts.reshape(shape) > 0, total / counts.reshape(shape), np.nan)
+
+    def _calibrate(self, data: Data) -> None:
+        """What follows from the answers in `oof_`."""
+
+    # -- what columns are worth
+
+    @property
+    def feature_importances_(self) -> Floats:
+        """How much worse held-out rows are answered where a column is shuffled, (n_features_in_,): shares
+        of 1, 0 for columns without which they would be answered better. It is computed when it is first
+        asked for, from at most 2,000 rows of training, by members that did not learn from them."""
+        check_is_fitted(self)
+        if self._importances is None:
+            self._importances = self._measured_importances()
+        return self._importances
+
+    def _measured_importances(self) -> Floats:
+        sample = self._sample
+        random = np.random.default_rng(0)
+        rises = np.zeros(self.n_features_in_)
+        for number, member in enumerate(self.members_):
+            held = np.flatnonzero(sample.folds == number % _FOLDS)
+            if not len(held):
+                continue
+            raw, targets = sample.raw[held], sample.targets[held]
+            before = self._loss(member, raw, targets)
+            for source in range(self.n_features_in_):
+                shuffled = raw.copy()
+                parts = [i for i, c in enumerate(self.encoding_.columns) if c.source == source]
+                order = random.permutation(len(held))
+                shuffled[:, parts] = raw[order][:, parts]
+                rises[source] += self._loss(member, shuffled, targets) - before
+        rises = np.maximum(rises, 0.0)
+        total = rises.sum()
+        return rises / total if total > 0 else rises
+
+    def _loss(self, member: Member, raw: Floats, targets: Array) -> float:
+        outputs = member.model.predict(self._rows(raw, member.codes), verbose=0)
+        return float(self._losses_of(self._answers_of(outputs), targets).mean())
+
+    # -- files
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the estimator to one file of the layout of safetensors: parameters, columns, members.
+
+        `fastnn.sklearn.load_table_estimator` reads it, without pickle. A random_state that is an object is
+        not written.
+
+        Args:
+            path: the file, for example "prices.safetensors".
+
+        Raises:
+            sklearn.exceptions.NotFittedError: `fit` was not called.
+            TypeError: labels of classes are neither texts nor numbers.
+            OSError: the file cannot be written.
+        """
+        check_is_fitted(self)
+        _ = self.feature_importances_
+        params = self.get_params(deep=False)
+        if not isinstance(params["random_state"], (Integral, type(None))):
+            params["random_state"] = None
+        names = [name for name in self._fitted if hasattr(self, name)]
+        state = {name: getattr(self, name) for name in names}
+        state |= {"encoding_": self.encoding_, "members_": self.members_}
+        write(path, type(self).__name__, params, state)
 
     # -- answers
 

@@ -16,7 +16,8 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 
 from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
-from fastnn.sklearn.tabular.members import Task
+from fastnn.sklearn.tabular.members import Data, Task
+from fastnn.sklearn.tabular.temperature import temperature, tempered
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -51,6 +52,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         bins: the number of codes of a column.
         label_smoothing: the targets become (1 - s) * y + s / classes.
         class_weight: None, "balanced" or weights by class, as in other classifiers of scikit-learn.
+        calibrate: whether probabilities are tempered so that held-out rows are most likely.
         time_limit: seconds, after which no member is begun; the first one is cut. None: no limit.
         random_state: an integer or a RandomState.
         device, matmul_precision: see `Model.compile`.
@@ -58,8 +60,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     Attributes:
         classes_: the labels, in their order.
+        temperature_: probabilities are raised to the power 1 / temperature_ and scaled to the sum 1; found
+            on `oof_`. 1 without calibrate, and for labels that do not exclude each other the same of odds.
         members_: the trained networks.
         encoding_: how columns became inputs.
+        targets_: y of training.
+        feature_importances_: see there.
         folds_: the number of the fold of each row of training; member m held fold m % 5 out.
         oof_: of each row of training, the mean answer of the members that did not learn from it, shaped
             as `predict_proba` gives; NaN where there is none. None: too few rows to hold some out.
@@ -69,9 +75,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseTabular._parameter_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "calibrate": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     _default_rate = 0.0025
+    _fitted = (*BaseTabular._fitted, "classes_", "temperature_", "_multilabel")
 
     def __init__(
         self,
@@ -88,6 +96,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         bins: int = 16,
         label_smoothing: float = 0.1,
         class_weight: Any = None,
+        calibrate: bool = True,
         time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",
@@ -142,6 +151,22 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True))
 
+    def _losses_of(self, answers: Floats, targets: Array) -> Floats:
+        p = np.clip(answers, 1e-7, 1.0)
+        losses_of = -(targets * np.log(p))
+        if self._multilabel:
+            losses_of -= (1.0 - targets) * np.log(np.clip(1.0 - answers, 1e-7, 1.0))
+        return np.asarray(losses_of.sum(axis=1))
+
+    def _calibrate(self, data: Data) -> None:
+        self.temperature_ = 1.0
+        if self.calibrate and self.oof_ is not None:
+            known = np.isfinite(self.oof_[:, 0])
+            weights = None if data.weights is None else data.weights[known]
+            self.temperature_ = temperature(
+                self.oof_[known], data.targets[known], weights, labels=self._multilabel
+            )
+
     # -- what programs call
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -162,15 +187,23 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self._fit(X, y, sample_weight)
         return self
 
-    def predict_proba(self, X: Any) -> Floats:
-        """The probability of each class, (n, classes), or of each label, (n, labels)."""
+    def predict_proba(self, X: Any, *, return_std: bool = False) -> Any:
+        """The probability of each class, (n, classes), or of each label, (n, labels).
+
+        Args:
+            X: a table with the columns of `fit`.
+            return_std: whether to return, too, the standard deviation of the members' probabilities, of
+                the same shape: what they do not agree on.
+        """
         check_is_fitted(self)
-        return np.asarray(self._each(X).mean(axis=0))
+        each = self._each(X)
+        found = tempered(each.mean(axis=0), self.temperature_, labels=self._multilabel)
+        return (found, each.std(axis=0)) if return_std else found
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row, (n,), or a matrix of zeros and ones (n, labels)."""
         check_is_fitted(self)
-        found = self.predict_proba(X)
+        found: Floats = self.predict_proba(X)
         if self._multilabel:
             return (found > 0.5).astype(np.int64)
         return np.asarray(self.classes_[found.argmax(axis=1)])

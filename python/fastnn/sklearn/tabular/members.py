@@ -111,7 +111,7 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
         device=recipe.device,
         matmul_precision=recipe.matmul_precision,
     )
-    validation = _table(data, rows, plan.held) if len(plan.held) else None
+    validation = _table(data, task, rows, plan.held) if len(plan.held) else None
     callbacks: list[Callback] = []
     if validation is not None:
         callbacks.append(
@@ -120,7 +120,9 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     if left is not None:
         callbacks.append(TimeLimit(max(left, 1e-3)))
     schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
-    history = model.fit_tables(_table(data, rows, plan.train), validation, schedule, callbacks)
+    history = model.fit_tables(
+        _table(data, task, rows, plan.train), validation, schedule, callbacks
+    )
     curve = {name: [float(v) for v in values] for name, values in history.history.items()}
     epochs = len(history.epoch)
     best = epochs - 1
@@ -131,5 +133,8 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     return Member(model, plan.codes, best, epochs, curve)
 
 
-def _table(data: Data, rows: Floats, chosen: NDArray[np.int64]) -> Table:
-    return Table(rows, data.targets, None, data.weights, chosen)
+def _table(data: Data, task: Task, rows: Floats, chosen: NDArray[np.int64]) -> Table:
+    targets = data.targets
+    if targets.shape[1] != task.outputs:  # quantiles have an output each, and one target
+        targets = np.repeat(targets, task.outputs // targets.shape[1], axis=1)
+    return Table(rows, targets, None, data.weights, chosen)

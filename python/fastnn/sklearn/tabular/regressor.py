@@ -31,7 +31,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     y is numbers (n,) or (n, outputs), which are standardized inside; answers are within the range of y.
 
-    Args, X: see `TabularClassifier`. learning_rate="auto" is 0.004.
+    Args, X: see `TabularClassifier`; learning_rate="auto" is 0.004.
+        quantiles: numbers above 0 and below 1, for example (0.1, 0.5, 0.9): what is learned are these
+            quantiles of y for a row, in place of its mean; see `predict_quantiles`.
 
     Attributes:
         y_mean_, y_scale_: by which y is standardized.
@@ -41,8 +43,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseTabular._parameter_constraints,
+        "quantiles": ["array-like", None],
     }
     _default_rate = 0.004
+    _fitted = (*BaseTabular._fitted, "y_mean_", "y_scale_", "_one", "_range")
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         max_epochs: Any = "auto",
         codes: str = "half",
         bins: int = 16,
+        quantiles: Any = None,
         time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",
@@ -89,15 +94,41 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         least = 10 * np.finfo(np.float64).eps * np.abs(self.y_mean_)
         self.y_scale_ = np.where(deviation > least, deviation, 1.0)
         targets = (y - self.y_mean_) / self.y_scale_
-        self._range = targets.min(axis=0), targets.max(axis=0)
+        self._range = [targets.min(axis=0), targets.max(axis=0)]
+        self._checked_quantiles()
         return targets, None
 
+    def _checked_quantiles(self) -> list[float]:
+        """The quantiles in their order; none: the mean is learned."""
+        found = [] if self.quantiles is None else [float(q) for q in self.quantiles]
+        if self.quantiles is not None and (not found or not all(0 < q < 1 for q in found)):
+            raise ValueError(
+                f"quantiles: expected numbers above 0 and below 1, got {self.quantiles!r}"
+            )
+        return sorted(found)
+
     def _task(self, outputs: int) -> Task:
-        return Task(outputs, losses.MeanSquaredError())
+        found = self._checked_quantiles()
+        if not found:
+            return Task(outputs, losses.MeanSquaredError())
+        return Task(outputs * len(found), losses.Quantile(found))
 
     def _answers_of(self, outputs: Array) -> Floats:
-        z = np.clip(np.asarray(outputs, np.float64), *self._range)
-        return np.asarray(z * self.y_scale_ + self.y_mean_)
+        """(n, outputs), or (n, outputs, quantiles)."""
+        z = np.asarray(outputs, np.float64)
+        low, high, mean, scale = *self._range, self.y_mean_, self.y_scale_
+        if self.quantiles is not None:
+            z = np.sort(z.reshape(len(z), len(mean), -1), axis=2)
+            low, high, mean, scale = (v[:, None] for v in (low, high, mean, scale))
+        return np.asarray(np.clip(z, low, high) * scale + mean)
+
+    def _losses_of(self, answers: Floats, targets: Array) -> Floats:
+        scale = self.y_scale_
+        if self.quantiles is None:
+            return np.asarray((((answers - self.y_mean_) / scale - targets) ** 2).sum(axis=1))
+        q = np.array(self._checked_quantiles())
+        e = targets[:, :, None] - (answers - self.y_mean_[:, None]) / scale[:, None]
+        return np.asarray(np.maximum(q * e, (q - 1.0) * e).sum(axis=(1, 2)))
 
     # -- what programs call
 
@@ -110,8 +141,40 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self._fit(X, y, sample_weight)
         return self
 
-    def predict(self, X: Any) -> Floats:
-        """The number of each row, (n,), or (n, outputs) where y had several columns."""
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
+        """The number of each row, (n,), or (n, outputs) where y had several columns. With quantiles, the
+        one nearest to 0.5.
+
+        Args:
+            X: a table with the columns of `fit`.
+            return_std: whether to return, too, the standard deviation of the members' answers, of the same
+                shape: what they do not agree on, which is less than the spread of y.
+        """
         check_is_fitted(self)
+        each = self._each(X)
+        if self.quantiles is not None:
+            middle = int(np.argmin(np.abs(np.array(self._checked_quantiles()) - 0.5)))
+            each = each[..., middle]
+        each = each[..., 0] if self._one else each
+        found = each.mean(axis=0)
+        return (found, each.std(axis=0)) if return_std else found
+
+    def predict_quantiles(self, X: Any) -> Floats:
+        """The quantiles of each row in ascending order, (n, quantiles), or (n, outputs, quantiles).
+
+        >>> import numpy as np
+        >>> from fastnn.sklearn import TabularRegressor
+        >>> x = np.linspace(0, 1, 100)[:, None]
+        >>> net = TabularRegressor(members=1, quantiles=(0.1, 0.9), max_epochs=5, random_state=0)
+        >>> found = net.fit(x, x[:, 0]).predict_quantiles(x)
+        >>> found.shape, bool((found[:, 0] <= found[:, 1]).all())
+        ((100, 2), True)
+
+        Raises:
+            AttributeError: the estimator has no quantiles.
+        """
+        check_is_fitted(self)
+        if self.quantiles is None:
+            raise AttributeError("predict_quantiles: give quantiles=(0.1, 0.5, 0.9), for example")
         found = self._each(X).mean(axis=0)
         return np.asarray(found[:, 0] if self._one else found)
