@@ -195,6 +195,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "Dot": lambda: layers.Dot(1, normalize=True),
     "Dropout": lambda: layers.Dropout(0.3),
     "CategoryEncoding": lambda: layers.CategoryEncoding(9, output_mode="count"),
+    "ColumnEncoding": lambda: layers.ColumnEncoding(bins=3, missing=True),
     "Embedding": lambda: layers.Embedding(9, 4),
     "GaussianDropout": lambda: layers.GaussianDropout(0.3),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),

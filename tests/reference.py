@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -303,6 +304,48 @@ def embedding_backward(dy: ArrayLike, x: ArrayLike, vocabulary: int) -> Array:
     dtable = np.zeros((vocabulary, pieces.shape[1]))
     np.add.at(dtable, rows, pieces)
     return dtable
+
+
+def encode_columns(
+    x: ArrayLike,
+    levels: Sequence[int],
+    missing: Sequence[bool],
+    bins: Sequence[int],
+    clip: float | None,
+    fill: Sequence[float] = (),
+    center: Sequence[float] = (),
+    factor: Sequence[float] = (),
+    edges: Sequence[float] = (),
+) -> Array:
+    """Columns of a table as inputs: numbers, then pieces, then gaps, then categories.
+
+    `fill`, `center`, `factor` by column of numbers, `edges` of their bins side by side.
+    """
+    rows = []
+    for row in float64(x):
+        numbers, pieces, gaps, categories = [], [], [], []
+        left = list(edges)
+        k = 0
+        for value, count, tells, parts in zip(row, levels, missing, bins, strict=True):
+            if count == 0:
+                gap = np.isnan(value)
+                raw = fill[k] if gap else value
+                z = (raw - center[k]) * factor[k]
+                numbers.append(z if clip is None else z / np.sqrt(1 + (z / clip) ** 2))
+                own, left = (left[: parts + 1], left[parts + 1 :]) if parts else ([], left)
+                for low, high in pairwise(own):
+                    pieces.append(min(max((raw - low) / (high - low), 0.0), 1.0))
+                gaps += [float(gap)] if tells else []
+                k += 1
+                continue
+            known = value in range(count)
+            if count == 2 and not tells:
+                categories.append(2 * value - 1 if known else 0.0)
+                continue
+            categories += [float(value == level) for level in range(count)]
+            categories += [float(not known)] if tells else []
+        rows.append([*numbers, *pieces, *gaps, *categories])
+    return np.array(rows, np.float64).reshape(len(rows), -1)
 
 
 # -- tensors combined element by element ------------------------------------------------

@@ -19,6 +19,7 @@ TWINS = (
     "combine",
     "cores",
     "embedding",
+    "encoding",
     "gather",
     "layer_norm",
     "random",

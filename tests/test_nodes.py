@@ -132,6 +132,31 @@ def encoded(network: _core.Network) -> int:
     return network.dense(network.concatenate([counts, network.categories(0, 11)]), 3, "linear")
 
 
+TABLE = [0, 3, 0, 2, 0], [True, True, False, False, False], [3, 0, 2, 0, 0]
+
+
+def table(network: _core.Network) -> int:
+    """Columns of a table, encoded twice with the same statistics, and turned round."""
+    first = network.encode_columns(0, *TABLE, 3.0)
+    turned = network.permute(0, (5,), (0,))
+    second = network.encode_columns(turned, *TABLE, 0.5, like=first)
+    h = network.dense(network.dense(first, 9, "gelu"), 6, "tanh")
+    return network.dense(network.concatenate([h, second]), 3, "linear")
+
+
+def table_alone(network: _core.Network) -> int:
+    """Columns of a table that one dense layer reads."""
+    encoded = network.encode_columns(0, *TABLE, 3.0)
+    return network.dense(network.dense(encoded, 19, "silu"), 3, "linear")
+
+
+def table_of_categories(network: _core.Network) -> int:
+    """Columns of a table none of which is of numbers: there are no statistics."""
+    levels = [11, 2, 3, 5, 11]
+    encoded = network.encode_columns(0, levels, [False, True, True, False, True], [0] * 5)
+    return network.dense(network.dense(encoded, 4, "tanh"), 3, "linear")
+
+
 NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "residual": residual,
     "norms": norms,
@@ -146,6 +171,9 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "lengths": lengths,
     "grouped": grouped,
     "encoded": encoded,
+    "table": table,
+    "table_alone": table_alone,
+    "table_of_categories": table_of_categories,
 }
 
 
@@ -156,7 +184,7 @@ def problem(name: str, dtype: str) -> tuple[Native, Array, Array]:
     native = networks.bound(network, dtype)
     native.write(
         [
-            np.abs(values) if role == "statistic" else values
+            np.sort(np.abs(values)) if role == "statistic" else values  # edges of bins ascend
             for role, values in zip(
                 network.roles,
                 [0.5 * rng.normal(size=shape) for _, shape in network.parameters],
@@ -164,8 +192,11 @@ def problem(name: str, dtype: str) -> tuple[Native, Array, Array]:
             )
         ]
     )
-    numbers = name in ("embedded", "shared_table", "encoded")
+    numbers = name in ("embedded", "shared_table", "encoded", "table_of_categories")
     x = rng.integers(0, 11, (N, 5)) if numbers else rng.normal(size=(N, 5))
+    if name.startswith("table"):
+        x[:, [1, 3]] = rng.integers(-1, 4, (N, 2))
+        x = np.where(rng.random(x.shape) < 0.1, np.nan, x)
     return native, x.astype(dtype), rng.normal(size=(N, 3)).astype(dtype)
 
 
@@ -274,7 +305,7 @@ def test_a_resident_session_refuses_them(
 
 
 @pytest.mark.parametrize("session", CPU)
-@pytest.mark.parametrize("name", ["residual", "columns", "combined", "lengths"])
+@pytest.mark.parametrize("name", ["residual", "columns", "combined", "lengths", "table"])
 def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""
     found = []

@@ -166,6 +166,15 @@ void add_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
         return graph_of(self).embedding(input, vocabulary, dimension, like);
       },
       "input"_a, "vocabulary"_a, "dimension"_a, py::kw_only(), "like"_a = py::none());
+  owner.def(
+      "encode_columns",
+      [graph_of](Owner& self, int input, const std::vector<Index>& levels,
+                 const std::vector<bool>& missing, const std::vector<Index>& bins, double bound,
+                 std::optional<int> like) {
+        return graph_of(self).encode_columns(input, levels, missing, bins, bound, like);
+      },
+      "input"_a, "levels"_a, "missing"_a, "bins"_a, "bound"_a = 0.0, py::kw_only(),
+      "like"_a = py::none());
   owner.def("begin_layer", [graph_of](Owner& self) { graph_of(self).begin_layer(); });
   owner.def_property_readonly("layer", [graph_of](Owner& self) -> std::optional<int> {
     const int layer = graph_of(self).layer();

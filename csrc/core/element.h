@@ -72,6 +72,22 @@ struct NotFiniteFloat : NotFinite {
   FASTNN_INLINE bool operator()(double x) const { return !is_finite(static_cast<float>(x)); }
 };
 
+struct Infinite {
+  static constexpr bool of_whole_numbers = false;
+  template <class From>
+  FASTNN_INLINE bool operator()(From x) const {
+    return (x == x) & !is_finite(x);
+  }
+  FASTNN_INLINE bool operator()(Half x) const { return (x.bits & 0x7FFFU) == 0x7C00U; }
+};
+
+struct InfiniteFloat : Infinite {
+  using Infinite::operator();
+  FASTNN_INLINE bool operator()(double x) const {
+    return (x == x) & !is_finite(static_cast<float>(x));
+  }
+};
+
 struct BeyondUnit {
   static constexpr bool of_whole_numbers = true;
   template <class From>
@@ -95,6 +111,10 @@ FASTNN_INLINE auto with_expected(Expected expected, F&& f) {
       return f(NotFinite{});
     case Expected::finite_float:
       return f(NotFiniteFloat{});
+    case Expected::bounded:
+      return f(Infinite{});
+    case Expected::bounded_float:
+      return f(InfiniteFloat{});
     case Expected::unit_or_missing:
       return f(BeyondUnit{});
   }

@@ -72,6 +72,8 @@ struct Frame {
   std::vector<T*> home = {}, value = {}, gradient = {};
   std::vector<bool> has_gradient = {};  // in this pass
   T* spare = nullptr;                   // a second gradient of a tensor that several nodes read
+  // By node: what its columns become, on the machine; null where it encodes none.
+  std::vector<const EncodedColumn*> encodings = {};
   // By node: what its rule keeps from the forward pass for the backward pass.
   std::vector<T*> kept = {};
 

@@ -291,6 +291,36 @@ struct EmbeddingBackward {  // each row of dtable is the sum of the pieces of dy
   bool accumulates;  // dtable is added to what is there
 };
 
+// What a column of a table becomes among the outputs of a column encoding; formulas are in
+// core/encoding.h. Columns of numbers come first, and have the outputs from 0 on in their order.
+enum class ColumnKind : int32_t { number, categories, signs };
+
+struct EncodedColumn {
+  ColumnKind kind;
+  int32_t has_missing;  // numbers: gaps have an output; categories: what is no level has the last
+  Index source;         // the column of x
+  Index output;         // the first of its own; of a number that of its scaled value
+  Index levels;         // categories: how many
+  Index pieces;         // numbers: the first output of pieces, and how many
+  Index bins;
+  Index edge;  // the place of its bins + 1 edges
+  Index gap;   // numbers with has_missing: the output that tells gaps
+};
+
+template <class T>
+struct EncodeColumns {  // y = the columns of x as numbers around 0, pieces, gaps and levels
+  Index n, columns, width;
+  Index encoded, numbers;          // records, and those of them that are of numbers
+  T bound;                         // of scaled numbers; 0: none
+  const T* x;                      // (n, columns); NaN is a gap
+  const EncodedColumn* encodings;  // (encoded)
+  const T* fill;                   // (numbers), as center and factor; null where there are none
+  const T* center;
+  const T* factor;
+  const T* edges;  // of all pieces, those of a column ascending; null where there are none
+  T* y;            // (n, width)
+};
+
 // A loss of the table with its gradient. The loss of row r, times its weight, goes into sums; the
 // gradient is scale * weight * d loss / d outputs. A row or element of weight 0 is left out
 // whatever it holds.
@@ -469,6 +499,8 @@ struct Fill {  // out[j] for j in [0, n), from the counter-based generator
 enum class Expected : unsigned char {
   finite,
   finite_float,     // what is infinite as a float is not
+  bounded,          // finite, or NaN
+  bounded_float,    // the same as a float
   unit_or_missing,  // in [0, 1], or NaN
 };
 
@@ -518,6 +550,7 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(batch_norm_backward, BatchNormBackward)               \
   use(embedding_forward, EmbeddingForward)                  \
   use(embedding_backward, EmbeddingBackward)                \
+  use(encode_columns, EncodeColumns)                        \
   use(element_loss, LossRows)                               \
   use(row_loss, LossRows)                                   \
   use(softmax_cross_entropy, LossRows)                      \

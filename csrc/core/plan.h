@@ -101,6 +101,7 @@ struct Update {
   use(batch_norm)         \
   use(permute)            \
   use(categories)         \
+  use(encode_columns)     \
   use(embedding)
 
 enum class NodeKind : unsigned char {
@@ -134,6 +135,8 @@ struct Node {
   bool counts = false;                                  // categories
   Combination combination = Combination::add;           // combine
   Index first = 0;                                      // slice: the first column
+  double bound = 0;                                     // encode_columns: of numbers; 0: none
+  std::vector<EncodedColumn> encodings = {};            // encode_columns
 
   int input() const { return inputs.front(); }
   // Attributes of dense nodes.

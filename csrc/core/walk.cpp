@@ -57,6 +57,13 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
   frame_.has_gradient.resize(plan.tensors.size());
   frame_.kept.resize(plan.nodes.size());
   frame_.met.resize(plan.parameters.size());
+  for (const Node& node : plan.nodes) {
+    const auto count = static_cast<Index>(node.encodings.size());
+    auto* const place = count > 0 ? memory_.take<EncodedColumn>(count) : nullptr;
+    frame_.encodings.push_back(place);
+    if (count == 0) continue;
+    machine.write(*machine.context, place, node.encodings.data(), count * sizeof(EncodedColumn));
+  }
   if (!plan_.has_loss) return;
   sums_ = memory_.take<double>(widest_sums(plan_) * max_groups);
   if (!plan_.loss.column_weights.empty()) {

@@ -91,11 +91,26 @@ bool takes(const Plan& plan, Targets targets) {
 }  // namespace
 
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
-                  const Poll& poll) {
-  const Expected expected = element == Element::f32 ? Expected::finite_float : Expected::finite;
+                  const Poll& poll, const std::vector<bool>& gaps, Index first_column) {
+  std::vector<Index> whole;  // columns that may have no gap
+  for (Index j = 0; !gaps.empty() && j < view.columns; ++j) {
+    if (!gaps[static_cast<std::size_t>(first_column + j)]) whole.push_back(j);
+  }
+  const bool some_gaps = !gaps.empty() && static_cast<Index>(whole.size()) < view.columns;
+  const bool single = element == Element::f32;
+  const Expected expected = some_gaps ? (single ? Expected::bounded_float : Expected::bounded)
+                                      : (single ? Expected::finite_float : Expected::finite);
+  const char* const or_gap = some_gaps ? ", or NaN for a gap" : "";
   check_elements(view, rows, expected, poll, [&](double value, Index row, Index column) {
-    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", ", got ",
-            value, " at row ", row, ", column ", column);
+    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", or_gap,
+            ", got ", value, " at row ", row, ", column ", column);
+  });
+  if (!some_gaps || whole.empty()) return;
+  each_row(view, rows, poll, [&](Index row, const double* values) {
+    for (const Index column : whole) {
+      check(!std::isnan(values[column]), name, ": expected finite numbers, got ", values[column],
+            " at row ", row, ", column ", column);
+    }
   });
 }
 
@@ -234,6 +249,12 @@ void check_named(const char* name, const std::vector<NamedColumn>& columns, cons
   if (own.empty()) return;
   each_row(view, rows, poll, [&](Index row, const double* values) {
     for (const auto& [column, vocabulary] : own) {
+      if (vocabulary == any_vocabulary) {
+        check(std::isnan(values[column]) || values[column] == std::floor(values[column]), name,
+              ": expected whole numbers of categories, or NaN for a missing one, got ",
+              values[column], " at row ", row, ", column ", column);
+        continue;
+      }
       check(portable::named_row(values[column], vocabulary) >= 0, name,
             ": expected whole numbers in [0, ", vocabulary, "), got ", values[column], " at row ",
             row, ", column ", column);
@@ -283,7 +304,7 @@ void check_input(const Plan& plan, const Dataset& data, const Poll& poll) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
-  check_finite("x", data.x, all_rows(data), plan.element, poll);
+  check_finite("x", data.x, all_rows(data), plan.element, poll, columns_with_gaps(plan));
   check_named("x", named_columns(plan), data.x, all_rows(data), poll);
 }
 

@@ -9,12 +9,13 @@
 
 namespace fastnn {
 
-// The numbers of an array named `name`: NaN, infinity and, for f32, what a float cannot hold.
+// The numbers of an array named `name`: NaN, infinity and, for f32, what a float cannot hold. By
+// column of the input, `gaps` says which may be NaN; empty: none. `first_column`: the input's
+// column that the view begins with.
 void check_finite(const char* name, const ArrayView& view, const Rows& rows, Element element,
-                  const Poll& poll);
+                  const Poll& poll, const std::vector<bool>& gaps = {}, Index first_column = 0);
 
-// Columns that embeddings and categories take: whole numbers in their range. `first_column`: the
-// input's column that the view begins with.
+// Columns that embeddings, categories and encodings take: whole numbers in their range.
 void check_named(const char* name, const std::vector<NamedColumn>& columns, const ArrayView& view,
                  const Rows& rows, const Poll& poll, Index first_column = 0);
 

@@ -62,6 +62,11 @@ class Graph {
   // Which of the numbers below `vocabulary` the columns of a row hold, or how often.
   int categories(int input, Index vocabulary, bool counts);
   int embedding(int input, Index vocabulary, Index dimension, std::optional<int> like = {});
+  // Columns of a table as inputs (core/encoding.h), with statistics fill, center, factor and edges,
+  // of those that there are. By column: its number of levels, 0 for numbers; whether what is
+  // missing has an output; for numbers, how many pieces.
+  int encode_columns(int input, const std::vector<Index>& levels, const std::vector<bool>& missing,
+                     const std::vector<Index>& bins, double bound, std::optional<int> like = {});
 
   // What a softmax or sigmoid made the tensor of; none: neither did. A dense node that ends in a
   // sigmoid becomes two nodes, so no parameters are shared with it after this.

@@ -1,6 +1,7 @@
-// Numbers of rows of a table among the columns of the input: see nn/named.h.
+// What the columns of the input may hold: see nn/named.h.
 #include "nn/named.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <numeric>
 
@@ -50,30 +51,74 @@ Columns made_by(const Node& node, const std::vector<Columns>& known, Index width
   return made;
 }
 
+Columns all_columns(const Plan& plan) {
+  Columns columns(at(plan.input_width()));
+  std::iota(columns.begin(), columns.end(), Index{0});
+  return columns;
+}
+
+bool has(const Plan& plan, NodeKind kind) {
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
+                     [&](const Node& node) { return node.kind == kind; });
+}
+
 }  // namespace
 
 std::vector<NamedColumn> named_columns(const Plan& plan) {
   std::vector<NamedColumn> found;
   if (plan.input_scale != 1 || plan.input_offset != 0) return found;
-  bool names = false;
-  for (const Node& node : plan.nodes) {
-    names = names || node.kind == NodeKind::embedding || node.kind == NodeKind::categories;
-  }
+  const bool names = has(plan, NodeKind::embedding) || has(plan, NodeKind::categories) ||
+                     has(plan, NodeKind::encode_columns);
   if (!names) return found;
   std::vector<Columns> known(plan.tensors.size());
-  known.front().resize(at(plan.input_width()));
-  std::iota(known.front().begin(), known.front().end(), Index{0});
+  known.front() = all_columns(plan);
   for (const Node& node : plan.nodes) {
+    const Columns& x = known[at(node.input())];
     const Index width = plan.tensors[at(node.output)].width;
-    if (node.kind != NodeKind::embedding && node.kind != NodeKind::categories) {
-      known[at(node.output)] = made_by(node, known, width);
-      continue;
+    switch (node.kind) {
+      case NodeKind::encode_columns:
+        for (const EncodedColumn& one : node.encodings) {
+          if (x.empty() || one.kind == ColumnKind::number) continue;
+          found.push_back({x[at(one.source)], any_vocabulary});
+        }
+        break;
+      case NodeKind::embedding:
+        for (const Index column : x) {
+          found.push_back({column, plan.parameters[at(node.parameters[0])].rows});
+        }
+        break;
+      case NodeKind::categories:
+        for (const Index column : x) found.push_back({column, width});
+        break;
+      default:
+        known[at(node.output)] = made_by(node, known, width);
     }
-    const Index vocabulary =
-        node.kind == NodeKind::categories ? width : plan.parameters[at(node.parameters[0])].rows;
-    for (const Index column : known[at(node.input())]) found.push_back({column, vocabulary});
   }
   return found;
+}
+
+std::vector<bool> columns_with_gaps(const Plan& plan) {
+  if (!has(plan, NodeKind::encode_columns)) return {};
+  std::vector<Columns> known(plan.tensors.size());
+  known.front() = all_columns(plan);
+  std::vector<bool> encoded(at(plan.input_width()));
+  std::vector<bool> otherwise = encoded;
+  const auto mark = [&](std::vector<bool>& marks, int tensor) {
+    for (const Index column : known[at(tensor)]) marks[at(column)] = true;
+  };
+  for (const Node& node : plan.nodes) {
+    if (node.kind == NodeKind::encode_columns) {
+      mark(encoded, node.input());
+      continue;
+    }
+    Columns& made = known[at(node.output)];
+    made = made_by(node, known, plan.tensors[at(node.output)].width);
+    if (!made.empty()) continue;
+    for (const int input : node.inputs) mark(otherwise, input);
+  }
+  mark(otherwise, plan.output);
+  for (std::size_t j = 0; j < encoded.size(); ++j) encoded[j] = encoded[j] && !otherwise[j];
+  return encoded;
 }
 
 }  // namespace fastnn

@@ -78,7 +78,8 @@ void part(const char* joined, Index first, Index n, Index size,
 Predictor::Predictor(Plan plan, const ParameterBuffer& parameters)
     : plan_(std::move(plan)),
       parameters_(parameters.size(), parameters.element()),
-      named_(named_columns(plan_)) {
+      named_(named_columns(plan_)),
+      gaps_(columns_with_gaps(plan_)) {
   parameters_.write(0, parameters.data(), parameters.size());
   fold_batch_normalization(plan_, parameters_);
   quick_rows_ = (Index{1} << 17) / work_of(plan_);
@@ -99,10 +100,12 @@ void Predictor::predict(const Dataset& data, void* out, const Poll& poll) {
 
 void Predictor::predict(std::span<const Input> inputs, Index rows, std::span<const Output> outputs,
                         const Poll& poll) {
-  for (const Input& input : inputs) {
-    check_finite(input.name.c_str(), input.x, {nullptr, 0, rows}, element(), poll);
-  }
   Index column = 0;
+  for (const Input& input : inputs) {
+    check_finite(input.name.c_str(), input.x, {nullptr, 0, rows}, element(), poll, gaps_, column);
+    column += input.x.columns;
+  }
+  column = 0;
   for (const Input& input : inputs) {
     if (named_.empty()) break;
     check_named(input.name.c_str(), named_, input.x, {nullptr, 0, rows}, poll, column);

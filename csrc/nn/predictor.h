@@ -55,6 +55,7 @@ class Predictor {
   Plan plan_;
   ParameterBuffer parameters_;
   std::vector<NamedColumn> named_;
+  std::vector<bool> gaps_;  // by column: whether it may be NaN; empty: none may
   Index quick_rows_;
   IdleSessions idle_;
 };

@@ -442,6 +442,18 @@ class Graph:
     ) -> int:
         """Adds a table (vocabulary, dimension), or shares that of the call that returned `like`;
         each column of the input names a row of it."""
+    def encode_columns(
+        self,
+        input: int,
+        levels: Sequence[int],
+        missing: Sequence[bool],
+        bins: Sequence[int],
+        bound: float = 0.0,
+        *,
+        like: int | None = None,
+    ) -> int:
+        """Adds the statistics fill, center and factor (numbers,) and edges, of those that there
+        are, or shares those of the call that returned `like`; see `layers.ColumnEncoding`."""
     def begin_layer(self) -> None:
         """Nodes that are added from now on belong to one layer."""
     @property

@@ -6,6 +6,7 @@
 #include "cuda_twins.h"
 
 #include <iterator>
+#include <limits>
 
 namespace twins {
 namespace {
@@ -151,6 +152,38 @@ void check_categories(Index n, Index k, Index vocabulary) {
                                            {n, k, vocabulary, counts, x.at(there), y.at(there)});
     });
     y.same(of<T>("count_categories", n, vocabulary));
+  }
+}
+
+template <class T>
+void check_encodings(Index n) {
+  // Two columns of numbers, the second with two bins and a last output for gaps; three levels and
+  // what is missing; two values.
+  const std::vector<EncodedColumn> columns = {{ColumnKind::number, 0, 3, 0, 0, 0, 0, 0, 0},
+                                              {ColumnKind::number, 1, 1, 1, 0, 2, 2, 0, 4},
+                                              {ColumnKind::categories, 1, 0, 5, 3, 0, 0, 0, 0},
+                                              {ColumnKind::signs, 0, 2, 9, 2, 0, 0, 0, 0}};
+  std::vector<T> rows = draw.numbers<T>(n * 4);
+  const std::vector<Index> levels = draw.indices(n * 4, 5);
+  for (Index i = 0; i < n * 4; ++i) {
+    const auto place = static_cast<std::size_t>(i);
+    if (i % 2 == 0) rows[place] = static_cast<T>(levels[place] - 1);
+    if (i % 7 == 3) rows[place] = std::numeric_limits<T>::quiet_NaN();
+  }
+  for (const T bound : {T(0), T(3)}) {
+    Pair<T> x(rows);
+    Pair<EncodedColumn> encodings(columns);
+    auto fill = numbers<T>(2);
+    auto center = numbers<T>(2);
+    auto factor = numbers<T>(2);
+    Pair<T> edges(std::vector<T>{T(-0.5), T(0.25), T(1)});
+    auto y = unwritten<T>(n * 10);
+    on_both([&](Context& context, bool there) {
+      return FASTNN_TWIN(encode_columns)(
+          context, {n, 4, 10, 4, 2, bound, x.at(there), encodings.at(there), fill.at(there),
+                    center.at(there), factor.at(there), edges.at(there), y.at(there)});
+    });
+    y.close(of<T>("encode_columns", n, 10), 1);
   }
 }
 
@@ -306,6 +339,7 @@ void check_all() {
   for (const Index n : {0, 1, 5, 300}) {
     check_order_of_axes<T>(n);
     check_categories<T>(n, 3, 7);
+    check_encodings<T>(n);
     for (const Index c : {1, 9, 33}) check_noises<T>(n, c);
   }
   for (const Index n : {1, 6, 200}) {

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
-from fastnn.exports import onnx_layers
+from fastnn.exports import onnx_columns, onnx_layers
 from fastnn.exports.graph import Graph, Node, kind_of, refusal
 from fastnn.exports.onnx_activations import activated
 from fastnn.exports.onnx_nodes import Nodes
@@ -21,6 +21,7 @@ from fastnn.extras import needed
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import Layer, Shape
 from fastnn.layers.batch import BatchNormalization
+from fastnn.layers.columns import ColumnEncoding
 from fastnn.layers.dense import Dense
 from fastnn.layers.dot import Dot
 from fastnn.layers.embedding import Embedding
@@ -158,6 +159,7 @@ LAYERS: dict[type[Layer], Writer] = {
     Slice: onnx_layers.slices,
     Embedding: onnx_layers.embedding,
     CategoryEncoding: onnx_layers.categories,
+    ColumnEncoding: onnx_columns.encoding,
     Identity: _as_it_is,
     Dropout: _as_it_is,
     AlphaDropout: _as_it_is,

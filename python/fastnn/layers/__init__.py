@@ -7,6 +7,7 @@ from fastnn.layers import symbolic  # noqa: F401 - has functions of fastnn.math 
 from fastnn.layers.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from fastnn.layers.base import LAYERS, Layer
 from fastnn.layers.batch import BatchNormalization
+from fastnn.layers.columns import ColumnEncoding
 from fastnn.layers.dense import Dense
 from fastnn.layers.dot import Dot, dot
 from fastnn.layers.embedding import Embedding
@@ -57,6 +58,7 @@ __all__ = [
     "Average",
     "BatchNormalization",
     "CategoryEncoding",
+    "ColumnEncoding",
     "Concatenate",
     "Dense",
     "Discretization",

@@ -121,8 +121,10 @@ def split(x: Tensor, inputs: Sequence[Shape]) -> list[Tensor]:
     return parts
 
 
-def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape]) -> Any:
+def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape], gaps: bool = False) -> Any:
     """Several inputs as one array or, where a Tensor is among them, as one Tensor.
+
+    `gaps`: some columns may have NaN; which, the check of the whole knows.
 
     Raises:
         ValueError: a part has not the shape of its input, or another number of rows, or is not finite.
@@ -148,7 +150,7 @@ def side_by_side(parts: Sequence[Any], inputs: Sequence[Shape]) -> Any:
     with np.errstate(all="ignore"):
         if joined.dtype.kind == "f" and not np.isfinite(joined.sum()):
             for i, array in enumerate(flat):
-                wrong = np.argwhere(~np.isfinite(array))
+                wrong = np.argwhere(np.isinf(array) if gaps else ~np.isfinite(array))
                 if len(wrong):
                     row, column = map(int, wrong[0])
                     raise ValueError(

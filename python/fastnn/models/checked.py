@@ -52,10 +52,13 @@ def by_leaf(function: Any, structure: Any) -> Any:
     )
 
 
-def stand_in(width: int, dtype: Any) -> _core.Network:
-    """A network without layers, which checks numbers as that of a model does."""
+def stand_in(width: int, dtype: Any, gaps: bool = False) -> _core.Network:
+    """A network without layers, which checks numbers as that of a model does; with `gaps`, as that
+    of one that encodes columns."""
     network = _core.Network(width, dtype.name, 0)
-    network.set_output(0)
+    zeros = [0] * width
+    last = network.encode_columns(0, zeros, [False] * width, zeros) if gaps else 0
+    network.set_output(last)
     return network
 
 

@@ -20,6 +20,7 @@ from fastnn.console import say
 from fastnn.data import rows
 from fastnn.data.structures import form_of, is_several
 from fastnn.layers.base import Layer, Shape, dtype_of, without_batch
+from fastnn.layers.columns import ColumnEncoding
 from fastnn.layers.noise import Noise
 from fastnn.layers.shape import Input, InputLayer
 from fastnn.layers.symbol import Symbol, any_symbols
@@ -520,7 +521,7 @@ class Model(Weighted):
 
     def _side_by_side(self, x: Any) -> Any:
         """The columns of several inputs in one array or, of Tensors, in one Tensor."""
-        return side_by_side(self._several_of(x), self._state.now.inputs)
+        return side_by_side(self._several_of(x), self._state.now.inputs, self._takes_gaps())
 
     # Whether the key was drawn from the seed of the model in whose `call` this one was called first.
     _has_drawn = False
@@ -534,6 +535,10 @@ class Model(Weighted):
         if drawn_from is not None and self._source is None and not self._has_drawn:
             self._key = drawn_from.next_key()
             self._has_drawn = True
+
+    def _takes_gaps(self) -> bool:
+        """Whether x may have NaN in some columns."""
+        return any(isinstance(part, ColumnEncoding) for part in self._leaf_parts())
 
     def _has_dropout(self) -> bool:
         return any(isinstance(part, Noise) for part in self._leaf_parts())

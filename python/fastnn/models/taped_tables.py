@@ -71,7 +71,9 @@ class TapedTables(Steps):
         return rows.rows("x", self._joined(x), None if shapes is None or own else shapes[0])
 
     def _check_finite(self, name: str, array: Array) -> None:
-        network = stand_in(math.prod(array.shape[1:]), self._float_type())
+        model: Any = self
+        width = math.prod(array.shape[1:])
+        network = stand_in(width, self._float_type(), model._takes_gaps())
         with renamed("x: ", f"{name}: "):
             network.check_input(Table(array).native())
 
