@@ -11,6 +11,7 @@ pytest.importorskip("sklearn", minversion="1.7", reason="its MLPs take weights o
 
 from sklearn import neural_network as theirs
 
+from fastnn import optimizers
 from fastnn import sklearn as ours
 
 RNG = np.random.default_rng(5)
@@ -202,6 +203,29 @@ def test_epochs_by_partial_fit(name):
         made.append(mlp)
     assert_same(*made, atol)
     np.testing.assert_allclose(made[1].loss_curve_, made[0].loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])
+@pytest.mark.parametrize("y", [CLASSES, LABELS], ids=["classes", "labels"])
+def test_an_optimizer_takes_the_steps_of_the_solver(y, weights):
+    """Also in the last, shorter batch, whose share of the penalty is larger."""
+    given = {"random_state": 3, "shuffle": False, "batch_size": 32, "max_iter": 8, "alpha": 0.5}
+    one = theirs.MLPClassifier((6,), solver="sgd", learning_rate_init=0.02, **given)
+    labels = 3 if y is LABELS else 1  # the loss here is their mean
+    optimizer = optimizers.SGD(0.02 * labels, momentum=0.9, nesterov=True)
+    other = ours.MLPClassifier((6,), optimizer=optimizer, **given)
+    for mlp in (one, other):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlp.fit(X, y, sample_weight=weights)
+    assert_same(one, other, 1e-12)
+    np.testing.assert_allclose(other.loss_curve_, one.loss_curve_, rtol=1e-10)
+    assert "penalty" not in repr(other._optimizer.native)
+
+
+def test_an_optimizer_of_all_rows_is_refused():
+    with pytest.raises(ValueError, match="solver='lbfgs'"):
+        ours.MLPClassifier(optimizer="lbfgs").fit(X, CLASSES)
 
 
 def test_a_rate_that_falls_goes_on_over_calls():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self, TypedDict
 from weakref import ref
 
@@ -198,6 +199,9 @@ class Optimizer(Applies, Registered):
     # Whether a step looks at all rows, and evaluates them several times.
     full_batch: ClassVar[bool] = False
     _kept_as: ClassVar[Mapping[str, str | None]] = {"learning_rate": "_rate"}
+    # Settings of native steps that are no options (csrc/core/optimizer_rules.h): fastnn.sklearn has
+    # penalties by batch.
+    _besides: Mapping[str, float] = MappingProxyType({})
     _in_keywords: ClassVar[tuple[str, ...]] = COMMON
     _old_names = OLD_NAMES
     name = Checked(text)
@@ -359,6 +363,9 @@ class Optimizer(Applies, Registered):
 
     def settings(self) -> dict[str, float]:
         """Hyperparameters as a native call takes them."""
+        return {**self._options(), **self._besides}
+
+    def _options(self) -> dict[str, float]:
         kept = vars(self)
         settings = {
             "learning_rate": self._rate_now(),
@@ -441,7 +448,7 @@ class Optimizer(Applies, Registered):
         self._built = None if built is None else [ref(variable) for variable in built]
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())
+        values = ", ".join(f"{name}={value:g}" for name, value in self._options().items())
         return f"<{type(self).__name__} {values}>"
 
 

@@ -39,26 +39,6 @@ class Scale(NamedTuple):
         return self.loss * self.gradient == 1.0
 
 
-class Sgd(optimizers.SGD):
-    """SGD whose penalties are divided by the rows of each batch."""
-
-    penalty_rows = 1.0
-
-    def settings(self) -> dict[str, float]:
-        more = {"penalty_rows": self.penalty_rows, "weighs_penalties": 1.0}
-        return {**super().settings(), **more}
-
-
-class Adam(optimizers.Adam):
-    """The same of Adam, which adds epsilon to the root of the second moment as it is."""
-
-    penalty_rows = 1.0
-
-    def settings(self) -> dict[str, float]:
-        more = {"penalty_rows": self.penalty_rows, "weighs_penalties": 1.0, "plain_epsilon": 1.0}
-        return {**super().settings(), **more}
-
-
 class InverseScaling(LearningRateSchedule):
     """learning_rate_init / (t + 1) ** power_t after each epoch, t being the rows seen so far.
 
@@ -100,17 +80,24 @@ class Solver:
         self.native = self._made(estimator)
 
     def _made(self, estimator: Any) -> optimizers.Optimizer:
+        more: dict[str, float] = {}
         if estimator.optimizer is not None:
             # One of the caller's: what training changes in it is not to reach other estimators.
             made = copy.deepcopy(optimizers.get(estimator.optimizer))
+            if made.full_batch:
+                raise ValueError(
+                    f"optimizer: {type(made).__name__} looks at all rows for a step; give solver='lbfgs'"
+                )
         elif self._is_sgd:
-            made = Sgd(
+            made = optimizers.SGD(
                 self.learning_rate / self._scale.gradient,
                 momentum=min(float(estimator.momentum), _BELOW_ONE),
                 nesterov=bool(estimator.nesterovs_momentum),
             )
         else:
-            made = Adam(
+            # It adds epsilon to the root of the second moment as it is.
+            more = {"plain_epsilon": 1.0}
+            made = optimizers.Adam(
                 self.learning_rate,
                 float(estimator.beta_1),
                 float(estimator.beta_2),
@@ -118,7 +105,15 @@ class Solver:
             )
         if estimator.schedule is not None:
             made.learning_rate = estimator.schedule
+        made._besides = more
         return made
+
+    def penalizes(self, rows: float) -> None:
+        """Penalties are those of a batch of so many rows: each batch divides them by its own rows, or by
+        its weight where that divides its gradient."""
+        if self.native.gradient_accumulation_steps in (None, 1):
+            more = {"penalty_rows": rows, "weighs_penalties": 1.0}
+            self.native._besides = {**self.native._besides, **more}
 
     def begins(self, estimator: Any, steps: int, rows: int) -> None:
         """A call trains in epochs of so many steps and rows."""

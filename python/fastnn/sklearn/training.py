@@ -49,8 +49,7 @@ def fit_stochastic(
     wanted = metrics_for(estimator, given.targets, parts.held, scale)
     seed = int(random.randint(2**31 - 1))
     net = _net_for(estimator, plan, _loss_for(loss, given), wanted, seed, size, incremental)
-    if hasattr(solver.native, "penalty_rows"):
-        solver.native.penalty_rows = net.penalty_rows
+    solver.penalizes(net.penalty_rows)
     solver.begins(estimator, math.ceil(parts.length / size), parts.length)
     order = Order(size, bool(estimator.shuffle), net.model.network.key, net.model.network.epochs)
     rule = _rule_for(estimator, net, scale, parts, solver, order)
@@ -109,9 +108,7 @@ def _run(
         counted = weights if parts.chosen is None else weights[parts.chosen]
         mean = float(counted.sum()) / len(counted)
         weights = weights / mean
-        native = estimator._optimizer.native
-        if hasattr(native, "penalty_rows"):
-            native.penalty_rows = net.penalty_rows / mean
+        estimator._optimizer.penalizes(net.penalty_rows / mean)
     held = None
     if parts.held is not None:
         own = parts.held.given
