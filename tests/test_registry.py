@@ -571,3 +571,12 @@ def test_rooms_deserialize_classes_of_ones_own():
     with pytest.raises(ValueError, match="Own"):
         losses.deserialize(told)
     assert losses.deserialize("mse").name == "mean_squared_error"
+
+
+@pytest.mark.parametrize("given", [{0: 1}, {"a": 1}, [1], {1}, 3])
+def test_what_is_no_name_is_told(given):
+    """Also what has no hash."""
+    for room in (fastnn.optimizers, fastnn.losses, fastnn.metrics, fastnn.initializers, schedules):
+        get = room.deserialize if room is schedules else room.get
+        with pytest.raises(TypeError, match=r": expected .*, got [\[{3]"):
+            get(given)

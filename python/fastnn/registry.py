@@ -215,7 +215,7 @@ class Registry(Generic[Base]):
         """
         what = what or self.family
         known = {**self.names, **(also or {})}
-        if name not in known:
+        if isinstance(name, str) and name not in known:
             refuse_elsewhere(what, self.family, name)
         return choose(what, name, known)
 

@@ -127,4 +127,6 @@ def schedule_of(value: Any) -> LearningRateSchedule:
         return SCHEDULES.get(value, "learning_rate")
     if isinstance(value, type):
         raise TypeError(f"learning_rate: expected a number or a schedule, got the class {value!r}")
+    if not callable(value):
+        raise TypeError(f"learning_rate: expected a number or a schedule, got {value!r:.100}")
     return FunctionSchedule(value)
