@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ def test_it_can_be_imported(name, monkeypatch):
         "predict_one",
         "serve",
         "sessions",
+        "tabular",
         "tape_step",
         "threads",
         "train_step",
@@ -133,3 +135,29 @@ def test_what_failed_on_a_gpu_is_in_the_result(tmp_path):
     assert "- `test_fit.test_b`: 1 != 2" in text
     assert "- 1: no data" in text
     assert "Nothing was timed" in text
+
+
+def test_errors_of_tables(monkeypatch):
+    metrics = pytest.importorskip("sklearn.metrics")
+    monkeypatch.syspath_prepend(str(ROOT))
+    tabular = importlib.import_module("benchmarks.tabular")
+    rng = np.random.default_rng(0)
+    y, score = rng.integers(0, 2, 200), rng.integers(0, 20, 200) / 20
+    both = np.stack([1 - score, score], axis=1)
+    expected = 100 * (1 - metrics.roc_auc_score(y, score))
+    assert tabular.error("binary", y, both) == pytest.approx(expected)
+    assert tabular.error("numbers", np.array([0.0, 2.0]), np.array([1.0, 1.0])) == 100.0
+    assert tabular.error("classes", np.array([0, 1]), np.eye(2)[[0, 0]]) == 50.0
+
+
+def test_a_table_of_methods(monkeypatch):
+    pytest.importorskip("pandas")
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(str(ROOT))
+    tabular = importlib.import_module("benchmarks.tabular")
+    cells = list(tabular.measured(["diabetes"], ["fastnn", "HGB"], 1))
+    assert [cell.method for cell in cells] == ["fastnn", "HGB"]
+    assert all(30 < cell.error < 100 for cell in cells)
+    text = tabular.report(cells)
+    assert "| diabetes" in text
+    assert "| fastnn's error by this |  1.000 |" in text

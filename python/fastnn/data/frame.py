@@ -135,7 +135,7 @@ def _pairs(value: Any) -> tuple[bool, list[tuple[str, Any]], int]:
 
 def _by_arrow(value: Any) -> Any:
     try:
-        import pyarrow as pa  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        import pyarrow as pa
     except ImportError:
         raise TypeError(
             f"X: reading a {type(value).__name__} takes pyarrow, which is not installed; pass a "

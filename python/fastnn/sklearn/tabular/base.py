@@ -19,7 +19,7 @@ from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
-from fastnn.sklearn.tabular.recipe import Plan, Recipe
+from fastnn.sklearn.tabular.recipe import Plan, Recipe, length
 from fastnn.sklearn.tabular.stored import write
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ class BaseTabular(BaseEstimator):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "codes": [StrOptions({"half", "all", "none"})],
         "bins": [Interval(Integral, 2, None, closed="left")],
@@ -116,7 +116,7 @@ class BaseTabular(BaseEstimator):
         )
         left = None if self.time_limit is None else self.time_limit - (time.monotonic() - begun)
         task = self._task(targets.shape[1])
-        self.members_ = fit_members(data, task, plans, self._recipe(), left)
+        self.members_ = fit_members(data, task, plans, self._recipe(len(plans[0].train)), left)
         self.targets_ = np.array(y)
         self._finish(data, plans[: len(self.members_)])
         self._calibrate(data)
@@ -124,7 +124,9 @@ class BaseTabular(BaseEstimator):
         chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(raw))[:_SAMPLE])
         self._sample = Sample(raw[chosen], data.targets[chosen], self.folds_[chosen])
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self, rows: int) -> Recipe:
+        """What members share, for so many rows to learn from."""
+        batch, epochs = length(rows)
         sizes = self.hidden_layer_sizes
         hidden = tuple(int(size) for size in (sizes if isinstance(sizes, Iterable) else (sizes,)))
         rate = self._default_rate if self.learning_rate == "auto" else float(self.learning_rate)
@@ -134,8 +136,8 @@ class BaseTabular(BaseEstimator):
             dropout=float(self.dropout),
             learning_rate=rate,
             weight_decay=float(self.weight_decay),
-            batch_size=int(self.batch_size),
-            epochs=64 if self.max_epochs == "auto" else int(self.max_epochs),
+            batch_size=batch if self.batch_size == "auto" else int(self.batch_size),
+            epochs=epochs if self.max_epochs == "auto" else int(self.max_epochs),
             device=self.device,
             matmul_precision=self.matmul_precision,
             verbose=int(self.verbose),

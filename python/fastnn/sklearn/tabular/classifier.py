@@ -22,6 +22,8 @@ from fastnn.sklearn.tabular.temperature import temperature, tempered
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
+_SHARE = 1.0  # of accuracy in the choice of epochs
+
 
 class TabularClassifier(ClassifierMixin, BaseTabular):
     """Classes, or labels that do not exclude each other, from a table as it is.
@@ -44,10 +46,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         hidden_layer_sizes: the number of units of each hidden layer, of every member.
         activation: of the hidden layers, see `fastnn.activations`.
         dropout: the share of each hidden layer's outputs left out in a step.
-        learning_rate: the highest rate; "auto": 0.0025.
+        learning_rate: the highest rate; "auto": 0.006.
         weight_decay: of kernels, decoupled; see `fastnn.optimizers.AdamW`.
-        batch_size: rows of a step.
-        max_epochs: epochs of a member; "auto": chosen by the number of rows.
+        batch_size: rows of a step; "auto": 16 to 256, by the number of rows.
+        max_epochs: epochs of a member; "auto": 8 to 60, fewer of more rows.
         codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
         bins: the number of codes of a column.
         label_smoothing: the targets become (1 - s) * y + s / classes.
@@ -78,19 +80,19 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         "calibrate": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
-    _default_rate = 0.0025
+    _default_rate = 0.006
     _fitted = (*BaseTabular._fitted, "classes_", "temperature_", "_multilabel")
 
     def __init__(
         self,
         members: int = 6,
         *,
-        hidden_layer_sizes: Any = (256, 256, 256),
+        hidden_layer_sizes: Any = (128, 128, 128),
         activation: str = "silu",
-        dropout: float = 0.15,
+        dropout: float = 0.0,
         learning_rate: Any = "auto",
-        weight_decay: float = 0.3,
-        batch_size: int = 256,
+        weight_decay: float = 0.0,
+        batch_size: Any = "auto",
         max_epochs: Any = "auto",
         codes: str = "half",
         bins: int = 16,
@@ -100,7 +102,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",
-        matmul_precision: str | None = None,
+        matmul_precision: str | None = "medium",
         verbose: Any = 0,
     ) -> None:
         given = dict(locals())
@@ -142,7 +144,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if self._multilabel:
             return Task(outputs, losses.BinaryCrossentropy())
         loss = losses.CategoricalCrossentropy(label_smoothing=float(self.label_smoothing))
-        return Task(outputs, loss, ("accuracy",), "val_accuracy")
+        return Task(outputs, loss, _SHARE)
 
     def _answers_of(self, outputs: Array) -> Floats:
         z = np.asarray(outputs, np.float64)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.limits import TimeLimit
-from fastnn.callbacks.stopping import EarlyStopping
 from fastnn.console import say
 from fastnn.data.table import Table
 from fastnn.losses import Loss
 from fastnn.models import Sequential
 from fastnn.optimizers import AdamW
 from fastnn.optimizers.schedules import CosineLog
+from fastnn.sklearn.tabular.choice import Choice
 from fastnn.sklearn.tabular.net import network, start
 from fastnn.sklearn.tabular.recipe import Plan, Recipe
 from fastnn.training.loops import Schedule
@@ -47,8 +47,7 @@ class Task(NamedTuple):
 
     outputs: int
     loss: Loss
-    metrics: tuple[str, ...] = ()
-    monitor: str = "val_loss"
+    share: float = 0.0  # of accuracy in the choice of the epoch, see `Choice`
 
 
 class Member(NamedTuple):
@@ -84,10 +83,10 @@ def fit_members(
         members.append(_fit_one(data, task, plan, recipe, left))
         if recipe.verbose:
             made = members[-1]
-            value = made.curve[task.monitor][made.epoch] if len(plan.held) else math.nan
+            value = made.curve["val_loss"][made.epoch] if len(plan.held) else math.nan
             say(
                 f"member {number + 1}/{len(plans)}: {made.epochs} epochs, the best is "
-                f"{made.epoch + 1}: {task.monitor} {value:.5g}"
+                f"{made.epoch + 1}: val_loss {value:.5g}"
             )
     return members
 
@@ -99,24 +98,22 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     start(model, rows[plan.train], recipe.activation, random)
     steps = recipe.epochs * math.ceil(len(plan.train) / recipe.batch_size)
     optimizer = AdamW(
-        CosineLog(recipe.learning_rate, steps),
+        CosineLog(recipe.learning_rate, steps, recipe.cycles),
         weight_decay=recipe.weight_decay,
+        beta_1=recipe.beta_1,
         beta_2=recipe.beta_2,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     model.compile(
         optimizer,
         task.loss,
-        weighted_metrics=list(task.metrics),
+        weighted_metrics=["accuracy"] if task.share else [],
         device=recipe.device,
         matmul_precision=recipe.matmul_precision,
     )
     validation = _table(data, task, rows, plan.held) if len(plan.held) else None
-    callbacks: list[Callback] = []
-    if validation is not None:
-        callbacks.append(
-            EarlyStopping(task.monitor, patience=recipe.epochs, restore_best_weights=True)
-        )
+    choice = Choice(task.share)
+    callbacks: list[Callback] = [] if validation is None else [choice]
     if left is not None:
         callbacks.append(TimeLimit(max(left, 1e-3)))
     schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
@@ -125,12 +122,9 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     )
     curve = {name: [float(v) for v in values] for name, values in history.history.items()}
     epochs = len(history.epoch)
-    best = epochs - 1
-    if validation is not None:
-        stopping = callbacks[0]
-        assert isinstance(stopping, EarlyStopping)
-        best = stopping.best_epoch
-    return Member(model, plan.codes, best, epochs, curve)
+    return Member(
+        model, plan.codes, choice.epoch if choice.epoch >= 0 else epochs - 1, epochs, curve
+    )
 
 
 def _table(data: Data, task: Task, rows: Floats, chosen: NDArray[np.int64]) -> Table:

@@ -5,6 +5,7 @@ benchmarks/NOTES.md has the measurement behind each default.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 class Recipe(NamedTuple):
     """Settings that all members share."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = (128, 128, 128)
     activation: str = "silu"
-    dropout: float = 0.15
-    learning_rate: float = 0.0025
-    weight_decay: float = 0.3
+    dropout: float = 0.0
+    learning_rate: float = 0.006
+    weight_decay: float = 0.0
+    beta_1: float = 0.9
     beta_2: float = 0.95
-    label_smoothing: float = 0.1
-    batch_size: int = 256
-    epochs: int = 64
+    cycles: int = 2  # waves of the learning rate
+    batch_size: int = 128
+    epochs: int = 20
     device: Literal["auto", "cpu", "cuda"] = "auto"
     matmul_precision: Literal["highest", "high", "medium"] | None = None
     verbose: int = 0
@@ -35,3 +37,13 @@ class Plan(NamedTuple):
     held: NDArray[np.int64]
     codes: bool  # whether its inputs have piecewise linear codes
     seed: int
+
+
+def length(rows: int) -> tuple[int, int]:
+    """The batch size and the epochs for so many rows to learn from.
+
+    Steps grow with the root of the rows: epochs of few rows are short, and more rows say more.
+    """
+    batch = min(256, max(16, 2 ** round(math.log2(max(rows, 1) / 25))))
+    epochs = min(60, max(8, round(20 * math.sqrt(3200 / max(rows, 1)))))
+    return batch, epochs

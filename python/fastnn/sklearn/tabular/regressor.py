@@ -31,7 +31,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     y is numbers (n,) or (n, outputs), which are standardized inside; answers are within the range of y.
 
-    Args, X: see `TabularClassifier`; learning_rate="auto" is 0.004.
+    Args, X: see `TabularClassifier`; learning_rate="auto" is 0.008.
         quantiles: numbers above 0 and below 1, for example (0.1, 0.5, 0.9): what is learned are these
             quantiles of y for a row, in place of its mean; see `predict_quantiles`.
 
@@ -45,19 +45,19 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         **BaseTabular._parameter_constraints,
         "quantiles": ["array-like", None],
     }
-    _default_rate = 0.004
+    _default_rate = 0.008
     _fitted = (*BaseTabular._fitted, "y_mean_", "y_scale_", "_one", "_range")
 
     def __init__(
         self,
         members: int = 6,
         *,
-        hidden_layer_sizes: Any = (256, 256, 256),
+        hidden_layer_sizes: Any = (128, 128, 128),
         activation: str = "silu",
-        dropout: float = 0.15,
+        dropout: float = 0.0,
         learning_rate: Any = "auto",
-        weight_decay: float = 0.3,
-        batch_size: int = 256,
+        weight_decay: float = 0.0,
+        batch_size: Any = "auto",
         max_epochs: Any = "auto",
         codes: str = "half",
         bins: int = 16,
@@ -65,7 +65,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",
-        matmul_precision: str | None = None,
+        matmul_precision: str | None = "medium",
         verbose: Any = 0,
     ) -> None:
         given = dict(locals())

