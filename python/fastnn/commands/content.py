@@ -69,11 +69,11 @@ class Answers(NamedTuple):
 
 
 class Importance(NamedTuple):
-    """How much worse a score gets when a column is shuffled among the rows: mean and spread."""
+    """How much worse answers get when a column is shuffled among the rows: mean and spread."""
 
     column: str
     mean: float
-    spread: float
+    spread: float | None = None
 
 
 class Column(NamedTuple):

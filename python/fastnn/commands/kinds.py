@@ -3,7 +3,7 @@
 | kind    | fields                                   | array                                     |
 |---------|------------------------------------------|-------------------------------------------|
 | number  | numbers, with gaps                       | float64, a gap as NaN                     |
-| boolean | true and false, in letters of any case   | objects "False", "True", a gap as None    |
+| boolean | true and false, in letters of any case   | objects False, True, a gap as None        |
 | date    | ISO 8601, with or without time           | datetime64[us] in UTC, a gap as NaT       |
 | text    | all else                                 | objects, str, a gap as None               |
 | empty   | gaps alone                               | float64, NaN                              |
@@ -29,7 +29,7 @@ Kind = Literal["number", "boolean", "date", "text", "empty"]
 MISSING = frozenset(
     ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "Null", "?"]
 )
-_BOOLEANS = {"true": "True", "false": "False"}
+_BOOLEANS = {"true": True, "false": False}
 _DATE = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|[+-]\d\d:?\d\d)?)?"
 )

@@ -26,6 +26,7 @@ from fastnn.commands.content import (
 from fastnn.console import printable
 from fastnn.pictures.charts import COLOURS, Axis, Series, chart, histogram
 
+_FEW_CLASSES = 6  # whose table has a place beside a picture
 _MOST_BARS = 30
 _MOST_COLUMNS = 40  # that are shown without a click
 _MOST_POINTS = 1500
@@ -57,7 +58,8 @@ p { margin: 0.25rem 0 0.75rem; }
   padding: 0.6rem 0.8rem; margin: 0; min-width: 0; }
 .facts dt { color: var(--soft); font-size: 0.8rem; }
 .facts dd { margin: 0; font-weight: 600; }
-figure { max-width: 36rem; }
+figure, .card { max-width: 36rem; }
+.apart { margin-bottom: 1rem; }
 .chart { display: block; width: 100%; height: auto; font: 11px system-ui, sans-serif; }
 .chart text { fill: var(--soft); }
 .chart .grid { stroke: var(--rule); stroke-width: 0.7; fill: none; }
@@ -213,12 +215,17 @@ def _answers(answers: Answers) -> str:
         figures += _errors(answers.errors)
     if answers.calibration is not None and len(answers.calibration.counts):
         figures.append(_calibration(answers.calibration))
-    inside = f'<div class="grid-of">{"".join(figures)}</div>' if figures else ""
+    first = ""
     if answers.mistakes is not None:
-        inside = _mistakes(answers.mistakes) + inside
+        first = _mistakes(answers.mistakes)
     if answers.confusion is not None:
-        inside = _confusion(answers.confusion) + inside
-    return _section(answers.title, inside)
+        table = _confusion(answers.confusion)
+        if len(answers.confusion.classes) <= _FEW_CLASSES:
+            figures.insert(0, f'<div class="card">{table}</div>')
+        else:
+            first += f'<div class="apart">{table}</div>'
+    rest = f'<div class="grid-of">{"".join(figures)}</div>' if figures else ""
+    return _section(answers.title, first + rest)
 
 
 def _confusion(confusion: Confusion) -> str:
@@ -241,7 +248,7 @@ def _confusion(confusion: Confusion) -> str:
         '<p class="soft">Rows of each class (from above) by the class that is answered (across), '
         "and the share that is right.</p>"
         '<div class="scroll"><table class="confusion">'
-        f"<thead><tr><th></th>{head}<th>right</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div><br>"
+        f"<thead><tr><th></th>{head}<th>right</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -254,10 +261,10 @@ def _mistakes(mistakes: Mistakes) -> str:
         for of, answered, rows, share in mistakes.pairs
     ]
     return (
-        f'<p class="soft">Among {mistakes.classes:,} classes, the mistakes that are made most often.</p>'
+        f'<div class="apart"><p class="soft">Among {mistakes.classes:,} classes, the mistakes that are made most often.</p>'
         '<div class="scroll"><table><thead><tr><th>class</th><th>answered as</th>'
         '<th class="number">rows</th><th class="number">share of the class</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div><br>"
+        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
     )
 
 
@@ -344,10 +351,11 @@ def _bars(shown: Iterable[Importance], every: Sequence[Importance]) -> str:
     parts = []
     for each in shown:
         share = max(each.mean, 0.0) / most if most > 0 and math.isfinite(each.mean) else 0.0
+        spread = "" if each.spread is None else f" &plusmn; {each.spread:.2g}"
         parts.append(
             f"<span>{_text(_short(each.column))}</span>"
             f'<span><i style="width:{share * 100:.1f}%"></i></span>'
-            f'<span class="number">{each.mean:.3g} &plusmn; {each.spread:.2g}</span>'
+            f'<span class="number">{each.mean:.3g}{spread}</span>'
         )
     return f'<div class="bars">{"".join(parts)}</div>'
 

@@ -118,7 +118,7 @@ class ParquetBlocks(Blocks):
                 self._fail(name, row + int(bad.argmax()), "a finite number", numbers[bad.argmax()])
             return kind, numbers
         found = np.empty(len(column), object)
-        found[:] = [None if v is None or v == "" else str(v) for v in column.to_pylist()]
+        found[:] = [None if value == "" else value for value in column.to_pylist()]
         return kind, found
 
     def _of_kind(self, name: str, found: Kind, values: Array, wanted: Kind, row: int) -> Array:
@@ -127,7 +127,7 @@ class ParquetBlocks(Blocks):
             return np.full(len(values), np.nan)
         if found == "empty":
             return gaps(wanted, len(values))
-        if found == wanted or {found, wanted} == {"text", "boolean"}:
+        if found == wanted:
             return values
         if wanted in ("text", "boolean"):
             made = np.empty(len(values), object)

@@ -1,20 +1,16 @@
 """`python -m fastnn predict`: the predictions of a saved model for rows in a file, as CSV.
 
 Rows are read, predicted and written some thousand at a time, so that files may be larger than
-memory.
+memory. Here are the models of rows of numbers; those of tables are in `predict_table`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import io
 import itertools
 import math
-import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -22,15 +18,24 @@ from numpy.typing import NDArray
 
 import fastnn
 from fastnn.commands.columns import Columns, classes, numbers, outputs_of
+from fastnn.commands.options import add_reading, output, reading_of
+from fastnn.commands.predict_table import predict_table
 from fastnn.commands.rows import Rows, rows_of
-from fastnn.console import close_results, complain, results
-from fastnn.files.atomic import replacing
+from fastnn.commands.table_models import is_table_model
+from fastnn.console import close_results, complain
 
-_DESCRIPTION = """Predicts rows of numbers by a model that model.save wrote, and writes CSV.
+_DESCRIPTION = """Predicts the rows of a file by a saved model, and writes CSV.
 
-The columns of a row are the numbers of an input in their order, several inputs side by side. Those
-of a prediction are "output", or "output_0", "output_1" and so on; of several outputs they begin with
-the name of each. There is a header if the rows have one."""
+A model of a table (`train`, or `save` of a TabularClassifier or TabularRegressor) takes CSV with names of
+columns, or Parquet. Columns are found by their names; others are ignored, with a remark. Its predictions are
+the probability of each class, under the name of the class, or the number. A value of a text column that
+training has not seen counts as missing, and one warning counts such values.
+
+Any other model (`model.save`) takes rows of numbers. The columns of a row are the numbers of an input in
+their order, several inputs side by side. Those of a prediction are "output", or "output_0", "output_1" and so
+on; of several outputs they begin with the name of each. There is a header if the rows have one.
+
+Exit status: 0; 1 for a fault in a file or the model; 2 for wrong arguments; 130 after Ctrl-C."""
 _NUMBERS_AT_A_TIME = 1 << 16
 
 
@@ -38,11 +43,14 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status, 1 for a fault in a file or in the model."""
     asked = _arguments(arguments)
     try:
+        if is_table_model(asked.model):
+            predict_table(asked.model, asked.rows, asked.reading, asked.output, asked.classes)
+            return 0
         model = fastnn.load_model(asked.model)
-        with rows_of(asked.rows, asked.delimiter, asked.header) as rows:
+        with rows_of(asked.rows, asked.reading.delimiter or ",", asked.header) as rows:
             predict = model.predictor()
             columns = _columns(model, predict, asked)
-            with _output(asked.output) as out:
+            with output(asked.output) as out:
                 _write(predict, rows, columns, out)
     except BrokenPipeError:  # as of `| head`
         close_results()
@@ -60,30 +68,34 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="a file that model.save wrote")
-    parser.add_argument("rows", help="CSV, an array of numpy.save (.npy), or - for CSV of stdin")
-    parser.add_argument("--output", metavar="PATH", help="the file to write; default: stdout")
+    parser.add_argument(
+        "rows",
+        help="CSV; - for CSV of stdin; of a table also Parquet, and CSV by gzip; of numbers also an array of "
+        "numpy.save (.npy)",
+    )
+    parser.add_argument(
+        "--out",
+        "--output",
+        dest="output",
+        metavar="PATH",
+        help="the file to write; default: stdout",
+    )
     parser.add_argument(
         "--classes",
         action="store_true",
         help="write the class of the largest output instead of the outputs; of single probabilities, "
-        "or their logits, 0 or 1",
+        "or their logits, 0 or 1; of a table the most probable class",
     )
     parser.add_argument(
-        "--names", metavar="A,B,...", help="names of the classes 0, 1, ...; implies --classes"
+        "--names",
+        metavar="A,B,...",
+        help="names of the classes 0, 1, ...; implies --classes; a model of a table has its own",
     )
-    parser.add_argument(
-        "--header",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="whether CSV begins with names of columns; auto: if no field of its first line is a "
-        "number",
-    )
-    parser.add_argument(
-        "--delimiter", default=",", metavar="C", help="between the fields of CSV; default: a comma"
-    )
+    add_reading(parser)
     asked = parser.parse_args(arguments)
-    if len(asked.delimiter) != 1 or asked.delimiter in '"\r\n':
-        parser.error(f"--delimiter: expected one character, got {asked.delimiter!r}")
+    asked.reading = reading_of(parser, asked)
+    if asked.names is not None and is_table_model(asked.model):
+        parser.error("--names: the model has names of its classes")
     return asked
 
 
@@ -130,24 +142,3 @@ def _apart(x: NDArray[Any], shapes: Any, inputs: Sequence[tuple[int, ...]]) -> A
         for part, shape in zip(np.split(x, ends, axis=1), inputs, strict=True)
     ]
     return dict(zip(shapes, found, strict=True)) if isinstance(shapes, dict) else found
-
-
-@contextlib.contextmanager
-def _output(path: str | None) -> Iterator[IO[str]]:
-    """Where predictions go: a file has all of them, or stays as it was."""
-    if path is None:
-        out = results()
-        yield out
-        out.flush()
-        return
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # noqa: PTH112, PTH116
-            # A pipe or a device is written, not replaced.
-            with open(path, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
-                yield file
-            return
-    with replacing(path) as binary:
-        text = io.TextIOWrapper(binary, "utf-8", newline="")
-        yield text
-        text.flush()
-        text.detach()

@@ -53,11 +53,22 @@ def read_table(
     text: Collection[str] = (),
     needed: Collection[str] = (),
 ) -> Table:
-    """A table whose columns have the kinds that they seem to have.
+    """A table whose columns have the kinds that they seem to have; see `whole`."""
+    with blocks_of(path, reading, again=True) as blocks:
+        return whole(blocks, drop=drop, text=text, needed=needed)
+
+
+def whole(
+    blocks: Blocks,
+    *,
+    drop: Collection[str] = (),
+    text: Collection[str] = (),
+    needed: Collection[str] = (),
+) -> Table:
+    """All rows of a file that was opened to be read again, of the kinds that columns seem to have.
 
     Args:
-        path: of the file; "-": standard input.
-        reading: how CSV is laid out.
+        blocks: the file.
         drop: names of columns that are left out.
         text: names of columns that are text, whatever they look like.
         needed: names of columns that have to be there.
@@ -65,13 +76,11 @@ def read_table(
     Raises:
         ValueError: a name is missing, there are no rows, or the file is broken.
     """
-    with blocks_of(path, reading, again=True) as blocks:
-        blocks.check_names([*needed, *drop, *text])
-        chosen = [name for name in blocks.names if name not in drop]
-        if not chosen:
-            raise ValueError(f"{blocks.name}: all columns are left out")
-        found = blocks.guessed(chosen, text)
-        return _table(blocks.name, found)
+    blocks.check_names([*needed, *drop, *text])
+    chosen = [name for name in blocks.names if name not in drop]
+    if not chosen:
+        raise ValueError(f"{blocks.name}: all columns are left out")
+    return _table(blocks.name, blocks.guessed(chosen, [name for name in text if name in chosen]))
 
 
 def read_of_kinds(path: str, kinds: Mapping[str, Kind], reading: Reading = AS_IT_SEEMS) -> Table:
@@ -81,12 +90,17 @@ def read_of_kinds(path: str, kinds: Mapping[str, Kind], reading: Reading = AS_IT
         ValueError: a column is missing, a value is of another kind, or there are no rows.
     """
     with blocks_of(path, reading) as blocks:
-        parts = list(blocks.of_kinds(kinds))
-        found = {
-            name: (kind, np.concatenate([part[name] for part in parts]) if parts else np.empty(0))
-            for name, kind in kinds.items()
-        }
-        return _table(blocks.name, found)
+        return whole_of_kinds(blocks, kinds)
+
+
+def whole_of_kinds(blocks: Blocks, kinds: Mapping[str, Kind]) -> Table:
+    """All rows of an open file, of these columns and kinds; errors as of `read_of_kinds`."""
+    parts = list(blocks.of_kinds(kinds))
+    found = {
+        name: (kind, np.concatenate([part[name] for part in parts]) if parts else np.empty(0))
+        for name, kind in kinds.items()
+    }
+    return _table(blocks.name, found)
 
 
 def _table(name: str, found: Mapping[str, tuple[Kind, Array]]) -> Table:

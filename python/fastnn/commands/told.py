@@ -30,6 +30,14 @@ def seconds(time: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+def size(bytes_: int) -> str:
+    """ "812 bytes", "1.2 MB"."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if bytes_ >= least:
+            return f"{bytes_ / least:.1f} {unit}"
+    return count(bytes_, "byte")
+
+
 def aligned(
     rows: Sequence[Sequence[str]], right: Sequence[int] = (), indent: str = "  "
 ) -> list[str]:

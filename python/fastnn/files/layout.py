@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fastnn.files.atomic import replacing
 from fastnn.files.texts import ModelFileError, check_room, parsed, shown
 
-__all__ = ["MOST_HEADER", "Contents", "ModelFileError", "parsed", "read", "write"]
+__all__ = ["MOST_HEADER", "Contents", "ModelFileError", "metadata_of", "parsed", "read", "write"]
 
 Array = NDArray[Any]
 
@@ -147,6 +147,23 @@ def read(path: str | os.PathLike[str]) -> Contents:
         except ModelFileError as fault:
             raise ModelFileError(f"{os.fspath(path)}: {fault}") from fault.__cause__
     return Contents(metadata, tensors)
+
+
+def metadata_of(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts of a file alone, of which no tensor is read.
+
+    Raises:
+        ModelFileError, OSError: as `read`.
+    """
+    with open(path, "rb", opener=_opened) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ModelFileError(f"{os.fspath(path)}: expected a file, got a device or a pipe")
+        try:
+            header = _header(file, about.st_size)
+            return _checked(header, about.st_size - file.tell())[0]
+        except ModelFileError as fault:
+            raise ModelFileError(f"{os.fspath(path)}: {fault}") from fault.__cause__
 
 
 def _opened(path: str, flags: int) -> int:

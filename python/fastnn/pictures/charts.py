@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fastnn.console import printable
 
 WIDTH, HEIGHT = 360.0, 240.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 10.0, 8.0, 38.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 10.0, 8.0, 38.0
 _TICKS = 6
 _LETTER = 6.2  # the mean width of a letter of an axis
 COLOURS = 6  # after which series begin with the first colour again, dashed
@@ -144,9 +144,10 @@ def _frame(across: _Scale, up: _Scale, x_label: str, y_label: str) -> str:
     for value in values[::every]:
         x = _number(across(value))
         parts.append(f'<path class="grid" d="M{x} {_TOP:g}V{bottom:g}"/>')
+        half = len(_label(value)) * _LETTER / 2
         parts.append(
-            f'<text class="tick" x="{x}" y="{bottom + 14:g}" text-anchor="middle">'
-            f"{_label(value)}</text>"
+            f'<text class="tick" x="{_number(min(across(value), WIDTH - half))}" y="{bottom + 14:g}" '
+            f'text-anchor="middle">{_label(value)}</text>'
         )
     middle_x, middle_y = (_LEFT + right) / 2, (_TOP + bottom) / 2
     parts.append(f'<path class="axis" d="M{_LEFT:g} {_TOP:g}V{bottom:g}H{right:g}"/>')

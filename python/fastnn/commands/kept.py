@@ -1,0 +1,70 @@
+"""What a fitted estimator keeps of its training, for summaries and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.commands.columns_told import short
+from fastnn.commands.content import Column, Curve, Importance, Pairs
+from fastnn.commands.judged import Judged, judged_classes, judged_numbers
+from fastnn.commands.table_models import class_names, label_texts
+
+_LOSSES = ("loss", "val_loss")
+
+
+def judged_folds(estimator: Any, target: str) -> Judged | None:
+    """Rows of training, each by the members that did not learn from it; None: none was held out."""
+    found = getattr(estimator, "oof_", None)
+    if found is None:
+        return None
+    there = np.isfinite(found.reshape(len(found), -1)).all(axis=1)
+    if not there.any():
+        return None
+    known, answers = estimator.targets_[there], found[there]
+    classes = class_names(estimator)
+    name = "rows of training"
+    if classes is None:
+        if answers.ndim == 3:  # quantiles, of which `predict` gives the middle one
+            quantiles = np.sort(np.asarray(estimator.quantiles, np.float64))
+            answers = answers[..., int(np.argmin(np.abs(quantiles - 0.5)))]
+        return judged_numbers(name, target, known.reshape(-1), answers.reshape(-1))
+    return judged_classes(name, target, classes, label_texts(known), answers)
+
+
+def curves(estimator: Any) -> list[Curve]:
+    """The losses of each member, after each epoch."""
+    found = []
+    for number, member in enumerate(estimator.members_, start=1):
+        training, validation = (list(member.curve.get(name, [])) for name in _LOSSES)
+        told = "with codes" if member.codes else "without codes"
+        best = member.epoch if validation else None
+        found.append(Curve(f"network {number}, {told}", training, validation, best))
+    return found
+
+
+def importances(estimator: Any) -> list[Importance]:
+    """What columns are worth, as training measured it."""
+    names = [source.name for source in estimator.encoding_.sources]
+    values = np.asarray(estimator.feature_importances_, np.float64)
+    return [Importance(name, float(v)) for name, v in zip(names, values, strict=True)]
+
+
+def columns(estimator: Any) -> list[Column]:
+    """The columns as the encoding has them."""
+    found = []
+    for source in estimator.encoding_.sources:
+        told = ""
+        if source.kind == "category":
+            values = ", ".join(short(level) for level in source.levels[:3])
+            more = ", ..." if len(source.levels) > 3 else ""
+            told = f"{len(source.levels):,} values ({values}{more})"
+        found.append(Column(source.name, source.kind, told))
+    return found
+
+
+def settings(estimator: Any) -> Pairs:
+    """The parameters."""
+    given = estimator.get_params(deep=False)
+    return [(name, str(value)) for name, value in sorted(given.items()) if name != "verbose"]

@@ -1,0 +1,263 @@
+"""Models of tables as the commands use them: a fitted estimator of fastnn.sklearn and its notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.commands import notes as notes_of_files
+from fastnn.commands.kinds import Kind, is_gap
+from fastnn.commands.told import count, several, shown
+from fastnn.extras import needed
+from fastnn.files import layout
+from fastnn.files.layout import ModelFileError
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+_KIND = "table"  # among the metadata of a file
+_KINDS: Mapping[str, Kind] = {
+    "number": "number",
+    "category": "text",
+    "boolean": "boolean",
+    "date": "date",
+}
+
+
+def estimators(command: str) -> Any:
+    """The module of the estimators.
+
+    Raises:
+        ImportError: scikit-learn is not installed; the message says how to install it.
+    """
+    needed("sklearn", f"{command}: a model of a table", "sklearn")
+    import fastnn.sklearn
+
+    return fastnn.sklearn
+
+
+def is_table_model(path: str) -> bool:
+    """Whether a file has a model of a table; whatever else is wrong with it is told by who reads it."""
+    try:
+        return layout.metadata_of(path).get("kind") == _KIND
+    except (OSError, ModelFileError):
+        return False
+
+
+class TableModel:
+    """A model in a file.
+
+    Args:
+        path: the file.
+        command: that reads it, for errors.
+
+    Attributes:
+        estimator: a TabularClassifier or a TabularRegressor.
+        notes: of training.
+        kinds: of the columns of X, in their order.
+        classes: the classes as texts; None: it predicts numbers.
+        target: the name of what it predicts; None: not known.
+
+    Raises:
+        ModelFileError: the file has no model of a table, or is damaged.
+        ImportError: scikit-learn is not installed.
+    """
+
+    def __init__(self, path: str, command: str) -> None:
+        self.path = path
+        metadata = layout.metadata_of(path)
+        if metadata.get("kind") != _KIND and "format" in metadata:
+            raise ModelFileError(
+                f"{path}: a model of rows of numbers, not of a table: `python -m fastnn predict` alone "
+                "takes it"
+            )
+        self.estimator: Any = estimators(command).load_table_estimator(path)
+        self.notes = notes_of_files.of(path, metadata)
+        sources = self.estimator.encoding_.sources
+        self.kinds: dict[str, Kind] = {
+            source.name: self.notes.kinds.get(source.name, _KINDS[source.kind])
+            for source in sources
+        }
+        self.levels = {s.name: frozenset(s.levels) for s in sources if s.kind == "category"}
+        self.classes = class_names(self.estimator)
+        if self.classes is None and hasattr(self.estimator, "classes_"):
+            raise ModelFileError(f"{path}: a model of labels that do not exclude each other")
+        if self.classes is None and not getattr(self.estimator, "_one", True):
+            raise ModelFileError(f"{path}: a model of several numbers; commands know models of one")
+        self.target = self.notes.target
+
+    @property
+    def target_kind(self) -> Kind:
+        """The kind in which the column of the target is read."""
+        if self.classes is None:
+            return "number"
+        return kind_of_classes(self.classes)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether columns had names in training."""
+        return hasattr(self.estimator, "feature_names_in_")
+
+    @property
+    def quantiles(self) -> list[float]:
+        """The quantiles that it predicts; none: it predicts the mean, or classes."""
+        given = getattr(self.estimator, "quantiles", None)
+        return [] if given is None else sorted(map(float, given))
+
+    def answers(self, columns: Mapping[str, Array]) -> Floats:
+        """Probabilities (n, classes), or numbers (n,)."""
+        x = self._rows(columns)
+        if self.classes is None:
+            return np.asarray(self.estimator.predict(x), np.float64)
+        return np.asarray(self.estimator.predict_proba(x), np.float64)
+
+    def quantile_answers(self, columns: Mapping[str, Array]) -> Floats:
+        """Quantiles (n, quantiles)."""
+        return np.asarray(self.estimator.predict_quantiles(self._rows(columns)), np.float64)
+
+    def _rows(self, columns: Mapping[str, Array]) -> Any:
+        x: Any = {name: columns[name] for name in self.kinds}
+        if not self.is_named:
+            x = np.empty((len(next(iter(x.values()))), len(x)), object)
+            for i, name in enumerate(self.kinds):
+                x[:, i] = columns[name]
+        return x
+
+
+def class_names(estimator: Any) -> list[str] | None:
+    """The classes as texts; None: it is no classifier, or one of labels that do not exclude each other."""
+    if not hasattr(estimator, "classes_") or getattr(estimator, "_multilabel", False):
+        return None
+    return [label_text(label) for label in estimator.classes_.tolist()]
+
+
+def kind_of_classes(classes: Sequence[str]) -> Kind:
+    """The kind of a column in which such classes stand."""
+    if set(classes) <= {"True", "False"}:
+        return "boolean"
+    return "number" if all(map(_is_number, classes)) else "text"
+
+
+def label_texts(values: Array) -> list[str]:
+    """Labels of rows, none of which is a gap, as texts."""
+    return [label_text(value) for value in values.tolist()]
+
+
+def label_text(label: Any) -> str:
+    """A label as a text: 1.0 as "1"."""
+    if isinstance(label, float) and label.is_integer() and abs(label) < 2**53:
+        return str(int(label))
+    return str(label)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def places(model: TableModel, names: Sequence[str], target: str | None = None) -> dict[str, str]:
+    """The names that the columns of a model have in a file, by their names in the model.
+
+    A model that was trained without names takes the columns in their order, but for the target's.
+
+    Raises:
+        ValueError: there are more or fewer of them.
+    """
+    own = list(model.kinds)
+    if model.is_named or set(own) <= set(names):
+        return {name: name for name in own}
+    given = [name for name in names if name != target]
+    if len(given) != len(own):
+        raise ValueError(
+            f"the model was trained on {count(len(own), 'column')} without names, and the file has "
+            f"{len(given):,} besides its target"
+        )
+    return dict(zip(own, given, strict=True))
+
+
+class Unseen:
+    """Counts values of text columns that a model has not seen; for it they are gaps."""
+
+    def __init__(self, model: TableModel) -> None:
+        self._model = model
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, str] = {}
+
+    def noted(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """The columns, words among booleans as gaps."""
+        found = dict(columns)
+        for name, values in columns.items():
+            if name in self._model.levels:
+                levels = self._model.levels[name]
+                new = [v for v in values if v is not None and v not in levels]
+            elif self._model.kinds.get(name) == "boolean":
+                new = [v for v in values if isinstance(v, str)]
+                if new:
+                    known = [None if isinstance(v, str) else v for v in values]
+                    found[name] = np.array(known, object)
+            else:
+                continue
+            if new:
+                self._counts[name] = self._counts.get(name, 0) + len(new)
+                self._examples.setdefault(name, new[0])
+        return found
+
+    def warning(self) -> str | None:
+        """What was not known; None: nothing."""
+        if not self._counts:
+            return None
+        told = [
+            f"{shown(name)} ({number:,}, such as {shown(self._examples[name])})"
+            for name, number in sorted(self._counts.items(), key=lambda item: -item[1])[:8]
+        ]
+        more = len(self._counts) - len(told)
+        rest = f" and {count(more, 'more column')}" if more else ""
+        total = sum(self._counts.values())
+        return (
+            f"{count(total, 'value')} that the model has not seen in training "
+            f"{'counts' if total == 1 else 'count'} as missing, in {', '.join(told)}{rest}"
+        )
+
+
+class Labelled(NamedTuple):
+    """Rows of which the target is known.
+
+    `labels`: texts of classes, or None; `numbers`: of a regression, or None.
+    """
+
+    columns: dict[str, Array]
+    labels: list[str] | None
+    numbers: Floats | None
+    rows: int
+    left_out: int  # rows whose target is a gap
+
+
+def labelled(model: TableModel, columns: Mapping[str, Array], target: str) -> Labelled:
+    """The rows of a table whose target is no gap.
+
+    Raises:
+        ValueError: there are none.
+    """
+    values = columns[target]
+    there = ~is_gap(values)
+    rows = int(there.sum())
+    if not rows:
+        raise ValueError(f"the column {shown(target)} has no value")
+    chosen = {name: columns[name][there] for name in model.kinds}
+    left_out = len(values) - rows
+    if model.classes is None:
+        return Labelled(chosen, None, values[there].astype(np.float64), rows, left_out)
+    return Labelled(chosen, label_texts(values[there]), None, rows, left_out)
+
+
+def ignored(names: Sequence[str], used: Sequence[str]) -> str | None:
+    """A remark on columns that are not used; None: all are."""
+    extra = [name for name in names if name not in set(used)]
+    if not extra:
+        return None
+    return f"columns that the model does not use: {several(extra)}"
