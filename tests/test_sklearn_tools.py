@@ -345,6 +345,33 @@ def test_labels_come_back_as_they_were(name):
     np.testing.assert_array_equal(made[0].predict(X), made[1].predict(X))
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([3, 1, 3, 3, 1, 2] * 2),
+        np.array([True, False] * 6),
+        np.array(["b", "aa"] * 6),
+        np.array([7] * 12, np.uint8),
+        np.array(["b", "a"] * 6, dtype=object),
+        np.array([1.0, 2.0, 5.0] * 4),
+        np.arange(12),
+        np.eye(12, 3, dtype=int),
+    ],
+    ids=["numbers", "flags", "words", "one", "objects", "floats", "many", "matrix"],
+)
+def test_labels_are_read_as_by_the_binarizer(y):
+    """Whose private attributes other packages read."""
+    from sklearn.preprocessing import LabelBinarizer
+
+    expected = vars(LabelBinarizer().fit(y))
+    found = vars(classifier().fit(X[:12], y)._label_binarizer)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert type(found[name]) is type(value)
+    assert found["classes_"].dtype == expected["classes_"].dtype
+
+
 def test_y_as_a_column_warns():
     from sklearn.exceptions import DataConversionWarning
 

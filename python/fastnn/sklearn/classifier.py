@@ -25,6 +25,21 @@ Array = NDArray[Any]
 _FLOATS = (np.float64, np.float32)
 
 
+def _binarizer(y: Any) -> LabelBinarizer:
+    """LabelBinarizer().fit(y); without its checks, which take longer than a short training, for labels
+    of a kind that has none to fail."""
+    made = LabelBinarizer()
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "biuU":
+        return made.fit(y)
+    classes = np.unique(y)
+    if 2 * len(classes) > len(y):  # which some versions warn of
+        return made.fit(y)
+    made.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
+    made.sparse_input_ = False
+    made.classes_ = classes
+    return made
+
+
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multi-layer perceptron for classification: `sklearn.neural_network.MLPClassifier`, faster.
 
@@ -152,7 +167,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = _binarizer(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
