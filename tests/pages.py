@@ -8,9 +8,8 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 _VOID = {"meta", "br", "img", "input", "link", "hr", "wbr", "source"}
 
 

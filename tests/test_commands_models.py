@@ -29,6 +29,7 @@ from fastnn.commands import csv_files
 from fastnn.commands.kinds import is_gap
 from fastnn.commands.tables import read_of_kinds, read_table
 from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
+from fastnn.sklearn.tabular.temperature import tempered
 
 pytestmark = pytest.mark.cpu
 
@@ -126,18 +127,20 @@ def test_train_says_what_it_understood_and_how_good_it_is(data, tmp_path, capsys
         "  day   date     2020-01",
         "  flag  boolean  2 values (False, True)",
         "target 'income': classification, 2 classes: ",
-        "rows of training, by the networks that did not learn from them",
+        "rows of training, by the members that did not learn from them",
         "  accuracy ",
         "m.safetensors: ",
-        "2 networks",
+        "2 members",
     ):
         assert words in told.out
     assert "train: 'id' seems to name rows; --drop leaves such columns out" in told.err
     estimator = load_table_estimator(out)
     there = np.isfinite(estimator.oof_[:, 0])
-    answers = estimator.classes_[estimator.oof_[there].argmax(axis=1)]
-    accuracy = np.mean(answers == estimator.targets_[there])
-    assert f"{accuracy:.4g}" in told.out
+    p, known = tempered(estimator.oof_[there], estimator.temperature_), estimator.targets_[there]
+    scores = {line[:26].strip(): line[26:].strip() for line in told.out.splitlines()}
+    accuracy = np.mean(estimator.classes_[p.argmax(axis=1)] == known)
+    assert scores["accuracy"] == f"{accuracy:.4g}"
+    assert scores["log loss"] == f"{metrics.log_loss(known, p):.4g}"
     assert run("train", path, "--target", "income", "--out", out, "--quiet", *SMALL) == 0
     assert capsys.readouterr().out == ""
 
@@ -216,7 +219,7 @@ def test_time_limit_and_seed(data, tmp_path, capsys):
         run("train", path, "--target", "income", "--out", out, "--time-limit", "1s", *options) == 0
     )
     assert time.monotonic() - begun < 30
-    assert "networks trained within the time limit" in capsys.readouterr().err
+    assert "members trained within the time limit" in capsys.readouterr().err
     found = []
     for seed in (1, 1, 2):
         options = ("--drop", "id,pay", "--seed", seed, "--quiet", *SMALL)
@@ -686,7 +689,7 @@ def test_report(made, tmp_path, monkeypatch, capsys):
         every = (
             *words,
             *COLUMNS,
-            "Rows of training, by the networks that did not learn from them",
+            "Rows of training, by the members that did not learn from them",
             "On held-out rows",
             "Importance of columns",
             "hidden_layer_sizes",

@@ -30,6 +30,9 @@ def judged_folds(estimator: Any, target: str) -> Judged | None:
             quantiles = np.sort(np.asarray(estimator.quantiles, np.float64))
             answers = answers[..., int(np.argmin(np.abs(quantiles - 0.5)))]
         return judged_numbers(name, target, known.reshape(-1), answers.reshape(-1))
+    from fastnn.sklearn.tabular.temperature import tempered  # which imports scikit-learn
+
+    answers = tempered(answers, float(estimator.temperature_))  # as `predict_proba`
     return judged_classes(name, target, classes, label_texts(known), answers)
 
 
@@ -40,7 +43,7 @@ def curves(estimator: Any) -> list[Curve]:
         training, validation = (list(member.curve.get(name, [])) for name in _LOSSES)
         told = "with codes" if member.codes else "without codes"
         best = member.epoch if validation else None
-        found.append(Curve(f"network {number}, {told}", training, validation, best))
+        found.append(Curve(f"member {number}, {told}", training, validation, best))
     return found
 
 

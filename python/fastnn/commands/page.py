@@ -51,7 +51,7 @@ h2 { font-size: 1.2rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--ru
 h3 { font-size: 1rem; margin: 0 0 0.25rem; }
 p { margin: 0.25rem 0 0.75rem; }
 .soft, figcaption { color: var(--soft); font-size: 0.875rem; }
-.grid-of { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
+.grid-of { display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .facts { display: grid; gap: 0.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 9rem), 1fr));
   margin: 1rem 0; }
 .facts div, figure, .card { background: var(--card); border: 1px solid var(--rule); border-radius: 8px;

@@ -30,8 +30,8 @@ class ParquetBlocks(Blocks):
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self.name = name
-        self._arrow = needed("pyarrow", f"{name}: reading Parquet")
-        parquet = needed("pyarrow.parquet", f"{name}: reading Parquet")
+        self._arrow = needed("pyarrow", f"{name}: reading Parquet", "parquet")
+        parquet = needed("pyarrow.parquet", f"{name}: reading Parquet", "parquet")
         try:
             self._file = parquet.ParquetFile(file)
         except self._arrow.ArrowException as error:

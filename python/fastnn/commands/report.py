@@ -97,7 +97,7 @@ def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
     estimator, notes = model.estimator, model.notes
     scores, answers = [], []
     folds = kept.judged_folds(estimator, model.target or "target")
-    told = "by the networks that did not learn from them"
+    told = "by the members that did not learn from them"
     if folds is not None:
         title = f"Rows of training, {told}"
         scores.append(shown_scores(folds, f"{title}: {count(folds.rows, 'row')}"))

@@ -27,8 +27,8 @@ from fastnn.commands.told import aligned, count, seconds, shown, size
 from fastnn.commands.versions import versions
 from fastnn.console import complain, printable, say
 
-_DESCRIPTION = """Trains a model of a table: several networks, each of which learns from four fifths of the rows
-and is judged by the others. The answer of the model is their mean.
+_DESCRIPTION = """Trains a model of a table: several networks, its members, each of which learns from four fifths of
+the rows and is judged by the others. The answer of the model is their mean.
 
 Columns may be numbers with gaps, text, booleans and dates; what they are is found, and said. Gaps are empty
 fields, NA, N/A, NaN, null and ?. Rows without a target are left out.
@@ -95,13 +95,13 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         help="of a regression: learn these quantiles, such as 0.1,0.5,0.9, in place of the mean",
     )
     parser.add_argument(
-        "--members", type=whole_above_zero, metavar="N", help="the number of networks; default: 6"
+        "--members", type=whole_above_zero, metavar="N", help="the number of networks, default: 6"
     )
     parser.add_argument(
         "--time-limit",
         type=seconds_of,
         metavar="TIME",
-        help="90s, 5m or 1h: no network is begun for which less is left",
+        help="90s, 5m or 1h: no member is begun for which less is left",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of all that is random; default: 0"
@@ -151,7 +151,7 @@ def _train(asked: argparse.Namespace) -> None:
     took = time.monotonic() - begun
     if len(estimator.members_) < estimator.members:
         complain(
-            f"train: {len(estimator.members_)} of {count(estimator.members, 'network')} trained "
+            f"train: {len(estimator.members_)} of {count(estimator.members, 'member')} trained "
             "within the time limit"
         )
     estimator.save(asked.out)
@@ -160,10 +160,10 @@ def _train(asked: argparse.Namespace) -> None:
     if judged is None:
         tell("\ntoo few rows to hold some out: there is no score")
     else:
-        _tell_scores(judged, "rows of training, by the networks that did not learn from them", tell)
+        _tell_scores(judged, "rows of training, by the members that did not learn from them", tell)
     tell(
         f"\n{printable(asked.out)}: {size(Path(asked.out).stat().st_size)}, "
-        f"{count(len(estimator.members_), 'network')}, {seconds(took)}"
+        f"{count(len(estimator.members_), 'member')}, {seconds(took)}"
     )
     if asked.validation is not None:
         _validate(asked.out, asked.validation, asked.reading, tell)
@@ -204,7 +204,7 @@ def _notes(learned: Learned, estimator: Any, took: float) -> Notes:
         ("trained", time.strftime("%Y-%m-%d %H:%M")),
         ("time", seconds(took)),
         ("data", Path(learned.name).name),
-        ("networks", f"{len(estimator.members_):,}"),
+        ("members", f"{len(estimator.members_):,}"),
     ]
     return Notes(
         learned.target,
