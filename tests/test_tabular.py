@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import pickle
 import warnings
 
@@ -339,3 +341,16 @@ def test_files_that_are_damaged_or_another_kind(tmp_path):
         path.write_bytes(wrong)
         with pytest.raises(fastnn.ModelFileError):
             load_table_estimator(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data.frame", "data.encoding", "sklearn.tabular.temperature", "sklearn.tabular.loading"]
+    + ["sklearn.tabular.classifier", "sklearn.tabular.regressor"],
+)
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(f"fastnn.{name}")
+    found = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
+    assert not found.failed

@@ -84,7 +84,7 @@ class Encoding:
         >>> encoding = Encoding.fitted(frame)
         >>> encoding.raw(frame).tolist()
         [[1.0, 1.0], [2.0, 0.0], [3.0, 1.0]]
-        >>> encoding.rows(encoding.raw(frame)).round(2).tolist()
+        >>> encoding.rows(encoding.raw(frame)).astype(float).round(2).tolist()
         [[-0.95, 1.0], [0.0, -1.0], [0.95, 1.0]]
 
     Args:

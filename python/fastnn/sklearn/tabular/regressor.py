@@ -26,7 +26,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         >>> table = {"size": np.arange(40.0), "colour": ["red", "blue"] * 20}
         >>> y = np.arange(40.0)
         >>> net = TabularRegressor(members=2, random_state=0).fit(table, y)
-        >>> abs(net.predict({"size": [20.0], "colour": ["red"]})[0] - 20.0) < 4
+        >>> bool(abs(net.predict({"size": [20.0], "colour": ["red"]})[0] - 20.0) < 4)
         True
 
     y is numbers (n,) or (n, outputs), which are standardized inside; answers are within the range of y.
