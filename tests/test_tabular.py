@@ -125,8 +125,7 @@ def test_folds_hold_out_each_row_once():
     assert np.isfinite(net.oof_).all()
     # Rows of fold 0 are answered by the member that did not learn from them, and by no other.
     only = net.members_[0].model
-    rows = net.encoding_.rows(net.encoding_.raw(net._frame(table)))[net.folds_ == 0]
-    z = only.predict(rows, verbose=0)
+    z = only.predict(net.encoding_.raw(net._frame(table))[net.folds_ == 0], verbose=0)
     np.testing.assert_allclose(net.oof_[net.folds_ == 0], net._answers_of(z), rtol=1e-12)
 
 

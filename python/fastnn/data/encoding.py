@@ -1,8 +1,8 @@
 """Encoding: columns of a table as rows of numbers, by what the training rows were.
 
 A `Frame` becomes raw columns, one number each (numbers with NaN for gaps, then numbers of levels), and raw
-columns become the inputs of a network. The second step is `encoded`, in NumPy: the definition that native
-code follows batch by batch.
+columns become the inputs of a network: by `layers.ColumnEncoding` batch by batch, whose arguments are here
+too, or by `rows`, its definition in NumPy.
 """
 
 from __future__ import annotations
@@ -19,25 +19,31 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 BINS = 16  # of piecewise linear codes: Gorishniy et al. 2022, arXiv 2203.05556
+CLIP = 3.0  # of scaled numbers
 MOST_LEVELS = 1000  # of a category that have an input of their own
 _DAY_SECONDS = 86400.0
 _NARROW = 1e-30  # a width that counts as none
-_FAR = 1e9  # beyond it z is 3 in float32, and its square is finite
+_MOST = 1e38  # of raw columns, whose float32 are finite
 
 
 class NumberRule(NamedTuple):
-    """How a raw column of numbers becomes inputs.
+    """How a column of numbers becomes inputs.
 
-    z = (x - center) * scale, then z / sqrt(1 + (z / 3) ** 2), which is within 3 and -3; a gap counts as
-    x = fill. `indicator`: whether an input of its own says that there was a gap. `edges`: of bins, for
-    codes clip((x - edges[i]) / (edges[i + 1] - edges[i]), 0, 1); None: no codes.
+    Its raw column is x - center, in float32. z = (x - center) * scale, then z / sqrt(1 + (z / 3) ** 2),
+    which is within 3 and -3; a gap counts as x = center. `indicator`: whether an input of its own says that
+    there was a gap. `edges`: of bins, less center, for codes
+    clip((x - center - edges[i]) / (edges[i + 1] - edges[i]), 0, 1); none: no codes.
     """
 
     center: float
     scale: float
-    fill: float
     indicator: bool
-    edges: Floats | None
+    edges: NDArray[np.float32]
+
+    @property
+    def bins(self) -> int:
+        """The number of its codes."""
+        return max(0, len(self.edges) - 1)
 
 
 class CategoryRule(NamedTuple):
@@ -83,7 +89,7 @@ class Encoding:
         >>> frame = Frame.of({"size": [1.0, 2.0, 3.0], "colour": ["red", "blue", "red"]})
         >>> encoding = Encoding.fitted(frame)
         >>> encoding.raw(frame).tolist()
-        [[1.0, 1.0], [2.0, 0.0], [3.0, 1.0]]
+        [[-1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
         >>> encoding.rows(encoding.raw(frame)).astype(float).round(2).tolist()
         [[-0.95, 1.0], [0.0, -1.0], [0.95, 1.0]]
 
@@ -131,12 +137,12 @@ class Encoding:
             else:
                 levelled.append(RawColumn(i, "value"))
         made = cls(sources, [*numeric, *levelled], [], [], named=frame.named)
-        raw = made.raw(frame)
+        found = made._values(frame)
         count = len(numeric)
-        made.numbers = [_number_rule(raw[:, i], bins) for i in range(count)]
+        made.numbers = [_number_rule(found[:, i], bins) for i in range(count)]
         for i, column_of in enumerate(levelled, count):
             made.categories.append(
-                CategoryRule(made._levels_of(column_of), bool(np.isnan(raw[:, i]).any()))
+                CategoryRule(made._levels_of(column_of), bool(np.isnan(found[:, i]).any()))
             )
         return made
 
@@ -148,12 +154,22 @@ class Encoding:
 
     # -- a table to raw columns
 
-    def raw(self, frame: Frame) -> Floats:
+    def raw(self, frame: Frame) -> NDArray[np.float32]:
         """The raw columns (n, columns) of a table with the same source columns.
+
+        Numbers are centered before they are rounded to float32: those of dates are large, and differ by
+        little.
 
         Raises:
             ValueError: a column is not of its kind.
         """
+        found = self._values(frame)
+        for i, rule in enumerate(self.numbers):
+            found[:, i] -= rule.center
+        return np.clip(found, -_MOST, _MOST).astype(np.float32)
+
+    def _values(self, frame: Frame) -> Floats:
+        """The raw columns before they are centered."""
         found = np.empty((len(frame), len(self.columns)))
         taken = [
             as_kind(column, source.kind)
@@ -183,11 +199,24 @@ class Encoding:
     @property
     def code_width(self) -> int:
         """The inputs that are codes."""
-        return sum(len(rule.edges) - 1 for rule in self.numbers if rule.edges is not None)
+        return sum(rule.bins for rule in self.numbers)
 
-    def rows(self, raw: Floats, *, codes: bool = False) -> NDArray[np.float32]:
+    def rows(self, raw: NDArray[np.float32], *, codes: bool = False) -> NDArray[np.float32]:
         """The inputs (n, plain_width), with codes (n, plain_width + code_width)."""
         return encoded(raw, self.numbers, self.categories, codes=codes)
+
+    def layer_arguments(self, *, codes: bool = False) -> dict[str, Any]:
+        """The arguments of the `layers.ColumnEncoding` that makes `rows` of raw columns."""
+        numbers, categories = self.numbers, self.categories
+        with_edges = [rule.edges for rule in numbers if rule.bins and codes]
+        return {
+            "levels": [0] * len(numbers) + [rule.levels for rule in categories],
+            "missing": [rule.indicator for rule in numbers] + [rule.missing for rule in categories],
+            "bins": [rule.bins if codes else 0 for rule in numbers] + [0] * len(categories),
+            "clip": CLIP,
+            "factor": [rule.scale for rule in numbers],
+            "edges": np.concatenate([np.zeros(0, np.float32), *with_edges]),
+        }
 
     # -- plain data
 
@@ -200,7 +229,6 @@ class Encoding:
             "numbers": {
                 "center": np.array([rule.center for rule in self.numbers]),
                 "scale": np.array([rule.scale for rule in self.numbers]),
-                "fill": np.array([rule.fill for rule in self.numbers]),
                 "indicator": np.array([rule.indicator for rule in self.numbers], bool),
                 "edges": [rule.edges for rule in self.numbers],
             },
@@ -211,7 +239,7 @@ class Encoding:
     def of_state(cls, state: Mapping[str, Any]) -> Self:
         """The encoding that `state` told."""
         told = state["numbers"]
-        keys = ("center", "scale", "fill", "indicator")
+        keys = ("center", "scale", "indicator")
         by_column = zip(*(told[key].tolist() for key in keys), told["edges"], strict=True)
         return cls(
             [
@@ -226,7 +254,7 @@ class Encoding:
 
 
 def encoded(
-    raw: Floats,
+    raw: NDArray[np.float32],
     numbers: Sequence[NumberRule],
     categories: Sequence[CategoryRule],
     *,
@@ -234,17 +262,16 @@ def encoded(
 ) -> NDArray[np.float32]:
     """Raw columns as inputs: all numbers, the codes of each, the indicators, the categories."""
     n, count = len(raw), len(numbers)
-    values = raw[:, :count]
+    values = raw[:, :count].astype(np.float64)
     gaps = np.isnan(values)
-    filled = np.where(gaps, [rule.fill for rule in numbers], values) if count else values
-    with np.errstate(over="ignore"):
-        z = (filled - [rule.center for rule in numbers]) * [rule.scale for rule in numbers]
-    z = np.clip(z, -_FAR, _FAR)
-    parts: list[Array] = [z / np.sqrt(1.0 + (z / 3.0) ** 2)]
+    filled = np.where(gaps, 0.0, values)
+    z = filled * [rule.scale for rule in numbers]
+    parts: list[Array] = [z / np.hypot(1.0, z / CLIP)]
     if codes:
         for i, rule in enumerate(numbers):
-            if rule.edges is not None:
-                left, width = rule.edges[:-1], np.diff(rule.edges)
+            if rule.bins:
+                edges = rule.edges.astype(np.float64)
+                left, width = edges[:-1], np.diff(edges)
                 parts.append(np.clip((filled[:, i, None] - left) / width, 0.0, 1.0))
     parts += [gaps[:, i, None] for i, rule in enumerate(numbers) if rule.indicator]
     for i, category in enumerate(categories, count):
@@ -272,14 +299,14 @@ def _number_rule(values: Floats, bins: int) -> NumberRule:
     gaps = np.isnan(values)
     there = values[~gaps]
     if not len(there):
-        return NumberRule(0.0, 0.0, 0.0, False, None)
+        return NumberRule(0.0, 0.0, indicator=False, edges=np.zeros(0, np.float32))
     center = float(np.median(there))
     low, high = np.quantile(there, [0.25, 0.75])
     with np.errstate(over="ignore"):
         width = float(high - low) if high > low else _typical_distance(there, center)
     scale = 1.0 / width if width > _NARROW else 0.0
-    edges = _apart(np.unique(_quantiles(there, bins)))
-    return NumberRule(center, scale, center, bool(gaps.any()), edges if len(edges) > 2 else None)
+    edges = _apart(np.unique(np.clip(_quantiles(there, bins) - center, -_MOST, _MOST)))
+    return NumberRule(center, scale, bool(gaps.any()), edges if len(edges) > 2 else edges[:0])
 
 
 def _typical_distance(values: Floats, center: float) -> float:
@@ -309,14 +336,14 @@ def _quantiles(values: Floats, bins: int) -> Floats:
     return np.unique(np.concatenate([common, np.quantile(rare, np.linspace(0.0, 1.0, left))]))
 
 
-def _apart(edges: Floats) -> Floats:
-    """Edges without those so near the one before that a bin would be a rounding error."""
-    least = max(_NARROW, 1e-12 * float(np.abs(edges).max()))
+def _apart(edges: Floats) -> NDArray[np.float32]:
+    """Edges without those so near the one before that a bin would be a rounding error in float32."""
+    least = max(_NARROW, 1e-6 * float(np.abs(edges).max()))
     kept = [edges[0]]
     for edge in edges[1:]:
         if edge - kept[-1] > least:
             kept.append(edge)
-    return np.array(kept)
+    return np.array(kept, np.float32)
 
 
 def _kept_levels(column: FrameColumn, most: int) -> tuple[str, ...]:

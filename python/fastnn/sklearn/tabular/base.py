@@ -28,13 +28,12 @@ Floats = NDArray[np.float64]
 _FOLDS = 5
 _FEWEST = 10  # rows from which on some are held out
 _SAMPLE = 2000  # rows of training that importances are measured on
-_AT_ONCE = 1 << 23  # numbers of rows that are encoded at once to answer
 
 
 class Sample(NamedTuple):
     """Rows of training: their raw columns, targets and folds."""
 
-    raw: Floats
+    raw: NDArray[np.float32]
     targets: NDArray[np.float32]
     folds: NDArray[np.int64]
 
@@ -109,8 +108,8 @@ class BaseTabular(BaseEstimator):
         self.folds_ = _folds(len(frame), strata, np.random.default_rng([seed, 0]))
         plans = [self._plan(number, seed) for number in range(members)]
         data = Data(
-            {codes: self._rows(raw, codes) for codes in {plan.codes for plan in plans}},
-            self.encoding_.plain_width,
+            raw,
+            self.encoding_,
             np.ascontiguousarray(targets, np.float32),
             weights,
         )
@@ -154,18 +153,13 @@ class BaseTabular(BaseEstimator):
             int(np.random.default_rng([seed, 1, number]).integers(2**31 - 1)),
         )
 
-    def _rows(self, raw: Floats, codes: bool) -> NDArray[np.float32]:
-        return self.encoding_.rows(raw, codes=codes)
-
     def _finish(self, data: Data, plans: list[Plan]) -> None:
         """Answers for rows by members that did not learn from them, and what follows from these."""
         total: Any = None
         counts = np.zeros(len(data.targets))
         for member, plan in zip(self.members_, plans, strict=True):
             if len(plan.held):
-                found = self._answers_of(
-                    member.model.predict(data.rows[plan.codes][plan.held], verbose=0)
-                )
+                found = self._answers_of(member.model.predict(data.raw[plan.held], verbose=0))
                 if total is None:
                     total = np.zeros((len(data.targets), *found.shape[1:]))
                 total[plan.held] += found
@@ -212,8 +206,8 @@ class BaseTabular(BaseEstimator):
         total = rises.sum()
         return rises / total if total > 0 else rises
 
-    def _loss(self, member: Member, raw: Floats, targets: Array) -> float:
-        outputs = member.model.predict(self._rows(raw, member.codes), verbose=0)
+    def _loss(self, member: Member, raw: NDArray[np.float32], targets: Array) -> float:
+        outputs = member.model.predict(raw, verbose=0)
         return float(self._losses_of(self._answers_of(outputs), targets).mean())
 
     # -- files
@@ -250,19 +244,8 @@ class BaseTabular(BaseEstimator):
     def _each(self, X: Any) -> Floats:
         """The answers of each member: (members, n, ...)."""
         raw = self.encoding_.raw(self._frame(X))
-        wide = max(1, self.encoding_.plain_width + self.encoding_.code_width)
-        size = max(256, _AT_ONCE // wide)
-        parts = [self._each_of(raw[i : i + size]) for i in range(0, len(raw), size)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-    def _each_of(self, raw: Floats) -> Floats:
-        rows: dict[bool, Any] = {}
-        found = []
-        for member in self.members_:
-            if member.codes not in rows:
-                rows[member.codes] = self._rows(raw, member.codes)
-            found.append(self._answers_of(member.model.predict(rows[member.codes], verbose=0)))
-        return np.stack(found)
+        answers = (member.model.predict(raw, verbose=0) for member in self.members_)
+        return np.stack([self._answers_of(outputs) for outputs in answers])
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.limits import TimeLimit
 from fastnn.console import say
+from fastnn.data.encoding import Encoding
 from fastnn.data.table import Table
 from fastnn.losses import Loss
 from fastnn.models import Sequential
 from fastnn.optimizers import AdamW
 from fastnn.optimizers.schedules import CosineLog
 from fastnn.sklearn.tabular.choice import Choice
-from fastnn.sklearn.tabular.net import network, start
+from fastnn.sklearn.tabular.net import ROWS, network, start
 from fastnn.sklearn.tabular.recipe import Plan, Recipe
 from fastnn.training.loops import Schedule
 
@@ -32,12 +33,11 @@ Floats = NDArray[np.float32]
 class Data(NamedTuple):
     """Rows to train on.
 
-    `rows`: inputs of members without codes (False) and with them (True). `plain`: how many inputs are
-    no codes. `targets`: (n, outputs). `weights`: of rows; None: all count alike.
+    `raw`: their raw columns. `targets`: (n, outputs). `weights`: of rows; None: all count alike.
     """
 
-    rows: Mapping[bool, Floats]
-    plain: int
+    raw: Floats
+    encoding: Encoding
     targets: Floats
     weights: NDArray[np.float64] | None
 
@@ -92,10 +92,11 @@ def fit_members(
 
 
 def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None) -> Member:
-    rows = data.rows[plan.codes]
-    model = network(recipe, rows.shape[1], data.plain, task.outputs, plan.seed)
+    net = network(recipe, data.encoding, plan.codes, task.outputs, plan.seed)
+    model = net.model
     random = np.random.default_rng(plan.seed)
-    start(model, rows[plan.train], recipe.activation, random)
+    seen = data.raw[plan.train[random.permutation(len(plan.train))[:ROWS]]]
+    start(net, data.encoding.rows(seen, codes=plan.codes), recipe.activation, random)
     steps = recipe.epochs * math.ceil(len(plan.train) / recipe.batch_size)
     optimizer = AdamW(
         CosineLog(recipe.learning_rate, steps, recipe.cycles),
@@ -104,6 +105,7 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
         beta_2=recipe.beta_2,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.multiply_learning_rate(net.gain, [net.dense[0].kernel])
     model.compile(
         optimizer,
         task.loss,
@@ -111,15 +113,13 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
         device=recipe.device,
         matmul_precision=recipe.matmul_precision,
     )
-    validation = _table(data, task, rows, plan.held) if len(plan.held) else None
+    validation = _table(data, task, plan.held) if len(plan.held) else None
     choice = Choice(task.share)
     callbacks: list[Callback] = [] if validation is None else [choice]
     if left is not None:
         callbacks.append(TimeLimit(max(left, 1e-3)))
     schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
-    history = model.fit_tables(
-        _table(data, task, rows, plan.train), validation, schedule, callbacks
-    )
+    history = model.fit_tables(_table(data, task, plan.train), validation, schedule, callbacks)
     curve = {name: [float(v) for v in values] for name, values in history.history.items()}
     epochs = len(history.epoch)
     return Member(
@@ -127,8 +127,8 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     )
 
 
-def _table(data: Data, task: Task, rows: Floats, chosen: NDArray[np.int64]) -> Table:
+def _table(data: Data, task: Task, chosen: NDArray[np.int64]) -> Table:
     targets = data.targets
     if targets.shape[1] != task.outputs:  # quantiles have an output each, and one target
         targets = np.repeat(targets, task.outputs // targets.shape[1], axis=1)
-    return Table(rows, targets, None, data.weights, chosen)
+    return Table(data.raw, targets, None, data.weights, chosen)

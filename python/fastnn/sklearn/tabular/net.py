@@ -7,57 +7,73 @@ training rows, and its bias puts the bend of its activation among them.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import activations, layers
+from fastnn.data.encoding import Encoding
 from fastnn.models import Sequential
 from fastnn.sklearn.tabular.recipe import Recipe
 
 Floats = NDArray[np.float32]
 
-_ROWS = 2048  # that first weights look at
+ROWS = 2048  # that first weights look at, at most
 _MIXED = 5  # rows of which a bias is a mixture
 
 
-def network(recipe: Recipe, width: int, plain: int, outputs: int, seed: int) -> Sequential:
-    """The layers, whose first kernel and biases `start` writes.
+class Net(NamedTuple):
+    """A network, and by how much its first kernel is larger than others."""
+
+    model: Sequential
+    gain: float
+
+    @property
+    def dense(self) -> list[layers.Dense]:
+        """The layers with kernels."""
+        return [layer for layer in self.model.layers if isinstance(layer, layers.Dense)]
+
+
+def network(recipe: Recipe, encoding: Encoding, codes: bool, outputs: int, seed: int) -> Net:
+    """The layers, from raw columns on, whose kernels and biases `start` writes.
+
+    The rows of the neural tangent kernel have length 1 where the first kernel is sqrt(units / inputs)
+    times larger; its learning rate has to be so, too.
 
     Args:
-        width: the number of inputs.
-        plain: how many of them are no codes: rows have about this squared length.
+        encoding: of raw columns.
+        codes: whether the inputs have piecewise linear codes. They do not count in the length of rows.
         outputs: the number of outputs.
         seed: of dropout and of the order of rows.
     """
-    first = recipe.hidden[0] if recipe.hidden else 1
-    gain = math.sqrt(first / max(1, plain))
-    parts: list[layers.Layer] = [layers.Rescaling(gain, input_shape=(width,))]
+    parts: list[layers.Layer] = [
+        layers.ColumnEncoding(
+            **encoding.layer_arguments(codes=codes), input_shape=(len(encoding.columns),)
+        )
+    ]
     for units in recipe.hidden:
         parts.append(layers.Dense(units, recipe.activation, kernel_initializer="zeros"))
         if recipe.dropout:
             parts.append(layers.Dropout(recipe.dropout))
     parts.append(layers.Dense(outputs, kernel_initializer="zeros"))
-    return Sequential(parts, seed=seed)
+    first = recipe.hidden[0] if recipe.hidden else 1
+    return Net(Sequential(parts, seed=seed), math.sqrt(first / max(1, encoding.plain_width)))
 
 
-def start(model: Sequential, rows: Floats, activation: str, random: np.random.Generator) -> None:
+def start(net: Net, z: Floats, activation: str, random: np.random.Generator) -> None:
     """Writes the first weights; those of the last layer are zeros.
 
     Args:
-        rows: of training, of which at most 2,048 are looked at.
+        z: inputs of the first dense layer for some rows of training.
         activation: of the hidden layers.
-        random: for kernels, and for the choice of rows.
+        random: for kernels and biases.
     """
     act = activations.get(activation)
-    chosen = random.permutation(len(rows))[:_ROWS]
-    first = model.layers[0]
-    assert isinstance(first, layers.Rescaling)
-    z = rows[chosen] * np.float32(first.scale)
-    dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
-    for layer in dense[:-1]:
+    for number, layer in enumerate(net.dense[:-1]):
         inputs, units = layer.kernel.shape
-        kernel = random.standard_normal((inputs, units), np.float32) / np.float32(math.sqrt(inputs))
+        kernel = random.standard_normal((inputs, units), np.float32)
+        kernel *= np.float32((net.gain if number == 0 else 1.0) / math.sqrt(inputs))
         out = z @ kernel
         deviation = out.std(axis=0)
         scale = 1.0 / np.where(deviation > 1e-6, deviation, np.float32(1.0))
