@@ -69,6 +69,10 @@ RESULTS = {
         30,
     ),
     "sklearn_stream.py": (r"last ten parts: ([\d.]+)\nrows seen: 1797, loss", 0.9),
+    "tabular.py": (
+        r"1000 other flats: ([\d.]+)\n.*held out: 0\.8.*size .*quantiles 0.1 and 0.9: 0\.[78].*same answers: True",
+        0.8,
+    ),
     "yeast.py": (r"micro F1 of 5 seeds: (\S+) to ", 0.64),
     "primer.py": (r"accuracy ([\d.]+) on \d+ images\nthe curves are in curves\.png\n", 0.93),
 }

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 _SHARE = 1.0  # of accuracy in the choice of epochs
+_SURER = 0.12  # the share of the temperature that many members take away
 
 
 class TabularClassifier(ClassifierMixin, BaseTabular):
@@ -63,7 +64,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Attributes:
         classes_: the labels, in their order.
         temperature_: probabilities are raised to the power 1 / temperature_ and scaled to the sum 1; found
-            on `oof_`. 1 without calibrate, and for labels that do not exclude each other the same of odds.
+            on `oof_`, and made less for the mean of several members. 1 without calibrate, and for labels that do not exclude each other the same of odds.
         members_: the trained networks.
         encoding_: how columns became inputs.
         targets_: y of training.
@@ -165,9 +166,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if self.calibrate and self.oof_ is not None:
             known = np.isfinite(self.oof_[:, 0])
             weights = None if data.weights is None else data.weights[known]
-            self.temperature_ = temperature(
+            found = temperature(
                 self.oof_[known], data.targets[known], weights, labels=self._multilabel
             )
+            # The mean of several members is less sure than the one or two that held a row out.
+            self.temperature_ = found * (1.0 - _SURER * (1.0 - 1.0 / len(self.members_)))
 
     # -- what programs call
 
