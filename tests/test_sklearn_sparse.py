@@ -146,7 +146,7 @@ def test_values_that_are_no_numbers_are_refused(bad):
         mlp.fit(x, y)
     x.data[4] = bad
     for call in (lambda: mlp.fit(x, y), lambda: mlp.predict(x)):
-        with pytest.raises(ValueError, match="NaN|infinity"):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
             call()
 
 

@@ -19,6 +19,7 @@ from fastnn.console import say
 from fastnn.protocols import Logs
 from fastnn.sklearn.batches import Batches
 from fastnn.sklearn.solvers import LEAST_RATE, Solver
+from fastnn.variables import Variable
 
 _NEVER = 2**60
 
@@ -74,6 +75,7 @@ class Rule(Callback):
         losses, scores: of the epochs of this call.
         best_weights: all weights after the best epoch; None: no epoch was better than `best` was.
         converged: whether the rule ended training.
+        variables: those of the model, which are to be set before it trains.
 
     Args:
         loss: of an epoch, in scikit-learn's terms.
@@ -105,6 +107,7 @@ class Rule(Callback):
         self.scores: list[float] = []
         self.best_weights: list[NDArray[Any]] | None = None
         self.converged = False
+        self.variables: Sequence[Variable] = ()
 
     def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
         value = self._watched.value
@@ -145,7 +148,7 @@ class Rule(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self._after(epoch, logs or {}) and self._stopping.keeps_best:
-            self.best_weights = self.model.get_weights()
+            self.best_weights = [variable.numpy() for variable in self.variables]
 
     def _after(self, epoch: int, logs: Logs) -> bool:
         """Takes note of an epoch; whether it is the best so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from fastnn import metrics
 from fastnn.protocols import Logs
 from fastnn.sklearn.net import Net
-from fastnn.sklearn.parts import Held
+from fastnn.sklearn.parts import Held, table_of
 from fastnn.sklearn.rows import Targets
 from fastnn.sklearn.rules import Value, Watched
 from fastnn.sklearn.solvers import Scale
@@ -79,7 +80,9 @@ def watched_by(estimator: Any, net: Net, held: Held | None) -> Watched | None:
     if hasattr(estimator, "classes_"):
         if targets.labels is not None or targets.width == 1:
             return Watched(Value("val_accuracy"), True)
-        return Watched(None, True, lambda _: _subset_accuracy(net, held, targets, weights))
+        right = np.asarray(targets.values) > 0.5
+        ask = _asks(net, held)
+        return Watched(None, True, lambda _: _subset_accuracy(ask(), right, weights))
     values = np.asarray(targets.values, np.float64)
     mean = np.average(values, axis=0, weights=weights)
     variances = np.average((values - mean) ** 2, axis=0, weights=weights)
@@ -90,19 +93,22 @@ def watched_by(estimator: Any, net: Net, held: Held | None) -> Watched | None:
     return Watched(None, True, functools.partial(_r2, variances))
 
 
-def _answers(net: Net, held: Held) -> Array:
+def _asks(net: Net, held: Held) -> Callable[[], Array]:
+    """A function that gives the outputs of the rows held out."""
     rows = held.given.rows
+    if not rows.sparse:
+        data = table_of(held).native()  # which are read where they lie
+        return lambda: net.model.network.predict(data)
     chosen = np.arange(len(rows)) if held.chosen is None else held.chosen
-    found: Array = net.model.predict(rows.dense(chosen), verbose=0)
-    return found
+    return lambda: np.asarray(net.model.predict(rows.dense(chosen), verbose=0))
 
 
-def _subset_accuracy(net: Net, held: Held, targets: Targets, weights: Any) -> float:
-    found = _answers(net, held)
-    if not np.isfinite(found).all():
+def _subset_accuracy(found: Array, right: Array, weights: Array | None) -> float:
+    """The weighted share of rows all of whose labels are right; NaN where an output is no number."""
+    whole = ((found > 0.5) == right).all(axis=1)
+    if np.isnan(found).any():
         return math.nan
-    right = ((found > 0.5) == (np.asarray(targets.values) > 0.5)).all(axis=1)
-    return float(np.average(right, weights=weights))
+    return float(whole.mean() if weights is None else np.average(whole, weights=weights))
 
 
 def _r2(variances: NDArray[np.float64], logs: Logs) -> float:

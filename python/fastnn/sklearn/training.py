@@ -53,6 +53,7 @@ def fit_stochastic(
     solver.begins(estimator, math.ceil(parts.length / size), parts.length)
     order = Order(size, bool(estimator.shuffle), net.model.network.key, net.model.network.epochs)
     rule = _rule_for(estimator, net, scale, parts, solver, order)
+    rule.variables = net.model.weights
     before = net.model.get_weights() if estimator.early_stopping else None
     epochs = 1 if incremental else int(estimator.max_iter)
     schedule = Schedule(size, epochs, 0, order.shuffled, 1, size)
