@@ -225,12 +225,31 @@ def test_spread_is_that_of_the_members():
     net = TabularClassifier(**SMALL, calibrate=False).fit(table, y)
     found, spread = net.predict_proba(table, return_std=True)
     each = net._each(table)
-    np.testing.assert_allclose(spread, each.std(axis=0))
-    np.testing.assert_allclose(found, each.mean(axis=0))
+    mean = np.average(each, axis=0, weights=net.weights_)
+    np.testing.assert_allclose(found, mean)
+    np.testing.assert_allclose(
+        spread**2, np.average((each - mean) ** 2, axis=0, weights=net.weights_)
+    )
     x, y = load_diabetes(return_X_y=True)
     numbers = TabularRegressor(**SMALL).fit(x, y)
     found, spread = numbers.predict(x, return_std=True)
-    np.testing.assert_allclose(spread, numbers._each(x)[..., 0].std(axis=0))
+    each = numbers._each(x)[..., 0]
+    mean = np.average(each, axis=0, weights=numbers.weights_)
+    np.testing.assert_allclose(
+        spread**2, np.average((each - mean) ** 2, axis=0, weights=numbers.weights_)
+    )
+
+
+def test_kinds_of_members_count_by_their_losses():
+    x = np.random.default_rng(0).uniform(size=(300, 2))
+    y = (np.floor(8 * x[:, 0]) % 2).astype(int)  # which codes show
+    net = TabularClassifier(members=4, random_state=0).fit(x, y)
+    found = [member.curve["val_loss"][member.epoch] for member in net.members_]
+    ratio = (np.mean(found[0::2]) / np.mean(found[1::2])) ** 4
+    assert ratio > 1.2
+    assert net.weights_[0] == net.weights_[2]
+    np.testing.assert_allclose(net.weights_.sum(), 1.0)
+    np.testing.assert_allclose(net.weights_[1] / net.weights_[0], ratio)
 
 
 def test_temperature_is_the_best():
@@ -263,7 +282,7 @@ def test_calibration_makes_held_out_rows_likelier():
     def loss(p):
         return -(truth * np.log(p[:, 1]) + (1 - truth) * np.log(p[:, 0])).mean()
 
-    plain = net._each(test).mean(axis=0)
+    plain = net._mean(net._each(test))
     assert loss(net.predict_proba(test)) < loss(plain)
 
 

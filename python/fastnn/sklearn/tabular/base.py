@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -61,7 +61,15 @@ class BaseTabular(BaseEstimator):
 
     # Fitted attributes besides members and encoding, as files have them.
     _fitted: ClassVar[tuple[str, ...]] = (
-        *("n_features_in_", "feature_names_in_", "folds_", "oof_", "targets_", "_importances"),
+        *(
+            "n_features_in_",
+            "feature_names_in_",
+            "folds_",
+            "oof_",
+            "targets_",
+            "weights_",
+            "_importances",
+        ),
     )
 
     # -- what the classes say of y
@@ -116,6 +124,7 @@ class BaseTabular(BaseEstimator):
         left = None if self.time_limit is None else self.time_limit - (time.monotonic() - begun)
         task = self._task(targets.shape[1])
         self.members_ = fit_members(data, task, plans, self._recipe(len(plans[0].train)), left)
+        self.weights_ = _weights(self.members_)
         self.targets_ = np.array(y)
         self._finish(data, plans[: len(self.members_)])
         self._calibrate(data)
@@ -247,6 +256,14 @@ class BaseTabular(BaseEstimator):
         answers = (member.model.predict(raw, verbose=0) for member in self.members_)
         return np.stack([self._answers_of(outputs) for outputs in answers])
 
+    def _mean(self, each: Floats) -> Floats:
+        """The answers of all members together."""
+        return np.asarray(np.tensordot(self.weights_, each, 1))
+
+    def _spread(self, each: Floats) -> Floats:
+        """The standard deviation of the members' answers."""
+        return np.asarray(np.sqrt(self._mean((each - self._mean(each)) ** 2)))
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")
 
@@ -270,3 +287,24 @@ def _folds(rows: int, strata: Any, random: np.random.Generator) -> NDArray[np.in
         of_class = random.permutation(np.flatnonzero(strata == value))
         folds[of_class] = (np.arange(len(of_class)) + random.integers(_FOLDS)) % _FOLDS
     return folds
+
+
+def _weights(members: Sequence[Member]) -> Floats:
+    """What members count for, (members,), with the sum 1.
+
+    Those without codes count alike, as do those with them, and a kind by the mean loss on its held-out rows
+    to the power -4. Single members' losses differ as folds do.
+    """
+    found = np.ones(len(members))
+    kinds = np.array([member.codes for member in members])
+    losses = [
+        member.curve["val_loss"][member.epoch] if "val_loss" in member.curve else 1.0
+        for member in members
+    ]
+    for kind in (False, True):
+        if (kinds == kind).any():
+            mean = float(
+                np.mean([loss for loss, own in zip(losses, kinds, strict=True) if own == kind])
+            )
+            found[kinds == kind] = max(mean, 1e-12) ** -4.0
+    return found / found.sum()

@@ -63,9 +63,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     Attributes:
         classes_: the labels, in their order.
-        temperature_: probabilities are raised to the power 1 / temperature_ and scaled to the sum 1; found
-            on `oof_`, and made less for the mean of several members. 1 without calibrate, and for labels that do not exclude each other the same of odds.
-        members_: the trained networks.
+        temperature_: p becomes p ** (1 / temperature_), scaled to the sum 1, of a label together with 1 - p.
+            It makes the answers in `oof_` most likely, and is less for several members, whose mean is less
+            sure than each of them; 1 without calibrate.
+        members_, weights_: the trained networks, and what each counts for; see docs/tables.md.
         encoding_: how columns became inputs.
         targets_: y of training.
         feature_importances_: see there.
@@ -202,8 +203,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         """
         check_is_fitted(self)
         each = self._each(X)
-        found = tempered(each.mean(axis=0), self.temperature_, labels=self._multilabel)
-        return (found, each.std(axis=0)) if return_std else found
+        found = tempered(self._mean(each), self.temperature_, labels=self._multilabel)
+        return (found, self._spread(each)) if return_std else found
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row, (n,), or a matrix of zeros and ones (n, labels)."""

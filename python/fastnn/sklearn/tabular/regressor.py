@@ -38,7 +38,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     Attributes:
         y_mean_, y_scale_: by which y is standardized.
         oof_: of each row of training, the mean answer of the members that did not learn from it.
-        members_, encoding_, folds_, n_features_in_, feature_names_in_: see `TabularClassifier`.
+        members_, weights_, encoding_, folds_, n_features_in_, feature_names_in_: see `TabularClassifier`.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -156,8 +156,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             middle = int(np.argmin(np.abs(np.array(self._checked_quantiles()) - 0.5)))
             each = each[..., middle]
         each = each[..., 0] if self._one else each
-        found = each.mean(axis=0)
-        return (found, each.std(axis=0)) if return_std else found
+        found = self._mean(each)
+        return (found, self._spread(each)) if return_std else found
 
     def predict_quantiles(self, X: Any) -> Floats:
         """The quantiles of each row in ascending order, (n, quantiles), or (n, outputs, quantiles).
@@ -176,5 +176,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         check_is_fitted(self)
         if self.quantiles is None:
             raise AttributeError("predict_quantiles: give quantiles=(0.1, 0.5, 0.9), for example")
-        found = self._each(X).mean(axis=0)
+        found = self._mean(self._each(X))
         return np.asarray(found[:, 0] if self._one else found)
