@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", minversion="1.7", reason="its MLPs take weights of rows from 1.7 on")
+pytest.importorskip("sklearn.neural_network")
 sparse = pytest.importorskip("scipy.sparse")
 
 from sklearn_draws import draw

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn.neural_network")
+pytest.importorskip("sklearn", minversion="1.7", reason="its MLPs take weights of rows from 1.7 on")
 joblib = pytest.importorskip("joblib")
 
 import sklearn
