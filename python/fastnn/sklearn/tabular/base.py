@@ -307,4 +307,4 @@ def _weights(members: Sequence[Member]) -> Floats:
                 np.mean([loss for loss, own in zip(losses, kinds, strict=True) if own == kind])
             )
             found[kinds == kind] = max(mean, 1e-12) ** -4.0
-    return found / found.sum()
+    return np.asarray(found / found.sum())

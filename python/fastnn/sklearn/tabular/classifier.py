@@ -49,7 +49,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         dropout: the share of each hidden layer's outputs left out in a step.
         learning_rate: the highest rate; "auto": 0.006.
         weight_decay: of kernels, decoupled; see `fastnn.optimizers.AdamW`.
-        batch_size: rows of a step; "auto": 16 to 256, by the number of rows.
+        batch_size: rows of a step; "auto": 32 to 256, by the number of rows.
         max_epochs: epochs of a member; "auto": 8 to 60, fewer of more rows.
         codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
         bins: the number of codes of a column.

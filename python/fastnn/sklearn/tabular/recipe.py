@@ -44,6 +44,6 @@ def length(rows: int) -> tuple[int, int]:
 
     Steps grow with the root of the rows: epochs of few rows are short, and more rows say more.
     """
-    batch = min(256, max(16, 2 ** round(math.log2(max(rows, 1) / 25))))
+    batch = min(256, max(32, 2 ** round(math.log2(max(rows, 1) / 25))))
     epochs = min(60, max(8, round(20 * math.sqrt(3200 / max(rows, 1)))))
     return batch, epochs
