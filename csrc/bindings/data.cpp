@@ -96,6 +96,13 @@ const T* vector_of(const std::optional<py::array>& array, const char* name, Inde
   return data_of<T>(*array, name);
 }
 
+template <class T>
+const T* one_axis(const py::array& array, const char* name, Index length) {
+  check(array.ndim() == 1 && (length < 0 || array.shape(0) == length), name, ": expected shape (",
+        length, ",), got ", shape_of(array));
+  return data_of<T>(array, name);
+}
+
 }  // namespace
 
 ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes,
@@ -119,16 +126,56 @@ ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes
   return view;
 }
 
-Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::array> labels,
+SparseMatrix::SparseMatrix(py::array values, const py::array& columns, const py::array& starts,
+                           Index width)
+    : values_(std::move(values)), width_(width) {
+  check(values_.ndim() == 1, "values: expected 1 axis, got shape ", shape_of(values_));
+  if (is_double(values_)) {
+    data_of<double>(values_, "values");
+  } else {
+    data_of<float>(values_, "values");
+  }
+  const Index count = values_.size();
+  const auto* const given = one_axis<std::int32_t>(columns, "columns", count);
+  const auto* const begins = one_axis<Index>(starts, "starts", -1);
+  columns_.assign(given, given + count);
+  starts_.assign(begins, begins + starts.size());
+  check(!starts_.empty() && starts_.front() == 0 && starts_.back() == count,
+        "starts: expected 0 at the beginning and ", count, " at the end");
+  for (Index r = 0; r < rows(); ++r) {
+    const auto row = static_cast<std::size_t>(r);
+    check(starts_[row] <= starts_[row + 1] && starts_[row + 1] <= count,
+          "starts: expected an ascending order, got ", starts_[row + 1], " after ", starts_[row],
+          " at row ", r);
+    Index before = -1;
+    for (Index e = starts_[row]; e < starts_[row + 1]; ++e) {
+      const Index column = columns_[static_cast<std::size_t>(e)];
+      check(column > before && column < width, "columns: expected an ascending order in [0, ",
+            width, "), got ", column, " after ", before, " at row ", r);
+      before = column;
+    }
+  }
+}
+
+Data::Data(py::object x, std::optional<py::array> targets, std::optional<py::array> labels,
            std::optional<py::array> weights, std::optional<py::array> rows)
     : x_(std::move(x)),
       targets_(std::move(targets)),
       labels_(std::move(labels)),
       weights_(std::move(weights)),
       rows_(std::move(rows)) {
-  check(x_.ndim() >= 1, "x: expected rows, got a scalar");
-  const Index n = x_.shape(0);
-  dataset_.x = view_of("x", x_, 1, x_offsets_);
+  if (py::isinstance<SparseMatrix>(x_)) {
+    const auto& matrix = x_.cast<const SparseMatrix&>();
+    dataset_.x.rows = matrix.rows();
+    dataset_.x.columns = matrix.width();
+    dataset_.sparse = matrix.view();
+  } else {
+    if (!py::isinstance<py::array>(x_)) throw py::type_error("x: expected an array");
+    const auto array = x_.cast<py::array>();
+    check(array.ndim() >= 1, "x: expected rows, got a scalar");
+    dataset_.x = view_of("x", array, 1, x_offsets_);
+  }
+  const Index n = dataset_.x.rows;
   if (targets_) {
     check(targets_->ndim() >= 1 && targets_->shape(0) == n, "y: expected ", n,
           " rows to match x, got shape ", shape_of(*targets_));
@@ -150,8 +197,15 @@ Data::Data(py::array x, std::optional<py::array> targets, std::optional<py::arra
 
 void register_data(py::module_& module) {
   using namespace py::literals;
+  py::class_<SparseMatrix>(module, "SparseMatrix")
+      .def(py::init<py::array, const py::array&, const py::array&, Index>(), "values"_a,
+           "columns"_a, "starts"_a, "width"_a)
+      .def_property_readonly(
+          "shape",
+          [](const SparseMatrix& self) { return py::make_tuple(self.rows(), self.width()); })
+      .def("__len__", &SparseMatrix::rows);
   py::class_<Data>(module, "Data")
-      .def(py::init<py::array, std::optional<py::array>, std::optional<py::array>,
+      .def(py::init<py::object, std::optional<py::array>, std::optional<py::array>,
                     std::optional<py::array>, std::optional<py::array>>(),
            "x"_a, py::kw_only(), "targets"_a = py::none(), "labels"_a = py::none(),
            "weights"_a = py::none(), "rows"_a = py::none())

@@ -18,15 +18,34 @@ std::optional<Element> readable(const py::array& array);
 ArrayView view_of(const char* name, const py::array& array, py::ssize_t row_axes,
                   std::vector<Index>& offsets);
 
-// Views of arrays, which it keeps alive.
+// A sparse matrix (CSR) that was checked once: native code indexes by its columns, so these and the
+// starts of rows are copies. The numbers are the caller's, which it keeps alive.
+class SparseMatrix {
+ public:
+  SparseMatrix(py::array values, const py::array& columns, const py::array& starts, Index width);
+  Index rows() const { return std::ssize(starts_) - 1; }
+  Index width() const { return width_; }
+  SparseView view() const {
+    return {starts_.data(), columns_.data(), values_.data(),
+            values_.itemsize() == 8 ? Element::f64 : Element::f32};
+  }
+
+ private:
+  py::array values_;
+  std::vector<std::int32_t> columns_;
+  std::vector<Index> starts_;
+  Index width_;
+};
+
+// Views of arrays, which it keeps alive. x is an array or a SparseMatrix.
 class Data {
  public:
-  Data(py::array x, std::optional<py::array> targets, std::optional<py::array> labels,
+  Data(py::object x, std::optional<py::array> targets, std::optional<py::array> labels,
        std::optional<py::array> weights, std::optional<py::array> rows);
   const Dataset& dataset() const { return dataset_; }
 
  private:
-  py::array x_;
+  py::object x_;
   std::optional<py::array> targets_, labels_, weights_, rows_;
   std::vector<Index> x_offsets_, target_offsets_, weight_offsets_;
   Dataset dataset_;

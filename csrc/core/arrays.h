@@ -58,6 +58,15 @@ struct ArrayView {
   const Index* offsets = nullptr;
 };
 
+// Rows of a sparse matrix (CSR): row r has the numbers starts[r]..starts[r + 1] of `values`, in the
+// columns that stand at the same places, ascending, each once.
+struct SparseView {
+  const Index* starts = nullptr;  // (rows + 1); null: there is no such matrix
+  const int32_t* columns = nullptr;
+  const void* values = nullptr;
+  Element element = Element::f32;  // f32 or f64
+};
+
 // Which rows: order[0..n), or first..first+n where there is no order.
 struct Rows {
   const Index* order = nullptr;

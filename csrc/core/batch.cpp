@@ -43,9 +43,22 @@ void Batch<T>::choose(const Dataset& data, const Epoch* epoch, Index first, Inde
 template <class T>
 void Batch<T>::gather_input(const Machine& machine, const Dataset& data, Index first, Index n,
                             T* x) const {
-  const Rows rows{rows_.order != nullptr ? rows_.order + first : nullptr, rows_.first + first, n};
-  machine.call<Gather<T>>(kernels_.gather, {data.x, rows, static_cast<T>(plan_.input_scale),
-                                            static_cast<T>(plan_.input_offset), x});
+  const Rows rows = part_of_rows(first, n);
+  const auto scale = static_cast<T>(plan_.input_scale);
+  const auto offset = static_cast<T>(plan_.input_offset);
+  if (data.sparse.starts != nullptr) {
+    machine.call<GatherSparse<T>>(kernels_.gather_sparse,
+                                  {data.sparse, rows, data.x.columns, scale, offset, x});
+  } else {
+    machine.call<Gather<T>>(kernels_.gather, {data.x, rows, scale, offset, x});
+  }
+}
+
+template <class T>
+std::optional<SparseRows<T>> Batch<T>::sparse_input(const Dataset& data, Index first,
+                                                    Index n) const {
+  if (data.sparse.starts == nullptr || plan_.input_offset != 0) return std::nullopt;
+  return SparseRows<T>{data.sparse, part_of_rows(first, n), static_cast<T>(plan_.input_scale)};
 }
 
 template <class T>

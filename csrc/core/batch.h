@@ -1,6 +1,7 @@
 // One batch of rows, brought to the machine that a session runs on.
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "core/machine.h"
@@ -19,6 +20,14 @@ struct BatchPart {
   bool weighs_elements;
 };
 
+// The rows of a batch in a sparse matrix, times `scale`.
+template <class T>
+struct SparseRows {
+  SparseView view;
+  Rows rows;
+  T scale;
+};
+
 template <class T>
 class Batch {
  public:
@@ -32,12 +41,18 @@ class Batch {
   // Converts and scales the input of `n` of those rows from `first` on into x
   // (n, input width). Several threads may, each on its own view of the machine.
   void gather_input(const Machine& machine, const Dataset& data, Index first, Index n, T* x) const;
+  // The same rows where they lie, if the data is sparse and stays so: without an offset.
+  std::optional<SparseRows<T>> sparse_input(const Dataset& data, Index first, Index n) const;
   // Brings what the loss compares with.
   void gather_targets(const Dataset& data);
 
   BatchPart<T> part(Index first, Index n) const;
 
  private:
+  Rows part_of_rows(Index first, Index n) const {
+    return {rows_.order != nullptr ? rows_.order + first : nullptr, rows_.first + first, n};
+  }
+
   const Machine& machine_;
   const Kernels<T>& kernels_;
   const Plan& plan_;

@@ -30,6 +30,13 @@ FASTNN_INLINE auto with_element(Element element, F&& f) {
   __builtin_unreachable();
 }
 
+// The same for numbers of sparse rows, which are float or double.
+template <class F>
+FASTNN_INLINE auto with_floats(Element element, F&& f) {
+  return element == Element::f64 ? f(static_cast<const double*>(nullptr))
+                                 : f(static_cast<const float*>(nullptr));
+}
+
 template <class Type>
 inline constexpr bool whole_numbers = true;
 template <>

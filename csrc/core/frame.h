@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "core/batch.h"
 #include "core/machine.h"
 #include "core/plan.h"
 
@@ -66,6 +68,10 @@ struct Frame {
   Index n = 0;  // rows of this pass
   DenseProducts<T>* products = nullptr;
   DenseFusions fusions = {};
+  // The input, where the dense nodes that read it take it as sparse rows; else it is in `value`.
+  std::optional<SparseRows<T>> sparse = {};
+  // Where such a node puts the gradient of a kernel that it steps itself; made when wanted.
+  T* sparse_gradient = nullptr;
 
   // By tensor: the memory of its values, where they are in this pass (dropout at rest moves
   // nothing), and its gradient (null where none is wanted).

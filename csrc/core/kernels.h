@@ -8,8 +8,8 @@
 // The law of sums: an element of a product is one chain of additions in
 // ascending order of the summed index, in blocks of fixed length; a sum over
 // rows goes in groups (row_groups below), whose partial sums are added in
-// order. The gradient of a table is neither: an element is one chain of additions
-// in the order of rows. None depends on how many threads there are.
+// order. The gradient of a table, and of weights of sparse rows, is neither: an element is one
+// chain of additions in the order of rows. None depends on how many threads there are.
 #pragma once
 
 #include <stddef.h>
@@ -79,6 +79,15 @@ struct Gather {  // out (n, columns) = scale * source[rows] + offset
 };
 
 template <class T>
+struct GatherSparse {  // out (n, columns) = scale * source[rows] + offset
+  SparseView source;
+  Rows rows;
+  Index columns;
+  T scale, offset;
+  T* out;
+};
+
+template <class T>
 struct GatherLabels {     // each output (n), null where not wanted
   const int32_t* labels;  // may be null
   const double* weights;  // may be null: all one
@@ -124,6 +133,30 @@ struct DenseBackward {  // dz = dy activation'(z);  dx = dz w^T, dw = x^T dz, db
   bool accumulates = false;
   // The step that w takes with dw, once dx is done; dw is then null, and its grad unread.
   const OptimizerStep<T>* update = nullptr;
+};
+
+template <class T>
+struct SparseForward {  // y = scale x w + b, of rows of x: each element one chain in order of
+                        // columns
+  SparseView x;
+  Rows rows;
+  Index i, o;
+  T scale;
+  const T* w;  // (i, o)
+  const T* b;  // (o), may be null
+  T* y;        // (n, o)
+};
+
+template <class T>
+struct SparseBackward {  // dw = scale x^T dz, as the gradient of a table: one chain in order of
+                         // rows
+  SparseView x;
+  Rows rows;
+  Index i, o;
+  T scale;
+  const T* dz;       // (n, o)
+  T* dw;             // (i, o)
+  bool accumulates;  // dw is added to what is there
 };
 
 template <class T>
@@ -533,9 +566,12 @@ using Kernel = Status (*)(Context&, const Arguments&);
 // found under its name in every folder.
 #define FASTNN_KERNELS(use)                                 \
   use(gather, Gather)                                       \
+  use(gather_sparse, GatherSparse)                          \
   use(gather_labels, GatherLabels)                          \
   use(dense_forward, DenseForward)                          \
   use(dense_backward, DenseBackward)                        \
+  use(sparse_forward, SparseForward)                        \
+  use(sparse_backward, SparseBackward)                      \
   use(activation_forward, ActivationForward)                \
   use(activation_backward, ActivationBackward)              \
   use(softmax_forward, SoftmaxForward)                      \

@@ -16,6 +16,7 @@ namespace fastnn {
 // Rows to work on. Nothing here is owned.
 struct Dataset {
   ArrayView x;
+  SparseView sparse;  // in place of x, of which rows and columns alone count then
   ArrayView targets;  // data null: labels
   const std::int32_t* labels = nullptr;
   const double* weights = nullptr;  // of rows; null: all one

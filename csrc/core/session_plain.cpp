@@ -184,7 +184,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
     const auto steps = static_cast<std::uint64_t>(step);
     const Pass pass{true, done.life + steps, 0, true};
     batch_.choose(data, &epoch, start, n);
-    batch_.gather_input(machine_, data, 0, n, walk_.input());
+    walk_.gather(batch_, data, 0, n);
     batch_.gather_targets(data);
     walk_.forward(pass, n, whole);
     const double divisor = static_cast<double>(n) * epoch.row_weight;
@@ -214,7 +214,7 @@ template <class T>
 void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Sums sums,
                                void* logits) {
   batch_.choose(data, nullptr, first, count);
-  batch_.gather_input(machine_, data, 0, count, walk_.input());
+  walk_.gather(batch_, data, 0, count);
   batch_.gather_targets(data);
   walk_.forward({}, count, walk_.needs_output());
   const auto [value, weight] = walk_.loss(batch_.part(0, count), 0, false);
@@ -227,7 +227,7 @@ void PlainSession<T>::evaluate(const Dataset& data, Index first, Index count, Su
 template <class T>
 void PlainSession<T>::predict(const Dataset& data, Index first, Index count, void* out) {
   batch_.choose(data, nullptr, first, count);
-  batch_.gather_input(machine_, data, 0, count, walk_.input());
+  walk_.gather(batch_, data, 0, count);
   walk_.forward({}, count, true);
   machine_.read(*machine_.context, out, walk_.output(),
                 static_cast<std::size_t>(count * plan_.output_width()) * sizeof(T));
@@ -245,7 +245,7 @@ void PlainSession<T>::add_gradients(const Dataset& data, Index first, Index coun
   }
   const Pass pass{training, life, data.before + first};
   batch_.choose(data, nullptr, first, count);
-  batch_.gather_input(machine_, data, 0, count, walk_.input());
+  walk_.gather(batch_, data, 0, count);
   batch_.gather_targets(data);
   walk_.forward(pass, count, walk_.needs_output());
   const auto [value, weight] = walk_.loss(batch_.part(0, count), total, true);

@@ -64,6 +64,11 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
     if (count == 0) continue;
     machine.write(*machine.context, place, node.encodings.data(), count * sizeof(EncodedColumn));
   }
+  dense_alone_read_input_ =
+      std::none_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) {
+        const bool reads = std::count(node.inputs.begin(), node.inputs.end(), 0) > 0;
+        return reads && node.kind != NodeKind::dense;
+      });
   if (!plan_.has_loss) return;
   sums_ = memory_.take<double>(widest_sums(plan_) * max_groups);
   if (!plan_.loss.column_weights.empty()) {
@@ -136,6 +141,26 @@ void Walk<T>::find_fusions() {
     fusions.takes[i] = before;
     fusions.taken[at(before)] = true;
   }
+}
+
+template <class T>
+void Walk<T>::gather(const Batch<T>& batch, const Dataset& data, Index first, Index n) {
+  const bool reads_sparse_rows =
+      dense_alone_read_input_ && frame_.gradient.front() == nullptr && frame_.products == nullptr;
+  frame_.sparse = reads_sparse_rows ? batch.sparse_input(data, first, n) : std::nullopt;
+  if (!frame_.sparse) batch.gather_input(machine_, data, first, n, input());
+}
+
+// Where dense nodes that read sparse rows put the gradients of kernels that they step.
+template <class T>
+void Walk<T>::allocate_sparse_gradient() {
+  Index most = 0;
+  for (const Node& node : plan_.nodes) {
+    if (node.kind == NodeKind::dense && node.input() == 0) {
+      most = std::max(most, plan_.parameters[at(node.kernel())].size());
+    }
+  }
+  frame_.sparse_gradient = memory_.take<T>(most);
 }
 
 template <class T>
@@ -248,6 +273,9 @@ void Walk<T>::backward(const Pass& pass, Index n, const ParameterGradients<T>& g
   frame_.pass = pass;
   frame_.n = n;
   frame_.gradients = &gradients;
+  if (frame_.sparse && !gradients.steps.empty() && frame_.sparse_gradient == nullptr) {
+    allocate_sparse_gradient();
+  }
   std::fill(frame_.has_gradient.begin(), frame_.has_gradient.end(), false);
   std::fill(frame_.met.begin(), frame_.met.end(), false);
   frame_.has_gradient[at(plan_.loss_input())] = true;

@@ -32,6 +32,9 @@ class Walk {
     frame_.products = products;
   }
 
+  // Takes the input of `n` rows of a batch from `first` on: sparse rows as they lie, where dense
+  // nodes alone read them.
+  void gather(const Batch<T>& batch, const Dataset& data, Index first, Index n);
   T* input() const { return frame_.home.front(); }
   const T* output() const { return value(plan_.output); }
   // Where the gradient at the output stands before `backward`, where no loss writes it, and that of
@@ -66,6 +69,7 @@ class Walk {
 
  private:
   void find_fusions();
+  void allocate_sparse_gradient();
   void start_loss(const Loss& loss, const T* column_weights, int tensor, const T* weights,
                   const BatchPart<T>& part, bool by_element, T scale, double* sums, T* gradient);
   T* value(int tensor) const { return frame_.value[static_cast<std::size_t>(tensor)]; }
@@ -75,6 +79,7 @@ class Walk {
   Memory& memory_;
   Index rows_;
   bool ready_ = false;
+  bool dense_alone_read_input_;
   Frame<T> frame_;
   T* column_weights_ = nullptr;
   std::vector<double*> thresholds_;  // of each metric, or null

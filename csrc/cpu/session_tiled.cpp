@@ -137,7 +137,7 @@ void TiledSession<T>::run_group(const Step& step, Index group, int worker) {
   for (Index row = group * rows; row < end; row += tile_rows) {
     const Index n = std::min(tile_rows, end - row);
     const Pass pass{true, step.life, row};
-    batch_.gather_input(lane->machine, step.data, row, n, walk.input());
+    walk.gather(batch_, step.data, row, n);
     walk.forward(pass, n, whole);
     const BatchPart<T> part = batch_.part(row, n);
     const auto [value, weight] = walk.loss(part, step.divisor, true);

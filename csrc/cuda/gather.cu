@@ -3,27 +3,12 @@
 #include "core/element.h"
 
 #include "cuda/kernels.h"
+#include "cuda/rows_of_step.h"
 
 namespace fastnn::FASTNN_TARGET {
 namespace {
 
 constexpr int threads_of_block = 256;
-
-// Rows, whose first row a recorded step may set.
-struct RowsOfStep {
-  const Index* order;
-  Index first;
-  const StepValues* values;
-
-  FASTNN_DEVICE Index at(Index r) const {
-    const Index place = (values != nullptr ? values->first : first) + r;
-    return order != nullptr ? order[place] : place;
-  }
-};
-
-RowsOfStep rows_of(const Rows& rows, const StepValues* values = nullptr) {
-  return {rows.order, rows.order != nullptr ? 0 : rows.first, values};
-}
 
 // A view whose elements are read in groups of `width`, in whole groups of a row.
 template <class From, int width>

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/embedding.h"
 #include "core/loss.h"
+#include "core/machine.h"
 #include "nn/ticker.h"
 
 namespace fastnn {
@@ -63,6 +64,12 @@ void check_elements(const ArrayView& view, const Rows& rows, Expected expected, 
   }
 }
 
+[[noreturn]] void refuse_number(const char* name, double value, Index row, Index column,
+                                const char* or_gap = "") {
+  invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", or_gap,
+          ", got ", value, " at row ", row, ", column ", column);
+}
+
 void check_rows(const Dataset& data) {
   check(data.count > 0, "x: expected at least one row, got none");
   if (data.rows == nullptr) return;
@@ -102,8 +109,7 @@ void check_finite(const char* name, const ArrayView& view, const Rows& rows, Ele
                                       : (single ? Expected::finite_float : Expected::finite);
   const char* const or_gap = some_gaps ? ", or NaN for a gap" : "";
   check_elements(view, rows, expected, poll, [&](double value, Index row, Index column) {
-    invalid(name, ": expected finite numbers", std::isfinite(value) ? " of float32" : "", or_gap,
-            ", got ", value, " at row ", row, ", column ", column);
+    refuse_number(name, value, row, column, or_gap);
   });
   if (!some_gaps || whole.empty()) return;
   each_row(view, rows, poll, [&](Index row, const double* values) {
@@ -300,10 +306,67 @@ double total_weight(const Plan& plan, const Dataset& data, const Poll& poll) {
   return total;
 }
 
+namespace {
+
+// The numbers of sparse rows, each row as an array of one row.
+void check_sparse(const Plan& plan, const Dataset& data, const Poll& poll) {
+  const SparseView& x = data.sparse;
+  const Expected expected =
+      plan.element == Element::f32 ? Expected::finite_float : Expected::finite;
+  const Index bytes = bytes_of(x.element);
+  Ticker ticker(poll);
+  Index since = 0;
+  for (Index r = 0; r < data.count; ++r) {
+    const Index row = row_at(all_rows(data), r);
+    const Index first = x.starts[row];
+    const Index n = x.starts[row + 1] - first;
+    const ArrayView numbers{.data = static_cast<const char*>(x.values) + first * bytes,
+                            .element = x.element,
+                            .rows = 1,
+                            .columns = n,
+                            .column_stride = bytes};
+    Index bad = -1;
+    Index place = 0;
+    const Scan scan{numbers, {nullptr, 0, 1}, expected, &bad, &place};
+    if (backend().table->scan(*backend().here().context, scan) != Status::ok)
+      throw std::bad_alloc();
+    if (bad >= 0) {
+      const double value =
+          x.element == Element::f64
+              ? static_cast<const double*>(x.values)[first + place]
+              : static_cast<double>(static_cast<const float*>(x.values)[first + place]);
+      refuse_number("x", value, row, x.columns[first + place]);
+    }
+    since += n;
+    if (since > (Index{1} << 22)) {
+      since = 0;
+      ticker.done();
+    }
+  }
+  const std::vector<NamedColumn> named = named_columns(plan);
+  if (named.empty()) return;
+  std::vector<double> values(static_cast<std::size_t>(data.x.columns));
+  for (Index r = 0; r < data.count; ++r) {
+    const Rows one{nullptr, row_at(all_rows(data), r), 1};
+    must(backend().table->f64.gather_sparse(*backend().here().context,
+                                            {x, one, data.x.columns, 1.0, 0.0, values.data()}));
+    const ArrayView row{.data = values.data(),
+                        .element = Element::f64,
+                        .rows = 1,
+                        .columns = data.x.columns,
+                        .column_stride = sizeof(double)};
+    check_named("x", named, row, {nullptr, 0, 1}, poll);
+    ticker.done();
+  }
+}
+
+}  // namespace
+
 void check_input(const Plan& plan, const Dataset& data, const Poll& poll) {
   check_rows(data);
   check(data.x.columns == plan.input_width(), "x: expected ", plan.input_width(),
         " features in each row, got ", data.x.columns);
+  if (data.sparse.starts != nullptr) return check_sparse(plan, data, poll);
   check_finite("x", data.x, all_rows(data), plan.element, poll, columns_with_gaps(plan));
   check_named("x", named_columns(plan), data.x, all_rows(data), poll);
 }

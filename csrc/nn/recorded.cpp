@@ -49,7 +49,7 @@ class Typed final : public PassMemory {
     n_ = data.count;
     pass_ = pass;
     batch_.choose(data, nullptr, 0, n_);
-    batch_.gather_input(machine_, data, 0, n_, walk_.input());
+    walk_.gather(batch_, data, 0, n_);
     walk_.forward(pass_, n_, true);
   }
 

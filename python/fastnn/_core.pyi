@@ -310,10 +310,28 @@ class Parameters:
     ) -> None:
         """`truncated`: redraw what lies further than two standard deviations off."""
 
+class SparseMatrix:
+    """Rows of a sparse matrix (CSR), checked: starts and columns are copied, values are not.
+
+    values: (count,) float32 or float64; columns: (count,) int32, ascending in each row, each once;
+    starts: (rows + 1,) int64, where each row begins; width: the number of columns.
+    """
+
+    def __init__(
+        self,
+        values: _Floats,
+        columns: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        width: int,
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    def __len__(self) -> int: ...
+
 class Data:
     """Rows to train on or to predict from: views of the caller's arrays, never copies.
 
-    x: (n, ...) of bool, integer or floating type (float16 too), native byte order, any strides.
+    x: a SparseMatrix, or (n, ...) of bool, integer or floating type (float16 too), native byte order, any strides.
     targets: (n, o), likewise; NaN marks a missing label (sigmoid cross-entropy only).
     labels: (n,) int32, C-contiguous, in place of targets.
     weights: (n,) float64, C-contiguous, not negative; None: all one.
@@ -322,7 +340,7 @@ class Data:
 
     def __init__(
         self,
-        x: Array,
+        x: Array | SparseMatrix,
         *,
         targets: Array | None = None,
         labels: NDArray[np.int32] | None = None,

@@ -9,9 +9,44 @@ Index kept(const Plan& plan, const Node& node) {
   return needs ? plan.tensors[static_cast<std::size_t>(node.output)].width : 0;
 }
 
+// Of sparse rows: the product, and after it the activation.
+template <class T>
+void forward_sparse(Frame<T>& frame, std::size_t index) {
+  const Node& node = frame.node(index);
+  const SparseRows<T>& x = *frame.sparse;
+  const Index o = frame.width(node.output);
+  T* const y = frame.value[frame.at(node.output)];
+  T* const z = frame.kept[index] != nullptr ? frame.kept[index] : y;
+  frame.template call<SparseForward<T>>(
+      frame.kernels.sparse_forward,
+      {x.view, x.rows, frame.width(node.input()), o, x.scale, frame.parameter(node.kernel()),
+       frame.parameter(node.bias()), z});
+  if (node.activation.is(ActivationKind::linear) && z == y) return;
+  frame.template call<ActivationForward<T>>(frame.kernels.activation_forward,
+                                            {node.activation, frame.n * o, z, y});
+}
+
+// dw of sparse rows, and the step that a streaming session takes with it.
+template <class T>
+void weight_gradient_of_sparse(Frame<T>& frame, const Node& node, const DenseBackward<T>& a,
+                               const T* dz) {
+  const SparseRows<T>& x = *frame.sparse;
+  T* const dw = a.update != nullptr ? frame.sparse_gradient : a.dw;
+  if (dw == nullptr) return;
+  frame.template call<SparseBackward<T>>(
+      frame.kernels.sparse_backward,
+      {x.view, x.rows, a.i, a.o, x.scale, dz, dw, a.accumulates && a.update == nullptr});
+  if (a.update == nullptr) return;
+  OptimizerStep<T> step = *a.update;
+  step.n = frame.plan.parameters[frame.at(node.kernel())].size();
+  step.grad = dw;
+  frame.template call<OptimizerStep<T>>(frame.kernels.optimizer_step, step);
+}
+
 template <class T>
 void forward(Frame<T>& frame, std::size_t index) {
   const Node& node = frame.node(index);
+  if (frame.sparse && node.input() == 0) return forward_sparse(frame, index);
   const DenseForward<T> arguments{frame.n,
                                   frame.width(node.input()),
                                   frame.width(node.output),
@@ -63,7 +98,13 @@ void backward(Frame<T>& frame, std::size_t index) {
     arguments.dw = nullptr;
     arguments.update = &steps[frame.at(node.kernel())];
   }
-  if (frame.products != nullptr) {
+  if (frame.sparse && input == 0) {
+    DenseBackward<T> rest = arguments;
+    rest.dw = nullptr;
+    rest.update = nullptr;
+    frame.template call<DenseBackward<T>>(frame.kernels.dense_backward, rest);
+    weight_gradient_of_sparse(frame, node, arguments, dy);
+  } else if (frame.products != nullptr) {
     frame.products->backward(index, takes, arguments);
   } else {
     frame.template call<DenseBackward<T>>(frame.kernels.dense_backward, arguments);

@@ -73,6 +73,37 @@ ArrayView DeviceData::bring(Memory& memory, const ArrayView& view, const Dataset
   return result;
 }
 
+SparseView DeviceData::bring_sparse(Memory& memory, const Dataset& data, Index first,
+                                    Index count) const {
+  const SparseView& view = data.sparse;
+  const auto size = static_cast<std::size_t>(bytes_of(view.element));
+  std::vector<Index> starts{0};
+  starts.reserve(static_cast<std::size_t>(count) + 1);
+  for (Index r = first; r < first + count; ++r) {
+    const Index row = row_at(data, r);
+    starts.push_back(starts.back() + view.starts[row + 1] - view.starts[row]);
+  }
+  const auto total = static_cast<std::size_t>(starts.back());
+  std::vector<std::int32_t> columns(total);
+  std::vector<char> values(total * size);
+  for (Index r = 0; r < count; ++r) {
+    const Index from = view.starts[row_at(data, first + r)];
+    const auto to = static_cast<std::size_t>(starts[static_cast<std::size_t>(r)]);
+    const std::size_t n = static_cast<std::size_t>(starts[static_cast<std::size_t>(r) + 1]) - to;
+    std::copy_n(view.columns + from, n, columns.data() + to);
+    std::copy_n(static_cast<const char*>(view.values) + static_cast<std::size_t>(from) * size,
+                n * size, values.data() + to * size);
+  }
+  const auto put = [&]<class Value>(const std::vector<Value>& from) {
+    Value* const there = memory.take<Value>(static_cast<Index>(from.size()));
+    if (!from.empty()) {
+      machine_.write(*machine_.context, there, from.data(), from.size() * sizeof(Value));
+    }
+    return there;
+  };
+  return {put(starts), put(columns), put(values), view.element};
+}
+
 std::unique_ptr<DeviceData::Copy> DeviceData::copied(const Dataset& data, Index first,
                                                      Index count) const {
   auto copy = std::make_unique<Copy>(machine_);
@@ -81,7 +112,12 @@ std::unique_ptr<DeviceData::Copy> DeviceData::copied(const Dataset& data, Index 
   there.id = data.id;
   there.before = data.before;
   there.count = count;
-  there.x = bring(memory, data.x, data, first, count);
+  if (data.sparse.starts != nullptr) {
+    there.x = {.rows = count, .columns = data.x.columns};
+    there.sparse = bring_sparse(memory, data, first, count);
+  } else {
+    there.x = bring(memory, data.x, data, first, count);
+  }
   if (data.labels != nullptr) {
     there.labels = bring_values(machine_, memory, data.labels, data, first, count);
   } else if (data.targets.data != nullptr) {
@@ -118,6 +154,7 @@ Dataset DeviceData::part(const Dataset& data, Index first, Index count) {
     view.rows = count;
   };
   from(part.x);
+  if (part.sparse.starts != nullptr) part.sparse.starts += first;
   from(part.targets);
   from(part.element_weights);
   if (part.labels != nullptr) part.labels += first;

@@ -27,6 +27,7 @@ class DeviceData {
   };
 
   std::unique_ptr<Copy> copied(const Dataset& data, Index first, Index count) const;
+  SparseView bring_sparse(Memory& memory, const Dataset& data, Index first, Index count) const;
   // Packs and writes the rows of one array.
   ArrayView bring(Memory& memory, const ArrayView& view, const Dataset& data, Index first,
                   Index count) const;

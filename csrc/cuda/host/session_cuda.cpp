@@ -24,6 +24,7 @@ class CudaSession final : public Session {
   explicit CudaSession(const SessionRequest& request)
       : machine_(cuda_machine()),
         plain_machine_(cuda_machine()),
+        takes_sparse_(request.kind != SessionKind::resident),
         data_(machine_),
         state_(DeviceState::of(*request.plan, request.buffers)) {
     set_precision(*machine_.context, request);
@@ -101,8 +102,9 @@ class CudaSession final : public Session {
 
   Ran walked(const Dataset& here, const Epoch& epoch, Index first, Index count, const Steps& done,
              const Rates& rates, Sums sums) {
+    const bool runs = runner_ != nullptr && (here.sparse.starts == nullptr || takes_sparse_);
     try {
-      if (runner_ != nullptr) return runner_->run(here, epoch, first, count, done, rates, sums);
+      if (runs) return runner_->run(here, epoch, first, count, done, rates, sums);
       const Ran ran = plain_->run(here, epoch, first, count, done, rates, sums);
       cuda_wait(*plain_machine_.context);  // for the last update: others read the parameters
       return ran;
@@ -143,6 +145,7 @@ class CudaSession final : public Session {
   Machine machine_;
   Machine plain_machine_;           // of the plain session, another stream
   std::unique_ptr<Memory> memory_;  // of runners that have none of their own
+  bool takes_sparse_;               // the runner; else the plain session trains on sparse rows
   DeviceData data_;
   std::uint64_t crowded_ = 0;  // the data set for which there was no room
   std::shared_ptr<DeviceState> state_;

@@ -142,8 +142,8 @@ void Generic::use_settings(const OptimizerSettings& settings) {
 // Whether a graph that reads the one reads the other. A data set may have been brought once
 // more, to places of which some are others.
 bool same_places(const Dataset& a, const Dataset& b) {
-  return a.id == b.id && a.x.data == b.x.data && a.targets.data == b.targets.data &&
-         a.labels == b.labels && a.weights == b.weights &&
+  return a.id == b.id && a.x.data == b.x.data && a.sparse.starts == b.sparse.starts &&
+         a.targets.data == b.targets.data && a.labels == b.labels && a.weights == b.weights &&
          a.element_weights.data == b.element_weights.data;
 }
 
@@ -271,7 +271,7 @@ void Generic::step(const StepValues* values, Index n) {
   if (products_) products_->begin_step(place, settings_);
   // Before the step's own first row comes what values say.
   batch_.choose(Rows{shuffled_ ? order_ : nullptr, 0, n});
-  batch_.gather_input(machine_, data_, 0, n, walk_.input());
+  walk_.gather(batch_, data_, 0, n);
   batch_.gather_targets(data_);
   const BatchPart<float> part = batch_.part(0, n);
   const Pass pass{true, 0, 0, true};

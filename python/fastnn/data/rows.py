@@ -1,6 +1,7 @@
 """Rows of x, and the labels, targets and weights of rows: shapes checked, types converted.
 
-The rows of an array x are never copied whole: the native gather converts each batch. Labels are
+The rows of an array x are never copied whole: the native gather converts each batch; those of a
+sparse matrix are no array at any time. Labels are
 always copied. Values (NaN, labels out of range, negative weights) are checked natively.
 """
 
@@ -13,10 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.arrays.host import numeric
+from fastnn.data.sparse import SparseRows, is_sparse
 
 Array = NDArray[Any]
 
 _LEAST, _MOST = -(2**31), 2**31 - 1  # of int32
+
+
+def rows_of_model(name: str, value: object, row_shape: tuple[int, ...] | None) -> Any:
+    """`rows` of an array, or `SparseRows` of a sparse matrix, which native plans alone take."""
+    if not is_sparse(value):
+        return rows(name, value, row_shape)
+    x = SparseRows(name, value)
+    if row_shape is not None and x.shape[1:] != row_shape:
+        raise ValueError(
+            f"{name}: expected shape {_any_rows(row_shape)}, got {x.shape}{_hint(x, row_shape)}"
+        )
+    if x.size == 0:
+        raise ValueError(f"{name} is empty: its shape is {x.shape}")
+    return x
 
 
 def rows(name: str, value: object, row_shape: tuple[int, ...] | None) -> Array:
@@ -39,7 +55,7 @@ def _any_rows(row_shape: tuple[int, ...]) -> str:
     return f"(n, {', '.join(map(str, row_shape))})"
 
 
-def _hint(x: Array, row_shape: tuple[int, ...]) -> str:
+def _hint(x: Array | SparseRows, row_shape: tuple[int, ...]) -> str:
     if x.shape == row_shape:
         return "; a single row is x[None]"
     if math.prod(x.shape[1:]) == math.prod(row_shape):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.data.rows import integral
+from fastnn.data.sparse import SparseRows
 
 Array = NDArray[Any]
 
@@ -21,7 +22,8 @@ class Table(NamedTuple):
     of outputs, as (n,).
     """
 
-    x: Array
+    x: Any
+    """an array, or `SparseRows`"""
     targets: Array | None = None
     labels: NDArray[np.int32] | None = None
     weights: NDArray[np.float64] | None = None
@@ -37,7 +39,7 @@ class Table(NamedTuple):
     def native(self) -> _core.Data:
         """The rows that count, for native code."""
         return _core.Data(
-            self.x,
+            self.x.native if isinstance(self.x, SparseRows) else self.x,
             targets=self.targets,
             labels=self.labels,
             weights=self.weights,
@@ -63,6 +65,8 @@ class Table(NamedTuple):
             return self
         if self.chosen is not None:
             return self._replace(chosen=self.chosen[:count])
+        if isinstance(self.x, SparseRows):
+            return self._replace(chosen=np.arange(count, dtype=np.int64))
         return self._replace(
             x=self.x[:count],
             targets=None if self.targets is None else self.targets[:count],

@@ -36,10 +36,10 @@ class Tabled(Compilable):
             shapes = through[0], through[-1]
         return shapes
 
-    def _rows(self, x: object) -> NDArray[Any]:
+    def _rows(self, x: object) -> Any:
         """x as rows that the model takes."""
         shapes = self.row_shapes()
-        return rows.rows("x", self._joined(x), None if shapes is None else shapes[0])
+        return rows.rows_of_model("x", self._joined(x), None if shapes is None else shapes[0])
 
     def _joined(self, x: object) -> object:
         """x; of a model with several inputs, these side by side."""
@@ -65,7 +65,10 @@ class Tabled(Compilable):
     def _arrays(
         self, loss: Loss, x: object, y: object, weights: object, like: Table | None = None
     ) -> Table:
-        array = self._rows(x) if like is None else rows.rows("x", self._joined(x), like.x.shape[1:])
+        if like is None:
+            array = self._rows(x)
+        else:
+            array = rows.rows_of_model("x", self._joined(x), like.x.shape[1:])
         output = self._shapes(array)[1]
         n = len(array)
         given = targets = labels = None
