@@ -9,6 +9,7 @@
 #include "build.h"
 #include "core/activation_rows.h"
 #include "core/backend.h"
+#include "core/thread_limit.h"
 
 namespace fastnn::bindings {
 
@@ -93,6 +94,7 @@ void register_settings(py::module_& module) {
   module.def("isa", [] { return backend().table->name; });
   module.def("num_threads", num_threads);
   module.def("set_num_threads", set_num_threads, py::arg("n"));
+  module.def("limit_threads", limit_threads, py::arg("n"));
   module.def(
       "thread_limits",
       [](const std::string& root) {

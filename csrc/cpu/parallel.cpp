@@ -16,6 +16,7 @@
 #include "core/backend.h"
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/thread_limit.h"
 #include "cpu/context.h"
 #include "cpu/cores.h"
 #include "cpu/pool.h"
@@ -61,6 +62,18 @@ Pool& pool() {
 
 }  // namespace
 
+namespace {
+
+thread_local int thread_limit = 0;
+
+}  // namespace
+
+void limit_threads(int n) {
+  check(n >= 0 && n <= max_threads, "limit_threads: expected an integer in [0, ", max_threads,
+        "], got ", n);
+  thread_limit = n;
+}
+
 int num_threads() {
   std::atomic<int>& threads = process().threads;
   if (const int chosen = threads.load(std::memory_order_relaxed)) return chosen;
@@ -94,7 +107,7 @@ Context::~Context() {
 
 int Context::threads(Index work) {
   if (alone_ || work < Pool::least_shared) return 1;
-  const int most = num_threads();
+  const int most = thread_limit > 0 ? std::min(thread_limit, num_threads()) : num_threads();
   if (most == 1 || !trial_.shares(work, std::chrono::steady_clock::now())) return 1;
   return pool().threads_for(work, most);
 }

@@ -53,6 +53,9 @@ def thread_limits(root: str = "") -> dict[str, float]:
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
+def limit_threads(n: int) -> None:
+    """Threads that native calls of the calling thread use at most from now on; 0: num_threads()."""
+
 def environment(name: str) -> str | None: ...
 def activations() -> list[_ActivationRow]:
     """The elementwise activations, the one list that there is, and their parameters."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from fastnn.sklearn.tabular.choice import Choice
 from fastnn.sklearn.tabular.net import ROWS, network, start
 from fastnn.sklearn.tabular.recipe import Plan, Recipe
 from fastnn.training.loops import Schedule
+from fastnn.training.side_by_side import Stop, side_by_side
 
 Floats = NDArray[np.float32]
 
@@ -63,35 +66,58 @@ class Member(NamedTuple):
 def fit_members(
     data: Data, task: Task, plans: Sequence[Plan], recipe: Recipe, time_limit: float | None = None
 ) -> list[Member]:
-    """Trains the members, one after another.
+    """Trains the members, each on a thread of its own; on one thread, one after another.
 
     Args:
         data, task: what is learned, of which rows.
         plans: of the members.
         recipe: what they share.
-        time_limit: seconds; a member for which too little is left is not begun, and the first one is cut.
+        time_limit: seconds; a member for which too little is left is not begun, and those of the
+            first round are cut.
 
     Returns:
         The members that were trained: the first of the plans, at least one.
     """
     begun = time.monotonic()
-    members: list[Member] = []
-    for number, plan in enumerate(plans):
-        left = None if time_limit is None else time_limit - (time.monotonic() - begun)
-        if left is not None and members and left < (time.monotonic() - begun) / len(members):
-            break
-        members.append(_fit_one(data, task, plan, recipe, left))
-        if recipe.verbose:
-            made = members[-1]
-            value = made.curve["val_loss"][made.epoch] if len(plan.held) else math.nan
+    took: list[float] = []  # the seconds of each member so far
+
+    def fit(number: int, stop: Stop) -> Member | None:
+        since = time.monotonic()
+        left = None if time_limit is None else time_limit - (since - begun)
+        if stop or (left is not None and took and left < sum(took) / len(took)):
+            return None
+        made = _fit_one(data, task, plans[number], recipe, left, stop)
+        took.append(time.monotonic() - since)
+        if recipe.verbose and not stop:
+            held = len(plans[number].held)
+            value = made.curve["val_loss"][made.epoch] if held else math.nan
             say(
                 f"member {number + 1}/{len(plans)}: {made.epochs} epochs, the best is "
                 f"{made.epoch + 1}: val_loss {value:.5g}"
             )
-    return members
+        return made
+
+    found = side_by_side([partial(fit, number) for number in range(len(plans))])
+    first = list(takewhile(lambda member: member is not None, found))
+    return [member for member in first if member is not None]
 
 
-def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None) -> Member:
+class _Stopped(Callback):
+    """Ends a member's training where the others are to end."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """See `Callback`."""
+        if self._stop:
+            self.model.stop_training = True
+
+
+def _fit_one(
+    data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None, stop: Stop
+) -> Member:
     net = network(recipe, data.encoding, plan.codes, task.outputs, plan.seed)
     model = net.model
     random = np.random.default_rng(plan.seed)
@@ -115,7 +141,9 @@ def _fit_one(data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | N
     )
     validation = _table(data, task, plan.held) if len(plan.held) else None
     choice = Choice(task.share)
-    callbacks: list[Callback] = [] if validation is None else [choice]
+    callbacks: list[Callback] = [_Stopped(stop)]
+    if validation is not None:
+        callbacks.append(choice)
     if left is not None:
         callbacks.append(TimeLimit(max(left, 1e-3)))
     schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
