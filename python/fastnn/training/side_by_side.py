@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from fastnn import _core
 
@@ -51,26 +50,68 @@ def side_by_side(
         Exception: the first that a task raised, once the others have ended.
         KeyboardInterrupt: Ctrl-C, once all tasks have ended.
     """
-    stop = Stop()
     at_once = min(_core.num_threads() if threads is None else threads, len(tasks))
     if at_once <= 1:
+        stop = Stop()
         return [task(stop) for task in tasks]
-    with ThreadPoolExecutor(at_once, initializer=_core.limit_threads, initargs=(1,)) as pool:
-        futures: list[Future[Result]] = []
-        try:
-            futures.extend(pool.submit(task, stop) for task in tasks)
-            _wait(futures)
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
+    work = _Work(tasks)
+    try:
+        for _ in range(at_once):
+            threading.Thread(target=work.run, daemon=True).start()
+        while not work.wait(_LOOK):
+            pass
+    except BaseException:
+        # A thread that began at this moment finds that there is nothing left to do.
+        work.stop.set()
+        while not work.wait(_LOOK):
+            pass
+        raise
+    if work.error is not None:
+        raise work.error
+    return [work.results[i] for i in range(len(tasks))]
 
 
-def _wait(futures: Sequence[Future[Result]]) -> None:
-    """Until all are done; raises what the first failed one raised."""
-    left: set[Future[Result]] = set(futures)
-    while left:
-        done, left = wait(left, _LOOK, FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+class _Work(Generic[Result]):
+    """Tasks, which threads take one after another, and what came of them."""
+
+    def __init__(self, tasks: Sequence[Callable[[Stop], Result]]) -> None:
+        self.stop = Stop()
+        self.results: dict[int, Result] = {}
+        self.error: BaseException | None = None
+        self._tasks = tasks
+        self._next = self._running = 0
+        self._changed = threading.Condition()
+
+    def run(self) -> None:
+        """Takes tasks until there are none, each with one thread for its kernels."""
+        _core.limit_threads(1)
+        while (number := self._take()) is not None:
+            result, error = None, None
+            try:
+                result = self._tasks[number](self.stop)
+            except BaseException as raised:  # noqa: BLE001  raised in the caller's thread
+                error = raised
+                self.stop.set()
+            with self._changed:
+                self._running -= 1
+                if error is None:
+                    self.results[number] = result  # type: ignore[assignment]
+                elif self.error is None:
+                    self.error = error
+                self._changed.notify_all()
+
+    def _take(self) -> int | None:
+        with self._changed:
+            if self.stop or self._next == len(self._tasks):
+                return None
+            self._next += 1
+            self._running += 1
+            return self._next - 1
+
+    def wait(self, seconds: float) -> bool:
+        """Whether no task runs and none is left, within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(self._over, seconds)
+
+    def _over(self) -> bool:
+        return self._running == 0 and (bool(self.stop) or self._next == len(self._tasks))

@@ -111,6 +111,7 @@ class _Stopped(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """See `Callback`."""
+        del epoch, logs
         if self._stop:
             self.model.stop_training = True
 
