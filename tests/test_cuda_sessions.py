@@ -404,3 +404,20 @@ def test_a_device_of_one_model_and_another_of_the_next(
     before = model.evaluate(x, y, verbose=0)
     model.fit(x, y, batch_size=16, epochs=3, verbose=0)
     assert model.evaluate(x, y, verbose=0) < before
+
+
+@pytest.mark.parametrize("session", ["plain", *FAST])
+def test_sparse_rows_are_as_the_dense_array(session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy.sparse")
+    import test_sparse_rows
+
+    monkeypatch.setenv("FASTNN_SESSION", session)
+    x = test_sparse_rows.matrix(150, 61)
+    weights = np.random.default_rng(2).random(150)
+    found = [
+        test_sparse_rows.trained(
+            given, "float32", "relu", fastnn.optimizers.SGD(0.1), sample_weight=weights
+        )
+        for given in (x, x.toarray())
+    ]
+    test_sparse_rows.assert_equal(*found, "float32")
