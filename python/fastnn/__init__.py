@@ -185,6 +185,7 @@ from fastnn.layers import Input
 from fastnn.listing import names_of
 from fastnn.models import Model, Sequential, load_model
 from fastnn.models.fitness import ConvergenceWarning
+from fastnn.models.many import fit_many
 from fastnn.models.reasons import TapeWarning
 from fastnn.serializable import register_serializable
 from fastnn.variables import Variable
@@ -247,6 +248,7 @@ __all__ = [
     "expand_dims",
     "eye",
     "fill",
+    "fit_many",
     "float16",
     "float32",
     "float64",

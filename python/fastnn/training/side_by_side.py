@@ -7,8 +7,9 @@ thread for its kernels, too: its numbers are those that it has alone, which neve
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 from fastnn import _core
 
@@ -22,13 +23,25 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._running: list[Any] = []
 
     def __bool__(self) -> bool:
         return self._event.is_set()
 
     def set(self) -> None:
-        """Asks all tasks to end."""
+        """Asks all tasks to end, again if need be: a `fit` that begins forgets what was asked before."""
         self._event.set()
+        for model in list(self._running):
+            model.stop_training = True
+
+    @contextmanager
+    def ends(self, model: Any) -> Iterator[None]:
+        """While a model trains here, `set` ends its `fit` at its next step."""
+        self._running.append(model)
+        try:
+            yield
+        finally:
+            self._running.remove(model)
 
 
 def side_by_side(
@@ -59,12 +72,13 @@ def side_by_side(
         for _ in range(at_once):
             threading.Thread(target=work.run, daemon=True).start()
         while not work.wait(_LOOK):
-            pass
+            if work.stop:
+                work.stop.set()
     except BaseException:
         # A thread that began at this moment finds that there is nothing left to do.
         work.stop.set()
         while not work.wait(_LOOK):
-            pass
+            work.stop.set()
         raise
     if work.error is not None:
         raise work.error

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,20 +102,6 @@ def fit_members(
     return [member for member in first if member is not None]
 
 
-class _Stopped(Callback):
-    """Ends a member's training where the others are to end."""
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__()
-        self._stop = stop
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """See `Callback`."""
-        del epoch, logs
-        if self._stop:
-            self.model.stop_training = True
-
-
 def _fit_one(
     data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None, stop: Stop
 ) -> Member:
@@ -142,13 +128,12 @@ def _fit_one(
     )
     validation = _table(data, task, plan.held) if len(plan.held) else None
     choice = Choice(task.share)
-    callbacks: list[Callback] = [_Stopped(stop)]
-    if validation is not None:
-        callbacks.append(choice)
+    callbacks: list[Callback] = [] if validation is None else [choice]
     if left is not None:
         callbacks.append(TimeLimit(max(left, 1e-3)))
     schedule = Schedule(recipe.batch_size, recipe.epochs, 0, True, 1, recipe.batch_size)
-    history = model.fit_tables(_table(data, task, plan.train), validation, schedule, callbacks)
+    with stop.ends(model):
+        history = model.fit_tables(_table(data, task, plan.train), validation, schedule, callbacks)
     curve = {name: [float(v) for v in values] for name, values in history.history.items()}
     epochs = len(history.epoch)
     return Member(

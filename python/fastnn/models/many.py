@@ -1,0 +1,189 @@
+"""Many networks trained by one call: cross-validations, ensembles, seeds, searches of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.callbacks.base import Callback, History
+from fastnn.data.rows import rows_of_model
+from fastnn.models.call_words import DEFAULT_BATCH, batch_size_of, frequency_of
+from fastnn.models.trainer import Trainer
+from fastnn.training.loops import Schedule
+from fastnn.training.side_by_side import Stop, side_by_side
+from fastnn.words import flag, integer
+
+Array = NDArray[Any]
+Callbacks = Callable[[int], Sequence[Callback]]
+
+
+def fit_many(
+    models: Sequence[Any],
+    x: object = None,
+    y: object = None,
+    *,
+    rows: Sequence[Any] | None = None,
+    validation_rows: Sequence[Any] | None = None,
+    sample_weight: object = None,
+    callbacks: Callbacks | None = None,
+    each: Sequence[Mapping[str, Any]] | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> list[History]:
+    """Trains compiled models side by side, one thread each; each as its own `fit` would, bit for bit.
+
+        >>> x, y = fastnn.datasets.load_digits()
+        >>> folds = np.arange(len(x)) % 4
+        >>> def made(seed):
+        ...     layers = [fastnn.layers.Dense(16, "relu", input_shape=(64,)), fastnn.layers.Dense(10)]
+        ...     model = fastnn.Sequential(layers, seed=seed)
+        ...     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        ...     return model
+        >>> models = [made(seed) for seed in range(4)]
+        >>> histories = fastnn.fit_many(
+        ...     models, x / 16, y, epochs=8,
+        ...     rows=[np.flatnonzero(folds != k) for k in range(4)],
+        ...     validation_rows=[np.flatnonzero(folds == k) for k in range(4)],
+        ... )
+        >>> min(history.history["val_accuracy"][-1] for history in histories) > 0.8
+        True
+
+    x and y are converted once, and no rows are copied for a model. A model that ends early leaves its
+    thread to the next one. Rows, seeds, rates and rules are a model's own, so neither the order of the
+    models nor the number of threads changes a bit.
+
+    Args:
+        models: different models, each compiled. Rates, losses and metrics are those they were compiled
+            with.
+        x, y, sample_weight: of all models, see `Sequential.fit`; a model may have its own in `each`.
+        rows: for each model the indices of the rows that it trains on, or None for all; by them
+            `sample_weight` is of all rows of x.
+        validation_rows: for each model the indices of the rows that it is validated on, or None.
+        callbacks: a function of a model's number that makes its callbacks: they keep state, so no two
+            models share one.
+        each: for each model a dictionary of arguments that differ from those of all.
+        threads: models that train at the same time; None: `fastnn.get_num_threads()`. With 1 they
+            train one after another, each by all threads.
+        options: other arguments of `Sequential.fit`. `verbose` is 0.
+
+    Returns:
+        The histories, in the order of the models.
+
+    Raises:
+        TypeError, ValueError: arguments cannot be taken. A model is told by its number where one of
+            its own is meant.
+        Exception: what the `fit` of a model raised; the others are ended at their next step, and keep
+            their weights.
+        KeyboardInterrupt: Ctrl-C; all are ended at their next step, and keep their weights.
+    """
+    count = len(models)
+    if len({id(model) for model in models}) < count:
+        raise ValueError("models: expected different models, got one of them twice")
+    for name, given in (("rows", rows), ("validation_rows", validation_rows), ("each", each)):
+        if given is not None and len(given) != count:
+            raise ValueError(
+                f"{name}: expected one entry for each of the {count} models, got {len(given)}"
+            )
+    at_once = None if threads is None else integer("threads", threads, 1)
+    x = x if x is None else rows_of_model("x", x, None)
+    y = y if y is None or hasattr(y, "dtype") else np.asarray(y)
+    shared = {"x": x, "y": y, "sample_weight": sample_weight, "verbose": 0, **options}
+    tasks = []
+    for number, model in enumerate(models):
+        own: dict[str, Any] = {**shared, **({} if each is None else each[number])}
+        if callbacks is not None and "callbacks" not in own:
+            own["callbacks"] = callbacks(number)
+        chosen = None if rows is None else rows[number]
+        held = None if validation_rows is None else validation_rows[number]
+        tasks.append(partial(_fit, model, number, own, chosen, held))
+    return side_by_side(tasks, at_once)
+
+
+def _fit(
+    model: Trainer, number: int, options: dict[str, Any], chosen: object, held: object, stop: Stop
+) -> History:
+    try:
+        with stop.ends(model):
+            if chosen is None and held is None:
+                return model.fit(**options)
+            parts = _indices("rows", chosen), _indices("validation_rows", held)
+            return _fit_rows(model, *parts, **options)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        error.add_note(f"in model {number} of fit_many")
+        raise
+
+
+def _fit_rows(
+    model: Trainer,
+    chosen: NDArray[np.int64] | None,
+    held_out: NDArray[np.int64] | None,
+    *,
+    x: Any,
+    y: Any,
+    sample_weight: object = None,
+    class_weight: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    shuffle: bool = True,
+    validation_freq: Any = 1,
+    callbacks: Any = None,
+    verbose: Any = 0,
+    **others: Any,
+) -> History:
+    """`fit` on some rows of x, validated on others of them."""
+    if others:
+        raise ValueError(f"{next(iter(others))}: is not taken beside rows or validation_rows")
+    plan = model._compiled("fit")
+    if model._reason_for(plan, x) is not None:  # over the tape, from copies
+        taken = [None if part is None else _taken(part, chosen) for part in (x, y, sample_weight)]
+        held = None if held_out is None else (_taken(x, held_out), _taken(y, held_out))
+        return model.fit(
+            taken[0],
+            taken[1],
+            sample_weight=taken[2],
+            class_weight=class_weight,
+            batch_size=batch_size,
+            epochs=epochs,
+            shuffle=shuffle,
+            validation_freq=validation_freq,
+            validation_data=held,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    table = model._table("fit", x, y, sample_weight)
+    for name, part in (("rows", chosen), ("validation_rows", held_out)):
+        if part is not None and (part.min() < 0 or part.max() >= len(table.x)):
+            raise ValueError(
+                f"{name}: expected indices in [0, {len(table.x)}), got {part.min()} to {part.max()}"
+            )
+    train = model._weigh_classes(table._replace(chosen=chosen), class_weight)
+    validation = None if held_out is None else table._replace(chosen=held_out, weights=None)
+    size = batch_size_of("batch_size", batch_size, DEFAULT_BATCH)
+    schedule = Schedule(
+        size,
+        integer("epochs", epochs, 0),
+        0,
+        flag("shuffle", shuffle),
+        frequency_of(validation_freq),
+        size,
+    )
+    return model.fit_tables(train, validation, schedule, callbacks, verbose)
+
+
+def _taken(part: Any, chosen: NDArray[np.int64] | None) -> Any:
+    return part if chosen is None else np.asarray(part)[chosen]
+
+
+def _indices(name: str, given: object) -> NDArray[np.int64] | None:
+    if given is None:
+        return None
+    found = np.asarray(given)
+    if found.dtype == bool:
+        found = np.flatnonzero(found)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or len(found) == 0:
+        raise ValueError(f"{name}: expected indices of rows (k,), or a mask of all rows")
+    return found.astype(np.int64)
