@@ -136,6 +136,29 @@ def test_forms(form):
         np.testing.assert_array_equal(given.data, before.data)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_columns_of_equal_numbers_are_not_scaled(weighted):
+    """Also where rounding makes their sums differ from the weight of all rows, or where rows that do not
+    count have another number."""
+    rng = np.random.default_rng(5)
+    x = rows(rng, 500, 6, "float64")
+    x[:, 1], x[:, 2], x[:, 3] = 3.7, 1e-5, -1e9
+    weights = rng.uniform(0.1, 7.0, 500) if weighted else None
+    if weighted:
+        weights[:9] = 0.0
+        x[:9, 1] = 0.0
+    made = []
+    for given in (x, sparse.csr_array(x)):
+        mlp = MLPRegressor(hidden_layer_sizes=(3,), scale=True, max_iter=2, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlp.fit(given, x[:, 0], sample_weight=weights)
+        made.append(mlp._moments)
+    for dense, spare in zip(*made, strict=True):
+        np.testing.assert_allclose(spare, dense, rtol=1e-12)
+    np.testing.assert_array_equal(made[1][1][[1, 2, 3]], 1.0)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_refused(bad):
     x = sparse.csr_array(rows(np.random.default_rng(3), 30, 5, "float64"))

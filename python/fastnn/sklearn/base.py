@@ -18,12 +18,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn.data.sparse import is_sparse
 from fastnn.losses import Loss
 from fastnn.models import Sequential
 from fastnn.sklearn.net import Net, Plan
 from fastnn.sklearn.parts import Given
 from fastnn.sklearn.quasi_newton import fit_lbfgs
-from fastnn.sklearn.rows import Rows, Targets
+from fastnn.sklearn.rows import Rows, Targets, plain
 from fastnn.sklearn.solvers import Scale, Solver
 from fastnn.sklearn.training import fit_stochastic
 
@@ -141,7 +142,7 @@ class BaseMLP(BaseEstimator):
         else:
             self._check_layers(units)
         dtype = "float64" if self.solver == "lbfgs" else np.result_type(*self.coefs_).name
-        rows = Rows(X, dtype)
+        rows = Rows(X)
         if first_pass or not hasattr(self, "_moments"):
             self._moments = rows.moments(weights) if self.scale else None
         targets = self._scaled(targets, weights, first_pass)
@@ -284,21 +285,20 @@ class BaseMLP(BaseEstimator):
                 pass
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return _as_wide(self._outputs_of(Rows(X, self._ready().plan.dtype)), X.dtype)
+        return _as_wide(self._outputs_of(X), X.dtype)
 
     def _validation_rows(self, X: Any) -> Any:
         """X of validation_data, checked as that of `predict`."""
         return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=_FLOATS, reset=False)
 
-    def _outputs_of(self, rows: Rows) -> Array:
+    def _outputs_of(self, X: Any) -> Array:
         net = self._ready()
-        if not rows.sparse:
-            if len(rows) <= _FEW:
-                return net.predict(np.ascontiguousarray(rows.x))
-            found: Array = net.model.predict(rows.x, verbose=0)
-            return found
-        parts = [net.model.predict(rows.dense(block), verbose=0) for block in rows.blocks()]
-        return np.concatenate(parts)
+        if not is_sparse(X):
+            X = plain(X)
+            if len(X) <= _FEW:
+                return net.predict(np.ascontiguousarray(X))
+        found: Array = net.model.predict(X, verbose=0)
+        return found
 
     # -- what pickles hold, and what scikit-learn asks
 

@@ -48,7 +48,7 @@ def split(estimator: Any, given: Given, random: Any, incremental: bool) -> Parts
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     if estimator.validation_data is not None:
-        return Parts(given, None, Held(_validation_of(estimator, given)))
+        return Parts(given, None, Held(_validation_of(estimator)))
     if not estimator.early_stopping:
         return Parts(given, None, None)
     # As scikit-learn splits, with the same random_state into the same rows.
@@ -70,7 +70,7 @@ def split(estimator: Any, given: Given, random: Any, incremental: bool) -> Parts
     return Parts(given, chosen.astype(np.int64), Held(given, held.astype(np.int64)))
 
 
-def _validation_of(estimator: Any, given: Given) -> Given:
+def _validation_of(estimator: Any) -> Given:
     """The rows of validation_data, checked."""
     data = estimator.validation_data
     if len(data) not in (2, 3):
@@ -81,9 +81,7 @@ def _validation_of(estimator: Any, given: Given) -> Given:
     x = estimator._validation_rows(X)
     targets = estimator._validation_targets(y)
     weights = np.asarray(more[0], np.float64) if more and more[0] is not None else None
-    rows = Rows(x, estimator.coefs_[0].dtype.name)
-    if rows.sparse and not given.rows.sparse:
-        rows = Rows(rows.dense(slice(None)), estimator.coefs_[0].dtype.name)
+    rows = Rows(x)
     counts = {len(rows), len(targets.y), len(rows) if weights is None else len(weights)}
     if len(counts) > 1:
         raise ValueError(f"validation_data: parts have different lengths: {sorted(counts)}")

@@ -15,7 +15,6 @@ from fastnn.console import say, warn
 from fastnn.losses import Loss
 from fastnn.sklearn.net import Net, Plan
 from fastnn.sklearn.parts import Given
-from fastnn.sklearn.rows import Rows
 from fastnn.sklearn.solvers import Scale
 from fastnn.sklearn.training import NOT_FINITE
 
@@ -39,16 +38,10 @@ class Objective:
         self._network = net.model.network
         self._buffer = net.buffer
         self._scale = scale
+        self._data = given.rows.table(given.targets, given.weights).native()
+        self._network.check(self._data)
         weights = given.weights
         total = float(len(given.rows)) if weights is None else float(weights.sum())
-        self._parts = []
-        for block in given.rows.blocks():
-            part = given if not given.rows.sparse else _part(given, block)
-            table = part.rows.table(part.targets, part.weights)
-            count = float(len(part.rows)) if part.weights is None else float(part.weights.sum())
-            native = table.native()
-            self._network.check(native)
-            self._parts.append((native, count / total))
         self._penalty = alpha / total
         self._kernels = net.kernel_mask()
         self.evaluations = 0
@@ -56,12 +49,7 @@ class Objective:
 
     def __call__(self, flat: Flat) -> tuple[float, Flat]:
         self._buffer.write(0, np.ascontiguousarray(flat))
-        loss = 0.0
-        gradient = np.zeros(len(flat))
-        for native, share in self._parts:
-            value, slope = self._network.gradients(native)
-            loss += share * value
-            gradient += share * slope
+        loss, gradient = self._network.gradients(self._data)
         weights = flat * self._kernels
         loss = self._scale.loss * loss + self._scale.constant
         loss += 0.5 * self._penalty * float(weights @ weights)
@@ -70,12 +58,6 @@ class Objective:
         self.evaluations += 1
         self.loss = loss
         return loss, gradient
-
-
-def _part(given: Given, block: slice) -> Given:
-    weights = None if given.weights is None else np.ascontiguousarray(given.weights[block])
-    rows = Rows(given.rows.dense(block), "float64")
-    return Given(rows, given.targets.take(block), weights)
 
 
 def fit_lbfgs(

@@ -1,24 +1,23 @@
 """Rows: the one place where X becomes rows of a network.
 
-Dense rows are read by the native gather where they lie. Of a sparse X only the rows of one batch are
-ever dense.
+They are read where they lie, those of an array by the native gather, those of a sparse matrix by the
+products of the first layer. Where that layer standardizes, the rows of one batch are dense at a time.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.data.sparse import SparseRows, is_sparse
 from fastnn.data.table import Table
-from fastnn.sklearn.batches import Order
 
 Array = NDArray[Any]
 
-# Rows that are dense at once where no batch size says how many: a few megabytes.
+
+# Elements of X that are copied at once: some megabytes.
 _AT_ONCE = 1 << 20
 
 
@@ -47,41 +46,17 @@ class Targets(NamedTuple):
 
 
 class Rows:
-    """X, checked: an array (n, features), or a CSR matrix.
+    """X, checked: an array (n, features), or a sparse matrix.
 
     Args:
         x: of numbers.
-        dtype: of the network.
     """
 
-    def __init__(self, x: Any, dtype: str) -> None:
-        self.sparse = hasattr(x, "tocsr")
-        self.x = x.tocsr() if self.sparse else x
-        if self.x.dtype == np.longdouble:
-            self.x = self.x.astype(np.float64)
-        self._dtype = np.dtype(dtype)
+    def __init__(self, x: Any) -> None:
+        self.x = SparseRows("X", x) if is_sparse(x) else plain(x)
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
-
-    @property
-    def width(self) -> int:
-        """The number of features."""
-        return int(self.x.shape[1])
-
-    def dense(self, rows: Any) -> Array:
-        """Some rows as an array."""
-        if self.sparse:
-            found: Array = self.x[rows].toarray()
-            return found.astype(self._dtype, copy=False)
-        return np.asarray(self.x[rows])
-
-    def blocks(self) -> Iterator[slice]:
-        """Slices that are dense one at a time: all rows of an array, some of a sparse X."""
-        count = len(self)
-        size = max(1, _AT_ONCE // max(1, self.width)) if self.sparse else max(1, count)
-        for begin in range(0, count, size):
-            yield slice(begin, min(begin + size, count))
 
     def table(
         self,
@@ -89,62 +64,64 @@ class Rows:
         weights: NDArray[np.float64] | None,
         chosen: NDArray[np.int64] | None = None,
     ) -> Table:
-        """A table for native training, of an array."""
+        """A table for native training."""
         return Table(self.x, targets.values, targets.labels, weights, chosen, targets.labels)
 
     def moments(self, weights: NDArray[np.float64] | None) -> tuple[Array, Array]:
         """The mean and the variance of each column; the variance of a constant one is 1."""
-        total = np.zeros(self.width)
-        squares = np.zeros(self.width)
         each = np.ones(len(self)) if weights is None else weights
         weight = float(each.sum())
-        for block in self.blocks():
-            total += each[block] @ np.asarray(self.dense(block), np.float64)
-        mean = total / weight
-        for block in self.blocks():
-            squares += each[block] @ (np.asarray(self.dense(block), np.float64) - mean) ** 2
-        variance = squares / weight
+        if isinstance(self.x, SparseRows):
+            mean, off, squares = _sums_of_sparse(self.x.matrix, each, weight)
+        else:
+            mean, off, squares = _sums_of_array(self.x, each, weight)
+        # How far the mean is off by rounding, which grows with the rows.
+        off = off / weight
+        variance = np.maximum(squares / weight - off**2, 0.0)
+        mean = mean + off
         # What is left of a constant column is rounding.
         least = (10 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
         return mean, np.where(variance > least, variance, 1.0)
 
 
-class SparseBatches:
-    """Batches of a sparse X, in the order that native code would draw for a dense one; or of a dense
-    X that is validated on beside it.
+def plain(x: Array) -> Array:
+    """X in a type that native code reads."""
+    return x.astype(np.float64) if x.dtype == np.longdouble else x
 
-    Args:
-        rows, targets, weights: of all rows.
-        order: of epochs; rows are shuffled anew in each.
-        chosen: indices of the rows that count; None: all.
-    """
 
-    def __init__(
-        self,
-        rows: Rows,
-        targets: Targets,
-        weights: NDArray[np.float64] | None,
-        order: Order,
-        chosen: NDArray[np.int64] | None = None,
-    ) -> None:
-        self._rows, self._targets, self._weights = rows, targets, weights
-        self._order = order
-        self._chosen = np.arange(len(rows)) if chosen is None else chosen
-        self._epoch = 0
-        self._drawn: NDArray[np.int64] | None = None
+def _sums_of_array(x: Array, each: Array, weight: float) -> tuple[Array, Array, Array]:
+    """The mean of each column, and the weighted sums of differences from it and of their squares; of
+    some rows at a time."""
+    size = max(1, _AT_ONCE // max(1, x.shape[1]))
+    blocks = [slice(begin, begin + size) for begin in range(0, len(x), size)]
+    mean, off, squares = np.zeros((3, x.shape[1]))
+    for block in blocks:
+        mean += each[block] @ np.asarray(x[block], np.float64)
+    mean /= weight
+    for block in blocks:
+        values = x[block] - mean
+        off += each[block] @ values
+        squares += each[block] @ values**2
+    return mean, off, squares
 
-    def __len__(self) -> int:
-        return math.ceil(len(self._chosen) / self._order.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        if self._drawn is None:
-            self._drawn = self._chosen[self._order.of(self._epoch, len(self._chosen))]
-        size = self._order.batch_size
-        rows = self._drawn[index * size : (index + 1) * size]
-        batch = (self._rows.dense(rows), self._targets.take(rows).y)
-        return batch if self._weights is None else (*batch, self._weights[rows])
+def _sums_of_sparse(matrix: Any, each: Array, weight: float) -> tuple[Array, Array, Array]:
+    """The mean of each column, and the weighted sums of differences from it and of their squares."""
+    counts = each > 0
+    if not counts.all():
+        matrix, each = matrix[counts], each[counts]
+    rows, width = matrix.shape
+    weights = np.repeat(each, np.diff(matrix.indptr))
+    values = matrix.data.astype(np.float64)
 
-    def on_epoch_end(self) -> None:
-        """The next epoch has another order."""
-        self._epoch += 1
-        self._drawn = None
+    def sums(of_entries: Array) -> Array:
+        return np.bincount(matrix.indices, of_entries, minlength=width)
+
+    mean = sums(weights * values) / weight
+    values -= mean[matrix.indices]
+    # The weight of rows without an entry: exactly 0 where there are none, or a column of equal numbers
+    # would vary by rounding.
+    without = np.bincount(matrix.indices, minlength=width) < rows
+    zeros = np.where(without, np.maximum(weight - sums(weights), 0.0), 0.0)
+    off = sums(weights * values) - zeros * mean
+    return mean, off, sums(weights * values**2) + zeros * mean**2

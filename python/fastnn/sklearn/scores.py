@@ -95,12 +95,8 @@ def watched_by(estimator: Any, net: Net, held: Held | None) -> Watched | None:
 
 def _asks(net: Net, held: Held) -> Callable[[], Array]:
     """A function that gives the outputs of the rows held out."""
-    rows = held.given.rows
-    if not rows.sparse:
-        data = table_of(held).native()  # which are read where they lie
-        return lambda: net.model.network.predict(data)
-    chosen = np.arange(len(rows)) if held.chosen is None else held.chosen
-    return lambda: np.asarray(net.model.predict(rows.dense(chosen), verbose=0))
+    data = table_of(held).native()
+    return lambda: net.model.network.predict(data)
 
 
 def _subset_accuracy(found: Array, right: Array, weights: Array | None) -> float:

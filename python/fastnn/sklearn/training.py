@@ -16,7 +16,6 @@ from fastnn.losses import Loss
 from fastnn.sklearn.batches import Batches, Order
 from fastnn.sklearn.net import Net, Plan
 from fastnn.sklearn.parts import Given, Parts, some, split, table_of
-from fastnn.sklearn.rows import SparseBatches
 from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Value
 from fastnn.sklearn.scores import MSE, metrics_for, watched_by
 from fastnn.sklearn.solvers import Scale, Solver
@@ -59,7 +58,7 @@ def fit_stochastic(
     schedule = Schedule(size, epochs, 0, order.shuffled, 1, size)
     interrupted = diverged = False
     try:
-        _run(estimator, net, parts, schedule, rule, order)
+        _run(estimator, net, parts, schedule, rule)
     except KeyboardInterrupt:
         warn("Training interrupted by user.", UserWarning)
         interrupted = True
@@ -89,42 +88,14 @@ def _begin(estimator: Any) -> None:
         estimator.validation_scores_, estimator.best_loss_ = [], None
 
 
-def _run(
-    estimator: Any, net: Net, parts: Parts, schedule: Schedule, rule: Rule, order: Order
-) -> None:
+def _run(estimator: Any, net: Net, parts: Parts, schedule: Schedule, rule: Rule) -> None:
     given = parts.given
     callbacks = [*_listed(estimator.callbacks), rule]
     progress: Any = {True: "auto", False: 0}.get(estimator.progress, estimator.progress)
-    model = net.model
-    if not given.rows.sparse:
-        train = given.rows.table(given.targets, given.weights, parts.chosen)
-        validation = None if parts.held is None else table_of(parts.held)
-        estimator.history_ = model.fit_tables(
-            train, validation, schedule, callbacks, progress
-        ).history
-        return
-    weights = given.weights
-    if weights is not None and not given.by_batch:
-        # A stream takes the mean weight as 1. Penalties are divided by the weight of rows.
-        counted = weights if parts.chosen is None else weights[parts.chosen]
-        mean = float(counted.sum()) / len(counted)
-        weights = weights / mean
-        estimator._optimizer.penalizes(net.penalty_rows / mean)
-    held = None
-    if parts.held is not None:
-        own = parts.held.given
-        plain = order._replace(shuffled=False)
-        held = SparseBatches(own.rows, own.targets, own.weights, plain, parts.held.chosen)
-    history = model.fit(
-        SparseBatches(given.rows, given.targets, weights, order, parts.chosen),
-        batch_size=schedule.batch_size,
-        epochs=schedule.epochs,
-        shuffle=False,
-        validation_data=held,
-        callbacks=callbacks,
-        verbose=progress,
-    )
-    estimator.history_ = history.history
+    train = given.rows.table(given.targets, given.weights, parts.chosen)
+    validation = None if parts.held is None else table_of(parts.held)
+    told = net.model.fit_tables(train, validation, schedule, callbacks, progress)
+    estimator.history_ = told.history
 
 
 def _listed(callbacks: Any) -> list[Any]:
