@@ -187,6 +187,7 @@ from fastnn.models import Model, Sequential, load_model
 from fastnn.models.fitness import ConvergenceWarning
 from fastnn.models.many import fit_many
 from fastnn.models.reasons import TapeWarning
+from fastnn.models.search import search
 from fastnn.serializable import register_serializable
 from fastnn.variables import Variable
 
@@ -324,6 +325,7 @@ __all__ = [
     "roll",
     "round",
     "saving",
+    "search",
     "set_float32_matmul_precision",
     "set_num_threads",
     "shape",

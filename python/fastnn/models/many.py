@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,35 @@ def fit_many(
             their weights.
         KeyboardInterrupt: Ctrl-C; all are ended at their next step, and keep their weights.
     """
+    return fit_each(
+        models,
+        (),
+        x=x,
+        y=y,
+        rows=rows,
+        validation_rows=validation_rows,
+        sample_weight=sample_weight,
+        callbacks=callbacks,
+        each=each,
+        threads=threads,
+        **options,
+    )
+
+
+def fit_each(
+    models: Sequence[Any],
+    catches: tuple[type[Exception], ...],
+    *,
+    x: object = None,
+    y: object = None,
+    rows: Sequence[Any] | None = None,
+    validation_rows: Sequence[Any] | None = None,
+    callbacks: Callbacks | None = None,
+    each: Sequence[Mapping[str, Any]] | None = None,
+    threads: int | None = None,
+    **options: Any,
+) -> list[Any]:
+    """`fit_many`, with an exception of `catches` that a model raised in place of its history."""
     count = len(models)
     if len({id(model) for model in models}) < count:
         raise ValueError("models: expected different models, got one of them twice")
@@ -91,29 +120,43 @@ def fit_many(
     at_once = None if threads is None else integer("threads", threads, 1)
     x = x if x is None else rows_of_model("x", x, None)
     y = y if y is None or hasattr(y, "dtype") else np.asarray(y)
-    shared = {"x": x, "y": y, "sample_weight": sample_weight, "verbose": 0, **options}
+    shared = {"x": x, "y": y, "verbose": 0, **options}
     tasks = []
     for number, model in enumerate(models):
         own: dict[str, Any] = {**shared, **({} if each is None else each[number])}
-        if callbacks is not None and "callbacks" not in own:
-            own["callbacks"] = callbacks(number)
+        make = None if "callbacks" in own else callbacks
         chosen = None if rows is None else rows[number]
         held = None if validation_rows is None else validation_rows[number]
-        tasks.append(partial(_fit, model, number, own, chosen, held))
+        tasks.append(partial(_fit, _Job(model, number, own, make, chosen, held, catches)))
     return side_by_side(tasks, at_once)
 
 
-def _fit(
-    model: Trainer, number: int, options: dict[str, Any], chosen: object, held: object, stop: Stop
-) -> History:
+class _Job(NamedTuple):
+    model: Any
+    number: int
+    options: dict[str, Any]
+    callbacks: Callbacks | None
+    rows: object
+    validation_rows: object
+    catches: tuple[type[Exception], ...]
+
+
+def _fit(job: _Job, stop: Stop) -> History | Exception:
+    options = dict(job.options)
     try:
-        with stop.ends(model):
-            if chosen is None and held is None:
-                return model.fit(**options)
-            parts = _indices("rows", chosen), _indices("validation_rows", held)
-            return _fit_rows(model, *parts, **options)
+        if job.callbacks is not None:
+            options["callbacks"] = job.callbacks(job.number)
+        with stop.ends(job.model):
+            if job.rows is None and job.validation_rows is None:
+                history: History = job.model.fit(**options)
+                return history
+            chosen = _indices("rows", job.rows)
+            held = _indices("validation_rows", job.validation_rows)
+            return _fit_rows(job.model, chosen, held, **options)
+    except job.catches as error:
+        return error
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        error.add_note(f"in model {number} of fit_many")
+        error.add_note(f"in model {job.number} of fit_many")
         raise
 
 
@@ -128,6 +171,7 @@ def _fit_rows(
     class_weight: Any = None,
     batch_size: int | None = None,
     epochs: int = 1,
+    initial_epoch: int = 0,
     shuffle: bool = True,
     validation_freq: Any = 1,
     callbacks: Any = None,
@@ -148,6 +192,7 @@ def _fit_rows(
             class_weight=class_weight,
             batch_size=batch_size,
             epochs=epochs,
+            initial_epoch=initial_epoch,
             shuffle=shuffle,
             validation_freq=validation_freq,
             validation_data=held,
@@ -166,7 +211,7 @@ def _fit_rows(
     schedule = Schedule(
         size,
         integer("epochs", epochs, 0),
-        0,
+        integer("initial_epoch", initial_epoch, 0),
         flag("shuffle", shuffle),
         frequency_of(validation_freq),
         size,
