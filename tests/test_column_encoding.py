@@ -320,15 +320,109 @@ def test_a_layer_used_twice(rng: np.random.Generator) -> None:
     assert len(model.weights) == 3
 
 
+# -- a dense layer that encodes the columns itself ------------------------------------------------
+
+# Levels, missing, bins: columns of which a product would have many more than these.
+WIDE = {
+    "all": ([0, 60, 0, 2, 0, 2, 1], MISSING, BINS),
+    "pieces": ([0] * 7, [True] * 3 + [False] * 4, [40, 0, 31, 1, 0, 50, 0]),
+    "categories": ([30, 60, 9, 2, 5, 80, 3], [True, False] * 3 + [True], [0] * 7),
+}
+
+
+def wide_data(levels: list[int], rng: np.random.Generator, n: int) -> Array:
+    x = rng.normal(size=(n, 7)) * 1.5
+    for j, count in enumerate(levels):
+        if count:
+            x[:, j] = rng.integers(-2, count + 2, n)
+    return np.where(rng.random(x.shape) < 0.15, np.nan, x)
+
+
+def statistics(levels: list[int], bins: list[int], rng: np.random.Generator) -> dict[str, Array]:
+    numbers = levels.count(0)
+    edges = [np.sort(rng.normal(size=count + 1)) for count in bins if count]
+    found = {name: rng.normal(size=numbers) for name in ("fill", "center", "factor") if numbers}
+    return found | ({"edges": np.concatenate(edges)} if edges else {})
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "gelu"])
+@pytest.mark.parametrize("case", WIDE)
+def test_values_and_gradients_of_the_dense_layer(case: str, activation: str, dtype: Any) -> None:
+    levels, missing, bins = WIDE[case]
+    for n, units in ((1, 130), (3, 70), (5, 64), (33, 131), (300, 260)):
+        rng = np.random.default_rng(n)
+        x = wide_data(levels, rng, n).astype(dtype)
+        known = {name: v.astype(dtype) for name, v in statistics(levels, bins, rng).items()}
+        bias = units != 70
+        network = _core.Network(7, dtype, 3)
+        encoded = network.encode_columns(0, levels, missing, bins, 3.0)
+        network.set_output(network.dense(encoded, units, activation, use_bias=bias))
+        native = networks.bound(network, dtype)
+        shapes = [shape for _, shape in network.parameters[len(known) :]]
+        w, *b = [0.3 * rng.normal(size=shape).astype(dtype) for shape in shapes]
+        native.write([*known.values(), w, *b])
+        y = rng.normal(size=(n, units)).astype(dtype)
+        networks.compile_native(network, loss="mean_squared_error", device="cpu")
+        table = networks.rows(x, y)
+        inputs = reference.encode_columns(x, levels, missing, bins, 3.0, **known)
+        want = reference.dense_forward(inputs, w, b[0] if b else None, activation)
+        exact = {"float32": 1e-5, "float64": 1e-13}[dtype]
+        np.testing.assert_allclose(network.predict(table), want, rtol=exact, atol=exact)
+        _, dy = reference.mean_squared_error(want, y)
+        z = reference.dense_forward(inputs, w, b[0] if b else None)
+        _, dw, db = reference.dense_backward(dy, inputs, w, z, activation)
+        got = native.split(network.gradients(table)[1])[len(known) :]
+        for own, expected in zip(got, [dw, db][: 1 + bias], strict=True):
+            np.testing.assert_allclose(own, expected, rtol=exact, atol=exact / 10)
+
+
+def test_one_row_has_the_bits_of_many(rng: np.random.Generator) -> None:
+    levels, missing, bins = WIDE["all"]
+    encoding = layers.ColumnEncoding(levels, missing, bins, **statistics(levels, bins, rng))
+    model = fastnn.Sequential([layers.Input((7,)), encoding, layers.Dense(80, "silu")], seed=2)
+    x = wide_data(levels, rng, 50)
+    many, predict = model.predict(x, verbose=0), model.predictor()
+    for i in range(6):
+        np.testing.assert_array_equal(predict(x[i : i + 1]), many[i : i + 1])
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_products_in_bfloat16(precision: str, rng: np.random.Generator) -> None:
+    """They take the encoding as it is; a step differs by what they round."""
+    levels, missing, bins = WIDE["all"]
+    x, found = wide_data(levels, rng, 256).astype(np.float32), []
+    y = rng.normal(size=(256, 1)).astype(np.float32)
+    known = statistics(levels, bins, rng)
+    for name in ("highest", precision):
+        network = _core.Network(7, "float32", 3)
+        h = network.dense(network.encode_columns(0, levels, missing, bins, 3.0), 128, "silu")
+        network.set_output(network.dense(h, 1, "linear"))
+        native = networks.bound(network, "float32")
+        values = np.random.default_rng(5)
+        shapes = [shape for _, shape in network.parameters[4:]]
+        native.write([*known.values(), *(0.2 * values.normal(size=shape) for shape in shapes)])
+        networks.compile_native(network, loss="mean_squared_error", precision=name, device="cpu")
+        slow = {**networks.SGD, "learning_rate": 0.005}
+        table = networks.rows(x, y)
+        networks.train_native(network, table, batch_size=64, epochs=2, optimizer=slow)
+        found.append(native.read())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
 @pytest.mark.parametrize("session", ["plain", "streaming", "tiled"])
-def test_threads(session: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("encodes", [False, True])
+def test_threads(encodes: bool, session: str, rng: np.random.Generator) -> None:
     """The same bits at one thread and at three."""
     x, y = task(rng, 700)
+    levels = WIDE["all"][0] if encodes else LEVELS
     found = []
     for threads in (1, 3):
         fastnn.set_num_threads(threads)
         network = _core.Network(7, "float32", 3)
-        encoded = network.encode_columns(0, LEVELS, MISSING, BINS, 3.0)
+        encoded = network.encode_columns(0, levels, MISSING, BINS, 3.0)
         h = network.dense(encoded, 70, "silu")
         network.set_output(network.dense(h, 1, "linear"))
         native = networks.bound(network, "float32")

@@ -145,8 +145,8 @@ def table(network: _core.Network) -> int:
 
 
 def table_alone(network: _core.Network) -> int:
-    """Columns of a table that one dense layer reads."""
-    encoded = network.encode_columns(0, *TABLE, 3.0)
+    """Columns of a table that one dense layer reads, which encodes them itself."""
+    encoded = network.encode_columns(0, [0, 90, 0, 2, 0], TABLE[1], [9, 0, 12, 0, 0], 3.0)
     return network.dense(network.dense(encoded, 19, "silu"), 3, "linear")
 
 
@@ -196,6 +196,8 @@ def problem(name: str, dtype: str) -> tuple[Native, Array, Array]:
     x = rng.integers(0, 11, (N, 5)) if numbers else rng.normal(size=(N, 5))
     if name.startswith("table"):
         x[:, [1, 3]] = rng.integers(-1, 4, (N, 2))
+        if name == "table_alone":
+            x[:, 1] = rng.integers(-2, 93, N)
         x = np.where(rng.random(x.shape) < 0.1, np.nan, x)
     return native, x.astype(dtype), rng.normal(size=(N, 3)).astype(dtype)
 
@@ -305,7 +307,9 @@ def test_a_resident_session_refuses_them(
 
 
 @pytest.mark.parametrize("session", CPU)
-@pytest.mark.parametrize("name", ["residual", "columns", "combined", "lengths", "table"])
+@pytest.mark.parametrize(
+    "name", ["residual", "columns", "combined", "lengths", "table", "table_alone"]
+)
 def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""
     found = []

@@ -55,6 +55,10 @@ class DenseProducts {
 struct DenseFusions {
   std::vector<int> takes;
   std::vector<bool> taken;
+  // By node, or none: the encoding of columns that a dense node may do itself, and the dense node
+  // that may do this encoding.
+  std::vector<int> encodes;
+  std::vector<int> encoded_by;
 };
 
 template <class T>
@@ -104,6 +108,12 @@ struct Frame {
       met[at(p)] = true;
     }
     return adds;
+  }
+
+  // Whether a dense node, or none, encodes the columns of its input itself in this pass. Products
+  // of others' take the encoding as it is.
+  bool encodes_itself(int dense) const {
+    return dense != none && fusions.encodes[at(dense)] != none && products == nullptr;
   }
 
   template <class Arguments>

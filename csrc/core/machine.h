@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/encoded_dense.h"
 #include "core/kernels.h"
 
 namespace fastnn {
@@ -52,8 +53,9 @@ struct Machine {
   void (*read)(Context&, void* host, const void* memory, std::size_t bytes);
   // Brings the host's to memory here; done when it returns.
   void (*write)(Context&, void* memory, const void* host, std::size_t bytes);
-  void (*must)(Status);  // throws what it says, unless it is ok
-  const Order* order;    // null: all is done when a call returns
+  void (*must)(Status);                         // throws what it says, unless it is ok
+  const Order* order;                           // null: all is done when a call returns
+  const EncodedDense* encoded_dense = nullptr;  // null: it has no such kernels
 
   template <class Arguments>
   void call(Kernel<Arguments> kernel, const Arguments& arguments) const {

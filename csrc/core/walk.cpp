@@ -69,6 +69,7 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
         const bool reads = std::count(node.inputs.begin(), node.inputs.end(), 0) > 0;
         return reads && node.kind != NodeKind::dense;
       });
+  find_encodings();
   if (!plan_.has_loss) return;
   sums_ = memory_.take<double>(widest_sums(plan_) * max_groups);
   if (!plan_.loss.column_weights.empty()) {
@@ -105,6 +106,50 @@ void Walk<T>::allocate_gradients(bool of_input) {
   if (widest_shared > 0) frame_.spare = memory_.take<T>(rows_ * widest_shared);
   find_fusions();
   ready_ = true;
+}
+
+namespace {
+
+// Whether a dense layer is faster if it encodes the columns itself; `width` is that of the
+// encoding.
+bool pays(const Node& encoding, Index width, Index outputs) {
+  Index numbers = 0;
+  Index added = 0;  // rows of w that are added for one row of x
+  for (const EncodedColumn& column : encoding.encodings) {
+    if (column.kind == ColumnKind::number) ++numbers;
+    added += column.kind != ColumnKind::number ? 1 : column.bins > 0 ? 2 : 0;
+  }
+  // Measured: a row that is added costs as much as four columns of a product, and what finds it as
+  // much as 64 elements of it.
+  return width > numbers && (width - numbers) * outputs >= 4 * added * (outputs + 64);
+}
+
+}  // namespace
+
+// A dense node encodes the columns of its input itself, where nothing else reads their encoding.
+template <class T>
+void Walk<T>::find_encodings() {
+  DenseFusions& fusions = frame_.fusions;
+  fusions.encodes.assign(plan_.nodes.size(), none);
+  fusions.encoded_by.assign(plan_.nodes.size(), none);
+  if (machine_.encoded_dense == nullptr) return;
+  for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
+    const Node& encoding = plan_.nodes[i];
+    if (encoding.kind != NodeKind::encode_columns) continue;
+    int readers = encoding.output == plan_.output || encoding.output == plan_.logits ? 1 : 0;
+    int dense = none;
+    for (std::size_t k = i + 1; k < plan_.nodes.size(); ++k) {
+      const Node& node = plan_.nodes[k];
+      const auto reads = std::count(node.inputs.begin(), node.inputs.end(), encoding.output);
+      readers += static_cast<int>(reads);
+      if (reads > 0 && node.kind == NodeKind::dense) dense = static_cast<int>(k);
+    }
+    if (readers != 1 || dense == none) continue;
+    const Index outputs = frame_.width(plan_.nodes[at(dense)].output);
+    if (!pays(encoding, frame_.width(encoding.output), outputs)) continue;
+    fusions.encodes[at(dense)] = static_cast<int>(i);
+    fusions.encoded_by[i] = dense;
+  }
 }
 
 // A dense node takes the derivative of the dense node that made its input, where nothing else

@@ -70,6 +70,7 @@ class Walk {
  private:
   void find_fusions();
   void allocate_sparse_gradient();
+  void find_encodings();
   void start_loss(const Loss& loss, const T* column_weights, int tensor, const T* weights,
                   const BatchPart<T>& part, bool by_element, T scale, double* sums, T* gradient);
   T* value(int tensor) const { return frame_.value[static_cast<std::size_t>(tensor)]; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/backend.h"
+#include "core/encoded_dense.h"
 #include "cpu/bf16.h"
 #include "cpu/dense_finish.h"
 
@@ -15,6 +16,7 @@ struct CpuTable {
   Bf16Kernels bf16;
   int bf16_parts;  // the most with which its unit is faster than float32; 0: none
   const DenseFinish* finish;
+  const EncodedDense* encoded_dense;
   bool unit_takes_roots;  // see context.h
 };
 

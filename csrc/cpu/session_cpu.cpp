@@ -28,6 +28,7 @@ Machine make_machine(bool alone) {
                   std::size_t bytes) { std::memcpy(memory, host, bytes); },
       .must = must,
       .order = nullptr,
+      .encoded_dense = cpu_table().encoded_dense,
   };
 }
 

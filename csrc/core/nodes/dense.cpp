@@ -1,4 +1,5 @@
 // Dense nodes: y = activation(x kernel + bias). Parameters: kernel, bias or none.
+#include "core/nodes/encode_columns.h"
 #include "core/nodes/rule.h"
 
 namespace fastnn {
@@ -56,7 +57,11 @@ void forward(Frame<T>& frame, std::size_t index) {
                                   node.activation,
                                   frame.kept[index],
                                   frame.value[frame.at(node.output)]};
-  if (frame.products != nullptr) {
+  if (frame.encodes_itself(static_cast<int>(index))) {
+    const auto& encoded = encoded_dense_kernels<T>(*frame.machine.encoded_dense);
+    const EncodeColumns<T> columns = encoding_of(frame, frame.at(frame.fusions.encodes[index]));
+    frame.template call<EncodedDenseForward<T>>(encoded.forward, {columns, arguments});
+  } else if (frame.products != nullptr) {
     frame.products->forward(index, arguments);
   } else {
     frame.template call<DenseForward<T>>(frame.kernels.dense_forward, arguments);
@@ -69,6 +74,7 @@ void backward(Frame<T>& frame, std::size_t index) {
   const int input = node.input();
   const int takes = frame.fusions.takes[index];
   const bool done = frame.fusions.taken[index];  // its derivative and its bias's gradient
+  const bool encodes = frame.encodes_itself(static_cast<int>(index));  // x then has no gradient
   T* const dy = frame.gradient[frame.at(node.output)];
   DenseBackward<T> arguments{
       .n = frame.n,
@@ -81,7 +87,7 @@ void backward(Frame<T>& frame, std::size_t index) {
       .z = frame.kept[index],
       .activation = done ? Activation{} : node.activation,
       .dz = dy,
-      .dx = frame.begin_gradient(input),
+      .dx = encodes ? nullptr : frame.begin_gradient(input),
       .dw = frame.place(node.kernel()),
       .db = done ? nullptr : frame.place(node.bias()),
   };
@@ -97,6 +103,12 @@ void backward(Frame<T>& frame, std::size_t index) {
   if (streams && arguments.dw != nullptr) {
     arguments.dw = nullptr;
     arguments.update = &steps[frame.at(node.kernel())];
+  }
+  if (encodes) {
+    const auto& encoded = encoded_dense_kernels<T>(*frame.machine.encoded_dense);
+    const EncodeColumns<T> columns = encoding_of(frame, frame.at(frame.fusions.encodes[index]));
+    frame.template call<EncodedDenseBackward<T>>(encoded.backward, {columns, arguments});
+    return;
   }
   if (frame.sparse && input == 0) {
     DenseBackward<T> rest = arguments;
