@@ -126,6 +126,13 @@ def grouped(network: _core.Network) -> int:
     return network.dense(network.group_normalization(h, 4, 0.2, False, False), 3, "linear")
 
 
+def scaled(network: _core.Network) -> int:
+    """Columns scaled by trained numbers, with a bias and without, twice by the same ones."""
+    first = network.scale_columns(0, True)
+    second = network.scale_columns(network.dense(first, 5, "tanh"), True, like=first)
+    return network.dense(network.scale_columns(second), 3, "linear")
+
+
 def encoded(network: _core.Network) -> int:
     """Numbers of categories, counted and not."""
     counts = network.categories(network.slice(0, 0, 3), 11, True)
@@ -171,6 +178,7 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "lengths": lengths,
     "grouped": grouped,
     "encoded": encoded,
+    "scaled": scaled,
     "table": table,
     "table_alone": table_alone,
     "table_of_categories": table_of_categories,

@@ -147,6 +147,12 @@ void add_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       },
       "input"_a, "epsilon"_a = 1e-7, "inverts"_a = false, py::kw_only(), "like"_a = py::none());
   owner.def(
+      "scale_columns",
+      [graph_of](Owner& self, int input, bool bias, std::optional<int> like) {
+        return graph_of(self).scale_columns(input, bias, like);
+      },
+      "input"_a, "bias"_a = false, py::kw_only(), "like"_a = py::none());
+  owner.def(
       "permute",
       [graph_of](Owner& self, int input, const std::vector<Index>& shape,
                  const std::vector<int>& order) {

@@ -57,6 +57,8 @@ class Graph {
                           std::optional<int> like = {});
   // By a mean and a variance of each column, which are parameters; `inverts`: back from it.
   int normalize(int input, double epsilon, bool inverts, std::optional<int> like = {});
+  // Columns times a parameter, with `bias` plus another.
+  int scale_columns(int input, bool bias, std::optional<int> like = {});
   // The axes of rows of this shape in another order: axis i of the result is axis order[i].
   int permute(int input, const std::vector<Index>& shape, const std::vector<int>& order);
   // Which of the numbers below `vocabulary` the columns of a row hold, or how often.

@@ -101,4 +101,16 @@ int Graph::normalize(int input, double epsilon, bool inverts, std::optional<int>
   return add_node(std::move(node), columns);
 }
 
+int Graph::scale_columns(int input, bool bias, std::optional<int> like) {
+  const Index columns = width(input);
+  Node node{.kind = NodeKind::normalize_columns, .inputs = {check_tensor(input)}, .parameters = {}};
+  if (like) {
+    node.parameters = shared_parameters(*like, NodeKind::normalize_columns, 1, columns);
+  } else {
+    node.parameters = {none, none, add_parameter(1, columns, Role::vector),
+                       bias ? add_parameter(1, columns, Role::vector) : none};
+  }
+  return add_node(std::move(node), columns);
+}
+
 }  // namespace fastnn

@@ -454,6 +454,9 @@ class Graph:
     ) -> int:
         """Adds a mean and a variance (width,), or shares those of the call that returned `like`:
         columns minus the mean, over the root of the variance; `inverts`: back from that."""
+    def scale_columns(self, input: int, bias: bool = False, *, like: int | None = None) -> int:
+        """Columns times a scale (width,) and, with `bias`, plus one, each trained; or with those of
+        the call that returned `like`."""
     def permute(self, input: int, shape: Sequence[int], order: Sequence[int]) -> int:
         """Rows of this shape with its axes in another order: axis i is axis order[i]."""
     def categories(self, input: int, vocabulary: int, counts: bool = False) -> int:

@@ -31,7 +31,7 @@ from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Mul
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.prelu import PReLU
-from fastnn.layers.scaling import Rescaling
+from fastnn.layers.scaling import Rescaling, Scale
 from fastnn.layers.shape import Flatten, Identity, InputLayer, Permute, RepeatVector, Reshape
 from fastnn.layers.slicing import Slice
 from fastnn.words import choose, integer
@@ -112,6 +112,14 @@ def _repeat(to: Nodes, layer: RepeatVector, x: list[str], shapes: list[Shape], _
     return to.add(layer.name, "Expand", [column, to.sizes([1, layer.n, 1])])
 
 
+def _scale(to: Nodes, layer: Scale, x: list[str], _: list[Shape], __: Node) -> str:
+    at = layer.name
+    made = to.add(at, "Mul", [x[0], to.constant(f"{at}/scale", layer.scale.numpy(), layer)])
+    if layer.bias is None:
+        return made
+    return to.add(at, "Add", [made, to.constant(f"{at}/bias", layer.bias.numpy(), layer)])
+
+
 def _elementwise(op: str) -> Writer:
     """A chain of operations of two inputs, in the order in which fastnn combines them."""
 
@@ -150,6 +158,7 @@ LAYERS: dict[type[Layer], Writer] = {
     Softmax: _activation,
     LayerNormalization: _layer_normalization,
     Rescaling: _rescaling,
+    Scale: _scale,
     BatchNormalization: onnx_layers.batch,
     GroupNormalization: onnx_layers.group,
     RMSNormalization: onnx_layers.rms,

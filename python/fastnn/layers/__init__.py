@@ -33,7 +33,7 @@ from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, Gaussian
 from fastnn.layers.normalization import GroupNormalization, LayerNormalization
 from fastnn.layers.operation import Operation
 from fastnn.layers.prelu import PReLU
-from fastnn.layers.scaling import Rescaling
+from fastnn.layers.scaling import Rescaling, Scale
 from fastnn.layers.shape import (
     Flatten,
     Identity,
@@ -88,6 +88,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Scale",
     "Slice",
     "Softmax",
     "Subtract",
