@@ -442,7 +442,9 @@ def test_threads(encodes: bool, session: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("clip", [None, 3.0])
-def test_in_onnx(clip: float | None, dtype: Any, rng: np.random.Generator, tmp_path: Any) -> None:
+def test_in_onnx_and_back(
+    clip: float | None, dtype: Any, rng: np.random.Generator, tmp_path: Any
+) -> None:
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     encodings = {
@@ -462,3 +464,39 @@ def test_in_onnx(clip: float | None, dtype: Any, rng: np.random.Generator, tmp_p
         (got,) = session.run(None, {session.get_inputs()[0].name: x})
         assert got.dtype == dtype
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+        back = fastnn.from_onnx(path)
+        assert [type(part) for part in back.layers] == [layers.ColumnEncoding]
+        assert back.dtype == dtype
+        np.testing.assert_array_equal(back.predict(x, verbose=0), want)
+
+
+def test_nodes_that_are_no_encoding(tmp_path: Any) -> None:
+    """A file whose nodes are changed, or told to be another layer, is not taken for one."""
+    onnx = pytest.importorskip("onnx")
+    model = fastnn.Sequential([layers.Input((7,)), made(), layers.Dense(2)])
+    path = tmp_path / "m.onnx"
+    model.export_onnx(path)
+    (layer, _) = fastnn.from_onnx(path).layers
+    assert layer.name == model.layers[0].name
+
+    def other_levels(graph: Any) -> None:
+        (told,) = (node for node in graph.node if node.doc_string)
+        told.doc_string = told.doc_string.replace("[0, 5, 0, 2, 0, 2, 1]", "[0, 4, 0, 2, 0, 3, 1]")
+
+    def many_levels(graph: Any) -> None:
+        (told,) = (node for node in graph.node if node.doc_string)
+        told.doc_string = told.doc_string.replace("[0, 5,", "[0, 1099511627776,")
+
+    def other_node(graph: Any) -> None:
+        next(node for node in graph.node if node.op_type == "Less").op_type = "Greater"
+
+    def other_constant(graph: Any) -> None:
+        (levels,) = (t for t in graph.initializer if t.name.endswith("/levels"))
+        levels.CopyFrom(onnx.numpy_helper.from_array(np.arange(8, dtype=np.float32), levels.name))
+
+    for change in (other_levels, many_levels, other_node, other_constant):
+        changed = onnx.load(path)
+        change(changed.graph)
+        onnx.save(changed, tmp_path / "changed.onnx")
+        with pytest.raises(ValueError, match="has no layer for IsNaN"):
+            fastnn.from_onnx(tmp_path / "changed.onnx")

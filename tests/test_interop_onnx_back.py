@@ -15,7 +15,7 @@ from fastnn.exports.onnx import LAYERS
 AS_OTHERS = {
     **dict.fromkeys(("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"), "of training"),
     **dict.fromkeys(("Flatten", "Identity", "InputLayer", "Reshape"), "without an operation here"),
-    **dict.fromkeys(("BatchNormalization", "Normalization"), "constants of each column"),
+    **dict.fromkeys(("BatchNormalization", "Normalization", "Scale"), "constants of each column"),
     **dict.fromkeys(("ReLU", "Softmax"), "an Activation"),
     "Average": "a sum and a quotient",
     "Dot": "a product and a sum, which is a Dense of ones",

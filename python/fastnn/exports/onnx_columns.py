@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,4 +131,8 @@ def encoding(to: Nodes, layer: ColumnEncoding, x: list[str], shapes: list[Shape]
     parts = writer.numbers(structure) if structure.numbers else []
     if any(structure.levels):
         parts += writer.categories(structure)
-    return parts[0] if len(parts) == 1 else writer.add("Concat", *parts, axis=1)
+    made = parts[0] if len(parts) == 1 else writer.add("Concat", *parts, axis=1)
+    # By this `from_onnx` knows what the nodes are together.
+    told = {**structure._asdict(), "clip": layer.clip, "dtype": str(to.dtype)}
+    to.nodes[-1].doc_string = json.dumps({"ColumnEncoding": told})
+    return made

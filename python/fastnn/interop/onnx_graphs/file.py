@@ -53,6 +53,7 @@ class Node(NamedTuple):
     inputs: tuple[str, ...]  # "": left out
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    doc: str = ""
 
     @property
     def label(self) -> str:
@@ -297,7 +298,8 @@ def _node(onnx: Any, node: Any, folder: Path) -> Node:
             attributes[part.name] = value if isinstance(value, (int, float)) else list(value)
         else:
             attributes[part.name] = part  # a graph or a list of texts, which no reader takes
-    return made._replace(attributes=attributes)
+    doc = node.doc_string if isinstance(node.doc_string, str) else ""
+    return made._replace(attributes=attributes, doc=doc)
 
 
 def _check_order(contents: Contents) -> None:

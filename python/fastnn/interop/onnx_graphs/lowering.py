@@ -261,7 +261,8 @@ class Lowering:
             inputs = (_whole_numbers(self._terms, term.inputs[0]),)
         if key not in self._layers:
             option, word = NAMED.get(term.op, ("", ""))
-            name = self._name(term.options[option], word) if option else None
+            constant = term.options[option] if option else None
+            name = None if constant is None else self._name(constant, word)
             made = SINGLE[term.op](term, name)
             if not made.weights:
                 return _Plan(inputs, lambda x: _called(made.layer, made.takes, x[0], term.shape))

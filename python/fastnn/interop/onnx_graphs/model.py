@@ -12,6 +12,7 @@ from fastnn import elsewhere
 from fastnn.files.layout import ModelFileError
 from fastnn.interop.onnx_graphs.call import Call, Value
 from fastnn.interop.onnx_graphs.constants import fold
+from fastnn.interop.onnx_graphs.encodings import joined
 from fastnn.interop.onnx_graphs.file import Contents, Entry, Node, read
 from fastnn.interop.onnx_graphs.lowering import Lowering
 from fastnn.interop.onnx_graphs.patterns import rewritten
@@ -31,7 +32,7 @@ def model_of(
     name: str | None,
 ) -> Model:
     """The model in a file; arguments and errors: see `from_onnx`."""
-    contents = read(path, "from_onnx")
+    contents = joined(read(path, "from_onnx"))
     wanted = _wanted(contents, outputs)
     terms = Terms()
     rows, values = _values(contents, terms, wanted)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.interop.onnx_graphs import (
     arithmetic,
+    encodings,
     functions,
     lookups,
     normalizations,
@@ -110,6 +111,7 @@ def _scaler(call: Call) -> Value:
 
 
 READERS: dict[str, Callable[[Call], Value]] = {
+    encodings.OP: encodings.encode,
     "Gemm": arithmetic.gemm,
     "MatMul": arithmetic.matmul,
     "Add": arithmetic.binary("add"),

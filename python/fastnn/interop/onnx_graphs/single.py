@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.interop.onnx_graphs.terms import Shape, Term
 from fastnn.interop.parts import Array
 from fastnn.layers.base import Layer
+from fastnn.layers.columns import ColumnEncoding
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
@@ -29,7 +30,11 @@ class Made(NamedTuple):
 # Operations on whole numbers.
 NUMBERED = ("embedding", "one_hot", "categories")
 # Which constant a layer is named after, and the end of that name in a file.
-NAMED = {"embedding": ("table", "embeddings"), "prelu": ("slopes", "alpha")}
+NAMED = {
+    "embedding": ("table", "embeddings"),
+    "encode_columns": ("fill", "fill"),
+    "prelu": ("slopes", "alpha"),
+}
 
 
 def _embedding(term: Term, name: str | None) -> Made:
@@ -43,6 +48,19 @@ def _categories(term: Term, _: str | None) -> Made:
     return Made(layer, (term.inputs[0].size,))
 
 
+def _encoding(term: Term, name: str | None) -> Made:
+    options = term.options
+    layer = ColumnEncoding(
+        list(options["levels"]),
+        list(options["missing"]),
+        list(options["bins"]),
+        options["clip"],
+        name=name,
+    )
+    weights = [options[part] for part in ("fill", "center", "factor", "edges")]
+    return Made(layer, term.inputs[0].shape, [array for array in weights if array is not None])
+
+
 def _prelu(term: Term, name: str | None) -> Made:
     shape, slopes = term.shape, term.options["slopes"]
     own = (1,) * (len(shape) - slopes.ndim) + slopes.shape
@@ -53,6 +71,7 @@ def _prelu(term: Term, name: str | None) -> Made:
 # By operation: the layer of a term, which gets a name if its constant has one.
 SINGLE: dict[str, Callable[[Term, str | None], Made]] = {
     "embedding": _embedding,
+    "encode_columns": _encoding,
     "one_hot": _categories,
     "categories": _categories,
     "permute": lambda term, _: Made(Permute(term.options["dims"]), term.inputs[0].shape),
