@@ -372,3 +372,18 @@ def test_examples(name, tmp_path, monkeypatch):
     found = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted
     assert not found.failed
+
+
+def test_later_members_are_as_long_as_the_first_one_asks_for():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 5))
+    noisy = TabularClassifier(3, random_state=0).fit(x, (x[:, 0] + 3 * rng.normal(size=400)) > 0)
+    first, *others = (member.epochs for member in noisy.members_)
+    assert all(count < first / 2 for count in others)
+    clear = TabularRegressor(3, random_state=0).fit(x, np.sin(3 * x[:, 0]) * x[:, 1])
+    first, *others = (member.epochs for member in clear.members_)
+    assert all(count > first for count in others)
+    given = TabularClassifier(2, random_state=0, max_epochs=30).fit(
+        x, x[:, 0] > rng.normal(size=400)
+    )
+    assert [member.epochs for member in given.members_] == [30, 30]

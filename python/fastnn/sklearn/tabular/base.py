@@ -146,6 +146,7 @@ class BaseTabular(BaseEstimator):
             weight_decay=float(self.weight_decay),
             batch_size=batch if self.batch_size == "auto" else int(self.batch_size),
             epochs=epochs if self.max_epochs == "auto" else int(self.max_epochs),
+            adapts=self.max_epochs == "auto",
             device=self.device,
             matmul_precision=self.matmul_precision,
             verbose=int(self.verbose),

@@ -50,7 +50,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         learning_rate: the highest rate; "auto": 0.006.
         weight_decay: of kernels, decoupled; see `fastnn.optimizers.AdamW`.
         batch_size: rows of a step; "auto": 32 to 256, by the number of rows.
-        max_epochs: epochs of a member; "auto": 8 to 60, fewer of more rows.
+        max_epochs: epochs of a member; "auto": 8 to 60 of the first one, fewer of more rows; the
+            others have fewer or more as its curve says, see docs/tables.md.
         codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
         bins: the number of codes of a column.
         label_smoothing: the targets become (1 - s) * y + s / classes.

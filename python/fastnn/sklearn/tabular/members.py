@@ -26,7 +26,7 @@ from fastnn.optimizers import AdamW
 from fastnn.optimizers.schedules import CosineLog
 from fastnn.sklearn.tabular.choice import Choice
 from fastnn.sklearn.tabular.net import ROWS, network, start
-from fastnn.sklearn.tabular.recipe import Plan, Recipe
+from fastnn.sklearn.tabular.recipe import Plan, Recipe, epochs_after
 from fastnn.training.loops import Schedule
 from fastnn.training.side_by_side import Stop, side_by_side
 
@@ -81,12 +81,13 @@ def fit_members(
     begun = time.monotonic()
     took: list[float] = []  # the seconds of each member so far
 
-    def fit(number: int, stop: Stop) -> Member | None:
+    def fit(number: int, epochs: int, stop: Stop) -> Member | None:
         since = time.monotonic()
         left = None if time_limit is None else time_limit - (since - begun)
         if stop or (left is not None and took and left < sum(took) / len(took)):
             return None
-        made = _fit_one(data, task, plans[number], recipe, left, stop)
+        own = recipe._replace(epochs=epochs)
+        made = _fit_one(data, task, plans[number], own, left, stop)
         took.append(time.monotonic() - since)
         if recipe.verbose and not stop:
             held = len(plans[number].held)
@@ -97,7 +98,16 @@ def fit_members(
             )
         return made
 
-    found = side_by_side([partial(fit, number) for number in range(len(plans))])
+    lengths = {plan.codes: recipe.epochs for plan in plans}
+    pilots = len(plans)
+    if recipe.adapts and time_limit is None and all(len(plan.held) for plan in plans):
+        pilots = min(len(plans), len(lengths))  # kinds alternate
+    found = side_by_side([partial(fit, number, recipe.epochs) for number in range(pilots)])
+    for pilot in found:
+        if pilot is not None:
+            lengths[pilot.codes] = epochs_after(pilot.epoch + 1, recipe.epochs)
+    rest = range(pilots, len(plans))
+    found += side_by_side([partial(fit, number, lengths[plans[number].codes]) for number in rest])
     first = list(takewhile(lambda member: member is not None, found))
     return [member for member in first if member is not None]
 

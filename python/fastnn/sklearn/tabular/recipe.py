@@ -11,6 +11,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_EARLY, _LATE = 0.4, 0.85  # shares of the epochs
+_AFTER, _LONGER = 2.0, 1.25
+_SHORTEST = 4
+
 
 class Recipe(NamedTuple):
     """Settings that all members share."""
@@ -25,6 +29,7 @@ class Recipe(NamedTuple):
     cycles: int = 2  # waves of the learning rate
     batch_size: int = 128
     epochs: int = 20
+    adapts: bool = False  # whether members after the first have the epochs that its curve asks for
     device: Literal["auto", "cpu", "cuda"] = "auto"
     matmul_precision: Literal["highest", "high", "medium"] | None = None
     verbose: int = 0
@@ -47,3 +52,14 @@ def length(rows: int) -> tuple[int, int]:
     batch = min(256, max(32, 2 ** round(math.log2(max(rows, 1) / 25))))
     epochs = min(60, max(8, round(20 * math.sqrt(3200 / max(rows, 1)))))
     return batch, epochs
+
+
+def epochs_after(best: int, epochs: int) -> int:
+    """The epochs of later members, where the first one was best after `best` of its `epochs`.
+
+    On noisy rows it is best early, at a high rate: a shorter schedule has a low rate by then. One that was
+    best at its end would have gone on.
+    """
+    if best <= _EARLY * epochs:
+        return min(epochs, max(_SHORTEST, round(_AFTER * best)))
+    return round(_LONGER * epochs) if best > _LATE * epochs else epochs
