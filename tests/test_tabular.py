@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastnn
 from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
+from fastnn.sklearn.tabular.recipe import epochs_after
 
 SMALL = {"members": 2, "hidden_layer_sizes": (32,), "max_epochs": 20, "random_state": 0}
 # Members hold other rows out, and first weights look at other rows, where a row is there twice.
@@ -243,10 +244,10 @@ def test_spread_is_that_of_the_members():
 def test_kinds_of_members_count_by_their_losses():
     x = np.random.default_rng(0).uniform(size=(300, 2))
     y = (np.floor(8 * x[:, 0]) % 2).astype(int)  # which codes show
-    net = TabularClassifier(members=4, random_state=0).fit(x, y)
+    net = TabularClassifier(members=4, max_epochs=30, random_state=0).fit(x, y)
     found = [member.curve["val_loss"][member.epoch] for member in net.members_]
     ratio = (np.mean(found[0::2]) / np.mean(found[1::2])) ** 4
-    assert ratio > 1.2
+    assert abs(ratio - 1) > 0.1
     assert net.weights_[0] == net.weights_[2]
     np.testing.assert_allclose(net.weights_.sum(), 1.0)
     np.testing.assert_allclose(net.weights_[1] / net.weights_[0], ratio)
@@ -374,16 +375,27 @@ def test_examples(name, tmp_path, monkeypatch):
     assert not found.failed
 
 
-def test_later_members_are_as_long_as_the_first_one_asks_for():
+def test_later_members_are_as_long_as_the_first_of_their_kind_asks_for():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 5))
-    noisy = TabularClassifier(3, random_state=0).fit(x, (x[:, 0] + 3 * rng.normal(size=400)) > 0)
-    first, *others = (member.epochs for member in noisy.members_)
-    assert all(count < first / 2 for count in others)
-    clear = TabularRegressor(3, random_state=0).fit(x, np.sin(3 * x[:, 0]) * x[:, 1])
-    first, *others = (member.epochs for member in clear.members_)
-    assert all(count > first for count in others)
-    given = TabularClassifier(2, random_state=0, max_epochs=30).fit(
+    noisy = TabularClassifier(4, random_state=0).fit(x, (x[:, 0] + 3 * rng.normal(size=400)) > 0)
+    clear = TabularRegressor(4, random_state=0).fit(x, np.sin(3 * x[:, 0]) * x[:, 1])
+    for net in (noisy, clear):
+        for first, later in ((0, 2), (1, 3)):
+            pilot = net.members_[first]
+            assert net.members_[first].codes == net.members_[later].codes
+            expected = epochs_after(pilot.epoch + 1, pilot.epochs)
+            assert net.members_[later].epochs == expected
+    assert noisy.members_[2].epochs < noisy.members_[0].epochs / 2
+    given = TabularClassifier(3, random_state=0, max_epochs=30).fit(
         x, x[:, 0] > rng.normal(size=400)
     )
-    assert [member.epochs for member in given.members_] == [30, 30]
+    assert [member.epochs for member in given.members_] == [30, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("best", "epochs", "expected"),
+    [(1, 20, 4), (3, 20, 6), (8, 20, 16), (9, 20, 20), (17, 20, 20), (18, 20, 25), (20, 20, 25)],
+)
+def test_lengths_of_later_members(best, epochs, expected):
+    assert epochs_after(best, epochs) == expected
