@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
+from fastnn.sklearn.tabular.importances import rises
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
 from fastnn.sklearn.tabular.recipe import Plan, Recipe, length
@@ -199,26 +201,25 @@ class BaseTabular(BaseEstimator):
     def _measured_importances(self) -> Floats:
         sample = self._sample
         random = np.random.default_rng(0)
-        rises = np.zeros(self.n_features_in_)
+        found = np.zeros(self.n_features_in_)
         for number, member in enumerate(self.members_):
             held = np.flatnonzero(sample.folds == number % _FOLDS)
             if not len(held):
                 continue
-            raw, targets = sample.raw[held], sample.targets[held]
-            before = self._loss(member, raw, targets)
-            for source in range(self.n_features_in_):
-                shuffled = raw.copy()
-                parts = [i for i, c in enumerate(self.encoding_.columns) if c.source == source]
-                order = random.permutation(len(held))
-                shuffled[:, parts] = raw[order][:, parts]
-                rises[source] += self._loss(member, shuffled, targets) - before
-        rises = np.maximum(rises, 0.0)
-        total = rises.sum()
-        return rises / total if total > 0 else rises
+            found += rises(
+                member.model,
+                self.encoding_,
+                member.codes,
+                sample.raw[held],
+                functools.partial(self._losses_of_outputs, targets=sample.targets[held]),
+                random,
+            )
+        found = np.maximum(found, 0.0)
+        total = found.sum()
+        return found / total if total > 0 else found
 
-    def _loss(self, member: Member, raw: NDArray[np.float32], targets: Array) -> float:
-        outputs = member.model.predict(raw, verbose=0)
-        return float(self._losses_of(self._answers_of(outputs), targets).mean())
+    def _losses_of_outputs(self, outputs: Array, targets: Array) -> Floats:
+        return self._losses_of(self._answers_of(outputs), targets)
 
     # -- files
 

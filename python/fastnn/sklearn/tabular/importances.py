@@ -1,0 +1,95 @@
+"""Importances of columns: how much the loss of held-out rows rises where a column is shuffled.
+
+Breiman 2001, "Random forests", section 10. A column changes the outputs of the first dense layer by its own
+rows of the kernel alone, so that shuffling each column in turn costs by columns, not by their square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import layers
+from fastnn.data.encoding import Encoding
+from fastnn.models import Sequential
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Losses = Callable[[Array], Floats]
+
+_AT_ONCE = 1 << 13  # rows that the layers after the first get in one call
+
+
+def rises(
+    model: Sequential,
+    encoding: Encoding,
+    codes: bool,
+    raw: NDArray[np.float32],
+    losses: Losses,
+    random: np.random.Generator,
+) -> Floats:
+    """How much the loss of a member rises where each column of the table is shuffled, (columns,).
+
+    Args:
+        model: of the member: a ColumnEncoding and dense layers.
+        encoding, codes: what its first layer does.
+        raw: raw columns (n, ...) of rows that it did not learn from.
+        losses: of outputs (n, outputs), (n,).
+        random: for the orders of rows, one for each column.
+    """
+    dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+    rest = _rest(dense)
+    inputs = encoding.rows(raw, codes=codes)
+    kernel = dense[0].kernel.numpy()
+    z = inputs @ kernel + dense[0].bias.numpy()
+    before = losses(rest(z)).mean()
+    n, found = len(raw), []
+    for group in _groups(_places(encoding, codes), max(1, _AT_ONCE // n)):
+        shuffled = np.repeat(z[None], len(group), axis=0)
+        for number, places in enumerate(group):
+            own = inputs[:, places]
+            shuffled[number] += (own[random.permutation(n)] - own) @ kernel[places]
+        outputs = rest(shuffled.reshape(len(group) * n, -1)).reshape(len(group), n, -1)
+        found += [losses(one).mean() - before for one in outputs]
+    return np.array(found)
+
+
+def _rest(dense: Sequence[Any]) -> Callable[[Array], Array]:
+    """From what the first layer adds up to the outputs of the network."""
+    first, *others = dense
+    parts: list[layers.Layer] = [layers.Activation(first.activation, input_shape=(first.units,))]
+    made = [layers.Dense(layer.units, layer.activation) for layer in others]
+    model = Sequential([*parts, *made])
+    for mine, theirs in zip(made, others, strict=True):
+        mine.kernel.assign(theirs.kernel.numpy())
+        mine.bias.assign(theirs.bias.numpy())
+    return lambda z: np.asarray(model.predict(z, verbose=0))
+
+
+def _places(encoding: Encoding, codes: bool) -> list[list[int]]:
+    """The inputs that each column of the table has, in the order of `encoded`."""
+    found: list[list[int]] = [[] for _ in encoding.sources]
+    count, at = len(encoding.numbers), 0
+
+    def take(column: int, width: int) -> None:
+        nonlocal at
+        found[encoding.columns[column].source] += range(at, at + width)
+        at += width
+
+    for i in range(count):
+        take(i, 1)
+    for i, rule in enumerate(encoding.numbers):
+        take(i, rule.bins if codes else 0)
+    for i, rule in enumerate(encoding.numbers):
+        take(i, int(rule.indicator))
+    for i, category in enumerate(encoding.categories, count):
+        take(i, category.width)
+    return found
+
+
+def _groups(places: list[list[int]], size: int) -> Iterator[list[list[int]]]:
+    for first in range(0, len(places), size):
+        yield places[first : first + size]
