@@ -98,10 +98,10 @@ class _Work(Generic[Result]):
 
     def run(self) -> None:
         """Takes tasks until there are none, each with one thread for its kernels."""
-        _core.limit_threads(1)
         while (number := self._take()) is not None:
             result, error = None, None
             try:
+                _core.limit_threads(1)
                 result = self._tasks[number](self.stop)
             except BaseException as raised:  # noqa: BLE001  raised in the caller's thread
                 error = raised

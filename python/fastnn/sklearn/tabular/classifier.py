@@ -119,6 +119,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        _check_labels(y)
         y = _check_y(y, multi_output=True, estimator=self)
         if len(y) != rows:
             raise ValueError(
@@ -133,7 +134,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class, {self.classes_[0]!r}; expected at least two classes"
+                f"y has one class, {self.classes_.tolist()[0]!r}; expected at least two classes"
             )
         return np.eye(len(self.classes_), dtype=np.float32)[codes], codes
 
@@ -219,3 +220,20 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _check_labels(y: Any) -> None:
+    """ValueError for labels among which are gaps, or that have no order because their types differ."""
+    array = np.asarray(y)
+    if array.dtype != object or array.ndim != 1:
+        return
+    for row, label in enumerate(array):
+        if label is None or (isinstance(label, float) and np.isnan(label)):
+            raise ValueError(f"Input y contains NaN: expected a label, got {label!r} at row {row}")
+    texts = [isinstance(label, str) for label in array]
+    if any(texts) and not all(texts):
+        text, other = texts.index(True), texts.index(False)
+        raise ValueError(
+            f"y: expected labels of one type, got {array[text]!r} at row {text} and {array[other]!r} at "
+            f"row {other}"
+        )

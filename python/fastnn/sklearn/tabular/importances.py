@@ -40,7 +40,7 @@ def rises(
         losses: of outputs (n, outputs), (n,).
         random: for the orders of rows, one for each column.
     """
-    dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+    dense: list[Any] = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
     rest = _rest(dense)
     inputs = encoding.rows(raw, codes=codes)
     kernel = dense[0].kernel.numpy()
@@ -61,7 +61,7 @@ def _rest(dense: Sequence[Any]) -> Callable[[Array], Array]:
     """From what the first layer adds up to the outputs of the network."""
     first, *others = dense
     parts: list[layers.Layer] = [layers.Activation(first.activation, input_shape=(first.units,))]
-    made = [layers.Dense(layer.units, layer.activation) for layer in others]
+    made: list[Any] = [layers.Dense(layer.units, layer.activation) for layer in others]
     model = Sequential([*parts, *made])
     for mine, theirs in zip(made, others, strict=True):
         mine.kernel.assign(theirs.kernel.numpy())

@@ -89,8 +89,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         y = np.asarray(y, np.float64)
         self._one = y.ndim == 1
         y = y.reshape(len(y), -1)
-        self.y_mean_ = y.mean(axis=0)
-        deviation = y.std(axis=0)
+        # In units of a power of two, which changes no digit, so that squares of huge numbers are finite.
+        unit = np.ldexp(1.0, np.frexp(np.abs(y).max(axis=0))[1] - 1)
+        self.y_mean_ = (y / unit).mean(axis=0) * unit
+        deviation = (y / unit).std(axis=0) * unit
         least = 10 * np.finfo(np.float64).eps * np.abs(self.y_mean_)
         self.y_scale_ = np.where(deviation > least, deviation, 1.0)
         targets = (y - self.y_mean_) / self.y_scale_
