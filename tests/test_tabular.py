@@ -168,6 +168,21 @@ def test_columns_that_fit_had_not():
         net.predict({"size": table["colour"], "colour": table["colour"]})
 
 
+def test_many_levels_are_encoded_by_the_dense_layer():
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 500, 1000).astype(str).astype(object)
+    y = np.array([len(set(level)) for level in levels])
+    net = TabularClassifier(**SMALL).fit({"a": levels}, y)
+    assert [type(layer).__name__ for layer in net.members_[0].model.layers[:2]] == [
+        "ColumnEncoding",
+        "Dense",
+    ]
+    assert net.score({"a": levels}, y) > 0.9
+    few = TabularClassifier(**SMALL).fit(*_mixed(60))
+    kinds = [type(layer).__name__ for layer in few.members_[1].model.layers]
+    assert kinds == ["ColumnEncoding", "Scale", "Dense", "Dense"]
+
+
 def test_unseen_levels_are_answered():
     table, y = _mixed(60)
     net = TabularClassifier(**SMALL).fit(table, y)

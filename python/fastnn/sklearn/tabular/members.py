@@ -127,7 +127,8 @@ def _fit_one(
         beta_1=recipe.beta_1,
         beta_2=recipe.beta_2,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.exclude_from_weight_decay(net.scales, var_names=["bias"])
+    optimizer.multiply_learning_rate(recipe.scale_rate, net.scales)
     optimizer.multiply_learning_rate(net.gain, [net.dense[0].kernel])
     model.compile(
         optimizer,

@@ -16,10 +16,13 @@ from fastnn import activations, layers
 from fastnn.data.encoding import Encoding
 from fastnn.models import Sequential
 from fastnn.sklearn.tabular.recipe import Recipe
+from fastnn.variables import Variable
 
 Floats = NDArray[np.float32]
 
 ROWS = 2048  # that first weights look at, at most
+# Inputs up to which each is scaled. Without, a dense layer encodes the columns itself, and costs by columns.
+_MOST_SCALED = 384
 _MIXED = 5  # rows of which a bias is a mixture
 
 
@@ -28,6 +31,11 @@ class Net(NamedTuple):
 
     model: Sequential
     gain: float
+
+    @property
+    def scales(self) -> list[Variable]:
+        """The trained numbers of inputs, which let training weigh columns; none of many inputs."""
+        return [layer.scale for layer in self.model.layers if isinstance(layer, layers.Scale)]
 
     @property
     def dense(self) -> list[layers.Dense]:
@@ -52,6 +60,8 @@ def network(recipe: Recipe, encoding: Encoding, codes: bool, outputs: int, seed:
             **encoding.layer_arguments(codes=codes), input_shape=(len(encoding.columns),)
         )
     ]
+    if encoding.plain_width + codes * encoding.code_width <= _MOST_SCALED:
+        parts.append(layers.Scale())
     for units in recipe.hidden:
         parts.append(layers.Dense(units, recipe.activation, kernel_initializer="zeros"))
         if recipe.dropout:

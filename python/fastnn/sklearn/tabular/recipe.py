@@ -23,6 +23,7 @@ class Recipe(NamedTuple):
     activation: str = "silu"
     dropout: float = 0.0
     learning_rate: float = 0.006
+    scale_rate: float = 3.0  # of the trained scale of inputs, as a factor of the rate
     weight_decay: float = 0.0
     beta_1: float = 0.9
     beta_2: float = 0.95
