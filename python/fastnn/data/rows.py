@@ -26,12 +26,7 @@ def rows_of_model(name: str, value: object, row_shape: tuple[int, ...] | None) -
     if not is_sparse(value):
         return rows(name, value, row_shape)
     x = SparseRows(name, value)
-    if row_shape is not None and x.shape[1:] != row_shape:
-        raise ValueError(
-            f"{name}: expected shape {_any_rows(row_shape)}, got {x.shape}{_hint(x, row_shape)}"
-        )
-    if x.size == 0:
-        raise ValueError(f"{name} is empty: its shape is {x.shape}")
+    _check_shape(name, x, row_shape)
     return x
 
 
@@ -42,13 +37,17 @@ def rows(name: str, value: object, row_shape: tuple[int, ...] | None) -> Array:
         raise ValueError(f"{name}: expected rows, got a single number")
     if x.ndim == 1 and row_shape in (None, (1,)):
         x = x[:, None]
+    _check_shape(name, x, row_shape)
+    return x
+
+
+def _check_shape(name: str, x: Array | SparseRows, row_shape: tuple[int, ...] | None) -> None:
     if row_shape is not None and x.shape[1:] != row_shape:
         raise ValueError(
             f"{name}: expected shape {_any_rows(row_shape)}, got {x.shape}{_hint(x, row_shape)}"
         )
     if x.size == 0:
         raise ValueError(f"{name} is empty: its shape is {x.shape}")
-    return x
 
 
 def _any_rows(row_shape: tuple[int, ...]) -> str:
