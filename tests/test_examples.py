@@ -52,6 +52,10 @@ RESULTS = {
         r"DeprecationWarning: SGD\(\): lr .*accuracy on 12 other images: ([\d.]+)\ncircle/.*: a circle ",
         0.9,
     ),
+    "many_networks.py": (
+        r"best of 27: .*, 81 epochs instead of 729\nheld-out .*\ntogether on the test: accuracy ([\d.]+)\n",
+        0.95,
+    ),
     "own_layers.py": (
         r"with a Dense head: .*, native\nwith distances: accuracy ([\d.]+), over the tape\nthe file gives",
         0.85,
