@@ -8,6 +8,8 @@ extern const KernelTable table;
 const KernelTable table{};
 extern const DenseFinish dense_finish;
 const DenseFinish dense_finish{};
+extern const EncodedDense encoded_dense;
+const EncodedDense encoded_dense{};
 }  // namespace fastnn::baseline
 
 namespace {
