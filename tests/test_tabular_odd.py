@@ -55,9 +55,14 @@ def test_odd_tables(name, kind, tmp_path):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 9, 10, 11])
-def test_few_rows(rows):
+def test_few_rows(rows, capsys):
     table = {"a": SIZE[:rows], "b": COLOUR[:rows]}
-    assert np.isfinite(TabularRegressor(**SMALL).fit(table, SIZE[:rows]).predict(table)).all()
+    net = TabularRegressor(**SMALL, verbose=1).fit(table, SIZE[:rows])
+    assert np.isfinite(net.predict(table)).all()
+    told = capsys.readouterr().out
+    assert "member 2/2: 5 epochs" in told
+    assert ("val_loss" in told) == (rows >= 10)
+    assert "nan" not in told
     if rows > 1:
         labels = ["a"] * (rows - 1) + ["b"]
         assert np.isfinite(TabularClassifier(**SMALL).fit(table, labels).predict_proba(table)).all()

@@ -33,7 +33,7 @@ the rows and is judged by the others. The answer of the model is their mean.
 Columns may be numbers with gaps, text, booleans and dates; what they are is found, and said. Gaps are empty
 fields, NA, N/A, NaN, null and ?. Rows without a target are left out.
 
-An existing file is replaced, at the end and at once, if it is a model of fastnn; any other file with --force
+An existing file is replaced, at the end and at once, if it is a model of a table; any other file with --force
 alone. Ctrl-C leaves no file.
 
 Exit status: 0; 1 for a fault in a file or in the data; 2 for wrong arguments; 130 after Ctrl-C."""

@@ -20,6 +20,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Losses = Callable[[Array], Floats]
 
+_KNOWN = (layers.ColumnEncoding, layers.Scale, layers.Dense, layers.Dropout)
 _AT_ONCE = 1 << 13  # rows that the layers after the first get in one call
 
 
@@ -34,15 +35,21 @@ def rises(
     """How much the loss of a member rises where each column of the table is shuffled, (columns,).
 
     Args:
-        model: of the member: a ColumnEncoding and dense layers.
+        model: of the member: a ColumnEncoding, a Scale of its inputs or none, and dense layers.
         encoding, codes: what its first layer does.
         raw: raw columns (n, ...) of rows that it did not learn from.
         losses: of outputs (n, outputs), (n,).
         random: for the orders of rows, one for each column.
     """
+    for layer in model.layers:
+        if not isinstance(layer, _KNOWN):
+            raise TypeError(f"importances: what {layer!r} does with columns is not known here")
     dense: list[Any] = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
     rest = _rest(dense)
     inputs = encoding.rows(raw, codes=codes)
+    for layer in model.layers:
+        if isinstance(layer, layers.Scale):
+            inputs = inputs * layer.scale.numpy()
     kernel = dense[0].kernel.numpy()
     z = inputs @ kernel + dense[0].bias.numpy()
     before = losses(rest(z)).mean()

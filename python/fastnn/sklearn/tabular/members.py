@@ -90,12 +90,11 @@ def fit_members(
         made = _fit_one(data, task, plans[number], own, left, stop)
         took.append(time.monotonic() - since)
         if recipe.verbose and not stop:
-            held = len(plans[number].held)
-            value = made.curve["val_loss"][made.epoch] if held else math.nan
-            say(
-                f"member {number + 1}/{len(plans)}: {made.epochs} epochs, the best is "
-                f"{made.epoch + 1}: val_loss {value:.5g}"
-            )
+            told = f"member {number + 1}/{len(plans)}: {made.epochs} epochs"
+            if len(plans[number].held):
+                loss = made.curve["val_loss"][made.epoch]
+                told += f", the best is {made.epoch + 1}: val_loss {loss:.5g}"
+            say(told)
         return made
 
     lengths = {plan.codes: recipe.epochs for plan in plans}
