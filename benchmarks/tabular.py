@@ -13,6 +13,7 @@ Less is better: 100 (1 - AUC) of two classes, percent of errors of more, 100 RMS
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import math
 import sys
@@ -272,6 +273,14 @@ def _catboost(parts: Parts, task: str, seed: int) -> Predict:
     return lambda X: answer(_with_gap_level(X))
 
 
+# What a method imports, which is not part of a fit.
+IMPORTS = {
+    "fastnn": ("fastnn.sklearn",),
+    "sklearn": ("sklearn.compose", "sklearn.ensemble", "sklearn.impute", "sklearn.neural_network"),
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost",),
+    "catboost": ("catboost",),
+}
 METHODS: dict[str, tuple[str, Callable[[Parts, str, int], Predict]]] = {
     "fastnn": ("fastnn", _fastnn),
     "sklearn MLP": ("sklearn", _sklearn_mlp),
@@ -334,6 +343,8 @@ def measured(data: Sequence[str], methods: Sequence[str], seeds: int) -> Iterato
                         print(f"{method} is left out: {package} is not installed", file=sys.stderr)
                     missing.add(method)
                     continue
+                for module in IMPORTS[package]:
+                    importlib.import_module(module)
                 begun = time.process_time()
                 answer = fit(parts, source.task, seed)
                 seconds = time.process_time() - begun
