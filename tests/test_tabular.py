@@ -140,6 +140,15 @@ def test_seed_decides():
     assert np.abs(first - other).max() > 1e-4
 
 
+def test_threads_change_no_bit():
+    table, y = _mixed(200)
+    given = SMALL | {"members": 4, "max_epochs": "auto"}
+    one = TabularClassifier(**given, n_jobs=1).fit(table, y)
+    two = TabularClassifier(**given, n_jobs=2).fit(table, y)
+    np.testing.assert_array_equal(one.predict_proba(table), two.predict_proba(table))
+    assert [m.epochs for m in one.members_] == [m.epochs for m in two.members_]
+
+
 def test_class_weight():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))

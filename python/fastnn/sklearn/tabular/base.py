@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.data.encoding import Encoding
@@ -56,6 +56,7 @@ class BaseTabular(BaseEstimator):
         "bins": [Interval(Integral, 2, None, closed="left")],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "matmul_precision": [StrOptions({"highest", "high", "medium"}), None],
         "verbose": ["verbose"],
@@ -149,6 +150,7 @@ class BaseTabular(BaseEstimator):
             batch_size=batch if self.batch_size == "auto" else int(self.batch_size),
             epochs=epochs if self.max_epochs == "auto" else int(self.max_epochs),
             adapts=self.max_epochs == "auto",
+            threads=None if self.n_jobs in (None, -1) else int(self.n_jobs),
             device=self.device,
             matmul_precision=self.matmul_precision,
             verbose=int(self.verbose),

@@ -59,6 +59,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         calibrate: whether probabilities are tempered so that held-out rows are most likely.
         time_limit: seconds, after which no member is begun; the first one is cut. None: no limit.
         random_state: an integer or a RandomState.
+        n_jobs: how many members train at the same time, each on a thread; None, -1: as many as fastnn has
+            threads. The answers do not depend on it.
         device, matmul_precision: see `Model.compile`.
         verbose: 1 prints a line for each member.
 
@@ -104,6 +106,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         calibrate: bool = True,
         time_limit: float | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         device: str = "auto",
         matmul_precision: str | None = "medium",
         verbose: Any = 0,

@@ -101,12 +101,16 @@ def fit_members(
     pilots = len(plans)
     if recipe.adapts and time_limit is None and all(len(plan.held) for plan in plans):
         pilots = min(len(plans), len(lengths))  # kinds alternate
-    found = side_by_side([partial(fit, number, recipe.epochs) for number in range(pilots)])
+    found = side_by_side(
+        [partial(fit, number, recipe.epochs) for number in range(pilots)], recipe.threads
+    )
     for pilot in found:
         if pilot is not None:
             lengths[pilot.codes] = epochs_after(pilot.epoch + 1, recipe.epochs)
     rest = range(pilots, len(plans))
-    found += side_by_side([partial(fit, number, lengths[plans[number].codes]) for number in rest])
+    found += side_by_side(
+        [partial(fit, number, lengths[plans[number].codes]) for number in rest], recipe.threads
+    )
     first = list(takewhile(lambda member: member is not None, found))
     return [member for member in first if member is not None]
 

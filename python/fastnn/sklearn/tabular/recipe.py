@@ -31,6 +31,9 @@ class Recipe(NamedTuple):
     batch_size: int = 128
     epochs: int = 20
     adapts: bool = False  # whether members after the first have the epochs that its curve asks for
+    threads: int | None = (
+        None  # how many members train at the same time; None: as fastnn has threads
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     matmul_precision: Literal["highest", "high", "medium"] | None = None
     verbose: int = 0

@@ -64,6 +64,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         quantiles: Any = None,
         time_limit: float | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         device: str = "auto",
         matmul_precision: str | None = "medium",
         verbose: Any = 0,
