@@ -311,6 +311,40 @@ def test_calibration_makes_held_out_rows_likelier():
     assert loss(net.predict_proba(test)) < loss(plain)
 
 
+def test_few_rows_tell_no_temperature():
+    x = np.arange(40.0)[:, None]
+    assert TabularClassifier(**SMALL).fit(x, [0, 1] * 20).temperature_ == 1.0
+
+
+def test_odd_tables():
+    given = SMALL | {"max_epochs": 3}
+    x = np.arange(30.0)[:, None]
+    assert TabularRegressor(**given).fit(x, np.full(30, 5.0)).predict(x).tolist() == [5.0] * 30
+    gaps = {"a": [None] * 30, "b": range(30)}
+    assert TabularRegressor(**given).fit(gaps, x[:, 0]).predict({"a": [1.0], "b": [2]}).shape == (
+        1,
+    )
+    flags = TabularClassifier(**given).fit({"a": [True, False] * 15}, ["x", "y"] * 15)
+    assert flags.predict({"a": [True, None]}).shape == (2,)
+    days = {"day": np.arange(30).astype("datetime64[D]")}
+    assert TabularRegressor(**given).fit(days, x[:, 0]).predict({"day": ["1970-01-05"]}).shape == (
+        1,
+    )
+    two = TabularRegressor(**given).fit([[1.0], [2.0]], [1.0, 2.0])
+    assert two.oof_ is None
+    assert 1.0 <= two.predict([[1.5]])[0] <= 2.0
+
+
+def test_no_hidden_layer_is_a_linear_net():
+    x = np.random.default_rng(0).normal(size=(200, 1))
+    net = TabularRegressor(**SMALL | {"hidden_layer_sizes": ()}, codes="none").fit(x, x[:, 0])
+    assert [type(layer).__name__ for layer in net.members_[0].model.layers][-2:] == [
+        "Scale",
+        "Dense",
+    ]
+    assert net.score(x, x[:, 0]) > 0.8
+
+
 def test_importances_name_the_columns_that_count():
     table, y = _mixed(400)
     table["noise"] = np.random.default_rng(1).normal(size=400)

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 _SHARE = 1.0  # of accuracy in the choice of epochs
+_FEWEST = 50  # held-out rows that tell a temperature
 _SURER = 0.12  # the share of the temperature that many members take away
 
 
@@ -68,7 +69,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         classes_: the labels, in their order.
         temperature_: p becomes p ** (1 / temperature_), scaled to the sum 1, of a label together with 1 - p.
             It makes the answers in `oof_` most likely, and is less for several members, whose mean is less
-            sure than each of them; 1 without calibrate.
+            sure than each of them; 1 without calibrate, and for fewer than 50 such rows.
         members_, weights_: the trained networks, and what each counts for; see docs/tables.md.
         encoding_: how columns became inputs.
         targets_: y of training.
@@ -171,6 +172,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.temperature_ = 1.0
         if self.calibrate and self.oof_ is not None:
             known = np.isfinite(self.oof_[:, 0])
+            if known.sum() < _FEWEST:
+                return
             weights = None if data.weights is None else data.weights[known]
             found = temperature(
                 self.oof_[known], data.targets[known], weights, labels=self._multilabel
