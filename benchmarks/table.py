@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fashion_mnist, iris_epochs, steps, tape_step
+from benchmarks import fashion_mnist, iris_epochs, steps, tabular, tape_step
 from benchmarks.machine import ROOT
 from benchmarks.records import FOLDER, load
 
@@ -31,6 +31,9 @@ NAMES = {
     "jax": "JAX",
     "sklearn": "scikit-learn",
     "keras": "Keras",
+    "lightgbm": "LightGBM",
+    "xgboost": "XGBoost",
+    "catboost": "CatBoost",
 }
 
 
@@ -84,6 +87,9 @@ def text_of(path: Path) -> list[str]:
     if section := sections.get("fashion_mnist"):
         lines += [f"{where(section)}: {fashion_mnist.SETTING}:", ""]
         lines += [fashion_mnist.lines(section["seconds_and_accuracy"]), ""]
+    if section := sections.get("tabular"):
+        opening = f"{where(section)}, with {peers(section['peers'])}: {tabular.SETTING}:"
+        lines += [opening, "", tabular.lines(section), ""]
     if section := sections.get("tape_step"):
         opening = f"{where(section)}, with {peers(section['versions'])}: {tape_step.SETTING}:"
         lines += [opening, "", tape_step.lines(section), "", f"{tape_step.fits(section)}.", ""]

@@ -28,6 +28,10 @@ import numpy as np
 from benchmarks import machine, markdown, records
 
 MOST_TRAIN, MOST_TEST = 4000, 8000
+SETTING = (
+    "errors on tables, all at their defaults, at most 4,000 rows to learn from (binary: 100 (1 - AUC); classes: "
+    "percent of errors; numbers: 100 RMSE / standard deviation; less is better)"
+)
 Predict = Callable[[Any], Any]
 
 
@@ -383,6 +387,17 @@ def content(cells: Sequence[Cell]) -> Mapping[str, Any]:
         of_data["error"].append(cell.error)
         of_data["cpu"].append(cell.seconds)
     return {"rows": found}
+
+
+def lines(section: Mapping[str, Any]) -> str:
+    """The table of a section of results."""
+    cells = [
+        Cell(data, method, seed, found, seconds)
+        for data, by_method in section["rows"].items()
+        for method, kept in by_method.items()
+        for seed, (found, seconds) in enumerate(zip(kept["error"], kept["cpu"], strict=True))
+    ]
+    return report(cells)
 
 
 def versions(methods: Sequence[str]) -> dict[str, str]:
