@@ -413,6 +413,12 @@ def test_files_that_are_damaged_or_another_kind(tmp_path):
         whole.replace(b'\\"columns\\"', b'\\"columnz\\"'),
         whole.replace(b"TabularClassifier", b"TabularClassifieR"),
         whole.replace(b'\\"dropout\\"', b'\\"dropouT\\"'),
+        whole.replace(b'\\"weights_\\"', b'\\"weights-\\"'),
+        whole.replace(
+            b'\\"classes_\\",{\\"by_name\\":[[\\"values\\",[',
+            b'\\"classes_\\",{\\"by_name\\":[[\\"values\\",[1,',
+        ),
+        whole.replace(b'[\\"temperature_\\",1', b'[\\"temperature_\\",-'),
     ):
         assert wrong != whole
         path.write_bytes(wrong)

@@ -86,6 +86,10 @@ class BaseTabular(BaseEstimator):
     def _task(self, outputs: int) -> Task:
         raise NotImplementedError
 
+    def _width(self) -> int:
+        """The number of answers to a row."""
+        raise NotImplementedError
+
     def _weigh(self, y: Any, weights: Floats | None) -> Floats | None:
         """Weights of rows with those of classes."""
         del y
@@ -256,7 +260,10 @@ class BaseTabular(BaseEstimator):
 
     def _each(self, X: Any) -> Floats:
         """The answers of each member: (members, n, ...)."""
-        raw = self.encoding_.raw(self._frame(X))
+        return self._each_of(self.encoding_.raw(self._frame(X)))
+
+    def _each_of(self, raw: NDArray[np.float32]) -> Floats:
+        """The answers of each member to raw columns."""
         answers = (member.model.predict(raw, verbose=0) for member in self.members_)
         return np.stack([self._answers_of(outputs) for outputs in answers])
 
@@ -267,6 +274,19 @@ class BaseTabular(BaseEstimator):
     def _spread(self, each: Floats) -> Floats:
         """The standard deviation of the members' answers."""
         return np.asarray(np.sqrt(self._mean((each - self._mean(each)) ** 2)))
+
+    def check_answers(self) -> None:
+        """ValueError, TypeError and the like where the parts of a file do not go together."""
+        columns = len(self.encoding_.columns)
+        found = self._mean(self._each_of(np.full((1, columns), np.nan, np.float32)))
+        if found.shape[:2] != (1, self._width()) or not np.isfinite(found).all():
+            raise ValueError(f"members answer {found!r:.100} to a row of {columns} gaps")
+        sources = len(self.encoding_.sources)
+        names = getattr(self, "feature_names_in_", None)
+        if self.n_features_in_ != sources or (names is not None and len(names) != sources):
+            raise ValueError(f"expected names of {sources} columns")
+        if self._importances is None or self._importances.shape != (sources,):
+            raise ValueError(f"importances of {sources} columns: got {self._importances!r:.100}")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "members_")

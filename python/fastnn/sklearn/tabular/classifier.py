@@ -154,6 +154,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         loss = losses.CategoricalCrossentropy(label_smoothing=float(self.label_smoothing))
         return Task(outputs, loss, _SHARE)
 
+    def _width(self) -> int:
+        return len(self.classes_) if self.temperature_ > 0 else 0
+
     def _answers_of(self, outputs: Array) -> Floats:
         z = np.asarray(outputs, np.float64)
         if self._multilabel:

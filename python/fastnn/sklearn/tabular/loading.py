@@ -37,15 +37,14 @@ def load_table_estimator(path: str | os.PathLike[str]) -> Any:
     where = os.fspath(path)
     if kind is None:
         raise ModelFileError(f"{where}: the class {name!r:.60} is not known")
-    if state.get("_importances") is None:
-        raise ModelFileError(f"{where}: estimator: _importances is missing")
+    names = {*kind._fitted, "encoding_", "members_"}
+    missing = [name for name in sorted(names - {"feature_names_in_"}) if name not in state]
+    if missing:
+        raise ModelFileError(f"{where}: estimator: {missing[0]} is missing")
     try:
         made: Any = kind(**params)
-    except TypeError as why:
-        raise ModelFileError(f"{where}: {why}") from why
-    made.__dict__.update({name: value for name, value in state.items() if name in _names(kind)})
+        made.__dict__.update({name: value for name, value in state.items() if name in names})
+        made.check_answers()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as why:
+        raise ModelFileError(f"{where}: estimator: {why!s:.300}") from why
     return made
-
-
-def _names(kind: Any) -> set[str]:
-    return {*kind._fitted, "encoding_", "members_"}

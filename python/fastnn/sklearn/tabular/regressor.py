@@ -116,6 +116,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             return Task(outputs, losses.MeanSquaredError())
         return Task(outputs * len(found), losses.Quantile(found))
 
+    def _width(self) -> int:
+        return len(self.y_mean_)
+
     def _answers_of(self, outputs: Array) -> Floats:
         """(n, outputs), or (n, outputs, quantiles)."""
         z = np.asarray(outputs, np.float64)

@@ -18,6 +18,7 @@ from fastnn import _core
 from fastnn.data.encoding import Encoding
 from fastnn.files import layout
 from fastnn.files.layout import Contents, ModelFileError, parsed
+from fastnn.files.texts import check_room
 from fastnn.models.packing import packed, unpacked
 from fastnn.models.stored import FORMAT, VERSION, check_version, contents_of, model_of
 from fastnn.sklearn.tabular.members import Member
@@ -27,6 +28,8 @@ Path = str | os.PathLike[str]
 
 KIND = "table"
 _OWN = "/estimator"
+# What values of the wrong kind raise.
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _OF_MEMBER = ("model", "state", "names")
 
 
@@ -71,7 +74,9 @@ def write(path: Path, kind: str, params: Mapping[str, Any], state: Mapping[str, 
         allow_nan=False,
         separators=(",", ":"),
     )
-    layout.write(path, Contents(about, tensors))
+    contents = Contents(about, tensors)
+    check_room("estimator", about["estimator"], contents.size)
+    layout.write(path, contents)
 
 
 _SPECIAL = ("encoding_", "members_")
@@ -136,8 +141,8 @@ def read(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
         return str(told["class"]), dict(told["params"]), state
     except ModelFileError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as why:
-        raise ModelFileError(f"{where}: estimator: {why}") from why
+    except _FAULTS as why:
+        raise ModelFileError(f"{where}: estimator: {why!s:.300}") from why
 
 
 def _model(contents: Contents, number: int, path: Path) -> Any:
