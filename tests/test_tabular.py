@@ -149,6 +149,22 @@ def test_threads_change_no_bit():
     assert [m.epochs for m in one.members_] == [m.epochs for m in two.members_]
 
 
+def test_rows_without_weight_are_not_there():
+    table, y = _mixed(120)
+    weights = np.where(np.arange(120) % 4 == 0, 0.0, 1.0)
+    kept = weights > 0
+    fewer = {name: column[kept] for name, column in table.items()}
+    ones = np.ones(int(kept.sum()))
+    expected = TabularClassifier(**SMALL).fit(fewer, y[kept], ones)
+    found = TabularClassifier(**SMALL).fit(table, y, weights)
+    np.testing.assert_array_equal(found.predict_proba(table), expected.predict_proba(table))
+    np.testing.assert_array_equal(found.oof_[kept], expected.oof_)
+    assert np.isnan(found.oof_[~kept]).all()
+    assert (found.folds_[~kept] == -1).all()
+    assert len(found.targets_) == 120
+    np.testing.assert_array_equal(found.feature_importances_, expected.feature_importances_)
+
+
 def test_class_weight():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 2))

@@ -62,6 +62,7 @@ class BaseTabular(BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    oof_: Array | None
     # Fitted attributes besides members and encoding, as files have them.
     _fitted: ClassVar[tuple[str, ...]] = (
         *(
@@ -108,12 +109,18 @@ class BaseTabular(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         begun = time.monotonic()
         frame = checked_frame(self, X, reset=True)
-        targets, strata = self._learn_targets(y, len(frame))
         weights = None
+        counts = np.ones(len(frame), bool)
+        given = y
         if sample_weight is not None:
-            weights = np.array(_check_sample_weight(sample_weight, targets), np.float64)
+            rows = np.empty((len(frame), 1))
+            weights = np.array(_check_sample_weight(sample_weight, rows), np.float64)
             if not weights.sum() > 0 or weights.min() < 0:
                 raise ValueError("sample_weight: expected weights of at least 0, and one above 0")
+            counts = weights > 0
+        if weights is not None and not counts.all() and np.shape(np.asarray(y))[:1] == counts.shape:
+            frame, y, weights = frame.take(counts), np.asarray(y)[counts], weights[counts]
+        targets, strata = self._learn_targets(y, len(frame))
         weights = self._weigh(y, weights)
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31 - 1))
@@ -132,12 +139,15 @@ class BaseTabular(BaseEstimator):
         task = self._task(targets.shape[1])
         self.members_ = fit_members(data, task, plans, self._recipe(len(plans[0].train)), left)
         self.weights_ = _weights(self.members_)
-        self.targets_ = np.array(y)
+        self.targets_ = np.array(given)
         self._finish(data, plans[: len(self.members_)])
         self._calibrate(data)
         self._importances: Floats | None = None
         chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(raw))[:_SAMPLE])
         self._sample = Sample(raw[chosen], data.targets[chosen], self.folds_[chosen])
+        if len(frame) < len(counts):
+            self.folds_ = _among(counts, self.folds_, -1)
+            self.oof_ = None if self.oof_ is None else _among(counts, self.oof_, np.nan)
 
     def _recipe(self, rows: int) -> Recipe:
         """What members share, for so many rows to learn from."""
@@ -298,6 +308,13 @@ class BaseTabular(BaseEstimator):
         tags.input_tags.categorical = True
         tags.non_deterministic = False
         return tags
+
+
+def _among(chosen: NDArray[np.bool_], values: Array, other: float) -> Array:
+    """Values of chosen rows among all rows, of which the others have another one."""
+    found = np.full((len(chosen), *values.shape[1:]), other, values.dtype)
+    found[chosen] = values
+    return found
 
 
 def _folds(rows: int, strata: Any, random: np.random.Generator) -> NDArray[np.int64]:

@@ -74,7 +74,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         encoding_: how columns became inputs.
         targets_: y of training.
         feature_importances_: see there.
-        folds_: the number of the fold of each row of training; member m held fold m % 5 out.
+        folds_: the number of the fold of each row of training; member m held fold m % 5 out. -1: a row of
+            weight 0, which has no answer in oof_.
         oof_: of each row of training, the mean answer of the members that did not learn from it, shaped
             as `predict_proba` gives; NaN where there is none. None: too few rows to hold some out.
         n_features_in_, feature_names_in_: as in scikit-learn.
@@ -193,7 +194,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Args:
             X: a table, see `TabularClassifier`.
             y: labels (n,), or zeros and ones (n, labels).
-            sample_weight: (n,), at least 0.
+            sample_weight: (n,), at least 0; rows of weight 0 are as if they were not there.
 
         Returns:
             The estimator.
