@@ -200,6 +200,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "GaussianDropout": lambda: layers.GaussianDropout(0.3),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
     "GroupNormalization": lambda: layers.GroupNormalization(3),
+    "GroupedDense": lambda: layers.GroupedDense(2, 4),
     "Normalization": lambda: layers.Normalization(mean=0.1, variance=2.0),
     "Permute": lambda: layers.Permute((1,)),
     "RepeatVector": lambda: layers.RepeatVector(2),

@@ -18,6 +18,7 @@ AS_OTHERS = {
     **dict.fromkeys(("BatchNormalization", "Normalization", "Scale"), "constants of each column"),
     **dict.fromkeys(("ReLU", "Softmax"), "an Activation"),
     "Average": "a sum and a quotient",
+    "GroupedDense": "a Dense with a kernel of blocks",
     "Dot": "a product and a sum, which is a Dense of ones",
 }
 

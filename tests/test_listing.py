@@ -117,6 +117,7 @@ OWN = {
     "BatchNormalization": {"gamma", "beta", "moving_mean", "moving_variance"},
     "Embedding": {"embeddings"},
     "GroupNormalization": {"gamma", "beta"},
+    "GroupedDense": {"bias", "kernel"},
     "Scale": {"bias", "scale"},
     "ColumnEncoding": {"adapt", "center", "edges", "factor", "fill"},
     "Normalization": {"adapt", "mean", "variance"},

@@ -133,6 +133,14 @@ def scaled(network: _core.Network) -> int:
     return network.dense(network.scale_columns(second), 3, "linear")
 
 
+def groups(network: _core.Network) -> int:
+    """Dense layers by group, two and five of them, the second used twice and without a bias."""
+    h = network.grouped_dense(network.dense(0, 6, "tanh"), 2, 5)
+    first = network.grouped_dense(h, 5, 4, False)
+    second = network.grouped_dense(network.dense(first, 10, "gelu"), 5, 4, False, like=first)
+    return network.dense(network.add(second, first), 3, "linear")
+
+
 def encoded(network: _core.Network) -> int:
     """Numbers of categories, counted and not."""
     counts = network.categories(network.slice(0, 0, 3), 11, True)
@@ -179,6 +187,7 @@ NETWORKS: dict[str, Callable[[_core.Network], int]] = {
     "grouped": grouped,
     "encoded": encoded,
     "scaled": scaled,
+    "groups": groups,
     "table": table,
     "table_alone": table_alone,
     "table_of_categories": table_of_categories,
@@ -316,7 +325,7 @@ def test_a_resident_session_refuses_them(
 
 @pytest.mark.parametrize("session", CPU)
 @pytest.mark.parametrize(
-    "name", ["residual", "columns", "combined", "lengths", "table", "table_alone"]
+    "name", ["residual", "columns", "combined", "lengths", "table", "table_alone", "groups"]
 )
 def test_threads(name: str, session: str) -> None:
     """The same bits at one thread and at three."""

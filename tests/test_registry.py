@@ -42,6 +42,7 @@ REQUIRED = {"units": 4, "activation": "tanh", "rate": 0.25, "scale": 0.5, "shape
 REQUIRED |= {"stddev": 0.25, "input_dim": 5, "output_dim": 3, "num_tokens": 6, "dims": (2, 1)}
 REQUIRED |= {"target_shape": (2, 6), "n": 3, "filepath": "a.safetensors", "backup_dir": "a"}
 REQUIRED |= {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "max_lr": 0.5}
+REQUIRED |= {"groups": 2}
 REQUIRED |= {"function": "abs", "begin": 1, "size": 2}
 REQUIRED |= {"num_classes": 3, "target_class_ids": [1]}
 REQUIRED |= {"axes": 1, "seconds": 30.0, "filename": "a.csv"}

@@ -40,6 +40,13 @@ void add_building(py::class_<Owner>& owner, Graph& (*graph_of)(Owner&)) {
       "input"_a, "units"_a, "activation"_a, py::kw_only(), "use_bias"_a = true,
       "activation_parameters"_a = py::tuple(), "like"_a = py::none());
   owner.def(
+      "grouped_dense",
+      [graph_of](Owner& self, int input, Index groups, Index units, bool use_bias,
+                 std::optional<int> like) {
+        return graph_of(self).grouped_dense(input, groups, units, use_bias, like);
+      },
+      "input"_a, "groups"_a, "units"_a, "use_bias"_a = true, py::kw_only(), "like"_a = py::none());
+  owner.def(
       "activation",
       [graph_of](Owner& self, int input, const std::string& name,
                  const std::vector<double>& parameters) {

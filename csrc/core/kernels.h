@@ -160,6 +160,27 @@ struct SparseBackward {  // dw = scale x^T dz, as the gradient of a table: one c
 };
 
 template <class T>
+struct GroupedDenseForward {  // y = x w + b, each group of x's columns with rows of w of its own
+  Index n, groups, i, o;      // of one group
+  const T* x;                 // (n, groups i)
+  const T* w;                 // (groups i, o)
+  const T* b;                 // (groups o), may be null
+  T* y;                       // (n, groups o)
+};
+
+template <class T>
+struct GroupedDenseBackward {  // dx = dy w^T, dw = x^T dy by group, db = sum of dy over rows
+  Index n, groups, i, o;
+  const T* dy;       // (n, groups o)
+  const T* x;        // (n, groups i)
+  const T* w;        // (groups i, o)
+  T* dx;             // (n, groups i), may be null
+  T* dw;             // (groups i, o), may be null
+  T* db;             // (groups o), may be null
+  bool accumulates;  // dw and db are added to what is there
+};
+
+template <class T>
 struct ActivationForward {
   Activation activation;
   Index n;  // elements
@@ -572,6 +593,8 @@ using Kernel = Status (*)(Context&, const Arguments&);
   use(dense_backward, DenseBackward)                        \
   use(sparse_forward, SparseForward)                        \
   use(sparse_backward, SparseBackward)                      \
+  use(grouped_dense_forward, GroupedDenseForward)           \
+  use(grouped_dense_backward, GroupedDenseBackward)         \
   use(activation_forward, ActivationForward)                \
   use(activation_backward, ActivationBackward)              \
   use(softmax_forward, SoftmaxForward)                      \

@@ -84,6 +84,7 @@ struct Update {
 // Kinds of nodes; the rule of each is in core/nodes.
 #define FASTNN_NODES(use) \
   use(dense)              \
+  use(grouped_dense)      \
   use(activation)         \
   use(softmax)            \
   use(log_softmax)        \
@@ -129,7 +130,7 @@ struct Node {
   double epsilon = 0;                  // the normalizations
   RowLength length = RowLength::norm;  // scale_rows
   double momentum = 0;                 // batch_norm
-  Index groups = 1;                    // layer_norm: parts of a row, each for itself
+  Index groups = 1;                    // layer_norm, grouped_dense: parts of a row, each for itself
   ColumnScaling scaling = ColumnScaling::with_epsilon;  // normalize_columns
   Axes axes = {};                                       // permute
   bool counts = false;                                  // categories

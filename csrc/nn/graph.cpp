@@ -100,6 +100,25 @@ int Graph::dense(int input, Index units, std::string_view activation, bool use_b
   return result;
 }
 
+int Graph::grouped_dense(int input, Index groups, Index units, bool use_bias,
+                         std::optional<int> like) {
+  check(units >= 1, "units: expected at least 1, got ", units);
+  const Index columns = width(input);
+  check(groups >= 1 && columns % groups == 0, "groups: expected a divisor of ", columns,
+        " columns, got ", groups);
+  check(units < (Index{1} << 40) / groups, "units: expected fewer outputs, got ", units,
+        " for each of ", groups, " groups");
+  Node node{.kind = NodeKind::grouped_dense, .inputs = {check_tensor(input)}, .parameters = {}};
+  node.groups = groups;
+  if (like) {
+    node.parameters = shared_parameters(*like, NodeKind::grouped_dense, columns, units);
+  } else {
+    node.parameters = {add_parameter(columns, units, Role::matrix),
+                       use_bias ? add_parameter(1, groups * units, Role::vector) : none};
+  }
+  return add_node(std::move(node), groups * units);
+}
+
 // Those of the node of this kind in the layer that made `output`. The first that is there has the
 // given shape.
 std::vector<int> Graph::shared_parameters(int output, NodeKind kind, Index rows,

@@ -32,6 +32,9 @@ class Graph {
   // `like`: the output of another call of the same kind, whose parameters this one shares.
   int dense(int input, Index units, std::string_view activation, bool use_bias,
             const std::vector<double>& activation_parameters, std::optional<int> like = {});
+  // Each of `groups` parts of a row with a kernel of its own, of so many units.
+  int grouped_dense(int input, Index groups, Index units, bool use_bias,
+                    std::optional<int> like = {});
   int activation(int input, std::string_view name, const std::vector<double>& parameters);
   // `key` of the layer's own random numbers; without one they come from the graph's.
   int dropout(int input, double rate, std::optional<std::uint64_t> key = {});

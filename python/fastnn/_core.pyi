@@ -374,6 +374,17 @@ class Graph:
         """`activation`: one of `activations()`, or "softmax". Adds a parameter
         (width, units) and, with `use_bias`, another (units,); or shares those of the dense call
         that returned `like`."""
+    def grouped_dense(
+        self,
+        input: int,
+        groups: int,
+        units: int,
+        use_bias: bool = True,
+        *,
+        like: int | None = None,
+    ) -> int:
+        """Adds a kernel (width, units) and a bias (groups * units,), or shares those of the call
+        that returned `like`; each part of a row has rows of the kernel of its own."""
     def activation(self, input: int, name: str, parameters: Sequence[float] = ()) -> int: ...
     def dropout(self, input: int, rate: float, key: int | None = None) -> int:
         """`key`: 64 bits that its random numbers come from; None: the key of the network."""

@@ -26,6 +26,7 @@ from fastnn.layers.dense import Dense
 from fastnn.layers.dot import Dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
+from fastnn.layers.grouped import GroupedDense
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
@@ -159,6 +160,7 @@ LAYERS: dict[type[Layer], Writer] = {
     LayerNormalization: _layer_normalization,
     Rescaling: _rescaling,
     Scale: _scale,
+    GroupedDense: onnx_layers.grouped_dense,
     BatchNormalization: onnx_layers.batch,
     GroupNormalization: onnx_layers.group,
     RMSNormalization: onnx_layers.rms,

@@ -14,6 +14,7 @@ from fastnn.layers.batch import BatchNormalization
 from fastnn.layers.dot import EPSILON, Dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
+from fastnn.layers.grouped import GroupedDense
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.normalization import GroupNormalization
 from fastnn.layers.prelu import PReLU
@@ -85,6 +86,21 @@ def group(to: Nodes, layer: GroupNormalization, x: list[str], shapes: list[Shape
     root = to.add(at, "Sqrt", [to.add(at, "Add", [variance, to.number(layer.epsilon)])])
     made = to.add(at, "Div", [centered, root])
     return _affine(to, layer, to.add(at, "Reshape", [made, to.sizes([0, columns])]))
+
+
+def grouped_dense(to: Nodes, layer: GroupedDense, x: list[str], _: list[Shape], __: Node) -> str:
+    """A product with a kernel of blocks, and zeros elsewhere."""
+    at = layer.name
+    kernel = layer.kernel.numpy()
+    inputs = len(kernel) // layer.groups
+    blocks = np.zeros((layer.groups, inputs, layer.groups, layer.units), kernel.dtype)
+    for group in range(layer.groups):
+        blocks[group, :, group] = kernel[group * inputs : (group + 1) * inputs]
+    whole = to.constant(f"{at}/kernel", blocks.reshape(len(kernel), -1), layer)
+    made = to.add(at, "MatMul", [x[0], whole])
+    if layer.bias is None:
+        return made
+    return to.add(at, "Add", [made, to.constant(f"{at}/bias", layer.bias.numpy(), layer)])
 
 
 def normalization(to: Nodes, layer: Normalization, x: list[str], _: list[Shape], __: Node) -> str:

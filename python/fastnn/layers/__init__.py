@@ -12,6 +12,7 @@ from fastnn.layers.dense import Dense
 from fastnn.layers.dot import Dot, dot
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.features import CategoryEncoding, Normalization
+from fastnn.layers.grouped import GroupedDense
 from fastnn.layers.lengths import RMSNormalization, UnitNormalization
 from fastnn.layers.merge import (
     Add,
@@ -69,6 +70,7 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "GroupNormalization",
+    "GroupedDense",
     "Identity",
     "Input",
     "InputLayer",
