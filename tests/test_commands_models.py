@@ -25,7 +25,7 @@ pytest.importorskip("sklearn")
 
 from sklearn import metrics
 
-from fastnn.commands import csv_files
+from fastnn.commands import csv_files, kept
 from fastnn.commands.kinds import is_gap
 from fastnn.commands.tables import read_of_kinds, read_table
 from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
@@ -701,6 +701,22 @@ def test_report(made, tmp_path, monkeypatch, capsys):
             assert word in found.text, word
         assert "test.csv: 90 rows" in found.text
         assert found.tags.count("svg") > alone.tags.count("svg")
+
+
+@pytest.mark.parametrize("name", ["classes", "numbers"])
+def test_shuffled_answers_are_those_for_shuffled_columns(name, made):
+    """Of each column, as the estimator answers for a table in which it was shuffled."""
+    kinds = {"age": "number", "job": "text", "day": "date", "flag": "boolean"}
+    x = read_of_kinds(str(made / "test.csv"), kinds).columns
+    estimator = load_table_estimator(made / f"{name}.safetensors")
+    answer = estimator.predict if name == "numbers" else estimator.predict_proba
+    orders = [np.random.default_rng(i).permutation(90) for i in range(4)]
+    plain, *found = kept.shuffled_answers(estimator, x, orders)
+    np.testing.assert_allclose(plain, answer(x), rtol=1e-5)
+    for column, order, one in zip(kinds, orders, found, strict=True):
+        expected = answer({**x, column: x[column][order]})
+        np.testing.assert_allclose(one, expected, rtol=1e-5)
+        assert np.abs(expected - plain).max() > 1e-4
 
 
 def test_the_page_beside_the_model(made, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,15 +134,18 @@ def test_scores_of_huge_equal_and_perfect_numbers():
 
 def test_importance():
     """A column that answers do not depend on has none, and a seed gives the same shuffles."""
-    x = {"used": RNG.normal(size=200), "other": RNG.normal(size=200)}
-    y = 2 * x["used"]
+    used, y = RNG.normal(size=200), RNG.normal(size=200)
+    y = 2 * used
 
-    def loss(columns: dict[str, np.ndarray]) -> float:
-        return float(np.mean((2 * columns["used"] - y) ** 2))
+    def answers(orders: Any) -> list[np.ndarray]:
+        return [y, 2 * used[orders[0]], y]
 
-    first, second = importances(x, loss, 4)
-    assert first.mean == pytest.approx(8 * np.var(x["used"]), rel=0.3)
+    def loss(found: np.ndarray) -> float:
+        return float(np.mean((found - y) ** 2))
+
+    first, second = importances(["used", "other"], answers, loss, 200, 4)
+    assert first.mean == pytest.approx(8 * np.var(used), rel=0.3)
     assert first.spread is not None
     assert first.spread > 0
     assert second == Importance("other", 0.0, 0.0)
-    assert importances(x, loss, 4) == [first, second]
+    assert importances(["used", "other"], answers, loss, 200, 4) == [first, second]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnn.commands.columns_told import short
 from fastnn.commands.content import Column, Curve, Importance, Pairs
 from fastnn.commands.judged import Judged, judged_classes, judged_numbers
 from fastnn.commands.table_models import class_names, label_texts
+
+Floats = NDArray[np.float64]
 
 _LOSSES = ("loss", "val_loss")
 
@@ -26,10 +30,8 @@ def judged_folds(estimator: Any, target: str) -> Judged | None:
     classes = class_names(estimator)
     name = "rows of training"
     if classes is None:
-        if answers.ndim == 3:  # quantiles, of which `predict` gives the middle one
-            quantiles = np.sort(np.asarray(estimator.quantiles, np.float64))
-            answers = answers[..., int(np.argmin(np.abs(quantiles - 0.5)))]
-        return judged_numbers(name, target, known.reshape(-1), answers.reshape(-1))
+        answers = _of_middle(estimator, answers).reshape(-1)
+        return judged_numbers(name, target, known.reshape(-1), answers)
     from fastnn.sklearn.tabular.temperature import tempered  # which imports scikit-learn
 
     answers = tempered(answers, float(estimator.temperature_))  # as `predict_proba`
@@ -52,6 +54,40 @@ def importances(estimator: Any) -> list[Importance]:
     names = [source.name for source in estimator.encoding_.sources]
     values = np.asarray(estimator.feature_importances_, np.float64)
     return [Importance(name, float(v)) for name, v in zip(names, values, strict=True)]
+
+
+def shuffled_answers(
+    estimator: Any, rows: Any, orders: Sequence[NDArray[np.int64]]
+) -> Iterator[Floats]:
+    """Probabilities, or numbers, for rows as they are, and then where each column in turn is shuffled.
+
+    Args:
+        estimator: of classes or of one number.
+        rows: a table of its columns.
+        orders: of rows, one for each column.
+    """
+    from fastnn.sklearn.tabular.importances import shuffled  # which imports scikit-learn
+    from fastnn.sklearn.tabular.temperature import tempered
+
+    raw = estimator.encoding_.raw(estimator._frame(rows))
+    members = [
+        shuffled(member.model, estimator.encoding_, member.codes, raw, orders)
+        for member in estimator.members_
+    ]
+    for outputs in zip(*members, strict=True):
+        found = estimator._mean(np.stack([estimator._answers_of(one) for one in outputs]))
+        if hasattr(estimator, "classes_"):
+            yield tempered(found, float(estimator.temperature_))
+        else:
+            yield _of_middle(estimator, found).reshape(-1)
+
+
+def _of_middle(estimator: Any, answers: Floats) -> Floats:
+    """Of quantiles, if that is what answers are, the one that `predict` gives."""
+    if answers.ndim < 3:
+        return answers
+    quantiles = np.sort(np.asarray(estimator.quantiles, np.float64))
+    return answers[..., int(np.argmin(np.abs(quantiles - 0.5)))]
 
 
 def columns(estimator: Any) -> list[Column]:

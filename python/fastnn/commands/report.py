@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fastnn.commands import kept
 from fastnn.commands.content import Importance, Report
-from fastnn.commands.judged import Judged, judge, judged_classes, shown_answers, shown_scores
+from fastnn.commands.judged import Judged, judge, shown_answers, shown_scores
 from fastnn.commands.options import add_reading, output, reading_of, whole_above_zero
 from fastnn.commands.page import page
-from fastnn.commands.scores import importances
+from fastnn.commands.scores import classes_of, importances, log_loss, scores_of_numbers
 from fastnn.commands.table_models import TableModel
 from fastnn.commands.told import count, shown
 from fastnn.commands.versions import versions
@@ -137,30 +137,31 @@ def _measured(model: TableModel, judged: Judged, repeats: int) -> tuple[Sequence
     if judged.rows > _MOST_ROWS:
         chosen = np.sort(np.random.default_rng(0).permutation(judged.rows)[:_MOST_ROWS])
     columns = {name: values[chosen] for name, values in judged.columns.items()}
+    rows = model.rows_of(columns)
     what, loss = _loss(model, judged, chosen)
     told = (
         f"How much the {what} rises when the values of a column are shuffled among "
         f"{count(len(chosen), 'row')}: mean and standard deviation of {count(repeats, 'time')}."
     )
-    return importances(columns, loss, repeats), told
+
+    def answers(orders: Sequence[NDArray[np.int64]]) -> Iterator[Array]:
+        return kept.shuffled_answers(model.estimator, rows, orders)
+
+    return importances(list(model.kinds), answers, loss, len(chosen), repeats), told
 
 
 def _loss(
     model: TableModel, judged: Judged, chosen: NDArray[np.int64]
-) -> tuple[str, Callable[[Mapping[str, Array]], float]]:
-    if model.classes is None:
-        assert judged.actual is not None
+) -> tuple[str, Callable[[Array], float]]:
+    if judged.actual is not None:
         actual = judged.actual[chosen]
-        return "root mean squared error", lambda columns: float(
-            np.sqrt(np.mean((model.answers(columns) - actual) ** 2))
-        )
-    labels, classes = [judged.labels[i] for i in chosen], model.classes
-
-    def log_loss(columns: Mapping[str, Array]) -> float:
-        found = judged_classes("", "", classes, labels, model.answers(columns))
-        return found.scores.get("log loss", float("nan"))
-
-    return "log loss", log_loss
+        return "root mean squared error", lambda found: scores_of_numbers(actual, found)["RMSE"]
+    assert model.classes is not None
+    labels = classes_of(model.classes, [judged.labels[i] for i in chosen], np.ones((1, 1))).labels
+    known = labels < len(model.classes)
+    if not known.any():
+        return "log loss", lambda _: float("nan")
+    return "log loss", lambda found: log_loss(found[known], labels[known])
 
 
 def _beside(path: str) -> str:

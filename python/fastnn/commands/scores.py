@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +71,7 @@ def scores_of_classes(answers: Classes) -> dict[str, float]:
     if not len(labels):
         return scores
     of_label = p[np.arange(len(labels)), labels]
-    scores["log loss"] = float(-np.log(np.maximum(of_label, _LEAST)).mean())
+    scores["log loss"] = log_loss(p, labels)
     if two:
         scores["area under the ROC curve"] = area_under_roc(labels == 1, p[:, 1])
         scores["Brier"] = float(np.mean((p[:, 1] - labels) ** 2))
@@ -81,6 +81,12 @@ def scores_of_classes(answers: Classes) -> dict[str, float]:
         scores["area under the ROC curve"] = float(np.mean(finite)) if finite else math.nan
         scores["Brier"] = float(np.mean((p**2).sum(axis=1) - 2 * of_label + 1))
     return scores
+
+
+def log_loss(p: Floats, labels: NDArray[np.int64]) -> float:
+    """The mean of -log of the probability (n, classes) that a row's label (n,) is given."""
+    of_label = p[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, _LEAST)).mean())
 
 
 def area_under_roc(positive: Array, score: Array) -> float:
@@ -147,8 +153,10 @@ def scores_of_numbers(actual: Floats, predicted: Floats) -> dict[str, float]:
 
 
 def importances(
-    columns: Mapping[str, Array],
-    loss: Callable[[dict[str, Array]], float],
+    names: Sequence[str],
+    answers: Callable[[Sequence[NDArray[np.int64]]], Iterable[Any]],
+    loss: Callable[[Any], float],
+    rows: int,
     repeats: int,
     seed: int = 0,
 ) -> list[Importance]:
@@ -157,18 +165,22 @@ def importances(
     Breiman 2001, "Random forests", section 10.
 
     Args:
-        columns: of the rows, by name.
-        loss: of the answers for such columns.
+        names: of the columns.
+        answers: for orders of rows, one for each column: the answers for rows as they are, and then where
+            each column in turn is shuffled.
+        loss: of answers.
+        rows: how many there are.
         repeats: shuffles of each column.
         seed: of the shuffles.
     """
-    before = loss(dict(columns))
-    found = []
-    for number, (name, values) in enumerate(columns.items()):
-        random = np.random.default_rng([seed, number])
-        rises = [
-            loss({**columns, name: values[random.permutation(len(values))]}) - before
-            for _ in range(repeats)
-        ]
-        found.append(Importance(name, float(np.mean(rises)), float(np.std(rises))))
-    return found
+    random = np.random.default_rng(seed)
+    rises = []
+    for _ in range(repeats):
+        orders = [random.permutation(rows) for _ in names]
+        before, *after = (loss(found) for found in answers(orders))
+        rises.append([value - before for value in after])
+    means, spreads = np.mean(rises, axis=0), np.std(rises, axis=0)
+    return [
+        Importance(name, float(mean), float(spread))
+        for name, mean, spread in zip(names, means, spreads, strict=True)
+    ]

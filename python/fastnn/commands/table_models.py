@@ -109,16 +109,17 @@ class TableModel:
 
     def answers(self, columns: Mapping[str, Array]) -> Floats:
         """Probabilities (n, classes), or numbers (n,)."""
-        x = self._rows(columns)
+        x = self.rows_of(columns)
         if self.classes is None:
             return np.asarray(self.estimator.predict(x), np.float64)
         return np.asarray(self.estimator.predict_proba(x), np.float64)
 
     def quantile_answers(self, columns: Mapping[str, Array]) -> Floats:
         """Quantiles (n, quantiles)."""
-        return np.asarray(self.estimator.predict_quantiles(self._rows(columns)), np.float64)
+        return np.asarray(self.estimator.predict_quantiles(self.rows_of(columns)), np.float64)
 
-    def _rows(self, columns: Mapping[str, Array]) -> Any:
+    def rows_of(self, columns: Mapping[str, Array]) -> Any:
+        """The columns as the estimator takes them."""
         x: Any = {name: columns[name] for name in self.kinds}
         if not self.is_named:
             x = np.empty((len(next(iter(x.values()))), len(x)), object)

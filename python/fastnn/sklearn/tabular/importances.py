@@ -6,7 +6,7 @@ rows of the kernel alone, so that shuffling each column in turn costs by columns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,24 @@ def rises(
         losses: of outputs (n, outputs), (n,).
         random: for the orders of rows, one for each column.
     """
+    orders = (random.permutation(len(raw)) for _ in encoding.sources)
+    before, *after = (losses(one).mean() for one in shuffled(model, encoding, codes, raw, orders))
+    return np.asarray(np.array(after) - before, np.float64)
+
+
+def shuffled(
+    model: Sequential,
+    encoding: Encoding,
+    codes: bool,
+    raw: NDArray[np.float32],
+    orders: Iterable[NDArray[np.int64]],
+) -> Iterator[Array]:
+    """The outputs of a member for rows as they are, and then where each column in turn is shuffled.
+
+    Args:
+        model, encoding, codes, raw: see `rises`.
+        orders: of rows, one for each column of the table.
+    """
     for layer in model.layers:
         if not isinstance(layer, _KNOWN):
             raise TypeError(f"importances: what {layer!r} does with columns is not known here")
@@ -52,16 +70,15 @@ def rises(
             inputs = inputs * layer.scale.numpy()
     kernel = dense[0].kernel.numpy()
     z = inputs @ kernel + dense[0].bias.numpy()
-    before = losses(rest(z)).mean()
-    n, found = len(raw), []
+    yield rest(z)
+    n = len(raw)
+    order_of = iter(orders)
     for group in _groups(_places(encoding, codes), max(1, _AT_ONCE // n)):
-        shuffled = np.repeat(z[None], len(group), axis=0)
+        changed = np.repeat(z[None], len(group), axis=0)
         for number, places in enumerate(group):
             own = inputs[:, places]
-            shuffled[number] += (own[random.permutation(n)] - own) @ kernel[places]
-        outputs = rest(shuffled.reshape(len(group) * n, -1)).reshape(len(group), n, -1)
-        found += [losses(one).mean() - before for one in outputs]
-    return np.array(found)
+            changed[number] += (own[next(order_of)] - own) @ kernel[places]
+        yield from rest(changed.reshape(len(group) * n, -1)).reshape(len(group), n, -1)
 
 
 def _rest(dense: Sequence[Any]) -> Callable[[Array], Array]:
