@@ -482,8 +482,8 @@ def test_new_values_count_as_missing_with_one_warning(made, data, monkeypatch, c
             rtol=1e-6,
         )
         assert found.err == (
-            "predict: 12 values that the model has not seen in training count as missing, in 'job' "
-            "(6, such as 'pilot'), 'flag' (6, such as 'maybe')\n"
+            "predict: 12 values that the model does not know, as they are new or were rare in training, "
+            "count as missing: in 'job' (6, such as 'pilot'), 'flag' (6, such as 'maybe')\n"
         )
 
 

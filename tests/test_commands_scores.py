@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 from typing import Any
 
@@ -149,3 +151,11 @@ def test_importance():
     assert first.spread > 0
     assert second == Importance("other", 0.0, 0.0)
     assert importances(["used", "other"], answers, loss, 200, 4) == [first, second]
+
+
+@pytest.mark.parametrize("name", ["commands.content", "commands.scores", "pictures.charts"])
+def test_examples(name):
+    module = importlib.import_module(f"fastnn.{name}")
+    found = doctest.testmod(module, extraglobs={"np": np})
+    assert found.attempted
+    assert not found.failed

@@ -182,7 +182,7 @@ def places(model: TableModel, names: Sequence[str], target: str | None = None) -
 
 
 class Unseen:
-    """Counts values of text columns that a model has not seen; for it they are gaps."""
+    """Counts values of text columns that a model does not know; for it they are gaps."""
 
     def __init__(self, model: TableModel) -> None:
         self._model = model
@@ -220,8 +220,8 @@ class Unseen:
         rest = f" and {count(more, 'more column')}" if more else ""
         total = sum(self._counts.values())
         return (
-            f"{count(total, 'value')} that the model has not seen in training "
-            f"{'counts' if total == 1 else 'count'} as missing, in {', '.join(told)}{rest}"
+            f"{count(total, 'value')} that the model does not know, as they are new or were rare in "
+            f"training, {'counts' if total == 1 else 'count'} as missing: in {', '.join(told)}{rest}"
         )
 
 
