@@ -100,3 +100,14 @@ def test_limits_of_threads_are_checked() -> None:
         assert fastnn.get_num_threads() >= 1
     finally:
         _core.limit_threads(0)
+
+
+def test_a_fault_before_a_task_begins_is_raised(monkeypatch):
+    """And leaves no caller waiting for tasks that no thread takes."""
+
+    def fails(_: int) -> None:
+        raise RuntimeError("no threads")
+
+    monkeypatch.setattr(_core, "limit_threads", fails)
+    with pytest.raises(RuntimeError, match="no threads"):
+        side_by_side([lambda _: 1, lambda _: 2], threads=2)
