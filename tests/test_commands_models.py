@@ -29,7 +29,6 @@ from fastnn.commands import csv_files, kept
 from fastnn.commands.kinds import is_gap
 from fastnn.commands.tables import read_of_kinds, read_table
 from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
-from fastnn.sklearn.tabular.temperature import tempered
 
 pytestmark = pytest.mark.cpu
 
@@ -136,7 +135,7 @@ def test_train_says_what_it_understood_and_how_good_it_is(data, tmp_path, capsys
     assert "train: 'id' seems to name rows; --drop leaves such columns out" in told.err
     estimator = load_table_estimator(out)
     there = np.isfinite(estimator.oof_[:, 0])
-    p, known = tempered(estimator.oof_[there], estimator.temperature_), estimator.targets_[there]
+    p, known = estimator.oof_[there], estimator.targets_[there]
     scores = {line[:26].strip(): line[26:].strip() for line in told.out.splitlines()}
     accuracy = np.mean(estimator.classes_[p.argmax(axis=1)] == known)
     assert scores["accuracy"] == f"{accuracy:.4g}"

@@ -32,9 +32,6 @@ def judged_folds(estimator: Any, target: str) -> Judged | None:
     if classes is None:
         answers = _of_middle(estimator, answers).reshape(-1)
         return judged_numbers(name, target, known.reshape(-1), answers)
-    from fastnn.sklearn.tabular.temperature import tempered  # which imports scikit-learn
-
-    answers = tempered(answers, float(estimator.temperature_))  # as `predict_proba`
     return judged_classes(name, target, classes, label_texts(known), answers)
 
 

@@ -68,16 +68,16 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Attributes:
         classes_: the labels, in their order.
         temperature_: p becomes p ** (1 / temperature_), scaled to the sum 1, of a label together with 1 - p.
-            It makes the answers in `oof_` most likely, and is less for several members, whose mean is less
-            sure than each of them; 1 without calibrate, and for fewer than 50 such rows.
+            It is the temperature at which held-out rows are most likely, or less for several members, whose
+            mean is less sure than each of them; 1 without calibrate, and for fewer than 50 such rows.
         members_, weights_: the trained networks, and what each counts for; see docs/tables.md.
         encoding_: how columns became inputs.
         targets_: y of training.
         feature_importances_: see there.
         folds_: the number of the fold of each row of training; member m held fold m % 5 out. -1: a row of
             weight 0, which has no answer in oof_.
-        oof_: of each row of training, the mean answer of the members that did not learn from it, shaped
-            as `predict_proba` gives; NaN where there is none. None: too few rows to hold some out.
+        oof_: of each row of training, the mean answer of the members that did not learn from it, tempered
+            to be most likely, shaped as `predict_proba` gives; NaN where there is none. None: too few rows to hold some out.
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
@@ -182,6 +182,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             found = temperature(
                 self.oof_[known], data.targets[known], weights, labels=self._multilabel
             )
+            self.oof_ = tempered(self.oof_, found, labels=self._multilabel)
             # The mean of several members is less sure than the one or two that held a row out.
             self.temperature_ = found * (1.0 - _SURER * (1.0 - 1.0 / len(self.members_)))
 
