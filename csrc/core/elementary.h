@@ -15,7 +15,7 @@ namespace fastnn::FASTNN_TARGET {
 FASTNN_INLINE float exponential(float x) {
   // 2^128 is no float: half of the power, and a factor of 2.
   const float kept = x > 89.0F ? 89.0F : x;
-  const Reduced reduced = reduce_exponent<-1>(kept);
+  const Reduced<float> reduced = reduce_exponent<-1>(kept);
   const float above = mul_add(expm1_reduced(reduced.r), 2.0F, 2.0F) * reduced.power;
   return x > 0.0F ? above : exp_nonpositive(x);
 }

