@@ -29,35 +29,54 @@ Rows2d rows_of(const Array& x) {
   return {x.size() / c, c};
 }
 
+// What the backward pass needs of a forward one: given by that, or made again.
+template <class T, class Make>
+const T* statistics_of(CallSide& place, const Optional& given, Index count, Index elements,
+                       const Make& make) {
+  if (given) {
+    check(given->size() == count, "statistics: expected ", count, " numbers, got shape ",
+          shape_of(*given));
+    return place.in<T>(given, "statistics");
+  }
+  T* const y = place.room<T>(elements + count);
+  make(y, y + elements);
+  return y + elements;
+}
+
+// y; with `keeps` y and what the backward pass needs.
 py::object layer_normalization(const Array& x, const Optional& gamma, const Optional& beta,
-                               double epsilon) {
+                               double epsilon, bool keeps) {
   const auto [n, c] = rows_of(x);
   if (gamma) check_shape(*gamma, "gamma", {c});
   if (beta) check_shape(*beta, "beta", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
-    place.call<T>(&Kernels<T>::layer_norm_forward,
-                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon),
-                                      place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
-                                      place.in<T>(beta, "beta"), y.data, nullptr});
-    return std::move(y.array);
+    Result<T> statistics = place.out<T>({keeps ? n : 0, 2});
+    place.call<T>(
+        &Kernels<T>::layer_norm_forward,
+        LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), place.in<T>(x, "x"),
+                            place.in<T>(gamma, "gamma"), place.in<T>(beta, "beta"), y.data,
+                            keeps ? statistics.data : nullptr});
+    if (!keeps) return std::move(y.array);
+    return py::make_tuple(y.array, statistics.array);
   });
 }
 
 py::tuple layer_normalization_backward(const Array& dy, const Array& x, const Optional& gamma,
-                                       double epsilon) {
+                                       double epsilon, const Optional& kept) {
   const auto [n, c] = rows_of(x);
   check_like(dy, "dy", x, "x");
   if (gamma) check_shape(*gamma, "gamma", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
     CallSide place(x);
-    T* const y = place.room<T>(n * c + 2 * n);
-    T* const statistics = y + n * c;
     const T* const given = place.in<T>(x, "x");
-    place.call<T>(&Kernels<T>::layer_norm_forward,
-                  LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), given,
-                                      nullptr, nullptr, y, statistics});
+    const T* const statistics =
+        statistics_of<T>(place, kept, 2 * n, n * c, [&, n = n, c = c](T* y, T* made) {
+          place.call<T>(&Kernels<T>::layer_norm_forward,
+                        LayerNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), given,
+                                            nullptr, nullptr, y, made});
+        });
     Result<T> dx = place.out_like<T>(x);
     Result<T> dgamma = place.out<T>({c});
     Result<T> dbeta = place.out<T>({c});
@@ -79,23 +98,26 @@ RowLength length_named(const std::string& name) {
 }
 
 py::object scale_rows(const Array& x, const Optional& gamma, const std::string& length,
-                      double epsilon) {
+                      double epsilon, bool keeps) {
   const auto [n, c] = rows_of(x);
   if (gamma) check_shape(*gamma, "gamma", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
+    Result<T> inverses = place.out<T>({keeps ? n : 0});
     place.call<T>(
         &Kernels<T>::scale_rows_forward,
         ScaleRowsForward<T>{n, c, length_named(length), portable::layer_norm_epsilon<T>(epsilon),
-                            place.in<T>(x, "x"), place.in<T>(gamma, "gamma"), y.data, nullptr});
-    return std::move(y.array);
+                            place.in<T>(x, "x"), place.in<T>(gamma, "gamma"), y.data,
+                            keeps ? inverses.data : nullptr});
+    if (!keeps) return std::move(y.array);
+    return py::make_tuple(y.array, inverses.array);
   });
 }
 
 // dx, and dgamma.
 py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& gamma,
-                              const std::string& length, double epsilon) {
+                              const std::string& length, double epsilon, const Optional& kept) {
   const auto [n, c] = rows_of(x);
   check_like(dy, "dy", x, "x");
   if (gamma) check_shape(*gamma, "gamma", {c});
@@ -103,11 +125,12 @@ py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& g
     CallSide place(x);
     const RowLength kind = length_named(length);
     const T tiny = portable::layer_norm_epsilon<T>(epsilon);
-    T* const y = place.room<T>(n * c + n);
-    T* const inverses = y + n * c;
     const T* const given = place.in<T>(x, "x");
-    place.call<T>(&Kernels<T>::scale_rows_forward,
-                  ScaleRowsForward<T>{n, c, kind, tiny, given, nullptr, y, inverses});
+    const T* const inverses =
+        statistics_of<T>(place, kept, n, n * c, [&, n = n, c = c](T* y, T* made) {
+          place.call<T>(&Kernels<T>::scale_rows_forward,
+                        ScaleRowsForward<T>{n, c, kind, tiny, given, nullptr, y, made});
+        });
     Result<T> dx = place.out_like<T>(x);
     Result<T> dgamma = place.out<T>({c});
     place.call<T>(
@@ -147,9 +170,10 @@ Rows2d columns_of(const Array& x) {
   return {x.shape(0), x.shape(1)};
 }
 
-// y, and the mean and variance of each column over the rows.
+// y, and the mean and variance of each column over the rows; with `keeps` also what the backward
+// pass needs.
 py::tuple batch_normalization(const Array& x, const Optional& gamma, const Optional& beta,
-                              double epsilon) {
+                              double epsilon, bool keeps) {
   const auto [n, c] = columns_of(x);
   check(n >= 1, "x: expected at least 1 row, got shape ", shape_of(x));
   if (gamma) check_shape(*gamma, "gamma", {c});
@@ -159,34 +183,37 @@ py::tuple batch_normalization(const Array& x, const Optional& gamma, const Optio
     Result<T> y = place.out_like<T>(x);
     Result<T> mean = place.out<T>({c});
     Result<T> variance = place.out<T>({c});
+    Result<T> statistics = place.out<T>({keeps ? 3 : 0, c});
     // With a momentum of 0 the moving statistics become those of the batch.
     const std::vector<T> zeros(static_cast<std::size_t>(c));
     const T* const none = place.in(zeros.data(), c);
     place.call<T>(&Kernels<T>::affine, Affine<T>{c, T(1), T(0), none, mean.data});
     place.call<T>(&Kernels<T>::affine, Affine<T>{c, T(1), T(0), none, variance.data});
-    place.call<T>(
-        &Kernels<T>::batch_norm_forward,
-        BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0),
-                            place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
-                            place.in<T>(beta, "beta"), y.data, nullptr, mean.data, variance.data});
-    return py::make_tuple(y.array, mean.array, variance.array);
+    place.call<T>(&Kernels<T>::batch_norm_forward,
+                  BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0),
+                                      place.in<T>(x, "x"), place.in<T>(gamma, "gamma"),
+                                      place.in<T>(beta, "beta"), y.data,
+                                      keeps ? statistics.data : nullptr, mean.data, variance.data});
+    if (!keeps) return py::make_tuple(y.array, mean.array, variance.array);
+    return py::make_tuple(y.array, mean.array, variance.array, statistics.array);
   });
 }
 
 py::tuple batch_normalization_backward(const Array& dy, const Array& x, const Optional& gamma,
-                                       double epsilon) {
+                                       double epsilon, const Optional& kept) {
   const auto [n, c] = columns_of(x);
   check(n >= 1, "x: expected at least 1 row, got shape ", shape_of(x));
   check_like(dy, "dy", x, "x");
   if (gamma) check_shape(*gamma, "gamma", {c});
   return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
     CallSide place(x);
-    T* const y = place.room<T>(n * c + 3 * c);
-    T* const statistics = y + n * c;
     const T* const given = place.in<T>(x, "x");
-    place.call<T>(&Kernels<T>::batch_norm_forward,
-                  BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0), given,
-                                      nullptr, nullptr, y, statistics, nullptr, nullptr});
+    const T* const statistics =
+        statistics_of<T>(place, kept, 3 * c, n * c, [&, n = n, c = c](T* y, T* made) {
+          place.call<T>(&Kernels<T>::batch_norm_forward,
+                        BatchNormForward<T>{n, c, portable::layer_norm_epsilon<T>(epsilon), T(0),
+                                            given, nullptr, nullptr, y, made, nullptr, nullptr});
+        });
     Result<T> dx = place.out_like<T>(x);
     Result<T> dgamma = place.out<T>({c});
     Result<T> dbeta = place.out<T>({c});
@@ -279,16 +306,19 @@ py::object embedding_backward(const Array& dy, const py::array& x, Index vocabul
 
 void register_layer_ops(py::module_& module) {
   using namespace py::literals;
-  module.def("layer_normalization", layer_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
+  module.def("layer_normalization", layer_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a,
+             "keeps"_a = false);
   module.def("layer_normalization_backward", layer_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
-             "epsilon"_a);
+             "epsilon"_a, "kept"_a = py::none());
   module.def("disturbed", disturbed, "x"_a, "kind"_a, "amount"_a, "key"_a, "backward"_a);
-  module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a);
+  module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a,
+             "keeps"_a = false);
   module.def("scale_rows_backward", scale_rows_backward, "dy"_a, "x"_a, "gamma"_a, "length"_a,
-             "epsilon"_a);
-  module.def("batch_normalization", batch_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a);
+             "epsilon"_a, "kept"_a = py::none());
+  module.def("batch_normalization", batch_normalization, "x"_a, "gamma"_a, "beta"_a, "epsilon"_a,
+             "keeps"_a = false);
   module.def("batch_normalization_backward", batch_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
-             "epsilon"_a);
+             "epsilon"_a, "kept"_a = py::none());
   module.def("embedding", embedding, "x"_a, "table"_a);
   module.def("embedding_backward", embedding_backward, "dy"_a, "x"_a, "vocabulary"_a);
 }

@@ -170,25 +170,34 @@ def activation_backward(
 ) -> _Floats: ...
 def softmax(x: _Floats, logarithm: bool = False) -> _Floats: ...
 def layer_normalization(
-    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float
-) -> _Floats: ...
+    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float, keeps: bool = False
+) -> Any:
+    """y; with `keeps` y and what the backward pass needs, which else makes it again, as in those below."""
+
 def layer_normalization_backward(
-    dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
+    dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float, kept: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
 def disturbed(x: _Floats, kind: str, amount: float, key: int, backward: bool) -> _Floats: ...
-def scale_rows(x: _Floats, gamma: _Floats | None, length: str, epsilon: float) -> _Floats:
+def scale_rows(
+    x: _Floats, gamma: _Floats | None, length: str, epsilon: float, keeps: bool = False
+) -> Any:
     """`length`: "root_mean_square" or "norm"."""
 
 def scale_rows_backward(
-    dy: _Floats, x: _Floats, gamma: _Floats | None, length: str, epsilon: float
+    dy: _Floats,
+    x: _Floats,
+    gamma: _Floats | None,
+    length: str,
+    epsilon: float,
+    kept: _Floats | None = None,
 ) -> tuple[_Floats, _Floats]: ...
 def batch_normalization(
-    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float
-) -> tuple[_Floats, _Floats, _Floats]:
-    """y, and the mean and variance of each column."""
+    x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float, keeps: bool = False
+) -> Any:
+    """y, and the mean and variance of each column; with `keeps` also what the backward pass needs."""
 
 def batch_normalization_backward(
-    dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float
+    dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float, kept: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
 def embedding(x: NDArray[np.float64], table: _Floats) -> _Floats: ...
 def embedding_backward(dy: _Floats, x: NDArray[np.float64], vocabulary: int) -> _Floats: ...

@@ -141,7 +141,9 @@ def layer_normalization(
     x_ = plain(x.value, dtype)
     gamma_ = None if gamma is None else value_of(gamma, dtype)
     beta_ = None if beta is None else value_of(beta, dtype)
-    y = Tensor(_core.layer_normalization(x_, gamma_, beta_, epsilon))
+    keeps = recording()
+    made = _core.layer_normalization(x_, gamma_, beta_, epsilon, keeps)
+    y, kept = (Tensor(made[0]), made[1]) if keeps else (Tensor(made), None)
     given = [source for source in (x, gamma, beta) if source is not None]
     unchanged = Unchanged(given)
 
@@ -158,7 +160,7 @@ def layer_normalization(
         if recording():
             return composed(forward, given, dy)
         dx, dgamma, dbeta = _core.layer_normalization_backward(
-            plain(dy.value, dtype), x_, gamma_, epsilon
+            plain(dy.value, dtype), x_, gamma_, epsilon, kept
         )
         found = [
             dx,
@@ -185,7 +187,9 @@ def _scaled_rows(x: Any, gamma: Source | None, length: str, epsilon: float) -> T
     dtype = np.dtype(gamma.dtype if gamma is not None else _float_type(x))
     x_ = plain(x.value, dtype)
     gamma_ = None if gamma is None else value_of(gamma, dtype)
-    y = Tensor(_core.scale_rows(x_, gamma_, length, epsilon))
+    keeps = recording()
+    made = _core.scale_rows(x_, gamma_, length, epsilon, keeps)
+    y, kept = (Tensor(made[0]), made[1]) if keeps else (Tensor(made), None)
     given: tuple[Any, ...] = (x,) if gamma is None else (x, gamma)
     unchanged = Unchanged(given)
 
@@ -202,7 +206,7 @@ def _scaled_rows(x: Any, gamma: Source | None, length: str, epsilon: float) -> T
         unchanged.check()
         if recording():
             return composed(forward, given, dy)
-        found = _core.scale_rows_backward(plain(dy.value, dtype), x_, gamma_, length, epsilon)
+        found = _core.scale_rows_backward(plain(dy.value, dtype), x_, gamma_, length, epsilon, kept)
         return [Tensor(part) for part in found[: len(given)]]
 
     return recorded(y, given, pull)
@@ -241,7 +245,9 @@ def batch_normalization(
     x_ = plain(x.value, dtype)
     gamma_ = None if gamma is None else value_of(gamma, dtype)
     beta_ = None if beta is None else value_of(beta, dtype)
-    made, mean, variance = map(np.asarray, _core.batch_normalization(x_, gamma_, beta_, epsilon))
+    keeps = recording()
+    found = _core.batch_normalization(x_, gamma_, beta_, epsilon, keeps)
+    made, mean, variance, *kept = map(np.asarray, found)
     y = Tensor(made)
     given = [source for source in (x, gamma, beta) if source is not None]
     unchanged = Unchanged(given)
@@ -256,7 +262,7 @@ def batch_normalization(
         if recording():
             return composed(forward, given, dy)
         dx, dgamma, dbeta = _core.batch_normalization_backward(
-            plain(dy.value, dtype), x_, gamma_, epsilon
+            plain(dy.value, dtype), x_, gamma_, epsilon, *kept
         )
         found = [dx, *([] if gamma is None else [dgamma]), *([] if beta is None else [dbeta])]
         return [Tensor(part) for part in found]
