@@ -42,6 +42,10 @@ _AT_ONCE = 100_000
 _MOST_RATES = 1_000_000
 
 
+class _Stopped(Exception):
+    """Ends a native call: the model was asked to stop from another thread."""
+
+
 class Schedule(NamedTuple):
     """Epochs, batches and validation of one `fit`."""
 
@@ -308,7 +312,7 @@ class Fit:
         while first < epochs.stop and not self.model.stop_training:
             watching = self._watching() or []
             rules = [rule for _, rule in watching]
-            how: dict[str, Any] = {}
+            how: dict[str, Any] = {"progress": self._looks}
             if rules:
                 seconds = [rule["seconds"] for rule in rules if "seconds" in rule]
                 how["seconds"] = min(seconds, default=None)
@@ -321,13 +325,20 @@ class Fit:
                     validates=self.validation is not None,
                     **how,
                 )
+            except _Stopped:
+                pass
             finally:  # also after Ctrl-C or divergence in a later epoch
                 logs = [self._logs(row) for row in run.take_finished()]
                 if watching:
                     self._replay(run, watching, first, logs)
                 self.history.extend(first, logs)
             first += len(logs)
-        return logs[-1]
+        return logs[-1] if logs else {}
+
+    def _looks(self, *_: object) -> None:
+        """Called by native code about every 0.1 s, between steps."""
+        if self.model.stop_training:
+            raise _Stopped
 
     def _replay(
         self,
