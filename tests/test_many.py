@@ -185,3 +185,50 @@ def test_a_limit_of_each() -> None:
     limits = lambda _: [TimeLimit(0.05)]
     found = fastnn.fit_many(models, x, y, epochs=10**8, callbacks=limits, threads=2)
     assert all(0 < len(history.epoch) < 10**8 for history in found)
+
+
+def test_a_failure_ends_long_native_training_soon() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20000, 64)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+
+    def wide(seed: int) -> fastnn.Sequential:
+        stack = [fastnn.Input((64,)), layers.Dense(256, "relu"), layers.Dense(2)]
+        model = fastnn.Sequential(stack, seed=seed)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    models = [wide(0), wide(1)]
+    with pytest.raises(ValueError, match="y: expected integers in"):
+        fastnn.fit_many(models, x, y, each=[{"epochs": 3000}, {"y": y + 5}], threads=2)
+    assert len(models[0].history.epoch) < 1000
+
+
+@pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
+@pytest.mark.parametrize("chooses", [False, True])
+def test_several_inputs_and_outputs(chooses: bool) -> None:
+    x, y = data()
+
+    def two(seed: int) -> fastnn.Model:
+        fastnn.utils.set_random_seed(seed)
+        one, other = fastnn.Input((COLUMNS,)), fastnn.Input((COLUMNS,))
+        hidden = layers.Concatenate()([layers.Dense(5, "relu")(one), other])
+        model = fastnn.Model([one, other], [layers.Dense(3)(hidden), layers.Dense(1)(hidden)])
+        model.compile("adam", ["sparse_categorical_crossentropy", "mse"])
+        return model
+
+    mine = np.arange(N) % 3 > 0
+    models = [two(0), two(1)]
+    given: dict[str, Any] = {"rows": [mine, ~mine]} if chooses else {}
+    found = fastnn.fit_many(models, [x, x], [y, x[:, 0]], epochs=2, threads=2, **given)
+    for k, (model, history) in enumerate(zip(models, found, strict=True)):
+        alone = two(k)
+        part = (mine if k == 0 else ~mine) if chooses else np.ones(N, bool)
+        wanted = alone.fit([x[part]] * 2, [y[part], x[part, 0]], epochs=2, verbose=0)
+        assert_same(model, history, alone, wanted)
+
+
+def test_a_mask_is_of_all_rows() -> None:
+    x, y = data()
+    with pytest.raises(ValueError, match=r"rows: expected a mask of 240 rows, got .* \(10,\)"):
+        fastnn.fit_many([made(0)], x, y, rows=[np.ones(10, bool)])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks.base import Callback, History
 from fastnn.data.rows import rows_of_model
+from fastnn.data.structures import is_several
 from fastnn.models.call_words import DEFAULT_BATCH, batch_size_of, frequency_of
 from fastnn.models.trainer import Trainer
 from fastnn.training.loops import Schedule
@@ -118,8 +119,9 @@ def fit_each(
                 f"{name}: expected one entry for each of the {count} models, got {len(given)}"
             )
     at_once = None if threads is None else integer("threads", threads, 1)
-    x = x if x is None else rows_of_model("x", x, None)
-    y = y if y is None or hasattr(y, "dtype") else np.asarray(y)
+    x = x if x is None or is_several(x) else rows_of_model("x", x, None)
+    if not (y is None or hasattr(y, "dtype") or (x is not None and _is_parts(y, _rows_of(x)))):
+        y = np.asarray(y)
     shared = {"x": x, "y": y, "verbose": 0, **options}
     tasks = []
     for number, model in enumerate(models):
@@ -129,6 +131,17 @@ def fit_each(
         held = None if validation_rows is None else validation_rows[number]
         tasks.append(partial(_fit, _Job(model, number, own, make, chosen, held, catches)))
     return side_by_side(tasks, at_once)
+
+
+def _is_parts(value: object, count: int) -> bool:
+    """Whether it is arrays of so many rows, of several inputs or outputs."""
+    if isinstance(value, Mapping):
+        return True
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(getattr(part, "ndim", 0) >= 1 and len(part) == count for part in value)
+    )
 
 
 class _Job(NamedTuple):
@@ -150,8 +163,9 @@ def _fit(job: _Job, stop: Stop) -> History | Exception:
             if job.rows is None and job.validation_rows is None:
                 history: History = job.model.fit(**options)
                 return history
-            chosen = _indices("rows", job.rows)
-            held = _indices("validation_rows", job.validation_rows)
+            count = _rows_of(options["x"])
+            chosen = _indices("rows", job.rows, count)
+            held = _indices("validation_rows", job.validation_rows, count)
             return _fit_rows(job.model, chosen, held, **options)
     except job.catches as error:
         return error
@@ -183,8 +197,9 @@ def _fit_rows(
         raise ValueError(f"{next(iter(others))}: is not taken beside rows or validation_rows")
     plan = model._compiled("fit")
     if model._reason_for(plan, x) is not None:  # over the tape, from copies
-        taken = [None if part is None else _taken(part, chosen) for part in (x, y, sample_weight)]
-        held = None if held_out is None else (_taken(x, held_out), _taken(y, held_out))
+        n = _rows_of(x)
+        taken = [_taken(part, chosen, n) for part in (x, y, sample_weight)]
+        held = None if held_out is None else (_taken(x, held_out, n), _taken(y, held_out, n))
         return model.fit(
             taken[0],
             taken[1],
@@ -219,15 +234,30 @@ def _fit_rows(
     return model.fit_tables(train, validation, schedule, callbacks, verbose)
 
 
-def _taken(part: Any, chosen: NDArray[np.int64] | None) -> Any:
-    return part if chosen is None else np.asarray(part)[chosen]
+def _taken(part: Any, chosen: NDArray[np.int64] | None, count: int) -> Any:
+    if part is None or chosen is None:
+        return part
+    if isinstance(part, Mapping):
+        return {name: _taken(one, chosen, count) for name, one in part.items()}
+    if _is_parts(part, count):
+        return [_taken(one, chosen, count) for one in part]
+    return (part if hasattr(part, "dtype") else np.asarray(part))[chosen]
 
 
-def _indices(name: str, given: object) -> NDArray[np.int64] | None:
+def _rows_of(x: Any) -> int:
+    parts = list(x.values()) if isinstance(x, Mapping) else x if is_several(x) else [x]
+    return len(parts[0])
+
+
+def _indices(name: str, given: object, count: int) -> NDArray[np.int64] | None:
     if given is None:
         return None
     found = np.asarray(given)
     if found.dtype == bool:
+        if found.shape != (count,):
+            raise ValueError(
+                f"{name}: expected a mask of {count} rows, got one of shape {found.shape}"
+            )
         found = np.flatnonzero(found)
     if found.ndim != 1 or found.dtype.kind not in "iu" or len(found) == 0:
         raise ValueError(f"{name}: expected indices of rows (k,), or a mask of all rows")
