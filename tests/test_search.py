@@ -155,3 +155,26 @@ def test_classes_are_held_out_alike() -> None:
 
     found = fastnn.search(classes, {"rate": [0.01, 0.1]}, x, labels, epochs=4, trials=4)
     assert found.value < 0.7
+
+
+def test_a_limit_of_time_keeps_other_callbacks() -> None:
+    x, y = data()
+    seen: list[int] = []
+
+    class Told(fastnn.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            del logs
+            seen.append(epoch)
+
+    given: dict[str, Any] = {"trials": 2, "epochs": 2, "halving": None, "threads": 1}
+    fastnn.search(
+        build, {"rate": [1e-4]}, x, y, time_limit=60, callbacks=lambda _: [Told()], **given
+    )
+    assert seen == [0, 1, 0, 1]
+
+
+def test_rounds_have_epochs() -> None:
+    for count, epochs, ratio in ((9, 3, 1.01), (5, 2, 1.2), (20, 10, 3.0)):
+        told = [stage.epochs for stage in search._stages(count, epochs, ratio)]
+        assert told == sorted(set(told))
+        assert told[-1] == epochs

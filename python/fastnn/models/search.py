@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastnn import keys
 from fastnn.callbacks.limits import TimeLimit
 from fastnn.console import say
 from fastnn.data.split import held_out
-from fastnn.models.many import fit_each
+from fastnn.models.many import Callbacks, fit_each
 from fastnn.words import choose, integer, number
 
 Space = Mapping[str, Any]
@@ -179,10 +180,13 @@ def _stages(count: int, epochs: int, ratio: float) -> list[_Stage]:
     rounds = 1
     if math.isfinite(ratio):
         rounds += int(min(math.log(max(count, 1), ratio), math.log(epochs, ratio)) + 1e-9)
-    found, left = [], count
+    found: list[_Stage] = []
+    left = count
     for stage in range(rounds):
         left = left if stage == rounds - 1 else max(1, math.ceil(left / ratio - 1e-9))
         done = max(1, round(epochs / ratio ** (rounds - 1 - stage))) if rounds > 1 else epochs
+        if found and found[-1].epochs == done:  # a round without an epoch chooses by nothing
+            found.pop()
         found.append(_Stage(done, left))
     return found
 
@@ -205,7 +209,11 @@ def _train(
         options["validation_rows"] = [rows.validation] * count
     if remaining is not None:
         end = time.monotonic() + max(remaining, 1e-3)
-        options["callbacks"] = lambda _: [TimeLimit(max(end - time.monotonic(), 1e-3))]
+        own: Callbacks | None = options.get("callbacks")
+        options["callbacks"] = lambda number: [
+            *((own(number) or []) if own is not None else []),
+            TimeLimit(max(end - time.monotonic(), 1e-3)),
+        ]
     fitted = [models[trial.number] for trial in running]
     catches = (ValueError, ArithmeticError)
     for trial, came in zip(running, fit_each(fitted, catches, each=each, **options), strict=True):
@@ -282,7 +290,7 @@ def _drawn(name: str, values: Any, random: np.random.Generator) -> Any:
         raise ValueError(
             f"space: {name}: expected low < high{', above 0' if log else ''}, got {values!r}"
         )
-    whole = isinstance(low, int) and isinstance(high, int)
+    whole = isinstance(low, Integral) and isinstance(high, Integral)
     if not log:
         return int(random.integers(low, high + 1)) if whole else float(random.uniform(low, high))
     ends = (low - 0.5, high + 0.5) if whole else (low, high)
