@@ -316,3 +316,19 @@ def test_the_layer_makes_the_same_rows(codes):
         ]
     )
     np.testing.assert_allclose(model.predict(raw, verbose=0), found, rtol=2e-6, atol=2e-6)
+
+
+def test_a_category_of_which_some_rows_have_dates_alone():
+    frame = Frame.of({"due": ["never", "2024-01-01", None, "2024-02-03"] * 3})
+    encoding = Encoding.fitted(frame)
+    every = encoding.raw(frame)
+    np.testing.assert_array_equal(encoding.raw(Frame.of({"due": ["2024-01-01"]})), every[1:2])
+    some = Frame.of({"due": ["2024-02-03", None, "2024-03-03"]}).take([0, 1])
+    np.testing.assert_array_equal(encoding.raw(some), every[[3, 2]])
+
+
+def test_large_integers_of_a_category_differ():
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series([2**60, 2**60 + 1] * 3).astype("category")
+    frame = Frame.of(pandas.DataFrame({"key": series}))
+    assert frame.columns[0].levels == (str(2**60), str(2**60 + 1))

@@ -51,6 +51,8 @@ class Learned(NamedTuple):
     task_told: str
     told: list[Column]
     remarks: list[str]
+    text: frozenset[str] = frozenset()
+    """columns that are text whatever they look like"""
 
     @property
     def rows(self) -> int:
@@ -110,6 +112,7 @@ def learned_of(path: str, reading: Reading, wishes: Wishes) -> Learned:
         target.told,
         told,
         remarks,
+        frozenset(text) & frozenset(columns),
     )
 
 

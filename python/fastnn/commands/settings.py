@@ -9,6 +9,7 @@ from typing import Any
 
 from fastnn.commands.learned import Learned
 from fastnn.commands.table_models import estimators
+from fastnn.data.frame import category
 from fastnn.words import unknown
 
 _OWN = ("random_state", "verbose")
@@ -40,4 +41,6 @@ def fitted(learned: Learned, settings: Mapping[str, Any]) -> Any:
         if name not in known:
             raise ValueError("--set: " + unknown("parameter", name, sorted(known)))
     estimator.set_params(**settings)
-    return estimator.fit(learned.columns, learned.y, sample_weight=learned.weights)
+    columns: dict[str, Any] = dict(learned.columns)
+    columns |= {name: category(name, columns[name]) for name in learned.text}
+    return estimator.fit(columns, learned.y, sample_weight=learned.weights)

@@ -34,6 +34,8 @@ class FrameColumn(NamedTuple):
     kind: Kind
     values: Array
     levels: tuple[str, ...] = ()
+    texts: Array | None = None
+    """What dates were read from, None for gaps; None: the table had dates, or it is no column of dates."""
 
 
 class Frame:
@@ -102,7 +104,13 @@ class Frame:
 
     def take(self, rows: Any) -> Frame:
         """Some rows."""
-        columns = [column._replace(values=column.values[rows]) for column in self.columns]
+        columns = [
+            column._replace(
+                values=column.values[rows],
+                texts=None if column.texts is None else column.texts[rows],
+            )
+            for column in self.columns
+        ]
         length = len(columns[0].values) if columns else self.length
         return Frame(columns, named=self.named, length=length)
 
@@ -125,7 +133,7 @@ def _pairs(value: Any) -> tuple[bool, list[tuple[str, Any]], int]:
         return True, [(str(name), column) for name, column in pairs], value.num_rows
     if isinstance(value, Mapping):
         pairs_of = [(str(name), _one_axis(str(name), column)) for name, column in value.items()]
-        return True, pairs_of, len(pairs_of[0][1]) if pairs_of else 0
+        return True, pairs_of, _length(pairs_of[0][1]) if pairs_of else 0
     if hasattr(value, "collect") and not hasattr(value, "__array__"):
         raise TypeError("X: lazy frames are not taken; use X.collect()")
     if hasattr(value, "__arrow_c_stream__") and not hasattr(value, "__array__"):
@@ -173,7 +181,13 @@ def _numbered(count: int) -> list[str]:
     return [f"x{i}" for i in range(count)]
 
 
+def _length(column: Any) -> int:
+    return len(column.values if isinstance(column, FrameColumn) else column)
+
+
 def _one_axis(name: str, column: Any) -> Any:
+    if isinstance(column, FrameColumn):
+        return column
     if hasattr(column, "dtype") or hasattr(column, "type"):
         values = column
     else:
@@ -188,6 +202,8 @@ def _one_axis(name: str, column: Any) -> Any:
 
 
 def _column(name: str, column: Any) -> FrameColumn:
+    if isinstance(column, FrameColumn):
+        return column._replace(name=name)
     if isinstance(column, np.ndarray):
         return _of_array(name, column)
     if hasattr(column, "isna") and hasattr(column, "iloc"):
@@ -335,10 +351,22 @@ def _of_texts(name: str, array: Array, missing: NDArray[np.bool_]) -> FrameColum
         except ValueError:  # digits of no date, such as a month 13
             pass
         else:
-            return FrameColumn(name, "date", _seconds(dates))
+            kept = np.full(len(array), None, object)
+            kept[~missing] = texts
+            return FrameColumn(name, "date", _seconds(dates), texts=kept)
+    return _category(name, texts, missing)
+
+
+def category(name: str, texts: Array) -> FrameColumn:
+    """Texts (n,), None for gaps, as a category, also where all of them are dates."""
+    missing = np.fromiter((text is None for text in texts), bool, len(texts))
+    return _category(name, [str(text) for text in texts[~missing]], missing)
+
+
+def _category(name: str, texts: list[str], missing: NDArray[np.bool_]) -> FrameColumn:
     levels = sorted(set(texts))
     place = {text: i for i, text in enumerate(levels)}
-    codes = np.full(len(array), -1, np.int32)
+    codes = np.full(len(missing), -1, np.int32)
     codes[~missing] = [place[text] for text in texts]
     return FrameColumn(name, "category", codes, tuple(levels))
 
@@ -351,6 +379,8 @@ def _text(name: str, value: Any) -> str:
         return value.decode("utf-8", "replace")
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
+    if isinstance(value, (int, np.integer)):  # also those that a float would round
+        return str(int(value))
     if _is_number(type(value)):
         return text_of_number(float(value))
     if isinstance(value, (dt.date, dt.time, np.datetime64)) or hasattr(value, "left"):
@@ -363,7 +393,7 @@ def _text(name: str, value: Any) -> str:
 
 def text_of_number(value: float) -> str:
     """A number as the text of a level: 3.0 is "3"."""
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
+    return str(int(value)) if abs(value) < 2**63 and value == int(value) else repr(value)
 
 
 def as_kind(column: FrameColumn, kind: str) -> FrameColumn:
@@ -374,6 +404,8 @@ def as_kind(column: FrameColumn, kind: str) -> FrameColumn:
     """
     if column.kind == kind:
         return column
+    if kind == "category" and column.texts is not None:  # these rows have texts of dates alone
+        return category(column.name, column.texts)
     values = column.values
     if column.kind != "category" and bool(np.isnan(values).all()):  # gaps are of every kind
         if kind == "category":
