@@ -872,3 +872,22 @@ def test_parquet_through_all_commands(made, tmp_path, capsys):
     assert run("predict", out, tmp_path / "test.parquet") == 0
     assert capsys.readouterr().out == expected
     assert run("evaluate", out, tmp_path / "test.parquet") == 0
+
+
+def test_dates_named_as_text_are_levels(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "text.safetensors"
+    told = ["train", str(made / "train.csv"), "--target", "income", "--text", "day"]
+    assert main([*told, "--out", str(out), "--quiet", *SMALL]) == 0
+    kinds = {source.name: source.kind for source in load_table_estimator(out).encoding_.sources}
+    assert kinds["day"] == "category"
+
+
+def test_predict_writes_over_no_file_that_it_reads(made: Path, tmp_path: Path, capsys: Any) -> None:
+    model, rows = tmp_path / "m.safetensors", tmp_path / "rows.csv"
+    model.write_bytes((made / "classes.safetensors").read_bytes())
+    rows.write_bytes((made / "test.csv").read_bytes())
+    for path, what in ((model, "model"), (rows, "data")):
+        before = path.read_bytes()
+        assert main(["predict", str(model), str(rows), "--out", str(path)]) == 1
+        assert f"is the file of the {what}" in capsys.readouterr().err
+        assert path.read_bytes() == before

@@ -11,6 +11,7 @@ import csv
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastnn.commands.options import add_reading, output, reading_of
 from fastnn.commands.predict_table import predict_table
 from fastnn.commands.rows import Rows, rows_of
 from fastnn.commands.table_models import is_table_model
+from fastnn.commands.told import shown
 from fastnn.console import close_results, complain
 
 _DESCRIPTION = """Predicts the rows of a file by a saved model, and writes CSV.
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status, 1 for a fault in a file or in the model."""
     asked = _arguments(arguments)
     try:
+        _check_out(asked)
         if is_table_model(asked.model):
             predict_table(asked.model, asked.rows, asked.reading, asked.output, asked.classes)
             return 0
@@ -59,6 +62,15 @@ def main(arguments: Sequence[str]) -> int:
         complain(f"predict: {error}")
         return 1
     return 0
+
+
+def _check_out(asked: argparse.Namespace) -> None:
+    """Refuses to write over the model or the rows."""
+    if asked.output is None or not Path(asked.output).exists():
+        return
+    for given, what in ((asked.model, "model"), (asked.rows, "data")):
+        if Path(given).exists() and Path(given).samefile(asked.output):
+            raise ValueError(f"--out: {shown(asked.output)} is the file of the {what}")
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
