@@ -240,3 +240,16 @@ def test_many_columns_are_never_dense() -> None:
     model.predict(x, verbose=0)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 600_000  # KiB; a batch of predict alone would be 980 MB
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array"])
+def test_rows_as_arrays(kind: str) -> None:
+    from fastnn.data.sparse import SparseRows
+
+    dense = matrix(20, 9).toarray()
+    given = getattr(scipy_sparse, kind)(dense)
+    given.data = np.append(given.data, 5.0)  # room for more, as SciPy allows
+    given.indices = np.append(given.indices, given.indices[:1])
+    rows = SparseRows("x", given)
+    for index in (3, np.int64(6), [1, 2], slice(2, 5)):
+        np.testing.assert_array_equal(rows[index], dense[index])

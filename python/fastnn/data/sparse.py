@@ -55,8 +55,8 @@ class SparseRows:
         self.dtype = csr.dtype
         self.matrix = csr
         self.native = _core.SparseMatrix(
-            np.ascontiguousarray(csr.data),
-            np.ascontiguousarray(csr.indices, np.int32),
+            np.ascontiguousarray(csr.data[: csr.nnz]),  # there may be room for more
+            np.ascontiguousarray(csr.indices[: csr.nnz], np.int32),
             np.ascontiguousarray(csr.indptr, np.int64),
             self.shape[1],
         )
@@ -71,5 +71,7 @@ class SparseRows:
 
     def __getitem__(self, index: Any) -> Array:
         """One row (features,), or some rows (k, features), as an array."""
-        found: Array = self.matrix[index].toarray()
-        return found[0] if np.ndim(index) == 0 and not isinstance(index, slice) else found
+        one = np.ndim(index) == 0 and not isinstance(index, slice)
+        # A sparse array gives a row of one axis for a number, a sparse matrix one of two.
+        found: Array = self.matrix[[index] if one else index].toarray()
+        return found[0] if one else found
