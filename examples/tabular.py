@@ -42,7 +42,7 @@ def main() -> None:
 
     net = TabularRegressor(random_state=0).fit(train, rent)
     print(f"R^2 on 1000 other flats: {net.score(test, expected):.3f}")
-    held_out = 1 - np.mean((net.oof_[:, 0] - rent) ** 2) / np.var(rent)
+    held_out = 1 - np.mean((net.oof_ - rent) ** 2) / np.var(rent)
     print(f"R^2 on rows that members held out: {held_out:.3f}")
     for name, share in sorted(
         zip(net.feature_names_in_, net.feature_importances_, strict=True), key=lambda pair: -pair[1]

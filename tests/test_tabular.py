@@ -484,3 +484,14 @@ def test_later_members_are_as_long_as_the_first_of_their_kind_asks_for():
 )
 def test_lengths_of_later_members(best, epochs, expected):
     assert epochs_after(best, epochs) == expected
+
+
+def test_answers_of_members_have_the_shape_of_predictions() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    given = {"members": 5, "max_epochs": 2, "random_state": 0}
+    net = TabularRegressor(**given).fit(x, x[:, 0])
+    assert net.oof_.shape == net.predict(x).shape
+    net = TabularRegressor(**given, quantiles=(0.1, 0.9)).fit(x, x[:, 0])
+    assert net.oof_.shape == net.predict_quantiles(x).shape
+    net = TabularRegressor(**given).fit(x, x)
+    assert net.oof_.shape == net.predict(x).shape

@@ -81,7 +81,7 @@ def shuffled_answers(
 
 def _of_middle(estimator: Any, answers: Floats) -> Floats:
     """Of quantiles, if that is what answers are, the one that `predict` gives."""
-    if answers.ndim < 3:
+    if getattr(estimator, "quantiles", None) is None:
         return answers
     quantiles = np.sort(np.asarray(estimator.quantiles, np.float64))
     return answers[..., int(np.argmin(np.abs(quantiles - 0.5)))]

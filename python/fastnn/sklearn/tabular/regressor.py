@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 
 from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
-from fastnn.sklearn.tabular.members import Task
+from fastnn.sklearn.tabular.members import Data, Task
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -37,7 +37,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     Attributes:
         y_mean_, y_scale_: by which y is standardized.
-        oof_: of each row of training, the mean answer of the members that did not learn from it.
+        oof_: of each row of training, the mean answer of the members that did not learn from it, shaped as
+            `predict` gives, or `predict_quantiles`; NaN where there is none. None: too few rows.
         members_, weights_, encoding_, folds_, n_features_in_, feature_names_in_: see `TabularClassifier`.
     """
 
@@ -135,6 +136,11 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         q = np.array(self._checked_quantiles())
         e = targets[:, :, None] - (answers - self.y_mean_[:, None]) / scale[:, None]
         return np.asarray(np.maximum(q * e, (q - 1.0) * e).sum(axis=(1, 2)))
+
+    def _calibrate(self, data: Data) -> None:
+        del data
+        if self.oof_ is not None and self._one:  # as `predict` gives it
+            self.oof_ = self.oof_[:, 0]
 
     # -- what programs call
 
