@@ -77,9 +77,9 @@ def fit_many(
     Raises:
         TypeError, ValueError: arguments cannot be taken. A model is told by its number where one of
             its own is meant.
-        Exception: what the `fit` of a model raised; the others are ended at their next step, and keep
-            their weights.
-        KeyboardInterrupt: Ctrl-C; all are ended at their next step, and keep their weights.
+        Exception: what the `fit` of a model raised; the others end within some 0.1 s, or with their epoch
+            where a callback in Python acts between epochs, and keep their weights.
+        KeyboardInterrupt: Ctrl-C; all end so, and keep their weights.
     """
     return fit_each(
         models,
