@@ -142,6 +142,17 @@ def test_mistakes() -> None:
         fastnn.search(build, {"rate": [0.1]}, x, y, halving=1)
 
 
+def test_sparse_rows_and_what_is_not_taken() -> None:
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    x, y = data()
+    given: dict[str, Any] = {"trials": 2, "epochs": 2, "halving": None}
+    found = fastnn.search(build, {"rate": (1e-3, 1e-2)}, scipy_sparse.csr_matrix(x), y, **given)
+    dense = fastnn.search(build, {"rate": (1e-3, 1e-2)}, x, y, **given)
+    np.testing.assert_allclose(found.value, dense.value, rtol=1e-5)
+    with pytest.raises(TypeError, match="rows: search holds rows out itself"):
+        fastnn.search(build, {"rate": [0.1]}, x, y, rows=[0, 1])
+
+
 def test_classes_are_held_out_alike() -> None:
     x, y = data()
     labels = (y > np.median(y)).astype(int)

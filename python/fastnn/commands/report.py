@@ -103,6 +103,11 @@ def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
         scores.append(shown_scores(folds, f"{title}: {count(folds.rows, 'row')}"))
         answers.append(shown_answers(folds, title))
     remarks = list(notes.remarks)
+    if folds is not None:
+        remarks.append(
+            "Scores on rows of training are a little too good: each member chose its epoch by the rows that "
+            "it did not learn from."
+        )
     importance: Sequence[Importance] = kept.importances(estimator)
     importance_told = (
         f"How much worse rows of training are answered, {told}, when the values of a column are shuffled, "

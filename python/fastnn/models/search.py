@@ -116,12 +116,19 @@ def search(
         time_limit: seconds, after which no model is begun or goes on, and those that train end.
         threads: see `fastnn.fit_many`.
         verbose: 1 prints a line for each round.
-        options: other arguments of `Sequential.fit`, for all models.
+        options: other arguments of `Sequential.fit`, for all models; but `callbacks` is a function that makes
+            those of one model, as in `fastnn.fit_many`, in each round anew, and `rows` and `validation_rows`
+            are not taken.
 
     Raises:
         TypeError, ValueError: an argument cannot be taken, or every model failed; the message has the first error.
         KeyboardInterrupt: Ctrl-C.
     """
+    for name in ("rows", "validation_rows", "each"):
+        if name in options:
+            raise TypeError(
+                f"{name}: search holds rows out itself; expected validation_data or a share"
+            )
     epochs = integer("epochs", epochs, 1)
     ratio = math.inf if halving is None else number("halving", halving, 1.0, open_low=True)
     choose("mode", mode, ("auto", "min", "max"))
@@ -131,7 +138,9 @@ def search(
     listed = [Trial(i, params) for i, params in enumerate(_settings(space, trials, generator))]
     given = {**options, "x": x, "y": y, "threads": threads}
     if validation_data is None:
-        split = held_out(len(x), validation_split, _strata(y), keys.key_of(seed))  # type: ignore[arg-type]
+        shape = getattr(x, "shape", None)  # of an array or a sparse matrix, which has no len
+        count = len(x) if shape is None else int(shape[0])  # type: ignore[arg-type]
+        split = held_out(count, validation_split, _strata(y), keys.key_of(seed))
         rows: Any = split
     else:
         given["validation_data"] = validation_data
