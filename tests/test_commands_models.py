@@ -766,8 +766,13 @@ def test_the_page_in_a_browser(made, tmp_path):
 
 
 def start(folder: Path, *words: object, program: str = "", **given: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own; `program`: what runs there before it."""
-    text = f"import sys\n{program}\nfrom fastnn.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    """The command in a process of its own; `program`: what runs there before it.
+
+    Where the tests run in the background of a shell, Ctrl-C is ignored, in the processes that they
+    start as well.
+    """
+    listens = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
+    text = f"{listens}\n{program}\nfrom fastnn.__main__ import main\nsys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-c", text, *map(str, words)],
         cwd=folder,
@@ -882,12 +887,15 @@ def test_dates_named_as_text_are_levels(made: Path, tmp_path: Path) -> None:
     assert kinds["day"] == "category"
 
 
-def test_predict_writes_over_no_file_that_it_reads(made: Path, tmp_path: Path, capsys: Any) -> None:
+def test_predict_does_not_write_over_the_model(made: Path, tmp_path: Path, capsys: Any) -> None:
     model, rows = tmp_path / "m.safetensors", tmp_path / "rows.csv"
     model.write_bytes((made / "classes.safetensors").read_bytes())
     rows.write_bytes((made / "test.csv").read_bytes())
-    for path, what in ((model, "model"), (rows, "data")):
-        before = path.read_bytes()
-        assert main(["predict", str(model), str(rows), "--out", str(path)]) == 1
-        assert f"is the file of the {what}" in capsys.readouterr().err
-        assert path.read_bytes() == before
+    before = model.read_bytes()
+    assert main(["predict", str(model), str(rows), "--out", str(model)]) == 1
+    assert "is the file of the model" in capsys.readouterr().err
+    assert model.read_bytes() == before
+    # Rows may be replaced by their answers.
+    assert main(["predict", str(model), str(rows), "--out", str(tmp_path / "answers.csv")]) == 0
+    assert main(["predict", str(model), str(rows), "--out", str(rows)]) == 0
+    assert rows.read_bytes() == (tmp_path / "answers.csv").read_bytes()

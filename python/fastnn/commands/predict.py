@@ -65,12 +65,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check_out(asked: argparse.Namespace) -> None:
-    """Refuses to write over the model or the rows."""
-    if asked.output is None or not Path(asked.output).exists():
+    """Refuses to write over the model. Rows may be replaced by their answers."""
+    if asked.output is None or not Path(asked.output).exists() or not Path(asked.model).exists():
         return
-    for given, what in ((asked.model, "model"), (asked.rows, "data")):
-        if Path(given).exists() and Path(given).samefile(asked.output):
-            raise ValueError(f"--out: {shown(asked.output)} is the file of the {what}")
+    if Path(asked.model).samefile(asked.output):
+        raise ValueError(f"--out: {shown(asked.output)} is the file of the model")
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
