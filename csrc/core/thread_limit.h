@@ -1,9 +1,9 @@
-// Threads that kernels called from one thread of the host may use, however many a process has.
+// A limit for one thread of the host: how many threads the kernels that it calls may use.
 #pragma once
 
 namespace fastnn {
 
-// Of the calling thread, from now on; 0: as many as num_threads() says.
+// Sets the limit of the calling thread; 0 removes it, and num_threads() alone counts.
 void limit_threads(int n);
 
 }  // namespace fastnn

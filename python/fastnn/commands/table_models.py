@@ -40,7 +40,7 @@ def estimators(command: str) -> Any:
 
 
 def is_table_model(path: str) -> bool:
-    """Whether a file has a model of a table; whatever else is wrong with it is told by who reads it."""
+    """Whether a file has a model of a table. A fault in the file is no error here: reading it raises one."""
     try:
         return layout.metadata_of(path).get("kind") == _KIND
     except (OSError, ModelFileError):
