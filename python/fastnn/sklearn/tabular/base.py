@@ -120,6 +120,10 @@ class BaseTabular(BaseEstimator):
             counts = weights > 0
         if weights is not None and not counts.all() and np.shape(np.asarray(y))[:1] == counts.shape:
             frame, y, weights = frame.take(counts), np.asarray(y)[counts], weights[counts]
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
         targets, strata = self._learn_targets(y, len(frame))
         weights = self._weigh(y, weights)
         random = check_random_state(self.random_state)

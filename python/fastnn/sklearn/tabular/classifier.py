@@ -120,10 +120,6 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     # -- y
 
     def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
         _check_labels(y)
         y = _check_y(y, multi_output=True, estimator=self)
         if len(y) != rows:

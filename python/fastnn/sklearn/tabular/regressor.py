@@ -77,10 +77,6 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     # -- y
 
     def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
