@@ -7,10 +7,6 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-static Index row_at(const Rows& rows, Index r) {
-  return rows.order != nullptr ? rows.order[r] : rows.first + r;
-}
-
 template <class From>
 static FASTNN_INLINE From load(const char* at) {
   From x;

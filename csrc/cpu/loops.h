@@ -29,6 +29,11 @@ FASTNN_INLINE Index most(Index a, Index b) { return a > b ? a : b; }
 FASTNN_INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 FASTNN_INLINE Index round_up(Index a, Index b) { return ceil_div(a, b) * b; }
 
+// The row of the data set that is row r of a batch.
+FASTNN_INLINE Index row_at(const Rows& rows, Index r) {
+  return rows.order != nullptr ? rows.order[r] : rows.first + r;
+}
+
 // Work is counted in units of about 0.2 ns: one element is read, a few additions or multiplications
 // are done, and the result is written.
 

@@ -6,10 +6,6 @@
 
 namespace fastnn::FASTNN_TARGET {
 
-static Index row_at(const Rows& rows, Index r) {
-  return rows.order != nullptr ? rows.order[r] : rows.first + r;
-}
-
 // How many numbers the rows have.
 static Index count_numbers(const SparseView& x, const Rows& rows) {
   if (rows.order == nullptr) return x.starts[rows.first + rows.n] - x.starts[rows.first];
