@@ -31,6 +31,7 @@ SCIKIT_LEARN: dict[str, str] = {
     "CategoricalAccuracy": "accuracy_score",
     "CohenKappa": "cohen_kappa_score",
     "ConfusionMatrix": "confusion_matrix",
+    "ExactMatch": "accuracy_score",
     "ExplainedVariance": "explained_variance_score",
     "F1Score": "f1_score",
     "FBetaScore": "fbeta_score",

@@ -108,6 +108,13 @@ def r2(y: Array, output: Array, w: Array | None, how: str = "uniform_average") -
     return float(sklearn.r2_score(y, output, sample_weight=w, multioutput=how))
 
 
+def exact(y: Array, p: Array, w: Array | None, threshold: float = 0.5) -> float:
+    known = ~np.isnan(y)
+    right = np.where(known, (p > threshold) == (y > 0.5), True).all(axis=1)
+    weights = known.any(axis=1) * (np.ones(len(y)) if w is None else w)
+    return float(right @ weights / weights.sum())
+
+
 def gaps(rng: np.random.Generator, n: int, o: int) -> Array:
     y = rng.integers(0, 2, (n, o)).astype(float)
     y[rng.random((n, o)) < 0.3] = np.nan
@@ -167,6 +174,22 @@ CASES: dict[str, Case] = {
         lambda rng, n: rng.dirichlet(np.ones(40), n),
         lambda: F1(),
         lambda y, p, w: f1_of_classes(y.argmax(axis=1), p, w),
+    ),
+    "exact": (
+        "bce",
+        3,
+        "sigmoid",
+        lambda rng, n: rng.integers(0, 2, (n, 3)),
+        metrics.ExactMatch,
+        exact,
+    ),
+    "exact, of many missing labels": (
+        "bce",
+        40,
+        "linear",
+        lambda rng, n: np.where(rng.random((n, 40)) < 0.95, np.nan, rng.integers(0, 2, (n, 40))),
+        lambda: metrics.ExactMatch(threshold=0.4),
+        lambda y, z, w: exact(y, 1 / (1 + np.exp(-z)), w, 0.4),
     ),
     "Pearson": ("mse", 3, "linear", lambda rng, n: rng.normal(size=(n, 3)), Pearson, pearson),
     "Pearson of missing labels": (
@@ -317,7 +340,7 @@ def test_a_threshold_that_is_not_given_is_half() -> None:
     assert (tp + tn) / 40 == pytest.approx(accuracy)
 
 
-@pytest.mark.parametrize("count", ["sides", "moments"])
+@pytest.mark.parametrize("count", ["sides", "exact", "moments"])
 def test_counts_of_numbers_refuse_labels(count: str) -> None:
     """Whatever the class says that it goes with: there are no targets to read."""
     cls = type("Mine", (metrics.Metric,), {"counts": count, "goes_with": {"labels", "values"}})

@@ -13,6 +13,7 @@ from sklearn import neural_network as theirs
 
 from fastnn import optimizers
 from fastnn import sklearn as ours
+from fastnn.training import loops
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(70, 5))
@@ -156,6 +157,22 @@ def test_weights_and_curves(name):
     else:
         assert other.best_loss_ == pytest.approx(one.best_loss_, rel=max(near, 1e-9))
         assert other.validation_scores_ is None
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("early")])
+def test_native_code_follows_the_score(name, monkeypatch):
+    """One native call an epoch would be as slow as scikit-learn on small data."""
+    calls = []
+    advance = loops.Fit._advance
+
+    def counted(self, run, **how):
+        calls.append(how.get("epochs", 1))
+        return advance(self, run, **how)
+
+    monkeypatch.setattr(loops.Fit, "_advance", counted)
+    _, other, _ = both(name, max_iter=40, n_iter_no_change=3)
+    assert other.n_iter_ > 3
+    assert len(calls) <= 2
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["", "weighted"])

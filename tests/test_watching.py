@@ -242,8 +242,8 @@ def test_a_bad_watch_is_refused():
     how = {"place": 1, "root": False, "more_is_better": False, "min_delta": 0.0, "first_epoch": 0}
     how |= {"patience": 1, "wait": 0, "best": None, "baseline": None}
     how |= {"keeps_best": False, "has_best": False}
-    with (
-        model.network.run(table_rows, batch_size=8) as run,
-        pytest.raises(ValueError, match="watches: place: expected one of 2 sums, got 1"),
-    ):
-        run.advance(optimizer=model.optimizer.settings(), watches=[how])
+    with model.network.run(table_rows, batch_size=8) as run:
+        for more in ({}, {"place": -1}, {"terms": [(0, 2, 1.0)]}, {"terms": [(-1, 1, 1.0)]}):
+            bad = {**how, "offset": 0.0, **({"place": 0} if "terms" in more else {}), **more}
+            with pytest.raises(ValueError, match="watches: expected places among 2 sums"):
+                run.advance(optimizer=model.optimizer.settings(), watches=[bad])

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "bindings/data.h"
@@ -32,7 +33,7 @@ OnProgress on_progress_with(const py::object& progress) {
 
 // {"place", "root", "more_is_better", "min_delta", "first_epoch", "patience", "wait", "best",
 // "baseline", "keeps_best", "has_best"}, of which "best" and "baseline" may be None; and, where the
-// rule is scikit-learn's, {"any_best", "scale", "offset", "other", "other_scale"}.
+// rule is scikit-learn's, {"terms", "offset"}: (numerator, denominator, scale) of each term.
 Watch watch_of(const py::dict& given) {
   const auto number = [&](const char* name) {
     const py::object value = given[name];
@@ -50,12 +51,14 @@ Watch watch_of(const py::dict& given) {
   watch.baseline = number("baseline");
   watch.keeps_best = py::cast<bool>(given["keeps_best"]);
   watch.has_best = py::cast<bool>(given["has_best"]);
-  if (given.contains("any_best")) {
-    watch.any_best = py::cast<bool>(given["any_best"]);
-    watch.scale = number("scale");
+  if (given.contains("terms")) {
     watch.offset = number("offset");
-    watch.other = py::cast<Index>(given["other"]);
-    watch.other_scale = number("other_scale");
+    using Term = std::tuple<Index, Index, double>;
+    for (const auto& [numerator, denominator, scale] :
+         py::cast<std::vector<Term>>(given["terms"])) {
+      watch.terms.push_back({numerator, denominator, scale});
+    }
+    check(!watch.terms.empty(), "watches: terms: expected at least one");
   }
   return watch;
 }

@@ -5,6 +5,8 @@
 //   matches     rows whose first largest output is at their class: weight of hits, and of all
 //   hits        rows whose class is among the `value` largest outputs: the same
 //   sides       elements on the right side: output above `value` where the target is above 1/2
+//   exact       rows all of whose known elements are on the right side: weight of those, and of all
+//               that have one
 //   confusion   for each set of thresholds and each output: weights of true positives, false
 //               positives, false negatives and true negatives. An output is positive above its
 //               threshold and among the `top` largest of its row, as far as these are given. With
@@ -20,6 +22,7 @@
   use(matches)              \
   use(hits)                 \
   use(sides)                \
+  use(exact)                \
   use(confusion)            \
   use(moments)
 

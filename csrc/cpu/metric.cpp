@@ -61,6 +61,24 @@ static Counted weighed_sides(const MetricRows<T>& a, Index r) {
   return counted;
 }
 
+// Whether all elements of a row whose target is known are on the right side. NaN is on none.
+template <class T>
+static Counted exact(const MetricRows<T>& a, Index r) {
+  Index wrong = 0;
+  Index known = 0;
+  for (Index j = r * a.c; j < (r + 1) * a.c; ++j) {
+    const T t = a.targets[j];
+    const T y = a.output[j];
+    const int above = static_cast<double>(y) > a.value ? 1 : 0;
+    const int on = t > T(0.5) ? 1 : 0;
+    const int here = t == t ? 1 : 0;
+    const int number = y == y ? 1 : 0;
+    wrong += here & ((above ^ on) | (number ^ 1));
+    known += here;
+  }
+  return {known > 0 && wrong == 0 ? 1.0 : 0.0, known > 0 ? 1.0 : 0.0};
+}
+
 // A row's counts of two numbers.
 template <class T>
 static Counted over_row(const MetricRows<T>& a, Index r) {
@@ -74,6 +92,7 @@ static Counted over_row(const MetricRows<T>& a, Index r) {
     for (Index j = 0; j < a.c; ++j) above += output[j] > own ? 1 : 0;
     return {own == own && static_cast<double>(above) < a.value ? 1.0 : 0.0, 1};
   }
+  if (a.kind == MetricKind::exact) return exact(a, r);
   return a.weighs_elements ? weighed_sides(a, r) : sides(a, r);
 }
 

@@ -90,9 +90,27 @@ struct CountedRow {
     return {team.sum(counted.value), team.sum(counted.weight)};
   }
 
+  // Whether all elements whose target is known are on the right side. NaN is on none.
+  FASTNN_DEVICE Counted exact() const {
+    double wrong = 0;
+    double known = 0;
+    for (Index j = r * a.c + team.lane(); j < r * a.c + c; j += lanes) {
+      const T t = a.targets[j];
+      const T y = a.output[j];
+      if (t != t) continue;
+      const bool above = static_cast<double>(y) > a.value;
+      wrong += y == y && above == (t > T(0.5)) ? 0.0 : 1.0;
+      known += 1;
+    }
+    wrong = team.sum(wrong);
+    known = team.sum(known);
+    return {known > 0 && wrong == 0 ? 1.0 : 0.0, known > 0 ? 1.0 : 0.0};
+  }
+
   FASTNN_DEVICE Counted count() const {
     if (a.kind == MetricKind::matches) return accuracy();
     if (a.kind == MetricKind::hits) return top_k();
+    if (a.kind == MetricKind::exact) return exact();
     return sides();
   }
 };

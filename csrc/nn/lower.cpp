@@ -162,6 +162,7 @@ Metric place_metric(const Plan& plan, Metric metric) {
       place_confusion(plan, metric);
       break;
     case MetricKind::sides:
+    case MetricKind::exact:
       if (gives_logits(plan)) {
         metric.tensor = plan.logits;
         metric.value = logit(metric.value);

@@ -211,10 +211,7 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   const auto columns = static_cast<std::size_t>(parts_.plan->sums());
   width_ = (request.validates ? 2 : 1) * columns;
   for (const Watch& watch : request.watches.values) {
-    for (const Index place : {watch.place, watch.other < 0 ? watch.place : watch.other}) {
-      check(place >= 0 && static_cast<std::size_t>(place) + 2 <= width_,
-            "watches: place: expected one of ", width_, " sums, got ", place);
-    }
+    check(watch.fits(width_), "watches: expected places among ", width_, " sums");
   }
   const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
   const Index until = std::exchange(part_until_, 0);

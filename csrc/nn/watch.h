@@ -30,24 +30,39 @@ struct Watch {
   double baseline = std::numeric_limits<double>::quiet_NaN();  // what an improvement must also beat
   // Whether the weights of the best epoch are to be kept, and whether there are any from before.
   bool keeps_best = false, has_best = false;
-  // scikit-learn's rule: an epoch without an improvement is one that is not better than the best
-  // value so far by min_delta, and the best value is that of any epoch that was better at all. The
-  // value is scale * mean + offset, and the other mean, if there is one, times other_scale more.
-  bool any_best = false;
-  double scale = 1, offset = 0, other_scale = 0;
-  Index other = -1;
+  // scikit-learn's rule, where there are terms: an epoch without an improvement is one that is not
+  // better than the best value so far by min_delta, and the best value is that of any epoch that
+  // was better at all. The value is the sum of the terms, in their order, and the offset.
+  struct Term {
+    Index numerator, denominator;  // places of sums
+    double scale;                  // of their ratio
+  };
+  std::vector<Term> terms;
+  double offset = 0;
 
-  static double mean(std::span<const double> sums, Index place) {
-    const auto at = static_cast<std::size_t>(place);
-    if (sums[at + 1] == 0) return std::numeric_limits<double>::quiet_NaN();
-    return sums[at] / sums[at + 1];
+  static double ratio(std::span<const double> sums, Index numerator, Index denominator) {
+    const double weight = sums[static_cast<std::size_t>(denominator)];
+    if (weight == 0) return std::numeric_limits<double>::quiet_NaN();
+    return sums[static_cast<std::size_t>(numerator)] / weight;
   }
   double value(std::span<const double> sums) const {
-    const double found = mean(sums, place);
-    if (!any_best) return root ? std::sqrt(found) : found;
-    const double own = scale * found;
-    const double with_other = other < 0 ? own : own + other_scale * mean(sums, other);
-    return with_other + offset;
+    if (terms.empty()) {
+      const double found = ratio(sums, place, place + 1);
+      return root ? std::sqrt(found) : found;
+    }
+    double found = 0;
+    for (const Term& term : terms) {
+      found += term.scale * ratio(sums, term.numerator, term.denominator);
+    }
+    return found + offset;
+  }
+  // Whether all that it looks at is among so many sums.
+  bool fits(std::size_t width) const {
+    const auto among = [&](Index at) { return at >= 0 && static_cast<std::size_t>(at) < width; };
+    for (const Term& term : terms) {
+      if (!among(term.numerator) || !among(term.denominator)) return false;
+    }
+    return among(place) && among(place + 1);
   }
   bool improves(double value, double on) const {
     if (std::isnan(value)) return false;
@@ -64,7 +79,7 @@ struct Watch {
   Seen after(Index epoch, std::span<const double> sums) {
     if (epoch < first_epoch) return {false, false};
     const double now = value(sums);
-    if (any_best) return after_any(now);
+    if (!terms.empty()) return after_any(now);
     bool copies = keeps_best && !has_best;
     has_best = true;
     ++wait;

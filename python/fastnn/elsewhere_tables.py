@@ -29,7 +29,8 @@ NAMES: dict[str, dict[str, str]] = {
         "sum_over_batch_size": "auto batchmean sum_by_nonzero_weights",
     },
     "metric": {
-        "accuracy": "Accuracy accuracy_score ExactMatch subset_accuracy",
+        "accuracy": "Accuracy accuracy_score",
+        "exact_match": "MultilabelExactMatch subset_accuracy",
         "auc": "AUROC roc_auc roc_auc_score",
         "use AUC(curve='PR')": "pr_auc auc_pr AUPRC",
         "average_precision": "average_precision_score",

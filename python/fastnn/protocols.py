@@ -14,6 +14,19 @@ from fastnn import _core
 Logs = dict[str, Any]
 
 
+class Place(NamedTuple):
+    """Where a value of the logs is among the native sums of an epoch: a ratio of two of them."""
+
+    numerator: int
+    root: bool  # whether the value is the root of the ratio
+    denominator: int
+
+
+# The place of a name in the logs, or of an output's number in an array of that name; None: it is no
+# such ratio.
+Places = Callable[..., Place | None]
+
+
 class Position(NamedTuple):
     """Where training is, or goes on, in a `fit`."""
 
@@ -85,7 +98,7 @@ class Columns(Protocol):
     def outputs(self) -> int:
         """The number of outputs."""
 
-    def place(self, key: str) -> tuple[int, bool] | None:
+    def place(self, key: str, output: int | None = None) -> Place | None:
         """The place of the sum whose mean, or the root of it, is a value; None: it is none."""
 
     @property

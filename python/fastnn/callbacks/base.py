@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from fastnn.protocols import Logs, Position, Trainable
+from fastnn.protocols import Logs, Places, Position, Trainable
 from fastnn.registry import Registered, Registry
 from fastnn.words import refuse_unknown_keywords
 
@@ -87,7 +87,7 @@ class Callback(Registered):
     def put_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `saved_state` gave."""
 
-    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+    def watch(self, place: Places) -> dict[str, Any] | None:
         """The rule by which native code ends a call, for callbacks that act after few epochs.
 
         None: `on_epoch_end` has to be called after each epoch. Else it is called for the epochs of a

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn.callbacks.base import Callback, History
 from fastnn.callbacks.limits import TimeLimit
-from fastnn.protocols import Position, Trainable
+from fastnn.protocols import Places, Position, Trainable
 
 EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end")
 TRAIN_BATCH_HOOKS = (
@@ -67,9 +67,7 @@ class CallbackList:
         """Whether any callback overrides any of the hooks."""
         return any(_overrides(callback, hook) for callback in self.callbacks for hook in hooks)
 
-    def watching(
-        self, place: Callable[[str], tuple[int, bool] | None], *hooks: str
-    ) -> list[tuple[Callback, dict[str, Any]]] | None:
+    def watching(self, place: Places, *hooks: str) -> list[tuple[Callback, dict[str, Any]]] | None:
         """The callbacks that listen to the hooks, each with its rule for native code (`watch`).
 
         None: one of them has to be called after each epoch, or in between.

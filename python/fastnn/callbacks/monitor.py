@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from fastnn.callbacks.base import Callback
 from fastnn.console import warn
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Place
 from fastnn.registry import Checked
 from fastnn.words import choose, number, text, unknown
 
@@ -88,11 +88,11 @@ class Monitor(Callback):
             )
         return direction
 
-    def rule(self, place: tuple[int, bool]) -> dict[str, Any]:
+    def rule(self, place: Place) -> dict[str, Any]:
         """What native code is told of the value, and of when it improves (see `watch`)."""
         return {
-            "place": place[0],
-            "root": place[1],
+            "place": place.numerator,
+            "root": place.root,
             "more_is_better": self.more_is_better(),
             "min_delta": self.min_delta,
         }

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.console import say
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Places
 from fastnn.registry import Checked
 from fastnn.words import integer, keywords, number, verbosity
 
@@ -108,7 +108,7 @@ class ReduceLROnPlateau(Monitor):
         super().on_train_begin(logs)
         _rate_of(self)
 
-    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+    def watch(self, place: Places) -> dict[str, Any] | None:
         found = place(self.monitor)
         if found is None or not self._only_follows(ReduceLROnPlateau):
             return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnn.callbacks.base import CALLBACKS
 from fastnn.callbacks.monitor import Monitor
 from fastnn.console import say
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Places
 from fastnn.registry import Checked
 from fastnn.words import flag, integer, keywords, number, optional, verbosity
 
@@ -78,7 +78,7 @@ class EarlyStopping(Monitor):
         self.start_from_epoch = start_from_epoch
         self._reset()
 
-    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+    def watch(self, place: Places) -> dict[str, Any] | None:
         found = place(self.monitor)
         if found is None or not self._only_follows(EarlyStopping):
             return None

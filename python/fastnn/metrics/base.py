@@ -56,11 +56,11 @@ class Metric(Registered):
         dtype: of the Variables that `add_weight` makes; None: "float32".
     """
 
-    # "mean_of" (a loss), "matches", "hits", "sides": a sum and its weight. "confusion": for each
+    # "mean_of" (a loss), "matches", "hits", "sides", "exact": a sum and its weight. "confusion": for each
     # set of thresholds and each output, weights of true positives, false positives, false
     # negatives and true negatives.
     # "moments": for each output, sums of w, w t, w t^2, w y, w y^2, w t y and w (t - y)^2.
-    # "sides", "moments" and means of losses of numbers need a target for each output.
+    # "sides", "exact", "moments" and means of losses of numbers need a target for each output.
     counts: ClassVar[str]
     # The kinds of targets that it goes with: "labels" (a class of each row), "targets"
     # (probabilities of classes), "sigmoid" (each output for itself) or "values" (regression).
@@ -85,7 +85,7 @@ class Metric(Registered):
             >>> fastnn.metrics.TopKCategoricalAccuracy(3).count_options()
             {'value': 3.0}
 
-        hits: "value", the number k. sides, confusion: "value", the threshold of a probability,
+        hits: "value", the number k. sides, exact, confusion: "value", the threshold of a probability,
         default 0.5. confusion: "thresholds", an array of probabilities (sets, outputs), and "top",
         how many of the largest outputs of a row may be positive; without both the largest output
         of classes is positive, and others above "value". mean_of: "loss", the name of a row of
@@ -107,6 +107,12 @@ class Metric(Registered):
         """
         del outputs
         return False
+
+    def ratio(self, output: int) -> tuple[int, int] | None:
+        """The places of the two native sums whose ratio is the number of an output, where `finish` gives
+        an array of such; None: it gives others."""
+        del output
+        return None
 
     def finish(self, sums: NDArray[np.float64]) -> float | NDArray[np.float64]:
         """The metric, from the native sums: here a mean; NaN where nothing counted.

@@ -126,7 +126,7 @@ def _check_probabilities(z: NDArray[Any], count: dict[str, Any]) -> None:
     """ValueError for outputs that are no probabilities, where a threshold of one cuts them."""
     limits = np.asarray(count.get("thresholds", count["value"]))
     if (
-        count["kind"] not in ("sides", "confusion", "mean_of")
+        count["kind"] not in ("sides", "exact", "confusion", "mean_of")
         or ((limits < 0) | (limits > 1)).any()
     ):
         return
@@ -149,7 +149,7 @@ def check_probabilities(z: NDArray[Any]) -> None:
 
 def _check_labels(targets: NDArray[Any], count: dict[str, Any]) -> None:
     """ValueError for targets that are no labels of yes or no."""
-    if count["kind"] not in ("sides", "confusion"):
+    if count["kind"] not in ("sides", "exact", "confusion"):
         return
     wrong = ~((targets == 0) | (targets == 1) | np.isnan(targets))
     if wrong.any():

@@ -59,6 +59,37 @@ class BinaryAccuracy(Metric):
         return {"value": self.threshold}
 
 
+@METRICS.register("exact_match")
+class ExactMatch(Metric):
+    """The share of rows all of whose labels are on the right side, as BinaryAccuracy has it.
+
+        >>> metric = fastnn.metrics.ExactMatch()
+        >>> metric.update_state([[1, 0], [1, 1]], [[0.9, 0.2], [0.4, 0.7]])
+        >>> metric.result().item()
+        0.5
+
+    Args:
+        name: the name in logs.
+        threshold: a probability in [0, 1].
+
+    It is scikit-learn's accuracy_score of several labels, the subset accuracy. Missing labels (NaN) are
+    left out, and so are rows that have no other.
+    """
+
+    counts = "exact"
+    more_is_better = True
+    goes_with = frozenset({"sigmoid"})
+    threshold = Checked(partial(number, low=0.0, high=1.0, open_low=True, open_high=True))
+
+    @keywords()
+    def __init__(self, name: str = "exact_match", threshold: float = 0.5) -> None:
+        super().__init__(name)
+        self.threshold = threshold
+
+    def count_options(self) -> dict[str, Any]:
+        return {"value": self.threshold}
+
+
 @METRICS.register("categorical_accuracy")
 class CategoricalAccuracy(Metric):
     """The share of rows whose largest output is where the target (n, classes) is largest.

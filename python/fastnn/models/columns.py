@@ -20,7 +20,7 @@ from fastnn.metrics.functions import FunctionMetric, is_own
 from fastnn.metrics.means import MeanOf, RootMeanSquaredError
 from fastnn.models.finished import Finisher, collects
 from fastnn.models.heads import Head, described, gives_logits_of
-from fastnn.protocols import Logs, Seen
+from fastnn.protocols import Logs, Place, Seen
 
 Wanted = str | Metric | type[Metric] | Loss
 Metrics = Sequence[Wanted] | str | Metric | Loss | None
@@ -147,19 +147,22 @@ class Columns:
         """The number of native sums: for the loss a sum and its weight, then those of metrics."""
         return sum(self.widths)
 
-    def place(self, key: str) -> tuple[int, bool] | None:
-        """The place of the sum, before its weight, whose mean is a value of the logs, and whether the
-        value is the root of that; None: it is no such mean."""
+    def place(self, key: str, output: int | None = None) -> Place | None:
+        """The sums whose ratio is a value of the logs, or an output's number in an array of them; None:
+        it is no such ratio."""
         if key == "loss":
-            return 0, False
+            return Place(0, False, 1)
         if key not in self.names[1:] or not self.widths:
             return None
         index = self.names.index(key)
-        metric = self.metrics[index - 1]
+        metric, first = self.metrics[index - 1], sum(self.widths[:index])
+        if output is not None:
+            ratio = metric.ratio(output)
+            return None if ratio is None else Place(first + ratio[0], False, first + ratio[1])
         root = type(metric) is RootMeanSquaredError
         if self.widths[index] != 2 or not (root or type(metric).finish is Metric.finish):
             return None
-        return sum(self.widths[:index]), root
+        return Place(first, root, first + 1)
 
     def logs(self, sums: NDArray[np.float64], prefix: str = "", seen: Seen | None = None) -> Logs:
         """Names to values, from `width` sums; metrics of all rows only where these are given."""
@@ -230,7 +233,7 @@ def check_fit(metric: Metric, target: str, loss: Loss) -> None:
         )
     # Native code would look for targets of each output, where only labels are.
     fits = target in metric.goes_with
-    if fits and not (target == "labels" and metric.counts in ("sides", "moments")):
+    if fits and not (target == "labels" and metric.counts in ("sides", "exact", "moments")):
         return
     raise ValueError(
         f"metrics: {metric.name!r} does not go with the loss {loss.name}; use {fitting(target)}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks.base import Callback
 from fastnn.console import say
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Places
 from fastnn.sklearn.batches import Batches
 from fastnn.sklearn.solvers import LEAST_RATE, Solver
 from fastnn.variables import Variable
@@ -24,20 +24,29 @@ from fastnn.variables import Variable
 _NEVER = 2**60
 
 
-class Value(NamedTuple):
-    """A number of an epoch: scale * logs[key] + other_scale * logs[other] + offset."""
+class Term(NamedTuple):
+    """scale * logs[key], or of an output's number there, which is an array."""
 
     key: str
     scale: float = 1.0
+    output: int | None = None
+
+    def of(self, logs: Logs) -> float:
+        found = logs[self.key]
+        return self.scale * float(found if self.output is None else found[self.output])
+
+
+class Value(NamedTuple):
+    """A number of an epoch: the sum of the terms, and the offset."""
+
+    terms: tuple[Term, ...]
     offset: float = 0.0
-    other: str | None = None
-    other_scale: float = 0.0
 
     def of(self, logs: Logs) -> float:
         """Computed in the order of csrc/nn/watch.h, so that both come to the same bits."""
-        found = self.scale * float(logs[self.key])
-        if self.other is not None:
-            found += self.other_scale * float(logs[self.other])
+        found = 0.0
+        for term in self.terms:
+            found += term.of(logs)
         return found + self.offset
 
 
@@ -109,19 +118,21 @@ class Rule(Callback):
         self.converged = False
         self.variables: Sequence[Variable] = ()
 
-    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+    def watch(self, place: Places) -> dict[str, Any] | None:
         value = self._watched.value
         if value is None or self._stopping.verbose:
             return None
         if self._constant is not None and not self._has_score:
             return None  # it is another one in each epoch
-        found = place(value.key)
-        other = None if value.other is None else place(value.other)
-        if found is None or found[1] or (value.other is not None and (other is None or other[1])):
-            return None
+        terms: list[tuple[int, int, float]] = []
+        for term in value.terms:
+            found = place(term.key, term.output)
+            if found is None or found.root:
+                return None
+            terms.append((found.numerator, found.denominator, term.scale))
         limit = self._stopping.patience
         return {
-            "place": found[0],
+            "place": 0,
             "root": False,
             "more_is_better": self._watched.more_is_better,
             "min_delta": self._stopping.tol,
@@ -132,11 +143,8 @@ class Rule(Callback):
             "baseline": None,
             "keeps_best": self._stopping.keeps_best,
             "has_best": True,
-            "any_best": True,
-            "scale": value.scale,
+            "terms": terms,
             "offset": value.offset,
-            "other": -1 if other is None else other[0],
-            "other_scale": value.other_scale,
         }
 
     def replay(self, first: int, logs: Sequence[Logs], best: Callable[[], list[Any]]) -> None:
@@ -214,15 +222,16 @@ class RuleOfBatches(Rule):
     def __init__(self, batches: Batches, *rule: Any) -> None:
         super().__init__(*rule)
         self._batches = batches
+        self._second = self._loss.terms[1].key
         self._sums: list[float] = []  # of the batches of an epoch, each with those before
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         del batch
-        self._sums.append(float((logs or {})[str(self._loss.other)]))
+        self._sums.append(float((logs or {})[self._second]))
 
     def _after(self, epoch: int, logs: Logs) -> bool:
         weights = self._batches.weights(epoch)[: len(self._sums)]
         sums = np.diff(np.array(self._sums) * weights.cumsum(), prepend=0.0)
         self._sums = []
         exact = self._batches.mean_of(sums, epoch)
-        return super()._after(epoch, {**logs, str(self._loss.other): exact})
+        return super()._after(epoch, {**logs, self._second: exact})

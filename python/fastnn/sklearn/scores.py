@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from fastnn import metrics
 from fastnn.protocols import Logs
 from fastnn.sklearn.net import Net
-from fastnn.sklearn.parts import Held, table_of
+from fastnn.sklearn.parts import Held
 from fastnn.sklearn.rows import Targets
-from fastnn.sklearn.rules import Value, Watched
+from fastnn.sklearn.rules import Term, Value, Watched
 from fastnn.sklearn.solvers import Scale
 
 Array = NDArray[Any]
@@ -44,6 +43,9 @@ class Errors(metrics.Metric):
         np.divide(moments[:, 6], moments[:, 0], out=errors, where=moments[:, 0] > 0)
         return errors
 
+    def ratio(self, output: int) -> tuple[int, int] | None:
+        return output * 7 + 6, output * 7
+
 
 def metrics_for(estimator: Any, targets: Targets, held: Held | None, scale: Scale) -> list[Any]:
     """Metrics that the rule needs of the native passes."""
@@ -56,8 +58,9 @@ def metrics_for(estimator: Any, targets: Targets, held: Held | None, scale: Scal
         wanted = [metrics.MeanSquaredError(name=MSE)]
         if targets.width > 1:
             wanted.append(Errors())
-    elif held is not None and (targets.labels is not None or targets.width == 1):
-        wanted.append("accuracy")
+    elif held is not None:
+        one = targets.labels is not None or targets.width == 1
+        wanted.append("accuracy" if one else metrics.ExactMatch(name="accuracy"))
     return wanted
 
 
@@ -70,7 +73,7 @@ def watched_by(estimator: Any, net: Net, held: Held | None) -> Watched | None:
         more = net.model.more_is_better(monitor)
         if more is None:
             raise ValueError(f"monitor: whether more of {monitor!r} is better is not known")
-        return Watched(Value(monitor), more)
+        return Watched(Value((Term(monitor),)), more)
     if not estimator.early_stopping or held is None:
         return None
     targets, weights = held.given.targets, held.given.weights
@@ -78,33 +81,18 @@ def watched_by(estimator: Any, net: Net, held: Held | None) -> Watched | None:
         targets = targets.take(held.chosen)
         weights = None if weights is None else weights[held.chosen]
     if hasattr(estimator, "classes_"):
-        if targets.labels is not None or targets.width == 1:
-            return Watched(Value("val_accuracy"), True)
-        right = np.asarray(targets.values) > 0.5
-        ask = _asks(net, held)
-        return Watched(None, True, lambda _: _subset_accuracy(ask(), right, weights))
+        return Watched(Value((Term("val_accuracy"),)), True)
     values = np.asarray(targets.values, np.float64)
     mean = np.average(values, axis=0, weights=weights)
     variances = np.average((values - mean) ** 2, axis=0, weights=weights)
-    # R^2 of one output is a function of the mean squared error; of several it is their mean.
-    variance = float(variances[0]) if len(variances) == 1 else 0.0
-    if variance > 0:
-        return Watched(Value(f"val_{MSE}", -1.0 / variance, 1.0), True)
-    return Watched(None, True, functools.partial(_r2, variances))
-
-
-def _asks(net: Net, held: Held) -> Callable[[], Array]:
-    """A function that gives the outputs of the rows held out."""
-    data = table_of(held).native()
-    return lambda: net.model.network.predict(data)
-
-
-def _subset_accuracy(found: Array, right: Array, weights: Array | None) -> float:
-    """The weighted share of rows all of whose labels are right; NaN where an output is no number."""
-    whole = ((found > 0.5) == right).all(axis=1)
-    if np.isnan(found).any():
-        return math.nan
-    return float(whole.mean() if weights is None else np.average(whole, weights=weights))
+    if not (variances > 0).all():
+        return Watched(None, True, functools.partial(_r2, variances))
+    # R^2 of an output is a function of its mean squared error; of several it is their mean.
+    scales = (-1.0 / (variances * len(variances))).tolist()
+    if len(scales) == 1:
+        return Watched(Value((Term(f"val_{MSE}", scales[0]),), 1.0), True)
+    terms = (Term(f"val_{_ERRORS}", scale, output) for output, scale in enumerate(scales))
+    return Watched(Value(tuple(terms), 1.0), True)
 
 
 def _r2(variances: NDArray[np.float64], logs: Logs) -> float:

@@ -16,7 +16,7 @@ from fastnn.losses import Loss
 from fastnn.sklearn.batches import Batches, Order
 from fastnn.sklearn.net import Net, Plan
 from fastnn.sklearn.parts import Given, Parts, some, split, table_of
-from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Value
+from fastnn.sklearn.rules import Rule, RuleOfBatches, Stopping, Term, Value
 from fastnn.sklearn.scores import MSE, metrics_for, watched_by
 from fastnn.sklearn.solvers import Scale, Solver
 from fastnn.training.loops import Schedule
@@ -166,11 +166,12 @@ def _rule_for(
     varies = batches.vary and batches.shuffled
     if constants is not None and not varies:
         scale = scale._replace(constant=batches.mean(constants, 0))
-    loss = Value("loss", scale.loss, scale.constant)
+    loss = Value((Term("loss", scale.loss),), scale.constant)
     if not scale.is_one_sum:
         # The loss here has penalties of another share than scikit-learn's.
         penalties = 1.0 / scale.gradient
-        loss = Value("loss", penalties, scale.constant, MSE, scale.loss - penalties)
+        terms = Term("loss", penalties), Term(MSE, scale.loss - penalties)
+        loss = Value(terms, scale.constant)
     watched = watched_by(estimator, net, parts.held)
     stopping = Stopping(
         float(estimator.tol),
@@ -183,7 +184,7 @@ def _rule_for(
     if best is None or math.isinf(best) or (watched is not None and not estimator.early_stopping):
         best = -math.inf if more else math.inf  # there is none yet
     start = (estimator._no_improvement_count, float(best))
-    if loss.other is not None and batches.vary:
+    if len(loss.terms) > 1 and batches.vary:
         return RuleOfBatches(batches, loss, watched, stopping, solver, start)
     constant = None
     if constants is not None and varies:

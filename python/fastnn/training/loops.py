@@ -28,7 +28,7 @@ from fastnn.callbacks.listeners import (
 )
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
-from fastnn.protocols import Columns, Logs, Position, Trainable
+from fastnn.protocols import Columns, Logs, Place, Position, Trainable
 from fastnn.training.passes import evaluate
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
 from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
@@ -239,14 +239,15 @@ class Fit:
             hooks += [*TEST_HOOKS, *TEST_BATCH_HOOKS]
         return self.callbacks.watching(self._place, *hooks)
 
-    def _place(self, key: str) -> tuple[int, bool] | None:
+    def _place(self, key: str, output: int | None = None) -> Place | None:
         """The place of a value of the logs among the sums of an epoch (see `Columns.place`)."""
         if not key.startswith("val_") or key in self.columns.names:
-            return self.columns.place(key)
-        found = self.columns.place(key.removeprefix("val_"))
+            return self.columns.place(key, output)
+        found = self.columns.place(key.removeprefix("val_"), output)
         if found is None or self.validation is None:
             return None
-        return self.columns.width + found[0], found[1]
+        width = self.columns.width
+        return Place(width + found.numerator, found.root, width + found.denominator)
 
     def _see_labels(self) -> None:
         """Takes labels that a callback has changed; ValueError where they cannot be taken.
@@ -293,13 +294,15 @@ class Fit:
             optimizer.taken = max(0, optimizer.taken + made)
 
     def _logs(self, sums: Sums, seen: SeenRows | None = None) -> Logs:
-        logs = self.columns.logs(sums[: self.columns.width], seen=seen)
-        if len(sums) > self.columns.width:
+        columns = self.columns
+        width = columns.width
+        logs = columns.logs(sums[:width], seen=seen)
+        if len(sums) > width:
             validated = None
             if self._validation_logits is not None and self.validation is not None:
                 size = self.schedule.validation_batch_size
                 validated = SeenRows(self.validation, self._validation_logits, sizes=size)
-            logs |= self.columns.logs(sums[self.columns.width :], "val_", validated)
+            logs |= columns.logs(sums[width:], "val_", validated)
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastnn.callbacks.base import Callback
-from fastnn.protocols import Logs
+from fastnn.protocols import Logs, Places
 
 _NEVER = 2**60
 
@@ -39,13 +39,16 @@ class Choice(Callback):
         self.weights: list[NDArray[Any]] | None = None
         self._wait = 0
 
-    def watch(self, place: Callable[[str], tuple[int, bool] | None]) -> dict[str, Any] | None:
+    def watch(self, place: Places) -> dict[str, Any] | None:
         loss = place("val_loss")
         other = place("val_accuracy") if self.share else None
-        if loss is None or loss[1] or (self.share and (other is None or other[1])):
+        if loss is None or loss.root or (self.share and (other is None or other.root)):
             return None
+        terms = [(loss.numerator, loss.denominator, 1.0)]
+        if other is not None:
+            terms.append((other.numerator, other.denominator, -self.share))
         return {
-            "place": loss[0],
+            "place": loss.numerator,
             "root": False,
             "more_is_better": False,
             "min_delta": 0.0,
@@ -56,11 +59,8 @@ class Choice(Callback):
             "baseline": None,
             "keeps_best": True,
             "has_best": True,
-            "any_best": True,
-            "scale": 1.0,
+            "terms": terms,
             "offset": 0.0,
-            "other": -1 if other is None else other[0],
-            "other_scale": -self.share,
         }
 
     def replay(self, first: int, logs: Sequence[Logs], best: Callable[[], list[Any]]) -> None:
