@@ -70,7 +70,7 @@ class Metric(Registered):
 
     name = Checked(text)
     _sums: NDArray[np.float64] | None = None  # of update_state
-    _inside: ClassVar[tuple[str, ...]] = ("count_on", "counted", "native")
+    _inside: ClassVar[tuple[str, ...]] = ("count_on", "counted", "native", "ratio")
     _kept_as: ClassVar[Mapping[str, str | None]] = {"dtype": "_dtype"}
 
     def __init__(self, name: str | None = _UNNAMED, dtype: str | None = None) -> None:
