@@ -129,6 +129,19 @@ def test_adapt(rng: np.random.Generator) -> None:
         layer.adapt(np.where(np.arange(6) == 0, np.round(x / 50), x))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1e-320, 1e38])
+def test_adapt_of_tiny_and_huge_numbers(size: float, dtype: Any) -> None:
+    """Where the factor is no number of the type, the column is as a constant."""
+    x = np.array([[-1.0], [-1.0], [-1.0], [-1.0], [1.0]]) * size
+    layer = layers.ColumnEncoding(dtype=dtype)
+    layer.adapt(x)
+    assert np.isfinite(layer.factor.numpy()).all()
+    assert np.isfinite(layer(x).numpy()).all()
+    if size > 1:
+        np.testing.assert_allclose(layer.factor.numpy(), 1 / size, rtol=1e-6)
+
+
 def test_edges_that_float32_holds_no_twice(rng: np.random.Generator) -> None:
     x = 1e9 + rng.integers(0, 200, (500, 1))
     layer = layers.ColumnEncoding(bins=16)
@@ -166,8 +179,12 @@ def test_what_is_refused(rng: np.random.Generator) -> None:
         layers.ColumnEncoding([0, 3], bins=[2, 2]).build((None, 2))
     with pytest.raises(ValueError, match="edges: expected 3 numbers, got 2"):
         layers.ColumnEncoding(bins=2, edges=[0.0, 1.0]).build((None, 1))
-    with pytest.raises(ValueError, match="fill: expected finite numbers"):
+    with pytest.raises(ValueError, match=r"^fill: expected finite numbers"):
         layers.ColumnEncoding(fill=np.nan)
+    with pytest.raises(ValueError, match=r"edges: .* for column 2, got 2\.0 after 3\.0"):
+        layers.ColumnEncoding(bins=[1, 0, 2], edges=[5.0, 6.0, 1.0, 3.0, 2.0]).build((None, 3))
+    with pytest.raises(ValueError, match=r"levels: expected an integer in \[0, 16777216\]"):
+        layers.ColumnEncoding([2**40])
     with pytest.raises(TypeError, match="levels: expected a number for each column, got 3"):
         layers.ColumnEncoding(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expects rows of one axis"):

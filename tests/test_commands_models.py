@@ -426,8 +426,15 @@ def test_quantiles(made, data, tmp_path, capsys):
     scores = json.loads(capsys.readouterr().out)["scores"]
     actual = read_of_kinds(str(made / "test.csv"), {"pay": "number"}).columns["pay"]
     assert scores["RMSE"] == pytest.approx(np.sqrt(np.mean((found[:, 1] - actual) ** 2)))
+    told = "scores are of the quantile 0.5, of those learned: 0.1, 0.5, 0.9"
+    assert run("evaluate", out, made / "test.csv") == 0
+    assert told in capsys.readouterr().err
     assert run("report", out, "--out", tmp_path / "q.html", "--data", made / "test.csv") == 0
-    pages.check((tmp_path / "q.html").read_text())
+    page = (tmp_path / "q.html").read_text()
+    pages.check(page)
+    assert f"Rows of training: {told}" in page
+    assert f"test.csv: {told}" in page
+    assert "root mean squared error of the quantile 0.5 rises" in page
     assert data is not None
 
 
@@ -877,6 +884,23 @@ def test_parquet_through_all_commands(made, tmp_path, capsys):
     assert run("predict", out, tmp_path / "test.parquet") == 0
     assert capsys.readouterr().out == expected
     assert run("evaluate", out, tmp_path / "test.parquet") == 0
+
+
+def test_texts_of_dates_in_parquet_are_dates(tmp_path: Path, capsys: Any) -> None:
+    """As in CSV, and as the estimators take them; but not those named in --text."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    days = [f"2024-03-{1 + i % 28:02d}" if i % 9 else None for i in range(60)]
+    columns = {"day": days, "odd": [*days[:-1], "later"], "kept": days, "y": ["a", "b"] * 30}
+    parquet.write_table(arrow.table(columns), tmp_path / "d.parquet")
+    out = tmp_path / "d.safetensors"
+    options = ("--target", "y", "--text", "kept", "--out", out, *SMALL)
+    assert run("train", tmp_path / "d.parquet", *options) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["day", "date", "2024-03-01", "to", "2024-03-28,", "7", "gaps"] in lines
+    kinds = {source.name: source.kind for source in load_table_estimator(out).encoding_.sources}
+    assert kinds == {"day": "date", "odd": "category", "kept": "category"}
+    assert run("predict", out, tmp_path / "d.parquet") == 0
 
 
 def test_dates_named_as_text_are_levels(made: Path, tmp_path: Path) -> None:

@@ -149,6 +149,9 @@ def test_sparse_rows_and_what_is_not_taken() -> None:
     found = fastnn.search(build, {"rate": (1e-3, 1e-2)}, scipy_sparse.csr_matrix(x), y, **given)
     dense = fastnn.search(build, {"rate": (1e-3, 1e-2)}, x, y, **given)
     np.testing.assert_allclose(found.value, dense.value, rtol=1e-5)
+    for limit in (None, 60):
+        with pytest.raises(TypeError, match="callbacks: expected a function of a model's number"):
+            fastnn.search(build, {"rate": [0.1]}, x, y, callbacks=[], time_limit=limit)
     with pytest.raises(TypeError, match="rows: search holds rows out itself"):
         fastnn.search(build, {"rate": [0.1]}, x, y, rows=[0, 1])
 

@@ -9,8 +9,14 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
-from fastnn.sklearn.tabular.importances import rises
+from fastnn import Sequential, layers
+from fastnn.sklearn import (
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+    load_table_estimator,
+)
+from fastnn.sklearn.tabular.importances import rises, shuffled
 
 pytestmark = pytest.mark.cpu
 
@@ -79,6 +85,91 @@ def test_labels_that_cannot_be_ordered_and_gaps_among_them():
             TabularClassifier(**SMALL).fit(table, np.array(labels * (N // 2), object))
     with pytest.raises(ValueError, match="y has one class, 'a'; expected at least two classes"):
         TabularClassifier(**SMALL).fit(table, ["a"] * N)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 0.1, 1e-300])
+def test_a_constant_is_its_own_answer(value):
+    net = TabularRegressor(**SMALL).fit({"a": SIZE}, np.full(N, value))
+    np.testing.assert_allclose(net.predict({"a": SIZE}), value)
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [np.full(N, None, object), np.full(N, np.nan), np.full(N, np.datetime64("NaT"))],
+    ids=["objects", "numbers", "dates"],
+)
+def test_a_column_of_gaps_takes_anything_later(gaps, tmp_path):
+    """Nothing was learned from it."""
+    net = TabularRegressor(**SMALL).fit({"a": SIZE, "b": gaps}, SIZE)
+    expected = net.predict({"a": SIZE, "b": gaps})
+    net.save(tmp_path / "net.safetensors")
+    again = load_table_estimator(tmp_path / "net.safetensors")
+    for others in (np.full(N, "x", object), SIZE, DAYS, SIZE > 0, COLOUR):
+        np.testing.assert_array_equal(net.predict({"a": SIZE, "b": others}), expected)
+        np.testing.assert_array_equal(again.predict({"a": SIZE, "b": others}), expected)
+    assert net.feature_importances_[1] == 0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.where(SIZE > 0, np.datetime64("2024-01-01"), np.datetime64("1960-05-05")),
+        np.where(SIZE > 0, 0, 10**15 + 1).astype("datetime64[ns]"),
+        np.where(SIZE > 0, "é", "\udc00"),
+    ],
+    ids=["days", "nanoseconds", "half a pair of surrogates"],
+)
+def test_files_have_labels_of_all_types(labels, tmp_path):
+    table = {"a\ud800": SIZE, "b": np.where(SIZE > 1, "\udc01", "ü")}
+    net = TabularClassifier(**SMALL).fit(table, labels)
+    net.save(tmp_path / "net.safetensors")
+    again = load_table_estimator(tmp_path / "net.safetensors")
+    assert again.classes_.dtype == net.classes_.dtype
+    np.testing.assert_array_equal(again.predict(table), net.predict(table))
+    np.testing.assert_array_equal(again.targets_, labels)
+    assert again.feature_names_in_.tolist() == ["a\ud800", "b"]
+
+
+@pytest.mark.parametrize("sizes", [(2.5,), 2.5, (True,), (8, "4")])
+def test_sizes_are_whole(sizes):
+    for kind in (TabularRegressor, MLPRegressor):
+        net = kind(hidden_layer_sizes=sizes)
+        with pytest.raises(ValueError, match="hidden_layer_sizes"):
+            net.fit(SIZE[:, None], SIZE)
+
+
+def test_all_of_the_targets_cannot_be_smoothed_away():
+    with pytest.raises(ValueError, match="label_smoothing"):
+        TabularClassifier(**SMALL, label_smoothing=1).fit({"a": SIZE}, CLASSES)
+
+
+def test_importances_of_few_rows():
+    """They are measured on rows of training, by all members: none is held out."""
+    table = {"a": SIZE[:9], "b": np.zeros(9)}
+    net = TabularRegressor(members=2, random_state=0).fit(table, SIZE[:9])
+    assert net.oof_ is None
+    np.testing.assert_allclose(net.feature_importances_, [1, 0])
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 5])
+def test_importances_of_any_layers(place):
+    """A layer that is not known to leave columns apart costs time, and changes no importance."""
+    table = {"size": SIZE, "colour": COLOUR, "day": DAYS}
+    net = TabularClassifier(**SMALL, codes="none").fit(table, CLASSES)
+    encoding, model = net.encoding_, net.members_[0].model
+    own = [type(layer).from_config(layer.get_config()) for layer in model.layers]
+    own.insert(place, layers.LayerNormalization())
+    mixed = Sequential([*own, layers.Dense(2)], seed=1)
+    raw = encoding.raw(net._frame(table))
+    orders = [np.random.default_rng(i).permutation(N) for i in range(3)]
+    found = list(shuffled(mixed, encoding, False, raw, iter(orders)))
+    for source, order in enumerate(orders):
+        changed = raw.copy()
+        parts = [i for i, column in enumerate(encoding.columns) if column.source == source]
+        changed[:, parts] = raw[order][:, parts]
+        np.testing.assert_allclose(
+            found[1 + source], mixed.predict(changed, verbose=0), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300])

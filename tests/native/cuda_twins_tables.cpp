@@ -259,6 +259,47 @@ void check_scaled_rows(Index n, Index c) {
 }
 
 template <class T>
+void check_grouped_dense(Index n, Index groups, Index i, Index o) {
+  const auto name = of<T>("grouped_dense", n, groups * i);
+  for (const bool accumulates : {false, true}) {
+    auto x = numbers<T>(n * groups * i);
+    auto w = numbers<T>(groups * i * o);
+    auto b = numbers<T>(groups * o);
+    auto dy = numbers<T>(n * groups * o);
+    auto dw = numbers<T>(groups * i * o);
+    auto db = numbers<T>(groups * o);
+    auto y = unwritten<T>(n * groups * o);
+    auto plain = unwritten<T>(n * groups * o);
+    auto dx = unwritten<T>(n * groups * i);
+    on_both([&](Context& context, bool there) {
+      must(FASTNN_TWIN(grouped_dense_forward)(
+          context, {n, groups, i, o, x.at(there), w.at(there), nullptr, plain.at(there)}));
+      return FASTNN_TWIN(grouped_dense_forward)(
+          context, {n, groups, i, o, x.at(there), w.at(there), b.at(there), y.at(there)});
+    });
+    plain.close(name + ": y without bias", 16 + static_cast<double>(i));
+    y.close(name + ": y", 16 + static_cast<double>(i));
+    on_both([&](Context& context, bool there) {
+      return FASTNN_TWIN(grouped_dense_backward)(
+          context, {n, groups, i, o, dy.at(there), x.at(there), w.at(there), dx.at(there),
+                    dw.at(there), db.at(there), accumulates});
+    });
+    dx.close(name + ": dx", 16 + static_cast<double>(o));
+    dw.close(name + ": dw", 16 + static_cast<double>(n));
+    db.close(name + ": db", 16 + static_cast<double>(n));
+    // What is not asked for stays as it was.
+    on_both([&](Context& context, bool there) {
+      return FASTNN_TWIN(grouped_dense_backward)(
+          context, {n, groups, i, o, dy.at(there), x.at(there), w.at(there), nullptr, nullptr,
+                    db.at(there), accumulates});
+    });
+    dx.close(name + ": dx, not asked for", 16 + static_cast<double>(o));
+    dw.close(name + ": dw, not asked for", 16 + static_cast<double>(n));
+    db.close(name + ": db alone", 32 + 2 * static_cast<double>(n));
+  }
+}
+
+template <class T>
 void check_normalized_columns(Index n, Index c) {
   for (const ColumnScaling scaling :
        {ColumnScaling::with_epsilon, ColumnScaling::at_least_epsilon, ColumnScaling::inverted}) {
@@ -348,7 +389,9 @@ void check_all() {
       check_scaled_rows<T>(n, c);
       check_normalized_columns<T>(n, c);
       check_batch_norm<T>(n, c);
+      check_grouped_dense<T>(n, 3, c, 4);
     }
+    check_grouped_dense<T>(n, 40, 2, 1);
   }
 }
 

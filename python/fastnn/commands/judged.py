@@ -72,7 +72,7 @@ def judge(model: TableModel, path: str, reading: Reading, target: str | None) ->
         remarks.append(str(unseen.warning()))
     if model.classes is None:
         assert rows.numbers is not None
-        found = judged_numbers(table.name, target, rows.numbers, answers)
+        found = judged_numbers(table.name, target, rows.numbers, answers, model.quantiles)
     else:
         assert rows.labels is not None
         found = judged_classes(table.name, target, model.classes, rows.labels, answers)
@@ -96,10 +96,23 @@ def judged_classes(
     return Judged(name, target, len(labels), scores, remarks, answers, labels=labels)
 
 
-def judged_numbers(name: str, target: str, actual: Floats, predicted: Floats) -> Judged:
-    """Rows of numbers beside predictions."""
+def judged_numbers(
+    name: str, target: str, actual: Floats, predicted: Floats, quantiles: Sequence[float] = ()
+) -> Judged:
+    """Rows of numbers beside predictions: of the mean or, of a model of quantiles, of the middle one."""
     scores = scores_of_numbers(actual, predicted)
-    return Judged(name, target, len(actual), scores, actual=actual, predicted=predicted)
+    remarks = []
+    if quantiles:
+        told = ", ".join(f"{q:g}" for q in quantiles)
+        remarks.append(
+            f"scores are of the quantile {middle(quantiles):g}, of those learned: {told}"
+        )
+    return Judged(name, target, len(actual), scores, remarks, actual=actual, predicted=predicted)
+
+
+def middle(quantiles: Sequence[float]) -> float:
+    """The quantile that `predict` gives: the one nearest to 0.5, of two the lower one."""
+    return min(sorted(quantiles), key=lambda q: abs(q - 0.5))
 
 
 def shown_scores(judged: Judged, title: str) -> Scores:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastnn.commands.columns_told import short
 from fastnn.commands.content import Column, Curve, Importance, Pairs
 from fastnn.commands.judged import Judged, judged_classes, judged_numbers
-from fastnn.commands.table_models import class_names, label_texts
+from fastnn.commands.table_models import class_names, label_texts, quantiles_of
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +30,9 @@ def judged_folds(estimator: Any, target: str) -> Judged | None:
     classes = class_names(estimator)
     name = "rows of training"
     if classes is None:
+        quantiles = quantiles_of(estimator)
         answers = _of_middle(estimator, answers).reshape(-1)
-        return judged_numbers(name, target, known.reshape(-1), answers)
+        return judged_numbers(name, target, known.reshape(-1), answers, quantiles)
     return judged_classes(name, target, classes, label_texts(known), answers)
 
 

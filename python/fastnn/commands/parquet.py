@@ -77,10 +77,15 @@ class ParquetBlocks(Blocks):
         kinds = {n: self._kind(n, schema.field(n).type) for n in self.names if n in chosen}
         kinds |= dict.fromkeys(text, "text")
         parts = list(self._of_kinds(kinds))
-        return {
+        found = {
             name: (kind, np.concatenate([gaps(kind, 0)] + [part[name] for part in parts]))
             for name, kind in kinds.items()
         }
+        for name, (kind, values) in found.items():
+            dates = _dates(values) if kind == "text" and name not in text else None
+            if dates is not None:
+                found[name] = ("date", dates)
+        return found
 
     def _kind(self, name: str, kind: Any) -> Kind:
         types = self._arrow.types
@@ -150,6 +155,18 @@ class ParquetBlocks(Blocks):
         raise ValueError(
             f"{self.name}: row {row + 1}, column {shown(name)}: expected {wanted}, got {given!r}"
         )
+
+
+def _dates(texts: Array) -> Array | None:
+    """Texts as dates, as CSV and the estimators read them; None: one is another text, or all are gaps."""
+    dates = gaps("date", len(texts))
+    for i, text in enumerate(texts):
+        if text is not None:
+            date = date_of(text.strip())
+            if date is None:
+                return None
+            dates[i] = date
+    return None if is_gap(dates).all() else dates
 
 
 def _text(value: Any) -> str:

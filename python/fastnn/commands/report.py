@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastnn.commands import kept
 from fastnn.commands.content import Importance, Report
-from fastnn.commands.judged import Judged, judge, shown_answers, shown_scores
+from fastnn.commands.judged import Judged, judge, middle, shown_answers, shown_scores
 from fastnn.commands.options import add_reading, output, reading_of, whole_above_zero
 from fastnn.commands.page import page
 from fastnn.commands.scores import classes_of, importances, log_loss, scores_of_numbers
@@ -98,6 +98,7 @@ def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
     scores, answers = [], []
     folds = kept.judged_folds(estimator, model.target or "target")
     told = "by the members that did not learn from them"
+    told_of_few = "too few to hold some out, by members that learned from them"
     if folds is not None:
         title = f"Rows of training, {told}"
         scores.append(shown_scores(folds, f"{title}: {count(folds.rows, 'row')}"))
@@ -108,10 +109,11 @@ def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
             "Scores on rows of training are a little too good: each member chose its epoch by the rows that "
             "it did not learn from."
         )
+        remarks += [f"Rows of training: {remark}" for remark in folds.remarks]
     importance: Sequence[Importance] = kept.importances(estimator)
     importance_told = (
-        f"How much worse rows of training are answered, {told}, when the values of a column are shuffled, "
-        "in shares of the sum."
+        f"How much worse rows of training are answered, {told if folds is not None else told_of_few}, when "
+        "the values of a column are shuffled, in shares of the sum."
     )
     if judged is not None:
         name = Path(judged.name).name
@@ -160,7 +162,9 @@ def _loss(
 ) -> tuple[str, Callable[[Array], float]]:
     if judged.actual is not None:
         actual = judged.actual[chosen]
-        return "root mean squared error", lambda found: scores_of_numbers(actual, found)["RMSE"]
+        what = "root mean squared error"
+        what += f" of the quantile {middle(model.quantiles):g}" if model.quantiles else ""
+        return what, lambda found: scores_of_numbers(actual, found)["RMSE"]
     assert model.classes is not None
     labels = classes_of(model.classes, [judged.labels[i] for i in chosen], np.ones((1, 1))).labels
     known = labels < len(model.classes)

@@ -24,6 +24,7 @@ _KINDS: Mapping[str, Kind] = {
     "category": "text",
     "boolean": "boolean",
     "date": "date",
+    "empty": "empty",
 }
 
 
@@ -104,8 +105,7 @@ class TableModel:
     @property
     def quantiles(self) -> list[float]:
         """The quantiles that it predicts; none: it predicts the mean, or classes."""
-        given = getattr(self.estimator, "quantiles", None)
-        return [] if given is None else sorted(map(float, given))
+        return quantiles_of(self.estimator)
 
     def answers(self, columns: Mapping[str, Array]) -> Floats:
         """Probabilities (n, classes), or numbers (n,)."""
@@ -133,6 +133,12 @@ def class_names(estimator: Any) -> list[str] | None:
     if not hasattr(estimator, "classes_") or getattr(estimator, "_multilabel", False):
         return None
     return [label_text(label) for label in estimator.classes_.tolist()]
+
+
+def quantiles_of(estimator: Any) -> list[float]:
+    """The quantiles that an estimator predicts, ascending; none: it predicts the mean, or classes."""
+    given = getattr(estimator, "quantiles", None)
+    return [] if given is None else sorted(map(float, given))
 
 
 def kind_of_classes(classes: Sequence[str]) -> Kind:

@@ -162,6 +162,8 @@ def _train(asked: argparse.Namespace) -> None:
     else:
         _tell_scores(judged, "rows of training, by the members that did not learn from them", tell)
         tell("  a little too good: each member chose its epoch by these rows")
+        for remark in judged.remarks:
+            tell(f"  {remark}")
     tell(
         f"\n{printable(asked.out)}: {size(Path(asked.out).stat().st_size)}, "
         f"{count(len(estimator.members_), 'member')}, {seconds(took)}"

@@ -66,7 +66,8 @@ class CategoryRule(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A column of the table as training rows had it."""
+    """A column of the table as training rows had it. `kind`: of a `FrameColumn`, or "empty": gaps alone, so
+    that nothing can be learned from any value that other rows have."""
 
     name: str
     kind: str
@@ -126,9 +127,9 @@ class Encoding:
         sources, numeric, levelled = [], [], []
         for i, column in enumerate(frame.columns):
             levels = _kept_levels(column, most_levels)
-            kind: str = column.kind
+            kind: str = "empty" if column.is_empty else column.kind
             sources.append(Source(column.name, kind, levels))
-            if kind == "number":
+            if kind in ("number", "empty"):
                 numeric.append(RawColumn(i, "value"))
             elif kind == "date":
                 numbers, categories = _parts_of_date(column.values)

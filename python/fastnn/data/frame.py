@@ -37,6 +37,12 @@ class FrameColumn(NamedTuple):
     texts: Array | None = None
     """What dates were read from, None for gaps; None: the table had dates, or it is no column of dates."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are rows, and gaps alone."""
+        gaps = self.values < 0 if self.kind == "category" else np.isnan(self.values)
+        return len(gaps) > 0 and bool(gaps.all())
+
 
 class Frame:
     """The columns of a table.
@@ -397,11 +403,13 @@ def text_of_number(value: float) -> str:
 
 
 def as_kind(column: FrameColumn, kind: str) -> FrameColumn:
-    """A column as one of another kind, where that means something.
+    """A column as one of another kind, where that means something. All are "empty": numbers that are gaps.
 
     Raises:
         ValueError: it does not.
     """
+    if kind == "empty":
+        return FrameColumn(column.name, "number", np.full(len(column.values), np.nan))
     if column.kind == kind:
         return column
     if kind == "category" and column.texts is not None:  # these rows have texts of dates alone

@@ -133,6 +133,8 @@ class Layer(Registered):
     passes_outputs: ClassVar[bool] = False
     # Whether its outputs are numbers of its inputs, which keep their type.
     arranges: ClassVar[bool] = False
+    # Whether an output depends, but in training, on the input in its own place alone.
+    by_column: ClassVar[bool] = False
     # Whether its nodes depend on the shape of rows, which `extend_rows` is told.
     by_shape: ClassVar[bool] = False
     # Names of parameters that no optimizer changes.
@@ -150,6 +152,7 @@ class Layer(Registered):
         *(
             "arranges",
             "compute_dtype",
+            "by_column",
             "by_shape",
             "extend_again",
             "extend_rows",

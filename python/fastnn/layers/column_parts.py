@@ -75,8 +75,9 @@ def found_in(column: Floats, bins: int, kind: np.dtype[Any]) -> Found:
     # Quartiles of the column with its gaps filled, which draw them towards the middle.
     filled = np.where(np.isnan(column), middle, column)
     low, high = np.quantile(filled, [0.25, 0.75])
-    width = high - low if high > low else 0.5 * (known.max() - known.min())
-    factor = float(1 / width) if width > 0 else 0.0
+    width = high - low if high > low else 0.5 * known.max() - 0.5 * known.min()
+    # A factor beyond the type of the model would make infinity of every number.
+    factor = float(1 / width) if width > 1 / np.finfo(kind).max else 0.0
     # Those that are equal in the type of the model bound no bin.
     quantiles = np.quantile(filled, np.linspace(0, 1, bins + 1)).astype(kind)
     edges = np.unique(quantiles).astype(np.float64)

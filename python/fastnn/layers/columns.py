@@ -30,6 +30,8 @@ from fastnn.words import flag, integer, keywords, number, optional
 
 Array = NDArray[Any]
 
+_MOST_LEVELS = 2**24  # up to here float32 has all whole numbers, by which levels are told apart
+
 
 def _by_column(argument: str, value: object, one: Any) -> Any:
     """A value for all columns, or a list with one for each."""
@@ -41,7 +43,7 @@ def _by_column(argument: str, value: object, one: Any) -> Any:
 
 
 def _levels(argument: str, value: object) -> list[int]:
-    found = _by_column(argument, value, partial(integer, low=0))
+    found = _by_column(argument, value, partial(integer, low=0, high=_MOST_LEVELS))
     if not isinstance(found, list):
         raise TypeError(f"{argument}: expected a number for each column, got {value!r}")
     return found
@@ -56,6 +58,7 @@ def _bins(argument: str, value: object) -> Any:
 
 
 def _statistic(argument: str, value: object) -> Any:
+    argument = argument.removeprefix("given_")  # the attribute's name; the caller knows another
     array = numeric(argument, value).astype(np.float64)
     if array.ndim > 1 or not np.isfinite(array).all():
         raise ValueError(f"{argument}: expected finite numbers, got {value!r}")
@@ -88,7 +91,8 @@ class ColumnEncoding(OfRows):
     with bins, side by side, (bins + 1 of each,), if there are bins.
 
     Args:
-        levels: for each column the number of its categories, 0 for numbers. None: all are numbers.
+        levels: for each column the number of its categories, at most 2^24, 0 for numbers. None: all are
+            numbers.
         missing: for each column whether what is missing has an output, or one flag for all. None:
             False until `adapt` says which columns have gaps.
         bins: for each column of numbers how many bins it has, 0: none, or one number for all of
@@ -96,7 +100,8 @@ class ColumnEncoding(OfRows):
         clip: the bound of scaled numbers; None: there is none.
         fill, center, factor: first values of the weights: a number for each column of numbers, or
             one for all. None: 0, 0, 1.
-        edges: all edges of bins, ascending for each column. None: from 0 to 1, at equal distances.
+        edges: all edges of bins, ascending for each column; equal ones bound a step. None: from 0 to 1,
+            at equal distances.
 
     Example:
         >>> layer = fastnn.layers.ColumnEncoding(levels=[0, 3], missing=[True, False], clip=None)
@@ -212,9 +217,25 @@ class ColumnEncoding(OfRows):
                 raise ValueError(
                     f"layer {self.name!r}: {name}: expected {size} numbers, got {values.size}"
                 )
+            if name == "edges":
+                self._check_edges(structure, values)
             if size:
                 specs.append(WeightSpec(name, (size,), _first(name, values)))
         return specs
+
+    def _check_edges(self, structure: Structure, edges: Array) -> None:
+        """ValueError for edges of a column of which one is below the one before it."""
+        place = 0
+        for j, bins in enumerate(structure.bins):
+            own = edges[place : place + bins + 1] if bins else edges[:0]
+            place += len(own)
+            falls = np.flatnonzero(np.diff(own) < 0)
+            if len(falls):
+                low, high = own[falls[0]], own[falls[0] + 1]
+                raise ValueError(
+                    f"layer {self.name!r}: edges: expected ascending numbers for column {j}, got {high} "
+                    f"after {low}"
+                )
 
     @keywords()
     def adapt(self, data: Any) -> None:
@@ -222,7 +243,8 @@ class ColumnEncoding(OfRows):
 
         Of each column of numbers, in float64, without its gaps: the median as fill and center, and
         one over the distance of its quartiles as factor; where they are equal, one over half of the
-        distance of its smallest from its largest number, and 0 for a constant. Edges of bins are
+        distance of its smallest from its largest number, and 0 for a constant, or where the factor is
+        more than the largest number of the model's type. Edges of bins are
         the quantiles at equal distances, equal ones once; a column with fewer than two bins has
         none. Where `missing` is None, columns with gaps have an output for them.
 

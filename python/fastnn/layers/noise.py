@@ -24,6 +24,7 @@ class Noise(Layer):
     column decide: the same at any number of threads, in every session.
     """
 
+    by_column = True
     _inside = ("acts", "disturbed")
     seed = Checked(optional(partial(integer, low=0)))
 

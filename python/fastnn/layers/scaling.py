@@ -29,6 +29,7 @@ class Rescaling(Layer):
         scale, offset: finite numbers.
     """
 
+    by_column = True
     scale = Checked(number)
     offset = Checked(number)
 
@@ -68,6 +69,7 @@ class Scale(OfRows):
     """
 
     has_parameters = True
+    by_column = True
     use_bias = Checked(flag)
     scale_initializer = Checked(initializers.checked)
     bias_initializer = Checked(initializers.checked)

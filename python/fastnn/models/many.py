@@ -118,6 +118,7 @@ def fit_each(
             raise ValueError(
                 f"{name}: expected one entry for each of the {count} models, got {len(given)}"
             )
+    check_callbacks(callbacks)
     at_once = None if threads is None else integer("threads", threads, 1)
     x = x if x is None or is_several(x) else rows_of_model("x", x, None)
     if not (y is None or hasattr(y, "dtype") or (x is not None and _is_parts(y, _rows_of(x)))):
@@ -131,6 +132,15 @@ def fit_each(
         held = None if validation_rows is None else validation_rows[number]
         tasks.append(partial(_fit, _Job(model, number, own, make, chosen, held, catches)))
     return side_by_side(tasks, at_once)
+
+
+def check_callbacks(given: object) -> None:
+    """TypeError for callbacks of several models that are not made by a function of a model's number."""
+    if given is not None and not callable(given):
+        raise TypeError(
+            "callbacks: expected a function of a model's number that makes the callbacks of this model, "
+            f"such as lambda number: [EarlyStopping()], got {given!r:.100}"
+        )
 
 
 def _is_parts(value: object, count: int) -> bool:

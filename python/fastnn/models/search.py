@@ -16,7 +16,7 @@ from fastnn import keys
 from fastnn.callbacks.limits import TimeLimit
 from fastnn.console import say
 from fastnn.data.split import held_out
-from fastnn.models.many import Callbacks, fit_each
+from fastnn.models.many import Callbacks, check_callbacks, fit_each
 from fastnn.words import choose, integer, number
 
 Space = Mapping[str, Any]
@@ -116,9 +116,9 @@ def search(
         time_limit: seconds, after which no model is begun or goes on, and those that train end.
         threads: see `fastnn.fit_many`.
         verbose: 1 prints a line for each round.
-        options: other arguments of `Sequential.fit`, for all models; but `callbacks` is a function that makes
-            those of one model, as in `fastnn.fit_many`, in each round anew, and `rows` and `validation_rows`
-            are not taken.
+        options: other arguments of `Sequential.fit`, for all models; but `callbacks` is a function of a
+            model's number that makes the callbacks of this model, as in `fastnn.fit_many`, in each round anew:
+            they keep state, so no list of them is taken. Neither are `rows` and `validation_rows`.
 
     Raises:
         TypeError, ValueError: an argument cannot be taken, or every model failed; the message has the first error.
@@ -129,6 +129,7 @@ def search(
             raise TypeError(
                 f"{name}: search holds rows out itself; expected validation_data or a share"
             )
+    check_callbacks(options.get("callbacks"))
     epochs = integer("epochs", epochs, 1)
     ratio = math.inf if halving is None else number("halving", halving, 1.0, open_low=True)
     choose("mode", mode, ("auto", "min", "max"))

@@ -21,7 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastnn.data.sparse import is_sparse
 from fastnn.losses import Loss
 from fastnn.models import Sequential
-from fastnn.sklearn.net import Net, Plan
+from fastnn.sklearn.net import Net, Plan, checked_sizes
 from fastnn.sklearn.parts import Given
 from fastnn.sklearn.quasi_newton import fit_lbfgs
 from fastnn.sklearn.rows import Rows, Targets, plain
@@ -169,12 +169,7 @@ class BaseMLP(BaseEstimator):
         return self
 
     def _hidden_sizes(self) -> tuple[int, ...]:
-        given = self.hidden_layer_sizes
-        sizes = tuple(given) if hasattr(given, "__iter__") else (given,)
-        for size in sizes:
-            if not isinstance(size, Integral) or size <= 0:
-                raise ValueError(f"hidden_layer_sizes must be > 0, got {list(sizes)}.")
-        return tuple(int(size) for size in sizes)
+        return checked_sizes(self.hidden_layer_sizes)
 
     def _check_layers(self, units: tuple[int, ...]) -> None:
         """ValueError where parameters ask for other layers than those that a call goes on from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,23 @@ ACTIVATIONS = {
     "softmax": "softmax",
     "exp": "exponential",
 }
+
+
+def checked_sizes(given: Any) -> tuple[int, ...]:
+    """`hidden_layer_sizes`, a number or several, as integers.
+
+    Raises:
+        ValueError: one is not above 0, in scikit-learn's words, or not whole: 2.5 is no size.
+    """
+    sizes = tuple(given) if hasattr(given, "__iter__") else (given,)
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, Integral):
+            raise ValueError(  # noqa: TRY004 - as scikit-learn refuses sizes
+                f"hidden_layer_sizes must be whole numbers, got {list(sizes)}."
+            )
+        if size <= 0:
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {list(sizes)}.")
+    return tuple(int(size) for size in sizes)
 
 
 class Plan(NamedTuple):

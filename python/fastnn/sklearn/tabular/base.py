@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
+from fastnn.sklearn.net import checked_sizes
 from fastnn.sklearn.tabular.importances import rises
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
@@ -156,11 +157,9 @@ class BaseTabular(BaseEstimator):
     def _recipe(self, rows: int) -> Recipe:
         """What members share, for so many rows to learn from."""
         batch, epochs = length(rows)
-        sizes = self.hidden_layer_sizes
-        hidden = tuple(int(size) for size in (sizes if isinstance(sizes, Iterable) else (sizes,)))
         rate = self._default_rate if self.learning_rate == "auto" else float(self.learning_rate)
         return Recipe(
-            hidden=hidden,
+            hidden=checked_sizes(self.hidden_layer_sizes),
             activation=self.activation,
             dropout=float(self.dropout),
             learning_rate=rate,
@@ -176,7 +175,7 @@ class BaseTabular(BaseEstimator):
 
     def _plan(self, number: int, seed: int) -> Plan:
         folds = self.folds_
-        held = folds == (number % _FOLDS if folds.max() > 0 else -1)
+        held = _held_out(folds, number)
         codes = {"none": False, "all": True, "half": number % 2 == 1}[self.codes]
         return Plan(
             np.flatnonzero(~held),
@@ -212,7 +211,8 @@ class BaseTabular(BaseEstimator):
     def feature_importances_(self) -> Floats:
         """How much worse held-out rows are answered where a column is shuffled, (n_features_in_,): shares
         of 1, 0 for columns without which they would be answered better. It is computed when it is first
-        asked for, from at most 2,000 rows of training, by members that did not learn from them."""
+        asked for, from at most 2,000 rows of training, by members that did not learn from them; of fewer
+        than 10 rows, of which none is held out, from those that they learned from."""
         check_is_fitted(self)
         if self._importances is None:
             self._importances = self._measured_importances()
@@ -223,7 +223,8 @@ class BaseTabular(BaseEstimator):
         random = np.random.default_rng(0)
         found = np.zeros(self.n_features_in_)
         for number, member in enumerate(self.members_):
-            held = np.flatnonzero(sample.folds == number % _FOLDS)
+            # Of too few rows to hold some out, those of training have to do.
+            held = np.flatnonzero(_held_out(sample.folds, number) | (self.oof_ is None))
             if not len(held):
                 continue
             found += rises(
@@ -319,6 +320,11 @@ def _among(chosen: NDArray[np.bool_], values: Array, other: float) -> Array:
     found = np.full((len(chosen), *values.shape[1:]), other, values.dtype)
     found[chosen] = values
     return found
+
+
+def _held_out(folds: NDArray[np.int64], number: int) -> NDArray[np.bool_]:
+    """The rows that a member holds out; of few rows, which are all in fold 0, none."""
+    return np.asarray(folds == (number % _FOLDS if folds.max() > 0 else -1))
 
 
 def _folds(rows: int, strata: Any, random: np.random.Generator) -> NDArray[np.int64]:

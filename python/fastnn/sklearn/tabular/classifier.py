@@ -55,7 +55,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             others have fewer or more as its curve says, see docs/tables.md.
         codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
         bins: the number of codes of a column.
-        label_smoothing: the targets become (1 - s) * y + s / classes.
+        label_smoothing: s in [0, 1): the targets become (1 - s) * y + s / classes.
         class_weight: None, "balanced" or weights by class, as in other classifiers of scikit-learn.
         calibrate: whether probabilities are tempered so that held-out rows are most likely.
         time_limit: seconds, after which no member is begun; the first one is cut. None: no limit.
@@ -83,7 +83,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseTabular._parameter_constraints,
-        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "calibrate": ["boolean"],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }

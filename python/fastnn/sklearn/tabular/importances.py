@@ -1,7 +1,8 @@
 """Importances of columns: how much the loss of held-out rows rises where a column is shuffled.
 
-Breiman 2001, "Random forests", section 10. A column changes the outputs of the first dense layer by its own
-rows of the kernel alone, so that shuffling each column in turn costs by columns, not by their square.
+Breiman 2001, "Random forests", section 10. Where no layer before the first dense one mixes columns
+(`Layer.by_column`), a column changes the outputs of that layer by its own rows of the kernel alone, so that
+shuffling each column in turn costs by columns, not by their square. All other networks run as a whole.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Losses = Callable[[Array], Floats]
 
-_KNOWN = (layers.ColumnEncoding, layers.Scale, layers.Dense, layers.Dropout)
 _AT_ONCE = 1 << 13  # rows that the layers after the first get in one call
 
 
@@ -35,7 +35,7 @@ def rises(
     """How much the loss of a member rises where each column of the table is shuffled, (columns,).
 
     Args:
-        model: of the member: a ColumnEncoding, a Scale of its inputs or none, and dense layers.
+        model: of the member, which begins with a ColumnEncoding.
         encoding, codes: what its first layer does.
         raw: raw columns (n, ...) of rows that it did not learn from.
         losses: of outputs (n, outputs), (n,).
@@ -59,17 +59,18 @@ def shuffled(
         model, encoding, codes, raw: see `rises`.
         orders: of rows, one for each column of the table.
     """
-    for layer in model.layers:
-        if not isinstance(layer, _KNOWN):
-            raise TypeError(f"importances: what {layer!r} does with columns is not known here")
-    dense: list[Any] = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
-    rest = _rest(dense)
+    _, *behind = model.layers
+    first = next((i for i, layer in enumerate(behind) if not layer.by_column), len(behind))
+    if first == len(behind) or type(behind[first]) is not layers.Dense:
+        yield from _shuffled_whole(model, encoding, raw, orders)
+        return
     inputs = encoding.rows(raw, codes=codes)
-    for layer in model.layers:
-        if isinstance(layer, layers.Scale):
-            inputs = inputs * layer.scale.numpy()
-    kernel = dense[0].kernel.numpy()
-    z = inputs @ kernel + dense[0].bias.numpy()
+    for layer in behind[:first]:
+        inputs = np.asarray(layer(inputs))
+    dense: layers.Dense = behind[first]
+    rest = _rest(dense, behind[first + 1 :])
+    kernel = dense.kernel.numpy()
+    z = inputs @ kernel + (0 if dense.bias is None else dense.bias.numpy())
     yield rest(z)
     n = len(raw)
     order_of = iter(orders)
@@ -81,15 +82,28 @@ def shuffled(
         yield from rest(changed.reshape(len(group) * n, -1)).reshape(len(group), n, -1)
 
 
-def _rest(dense: Sequence[Any]) -> Callable[[Array], Array]:
-    """From what the first layer adds up to the outputs of the network."""
-    first, *others = dense
-    parts: list[layers.Layer] = [layers.Activation(first.activation, input_shape=(first.units,))]
-    made: list[Any] = [layers.Dense(layer.units, layer.activation) for layer in others]
-    model = Sequential([*parts, *made])
-    for mine, theirs in zip(made, others, strict=True):
-        mine.kernel.assign(theirs.kernel.numpy())
-        mine.bias.assign(theirs.bias.numpy())
+def _shuffled_whole(
+    model: Sequential,
+    encoding: Encoding,
+    raw: NDArray[np.float32],
+    orders: Iterable[NDArray[np.int64]],
+) -> Iterator[Array]:
+    """`shuffled` of any layers: the whole network for each column."""
+    yield np.asarray(model.predict(raw, verbose=0))
+    for source, order in zip(range(len(encoding.sources)), orders, strict=False):
+        own = [i for i, column in enumerate(encoding.columns) if column.source == source]
+        changed = raw.copy()
+        changed[:, own] = raw[order][:, own]
+        yield np.asarray(model.predict(changed, verbose=0))
+
+
+def _rest(first: layers.Dense, others: Sequence[layers.Layer]) -> Callable[[Array], Array]:
+    """From what the first dense layer adds up to the outputs of the network."""
+    copies = [type(layer).from_config(layer.get_config()) for layer in others]
+    begin = layers.Activation(first.activation, input_shape=(first.units,))
+    model = Sequential([begin, *copies])
+    for mine, theirs in zip(copies, others, strict=True):
+        mine.set_weights(theirs.get_weights())
     return lambda z: np.asarray(model.predict(z, verbose=0))
 
 

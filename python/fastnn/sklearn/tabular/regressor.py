@@ -92,8 +92,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self.y_mean_ = (y / unit).mean(axis=0) * unit
         deviation = (y / unit).std(axis=0) * unit
         least = 10 * np.finfo(np.float64).eps * np.abs(self.y_mean_)
-        self.y_scale_ = np.where(deviation > least, deviation, 1.0)
-        targets = (y - self.y_mean_) / self.y_scale_
+        varies = deviation > least
+        self.y_scale_ = np.where(varies, deviation, 1.0)
+        # Of a constant, what is left of it is its rounding, which is no number of float32 if y is huge.
+        targets = np.where(varies, (y - self.y_mean_) / self.y_scale_, 0.0)
         self._range = [targets.min(axis=0), targets.max(axis=0)]
         self._checked_quantiles()
         return targets, None

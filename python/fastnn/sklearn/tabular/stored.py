@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ KIND = "table"
 _OWN = "/estimator"
 # What values of the wrong kind raise.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_HALF = re.compile("[\ud800-\udfff]")
 _OF_MEMBER = ("model", "state", "names")
 
 
@@ -68,12 +70,7 @@ def write(path: Path, kind: str, params: Mapping[str, Any], state: Mapping[str, 
             [member.codes, member.epoch, member.epochs, dict(member.curve)] for member in members
         ],
     }
-    about["estimator"] = json.dumps(
-        packed(_plain(told), tensors, _OWN),
-        ensure_ascii=False,
-        allow_nan=False,
-        separators=(",", ":"),
-    )
+    about["estimator"] = _text(packed(_plain(told), tensors, _OWN))
     contents = Contents(about, tensors)
     check_room("estimator", about["estimator"], contents.size)
     layout.write(path, contents)
@@ -82,9 +79,20 @@ def write(path: Path, kind: str, params: Mapping[str, Any], state: Mapping[str, 
 _SPECIAL = ("encoding_", "members_")
 
 
+def _text(told: Any) -> str:
+    """JSON in letters as they are; half a pair of surrogates, which UTF-8 has not, as an escape."""
+    made = json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if _HALF.search(made) is None:
+        return made
+    return json.dumps(told, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
 def _plain(value: Any) -> Any:
-    """Arrays of texts and objects, tuples, and dictionaries by other keys than texts, as dictionaries that
-    JSON has."""
+    """Arrays of texts, dates and objects, tuples, and dictionaries by other keys than texts, as
+    dictionaries that JSON has."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "M":
+        unit, count = np.datetime_data(value.dtype)
+        return {"dates": value.view(np.int64), "unit": f"{count}{unit}"}
     if isinstance(value, np.ndarray) and value.dtype.kind in "OUST":
         return {"values": _plain(value.tolist()), "dtype": "O" if value.dtype.kind == "O" else "U"}
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
@@ -107,6 +115,8 @@ def _arrays(value: Any) -> Any:
             found = np.empty(len(value["values"]), object)
             found[:] = value["values"]
             return found
+        if set(value) == {"dates", "unit"}:
+            return value["dates"].astype(f"datetime64[{value['unit']}]")
         if set(value) == {"tuple"}:
             return tuple(_arrays(one) for one in value["tuple"])
         if set(value) == {"pairs"}:
