@@ -88,6 +88,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Builds the documentation into build/site, with warnings as errors, and looks at its links."""
+    session.install(".[image,plot,sklearn]", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-q", *session.posargs, "docs", "build/site")
+    session.run("python", "docs/site/check.py", "build/site")
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Times a training step: `nox -s benchmarks -- --against numpy --rows iris`."""
     session.install(".", "scikit-learn")

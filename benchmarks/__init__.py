@@ -3,7 +3,7 @@
 Run from the root of the repository. `--help` explains the options; `--save` keeps a result in `results/`.
 
     How long is a training step, beside the peers?       python -m benchmarks.train_step
-    Is the README's table up to date, and if not, write  python -m benchmarks.table [--check]
+    Are the published tables up to date? Else write them  python -m benchmarks.table [--check]
     How long is a training step on a GPU, and PyTorch's? python -m benchmarks.gpu
     How does time grow with batch, width, depth, cores?  python -m benchmarks.growth --plot growth.png
     What does a second thread gain, beside a busy core?  python -m benchmarks.threads

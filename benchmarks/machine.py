@@ -94,7 +94,8 @@ def commit() -> str:
         return done.stdout.strip()
 
     name = git("rev-parse", "--short=12", "HEAD") or "no commit"
-    changes = git("status", "--porcelain", "-uno", "--", ".", ":!benchmarks/results", ":!README.md")
+    results = ("benchmarks/results", "README.md", "docs/benchmarks.md", "docs/pictures")
+    changes = git("status", "--porcelain", "-uno", "--", ".", *(f":!{path}" for path in results))
     return f"{name} with changes" if changes else name
 
 

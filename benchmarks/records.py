@@ -1,7 +1,7 @@
 """Results as JSON: one file for each machine, one section for each benchmark, with its origin.
 
 A section is replaced as a whole, because times of two runs are not comparable. Each
-benchmark defines the content of its section; `table.py` makes the README's table of them.
+benchmark defines the content of its section; `table.py` makes the published tables of them.
 """
 
 import argparse

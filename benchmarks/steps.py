@@ -146,7 +146,7 @@ def bounds(rows: Mapping[str, Row]) -> str:
 
 
 def published(rows: Mapping[str, Row]) -> str:
-    """The table of the README: the best peer first, the usual loop beside it."""
+    """The published table: the best peer first, the usual loop beside it."""
 
     def line(name: str, row: Row) -> list[str]:
         return [

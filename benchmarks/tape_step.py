@@ -29,7 +29,7 @@ SETTING = (
     "a step of a training loop by hand, in microseconds, and how often fastnn's time it is. Such a "
     "loop has a tape, its gradient and `apply_gradients`; those of the peers are written as their "
     'guides write them. "own loop" is the network of [examples/iris_own_loop.py]'
-    "(examples/iris_own_loop.py)"
+    "(../examples/iris_own_loop.py)"
 )
 LOOPS = (OURS, "PyTorch eager", "PyTorch eager, fused Adam", "Keras on JAX")
 FITS = ("fastnn Model.fit", "fastnn Sequential.fit")

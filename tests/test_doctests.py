@@ -1,6 +1,6 @@
 """Every public name has a docstring with an example, and every example runs and shows what it says.
 
-The names are those that `dir()` of the modules lists, and the methods of the classes in METHODS_OF.
+The names are those that `dir()` of the modules lists, and the methods of the classes in `public_names.METHODS_OF`.
 NumPy and fastnn are imported, and the working folder is empty.
 """
 
@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import doctest
 import inspect
-from collections.abc import Iterator
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
+import public_names
 import pytest
 
 import fastnn
 
-# Classes whose methods have examples, too: those that users call. Other methods have a docstring.
-METHODS_OF = {
-    *("fastnn.GradientTape", "fastnn.Model", "fastnn.Predictor", "fastnn.Sequential"),
-    *("fastnn.Tensor", "fastnn.Variable"),
-    *("fastnn.layers.Dense", "fastnn.layers.Layer", "fastnn.losses.Loss", "fastnn.metrics.Metric"),
-    "fastnn.optimizers.Optimizer",
-}
 # What the examples of these names need beside NumPy: packages, or CUDA.
 NEEDS = {
     "fastnn.Model.export_onnx": "onnx onnxruntime",
@@ -48,56 +40,13 @@ NEEDS = {
 WITHOUT: set[str] = set()
 
 
-def _is_ours(value: Any) -> bool:
-    return str(getattr(value, "__module__", "")).split(".")[0] == "fastnn"
-
-
-def _modules() -> dict[str, Any]:
-    """The public modules, by their shortest names; those of `fastnn.keras` last."""
-    found: dict[int, tuple[str, Any]] = {id(fastnn): ("fastnn", fastnn)}
-    queue = ["fastnn"]
-    while queue:
-        path = queue.pop(0)
-        module = next(m for p, m in found.values() if p == path)
-        for name in sorted(dir(module), key=lambda name: (name == "keras", name)):
-            value = None if name.startswith("_") else getattr(module, name)
-            inside = inspect.ismodule(value) and value.__name__.startswith("fastnn")
-            if inside and id(value) not in found:
-                found[id(value)] = f"{path}.{name}", value
-                queue.append(f"{path}.{name}")
-    return dict(found.values())
-
-
-def _public() -> dict[str, Any]:
-    """Functions and classes, each once, by the shortest of its names."""
-    found: dict[int, tuple[str, Any]] = {}
-    for path, module in _modules().items():
-        for name in dir(module):
-            value = getattr(module, name)
-            if not name.startswith("_") and callable(value) and _is_ours(value):
-                found.setdefault(id(value), (f"{path}.{name}", value))
-    return dict(found.values())
-
-
-def _methods(path: str, cls: type) -> Iterator[tuple[str, Any]]:
-    """The functions and properties of a class, also those of its bases in this package."""
-    for name in dir(cls):
-        owner = next((base for base in cls.__mro__ if name in vars(base)), None)
-        if name.startswith("_") or owner is None or not _is_ours(owner):
-            continue
-        member = vars(owner)[name]
-        function = getattr(member, "__func__", member)
-        if inspect.isroutine(function) or isinstance(member, property):
-            yield f"{path}.{name}", function
-
-
-NAMES = _public()
+NAMES = public_names.public()
 # By identity: a method of a base class is tested once, under its first class.
 METHODS: dict[str, Any] = dict(
     {
         id(function): (path, function)
-        for owner in sorted(METHODS_OF, reverse=True)
-        for path, function in _methods(owner, attrgetter(owner.partition(".")[2])(fastnn))
+        for owner in sorted(public_names.METHODS_OF, reverse=True)
+        for path, function in public_names.methods(owner, public_names.named(owner))
         if inspect.isroutine(function)
     }.values()
 )
@@ -142,7 +91,7 @@ def test_every_method_has_a_docstring():
         path
         for name, value in NAMES.items()
         if isinstance(value, type)
-        for path, function in _methods(name, value)
+        for path, function in public_names.methods(name, value)
         if not inspect.getdoc(getattr(value, path.rpartition(".")[2])) and not function.__doc__
     ]
     assert not silent

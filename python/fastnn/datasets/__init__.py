@@ -30,9 +30,8 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         ((1797, 64), (1797,), 16, 9)
 
     Returns:
-        x: (1797, 64) uint8, 8 x 8 pixels row by row, 0 (paper) to 16 (ink);
-            `x.reshape(-1, 8, 8)` are the images.
-        y: (1797,) uint8, the digits 0 to 9.
+        x and y. x is (1797, 64) uint8, 8 x 8 pixels row by row, from 0 (paper) to 16 (ink), so that
+        `x.reshape(-1, 8, 8)` are the images; y is (1797,) uint8, the digits 0 to 9.
 
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (1998), UCI
     Machine Learning Repository, https://doi.org/10.24432/C50P49, the file optdigits.tes, under
@@ -54,12 +53,11 @@ def load_yeast() -> tuple[Part, Part]:
         ((1500, 103), (1500, 14), (917, 103))
 
     Returns:
-        (x, y), (test_x, test_y): 1,500 rows to train on and 917 to test, the parts that the
-        literature compares results on.
-        x: (n, 103) float32, expression in microarrays and a phylogenetic profile, between -0.8
-            and 0.8, with six decimals. Standardize them: they are small.
-        y: (n, 14) uint8, 1 for the functions that the gene has: 4.24 of them on average, and
-            between 1.4 % and 75 % of the genes have each.
+        (x, y) and (test_x, test_y), 1,500 rows to train on and 917 to test, the parts that the
+        literature compares results on. x is (n, 103) float32, expression in microarrays and a
+        phylogenetic profile, between -0.8 and 0.8, with six decimals. Standardize it: the numbers
+        are small. y is (n, 14) uint8, 1 for the functions that the gene has, 4.24 of them on
+        average; between 1.4 % and 75 % of the genes have each.
 
     Source: A. Elisseeff and J. Weston, "A kernel method for multi-labelled classification",
     Advances in Neural Information Processing Systems 14 (2001), as the library Mulan distributes

@@ -160,7 +160,10 @@ class Optimizer(Applies, Registered):
     An optimizer given to two models is one set of hyperparameters for both; each model
     keeps its own state (velocities, moments), which `compile` resets.
 
-    Every optimizer also takes, by name:
+    Every optimizer also takes these by name. All but lr are read at `compile`; later changes act
+    from the next one on.
+
+    Keyword Args:
         lr: the former name of learning_rate, with a DeprecationWarning.
         clipnorm: the gradient of each parameter is scaled down to this norm where it is larger.
         clipvalue: each element of a gradient is cut to [-clipvalue, clipvalue].
@@ -175,7 +178,6 @@ class Optimizer(Applies, Registered):
         gradient_accumulation_steps: the gradients of so many batches are averaged for one update,
             as if the batch had been so many times larger; None: each batch is one. What is
             gathered stays from one `fit` to the next.
-    These seven are read at `compile`; later changes act from the next one on.
 
     Attributes:
         learning_rate: the rate of the next step, a float with `assign(value)` and `numpy()` as

@@ -1,0 +1,117 @@
+"""Pages of the repository link to files and headings that there are, and the site has all of docs/.
+
+The site itself is built by `nox -s docs`, which looks at its links by docs/site/check.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+LINK = re.compile(r"(?<!`)\[[^\]\n]+\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+WRITTEN = ("docs/api/", "docs/gallery/", "docs/project/")  # by the build of the site
+
+
+def pages() -> list[Path]:
+    done = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = [name for name in done.stdout.split("\0") if name]
+    if done.returncode != 0 or not names:
+        pytest.skip("needs git, and the repository")
+    return [ROOT / name for name in names if (ROOT / name).exists()]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    found = re.findall(r"^#+ +(.*)$", FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in found}
+
+
+def test_links_of_pages_lead_somewhere() -> None:
+    wrong = []
+    for page in pages():
+        for path, anchor in LINK.findall(FENCE.sub("", page.read_text())):
+            target = (page.parent / path).resolve() if path else page
+            if str(target).startswith(tuple(str(ROOT / name) for name in WRITTEN)):
+                continue
+            if not target.exists():
+                wrong.append(f"{page.relative_to(ROOT)}: {path}")
+            elif anchor and anchor not in anchors(target):
+                wrong.append(f"{page.relative_to(ROOT)}: {path}#{anchor}")
+    assert not wrong
+
+
+def test_the_site_lists_every_page() -> None:
+    trees = re.findall(r"```{toctree}\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
+    listed = {line for tree in trees for line in tree.split("\n") if line and line[0] != ":"}
+    assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= listed
+
+
+def test_pictures_are_those_that_the_script_draws() -> None:
+    program = [sys.executable, str(ROOT / "scripts" / "pictures.py"), "--check"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / "site" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_the_check_of_the_site_finds_faults(tmp_path: Path) -> None:
+    (tmp_path / "style.css").write_text("@import 'https://elsewhere/a.css'; a {b: url(c.png)}")
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">A</h1><a href="b.html#there">b</a><a href="#top">a</a><a href="c.html">c</a>'
+        '<a href="https://elsewhere">fine</a><script src="https://elsewhere/a.js"></script>'
+    )
+    (tmp_path / "b.html").write_text('<h1 id="here">B</h1><a href="a.html#top">a</a>')
+    assert sorted(module("check").faults(tmp_path)) == [
+        "a.html: b.html#there has no such anchor",
+        "a.html: c.html is not there",
+        "a.html: loads https://elsewhere/a.js",
+        "style.css: loads https://elsewhere/a.css",
+    ]
+
+
+def test_links_of_the_repository_lead_to_pages_of_the_site() -> None:
+    converted = module("links").converted
+    text = (
+        "[a](../benchmarks/NOTES.md#tables) [b](../examples/primer.py) [c](keras.md) [d](https://x)"
+    )
+    assert converted("tables", text) == (
+        "[a](project/notes.md#tables) [b](gallery/primer.md) [c](keras.md) [d](https://x)"
+    )
+    assert converted("project/changelog", "[docs/files.md](docs/files.md)") == (
+        "[docs/files.md](../files.md)"
+    )
+    assert converted("index", "[cmake/cuda.cmake](../cmake)") == "cmake/cuda.cmake"
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("x**2 of `x`s, *args", "x\\*\\*2 of ``x``\\ s, \\*args"),
+        (">>> 2 ** 3 * 2", ">>> 2 ** 3 * 2"),
+        ("`coef_` and loss_", "``coef_`` and loss\\_"),
+    ],
+)
+def test_docstrings_become_markup(line: str, wanted: str) -> None:
+    assert module("docstrings").escaped([line]) == [wanted]
