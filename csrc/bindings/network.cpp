@@ -9,12 +9,14 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "bindings/data.h"
 #include "bindings/tables.h"
 #include "core/loss.h"
 #include "core/names.h"
+#include "core/session_plain.h"
 #include "nn/checks.h"
 #include "nn/network.h"
 
@@ -169,13 +171,37 @@ void compile(Network& network, const std::string& loss, const std::string& optim
   network.compile(request);
 }
 
+// Checks of data that stand beside the network, so that another thread may make them while it
+// trains.
+struct DataCheck {
+  Plan plan;
+  void check(const Data& data) const {
+    const Unlocked unlocked;
+    check_data(plan, data.dataset(), poll_signals);
+  }
+  void check_x(const Data& data) const {
+    const Unlocked unlocked;
+    check_input(plan, data.dataset(), poll_signals);
+  }
+  double weight(const Data& data) const {
+    const Unlocked unlocked;
+    return total_weight(plan, data.dataset(), poll_signals);
+  }
+};
+
 py::array_t<double> evaluate(Network& network, const Data& data,
-                             const std::optional<py::array>& logits) {
+                             const std::optional<py::array>& logits,
+                             const std::optional<py::array>& so_far) {
   std::vector<double> sums;
   void* const to = logits_of(network, logits, data.dataset().count);
+  std::span<const double> before;
+  if (so_far) {
+    before =
+        std::span(data_of<double>(*so_far, "so_far"), static_cast<std::size_t>(so_far->size()));
+  }
   {
     const Unlocked unlocked;
-    sums = network.evaluate(data.dataset(), poll_signals, to);
+    sums = network.evaluate(data.dataset(), poll_signals, to, before);
   }
   return array_of(sums);
 }
@@ -314,6 +340,7 @@ void register_training(py::class_<Network>& network) {
         return self.check_weight_of(name.c_str(), data.dataset(), poll_signals);
       },
       "name"_a, "data"_a);
+  network.def("data_check", [](Network& self) { return DataCheck{self.compiled_plan()}; });
   network.def_property_readonly("sum_widths", &Network::sum_widths);
   network.def_property_readonly("head", [](const Network& self) {
     return head_names[static_cast<std::size_t>(self.head())];
@@ -328,7 +355,7 @@ void register_training(py::class_<Network>& network) {
         self.check_input(data.dataset(), poll_signals);
       },
       "data"_a);
-  network.def("evaluate", evaluate, "data"_a, "logits"_a = py::none());
+  network.def("evaluate", evaluate, "data"_a, "logits"_a = py::none(), "so_far"_a = py::none());
   network.def("predict", predict, "data"_a);
   network.def("predictor", make_predictor, "inputs"_a, "outputs"_a, "ends"_a, "convert"_a);
   network.def("gradients", gradients, "data"_a, py::kw_only(), "training"_a = false);
@@ -362,6 +389,12 @@ void register_network(py::module_& module) {
             "width"_a, "dtype"_a);
   graph.def("set_output", &Graph::set_output, "tensor"_a);
   register_building(graph);
+  py::class_<DataCheck>(module, "DataCheck")
+      .def("check", &DataCheck::check, "data"_a)
+      .def("check_input", &DataCheck::check_x, "data"_a)
+      .def("weight", &DataCheck::weight, "data"_a)
+      .def_property_readonly("rows_at_once",
+                             [](const DataCheck& self) { return inference_rows(self.plan); });
   py::class_<Network> network(module, "Network");
   network.def(py::init([](Index width, const std::string& dtype, std::uint64_t key) {
                 check(width >= 1, "width: expected at least 1, got ", width);

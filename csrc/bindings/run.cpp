@@ -73,8 +73,8 @@ struct BoundRun {
 
 std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
                                     const Data* validation, bool shuffle, bool fresh,
-                                    bool streams_in) {
-  const Run::Options options{batch_size, shuffle, fresh, streams_in};
+                                    bool streams_in, std::optional<double> row_weight) {
+  const Run::Options options{batch_size, shuffle, fresh, streams_in, row_weight};
   auto run =
       std::make_unique<Run>(network.parts(), data.dataset(),
                             validation != nullptr ? &validation->dataset() : nullptr, options);
@@ -197,7 +197,7 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
-              "streams_in"_a = false);
+              "streams_in"_a = false, "row_weight"_a = py::none());
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,

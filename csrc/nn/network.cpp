@@ -206,6 +206,12 @@ double Network::check_weight_of(const char* name, const Dataset& data, const Pol
   return total;
 }
 
+Plan Network::compiled_plan() {
+  const Gate::Reading reading(parts_.gate());
+  check_output();
+  return *parts_.plan;
+}
+
 void Network::optimizer_state(const std::function<void(const ParameterBuffer&)>& each) {
   const Gate::Reading reading(parts_.gate());
   parts_.state.bring_optimizer_state();
@@ -217,10 +223,14 @@ void Network::set_optimizer_state(const std::vector<const void*>& state) {
   parts_.state.write_optimizer_state(state);
 }
 
-std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll, void* logits) {
+std::vector<double> Network::evaluate(const Dataset& data, const Poll& poll, void* logits,
+                                      std::span<const double> so_far) {
   const Gate::Reading reading(parts_.gate());
   check_compiled();
   std::vector<double> sums(static_cast<std::size_t>(parts_.plan->sums()));
+  check(so_far.empty() || so_far.size() == sums.size(), "so_far: expected ", sums.size(),
+        " sums, got ", so_far.size());
+  std::ranges::copy(so_far, sums.begin());
   Ticker ticker(poll);
   evaluate_into(parts_, data, sums, logits, ticker);
   parts_.sessions.idle().forget_data();

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/backend.h"
@@ -65,6 +66,8 @@ class Network {
   void check_data(const Dataset& data, const Poll& poll);
   // The weight of all rows, as the loss counts them; ValueError where nothing counts.
   double check_weight_of(const char* name, const Dataset& data, const Poll& poll);
+  // The plan, with what it was compiled with, by which data are checked while the network trains.
+  Plan compiled_plan();
   // How many numbers the loss and each metric add up.
   std::vector<Index> sum_widths() const;
   // The activation that makes the outputs of the logits; none: they are the outputs.
@@ -87,9 +90,10 @@ class Network {
   // For runs (run.h).
   TrainingParts& parts() { return parts_; }
 
-  // The sums of all rows. Unless it is null, `logits` gets (rows, output width) of the element
-  // type.
-  std::vector<double> evaluate(const Dataset& data, const Poll& poll, void* logits = nullptr);
+  // The sums of all rows, added to those `so_far`: none, or one number for each. Unless it is null,
+  // `logits` gets (rows, output width) of the element type.
+  std::vector<double> evaluate(const Dataset& data, const Poll& poll, void* logits = nullptr,
+                               std::span<const double> so_far = {});
   void predict(const Dataset& data, void* out, const Poll& poll);
   // The mean loss, and its gradient in `gradient`: NaN and zeros where nothing counts.
   double gradients(const Dataset& data, bool training, void* gradient, const Poll& poll);

@@ -164,6 +164,7 @@ void Run::train_piece(Session& session, const Request& request, const Epoch& epo
 
 // What a row of the data weighs on average.
 double Run::row_weight(const Poll& poll) {
+  if (options_.row_weight) return *options_.row_weight;
   if (options_.streams_in) return counted_by_row(*parts_.plan, data_);
   if (!row_weight_) {
     row_weight_ = total_weight(*parts_.plan, data_, poll) / static_cast<double>(data_.count);
@@ -214,8 +215,8 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
     check(watch.fits(width_), "watches: expected places among ", width_, " sums");
   }
   const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
-  const Index until = std::exchange(part_until_, 0);
-  if (part && begin > 0 && begin == until && std::min(before.size(), sums_.size()) >= columns) {
+  const Index until = std::exchange(part_until_, -1);
+  if (part && begin == until && std::min(before.size(), sums_.size()) >= columns) {
     std::copy_n(before.begin(), columns, sums_.begin());
   }
 
@@ -293,6 +294,7 @@ void Run::close() {
 
 void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
                    Ticker& ticker) {
+  const double weight = sums[1];
   std::unique_ptr<Session> session = parts.sessions.borrow(parts.needs());
   const Index row_bytes = parts.plan->output_width() * parts.state.parameters()->element_size();
   for (Index first = 0; first < data.count; first += session->capacity()) {
@@ -301,7 +303,7 @@ void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* l
     session->evaluate(data, first, count, sums, here);
     ticker.done();
   }
-  sums[0] += session->penalty() * sums[1];
+  sums[0] += session->penalty() * (sums[1] - weight);
   parts.sessions.give(std::move(session));
 }
 

@@ -38,8 +38,8 @@ struct TrainingParts {
   SessionPool::Needs needs() { return {*plan, compiled ? &*compiled : nullptr, state}; }
 };
 
-// Adds up loss and metrics of all rows, over a session that waits for such work. Unless it is null,
-// `logits` gets those of all rows.
+// Adds loss and metrics of all rows to `sums`, over a session that waits for such work. Unless it
+// is null, `logits` gets those of all rows.
 void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
                    Ticker& ticker);
 
@@ -64,6 +64,8 @@ class Run {
     bool fresh = true;
     // The data are a part of what is not known yet: their rows are taken to weigh 1 on average.
     bool streams_in = false;
+    // What a row weighs on average in all of which the data are a part, where that is known.
+    std::optional<double> row_weight = std::nullopt;
   };
   struct Request {
     Index epochs = 1;
@@ -132,7 +134,7 @@ class Run {
   std::vector<double> sums_;  // of the last call
   std::size_t width_ = 0, finished_ = 0;
   std::vector<std::vector<std::byte>> best_;
-  Index part_until_ = 0;  // where the last call ended, if it ran a part of an epoch
+  Index part_until_ = -1;  // where the last call ended, if it ran a part of an epoch
 };
 
 }  // namespace fastnn

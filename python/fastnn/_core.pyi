@@ -340,6 +340,19 @@ class SparseMatrix:
     def shape(self) -> tuple[int, int]: ...
     def __len__(self) -> int: ...
 
+class DataCheck:
+    """Checks of data for a network, also while that trains in another thread."""
+
+    def check(self, data: Data) -> None:
+        """See `Network.check`."""
+    def check_input(self, data: Data) -> None:
+        """See `Network.check_input`."""
+    def weight(self, data: Data) -> float:
+        """The weight of all rows, as the loss counts it."""
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that one step of evaluation and prediction takes; sums go by these."""
+
 class Data:
     """Rows to train on or to predict from: views of the caller's arrays, never copies.
 
@@ -637,6 +650,8 @@ class Network(Graph):
         range, targets that the loss cannot take, weights that are negative or not finite."""
     def check_input(self, data: Data) -> None:
         """The part of `check` that concerns x."""
+    def data_check(self) -> DataCheck:
+        """The checks of data by the network as it is compiled now."""
     def run(
         self,
         data: Data,
@@ -646,11 +661,12 @@ class Network(Graph):
         shuffle: bool = True,
         fresh: bool = True,
         streams_in: bool = False,
+        row_weight: float | None = None,
     ) -> Run:
         """Begins training on checked data, in as many native calls as are needed.
 
         `fresh`: no state from before is gone back to. `streams_in`: the data are a part of what
-        is not known yet, whose rows are taken to weigh 1 on average.
+        is not known yet, whose rows are taken to weigh 1 on average, or `row_weight`.
         """
     def record(
         self,
@@ -665,9 +681,14 @@ class Network(Graph):
         `input_gradient`, `pull` gives None for the inputs."""
     def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
         """`record` of the rows of an array, with logits=True."""
-    def evaluate(self, data: Data, logits: Array | None = None) -> NDArray[np.float64]:
-        """Sums as in `Run.advance`, one dimension; nothing is changed. `logits`, of the network's
-        type, gets those of all rows, (rows, outputs)."""
+    def evaluate(
+        self,
+        data: Data,
+        logits: Array | None = None,
+        so_far: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Sums as in `Run.advance`, one dimension, added to those `so_far`; nothing is changed.
+        `logits`, of the network's type, gets those of all rows, (rows, outputs)."""
     def predict(self, data: Data) -> Floats:
         """(rows, width of the output). Many threads may call it at once."""
     def predictor(
