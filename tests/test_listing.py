@@ -47,7 +47,7 @@ def test_the_modules_are_those_of_the_documentation():
         *(f"fastnn.{name}" for name in ("layers", "losses", "metrics", "models", "ops")),
         *(f"fastnn.{name}" for name in ("keras", "math", "optimizers", "preprocessing", "utils")),
         *(f"fastnn.{name}" for name in ("config", "dtypes", "interop", "linalg", "nn", "random")),
-        "fastnn.saving",
+        *("fastnn.data", "fastnn.saving"),
     }
 
 

@@ -64,7 +64,7 @@ def test_the_page_lists_every_function_of_the_root():
         if isinstance(getattr(tf, name), type) and issubclass(getattr(tf, name), Exception)
     }
     own |= {name for name in tf.__all__ if "thread" in name or "precision" in name}
-    own |= {"__version__", "show_config", "dtypes", "ops", "interop", *tf.interop.__all__}
+    own |= {"__version__", "show_config", "data", "dtypes", "ops", "interop", *tf.interop.__all__}
     modules = {name.partition(".")[2].partition(".")[0] for name in LISTED}
     modules |= set(LISTED["tf.keras"]) - {"Variable"}
     assert set(tf.__all__) - own - modules == set(LISTED["tf"])

@@ -355,7 +355,8 @@ NAMES: dict[str, dict[str, str]] = {
         "use dtype of Sequential or Model": "floatx set_floatx epsilon set_epsilon",
     },
     "data": {
-        "pass arrays to fit, which shuffles them and makes batches; in a loop of your own slice them": """
+        "pass arrays to fit, which shuffles them and makes batches, or fastnn.data.Chunks where they "
+        "are larger than memory; in a loop of your own slice them": """
             Dataset TFRecordDataset TextLineDataset FixedLengthRecordDataset AUTOTUNE Options
             Iterator experimental""",
     },

@@ -39,6 +39,8 @@ class Position(NamedTuple):
     data: tuple[int, int, bool] | None = None
     # Over the tape: what the last step returned. A `train_step` of one's own may return anything.
     logs: Logs | None = None
+    # Of data larger than memory: what tells apart data that come in other windows.
+    layout: str | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -51,6 +53,11 @@ class Position(NamedTuple):
             raise ValueError(
                 f"fit: training is to go on in the middle of an epoch of {_told(self.data)}, but there "
                 f"are {_told(of_fit.data)}"
+            )
+        if self.step and self.layout != of_fit.layout:
+            raise ValueError(
+                "fit: training is to go on in the middle of an epoch of data that came in other chunks, "
+                "or windows"
             )
 
 

@@ -115,10 +115,14 @@ def balanced(classes: NDArray[np.int64], count: int, ignored: int | None) -> NDA
     kept = classes[(classes >= 0) & (classes < count)]
     if ignored is not None:
         kept = kept[kept != ignored]
-    rows = np.bincount(kept, minlength=count)
+    return balanced_of(np.bincount(kept, minlength=count))
+
+
+def balanced_of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same, of the number of rows that each class has."""
     there = rows > 0
-    by_class = np.ones(count)
-    by_class[there] = len(kept) / (there.sum() * rows[there])
+    by_class = np.ones(len(rows))
+    by_class[there] = rows.sum() / (there.sum() * rows[there])
     return by_class
 
 

@@ -138,10 +138,11 @@ class Feed:
 
 
 class Ahead:
-    """Reads an iterator in a thread, at most two items ahead; what it raises comes in its place."""
+    """Reads an iterator in a thread, at most so many items ahead; what it raises comes in its place."""
 
-    def __init__(self, items: Iterator[Any]) -> None:
+    def __init__(self, items: Iterator[Any], most: int = _AHEAD) -> None:
         self._items = items
+        self._most = most
         self._found: deque[Any] = deque()
         self._change = threading.Condition()
         self._ended = False  # the reader has left: the thread stops
@@ -155,7 +156,7 @@ class Ahead:
                 with self._change:
                     self._found.append(item)
                     self._change.notify_all()
-                    self._change.wait_for(lambda: self._ended or len(self._found) < _AHEAD)
+                    self._change.wait_for(lambda: self._ended or len(self._found) < self._most)
                     if self._ended:
                         return
         except BaseException as error:  # noqa: BLE001 - it is raised where the item is asked for

@@ -9,24 +9,30 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
 from fastnn._core import Predictor
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import Callback
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.data.batches import Batches
+from fastnn.data.chunks import Chunks
 from fastnn.data.feed import kind_of
+from fastnn.data.outputs import Kept, filled
 from fastnn.data.structures import form_of, mapped
 from fastnn.data.table import Table
 from fastnn.models import probabilities
 from fastnn.models.call_words import (
     DEFAULT_BATCH,
+    batch_size_of,
     batches_of,
+    steps_of,
     verbosity_of,
 )
+from fastnn.models.chunked import Chunked
 from fastnn.models.compiled import heads_of
 from fastnn.models.frozen import frozen
 from fastnn.models.steps import own_steps
-from fastnn.models.streamed import Streamed
 from fastnn.models.taped_tables import Given
 from fastnn.training import passes
 from fastnn.words import keywords
@@ -34,7 +40,7 @@ from fastnn.words import keywords
 Callbacks = Callback | Iterable[Callback] | None
 
 
-class Answering(Streamed):
+class Answering(Chunked):
     """Outputs of rows, with Keras's names, arguments and defaults."""
 
     @keywords()
@@ -46,6 +52,7 @@ class Answering(Streamed):
         *,
         steps: int | None = None,
         callbacks: Callbacks = None,
+        out: NDArray[Any] | None = None,
     ) -> Any:
         """The output of the last layer for each row, as in Keras: logits after a linear layer.
 
@@ -57,15 +64,17 @@ class Answering(Streamed):
         Many threads may predict with one model at once. Nothing is printed.
 
         Args:
-            x: rows, see `fit`, or what makes batches x, (x, y) or (x, y, sample_weight). The model
-                need not be compiled.
+            x: rows, see `fit`, `fastnn.data.Chunks`, or what makes batches x, (x, y) or
+                (x, y, sample_weight). The model need not be compiled.
             batch_size: the batch of on_predict_batch hooks; results do not depend on it.
             verbose: accepted as in Keras, and unused.
             steps: see `evaluate`.
             callbacks: see `fit`.
+            out: an array (n, outputs) of floats, such as a memory map, which gets the outputs part by
+                part; for models with one output.
 
         Returns:
-            An array (n, outputs) of the model's dtype; of several outputs such arrays in a list, a
+            `out` where it was given, else an array (n, outputs) of the model's dtype; of several outputs such arrays in a list, a
             tuple or a dictionary, as the model was made or as its `call` returns them.
 
         Raises:
@@ -73,15 +82,19 @@ class Answering(Streamed):
             ValueError: x is empty, of another shape, or has NaN or infinity in it.
         """
         self._training.refuse_others("predict")
+        if isinstance(x, Chunks):
+            sizes = batch_size_of("batch_size", batch_size, DEFAULT_BATCH), steps_of(steps)
+            listeners = CallbackList(callbacks, self, {"verbose": 0, "epochs": 1})
+            return self._predict_chunks(x, sizes, listeners, out)
         if kind_of(x) is not None:
             listeners = CallbackList(callbacks, self, {"verbose": 0, "epochs": 1})
-            return self._predict_streamed(
-                x, steps, listeners, lambda batch: self.predict(batch, verbose=0)
-            )
+            found = self._predict_streamed(x, steps, listeners, self._outputs_of)
+            return found if out is None else filled(out, [found])
         if own_steps(self, "predict") or self._reason_of_call(x) is not None:
             params = {"verbose": verbosity_of(verbose), "epochs": 1}
             sized = batch_size, steps
-            return self._predict_taped(x, sized, CallbackList(callbacks, self, params))
+            found = self._predict_taped(x, sized, CallbackList(callbacks, self, params))
+            return found if out is None else filled(out, [found])
         table = Table(self._rows(x))
         self._shapes(table.x)  # an error about shapes comes before those of other arguments
         size, count = batches_of("steps", steps, batch_size, table.length, DEFAULT_BATCH)
@@ -95,8 +108,15 @@ class Answering(Streamed):
         built = self.prepare(
             table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
         )
-        outputs = passes.predict(built.network, table, listeners, size)
-        return outputs.reshape(-1, *built.shapes[-1])
+        if out is None:
+            outputs = passes.predict(built.network, table, listeners, size)
+            return outputs.reshape(-1, *built.shapes[-1])
+        kept = Kept(out, table.length, built.shapes[-1], built.network.dtype)
+        passes.predict_into(built.network, table, listeners, size, kept.add)
+        return kept.all()
+
+    def _outputs_of(self, x: Any) -> Any:
+        return self.predict(x, verbose=0)
 
     @keywords()
     def predict_proba(

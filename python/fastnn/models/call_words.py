@@ -17,10 +17,16 @@ from fastnn.words import choose, integer
 
 
 def refuse_beside_batches(
-    share: float, sample_weight: object, begins: Position | None = None
+    share: float,
+    sample_weight: object,
+    begins: Position | None = None,
+    *,
+    chunks_y: object = None,
 ) -> None:
-    """ValueError for arguments that go with arrays alone."""
+    """ValueError for arguments that go with arrays alone; `chunks_y`: y beside chunks."""
     told = "x makes batches; "
+    if chunks_y is not None:
+        raise ValueError("y: the chunks of x hold it; give it to Chunks")
     if share:
         raise ValueError(f"validation_split: {told}give validation_data")
     if sample_weight is not None:
@@ -45,6 +51,11 @@ def batches_of(
     count = integer(name, steps)
     size = batch_size_of("batch_size", batch_size, max(1, -(-rows // count)))
     return size, min(rows, size * count)
+
+
+def steps_of(given: int | None, name: str = "steps") -> int | None:
+    """A number of batches; None: all that there are."""
+    return None if given is None else integer(name, given)
 
 
 def batch_size_of(name: str, given: int | None, default: int) -> int:

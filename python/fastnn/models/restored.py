@@ -90,7 +90,10 @@ def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
     logs = unpacked(told.get("logs"), tensors)
     if logs is not None and not isinstance(logs, dict):
         raise ValueError(f"position: logs: expected values by name, got {logs!r:.100}")
-    return Position(epoch, step, sums, data, logs)  # type: ignore[arg-type]
+    layout = told.get("layout")
+    if layout is not None and not isinstance(layout, str):
+        raise ValueError(f"position: layout: expected a word, got {layout!r:.100}")
+    return Position(epoch, step, sums, data, logs, layout)  # type: ignore[arg-type]
 
 
 def _of_model(model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array]) -> list[Put]:

@@ -188,13 +188,14 @@ def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str,
         return None
     for i, sums in enumerate(position.sums):
         tensors[f"/position/{i}"] = sums
-    return {
+    told = {
         "epoch": position.epoch,
         "step": position.step,
         "sums": len(position.sums),
         "data": None if position.data is None else list(position.data),
         "logs": packed(position.logs, tensors, "/position/logs"),
     }
+    return told if position.layout is None else told | {"layout": position.layout}
 
 
 def _run_of(model: Any) -> dict[str, Any]:

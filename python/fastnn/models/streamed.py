@@ -27,8 +27,9 @@ from fastnn.models.taped import Taped
 from fastnn.models.taped_steps import TapedSteps
 from fastnn.models.taped_tables import Given
 from fastnn.training import passes, streams
+from fastnn.training.chunked import at_step
 from fastnn.training.loops import Schedule
-from fastnn.training.seen import SeenRows, room
+from fastnn.training.seen import joined, room
 from fastnn.training.streams import StreamFit, Streams
 from fastnn.utils import unpack_x_y_sample_weight
 from fastnn.words import integer, within
@@ -255,11 +256,7 @@ class NativeSteps:
                 return run.advance(first_epoch=self._epoch, **how)
         except _core.TrainingDiverged as error:
             # A call has one step.
-            step = self._step - how["first_step"]
-            told = str(error).replace(f"step {error.step} ", f"step {step} ", 1)
-            better = _core.TrainingDiverged(told)
-            better.epoch, better.step, better.loss = error.epoch, step, error.loss
-            raise better from None
+            raise at_step(error, self._step - how["first_step"]) from None
         finally:
             self._fresh = False
             optimizer.taken = max(0, optimizer.taken + network.steps - before)
@@ -289,22 +286,4 @@ class NativeSteps:
             if ends and self._last is not None:
                 # No loss follows that would show the last update to be wrong.
                 self._advance(self._last, first_step=1, steps=0, ends=True)
-        return self._columns.logs(self._sums, seen=_joined(self._seen) if self._seen else None)
-
-
-def _joined(parts: list[tuple[Table, NDArray[Any]]]) -> SeenRows:
-    """The rows of all batches."""
-    tables = [table for table, _ in parts]
-    weights = None
-    if any(table.weights is not None for table in tables):
-        weights = np.concatenate(
-            [np.ones(table.length) if table.weights is None else table.weights for table in tables]
-        )
-    labels = targets = None
-    if tables[0].labels is not None:
-        labels = np.concatenate([table.labels for table in tables])
-    else:
-        targets = np.concatenate([table.targets for table in tables])
-    logits = np.concatenate([part for _, part in parts])
-    rows = Table(logits, targets, labels, weights, given=labels, flat=tables[0].flat)
-    return SeenRows(rows, logits, sizes=[table.length for table in tables])
+        return self._columns.logs(self._sums, seen=joined(self._seen) if self._seen else None)

@@ -14,6 +14,7 @@ from fastnn.callbacks.base import History
 from fastnn.callbacks.listeners import CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.claims import Claim
+from fastnn.data.chunks import Chunks
 from fastnn.data.feed import kind_of
 from fastnn.data.table import Table
 from fastnn.models.answering import Callbacks
@@ -24,6 +25,7 @@ from fastnn.models.call_words import (
     frequency_of,
     progress_of,
     refuse_beside_batches,
+    steps_of,
     told,
     verbosity_of,
 )
@@ -175,6 +177,22 @@ class Trainer(SingleSteps):
             )
             level, progress = progress_of(verbose)
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            if isinstance(x, Chunks):
+                refuse_beside_batches(share, sample_weight, chunks_y=y)
+                schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
+                return self._fit_chunks(
+                    plan,
+                    x,
+                    {
+                        "steps_per_epoch": steps_per_epoch,
+                        "validation_data": validation_data,
+                        "validation_steps": validation_steps,
+                        "class_weight": class_weight,
+                    },
+                    schedule,
+                    (callbacks, level, progress),
+                    begins,
+                )
             if y is None and kind_of(x) is not None:
                 refuse_beside_batches(share, sample_weight, begins)
                 options = {
@@ -184,15 +202,7 @@ class Trainer(SingleSteps):
                     "class_weight": class_weight,
                 }
                 return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
-            schedule = schedule._replace(
-                steps=None
-                if steps_per_epoch is None
-                else integer("steps_per_epoch", steps_per_epoch),
-                free=batch_size is None,
-                validation_steps=None
-                if validation_steps is None
-                else integer("validation_steps", validation_steps),
-            )
+            schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
             if self._reason_for(plan, x) is not None:
                 return self._fit_taped(
                     plan,
@@ -222,6 +232,20 @@ class Trainer(SingleSteps):
             losses = history.history.get("loss", [])
             warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
             return history
+
+    @staticmethod
+    def _limited(
+        schedule: Schedule,
+        batch_size: int | None,
+        steps_per_epoch: int | None,
+        validation_steps: int | None,
+    ) -> Schedule:
+        """The schedule with the numbers of batches, checked."""
+        return schedule._replace(
+            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
+            free=batch_size is None,
+            validation_steps=steps_of(validation_steps, "validation_steps"),
+        )
 
     def fit_tables(
         self,
@@ -305,6 +329,12 @@ class Trainer(SingleSteps):
         """
         self._training.refuse_others("evaluate")
         plan = self._compiled("evaluate")
+        if isinstance(x, Chunks):
+            refuse_beside_batches(0.0, sample_weight, chunks_y=y)
+            level, as_dict = verbosity_of(verbose), flag("return_dict", return_dict)
+            sizes = batch_size_of("batch_size", batch_size, DEFAULT_BATCH), steps_of(steps)
+            listeners = CallbackList(callbacks, self, {"verbose": level, "epochs": 1})
+            return told(self._evaluate_chunks(plan, x, sizes, listeners), level, as_dict)
         if y is None and kind_of(x) is not None:
             refuse_beside_batches(0.0, sample_weight)
             level, as_dict = verbosity_of(verbose), flag("return_dict", return_dict)

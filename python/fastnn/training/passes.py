@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,30 @@ def evaluate(
     logs = columns.logs(sums, seen=seen)
     callbacks.call("on_test_end", dict(logs))
     return logs
+
+
+_PART = 1 << 14  # rows of a native call whose outputs are kept elsewhere
+
+
+def predict_into(
+    network: _core.Network,
+    table: Table,
+    callbacks: CallbackList,
+    batch_size: int,
+    keep: Callable[[NDArray[Any]], None],
+) -> None:
+    """Gives `keep` the outputs of checked rows, part by part."""
+    callbacks.call("on_predict_begin", {})
+    listens = callbacks.listens(*PREDICT_BATCH_HOOKS)
+    size = batch_size if listens else _PART
+    for batch, start in enumerate(range(0, table.length, size)):
+        if listens:
+            callbacks.call("on_predict_batch_begin", batch, {})
+        outputs = network.predict(table.part(start, start + size))
+        if listens:
+            callbacks.call("on_predict_batch_end", batch, {"outputs": outputs})
+        keep(outputs)
+    callbacks.call("on_predict_end", {})
 
 
 def predict(

@@ -109,3 +109,24 @@ def seen_in(
     in_order = np.empty_like(logits)
     in_order[order] = logits
     return SeenRows(table, in_order, order=order, sizes=size)
+
+
+def joined(parts: list[tuple[Table, NDArray[Any]]], size: int = 0) -> SeenRows:
+    """The rows of several tables, with their logits: of batches, or of windows with steps of `size`."""
+    tables = [table for table, _ in parts]
+    weights = None
+    if any(table.weights is not None for table in tables):
+        weights = np.concatenate(
+            [np.ones(table.length) if table.weights is None else table.weights for table in tables]
+        )
+    labels = targets = None
+    if tables[0].labels is not None:
+        labels = np.concatenate([table.labels for table in tables])
+    else:
+        targets = np.concatenate([table.targets for table in tables])
+    logits = np.concatenate([part for _, part in parts])
+    rows = Table(logits, targets, labels, weights, given=labels, flat=tables[0].flat)
+    lengths = [table.length for table in tables]
+    if size:
+        lengths = [min(size, n - begin) for n in lengths for begin in range(0, n, size)]
+    return SeenRows(rows, logits, sizes=lengths)

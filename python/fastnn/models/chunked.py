@@ -1,0 +1,394 @@
+"""Chunked: fit, evaluate and predict on `data.Chunks`, that is on data larger than memory.
+
+Windows of rows become tables and are checked here, by the thread that reads them; the loops are in
+`training.chunked`. A model that trains over the tape gets the batches of windows, as it gets those of
+a generator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.callbacks.base import History
+from fastnn.callbacks.listeners import CallbackList
+from fastnn.callbacks.progress import ProgbarLogger
+from fastnn.data.chunk import Chunk
+from fastnn.data.chunks import Chunks
+from fastnn.data.classes import balanced_of, classes_of
+from fastnn.data.feed import Ahead, kind_of
+from fastnn.data.filling import Filling
+from fastnn.data.outputs import Kept, filled
+from fastnn.data.table import Table
+from fastnn.data.windows import Window, Windows
+from fastnn.models.compiled import Plan
+from fastnn.models.steps import Logs, own_steps
+from fastnn.models.streamed import Streamed
+from fastnn.models.tables import parts_of_validation
+from fastnn.protocols import Position
+from fastnn.training import passes, window_passes
+from fastnn.training.chunked import ChunkFit, Ready
+from fastnn.training.loops import Schedule
+from fastnn.words import within
+
+_ROW = re.compile(r"\brow (\d+)")
+
+
+class Chunked(Streamed):
+    """A model that can be given data larger than memory."""
+
+    def _outputs_of(self, x: Any) -> Any:
+        """`predict` without callbacks."""
+        raise NotImplementedError
+
+    def _over_tape(self, plan: Plan, few: Chunk) -> bool:
+        return bool(own_steps(self, "train")) or self._reason_for(plan, few.x) is not None
+
+    def _fit_chunks(
+        self,
+        plan: Plan,
+        chunks: Chunks,
+        options: Mapping[str, Any],
+        schedule: Schedule,
+        callbacks: tuple[Any, int, list[ProgbarLogger]],
+        begins: Position,
+    ) -> History:
+        """`fit` of checked words: see `Streamed._fit_streamed`."""
+        few = chunks.first()
+        if chunks.length is not None:
+            schedule = schedule.of_rows(chunks.length)
+        if self._over_tape(plan, few):
+            if begins.step:
+                raise ValueError(
+                    "initial_epoch: over the tape training goes on where an epoch begins"
+                )
+            source = _Batches(chunks, schedule.batch_size, self if schedule.shuffle else None)
+            return self._fit_streamed(plan, source, options, schedule, callbacks)
+        with _of_file(few):
+            table = self._table("fit", few.x, few.y, few.weights)
+        data = options["validation_data"]
+        arrays = None
+        if data is not None and not isinstance(data, Chunks) and kind_of(data) is None:
+            arrays = self._table("validation_data", *parts_of_validation(data), like=table)
+            arrays = arrays.first(schedule.validated(arrays.length))
+
+        def check(network: _core.Network) -> None:
+            with _of_file(few):
+                network.check(table.native())
+            if arrays is not None:
+                with within("validation_data"):
+                    network.check(arrays.native())
+                network.check_weight_of("validation_data", arrays.native())
+
+        self.prepare(table.x.shape[1:], check, "fit", plan, trains=True)
+        checks = self.network.data_check()
+        weights, mean = self._weights_of_all(chunks, options["class_weight"], few, checks)
+        whole = None
+        if chunks.length is not None:
+            whole = math.ceil(chunks.length / schedule.batch_size)
+        listed, level, progress = callbacks
+        validates = data is not None and schedule.validates_at_all()
+        params: dict[str, Any] = {"verbose": level, "epochs": schedule.epochs}
+        params["steps"] = whole if schedule.steps is None else schedule.steps
+        names = list(self.columns.names)
+        params["metrics"] = names + [f"val_{n}" for n in names] if validates else names
+        listeners = CallbackList(listed, self, params, *progress, History())
+        validate = None
+        if data is not None:
+            validate = self._validates(plan, arrays, options, schedule, listeners)
+        read = _Read(self, chunks, "fit", checks, schedule.batch_size, weights)
+        read.key = self.network.key if schedule.shuffle else None
+        run = ChunkFit(self, read, validate, schedule, listeners, begins, mean)
+        former, self.history = self.history, run.history
+        self.stop_training = False
+        before = self.network.steps
+        try:
+            return run.run()
+        except BaseException:
+            if self.network.steps == before:
+                self.history = former
+            raise
+
+    def _weights_of_all(
+        self, chunks: Chunks, class_weight: Any, few: Chunk, checks: _core.DataCheck
+    ) -> tuple[Any, float | None]:
+        """The weights of classes, and what a row of all chunks weighs on average; None: 1.
+
+        Reads the labels and weights of all chunks where these make a difference.
+        """
+        loss = self._compiled("fit").loss
+        weighed = few.weights is not None or class_weight is not None
+        gaps = loss.row.targets == "unit_or_missing" or loss.takes_gaps
+        counts = gaps or getattr(loss, "ignore_class", None) is not None
+        balances = isinstance(class_weight, str)
+        if not chunks.again or not (weighed or (counts and chunks.apart)):
+            if balances:
+                raise ValueError(
+                    "class_weight: 'balanced' needs all rows before training, and these chunks can be "
+                    "read once; give a weight of each class"
+                )
+            return class_weight, None
+        if balances:
+            class_weight = self._balanced(chunks, class_weight, loss)
+        total, rows = 0.0, 0
+        for table in self._labels(chunks):
+            table = self._weigh_classes(table, class_weight)
+            total += checks.weight(table.native())
+            rows += table.length
+        if not total > 0:
+            raise ValueError(
+                "fit: nothing counts, all weights (sample_weight times class_weight) are 0 or all "
+                "labels missing or ignored"
+            )
+        return class_weight, total / rows
+
+    def _labels(self, chunks: Chunks) -> Iterator[Table]:
+        """Tables of the labels and weights of all chunks; their x is nothing."""
+        shape = self._built().shapes[0]
+        nothing = np.zeros(1, np.float32)
+        for chunk in chunks.labels():
+            filling = Filling(0)
+            filling.add(chunk._replace(x=None))
+            if not filling.length:
+                continue
+            _, y, weights = filling.rows(slice(0, filling.length))
+            x = np.broadcast_to(nothing, (filling.length, math.prod(shape))).reshape(-1, *shape)
+            with _of_file(chunk):
+                table = self._table("fit", x, y, weights)
+            yield table
+
+    def _balanced(self, chunks: Chunks, word: str, loss: Any) -> Any:
+        counts: NDArray[np.int64] | None = None
+        outputs = math.prod(self._built().shapes[-1])
+        classes = 2 if outputs == 1 else outputs
+        ignored = getattr(loss, "ignore_class", None)
+        for table in self._labels(chunks):
+            if (
+                word != "balanced"
+                or not loss.row.has_classes
+                or (loss.row.by_element and outputs > 1)
+            ):
+                self._weigh_classes(table, word)  # says what is wrong with it
+                raise ValueError(
+                    "class_weight: 'balanced' of several labels needs arrays; give the weights"
+                )
+            found = classes_of(table)
+            assert found is not None
+            kept = found[(found >= 0) & (found < classes) & (found != ignored)]
+            counted = np.bincount(kept, minlength=classes)
+            counts = counted if counts is None else counts + counted
+        assert counts is not None
+        return balanced_of(counts)
+
+    def _validates(
+        self,
+        plan: Plan,
+        arrays: Table | None,
+        options: Mapping[str, Any],
+        schedule: Schedule,
+        listeners: CallbackList,
+    ) -> Callable[[], Logs]:
+        """What validates, on arrays that are a table, on chunks, or on batches."""
+        size, data = schedule.validation_batch_size, options["validation_data"]
+        if arrays is not None:
+            table = arrays
+
+            def of_arrays() -> Logs:
+                logs = passes.evaluate(self.network, self.columns, table, listeners, size)
+                if not math.isfinite(logs["loss"]):
+                    self._refuse_validation(table.native())
+                return logs
+
+            return of_arrays
+        if not isinstance(data, Chunks):
+            return self._validation_of(plan, data, options, schedule, listeners)
+        most = None if schedule.validation_steps is None else schedule.validation_steps * size
+
+        def of_chunks() -> Logs:
+            read = self._reads(data, "validation_data")
+            with read.windows(0, 0) as windows:
+                some = windows if most is None else _first_rows(windows, most)
+                return window_passes.evaluate(
+                    self.network, self.columns, some, listeners, size, self._refuse_validation
+                )
+
+        return of_chunks
+
+    def _refuse_validation(self, data: _core.Data) -> None:
+        """TrainingDiverged where the loss over these rows is NaN or infinite."""
+        run = self.network.run(
+            data, batch_size=1, validation=data, shuffle=False, fresh=False, streams_in=True
+        )
+        epoch = 0 if self.position is None else self.position.epoch
+        settings = self.optimizer.settings()
+        with run:
+            run.advance(optimizer=settings, first_epoch=epoch, steps=0, validates=True)
+
+    def _reads(self, chunks: Chunks, doing: str) -> _Read:
+        """Chunks for a pass that trains nothing."""
+        checks = self.network.data_check()
+        return _Read(self, chunks, doing, checks, checks.rows_at_once)
+
+    def _evaluate_chunks(
+        self, plan: Plan, chunks: Chunks, sized: tuple[int, int | None], listeners: CallbackList
+    ) -> Logs:
+        """`evaluate` of checked words; `sized`: the rows of a batch, and how many batches there are."""
+        few, (size, steps) = chunks.first(), sized
+        if self._over_tape(plan, few):
+            return self._evaluate_streamed(plan, _Batches(chunks, size), steps, listeners)
+        with _of_file(few):
+            table = self._table("evaluate", few.x, few.y, few.weights)
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check(table.native()), "evaluate", plan
+        )
+        columns = self._compiled("evaluate").columns
+        with self._reads(chunks, "evaluate").windows(0, 0) as windows:
+            some = windows if steps is None else _first_rows(windows, steps * size)
+            return window_passes.evaluate(built.network, columns, some, listeners, size)
+
+    def _predict_chunks(
+        self,
+        chunks: Chunks,
+        sized: tuple[int, int | None],
+        listeners: CallbackList,
+        out: NDArray[Any] | None,
+    ) -> Any:
+        """`predict` of checked words; `sized` as above. Outputs go to `out`, or into a new array."""
+        few, (size, steps) = chunks.first(), sized
+        if own_steps(self, "predict") or self._reason_of_call(few.x) is not None:
+            source = _Batches(chunks, size)
+            found = self._predict_streamed(source, steps, listeners, self._outputs_of)
+            return found if out is None else filled(out, [found])
+        table = Table(self._rows(few.x))
+        built = self.prepare(
+            table.x.shape[1:], lambda network: network.check_input(table.native()), "predict"
+        )
+        shape = built.shapes[-1]
+        kept = Kept(out, None if steps is not None else chunks.length, shape, built.network.dtype)
+        with self._reads(chunks, "predict").windows(0, 0) as windows:
+            some = windows if steps is None else _first_rows(windows, steps * size)
+            window_passes.predict(built.network, some, listeners, size, kept.add)
+        return kept.all()
+
+
+class _Read:
+    """The windows of chunks as tables, read and checked by one thread, one window ahead."""
+
+    name = "x"
+
+    def __init__(
+        self,
+        model: Chunked,
+        chunks: Chunks,
+        doing: str,
+        checks: _core.DataCheck,
+        batch: int,
+        class_weight: Any = None,
+    ) -> None:
+        self._model = model
+        self._chunks = chunks
+        self._doing = doing
+        self._checks = checks
+        self._batch = batch
+        self._class_weight = class_weight
+        self.key: int | None = None  # by which rows are shuffled
+
+    @property
+    def length(self) -> int | None:
+        return self._chunks.length
+
+    @property
+    def layout(self) -> str:
+        return self._chunks.layout
+
+    @contextlib.contextmanager
+    def windows(self, number: int, first_step: int) -> Iterator[Iterator[Ready]]:
+        shuffled = None if self.key is None else (self.key, number)
+        windows = self._chunks.windows(self._batch, shuffled, first_step)
+        with Ahead(self._ready(windows), 1) as ready:
+            try:
+                yield ready
+            finally:
+                windows.ended = True
+
+    def _ready(self, windows: Windows) -> Iterator[Ready]:
+        for window in windows:
+            yield self._checked(window)
+            del window
+
+    def _checked(self, window: Window) -> Ready:
+        with contextlib.ExitStack() as stack:
+            if self._doing == "validation_data":
+                stack.enter_context(within("validation_data"))
+            stack.enter_context(_located("", window.located))
+            if self._doing == "predict":
+                table = Table(self._model._rows(window.x))
+            else:
+                table = self._model._table(self._doing, window.x, window.y, window.weights)
+                table = self._model._weigh_classes(table, self._class_weight)
+            if self._doing == "predict":
+                self._checks.check_input(table.native())
+            else:
+                self._checks.check(table.native())
+        if window.order is not None or window.used < window.rows:
+            table = table._replace(chosen=window.indices())
+        steps = -(-window.used // self._batch)
+        return Ready(table, table.native(), window.step, steps)
+
+
+def _of_file(chunk: Chunk) -> contextlib.AbstractContextManager[None]:
+    """Makes an error about a row of a chunk one about the row of its file."""
+    return _located(chunk.where, lambda row: (chunk.where, chunk.first + row))
+
+
+@contextlib.contextmanager
+def _located(where: str, place: Callable[[int], tuple[str, int]]) -> Iterator[None]:
+    """Makes an error about a row of some rows one about the row of the file that it comes from."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        told = str(error)
+        found = _ROW.search(told)
+        if found is not None:
+            where, row = place(int(found[1]))
+            told = f"{told[: found.start()]}row {row}{told[found.end() :]}"
+        elif not where:
+            where = place(0)[0]
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}: {told}" if where else told) from error.__cause__
+
+
+def _first_rows(windows: Iterator[Ready], most: int) -> Iterator[Ready]:
+    """The windows, until so many rows have come."""
+    left = most
+    for window in windows:
+        if window.table.length >= left:
+            table = window.table.first(left)
+            yield Ready(table, table.native(), window.step, window.steps)
+            return
+        left -= window.table.length
+        yield window
+
+
+class _Batches:
+    """The batches of windows, for steps that are made one by one in Python.
+
+    `shuffles`: the model by which rows are shuffled; None: they stay in order.
+    """
+
+    def __init__(self, chunks: Chunks, size: int, shuffles: Chunked | None = None) -> None:
+        self._chunks, self._size, self._shuffles = chunks, size, shuffles
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        model = self._shuffles
+        shuffled = None if model is None else (model._key, model._counts()[1])
+        for window in self._chunks.windows(self._size, shuffled):
+            yield from window.batches(self._size)
+            del window
