@@ -5,7 +5,10 @@ from __future__ import annotations
 import doctest
 import importlib
 import pickle
+import threading
+import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastnn
 from fastnn.sklearn import TabularClassifier, TabularRegressor, load_table_estimator
+from fastnn.sklearn.tabular import members
 from fastnn.sklearn.tabular.recipe import epochs_after
 
 SMALL = {"members": 2, "hidden_layer_sizes": (32,), "max_epochs": 20, "random_state": 0}
@@ -149,9 +153,12 @@ def test_threads_change_no_bit():
     table, y = _mixed(200)
     given = SMALL | {"members": 4, "max_epochs": "auto"}
     one = TabularClassifier(**given, n_jobs=1).fit(table, y)
-    two = TabularClassifier(**given, n_jobs=2).fit(table, y)
-    np.testing.assert_array_equal(one.predict_proba(table), two.predict_proba(table))
-    assert [m.epochs for m in one.members_] == [m.epochs for m in two.members_]
+    for jobs in (2, 3, 4):
+        two = TabularClassifier(**given, n_jobs=jobs).fit(table, y)
+        np.testing.assert_array_equal(one.predict_proba(table), two.predict_proba(table))
+        np.testing.assert_array_equal(one.oof_, two.oof_)
+        assert one.temperature_ == two.temperature_
+        assert [m.epochs for m in one.members_] == [m.epochs for m in two.members_]
 
 
 def test_rows_without_weight_are_not_there():
@@ -458,6 +465,55 @@ def test_examples(name, tmp_path, monkeypatch):
     found = doctest.testmod(module, extraglobs={"np": np}, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted
     assert not found.failed
+
+
+class _Never:
+    """A `Stop` that is not set."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def _member(epoch: int) -> Any:
+    return members.Member(None, False, epoch, 20, {})
+
+
+def test_members_follow_the_first_of_their_own_kind_alone():
+    """A thread never waits for a kind while a member of the other one is left."""
+    turns, stop = members.Turns([False, True] * 3, 20, follow=True), _Never()
+    assert [turns.take(stop), turns.take(stop)] == [(0, 20), (1, 20)]
+    turns.ended(0, _member(2))
+    assert [turns.take(stop), turns.take(stop)] == [(2, 6), (4, 6)]
+    turns.ended(1, _member(19))
+    assert [turns.take(stop), turns.take(stop)] == [(3, 25), (5, 25)]
+    turns = members.Turns([False, True] * 3, 20, follow=False)
+    assert [turns.take(stop) for _ in range(6)] == [(number, 20) for number in range(6)]
+
+
+def test_a_thread_waits_for_the_first_of_a_kind():
+    turns, taken = members.Turns([True, True], 20, follow=True), []
+    assert turns.take(_Never()) == (0, 20)
+    thread = threading.Thread(target=lambda: taken.append(turns.take(_Never())))
+    thread.start()
+    time.sleep(0.05)
+    assert taken == []
+    turns.ended(0, _member(2))
+    thread.join(10)
+    assert taken == [(1, 6)]
+
+
+def test_a_member_that_fails_ends_all(monkeypatch):
+    trained = members._fit_one
+
+    def fails(data, task, plan, *rest):
+        if plan.codes:
+            raise ValueError("no luck")
+        return trained(data, task, plan, *rest)
+
+    monkeypatch.setattr(members, "_fit_one", fails)
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="no luck"):
+        TabularClassifier(n_jobs=3, **SMALL).fit(X, y)
 
 
 def test_later_members_are_as_long_as_the_first_of_their_kind_asks_for():

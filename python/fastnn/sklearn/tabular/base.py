@@ -142,10 +142,11 @@ class BaseTabular(BaseEstimator):
         )
         left = None if self.time_limit is None else self.time_limit - (time.monotonic() - begun)
         task = self._task(targets.shape[1])
-        self.members_ = fit_members(data, task, plans, self._recipe(len(plans[0].train)), left)
+        found = fit_members(data, task, plans, self._recipe(len(plans[0].train)), left)
+        self.members_ = [one.member for one in found]
         self.weights_ = _weights(self.members_)
         self.targets_ = np.array(given)
-        self._finish(data, plans[: len(self.members_)])
+        self._finish(len(targets), plans, [one.outputs for one in found])
         self._calibrate(data)
         self._importances: Floats | None = None
         chosen = np.sort(np.random.default_rng([seed, 2]).permutation(len(raw))[:_SAMPLE])
@@ -184,15 +185,15 @@ class BaseTabular(BaseEstimator):
             int(np.random.default_rng([seed, 1, number]).integers(2**31 - 1)),
         )
 
-    def _finish(self, data: Data, plans: list[Plan]) -> None:
-        """Answers for rows by members that did not learn from them, and what follows from these."""
+    def _finish(self, rows: int, plans: Sequence[Plan], outputs: Sequence[Array]) -> None:
+        """Answers for rows by members that did not learn from them, whose outputs for these are given."""
         total: Any = None
-        counts = np.zeros(len(data.targets))
-        for member, plan in zip(self.members_, plans, strict=True):
+        counts = np.zeros(rows)
+        for plan, own in zip(plans, outputs, strict=False):
             if len(plan.held):
-                found = self._answers_of(member.model.predict(data.raw[plan.held], verbose=0))
+                found = self._answers_of(own)
                 if total is None:
-                    total = np.zeros((len(data.targets), *found.shape[1:]))
+                    total = np.zeros((rows, *found.shape[1:]))
                 total[plan.held] += found
                 counts[plan.held] += 1
         if total is None:

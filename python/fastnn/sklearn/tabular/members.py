@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
-from functools import partial
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ from fastnn.training.loops import Schedule
 from fastnn.training.side_by_side import Stop, side_by_side
 
 Floats = NDArray[np.float32]
+
+_LOOK = 0.1  # seconds between looks whether training is to end
 
 
 class Data(NamedTuple):
@@ -63,9 +65,16 @@ class Member(NamedTuple):
     curve: dict[str, list[float]]
 
 
+class Fitted(NamedTuple):
+    """A member, and its outputs for the rows that it holds out, (held rows, outputs)."""
+
+    member: Member
+    outputs: Floats
+
+
 def fit_members(
     data: Data, task: Task, plans: Sequence[Plan], recipe: Recipe, time_limit: float | None = None
-) -> list[Member]:
+) -> list[Fitted]:
     """Trains the members, each on a thread of its own; on one thread, one after another.
 
     Args:
@@ -80,39 +89,93 @@ def fit_members(
     """
     begun = time.monotonic()
     took: list[float] = []  # the seconds of each member so far
+    turns = Turns(
+        [plan.codes for plan in plans],
+        recipe.epochs,
+        follow=recipe.adapts and time_limit is None and all(len(plan.held) for plan in plans),
+    )
 
-    def fit(number: int, epochs: int, stop: Stop) -> Member | None:
+    def fit(number: int, epochs: int, stop: Stop) -> Fitted | None:
         since = time.monotonic()
         left = None if time_limit is None else time_limit - (since - begun)
         if stop or (left is not None and took and left < sum(took) / len(took)):
             return None
-        own = recipe._replace(epochs=epochs)
-        made = _fit_one(data, task, plans[number], own, left, stop)
+        plan, own = plans[number], recipe._replace(epochs=epochs)
+        made = _fit_one(data, task, plan, own, left, stop)
+        outputs = made.model.predict(data.raw[plan.held], verbose=0) if len(plan.held) else ()
         took.append(time.monotonic() - since)
         if recipe.verbose and not stop:
             told = f"member {number + 1}/{len(plans)}: {made.epochs} epochs"
-            if len(plans[number].held):
+            if len(plan.held):
                 loss = made.curve["val_loss"][made.epoch]
                 told += f", the best is {made.epoch + 1}: val_loss {loss:.5g}"
             say(told)
-        return made
+        return Fitted(made, np.asarray(outputs, np.float32))
 
-    lengths = {plan.codes: recipe.epochs for plan in plans}
-    pilots = len(plans)
-    if recipe.adapts and time_limit is None and all(len(plan.held) for plan in plans):
-        pilots = min(len(plans), len(lengths))  # kinds alternate
-    found = side_by_side(
-        [partial(fit, number, recipe.epochs) for number in range(pilots)], recipe.threads
-    )
-    for pilot in found:
-        if pilot is not None:
-            lengths[pilot.codes] = epochs_after(pilot.epoch + 1, recipe.epochs)
-    rest = range(pilots, len(plans))
-    found += side_by_side(
-        [partial(fit, number, lengths[plans[number].codes]) for number in rest], recipe.threads
-    )
-    first = list(takewhile(lambda member: member is not None, found))
-    return [member for member in first if member is not None]
+    def next_one(stop: Stop) -> tuple[int, Fitted | None]:
+        number, epochs = turns.take(stop)
+        found = None
+        try:
+            found = fit(number, epochs, stop)
+        finally:
+            turns.ended(number, None if found is None else found.member)
+        return number, found
+
+    came = dict(side_by_side([next_one] * len(plans), recipe.threads))
+    first = takewhile(lambda one: one is not None, (came[number] for number in range(len(plans))))
+    return [one for one in first if one is not None]
+
+
+class Turns:
+    """Which member is trained next, and for how many epochs.
+
+    The first member of a kind has the epochs of the recipe. Where others follow it, they wait until its
+    curve has told their length; a thread takes a member that need not wait, if there is one.
+
+    Args:
+        kinds: of the members, in their order.
+        epochs: of the recipe.
+        follow: whether members follow the first of their kind.
+    """
+
+    def __init__(self, kinds: Sequence[bool], epochs: int, *, follow: bool) -> None:
+        self._kinds, self._epochs, self._follow = list(kinds), epochs, follow
+        self._left = list(range(len(kinds)))
+        self._lengths: dict[bool, int] = {}  # by kind, once its first member has ended
+        self._first = {kind: self._kinds.index(kind) for kind in set(kinds)}
+        self._changed = threading.Condition()
+
+    def take(self, stop: Stop) -> tuple[int, int]:
+        """The number of a member and its epochs; after a stop any one, which is not to be trained."""
+        with self._changed:
+            while (number := self._ready()) is None and not stop:
+                self._changed.wait(_LOOK)
+            if number is None:
+                number = self._left[0]
+            self._left.remove(number)
+            kind = self._kinds[number]
+            if number == self._first[kind]:
+                return number, self._epochs
+            return number, self._lengths.get(kind, self._epochs)
+
+    def _ready(self) -> int | None:
+        """Of those that are left, the first one of a kind, then one whose kind has its length."""
+        for number in self._left:
+            if not self._follow or number == self._first[self._kinds[number]]:
+                return number
+        for number in self._left:
+            if self._kinds[number] in self._lengths:
+                return number
+        return None
+
+    def ended(self, number: int, member: Member | None) -> None:
+        """Tells what came of a member; None: it was not trained."""
+        kind = self._kinds[number]
+        with self._changed:
+            if self._follow and number == self._first[kind]:
+                best = self._epochs if member is None else member.epoch + 1
+                self._lengths[kind] = epochs_after(best, self._epochs)
+            self._changed.notify_all()
 
 
 def _fit_one(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn import activations, layers
 from fastnn.data.encoding import Encoding
 from fastnn.models import Sequential
+from fastnn.ops.products import dense_forward
 from fastnn.sklearn.tabular.recipe import Recipe
 from fastnn.variables import Variable
 
@@ -84,7 +85,7 @@ def start(net: Net, z: Floats, activation: str, random: np.random.Generator) -> 
         inputs, units = layer.kernel.shape
         kernel = random.standard_normal((inputs, units), np.float32)
         kernel *= np.float32((net.gain if number == 0 else 1.0) / math.sqrt(inputs))
-        out = z @ kernel
+        out = dense_forward(z, kernel)  # by the threads of fastnn, not by those of NumPy's library
         deviation = out.std(axis=0)
         scale = 1.0 / np.where(deviation > 1e-6, deviation, np.float32(1.0))
         kernel *= scale

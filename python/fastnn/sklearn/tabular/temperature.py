@@ -42,13 +42,25 @@ def temperature(
 
     Their log loss has one minimum over log t, which is found by golden sections.
     """
+    log_p = np.log(np.maximum(p, _TINY))
+    log_q = np.log(np.maximum(1.0 - p, _TINY)) if labels else log_p
+    rows = np.ones(len(p)) if weights is None else weights
+    # Of classes, the loss of a row is log sum exp(log_p / t) times the sum of its targets, less
+    # their sum of log_p / t; of labels, the same for each with log_p and log_q.
+    share = targets.sum(axis=1)
+    told = (targets * log_p).sum(axis=1)
+    if labels:
+        told = told + ((1.0 - targets) * log_q).sum(axis=1)
 
     def loss(log_t: float) -> float:
-        found = tempered(p, float(np.exp(log_t)), labels=labels)
-        each = -(targets * np.log(np.maximum(found, _TINY)))
+        t = float(np.exp(log_t))
         if labels:
-            each -= (1.0 - targets) * np.log(np.maximum(1.0 - found, _TINY))
-        return float(np.average(each.sum(axis=1), weights=weights))
+            total = np.logaddexp(log_p / t, log_q / t).sum(axis=1)
+        else:
+            z = log_p / t
+            most = z.max(axis=1)
+            total = (most + np.log(np.exp(z - most[:, None]).sum(axis=1))) * share
+        return float(np.average(total - told / t, weights=rows))
 
     ratio = (np.sqrt(5.0) - 1.0) / 2.0
     low, high = float(np.log(_LEAST)), float(np.log(_MOST))
