@@ -22,6 +22,7 @@ void register_device_array(py::module_& module);
 void register_ops(py::module_& module);
 void register_layer_ops(py::module_& module);
 void register_split_product(py::module_& module);
+void register_exchange(py::module_& module);
 void register_random(py::module_& module);
 void register_network(py::module_& module);
 // Makes the classes of the module refuse two uses that would end the process. An object made by

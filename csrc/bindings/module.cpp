@@ -51,6 +51,7 @@ PYBIND11_MODULE(_core, module) {
   fastnn::bindings::register_ops(module);
   fastnn::bindings::register_layer_ops(module);
   fastnn::bindings::register_split_product(module);
+  fastnn::bindings::register_exchange(module);
   fastnn::bindings::register_random(module);
   fastnn::bindings::register_tables(module);
   fastnn::bindings::register_network(module);

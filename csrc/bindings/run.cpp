@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bindings/data.h"
+#include "bindings/exchange.h"
 #include "bindings/network.h"
 #include "bindings/tables.h"
 #include "bindings/unlocked.h"
@@ -66,15 +67,18 @@ Watch watch_of(const py::dict& given) {
 // A run, with the network and the data that it refers to. They are kept here: py::keep_alive of
 // pybind11 3.1 ends the process where an argument is of the wrong type.
 struct BoundRun {
-  py::object network, data, validation;
+  py::object network, data, validation, exchange;
   std::unique_ptr<Run> run;  // goes first
   OptimizerKind optimizer;
 };
 
 std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
                                     const Data* validation, bool shuffle, bool fresh,
-                                    bool streams_in, std::optional<double> row_weight) {
-  const Run::Options options{batch_size, shuffle, fresh, streams_in, row_weight};
+                                    bool streams_in, std::optional<double> row_weight,
+                                    BoundExchange* exchange, bool shards, Index total,
+                                    Index before) {
+  Run::Options options{batch_size, shuffle, fresh, streams_in, row_weight, {}};
+  if (exchange != nullptr) options.ranks = {&exchange->exchange, shards, total, before};
   auto run =
       std::make_unique<Run>(network.parts(), data.dataset(),
                             validation != nullptr ? &validation->dataset() : nullptr, options);
@@ -82,6 +86,7 @@ std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index ba
   return std::make_unique<BoundRun>(BoundRun{.network = py::cast(&network, existing),
                                              .data = py::cast(&data, existing),
                                              .validation = py::cast(validation, existing),
+                                             .exchange = py::cast(exchange, existing),
                                              .run = std::move(run),
                                              .optimizer = network.optimizer()});
 }
@@ -197,7 +202,8 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
-              "streams_in"_a = false, "row_weight"_a = py::none());
+              "streams_in"_a = false, "row_weight"_a = py::none(), "exchange"_a = py::none(),
+              "shards"_a = false, "total"_a = 0, "before"_a = 0);
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,

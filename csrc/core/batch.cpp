@@ -40,6 +40,33 @@ void Batch<T>::choose(const Dataset& data, const Epoch* epoch, Index first, Inde
   rows_ = {order_ + (first - ordered_first_), 0, n};
 }
 
+// Every rank goes through the order of all rows and keeps its own: any number of them, so that a
+// batch has the rows that it would have in one process.
+template <class T>
+auto Batch<T>::choose_part(const Dataset& data, const Epoch& epoch, Index first, Index n) -> Part {
+  const Ranks& ranks = *epoch.ranks;
+  if (!ranks.shards) {
+    const Index begin = ranks.exchange->begin(n);
+    const Index count = ranks.exchange->end(n) - begin;
+    choose(data, &epoch, first + begin, count);
+    return {count, begin, nullptr};
+  }
+  ordered_for_ = {};
+  ordered_count_ = 0;
+  places_.resize(static_cast<std::size_t>(order_room_));
+  machine_.call<Shuffle>(machine_.table->shuffle, {plan_.key, epoch.number, ranks.total, first, n,
+                                                   epoch.shuffled, nullptr, order_});
+  Index count = 0;
+  for (Index i = 0; i < n; ++i) {
+    const Index row = order_[i] - ranks.before;
+    if (row < 0 || row >= data.count) continue;
+    order_[count] = data.rows != nullptr ? data.rows[row] : row;
+    places_[static_cast<std::size_t>(count++)] = i;
+  }
+  rows_ = {order_, 0, count};
+  return {count, 0, places_.data()};
+}
+
 template <class T>
 void Batch<T>::gather_input(const Machine& machine, const Dataset& data, Index first, Index n,
                             T* x) const {

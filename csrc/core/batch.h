@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/machine.h"
 #include "core/session.h"
@@ -36,6 +37,13 @@ class Batch {
 
   // Takes rows first..first+n of the data, or of an epoch's order where there is one.
   void choose(const Dataset& data, const Epoch* epoch, Index first, Index n);
+  // Takes this rank's part of rows first..first+n of the rows of all ranks, in an epoch's order.
+  // `places` is as in Pass.
+  struct Part {
+    Index n, first_row;
+    const Index* places;
+  };
+  Part choose_part(const Dataset& data, const Epoch& epoch, Index first, Index n);
   // Takes these rows of the data.
   void choose(const Rows& rows) { rows_ = rows; }
   // Converts and scales the input of `n` of those rows from `first` on into x
@@ -63,6 +71,7 @@ class Batch {
   Index* order_;
   Index order_room_, ordered_first_ = 0, ordered_count_ = 0;
   std::pair<std::uint64_t, std::uint64_t> ordered_for_{};
+  std::vector<Index> places_;  // of this rank's rows of a shard
 
   std::int32_t* labels_ = nullptr;
   T* targets_ = nullptr;

@@ -20,6 +20,11 @@ struct Pass {
   std::uint64_t life = 0;
   Index first_row = 0;  // in the batch
   bool moves = false;   // moving statistics take in those of the rows
+  // By row, where they do not follow on one another: their places in the batch, which random
+  // numbers count; null: from first_row on.
+  const Index* places = nullptr;
+  Exchange* exchange = nullptr;  // the batch has rows of other ranks, too; null: it has not
+  Index batch = 0;               // rows of all ranks, where there is one
 };
 
 // Where a backward pass puts the gradients of parameters.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "core/exchange.h"
 #include "core/plan.h"
 
 namespace fastnn {
@@ -72,6 +73,8 @@ struct Epoch {
   // (rows, output width) of the session's element type, on the host. Null: they are not wanted;
   // else the plan is one that collects.
   void* logits = nullptr;
+  // How the rows are shared out among ranks; null: they are not. `batch_size` is that of all ranks.
+  const Ranks* ranks = nullptr;
 };
 
 // How far a run came: `steps` had finite losses and were made. Where there is a

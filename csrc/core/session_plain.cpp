@@ -49,6 +49,10 @@ class PlainSession final : public Session {
   Index capacity() const override { return capacity_; }
 
  private:
+  Ran run_part(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
+               const Rates& rates, Sums sums);
+  double gradients_of_part(const Dataset& data, const Epoch& epoch, Index step, std::uint64_t life,
+                           std::vector<double>& numbers);
   Index first_bad(Index offset, Index count);
   ParameterGradients<T> make_gradients();
   void update(std::uint64_t updates, const OptimizerSettings& settings);
@@ -171,6 +175,67 @@ void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& set
 
 // -- what a session offers --------------------------------------------------
 
+// The gradient of this rank's part of a batch, and in `numbers` the sums of its loss and metrics.
+// Returns what the loss of the batch was divided by.
+template <class T>
+double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoch, Index step,
+                                          std::uint64_t life, std::vector<double>& numbers) {
+  const Ranks& ranks = *epoch.ranks;
+  const Index start = step * epoch.batch_size;
+  const Index batch = std::min(epoch.batch_size, ranks.total - start);
+  const auto part = batch_.choose_part(data, epoch, start, batch);
+  const Pass pass{true, life, part.first_row, true, part.places, ranks.exchange, batch};
+  const double divisor = static_cast<double>(batch) * epoch.row_weight;
+  if (part.n == 0) {  // kernels may leave the gradient of no rows as it was
+    std::fill(gradients_, gradients_ + plan_.parameter_size, T(0));
+  } else {
+    walk_.gather(batch_, data, 0, part.n);
+    batch_.gather_targets(data);
+  }
+  walk_.forward(pass, part.n, walk_.needs_output());
+  std::fill(numbers.begin(), numbers.end(), 0.0);
+  const BatchPart<T> rows = batch_.part(0, part.n);
+  const auto [value, weight] = walk_.loss(rows, divisor, true);
+  numbers[0] = value;
+  numbers[1] = weight;
+  walk_.measure(rows, numbers);
+  walk_.collect(start + part.first_row, part.n, epoch.logits);
+  walk_.backward(pass, part.n, training_);
+  return divisor;
+}
+
+// Steps over ranks: each has its part of every batch, all take the same step.
+template <class T>
+Ran PlainSession<T>::run_part(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                              const Steps& done, const Rates& rates, Sums sums) {
+  std::vector<double> numbers(sums.size());
+  Exchange& exchange = *epoch.ranks->exchange;
+  for (Index step = 0; step < count; ++step) {
+    const auto steps = static_cast<std::uint64_t>(step);
+    const double divisor = gradients_of_part(data, epoch, first + step, done.life + steps, numbers);
+    exchange.sum(numbers, gradients_, plan_.parameter_size);
+    const double weight = numbers[1];
+    const OptimizerSettings settings = rates.at(step);
+    if (updates_.penalizes()) {
+      numbers[0] +=
+          updates_.penalty(settings.penalties) * updates_.penalty_weight(settings, weight, divisor);
+    }
+    if (!std::isfinite(numbers[0])) return {step, numbers[0] / weight};
+    updates_.weigh_batch(numbers.data(), 1, divisor);
+    if (updates_.averages_batches(settings) && weight > 0) {
+      const double rows = static_cast<double>(
+          std::min(epoch.batch_size, epoch.ranks->total - (first + step) * epoch.batch_size));
+      numbers[0] *= rows / weight;
+      numbers[1] = rows;
+    }
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += numbers[i];
+    update(done.updates + steps, settings);
+    if (products_) products_->refresh_trainable();
+    if (exchange.ends()) return {step + 1, std::nullopt};
+  }
+  return {count, std::nullopt};
+}
+
 template <class T>
 Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
                          const Steps& done, const Rates& rates, Sums sums) {
@@ -178,6 +243,7 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
   const UseProducts<T> use(walk_, products_.get());
   if (products_ && stale_) products_->refresh();
   stale_ = false;
+  if (epoch.ranks != nullptr) return run_part(data, epoch, first, count, done, rates, sums);
   for (Index step = 0; step < count; ++step) {
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <new>
@@ -53,12 +54,21 @@ std::string number(double x) {
   return x > 0 ? "inf" : "-inf";
 }
 
-bool is_over(const Watches& watches) {
-  return watches.until && std::chrono::steady_clock::now() >= *watches.until;
+Index steps_of(Index rows, Index batch_size) {
+  return rows / batch_size + (rows % batch_size != 0 ? 1 : 0);
 }
 
-Index steps_of(const Dataset& data, Index batch_size) {
-  return data.count / batch_size + (data.count % batch_size != 0 ? 1 : 0);
+// Any change of a word changes it; equal numbers that are +0 and -0 count as different.
+std::uint64_t hash_of(const void* memory, Index bytes) {
+  const auto* const from = static_cast<const std::byte*>(memory);
+  std::uint64_t hash = 0x9e3779b97f4a7c15U;
+  for (Index i = 0; i < bytes; i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from + i, static_cast<std::size_t>(std::min<Index>(8, bytes - i)));
+    hash = (hash ^ word) * 0xff51afd7ed558ccdU;
+    hash ^= hash >> 32U;
+  }
+  return hash;
 }
 
 std::vector<double> make_sums(Index epochs, std::size_t columns) {
@@ -102,6 +112,22 @@ void Run::diverge(const std::string& what, Index epoch, Index step, double loss)
   throw Diverged(what, epoch, step, loss, static_cast<Index>(made - parts_.state.steps));
 }
 
+// Whether the time is up. Ranks agree on that in a round of their own steps.
+bool Run::is_over(const Watches& watches) {
+  const bool over = watches.until && std::chrono::steady_clock::now() >= *watches.until;
+  if (ranks() == nullptr) return over;
+  if (over) ranks()->exchange->wish_to_end();
+  return ranks()->exchange->ends();
+}
+
+// RankFailure where the parameters of ranks differ.
+void Run::compare_ranks() {
+  if (ranks() == nullptr) return;
+  const ParameterBuffer& parameters = *parts_.state.parameters();
+  const std::uint64_t hash = hash_of(parameters.data(), parameters.bytes());
+  ranks()->exchange->same("the weights", std::as_bytes(std::span(&hash, 1)));
+}
+
 // After an exception: what was trained so far or, where a device has no use for it any more,
 // what it was when that was last copied.
 void Run::recover(Session& session) {
@@ -142,7 +168,7 @@ void Run::train_piece(Session& session, const Request& request, const Epoch& epo
   Rates rates = request.rates.from(now.updates);
   if (const double whole = rates.settings.penalty_rows; whole > 0) {
     // The last batch of an epoch, which may be shorter, has a factor of its own.
-    Index rows = data_.count - (now.step + count - 1) * epoch.batch_size;
+    Index rows = this->rows() - (now.step + count - 1) * epoch.batch_size;
     if (rows < epoch.batch_size && count > 1) {
       --count;
       rows = epoch.batch_size;
@@ -167,7 +193,9 @@ double Run::row_weight(const Poll& poll) {
   if (options_.row_weight) return *options_.row_weight;
   if (options_.streams_in) return counted_by_row(*parts_.plan, data_);
   if (!row_weight_) {
-    row_weight_ = total_weight(*parts_.plan, data_, poll) / static_cast<double>(data_.count);
+    double weight = total_weight(*parts_.plan, data_, poll);
+    if (options_.ranks.shards && ranks() != nullptr) ranks()->exchange->sum(std::span(&weight, 1));
+    row_weight_ = weight / static_cast<double>(rows());
   }
   return *row_weight_;
 }
@@ -193,8 +221,8 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   const Index batch_size =
       options_.streams_in
           ? options_.batch_size  // batches of a stream that are smaller run in the same session
-          : std::clamp<Index>(options_.batch_size, 1, std::max<Index>(data_.count, 1));
-  const Index all = steps_of(data_, batch_size);
+          : std::clamp<Index>(options_.batch_size, 1, std::max<Index>(rows(), 1));
+  const Index all = steps_of(rows(), batch_size);
   const bool part = request.steps >= 0;
   check(!part || (request.first_step >= 0 && request.first_step <= all &&
                   request.steps <= all - request.first_step),
@@ -222,7 +250,8 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
 
   state.begin(std::exchange(fresh_, false));
   const double weight = row_weight(poll);
-  Session& session = parts_.sessions.training(parts_.needs(), batch_size);
+  Session& session = parts_.sessions.training(parts_.needs(), batch_size, ranks() != nullptr);
+  if (ranks() != nullptr) ranks()->exchange->forget_wishes();
   ParameterBuffer& parameters = *state.parameters();
   const Training training(parameters);  // nothing has changed where there is no session
   session.parameters_at(parameters.version());
@@ -235,11 +264,16 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
   Watches watches = request.watches;
   best_.assign(watches.values.size(), {});
   for (Index e = 0; e < request.epochs; ++e) {
-    const Epoch epoch{part ? state.epochs.load() : state.epochs++, batch_size, options_.shuffled,
-                      weight, request.logits};
+    const Epoch epoch{part ? state.epochs.load() : state.epochs++,
+                      batch_size,
+                      options_.shuffled,
+                      weight,
+                      request.logits,
+                      ranks()};
     const Sums row = std::span(sums_).subspan(static_cast<std::size_t>(e) * width_, width_);
     now = {request.first_epoch + e, begin, now.updates, row.first(columns)};
     train_steps(session, request, epoch, end, interval, ticker, now);
+    compare_ranks();
     // The last update of a run is followed by no loss that would show it wrong.
     const bool last = e + 1 == request.epochs && (end == all || request.ends);
     if (last && !session.finite_parameters()) {
@@ -248,7 +282,7 @@ void Run::advance(const Request& request, const OnProgress& on_progress) {
     if (request.validates) {
       validate(row.last(columns), request.validation_logits, now.epoch, end - 1, ticker);
     }
-    const bool ends = watches.any() && watched(watches, now.epoch, row);
+    const bool ends = (watches.any() || ranks() != nullptr) && watched(watches, now.epoch, row);
     if (ends && !last && !session.finite_parameters()) {
       diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
     }
@@ -281,7 +315,7 @@ bool Run::watched(Watches& watches, Index epoch, std::span<const double> sums) {
 }
 
 void Run::validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker) {
-  evaluate_into(parts_, *validation_, sums, logits, ticker);
+  evaluate_into(parts_, *validation_, sums, logits, ticker, ranks());
   if (!std::isfinite(sums[0])) {
     diverge("the validation loss became " + number(sums[0]), epoch, step, sums[0]);
   }
@@ -293,17 +327,25 @@ void Run::close() {
 }
 
 void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
-                   Ticker& ticker) {
-  const double weight = sums[1];
+                   Ticker& ticker, const Ranks* ranks) {
+  const std::vector<double> before(sums.begin(), sums.end());
+  if (ranks != nullptr) std::fill(sums.begin(), sums.end(), 0.0);
   std::unique_ptr<Session> session = parts.sessions.borrow(parts.needs());
   const Index row_bytes = parts.plan->output_width() * parts.state.parameters()->element_size();
-  for (Index first = 0; first < data.count; first += session->capacity()) {
-    const Index count = std::min(session->capacity(), data.count - first);
+  const bool shares = ranks != nullptr && !ranks->shards;
+  const Index begin = shares ? ranks->exchange->begin(data.count) : 0;
+  const Index end = shares ? ranks->exchange->end(data.count) : data.count;
+  for (Index first = begin; first < end; first += session->capacity()) {
+    const Index count = std::min(session->capacity(), end - first);
     void* const here = logits == nullptr ? nullptr : static_cast<char*>(logits) + first * row_bytes;
     session->evaluate(data, first, count, sums, here);
     ticker.done();
   }
-  sums[0] += session->penalty() * (sums[1] - weight);
+  if (ranks != nullptr) {
+    ranks->exchange->sum(sums);
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += before[i];
+  }
+  sums[0] += session->penalty() * (sums[1] - before[1]);
   parts.sessions.give(std::move(session));
 }
 

@@ -39,9 +39,9 @@ struct TrainingParts {
 };
 
 // Adds loss and metrics of all rows to `sums`, over a session that waits for such work. Unless it
-// is null, `logits` gets those of all rows.
+// is null, `logits` gets those of all rows. Over ranks each evaluates its part.
 void evaluate_into(TrainingParts& parts, const Dataset& data, Sums sums, void* logits,
-                   Ticker& ticker);
+                   Ticker& ticker, const Ranks* ranks = nullptr);
 
 // Called now and then from long calls; what it throws ends them.
 using OnProgress = std::function<void(Index epoch, Index step, std::span<const double>)>;
@@ -66,6 +66,7 @@ class Run {
     bool streams_in = false;
     // What a row weighs on average in all of which the data are a part, where that is known.
     std::optional<double> row_weight = std::nullopt;
+    Ranks ranks;  // without an exchange there are none
   };
   struct Request {
     Index epochs = 1;
@@ -119,6 +120,12 @@ class Run {
   void train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
                    Ticker& ticker, Now& now);
   void validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker);
+  Index rows() const { return ranks() != nullptr ? options_.ranks.total : data_.count; }
+  const Ranks* ranks() const {
+    return options_.ranks.exchange != nullptr ? &options_.ranks : nullptr;
+  }
+  bool is_over(const Watches& watches);
+  void compare_ranks();
   double row_weight(const Poll& poll);
   void recover(Session& session);
   bool watched(Watches& watches, Index epoch, std::span<const double> sums);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/check.h"
 #include "nn/ticker.h"
 
 namespace fastnn {
@@ -49,15 +50,32 @@ Device device_for(const Plan& plan, const Compile& compiled, Index batch_size) {
   return compiled.device ? *compiled.device : choose_device(plan, batch_size);
 }
 
-Session& SessionPool::training(const Needs& needs, Index batch_size) {
-  if (training_ && training_batch_ == batch_size) return *training_;
+namespace {
+
+// What trains over ranks: all gradients are summed before a step.
+void check_ranks(const Compile& compiled) {
+  const bool plain =
+      compiled.session == SessionKind::automatic || compiled.session == SessionKind::plain;
+  check(plain, "session: '", session_names[static_cast<std::size_t>(compiled.session)],
+        "' steps before all gradients are there, which ranks need; expected 'auto' or 'plain'");
+  check(!compiled.device || *compiled.device == Device::cpu,
+        "comm: ranks train on CPUs alone; compile with device='cpu'");
+}
+
+}  // namespace
+
+Session& SessionPool::training(const Needs& needs, Index batch_size, bool ranks) {
+  if (training_ && training_batch_ == batch_size && training_ranks_ == ranks) return *training_;
+  if (ranks) check_ranks(*needs.compiled);
   needs.state.bring();  // the next may be on another device, or fail
   training_.reset();
   const std::optional<Device> before = std::exchange(device_, std::nullopt);
-  const Device device = device_for(needs.plan, *needs.compiled, batch_size);
+  const Device device = ranks ? Device::cpu : device_for(needs.plan, *needs.compiled, batch_size);
   training_ = backend(device).prepare({&needs.plan, needs.state.buffers(), batch_size,
-                                       needs.compiled->session, needs.compiled->precision});
+                                       ranks ? SessionKind::plain : needs.compiled->session,
+                                       needs.compiled->precision});
   training_batch_ = batch_size;
+  training_ranks_ = ranks;
   if (device != before) idle_.clear();  // they follow it: its parameters are there
   device_ = device;
   needs.state.attach(training_->device_copy());

@@ -47,8 +47,8 @@ class SessionPool {
     TrainingState& state;
   };
 
-  // The session that trains in batches of so many rows.
-  Session& training(const Needs& needs, Index batch_size);
+  // The session that trains in batches of so many rows; of those of several ranks, if there are.
+  Session& training(const Needs& needs, Index batch_size, bool ranks = false);
   // The one that was made last; null: none.
   Session* training() const { return training_.get(); }
   // For evaluation and prediction; to be given back.
@@ -63,6 +63,7 @@ class SessionPool {
  private:
   std::unique_ptr<Session> training_;
   Index training_batch_ = 0;
+  bool training_ranks_ = false;
   // Where that is, and the sessions that wait; nothing where they may be on several devices.
   std::optional<Device> device_;
   IdleSessions idle_;

@@ -8,10 +8,12 @@ namespace {
 
 template <class T>
 void run(Frame<T>& frame, const Node& node, bool backward, const T* x, T* y) {
-  frame.template call<Noise<T>>(
-      frame.kernels.noise,
-      {node.noise, backward, stream_of(frame.plan, node), frame.pass.life, frame.pass.first_row,
-       frame.n, frame.width(node.input()), node.rate, x, y});
+  const Index c = frame.width(node.input());
+  each_stretch(frame, [&](Index row, Index first, Index n) {
+    frame.template call<Noise<T>>(
+        frame.kernels.noise, {node.noise, backward, stream_of(frame.plan, node), frame.pass.life,
+                              row, n, c, node.rate, x + first * c, y + first * c});
+  });
 }
 
 // At rest its output is its input, where that lies.

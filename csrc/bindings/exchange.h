@@ -1,0 +1,32 @@
+// Sums over ranks, whose bytes travel by calls of a Python object.
+#pragma once
+
+#include <memory>
+
+#include "bindings/bindings.h"
+#include "core/exchange.h"
+
+namespace fastnn::bindings {
+
+// Calls `link.gather(mine, all)`, `link.swap(out, in)` and `link.rest()` with arrays of bytes over
+// memory of native code.
+class PythonTransport final : public Transport {
+ public:
+  explicit PythonTransport(py::object link) : link_(std::move(link)) {}
+  void gather(const void* mine, void* all, Index bytes) override;
+  void swap(const void* out, void* in, Index bytes) override;
+  void rest() override;
+  void set_size(Index size) { size_ = size; }
+
+ private:
+  py::object link_;
+  Index size_ = 1;
+};
+
+struct BoundExchange {
+  BoundExchange(py::object link, Index rank, Index size);
+  PythonTransport transport;
+  Exchange exchange;
+};
+
+}  // namespace fastnn::bindings
