@@ -47,7 +47,7 @@ from fastnn import (
     threadpools,
     utils,
 )
-from fastnn._core import Predictor, TrainingDiverged, __version__
+from fastnn._core import Predictor, RankError, TrainingDiverged, __version__
 from fastnn.autodiff.arranging import argsort, sort, split
 from fastnn.autodiff.custom import custom_gradient
 from fastnn.autodiff.derived import add_n, clip_by_global_norm, clip_by_norm, logical_xor
@@ -190,6 +190,7 @@ from fastnn.models.many import fit_many
 from fastnn.models.reasons import TapeWarning
 from fastnn.models.search import search
 from fastnn.serializable import register_serializable
+from fastnn.training.ranks import Ranks
 from fastnn.variables import Variable
 
 newaxis = None  # a new axis of length 1 in an index, as np.newaxis
@@ -205,6 +206,8 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Predictor",
+    "RankError",
+    "Ranks",
     "Sequential",
     "TapeWarning",
     "Tensor",

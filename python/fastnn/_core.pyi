@@ -18,6 +18,33 @@ Session = Literal["auto", "plain", "streaming", "tiled", "generic", "resident", 
 
 __version__: str
 
+class RankError(RuntimeError):
+    """Another rank of a `fit` ended, or went another way; see `fastnn.RankError`."""
+
+class Exchange:
+    """Sums over ranks (csrc/core/exchange.h): all of them make the same calls, in the same order.
+
+    `link` carries bytes: gather(mine, all), where row r of `all` gets what rank r has in `mine`;
+    swap(out, into), where row r of `out` goes to rank r; and rest(), between two sums.
+    """
+
+    def __init__(self, link: Any, rank: int, size: int) -> None: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def is_over(self) -> bool:
+        """Whether a rank has left; no more calls are made then."""
+    def sum(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The sums over ranks (n,), added up in the order of ranks."""
+    def sum_in_place(self, values: Floats) -> None:
+        """The same, of an array of float32 or float64, in its place."""
+    def gather(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(ranks, n): the numbers (n,) of each rank."""
+    def leave(self, why: str) -> None:
+        """Makes the next call of the other ranks a RankError that tells why."""
+
 class TrainingDiverged(ArithmeticError):
     """The loss of a training step was NaN or infinite; see `fastnn.TrainingDiverged`."""
 
@@ -662,6 +689,10 @@ class Network(Graph):
         fresh: bool = True,
         streams_in: bool = False,
         row_weight: float | None = None,
+        exchange: Exchange | None = None,
+        shards: bool = False,
+        total: int = 0,
+        before: int = 0,
     ) -> Run:
         """Begins training on checked data, in as many native calls as are needed.
 

@@ -34,15 +34,30 @@ class Callback(Registered):
     # Hooks that the callback overrides and does not need now.
     ignored_hooks: Any = ()
     acts_last: ClassVar[bool] = False  # whether its hooks are called after those of all others
+    only_tells: ClassVar[bool] = False  # whether it prints or writes, and nothing else
     _peers: Sequence[weakref.ref[Callback]] = ()  # all callbacks of the call
     _inside: ClassVar[tuple[str, ...]] = (
-        *("acts_last", "begins_at", "ignored_hooks", "replay", "set_peers", "watch"),
+        *(
+            "acts_last",
+            "begins_at",
+            "ignored_hooks",
+            "is_first",
+            "only_tells",
+            "replay",
+            "set_peers",
+            "watch",
+        ),
     )
     # Weak: a model keeps its History, and would never be freed if that kept the model.
     _model: weakref.ref[Trainable] | None = None
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process prints and writes files: over ranks the first one alone."""
+        return not self.params.get("rank", 0)
 
     @property
     def model(self) -> Trainable:

@@ -137,6 +137,8 @@ class ModelCheckpoint(_Saving, Monitor):
             if value is None or not self.improves(value, self.best):
                 return
             self.best = value
+        if not self.is_first:
+            return
         file = self._filled(epoch, batch, logs or {})
         folder = os.path.dirname(file)  # noqa: PTH120 - pathlib takes long to import
         if folder:
@@ -269,6 +271,8 @@ class BackupAndRestore(_Saving):
 
     def _act(self, epoch: int, batch: int | None, logs: Logs | None) -> None:
         del epoch, batch, logs
+        if not self.is_first:
+            return
         os.makedirs(self.backup_dir, exist_ok=True)  # noqa: PTH103
         self.model.write_state(
             self._file, {name: callback.saved_state() for name, callback in self._named()}
@@ -276,7 +280,7 @@ class BackupAndRestore(_Saving):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         del logs
-        if self.delete_checkpoint:
+        if self.delete_checkpoint and self.is_first:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self._file)  # noqa: PTH107
             with contextlib.suppress(OSError):  # there are other files in it

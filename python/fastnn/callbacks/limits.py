@@ -84,7 +84,7 @@ class TimeLimit(Callback):
         if self.left > 0:
             return
         self.model.stop_training = True
-        if self.verbose:
+        if self.verbose and self.is_first:
             say(f"Epoch {epoch + 1}: the {self.seconds:g} seconds are over, stopped")
 
 

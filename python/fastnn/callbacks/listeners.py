@@ -51,6 +51,8 @@ class CallbackList:
             for default in defaults
             if not any(isinstance(callback, type(default)) for callback in given)
         ]
+        if params.get("rank", 0):  # rank 0 tells
+            self.callbacks = [one for one in self.callbacks if not one.only_tells]
         self.callbacks.sort(key=lambda callback: callback.acts_last)
         self._model = model
         self._is_limited = any(isinstance(one, TimeLimit) for one in self.callbacks)

@@ -55,6 +55,7 @@ class CSVLogger(Callback):
         OSError: the file cannot be written.
     """
 
+    only_tells = True
     filename = Checked(path)
     separator = Checked(_separator)
     append = Checked(flag)
@@ -216,6 +217,7 @@ class TensorBoard(Callback):
         UserWarning: histograms, images, rates of steps, profiles or embeddings are asked for.
     """
 
+    only_tells = True
     log_dir = Checked(path)
     update_freq = Checked(_frequency)
     _kept_as: ClassVar[Mapping[str, str | None]] = dict.fromkeys(_NOT_KEPT, None)

@@ -33,6 +33,7 @@ class ProgbarLogger(Callback):
             terminal's width then; the last line of an epoch is whole.
     """
 
+    only_tells = True
     _inside = ("interval", "update")
     # How often a live line is rewritten, in seconds.
     interval = 0.1

@@ -161,7 +161,7 @@ class ReduceLROnPlateau(Monitor):
         self.model.optimizer.learning_rate = lower
         self.cooldown_counter = self.cooldown
         self.wait = 0
-        if self.verbose:
+        if self.verbose and self.is_first:
             say(
                 f"Epoch {epoch + 1}: {self.monitor} no longer improves, learning rate {rate:g} "
                 f"becomes {lower:g}"
@@ -220,7 +220,7 @@ class LearningRateScheduler(Callback):
         found = self.schedule(epoch, rate) if _takes_two(self.schedule) else self.schedule(epoch)
         rate = number("LearningRateScheduler: what schedule returns", found, 0.0)
         self.model.optimizer.learning_rate = rate
-        if self.verbose:
+        if self.verbose and self.is_first:
             say(f"Epoch {epoch + 1}: learning rate {rate:g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -29,12 +29,14 @@ from fastnn.models.call_words import (
     told,
     verbosity_of,
 )
+from fastnn.models.compiled import Plan
 from fastnn.models.fitness import warn_if_unfit
 from fastnn.models.single_steps import ClassWeight, SingleSteps
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import passes
 from fastnn.training.loops import Fit, Schedule
+from fastnn.training.ranks import Communicator, Joined, Ranks, joined
 from fastnn.words import flag, integer, keywords, number
 
 # More would take years, and their History more memory than there is.
@@ -68,6 +70,7 @@ class Trainer(SingleSteps):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Container[int] = 1,
+        comm: Communicator | Ranks | None = None,
     ) -> History:
         """Trains for epochs `initial_epoch` to `epochs`.
 
@@ -129,6 +132,8 @@ class Trainer(SingleSteps):
                 warning.
             validation_steps: how many batches are validated on, the first ones; None: all.
             validation_batch_size: the batch of callbacks' on_test_batch hooks.
+            comm: an MPI communicator of mpi4py, or a `fastnn.Ranks`: its processes train this one
+                model together, each on its part of every batch. None: this process trains alone.
             validation_freq: validate after every `validation_freq` epochs, or after the epochs
                 listed (from 1).
 
@@ -153,6 +158,7 @@ class Trainer(SingleSteps):
                 some thousand: the state is copied after every so many steps that copying takes at
                 most 1 % of the time, a number that depends on the shape and the device alone, and
                 the copy before the last one is put back. No copy is made while the loss grows.
+            fastnn.RankError: with `comm`, the call has failed on another rank.
             KeyboardInterrupt: Ctrl-C; the weights are kept as they are.
             RuntimeError, MemoryError: a GPU failed. If its weights are lost, the model is as it
                 was when its state was copied, as above.
@@ -160,7 +166,7 @@ class Trainer(SingleSteps):
         Whatever ends it, `model.history` has every epoch that was finished.
         """
         claim = Claim("fit")
-        with claim, claim.lock:
+        with claim, claim.lock, joined(comm) as ranks:
             self._training.take(claim)
             plan = self._compiled("fit")
             size = batch_size_of("batch_size", batch_size, DEFAULT_BATCH)
@@ -176,7 +182,12 @@ class Trainer(SingleSteps):
                 batch_size_of("validation_batch_size", validation_batch_size, size),
             )
             level, progress = progress_of(verbose)
+            if ranks is not None and not ranks.is_first:
+                level, progress = 0, []
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
+            if ranks is not None:
+                ranks.seed = str(self._key)
+                self._refuse_over_ranks(plan, (x, y), share, class_weight, ranks)
             if isinstance(x, Chunks):
                 refuse_beside_batches(share, sample_weight, chunks_y=y)
                 schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
@@ -216,13 +227,14 @@ class Trainer(SingleSteps):
             split, validation = self._validation(table, share, validation_data)
             train = table if split is None else table._replace(chosen=split.training)
             train = self._weigh_classes(train, class_weight)
-            schedule = schedule.of_rows(train.length)
+            rows = train.length if ranks is None else ranks.share(train.length)
+            schedule = schedule.of_rows(rows)
             if validation is not None:
                 validation = validation.first(schedule.validated(validation.length))
             listeners = self._listeners(
-                (callbacks, level, progress), train, validation is not None, schedule
+                (callbacks, level, progress), rows, validation is not None, schedule, ranks
             )
-            run = Fit(self, train, validation, schedule, listeners, begins)
+            run = Fit(self, train, validation, schedule, listeners, begins, ranks)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
                 self._splits.keep(len(table.x), share, split)
@@ -230,7 +242,8 @@ class Trainer(SingleSteps):
             self.history = run.history
             history = run.run()
             losses = history.history.get("loss", [])
-            warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
+            if ranks is None or (ranks.is_first and not ranks.shards):
+                warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
             return history
 
     @staticmethod
@@ -261,7 +274,7 @@ class Trainer(SingleSteps):
             self._training.take(claim)
             plan = self._compiled("fit")
             told = (callbacks, *progress_of(verbose))
-            listeners = self._listeners(told, train, validation is not None, schedule)
+            listeners = self._listeners(told, train.length, validation is not None, schedule)
             run = Fit(self, train, validation, schedule, listeners)
             self.prepare(train.x.shape[1:], run.check, "fit", plan, trains=True)
             self.stop_training = False
@@ -271,19 +284,43 @@ class Trainer(SingleSteps):
     def _listeners(
         self,
         callbacks: tuple[Callbacks, int, list[ProgbarLogger]],
-        train: Table,
+        rows: int,
         validates: bool,
         schedule: Schedule,
+        ranks: Joined | None = None,
     ) -> CallbackList:
         """The callbacks of a `fit`, which are told its numbers; `callbacks`: see `_fit_streamed`."""
         listed, level, progress = callbacks
-        params = {
+        params: dict[str, Any] = {
             "verbose": level,
             "epochs": schedule.epochs,
-            "steps": schedule.steps_of(train.length),
+            "steps": schedule.steps_of(rows),
             "metrics": self._log_names(validates and schedule.validates_at_all()),
         }
+        if ranks is not None:
+            params["rank"] = ranks.rank
         return CallbackList(listed, self, params, *progress, History())
+
+    def _refuse_over_ranks(
+        self, plan: Plan, data: tuple[Any, Any], share: float, class_weight: Any, ranks: Joined
+    ) -> None:
+        """ValueError for what cannot be trained over ranks."""
+        x, y = data
+        if isinstance(x, Chunks) or (y is None and kind_of(x) is not None):
+            raise ValueError("comm: ranks take arrays x and y, not batches")
+        reason = self._reason_for(plan, x)
+        if reason is not None:
+            raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
+        if plan.columns.collects:
+            raise ValueError(
+                "comm: a metric that needs all rows at once, as AUC does, is not summed over ranks"
+            )
+        if ranks.shards and share:
+            raise ValueError("validation_split: rows are shards of ranks; give validation_data")
+        if ranks.shards and isinstance(class_weight, str):
+            raise ValueError(
+                "class_weight: 'balanced' needs the labels of all ranks; give a weight of each class"
+            )
 
     def _log_names(self, validates: bool) -> list[str]:
         names = list(self.columns.names)

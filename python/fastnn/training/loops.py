@@ -30,6 +30,7 @@ from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Place, Position, Trainable
 from fastnn.training.passes import evaluate
+from fastnn.training.ranks import Joined, digest_of
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
 from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
 from fastnn.words import within
@@ -106,8 +107,10 @@ class Fit:
         schedule: Schedule,
         callbacks: CallbackList,
         begins: Position | None = None,
+        ranks: Joined | None = None,
     ) -> None:
         self.begins = begins
+        self.ranks = ranks
         self.model = model
         self.table = table
         self.train = train = table.native()
@@ -116,13 +119,17 @@ class Fit:
         self.schedule = schedule
         self.callbacks = callbacks
         # Steps of a pass over all rows. With steps_per_epoch, an epoch may be a part of a pass.
-        self.whole = math.ceil(len(train) / schedule.batch_size)
+        self.rows = len(train) if ranks is None else ranks.total
+        self.whole = math.ceil(self.rows / schedule.batch_size)
         self._told_short = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
         # Logits of the rows of an epoch and of validation, where metrics want them.
         self._logits: NDArray[Any] | None = None
         self._validation_logits: NDArray[Any] | None = None
+        # Which hooks are listened to, on any rank: all make the same native calls.
+        self._by_batch = callbacks.listens(*TRAIN_BATCH_HOOKS)
+        self._watches = callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
 
     @property
     def columns(self) -> Columns:
@@ -158,6 +165,8 @@ class Fit:
         before = self.network.updates
         self.callbacks.call("on_train_begin", {})
         begins = self._begins()
+        if self.ranks is not None:
+            self._agree(self.ranks, begins)
         self._see_labels()
         epochs = range(begins.epoch, self.schedule.epochs)
         logs: Logs = {}
@@ -181,7 +190,9 @@ class Fit:
             logs = self._by_epoch(run, epochs[:1], begins)
             epochs = epochs[1:]
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
-        if epochs and self._watching() is not None and not self.model.stop_training:
+        # Ranks stop together, which is asked after each epoch.
+        native = self.ranks is None and self._watching() is not None
+        if epochs and native and not self.model.stop_training:
             logs = self._all_at_once(run, epochs)
         elif not (begins.step and self.model.stop_training):
             logs = self._by_epoch(run, epochs) or logs
@@ -193,11 +204,40 @@ class Fit:
         try:
             for epoch in epochs:
                 logs = self._epoch(run, epoch, begins if epoch == epochs.start else None)
+                self.model.stop_training = self._any(self.model.stop_training)
                 if self.model.stop_training:
                     break
         finally:
             self.model.position = None
         return logs
+
+    def _any(self, flag: bool) -> bool:
+        """Whether it is so on any rank."""
+        return flag if self.ranks is None else self.ranks.any(flag)[0]
+
+    def _agree(self, ranks: Joined, begins: Position) -> None:
+        """ValueError where the ranks would not train the same model in the same way."""
+        network, schedule = self.network, self.schedule
+        counts = network.steps, network.updates, network.epochs
+        state = [array.tobytes() for array in network.optimizer_state]
+        things = {
+            "shapes of the weights": repr(network.parameters).encode(),
+            "options of fit": repr((schedule, begins.epoch, begins.step)).encode(),
+            "settings of the optimizer": repr(self.model.optimizer.settings()).encode(),
+            "seeds": ranks.seed.encode(),
+            "instruction sets": _core.isa().encode(),
+            "weights": b"".join(array.tobytes() for array in self.model.get_weights()),
+            "states of the optimizer": repr(counts).encode() + b"".join(state),
+        }
+        if not ranks.shards:
+            things["rows"] = digest_of(self.table)
+            if self.validation is not None:
+                things["rows of validation"] = digest_of(self.validation)
+        ranks.agree(things)
+        self._by_batch, self._watches, stops = ranks.any(
+            self._by_batch, self._watches, self.model.stop_training
+        )
+        self.model.stop_training = stops
 
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""
@@ -218,12 +258,13 @@ class Fit:
         )
         return max(0, epoch - first)
 
-    def _native_run(self, **how: bool) -> _core.Run:
+    def _native_run(self, **how: Any) -> _core.Run:
         return self.network.run(
             self.train,
             batch_size=self.schedule.batch_size,
             validation=self.validation_data,
             shuffle=self.schedule.shuffle,
+            **({} if self.ranks is None else self.ranks.run_options()),
             **how,
         )
 
@@ -377,7 +418,7 @@ class Fit:
             )
 
     def _position(self, epoch: int, step: int = 0, sums: Sums | None = None) -> Position:
-        data = len(self.train), self.schedule.batch_size, self.schedule.shuffle
+        data = self.rows, self.schedule.batch_size, self.schedule.shuffle
         counted: tuple[NDArray[Any], ...] = () if sums is None else (sums,)
         if sums is not None and self._logits is not None:
             size, first = self.schedule.batch_size, self._stretch(epoch).start
@@ -395,10 +436,9 @@ class Fit:
         self.callbacks.call("on_epoch_begin", epoch, {})
         self._see_labels()
         validates = self.validation is not None and self.schedule.validates(epoch)
-        by_batch = first > 0 or self.callbacks.listens(*TRAIN_BATCH_HOOKS)
-        watched = self.callbacks.listens(*TEST_HOOKS, *TEST_BATCH_HOOKS)
+        by_batch = first > 0 or self._by_batch
         # Validation runs in the same native call unless hooks come between.
-        together = validates and not by_batch and not watched
+        together = validates and not by_batch and not self._watches
         number = self.network.epochs  # in the life of the model
         if by_batch:
             if first and begins is not None:
@@ -477,7 +517,7 @@ class Fit:
                 self.callbacks.call("on_train_batch_end", step, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step + 1, logs)
-                if self.callbacks.stops():
+                if self._any(self.callbacks.stops()):
                     # No loss follows that would show the last update to be wrong.
                     if step + 1 < part.steps:
                         how = {"first_step": part.start + step + 1, "steps": 0, "ends": True}
@@ -494,10 +534,17 @@ class Fit:
 
     def _validate(self, run: _core.Run, epoch: int) -> Logs:
         assert self.validation is not None
+        stop = self._stretch(epoch).stop
+        if self.ranks is not None:  # hooks of batches have nothing to see: each rank has a part
+            self.callbacks.call("on_test_begin", {})
+            how = {"first_step": stop, "steps": 0, "validates": True}
+            sums = self._advance(run, first_epoch=epoch, **how)[0]
+            logs = self.columns.logs(sums[self.columns.width :])
+            self.callbacks.call("on_test_end", dict(logs))
+            return {f"val_{name}": value for name, value in logs.items()}
         size = self.schedule.validation_batch_size
         logs = evaluate(self.network, self.columns, self.validation, self.callbacks, size)
         if math.isinf(logs["loss"]) or math.isnan(logs["loss"]):  # raises TrainingDiverged
-            stop = self._stretch(epoch).stop
             self._advance(run, first_epoch=epoch, first_step=stop, steps=0, validates=True)
         return {f"val_{name}": value for name, value in logs.items()}
 

@@ -1,0 +1,312 @@
+"""Ranks: processes that train one model together, each on its part of every batch.
+
+The sums themselves are native (csrc/core/exchange.h). Here is how their bytes travel, over a
+communicator of mpi4py or one with the same calls, and how ranks agree before training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+from fastnn.data.sparse import SparseRows
+from fastnn.data.table import Table
+from fastnn.words import choose, integer, keywords, number
+
+RowsOfRanks = Literal["same", "shards"]
+_ROWS_OF_RANKS: tuple[RowsOfRanks, ...] = ("same", "shards")
+
+# The calls of a communicator that training needs; those that do not block are used where they are.
+_NEEDED = ("Get_rank", "Get_size", "Allgather", "Alltoall")
+# How long a rank asks without a pause, and when it looks for ranks that are gone, in seconds.
+_SPIN, _LOOK = 1e-3, 0.5
+# After an interrupt the sum that is under way may take so long to end.
+_GRACE = 5.0
+
+
+class Communicator(Protocol):
+    """The calls of mpi4py's communicators that training over ranks needs, on NumPy arrays."""
+
+    def Get_rank(self) -> int: ...
+    def Get_size(self) -> int: ...
+    def Allgather(self, sendbuf: Any, recvbuf: Any) -> None: ...
+    def Alltoall(self, sendbuf: Any, recvbuf: Any) -> None: ...
+
+
+class Ranks:
+    """How processes train one model together: the `comm` of `fit`, with options.
+
+        >>> class Alone:  # what MPI.COMM_WORLD is in a program of one process
+        ...     Get_rank, Get_size = lambda self: 0, lambda self: 1
+        ...     def Allgather(self, sendbuf, recvbuf): recvbuf[...] = sendbuf
+        ...     Alltoall = Allgather
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mean_squared_error")
+        >>> ranks = fastnn.Ranks(Alone(), rows="shards")
+        >>> model.fit(np.ones((8, 2)), np.ones(8), verbose=0, comm=ranks).epoch
+        [0]
+
+    Every process makes the same model, from the same seed, and calls `fit` with the same arguments.
+    Gradients are added up in the order of ranks, so that all ranks have the same weights to the last
+    bit after each step, in each run. They are those of one process, but for rounding: rows, dropout
+    masks, statistics of batch normalization, losses and metrics are of the batch of all ranks.
+
+    Args:
+        comm: a communicator of mpi4py (`MPI.COMM_WORLD`), or an object with its calls `Get_rank`,
+            `Get_size`, `Allgather` and `Alltoall` on NumPy arrays. Where it has `Iallgather`,
+            `Ialltoall` and `Abort`, too, Ctrl-C and `timeout` act while a rank waits for others.
+        rows: "same": every rank has all rows, and takes its part of each batch. "shards": every rank
+            has rows of its own, at least one; those of all ranks in order are the data set. The parts
+            of a batch are then as random as the rows in it.
+        timeout: seconds that a rank waits for others, above 0. Then it says so and ends the job.
+
+    Raises:
+        TypeError: comm has not these calls.
+        ValueError: an option is wrong.
+    """
+
+    @keywords()
+    def __init__(
+        self, comm: Communicator, rows: RowsOfRanks = "same", timeout: float = 600.0
+    ) -> None:
+        for call in _NEEDED:
+            if not callable(getattr(comm, call, None)):
+                raise TypeError(
+                    f"comm: expected a communicator of mpi4py, or one with its calls "
+                    f"{', '.join(_NEEDED)}, got {type(comm).__name__} without {call}"
+                )
+        self.comm = comm
+        self.rows = choose("rows", rows, _ROWS_OF_RANKS)
+        self.timeout = number("timeout", timeout, 0.0, open_low=True)
+        self.size = integer("comm: Get_size()", comm.Get_size())
+        self.rank = integer("comm: Get_rank()", comm.Get_rank(), 0, self.size - 1)
+
+    def __repr__(self) -> str:
+        return f"<Ranks: rank {self.rank} of {self.size}, rows={self.rows!r}>"
+
+
+class _Place(NamedTuple):
+    """Where a rank runs."""
+
+    host: float  # a number that processes of one machine have in common
+    pid: float
+
+
+def _place() -> _Place:
+    names = [socket.gethostname()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            stat = os.stat(path)  # noqa: PTH116
+            names.append(f"{stat.st_dev}.{stat.st_ino}")
+    digest = hashlib.blake2b("/".join(names).encode(), digest_size=4).digest()
+    return _Place(float(int.from_bytes(digest, "little")), float(os.getpid()))
+
+
+def _state_of(pid: int) -> str:
+    """How a process of this machine is, as the kernel names it; "": it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "" if os.path.isdir("/proc/self") else "?"  # noqa: PTH112
+
+
+class Link:
+    """Carries the bytes of native sums; what the calls need is in `fastnn._core.Exchange`."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._comm: Any = ranks.comm
+        self._ranks = ranks
+        self._interrupted = False
+        self.places: list[_Place] = []
+        waits = hasattr(self._comm, "Iallgather") and hasattr(self._comm, "Ialltoall")
+        self._gather = self._waiting("Iallgather") if waits else self._comm.Allgather
+        self._swap = self._waiting("Ialltoall") if waits else self._comm.Alltoall
+
+    def gather(self, mine: NDArray[np.uint8], everyone: NDArray[np.uint8]) -> None:
+        self._gather(mine, everyone)
+
+    def swap(self, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+        self._swap(out, into)
+
+    def rest(self) -> None:
+        """Raises an interrupt that came while a sum was under way: here no rank waits for bytes."""
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
+    def _waiting(self, name: str) -> Any:
+        call = getattr(self._comm, name)
+
+        def called(out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+            self._wait(call(out, into))
+
+        return called
+
+    def _wait(self, request: Any) -> None:
+        until: float | None = None  # of an interrupt's grace
+        began = looked = time.monotonic()
+        while True:
+            try:
+                while not request.Test():
+                    now = time.monotonic()
+                    if now - began < _SPIN:
+                        os.sched_yield()
+                        continue
+                    time.sleep(2e-5 if now - began < 0.1 else 1e-3)
+                    if now - looked < _LOOK:
+                        continue
+                    looked = now
+                    self._look(now - began)
+                    if until is not None and now > until:
+                        self._end("it was interrupted, and other ranks do not answer")
+                return
+            except KeyboardInterrupt:
+                if self._interrupted:
+                    self._end("it was interrupted twice")
+                self._interrupted = True
+                until = time.monotonic() + _GRACE
+
+    def _look(self, waited: float) -> None:
+        """Ends the job where a rank is gone, or the others have not answered for too long."""
+        stopped = []
+        own = self.places[self._ranks.rank] if self.places else None
+        for rank, place in enumerate(self.places):
+            if own is None or place.host != own.host or place.pid == own.pid:
+                continue
+            state = _state_of(int(place.pid))
+            if state in ("", "Z", "X"):
+                self._end(f"rank {rank} (process {place.pid:.0f}) is gone")
+            if state == "T":
+                stopped.append(rank)
+        if waited > self._ranks.timeout:
+            told = "the other ranks have not answered"
+            if not self.places:
+                told = "not all ranks have called fit"
+            elif stopped:
+                told += f" (stopped: {', '.join(map(str, stopped))})"
+            self._end(f"{told} for {waited:.0f} s")
+
+    def _end(self, why: str) -> None:
+        """Ends the job: a sum that is under way can neither be ended nor taken back."""
+        told = f"fastnn: fit: rank {self._ranks.rank} of {self._ranks.size}: {why}"
+        abort = getattr(self._comm, "Abort", None)
+        if abort is not None:
+            with contextlib.suppress(Exception):
+                print(f"{told}; the job ends", file=sys.stderr, flush=True)
+            abort(1)
+        self._interrupted = False
+        raise _core.RankError(told)
+
+
+class Joined:
+    """The ranks of one `fit` that is under way."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.rank, self.size = ranks.rank, ranks.size
+        self.shards = ranks.rows == "shards"
+        self._link = Link(ranks)
+        self.exchange = _core.Exchange(self._link, ranks.rank, ranks.size)
+        self.total = self.before = 0
+        self.seed = ""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank prints and writes files."""
+        return self.rank == 0
+
+    def meet(self) -> None:
+        """Waits until all ranks are here."""
+        self._link.places = [_Place(*row) for row in self.exchange.gather(np.array(_place()))]
+
+    def share(self, rows: int) -> int:
+        """Learns how many rows each rank has; returns how many there are."""
+        counts = self.exchange.gather(np.array([float(rows)])).ravel().astype(np.int64)
+        self.total, self.before = int(counts[0]), 0
+        if self.shards:
+            self.total, self.before = int(counts.sum()), int(counts[: self.rank].sum())
+        return self.total
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether any rank says so, for each flag."""
+        return [bool(count > 0) for count in self.exchange.sum(np.array(flags, np.float64))]
+
+    def agree(self, things: Mapping[str, bytes]) -> None:
+        """ValueError, on every rank, where one of these things is not the same on all ranks."""
+        digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in things.values())
+        found = self.exchange.gather(np.frombuffer(digests, np.float64)).view(np.uint64)
+        for name, column in zip(things, found.T, strict=True):
+            others = [str(rank) for rank in range(1, self.size) if column[rank] != column[0]]
+            if others:
+                hint = f"; {_HINTS[name]}" if name in _HINTS else ""
+                raise ValueError(
+                    f"comm: {name} of rank {', '.join(others)} differ from those of rank 0{hint}"
+                )
+
+    def run_options(self) -> dict[str, Any]:
+        """What a native run is told."""
+        return {
+            "exchange": self.exchange,
+            "shards": self.shards,
+            "total": self.total,
+            "before": self.before,
+        }
+
+    def leave(self, error: BaseException) -> None:
+        """Tells the other ranks, in place of the next sum, that this one has failed."""
+        if not self.exchange.is_over:
+            told = f"{type(error).__name__}: {error}".rstrip(": ")
+            self.exchange.leave(told)
+
+
+_HINTS = {
+    "rows": "comm=fastnn.Ranks(comm, rows='shards') trains on rows of each rank's own",
+    "weights": "call fastnn.utils.set_random_seed before the model is made, or load one file",
+}
+
+
+def digest_of(table: Table) -> bytes:
+    """Some thousand rows of a table, and its shape."""
+    count = len(table.x)
+    rows = np.arange(0, count, max(1, count // 1024))
+    parts = [repr((count, table.x.shape[1:])).encode()]
+    arrays = [table.targets, table.labels, table.weights]
+    if not isinstance(table.x, SparseRows):
+        arrays.append(table.x)
+    parts += [np.ascontiguousarray(array[rows]).tobytes() for array in arrays if array is not None]
+    if table.chosen is not None:
+        parts.append(table.chosen.tobytes())
+    return b"".join(parts)
+
+
+@contextlib.contextmanager
+def joined(comm: object) -> Iterator[Joined | None]:
+    """The ranks of a communicator, for one call of `fit`; None: there is one process.
+
+    An error in the block ends the call on every rank, with a RankError on those that made none.
+    """
+    if comm is None:
+        yield None
+        return
+    ranks = comm if isinstance(comm, Ranks) else Ranks(comm)  # type: ignore[arg-type]
+    if ranks.size == 1:
+        yield None
+        return
+    here = Joined(ranks)
+    here.meet()
+    try:
+        yield here
+    except BaseException as error:
+        here.leave(error)
+        raise
+    here.any(False)  # no rank has an error in the end
