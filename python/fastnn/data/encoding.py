@@ -23,7 +23,7 @@ CLIP = 3.0  # of scaled numbers
 MOST_LEVELS = 1000  # of a category that have an input of their own
 _DAY_SECONDS = 86400.0
 _NARROW = 1e-30  # a width that counts as none
-_MOST = 1e38  # of raw columns, whose float32 are finite
+MOST = 1e38  # of raw columns, whose float32 are finite
 
 
 class NumberRule(NamedTuple):
@@ -167,7 +167,7 @@ class Encoding:
         found = self._values(frame)
         for i, rule in enumerate(self.numbers):
             found[:, i] -= rule.center
-        return np.clip(found, -_MOST, _MOST).astype(np.float32)
+        return np.clip(found, -MOST, MOST).astype(np.float32)
 
     def _values(self, frame: Frame) -> Floats:
         """The raw columns before they are centered."""
@@ -306,7 +306,7 @@ def _number_rule(values: Floats, bins: int) -> NumberRule:
     with np.errstate(over="ignore"):
         width = float(high - low) if high > low else _typical_distance(there, center)
     scale = 1.0 / width if width > _NARROW else 0.0
-    edges = _apart(np.unique(np.clip(_quantiles(there, bins) - center, -_MOST, _MOST)))
+    edges = _apart(np.unique(np.clip(_quantiles(there, bins) - center, -MOST, MOST)))
     return NumberRule(center, scale, bool(gaps.any()), edges if len(edges) > 2 else edges[:0])
 
 

@@ -203,8 +203,7 @@ def to_onnx(
 ) -> Any:
     """The graph as an onnx.ModelProto; arguments and errors: see `Model.export_onnx`."""
     onnx = needed("onnx", "export_onnx", "onnx")
-    latest = onnx.defs.onnx_opset_version()
-    opset = integer("opset", opset, OPSET, latest)
+    opset = checked_opset(onnx, opset)
     kind = graph.dtype if input_dtype is None else choose("input_dtype", input_dtype, _INPUT_TYPES)
     to = Nodes(onnx, graph, opset)
     ins = _names("input_names", input_names, [part.name for part in graph.inputs])
@@ -214,7 +213,7 @@ def to_onnx(
     for name in (*ins, *outs):
         if to.name(name) != name:
             raise ValueError(f"output_names: {name!r} is also the name of another input or output")
-    values = _values(to, graph, [_cast(to, name, kind, graph.dtype) for name in ins])
+    values = written(to, graph, [_cast(to, name, kind, graph.dtype) for name in ins])
     _rename(to, [values[part.tensor] for part in graph.outputs], outs)
     _check_size(graph, to)
     helper = onnx.helper
@@ -244,7 +243,12 @@ def to_onnx(
     )
 
 
-def _values(to: Nodes, graph: Graph, inputs: list[str]) -> list[str]:
+def checked_opset(onnx: Any, opset: int) -> int:
+    """The version of operations, of those that fastnn writes and the package onnx knows."""
+    return integer("opset", opset, OPSET, onnx.defs.onnx_opset_version())
+
+
+def written(to: Nodes, graph: Graph, inputs: list[str]) -> list[str]:
     """Adds the nodes of all layers; returns the name of each tensor."""
     values = list(inputs)
     for node in graph.nodes:

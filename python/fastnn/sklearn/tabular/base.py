@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,12 +18,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
+from fastnn.files.atomic import replacing
 from fastnn.sklearn.net import checked_sizes
 from fastnn.sklearn.tabular.importances import rises
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
 from fastnn.sklearn.tabular.recipe import Plan, Recipe, length
 from fastnn.sklearn.tabular.stored import write
+
+if TYPE_CHECKING:
+    from fastnn.sklearn.tabular.exported import Exported
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -268,6 +272,42 @@ class BaseTabular(BaseEstimator):
         state = {name: getattr(self, name) for name in names}
         state |= {"encoding_": self.encoding_, "members_": self.members_}
         write(path, type(self).__name__, params, state)
+
+    def export_onnx(self, path: str | os.PathLike[str], *, opset: int = 17) -> None:
+        """Writes the whole estimator as one file of ONNX: columns, members, and what their answers become.
+
+        Inputs: one for each column of the table, of its name, (batch, 1): texts of a category as strings, all
+        else in float64, booleans as 0 and 1, dates as seconds since 1970 (UTC). A gap is NaN, and any text
+        that is no level. A table without names, of numbers alone, is one input "x" (batch,
+        columns). Outputs in float64: of a classifier "probabilities", as `predict_proba`, and "label"; of a
+        regressor "prediction", as `predict`, and with quantiles also "quantiles", as `predict_quantiles`.
+        Metadata, as JSON: "columns" (name, kind, input) and "classes" or "quantiles".
+
+        Answers are those of the estimator but for roundings: members compute in float32, and by
+        `matmul_precision` "medium" `predict` itself rounds operands to bfloat16 on processors that multiply these.
+        It needs the package onnx (the extra `onnx`); ONNX Runtime runs the file.
+
+        Args:
+            path: the file, for example "prices.onnx". At any moment it is what was there before, or the new one.
+            opset: the version of the operations, 17 or later.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: `fit` was not called.
+            ImportError: onnx is not installed.
+            OSError: the file cannot be written.
+        """
+        from fastnn.sklearn.tabular.exported import Exported
+
+        check_is_fitted(self)
+        to = Exported(self.encoding_, self.members_, opset)
+        about = self._export_answers(to)
+        made = to.proto(type(self).__name__, about).SerializeToString()
+        with replacing(path) as file:
+            file.write(made)
+
+    def _export_answers(self, to: Exported) -> dict[str, Any]:
+        """Adds outputs to a file of ONNX; returns what its metadata tell of them."""
+        raise NotImplementedError
 
     # -- answers
 

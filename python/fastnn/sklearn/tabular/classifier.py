@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,9 @@ from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
 from fastnn.sklearn.tabular.members import Data, Task
 from fastnn.sklearn.tabular.temperature import temperature, tempered
+
+if TYPE_CHECKING:
+    from fastnn.sklearn.tabular.exported import Exported
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -181,6 +184,34 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             self.oof_ = tempered(self.oof_, found, labels=self._multilabel)
             # The mean of several members is less sure than the one or two that held a row out.
             self.temperature_ = found * (1.0 - _SURER * (1.0 - 1.0 / len(self.members_)))
+
+    def _export_answers(self, to: Exported) -> dict[str, Any]:
+        if self._multilabel:
+            answers = [to.add("Sigmoid", outputs) for outputs in to.answers]
+        else:
+            answers = [to.add("Softmax", outputs, axis=1) for outputs in to.answers]
+        mean = to.mean(answers, self.weights_.tolist())
+        p = to.tempered(mean, self.temperature_, labels=self._multilabel)
+        count = len(self.classes_)
+        to.output("probabilities", p, [count])
+        if self._multilabel:
+            label = to.add("Greater", p, to.constant(0.5))
+            to.output(
+                "label", to.add("Cast", label, to=to.onnx.TensorProto.INT64), [count], "INT64"
+            )
+            return {"classes": list(range(count))}
+        place = to.add("ArgMax", p, axis=1, keepdims=0)
+        labels = self.classes_.tolist()
+        if self.classes_.dtype.kind in "iub":
+            values, kind = np.array([int(label) for label in labels], np.int64), "INT64"
+        elif self.classes_.dtype.kind == "f":
+            values, kind = np.array(labels, np.float64), "DOUBLE"
+        else:
+            # Dates as NumPy writes them; what UTF-8 has not, as a question mark.
+            texts = [str(label).encode(errors="replace").decode() for label in self.classes_]
+            values, kind = np.array(texts, object), "STRING"
+        to.output("label", to.add("Gather", to.constant(values), place, axis=0), [], kind)
+        return {"classes": values.tolist()}
 
     # -- what programs call
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,9 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
 from fastnn.sklearn.tabular.members import Data, Task
+
+if TYPE_CHECKING:
+    from fastnn.sklearn.tabular.exported import Exported
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -139,6 +142,34 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         del data
         if self.oof_ is not None and self._one:  # as `predict` gives it
             self.oof_ = self.oof_[:, 0]
+
+    def _export_answers(self, to: Exported) -> dict[str, Any]:
+        low, high, mean, scale = *self._range, self.y_mean_, self.y_scale_
+        quantiles, count = self._checked_quantiles(), len(mean)
+        if quantiles:
+            low, high, mean, scale = (value[:, None] for value in (low, high, mean, scale))
+        answers = []
+        for outputs in to.answers:
+            z = outputs
+            if quantiles:
+                z = to.add("Reshape", z, to.constant(np.array([-1, count, len(quantiles)])))
+                k = to.constant(np.array([len(quantiles)]))
+                z = to.sorted(z, k)
+            z = to.add("Max", to.add("Min", z, to.constant(high)), to.constant(low))
+            answers.append(to.add("Add", to.add("Mul", z, to.constant(scale)), to.constant(mean)))
+        found = to.mean(answers, self.weights_.tolist())
+        shape = [] if self._one else [count]
+        if quantiles:
+            every = self._without_axis(to, found)
+            to.output("quantiles", every, [*shape, len(quantiles)])
+            middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5)))
+            found = to.add("Gather", found, to.constant(np.array(middle)), axis=2)
+        to.output("prediction", self._without_axis(to, found), shape)
+        return {"quantiles": quantiles}
+
+    def _without_axis(self, to: Exported, value: str) -> str:
+        """Of one number the value without the axis of numbers."""
+        return to.add("Squeeze", value, to.constant(np.array([1]))) if self._one else value
 
     # -- what programs call
 

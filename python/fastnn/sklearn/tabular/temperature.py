@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 _LEAST, _MOST = 0.2, 5.0
 _STEPS = 40  # of the search, each of which leaves 0.618 of the range
-_TINY = 1e-12
+TINY = 1e-12
 
 
 def tempered(p: Floats, t: float, *, labels: bool = False) -> Floats:
@@ -27,9 +27,9 @@ def tempered(p: Floats, t: float, *, labels: bool = False) -> Floats:
     """
     if t == 1.0:
         return p
-    z = np.log(np.maximum(p, _TINY)) / t
+    z = np.log(np.maximum(p, TINY)) / t
     if labels:
-        other = np.log(np.maximum(1.0 - p, _TINY)) / t
+        other = np.log(np.maximum(1.0 - p, TINY)) / t
         return np.asarray(1.0 / (1.0 + np.exp(other - z)))
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
@@ -42,8 +42,8 @@ def temperature(
 
     Their log loss has one minimum over log t, which is found by golden sections.
     """
-    log_p = np.log(np.maximum(p, _TINY))
-    log_q = np.log(np.maximum(1.0 - p, _TINY)) if labels else log_p
+    log_p = np.log(np.maximum(p, TINY))
+    log_q = np.log(np.maximum(1.0 - p, TINY)) if labels else log_p
     rows = np.ones(len(p)) if weights is None else weights
     # Of classes, the loss of a row is log sum exp(log_p / t) times the sum of its targets, less
     # their sum of log_p / t; of labels, the same for each with log_p and log_q.
