@@ -61,6 +61,7 @@ RESULTS = {
         r"best of 27: .*, 81 epochs instead of 729\nheld-out .*\ntogether on the test: accuracy ([\d.]+)\n",
         0.95,
     ),
+    "mpi_train.py": (r"\n1 ranks: .*, test accuracy ([\d.]+), weights", 0.85),
     "own_layers.py": (
         r"with a Dense head: .*, native\nwith distances: accuracy ([\d.]+), over the tape\nthe file gives",
         0.85,

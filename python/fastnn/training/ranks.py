@@ -269,9 +269,11 @@ class Joined:
             self.exchange.leave(told)
 
 
+_SEED = "call fastnn.utils.set_random_seed before the model is made, or load one file"
 _HINTS = {
     "rows": "comm=fastnn.Ranks(comm, rows='shards') trains on rows of each rank's own",
-    "weights": "call fastnn.utils.set_random_seed before the model is made, or load one file",
+    "seeds": _SEED,
+    "weights": _SEED,
 }
 
 
