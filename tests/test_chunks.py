@@ -482,3 +482,18 @@ def test_divergence_names_the_step_of_the_epoch():
     assert str(found.value) == str(expected.value)
     assert found.value.step == expected.value.step
     assert same(ours, theirs)
+
+
+def test_the_memory_of_a_window_is_used_again_once_nothing_refers_to_it():
+    windows = iter(Chunks(X, rows=20, window=60).windows(10))
+    begins = []
+    kept = None
+    for i, window in enumerate(windows):
+        begins.append(window.x.ctypes.data)
+        if i == 2:
+            kept, numbers = window.x[:3], window.x[:3].copy()  # a view of a row is enough
+        del window
+    assert begins[0] == begins[2]
+    assert begins[1] == begins[3]
+    assert begins[4] != begins[2]
+    assert np.array_equal(kept, numbers)

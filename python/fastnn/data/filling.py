@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +27,38 @@ class Place(NamedTuple):
     first: int  # the row there that the first is
 
 
+class Buffers:
+    """Arrays of windows that are no longer used, for the next: new memory costs as much as reading.
+
+    An array is free once only this object refers to it; views refer to their array. For each name
+    two are kept: that of the window that trains, and that of the one that is ready.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, deque[Array]] = {}
+
+    def empty(self, name: str, rows: int, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array of at least so many rows, with any numbers in it."""
+        kept = self._kept.get(name)
+        if kept is not None and len(kept) == 2:
+            oldest = kept.popleft()
+            fits = oldest.dtype == dtype and oldest.shape[1:] == shape and len(oldest) >= rows
+            # The variable and the argument of the call itself refer to it.
+            if fits and sys.getrefcount(oldest) <= 2:
+                return oldest
+        return np.empty((rows, *shape), dtype)
+
+    def keep(self, name: str, array: Array) -> None:
+        """Takes an array that is in use, for the time when it no longer is."""
+        self._kept.setdefault(name, deque(maxlen=2)).append(array)
+
+
 class _Column:
     """The rows of one array."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], dtype: Any, room: int) -> None:
+    def __init__(self, name: str, array: Array) -> None:
         self.name = name
-        self.array: Array = np.empty((room, *shape), dtype)
+        self.array = array
 
     def append(self, leaf: Any, begin: int, stop: int, room: int) -> None:
         kept = self.array
@@ -83,12 +111,13 @@ class _Group:
             raise ValueError(f"{name}: expected rows, got a single number")
         return found
 
-    def put(self, leaves: list[Any], begin: int, stop: int, room: int) -> None:
+    def put(self, leaves: list[Any], begin: int, stop: int, room: int, buffers: Buffers) -> None:
         assert self.form is not None
         if not self.columns:
             for i, leaf in enumerate(leaves):
                 name = f"{self.name}{_index(self.form, i)}"
-                self.columns.append(_Column(name, tuple(leaf.shape[1:]), leaf.dtype, room))
+                array = buffers.empty(name, room, tuple(leaf.shape[1:]), leaf.dtype)
+                self.columns.append(_Column(name, array))
         for column, leaf in zip(self.columns, leaves, strict=True):
             column.append(leaf, begin, stop, room)
 
@@ -124,10 +153,12 @@ class Filling:
 
     Args:
         room: the rows for which memory is taken at first.
+        buffers: where that comes from, and goes to.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, buffers: Buffers | None = None) -> None:
         self._room = room
+        self._buffers = Buffers() if buffers is None else buffers
         self._groups = (_Group("x"), _Group("y"), _Group("sample_weight"))
         self.places: list[Place] = []
         self.length = 0
@@ -163,7 +194,7 @@ class Filling:
                     raise ValueError(f"{there} {group.name}, unlike in the chunks before")
             for group, leaves in zip(self._groups, found, strict=True):
                 if leaves is not None:
-                    group.put(leaves, begin, stop, self._room)
+                    group.put(leaves, begin, stop, self._room, self._buffers)
             self.places.append(Place(begin, stop, chunk.where, chunk.first))
             self.length = stop
 
@@ -171,3 +202,9 @@ class Filling:
         """x, y and weights of some rows: of a slice views, of indices copies."""
         x, y, weights = (group.rows(places) for group in self._groups)
         return x, y, weights
+
+    def end(self) -> None:
+        """Leaves the arrays to the windows that come, once the rows of this one are not used."""
+        for group in self._groups:
+            for column in group.columns:
+                self._buffers.keep(column.name, column.array)

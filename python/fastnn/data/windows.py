@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.data.chunk import Chunk, Source
-from fastnn.data.filling import Filling, Place
+from fastnn.data.filling import Buffers, Filling, Place
 from fastnn.data.structures import mapped
 
 # Keys of a pass: the first window has the model's own, so that one that holds all rows visits them
@@ -88,6 +88,7 @@ class Windows:
         self._shuffled = shuffled
         self._first = first_step
         self._head = head
+        self._buffers = Buffers()
         self.ended = False  # set by the reader: nothing more is wanted
 
     def _order(self) -> NDArray[np.int64] | None:
@@ -132,9 +133,10 @@ class Windows:
         left[-1] = 0
         begin = max(i for i, step in enumerate(plan[:-1]) if step <= self._first)
         rest: Chunk | None = None
+        most = self._batch + max(sum(rows[i] for i in group) for group in groups)
         # The window before is read for the rows left over from it, which are of its own chunks.
         for number in range(max(0, begin - 1), len(groups)):
-            filling = Filling(self._batch + sum(rows[i] for i in groups[number]))
+            filling = Filling(most, self._buffers)
             carried = self._carry(filling, rest)
             for i in groups[number]:
                 if self.ended:
@@ -154,7 +156,7 @@ class Windows:
         rest: Chunk | None = None
         last = False
         while not last:
-            filling = Filling(self._size + 2 * self._batch)
+            filling = Filling(self._size + 2 * self._batch, self._buffers)
             carried = self._carry(filling, rest)
             while filling.length - carried < self._size and not last:
                 if self.ended:
@@ -197,6 +199,7 @@ class Windows:
         if count == 0:
             return None, rest
         parts = filling.rows(slice(0, rows))
+        filling.end()
         if order is not None:
             order = order[:count]
         return Window(*parts, rows, order, count, step, filling.places), rest

@@ -44,7 +44,9 @@ def evaluate(
         if refuse is not None and not np.isfinite(sums[0]):
             refuse(window.data)
         if logits is not None:
-            seen.append((table._replace(x=logits), logits))
+            # The window's own arrays are used again for one that comes.
+            targets = None if table.targets is None else table.targets.copy()
+            seen.append((table._replace(x=logits, targets=targets), logits))
         del window, table
     logs = columns.logs(sums, seen=joined(seen, batch_size) if seen else None)
     callbacks.call("on_test_end", dict(logs))
