@@ -57,6 +57,11 @@ RESULTS = {
         r"DeprecationWarning: SGD\(\): lr .*accuracy on 12 other images: ([\d.]+)\ncircle/.*: a circle ",
         0.9,
     ),
+    "larger_than_memory.py": (
+        r"memory that training took: 1?\d MB\naccuracy on 397 other digits: ([\d.]+)\n.*weights: True\n"
+        r"predictions of 375000 rows",
+        0.85,
+    ),
     "many_networks.py": (
         r"best of 27: .*, 81 epochs instead of 729\nheld-out .*\ntogether on the test: accuracy ([\d.]+)\n",
         0.95,
