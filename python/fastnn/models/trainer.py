@@ -188,30 +188,19 @@ class Trainer(SingleSteps):
             if ranks is not None:
                 ranks.seed = str(self._key)
                 self._refuse_over_ranks(plan, (x, y), share, class_weight, ranks)
+            options = {
+                "steps_per_epoch": steps_per_epoch,
+                "validation_data": validation_data,
+                "validation_steps": validation_steps,
+                "class_weight": class_weight,
+            }
             if isinstance(x, Chunks):
                 refuse_beside_batches(share, sample_weight, chunks_y=y)
                 schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
-                return self._fit_chunks(
-                    plan,
-                    x,
-                    {
-                        "steps_per_epoch": steps_per_epoch,
-                        "validation_data": validation_data,
-                        "validation_steps": validation_steps,
-                        "class_weight": class_weight,
-                    },
-                    schedule,
-                    (callbacks, level, progress),
-                    begins,
-                )
+                told_by = (callbacks, level, progress)
+                return self._fit_chunks(plan, x, options, schedule, told_by, begins)
             if y is None and kind_of(x) is not None:
                 refuse_beside_batches(share, sample_weight, begins)
-                options = {
-                    "steps_per_epoch": steps_per_epoch,
-                    "validation_data": validation_data,
-                    "validation_steps": validation_steps,
-                    "class_weight": class_weight,
-                }
                 return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
             schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
             if self._reason_for(plan, x) is not None:
