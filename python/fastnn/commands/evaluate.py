@@ -14,7 +14,7 @@ from fastnn.commands.judged import Judged, judge
 from fastnn.commands.options import add_reading, reading_of
 from fastnn.commands.scores import QUANTILES, confusion_of, mistakes_of
 from fastnn.commands.table_models import TableModel
-from fastnn.commands.told import aligned, count
+from fastnn.commands.told import aligned, count, shown
 from fastnn.console import close_results, complain, cut, printable, results
 
 _DESCRIPTION = """Compares the predictions of a model of a table with what is known, and prints scores.
@@ -32,12 +32,14 @@ def main(arguments: Sequence[str]) -> int:
     asked = _arguments(arguments)
     try:
         model = TableModel(asked.model, "evaluate")
-        judged = judge(model, asked.data, asked.reading, asked.target)
+        every = judge(model, asked.data, asked.reading, asked.target)
         out = results()
         if asked.json:
-            out.write(json.dumps(_plain(model, judged), ensure_ascii=False, indent=2) + "\n")
+            told = [_plain(model, judged) for judged in every]
+            found = told[0] if len(told) == 1 else {"model": model.path, "targets": told}
+            out.write(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
         else:
-            out.write("\n".join(_lines(judged)) + "\n")
+            out.write("\n\n".join("\n".join(_lines(j, len(every) > 1)) for j in every) + "\n")
         out.flush()
     except BrokenPipeError:
         close_results()
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         complain(f"evaluate: {error}")
         return 1
-    for remark in judged.remarks:
+    for remark in dict.fromkeys(remark for judged in every for remark in judged.remarks):
         complain(f"evaluate: {remark}")
     return 0
 
@@ -59,7 +61,11 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("model", help="a file that `train` or `save` of an estimator wrote")
     parser.add_argument("data", help="CSV, also by gzip, or Parquet; - for stdin")
     parser.add_argument(
-        "--target", metavar="NAME", help="the column that is predicted; default: that of training"
+        "--target",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the columns that are predicted; default: those of training",
     )
     parser.add_argument("--json", action="store_true", help="write JSON; NaN is null")
     add_reading(parser)
@@ -68,9 +74,11 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
-def _lines(judged: Judged) -> list[str]:
+def _lines(judged: Judged, tells_target: bool) -> list[str]:
     rows = [[name, f"{value:.6g}"] for name, value in judged.scores.items()]
-    lines = [f"{printable(judged.name)}: {count(judged.rows, 'row')}", *aligned(rows, right=[1])]
+    title = f"{printable(judged.name)}: {count(judged.rows, 'row')}"
+    title += f", target {shown(judged.target)}" if tells_target else ""
+    lines = [title, *aligned(rows, right=[1])]
     if judged.answers is not None:
         lines += ["", *_confusion(judged)]
     elif judged.predicted is not None:

@@ -18,8 +18,9 @@ from fastnn.commands.scores import (
     scores_of_classes,
     scores_of_numbers,
 )
-from fastnn.commands.table_models import TableModel, Unseen, labelled, places
+from fastnn.commands.table_models import TableModel, Unseen, places
 from fastnn.commands.tables import blocks_of, whole_of_kinds
+from fastnn.commands.targets import LABELS, labelled
 from fastnn.commands.told import count, several, shown
 
 Array = NDArray[Any]
@@ -44,39 +45,78 @@ class Judged(NamedTuple):
     labels: Sequence[str] = ()
 
 
-def judge(model: TableModel, path: str, reading: Reading, target: str | None) -> Judged:
-    """The rows of a file beside the predictions of a model.
+def judge(
+    model: TableModel, path: str, reading: Reading, targets: Sequence[str] | None
+) -> list[Judged]:
+    """The rows of a file beside the predictions of a model, for each target.
 
     Raises:
-        ValueError: the target is not known, or of the file or the model.
+        ValueError: the targets are not known, or of the file or the model.
     """
-    target = target or model.target
-    if target is None:
+    targets = targets or model.targets
+    if not targets:
         raise ValueError("--target: the file of the model does not tell what it predicts")
+    if len(targets) != model.width:
+        raise ValueError(
+            f"--target: the model predicts {count(model.width, 'column')}, got {len(targets)}"
+        )
     with blocks_of(path, reading) as blocks:
-        place = places(model, blocks.names, target)
-        if target in place.values():
-            raise ValueError(f"--target: {shown(target)} is a column that the model predicts from")
+        place = places(model, blocks.names, targets)
+        for target in targets:
+            if target in place.values():
+                raise ValueError(
+                    f"--target: {shown(target)} is a column that the model predicts from"
+                )
         kinds = {place[name]: kind for name, kind in model.kinds.items()}
-        table = whole_of_kinds(blocks, {**kinds, target: model.target_kind})
+        of_targets = dict.fromkeys(targets, model.target_kind)
+        table = whole_of_kinds(blocks, {**kinds, **of_targets})
     columns = {name: table.columns[given] for name, given in place.items()}
-    columns[target] = table.columns[target]
-    rows = labelled(model, columns, target)
+    columns |= {target: table.columns[target] for target in targets}
+    rows = labelled(model, columns, targets)
     unseen = Unseen(model)
     known = unseen.noted(rows.columns)
     answers = model.answers(known)
     remarks = []
     if rows.left_out:
-        remarks.append(f"{count(rows.left_out, 'row')} without {shown(target)} left out")
+        remarks.append(f"{count(rows.left_out, 'row')} without {several(targets)} left out")
     if unseen.warning() is not None:
         remarks.append(str(unseen.warning()))
-    if model.classes is None:
-        assert rows.numbers is not None
-        found = judged_numbers(table.name, target, rows.numbers, answers, model.quantiles)
-    else:
+    if model.classes is not None:
         assert rows.labels is not None
-        found = judged_classes(table.name, target, model.classes, rows.labels, answers)
-    return found._replace(remarks=[*remarks, *found.remarks], columns=known)
+        every = [judged_classes(table.name, targets[0], model.classes, rows.labels, answers)]
+    else:
+        assert rows.numbers is not None
+        every = judged_columns(
+            table.name,
+            targets,
+            rows.numbers,
+            answers.reshape(rows.rows, -1),
+            None if model.has_labels else model.quantiles,
+        )
+    return [one._replace(remarks=[*remarks, *one.remarks], columns=known) for one in every]
+
+
+def judged_columns(
+    name: str,
+    targets: Sequence[str],
+    actual: Floats,
+    answers: Floats,
+    quantiles: Sequence[float] | None,
+) -> list[Judged]:
+    """Rows beside answers (n, targets), for each target.
+
+    `quantiles`: those learned of numbers; None: answers are probabilities of labels, and actual numbers zeros
+    and ones.
+    """
+    found = []
+    for k, target in enumerate(targets):
+        if quantiles is not None:
+            found.append(judged_numbers(name, target, actual[:, k], answers[:, k], quantiles))
+            continue
+        p = np.stack([1.0 - answers[:, k], answers[:, k]], axis=1)
+        labels = [LABELS[int(value)] for value in actual[:, k]]
+        found.append(judged_classes(name, target, LABELS, labels, p))
+    return found
 
 
 def judged_classes(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnn.commands.columns_told import short
 from fastnn.commands.content import Column, Curve, Importance, Pairs
-from fastnn.commands.judged import Judged, judged_classes, judged_numbers
+from fastnn.commands.judged import Judged, judged_classes, judged_columns
 from fastnn.commands.table_models import class_names, label_texts, quantiles_of
 
 Floats = NDArray[np.float64]
@@ -18,22 +18,25 @@ Floats = NDArray[np.float64]
 _LOSSES = ("loss", "val_loss")
 
 
-def judged_folds(estimator: Any, target: str) -> Judged | None:
-    """Rows of training, each by the members that did not learn from it; None: none was held out."""
+def judged_folds(estimator: Any, targets: Sequence[str]) -> list[Judged]:
+    """Rows of training, each by the members that did not learn from it, for each target; none: no row was
+    held out."""
     found = getattr(estimator, "oof_", None)
     if found is None:
-        return None
+        return []
     there = np.isfinite(found.reshape(len(found), -1)).all(axis=1)
     if not there.any():
-        return None
+        return []
     known, answers = estimator.targets_[there], found[there]
     classes = class_names(estimator)
     name = "rows of training"
-    if classes is None:
-        quantiles = quantiles_of(estimator)
-        answers = _of_middle(estimator, answers).reshape(-1)
-        return judged_numbers(name, target, known.reshape(-1), answers, quantiles)
-    return judged_classes(name, target, classes, label_texts(known), answers)
+    if classes is not None:
+        return [judged_classes(name, targets[0], classes, label_texts(known), answers)]
+    has_labels = hasattr(estimator, "classes_")
+    answers = _of_middle(estimator, answers).reshape(len(known), -1)
+    quantiles = None if has_labels else quantiles_of(estimator)
+    known = known.reshape(len(known), -1).astype(np.float64)
+    return judged_columns(name, targets, known, answers, quantiles)
 
 
 def curves(estimator: Any) -> list[Curve]:
@@ -57,10 +60,11 @@ def importances(estimator: Any) -> list[Importance]:
 def shuffled_answers(
     estimator: Any, rows: Any, orders: Sequence[NDArray[np.int64]]
 ) -> Iterator[Floats]:
-    """Probabilities, or numbers, for rows as they are, and then where each column in turn is shuffled.
+    """What `predict_proba`, or `predict` of numbers, gives for rows as they are, and then where each column in
+    turn is shuffled.
 
     Args:
-        estimator: of classes or of one number.
+        estimator: of tables.
         rows: a table of its columns.
         orders: of rows, one for each column.
     """
@@ -75,9 +79,11 @@ def shuffled_answers(
     for outputs in zip(*members, strict=True):
         found = estimator._mean(np.stack([estimator._answers_of(one) for one in outputs]))
         if hasattr(estimator, "classes_"):
-            yield tempered(found, float(estimator.temperature_))
+            labels = bool(estimator._multilabel)
+            yield tempered(found, float(estimator.temperature_), labels=labels)
         else:
-            yield _of_middle(estimator, found).reshape(-1)
+            found = _of_middle(estimator, found)
+            yield found[:, 0] if estimator._one else found
 
 
 def _of_middle(estimator: Any, answers: Floats) -> Floats:

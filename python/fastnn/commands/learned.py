@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from fastnn.commands.columns_told import described, identifiers, short
 from fastnn.commands.content import Column
 from fastnn.commands.csv_files import Reading
-from fastnn.commands.kinds import Kind, is_gap
+from fastnn.commands.kinds import Kind
 from fastnn.commands.options import names_in
 from fastnn.commands.table_models import label_text
 from fastnn.commands.tables import blocks_of, whole
+from fastnn.commands.targets import known_rows, several_targets
 from fastnn.commands.told import count, several, shown
 
 Array = NDArray[Any]
@@ -28,7 +29,7 @@ _SHOWN = 5  # classes
 class Wishes(NamedTuple):
     """What was asked for."""
 
-    target: str
+    targets: Sequence[str]
     task: str = "auto"  # "classification", "regression"
     drop: Sequence[str] | None = None
     text: Sequence[str] | None = None
@@ -38,11 +39,12 @@ class Wishes(NamedTuple):
 class Learned(NamedTuple):
     """Rows to learn from.
 
-    `columns`: of X. `y`: labels of any type, or numbers. `told`: the columns in words.
+    `columns`: of X. `y`: labels of any type, or numbers; of several targets (n, targets). `told`: the columns
+    in words.
     """
 
     name: str
-    target: str
+    targets: tuple[str, ...]
     columns: dict[str, Array]
     kinds: dict[str, Kind]
     y: Array
@@ -68,34 +70,40 @@ def learned_of(path: str, reading: Reading, wishes: Wishes) -> Learned:
     with blocks_of(path, reading, again=True) as blocks:
         drop = names_in(wishes.drop, blocks.names)
         text = names_in(wishes.text, blocks.names)
-        own = [name for name in (wishes.target, wishes.weights) if name is not None]
+        own = [name for name in (*wishes.targets, wishes.weights) if name is not None]
+        for name in own:
+            if own.count(name) > 1:
+                raise ValueError(f"--target: the column {shown(name)} is named twice")
         for name in own:
             if name in drop:
                 raise ValueError(f"--drop: the column {shown(name)} is needed")
         table = whole(blocks, drop=drop, text=text, needed=own)
     columns, kinds = dict(table.columns), table.kinds
-    values = columns.pop(wishes.target)
+    values = [columns.pop(name) for name in wishes.targets]
     given = None if wishes.weights is None else columns.pop(wishes.weights)
     if not columns:
         raise ValueError(
             f"{table.name}: there is no column besides the target; is the delimiter right?"
         )
     remarks = []
-    there = ~is_gap(values)
-    if not there.any():
-        raise ValueError(f"{table.name}: the target {shown(wishes.target)} has no value")
+    there = known_rows(values, wishes.targets, f"{table.name}: ")
     weights = None
     if given is not None:
         weights = _weights(table.name, str(wishes.weights), given, kinds[str(wishes.weights)])
     if not there.all():
         remarks.append(
-            f"{count(int((~there).sum()), 'row')} without {shown(wishes.target)} left out"
+            f"{count(int((~there).sum()), 'row')} without {several(wishes.targets)} left out"
         )
         columns = {name: column[there] for name, column in columns.items()}
-        values = values[there]
+        values = [one[there] for one in values]
         weights = None if weights is None else weights[there]
-    kinds = {name: kinds[name] for name in [*columns, wishes.target]}
-    target = _target(values, kinds[wishes.target], wishes)
+    kinds = {name: kinds[name] for name in [*columns, *wishes.targets]}
+    target: Any
+    if len(wishes.targets) == 1:
+        target = _target(values[0], kinds[wishes.targets[0]], wishes)
+    else:
+        own_kinds = [kinds[name] for name in wishes.targets]
+        target = several_targets(values, own_kinds, wishes.targets, wishes.task)
     found = identifiers(columns, kinds)
     if found:
         verb = "seems to name" if len(found) == 1 else "seem to name"
@@ -103,7 +111,7 @@ def learned_of(path: str, reading: Reading, wishes: Wishes) -> Learned:
     told = described(columns, kinds)
     return Learned(
         table.name,
-        wishes.target,
+        tuple(wishes.targets),
         columns,
         kinds,
         target.y,
@@ -140,7 +148,7 @@ class _Target(NamedTuple):
 
 def _target(values: Array, kind: Kind, wishes: Wishes) -> _Target:
     """The target as labels or numbers."""
-    where = f"the target {shown(wishes.target)}"
+    where = f"the target {shown(wishes.targets[0])}"
     if kind == "date":
         raise ValueError(f"{where} is a date; expected numbers, text or booleans")
     distinct = np.unique(values.astype(str) if kind in ("text", "boolean") else values)

@@ -23,7 +23,7 @@ _VERSION = 1
 class Notes(NamedTuple):
     """What training knew, and the model does not tell."""
 
-    target: str | None = None
+    targets: tuple[str, ...] = ()  # names of what is predicted; none: not known
     kinds: Mapping[str, Kind] = {}  # of the columns of X
     facts: Pairs = ()
     remarks: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ def add(path: str, notes: Notes) -> None:
     told = json.dumps(
         {
             "version": _VERSION,
-            "target": notes.target,
+            "targets": list(notes.targets),
             "kinds": dict(notes.kinds),
             "facts": list(notes.facts),
             "remarks": list(notes.remarks),
@@ -75,7 +75,7 @@ def _notes(told: Mapping[str, Any]) -> Notes:
         if kind not in get_args(Kind):
             raise ValueError(f"unknown kind {kind!r:.40}")
     return Notes(
-        None if told["target"] is None else str(told["target"]),
+        tuple(map(str, told["targets"])),
         kinds,
         _pairs(told["facts"]),
         tuple(map(str, told["remarks"])),

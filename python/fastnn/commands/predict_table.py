@@ -12,6 +12,7 @@ from fastnn.commands.csv_files import Reading
 from fastnn.commands.options import output
 from fastnn.commands.table_models import TableModel, Unseen, ignored, places
 from fastnn.commands.tables import blocks_of
+from fastnn.commands.targets import LABELS
 from fastnn.console import complain
 
 Array = NDArray[Any]
@@ -25,19 +26,19 @@ def predict_table(path: str, rows: str, reading: Reading, out: str | None, class
         rows: the file of the table; "-": standard input.
         reading: how CSV is laid out.
         out: the file to write; None: standard output.
-        classes: writes the most probable class in place of probabilities.
+        classes: writes the most probable class, or 0 and 1 of labels, in place of probabilities.
 
     Raises:
         ValueError: of the model or the rows, or `classes` of a model of numbers.
         ImportError, OSError: as `TableModel` and `blocks_of`.
     """
     model = TableModel(path, "predict")
-    if classes and model.classes is None:
+    if classes and not hasattr(model.estimator, "classes_"):
         raise ValueError("--classes: the model predicts numbers")
     unseen = Unseen(model)
     with blocks_of(rows, reading) as blocks:
-        place = places(model, blocks.names, model.target)
-        remark = ignored(blocks.names, [*place.values(), *filter(None, [model.target])])
+        place = places(model, blocks.names, model.targets)
+        remark = ignored(blocks.names, [*place.values(), *model.targets])
         found = blocks.of_kinds({place[name]: kind for name, kind in model.kinds.items()})
         with output(out) as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -61,13 +62,15 @@ def predict_table(path: str, rows: str, reading: Reading, out: str | None, class
 
 def _header(model: TableModel, classes: bool) -> list[str]:
     if model.classes is None:
-        name = model.target or "prediction"
-        return [f"{name}_{q:g}" for q in model.quantiles] or [name]
-    return [model.target or "class"] if classes else list(model.classes)
+        of_quantiles = [f"{name}_{q:g}" for name in model.names for q in model.quantiles]
+        return of_quantiles or model.names
+    return [model.targets[0] if model.targets else "class"] if classes else list(model.classes)
 
 
 def _fields(model: TableModel, answers: Array, classes: bool) -> list[list[str]]:
     if classes and model.classes is not None:
         return [[model.classes[place]] for place in np.argmax(answers, axis=1)]
+    if classes:
+        return [[LABELS[label] for label in row] for row in (answers > 0.5).astype(int).tolist()]
     answers = answers.reshape(len(answers), -1)
     return [list(map(str, row)) for row in answers.tolist()]

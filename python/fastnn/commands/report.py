@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.commands import kept
-from fastnn.commands.content import Importance, Report
+from fastnn.commands.content import Answers, Importance, Report, Scores
 from fastnn.commands.judged import Judged, judge, middle, shown_answers, shown_scores
 from fastnn.commands.options import add_reading, output, reading_of, whole_above_zero
 from fastnn.commands.page import page
 from fastnn.commands.scores import classes_of, importances, log_loss, scores_of_numbers
 from fastnn.commands.table_models import TableModel
+from fastnn.commands.targets import LABELS
 from fastnn.commands.told import count, shown
 from fastnn.commands.versions import versions
 from fastnn.console import complain, printable, say
@@ -41,11 +42,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check_out(out, asked.force)
         model = TableModel(asked.model, "report")
-        judged = None
+        judged: list[Judged] = []
         if asked.data is not None:
             judged = judge(model, asked.data, asked.reading, asked.target)
-            for remark in judged.remarks:
-                complain(f"report: {printable(judged.name)}: {remark}")
+            for remark in _remarks(judged):
+                complain(f"report: {printable(judged[0].name)}: {remark}")
         text = page(report_of(model, judged, asked.repeats))
         with output(out) as file:
             file.write(text)
@@ -66,7 +67,11 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("model", help="a file that `train` or `save` of an estimator wrote")
     parser.add_argument("--data", metavar="PATH", help="rows with their target: CSV or Parquet")
     parser.add_argument(
-        "--target", metavar="NAME", help="the column that is predicted; default: that of training"
+        "--target",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the columns that are predicted; default: those of training",
     )
     parser.add_argument(
         "--out",
@@ -92,40 +97,53 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return asked
 
 
-def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
-    """What the page says of a model and, where there are, of rows that it is judged on."""
+def _remarks(every: Sequence[Judged]) -> list[str]:
+    """Those of all targets, each once."""
+    return list(dict.fromkeys(remark for judged in every for remark in judged.remarks))
+
+
+def _shown(every: Sequence[Judged], title: str) -> tuple[list[Scores], list[Answers]]:
+    """Scores and answers for each target."""
+    rows = f"{title}: {count(every[0].rows, 'row')}"
+    if len(every) == 1:
+        return [shown_scores(every[0], rows)], [shown_answers(every[0], title)]
+    return (
+        [shown_scores(judged, f"{rows}, {judged.target}") for judged in every],
+        [shown_answers(judged, f"{title}: {judged.target}") for judged in every],
+    )
+
+
+def report_of(model: TableModel, judged: Sequence[Judged], repeats: int) -> Report:
+    """What the page says of a model and, where there are, of rows that it is judged on, for each target."""
     estimator, notes = model.estimator, model.notes
-    scores, answers = [], []
-    folds = kept.judged_folds(estimator, model.target or "target")
+    scores: list[Scores] = []
+    answers: list[Answers] = []
+    folds = kept.judged_folds(estimator, model.names)
     told = "by the members that did not learn from them"
     told_of_few = "too few to hold some out, by members that learned from them"
-    if folds is not None:
-        title = f"Rows of training, {told}"
-        scores.append(shown_scores(folds, f"{title}: {count(folds.rows, 'row')}"))
-        answers.append(shown_answers(folds, title))
     remarks = list(notes.remarks)
-    if folds is not None:
+    if folds:
+        scores, answers = _shown(folds, f"Rows of training, {told}")
         remarks.append(
             "Scores on rows of training are a little too good: each member chose its epoch by the rows that "
             "it did not learn from."
         )
-        remarks += [f"Rows of training: {remark}" for remark in folds.remarks]
+        remarks += [f"Rows of training: {remark}" for remark in _remarks(folds)]
     importance: Sequence[Importance] = kept.importances(estimator)
     importance_told = (
-        f"How much worse rows of training are answered, {told if folds is not None else told_of_few}, when "
+        f"How much worse rows of training are answered, {told if folds else told_of_few}, when "
         "the values of a column are shuffled, in shares of the sum."
     )
-    if judged is not None:
-        name = Path(judged.name).name
-        scores.append(shown_scores(judged, f"{name}: {count(judged.rows, 'row')}"))
-        answers.append(shown_answers(judged, name))
-        remarks += [f"{name}: {remark}" for remark in judged.remarks]
+    if judged:
+        name = Path(judged[0].name).name
+        more_scores, more_answers = _shown(judged, name)
+        scores, answers = [*scores, *more_scores], [*answers, *more_answers]
+        remarks += [f"{name}: {remark}" for remark in _remarks(judged)]
         importance, importance_told = _measured(model, judged, repeats)
-    task = "regression" if model.classes is None else f"{len(model.classes):,} classes"
     title = Path(model.path).name
     return Report(
-        title=f"{title}: {model.target}" if model.target else title,
-        facts=[("task", task), *notes.facts],
+        title=f"{title}: {', '.join(model.targets)}" if model.targets else title,
+        facts=[("task", _task(model)), *notes.facts],
         notes=remarks,
         scores=scores,
         curves=kept.curves(estimator),
@@ -138,12 +156,24 @@ def report_of(model: TableModel, judged: Judged | None, repeats: int) -> Report:
     )
 
 
-def _measured(model: TableModel, judged: Judged, repeats: int) -> tuple[Sequence[Importance], str]:
+def _task(model: TableModel) -> str:
+    if model.classes is not None:
+        return f"{len(model.classes):,} classes"
+    what = f"{model.width:,} labels that do not exclude each other"
+    if not model.has_labels:
+        what = "regression" if model.width == 1 else f"regression of {model.width:,} numbers"
+    return what
+
+
+def _measured(
+    model: TableModel, judged: Sequence[Judged], repeats: int
+) -> tuple[Sequence[Importance], str]:
     """The importance of columns for the rows of a file."""
-    chosen = np.arange(judged.rows)
-    if judged.rows > _MOST_ROWS:
-        chosen = np.sort(np.random.default_rng(0).permutation(judged.rows)[:_MOST_ROWS])
-    columns = {name: values[chosen] for name, values in judged.columns.items()}
+    count_of = judged[0].rows
+    chosen = np.arange(count_of)
+    if count_of > _MOST_ROWS:
+        chosen = np.sort(np.random.default_rng(0).permutation(count_of)[:_MOST_ROWS])
+    columns = {name: values[chosen] for name, values in judged[0].columns.items()}
     rows = model.rows_of(columns)
     what, loss = _loss(model, judged, chosen)
     told = (
@@ -158,19 +188,47 @@ def _measured(model: TableModel, judged: Judged, repeats: int) -> tuple[Sequence
 
 
 def _loss(
-    model: TableModel, judged: Judged, chosen: NDArray[np.int64]
+    model: TableModel, judged: Sequence[Judged], chosen: NDArray[np.int64]
 ) -> tuple[str, Callable[[Array], float]]:
-    if judged.actual is not None:
-        actual = judged.actual[chosen]
+    """Its name, and the function of answers; of several targets a mean over them."""
+    if model.has_labels:
+        ones = np.stack([np.array(one.labels)[chosen] == LABELS[1] for one in judged], axis=1)
+        return "log loss, the mean over targets,", lambda found: _log_loss_of_labels(found, ones)
+    if model.classes is None:
+        every: Any = np.stack([_actual(one)[chosen] for one in judged], axis=1)
         what = "root mean squared error"
         what += f" of the quantile {middle(model.quantiles):g}" if model.quantiles else ""
-        return what, lambda found: scores_of_numbers(actual, found)["RMSE"]
-    assert model.classes is not None
-    labels = classes_of(model.classes, [judged.labels[i] for i in chosen], np.ones((1, 1))).labels
+        unit = np.ones(1)
+        if len(judged) > 1:
+            what += ", the mean over targets in units of their standard deviations,"
+            unit = np.where(every.std(axis=0) > 0, every.std(axis=0), 1.0)
+        return what, lambda found: float(
+            np.mean(
+                [
+                    scores_of_numbers(every[:, k], found.reshape(every.shape)[:, k])["RMSE"]
+                    / unit[k]
+                    for k in range(len(judged))
+                ]
+            )
+        )
+    own = judged[0].labels
+    labels = classes_of(model.classes, [own[i] for i in chosen], np.ones((1, 1))).labels
     known = labels < len(model.classes)
     if not known.any():
         return "log loss", lambda _: float("nan")
     return "log loss", lambda found: log_loss(found[known], labels[known])
+
+
+def _actual(judged: Judged) -> Array:
+    assert judged.actual is not None
+    return judged.actual
+
+
+def _log_loss_of_labels(p: Array, ones: Array) -> float:
+    """The mean over labels of -log of the probability (n, labels) that what is the case is given."""
+    labels = ones.astype(np.int64).reshape(-1)
+    flat = p.reshape(-1)
+    return log_loss(np.stack([1.0 - flat, flat], axis=1), labels)
 
 
 def _beside(path: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.commands import notes as notes_of_files
-from fastnn.commands.kinds import Kind, is_gap
+from fastnn.commands.kinds import Kind
 from fastnn.commands.told import count, several, shown
 from fastnn.extras import needed
 from fastnn.files import layout
@@ -59,8 +59,9 @@ class TableModel:
         estimator: a TabularClassifier or a TabularRegressor.
         notes: of training.
         kinds: of the columns of X, in their order.
-        classes: the classes as texts; None: it predicts numbers.
-        target: the name of what it predicts; None: not known.
+        classes: the classes as texts; None: it predicts numbers, or labels that do not exclude each other.
+        targets: the names of what it predicts; none: not known.
+        width: how many targets there are.
 
     Raises:
         ModelFileError: the file has no model of a table, or is damaged.
@@ -84,18 +85,32 @@ class TableModel:
         }
         self.levels = {s.name: frozenset(s.levels) for s in sources if s.kind == "category"}
         self.classes = class_names(self.estimator)
-        if self.classes is None and hasattr(self.estimator, "classes_"):
-            raise ModelFileError(f"{path}: a model of labels that do not exclude each other")
-        if self.classes is None and not getattr(self.estimator, "_one", True):
-            raise ModelFileError(f"{path}: a model of several numbers; commands know models of one")
-        self.target = self.notes.target
+        self.width = width_of(self.estimator)
+        self.targets = list(self.notes.targets)
+        if self.targets and len(self.targets) != self.width:
+            raise ModelFileError(
+                f"{path}: names of {self.width} targets: got {self.targets!r:.100}"
+            )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether it predicts labels that do not exclude each other, a target each."""
+        return self.classes is None and hasattr(self.estimator, "classes_")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of targets, also where they are not known."""
+        one = [self.targets[0] if self.targets else "prediction"]
+        return self.targets or (
+            one if self.width == 1 else [f"target_{i}" for i in range(self.width)]
+        )
 
     @property
     def target_kind(self) -> Kind:
-        """The kind in which the column of the target is read."""
-        if self.classes is None:
-            return "number"
-        return kind_of_classes(self.classes)
+        """The kind in which the columns of targets are read."""
+        if self.has_labels:
+            return "text"  # 0 and 1, or booleans
+        return "number" if self.classes is None else kind_of_classes(self.classes)
 
     @property
     def is_named(self) -> bool:
@@ -108,14 +123,14 @@ class TableModel:
         return quantiles_of(self.estimator)
 
     def answers(self, columns: Mapping[str, Array]) -> Floats:
-        """Probabilities (n, classes), or numbers (n,)."""
+        """Probabilities (n, classes) or (n, labels), or numbers (n,) or (n, targets)."""
         x = self.rows_of(columns)
-        if self.classes is None:
-            return np.asarray(self.estimator.predict(x), np.float64)
-        return np.asarray(self.estimator.predict_proba(x), np.float64)
+        if hasattr(self.estimator, "classes_"):
+            return np.asarray(self.estimator.predict_proba(x), np.float64)
+        return np.asarray(self.estimator.predict(x), np.float64)
 
     def quantile_answers(self, columns: Mapping[str, Array]) -> Floats:
-        """Quantiles (n, quantiles)."""
+        """Quantiles (n, quantiles), or (n, targets, quantiles)."""
         return np.asarray(self.estimator.predict_quantiles(self.rows_of(columns)), np.float64)
 
     def rows_of(self, columns: Mapping[str, Array]) -> Any:
@@ -133,6 +148,13 @@ def class_names(estimator: Any) -> list[str] | None:
     if not hasattr(estimator, "classes_") or getattr(estimator, "_multilabel", False):
         return None
     return [label_text(label) for label in estimator.classes_.tolist()]
+
+
+def width_of(estimator: Any) -> int:
+    """How many targets an estimator predicts; of classes one."""
+    if hasattr(estimator, "classes_"):
+        return len(estimator.classes_) if estimator._multilabel else 1
+    return len(estimator.y_mean_)
 
 
 def quantiles_of(estimator: Any) -> list[float]:
@@ -167,10 +189,10 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def places(model: TableModel, names: Sequence[str], target: str | None = None) -> dict[str, str]:
+def places(model: TableModel, names: Sequence[str], targets: Sequence[str] = ()) -> dict[str, str]:
     """The names that the columns of a model have in a file, by their names in the model.
 
-    A model that was trained without names takes the columns in their order, but for the target's.
+    A model that was trained without names takes the columns in their order, but for the targets'.
 
     Raises:
         ValueError: there are more or fewer of them.
@@ -178,11 +200,11 @@ def places(model: TableModel, names: Sequence[str], target: str | None = None) -
     own = list(model.kinds)
     if model.is_named or set(own) <= set(names):
         return {name: name for name in own}
-    given = [name for name in names if name != target]
+    given = [name for name in names if name not in targets]
     if len(given) != len(own):
         raise ValueError(
             f"the model was trained on {count(len(own), 'column')} without names, and the file has "
-            f"{len(given):,} besides its target"
+            f"{len(given):,} besides its {'target' if len(targets) < 2 else 'targets'}"
         )
     return dict(zip(own, given, strict=True))
 
@@ -229,37 +251,6 @@ class Unseen:
             f"{count(total, 'value')} that the model does not know, as they are new or were rare in "
             f"training, {'counts' if total == 1 else 'count'} as missing: in {', '.join(told)}{rest}"
         )
-
-
-class Labelled(NamedTuple):
-    """Rows of which the target is known.
-
-    `labels`: texts of classes, or None; `numbers`: of a regression, or None.
-    """
-
-    columns: dict[str, Array]
-    labels: list[str] | None
-    numbers: Floats | None
-    rows: int
-    left_out: int  # rows whose target is a gap
-
-
-def labelled(model: TableModel, columns: Mapping[str, Array], target: str) -> Labelled:
-    """The rows of a table whose target is no gap.
-
-    Raises:
-        ValueError: there are none.
-    """
-    values = columns[target]
-    there = ~is_gap(values)
-    rows = int(there.sum())
-    if not rows:
-        raise ValueError(f"the column {shown(target)} has no value")
-    chosen = {name: columns[name][there] for name in model.kinds}
-    left_out = len(values) - rows
-    if model.classes is None:
-        return Labelled(chosen, None, values[there].astype(np.float64), rows, left_out)
-    return Labelled(chosen, label_texts(values[there]), None, rows, left_out)
 
 
 def ignored(names: Sequence[str], used: Sequence[str]) -> str | None:

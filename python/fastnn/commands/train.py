@@ -23,7 +23,7 @@ from fastnn.commands.options import (
 )
 from fastnn.commands.settings import fitted, parsed_setting
 from fastnn.commands.table_models import TableModel, is_table_model
-from fastnn.commands.told import aligned, count, seconds, shown, size
+from fastnn.commands.told import aligned, count, seconds, several, shown, size
 from fastnn.commands.versions import versions
 from fastnn.console import complain, printable, say
 
@@ -61,8 +61,15 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", help="CSV, also by gzip, or Parquet; - for stdin")
-    parser.add_argument("--target", required=True, metavar="NAME", help="the column to predict")
+    parser.add_argument("data", nargs="?", help="CSV, also by gzip, or Parquet; - for stdin")
+    parser.add_argument(
+        "--target",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the column to predict, or several: numbers, or labels that are 0 and 1 or booleans",
+    )
     parser.add_argument(
         "--out", "--output", dest="out", required=True, metavar="PATH", help="the file of the model"
     )
@@ -118,6 +125,10 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="replace whatever --out is")
     add_reading(parser)
     asked = parser.parse_args(arguments)
+    if asked.data is None and len(asked.target) > 1:
+        asked.data = asked.target.pop()  # as in --target NAME DATA
+    if asked.data is None:
+        parser.error("the following arguments are required: data")
     asked.reading = reading_of(parser, asked)
     if not 0 <= asked.seed < 2**32:
         parser.error(f"--seed: expected a number from 0 to 4294967295, got {asked.seed}")
@@ -156,13 +167,14 @@ def _train(asked: argparse.Namespace) -> None:
         )
     estimator.save(asked.out)
     add(asked.out, _notes(learned, estimator, took))
-    judged = judged_folds(estimator, learned.target)
-    if judged is None:
+    every = judged_folds(estimator, learned.targets)
+    if not every:
         tell("\ntoo few rows to hold some out: there is no score")
     else:
-        _tell_scores(judged, "rows of training, by the members that did not learn from them", tell)
+        title = "rows of training, by the members that did not learn from them"
+        _tell_scores(every, title, tell)
         tell("  a little too good: each member chose its epoch by these rows")
-        for remark in judged.remarks:
+        for remark in dict.fromkeys(remark for judged in every for remark in judged.remarks):
             tell(f"  {remark}")
     tell(
         f"\n{printable(asked.out)}: {size(Path(asked.out).stat().st_size)}, "
@@ -173,10 +185,11 @@ def _train(asked: argparse.Namespace) -> None:
 
 
 def _validate(out: str, path: str, reading: Reading, tell: Tell) -> None:
-    judged = judge(TableModel(out, "train"), path, reading, None)
-    for remark in judged.remarks:
-        complain(f"train: {printable(judged.name)}: {remark}")
-    _tell_scores(judged, f"{printable(judged.name)}, {count(judged.rows, 'row')}", tell)
+    every = judge(TableModel(out, "train"), path, reading, None)
+    name = printable(every[0].name)
+    for remark in dict.fromkeys(remark for judged in every for remark in judged.remarks):
+        complain(f"train: {name}: {remark}")
+    _tell_scores(every, f"{name}, {count(every[0].rows, 'row')}", tell)
 
 
 def _check_out(out: str, inputs: Sequence[str | None], force: bool) -> None:
@@ -210,7 +223,7 @@ def _notes(learned: Learned, estimator: Any, took: float) -> Notes:
         ("members", f"{len(estimator.members_):,}"),
     ]
     return Notes(
-        learned.target,
+        learned.targets,
         {name: learned.kinds[name] for name in learned.columns},
         facts,
         tuple(learned.remarks),
@@ -232,10 +245,14 @@ def _tell_columns(learned: Learned, tell: Tell) -> None:
         tell(line)
     if len(learned.told) > _MOST_COLUMNS:
         tell(f"  and {len(learned.told) - _MOST_COLUMNS:,} more")
-    tell(f"target {shown(learned.target)}: {learned.task_told}")
+    one = len(learned.targets) == 1
+    tell(f"{'target' if one else 'targets'} {several(learned.targets)}: {learned.task_told}")
 
 
-def _tell_scores(judged: Judged, title: str, tell: Tell) -> None:
+def _tell_scores(every: Sequence[Judged], title: str, tell: Tell) -> None:
+    """A column for each target."""
+    names = [["", *(printable(judged.target)[:20] for judged in every)]] if len(every) > 1 else []
+    rows = [[n, *(f"{judged.scores[n]:.4g}" for judged in every)] for n in every[0].scores]
     tell(f"\n{title}")
-    for line in aligned([[n, f"{v:.4g}"] for n, v in judged.scores.items()], right=[1]):
+    for line in aligned([*names, *rows], right=range(1, len(every) + 1)):
         tell(line)
