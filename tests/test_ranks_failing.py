@@ -405,6 +405,11 @@ def test_what_is_refused():
 
     refused("validation_split: rows are shards", rows="shards", validation_split=0.5)
     refused("class_weight: 'balanced'", rows="shards", class_weight="balanced")
+
+    def local(_rank, comm):
+        network().fit(x, y, comm=fastnn.Ranks(comm, average_every=2), steps_per_epoch=2)
+
+    assert all("average_every: not with" in str(error) for error in on_ranks(2, local))
     refused("not batches", x=iter([(x, y)]), y=None)
 
     def tape(_rank, model, _how):

@@ -75,10 +75,11 @@ struct BoundRun {
 std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
                                     const Data* validation, bool shuffle, bool fresh,
                                     bool streams_in, std::optional<double> row_weight,
-                                    BoundExchange* exchange, bool shards, Index total,
-                                    Index before) {
+                                    BoundExchange* exchange, bool shards, Index total, Index before,
+                                    Index average_every) {
   Run::Options options{batch_size, shuffle, fresh, streams_in, row_weight, {}};
-  if (exchange != nullptr) options.ranks = {&exchange->exchange, shards, total, before};
+  if (exchange != nullptr)
+    options.ranks = {&exchange->exchange, shards, total, before, average_every};
   auto run =
       std::make_unique<Run>(network.parts(), data.dataset(),
                             validation != nullptr ? &validation->dataset() : nullptr, options);
@@ -203,7 +204,7 @@ void register_run(py::module_& module, py::class_<Network>& network) {
   network.def("run", start_run, "data"_a, py::kw_only(), "batch_size"_a,
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
               "streams_in"_a = false, "row_weight"_a = py::none(), "exchange"_a = py::none(),
-              "shards"_a = false, "total"_a = 0, "before"_a = 0);
+              "shards"_a = false, "total"_a = 0, "before"_a = 0, "average_every"_a = 0);
   py::class_<BoundRun>(module, "Run")
       .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
            "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,

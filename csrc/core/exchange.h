@@ -99,6 +99,9 @@ struct Ranks {
   bool shards = false;
   Index total = 0;   // rows of all ranks
   Index before = 0;  // those of the ranks before this one; 0 unless they are shards
+  // 0: gradients are summed in every step. Else each rank makes so many steps on its own rows,
+  // after which, and after an epoch, weights are averaged.
+  Index average_every = 0;
 };
 
 }  // namespace fastnn

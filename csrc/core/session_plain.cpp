@@ -51,6 +51,8 @@ class PlainSession final : public Session {
  private:
   Ran run_part(const Dataset& data, const Epoch& epoch, Index first, Index count, const Steps& done,
                const Rates& rates, Sums sums);
+  Ran run_apart(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                const Steps& done, const Rates& rates, Sums sums);
   double gradients_of_part(const Dataset& data, const Epoch& epoch, Index step, std::uint64_t life,
                            std::vector<double>& numbers);
   Index first_bad(Index offset, Index count);
@@ -72,6 +74,8 @@ class PlainSession final : public Session {
   ParameterGradients<T> training_;  // of the steps of `run`
   ParameterGradients<T> whole_;     // of all parameters, laid out as these; made when wanted
   T* gradients_ = nullptr;          // the memory of whole_
+  // Sums of steps that ranks made apart, and have not added up yet.
+  std::vector<double> pending_;
   std::unique_ptr<DenseProducts<T>> products_;  // of training steps; null: the kernel table's
   bool stale_ = true;                           // what they made of the weights
   std::uint64_t version_ = 0;                   // of the parameters
@@ -176,7 +180,7 @@ void PlainSession<T>::update(std::uint64_t updates, const OptimizerSettings& set
 // -- what a session offers --------------------------------------------------
 
 // The gradient of this rank's part of a batch, and in `numbers` the sums of its loss and metrics.
-// Returns what the loss of the batch was divided by.
+// Returns what the loss was divided by; 0: the rank has no rows of the batch.
 template <class T>
 double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoch, Index step,
                                           std::uint64_t life, std::vector<double>& numbers) {
@@ -184,8 +188,12 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
   const Index start = step * epoch.batch_size;
   const Index batch = std::min(epoch.batch_size, ranks.total - start);
   const auto part = batch_.choose_part(data, epoch, start, batch);
-  const Pass pass{true, life, part.first_row, true, part.places, ranks.exchange, batch};
-  const double divisor = static_cast<double>(batch) * epoch.row_weight;
+  const bool apart = ranks.average_every > 0;
+  const Pass pass{true, life, part.first_row, true, part.places, apart ? nullptr : ranks.exchange,
+                  batch};
+  const double divisor = static_cast<double>(apart ? part.n : batch) * epoch.row_weight;
+  std::fill(numbers.begin(), numbers.end(), 0.0);
+  if (apart && part.n == 0) return 0;
   if (part.n == 0) {  // kernels may leave the gradient of no rows as it was
     std::fill(gradients_, gradients_ + plan_.parameter_size, T(0));
   } else {
@@ -193,7 +201,6 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
     batch_.gather_targets(data);
   }
   walk_.forward(pass, part.n, walk_.needs_output());
-  std::fill(numbers.begin(), numbers.end(), 0.0);
   const BatchPart<T> rows = batch_.part(0, part.n);
   const auto [value, weight] = walk_.loss(rows, divisor, true);
   numbers[0] = value;
@@ -236,6 +243,40 @@ Ran PlainSession<T>::run_part(const Dataset& data, const Epoch& epoch, Index fir
   return {count, std::nullopt};
 }
 
+// Steps that each rank makes on its part of the batch alone. Weights are averaged after so many of
+// an epoch, and after its last; statistics of batch normalization are among them.
+template <class T>
+Ran PlainSession<T>::run_apart(const Dataset& data, const Epoch& epoch, Index first, Index count,
+                               const Steps& done, const Rates& rates, Sums sums) {
+  std::vector<double> numbers(sums.size());
+  pending_.resize(sums.size());
+  const Ranks& ranks = *epoch.ranks;
+  const Index size = ranks.exchange->size();
+  for (Index step = 0; step < count; ++step) {
+    const auto steps = static_cast<std::uint64_t>(step);
+    const double divisor = gradients_of_part(data, epoch, first + step, done.life + steps, numbers);
+    const OptimizerSettings settings = rates.at(step);
+    if (divisor > 0) {
+      if (updates_.penalizes()) numbers[0] += updates_.penalty(settings.penalties) * numbers[1];
+      updates_.weigh_batch(numbers.data(), 1, divisor);
+      update(done.updates + steps, settings);
+    }
+    for (std::size_t i = 0; i < sums.size(); ++i) pending_[i] += numbers[i];
+    const Index made = first + step + 1;
+    const bool last = made * epoch.batch_size >= ranks.total;
+    if (last || made % ranks.average_every == 0) {
+      ranks.exchange->sum(pending_, parameters_, plan_.parameter_size);
+      for (Index i = 0; i < plan_.parameter_size; ++i) parameters_[i] /= static_cast<T>(size);
+      const std::vector<double> total = std::exchange(pending_, std::vector<double>(sums.size()));
+      if (!std::isfinite(total[0])) return {step, total[0] / total[1]};
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += total[i];
+    }
+    if (products_) products_->refresh_trainable();
+    if (ranks.exchange->ends()) return {step + 1, std::nullopt};
+  }
+  return {count, std::nullopt};
+}
+
 template <class T>
 Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, Index count,
                          const Steps& done, const Rates& rates, Sums sums) {
@@ -243,7 +284,10 @@ Ran PlainSession<T>::run(const Dataset& data, const Epoch& epoch, Index first, I
   const UseProducts<T> use(walk_, products_.get());
   if (products_ && stale_) products_->refresh();
   stale_ = false;
-  if (epoch.ranks != nullptr) return run_part(data, epoch, first, count, done, rates, sums);
+  if (epoch.ranks != nullptr) {
+    return epoch.ranks->average_every > 0 ? run_apart(data, epoch, first, count, done, rates, sums)
+                                          : run_part(data, epoch, first, count, done, rates, sums);
+  }
   for (Index step = 0; step < count; ++step) {
     const Index start = (first + step) * epoch.batch_size;
     const Index n = std::min(epoch.batch_size, data.count - start);

@@ -693,11 +693,15 @@ class Network(Graph):
         shards: bool = False,
         total: int = 0,
         before: int = 0,
+        average_every: int = 0,
     ) -> Run:
         """Begins training on checked data, in as many native calls as are needed.
 
         `fresh`: no state from before is gone back to. `streams_in`: the data are a part of what
         is not known yet, whose rows are taken to weigh 1 on average, or `row_weight`.
+        `exchange`: the ranks that train together. `total`: the rows of all of them; with `shards` the
+        data are this rank's rows, and there are so many of other ranks `before` them. With
+        `average_every` each rank makes steps of its own, and weights are averaged after so many.
         """
     def record(
         self,

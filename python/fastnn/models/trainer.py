@@ -187,7 +187,7 @@ class Trainer(SingleSteps):
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             if ranks is not None:
                 ranks.seed = str(self._key)
-                self._refuse_over_ranks(plan, (x, y), share, class_weight, ranks)
+                self._refuse_over_ranks(plan, (x, y), share, class_weight, steps_per_epoch, ranks)
             options = {
                 "steps_per_epoch": steps_per_epoch,
                 "validation_data": validation_data,
@@ -291,7 +291,13 @@ class Trainer(SingleSteps):
         return CallbackList(listed, self, params, *progress, History())
 
     def _refuse_over_ranks(
-        self, plan: Plan, data: tuple[Any, Any], share: float, class_weight: Any, ranks: Joined
+        self,
+        plan: Plan,
+        data: tuple[Any, Any],
+        share: float,
+        class_weight: Any,
+        steps: Any,
+        ranks: Joined,
     ) -> None:
         """ValueError for what cannot be trained over ranks."""
         x, y = data
@@ -300,10 +306,10 @@ class Trainer(SingleSteps):
         reason = self._reason_for(plan, x)
         if reason is not None:
             raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
-        if plan.columns.collects:
-            raise ValueError(
-                "comm: a metric that needs all rows at once, as AUC does, is not summed over ranks"
-            )
+        if ranks.shards and plan.columns.collects:
+            raise ValueError("comm: a metric needs all rows at once, as AUC does; use rows='same'")
+        if ranks.average_every and (steps is not None or plan.optimizer.use_ema):
+            raise ValueError("average_every: not with steps_per_epoch or use_ema")
         if ranks.shards and share:
             raise ValueError("validation_split: rows are shards of ranks; give validation_data")
         if ranks.shards and isinstance(class_weight, str):

@@ -227,8 +227,10 @@ class Fit:
             "seeds": ranks.seed.encode(),
             "instruction sets": _core.isa().encode(),
             "weights": b"".join(array.tobytes() for array in self.model.get_weights()),
-            "states of the optimizer": repr(counts).encode() + b"".join(state),
+            "counts of steps": repr(counts).encode(),
         }
+        if not ranks.average_every:
+            things["states of the optimizer"] = b"".join(state)
         if not ranks.shards:
             things["rows"] = digest_of(self.table)
             if self.validation is not None:
@@ -317,7 +319,18 @@ class Fit:
             return None
         size = self.schedule.batch_size
         rows = slice(part.start * size, min(part.stop * size, len(self._logits)))
-        return seen_in(self.network, self.table, self._logits, epoch, shuffled, rows, size)
+        logits = self._joint(self._logits)
+        return seen_in(self.network, self.table, logits, epoch, shuffled, rows, size)
+
+    def _joint(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """Logits of rows of all ranks, of which each has its own, and zeros in place of the others'."""
+        return logits if self.ranks is None else self.ranks.joint(logits)
+
+    def _seen_in_validation(self) -> SeenRows | None:
+        if self._validation_logits is None or self.validation is None:
+            return None
+        size = self.schedule.validation_batch_size
+        return SeenRows(self.validation, self._joint(self._validation_logits), sizes=size)
 
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         if self._logits is not None:
@@ -339,11 +352,7 @@ class Fit:
         width = columns.width
         logs = columns.logs(sums[:width], seen=seen)
         if len(sums) > width:
-            validated = None
-            if self._validation_logits is not None and self.validation is not None:
-                size = self.schedule.validation_batch_size
-                validated = SeenRows(self.validation, self._validation_logits, sizes=size)
-            logs |= columns.logs(sums[width:], "val_", validated)
+            logs |= columns.logs(sums[width:], "val_", self._seen_in_validation())
         return logs
 
     def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
@@ -422,7 +431,7 @@ class Fit:
         counted: tuple[NDArray[Any], ...] = () if sums is None else (sums,)
         if sums is not None and self._logits is not None:
             size, first = self.schedule.batch_size, self._stretch(epoch).start
-            counted += (self._logits[first * size : (first + step) * size].copy(),)
+            counted += (self._joint(self._logits[first * size : (first + step) * size].copy()),)
         return Position(epoch, step, counted, data)
 
     def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Logs:
@@ -440,10 +449,13 @@ class Fit:
         # Validation runs in the same native call unless hooks come between.
         together = validates and not by_batch and not self._watches
         number = self.network.epochs  # in the life of the model
+        for logits in (self._logits, self._validation_logits):
+            if logits is not None and self.ranks is not None:
+                logits.fill(0)
         if by_batch:
             if first and begins is not None:
                 run.go_on(part.start + first, begins.sums[0])
-                if self._logits is not None:
+                if self._logits is not None and (self.ranks is None or self.ranks.is_first):
                     place = part.start * self.schedule.batch_size
                     self._logits[place : place + len(begins.sums[1])] = begins.sums[1]
             elif part.start:
@@ -538,8 +550,8 @@ class Fit:
         if self.ranks is not None:  # hooks of batches have nothing to see: each rank has a part
             self.callbacks.call("on_test_begin", {})
             how = {"first_step": stop, "steps": 0, "validates": True}
-            sums = self._advance(run, first_epoch=epoch, **how)[0]
-            logs = self.columns.logs(sums[self.columns.width :])
+            sums = self._advance(run, first_epoch=epoch, **how)[0][self.columns.width :]
+            logs = self.columns.logs(sums, seen=self._seen_in_validation())
             self.callbacks.call("on_test_end", dict(logs))
             return {f"val_{name}": value for name, value in logs.items()}
         size = self.schedule.validation_batch_size

@@ -1,0 +1,160 @@
+"""Training over the processes of an MPI job: what a sum over ranks costs, and its share of a step.
+
+    mpiexec -n 2 python -m benchmarks.ranks [--rounds 15] [--small]
+
+Each rank has one thread unless --threads says otherwise. Sums stand beside mpi4py's own Allreduce, whose
+order of additions is the library's choice. The step is that of a network `width-width-width-10` with
+Adam; `alone` is one process with the rows that each rank has, without sums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fastnn
+from fastnn import _core
+from fastnn.training import ranks as over
+
+
+class Timed(over.Link):
+    """A link that adds up the time of its calls."""
+
+    seconds = 0.0
+    calls = 0
+
+    def gather(self, mine: Any, everyone: Any) -> None:
+        begin = time.perf_counter()
+        super().gather(mine, everyone)
+        Timed.seconds += time.perf_counter() - begin
+        Timed.calls += 1
+
+    def swap(self, out: Any, into: Any) -> None:
+        begin = time.perf_counter()
+        super().swap(out, into)
+        Timed.seconds += time.perf_counter() - begin
+        Timed.calls += 1
+
+
+def timed(comm: Any, work: Callable[[], object], repeats: int) -> float:
+    """Seconds of one repeat, begun together."""
+    comm.Barrier()
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return (time.perf_counter() - begin) / repeats
+
+
+def sums(comm: Any, mpi: Any, rounds: int, sizes: list[int]) -> None:
+    exchange = _core.Exchange(over.Link(fastnn.Ranks(comm)), comm.Get_rank(), comm.Get_size())
+    told = print if comm.Get_rank() == 0 else lambda *_: None
+    told("sum of float32 over ranks | fastnn | Allreduce of the library | ratio")
+    for size in sizes:
+        values = np.ones(size // 4, np.float32)
+        into = np.empty_like(values)
+        repeats = max(3, min(200, 2**22 // size))
+        found: dict[str, list[float]] = {"own": [], "theirs": []}
+        for _ in range(rounds):
+            values.fill(1)
+            found["own"].append(timed(comm, partial(exchange.sum_in_place, values), repeats))
+            reduce = partial(comm.Allreduce, values, into, op=mpi.SUM)
+            found["theirs"].append(timed(comm, reduce, repeats))
+        own, theirs = (statistics.median(one) for one in found.values())
+        told(
+            f"{size:>10} bytes | {own * 1e6:9.0f} us | {theirs * 1e6:9.0f} us | {own / theirs:.2f}"
+        )
+
+
+def model_of(width: int) -> Any:
+    layers = [
+        fastnn.layers.Dense(width, "relu", input_shape=(width,)),
+        fastnn.layers.Dense(width, "relu"),
+        fastnn.layers.Dense(10),
+    ]
+    model = fastnn.Sequential(layers, seed=0)
+    loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(fastnn.optimizers.Adam(1e-4), loss)
+    return model
+
+
+def steps(comm: Any, rounds: int, widths: list[int], batches: list[int], count: int) -> None:
+    size, told = comm.Get_size(), print if comm.Get_rank() == 0 else lambda *_: None
+    told(
+        "width, batch of all ranks | step | in sums | their share | alone, a rank's rows | MB summed"
+    )
+    rng = np.random.default_rng(0)
+    over.Link = Timed  # type: ignore[misc]
+    for width in widths:
+        for batch in batches:
+            x = rng.standard_normal((batch * count, width)).astype(np.float32)
+            y = rng.integers(0, 10, batch * count)
+            together, alone = model_of(width), model_of(width)
+            own = slice(0, max(1, batch // size) * count)
+            how: dict[str, Any] = {"epochs": 1, "verbose": 0}
+            found: dict[str, list[float]] = {"step": [], "sums": [], "alone": []}
+            for _ in range(rounds + 1):  # the first makes the sessions
+                comm.Barrier()
+                Timed.seconds = 0.0
+                # The clock is in a callback: before the first step, after the last.
+                clock = Clock()
+                together.fit(x, y, batch_size=batch, comm=comm, callbacks=[clock], **how)
+                found["step"].append(clock.seconds / count)
+                found["sums"].append(clock.waited / count)
+                comm.Barrier()
+                clock = Clock()
+                alone.fit(
+                    x[own], y[own], batch_size=max(1, batch // size), callbacks=[clock], **how
+                )
+                found["alone"].append(clock.seconds / count)
+            step, waited, apart = (statistics.median(one[1:]) for one in found.values())
+            megabytes = together.count_params() * 4 / 1e6
+            told(
+                f"{width:>5}, {batch:>5} | {step * 1e6:8.0f} us | {waited * 1e6:8.0f} us | "
+                f"{waited / step:4.0%} | {apart * 1e6:8.0f} us | {megabytes:.2f}"
+            )
+
+
+class Clock(fastnn.callbacks.Callback):
+    """The seconds of an epoch, and those of them in sums."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del epoch, logs
+        self._begin, self._waited = time.perf_counter(), Timed.seconds
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        del epoch, logs
+        self.seconds = time.perf_counter() - self._begin
+        self.waited = Timed.seconds - self._waited
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1, help="of each rank")
+    parser.add_argument("--steps", type=int, default=40, help="of a round")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    options = parser.parse_args()
+    from mpi4py import MPI
+
+    fastnn.set_num_threads(options.threads)
+    comm = MPI.COMM_WORLD
+    if comm.Get_rank() == 0:
+        print(
+            f"{comm.Get_size()} ranks, {options.threads} threads each, {MPI.Get_library_version():.60}"
+        )
+    sizes = [4096, 2**20] if options.small else [1024, 2**16, 2**20, 2**24]
+    sums(comm, MPI, options.rounds, sizes)
+    widths, batches = ([64], [64]) if options.small else ([64, 256, 1024], [128, 1024])
+    steps(comm, options.rounds, widths, batches, 4 if options.small else options.steps)
+
+
+if __name__ == "__main__":
+    main()
