@@ -126,11 +126,29 @@ def test_validation_evaluation_and_prediction(rows):
 
 
 def test_more_rows_than_an_evaluation_takes_at_once_add_up_the_same():
-    x, y = np.tile(X, (23, 1)), np.tile(LABELS, 23)  # over 4096 rows, in several windows
-    model = classifier()
+    x, y = np.tile(X, (60, 1)), np.tile(Y, (60, 1))  # 26,000 rows, in windows of 4096
+    model = model_of(metrics=["mae"])
     assert model.evaluate(Chunks(x, y, rows=999, window=1), **QUIET) == model.evaluate(
         x, y, **QUIET
     )
+
+
+def test_a_metric_of_all_rows_of_several_windows():
+    x, y = np.tile(X, (60, 1)), np.tile(Y[:, :1] > 0, (60, 1)).astype(np.float32)
+    y[::7] = 1 - y[::7]
+    model = model_of("binary_crossentropy", 1, metrics=[fastnn.metrics.AUC()])
+    assert model.evaluate(Chunks(x, y, rows=999, window=1), **QUIET) == model.evaluate(
+        x, y, **QUIET
+    )
+
+
+def test_labels_that_do_not_exclude_each_other_without_weights():
+    y = (Y > 0).astype(np.float32)
+    how = {"epochs": 2, "shuffle": False, **QUIET}
+    ours, theirs = (model_of("binary_crossentropy", optimizer="sgd") for _ in range(2))
+    theirs.fit(X, y, **how)
+    ours.fit(Chunks(parts(40, X, y), window=90), **how)
+    assert same(ours, theirs)
 
 
 def test_validation_steps_and_hooks_of_batches():

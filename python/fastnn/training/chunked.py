@@ -23,7 +23,7 @@ from fastnn.console import warn
 from fastnn.data.table import Table
 from fastnn.protocols import Logs, Position, Trainable
 from fastnn.training.loops import Schedule
-from fastnn.training.seen import joined, room
+from fastnn.training.seen import joined, room, taken
 from fastnn.training.stretches import stretch_of, warn_of_short
 
 Array = NDArray[Any]
@@ -374,25 +374,7 @@ class ChunkFit:
             return
         size, first = self.schedule.batch_size, under_way.step - window.step
         rows = slice(first * size, min((first + steps) * size, window.table.length))
-        table = window.table
-        places: Any = rows if table.chosen is None else table.chosen[rows]
-        logits = under_way.logits[rows].copy()
-
-        def some(array: Array | None) -> Array | None:
-            return None if array is None else array[places].copy()
-
-        self._seen.append(
-            (
-                Table(
-                    logits,
-                    targets=some(table.targets),
-                    labels=some(table.labels),
-                    weights=some(table.weights),
-                    flat=table.flat,
-                ),
-                logits,
-            )
-        )
+        self._seen.append(taken(window.table, rows, under_way.logits[rows].copy()))
 
 
 def _table_of(sums: tuple[Array, ...]) -> Table:

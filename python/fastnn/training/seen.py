@@ -111,6 +111,17 @@ def seen_in(
     return SeenRows(table, in_order, order=order, sizes=size)
 
 
+def taken(table: Table, rows: slice, logits: NDArray[Any]) -> tuple[Table, NDArray[Any]]:
+    """Copies of what belongs to some of the rows that count in a table, with their logits."""
+    places: Any = rows if table.chosen is None else table.chosen[rows]
+
+    def some(array: Array | None) -> Array | None:
+        return None if array is None else np.array(array[places])
+
+    labels, targets = some(table.labels), some(table.targets)
+    return Table(logits, targets, labels, some(table.weights), flat=table.flat), logits
+
+
 def joined(parts: list[tuple[Table, NDArray[Any]]], size: int = 0) -> SeenRows:
     """The rows of several tables, with their logits: of batches, or of windows with steps of `size`."""
     tables = [table for table, _ in parts]

@@ -13,7 +13,7 @@ from fastnn.callbacks.listeners import PREDICT_BATCH_HOOKS, TEST_BATCH_HOOKS, Ca
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs
 from fastnn.training.chunked import Ready
-from fastnn.training.seen import joined, room
+from fastnn.training.seen import joined, room, taken
 
 Array = NDArray[Any]
 
@@ -45,8 +45,7 @@ def evaluate(
             refuse(window.data)
         if logits is not None:
             # The window's own arrays are used again for one that comes.
-            targets = None if table.targets is None else table.targets.copy()
-            seen.append((table._replace(x=logits, targets=targets), logits))
+            seen.append(taken(table, slice(0, table.length), logits))
         del window, table
     logs = columns.logs(sums, seen=joined(seen, batch_size) if seen else None)
     callbacks.call("on_test_end", dict(logs))
