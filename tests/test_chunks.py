@@ -125,21 +125,21 @@ def test_validation_evaluation_and_prediction(rows):
     assert arrays.history["val_loss"] == [ours.evaluate(X[:9], LABELS[:9], **QUIET)[0]]
 
 
-def test_more_rows_than_an_evaluation_takes_at_once_add_up_the_same():
-    x, y = np.tile(X, (60, 1)), np.tile(Y, (60, 1))  # 26,000 rows, in windows of 4096
+@pytest.mark.parametrize("window", [1, 9000])
+def test_more_rows_than_an_evaluation_takes_at_once_add_up_the_same(window):
+    x, y = np.tile(X, (60, 1)), np.tile(Y, (60, 1))  # 26,000 rows, by 4096
     model = model_of(metrics=["mae"])
-    assert model.evaluate(Chunks(x, y, rows=999, window=1), **QUIET) == model.evaluate(
-        x, y, **QUIET
-    )
+    chunks = Chunks(x, y, rows=999, window=window)
+    assert model.evaluate(chunks, **QUIET) == model.evaluate(x, y, **QUIET)
 
 
-def test_a_metric_of_all_rows_of_several_windows():
+@pytest.mark.parametrize("rows", [999, 4096])  # with rows left over, and without
+def test_a_metric_of_all_rows_of_several_windows(rows):
     x, y = np.tile(X, (60, 1)), np.tile(Y[:, :1] > 0, (60, 1)).astype(np.float32)
     y[::7] = 1 - y[::7]
     model = model_of("binary_crossentropy", 1, metrics=[fastnn.metrics.AUC()])
-    assert model.evaluate(Chunks(x, y, rows=999, window=1), **QUIET) == model.evaluate(
-        x, y, **QUIET
-    )
+    chunks = Chunks(x, y, rows=rows, window=1)
+    assert model.evaluate(chunks, **QUIET) == model.evaluate(x, y, **QUIET)
 
 
 def test_labels_that_do_not_exclude_each_other_without_weights():

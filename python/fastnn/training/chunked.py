@@ -374,7 +374,7 @@ class ChunkFit:
             return
         size, first = self.schedule.batch_size, under_way.step - window.step
         rows = slice(first * size, min((first + steps) * size, window.table.length))
-        self._seen.append(taken(window.table, rows, under_way.logits[rows].copy()))
+        self._seen.append(taken(window.table, rows, under_way.logits[rows]))
 
 
 def _table_of(sums: tuple[Array, ...]) -> Table:

@@ -112,11 +112,11 @@ def seen_in(
 
 
 def taken(table: Table, rows: slice, logits: NDArray[Any]) -> tuple[Table, NDArray[Any]]:
-    """Copies of what belongs to some of the rows that count in a table, with their logits."""
+    """What belongs to some of the rows that count in a table, with their logits."""
     places: Any = rows if table.chosen is None else table.chosen[rows]
 
     def some(array: Array | None) -> Array | None:
-        return None if array is None else np.array(array[places])
+        return None if array is None else array[places]
 
     labels, targets = some(table.labels), some(table.targets)
     return Table(logits, targets, labels, some(table.weights), flat=table.flat), logits

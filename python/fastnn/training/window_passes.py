@@ -44,7 +44,6 @@ def evaluate(
         if refuse is not None and not np.isfinite(sums[0]):
             refuse(window.data)
         if logits is not None:
-            # The window's own arrays are used again for one that comes.
             seen.append(taken(table, slice(0, table.length), logits))
         del window, table
     logs = columns.logs(sums, seen=joined(seen, batch_size) if seen else None)
