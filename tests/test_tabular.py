@@ -151,7 +151,7 @@ def test_seed_decides():
 
 def test_threads_change_no_bit():
     table, y = _mixed(200)
-    given = SMALL | {"members": 4, "max_epochs": "auto"}
+    given = SMALL | {"members": 6, "max_epochs": "auto"}
     one = TabularClassifier(**given, n_jobs=1).fit(table, y)
     for jobs in (2, 3, 4):
         two = TabularClassifier(**given, n_jobs=jobs).fit(table, y)
@@ -296,13 +296,31 @@ def test_spread_is_that_of_the_members():
 def test_kinds_of_members_count_by_their_losses():
     x = np.random.default_rng(0).uniform(size=(300, 2))
     y = (np.floor(8 * x[:, 0]) % 2).astype(int)  # which codes show
-    net = TabularClassifier(members=4, max_epochs=30, random_state=0).fit(x, y)
+    net = TabularClassifier(members=6, max_epochs=30, random_state=0).fit(x, y)
+    assert [member.kind for member in net.members_] == ["plain", "pieces", "periodic"] * 2
     found = [member.curve["val_loss"][member.epoch] for member in net.members_]
-    ratio = (np.mean(found[0::2]) / np.mean(found[1::2])) ** 4
-    assert abs(ratio - 1) > 0.1
-    assert net.weights_[0] == net.weights_[2]
-    np.testing.assert_allclose(net.weights_.sum(), 1.0)
-    np.testing.assert_allclose(net.weights_[1] / net.weights_[0], ratio)
+    means = np.array([np.mean(found[k::3]) for k in range(3)])
+    assert means.max() > 1.1 * means.min()
+    expected = np.tile(means**-4, 2)
+    np.testing.assert_allclose(net.weights_, expected / expected.sum())
+    half = TabularClassifier(members=3, max_epochs=2, codes="half").fit(x, y)
+    assert [member.kind for member in half.members_] == ["plain", "pieces", "plain"]
+
+
+def test_periodic_codes_need_numbers_and_not_too_many_inputs():
+    """A table of many levels is encoded by the dense layer; one without numbers has no waves."""
+    rng = np.random.default_rng(0)
+    number, few = rng.normal(size=400), rng.choice(["a", "b", "c"], 400)
+    many = np.array([f"level {i % 399}" for i in range(400)], object)
+    given: Any = {"members": 3, "hidden_layer_sizes": (8,), "max_epochs": 1}
+    for table, last in (
+        ({"a": number, "b": few}, "periodic"),
+        ({"b": few}, "plain"),
+        ({"a": np.ones(400), "b": few}, "plain"),
+        ({"a": number, "c": many}, "plain"),
+    ):
+        kinds = [member.kind for member in TabularRegressor(**given).fit(table, number).members_]
+        assert kinds[2] == last
 
 
 def test_temperature_is_the_best():
@@ -475,23 +493,23 @@ class _Never:
 
 
 def _member(epoch: int) -> Any:
-    return members.Member(None, False, epoch, 20, {})
+    return members.Member(None, "plain", epoch, 20, {})
 
 
 def test_members_follow_the_first_of_their_own_kind_alone():
     """A thread never waits for a kind while a member of the other one is left."""
-    turns, stop = members.Turns([False, True] * 3, 20, follow=True), _Never()
+    turns, stop = members.Turns(["plain", "pieces"] * 3, 20, follow=True), _Never()
     assert [turns.take(stop), turns.take(stop)] == [(0, 20), (1, 20)]
     turns.ended(0, _member(2))
     assert [turns.take(stop), turns.take(stop)] == [(2, 6), (4, 6)]
     turns.ended(1, _member(19))
     assert [turns.take(stop), turns.take(stop)] == [(3, 25), (5, 25)]
-    turns = members.Turns([False, True] * 3, 20, follow=False)
+    turns = members.Turns(["plain", "pieces"] * 3, 20, follow=False)
     assert [turns.take(stop) for _ in range(6)] == [(number, 20) for number in range(6)]
 
 
 def test_a_thread_waits_for_the_first_of_a_kind():
-    turns, taken = members.Turns([True, True], 20, follow=True), []
+    turns, taken = members.Turns(["pieces", "pieces"], 20, follow=True), []
     assert turns.take(_Never()) == (0, 20)
     thread = threading.Thread(target=lambda: taken.append(turns.take(_Never())))
     thread.start()
@@ -506,7 +524,7 @@ def test_a_member_that_fails_ends_all(monkeypatch):
     trained = members._fit_one
 
     def fails(data, task, plan, *rest):
-        if plan.codes:
+        if plan.kind == "pieces":
             raise ValueError("no luck")
         return trained(data, task, plan, *rest)
 
@@ -519,15 +537,15 @@ def test_a_member_that_fails_ends_all(monkeypatch):
 def test_later_members_are_as_long_as_the_first_of_their_kind_asks_for():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 5))
-    noisy = TabularClassifier(4, random_state=0).fit(x, (x[:, 0] + 3 * rng.normal(size=400)) > 0)
-    clear = TabularRegressor(4, random_state=0).fit(x, np.sin(3 * x[:, 0]) * x[:, 1])
+    noisy = TabularClassifier(6, random_state=0).fit(x, (x[:, 0] + 3 * rng.normal(size=400)) > 0)
+    clear = TabularRegressor(6, random_state=0).fit(x, np.sin(3 * x[:, 0]) * x[:, 1])
     for net in (noisy, clear):
-        for first, later in ((0, 2), (1, 3)):
+        for first, later in ((0, 3), (1, 4), (2, 5)):
             pilot = net.members_[first]
-            assert net.members_[first].codes == net.members_[later].codes
+            assert net.members_[first].kind == net.members_[later].kind
             expected = epochs_after(pilot.epoch + 1, pilot.epochs)
             assert net.members_[later].epochs == expected
-    assert noisy.members_[2].epochs < noisy.members_[0].epochs / 2
+    assert noisy.members_[3].epochs < noisy.members_[0].epochs / 2
     given = TabularClassifier(3, random_state=0, max_epochs=30).fit(
         x, x[:, 0] > rng.normal(size=400)
     )

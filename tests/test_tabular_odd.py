@@ -20,7 +20,7 @@ from fastnn.sklearn.tabular.importances import rises, shuffled
 
 pytestmark = pytest.mark.cpu
 
-SMALL = {"members": 2, "hidden_layer_sizes": (16,), "max_epochs": 5, "random_state": 0}
+SMALL = {"members": 3, "hidden_layer_sizes": (16,), "max_epochs": 5, "random_state": 0}
 N = 80
 RNG = np.random.default_rng(4)
 SIZE = RNG.normal(size=N)
@@ -66,7 +66,7 @@ def test_few_rows(rows, capsys):
     net = TabularRegressor(**SMALL, verbose=1).fit(table, SIZE[:rows])
     assert np.isfinite(net.predict(table)).all()
     told = capsys.readouterr().out
-    assert "member 2/2: 5 epochs" in told
+    assert "member 3/3: 5 epochs" in told
     assert ("val_loss" in told) == (rows >= 10)
     assert "nan" not in told
     if rows > 1:
@@ -181,7 +181,7 @@ def test_huge_and_tiny_numbers_are_learned(scale):
     np.testing.assert_allclose(found / scale, plain, atol=1e-3)
 
 
-@pytest.mark.parametrize("codes", ["none", "all"])
+@pytest.mark.parametrize("codes", ["none", "all", "mixed"])
 @pytest.mark.parametrize("hidden", [(), (16,), (16, 8)])
 def test_importances_are_what_shuffled_tables_lose(codes, hidden):
     """Of every kind of column, and as the whole network answers."""
@@ -192,9 +192,10 @@ def test_importances_are_what_shuffled_tables_lose(codes, hidden):
         "flag": RNG.random(N) < 0.5,
         "day": DAYS,
     }
-    net = TabularClassifier(**SMALL | {"hidden_layer_sizes": hidden}, codes=codes)
+    net = TabularClassifier(**SMALL | {"hidden_layer_sizes": hidden, "members": 3}, codes=codes)
     net.fit(table, CLASSES)
-    member, encoding = net.members_[0], net.encoding_
+    member, encoding = net.members_[2], net.encoding_
+    assert member.kind == {"none": "plain", "all": "pieces", "mixed": "periodic"}[codes]
     raw, targets = encoding.raw(net._frame(table)), np.eye(2)[(CLASSES == "yes").astype(int)]
 
     def loss(rows):

@@ -16,6 +16,11 @@ from fastnn.commands.table_models import class_names, label_texts, quantiles_of
 Floats = NDArray[np.float64]
 
 _LOSSES = ("loss", "val_loss")
+_KINDS = {
+    "plain": "without codes",
+    "pieces": "with piecewise linear codes",
+    "periodic": "with periodic codes",
+}
 
 
 def judged_folds(estimator: Any, targets: Sequence[str]) -> list[Judged]:
@@ -44,7 +49,7 @@ def curves(estimator: Any) -> list[Curve]:
     found = []
     for number, member in enumerate(estimator.members_, start=1):
         training, validation = (list(member.curve.get(name, [])) for name in _LOSSES)
-        told = "with codes" if member.codes else "without codes"
+        told = _KINDS[member.kind]
         best = member.epoch if validation else None
         found.append(Curve(f"member {number}, {told}", training, validation, best))
     return found

@@ -23,7 +23,8 @@ from fastnn.sklearn.net import checked_sizes
 from fastnn.sklearn.tabular.importances import rises
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
 from fastnn.sklearn.tabular.names import checked_frame
-from fastnn.sklearn.tabular.recipe import Plan, Recipe, length
+from fastnn.sklearn.tabular.net import takes_periodic
+from fastnn.sklearn.tabular.recipe import KINDS, Plan, Recipe, kind_of, length
 from fastnn.sklearn.tabular.stored import write
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class BaseTabular(BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "codes": [StrOptions({"half", "all", "none"})],
+        "codes": [StrOptions({"mixed", "half", "all", "none"})],
         "bins": [Interval(Integral, 2, None, closed="left")],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
@@ -181,11 +182,17 @@ class BaseTabular(BaseEstimator):
     def _plan(self, number: int, seed: int) -> Plan:
         folds = self.folds_
         held = _held_out(folds, number)
-        codes = {"none": False, "all": True, "half": number % 2 == 1}[self.codes]
+        encoding = self.encoding_
+        kind = kind_of(
+            number,
+            self.codes,
+            pieces=encoding.code_width > 0,
+            periodic=takes_periodic(encoding),
+        )
         return Plan(
             np.flatnonzero(~held),
             np.flatnonzero(held),
-            codes and self.encoding_.code_width > 0,
+            kind,
             int(np.random.default_rng([seed, 1, number]).integers(2**31 - 1)),
         )
 
@@ -384,16 +391,16 @@ def _folds(rows: int, strata: Any, random: np.random.Generator) -> NDArray[np.in
 def _weights(members: Sequence[Member]) -> Floats:
     """What members count for, (members,), with the sum 1.
 
-    Those without codes count alike, as do those with them, and a kind by the mean loss on its held-out rows
-    to the power -4. Single members' losses differ as folds do.
+    Those of a kind count alike, and a kind by the mean loss on its held-out rows to the power -4. Single
+    members' losses differ as folds do.
     """
     found = np.ones(len(members))
-    kinds = np.array([member.codes for member in members])
+    kinds = np.array([member.kind for member in members])
     losses = [
         member.curve["val_loss"][member.epoch] if "val_loss" in member.curve else 1.0
         for member in members
     ]
-    for kind in (False, True):
+    for kind in KINDS:
         if (kinds == kind).any():
             mean = float(
                 np.mean([loss for loss, own in zip(losses, kinds, strict=True) if own == kind])

@@ -56,8 +56,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         batch_size: rows of a step; "auto": 32 to 256, by the number of rows.
         max_epochs: epochs of a member; "auto": 8 to 60 of the first one, fewer of more rows; the
             others have fewer or more as its curve says, see docs/tables.md.
-        codes: "half", "all" or "none" of the members have piecewise linear codes of numbers beside them.
-        bins: the number of codes of a column.
+        codes: which members have codes of numbers beside them. "mixed": by turns none, piecewise linear ones and
+            trained periodic ones; "half", "all", "none": piecewise linear ones, of so many members.
+        bins: the number of piecewise linear codes of a column.
         label_smoothing: s in [0, 1): the targets become (1 - s) * y + s / classes.
         class_weight: None, "balanced" or weights by class, as in other classifiers of scikit-learn.
         calibrate: whether probabilities are tempered so that held-out rows are most likely.
@@ -104,7 +105,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         weight_decay: float = 0.0,
         batch_size: Any = "auto",
         max_epochs: Any = "auto",
-        codes: str = "half",
+        codes: str = "mixed",
         bins: int = 16,
         label_smoothing: float = 0.1,
         class_weight: Any = None,

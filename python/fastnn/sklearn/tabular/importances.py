@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastnn import layers
 from fastnn.data.encoding import Encoding
-from fastnn.models import Sequential
+from fastnn.models import Model, Sequential
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ _AT_ONCE = 1 << 13  # rows that the layers after the first get in one call
 
 
 def rises(
-    model: Sequential,
+    model: Sequential | Model,
     encoding: Encoding,
     codes: bool,
     raw: NDArray[np.float32],
@@ -47,7 +47,7 @@ def rises(
 
 
 def shuffled(
-    model: Sequential,
+    model: Sequential | Model,
     encoding: Encoding,
     codes: bool,
     raw: NDArray[np.float32],
@@ -59,6 +59,9 @@ def shuffled(
         model, encoding, codes, raw: see `rises`.
         orders: of rows, one for each column of the table.
     """
+    if not isinstance(model, Sequential):  # columns meet beside its first layers, too
+        yield from _shuffled_whole(model, encoding, raw, orders)
+        return
     _, *behind = model.layers
     first = next((i for i, layer in enumerate(behind) if not layer.by_column), len(behind))
     if first == len(behind) or type(behind[first]) is not layers.Dense:
@@ -83,7 +86,7 @@ def shuffled(
 
 
 def _shuffled_whole(
-    model: Sequential,
+    model: Sequential | Model,
     encoding: Encoding,
     raw: NDArray[np.float32],
     orders: Iterable[NDArray[np.int64]],

@@ -21,12 +21,12 @@ from fastnn.console import say
 from fastnn.data.encoding import Encoding
 from fastnn.data.table import Table
 from fastnn.losses import Loss
-from fastnn.models import Sequential
+from fastnn.models import Model, Sequential
 from fastnn.optimizers import AdamW
 from fastnn.optimizers.schedules import CosineLog
 from fastnn.sklearn.tabular.choice import Choice
 from fastnn.sklearn.tabular.net import ROWS, network, start
-from fastnn.sklearn.tabular.recipe import Plan, Recipe, epochs_after
+from fastnn.sklearn.tabular.recipe import Kind, Plan, Recipe, epochs_after
 from fastnn.training.loops import Schedule
 from fastnn.training.side_by_side import Stop, side_by_side
 
@@ -58,11 +58,16 @@ class Task(NamedTuple):
 class Member(NamedTuple):
     """A trained network."""
 
-    model: Sequential
-    codes: bool
+    model: Sequential | Model
+    kind: Kind
     epoch: int  # whose weights it has, from 0
     epochs: int  # that it trained for
     curve: dict[str, list[float]]
+
+    @property
+    def codes(self) -> bool:
+        """Whether its inputs have piecewise linear codes."""
+        return self.kind == "pieces"
 
 
 class Fitted(NamedTuple):
@@ -90,7 +95,7 @@ def fit_members(
     begun = time.monotonic()
     took: list[float] = []  # the seconds of each member so far
     turns = Turns(
-        [plan.codes for plan in plans],
+        [plan.kind for plan in plans],
         recipe.epochs,
         follow=recipe.adapts and time_limit is None and all(len(plan.held) for plan in plans),
     )
@@ -138,10 +143,10 @@ class Turns:
         follow: whether members follow the first of their kind.
     """
 
-    def __init__(self, kinds: Sequence[bool], epochs: int, *, follow: bool) -> None:
+    def __init__(self, kinds: Sequence[Kind], epochs: int, *, follow: bool) -> None:
         self._kinds, self._epochs, self._follow = list(kinds), epochs, follow
         self._left = list(range(len(kinds)))
-        self._lengths: dict[bool, int] = {}  # by kind, once its first member has ended
+        self._lengths: dict[Kind, int] = {}  # by kind, once its first member has ended
         self._first = {kind: self._kinds.index(kind) for kind in set(kinds)}
         self._changed = threading.Condition()
 
@@ -181,11 +186,12 @@ class Turns:
 def _fit_one(
     data: Data, task: Task, plan: Plan, recipe: Recipe, left: float | None, stop: Stop
 ) -> Member:
-    net = network(recipe, data.encoding, plan.codes, task.outputs, plan.seed)
+    net = network(recipe, data.encoding, plan.kind, task.outputs, plan.seed)
     model = net.model
     random = np.random.default_rng(plan.seed)
     seen = data.raw[plan.train[random.permutation(len(plan.train))[:ROWS]]]
-    start(net, data.encoding.rows(seen, codes=plan.codes), recipe.activation, random)
+    rows = data.encoding.rows(seen, codes=plan.kind == "pieces")
+    start(net, rows, recipe.activation, random)
     steps = recipe.epochs * math.ceil(len(plan.train) / recipe.batch_size)
     optimizer = AdamW(
         CosineLog(recipe.learning_rate, steps, recipe.cycles),
@@ -214,7 +220,7 @@ def _fit_one(
     curve = {name: [float(v) for v in values] for name, values in history.history.items()}
     epochs = len(history.epoch)
     return Member(
-        model, plan.codes, choice.epoch if choice.epoch >= 0 else epochs - 1, epochs, curve
+        model, plan.kind, choice.epoch if choice.epoch >= 0 else epochs - 1, epochs, curve
     )
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fastnn import activations, layers
 from fastnn.data.encoding import Encoding
-from fastnn.models import Sequential
+from fastnn.models import Model, Sequential
 from fastnn.ops.products import dense_forward
-from fastnn.sklearn.tabular.recipe import Recipe
+from fastnn.sklearn.tabular.recipe import Kind, Recipe
 from fastnn.variables import Variable
 
 Floats = NDArray[np.float32]
@@ -25,13 +25,17 @@ ROWS = 2048  # that first weights look at, at most
 # Inputs up to which each is scaled. Without, a dense layer encodes the columns itself, and costs by columns.
 _MOST_SCALED = 384
 _MIXED = 5  # rows of which a bias is a mixture
+# Of a number: waves, the deviation of their frequencies, in turns over a distance of quartiles, and codes.
+_WAVES, _FREQUENCY, _CODES = 16, 0.3, 3
 
 
 class Net(NamedTuple):
-    """A network, and by how much its first kernel is larger than others."""
+    """A network, and by how much its first kernel is larger than others. `periodic`: the layers that make
+    periodic codes of scaled numbers, one after another."""
 
-    model: Sequential
+    model: Sequential | Model
     gain: float
+    periodic: tuple[layers.Layer, ...] = ()
 
     @property
     def scales(self) -> list[Variable]:
@@ -44,7 +48,13 @@ class Net(NamedTuple):
         return [layer for layer in self.model.layers if isinstance(layer, layers.Dense)]
 
 
-def network(recipe: Recipe, encoding: Encoding, codes: bool, outputs: int, seed: int) -> Net:
+def takes_periodic(encoding: Encoding) -> bool:
+    """Whether a table has numbers, and not so many inputs that they are better encoded by a dense layer."""
+    width = encoding.plain_width + _CODES * len(encoding.numbers)
+    return width <= _MOST_SCALED and any(rule.scale > 0 for rule in encoding.numbers)
+
+
+def network(recipe: Recipe, encoding: Encoding, kind: Kind, outputs: int, seed: int) -> Net:
     """The layers, from raw columns on, whose kernels and biases `start` writes.
 
     The rows of the neural tangent kernel have length 1 where the first kernel is sqrt(units / inputs)
@@ -52,35 +62,57 @@ def network(recipe: Recipe, encoding: Encoding, codes: bool, outputs: int, seed:
 
     Args:
         encoding: of raw columns.
-        codes: whether the inputs have piecewise linear codes. They do not count in the length of rows.
+        kind: what inputs have beside. Codes do not count in the length of rows.
         outputs: the number of outputs.
         seed: of dropout and of the order of rows.
     """
-    parts: list[layers.Layer] = [
-        layers.ColumnEncoding(
-            **encoding.layer_arguments(codes=codes), input_shape=(len(encoding.columns),)
-        )
-    ]
-    if encoding.plain_width + codes * encoding.code_width <= _MOST_SCALED:
-        parts.append(layers.Scale())
+    codes = kind == "pieces"
+    shape = (len(encoding.columns),)
+    encoded = layers.ColumnEncoding(**encoding.layer_arguments(codes=codes), input_shape=shape)
+    width = encoding.plain_width + codes * encoding.code_width
+    parts: list[layers.Layer] = [layers.Scale()] if width <= _MOST_SCALED else []
     for units in recipe.hidden:
         parts.append(layers.Dense(units, recipe.activation, kernel_initializer="zeros"))
         if recipe.dropout:
             parts.append(layers.Dropout(recipe.dropout))
     parts.append(layers.Dense(outputs, kernel_initializer="zeros"))
     first = recipe.hidden[0] if recipe.hidden else 1
-    return Net(Sequential(parts, seed=seed), math.sqrt(first / max(1, encoding.plain_width)))
+    gain = math.sqrt(first / max(1, encoding.plain_width))
+    if kind != "periodic":
+        return Net(Sequential([encoded, *parts], seed=seed), gain)
+    periodic = _periodic(len(encoding.numbers))
+    x = layers.Input(shape)
+    y = encoded(x)
+    numbers = layers.Slice(0, len(encoding.numbers))(y)
+    for layer in periodic:
+        numbers = layer(numbers)
+    y = layers.Concatenate()([y, numbers])
+    for layer in parts:
+        y = layer(y)
+    return Net(Model(x, y, seed=seed), gain, periodic)
+
+
+def _periodic(numbers: int) -> tuple[layers.Layer, ...]:
+    """Waves of each number, and a few sums of them: Gorishniy et al. 2022, arXiv 2203.05556, in the form of
+    RealMLP (arXiv 2407.04491), whose cosine is a sine with its phase trained."""
+    return (
+        layers.GroupedDense(_WAVES, numbers, kernel_initializer="zeros"),
+        layers.Activation("sine"),
+        layers.GroupedDense(_CODES, numbers, kernel_initializer="zeros"),
+    )
 
 
 def start(net: Net, z: Floats, activation: str, random: np.random.Generator) -> None:
     """Writes the first weights; those of the last layer are zeros.
 
     Args:
-        z: inputs of the first dense layer for some rows of training.
+        z: inputs of the first dense layer, but for periodic codes, for some rows of training.
         activation: of the hidden layers.
         random: for kernels and biases.
     """
     act = activations.get(activation)
+    if net.periodic:
+        z = np.concatenate([z, _begun(net, z, random)], axis=1)
     for number, layer in enumerate(net.dense[:-1]):
         inputs, units = layer.kernel.shape
         kernel = random.standard_normal((inputs, units), np.float32)
@@ -98,3 +130,19 @@ def start(net: Net, z: Floats, activation: str, random: np.random.Generator) -> 
         layer.variables[1].assign(bias)
         out += bias
         z = np.asarray(act(out))
+
+
+def _begun(net: Net, z: Floats, random: np.random.Generator) -> Floats:
+    """Writes the first weights of periodic codes; returns the codes of rows z."""
+    waves, _, sums = net.periodic
+    kernel, bias = waves.variables
+    scale = np.float32(2.0 * math.pi * _FREQUENCY)
+    kernel.assign(scale * random.standard_normal(kernel.shape, np.float32))
+    bias.assign(random.uniform(-math.pi, math.pi, bias.shape).astype(np.float32))
+    bound = math.sqrt(3.0 / _WAVES)  # of numbers with the variance 1 / _WAVES
+    kernel = sums.variables[0]
+    kernel.assign(random.uniform(-bound, bound, kernel.shape).astype(np.float32))
+    found = z[:, : bias.shape[0] // _WAVES]
+    for layer in net.periodic:
+        found = np.asarray(layer(found))
+    return found

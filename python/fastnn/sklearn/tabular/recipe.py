@@ -39,13 +39,38 @@ class Recipe(NamedTuple):
     verbose: int = 0
 
 
+# What inputs of a member have beside scaled numbers and levels: nothing, piecewise linear codes of numbers, or
+# trained periodic ones.
+Kind = Literal["plain", "pieces", "periodic"]
+KINDS: tuple[Kind, ...] = ("plain", "pieces", "periodic")
+
+
 class Plan(NamedTuple):
     """One member: which rows it learns from, which are held out, and from what seed it begins."""
 
     train: NDArray[np.int64]
     held: NDArray[np.int64]
-    codes: bool  # whether its inputs have piecewise linear codes
+    kind: Kind
     seed: int
+
+
+def kind_of(number: int, codes: str, *, pieces: bool, periodic: bool) -> Kind:
+    """The kind of a member.
+
+    Args:
+        number: of the member.
+        codes: the parameter of the estimator.
+        pieces, periodic: whether the table has columns of which there are such codes.
+    """
+    wanted: dict[str, tuple[Kind, ...]] = {
+        "mixed": KINDS if periodic else ("plain", "pieces"),
+        "half": ("plain", "pieces"),
+        "all": ("pieces",),
+        "none": ("plain",),
+    }
+    kinds = wanted[codes]
+    kind = kinds[number % len(kinds)]
+    return "plain" if kind == "pieces" and not pieces else kind
 
 
 def length(rows: int) -> tuple[int, int]:

@@ -63,7 +63,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         weight_decay: float = 0.0,
         batch_size: Any = "auto",
         max_epochs: Any = "auto",
-        codes: str = "half",
+        codes: str = "mixed",
         bins: int = 16,
         quantiles: Any = None,
         time_limit: float | None = None,

@@ -23,6 +23,7 @@ from fastnn.files.texts import check_room
 from fastnn.models.packing import packed, unpacked
 from fastnn.models.stored import FORMAT, VERSION, check_version, contents_of, model_of
 from fastnn.sklearn.tabular.members import Member
+from fastnn.sklearn.tabular.recipe import KINDS, Kind
 
 Array = NDArray[Any]
 Path = str | os.PathLike[str]
@@ -67,7 +68,7 @@ def write(path: Path, kind: str, params: Mapping[str, Any], state: Mapping[str, 
         "state": {name: value for name, value in state.items() if name not in _SPECIAL},
         "encoding": state["encoding_"].state(),
         "members": [
-            [member.codes, member.epoch, member.epochs, dict(member.curve)] for member in members
+            [member.kind, member.epoch, member.epochs, dict(member.curve)] for member in members
         ],
     }
     about["estimator"] = _text(packed(_plain(told), tensors, _OWN))
@@ -145,14 +146,21 @@ def read(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
         state = dict(told["state"])
         state["encoding_"] = Encoding.of_state(told["encoding"])
         state["members_"] = [
-            Member(_model(contents, i, path), bool(codes), int(epoch), int(epochs), curve)
-            for i, (codes, epoch, epochs, curve) in enumerate(told["members"])
+            Member(_model(contents, i, path), _kind(kind), int(epoch), int(epochs), curve)
+            for i, (kind, epoch, epochs, curve) in enumerate(told["members"])
         ]
         return str(told["class"]), dict(told["params"]), state
     except ModelFileError:
         raise
     except _FAULTS as why:
         raise ModelFileError(f"{where}: estimator: {why!s:.300}") from why
+
+
+def _kind(told: Any) -> Kind:
+    for kind in KINDS:
+        if told == kind:
+            return kind
+    raise ValueError(f"unknown kind of member {told!r:.60}")
 
 
 def _model(contents: Contents, number: int, path: Path) -> Any:
