@@ -1,6 +1,7 @@
 """Training over the processes of an MPI job: what a sum over ranks costs, and its share of a step.
 
     mpiexec -n 2 python -m benchmarks.ranks [--rounds 15] [--small]
+    python -m benchmarks.ranks --paper              # the model of docs/scale.md, nothing is measured
 
 Each rank has one thread unless --threads says otherwise. Sums stand beside mpi4py's own Allreduce, whose
 order of additions is the library's choice. The step is that of a network `width-width-width-10` with
@@ -120,6 +121,46 @@ def steps(comm: Any, rounds: int, widths: list[int], batches: list[int], count: 
             )
 
 
+def on_paper(
+    width: int, batch: int, size: int, gigabits: float, latency: float, gflops: float
+) -> tuple[float, float]:
+    """Seconds of a step over ranks, and those of them in the sum, of the network of `steps`.
+
+    A rank computes its share of the batch, 6 operations for each weight and row, and steps over all
+    weights, 7 passes over memory. The sum takes three calls; each rank sends and receives
+    2 (size - 1) / size of the gradient's bytes, and copies and adds what it has.
+    """
+    weights = 2 * width * width + 10 * width
+    computes = 6 * weights * batch / size / (gflops * 1e9)
+    updates = 7 * 4 * weights / (_MEMORY * 1e9)
+    if size == 1:
+        return computes + updates, 0.0
+    sent = 2 * (size - 1) / size * 4 * weights / (gigabits / 8 * 1e9)
+    calls = latency * (2 * np.ceil(np.log2(size)) + size - 1)
+    summed = float(sent + calls + _LOCAL * 4 * weights)
+    return computes + updates + summed, summed
+
+
+# GB/s of memory, and seconds that a rank takes for a byte of a sum beside the network.
+_MEMORY, _LOCAL = 20.0, 0.9e-9
+
+
+def paper(gflops: float) -> None:
+    sizes = (2, 4, 8, 16)
+    for gigabits, latency in ((10.0, 20e-6), (100.0, 3e-6)):
+        print(
+            f"\n{gigabits:g} Gbit/s, {latency * 1e6:g} us a call, {gflops:g} GFLOP/s a rank: times one rank's speed"
+        )
+        print("| width | batch | one rank | " + " | ".join(f"{n} ranks" for n in sizes) + " |")
+        print("|---" * (3 + len(sizes)) + "|")
+        for width in (256, 1024, 4096):
+            for batch in (1024, 8192):
+                one = on_paper(width, batch, 1, gigabits, latency, gflops)[0]
+                found = [on_paper(width, batch, n, gigabits, latency, gflops)[0] for n in sizes]
+                told = " | ".join(f"{one / seconds:.1f}" for seconds in found)
+                print(f"| {width} | {batch} | {one * 1e3:.2f} ms | {told} |")
+
+
 class Clock(fastnn.callbacks.Callback):
     """The seconds of an epoch, and those of them in sums."""
 
@@ -141,7 +182,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of each rank")
     parser.add_argument("--steps", type=int, default=40, help="of a round")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--paper", action="store_true", help="the model of a step's time")
+    parser.add_argument("--gflops", type=float, default=300, help="of a rank, for the model")
     options = parser.parse_args()
+    if options.paper:
+        paper(options.gflops)
+        return
     from mpi4py import MPI
 
     fastnn.set_num_threads(options.threads)

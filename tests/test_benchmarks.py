@@ -31,6 +31,7 @@ def test_it_can_be_imported(name, monkeypatch):
         "growth",
         "ops",
         "predict_one",
+        "ranks",
         "serve",
         "sessions",
         "tabular",
