@@ -174,7 +174,7 @@ SAID = {
 def draw(axes: Mapping[str, Any], caption: str, path: Path) -> None:
     """Writes a PNG: time above, memory below, a column for each axis. It needs matplotlib."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     figure = Figure(figsize=(4.4 * len(axes), 6.4), dpi=90, layout="constrained")
     pictures = figure.subplots(2, len(axes), squeeze=False)
@@ -185,7 +185,13 @@ def draw(axes: Mapping[str, Any], caption: str, path: Path) -> None:
                 values = [p[row + 1] / unit for p in points]
                 picture.plot([p[0] for p in points], values, color=color, marker="o", label=curve)
             picture.set_xscale("log", base=2)
-            picture.set_yscale("log")
+            measured = [p[row + 1] / unit for points in curves.values() for p in points]
+            if max(measured) > 3 * min(measured):
+                picture.set_yscale("log")
+                picture.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+                picture.yaxis.set_minor_locator(NullLocator())
+            else:
+                picture.set_ylim(0.0, 1.3 * max(measured))
             picture.set_xticks([p[0] for p in next(iter(curves.values()))])
             picture.xaxis.set_major_formatter(FuncFormatter(_counted))
             picture.xaxis.set_minor_locator(NullLocator())

@@ -29,6 +29,8 @@ def test_it_can_be_imported(name, monkeypatch):
     [
         "gpu",
         "growth",
+        "growth_data",
+        "larger",
         "ops",
         "predict_one",
         "ranks",

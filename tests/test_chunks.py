@@ -420,6 +420,20 @@ def test_several_inputs_of_a_native_model():
     assert same(ours, theirs)
 
 
+@pytest.mark.parametrize("loss", ["mse", own_loss], ids=["native", "taped"])
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
+def test_chunks_validate_models_of_all_kinds_on_batches_too(loss, batches):
+    ours, theirs = model_of(loss), model_of(loss)
+    how = {"epochs": 2, "shuffle": False, **QUIET}
+    expected = theirs.fit(X, Y, validation_data=(X[:200], Y[:200]), **how)
+    x = Again(parts(32, X, Y)) if batches else Chunks(X, Y, rows=50, window=77)
+    found = ours.fit(x, validation_data=Chunks(X[:200], Y[:200], rows=30), **how)
+    assert same(ours, theirs)
+    for name in ("loss", "val_loss"):
+        assert found.history[name] == pytest.approx(expected.history[name], rel=1e-6)
+
+
 # -- what is refused
 
 
@@ -433,6 +447,8 @@ def test_words_that_do_not_go_with_chunks():
         model.fit(chunks, sample_weight=WEIGHTS)
     with pytest.raises(ValueError, match="expected x and y, got None for y"):
         model.fit(Chunks(X), **QUIET)
+    with pytest.raises(ValueError, match="validation_data: Chunks go beside x of Chunks"):
+        model.fit(X, Y, validation_data=chunks, **QUIET)
     with pytest.raises(ValueError, match="the chunks are empty"):
         model.fit(Chunks([(X[:0], Y[:0])]), **QUIET)
     assert model.network.steps == 0 if model.built else True

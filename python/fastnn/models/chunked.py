@@ -28,6 +28,7 @@ from fastnn.data.filling import Filling
 from fastnn.data.outputs import Kept, filled
 from fastnn.data.table import Table
 from fastnn.data.windows import Window, Windows
+from fastnn.models.call_words import steps_of
 from fastnn.models.compiled import Plan
 from fastnn.models.steps import Logs, own_steps
 from fastnn.models.streamed import Streamed
@@ -207,11 +208,25 @@ class Chunked(Streamed):
                 return logs
 
             return of_arrays
-        if not isinstance(data, Chunks):
-            return self._validation_of(plan, data, options, schedule, listeners)
-        most = None if schedule.validation_steps is None else schedule.validation_steps * size
+        return self._validation_of(plan, data, options, schedule, listeners)
 
-        def of_chunks() -> Logs:
+    def _validation_of(
+        self,
+        plan: Plan,
+        data: Any,
+        options: Mapping[str, Any],
+        schedule: Schedule,
+        listeners: CallbackList,
+    ) -> Callable[[], Logs]:
+        size = schedule.validation_batch_size
+        if isinstance(data, Chunks) and self._over_tape(plan, data.first()):
+            data = _Batches(data, size)
+        if not isinstance(data, Chunks):
+            return super()._validation_of(plan, data, options, schedule, listeners)
+        steps = steps_of(options["validation_steps"], "validation_steps")
+        most = None if steps is None else steps * size
+
+        def validate() -> Logs:
             read = self._reads(data, "validation_data")
             with read.windows(0, 0) as windows:
                 some = windows if most is None else _first_rows(windows, most)
@@ -219,7 +234,7 @@ class Chunked(Streamed):
                     self.network, self.columns, some, listeners, size, self._refuse_validation
                 )
 
-        return of_chunks
+        return validate
 
     def _refuse_validation(self, data: _core.Data) -> None:
         """TrainingDiverged where the loss over these rows is NaN or infinite."""

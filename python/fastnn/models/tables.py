@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.data import rows
+from fastnn.data.chunks import Chunks
 from fastnn.data.classes import class_weights, label_weights
 from fastnn.data.split import Split, Splits, held_out, strata_of
 from fastnn.data.table import Table
@@ -167,6 +168,10 @@ def parts_of_validation(given: object) -> tuple[Any, Any, Any]:
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
         x, y, weights = (*given, None)[:3]
         return x, y, weights
+    if isinstance(given, Chunks):
+        raise ValueError(  # noqa: TRY004 - the type is right elsewhere
+            "validation_data: Chunks go beside x of Chunks or of batches; give (x, y)"
+        )
     told = f"a {type(given).__name__}"
     if isinstance(given, (tuple, list)):
         told += f" of {len(given)}"

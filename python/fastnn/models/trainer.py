@@ -101,6 +101,7 @@ class Trainer(SingleSteps):
                 `fastnn.utils.PyDataset` or another object with len() and [i], an iterable such as a
                 DataLoader of PyTorch. One thread reads ahead while a batch trains; each batch is
                 checked before its own step. A row weighs as many as it has, of a mean weight of 1.
+                Or x is `fastnn.data.Chunks`, which holds y and weights, too: data larger than memory.
             batch_size: rows of a step, default 32; the last step of an epoch takes the rest.
             epochs: the number of the last epoch, at most 10**9.
             verbose: 0 silent, 1 a live line, 2 a line after each epoch; "auto" is 1 on a
@@ -112,7 +113,8 @@ class Trainer(SingleSteps):
                 Every `fit` of this model on as many rows holds out the same rows, also where a
                 later y has other classes. (Keras takes the last rows; in sorted data these
                 are one class.)
-            validation_data: (x, y) or (x, y, sample_weight), used as given; or what makes batches.
+            validation_data: (x, y) or (x, y, sample_weight), used as given; or what makes batches;
+                beside Chunks or batches also Chunks.
             shuffle: whether each epoch visits the rows in a new random order.
             class_weight: the weight of each class, multiplied into sample_weight: a dictionary
                 or pandas Series of class to weight, in which a missing class weighs 1; a list or
