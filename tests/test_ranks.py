@@ -270,3 +270,65 @@ def test_averages_of_weights(rows):
         for a, b, c in zip(weights, found[0][0], model.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_allclose(a, c, rtol=1e-10, atol=1e-12)
+
+
+def of_elements(dtype):
+    """Several labels a row, some missing, and weights of each."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((ROWS, FEATURES))
+    y = (x[:, :4] + rng.standard_normal((ROWS, 4)) > 0).astype(float)
+    y[rng.uniform(size=y.shape) < 0.2] = np.nan
+    model = fastnn.Sequential(
+        [layers.Dense(8, "relu", input_shape=(FEATURES,)), layers.Dense(4, "sigmoid")],
+        seed=1,
+        dtype=dtype,
+    )
+    model.compile("adam", "binary_crossentropy", metrics=["binary_accuracy"])
+    return model, x, y
+
+
+def of_sparse_rows(dtype):
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.random(ROWS, 40, 0.1, format="csr", random_state=3)
+    model = fastnn.Sequential(
+        [layers.Dense(8, "relu", input_shape=(40,)), layers.Dense(1)], seed=1, dtype=dtype
+    )
+    model.compile(fastnn.optimizers.RMSprop(0.01), "huber", metrics=["mae"])
+    return model, x, np.asarray(x.sum(axis=1)).ravel()
+
+
+def of_a_graph(dtype):
+    """Embeddings, a layer used twice, normalization within rows and over the batch."""
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 9, (ROWS, 3))
+    inputs = fastnn.Input((3,), dtype=dtype)
+    h = layers.Flatten()(layers.Embedding(9, 4)(inputs))
+    h = layers.Dense(12)(h)
+    shared = layers.Dense(12, "tanh")
+    h = layers.Add()([h, shared(layers.LayerNormalization()(h))])
+    h = layers.BatchNormalization()(shared(h))
+    outputs = layers.Dense(2)(layers.PReLU()(layers.Dropout(0.2)(h)))
+    model = fastnn.Model(inputs, outputs, seed=5, dtype=dtype)
+    model.compile(fastnn.optimizers.AdamW(0.01, weight_decay=0.1), "mean_absolute_error")
+    return model, x, rng.standard_normal((ROWS, 2))
+
+
+@pytest.mark.parametrize("rows", ["same", "shards"])
+@pytest.mark.parametrize("case", [of_elements, of_sparse_rows, of_a_graph])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_other_models(case, rows, dtype):
+    def fit(model, part, ranks):
+        _, x, y = case(dtype)
+        return model.fit(x[part], y[part], batch_size=7, epochs=3, verbose=0, comm=ranks)
+
+    def make():
+        return case(dtype)[0]
+
+    found, expected = fitted(make, fit, 3, rows, CUTS[3]), fitted(make, fit, 0)[0]
+    if dtype == "float64":
+        same(found, expected)
+    for one, told in found:
+        assert told == found[0][1]
+        for a, b, c in zip(one, found[0][0], expected[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_allclose(a, c, rtol=1e-3, atol=1e-3)

@@ -194,12 +194,10 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
   const double divisor = static_cast<double>(apart ? part.n : batch) * epoch.row_weight;
   std::fill(numbers.begin(), numbers.end(), 0.0);
   if (apart && part.n == 0) return 0;
-  if (part.n == 0) {  // kernels may leave the gradient of no rows as it was
-    std::fill(gradients_, gradients_ + plan_.parameter_size, T(0));
-  } else {
-    walk_.gather(batch_, data, 0, part.n);
-    batch_.gather_targets(data);
-  }
+  // Kernels may leave the gradient of no rows as it was.
+  if (part.n == 0) std::fill(gradients_, gradients_ + plan_.parameter_size, T(0));
+  walk_.gather(batch_, data, 0, part.n);
+  batch_.gather_targets(data);
   walk_.forward(pass, part.n, walk_.needs_output());
   const BatchPart<T> rows = batch_.part(0, part.n);
   const auto [value, weight] = walk_.loss(rows, divisor, true);

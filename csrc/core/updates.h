@@ -4,8 +4,8 @@
 // loop, also where a kernel steps as soon as it has a gradient. What needs whole gradients
 // (norms) is worked out before the first step. Whatever no kernel stepped is stepped at the end.
 // Gradients of several batches are averaged before; after a step its average may take the place of
-// the weights, and constraints are applied. Sums
-// over ranks belong here, too, when they come.
+// the weights, and constraints are applied. Over ranks the gradients are sums of all ranks'
+// (core/exchange.h), and every rank makes the same step.
 #pragma once
 
 #include <array>
