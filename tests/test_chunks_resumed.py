@@ -21,6 +21,15 @@ class PowerCut(Exception):
     pass
 
 
+class Counts(fastnn.callbacks.Callback):
+    """Counts the steps of a fit."""
+
+    steps = 0
+
+    def on_train_batch_end(self, *_):
+        self.steps += 1
+
+
 def failing(at):
     """Fails after so many steps of a fit."""
     made = []
@@ -50,7 +59,9 @@ def test_a_fit_goes_on_after_any_step(tmp_path, kind, at):
     with pytest.raises(PowerCut):
         ours.fit(MAKE[kind](), callbacks=[failing(at + 1), backup], **how)
     again = classifier()  # as in a new process
-    found = again.fit(MAKE[kind](), callbacks=[backup], **how)
+    counts = Counts()
+    found = again.fit(MAKE[kind](), callbacks=[backup, counts], **how)
+    assert counts.steps == 3 * 14 - at
     assert same(again, theirs)
     assert same(found, expected)
 
@@ -66,7 +77,8 @@ def test_a_fit_with_steps_per_epoch_goes_on(tmp_path, at):
     with pytest.raises(PowerCut):
         ours.fit(chunks(), callbacks=[failing(at + 1), backup], **how)
     with pytest.warns(UserWarning, match="steps_per_epoch=4"):
-        found = again.fit(chunks(), callbacks=[backup], **how)
+        found = again.fit(chunks(), callbacks=[backup, counts := Counts()], **how)
+    assert counts.steps == 14 + 8 - at  # a pass and a half
     assert same(again, theirs)
     assert same(found, expected)
 
@@ -88,6 +100,30 @@ def test_metrics_of_all_rows_go_on(tmp_path):
     with pytest.raises(PowerCut):
         ours.fit(chunks(), callbacks=[failing(20), backup], **how)
     found = again.fit(chunks(), callbacks=[backup], **how)
+    assert same(again, theirs)
+    assert same(found, expected)
+
+
+def own_loss(y, p):
+    return fastnn.math.reduce_mean((y - p) * (y - p), axis=-1)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "function"])
+@pytest.mark.parametrize("at", [1, 6, 13, 14, 15])
+@pytest.mark.filterwarnings("ignore::fastnn.TapeWarning")
+def test_a_fit_over_the_tape_goes_on(tmp_path, kind, at):
+    how = {"epochs": 2, **QUIET}
+    made = {
+        "arrays": lambda: Chunks(X, Y, rows=33, window=77),
+        "function": lambda: Chunks(lambda: iter(parts(33, X, Y)), window=77),
+    }[kind]
+    theirs, ours, again = (model_of(own_loss, metrics=["mae"]) for _ in range(3))
+    expected = theirs.fit(made(), **how)
+    backup = BackupAndRestore(tmp_path / "backup", save_freq=at)
+    with pytest.raises(PowerCut):
+        ours.fit(made(), callbacks=[failing(at + 1), backup], **how)
+    found = again.fit(made(), callbacks=[backup, counts := Counts()], **how)
+    assert counts.steps == 2 * 14 - at
     assert same(again, theirs)
     assert same(found, expected)
 

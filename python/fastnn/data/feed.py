@@ -14,6 +14,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from fastnn.protocols import Position
+
 Kind = Literal["indexed", "iterable", "iterator"]
 
 # Batches that are read ahead.
@@ -94,11 +96,11 @@ class Feed:
             return None
         return count
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self, first: int) -> Iterator[Any]:
         """The batches of one epoch, read as they are asked for."""
         if self._kind == "indexed":
             return self._indexed()
-        return self._read()
+        return self._read(first)
 
     def _indexed(self) -> Iterator[Any]:
         count = len(self._source)
@@ -108,10 +110,12 @@ class Feed:
         for step in range(count if self._given is None else self._given):
             yield self._source[int(order[step % count])]
 
-    def _read(self) -> Iterator[Any]:
+    def _read(self, first: int) -> Iterator[Any]:
+        if first:
+            self._source.begin_at(first)
         if self._iterator is None or (self._given is None and self._kind == "iterable"):
             self._iterator, self._fresh = iter(self._source), True
-        wanted, made = self._given, 0
+        wanted, made = self._given, first
         while wanted is None or made < wanted:
             try:
                 batch = next(self._iterator)
@@ -125,10 +129,20 @@ class Feed:
             made += 1
             yield batch
 
-    def epoch(self) -> Ahead:
-        """The batches of the next epoch, in a `with` block that ends the thread."""
+    def epoch(self, first: int = 0) -> Ahead:
+        """The batches of the next epoch, in a `with` block that ends the thread.
+
+        `first`: the number of its first batch, for a source with `begin_at`.
+        """
         self.ran_out = False
-        return Ahead(self._batches())
+        return Ahead(self._batches(first))
+
+    def position(self, epoch: int, shuffled: bool) -> Position | None:
+        """Where an epoch begins, for a source that can begin in its middle, too; None: it cannot."""
+        if not hasattr(self._source, "begin_at") or self._given is not None:
+            return None
+        data = self._source.length or 0, self._source.size, shuffled
+        return Position(epoch, data=data, layout=self._source.layout)
 
     def call(self, hook: str) -> None:
         """Calls a hook of the source, `on_epoch_begin` or `on_epoch_end`, where it has that."""

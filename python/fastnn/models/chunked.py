@@ -8,6 +8,7 @@ a generator.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -66,12 +67,8 @@ class Chunked(Streamed):
         if chunks.length is not None:
             schedule = schedule.of_rows(chunks.length)
         if self._over_tape(plan, few):
-            if begins.step:
-                raise ValueError(
-                    "initial_epoch: over the tape training goes on where an epoch begins"
-                )
             source = _Batches(chunks, schedule.batch_size, self if schedule.shuffle else None)
-            return self._fit_streamed(plan, source, options, schedule, callbacks)
+            return self._fit_streamed(plan, source, options, schedule, callbacks, begins)
         with _of_file(few):
             table = self._table("fit", few.x, few.y, few.weights)
         data = options["validation_data"]
@@ -399,11 +396,32 @@ class _Batches:
     """
 
     def __init__(self, chunks: Chunks, size: int, shuffles: Chunked | None = None) -> None:
-        self._chunks, self._size, self._shuffles = chunks, size, shuffles
+        self._chunks, self.size, self._shuffles = chunks, size, shuffles
+        self._first = 0
+
+    @property
+    def length(self) -> int | None:
+        return self._chunks.length
+
+    @property
+    def layout(self) -> str:
+        return self._chunks.layout
+
+    @property
+    def few(self) -> tuple[Any, ...]:
+        """A batch of a few rows."""
+        return self._chunks.first()[:3]
+
+    def begin_at(self, step: int) -> None:
+        """Lets the next pass begin with a step in its middle."""
+        self._first = step
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         model = self._shuffles
         shuffled = None if model is None else (model._key, model._counts()[1])
-        for window in self._chunks.windows(self._size, shuffled):
-            yield from window.batches(self._size)
+        first, self._first = self._first, 0
+        for window in self._chunks.windows(self.size, shuffled, first):
+            yield from itertools.islice(
+                window.batches(self.size), max(0, first - window.step), None
+            )
             del window

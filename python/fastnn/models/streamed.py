@@ -26,6 +26,7 @@ from fastnn.models.tables import parts_of_validation
 from fastnn.models.taped import Taped
 from fastnn.models.taped_steps import TapedSteps
 from fastnn.models.taped_tables import Given
+from fastnn.protocols import Position
 from fastnn.training import passes, streams
 from fastnn.training.chunked import at_step
 from fastnn.training.loops import Schedule
@@ -63,6 +64,7 @@ class Streamed(Taped):
         options: Mapping[str, Any],
         schedule: Schedule,
         callbacks: tuple[Any, int, list[ProgbarLogger]],
+        begins: Position | None = None,
     ) -> History:
         """`fit` of checked words.
 
@@ -72,6 +74,7 @@ class Streamed(Taped):
             options: "steps_per_epoch", "validation_data", "validation_steps", "class_weight".
             schedule: epochs, and when to validate.
             callbacks: these, the verbosity, and what shows the progress.
+            begins: in the middle of an epoch, where the source can begin there.
         """
         listed, level, progress = callbacks
         feed = self._feed("x", source, options["steps_per_epoch"], shuffled=schedule.shuffle)
@@ -86,7 +89,9 @@ class Streamed(Taped):
             names = list(plan.columns.names)
             validates = data is not None and schedule.validates_at_all()
             params["metrics"] = names + [f"val_{n}" for n in names] if validates else names
-        run = StreamFit(self, stepper, Streams(feed, validate), schedule, listeners)
+        if feed.position(0, False) is not None:
+            stepper.settle(source.few)
+        run = StreamFit(self, stepper, Streams(feed, validate), schedule, listeners, begins)
         former, self.history = self.history, run.history
         self.stop_training = False
         try:
@@ -228,6 +233,19 @@ class NativeSteps:
         )
         self._begun = True
         return built.network
+
+    def settle(self, batch: Any) -> None:
+        """Nothing has to be known before the first batch."""
+
+    def check_counted(self, begins: Position) -> None:
+        del begins
+        raise ValueError("fit: training on batches goes on where an epoch begins")
+
+    def counted(self) -> tuple[Any, ...]:
+        return ()
+
+    def go_on(self, begins: Position) -> None:
+        self.check_counted(begins)
 
     def train(self, batch: Any) -> Logs:
         table = self._table(batch)

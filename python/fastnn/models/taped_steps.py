@@ -12,6 +12,7 @@ from fastnn.models.compiled import Plan
 from fastnn.models.steps import Logs, own_steps
 from fastnn.models.taped import Taped, Training, kept_metrics
 from fastnn.models.taped_tables import Given
+from fastnn.protocols import Position
 from fastnn.training import taped
 from fastnn.training.snapshots import Snapshots
 
@@ -66,6 +67,20 @@ class TapedSteps:
         found = model._with_class_weights(plan, found, self._class_weight, self._shapes)
         check(plan.objective, found, self._shapes)
         return taped.data_of(found, slice(None))
+
+    def settle(self, batch: Any) -> None:
+        """Finds losses and metrics for the outputs of a batch, before the first step."""
+        self._data(batch, "train")
+
+    def check_counted(self, begins: Position) -> None:
+        self._model.check_counted(begins.sums)
+
+    def counted(self) -> tuple[Any, ...]:
+        return self._model.counted()
+
+    def go_on(self, begins: Position) -> None:
+        self._model.count_on(begins.sums)
+        self._step, self._logs = begins.step, dict(begins.logs or {})
 
     def train(self, batch: Any) -> Logs:
         model = self._model

@@ -31,6 +31,15 @@ class Stepper(Protocol):
     def begin(self, epoch: int = 0) -> None:
         """An epoch, or a pass of a test, begins."""
 
+    def go_on(self, begins: Position) -> None:
+        """Counts on from a position in the middle of an epoch that has begun."""
+
+    def check_counted(self, begins: Position) -> None:
+        """ValueError where the metrics could not count on from a position."""
+
+    def counted(self) -> tuple[Any, ...]:
+        """What the steps of the epoch have counted, for a position in its middle."""
+
     def train(self, batch: Any) -> Logs: ...
     def test(self, batch: Any) -> Logs: ...
     def finish(self, *, trained: bool, ends: bool) -> Logs:
@@ -55,7 +64,9 @@ class StreamFit:
         streams: Streams,
         schedule: Schedule,
         callbacks: CallbackList,
+        begins: Position | None = None,
     ) -> None:
+        self.begins = begins
         self.model = model
         self.stepper = stepper
         self.streams = streams
@@ -68,11 +79,11 @@ class StreamFit:
     def run(self) -> History:
         self.callbacks.call("on_train_begin", {})
         here = self._position(self.schedule.initial_epoch)
-        begins = self.callbacks.begins_at(here, None, lambda _: None)
+        begins = self.callbacks.begins_at(here, self.begins, self.stepper.check_counted)
         logs: Logs = {}
         try:
             for epoch in range(begins.epoch, self.schedule.epochs):
-                logs = self._epoch(epoch) or logs
+                logs = self._epoch(epoch, begins if epoch == begins.epoch else None) or logs
                 if self.model.stop_training:
                     break
         except _core.TrainingDiverged as error:
@@ -88,16 +99,19 @@ class StreamFit:
         return self.history
 
     def _position(self, epoch: int) -> Position:
-        # Rows of a stream cannot be read again, so only whole epochs are gone on from.
-        return Position(epoch, 0, (), (0, 0, self.schedule.shuffle))
+        # Rows of most streams cannot be read again, so only whole epochs are gone on from.
+        here = self.streams.train.position(epoch, self.schedule.shuffle)
+        return here or Position(epoch, 0, (), (0, 0, self.schedule.shuffle))
 
-    def _epoch(self, epoch: int) -> Logs:
+    def _epoch(self, epoch: int, begins: Position | None) -> Logs:
         feed = self.streams.train
-        self.model.position = self._position(epoch)
+        if begins is not None and not begins.step:
+            begins = None
+        self.model.position = begins or self._position(epoch)
         self.callbacks.call("on_epoch_begin", epoch, {})
         feed.call("on_epoch_begin")
         self.model.position = None
-        made = self._batches(feed, epoch)
+        made = self._batches(feed, epoch, begins)
         last = epoch + 1 == self.schedule.epochs or self.callbacks.stops() or feed.ran_out
         if feed.ran_out:
             self._ran_out(feed, made)
@@ -119,12 +133,16 @@ class StreamFit:
             raise
         return logs
 
-    def _batches(self, feed: Feed, epoch: int) -> int:
-        """The steps of an epoch; how many were made."""
+    def _batches(self, feed: Feed, epoch: int, begins: Position | None) -> int:
+        """The steps of an epoch; how many it has by then."""
         listens = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
+        here = feed.position(epoch, self.schedule.shuffle) if listens else None
         self.stepper.begin(epoch)
         step = 0
-        with feed.epoch() as batches:
+        if begins is not None:
+            self.stepper.go_on(begins)
+            step = begins.step
+        with feed.epoch(step) as batches:
             for batch in batches:
                 if listens:
                     self.callbacks.call("on_train_batch_begin", step, {})
@@ -132,6 +150,9 @@ class StreamFit:
                 step += 1
                 self.steps += 1
                 if listens:
+                    if here is not None:
+                        sums = self.stepper.counted()
+                        self.model.position = here._replace(step=step, sums=sums, logs=dict(logs))
                     self.callbacks.call("on_train_batch_end", step - 1, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step, logs)
