@@ -189,6 +189,34 @@ def test_everything_as_in_one_process(name, rows):
     same(found, expected)
 
 
+@pytest.mark.parametrize("options", [{}, {"class_weight": "balanced"}, {"sample_weight": WEIGHTS}])
+def test_validation_split_of_shards(options):
+    """The rows that one process would hold out, which a later fit of one process holds out, too."""
+    cuts = [0, 11, 40, 53]
+    fit = plain_fit(validation_split=0.3, **options)
+    found = fitted(network, fit, 3, "shards", cuts)
+    same(found, fitted(network, fit, 0)[0])
+
+
+def test_balanced_weights_of_labels_in_shards():
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((ROWS, FEATURES)), (rng.uniform(size=(ROWS, 4)) < 0.3).astype(float)
+    y[::7, 1] = np.nan
+
+    def make():
+        model = fastnn.Sequential(
+            [layers.Dense(4, "sigmoid", input_shape=(FEATURES,))], seed=1, dtype="float64"
+        )
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    def fit(model, part, ranks):
+        how = {"batch_size": 7, "verbose": 0, "class_weight": "balanced"}
+        return model.fit(x[part], y[part], comm=ranks, **how)
+
+    same(fitted(make, fit, 2, "shards", CUTS[2]), fitted(make, fit, 0)[0])
+
+
 def test_shards_of_validation():
     x, y = problem()
     cuts = [0, 4, 17]

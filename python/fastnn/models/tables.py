@@ -19,6 +19,7 @@ from fastnn.data.table import Table
 from fastnn.layers.base import Shape
 from fastnn.losses import Loss
 from fastnn.models.compiled import Compilable
+from fastnn.training.ranks import Joined
 from fastnn.words import within
 
 
@@ -114,6 +115,31 @@ class Tabled(Compilable):
             targets = self._compiled("fit").loss.row.targets
             split = held_out(len(table.x), share, strata_of(table, targets), self._key)
         return split, table._replace(chosen=split.validation)
+
+    def _of_shards(
+        self, ranks: Joined, table: Table, share: float, given: object, class_weight: object
+    ) -> tuple[Split | None, Table, Table | None]:
+        """The split of the rows of all ranks, and this rank's rows to train and to validate on.
+
+        A split and "balanced" weights are those of one process that has the rows of all ranks: only
+        their targets are brought together.
+        """
+        ranks.share(table.length)
+        if not share and class_weight is None:
+            return None, table, self._validation(table, share, given)[1]
+        whole = ranks.whole(table)
+        split, validation = self._validation(whole if given is None else table, share, given)
+        train = table
+        if split is not None:
+            whole = whole._replace(chosen=split.training)
+            train = table._replace(chosen=ranks.own(split.training, table.length))
+            validation = table._replace(chosen=ranks.own(split.validation, table.length))
+        if class_weight is not None:
+            weights = self._weigh_classes(whole, class_weight).weights
+            assert weights is not None
+            own = weights[ranks.before : ranks.before + table.length]
+            train = train._replace(weights=rows.times(table.weights, own))
+        return split, train, validation
 
 
 def _is_flat(y: object) -> bool:

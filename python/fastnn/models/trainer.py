@@ -189,7 +189,7 @@ class Trainer(SingleSteps):
             share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
             if ranks is not None:
                 ranks.seed = str(self._key)
-                self._refuse_over_ranks(plan, (x, y), share, class_weight, steps_per_epoch, ranks)
+                self._refuse_over_ranks(plan, (x, y), steps_per_epoch, validation_steps, ranks)
             options = {
                 "steps_per_epoch": steps_per_epoch,
                 "validation_data": validation_data,
@@ -215,9 +215,13 @@ class Trainer(SingleSteps):
                     begins,
                 )
             table = self._table("fit", x, y, sample_weight)
-            split, validation = self._validation(table, share, validation_data)
-            train = table if split is None else table._replace(chosen=split.training)
-            train = self._weigh_classes(train, class_weight)
+            if ranks is not None and ranks.shards:
+                chosen = self._of_shards(ranks, table, share, validation_data, class_weight)
+                split, train, validation = chosen
+            else:
+                split, validation = self._validation(table, share, validation_data)
+                train = table if split is None else table._replace(chosen=split.training)
+                train = self._weigh_classes(train, class_weight)
             rows = train.length if ranks is None else ranks.share(train.length)
             schedule = schedule.of_rows(rows)
             if validation is not None:
@@ -228,7 +232,7 @@ class Trainer(SingleSteps):
             run = Fit(self, train, validation, schedule, listeners, begins, ranks)
             self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
             if split is not None:
-                self._splits.keep(len(table.x), share, split)
+                self._splits.keep(sum(map(len, split)), share, split)
             self.stop_training = False
             self.history = run.history
             history = run.run()
@@ -293,13 +297,7 @@ class Trainer(SingleSteps):
         return CallbackList(listed, self, params, *progress, History())
 
     def _refuse_over_ranks(
-        self,
-        plan: Plan,
-        data: tuple[Any, Any],
-        share: float,
-        class_weight: Any,
-        steps: Any,
-        ranks: Joined,
+        self, plan: Plan, data: tuple[Any, Any], steps: Any, validation_steps: Any, ranks: Joined
     ) -> None:
         """ValueError for what cannot be trained over ranks."""
         x, y = data
@@ -312,12 +310,8 @@ class Trainer(SingleSteps):
             raise ValueError("comm: a metric needs all rows at once, as AUC does; use rows='same'")
         if ranks.average_every and (steps is not None or plan.optimizer.use_ema):
             raise ValueError("average_every: not with steps_per_epoch or use_ema")
-        if ranks.shards and share:
-            raise ValueError("validation_split: rows are shards of ranks; give validation_data")
-        if ranks.shards and isinstance(class_weight, str):
-            raise ValueError(
-                "class_weight: 'balanced' needs the labels of all ranks; give a weight of each class"
-            )
+        if ranks.shards and validation_steps is not None:
+            raise ValueError("validation_steps: rows are shards of ranks, and all are validated on")
 
     def _log_names(self, validates: bool) -> list[str]:
         names = list(self.columns.names)

@@ -248,6 +248,25 @@ class Joined:
             self.total, self.before = int(counts.sum()), int(counts[: self.rank].sum())
         return self.total
 
+    def whole(self, table: Table) -> Table:
+        """The targets and labels of all ranks' shards, in order, beside rows of zeros."""
+
+        def joined(array: NDArray[Any] | None) -> Any:
+            if array is None:
+                return None
+            made = np.zeros((self.total, *array.shape[1:]))
+            made[self.before : self.before + len(array)] = array
+            self.exchange.sum_in_place(made)
+            return made.astype(array.dtype)
+
+        x = np.broadcast_to(np.zeros(1), (self.total, *table.x.shape[1:]))
+        return Table(x, joined(table.targets), joined(table.labels), flat=table.flat)
+
+    def own(self, chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Which of this rank's `count` rows are among the `chosen` of all ranks, ascending."""
+        here = chosen - self.before
+        return here[(here >= 0) & (here < count)]
+
     def any(self, *flags: bool) -> list[bool]:
         """Whether any rank says so, for each flag."""
         return [bool(count > 0) for count in self.exchange.sum(np.array(flags, np.float64))]
