@@ -354,6 +354,41 @@ def test_a_rank_that_is_gone(capsys, monkeypatch):
     assert f"rank 1 (process {ended.pid}) is gone; the job ends" in capsys.readouterr().err
 
 
+def test_a_communicator_that_fails():
+    """No rank waits in another call of it, also without Abort."""
+    x, y = problem()
+
+    class Fails(Comm):
+        def Allgather(self, sendbuf, recvbuf):
+            if self._count == 8:
+                raise OSError("the network is down")
+            super().Allgather(sendbuf, recvbuf)
+
+    found = on_ranks(2, lambda _, comm: network().fit(x, y, verbose=0, comm=comm), Fails)
+    assert [str(error) for error in found] == ["the network is down"] * 2
+
+
+def test_a_warning_that_is_an_error(monkeypatch):
+    """It is raised while ranks meet."""
+    monkeypatch.setattr(ranks, "crowded", lambda *_: "fit: too many threads")
+    raised_on(fit_on(2), 0, UserWarning, "too many threads")
+
+
+def test_too_many_threads_are_told():
+    here = ranks._place()._replace(threads=8.0, cores=8.0)
+    other, away = here._replace(pid=1.0), here._replace(pid=2.0, host=-1.0)
+    told = ranks.crowded(here, [here, other, away])
+    assert told == (
+        "fit: 2 ranks of one machine have 16 threads on 8 cores; call fastnn.set_num_threads(4) in each"
+    )
+    assert ranks.crowded(here, [here, away]) is None
+    assert ranks.crowded(here, [here, here]) is None  # threads of one process
+    bound = here._replace(cores=0.0)
+    assert ranks.crowded(bound, [bound, other]) is None
+    few = here._replace(threads=4.0)
+    assert ranks.crowded(few, [few, other._replace(threads=4.0)]) is None
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_an_interrupt_while_a_rank_waits(answers, capsys, monkeypatch):
     """The sum that is under way ends first, so that the others are not left without it."""

@@ -204,8 +204,8 @@ class Fit:
         try:
             for epoch in epochs:
                 logs = self._epoch(run, epoch, begins if epoch == epochs.start else None)
-                self.model.stop_training = self._any(self.model.stop_training)
-                if self.model.stop_training:
+                if self._any(self.model.stop_training):
+                    self.model.stop_training = True
                     break
         finally:
             self.model.position = None
@@ -239,7 +239,8 @@ class Fit:
         self._by_batch, self._watches, stops = ranks.any(
             self._by_batch, self._watches, self.model.stop_training
         )
-        self.model.stop_training = stops
+        if stops:
+            self.model.stop_training = True
 
     def step(self) -> Logs:
         """One step on the first batch; it counts as no epoch."""

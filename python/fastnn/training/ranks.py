@@ -12,13 +12,14 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.console import warn
 from fastnn.data.sparse import SparseRows
 from fastnn.data.table import Table
 from fastnn.words import choose, integer, keywords, number
@@ -110,6 +111,8 @@ class _Place(NamedTuple):
 
     host: float  # a number that processes of one machine have in common
     pid: float
+    threads: float  # that native code uses
+    cores: float  # that the process may run on; 0: not all of the machine's
 
 
 def _place() -> _Place:
@@ -119,7 +122,27 @@ def _place() -> _Place:
             stat = os.stat(path)  # noqa: PTH116
             names.append(f"{stat.st_dev}.{stat.st_ino}")
     digest = hashlib.blake2b("/".join(names).encode(), digest_size=4).digest()
-    return _Place(float(int.from_bytes(digest, "little")), float(os.getpid()))
+    host = float(int.from_bytes(digest, "little"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    free = cores == os.cpu_count()
+    return _Place(
+        host, float(os.getpid()), float(_core.num_threads()), float(free and (cores or 0))
+    )
+
+
+def crowded(own: _Place, places: Sequence[_Place]) -> str | None:
+    """What to say where the ranks of a machine have more threads than it has cores; None: they have not.
+
+    Ranks that a launcher has bound to some cores keep to these by themselves.
+    """
+    here = {place.pid: place for place in places if place.host == own.host}
+    threads = sum(place.threads for place in here.values())
+    if len(here) < 2 or not own.cores or threads <= max(own.cores, len(here)):
+        return None
+    return (
+        f"fit: {len(here)} ranks of one machine have {threads:.0f} threads on {own.cores:.0f} cores; call "
+        f"fastnn.set_num_threads({max(1, int(own.cores) // len(here))}) in each"
+    )
 
 
 def _state_of(pid: int) -> str:
@@ -139,15 +162,21 @@ class Link:
         self._ranks = ranks
         self._interrupted = False
         self.places: list[_Place] = []
+        self.broken = False  # a call has failed, and ranks no longer make the same ones
         waits = hasattr(self._comm, "Iallgather") and hasattr(self._comm, "Ialltoall")
         self._gather = self._waiting("Iallgather") if waits else self._comm.Allgather
         self._swap = self._waiting("Ialltoall") if waits else self._comm.Alltoall
 
     def gather(self, mine: NDArray[np.uint8], everyone: NDArray[np.uint8]) -> None:
-        self._gather(mine, everyone)
+        self._carry(self._gather, mine, everyone)
 
     def swap(self, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
-        self._swap(out, into)
+        self._carry(self._swap, out, into)
+
+    def _carry(self, call: Any, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+        self.broken = True  # unless it comes back
+        call(out, into)
+        self.broken = False
 
     def rest(self) -> None:
         """Raises an interrupt that came while a sum was under way: here no rank waits for bytes."""
@@ -238,7 +267,11 @@ class Joined:
 
     def meet(self) -> None:
         """Waits until all ranks are here."""
-        self._link.places = [_Place(*row) for row in self.exchange.gather(np.array(_place()))]
+        places = [_Place(*row) for row in self.exchange.gather(np.array(_place()))]
+        self._link.places = places
+        told = crowded(places[self.rank], places)
+        if told is not None and self.is_first:
+            warn(told, UserWarning)
 
     def share(self, rows: int) -> int:
         """Learns how many rows each rank has; returns how many there are."""
@@ -301,7 +334,7 @@ class Joined:
 
     def leave(self, error: BaseException) -> None:
         """Tells the other ranks, in place of the next sum, that this one has failed."""
-        if not self.exchange.is_over:
+        if not self.exchange.is_over and not self._link.broken:
             told = f"{type(error).__name__}: {error}".rstrip(": ")
             self.exchange.leave(told)
 
@@ -342,8 +375,8 @@ def joined(comm: object) -> Iterator[Joined | None]:
         yield None
         return
     here = Joined(ranks)
-    here.meet()
     try:
+        here.meet()
         yield here
     except BaseException as error:
         here.leave(error)
