@@ -24,27 +24,57 @@ static void encipher_all(const Permutation& p, Index count, uint32_t* __restrict
   }
 }
 
+// Enciphers whole vectors: what lies behind the pairs is enciphered, too.
+static void encipher_padded(const Permutation& p, Index count, uint32_t* left, uint32_t* right) {
+  constexpr Index whole = 16;
+  const Index padded = round_up(count, whole);
+  for (Index i = count; i < padded; ++i) left[i] = right[i] = 0;
+  if (p.narrow) {
+    encipher_all<true>(p, padded, left, right);
+  } else {
+    encipher_all<false>(p, padded, left, right);
+  }
+}
+
 // Finds the source row of each shuffled position. The first pass of the permutation vectorises over
-// a block; the few results outside [0, n) are permuted again.
+// a block; the few results outside [0, n) are permuted again, all at once.
 static void permute_block(const Permutation& p, Index first, Index count, Index* out) {
   constexpr Index block = 256;
   uint32_t left[block];
   uint32_t right[block];
+  Index place[block];  // of the pairs that are still outside
   Pair pair = split(p, static_cast<uint64_t>(first));
   for (Index i = 0; i < count; ++i) {
     left[i] = pair.left;
     right[i] = pair.right;
     if (++pair.right == p.b) pair = {pair.left + 1, 0};
   }
-  if (p.narrow) {
-    encipher_all<true>(p, count, left, right);
-  } else {
-    encipher_all<false>(p, count, left, right);
-  }
+  encipher_padded(p, count, left, right);
+  Index outside = 0;
   for (Index i = 0; i < count; ++i) {
-    uint64_t x = join(p, {left[i], right[i]});
-    if (x >= p.n) x = permute(p, x);
+    const Pair found{left[i], right[i]};
+    const uint64_t x = join(p, found);
     out[i] = static_cast<Index>(x);
+    // Behind those that were looked at, and overwritten by the next one unless it is outside.
+    left[outside] = found.left;
+    right[outside] = found.right;
+    place[outside] = i;
+    outside += x >= p.n ? 1 : 0;
+  }
+  while (outside > 0) {
+    encipher_padded(p, outside, left, right);
+    Index still = 0;
+    for (Index i = 0; i < outside; ++i) {
+      const Pair found{left[i], right[i]};
+      const uint64_t x = join(p, found);
+      const Index at = place[i];
+      out[at] = static_cast<Index>(x);
+      left[still] = found.left;
+      right[still] = found.right;
+      place[still] = at;
+      still += x >= p.n ? 1 : 0;
+    }
+    outside = still;
   }
 }
 
