@@ -9,6 +9,8 @@ from rank_threads import Comm, on_ranks, results
 import fastnn
 from fastnn import layers
 
+pytestmark = pytest.mark.cpu  # ranks train there alone
+
 ROWS, FEATURES, CLASSES = 53, 6, 3
 
 

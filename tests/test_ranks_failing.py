@@ -17,6 +17,8 @@ from fastnn import _core, layers
 from fastnn.callbacks import LambdaCallback
 from fastnn.training import ranks
 
+pytestmark = pytest.mark.cpu
+
 KINDS = [Comm, WaitingComm]
 
 
@@ -423,6 +425,34 @@ def test_an_interrupt_while_a_rank_waits(answers, capsys, monkeypatch):
         with pytest.raises(Aborted):
             link.gather(np.zeros(3, np.uint8), into)
         assert "it was interrupted, and other ranks do not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("session", ["streaming", "tiled"])
+def test_sessions_that_step_at_once_are_refused(session, monkeypatch):
+    monkeypatch.setenv("FASTNN_SESSION", session)
+    for error in fit_on(2):
+        assert isinstance(error, ValueError)
+        assert f"session: '{session}' steps before all gradients are there, which ranks" in str(
+            error
+        )
+
+
+def test_a_session_of_one_process_is_none_of_ranks():
+    """A model that was trained alone, in another session, trains over ranks, and alone again."""
+    x, y = problem()
+
+    def work(_rank, comm):
+        model = network()
+        for over in (None, comm, None):
+            model.fit(x, y, batch_size=8, verbose=0, comm=over)
+        return model.get_weights(), model.history.history
+
+    def alone(model, part, ranks):
+        for _ in range(3):
+            history = model.fit(x[part], y[part], batch_size=8, verbose=0, comm=ranks)
+        return history
+
+    same(results(on_ranks(2, work)), fitted(network, alone, 0)[0])
 
 
 def test_what_is_refused():

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("mpi4py")
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")
+pytestmark = [pytest.mark.cpu, pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec")]
 JOB = str(Path(__file__).parent / "rank_job.py")
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -361,24 +361,31 @@ def digest_of(table: Table) -> bytes:
     return b"".join(parts)
 
 
-@contextlib.contextmanager
-def joined(comm: object) -> Iterator[Joined | None]:
+class joined:
     """The ranks of a communicator, for one call of `fit`; None: there is one process.
 
     An error in the block ends the call on every rank, with a RankError on those that made none.
     """
-    if comm is None:
-        yield None
-        return
-    ranks = comm if isinstance(comm, Ranks) else Ranks(comm)  # type: ignore[arg-type]
-    if ranks.size == 1:
-        yield None
-        return
-    here = Joined(ranks)
-    try:
-        here.meet()
-        yield here
-    except BaseException as error:
-        here.leave(error)
-        raise
-    here.any(False)  # no rank has an error in the end
+
+    def __init__(self, comm: Communicator | Ranks | None) -> None:
+        self._ranks: Joined | None = None
+        if comm is not None:
+            ranks = comm if isinstance(comm, Ranks) else Ranks(comm)
+            self._ranks = Joined(ranks) if ranks.size > 1 else None
+
+    def __enter__(self) -> Joined | None:
+        if self._ranks is not None:
+            try:
+                self._ranks.meet()
+            except BaseException as error:
+                self._ranks.leave(error)
+                raise
+        return self._ranks
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._ranks is None:
+            return
+        if error is None:
+            self._ranks.any(False)  # no rank has an error in the end
+        else:
+            self._ranks.leave(error)
