@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "cpu/isa.h"
 #include "cpu/session_cpu.h"
+#include "cpu/session_lanes.h"
 #include "cpu/split_product.h"
 #include "cuda/host/cublas.h"
 #include "cuda/host/library.h"
@@ -15,14 +16,22 @@ namespace fastnn {
 namespace {
 
 const Backend& cpu() {
-  static const Backend backend{&cpu_kernels(),     cpu_here,       cpu_make,           prepare_cpu,
-                               choose_cpu_session, cpu_bf16_parts, cpu_split_product()};
+  static const Backend backend{&cpu_kernels(),      cpu_here,           cpu_make,
+                               prepare_cpu,         choose_cpu_session, cpu_bf16_parts,
+                               cpu_split_product(), prepare_cpu_lanes,  cpu_takes_lanes};
   return backend;
 }
 
 const Backend& cuda() {
-  static const Backend backend{cuda_library().table, cuda_here,       cuda_machine, prepare_cuda,
-                               choose_cuda_session,  cuda_bf16_parts, nullptr};
+  static const Backend backend{cuda_library().table,
+                               cuda_here,
+                               cuda_machine,
+                               prepare_cuda,
+                               choose_cuda_session,
+                               cuda_bf16_parts,
+                               nullptr,
+                               [](const Plan&, Index) { return std::unique_ptr<LaneSession>(); },
+                               [](const Plan&, Index) { return false; }};
   static_cast<void>(cuda_library());  // which may be lost since
   return backend;
 }

@@ -38,13 +38,13 @@ class CalledPlateau(callbacks.ReduceLROnPlateau):
 def calls(monkeypatch):
     """Epochs of each native call."""
     seen = []
-    advance = loops.Fit._advance
+    advance = loops.Fit._advancing
 
     def counted(self, run, **how):
         seen.append(how.get("epochs", 1))
         return advance(self, run, **how)
 
-    monkeypatch.setattr(loops.Fit, "_advance", counted)
+    monkeypatch.setattr(loops.Fit, "_advancing", counted)
     return seen
 
 
@@ -172,14 +172,14 @@ def test_divergence_and_ctrl_c_keep_what_was_seen(monkeypatch):
     stop = callbacks.EarlyStopping("loss", patience=10**8, restore_best_weights=True)
     model = model_of(1e-4)
     timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    advance = loops.Fit._advance
+    advance = loops.Fit._advancing
 
     def timed(self, run, **how):
         if not timer.is_alive() and timer.ident is None:  # the first native call
             timer.start()
         return advance(self, run, **how)
 
-    monkeypatch.setattr(loops.Fit, "_advance", timed)
+    monkeypatch.setattr(loops.Fit, "_advancing", timed)
     # A job in the background of a shell ignores the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -441,6 +441,7 @@ void register_network(py::module_& module) {
   register_training(network);
   register_run(module, network);
   register_recorded(module, network);
+  register_lanes(module);
 }
 
 }  // namespace fastnn::bindings

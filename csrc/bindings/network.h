@@ -36,6 +36,8 @@ void register_predictor(py::module_& module);
 // Methods of the network that begin one, and its class.
 void register_run(py::module_& module, py::class_<Network>& network);
 void register_recorded(py::module_& module, py::class_<Network>& network);
+// The class of several runs whose steps are made side by side.
+void register_lanes(py::module_& module);
 
 // A Predictor of the network as it is now. `inputs`, `outputs`: (kind, names, shapes), as Structure
 // has them; `ends`: names of the activations of Network::predictor. `convert` makes an array that

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <memory>
 #include <optional>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "bindings/data.h"
@@ -16,6 +19,7 @@
 #include "bindings/network.h"
 #include "bindings/tables.h"
 #include "bindings/unlocked.h"
+#include "nn/many.h"
 #include "nn/network.h"
 #include "nn/recorded.h"
 
@@ -70,6 +74,11 @@ struct BoundRun {
   py::object network, data, validation, exchange;
   std::unique_ptr<Run> run;  // goes first
   OptimizerKind optimizer;
+  // A call that waits for its lane or is in it, what it refers to, and how it ended.
+  std::optional<Run::Request> call = {};
+  std::optional<py::array> rates = {};
+  py::object progress = py::none();
+  std::exception_ptr error = {};
 };
 
 std::unique_ptr<BoundRun> start_run(Network& network, const Data& data, Index batch_size,
@@ -100,44 +109,161 @@ py::array_t<double> finished(const BoundRun& self) {
   return array_of(sums).reshape({epochs, width});
 }
 
-py::array_t<double> advance(BoundRun& self, const py::dict& optimizer, Index epochs,
-                            Index first_epoch, Index first_step, std::optional<Index> steps,
-                            bool validates, bool ends, const py::object& progress,
-                            const std::optional<py::array>& rates,
-                            const std::optional<py::array>& logits,
-                            const std::optional<py::array>& validation_logits,
-                            const std::vector<py::dict>& watches, std::optional<double> seconds) {
+// The arguments of a call, but for `optimizer` and `progress`.
+struct Advance {
+  Index epochs, first_epoch, first_step;
+  std::optional<Index> steps;
+  bool validates, ends;
+  std::optional<py::array> rates, logits, validation_logits;
+  std::vector<py::dict> watches;
+  std::optional<double> seconds;
+};
+
+Run::Request request_of(const BoundRun& self, const py::dict& optimizer, const Advance& given) {
   Run::Request request;
-  request.epochs = epochs;
-  request.first_epoch = first_epoch;
-  request.first_step = first_step;
-  request.steps = steps.value_or(-1);
-  request.validates = validates;
-  request.ends = ends;
+  request.epochs = given.epochs;
+  request.first_epoch = given.first_epoch;
+  request.first_step = given.first_step;
+  request.steps = given.steps.value_or(-1);
+  request.validates = given.validates;
+  request.ends = given.ends;
   request.rates.settings = settings_of(self.optimizer, optimizer);
-  if (rates) {
-    check(rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*rates));
-    request.rates.rates = data_of<double>(*rates, "rates");
-    request.rates_given = rates->shape(0);
+  if (given.rates) {
+    check(given.rates->ndim() == 1, "rates: expected one axis, got ", shape_of(*given.rates));
+    request.rates.rates = data_of<double>(*given.rates, "rates");
+    request.rates_given = given.rates->shape(0);
   }
   auto& network = self.network.cast<Network&>();
-  request.logits = logits_of(network, logits, self.data.cast<const Data&>().dataset().count);
-  if (validation_logits && !self.validation.is_none()) {
+  request.logits = logits_of(network, given.logits, self.data.cast<const Data&>().dataset().count);
+  if (given.validation_logits && !self.validation.is_none()) {
     const Index rows = self.validation.cast<const Data&>().dataset().count;
-    request.validation_logits = logits_of(network, validation_logits, rows);
+    request.validation_logits = logits_of(network, given.validation_logits, rows);
   }
-  for (const py::dict& watch : watches) request.watches.values.push_back(watch_of(watch));
-  if (seconds) {
+  for (const py::dict& watch : given.watches) request.watches.values.push_back(watch_of(watch));
+  if (given.seconds) {
     request.watches.until = std::chrono::steady_clock::now() +
                             std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                std::chrono::duration<double>(std::min(*seconds, 1e9)));
+                                std::chrono::duration<double>(std::min(*given.seconds, 1e9)));
   }
+  return request;
+}
+
+// `f` as a method that takes the arguments of a call, with its keywords.
+template <class F>
+void def_call(py::class_<BoundRun>& type, const char* name, const F& f) {
+  using namespace py::literals;
+  type.def(
+      name,
+      [f](BoundRun& self, const py::dict& optimizer, Index epochs, Index first_epoch,
+          Index first_step, std::optional<Index> steps, bool validates, bool ends,
+          const py::object& progress, std::optional<py::array> rates,
+          std::optional<py::array> logits, std::optional<py::array> validation_logits,
+          std::vector<py::dict> watches, std::optional<double> seconds) {
+        const Advance given{epochs,
+                            first_epoch,
+                            first_step,
+                            steps,
+                            validates,
+                            ends,
+                            std::move(rates),
+                            std::move(logits),
+                            std::move(validation_logits),
+                            std::move(watches),
+                            seconds};
+        return f(self, request_of(self, optimizer, given), given, progress);
+      },
+      py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0, "first_step"_a = 0,
+      "steps"_a = py::none(), "validates"_a = false, "ends"_a = false, "progress"_a = py::none(),
+      "rates"_a = py::none(), "logits"_a = py::none(), "validation_logits"_a = py::none(),
+      "watches"_a = py::tuple(), "seconds"_a = py::none());
+}
+
+py::array_t<double> advance(BoundRun& self, const Run::Request& request, const Advance&,
+                            const py::object& progress) {
   {
     const Unlocked unlocked;
     self.run->advance(request, on_progress_with(progress));
   }
   return finished(self);
 }
+
+// Keeps a call for a lane; what it has to have in common with the others there, or None.
+py::object keep_call(BoundRun& self, const Run::Request& request, const Advance& given,
+                     const py::object& progress) {
+  const std::string kind = Lanes::kind_of(*self.run, request);
+  if (kind.empty()) return py::none();
+  self.call = request;
+  self.rates = given.rates;
+  self.progress = progress;
+  self.error = nullptr;
+  return py::bytes(kind);
+}
+
+// Makes the call that was kept, without a lane.
+py::array_t<double> make_call(BoundRun& self) {
+  check(self.call.has_value(), "make_call: the run keeps no call");
+  const Run::Request request = *std::exchange(self.call, std::nullopt);
+  {
+    const Unlocked unlocked;
+    self.run->advance(request, on_progress_with(self.progress));
+  }
+  return finished(self);
+}
+
+// What `advance` would have given or raised, for a call that has left its lane.
+py::array_t<double> result(BoundRun& self) {
+  if (self.error) std::rethrow_exception(std::exchange(self.error, nullptr));
+  return finished(self);
+}
+
+// -- several runs -----------------------------------------------------------
+
+// Lanes, with the runs in them.
+class BoundLanes {
+ public:
+  void add(const py::object& run) {
+    auto& own = run.cast<BoundRun&>();
+    check(own.call.has_value(), "add: the run has no call to make");
+    runs_.push_back(run);
+    try {
+      const Unlocked unlocked;
+      lanes_.add(*own.run, *own.call, on_progress_with(own.progress));
+    } catch (...) {
+      runs_.pop_back();
+      throw;
+    }
+  }
+  py::list advance(bool more, Index fewest) {
+    std::vector<Lanes::Ended> ended;
+    {
+      const Unlocked unlocked;
+      ended = lanes_.advance(more ? 0 : fewest);
+    }
+    py::list left;
+    for (const Lanes::Ended& one : ended) {
+      const auto of = std::find_if(runs_.begin(), runs_.end(), [&](const py::object& run) {
+        return run.cast<BoundRun&>().run.get() == one.run;
+      });
+      auto& own = of->cast<BoundRun&>();
+      own.call.reset();
+      own.error = one.error;
+      left.append(*of);
+      runs_.erase(of);
+    }
+    return left;
+  }
+  void clear() {
+    {
+      const Unlocked unlocked;
+      lanes_.clear();
+    }
+    runs_.clear();
+  }
+
+ private:
+  std::vector<py::object> runs_;
+  Lanes lanes_;  // goes first
+};
 
 // The parameters of the best epoch, in one array; None: none were kept.
 py::object best_of(const BoundRun& self, std::size_t watch) {
@@ -205,11 +331,11 @@ void register_run(py::module_& module, py::class_<Network>& network) {
               "validation"_a = py::none(), "shuffle"_a = true, "fresh"_a = true,
               "streams_in"_a = false, "row_weight"_a = py::none(), "exchange"_a = py::none(),
               "shards"_a = false, "total"_a = 0, "before"_a = 0, "average_every"_a = 0);
-  py::class_<BoundRun>(module, "Run")
-      .def("advance", advance, py::kw_only(), "optimizer"_a, "epochs"_a = 1, "first_epoch"_a = 0,
-           "first_step"_a = 0, "steps"_a = py::none(), "validates"_a = false, "ends"_a = false,
-           "progress"_a = py::none(), "rates"_a = py::none(), "logits"_a = py::none(),
-           "validation_logits"_a = py::none(), "watches"_a = py::tuple(), "seconds"_a = py::none())
+  py::class_<BoundRun> type(module, "Run");
+  def_call(type, "advance", advance);
+  def_call(type, "keep_call", keep_call);
+  type.def("make_call", make_call)
+      .def("result", result)
       .def("best", best_of, "watch"_a)
       .def(
           "go_on",
@@ -233,6 +359,16 @@ void register_run(py::module_& module, py::class_<Network>& network) {
         const Unlocked unlocked;
         self.run->close();
       });
+}
+
+void register_lanes(py::module_& module) {
+  using namespace py::literals;
+  py::class_<BoundLanes>(module, "Lanes")
+      .def(py::init<>())
+      .def("add", &BoundLanes::add, "run"_a)
+      .def("advance", &BoundLanes::advance, py::kw_only(), "more"_a, "fewest"_a)
+      .def("clear", &BoundLanes::clear)
+      .attr("count") = Lanes::count;
 }
 
 void register_recorded(py::module_& module, py::class_<Network>& network) {

@@ -9,6 +9,7 @@
 #include "core/kernels.h"
 #include "core/machine.h"
 #include "core/session.h"
+#include "core/session_lanes.h"
 
 namespace fastnn {
 
@@ -36,6 +37,10 @@ struct Backend {
   // keep float32.
   int (*bf16_parts)(const SessionRequest&);
   Kernel<SplitProduct> split_product;  // null where there is no unit for it
+  // Networks of a plan side by side, in batches of so many rows. Null where none can be, or where
+  // they would be no faster than one after another.
+  std::unique_ptr<LaneSession> (*prepare_lanes)(const Plan&, Index batch_size);
+  bool (*takes_lanes)(const Plan&, Index batch_size);
 };
 
 // The backend of a device; the CPU's is always there. Throws std::runtime_error, with what to

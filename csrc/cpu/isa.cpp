@@ -20,12 +20,14 @@ namespace baseline {
 extern const KernelTable table;
 extern const DenseFinish dense_finish;
 extern const EncodedDense encoded_dense;
+extern const LaneTable lane_table;
 }  // namespace baseline
 #ifdef FASTNN_X86
 namespace avx2 {
 extern const KernelTable table;
 extern const DenseFinish dense_finish;
 extern const EncodedDense encoded_dense;
+extern const LaneTable lane_table;
 }  // namespace avx2
 #endif
 #ifdef FASTNN_AVX512
@@ -33,6 +35,7 @@ namespace avx512 {
 extern const KernelTable table;
 extern const DenseFinish dense_finish;
 extern const EncodedDense encoded_dense;
+extern const LaneTable lane_table;
 }  // namespace avx512
 #endif
 #ifdef FASTNN_AVX512_BF16
@@ -100,6 +103,7 @@ struct Level {
   int bf16_parts;
   const DenseFinish* finish;
   const EncodedDense* encoded_dense;
+  const LaneTable* lanes;
   bool unit_takes_roots;
   bool (*supported)();
 };
@@ -111,32 +115,34 @@ struct Level {
 // slower for it. __builtin_cpu_supports also checks that the operating system saves the registers.
 const Level levels[] = {
     {"baseline", &baseline::table, nullptr, 0, &baseline::dense_finish, &baseline::encoded_dense,
-     false, [] { return true; }},
+     &baseline::lane_table, false, [] { return true; }},
 #ifdef FASTNN_X86
-    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish, &avx2::encoded_dense, false, has_avx2},
+    {"avx2", &avx2::table, nullptr, 0, &avx2::dense_finish, &avx2::encoded_dense, &avx2::lane_table,
+     false, has_avx2},
 #endif
 #ifdef FASTNN_AVX512
-    {"avx512", &avx512::table, nullptr, 0, &avx512::dense_finish, &avx512::encoded_dense, false,
-     has_avx512},
+    {"avx512", &avx512::table, nullptr, 0, &avx512::dense_finish, &avx512::encoded_dense,
+     &avx512::lane_table, false, has_avx512},
 #endif
 #ifdef FASTNN_AVX512_BF16
     {"avx512_bf16", &avx512::table, &avx512_bf16::bf16_kernels, 1, &avx512::dense_finish,
-     &avx512::encoded_dense, true, has_avx512_bf16},
+     &avx512::encoded_dense, &avx512::lane_table, true, has_avx512_bf16},
 #endif
 #if defined(FASTNN_EMULATE_TILES)
     // Tiles in plain memory, with kernels that most processors run: for tests only.
-    {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, &avx2::encoded_dense, false,
-     has_avx2},
+    {"amx", &avx2::table, &amx::bf16_kernels, 2, &avx2::dense_finish, &avx2::encoded_dense,
+     &avx2::lane_table, false, has_avx2},
 #elif defined(FASTNN_AMX)
     {"amx", &avx512::table, &amx::bf16_kernels, 2, &avx512::dense_finish, &avx512::encoded_dense,
-     false, has_amx},
+     &avx512::lane_table, false, has_amx},
 #endif
 };
 
 CpuTable table_of(const Level& level) {
-  CpuTable table{*level.kernels,      level.bf16 != nullptr ? *level.bf16 : Bf16Kernels{},
-                 level.bf16_parts,    level.finish,
-                 level.encoded_dense, level.unit_takes_roots};
+  CpuTable table{*level.kernels,        level.bf16 != nullptr ? *level.bf16 : Bf16Kernels{},
+                 level.bf16_parts,      level.finish,
+                 level.encoded_dense,   level.lanes,
+                 level.unit_takes_roots};
   table.kernels.name = level.name;
   return table;
 }

@@ -6,6 +6,7 @@
 #include "core/encoded_dense.h"
 #include "cpu/bf16.h"
 #include "cpu/dense_finish.h"
+#include "cpu/lane_kernels.h"
 
 namespace fastnn {
 
@@ -17,6 +18,7 @@ struct CpuTable {
   int bf16_parts;  // the most with which its unit is faster than float32; 0: none
   const DenseFinish* finish;
   const EncodedDense* encoded_dense;
+  const LaneTable* lanes;
   bool unit_takes_roots;  // see context.h
 };
 

@@ -5,12 +5,13 @@
 // with sixteen logits is the same either way.
 #include "core/math.h"
 #include "cpu/kernels.h"
+#include "cpu/lane_kernels.h"
 #include "cpu/loops.h"
 #include "cpu/row_lanes.h"
 
 namespace fastnn::FASTNN_TARGET {
 
-static_assert(row_lanes == lanes);
+static_assert(row_lanes == lanes && net_lanes == lanes);
 
 inline constexpr Index cost_of_element = 8;  // see for_ranges
 
@@ -24,10 +25,11 @@ static FASTNN_INLINE T below_top(T z, T top) {
 // How targets are smoothed: share * target + rest.
 template <class T>
 struct Smoothing {
-  explicit Smoothing(const LossRows<T>& a)
-      : smoothing(static_cast<T>(a.options[0])),
+  explicit Smoothing(const LossRows<T>& a) : Smoothing(a.options[0], a.c) {}
+  Smoothing(double label_smoothing, Index classes)
+      : smoothing(static_cast<T>(label_smoothing)),
         share(T(1) - smoothing),
-        rest(smoothing / static_cast<T>(a.c)) {}
+        rest(smoothing / static_cast<T>(classes)) {}
   // The label's own term, which the share multiplies: an infinite one with a share of 0 is left
   // out.
   FASTNN_INLINE T of_label(T own) const { return share == T(0) ? T(0) : own; }
@@ -65,13 +67,14 @@ static FASTNN_INLINE void exponentials(const T* z, const T* targets, const Lanes
 
 // -- short rows -------------------------------------------------------------
 
+// A tile has c columns of sixteen numbers, one of each row.
 template <class T>
-static FASTNN_INLINE void tops(const RowLanes<T>& tile, Index c, Lanes<T>& top) {
+static FASTNN_INLINE void tops(const Lanes<T>* tile, Index c, Lanes<T>& top) {
   FASTNN_LANES
-  for (int r = 0; r < lanes; ++r) top[r] = tile.column[0][r];
+  for (int r = 0; r < lanes; ++r) top[r] = tile[0][r];
   for (Index j = 1; j < c; ++j) {
     FASTNN_LANES
-    for (int r = 0; r < lanes; ++r) top[r] = larger(tile.column[j][r], top[r]);
+    for (int r = 0; r < lanes; ++r) top[r] = larger(tile[j][r], top[r]);
   }
 }
 
@@ -83,7 +86,7 @@ static void softmax_row_lanes(const SoftmaxForward<T>& a, Index begin, Index n, 
   alignas(64) Lanes<T> sum{};
   fetch_rows(a.y + begin * a.c, n, a.c);
   to_row_lanes(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
-  tops(tile, a.c, top);
+  tops(tile.column, a.c, top);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
     for (int r = 0; r < lanes; ++r) {
@@ -105,33 +108,33 @@ static void softmax_row_lanes(const SoftmaxForward<T>& a, Index begin, Index n, 
   from_row_lanes(tile, n, a.c, a.y + begin * a.c);
 }
 
-template <bool with_targets, class T>
-static void cross_entropy_row_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
-                                    Lanes<double>& total) {
-  const Smoothing<T> s(a);
-  RowLanes<T> tile;
-  RowLanes<T> targets;
+// What belongs to sixteen rows beside their logits.
+template <class T>
+struct RowsOfTile {
   alignas(64) Lanes<T> weight{};
-  alignas(64) Lanes<T> label{};
+  alignas(64) Lanes<T> label{};  // a whole number, unless there are targets
+  alignas(64) Lanes<T> scale;    // of the gradient
+};
+
+// The losses of a tile are added to `total`. The logits become their exponentials or, with
+// `differentiates`, their gradients.
+template <bool with_targets, class T>
+static FASTNN_INLINE void cross_entropy_of_tile(Lanes<T>* tile, const Lanes<T>* targets, Index c,
+                                                const RowsOfTile<T>& rows, const Smoothing<T>& s,
+                                                bool differentiates, Lanes<double>& total) {
   alignas(64) Lanes<T> top;
   alignas(64) Lanes<T> own{};  // the logit of the row's label
   RowSums<T> sums;
-  if (a.gradient != nullptr) fetch_rows(a.gradient + begin * a.c, n, a.c);
-  to_row_lanes(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, tile);
-  if constexpr (with_targets) {
-    to_row_lanes(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
-  } else {
-    for (Index r = 0; r < n; ++r) label[r] = static_cast<T>(a.labels[begin + r]);
-    for (Index j = 0; j < a.c; ++j) {
+  if constexpr (!with_targets) {
+    for (Index j = 0; j < c; ++j) {
       const T class_j = static_cast<T>(j);
       FASTNN_LANES
-      for (int r = 0; r < lanes; ++r) own[r] = label[r] == class_j ? tile.column[j][r] : own[r];
+      for (int r = 0; r < lanes; ++r) own[r] = rows.label[r] == class_j ? tile[j][r] : own[r];
     }
   }
-  for (Index r = 0; r < n; ++r) weight[r] = a.weights != nullptr ? a.weights[begin + r] : T(1);
-  tops(tile, a.c, top);
-  for (Index j = 0; j < a.c; ++j) {
-    exponentials<with_targets>(tile.column[j], targets.column[j], top, s, lanes, tile.column[j],
+  tops(tile, c, top);
+  for (Index j = 0; j < c; ++j) {
+    exponentials<with_targets>(tile[j], with_targets ? targets[j] : nullptr, top, s, lanes, tile[j],
                                sums);
   }
   FASTNN_LANES
@@ -141,32 +144,111 @@ static void cross_entropy_row_lanes(const LossRows<T>& a, Index begin, Index n, 
     if constexpr (with_targets) {
       loss = mul_add(mul_add(s.share, sums.target[r], s.smoothing), log_sum, -sums.below[r]);
     } else {
-      const T others = static_cast<T>(a.c) * log_sum - sums.below[r];
+      const T others = static_cast<T>(c) * log_sum - sums.below[r];
       const T of_label = s.of_label(log_sum - below_top(own[r], top[r]));
       loss = mul_add(s.share, of_label, weigh(s.rest, others));
     }
-    total[r] += static_cast<double>(weigh(weight[r], loss));
+    total[r] += static_cast<double>(weigh(rows.weight[r], loss));
   }
-  if (a.gradient == nullptr) return;
+  if (!differentiates) return;
   FASTNN_LANES
   for (int r = 0; r < lanes; ++r) {
-    const T factor = a.scale * weight[r];
+    const T factor = rows.scale[r] * rows.weight[r];
     const T of_targets = with_targets ? mul_add(s.share, sums.target[r], s.smoothing) : T(1);
     top[r] = factor;
     sums.e[r] = factor * of_targets / sums.e[r];
   }
-  for (Index j = 0; j < a.c; ++j) {
+  for (Index j = 0; j < c; ++j) {
     const T class_j = static_cast<T>(j);
     FASTNN_LANES
     for (int r = 0; r < lanes; ++r) {
-      const T t = with_targets ? targets.column[j][r] : (label[r] == class_j ? T(1) : T(0));
+      T t;
+      if constexpr (with_targets) {
+        t = targets[j][r];
+      } else {
+        t = rows.label[r] == class_j ? T(1) : T(0);
+      }
       const T target = top[r] * mul_add(s.share, t, s.rest);
-      const T gradient = mul_add(tile.column[j][r], sums.e[r], -target);
-      tile.column[j][r] = weight[r] == T(0) ? T(0) : gradient;
+      const T gradient = mul_add(tile[j][r], sums.e[r], -target);
+      tile[j][r] = rows.weight[r] == T(0) ? T(0) : gradient;
     }
   }
-  from_row_lanes(tile, n, a.c, a.gradient + begin * a.c);
 }
+
+template <bool with_targets, class T>
+static void cross_entropy_row_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
+                                    Lanes<double>& total) {
+  RowLanes<T> tile;
+  RowLanes<T> targets;
+  RowsOfTile<T> rows;
+  if (a.gradient != nullptr) fetch_rows(a.gradient + begin * a.c, n, a.c);
+  to_row_lanes(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  if constexpr (with_targets) {
+    to_row_lanes(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
+  } else {
+    for (Index r = 0; r < n; ++r) rows.label[r] = static_cast<T>(a.labels[begin + r]);
+  }
+  for (Index r = 0; r < n; ++r) rows.weight[r] = a.weights != nullptr ? a.weights[begin + r] : T(1);
+  set(rows.scale, a.scale);
+  cross_entropy_of_tile<with_targets>(tile.column, targets.column, a.c, rows, Smoothing<T>(a),
+                                      a.gradient != nullptr, total);
+  if (a.gradient != nullptr) from_row_lanes(tile, n, a.c, a.gradient + begin * a.c);
+}
+
+// A row of sixteen networks is such a tile. The sum of a network's rows is that of
+// softmax_cross_entropy: of every sixteenth row, joined at the end.
+template <bool with_targets, class T>
+static void cross_entropy_of_nets(const LaneLoss<T>& a) {
+  const Smoothing<T> s(a.options[0], a.c);
+  const Index size = a.c * net_lanes;
+  alignas(64) Lanes<T> work[row_lanes_columns];
+  alignas(64) Lanes<double> total[row_lanes] = {};
+  RowsOfTile<T> rows;
+  set(rows.weight, T(1));
+  for (int k = 0; k < lanes; ++k) rows.scale[k] = a.scale[k];
+  for (Index r = 0; r < a.n; ++r) {
+    const auto bytes = static_cast<size_t>(size) * sizeof(T);
+    Lanes<T>* const tile =
+        a.gradient != nullptr ? reinterpret_cast<Lanes<T>*>(a.gradient + r * size) : work;
+    __builtin_memcpy(tile, a.outputs + r * size, bytes);
+    const Lanes<T>* targets = nullptr;
+    if constexpr (with_targets) {
+      targets = reinterpret_cast<const Lanes<T>*>(a.targets + r * size);
+    } else {
+      __builtin_memcpy(rows.label, a.labels + r * net_lanes, sizeof rows.label);
+    }
+    if (a.weights != nullptr) {
+      __builtin_memcpy(rows.weight, a.weights + r * net_lanes, sizeof rows.weight);
+    }
+    cross_entropy_of_tile<with_targets>(tile, targets, a.c, rows, s, a.gradient != nullptr,
+                                        total[r % row_lanes]);
+  }
+  for (Index width = row_lanes / 2; width > 0; width /= 2) {
+    for (Index i = 0; i < width; ++i) {
+      for (int k = 0; k < lanes; ++k) total[i][k] += total[i + width][k];
+    }
+  }
+  for (int k = 0; k < lanes; ++k) {
+    a.sums[k] = total[0][k];
+    double weight = 0;
+    for (Index r = 0; r < a.n; ++r) {
+      weight += a.weights != nullptr ? static_cast<double>(a.weights[r * net_lanes + k]) : 1.0;
+    }
+    a.sums[net_lanes + k] = weight;
+  }
+}
+
+template <class T>
+void lane_softmax_cross_entropy(const LaneLoss<T>& a) {
+  if (a.labels != nullptr) {
+    cross_entropy_of_nets<false>(a);
+  } else {
+    cross_entropy_of_nets<true>(a);
+  }
+}
+
+template void lane_softmax_cross_entropy(const LaneLoss<float>&);
+template void lane_softmax_cross_entropy(const LaneLoss<double>&);
 
 // -- long rows --------------------------------------------------------------
 

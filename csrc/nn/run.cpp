@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -14,21 +15,6 @@
 
 namespace fastnn {
 namespace {
-
-// Marks the buffer while its network trains on it.
-class Training {
- public:
-  explicit Training(ParameterBuffer& buffer) : buffer_(buffer) { buffer_.set_training(true); }
-  Training(const Training&) = delete;
-  Training& operator=(const Training&) = delete;
-  ~Training() {
-    buffer_.set_training(false);
-    buffer_.mark_changed();
-  }
-
- private:
-  ParameterBuffer& buffer_;
-};
 
 // Where training ends by an exception, sees to the state that is left, and lets go of the data.
 class Ending {
@@ -103,89 +89,10 @@ Run::Run(TrainingParts& parts, const Dataset& data, const Dataset* validation,
   if (!parts.compiled) refuse("the network is not compiled");
 }
 
-void Run::diverge(const std::string& what, Index epoch, Index step, double loss) {
-  const std::uint64_t made = parts_.state.steps;
-  parts_.state.go_back();
-  if (Session* const session = parts_.sessions.training()) {
-    session->parameters_at(parts_.state.parameters()->version());
-  }
-  throw Diverged(what, epoch, step, loss, static_cast<Index>(made - parts_.state.steps));
-}
-
-// Whether the time is up. Ranks agree on that in a round of their own steps.
-bool Run::is_over(const Watches& watches) {
-  const bool over = watches.until && std::chrono::steady_clock::now() >= *watches.until;
-  if (ranks() == nullptr) return over;
-  if (over) ranks()->exchange->wish_to_end();
-  return ranks()->exchange->ends();
-}
-
-// RankFailure where the parameters of ranks differ.
-void Run::compare_ranks() {
-  if (ranks() == nullptr) return;
-  const ParameterBuffer& parameters = *parts_.state.parameters();
-  const std::uint64_t hash = hash_of(parameters.data(), parameters.bytes());
-  ranks()->exchange->same("the weights", std::as_bytes(std::span(&hash, 1)));
-}
-
-// After an exception: what was trained so far or, where a device has no use for it any more,
-// what it was when that was last copied.
-void Run::recover(Session& session) {
-  TrainingState& state = parts_.state;
-  if (state.device_copy() == nullptr) return;
-  try {
-    session.trained_to(state.parameters()->version());
-    state.fetch();
-  } catch (const std::exception&) {
-    state.go_back();
-  }
-}
-
-// Steps now.step..last of one epoch, or as many of them as the clock of the watches allows.
-void Run::train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
-                      Index interval, Ticker& ticker, Now& now) {
-  TrainingState& state = parts_.state;
-  // What comes after no steps at all may have to go back, too.
-  if (now.step == last) static_cast<void>(state.copy_if_due(interval));
-  while (now.step < last) {
-    const Index until = std::min(last, now.step + state.copy_if_due(interval));
-    const double loss = now.sums[0];
-    const double weight = now.sums[1];
-    bool over = false;
-    while (now.step < until && !over) {
-      train_piece(session, request, epoch, until, ticker, now);
-      over = is_over(request.watches);
-    }
-    state.saw(now.sums[0] - loss, now.sums[1] - weight);
-    if (over) return;
-  }
-}
-
-// As many of the steps now.step..until as the clock allows.
-void Run::train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
-                      Ticker& ticker, Now& now) {
-  Index count = ticker.pieces(until - now.step);
-  Rates rates = request.rates.from(now.updates);
-  if (const double whole = rates.settings.penalty_rows; whole > 0) {
-    // The last batch of an epoch, which may be shorter, has a factor of its own.
-    Index rows = this->rows() - (now.step + count - 1) * epoch.batch_size;
-    if (rows < epoch.batch_size && count > 1) {
-      --count;
-      rows = epoch.batch_size;
-    }
-    rows = std::min(rows, epoch.batch_size);
-    // Losses of elements count a row as often as it has any.
-    const double weight = epoch.row_weight / counted_by_row(*parts_.plan, data_);
-    rates.settings.penalties = whole / (static_cast<double>(rows) * weight);
-  }
-  const Ran ran = session.run(data_, epoch, now.step, count, parts_.state.done(), rates, now.sums);
-  now.step += ran.steps;
-  now.updates += ran.steps;
-  parts_.state.count(ran.steps);
-  if (ran.bad_loss) {
-    diverge("the loss became " + number(*ran.bad_loss), now.epoch, now.step, *ran.bad_loss);
-  }
-  ticker.done();
+Index Run::batch_size() const {
+  // Batches of a stream that are smaller run in the same session.
+  if (options_.streams_in) return options_.batch_size;
+  return std::clamp<Index>(options_.batch_size, 1, std::max<Index>(rows(), 1));
 }
 
 // What a row of the data weighs on average.
@@ -207,118 +114,283 @@ void Run::go_on(Index step, std::span<const double> sums) {
   part_until_ = step;
 }
 
-void Run::advance(const Request& request, const OnProgress& on_progress) {
+// -- a call -----------------------------------------------------------------
+
+Run::Call::Call(Run& run, const Request& request, OnProgress on_progress)
+    : run_((run.forget_finished(), run)),
+      request_(request),
+      on_progress_(std::move(on_progress)),
+      writing_(run.parts_.gate(), [this] { poll(); }),
+      ticker_([this] { poll(); }),
+      watches_(request.watches),
+      batch_size_(run.batch_size()) {
   check(request.epochs >= 0, "epochs: expected at least 0, got ", request.epochs);
-  finished_ = 0;
-  Now now;
-  const Poll poll = [&] { on_progress(now.epoch, now.step, now.sums); };
-  const Gate::Writing writing(parts_.gate(), poll);
-  if (parts_.compilations != compilation_) {
+  if (run_.parts_.compilations != run_.compilation_) {
     refuse("the network was compiled again since this training began");
   }
-  TrainingState& state = parts_.state;
-  static_cast<void>(state.buffers());  // throws where there are none
-  const Index batch_size =
-      options_.streams_in
-          ? options_.batch_size  // batches of a stream that are smaller run in the same session
-          : std::clamp<Index>(options_.batch_size, 1, std::max<Index>(rows(), 1));
-  const Index all = steps_of(rows(), batch_size);
+  static_cast<void>(state().buffers());  // throws where there are none
+  all_ = steps_of(run_.rows(), batch_size_);
   const bool part = request.steps >= 0;
-  check(!part || (request.first_step >= 0 && request.first_step <= all &&
-                  request.steps <= all - request.first_step),
-        "steps: expected them in [0, ", all, "), got ", request.steps, " from ",
+  check(!part || (request.first_step >= 0 && request.first_step <= all_ &&
+                  request.steps <= all_ - request.first_step),
+        "steps: expected them in [0, ", all_, "), got ", request.steps, " from ",
         request.first_step);
-  const Index begin = part ? request.first_step : 0;
-  const Index end = part ? begin + request.steps : all;
-  check(request.rates.rates == nullptr || request.rates_given == request.epochs * (end - begin),
-        "rates: expected one for each of ", request.epochs * (end - begin), " updates, got ",
-        request.rates_given);
-  check(!request.validates || validation_ != nullptr, "validates: the run has no validation data");
-  const bool collects = request.logits != nullptr || request.validation_logits != nullptr;
-  check(!collects || (request.epochs == 1 && parts_.plan->collects),
-        "logits: expected one epoch of a network that is compiled to collect them");
-  const auto columns = static_cast<std::size_t>(parts_.plan->sums());
-  width_ = (request.validates ? 2 : 1) * columns;
-  for (const Watch& watch : request.watches.values) {
-    check(watch.fits(width_), "watches: expected places among ", width_, " sums");
+  first_ = part ? request.first_step : 0;
+  last_ = part ? first_ + request.steps : all_;
+  columns_ = static_cast<std::size_t>(run_.parts_.plan->sums());
+  run_.width_ = (request.validates ? 2 : 1) * columns_;
+  check_request();
+  const std::vector<double> before =
+      std::exchange(run_.sums_, make_sums(request.epochs, run_.width_));
+  const Index until = std::exchange(run_.part_until_, -1);
+  if (part && first_ == until && std::min(before.size(), run_.sums_.size()) >= columns_) {
+    std::copy_n(before.begin(), columns_, run_.sums_.begin());
   }
-  const std::vector<double> before = std::exchange(sums_, make_sums(request.epochs, width_));
-  const Index until = std::exchange(part_until_, -1);
-  if (part && begin == until && std::min(before.size(), sums_.size()) >= columns) {
-    std::copy_n(before.begin(), columns, sums_.begin());
-  }
+  state().begin(std::exchange(run_.fresh_, false));
+  weight_ = run_.row_weight([this] { poll(); });
+}
 
-  state.begin(std::exchange(fresh_, false));
-  const double weight = row_weight(poll);
-  Session& session = parts_.sessions.training(parts_.needs(), batch_size, ranks() != nullptr);
-  if (ranks() != nullptr) ranks()->exchange->forget_wishes();
-  ParameterBuffer& parameters = *state.parameters();
-  const Training training(parameters);  // nothing has changed where there is no session
-  session.parameters_at(parameters.version());
-  parameters.set_on_device(state.device_copy() != nullptr);
-  parameters.attach(nullptr);  // until the run ends, readers get the last copy brought to the host
-  const std::function<void()> recover = [&] { this->recover(session); };
-  const Ending ending(parts_.sessions, recover);
-  const Index interval = state.copies_every(*parts_.plan, batch_size);
-  Ticker ticker(poll);
-  Watches watches = request.watches;
-  best_.assign(watches.values.size(), {});
-  for (Index e = 0; e < request.epochs; ++e) {
-    const Epoch epoch{part ? state.epochs.load() : state.epochs++,
-                      batch_size,
-                      options_.shuffled,
-                      weight,
-                      request.logits,
-                      ranks()};
-    const Sums row = std::span(sums_).subspan(static_cast<std::size_t>(e) * width_, width_);
-    now = {request.first_epoch + e, begin, now.updates, row.first(columns)};
-    train_steps(session, request, epoch, end, interval, ticker, now);
-    compare_ranks();
-    // The last update of a run is followed by no loss that would show it wrong.
-    const bool last = e + 1 == request.epochs && (end == all || request.ends);
-    if (last && !session.finite_parameters()) {
-      diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
-    }
-    if (request.validates) {
-      validate(row.last(columns), request.validation_logits, now.epoch, end - 1, ticker);
-    }
-    const bool ends = (watches.any() || ranks() != nullptr) && watched(watches, now.epoch, row);
-    if (ends && !last && !session.finite_parameters()) {
-      diverge("a weight became nan or infinite", now.epoch, end - 1, std::nan(""));
-    }
-    ++finished_;
-    if (ends) break;
+void Run::Call::check_request() const {
+  const Request& request = request_;
+  check(request.rates.rates == nullptr || request.rates_given == request.epochs * (last_ - first_),
+        "rates: expected one for each of ", request.epochs * (last_ - first_), " updates, got ",
+        request.rates_given);
+  check(!request.validates || run_.validation_ != nullptr,
+        "validates: the run has no validation data");
+  const bool collects = request.logits != nullptr || request.validation_logits != nullptr;
+  check(!collects || (request.epochs == 1 && run_.parts_.plan->collects),
+        "logits: expected one epoch of a network that is compiled to collect them");
+  for (const Watch& watch : request.watches.values) {
+    check(watch.fits(run_.width_), "watches: expected places among ", run_.width_, " sums");
   }
-  const std::uint64_t version = parameters.version() + 1;  // which `training` marks when it goes
-  state.trained_to(version);
-  session.trained_to(version);
-  if (state.device_copy() != nullptr) parameters.attach(state.device_copy());
-  if (part) part_until_ = now.step;
+}
+
+void Run::Call::by(Stepper& stepper) {
+  const bool begins = stepper_ == nullptr;
+  stepper_ = &stepper;
+  if (!begins) return;
+  if (run_.ranks() != nullptr) run_.ranks()->exchange->forget_wishes();
+  ParameterBuffer& parameters = *state().parameters();
+  training_.emplace(parameters);
+  parameters.set_on_device(state().device_copy() != nullptr);
+  parameters.attach(nullptr);  // until the run ends, readers get the last copy brought to the host
+  interval_ = state().copies_every(*run_.parts_.plan, batch_size_);
+  run_.best_.assign(watches_.values.size(), {});
+}
+
+// Whether the time is up. Ranks agree on that in a round of their own steps.
+bool Run::Call::is_over() const {
+  const bool over =
+      request_.watches.until && std::chrono::steady_clock::now() >= *request_.watches.until;
+  const Ranks* const ranks = run_.ranks();
+  if (ranks == nullptr) return over;
+  if (over) ranks->exchange->wish_to_end();
+  return ranks->exchange->ends();
+}
+
+// RankFailure where the parameters of ranks differ.
+void Run::Call::compare_ranks() const {
+  const Ranks* const ranks = run_.ranks();
+  if (ranks == nullptr) return;
+  const ParameterBuffer& parameters = *state().parameters();
+  const std::uint64_t hash = hash_of(parameters.data(), parameters.bytes());
+  ranks->exchange->same("the weights", std::as_bytes(std::span(&hash, 1)));
+}
+
+void Run::Call::diverge(const std::string& what, Index step, double loss) {
+  const std::uint64_t made = state().steps;
+  state().go_back();
+  stepper_->went_back();
+  throw Diverged(what, now_.epoch, step, loss, static_cast<Index>(made - state().steps));
+}
+
+Sums Run::Call::row() const {
+  return std::span(run_.sums_)
+      .subspan(static_cast<std::size_t>(begun_ - 1) * run_.width_, run_.width_);
+}
+
+void Run::Call::begin_epoch() {
+  const bool part = request_.steps >= 0;
+  epoch_ = {part ? state().epochs.load() : state().epochs++,
+            batch_size_,
+            run_.options_.shuffled,
+            weight_,
+            request_.logits,
+            run_.ranks()};
+  now_.epoch = request_.first_epoch + begun_++;
+  now_.step = first_;
+  now_.sums = row().first(columns_);
+  within_ = true;
+  over_ = false;
+  until_ = now_.step;
+  // What comes after no steps at all may have to go back, too.
+  if (now_.step == last_) static_cast<void>(copy_if_due());
+}
+
+// As TrainingState::copy_if_due.
+Index Run::Call::copy_if_due() {
+  if (state().copy_is_due(interval_)) stepper_->bring();
+  return state().copy_if_due(interval_);
+}
+
+// The rates of the next steps, of which it may leave fewer.
+Rates Run::Call::rates_of(Index& count) const {
+  Rates rates = request_.rates.from(now_.updates);
+  if (const double whole = rates.settings.penalty_rows; whole > 0) {
+    // The last batch of an epoch, which may be shorter, has a factor of its own.
+    Index rows = run_.rows() - (now_.step + count - 1) * epoch_.batch_size;
+    if (rows < epoch_.batch_size && count > 1) {
+      --count;
+      rows = epoch_.batch_size;
+    }
+    rows = std::min(rows, epoch_.batch_size);
+    // Losses of elements count a row as often as it has any.
+    const double weight = epoch_.row_weight / counted_by_row(*run_.parts_.plan, run_.data_);
+    rates.settings.penalties = whole / (static_cast<double>(rows) * weight);
+  }
+  return rates;
+}
+
+std::optional<Run::Call::Piece> Run::Call::next(Index most) {
+  while (true) {
+    if (!within_) {
+      if (begun_ == request_.epochs) {
+        end();
+        return std::nullopt;
+      }
+      begin_epoch();
+    }
+    if (now_.step == last_ || over_) {
+      end_epoch();
+      continue;
+    }
+    if (now_.step == until_) {
+      until_ = std::min(last_, now_.step + copy_if_due());
+      loss_ = now_.sums[0];
+      counted_ = now_.sums[1];
+    }
+    Index count = std::min(most, ticker_.pieces(until_ - now_.step));
+    const Rates rates = rates_of(count);
+    return Piece{epoch_, now_.step, count, rates, now_.sums};
+  }
+}
+
+void Run::Call::made(const Ran& ran) {
+  now_.step += ran.steps;
+  now_.updates += ran.steps;
+  state().count(ran.steps);
+  if (ran.bad_loss) {
+    diverge("the loss became " + number(*ran.bad_loss), now_.step, *ran.bad_loss);
+  }
+  ticker_.done();
+  over_ = is_over();
+  if (now_.step == until_ || over_) state().saw(now_.sums[0] - loss_, now_.sums[1] - counted_);
+}
+
+void Run::Call::end_epoch() {
+  within_ = false;
+  compare_ranks();
+  // The last update of a run is followed by no loss that would show it wrong.
+  const bool last = begun_ == request_.epochs && (last_ == all_ || request_.ends);
+  const auto check_parameters = [&] {
+    if (stepper_->finite_parameters()) return;
+    diverge("a weight became nan or infinite", last_ - 1, std::nan(""));
+  };
+  if (last) check_parameters();
+  if (request_.validates) validate(row().last(columns_), last_ - 1);
+  const bool ends = (watches_.any() || run_.ranks() != nullptr) && watched(row());
+  if (ends && !last) check_parameters();
+  ++run_.finished_;
+  if (ends) begun_ = request_.epochs;
 }
 
 // Shows a finished epoch to all watches; whether one of them ends the call.
-bool Run::watched(Watches& watches, Index epoch, std::span<const double> sums) {
-  bool ends = is_over(watches);
-  for (std::size_t i = 0; i < watches.values.size(); ++i) {
-    const Watch::Seen seen = watches.values[i].after(epoch, sums);
+bool Run::Call::watched(std::span<const double> sums) {
+  bool ends = is_over();
+  for (std::size_t i = 0; i < watches_.values.size(); ++i) {
+    const Watch::Seen seen = watches_.values[i].after(now_.epoch, sums);
     ends = ends || seen.ends;
     if (!seen.copies) continue;
-    if (parts_.state.device_copy() != nullptr) {
+    if (state().device_copy() != nullptr) {
       ends = true;  // they are brought from the device when they are asked for between two calls
       continue;
     }
-    const ParameterBuffer& parameters = *parts_.state.parameters();
+    stepper_->bring();
+    const ParameterBuffer& parameters = *state().parameters();
     const auto* const first = static_cast<const std::byte*>(parameters.data());
-    best_[i].assign(first, first + parameters.bytes());
+    run_.best_[i].assign(first, first + parameters.bytes());
   }
   return ends;
 }
 
-void Run::validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker) {
-  evaluate_into(parts_, *validation_, sums, logits, ticker, ranks());
+void Run::Call::validate(Sums sums, Index step) {
+  stepper_->bring();
+  evaluate_into(run_.parts_, *run_.validation_, sums, request_.validation_logits, ticker_,
+                run_.ranks());
   if (!std::isfinite(sums[0])) {
-    diverge("the validation loss became " + number(sums[0]), epoch, step, sums[0]);
+    diverge("the validation loss became " + number(sums[0]), step, sums[0]);
   }
+}
+
+void Run::Call::end() {
+  stepper_->bring();
+  const std::uint64_t version = state().parameters()->version() + 1;  // which `training_` marks
+  state().trained_to(version);
+  stepper_->trained_to(version);
+  if (state().device_copy() != nullptr) state().parameters()->attach(state().device_copy());
+  if (request_.steps >= 0) run_.part_until_ = now_.step;
+}
+
+// -- by a session of its own ------------------------------------------------
+
+namespace {
+
+// A session of the network's own, which has its parameters and state where they are, or on a
+// device.
+struct BySession final : Run::Call::Stepper {
+  BySession(TrainingParts& parts_of_run, Session& session_of_run)
+      : parts(parts_of_run), session(session_of_run) {
+    session.parameters_at(parts.state.parameters()->version());
+  }
+  void bring() override {}
+  bool finite_parameters() override { return session.finite_parameters(); }
+  void went_back() override { session.parameters_at(parts.state.parameters()->version()); }
+  void trained_to(std::uint64_t version) override { session.trained_to(version); }
+
+  TrainingParts& parts;
+  Session& session;
+};
+
+// After an exception: what was trained so far or, where a device has no use for it any more,
+// what it was when that was last copied.
+void recover(TrainingState& state, Session& session) {
+  if (state.device_copy() == nullptr) return;
+  try {
+    session.trained_to(state.parameters()->version());
+    state.fetch();
+  } catch (const std::exception&) {
+    state.go_back();
+  }
+}
+
+}  // namespace
+
+void train_by(Session& session, Run::Call& call) {
+  TrainingParts& parts = call.parts();
+  BySession stepper(parts, session);
+  call.by(stepper);
+  const std::function<void()> recovers = [&] { recover(parts.state, session); };
+  const Ending ending(parts.sessions, recovers);
+  while (const std::optional<Run::Call::Piece> piece =
+             call.next(std::numeric_limits<Index>::max())) {
+    call.made(session.run(call.data(), piece->epoch, piece->first, piece->count, parts.state.done(),
+                          piece->rates, piece->sums));
+  }
+}
+
+void Run::advance(const Request& request, const OnProgress& on_progress) {
+  Call call(*this, request, on_progress);
+  train_by(own_session(), call);
 }
 
 void Run::close() {

@@ -85,6 +85,8 @@ class Run {
     Watches watches;  // which end the call after an epoch
   };
 
+  class Call;
+
   // The parts and the data must outlive it. Throws std::runtime_error where nothing is compiled.
   Run(TrainingParts& parts, const Dataset& data, const Dataset* validation, const Options& options);
   Run(const Run&) = delete;
@@ -108,28 +110,22 @@ class Run {
   // The end: a device may let go of the data.
   void close();
 
- private:
-  struct Now {  // where training is
-    Index epoch = 0, step = 0;
-    Index updates = 0;  // of this call
-    Sums sums;
-  };
-
-  void train_steps(Session& session, const Request& request, const Epoch& epoch, Index last,
-                   Index interval, Ticker& ticker, Now& now);
-  void train_piece(Session& session, const Request& request, const Epoch& epoch, Index until,
-                   Ticker& ticker, Now& now);
-  void validate(Sums sums, void* logits, Index epoch, Index step, Ticker& ticker);
-  Index rows() const { return ranks() != nullptr ? options_.ranks.total : data_.count; }
+  TrainingParts& parts() const { return parts_; }
+  const Dataset& data() const { return data_; }
+  // The rows of a step, as a session is made for them.
+  Index batch_size() const;
+  // The session of the network that trains in such batches.
+  Session& own_session() {
+    return parts_.sessions.training(parts_.needs(), batch_size(), ranks() != nullptr);
+  }
+  // Null: it trains alone.
   const Ranks* ranks() const {
     return options_.ranks.exchange != nullptr ? &options_.ranks : nullptr;
   }
-  bool is_over(const Watches& watches);
-  void compare_ranks();
+
+ private:
+  Index rows() const { return ranks() != nullptr ? options_.ranks.total : data_.count; }
   double row_weight(const Poll& poll);
-  void recover(Session& session);
-  bool watched(Watches& watches, Index epoch, std::span<const double> sums);
-  [[noreturn]] void diverge(const std::string& what, Index epoch, Index step, double loss);
 
   TrainingParts& parts_;
   const Dataset& data_;
@@ -143,5 +139,102 @@ class Run {
   std::vector<std::vector<std::byte>> best_;
   Index part_until_ = -1;  // where the last call ended, if it ran a part of an epoch
 };
+
+// Marks the buffer while its network trains on it.
+class Training {
+ public:
+  explicit Training(ParameterBuffer& buffer) : buffer_(buffer) { buffer_.set_training(true); }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+  ~Training() {
+    buffer_.set_training(false);
+    buffer_.mark_changed();
+  }
+
+ private:
+  ParameterBuffer& buffer_;
+};
+
+// One call of `advance`, cut where steps are made: several calls can go on in turn, whose steps are
+// made side by side. `next` and `made` take turns until there are no more steps; a call that an
+// exception has left is over.
+class Run::Call {
+ public:
+  // Who makes the steps, and has what they have changed.
+  struct Stepper {
+    virtual ~Stepper() = default;
+    // Brings parameters and the optimizer's state to the host's buffers.
+    virtual void bring() = 0;
+    virtual bool finite_parameters() = 0;
+    // The state on the host was put back to an earlier one.
+    virtual void went_back() = 0;
+    // The parameters, which were brought, are of this version.
+    virtual void trained_to(std::uint64_t version) = 0;
+  };
+  struct Piece {
+    Epoch epoch;
+    Index first, count;
+    Rates rates;
+    Sums sums;
+  };
+
+  Call(Run& run, const Request& request, OnProgress on_progress);
+
+  // To be told before the first steps, and again where another goes on, which has what was brought.
+  void by(Stepper& stepper);
+  // The steps to be made now, at most so many; none: the call has ended well.
+  std::optional<Piece> next(Index most);
+  void made(const Ran& ran);
+  TrainingParts& parts() const { return run_.parts_; }
+  const Dataset& data() const { return run_.data_; }
+  // Calls on_progress.
+  void poll() const { on_progress_(now_.epoch, now_.step, now_.sums); }
+
+ private:
+  void check_request() const;
+  void begin_epoch();
+  void end_epoch();
+  void end();
+  bool is_over() const;
+  void compare_ranks() const;
+  bool watched(std::span<const double> sums);
+  void validate(Sums sums, Index step);
+  Index copy_if_due();
+  Rates rates_of(Index& count) const;
+  Sums row() const;
+  [[noreturn]] void diverge(const std::string& what, Index step, double loss);
+  TrainingState& state() const { return run_.parts_.state; }
+
+  struct Now {  // where training is
+    Index epoch = 0, step = 0;
+    Index updates = 0;  // of this call
+    Sums sums;
+  };
+
+  Run& run_;
+  const Request request_;
+  const OnProgress on_progress_;
+  Now now_;
+  const Gate::Writing writing_;
+  Ticker ticker_;
+  Stepper* stepper_ = nullptr;
+  Watches watches_;
+  std::optional<Training> training_;  // nothing has changed before there is one
+  const Index batch_size_;
+  Index all_ = 0;                  // steps of an epoch
+  Index first_ = 0, last_ = 0;     // those of this call
+  Index interval_ = 0;             // steps between copies of the state
+  std::size_t columns_ = 0;        // sums of a pass
+  double weight_ = 1;              // of a row
+  Index begun_ = 0;                // epochs
+  Epoch epoch_{};                  // the last of these
+  bool within_ = false;            // that is under way
+  bool over_ = false;              // its time is up
+  Index until_ = 0;                // the step after which a copy may be due
+  double loss_ = 0, counted_ = 0;  // sums when the last copy might have been due
+};
+
+// Makes the steps of a call, or those that are left, by a session of the network.
+void train_by(Session& session, Run::Call& call);
 
 }  // namespace fastnn

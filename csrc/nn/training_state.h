@@ -58,6 +58,8 @@ class TrainingState {
   void took();
   // The steps from one copy of the state to the next, in batches of so many rows.
   Index copies_every(const Plan& plan, Index batch_size) const;
+  // Whether that copies the state: it is to be on the host then.
+  bool copy_is_due(Index interval) const { return snapshots_.due(interval) && !snapshots_.grows(); }
   // Before a step: copies the state where that is due. Returns how many steps may follow until the
   // next copy, at least 1. After them `saw` is told what they added to the loss and its weight.
   Index copy_if_due(Index interval);

@@ -5,7 +5,7 @@ the public modules resolve words, defaults and types before they call it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, ClassVar, Literal, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -789,6 +789,31 @@ class Run:
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def keep_call(
+        self,
+        *,
+        optimizer: Mapping[str, float],
+        epochs: int = 1,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        steps: int | None = None,
+        validates: bool = False,
+        ends: bool = False,
+        progress: Callable[[int, int, NDArray[np.float64]], None] | None = None,
+        rates: NDArray[np.float64] | None = None,
+        logits: Array | None = None,
+        validation_logits: Array | None = None,
+        watches: Sequence[Mapping[str, Any]] = (),
+        seconds: float | None = None,
+    ) -> bytes | None:
+        """Keeps a call of `advance` for `Lanes.add`; what it must have in common with others there.
+
+        None: it goes alone, and is not kept. What `progress` raises ends this run alone.
+        """
+    def make_call(self) -> NDArray[np.float64]:
+        """Makes the call that was kept, alone."""
+    def result(self) -> NDArray[np.float64]:
+        """What `advance` would have returned or raised, of a run that `Lanes.advance` has told."""
     def best(self, watch: int) -> Array | None:
         """The parameters of the best epoch that a watch of the last `advance` kept; None: it kept
         none."""
@@ -799,6 +824,21 @@ class Run:
         """The sums of the epochs that the last `advance` finished, also where it raised; once."""
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
+
+class Lanes:
+    """Runs whose steps are made side by side, a lane of every vector for each, to the bits of each alone."""
+
+    count: ClassVar[int]
+    def __init__(self) -> None: ...
+    def add(self, run: Run) -> None:
+        """Begins the call that the run keeps; those in lanes must be of one kind."""
+    def advance(self, *, more: bool, fewest: int) -> list[Run]:
+        """Trains until one or more runs have ended, and returns these.
+
+        With `more` others wait for their lanes; without, less than `fewest` runs end one after another.
+        """
+    def clear(self) -> None:
+        """Ends all runs, whose weights stay as they are."""
 
 class Recorded:
     """What `Network.record` returns: a forward pass whose gradient may be asked for."""

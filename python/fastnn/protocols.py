@@ -126,6 +126,9 @@ class Columns(Protocol):
     def logs(self, sums: NDArray[np.float64], prefix: str = "", seen: Seen | None = None) -> Logs:
         """Names to values, from `width` sums, and from rows where they are given."""
 
+    def values_of_epochs(self, sums: NDArray[np.float64], prefix: str = "") -> dict[str, list[Any]]:
+        """What `logs` of each row of sums (epochs, `width`) holds, without metrics of all rows."""
+
 
 class Optimizer(Protocol):
     """Hyperparameters of the steps, read at every native call."""

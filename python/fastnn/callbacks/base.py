@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastnn.protocols import Logs, Places, Position, Trainable
@@ -239,18 +239,15 @@ class History(Callback):
             self._at.setdefault(name, []).append(self._count)
         self._count += 1
 
-    def extend(self, epoch: int, logs: Sequence[Logs]) -> None:
-        """Adds the logs of epochs from number `epoch` on, which all have the same names."""
-        names = list(logs[0]) if logs else []
-        longer = {
-            name: [*self.history.get(name, ()), *(row[name] for row in logs)] for name in names
-        }
+    def extend(self, epoch: int, count: int, values: Mapping[str, list[Any]]) -> None:
+        """Adds so many epochs from number `epoch` on, with the values of each name."""
+        longer = {name: [*self.history.get(name, ()), *own] for name, own in values.items()}
         self.history.update(longer)
-        rows = range(self._count, self._count + len(logs))
-        for name in names:
+        rows = range(self._count, self._count + count)
+        for name in values:
             self._at.setdefault(name, []).extend(rows)
-        self._count += len(logs)
-        self.epoch = [*self.epoch, *range(epoch, epoch + len(logs))]
+        self._count += count
+        self.epoch = [*self.epoch, *range(epoch, epoch + count)]
 
     def to_frame(self) -> Any:
         """The values as a table of pandas: a row for each epoch, a column for each name.

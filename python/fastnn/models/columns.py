@@ -180,6 +180,28 @@ class Columns:
             place += width
         return logs
 
+    def values_of_epochs(self, sums: NDArray[np.float64], prefix: str = "") -> dict[str, list[Any]]:
+        """What `logs` of each row of sums (epochs, `width`) holds, without metrics of all rows."""
+        if len(sums) == 0:  # of no width either, where a call was over before it began
+            return {}
+        values: dict[str, list[Any]] = {prefix + "loss": _means(sums[:, 0], sums[:, 1])}
+        place = 2
+        for name, metric, width in zip(self.names[1:], self.metrics, self.widths[1:], strict=True):
+            own = sums[:, place : place + width]
+            if width == 2 and type(metric).finish is Metric.finish:
+                values[prefix + name] = _means(own[:, 0], own[:, 1])
+            else:
+                values[prefix + name] = [metric.finish(row) for row in own]
+            place += width
+        return values
+
+
+def _means(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
+    """Numbers of Python; a mean over nothing is NaN."""
+    means = np.divide(sums, weights, out=np.full(len(sums), math.nan), where=weights != 0)
+    found: list[float] = means.tolist()
+    return found
+
 
 def _is_of_user(metric: Metric) -> bool:
     return isinstance(metric, FunctionMetric) or is_own(metric)

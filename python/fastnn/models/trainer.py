@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from fastnn import elsewhere
 from fastnn.callbacks.base import History
@@ -35,6 +35,7 @@ from fastnn.models.single_steps import ClassWeight, SingleSteps
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import passes
+from fastnn.training.calls import Calls, alone
 from fastnn.training.loops import Fit, Schedule
 from fastnn.training.ranks import Communicator, Joined, Ranks, joined
 from fastnn.words import flag, integer, keywords, number
@@ -43,10 +44,36 @@ from fastnn.words import flag, integer, keywords, number
 _MOST_EPOCHS = 10**9
 
 
+class Fitting(NamedTuple):
+    """The arguments of `fit`, but for `comm`."""
+
+    x: object = None
+    y: object = None
+    batch_size: int | None = None
+    epochs: int = 1
+    verbose: Literal["auto", "tqdm", 0, 1, 2] = "auto"
+    callbacks: Callbacks = None
+    validation_split: float = 0.0
+    validation_data: object = None
+    shuffle: bool = True
+    class_weight: ClassWeight = None
+    sample_weight: object = None
+    initial_epoch: int | Position = 0
+    steps_per_epoch: int | None = None
+    validation_steps: int | None = None
+    validation_batch_size: int | None = None
+    validation_freq: int | Container[int] = 1
+
+    def of_batches(self) -> dict[str, Any]:
+        """What is given beside x that makes batches."""
+        names = "steps_per_epoch", "validation_data", "validation_steps", "class_weight"
+        return {name: getattr(self, name) for name in names}
+
+
 class Trainer(SingleSteps):
     """Training, evaluation and prediction, with Keras's names, arguments and defaults."""
 
-    _inside: ClassVar[Iterable[str]] = ("fit_tables",)
+    _inside: ClassVar[Iterable[str]] = ("fit_calls", "fit_tables", "fit_tables_calls")
 
     # -- fit
 
@@ -167,92 +194,105 @@ class Trainer(SingleSteps):
 
         Whatever ends it, `model.history` has every epoch that was finished.
         """
+        given = Fitting(
+            x,
+            y,
+            batch_size,
+            epochs,
+            verbose,
+            callbacks,
+            validation_split,
+            validation_data,
+            shuffle,
+            class_weight,
+            sample_weight,
+            initial_epoch,
+            steps_per_epoch,
+            validation_steps,
+            validation_batch_size,
+            validation_freq,
+        )
         claim = Claim("fit")
         with claim, claim.lock, joined(comm) as ranks:
             self._training.take(claim)
-            plan = self._compiled("fit")
-            size = batch_size_of("batch_size", batch_size, DEFAULT_BATCH)
-            begins = initial_epoch
-            if not isinstance(begins, Position):
-                begins = Position(integer("initial_epoch", begins, 0, _MOST_EPOCHS))
-            schedule = Schedule(
-                size,
-                integer("epochs", epochs, 0, _MOST_EPOCHS),
-                integer("initial_epoch", begins.epoch, 0, _MOST_EPOCHS),
-                flag("shuffle", shuffle),
-                frequency_of(validation_freq),
-                batch_size_of("validation_batch_size", validation_batch_size, size),
-            )
-            level, progress = progress_of(verbose)
-            if ranks is not None and not ranks.is_first:
-                level, progress = 0, []
-            share = number("validation_split", validation_split, 0.0, 1.0, open_high=True)
-            if ranks is not None:
-                ranks.seed = str(self._key)
-                self._refuse_over_ranks(plan, (x, y), steps_per_epoch, validation_steps, ranks)
-            options = {
-                "steps_per_epoch": steps_per_epoch,
-                "validation_data": validation_data,
-                "validation_steps": validation_steps,
-                "class_weight": class_weight,
-            }
-            if isinstance(x, Chunks):
-                refuse_beside_batches(share, sample_weight, chunks_y=y)
-                schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
-                told_by = (callbacks, level, progress)
-                return self._fit_chunks(plan, x, options, schedule, told_by, begins)
-            if y is None and kind_of(x) is not None:
-                refuse_beside_batches(share, sample_weight, begins)
-                return self._fit_streamed(plan, x, options, schedule, (callbacks, level, progress))
-            schedule = self._limited(schedule, batch_size, steps_per_epoch, validation_steps)
-            if self._reason_for(plan, x) is not None:
-                return self._fit_taped(
-                    plan,
-                    Given(x, y, sample_weight, class_weight),
-                    schedule,
-                    (share, validation_data),
-                    (callbacks, level, progress),
-                    begins,
-                )
-            table = self._table("fit", x, y, sample_weight)
-            if ranks is not None and ranks.shards:
-                chosen = self._of_shards(ranks, table, share, validation_data, class_weight)
-                split, train, validation = chosen
-            else:
-                split, validation = self._validation(table, share, validation_data)
-                train = table if split is None else table._replace(chosen=split.training)
-                train = self._weigh_classes(train, class_weight)
-            rows = train.length if ranks is None else ranks.share(train.length)
-            schedule = schedule.of_rows(rows)
-            if validation is not None:
-                validation = validation.first(schedule.validated(validation.length))
-            listeners = self._listeners(
-                (callbacks, level, progress), rows, validation is not None, schedule, ranks
-            )
-            run = Fit(self, train, validation, schedule, listeners, begins, ranks)
-            self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
-            if split is not None:
-                self._splits.keep(sum(map(len, split)), share, split)
-            self.stop_training = False
-            self.history = run.history
-            history = run.run()
-            losses = history.history.get("loss", [])
-            if ranks is None or (ranks.is_first and not ranks.shards):
-                warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
-            return history
+            return alone(self._fitted(given, ranks))
+
+    def fit_calls(self, options: dict[str, Any]) -> Calls[History]:
+        """`fit(**options)`, whose native calls the caller makes."""
+        if type(self).fit is not Trainer.fit or not options.keys() <= set(Fitting._fields):
+            return self.fit(**options)
+        claim = Claim("fit")
+        with claim, claim.lock:
+            self._training.take(claim)
+            return (yield from self._fitted(Fitting(**options), None))
+
+    def _fitted(self, given: Fitting, ranks: Joined | None) -> Calls[History]:
+        plan = self._compiled("fit")
+        size = batch_size_of("batch_size", given.batch_size, DEFAULT_BATCH)
+        begins = given.initial_epoch
+        if not isinstance(begins, Position):
+            begins = Position(integer("initial_epoch", begins, 0, _MOST_EPOCHS))
+        schedule = Schedule(
+            size,
+            integer("epochs", given.epochs, 0, _MOST_EPOCHS),
+            integer("initial_epoch", begins.epoch, 0, _MOST_EPOCHS),
+            flag("shuffle", given.shuffle),
+            frequency_of(given.validation_freq),
+            batch_size_of("validation_batch_size", given.validation_batch_size, size),
+        )
+        level, progress = progress_of(given.verbose)
+        if ranks is not None and not ranks.is_first:
+            level, progress = 0, []
+        told = given.callbacks, level, progress
+        share = number("validation_split", given.validation_split, 0.0, 1.0, open_high=True)
+        if ranks is not None:
+            ranks.seed = str(self._key)
+            self._refuse_over_ranks(plan, given, ranks)
+        if isinstance(given.x, Chunks):
+            refuse_beside_batches(share, given.sample_weight, chunks_y=given.y)
+            schedule = self._limited(schedule, given)
+            return self._fit_chunks(plan, given.x, given.of_batches(), schedule, told, begins)
+        if given.y is None and kind_of(given.x) is not None:
+            refuse_beside_batches(share, given.sample_weight, begins)
+            return self._fit_streamed(plan, given.x, given.of_batches(), schedule, told)
+        schedule = self._limited(schedule, given)
+        if self._reason_for(plan, given.x) is not None:
+            arrays = Given(given.x, given.y, given.sample_weight, given.class_weight)
+            held_out = share, given.validation_data
+            return self._fit_taped(plan, arrays, schedule, held_out, told, begins)
+        table = self._table("fit", given.x, given.y, given.sample_weight)
+        if ranks is not None and ranks.shards:
+            weights = given.class_weight
+            chosen = self._of_shards(ranks, table, share, given.validation_data, weights)
+            split, train, validation = chosen
+        else:
+            split, validation = self._validation(table, share, given.validation_data)
+            train = table if split is None else table._replace(chosen=split.training)
+            train = self._weigh_classes(train, given.class_weight)
+        rows = train.length if ranks is None else ranks.share(train.length)
+        schedule = schedule.of_rows(rows)
+        if validation is not None:
+            validation = validation.first(schedule.validated(validation.length))
+        listeners = self._listeners(told, rows, validation is not None, schedule, ranks)
+        run = Fit(self, train, validation, schedule, listeners, begins, ranks)
+        self.prepare(table.x.shape[1:], run.check, "fit", plan, trains=True)
+        if split is not None:
+            self._splits.keep(sum(map(len, split)), share, split)
+        self.stop_training = False
+        self.history = run.history
+        history = yield from run.run()
+        losses = history.history.get("loss", [])
+        if ranks is None or (ranks.is_first and not ranks.shards):
+            warn_if_unfit(self, train, losses, listeners.callbacks[-1].params["steps"])
+        return history
 
     @staticmethod
-    def _limited(
-        schedule: Schedule,
-        batch_size: int | None,
-        steps_per_epoch: int | None,
-        validation_steps: int | None,
-    ) -> Schedule:
+    def _limited(schedule: Schedule, given: Fitting) -> Schedule:
         """The schedule with the numbers of batches, checked."""
         return schedule._replace(
-            steps=steps_of(steps_per_epoch, "steps_per_epoch"),
-            free=batch_size is None,
-            validation_steps=steps_of(validation_steps, "validation_steps"),
+            steps=steps_of(given.steps_per_epoch, "steps_per_epoch"),
+            free=given.batch_size is None,
+            validation_steps=steps_of(given.validation_steps, "validation_steps"),
         )
 
     def fit_tables(
@@ -264,6 +304,17 @@ class Trainer(SingleSteps):
         verbose: Literal["auto", "tqdm", 0, 1, 2] = 0,
     ) -> History:
         """`fit` on rows that are tables already, as the estimators of `fastnn.sklearn` make them."""
+        return alone(self.fit_tables_calls(train, validation, schedule, callbacks, verbose))
+
+    def fit_tables_calls(
+        self,
+        train: Table,
+        validation: Table | None,
+        schedule: Schedule,
+        callbacks: Callbacks,
+        verbose: Literal["auto", "tqdm", 0, 1, 2] = 0,
+    ) -> Calls[History]:
+        """`fit_tables`, whose native calls the caller makes."""
         claim = Claim("fit")
         with claim, claim.lock:
             self._training.take(claim)
@@ -274,7 +325,7 @@ class Trainer(SingleSteps):
             self.prepare(train.x.shape[1:], run.check, "fit", plan, trains=True)
             self.stop_training = False
             self.history = run.history
-            return run.run()
+            return (yield from run.run())
 
     def _listeners(
         self,
@@ -296,21 +347,19 @@ class Trainer(SingleSteps):
             params["rank"] = ranks.rank
         return CallbackList(listed, self, params, *progress, History())
 
-    def _refuse_over_ranks(
-        self, plan: Plan, data: tuple[Any, Any], steps: Any, validation_steps: Any, ranks: Joined
-    ) -> None:
+    def _refuse_over_ranks(self, plan: Plan, given: Fitting, ranks: Joined) -> None:
         """ValueError for what cannot be trained over ranks."""
-        x, y = data
-        if isinstance(x, Chunks) or (y is None and kind_of(x) is not None):
+        x = given.x
+        if isinstance(x, Chunks) or (given.y is None and kind_of(x) is not None):
             raise ValueError("comm: ranks take arrays x and y, not batches")
         reason = self._reason_for(plan, x)
         if reason is not None:
             raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
         if ranks.shards and plan.columns.collects:
             raise ValueError("comm: a metric needs all rows at once, as AUC does; use rows='same'")
-        if ranks.average_every and (steps is not None or plan.optimizer.use_ema):
+        if ranks.average_every and (given.steps_per_epoch is not None or plan.optimizer.use_ema):
             raise ValueError("average_every: not with steps_per_epoch or use_ema")
-        if ranks.shards and validation_steps is not None:
+        if ranks.shards and given.validation_steps is not None:
             raise ValueError("validation_steps: rows are shards of ranks, and all are validated on")
 
     def _log_names(self, validates: bool) -> list[str]:

@@ -29,6 +29,7 @@ from fastnn.callbacks.listeners import (
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Place, Position, Trainable
+from fastnn.training.calls import Call, Calls, alone
 from fastnn.training.passes import evaluate
 from fastnn.training.ranks import Joined, digest_of
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
@@ -36,6 +37,7 @@ from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_sho
 from fastnn.words import within
 
 Sums = NDArray[np.float64]
+Watching = list[tuple[Callback, dict[str, Any]]]
 
 # Epochs of one native call, which keeps the sums of each: a few megabytes.
 _AT_ONCE = 100_000
@@ -153,25 +155,27 @@ class Fit:
         name = "validation_data" if given else "validation_split: in the rows held out"
         network.check_weight_of(name, self.validation_data)
 
-    def run(self) -> History:
+    def run(self) -> Calls[History]:
+        """Trains; the caller makes the native calls that it yields."""
         if self.columns.has_functions:
             size = self.schedule.batch_size
             seen = some_rows(self.network, self.table, self.columns.outputs, size)
             self.columns.try_functions(seen)
         with self._native_run(fresh=True) as run:
-            return self._run(run)
+            return (yield from self._run(run))
 
-    def _run(self, run: _core.Run) -> History:
+    def _run(self, run: _core.Run) -> Calls[History]:
         before = self.network.updates
         self.callbacks.call("on_train_begin", {})
         begins = self._begins()
         if self.ranks is not None:
             self._agree(self.ranks, begins)
-        self._see_labels()
+        if len(self.callbacks.callbacks) > 1:  # a History changes none
+            self._see_labels()
         epochs = range(begins.epoch, self.schedule.epochs)
         logs: Logs = {}
         try:
-            logs = self._trained(run, epochs, begins)
+            logs = yield from self._trained(run, epochs, begins)
         except _core.TrainingDiverged as error:
             ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
             if ends is None:
@@ -183,27 +187,30 @@ class Fit:
         self.callbacks.call("on_train_end", logs)
         return self.history
 
-    def _trained(self, run: _core.Run, epochs: range, begins: Position) -> Logs:
+    def _trained(self, run: _core.Run, epochs: range, begins: Position) -> Calls[Logs]:
         """All epochs; the logs of the last one."""
         logs: Logs = {}
         if begins.step and epochs:
-            logs = self._by_epoch(run, epochs[:1], begins)
+            logs = yield from self._by_epoch(run, epochs[:1], begins)
             epochs = epochs[1:]
         # on_train_begin may have asked to stop; as in Keras, one epoch runs before the stop.
         # Ranks stop together, which is asked after each epoch.
-        native = self.ranks is None and self._watching() is not None
-        if epochs and native and not self.model.stop_training:
-            logs = self._all_at_once(run, epochs)
+        watching = None if self.ranks is not None else self._watching()
+        if epochs and watching is not None and not self.model.stop_training:
+            logs = yield from self._all_at_once(run, epochs, watching)
         elif not (begins.step and self.model.stop_training):
-            logs = self._by_epoch(run, epochs) or logs
+            logs = (yield from self._by_epoch(run, epochs)) or logs
         return logs
 
-    def _by_epoch(self, run: _core.Run, epochs: range, begins: Position | None = None) -> Logs:
+    def _by_epoch(
+        self, run: _core.Run, epochs: range, begins: Position | None = None
+    ) -> Calls[Logs]:
         """Epochs one by one, until one is the last; the first may begin in its middle."""
         logs: Logs = {}
         try:
             for epoch in epochs:
-                logs = self._epoch(run, epoch, begins if epoch == epochs.start else None)
+                first = begins if epoch == epochs.start else None
+                logs = yield from self._epoch(run, epoch, first)
                 if self._any(self.model.stop_training):
                     self.model.stop_training = True
                     break
@@ -271,7 +278,7 @@ class Fit:
             **how,
         )
 
-    def _watching(self) -> list[tuple[Callback, dict[str, Any]]] | None:
+    def _watching(self) -> Watching | None:
         """Callbacks with rules that native code follows; None: a callback, a metric of all rows, or
         the schedule of validation acts between epochs."""
         if self.columns.collects or not self._stretch(0).is_whole:
@@ -334,6 +341,9 @@ class Fit:
         return SeenRows(self.validation, self._joint(self._validation_logits), sizes=size)
 
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
+        return alone(self._advancing(run, **how))
+
+    def _advancing(self, run: _core.Run, **how: Any) -> Calls[Sums]:
         if self._logits is not None:
             how["logits"] = self._logits
             if how.get("validates", False):
@@ -342,7 +352,8 @@ class Fit:
         before = self.network.steps
         rates = optimizer.rates(how.get("steps", self.whole) * how.get("epochs", 1))
         try:
-            return run.advance(optimizer=optimizer.settings(), rates=rates, **how)
+            how |= {"optimizer": optimizer.settings(), "rates": rates}
+            return (yield Call(run, how))
         finally:
             # A divergence takes steps back, which may be more than were counted since it was set.
             made = self.network.steps - before
@@ -356,15 +367,24 @@ class Fit:
             logs |= columns.logs(sums[width:], "val_", self._seen_in_validation())
         return logs
 
-    def _all_at_once(self, run: _core.Run, epochs: range) -> Logs:
+    def _values_of_epochs(self, sums: Sums) -> dict[str, list[Any]]:
+        """What the logs of epochs hold, by name, without metrics that want all rows."""
+        columns = self.columns
+        width = columns.width
+        values = columns.values_of_epochs(sums[:, :width])
+        if sums.shape[1] > width:
+            values |= columns.values_of_epochs(sums[:, width:], "val_")
+        return values
+
+    def _all_at_once(self, run: _core.Run, epochs: range, watching: Watching | None) -> Calls[Logs]:
         """All epochs, in as few native calls as can be."""
         self._tell_short(epochs.start)
         most = _AT_ONCE
         if self.model.optimizer.schedule is not None:  # a rate for each step
             most = max(1, min(most, _MOST_RATES // self.whole))
-        first, logs = epochs.start, list[Logs]()
+        first, last = epochs.start, Logs()
         while first < epochs.stop and not self.model.stop_training:
-            watching = self._watching() or []
+            watching = watching or self._watching() or []
             rules = [rule for _, rule in watching]
             how: dict[str, Any] = {"progress": self._looks}
             if rules:
@@ -372,7 +392,7 @@ class Fit:
                 how["seconds"] = min(seconds, default=None)
                 how["watches"] = [rule for rule in rules if "seconds" not in rule]
             try:
-                self._advance(
+                yield from self._advancing(
                     run,
                     epochs=min(epochs.stop - first, most),
                     first_epoch=first,
@@ -382,12 +402,19 @@ class Fit:
             except _Stopped:
                 pass
             finally:  # also after Ctrl-C or divergence in a later epoch
-                logs = [self._logs(row) for row in run.take_finished()]
+                sums = run.take_finished()
+                values = self._values_of_epochs(sums)
                 if watching:
-                    self._replay(run, watching, first, logs)
-                self.history.extend(first, logs)
-            first += len(logs)
-        return logs[-1] if logs else {}
+                    rows = zip(*values.values(), strict=True)
+                    logs = [dict(zip(values, row, strict=True)) for row in rows]
+                    self._replay(run, watching, first, logs)  # which may add to them
+                    names = logs[0] if logs else ()
+                    values = {name: [row[name] for row in logs] for name in names}
+                self.history.extend(first, len(sums), values)
+            first += len(sums)
+            watching = None  # whose rules have gone on
+            last = {name: of_epochs[-1] for name, of_epochs in values.items()}
+        return last
 
     def _looks(self, *_: object) -> None:
         """Called by native code about every 0.1 s, between steps."""
@@ -397,7 +424,7 @@ class Fit:
     def _replay(
         self,
         run: _core.Run,
-        watching: list[tuple[Callback, dict[str, Any]]],
+        watching: Watching,
         first: int,
         logs: list[Logs],
     ) -> None:
@@ -435,7 +462,7 @@ class Fit:
             counted += (self._joint(self._logits[first * size : (first + step) * size].copy()),)
         return Position(epoch, step, counted, data)
 
-    def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Logs:
+    def _epoch(self, run: _core.Run, epoch: int, begins: Position | None) -> Calls[Logs]:
         """One epoch; the first may begin in its middle."""
         first = 0 if begins is None else begins.step
         part = self._stretch(epoch)
@@ -471,7 +498,8 @@ class Fit:
             left, before = self.callbacks.time_left(), self.network.steps
             if left is not None:
                 how["seconds"] = max(left, 0.0)
-            sums = self._advance(run, first_epoch=epoch, validates=together, **how)
+            how |= {"first_epoch": epoch, "validates": together}
+            sums = yield from self._advancing(run, **how)
             if part.ends_pass and not part.is_whole:
                 self.network.epochs += 1
             if left is not None:  # the time may have been over before all steps were made

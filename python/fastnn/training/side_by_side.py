@@ -67,65 +67,88 @@ def side_by_side(
     if at_once <= 1:
         stop = Stop()
         return [task(stop) for task in tasks]
-    work = _Work(tasks)
-    try:
-        for _ in range(at_once):
-            threading.Thread(target=work.run, daemon=True).start()
-        while not work.wait(_LOOK):
-            if work.stop:
-                work.stop.set()
-    except BaseException:
-        # A thread that began at this moment finds that there is nothing left to do.
-        work.stop.set()
-        while not work.wait(_LOOK):
-            work.stop.set()
-        raise
-    if work.error is not None:
-        raise work.error
-    return [work.results[i] for i in range(len(tasks))]
+    work: Work[Result] = Work(len(tasks))
+
+    def each() -> None:
+        while (number := work.take()) is not None:
+            try:
+                _core.limit_threads(1)
+                result = tasks[number](work.stop)
+            except BaseException as error:  # noqa: BLE001  raised in the caller's thread
+                work.failed(error)
+            else:
+                work.ended(number, result)
+
+    return work.run(at_once, each)
 
 
-class _Work(Generic[Result]):
+class Work(Generic[Result]):
     """Tasks, which threads take one after another, and what came of them."""
 
-    def __init__(self, tasks: Sequence[Callable[[Stop], Result]]) -> None:
+    def __init__(self, count: int) -> None:
         self.stop = Stop()
         self.results: dict[int, Result] = {}
         self.error: BaseException | None = None
-        self._tasks = tasks
+        self._count = count
         self._next = self._running = 0
         self._changed = threading.Condition()
 
-    def run(self) -> None:
-        """Takes tasks until there are none, each with one thread for its kernels."""
-        while (number := self._take()) is not None:
-            result, error = None, None
-            try:
-                _core.limit_threads(1)
-                result = self._tasks[number](self.stop)
-            except BaseException as raised:  # noqa: BLE001  raised in the caller's thread
-                error = raised
-                self.stop.set()
-            with self._changed:
-                self._running -= 1
-                if error is None:
-                    self.results[number] = result  # type: ignore[assignment]
-                elif self.error is None:
-                    self.error = error
-                self._changed.notify_all()
-
-    def _take(self) -> int | None:
+    def take(self) -> int | None:
+        """The number of the next task, which has begun then; None: there is none, or all are to end."""
         with self._changed:
-            if self.stop or self._next == len(self._tasks):
+            if self.stop or self._next == self._count:
                 return None
             self._next += 1
             self._running += 1
             return self._next - 1
 
-    def wait(self, seconds: float) -> bool:
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a task to take."""
+        return not self.stop and self._next < self._count
+
+    def ended(self, number: int, result: Result) -> None:
+        """A task has ended well."""
+        with self._changed:
+            self._running -= 1
+            self.results[number] = result
+            self._changed.notify_all()
+
+    def failed(self, error: BaseException) -> None:
+        """A task has ended by an exception; all are to end."""
+        self.stop.set()
+        with self._changed:
+            self._running -= 1
+            if self.error is None:
+                self.error = error
+            self._changed.notify_all()
+
+    def run(self, threads: int, each: Callable[[], None]) -> list[Result]:
+        """Calls `each`, which takes tasks until there are none, on so many threads; all results."""
+        try:
+            for _ in range(threads):
+                threading.Thread(target=each, daemon=True).start()
+            while not self._wait(_LOOK):
+                if self.stop:
+                    self.stop.set()
+        except BaseException:
+            # A thread that began at this moment finds that there is nothing left to do.
+            self.stop.set()
+            while not self._wait(_LOOK):
+                self.stop.set()
+            raise
+        return self.all_results()
+
+    def all_results(self) -> list[Result]:
+        """The results of all tasks, in order; raises what the first that failed raised."""
+        if self.error is not None:
+            raise self.error
+        return [self.results[i] for i in range(self._count)]
+
+    def _wait(self, seconds: float) -> bool:
         """Whether no task runs and none is left, within so many seconds."""
         with self._changed:
             return self._changed.wait_for(self._over, seconds)
 
     def _over(self) -> bool:
-        return self._running == 0 and (bool(self.stop) or self._next == len(self._tasks))
+        return self._running == 0 and (bool(self.stop) or self._next == self._count)
