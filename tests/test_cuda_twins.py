@@ -20,6 +20,7 @@ TWINS = (
     "cores",
     "dense",
     "embedding",
+    "encoded_dense",
     "encoding",
     "gather",
     "gemm",

@@ -9,12 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/encoded_dense.h"
 #include "core/kernels.h"
 #include "cuda/resident.h"
 
 namespace fastnn {
 
-inline constexpr uint32_t cuda_abi_version = 5;
+inline constexpr uint32_t cuda_abi_version = 6;
 
 // What differs between one step of a recorded graph and the next: kernels read it from
 // the memory of the device, so that one graph serves a whole training.
@@ -100,6 +101,7 @@ struct CudaLibrary {
   uint64_t layout;   // see cuda_layout below
   const char* kind;  // "CUDA 13.0", "emulated"
   const KernelTable* table;
+  const EncodedDense* encoded_dense;
 
   // Returns the message of this thread's last call that failed; never null.
   const char* (*last_error)();
@@ -146,7 +148,7 @@ struct CudaLibrary {
 constexpr uint64_t cuda_layout() {
   constexpr size_t sizes[] = {
       sizeof(CudaLibrary), sizeof(StepValues), sizeof(DeviceInfo), sizeof(Progress),
-      sizeof(Collect),     sizeof(Finish),     sizeof(Resident),
+      sizeof(Collect),     sizeof(Finish),     sizeof(Resident),   sizeof(EncodedDense),
   };
   uint64_t sum = cuda_abi_version * 1000003U + layout_of_kernels();
   for (const size_t size : sizes) sum = sum * 1000003U + size;

@@ -20,7 +20,7 @@ struct Context {
   // end, since recorded graphs know it by address. While one is recorded none can be
   // had that is not there already.
   // A new piece is cleared.
-  enum Slot : unsigned char { derivative, product, sums, counters, slots };
+  enum Slot : unsigned char { derivative, product, sums, counters, encoding, slots };
   void* scratch(Slot slot, size_t bytes);
   std::vector<void*> kept;  // all pieces that there were
 
@@ -57,14 +57,6 @@ template <class Body>
 Status launch(Context& context, Index blocks, const Body& body) {
   if (blocks <= 0) return Status::ok;
   return start(context.stream, blocks, shared_bytes_of(body), body);
-}
-
-// The same of several kernels, one after the other: the first that fails ends it.
-template <class... Statuses>
-Status first_failure(Statuses... statuses) {
-  Status result = Status::ok;
-  ((result = result == Status::ok ? statuses : result), ...);
-  return result;
 }
 
 }  // namespace fastnn::FASTNN_TARGET

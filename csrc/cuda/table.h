@@ -6,6 +6,7 @@
 namespace fastnn::FASTNN_TARGET {
 
 extern const KernelTable table;
+extern const EncodedDense encoded_dense;
 int bf16_parts_of_product(int precision, Index m, Index n, Index k);
 Status collect(Context&, const Collect&);
 Status finish(Context&, const Finish&);

@@ -354,6 +354,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .layout = cuda_layout(),
       .kind = "emulated",
       .table = &cuda::table,
+      .encoded_dense = &cuda::encoded_dense,
       .last_error = [] { return said.c_str(); },
       .open = open,
       .make_context = make_context,

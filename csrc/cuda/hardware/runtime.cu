@@ -251,6 +251,7 @@ const fastnn::CudaLibrary* fastnn_cuda_library() {
       .layout = cuda_layout(),
       .kind = "CUDA",
       .table = &cuda::table,
+      .encoded_dense = &cuda::encoded_dense,
       .last_error = last_error,
       .open = open,
       .make_context = make_context,

@@ -226,6 +226,7 @@ Machine cuda_machine() {
           },
       .must = cuda_must,
       .order = &order,
+      .encoded_dense = library.encoded_dense,
   };
 }
 
