@@ -236,6 +236,41 @@ def test_a_metric_of_all_rows():
     assert same(found, expected)
 
 
+def stack(*layers, dtype="float32"):
+    fastnn.utils.set_random_seed(4)
+    dense = fastnn.layers.Dense(6, "relu", kernel_regularizer=fastnn.regularizers.L2(0.01))
+    made = [fastnn.Input((WIDTH,)), *layers, dense, fastnn.layers.Dense(2)]
+    return fastnn.Sequential(made, dtype=dtype)
+
+
+OPTIMIZERS = fastnn.optimizers
+# What goes on from step to step, besides weights: a model of each, and its optimizer.
+GOING_ON = {
+    "gradients": lambda: (stack(), OPTIMIZERS.Adam(gradient_accumulation_steps=3)),
+    "averages": lambda: (stack(), OPTIMIZERS.SGD(use_ema=True, ema_overwrite_frequency=4)),
+    "rates": lambda: (stack(), OPTIMIZERS.Adam(OPTIMIZERS.schedules.CosineDecay(0.01, 20))),
+    "statistics": lambda: (stack(fastnn.layers.BatchNormalization()), OPTIMIZERS.Adam()),
+    "random numbers": lambda: (stack(fastnn.layers.Dropout(0.3)), OPTIMIZERS.Adam()),
+    "float64": lambda: (stack(dtype="float64"), OPTIMIZERS.Muon()),
+}
+
+
+@pytest.mark.parametrize("kind", GOING_ON)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_what_training_keeps_goes_on_over_the_borders_of_windows(kind, shuffle):
+    (ours, one), (theirs, other) = GOING_ON[kind](), GOING_ON[kind]()
+    how = {"epochs": 2, "shuffle": shuffle, **QUIET}
+    ours.compile(one, "mse", metrics=["mae", fastnn.metrics.R2Score()])
+    theirs.compile(other, "mse", metrics=["mae", fastnn.metrics.R2Score()])
+    expected = theirs.fit(X, Y, sample_weight=WEIGHTS, validation_data=(X, Y), **how)
+    held = Chunks(X, Y, rows=50, window=100)
+    window = N if shuffle else 77
+    chunks = Chunks(X, Y, WEIGHTS, rows=50, window=window)
+    found = ours.fit(chunks, validation_data=held, **how)
+    assert same(ours, theirs)
+    assert same(found, expected)
+
+
 # -- order
 
 
@@ -441,6 +476,8 @@ def test_words_that_do_not_go_with_chunks():
     chunks, model = Chunks(X, Y), model_of()
     with pytest.raises(ValueError, match="y: the chunks of x hold it"):
         model.fit(chunks, Y)
+    with pytest.raises(ValueError, match="LBFGS makes its steps on all rows at once"):
+        model_of(optimizer="lbfgs").fit(chunks, **QUIET)
     with pytest.raises(ValueError, match="validation_split"):
         model.fit(chunks, validation_split=0.1)
     with pytest.raises(ValueError, match="sample_weight"):

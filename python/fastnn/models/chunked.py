@@ -63,6 +63,11 @@ class Chunked(Streamed):
         begins: Position,
     ) -> History:
         """`fit` of checked words: see `Streamed._fit_streamed`."""
+        if plan.optimizer.full_batch:
+            raise ValueError(
+                f"fit: {type(plan.optimizer).__name__} makes its steps on all rows at once; give arrays, or "
+                "use another optimizer"
+            )
         few = chunks.first()
         if chunks.length is not None:
             schedule = schedule.of_rows(chunks.length)
