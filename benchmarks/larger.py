@@ -117,7 +117,8 @@ class Anonymous(threading.Thread):
 
 def child(given: argparse.Namespace) -> None:
     """Trains, or reads alone, an epoch for each line of stdin; a line of JSON answers."""
-    machine.limit_threads(given.threads)
+    machine.limit_threads(given.cores)
+    fastnn.set_num_threads(given.threads)
     sys.stdin.readline()  # once the process is in its group
     if given.data_limit:
         limit = given.limit * MEGABYTE
@@ -128,14 +129,15 @@ def child(given: argparse.Namespace) -> None:
     chunks = fastnn.data.Chunks(folder / "x.npy", folder / "y.npy", window=given.window)
     model = model_of(given.widths)
     for line in sys.stdin:
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         if line.strip() == "read":
-            for _ in chunks.windows(given.batch, (0, 0)):
-                pass
+            for window in chunks.windows(given.batch, (0, 0)):
+                del window
         else:
             model.fit(chunks, batch_size=given.batch, verbose=0)
         seconds = time.perf_counter() - begin
-        print(json.dumps({"seconds": seconds, "anonymous": watch.peak}), flush=True)
+        answer = {"seconds": seconds, "used": time.process_time() - used, "anonymous": watch.peak}
+        print(json.dumps(answer), flush=True)
 
 
 @contextlib.contextmanager
@@ -144,7 +146,14 @@ def limited(given: argparse.Namespace, folder: str) -> Iterator[tuple[Any, Group
     group = Group(given.limit * MEGABYTE)
     command = [sys.executable, "-m", "benchmarks.larger", "--child", "--folder", folder]
     command += ["--limit", str(given.limit), "--batch", str(given.batch)]
-    command += ["--threads", str(given.threads), "--window", str(given.window)]
+    command += [
+        "--threads",
+        str(given.threads),
+        "--cores",
+        str(given.cores),
+        "--window",
+        str(given.window),
+    ]
     command += ["--widths", *map(str, given.widths)]
     command += ["--data-limit"] if group.kind is None else []
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -177,29 +186,39 @@ def run(given: argparse.Namespace, folder: str) -> None:
     y = np.load(f"{folder}/y.npy", mmap_mode="r")[:held].copy()
     forget(f"{folder}/x.npy")
     model = model_of(given.widths)
-    times: dict[str, list[float]] = {"in memory": [], "Chunks": [], "reads alone": []}
+    names = ("in memory", "Chunks", "reads alone")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    used: dict[str, list[float]] = {name: [] for name in names}
     with limited(given, folder) as (process, group):
         for _ in range(given.rounds):
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), time.process_time()
             model.fit(x, y, batch_size=given.batch, verbose=0)
             times["in memory"].append((time.perf_counter() - begin) / held)
-            answer = ask(process, "train")
-            times["Chunks"].append(answer["seconds"] / rows)
+            used["in memory"].append((time.process_time() - before) / held)
+            for name, what in (("Chunks", "train"), ("reads alone", "read")):
+                answer = ask(process, what)
+                times[name].append(answer["seconds"] / rows)
+                used[name].append(answer["used"] / rows)
         peak = group.peak() if group.kind is not None else 0
-        times["reads alone"].append(ask(process, "read")["seconds"] / rows)
     middle = {name: statistics.median(found) for name, found in times.items()}
-    print("\n".join(machine.describe(given.threads)))
+    print("\n".join(machine.describe(given.cores)))
     print(
         f"\n{rows} rows, {rows * width * 4 / 1e9:.2f} GB of float32, "
         f"{'-'.join(map(str, given.widths))}, batches of {given.batch}, windows of {given.window} "
-        f"rows ({given.window * width * 4 / MEGABYTE:.0f} MiB), {given.threads} threads, "
+        f"rows ({given.window * width * 4 / MEGABYTE:.0f} MiB), {given.threads} threads train on "
+        f"{given.cores} cores, "
         f"medians of {given.rounds} alternating epochs\n"
     )
     print(
         table(
-            ["", "rows a second", "of the rate in memory"],
+            ["", "rows a second", "of the rate in memory", "processor us a row"],
             [
-                [name, f"{1 / one:.0f}", f"{middle['in memory'] / one:.2f}"]
+                [
+                    name,
+                    f"{1 / one:.0f}",
+                    f"{middle['in memory'] / one:.2f}",
+                    f"{1e6 * statistics.median(used[name]):.2f}",
+                ]
                 for name, one in middle.items()
             ],
         )
@@ -222,14 +241,17 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[784, 128, 10])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cores", type=int, help="default one more, for the thread that reads")
     parser.add_argument("--folder", help="where the file is written; it is removed afterwards")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--data-limit", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.cores = given.cores or min(given.threads + 1, machine.allowed())
     if given.child:
         child(given)
         return
-    machine.limit_threads(given.threads)
+    machine.limit_threads(given.cores)
+    fastnn.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         run(given, folder)
 
