@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from fastnn.data.own_chunks import IterableSource, SequenceSource
 from fastnn.data.parquet_chunks import ParquetSource
 from fastnn.data.structures import parts
 from fastnn.data.windows import Windows
+from fastnn.listing import Listed
 from fastnn.words import integer, keywords
 from fastnn.words import path as path_of
 
@@ -25,7 +26,7 @@ from fastnn.words import path as path_of
 _WINDOW_BYTES = 1 << 26
 
 
-class Chunks:
+class Chunks(Listed):
     """Rows that do not fit in memory, read in chunks while a model trains on those before.
 
         >>> x = np.linspace(-1, 1, 400, dtype=np.float32)[:, None]
@@ -75,6 +76,8 @@ class Chunks:
         ImportError: Parquet, and pyarrow is not installed.
         OSError: a file cannot be read.
     """
+
+    _inside: ClassVar[Iterable[str]] = ("again", "apart", "first", "labels", "layout", "windows")
 
     @keywords()
     def __init__(

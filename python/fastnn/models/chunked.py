@@ -316,14 +316,8 @@ class _Read:
         self._batch = batch
         self._class_weight = class_weight
         self.key: int | None = None  # by which rows are shuffled
-
-    @property
-    def length(self) -> int | None:
-        return self._chunks.length
-
-    @property
-    def layout(self) -> str:
-        return self._chunks.layout
+        # Once for a fit: there may be thousands of chunks.
+        self.length, self.layout = chunks.length, chunks.layout
 
     @contextlib.contextmanager
     def windows(self, number: int, first_step: int) -> Iterator[Iterator[Ready]]:
@@ -403,14 +397,7 @@ class _Batches:
     def __init__(self, chunks: Chunks, size: int, shuffles: Chunked | None = None) -> None:
         self._chunks, self.size, self._shuffles = chunks, size, shuffles
         self._first = 0
-
-    @property
-    def length(self) -> int | None:
-        return self._chunks.length
-
-    @property
-    def layout(self) -> str:
-        return self._chunks.layout
+        self.length, self.layout = chunks.length, chunks.layout
 
     @property
     def few(self) -> tuple[Any, ...]:
