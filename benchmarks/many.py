@@ -1,14 +1,19 @@
 """Many networks by one call: networks a second of `fastnn.fit_many`, beside one `fit` after another.
 
-    python -m benchmarks.many [--rows iris 20-64-64-3] [--rounds 5] [--models 40]
+    python -m benchmarks.many [--rows iris 20-64-64-3] [--rounds 5] [--models 64] [--cpu]
 
 `alone` calls `fit` of each model in a loop, with one thread; `fit_many` has one thread, then two. Models are
-made and compiled before the clock starts.
+made and compiled before the clock starts. Narrow networks share lanes, sixteen at a time, so that numbers of
+models that are multiples of 32 show what two threads give. `--cpu`: CPU seconds in place of time, and no second
+thread, for a machine that has other work.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +27,9 @@ from benchmarks.timer import measure, repeated
 # Rows, widths, batch size, epochs.
 ROWS: dict[str, tuple[int, tuple[int, ...], int, int]] = {
     "iris": (150, (4, 10, 3), 32, 100),
+    "iris-8": (150, (4, 10, 3), 8, 100),
+    "wine": (178, (13, 16, 3), 32, 100),
+    "10-32-3": (600, (10, 32, 3), 32, 40),
     "20-64-64-3": (1000, (20, 64, 64, 3), 32, 10),
     "64-256-256-10": (4000, (64, 256, 256, 10), 128, 2),
 }
@@ -57,6 +65,25 @@ def _contestants(name: str, count: int) -> dict[str, Callable[[], object]]:
     }
 
 
+def _rates(runs: dict[str, Callable[[], object]], models: int, rounds: int) -> dict[str, float]:
+    """Networks a second."""
+    contestants = {key: repeated(run) for key, run in runs.items()}
+    times = measure(contestants, rounds=rounds, seconds=0.5, threads=2)
+    return {key: models / times[key].median for key in runs}
+
+
+def _cpu_rates(runs: dict[str, Callable[[], object]], models: int, rounds: int) -> dict[str, float]:
+    """Networks a CPU second, of what runs on one thread, in interleaved rounds."""
+    taken: dict[str, list[float]] = {key: [] for key in runs if key != "two"}
+    for _ in range(rounds + 1):  # the first warms up
+        for key, seconds in taken.items():
+            begun = time.process_time()
+            runs[key]()
+            seconds.append(time.process_time() - begun)
+    rates = {key: models / statistics.median(seconds[1:]) for key, seconds in taken.items()}
+    return {**rates, "two": math.nan}
+
+
 def main() -> None:
     """Prints a table of networks a second."""
     parser = argparse.ArgumentParser(
@@ -64,16 +91,15 @@ def main() -> None:
     )
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--models", type=int, default=40)
+    parser.add_argument("--models", type=int, default=64)
+    parser.add_argument("--cpu", action="store_true")
     given = parser.parse_args()
     fastnn.set_num_threads(1)
     print("\n".join(machine.describe(2)))
     lines = []
     for name in given.rows:
-        runs = _contestants(name, given.models)
-        contestants = {key: repeated(run) for key, run in runs.items()}
-        times = measure(contestants, rounds=given.rounds, seconds=0.5, threads=2)
-        rate = {key: given.models / times[key].median for key in runs}
+        rates = _cpu_rates if given.cpu else _rates
+        rate = rates(_contestants(name, given.models), given.models, given.rounds)
         lines.append(
             [
                 name,

@@ -56,9 +56,9 @@ def fit_many(
         True
 
     x and y are converted once. A model that ends early leaves its place to the next one. Narrow networks
-    of one shape (dense layers of up to 8,192 weights in all, batches of up to 256 rows) are stepped
-    sixteen at a time, by one thread, each in a lane of the processor's vectors. Rows, seeds, rates and rules are a model's own, so neither the order of the
-    models nor the number of threads changes a bit.
+    of one shape are stepped sixteen at a time, by one thread, each in a lane of the processor's vectors
+    (docs/many.md says which). Rows, seeds, rates and rules are a model's own, so neither the order of
+    the models nor the number of threads changes a bit.
 
     Args:
         models: different models, each compiled. Rates, losses and metrics are those they were compiled
