@@ -340,7 +340,7 @@ def test_the_next_window_is_read_while_this_one_trains():
 
     def begin(step, _):
         if step == 0:
-            for _ in range(200):  # the reader goes as far as it may
+            for _ in range(2000):  # the reader goes as far as it may
                 time.sleep(0.001)
                 if len(read) > 2:
                     break
