@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import layers
+from fastnn import _core, layers
 from fastnn.callbacks import EarlyStopping, LambdaCallback, TimeLimit
 
 N, COLUMNS = 240, 12
@@ -232,3 +232,29 @@ def test_a_mask_is_of_all_rows() -> None:
     x, y = data()
     with pytest.raises(ValueError, match=r"rows: expected a mask of 240 rows, got .* \(10,\)"):
         fastnn.fit_many([made(0)], x, y, rows=[np.ones(10, bool)])
+
+
+def test_one_block_of_a_device_each(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small networks on a GPU: each is a block on a stream of its own."""
+    if not _core.cuda_state()["usable"]:
+        monkeypatch.setenv("FASTNN_CUDA_LIBRARY", str(request.getfixturevalue("emulated")))
+    monkeypatch.setenv("FASTNN_DEVICE", "cuda")
+    monkeypatch.setenv("FASTNN_SESSION", "resident")
+    x, y = data()
+
+    def small(seed: int) -> fastnn.Sequential:
+        model = fastnn.Sequential(
+            [layers.Dense(6 + seed, "relu", input_shape=(COLUMNS,)), layers.Dense(3)], seed=seed
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        assert model.session(16) == "resident"
+        return model
+
+    models = [small(seed) for seed in range(5)]
+    given: dict[str, Any] = {"epochs": 2, "batch_size": 16}
+    found = fastnn.fit_many(models, x, y, threads=3, **given)
+    for seed, (model, history) in enumerate(zip(models, found, strict=True)):
+        alone = small(seed)
+        assert_same(model, history, alone, alone.fit(x, y, verbose=0, **given))
