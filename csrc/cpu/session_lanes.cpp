@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "core/activation_rows.h"
-#include "core/batch.h"
 #include "core/loss.h"
 #include "core/memory.h"
 #include "cpu/context.h"
 #include "cpu/isa.h"
+#include "cpu/lane_batches.h"
 #include "cpu/session_cpu.h"
 
 namespace fastnn {
@@ -80,35 +80,12 @@ class CpuLaneSession final : public LaneSession {
   bool finite_parameters(Index lane) override;
 
  private:
-  // What one network has to itself, apart from its numbers in all arrays.
-  struct Lane {
-    Lane(const Machine& machine, std::uint64_t key_of_plan) : key(key_of_plan), memory(machine) {}
-    std::uint64_t key;
-    Memory memory;
-    // Batches of a large data set, made when there is one.
-    Plan plan = {};
-    std::optional<Batch<T>> batch = std::nullopt;
-    // The rows of a small data set, converted once for a call, and the order of an epoch.
-    const Dataset* recorded = nullptr;
-    T* records = nullptr;
-    Index* order = nullptr;
-    std::uint64_t ordered_for = 0;  // 1 + the epoch's number; 0: none yet
-  };
-  // The lanes that make one step of n rows, and which step of their run that is.
-  struct Step {
-    std::span<const LaneSteps* const> lanes;
-    Index index, n;
-    std::array<bool, net_lanes> active;
-  };
+  using Step = LaneStep;
 
   Index width(int tensor) const { return plan_.tensors[at(tensor)].width; }
   T* value(int tensor) const { return values_[at(tensor)]; }
   Index place(int parameter) const { return places_[at(parameter)]; }
   void step(Step& step, std::span<Ran> ran);
-  bool has_records(Lane& net, const LaneSteps& own);
-  void record(Lane& net, const LaneSteps& own);
-  void gather(const Step& step);
-  void gather_records(const Step& step);
   void forward(Index n);
   void lose(Step& step, std::span<Ran> ran);
   void measure(const Step& step);
@@ -125,9 +102,8 @@ class CpuLaneSession final : public LaneSession {
   const Kernels<T>& kernels_;
   const LaneKernels<T>& lane_kernels_;
   const Index rows_;
-  const Index record_;  // numbers
   Memory memory_;
-  std::array<std::unique_ptr<Lane>, net_lanes> nets_;
+  LaneBatches<T> batches_;
 
   // By tensor and by node, for all lanes.
   std::vector<T*> values_, gradients_, kept_;
@@ -136,11 +112,6 @@ class CpuLaneSession final : public LaneSession {
   T* parameters_ = nullptr;
   T* slots_[rule_slots] = {};
   T* dparameters_ = nullptr;
-  T* rows_of_lane_[net_lanes] = {};  // a batch of one network
-  T* labels_ = nullptr;              // (rows)
-  T* targets_ = nullptr;             // (rows, targets)
-  T* weights_ = nullptr;             // (rows)
-  bool has_labels_ = false, has_weights_ = false;
   T* column_weights_ = nullptr;
   alignas(64) T scale_[net_lanes] = {};
 };
@@ -152,15 +123,13 @@ CpuLaneSession<T>::CpuLaneSession(const Plan& plan, Index batch_size)
       kernels_(kernels<T>(*machine_.table)),
       lane_kernels_(lane_kernels_of<T>(*cpu_table().lanes)),
       rows_(batch_size),
-      record_((plan.input_width() + plan.target_width() + lane_record) / lane_record * lane_record),
       memory_(machine_),
+      batches_(machine_, plan_, batch_size),
       kept_(plan.nodes.size()) {
   const auto take = [&](Index count) { return memory_.take<T>(count * net_lanes); };
-  Index widest = 1;
   for (const TensorShape& tensor : plan_.tensors) {
     values_.push_back(take(rows_ * tensor.width));
     gradients_.push_back(take(rows_ * tensor.width));
-    widest = std::max(widest, tensor.width);
   }
   for (std::size_t i = 0; i < plan_.nodes.size(); ++i) {
     const Node& node = plan_.nodes[i];
@@ -174,10 +143,6 @@ CpuLaneSession<T>::CpuLaneSession(const Plan& plan, Index batch_size)
   parameters_ = take(size_);
   dparameters_ = take(size_);
   for (T*& slot : slots_) slot = take(size_);
-  for (T*& rows : rows_of_lane_) rows = memory_.take<T>(rows_ * widest);
-  labels_ = take(rows_);
-  targets_ = take(rows_ * plan_.target_width());
-  weights_ = take(rows_);
   const std::vector<double>& given = plan_.loss.column_weights;
   if (given.empty()) return;
   column_weights_ = memory_.take<T>(plan_.output_width());
@@ -186,7 +151,7 @@ CpuLaneSession<T>::CpuLaneSession(const Plan& plan, Index batch_size)
 
 template <class T>
 void CpuLaneSession<T>::put(Index lane, std::uint64_t key, const Buffers& buffers) {
-  nets_[at(lane)] = std::make_unique<Lane>(machine_, key);
+  batches_.enter(lane, key);
   for (std::size_t i = 0; i < places_.size(); ++i) {
     const Parameter& parameter = plan_.parameters[i];
     const auto copy = [&](const void* from, T* to) {
@@ -254,142 +219,13 @@ void CpuLaneSession<T>::run(std::span<const LaneSteps* const> lanes, Index count
 
 template <class T>
 void CpuLaneSession<T>::step(Step& step, std::span<Ran> ran) {
-  gather(step);
+  batches_.gather(step, value(0));
   forward(step.n);
   lose(step, ran);
   measure(step);
   backward(step.n);
   update(step);
   for (std::size_t k = 0; k < at(net_lanes); ++k) ran[k].steps += step.active[k] ? 1 : 0;
-}
-
-// Whether the rows of a lane are kept as records, of which there may be few.
-template <class T>
-bool CpuLaneSession<T>::has_records(Lane& net, const LaneSteps& own) {
-  constexpr Index most_rows = 4096;
-  constexpr Index most = Index{1} << 16;  // numbers
-  const Dataset& data = *own.data;
-  if (data.count > most_rows || data.count * record_ > most) return false;
-  if (net.recorded == &data) return true;
-  record(net, own);
-  return true;
-}
-
-template <class T>
-void CpuLaneSession<T>::record(Lane& net, const LaneSteps& own) {
-  const Dataset& data = *own.data;
-  const Index count = data.count;
-  const Index columns = plan_.input_width();
-  const Index targets = data.labels != nullptr ? 1 : plan_.target_width();
-  const Rows rows{data.rows, 0, count};
-  net.records = net.memory.template take<T>(count * record_);
-  net.order = net.memory.template take<Index>(count);
-  std::vector<T> x(at(count * columns));
-  std::vector<T> y(at(count * targets));
-  machine_.call<Gather<T>>(kernels_.gather, {data.x, rows, static_cast<T>(plan_.input_scale),
-                                             static_cast<T>(plan_.input_offset), x.data()});
-  if (data.labels == nullptr) {
-    machine_.call<Gather<T>>(kernels_.gather, {data.targets, rows, T(1), T(0), y.data()});
-  }
-  for (Index r = 0; r < count; ++r) {
-    const Index row = data.rows != nullptr ? data.rows[r] : r;
-    T* const out = net.records + r * record_;
-    std::copy_n(x.data() + r * columns, columns, out);
-    if (data.labels != nullptr) y[at(r)] = static_cast<T>(data.labels[row]);
-    std::copy_n(y.data() + r * targets, targets, out + columns);
-    out[columns + targets] = data.weights != nullptr ? static_cast<T>(data.weights[row]) : T(1);
-  }
-  net.recorded = &data;
-}
-
-template <class T>
-void CpuLaneSession<T>::gather_records(const Step& step) {
-  LaneRecords<T> all{.n = step.n,
-                     .columns = plan_.input_width(),
-                     .targets = has_labels_ ? 1 : plan_.target_width(),
-                     .width = record_,
-                     .records = {},
-                     .order = {},
-                     .x = value(0),
-                     .y = has_labels_ ? labels_ : targets_,
-                     .weights = has_weights_ ? weights_ : nullptr};
-  Index some = 0;  // whose rows stand in lanes that rest
-  for (Index k = 0; k < net_lanes; ++k) {
-    if (!step.active[at(k)]) continue;
-    const LaneSteps& own = *step.lanes[at(k)];
-    Lane& net = *nets_[at(k)];
-    if (net.ordered_for != own.epoch.number + 1) {
-      machine_.call<Shuffle>(machine_.table->shuffle,
-                             {net.key, own.epoch.number, own.data->count, 0, own.data->count,
-                              own.epoch.shuffled, nullptr, net.order});
-      net.ordered_for = own.epoch.number + 1;
-    }
-    all.records[k] = net.records;
-    all.order[k] = net.order + (own.first + step.index) * own.epoch.batch_size;
-    some = k;
-  }
-  for (Index k = 0; k < net_lanes; ++k) {
-    if (all.records[k] != nullptr) continue;
-    all.records[k] = all.records[some];
-    all.order[k] = all.order[some];
-  }
-  lane_kernels_.records(all);
-}
-
-// What lanes that rest have is whatever was there.
-template <class T>
-void CpuLaneSession<T>::gather(const Step& step) {
-  bool records = true;
-  has_weights_ = false;
-  for (std::size_t k = 0; k < at(net_lanes); ++k) {
-    if (!step.active[k]) continue;
-    const LaneSteps& own = *step.lanes[k];
-    records = records && has_records(*nets_[k], own);
-    has_labels_ = own.data->labels != nullptr;
-    has_weights_ = has_weights_ || own.data->weights != nullptr;
-  }
-  if (records) return gather_records(step);
-  const auto spread = [&](Index count, T* out) {
-    LaneSpread<T> all{count, {}, out};
-    std::copy(std::begin(rows_of_lane_), std::end(rows_of_lane_), all.from);
-    lane_kernels_.spread(all);
-  };
-  const auto each = [&](const auto& f) {
-    for (Index k = 0; k < net_lanes; ++k) {
-      if (step.active[at(k)]) f(*step.lanes[at(k)], *nets_[at(k)], rows_of_lane_[k]);
-    }
-  };
-  each([&](const LaneSteps& own, Lane& net, T* x) {
-    const Index start = (own.first + step.index) * own.epoch.batch_size;
-    if (!net.batch) {
-      net.plan = plan_;
-      net.plan.key = net.key;
-      net.batch.emplace(machine_, net.memory, net.plan, rows_);
-    }
-    net.batch->choose(*own.data, &own.epoch, start, step.n);
-    net.batch->gather_input(machine_, *own.data, 0, step.n, x);
-    net.batch->gather_targets(*own.data);
-  });
-  spread(step.n * plan_.input_width(), value(0));
-  each([&](const LaneSteps&, const Lane& net, T* out) {
-    const BatchPart<T> part = net.batch->part(0, step.n);
-    if (part.labels != nullptr) {
-      std::copy_n(part.labels, step.n, out);
-    } else {
-      std::copy_n(part.targets, step.n * plan_.target_width(), out);
-    }
-  });
-  spread(step.n * (has_labels_ ? 1 : plan_.target_width()), has_labels_ ? labels_ : targets_);
-  if (!has_weights_) return;
-  each([&](const LaneSteps&, const Lane& net, T* out) {
-    const BatchPart<T> part = net.batch->part(0, step.n);
-    if (part.weights != nullptr) {
-      std::copy_n(part.weights, step.n, out);
-    } else {
-      std::fill_n(out, step.n, T(1));
-    }
-  });
-  spread(step.n, weights_);
 }
 
 template <class T>
@@ -448,8 +284,8 @@ LaneLoss<T> CpuLaneSession<T>::loss_of(const Loss& loss, int tensor, Index first
                   .n = n,
                   .c = c,
                   .outputs = value(tensor) + row * c,
-                  .labels = has_labels_ ? labels_ + row : nullptr,
-                  .targets = targets_ + row * plan_.target_width(),
+                  .labels = batches_.labels() != nullptr ? batches_.labels() + row : nullptr,
+                  .targets = batches_.targets() + row * plan_.target_width(),
                   .weights = nullptr,
                   .column_weights = nullptr,
                   .scale = scale_,
@@ -473,7 +309,7 @@ void CpuLaneSession<T>::lose(Step& step, std::span<Ran> ran) {
   const auto total = over_groups(step.n, [&](Index first, Index n, double* sums) {
     LaneLoss<T> all = loss_of(plan_.loss, tensor, first, n, sums);
     all.by_element = plan_.loss.by_element;
-    all.weights = has_weights_ ? weights_ + first * net_lanes : nullptr;
+    if (batches_.weights() != nullptr) all.weights = batches_.weights() + first * net_lanes;
     all.column_weights = column_weights_;
     all.gradient = gradients_[at(tensor)] + first * net_lanes * width(tensor);
     (of_rows ? lane_kernels_.softmax_cross_entropy : lane_kernels_.element_loss)(all);
@@ -496,10 +332,10 @@ template <class T>
 void CpuLaneSession<T>::measure(const Step& step) {
   std::size_t place = 2;
   for (const Metric& metric : plan_.metrics) {
-    const bool weighs = metric.weighted && has_weights_;
+    const bool weighs = metric.weighted && batches_.weights() != nullptr;
     const auto total = over_groups(step.n, [&](Index first, Index n, double* sums) {
       LaneLoss<T> rows = loss_of(metric.loss, metric.tensor, first, n, sums);
-      if (weighs) rows.weights = weights_ + first * net_lanes;
+      if (weighs) rows.weights = batches_.weights() + first * net_lanes;
       if (metric.kind == MetricKind::mean_of) {
         const bool of_rows = portable::is_of_rows(metric.loss.kind);
         rows.by_element = !of_rows;
