@@ -10,6 +10,7 @@ import pytest
 
 OWN = (
     *("cuda_twins", "cuda_twins_rows", "cuda_twins_numbers", "cuda_twins_layers"),
+    "cuda_twins_products",
     "cuda_twins_tables",
 )
 TWINS = (

@@ -25,6 +25,7 @@ int main(int count, char** words) {
   check_numbers();
   check_layers();
   check_tables();
+  check_products();
   library->end_context(device);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

@@ -129,5 +129,6 @@ void check_rows();
 void check_numbers();
 void check_layers();
 void check_tables();
+void check_products();
 
 }  // namespace twins
