@@ -175,7 +175,7 @@ class Carrier:
         pass
 
 
-@pytest.mark.parametrize("count", [1, 100, 5_000, 100_003])
+@pytest.mark.parametrize("count", [1, 100, 400, 5_000, 100_003])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sums_go_in_the_order_of_ranks(count, dtype):
     rng = np.random.default_rng(count)

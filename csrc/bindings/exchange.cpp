@@ -54,16 +54,17 @@ void add_failure(py::module_& module) {
 void PythonTransport::gather(const void* mine, void* all, Index bytes) {
   stay_if_ending();
   const py::gil_scoped_acquire locked;
-  link_.attr("gather")(bytes_at(mine, {bytes}), bytes_at(all, {size_, bytes}));
+  note(link_.attr("gather")(bytes_at(mine, {bytes}), bytes_at(all, {size_, bytes})));
 }
 
 void PythonTransport::swap(const void* out, void* in, Index bytes) {
   stay_if_ending();
   const py::gil_scoped_acquire locked;
-  link_.attr("swap")(bytes_at(out, {size_, bytes}), bytes_at(in, {size_, bytes}));
+  note(link_.attr("swap")(bytes_at(out, {size_, bytes}), bytes_at(in, {size_, bytes})));
 }
 
 void PythonTransport::rest() {
+  if (!std::exchange(interrupted_, false)) return;
   stay_if_ending();
   const py::gil_scoped_acquire locked;
   link_.attr("rest")();

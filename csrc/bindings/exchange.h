@@ -8,8 +8,8 @@
 
 namespace fastnn::bindings {
 
-// Calls `link.gather(mine, all)`, `link.swap(out, in)` and `link.rest()` with arrays of bytes over
-// memory of native code.
+// Calls `link.gather(mine, all)` and `link.swap(out, in)` with arrays of bytes over memory of
+// native code. Where one returns True an interrupt came meanwhile, and `link.rest()` may raise it.
 class PythonTransport final : public Transport {
  public:
   explicit PythonTransport(py::object link) : link_(std::move(link)) {}
@@ -19,8 +19,11 @@ class PythonTransport final : public Transport {
   void set_size(Index size) { size_ = size; }
 
  private:
+  void note(const py::object& interrupted) { interrupted_ |= interrupted.ptr() == Py_True; }
+
   py::object link_;
   Index size_ = 1;
+  bool interrupted_ = false;
 };
 
 struct BoundExchange {

@@ -96,12 +96,13 @@ void Exchange::check_blocks() {
 
 // Adds up, in the order of ranks, the numbers that lie `stride` bytes apart from one rank to the
 // next.
-void Exchange::add_up(std::span<double> numbers, const std::byte* from, Index stride) const {
+template <class T>
+void Exchange::add_up(std::span<T> numbers, const std::byte* from, Index stride) const {
   for (std::size_t i = 0; i < numbers.size(); ++i) {
-    double total = 0;
+    T total = 0;
     for (Index r = 0; r < size_; ++r) {
-      double one = 0;
-      std::memcpy(&one, from + r * stride + static_cast<Index>(i * sizeof(double)), sizeof one);
+      T one = 0;
+      std::memcpy(&one, from + r * stride + static_cast<Index>(i * sizeof(T)), sizeof one);
       total = r == 0 ? one : total + one;
     }
     numbers[i] = total;
@@ -114,11 +115,13 @@ void Exchange::sum(std::span<double> numbers, T* values, Index n) {
   const auto count = static_cast<Index>(numbers.size());
   const Index bytes = n * static_cast<Index>(sizeof(T));
   const Index given = count * static_cast<Index>(sizeof(double));
-  // All memory is there before the round begins.
-  const bool rides = given <= block_size - head;  // in the block
-  if (!rides) pieces_.resize(static_cast<std::size_t>(std::max<Index>(size_ * given, 1)));
+  // What fits rides in the block. All memory is there before the round begins.
+  const bool rides = given <= block_size - head;
+  const bool all_ride = given + bytes <= block_size - head;
+  if (!rides) pieces_.resize(static_cast<std::size_t>(size_ * given));
   std::byte* const room = begin_round(Kind::sum, count, bytes);
   if (rides && count > 0) std::memcpy(room, numbers.data(), static_cast<std::size_t>(given));
+  if (all_ride && n > 0) std::memcpy(room + given, values, static_cast<std::size_t>(bytes));
   end_blocks();
   if (rides) {
     add_up(numbers, blocks_.data() + head, block_size);
@@ -126,7 +129,12 @@ void Exchange::sum(std::span<double> numbers, T* values, Index n) {
     transport_.gather(numbers.data(), pieces_.data(), given);
     add_up(numbers, pieces_.data(), given);
   }
-  if (n > 0) sum_values(values, n);
+  if (all_ride) {
+    add_up(std::span(values, static_cast<std::size_t>(n)), blocks_.data() + head + given,
+           block_size);
+  } else if (n > 0) {
+    sum_values(values, n);
+  }
   transport_.rest();
 }
 

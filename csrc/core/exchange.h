@@ -77,7 +77,8 @@ class Exchange {
   std::byte* begin_round(Kind kind, Index numbers, Index bytes);
   void end_blocks();
   void check_blocks();
-  void add_up(std::span<double> numbers, const std::byte* from, Index stride) const;
+  template <class T>
+  void add_up(std::span<T> numbers, const std::byte* from, Index stride) const;
   template <class T>
   void sum_values(T* values, Index n);
 

@@ -25,7 +25,8 @@ class Exchange:
     """Sums over ranks (csrc/core/exchange.h): all of them make the same calls, in the same order.
 
     `link` carries bytes: gather(mine, all), where row r of `all` gets what rank r has in `mine`;
-    swap(out, into), where row r of `out` goes to rank r; and rest(), between two sums.
+    swap(out, into), where row r of `out` goes to rank r. Where one returns True, rest() is called
+    between two sums, and may raise what came meanwhile.
     """
 
     def __init__(self, link: Any, rank: int, size: int) -> None: ...

@@ -167,16 +167,19 @@ class Link:
         self._gather = self._waiting("Iallgather") if waits else self._comm.Allgather
         self._swap = self._waiting("Ialltoall") if waits else self._comm.Alltoall
 
-    def gather(self, mine: NDArray[np.uint8], everyone: NDArray[np.uint8]) -> None:
-        self._carry(self._gather, mine, everyone)
+    def gather(self, mine: NDArray[np.uint8], everyone: NDArray[np.uint8]) -> bool:
+        """Whether an interrupt came meanwhile, which `rest` raises."""
+        return self._carry(self._gather, mine, everyone)
 
-    def swap(self, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
-        self._carry(self._swap, out, into)
+    def swap(self, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> bool:
+        """The same."""
+        return self._carry(self._swap, out, into)
 
-    def _carry(self, call: Any, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+    def _carry(self, call: Any, out: NDArray[np.uint8], into: NDArray[np.uint8]) -> bool:
         self.broken = True  # unless it comes back
         call(out, into)
         self.broken = False
+        return self._interrupted
 
     def rest(self) -> None:
         """Raises an interrupt that came while a sum was under way: here no rank waits for bytes."""
