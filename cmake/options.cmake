@@ -53,6 +53,12 @@ function(fastnn_append_known list)
 endfunction()
 
 fastnn_append_known(fastnn_strict ${some_know})
+# For Clang, -fno-unsafe-math-optimizations means trapping math, and an option that takes it back is
+# worth a warning, whose name changed in Clang 19.
+set(fastnn_overriding "")
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  fastnn_append_known(fastnn_overriding -Wno-overriding-t-option -Wno-overriding-option)
+endif()
 # -O2: after -Ofast, GCC and Clang link the code that flushes subnormal numbers.
 set(fastnn_strict_link -O2 -fno-fast-math -fno-unsafe-math-optimizations -fno-lto)
 fastnn_append_known(fastnn_strict_link -mno-daz-ftz)

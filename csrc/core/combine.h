@@ -113,14 +113,14 @@ struct Extreme {
 struct Largest : Extreme {
   template <class T>
   static FASTNN_INLINE T join(T a, T b) {
-    return (a > b) | (a != a) ? a : b;
+    return ((a > b) | (a != a)) ? a : b;
   }
 };
 
 struct Smallest : Extreme {
   template <class T>
   static FASTNN_INLINE T join(T a, T b) {
-    return (a < b) | (a != a) ? a : b;
+    return ((a < b) | (a != a)) ? a : b;
   }
 };
 

@@ -80,8 +80,8 @@ struct CategoricalFocalCrossentropy : RowLoss {
   };
   template <class T>
   struct Numbers : Softmax<T> {
-    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&sums)[2])
-        : Softmax<T>(largest, sums[0], sums[1]) {}
+    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&added)[2])
+        : Softmax<T>(largest, added[0], added[1]) {}
   };
 
   // What a column contributes to the loss, and p times the derivative of that by p.
@@ -118,13 +118,13 @@ struct CategoricalFocalCrossentropy : RowLoss {
     out[1] = column.slope;
   }
   template <class T>
-  static FASTNN_INLINE T loss(const Common<T>&, const Numbers<T>&, const T (&seconds)[2]) {
-    return seconds[0];
+  static FASTNN_INLINE T loss(const Common<T>&, const Numbers<T>&, const T (&second)[2]) {
+    return second[0];
   }
   template <class T>
-  static FASTNN_INLINE T gradient(const Common<T>& s, const Numbers<T>& row, const T (&seconds)[2],
+  static FASTNN_INLINE T gradient(const Common<T>& s, const Numbers<T>& row, const T (&second)[2],
                                   T z, T t, T w) {
-    return Column<T>(s, row, z, t, w).slope - weigh(row.probability(z), seconds[1]);
+    return Column<T>(s, row, z, t, w).slope - weigh(row.probability(z), second[1]);
   }
 };
 
@@ -138,8 +138,8 @@ struct KlDivergence : RowLoss {
   template <class T>
   struct Numbers : Softmax<T> {
     T target, rest;  // the sums of t and of t (log(t) - (z - top))
-    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&sums)[4])
-        : Softmax<T>(largest, sums[0], sums[1]), target(sums[2]), rest(sums[3]) {}
+    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&added)[4])
+        : Softmax<T>(largest, added[0], added[1]), target(added[2]), rest(added[3]) {}
   };
 
   template <class T>
@@ -176,8 +176,8 @@ struct CategoricalHinge : RowLoss {
   template <class T>
   struct Numbers {
     T top, margin, share;
-    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&sums)[3])
-        : top(largest), margin(T(1) + largest - sums[0] + sums[2]), share(T(1) / sums[1]) {}
+    FASTNN_INLINE Numbers(const Common<T>&, T largest, const T (&added)[3])
+        : top(largest), margin(T(1) + largest - added[0] + added[2]), share(T(1) / added[1]) {}
   };
 
   template <class T>
@@ -214,15 +214,15 @@ struct CosineSimilarity : RowLoss {
   struct Numbers {
     T of_target, of_output, cosine;  // inverses of the norms
     bool fixed;                      // the norm of the outputs counts as 1e-7
-    FASTNN_INLINE Numbers(const Common<T>&, T top, const T (&sums)[3]) {
+    FASTNN_INLINE Numbers(const Common<T>&, T top, const T (&added)[3]) {
       constexpr T least = T(1e-7);
       const T scale = scale_of(top);
-      const T norm = sqrt(sums[1]) * scale;
-      const T norm_of_target = sqrt(sums[0]);
+      const T norm = sqrt(added[1]) * scale;
+      const T norm_of_target = sqrt(added[0]);
       fixed = norm < least;
       of_output = T(1) / (fixed ? least : norm);
       of_target = T(1) / (norm_of_target < least ? least : norm_of_target);
-      cosine = sums[2] * of_target * (scale * of_output);
+      cosine = added[2] * of_target * (scale * of_output);
     }
   };
 
