@@ -54,10 +54,10 @@ endfunction()
 
 fastnn_append_known(fastnn_strict ${some_know})
 # For Clang, -fno-unsafe-math-optimizations means trapping math, and an option that takes it back is
-# worth a warning, whose name changed in Clang 19.
-set(fastnn_overriding "")
+# worth a warning, whose name changed in Clang 19; and so is a loop that it does not vectorise.
+set(fastnn_quiet "")
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  fastnn_append_known(fastnn_overriding -Wno-overriding-t-option -Wno-overriding-option)
+  fastnn_append_known(fastnn_quiet -Wno-overriding-t-option -Wno-overriding-option -Wno-pass-failed)
 endif()
 # -O2: after -Ofast, GCC and Clang link the code that flushes subnormal numbers.
 set(fastnn_strict_link -O2 -fno-fast-math -fno-unsafe-math-optimizations -fno-lto)

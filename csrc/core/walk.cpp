@@ -62,7 +62,8 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
     auto* const place = count > 0 ? memory_.take<EncodedColumn>(count) : nullptr;
     frame_.encodings.push_back(place);
     if (count == 0) continue;
-    machine.write(*machine.context, place, node.encodings.data(), count * sizeof(EncodedColumn));
+    machine.write(*machine.context, place, node.encodings.data(),
+                  node.encodings.size() * sizeof(EncodedColumn));
   }
   dense_alone_read_input_ =
       std::none_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) {
@@ -82,7 +83,8 @@ Walk<T>::Walk(const Machine& machine, Memory& memory, const Plan& plan, T* param
     const auto count = static_cast<Index>(given.size());
     thresholds_.push_back(count > 0 ? memory_.take<double>(count) : nullptr);
     if (count == 0) continue;
-    machine.write(*machine.context, thresholds_.back(), given.data(), count * sizeof(double));
+    machine.write(*machine.context, thresholds_.back(), given.data(),
+                  given.size() * sizeof(double));
   }
 }
 
