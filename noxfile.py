@@ -88,6 +88,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def pyright(session: nox.Session) -> None:
+    """What editors say of the program of a user, tests/typing; `nox -s lint` runs mypy on it."""
+    session.install("numpy", "pyright[nodejs]")
+    session.run("pyright", *session.posargs)
+
+
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Builds the documentation into build/site, with warnings as errors, and looks at its links."""
     session.install(".[image,plot,sklearn]", *nox.project.dependency_groups(PYPROJECT, "docs"))

@@ -36,6 +36,11 @@ from fastnn.words import (
     snake_case,
 )
 
+if TYPE_CHECKING:
+    from fastnn.layers.declared import Declared
+else:
+    Declared = object
+
 Shape = tuple[int, ...]
 
 Dtype = Literal["float32", "float64"]
@@ -101,7 +106,7 @@ class Standing(NamedTuple):
     shared: bool = False  # more than one model has it, or had it
 
 
-class Layer(Registered):
+class Layer(Registered, Declared):
     """The base of all layers.
 
         >>> layer = fastnn.layers.Dense(3, name="head")
@@ -227,13 +232,15 @@ class Layer(Registered):
             )
         return self.extend(network, tensor)
 
-    def call(self, x: Tensor, _training: bool) -> Tensor:
-        """The outputs for rows x of the layer's shape, by the kernels that its nodes use.
+    if not TYPE_CHECKING:  # classes of programs take the arguments that they like: see Declared
 
-        >>> fastnn.layers.Dense(3)(np.ones((5, 4))).shape  # builds the layer, then calls it
-        (5, 3)
-        """
-        return x
+        def call(self, x: Tensor, _training: bool) -> Tensor:
+            """The outputs for rows x of the layer's shape, by the kernels that its nodes use.
+
+            >>> fastnn.layers.Dense(3)(np.ones((5, 4))).shape  # builds the layer, then calls it
+            (5, 3)
+            """
+            return x
 
     @property
     def opaque(self) -> str | None:
@@ -509,7 +516,7 @@ class Layer(Registered):
         return (input_shape[0], *self.row_shape(without_batch(input_shape)))
 
     @keywords()
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Any) -> None:
         """Makes the parameters for inputs of shape (None, ...), in the layer's own buffer.
 
             >>> layer = fastnn.layers.Dense(3)

@@ -91,7 +91,7 @@ class Merge(Layer):
         return (_batch(input_shape), *self.row_shape(self._rows(input_shape)))
 
     @keywords()
-    def build(self, input_shape: Sequence[Sequence[int | None]]) -> None:  # type: ignore[override]
+    def build(self, input_shape: Sequence[Sequence[int | None]]) -> None:
         """Checks that the layer takes inputs of these shapes (None, ...). A second call does nothing."""
         if self.built:
             return
