@@ -430,3 +430,9 @@ def test_metric_that_means_nothing():
     model = networks.sequential((4, 1), (None,))
     with pytest.raises(ValueError, match=r"accuracy"):
         model.compile(optimizer="sgd", loss="mse", metrics=["accuracy"])
+
+
+def test_fewer_labels_than_rows():
+    """Both counts are named, where shapes of outputs would only distract."""
+    with pytest.raises(ValueError, match="y: expected 6 labels, one for each row of x, got 4"):
+        classifier().fit(np.ones((6, 4)), [0, 1, 2, 0])

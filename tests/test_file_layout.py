@@ -134,7 +134,10 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "no JSON": (made(b"{'x': 1}"), "the header is no JSON"),
     "no UTF-8": (made(b'{"\xff": 1}'), "the header is no UTF-8"),
     "two objects": (made(b"{}{}"), "the header is no JSON"),
-    "a pickle": (b"\x80\x04\x95" + b"\x00" * 40, "cut short, or no safetensors file"),
+    "a pickle": (b"\x80\x04\x95" + b"\x00" * 40, "a pickle, and no safetensors file"),
+    "an array": (b"\x93NUMPY\x01\x00" + b"\x00" * 40, r"an array of NumPy \(np.load reads it\), and no"),
+    "text": (b"name,price\n" * 9, "text, and no safetensors file"),
+    "a header of 128 bytes that is cut short": (b"\x80" + b"\x00" * 20, "cut short, or no safetensors"),
     "deep": (made(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "nested too deeply"),
     "deep objects": (made(b'{"x":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"),
     "twice": (made(b'{"x": 1, "x": 2}'), "the key 'x' occurs twice"),
@@ -211,6 +214,15 @@ def test_damaged_files(name: str, tmp_path: Path) -> None:
         read(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < len(str(path)) + 400
+
+
+@pytest.mark.parametrize("length", [0x280, 0x480, 0x580, 0x8B1F])
+def test_lengths_of_headers_that_look_like_other_files(length: int, tmp_path: Path) -> None:
+    """The first bytes of such a header are those of a pickle, or of gzip."""
+    header = json.dumps({"a": tensor(0, 2)}).encode()
+    path = tmp_path / "file"
+    path.write_bytes(made(header + b" " * (length - len(header)), b"\x01\x02"))
+    assert read(path).tensors["a"].tolist() == [1, 2]
 
 
 def test_a_header_of_100_megabytes_is_not_read(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def given_labels(value: object, n: int, output_shape: tuple[int, ...]) -> Array:
                 "use the loss categorical_crossentropy, or pass y.argmax(axis=1)"
             )
             raise ValueError(f"y: expected integer labels of shape ({n},), got {y.shape}: {advice}")
+        if y.ndim == 1:
+            raise ValueError(f"y: expected {n} labels, one for each row of x, got {len(y)}")
         raise ValueError(
             f"y: expected integer labels of shape ({n},) for outputs of shape "
             f"{(n, *output_shape)}, got {y.shape}{_lies_across('y', y, n)}"

@@ -166,6 +166,20 @@ def metadata_of(path: str | os.PathLike[str]) -> dict[str, str]:
             raise ModelFileError(f"{os.fspath(path)}: {fault}") from fault.__cause__
 
 
+# Files that are taken for models, by their first bytes. A header of 640 bytes begins as a pickle does,
+# so they are looked for only where the length cannot be one.
+_OTHERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
+    (
+        (b"PK\x03\x04", b"\x89HDF"),
+        "a zip or HDF5 file (fastnn.from_keras reads those of Keras, fastnn.interop.load_keras_weights "
+        ".weights.h5, and load_state_dict weights of PyTorch)",
+    ),
+    ((b"\x93NUMPY",), "an array of NumPy (np.load reads it)"),
+    ((b"\x1f\x8b",), "a gzip file"),
+    (tuple(bytes([0x80, version]) for version in range(2, 6)), "a pickle"),
+)
+
+
 def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
@@ -175,13 +189,13 @@ def _header(file: io.BufferedReader, size: int) -> dict[str, Any]:
     start = file.read(8)
     if len(start) < 8:
         raise ModelFileError(f"a file of {size} bytes is too short for a model")
-    if start.startswith((b"PK\x03\x04", b"\x89HDF")):
-        raise ModelFileError(
-            "a zip or HDF5 file, and no safetensors file; fastnn.from_keras reads those of Keras, "
-            "fastnn.interop.load_keras_weights .weights.h5, and load_state_dict weights of PyTorch"
-        )
     length = int.from_bytes(start, "little")
     if length > size - 8:
+        for beginnings, what in _OTHERS:
+            if start.startswith(beginnings):
+                raise ModelFileError(f"{what}, and no safetensors file")
+        if start.isascii() and start.decode().isprintable():
+            raise ModelFileError("text, and no safetensors file")
         raise ModelFileError(
             f"the header is said to have {length} bytes, but the file has {size}: it is cut short, "
             "or no safetensors file"
