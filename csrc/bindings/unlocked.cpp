@@ -1,10 +1,10 @@
 #include "bindings/unlocked.h"
 
-#include <pthread.h>
-
 #include <atomic>
 #include <chrono>
 #include <thread>
+
+#include "core/fork.h"
 
 namespace fastnn::bindings {
 
@@ -16,7 +16,7 @@ std::atomic<int> under_way{0};
 std::atomic<int> staying{0};
 
 // In a forked child, the calls of other threads are not under way.
-const int registered = pthread_atfork(nullptr, nullptr, [] { under_way.store(0); });
+const bool registered = in_children([] { under_way.store(0); });
 
 }  // namespace
 

@@ -2,8 +2,6 @@
 //
 // While one caller has the pool, others run their work alone. After fork the child starts a pool of
 // its own.
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -15,6 +13,7 @@
 
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/fork.h"
 #include "core/memory.h"
 #include "core/thread_limit.h"
 #include "cpu/context.h"
@@ -36,7 +35,7 @@ Process& process() {
     auto* made = new Process;
     // The child has no workers, and the pool may be in any state: it is abandoned, and another is
     // made when there is work.
-    pthread_atfork(nullptr, nullptr, [] {
+    in_children([] {
       Process& child = process();
       new (&child.making) std::mutex;
       child.pool.store(nullptr);

@@ -1,12 +1,11 @@
 #include "nn/gate.h"
 
-#include <pthread.h>
-
 #include <atomic>
 #include <chrono>
 #include <memory>
 
 #include "core/check.h"
+#include "core/fork.h"
 
 namespace fastnn {
 
@@ -25,8 +24,8 @@ constexpr const char* in_use = "the model is in use in another thread";
 }  // namespace
 
 unsigned fork_generation() {
-  static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+  static const bool registered =
+      in_children([] { generation.fetch_add(1, std::memory_order_relaxed); });
   static_cast<void>(registered);
   return generation.load(std::memory_order_relaxed);
 }

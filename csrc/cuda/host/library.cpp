@@ -1,7 +1,6 @@
 #include "cuda/host/library.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 
 #include "build.h"
 #include "core/check.h"
+#include "core/fork.h"
 
 namespace fastnn {
 namespace {
@@ -112,7 +112,7 @@ const Opened& opened_library() {
   const std::string path = library_path();
   const auto known = all->find(path);
   if (known != all->end()) return known->second;
-  static const int registered = pthread_atfork(nullptr, nullptr, in_child);
+  static const bool registered = in_children(in_child);
   static_cast<void>(registered);
   // Before it is known to work, for a child that is made meanwhile finds the lock held.
   in_use.store(true);
