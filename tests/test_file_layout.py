@@ -135,9 +135,15 @@ FAULTS: dict[str, tuple[bytes, str]] = {
     "no UTF-8": (made(b'{"\xff": 1}'), "the header is no UTF-8"),
     "two objects": (made(b"{}{}"), "the header is no JSON"),
     "a pickle": (b"\x80\x04\x95" + b"\x00" * 40, "a pickle, and no safetensors file"),
-    "an array": (b"\x93NUMPY\x01\x00" + b"\x00" * 40, r"an array of NumPy \(np.load reads it\), and no"),
+    "an array": (
+        b"\x93NUMPY\x01\x00" + b"\x00" * 40,
+        r"an array of NumPy \(np.load reads it\), and no",
+    ),
     "text": (b"name,price\n" * 9, "text, and no safetensors file"),
-    "a header of 128 bytes that is cut short": (b"\x80" + b"\x00" * 20, "cut short, or no safetensors"),
+    "a header of 128 bytes that is cut short": (
+        b"\x80" + b"\x00" * 20,
+        "cut short, or no safetensors",
+    ),
     "deep": (made(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "nested too deeply"),
     "deep objects": (made(b'{"x":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"),
     "twice": (made(b'{"x": 1, "x": 2}'), "the key 'x' occurs twice"),

@@ -168,12 +168,12 @@ def metadata_of(path: str | os.PathLike[str]) -> dict[str, str]:
 
 # Files that are taken for models, by their first bytes. A header of 640 bytes begins as a pickle does,
 # so they are looked for only where the length cannot be one.
+_OF_OTHERS = (
+    "a zip or HDF5 file (fastnn.from_keras reads those of Keras, fastnn.interop.load_keras_weights "
+    ".weights.h5, and load_state_dict weights of PyTorch)"
+)
 _OTHERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
-    (
-        (b"PK\x03\x04", b"\x89HDF"),
-        "a zip or HDF5 file (fastnn.from_keras reads those of Keras, fastnn.interop.load_keras_weights "
-        ".weights.h5, and load_state_dict weights of PyTorch)",
-    ),
+    ((b"PK\x03\x04", b"\x89HDF"), _OF_OTHERS),
     ((b"\x93NUMPY",), "an array of NumPy (np.load reads it)"),
     ((b"\x1f\x8b",), "a gzip file"),
     (tuple(bytes([0x80, version]) for version in range(2, 6)), "a pickle"),

@@ -1,8 +1,7 @@
-"""What type checkers are told of `fastnn.layers.Layer`, of which programs derive classes.
-
-It is the class of layers of the package (`base.py`) with these members of `fastnn.models.own_layer.Layer`,
-a class of a higher room. Nothing here exists when a program runs.
-"""
+# What type checkers are told of `fastnn.layers.Layer`, of which programs derive classes.
+#
+# It is the class of layers of the package (`base.py`) with these members of `fastnn.models.own_layer.Layer`,
+# a class of a higher room. Nothing here exists when a program runs.
 
 from collections.abc import Callable, Sequence
 from typing import Any
