@@ -136,7 +136,7 @@ def test_ctrl_c_ends_a_long_fit(tmp_path, waits):
         os.kill(os.getpid(), signal.SIGINT)
 
     class Begins(fastnn.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
+        def on_epoch_begin(self, *_):
             begun.set()
 
     thread = threading.Thread(target=interrupt)
