@@ -115,3 +115,10 @@ def test_links_of_the_repository_lead_to_pages_of_the_site() -> None:
 )
 def test_docstrings_become_markup(line: str, wanted: str) -> None:
     assert module("docstrings").escaped([line]) == [wanted]
+
+
+def test_lists_in_docstrings_begin_after_an_empty_line() -> None:
+    lines = ["x: one of", "    - a, which", "      goes on", "    - b", "y,", "z: c"]
+    wanted = ["x: one of", "", "    - a, which", "      goes on", "    - b", "y,", "z: c"]
+    assert module("docstrings")._joined(lines) == wanted
+    assert module("docstrings")._joined(["  y,", "  z: c"]) == ["  y, z: c"]

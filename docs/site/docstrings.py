@@ -19,14 +19,22 @@ def as_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[s
 
 
 def _joined(lines: list[str]) -> list[str]:
-    """Names of arguments that take several lines, on one."""
+    """Names of arguments that take several lines on one, and lists with an empty line before them."""
     result: list[str] = []
     for line in lines:
-        if result and _NAMES.match(result[-1]):
+        before = result[-1] if result else ""
+        begins = line.lstrip().startswith("- ") and not before.lstrip().startswith("- ")
+        if _NAMES.match(before):
             result[-1] += f" {line.strip()}"
-        else:
-            result.append(line)
+            continue
+        if begins and before.strip() and _indent(before) <= _indent(line):
+            result.append("")
+        result.append(line)
     return result
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def escaped(lines: list[str]) -> list[str]:
