@@ -18,7 +18,11 @@ from fastnn import _core, layers
 from fastnn.callbacks import EarlyStopping, LambdaCallback
 from fastnn.training import abreast
 
-pytestmark = pytest.mark.isa
+pytestmark = [
+    pytest.mark.isa,
+    pytest.mark.cpu,
+    pytest.mark.filterwarnings("ignore::fastnn.ConvergenceWarning"),  # of nonsense
+]
 
 ACTIVATIONS = [
     "relu",
