@@ -106,7 +106,23 @@ def test_ranks_can_train_again_after_an_error():
     same(results(on_ranks(3, work)), fitted(network, plain_fit(), 0)[0])
 
 
+def _compiled_with(loss="sparse_categorical_crossentropy", **how):
+    def change(model, _how):
+        model.compile(fastnn.optimizers.Adam(0.02, **how), loss, metrics=["accuracy"])
+
+    return change
+
+
+def _of_other_layers(model, how):
+    model.layers[0].trainable = False
+    _compiled_with()(model, how)
+
+
 DIFFERENCES = {
+    "layers": _of_other_layers,
+    "loss and metrics": _compiled_with(
+        fastnn.losses.SparseCategoricalCrossentropy(ignore_class=0),
+    ),
     "options of fit": lambda _model, how: how.update(epochs=4),
     "weights": lambda model, _how: model.set_weights([w + 1 for w in model.get_weights()]),
     "rows": lambda _model, how: how.update(x=how["x"] * 2),
@@ -120,6 +136,32 @@ def test_what_differs_is_named(name):
     for error in found:
         assert isinstance(error, ValueError), error
         assert f"comm: {name} of rank 2 differ from those of rank 0" in str(error)
+
+
+def test_models_that_differ_in_no_shape():
+    """Their gradients could be added up, but they would be of no model."""
+    x, y = problem()
+
+    def work(rank, comm):
+        model = fastnn.Sequential(
+            [
+                layers.Dense(8, ["tanh", "relu"][rank], input_shape=(FEATURES,)),
+                layers.Dense(3, "softmax"),
+            ],
+            seed=0,
+        )
+        optimizer = fastnn.optimizers.SGD(0.1, clipnorm=1.0)
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        model.fit(x, y, verbose=0, comm=comm)
+
+    for error in on_ranks(2, work):
+        assert "comm: layers of rank 1 differ from those of rank 0" in str(error)
+
+
+def test_clipping_that_differs():
+    found = fit_on(2, lambda rank, *call: _compiled_with(clipnorm=1.0 + rank)(*call))
+    for error in found:
+        assert "comm: settings of the optimizer of rank 1 differ" in str(error)
 
 
 def test_seeds_that_differ():

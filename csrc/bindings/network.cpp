@@ -16,6 +16,7 @@
 #include "bindings/tables.h"
 #include "core/loss.h"
 #include "core/names.h"
+#include "core/plan_bytes.h"
 #include "core/session_plain.h"
 #include "nn/checks.h"
 #include "nn/network.h"
@@ -340,6 +341,10 @@ void register_training(py::class_<Network>& network) {
         return self.check_weight_of(name.c_str(), data.dataset(), poll_signals);
       },
       "name"_a, "data"_a);
+  network.def("plan_bytes", [](Network& self) {
+    const PlanBytes bytes = bytes_of(self.compiled_plan());
+    return py::make_tuple(py::bytes(bytes.layers), py::bytes(bytes.loss), py::bytes(bytes.update));
+  });
   network.def("data_check", [](Network& self) { return DataCheck{self.compiled_plan()}; });
   network.def_property_readonly("sum_widths", &Network::sum_widths);
   network.def_property_readonly("head", [](const Network& self) {

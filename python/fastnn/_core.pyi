@@ -570,6 +570,8 @@ class Network(Graph):
     @property
     def parameters(self) -> list[tuple[int, tuple[int, ...]]]:
         """(offset, shape) of each parameter, in the order in which layers were added."""
+    def plan_bytes(self) -> tuple[bytes, bytes, bytes]:
+        """What tells the plan apart from others: its layers, its loss and metrics, its update stage."""
     def bind(self, parameters: Parameters) -> None:
         """The buffer to work on, of `parameter_size` elements; borrowed, never moved."""
     def take(self, parameters: Parameters, ranges: Sequence[tuple[int, int, int]]) -> None:

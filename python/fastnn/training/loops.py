@@ -227,10 +227,13 @@ class Fit:
         network, schedule = self.network, self.schedule
         counts = network.steps, network.updates, network.epochs
         state = [array.tobytes() for array in network.optimizer_state]
+        layers, loss, update = network.plan_bytes()
         things = {
             "shapes of the weights": repr(network.parameters).encode(),
+            "layers": layers,
+            "loss and metrics": loss + repr(self.columns.names).encode(),
             "options of fit": repr((schedule, begins.epoch, begins.step)).encode(),
-            "settings of the optimizer": repr(self.model.optimizer.settings()).encode(),
+            "settings of the optimizer": update + repr(self.model.optimizer.settings()).encode(),
             "seeds": ranks.seed.encode(),
             "instruction sets": _core.isa().encode(),
             "weights": b"".join(array.tobytes() for array in self.model.get_weights()),

@@ -121,7 +121,7 @@ def _place() -> _Place:
         with contextlib.suppress(OSError):
             stat = os.stat(path)  # noqa: PTH116
             names.append(f"{stat.st_dev}.{stat.st_ino}")
-    digest = hashlib.blake2b("/".join(names).encode(), digest_size=4).digest()
+    digest = hashlib.blake2b("/".join(names).encode(), digest_size=6).digest()
     host = float(int.from_bytes(digest, "little"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     free = cores == os.cpu_count()
