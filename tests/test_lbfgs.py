@@ -56,6 +56,10 @@ def test_as_few_steps_as_scipy(n: int) -> None:
     assert evaluations <= 1.3 * theirs.nfev
 
 
+def test_its_representation() -> None:
+    assert repr(fastnn.optimizers.LBFGS(0.5)) == "<LBFGS learning_rate=0.5>"
+
+
 def test_a_line_that_only_rises_has_no_step() -> None:
     x = np.zeros(1)
 

@@ -147,7 +147,7 @@ class LBFGS(Optimizer):
         count = range(self.history_size)
         return (*(f"move_{i}" for i in count), *(f"change_{i}" for i in count))
 
-    def settings(self) -> dict[str, float]:
+    def _options(self) -> dict[str, float]:
         return {"learning_rate": self._rate_now()}
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> int:  # noqa: ARG002
