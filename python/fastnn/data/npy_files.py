@@ -41,6 +41,8 @@ class NpyFile:
             file.seek(begin)
             self.shape, self.is_fortran, self.dtype = self._header(file)
             self.begin = file.tell()
+            file.seek(begin)
+            self._head = begin, file.read(self.begin - begin)
             size = os.fstat(file.fileno()).st_size
         if self.dtype.hasobject:
             raise ValueError(f"{self.name}: holds Python objects, which would be pickled; not read")
@@ -77,22 +79,37 @@ class NpyFile:
 
     def read(self, start: int, out: Array) -> None:
         """Reads the rows from `start` on into an array in C order."""
+        if out.nbytes == 0:
+            return
         if self.is_fortran and len(self.shape) > 1:
+            with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
+                self._begin_of(file)
+                if os.fstat(file.fileno()).st_size < self.begin + self.row_bytes * self.shape[0]:
+                    self._ends_early(None)
             mapped = np.memmap(
                 self.path, self.dtype, "r", offset=self.begin, shape=self.shape, order="F"
             )
             out[:] = mapped[start : start + len(out)]
             return
-        if out.nbytes == 0:
-            return
-        left = memoryview(cast("Any", out)).cast("B")
+        left = memoryview(cast("Any", out.reshape(-1).view(np.uint8)))
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123
+            self._begin_of(file)
             file.seek(self.begin + start * self.row_bytes)
             while len(left):
                 got = cast("int", file.readinto(left))
                 if not got:
                     self._ends_early(start + (out.nbytes - len(left)) // self.row_bytes)
                 left = left[got:]
+
+    def _begin_of(self, file: IO[bytes]) -> None:
+        """ValueError where the file no longer begins as it did, and its rows would be read as others."""
+        begin, head = self._head
+        file.seek(begin)
+        if file.read(len(head)) != head:
+            raise ValueError(
+                f"{self.name}: the file has changed since Chunks was made: it holds rows of another "
+                "number, shape or type"
+            )
 
     def part(self, start: int, stop: int) -> Lazy:
         return _Part(self, start, stop)
@@ -183,6 +200,8 @@ def _length_of(where: str, group: Sequence[Any]) -> int:
         for name, part in zip(("x", "y", "sample_weight"), group, strict=True)
         for array in _leaves(part)
     }
+    if not lengths:
+        raise ValueError("source: expected arrays of x, got none")
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{n} rows of {name}" for name, n in lengths.items())
         raise ValueError(f"{where}{': ' if where else ''}expected as many rows of each, got {told}")
