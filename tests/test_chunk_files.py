@@ -178,6 +178,26 @@ def test_a_file_that_becomes_shorter_in_training_is_named(tmp_path):
     assert model.history.epoch == [0]
 
 
+@pytest.mark.parametrize("kind", ["another type", "fewer bytes"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_that_is_written_anew_in_training_is_named(tmp_path, order, kind):
+    paths = files(tmp_path, np.asarray(X, order=order), LABELS)
+    size = len((tmp_path / "x.npy").read_bytes())
+
+    def change(*_):
+        if kind == "fewer bytes":
+            cut(paths[0], size - 500)
+        else:
+            np.save(paths[0], X.view(np.int32).copy(order=order))  # as many bytes
+
+    model = classifier()
+    halt = fastnn.callbacks.LambdaCallback(on_epoch_end=change)
+    told = "the file ends" if kind == "fewer bytes" else "the file has changed since"
+    with pytest.raises(ValueError, match=rf"x\.npy: {told}"):
+        model.fit(Chunks(*paths, rows=50, window=100), epochs=2, callbacks=[halt], **QUIET)
+    assert model.history.epoch == [0]
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_broken_archives_are_named(tmp_path, save):
     path = tmp_path / "data.npz"
@@ -235,8 +255,15 @@ def test_forms_that_are_refused(tmp_path):
             Chunks(*args, **how)
     with pytest.raises(FileNotFoundError, match="absent"):
         Chunks(str(tmp_path / "absent.npy"))
-    with pytest.raises(TypeError, match="source"):
-        Chunks(None)
+    for none, told in (({}, "expected arrays of x, got none"), (5, "a single number")):
+        with pytest.raises(ValueError, match=told):
+            Chunks(none)
+    for none in (None, Chunks(X, Y)):
+        with pytest.raises(TypeError, match="source: expected files, arrays or chunks, got"):
+            Chunks(none)
+    np.save(tmp_path / "dates.npy", np.zeros((N, 5), "M8[s]"))
+    with pytest.raises(TypeError, match=r"dates\.npy: x: expected numbers, got dtype datetime64"):
+        model_of().fit(Chunks(tmp_path / "dates.npy", paths[1]), **QUIET)
 
 
 # -- where outputs go

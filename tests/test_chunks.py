@@ -539,6 +539,22 @@ def test_chunks_that_are_read_once():
     theirs = model_of()
     theirs.fit(X, Y, shuffle=False, **QUIET)
     assert same(model, theirs)
+    chunks = Chunks(iter(parts(50, X, Y)))
+    model.fit(chunks, **QUIET)
+    with pytest.raises(ValueError, match="the chunks are empty, or were read before"):
+        model.fit(chunks, **QUIET)
+
+
+@pytest.mark.parametrize("source", [list, iter, "arrays"])
+@pytest.mark.parametrize("window", [10**13, 2**62])
+def test_windows_and_batches_of_more_rows_than_there_are(source, window):
+    """No memory is taken for rows that do not come."""
+    theirs = model_of()
+    theirs.fit(X, Y, batch_size=10**9, shuffle=False, **QUIET)
+    model = model_of()
+    given = (X, Y) if source == "arrays" else (source(parts(50, X, Y)),)
+    model.fit(Chunks(*given, window=window), batch_size=10**9, shuffle=False, **QUIET)
+    assert same(model, theirs)
 
 
 def test_divergence_names_the_step_of_the_epoch():

@@ -198,13 +198,20 @@ class Chunks(Listed):
             if given is None:
                 return None
             if isinstance(given, Mapping):
-                return {key: numeric(f"{name}[{key!r}]", part) for key, part in given.items()}
+                return {key: one(f"{name}[{key!r}]", part) for key, part in given.items()}
             if isinstance(given, (list, tuple)) and _are_arrays(given):
-                return [numeric(name, part) for part in given]
-            return numeric(name, given, missing_is_nan=name == "y")
+                return [one(name, part) for part in given]
+            return one(name, given)
 
-        if source is None:
-            raise TypeError("source: expected files, arrays or chunks, got None")
+        def one(name: str, given: Any) -> Any:
+            found = numeric(name, given, missing_is_nan=name == "y")
+            if found.ndim == 0:
+                raise ValueError(f"{name}: expected rows, got a single number")
+            return found
+
+        if source is None or isinstance(source, Chunks):
+            told = "None" if source is None else "Chunks"
+            raise TypeError(f"source: expected files, arrays or chunks, got {told}")
         group = (array("x", source), array("y", y), array("sample_weight", weights))
         return FileSource([group], [""], self._rows)
 
@@ -221,7 +228,7 @@ class Chunks(Listed):
                 self._few = _few_of(self._source.every())[0]
             return self._few
         if not self._head:
-            few, chunk = _few_of(self._source.every())
+            few, chunk = _few_of(self._source.every(), "the chunks are empty, or were read before")
             self._head = [chunk]
             return few
         return _few_of(iter(self._head))[0]
@@ -267,8 +274,8 @@ class Chunks(Listed):
 _FEW = 16
 
 
-def _few_of(chunks: Iterable[Chunk]) -> tuple[Chunk, Chunk]:
-    """A few rows of the first chunk that has rows, and the whole chunk."""
+def _few_of(chunks: Iterable[Chunk], none: str = "the chunks are empty") -> tuple[Chunk, Chunk]:
+    """A few rows of the first chunk that has rows, and the whole chunk; `none` says why none has."""
     for chunk in chunks:
         filling = Filling(0)
         filling.add(chunk)
@@ -276,7 +283,7 @@ def _few_of(chunks: Iterable[Chunk]) -> tuple[Chunk, Chunk]:
             few = filling.rows(np.arange(min(filling.length, _FEW)))
             whole = Chunk(*filling.rows(slice(0, filling.length)), chunk.where, chunk.first)
             return Chunk(*few, chunk.where, chunk.first), whole
-    raise ValueError("x: expected rows, got none: the chunks are empty")
+    raise ValueError(f"x: expected rows, got none: {none}")
 
 
 def _paths(given: Any) -> list[str]:

@@ -72,7 +72,7 @@ class _Column:
         if leaf.dtype != dtype:
             dtype = np.promote_types(dtype, leaf.dtype)
         if stop > len(kept) or dtype != kept.dtype:
-            grown = np.empty((max(room, stop), *kept.shape[1:]), dtype)
+            grown = np.empty((max(min(room, 2 * len(kept)), stop), *kept.shape[1:]), dtype)
             grown[:begin] = kept[:begin]
             self.array = kept = grown
         out = kept[begin:stop]
@@ -117,7 +117,12 @@ class _Group:
         if not self.columns:
             for i, leaf in enumerate(leaves):
                 name = f"{self.name}{_index(self.form, i)}"
-                array = buffers.empty(name, room, tuple(leaf.shape[1:]), leaf.dtype)
+                shape = tuple(leaf.shape[1:])
+                try:
+                    array = buffers.empty(name, room, shape, leaf.dtype)
+                except (MemoryError, ValueError, OverflowError):
+                    # A window may be said to hold more rows than will ever come: it grows.
+                    array = buffers.empty(name, stop - begin, shape, leaf.dtype)
                 self.columns.append(_Column(name, array))
         for column, leaf in zip(self.columns, leaves, strict=True):
             column.append(leaf, begin, stop, room)

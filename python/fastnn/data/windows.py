@@ -134,6 +134,7 @@ class Windows:
         begin = max(i for i, step in enumerate(plan[:-1]) if step <= self._first)
         rest: Chunk | None = None
         most = self._batch + max(sum(rows[i] for i in group) for group in groups)
+        most = min(most, sum(rows))
         # The window before is read for the rows left over from it, which are of its own chunks.
         for number in range(max(0, begin - 1), len(groups)):
             filling = Filling(most, self._buffers)
