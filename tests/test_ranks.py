@@ -362,3 +362,38 @@ def test_other_models(case, rows, dtype):
         for a, b, c in zip(one, found[0][0], expected[0], strict=True):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_allclose(a, c, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"validation_split": 0.3},
+        {"sample_weight": np.where(np.arange(ROWS) < 20, 0.0, WEIGHTS)},
+        {"validation_data": (x_more, y_more, np.where(np.arange(ROWS) < 20, 0.0, WEIGHTS))},
+    ],
+)
+def test_a_shard_of_which_nothing_counts(options):
+    """Shards of one row, all of it held out or all of it trained on; and of rows without weight."""
+    cuts = [0, 20, 21, 22, 23, 53]
+
+    def fit(model, part, ranks):
+        how = dict(options)
+        if "sample_weight" in how:
+            how["sample_weight"] = how["sample_weight"][part]
+        if "validation_data" in how:
+            how["validation_data"] = tuple(array[part] for array in how["validation_data"])
+        x, y = problem()
+        return model.fit(x[part], y[part], epochs=3, batch_size=8, verbose=0, comm=ranks, **how)
+
+    same(fitted(network, fit, 5, "shards", cuts), fitted(network, fit, 0)[0])
+
+
+def test_shards_of_which_nothing_counts():
+    x, y = problem()
+
+    def work(_rank, comm):
+        ranks = fastnn.Ranks(comm, rows="shards")
+        network().fit(x, y, sample_weight=np.zeros(ROWS), verbose=0, comm=ranks)
+
+    for error in on_ranks(2, work):
+        assert "fit: nothing counts, all weights" in str(error)

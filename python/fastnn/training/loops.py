@@ -145,15 +145,29 @@ class Fit:
 
     def check(self, network: _core.Network) -> None:
         """Natively checks all values before any step runs."""
-        network.check(self.train)
-        network.check_weight_of("fit", self.train)
+        self._check_values(network, self.table, self.train)
+        self._check_weight(network, "fit", self.train)
         if self.validation is None or self.validation_data is None:
             return
         given = self.validation.chosen is None  # else validation_split holds out rows of x
         with within("validation_data") if given else contextlib.nullcontext():
-            network.check(self.validation_data)
+            self._check_values(network, self.validation, self.validation_data)
         name = "validation_data" if given else "validation_split: in the rows held out"
-        network.check_weight_of(name, self.validation_data)
+        self._check_weight(network, name, self.validation_data)
+
+    def _check_values(self, network: _core.Network, table: Table, data: _core.Data) -> None:
+        # A split of the rows of all ranks may leave a shard none.
+        if self.ranks is None or table.chosen is None or table.length:
+            network.check(data)
+
+    def _check_weight(self, network: _core.Network, name: str, data: _core.Data) -> None:
+        """ValueError where nothing counts, on any rank."""
+        total = 0.0
+        if self.ranks is not None and self.ranks.shards:
+            own = network.data_check().weight(data) if len(data) else 0.0
+            total = float(self.ranks.exchange.sum(np.array([own]))[0])
+        if not total > 0:
+            network.check_weight_of(name, data)
 
     def run(self) -> Calls[History]:
         """Trains; the caller makes the native calls that it yields."""
