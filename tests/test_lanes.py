@@ -325,3 +325,24 @@ def test_a_fault_ends_the_others() -> None:
     assert told.value.__notes__ == ["in model 2 of fit_many"]
     assert all(model.history.epoch for model in models)
     fastnn.fit_many(models, x, y, threads=1)
+
+
+def test_those_that_wait_for_lanes_are_not_trained_after_a_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They would take some 0.1 s each, one after another."""
+    monkeypatch.setattr(abreast, "FEWEST", 8)
+    x, y = data()
+
+    def callbacks(number: int) -> list[Any]:
+        def fails(*_: Any) -> None:
+            raise ValueError("as it should")
+
+        return [LambdaCallback(on_epoch_end=fails)] if number == 0 else []
+
+    models = [made(plan_of(hidden=[(5 + k, "relu", True)]), k) for k in range(6)]
+    with pytest.raises(ValueError, match="as it should"):
+        fastnn.fit_many(models, x, y, epochs=10**7, callbacks=callbacks, threads=1)
+    assert [model.network.steps > 0 for model in models] == [True] + [False] * 5
+    assert all(model.history.epoch == [] for model in models[1:])
+    fastnn.fit_many(models, x, y, threads=1)

@@ -70,7 +70,7 @@ class _Thread(Generic[Result]):
         self._lanes = _core.Lanes()
         self._kind = b""  # of those in lanes
         self._inside: dict[_core.Run, _Training] = {}
-        self._held: dict[bytes, deque[tuple[_core.Run, _Training]]] = {}
+        self._held: dict[bytes, deque[tuple[Call, _Training]]] = {}
 
     def run(self) -> None:
         """Takes trainings until there are none."""
@@ -87,8 +87,12 @@ class _Thread(Generic[Result]):
         self._lanes.clear()
         begun = [*self._inside.values(), *(one for held in self._held.values() for _, one in held)]
         for training in begun:
-            training.calls.close()
-            self._work.failed(error)
+            try:
+                training.calls.close()
+            except BaseException as other:  # noqa: BLE001  of a callback that is shown its last epochs
+                self._work.failed(other)
+            else:
+                self._work.failed(error)
         if self._work.error is None:
             self._work.stop.set()
             self._work.error = error
@@ -106,8 +110,7 @@ class _Thread(Generic[Result]):
             held = self._held[self._kind]
             if len(held) >= FEWEST:
                 break
-            run, training = held.popleft()
-            self._advance(run, training)
+            self._advance(*held.popleft())
         held = self._held[self._kind]
         while len(self._inside) < LANES and (held or self._begin()):
             if held:
@@ -150,25 +153,37 @@ class _Thread(Generic[Result]):
                 resume = partial(training.calls.throw, error)
                 continue
             if kind is not None:
-                self._held.setdefault(kind, deque()).append((call.run, training))
+                self._held.setdefault(kind, deque()).append((call, training))
                 return
             resume = _resumed(training.calls, partial(call.run.advance, **call.how))
 
-    def _enter(self, run: _core.Run, training: _Training) -> None:
+    def _enter(self, call: Call, training: _Training) -> None:
         try:
-            self._lanes.add(run)
+            _ask(call)
+            self._lanes.add(call.run)
         except BaseException as error:  # noqa: BLE001  which the training handles
             self._go_on(training, partial(training.calls.throw, error))
         else:
-            self._inside[run] = training
+            self._inside[call.run] = training
 
     def _left(self, run: _core.Run) -> None:
         training = self._inside.pop(run)
         self._go_on(training, _resumed(training.calls, run.result))
 
-    def _advance(self, run: _core.Run, training: _Training) -> None:
+    def _advance(self, call: Call, training: _Training) -> None:
         """Makes a call that was held for lanes without any."""
-        self._go_on(training, _resumed(training.calls, run.make_call))
+
+        def make() -> Any:
+            _ask(call)
+            return call.run.make_call()
+
+        self._go_on(training, _resumed(training.calls, make))
+
+
+def _ask(call: Call) -> None:
+    """Ends a call that has waited while its training was asked to stop, before it makes a step."""
+    if call.looks is not None:
+        call.looks()
 
 
 def _resumed(calls: Calls[Any], made: Callable[[], Any]) -> Callable[[], Call]:

@@ -6,7 +6,7 @@ raises, and returns what came of all of it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +22,8 @@ class Call(NamedTuple):
 
     run: _core.Run
     how: dict[str, Any]
+    # Raises what would end the call at its first look; to be asked where it has waited.
+    looks: Callable[[], None] | None = None
 
 
 Calls = Generator[Call, NDArray[np.float64], Result]

@@ -360,7 +360,9 @@ class Fit:
     def _advance(self, run: _core.Run, **how: Any) -> Sums:
         return alone(self._advancing(run, **how))
 
-    def _advancing(self, run: _core.Run, **how: Any) -> Calls[Sums]:
+    def _advancing(
+        self, run: _core.Run, *, looks: Callable[[], None] | None = None, **how: Any
+    ) -> Calls[Sums]:
         if self._logits is not None:
             how["logits"] = self._logits
             if how.get("validates", False):
@@ -370,7 +372,7 @@ class Fit:
         rates = optimizer.rates(how.get("steps", self.whole) * how.get("epochs", 1))
         try:
             how |= {"optimizer": optimizer.settings(), "rates": rates}
-            return (yield Call(run, how))
+            return (yield Call(run, how, looks))
         finally:
             # A divergence takes steps back, which may be more than were counted since it was set.
             made = self.network.steps - before
@@ -411,6 +413,7 @@ class Fit:
             try:
                 yield from self._advancing(
                     run,
+                    looks=self._looks,
                     epochs=min(epochs.stop - first, most),
                     first_epoch=first,
                     validates=self.validation is not None,
