@@ -346,3 +346,15 @@ def test_those_that_wait_for_lanes_are_not_trained_after_a_fault(
     assert [model.network.steps > 0 for model in models] == [True] + [False] * 5
     assert all(model.history.epoch == [] for model in models[1:])
     fastnn.fit_many(models, x, y, threads=1)
+
+
+def test_a_callback_that_uses_another_network_is_told_so() -> None:
+    x, y = data()
+    models = [made(plan_of(), number) for number in range(3)]
+
+    def callbacks(number: int) -> list[Any]:
+        uses = LambdaCallback(on_epoch_end=lambda *_: models[2].predict(x))
+        return [uses] if number == 0 else []
+
+    with pytest.raises(RuntimeError, match="beside the model that this callback is of"):
+        fastnn.fit_many(models, x, y, epochs=10**7, callbacks=callbacks, threads=1)

@@ -62,10 +62,12 @@ void Gate::refuse_within_reading() {
 }
 
 void Gate::refuse_beside_writer() {
-  // Signal handlers run in the middle of training.
+  // Signal handlers run in the middle of training, and callbacks of one network while others, which
+  // the thread trains beside it, are in the middle of theirs.
   if (state().writer.load() == std::this_thread::get_id()) {
-    refuse("the model is being trained by the code that this signal handler interrupted; use it ",
-           "after fit, or in a callback");
+    refuse(
+        "the model is being trained by the code that this signal handler interrupted, or beside ",
+        "the model that this callback is of; use it after fit, or in a callback of its own");
   }
   refuse("the model is being trained in another thread");
 }

@@ -46,7 +46,7 @@ class Gate {
 
  public:
   // std::runtime_error that says where the writer is: another thread, or this one, which a signal
-  // handler has interrupted.
+  // handler has interrupted, or which trains several networks.
   [[noreturn]] void refuse_beside_writer();
 
   // std::runtime_error where this thread reads any gate: a signal handler has interrupted that.

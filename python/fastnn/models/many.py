@@ -61,8 +61,9 @@ def fit_many(
     the models nor the number of threads changes a bit.
 
     Args:
-        models: different models, each compiled. Rates, losses and metrics are those they were compiled
-            with.
+        models: different models, each compiled, which share no layers. Rates, losses and metrics are
+            those they were compiled with. A callback of one can use another only before that begins
+            to train or after it has ended.
         x, y, sample_weight: of all models, see `Sequential.fit`; a model may have its own in `each`.
         rows: for each model the indices of the rows that it trains on, or None for all; by them
             `sample_weight` is of all rows of x.
@@ -70,8 +71,8 @@ def fit_many(
         callbacks: a function of a model's number that makes its callbacks: they keep state, so no two
             models share one.
         each: for each model a dictionary of arguments that differ from those of all.
-        threads: models that train at the same time; None: `fastnn.get_num_threads()`. With 1 they
-            train one after another, each by all threads.
+        threads: models that train at the same time; None: `fastnn.get_num_threads()`. With 1 the
+            calling thread trains all: those that share no lanes one after another, each by all threads.
         options: other arguments of `Sequential.fit`. `verbose` is 0.
 
     Returns:
