@@ -190,7 +190,10 @@ py::array_t<double> advance(BoundRun& self, const Run::Request& request, const A
 // Keeps a call for a lane; what it has to have in common with the others there, or None.
 py::object keep_call(BoundRun& self, const Run::Request& request, const Advance& given,
                      const py::object& progress) {
-  const std::string kind = Lanes::kind_of(*self.run, request);
+  const std::string kind = [&] {
+    const Unlocked unlocked;  // it may wait for a change that another thread makes
+    return Lanes::kind_of(*self.run, request);
+  }();
   if (kind.empty()) return py::none();
   self.call = request;
   self.rates = given.rates;

@@ -102,10 +102,15 @@ class Lanes::Place final : public Run::Call::Stepper {
 
   void begin(Run& run, const Run::Request& request, const OnProgress& on_progress) {
     call_.emplace(run, request, on_progress);
+    try {
+      session_.put(lane_, run.parts().plan->key, run.parts().state.buffers());
+      call_->by(*this);
+    } catch (...) {
+      call_.reset();  // the lane stays free
+      throw;
+    }
     run_ = &run;
     went_back_ = is_alone_ = false;
-    session_.put(lane_, run.parts().plan->key, run.parts().state.buffers());
-    call_->by(*this);
   }
   // The state so far is in the network's buffers afterwards.
   void end() {
