@@ -203,6 +203,18 @@ def test_scores_of_outputs(y, weights):
     )
 
 
+def test_the_score_of_one_class():
+    """Each row has it, whatever the network says."""
+    for package in (theirs, ours):
+        mlp = package.MLPClassifier(
+            hidden_layer_sizes=(4,), early_stopping=True, max_iter=3, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlp.fit(X, np.zeros(len(X), int))
+        assert mlp.validation_scores_ == [1.0] * 3
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd", "numbers"])
 def test_epochs_by_partial_fit(name):
     kind, y, options, _, atol = CASES[name]
