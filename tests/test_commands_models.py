@@ -942,6 +942,10 @@ def test_several_targets_through_all_commands(name, several, tmp_path, capsys):
             assert one["scores"]["log loss"] == pytest.approx(expected)
             assert one["classes"] == ["0", "1"]
     assert len(net.members_) == 2
+    assert run("evaluate", model, test, "--json", "--target", *targets[::-1]) == 0
+    assert json.loads(capsys.readouterr().out)["targets"] == told
+    assert run("evaluate", model, test, "--target", targets[0], targets[0]) == 1
+    assert "named twice" in capsys.readouterr().err
     assert run("evaluate", model, test) == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"{test}: {there.sum()} rows, target {targets[1]!r}" in lines

@@ -53,13 +53,7 @@ def judge(
     Raises:
         ValueError: the targets are not known, or of the file or the model.
     """
-    targets = targets or model.targets
-    if not targets:
-        raise ValueError("--target: the file of the model does not tell what it predicts")
-    if len(targets) != model.width:
-        raise ValueError(
-            f"--target: the model predicts {count(model.width, 'column')}, got {len(targets)}"
-        )
+    targets = _targets_of(model, targets or model.targets)
     with blocks_of(path, reading) as blocks:
         place = places(model, blocks.names, targets)
         for target in targets:
@@ -94,6 +88,21 @@ def judge(
             None if model.has_labels else model.quantiles,
         )
     return [one._replace(remarks=[*remarks, *one.remarks], columns=known) for one in every]
+
+
+def _targets_of(model: TableModel, given: Sequence[str]) -> list[str]:
+    """The columns of a file that have what a model predicts, in its order."""
+    if not given:
+        raise ValueError("--target: the file of the model does not tell what it predicts")
+    if len(given) != model.width:
+        raise ValueError(
+            f"--target: the model predicts {count(model.width, 'column')}, got {len(given)}"
+        )
+    for name in given:
+        if given.count(name) > 1:
+            raise ValueError(f"--target: the column {shown(name)} is named twice")
+    # Its own names tell which is which; others are in its order.
+    return model.targets if set(given) == set(model.targets) else list(given)
 
 
 def judged_columns(
