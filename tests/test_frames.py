@@ -142,6 +142,7 @@ def test_whole_numbers_have_one_text():
     ("table", "error", "message"),
     [
         ({"a": [1.0, np.inf]}, ValueError, "column 'a'.* infinity .*row 1"),
+        ({"a": [1, -(10**400)]}, ValueError, "column 'a'.* infinity .*row 1"),
         ({"a": [1.0], "b": [1.0, 2.0]}, ValueError, "'b' has 2 rows, others 1"),
         ([1.0, 2.0], ValueError, "Reshape your data"),
         ({"a": [{"x": 1}]}, TypeError, "column 'a'.*string or a number, got dict"),

@@ -344,8 +344,19 @@ def _in_utc(value: Any) -> Any:
 
 def _filled(array: Array, missing: NDArray[np.bool_]) -> NDArray[np.float64]:
     values = np.full(len(array), np.nan)
-    values[~missing] = array[~missing].astype(np.float64)
+    there = array[~missing]
+    try:
+        values[~missing] = there.astype(np.float64)
+    except OverflowError:  # an integer, or a fraction, beyond all numbers of float64
+        values[~missing] = [_number(value) for value in there]
     return values
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 def _of_texts(name: str, array: Array, missing: NDArray[np.bool_]) -> FrameColumn:
