@@ -170,8 +170,19 @@ def test_names_that_inputs_cannot_have(tmp_path: Any) -> None:
     found, about = _answers(net, table, tmp_path / "net.onnx")
     assert [told["name"] for told in about["columns"]] == names
     assert len({told["input"] for told in about["columns"]}) == 5
-    made = next(value for value in found.values() if value.ndim == 2)
-    np.testing.assert_allclose(made, net.predict_proba(table), atol=2e-6)
+    assert list(found) == ["probabilities", "label"]  # columns do not take the names of outputs
+    np.testing.assert_allclose(found["probabilities"], net.predict_proba(table), atol=2e-6)
+
+
+def test_levels_that_files_cannot_have(tmp_path: Any) -> None:
+    """Half a pair of surrogates is no text of UTF-8; other levels keep their numbers."""
+    for levels in (["a", "\ud800", "\ud900b"], ["\ud800", "\ud900", "\uda00"]):
+        table = {"k": np.array(levels * 20, object)}
+        net = TabularClassifier(**GIVEN).fit(table, [0, 1, 0] * 20)
+        net.export_onnx(tmp_path / "net.onnx")
+        given = {"k": np.array([["a"], ["?"]], object)}
+        (found,) = session(tmp_path / "net.onnx").run(["probabilities"], given)
+        np.testing.assert_allclose(found, net.predict_proba({"k": ["a", "?"]}), atol=2e-6)
 
 
 def test_it_needs_a_fit(tmp_path: Any) -> None:

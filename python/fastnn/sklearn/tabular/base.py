@@ -85,6 +85,7 @@ class BaseTabular(BaseEstimator):
     # -- what the classes say of y
 
     _default_rate: ClassVar[float]
+    _exported: ClassVar[tuple[str, ...]]  # names of outputs of ONNX
 
     def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
         """y as targets (n, outputs) of the network, and by what folds are stratified, or None."""
@@ -283,11 +284,12 @@ class BaseTabular(BaseEstimator):
     def export_onnx(self, path: str | os.PathLike[str], *, opset: int = 17) -> None:
         """Writes the whole estimator as one file of ONNX: columns, members, and what their answers become.
 
-        Inputs: one for each column of the table, of its name, (batch, 1): texts of a category as strings, all
-        else in float64, booleans as 0 and 1, dates as seconds since 1970 (UTC). A gap is NaN, and any text
-        that is no level. A table without names, of numbers alone, is one input "x" (batch,
-        columns). Outputs in float64: of a classifier "probabilities", as `predict_proba`, and "label"; of a
-        regressor "prediction", as `predict`, and with quantiles also "quantiles", as `predict_quantiles`.
+        Inputs: one for each column of the table, of its name unless an output has that, (batch, 1): texts of
+        a category as strings, all else in float64, booleans as 0 and 1, dates as seconds since 1970 (UTC). A
+        gap is NaN, and any text that is no level. A table without names, of numbers alone, is one input "x"
+        (batch, columns). Outputs in float64: of a classifier "probabilities", as `predict_proba`, and
+        "label"; of a regressor "prediction", as `predict`, and with quantiles also "quantiles", as
+        `predict_quantiles`.
         Metadata, as JSON: "columns" (name, kind, input) and "classes" or "quantiles".
 
         Answers are those of the estimator but for roundings: members compute in float32, and by
@@ -306,7 +308,7 @@ class BaseTabular(BaseEstimator):
         from fastnn.sklearn.tabular.exported import Exported
 
         check_is_fitted(self)
-        to = Exported(self.encoding_, self.members_, opset)
+        to = Exported(self.encoding_, self.members_, self._exported, opset)
         about = self._export_answers(to)
         made = to.proto(type(self).__name__, about).SerializeToString()
         with replacing(path) as file:

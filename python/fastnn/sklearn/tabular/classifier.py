@@ -92,6 +92,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     _default_rate = 0.006
+    _exported = ("probabilities", "label")
     _fitted = (*BaseTabular._fitted, "classes_", "temperature_", "_multilabel")
 
     def __init__(

@@ -35,15 +35,23 @@ class Exported:
     Args:
         encoding: of the columns.
         members: networks, which take raw columns.
+        outputs: names that are kept for outputs, whatever columns are called.
         opset: the version of the operations.
     """
 
-    def __init__(self, encoding: Encoding, members: Sequence[Member], opset: int = OPSET) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        members: Sequence[Member],
+        outputs: Sequence[str],
+        opset: int = OPSET,
+    ) -> None:
         self.onnx = needed("onnx", "export_onnx", "onnx")
         self.opset = checked_opset(self.onnx, opset)
         self.encoding, self.members = encoding, list(members)
         graphs = [graph_of(member.model, "export_onnx") for member in self.members]
         self.to = Nodes(self.onnx, graphs[0], self.opset)
+        self._kept = {self.to.name(name) for name in outputs}
         self.inputs: list[Any] = []
         self.told: list[dict[str, Any]] = []  # of the columns, for the metadata
         self.outputs: list[Any] = []
@@ -130,14 +138,15 @@ class Exported:
 
     def _codes(self, texts: str, levels: Sequence[str]) -> str:
         """The numbers of levels; NaN for all other texts."""
-        known = list(levels) or [""]
-        codes = [float(i) if levels else float("nan") for i in range(len(known))]
+        # What UTF-8 has not cannot be in a file of ONNX, and no program can ask for it.
+        kept = {level: float(i) for i, level in enumerate(levels) if _is_utf8(level)}
+        kept = kept or {"": float("nan")}
         made = self.add(
             "LabelEncoder",
             texts,
             domain="ai.onnx.ml",
-            keys_strings=known,
-            values_floats=codes,
+            keys_strings=list(kept),
+            values_floats=list(kept.values()),
             default_float=float("nan"),
         )
         return self.double(made)
@@ -210,9 +219,9 @@ class Exported:
         logs = self.add("Log", self.add("Max", p, self.constant(TINY)))
         return self.add("Div", logs, self.constant(t))
 
-    def output(self, wanted: str, value: str, shape: Sequence[int], kind: str = "DOUBLE") -> None:
-        """Makes a value one of the outputs; kind: a type of ONNX."""
-        name = self.to.name(wanted)
+    def output(self, name: str, value: str, shape: Sequence[int], kind: str = "DOUBLE") -> None:
+        """Makes a value the output of a name that was kept for it; kind: a type of ONNX."""
+        self._kept.remove(name)
         made = self.onnx.helper.make_node("Identity", [value], [name], name=f"{name}/Identity")
         self.to.nodes.append(made)
         kind_of = getattr(self.onnx.TensorProto, kind)
@@ -237,3 +246,11 @@ class Exported:
         told = {"columns": self.told, **about}
         helper.set_model_props(made, {name: json.dumps(value) for name, value in told.items()})
         return made
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

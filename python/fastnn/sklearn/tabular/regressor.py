@@ -50,6 +50,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         "quantiles": ["array-like", None],
     }
     _default_rate = 0.008
+    _exported = ("prediction", "quantiles")
     _fitted = (*BaseTabular._fitted, "y_mean_", "y_scale_", "_one", "_range")
 
     def __init__(
