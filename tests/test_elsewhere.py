@@ -185,6 +185,24 @@ def test_attributes_of_modules(module):
         )
 
 
+@pytest.mark.parametrize(
+    ("place", "name", "instead"),
+    [
+        (fastnn, "set_random_seed", "fastnn.utils.set_random_seed"),
+        (fastnn, "manual_seed", "fastnn.utils.set_random_seed"),
+        (fastnn, "clone_model", "fastnn.models.clone_model"),
+        (fastnn, "optim", "fastnn.optimizers"),
+        (fastnn, "no_grad", "predict"),
+        (fastnn, "cuda", "device of compile"),
+        (fastnn.nn, "Linear", "fastnn.layers.Dense"),
+        (fastnn.nn, "CrossEntropyLoss", "fastnn.losses"),
+    ],
+)
+def test_names_that_programs_of_torch_begin_with(place, name, instead):
+    with pytest.raises(AttributeError, match=f"it is not in fastnn; use {instead}"):
+        getattr(place, name)
+
+
 def test_unknown_attributes_stay_as_they_are():
     assert not hasattr(layers, "SpectralNormalization")
     assert getattr(layers, "Conv2D", None) is None
@@ -228,6 +246,9 @@ EXAMPLES = [
     ),
     (lambda: initializers.get("kaiming_normal_"), ".*; use 'he_normal'"),
     (lambda: LAYERS.find("SpectralNormalization"), "layer: .*; use 'LayerNormalization'"),
+    (lambda: fastnn.config.device("gpu"), "device: 'gpu' is not in fastnn; use 'cuda'"),
+    (lambda: fastnn.config.device("/GPU:0"), "device: '/GPU:0' is not in fastnn; use 'cuda'"),
+    (lambda: fastnn.config.device("mps"), "device: 'mps' .*; fastnn computes on CPUs"),
 ]
 
 

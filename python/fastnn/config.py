@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from fastnn import _core, elsewhere
 from fastnn.console import say
 from fastnn.listing import names_of
-from fastnn.words import choose, integer
+from fastnn.words import choose, integer, refuse_elsewhere
 
 __all__ = [
     "get_float32_matmul_precision",
@@ -97,6 +97,7 @@ def device(word: str | None = "auto") -> Device | None:
     asked = _core.environment("FASTNN_DEVICE")
     if word == "auto" and not asked:  # the usual case, in every call of an op
         return None
+    refuse_elsewhere("device", "device", word)
     chosen = choose("device", "auto" if word is None else word, _DEVICES)
     source = "device='cuda'"
     if chosen is None:

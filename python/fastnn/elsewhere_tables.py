@@ -25,6 +25,11 @@ NAMES: dict[str, dict[str, str]] = {
             CTC CTCLoss Circle TripletMarginLoss TripletMarginWithDistanceLoss MarginRankingLoss
             AdaptiveLogSoftmaxWithLoss""",
     },
+    "device": {
+        "cuda": "gpu gpu:0 /gpu:0 cuda:0 /device:gpu:0",
+        "cpu": "cpu:0 /cpu:0 /device:cpu:0",
+        "fastnn computes on CPUs and on GPUs of NVIDIA": "mps tpu xpu xla",
+    },
     "reduction": {
         "sum_over_batch_size": "auto batchmean sum_by_nonzero_weights",
     },
@@ -255,7 +260,11 @@ NAMES: dict[str, dict[str, str]] = {
         "leave it out: names of layers are given by their name": "name_scope variable_creator_scope",
         "use fastnn.set_float32_matmul_precision, or dtype of Sequential": """dtype_policies
             DTypePolicy FloatDTypePolicy mixed_precision quantizers Quantizer quantization""",
-        "use device of compile": "device distribution distribute tpu xla",
+        "use device of compile": "device distribution distribute tpu xla cuda set_device",
+        "use fastnn.utils.set_random_seed": "set_random_seed manual_seed seed seed_everything",
+        "use fastnn.models.clone_model": "clone_model clone",
+        "use fastnn.optimizers": "optim",
+        "use predict, which keeps nothing for gradients": "no_grad inference_mode",
         "use fastnn.layers.Layer": "Layer",
         "use fastnn.Model, with layers as attributes": "Module",
         "use fastnn.losses.Loss": "Loss",
@@ -288,6 +297,12 @@ NAMES: dict[str, dict[str, str]] = {
             legacy visualization wrappers estimator lite queue""",
     },
     "nn": {
+        "use fastnn.layers.Dense": "Linear LazyLinear",
+        "use fastnn.layers": "Dropout BatchNorm1d LayerNorm RMSNorm Embedding Flatten ReLU GELU Tanh",
+        "use fastnn.Sequential": "Sequential ModuleList ModuleDict",
+        "use fastnn.layers.Layer or fastnn.Model": "Module",
+        "use fastnn.losses": "CrossEntropyLoss MSELoss L1Loss BCELoss BCEWithLogitsLoss NLLLoss",
+        "use fastnn.Variable": "Parameter",
         "fastnn trains dense networks; flatten images first": """conv1d conv2d conv3d convolution
             conv2d_transpose depthwise_conv2d separable_conv2d max_pool max_pool2d avg_pool
             avg_pool2d pool""",
