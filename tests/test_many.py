@@ -139,6 +139,14 @@ def test_mistakes() -> None:
     with pytest.raises(RuntimeError, match="compile"):
         fastnn.fit_many([fastnn.Sequential([layers.Dense(1)])], x, y)
     assert fastnn.fit_many([], x, y) == []
+    for wrong, message in (
+        (one, "expected a list of compiled models.*of one model use its fit"),
+        (made, "expected a list of compiled models"),
+        ([one, "other"], "expected compiled models, got 'other' as number 1"),
+    ):
+        with pytest.raises(TypeError, match=f"^models: {message}"):
+            fastnn.fit_many(wrong, x, y)
+    assert len(fastnn.fit_many((made(seed) for seed in range(2)), x, y)) == 2
 
 
 def test_one_that_fails_ends_the_others() -> None:

@@ -134,6 +134,17 @@ def test_mistakes() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             fastnn.search(build, space, x, y, trials=2)
+    for making, space, message in (
+        (build(0.1), {"rate": [0.1]}, "build: expected a function"),
+        (build, ["rate"], "space: expected a dictionary"),
+        (
+            lambda **_: None,
+            {"rate": [0.1]},
+            "build: expected it to return a compiled model, got None",
+        ),
+    ):
+        with pytest.raises(TypeError, match=f"^{message}"):
+            fastnn.search(making, space, x, y, trials=1)
     with pytest.raises(TypeError, match="a grid takes lists"):
         fastnn.search(build, {"rate": (0.0, 1.0)}, x, y, trials="grid")
     with pytest.raises(ValueError, match="val_auc"):

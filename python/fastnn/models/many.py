@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -114,6 +114,7 @@ def fit_each(
     **options: Any,
 ) -> list[Any]:
     """`fit_many`, with an exception of `catches` that a model raised in place of its history."""
+    models = _models(models)
     count = len(models)
     if len({id(model) for model in models}) < count:
         raise ValueError("models: expected different models, got one of them twice")
@@ -136,6 +137,21 @@ def fit_each(
         held = None if validation_rows is None else validation_rows[number]
         tasks.append(partial(_fit, _Job(model, number, own, make, chosen, held, catches)))
     return abreast(tasks, at_once)
+
+
+def _models(given: Any) -> list[Any]:
+    """The models as a list. TypeError for one alone, a function that makes them, and other objects."""
+    if isinstance(given, Trainer) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"models: expected a list of compiled models, got {given!r:.100}; of one model use its fit"
+        )
+    found = list(given)
+    for number, model in enumerate(found):
+        if not isinstance(model, Trainer):
+            raise TypeError(
+                f"models: expected compiled models, got {model!r:.100} as number {number}"
+            )
+    return found
 
 
 def check_callbacks(given: object) -> None:

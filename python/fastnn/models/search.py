@@ -17,6 +17,7 @@ from fastnn.callbacks.limits import TimeLimit
 from fastnn.console import say
 from fastnn.data.split import held_out
 from fastnn.models.many import Callbacks, check_callbacks, fit_each
+from fastnn.models.trainer import Trainer
 from fastnn.words import choose, integer, number
 
 Space = Mapping[str, Any]
@@ -130,6 +131,7 @@ def search(
                 f"{name}: search holds rows out itself; expected validation_data or a share"
             )
     check_callbacks(options.get("callbacks"))
+    _check_kinds(build, space)
     epochs = integer("epochs", epochs, 1)
     ratio = math.inf if halving is None else number("halving", halving, 1.0, open_low=True)
     choose("mode", mode, ("auto", "min", "max"))
@@ -177,6 +179,18 @@ def search(
         raise ValueError(f"search: no model has a value of {monitor}: {why}")
     best = min(done, key=lambda trial: _rank(trial, signs[0]))
     return Found(models[best.number], best, listed)
+
+
+def _check_kinds(build: object, space: object) -> None:
+    """TypeError for a model in place of the function that makes models, and for names without values."""
+    if isinstance(build, Trainer) or not callable(build):
+        raise TypeError(
+            f"build: expected a function that makes a compiled model, got {build!r:.100}"
+        )
+    if not isinstance(space, Mapping):
+        raise TypeError(
+            f"space: expected a dictionary, such as {{'units': [16, 32]}}, got {space!r:.100}"
+        )
 
 
 @dataclass(frozen=True)
@@ -240,9 +254,13 @@ def _train(
 
 def _build(build: Callable[..., Any], trial: Trial, models: dict[int, Any]) -> None:
     try:
-        models[trial.number] = build(**trial.params)
+        model = build(**trial.params)
     except (ValueError, ArithmeticError) as error:
         trial.error = f"{type(error).__name__}: {error}"
+        return
+    if not isinstance(model, Trainer):
+        raise TypeError(f"build: expected it to return a compiled model, got {model!r:.100}")
+    models[trial.number] = model
 
 
 def _rank(trial: Trial, sign: int) -> tuple[bool, float, int]:
