@@ -516,6 +516,15 @@ def test_what_is_refused():
         network().fit(x, y, comm=fastnn.Ranks(comm, average_every=2), steps_per_epoch=2)
 
     assert all("average_every: not with" in str(error) for error in on_ranks(2, local))
+
+    def looks(rank, comm):
+        listening = [LambdaCallback(on_train_batch_end=lambda *_: None)] if rank == 1 else []
+        ranks = fastnn.Ranks(comm, average_every=2)
+        network().fit(x, y, verbose=0, comm=ranks, callbacks=listening)
+
+    for error in on_ranks(2, looks):
+        assert isinstance(error, ValueError)
+        assert "average_every: not with callbacks that act after a batch" in str(error)
     refused("not batches", x=iter([(x, y)]), y=None)
 
     def tape(_rank, model, _how):

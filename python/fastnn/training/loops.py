@@ -263,6 +263,11 @@ class Fit:
         self._by_batch, self._watches, stops = ranks.any(
             self._by_batch, self._watches, self.model.stop_training
         )
+        if ranks.average_every > 1 and (self._by_batch or begins.step):
+            raise ValueError(
+                "average_every: not with callbacks that act after a batch (on_train_batch hooks, save_freq "
+                "of steps): ranks have weights of their own until the next average"
+            )
         if stops:
             self.model.stop_training = True
 
