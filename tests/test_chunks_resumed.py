@@ -66,10 +66,11 @@ def test_a_fit_goes_on_after_any_step(tmp_path, kind, at):
     assert same(found, expected)
 
 
+@pytest.mark.parametrize("kind", MAKE)
 @pytest.mark.parametrize("at", [3, 4, 5, 9])
-def test_a_fit_with_steps_per_epoch_goes_on(tmp_path, at):
+def test_a_fit_with_steps_per_epoch_goes_on(tmp_path, kind, at):
     how = {"epochs": 6, "batch_size": 32, "steps_per_epoch": 4, **QUIET}
-    chunks = MAKE["arrays"]
+    chunks = MAKE[kind]
     ours, theirs, again = classifier(), classifier(), classifier()
     with pytest.warns(UserWarning, match="steps_per_epoch=4"):
         expected = theirs.fit(chunks(), **how)

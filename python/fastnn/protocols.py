@@ -41,6 +41,8 @@ class Position(NamedTuple):
     logs: Logs | None = None
     # Of data larger than memory: what tells apart data that come in other windows.
     layout: str | None = None
+    # Of such data whose length is not known: the steps of the pass over them before the epoch.
+    passed: int = 0
 
     @property
     def goes_on(self) -> bool:
@@ -49,12 +51,12 @@ class Position(NamedTuple):
 
     def check_data(self, of_fit: Position) -> None:
         """ValueError where an epoch that was interrupted cannot go on with the data of a `fit`."""
-        if self.step and self.data != of_fit.data:
+        if (self.step or self.passed) and self.data != of_fit.data:
             raise ValueError(
                 f"fit: training is to go on in the middle of an epoch of {_told(self.data)}, but there "
                 f"are {_told(of_fit.data)}"
             )
-        if self.step and self.layout != of_fit.layout:
+        if (self.step or self.passed) and self.layout != of_fit.layout:
             raise ValueError(
                 "fit: training is to go on in the middle of an epoch of data that came in other chunks, "
                 "or windows"

@@ -93,7 +93,8 @@ def position_of(told: Any, tensors: Mapping[str, Array]) -> Position | None:
     layout = told.get("layout")
     if layout is not None and not isinstance(layout, str):
         raise ValueError(f"position: layout: expected a word, got {layout!r:.100}")
-    return Position(epoch, step, sums, data, logs, layout)  # type: ignore[arg-type]
+    passed = integer("passed", told.get("passed", 0), 0)
+    return Position(epoch, step, sums, data, logs, layout, passed)  # type: ignore[arg-type]
 
 
 def _of_model(model: Any, told: Mapping[str, Any], tensors: Mapping[str, Array]) -> list[Put]:

@@ -195,6 +195,8 @@ def _position(position: Position | None, tensors: dict[str, Array]) -> dict[str,
         "data": None if position.data is None else list(position.data),
         "logs": packed(position.logs, tensors, "/position/logs"),
     }
+    if position.passed:
+        told["passed"] = position.passed
     return told if position.layout is None else told | {"layout": position.layout}
 
 

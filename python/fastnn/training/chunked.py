@@ -125,6 +125,7 @@ class ChunkFit:
         self._pass: _Pass | None = None
         self._stack = ExitStack()
         self._fresh = True
+        self._passed = 0  # steps of the pass before the epoch
         self._told_short = False
         self._seen: list[tuple[Table, Array]] = []
 
@@ -134,6 +135,7 @@ class ChunkFit:
         self.callbacks.call("on_train_begin", {})
         here = self._position(self.schedule.initial_epoch, 0, None)
         begins = self.callbacks.begins_at(here, self.begins, self._check_sums)
+        self._passed = begins.passed
         logs: Logs = {}
         try:
             for epoch in range(begins.epoch, self.schedule.epochs):
@@ -164,7 +166,8 @@ class ChunkFit:
             counted += (seen.logits, seen.targets())
             weights = seen.weights()
             counted += () if weights is None else (weights,)
-        return Position(epoch, step, counted, data, layout=self.passes.layout)
+        passed = self._passed if self.whole is None else 0
+        return Position(epoch, step, counted, data, layout=self.passes.layout, passed=passed)
 
     def _check_sums(self, begins: Position) -> None:
         columns = self.model.columns
@@ -181,7 +184,7 @@ class ChunkFit:
     def _first_of(self, epoch: int) -> int:
         """The step of its pass with which an epoch begins, where no pass is under way."""
         if self.schedule.steps is None or self.whole is None:
-            return 0
+            return self._passed
         goes_on = self.begins is not None and self.begins.goes_on
         count = max(0, epoch - (0 if goes_on else self.schedule.initial_epoch))
         return stretch_of(count, self.whole, self.schedule.steps).start
@@ -225,6 +228,7 @@ class ChunkFit:
         if self.validate is not None and self.schedule.validates(epoch):
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
         self._seen = []
+        self._passed = 0 if self._pass is None else self._pass.step
         self.model.position = self._position(epoch + 1, 0, None)
         try:
             self.callbacks.call("on_epoch_end", epoch, logs)
