@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -1018,6 +1019,46 @@ def test_train_tells_scores_of_each_target(several, tmp_path, capsys):
 def test_several_targets_that_do_not_go_together(options, message, several, tmp_path, capsys):
     assert run("train", several / "train.csv", "--out", tmp_path / "m.safetensors", *options) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_importances_over_targets_of_any_size(alike, tmp_path):
+    """The squares of some are no numbers of float64, and one may have one value in the rows that are judged."""
+    found = []
+    for first, second in ((1.0, 1.0), (1e300, 1e-300)):
+        rows = [(i, first * (i % 20), second * (20 - i % 20)) for i in range(60)]
+        texts = [f"{i},{u!r},{v!r}" for i, u, v in rows]
+        (tmp_path / "train.csv").write_text("\n".join(["a,u,v", *texts]) + "\n")
+        if alike:
+            texts = [f"{i},{0.1 * first!r},{v!r}" for i, _, v in rows]
+        (tmp_path / "test.csv").write_text("\n".join(["a,u,v", *texts]) + "\n")
+        out = tmp_path / "m.safetensors"
+        told = ("--target", "u", "v", "--out", out, "--quiet", *SMALL)
+        assert run("train", tmp_path / "train.csv", *told) == 0
+        page = tmp_path / "page.html"
+        assert run("report", out, "--out", page, "--data", tmp_path / "test.csv", "--force") == 0
+        found.append(float(re.findall(r"(\S+) &plusmn;", page.read_text())[0].split(">")[-1]))
+    assert 0 < abs(found[0]) < 10
+    assert found[1] == pytest.approx(found[0], rel=1e-2)
+
+
+def test_importances_for_a_huge_number(tmp_path):
+    texts = [f"{i},{i % 20}e300" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,u", *texts]) + "\n")
+    out, page = tmp_path / "m.safetensors", tmp_path / "page.html"
+    told = ("--target", "u", "--task", "regression", "--out", out, "--quiet", *SMALL)
+    assert run("train", tmp_path / "a.csv", *told) == 0
+    assert run("report", out, "--out", page, "--data", tmp_path / "a.csv") == 0
+    (spread,) = re.findall(r"&plusmn; ([^<]+)", page.read_text())
+    assert 0 <= float(spread) < 1e301
+
+
+def test_weights_where_targets_are_known(tmp_path, capsys):
+    lines = [f"{i},{'' if i % 2 else i},{i % 2}" for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,y,w", *lines]) + "\n")
+    told = ("--target", "y", "--weights", "w", "--out", tmp_path / "m.safetensors")
+    assert run("train", tmp_path / "a.csv", *told) == 1
+    assert "all numbers in 'w' are 0 where 'y' has a value" in capsys.readouterr().err
 
 
 def test_targets_of_models_of_programs(several, tmp_path, capsys):

@@ -97,6 +97,11 @@ def learned_of(path: str, reading: Reading, wishes: Wishes) -> Learned:
         columns = {name: column[there] for name, column in columns.items()}
         values = [one[there] for one in values]
         weights = None if weights is None else weights[there]
+        if weights is not None and not weights.any():
+            raise ValueError(
+                f"--weights: all numbers in {shown(str(wishes.weights))} are 0 where {several(wishes.targets)} "
+                f"{'has a value' if len(wishes.targets) == 1 else 'have values'}"
+            )
     kinds = {name: kinds[name] for name in [*columns, *wishes.targets]}
     target: Any
     if len(wishes.targets) == 1:

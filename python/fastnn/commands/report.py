@@ -187,6 +187,13 @@ def _measured(
     return importances(list(model.kinds), answers, loss, len(chosen), repeats), told
 
 
+def _deviation(values: Array, otherwise: float) -> float:
+    """The standard deviation, also of numbers whose squares no float has; of numbers all alike another one."""
+    if values.min() == values.max():
+        return otherwise
+    return scores_of_numbers(values, np.full(len(values), values.mean()))["RMSE"]
+
+
 def _loss(
     model: TableModel, judged: Sequence[Judged], chosen: NDArray[np.int64]
 ) -> tuple[str, Callable[[Array], float]]:
@@ -201,7 +208,8 @@ def _loss(
         unit = np.ones(1)
         if len(judged) > 1:
             what += ", the mean over targets in units of their standard deviations,"
-            unit = np.where(every.std(axis=0) > 0, every.std(axis=0), 1.0)
+            scales = model.estimator.y_scale_
+            unit = np.array([_deviation(*both) for both in zip(every.T, scales, strict=True)])
         return what, lambda found: float(
             np.mean(
                 [

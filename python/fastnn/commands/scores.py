@@ -179,7 +179,8 @@ def importances(
         orders = [random.permutation(rows) for _ in names]
         before, *after = (loss(found) for found in answers(orders))
         rises.append([value - before for value in after])
-    means, spreads = np.mean(rises, axis=0), np.std(rises, axis=0)
+    unit = float(np.abs(rises).max()) or 1.0  # so that squares of huge numbers are finite
+    means, spreads = np.mean(rises, axis=0), unit * np.std(np.array(rises) / unit, axis=0)
     return [
         Importance(name, float(mean), float(spread))
         for name, mean, spread in zip(names, means, spreads, strict=True)
