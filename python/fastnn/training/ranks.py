@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
-from fastnn.console import warn
+from fastnn.console import complain, warn
 from fastnn.data.sparse import SparseRows
 from fastnn.data.table import Table
 from fastnn.words import choose, integer, keywords, number
@@ -244,8 +243,7 @@ class Link:
         told = f"fastnn: fit: rank {self._ranks.rank} of {self._ranks.size}: {why}"
         abort = getattr(self._comm, "Abort", None)
         if abort is not None:
-            with contextlib.suppress(Exception):
-                print(f"{told}; the job ends", file=sys.stderr, flush=True)
+            complain(f"{told}; the job ends")
             abort(1)
         self._interrupted = False
         raise _core.RankError(told)
