@@ -6,6 +6,7 @@ Read from the source, so that imports inside functions and those for type checke
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,18 @@ def test_nothing_imports_from_above():
     for module, others in imports(PACKAGE).items():
         for other in others:
             assert room(other) <= room(module), f"{module} imports {other}"
+
+
+def test_contributing_shows_all_folders_in_the_order_of_rooms():
+    page = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("The Python package has rooms")[2].split("```")[1]
+    folders = sorted(
+        path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] not in "._"
+    )
+    shown = re.findall(r"(?:^|  )(\w+)/", table, re.MULTILINE)
+    assert sorted(shown) == folders
+    numbers = [room(f"fastnn.{name}") for name in shown]
+    assert numbers == sorted(numbers)
 
 
 @pytest.mark.parametrize("name", STRANGERS)
