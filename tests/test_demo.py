@@ -96,6 +96,23 @@ def test_unknown_command():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        (["trian", "data.csv"], "command: unknown name 'trian', did you mean 'train'?"),
+        (["info", "more"], "info: expected no arguments, got more"),
+    ],
+)
+def test_what_is_wrong_comes_before_the_usage(arguments, first):
+    done = command(*arguments)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, first)
+
+
+def test_version():
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"{fastnn.__version__}\n")
+
+
 def test_the_digits_in_the_package():
     """The 1,797 images of the UCI, as scikit-learn has them."""
     sklearn_datasets = pytest.importorskip("sklearn.datasets")

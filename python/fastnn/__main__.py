@@ -26,7 +26,7 @@ _USAGE = "\n".join(
         "commands:",
         *(f"  {name:8}  {told}" for name, told in _COMMANDS.items()),
         "",
-        f"{', '.join(_OF_FILES[:-1])} and {_OF_FILES[-1]} have --help.",
+        f"{', '.join(_OF_FILES[:-1])} and {_OF_FILES[-1]} have --help; --version prints the version.",
     ]
 )
 _INTERRUPTED = 130  # of shells, for a program that Ctrl-C has ended
@@ -54,7 +54,14 @@ def main(arguments: Sequence[str]) -> int:
     if arguments in (["-h"], ["--help"]):
         say(_USAGE)
         return 0
-    if len(arguments) == 1:
+    if arguments == ["--version"]:
+        from fastnn import __version__
+
+        say(__version__)
+        return 0
+    if arguments and arguments[0] in _COMMANDS:
+        complain(f"{arguments[0]}: expected no arguments, got {' '.join(arguments[1:])}")
+    elif arguments:
         complain(unknown("command", arguments[0], _COMMANDS))
     complain(_USAGE)
     return 2
