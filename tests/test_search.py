@@ -149,6 +149,8 @@ def test_mistakes() -> None:
         fastnn.search(build, {"rate": (0.0, 1.0)}, x, y, trials="grid")
     with pytest.raises(ValueError, match="val_auc"):
         fastnn.search(build, {"rate": [0.1]}, x, y, trials=1, monitor="val_auc", mode="min")
+    with pytest.raises(ValueError, match=r"'val_los', did you mean 'val_loss'.*give mode"):
+        fastnn.search(build, {"rate": [0.1]}, x, y, trials=1, monitor="val_los")
     with pytest.raises(ValueError, match="halving"):
         fastnn.search(build, {"rate": [0.1]}, x, y, halving=1)
 

@@ -18,7 +18,7 @@ from fastnn.console import say
 from fastnn.data.split import held_out
 from fastnn.models.many import Callbacks, check_callbacks, fit_each
 from fastnn.models.trainer import Trainer
-from fastnn.words import choose, integer, number
+from fastnn.words import choose, integer, number, unknown
 
 Space = Mapping[str, Any]
 
@@ -273,7 +273,9 @@ def _sign(model: Any, monitor: str, mode: str) -> int:
         return 1 if mode == "min" else -1
     more = model.more_is_better(monitor)
     if more is None:
-        raise ValueError(f"monitor: whether more of {monitor!r} is better is not known; give mode")
+        known = [f"val_{name}" for name in model.metrics_names]
+        told = "" if monitor in known else f"{unknown('monitor', monitor, known)} "
+        raise ValueError(f"{told}Whether more of {monitor!r} is better is not known: give mode")
     return -1 if more else 1
 
 
