@@ -54,6 +54,28 @@ def size_of(gamma: Array) -> Array:
     return np.abs(np.float64(gamma))
 
 
+@pytest.mark.isa
+def test_statistics_where_the_first_rows_are_unlike_the_rest(rng: np.random.Generator) -> None:
+    """Row groups are joined by their means: in columns that drift, or jump after 40 rows, these lie apart."""
+    n = 5000
+    x = rng.normal(size=(n, 5))
+    x[:, 0] += np.linspace(-500, 500, n)
+    x[:40, 1] += 3000
+    x[40:, 2] += 3000
+    x[:, 3] = 0.1
+    x[:, 4] = 0
+    x[n // 2, 4] = 1
+    x = x.astype(np.float32)
+    _, mean, variance = _core.batch_normalization(x, None, None, 1e-3)
+    exact = np.float64(x)
+    spread = exact.std(axis=0)
+    unit = float(np.finfo(np.float32).eps)
+    assert (np.abs(mean - exact.mean(axis=0)) <= 8 * unit * (spread + np.abs(exact).max(0))).all()
+    assert (np.abs(variance - exact.var(axis=0)) <= 40 * unit * spread**2).all()
+    assert variance[3] == 0
+    assert mean[3] == x[0, 3]
+
+
 def test_nan_fills_its_column(rng: np.random.Generator) -> None:
     x = rng.normal(size=(40, 3))
     x[7, 1] = np.nan

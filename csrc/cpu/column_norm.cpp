@@ -38,14 +38,33 @@ static void map_columns(Context& context, Index n, Index c, const ColumnMaps<T>&
   });
 }
 
-// Adds dy xhat and dy of a row to the sums of its group.
-template <class T>
-static void add_slopes(Index c, const T* dy, const T* x, const T* mean, const T* residue,
-                       const T* inverse, T* __restrict__ product, T* __restrict__ sum) {
+// f.operator()<rows>(r) for rows [r, r + rows) that cover [begin, end), four at a time: what
+// belongs to a column is loaded once for them.
+template <class F>
+FASTNN_INLINE void for_rows(Index begin, Index end, const F& f) {
+  Index r = begin;
+  for (; r + 4 <= end; r += 4) f.template operator()<4>(r);
+  for (; r < end; ++r) f.template operator()<1>(r);
+}
+
+// Adds dy xhat and dy of rows to the sums of their group.
+template <int rows, class T>
+static void add_slopes(Index c, const T* dy, const T* x, const T* means, const T* residues,
+                       const T* inverses, T* __restrict__ products, T* __restrict__ sums) {
   for (Index j = 0; j < c; ++j) {
-    const T xhat = ((x[j] - mean[j]) - residue[j]) * inverse[j];
-    product[j] = mul_add(dy[j], xhat, product[j]);
-    sum[j] += dy[j];
+    const T mean = means[j];
+    const T residue = residues[j];
+    const T inverse = inverses[j];
+    T product = products[j];
+    T sum = sums[j];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const T given = dy[r * c + j];
+      product = mul_add(given, ((x[r * c + j] - mean) - residue) * inverse, product);
+      sum += given;
+    }
+    products[j] = product;
+    sums[j] = sum;
   }
 }
 
@@ -53,15 +72,15 @@ static void add_slopes(Index c, const T* dy, const T* x, const T* mean, const T*
 template <class T>
 static void sum_slopes(Context& context, Index n, Index c, const T* dy, const T* x, const T* mean,
                        const T* residue, const T* inverse, T* products, T* plain) {
-  for_row_groups(context, n, 2 * c * cost_of_element,
-                 [=](Index group, Index begin, Index end, int) {
-                   T* const product = products + group * c;
-                   T* const sum = plain + group * c;
-                   for (Index j = 0; j < c; ++j) product[j] = sum[j] = T(0);
-                   for (Index r = begin; r < end; ++r) {
-                     add_slopes(c, dy + r * c, x + r * c, mean, residue, inverse, product, sum);
-                   }
-                 });
+  for_row_groups(
+      context, n, 2 * c * cost_of_element, [=](Index group, Index begin, Index end, int) {
+        T* const product = products + group * c;
+        T* const sum = plain + group * c;
+        for (Index j = 0; j < c; ++j) product[j] = sum[j] = T(0);
+        for_rows(begin, end, [=]<int rows>(Index r) {
+          add_slopes<rows>(c, dy + r * c, x + r * c, mean, residue, inverse, product, sum);
+        });
+      });
 }
 
 // For each column of a batch: its statistics, the means of dy xhat (`product`) and of dy (`plain`),
@@ -72,12 +91,21 @@ struct ColumnSlopes {
   const T *product, *plain, *scale;
 };
 
-template <class T>
-static void slope_of_row(Index c, const ColumnSlopes<T> by, const T* dy, const T* x, T* dx) {
+template <int rows, class T>
+static void slopes_of_rows(Index c, const ColumnSlopes<T> by, const T* dy, const T* x, T* dx) {
   FASTNN_INDEPENDENT
   for (Index j = 0; j < c; ++j) {
-    const T xhat = ((x[j] - by.mean[j]) - by.residue[j]) * by.inverse[j];
-    dx[j] = by.scale[j] * mul_add(-xhat, by.product[j], dy[j] - by.plain[j]);
+    const T mean = by.mean[j];
+    const T residue = by.residue[j];
+    const T inverse = by.inverse[j];
+    const T product = by.product[j];
+    const T plain = by.plain[j];
+    const T scale = by.scale[j];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const T xhat = ((x[r * c + j] - mean) - residue) * inverse;
+      dx[r * c + j] = scale * mul_add(-xhat, product, dy[r * c + j] - plain);
+    }
   }
 }
 
@@ -125,41 +153,91 @@ Status normalize_columns_backward(Context& context, const NormalizeColumnsBackwa
   return Status::ok;
 }
 
-// The mean is taken as x[0] + mean(x - x[0]), with the first row of the batch; see
-// core/layer_norm.h for the two passes and the residue.
+// -- statistics of a batch --------------------------------------------------
+//
+// x is read once for them. Each row group takes the mean of its first rows as a shift, and then its
+// sums of x - shift and of the squares; the groups are joined as Chan, Golub and LeVeque do (see
+// core/layer_norm.h). The squares lose no more by this than by being added up: n (shift - mean)^2
+// is at most n / shift_rows times the sum of squares about the mean, and mostly 1 / shift_rows of
+// it. Columns of equal numbers keep a variance of 0.
+inline constexpr Index shift_rows = 32;
+
+// By group and column: shift, and the sums of x - shift and of its square.
+template <class T>
+struct ShiftedSums {
+  T *shift, *sum, *square;
+};
+
+template <class T>
+static void add_shifted(Index c, const T* x, const T* shift, T* __restrict__ sum) {
+  for (Index j = 0; j < c; ++j) sum[j] += x[j] - shift[j];
+}
+
+template <class T>
+static void add_squares(Index c, const T* x, const T* shift, T* __restrict__ sum,
+                        T* __restrict__ square) {
+  for (Index j = 0; j < c; ++j) {
+    const T d = x[j] - shift[j];
+    sum[j] += d;
+    square[j] = mul_add(d, d, square[j]);
+  }
+}
+
+// Of n rows, which are those of a group.
+template <class T>
+static void sum_group(Index n, Index c, const T* x, const ShiftedSums<T>& to) {
+  const Index few = least(n, shift_rows);
+  for (Index j = 0; j < c; ++j) to.sum[j] = T(0);
+  for (Index r = 1; r < few; ++r) add_shifted(c, x + r * c, x, to.sum);
+  for (Index j = 0; j < c; ++j) {
+    to.shift[j] = x[j] + to.sum[j] / static_cast<T>(few);
+    to.sum[j] = to.square[j] = T(0);
+  }
+  for (Index r = 0; r < n; ++r) add_squares(c, x + r * c, to.shift, to.sum, to.square);
+}
+
+// By column: the mean of n rows, and the sums of x - mean and of its square.
+template <class T>
+static void join_shifted(Index n, Index c, const ShiftedSums<T>& of, T* __restrict__ mean,
+                         T* __restrict__ sum, T* __restrict__ square) {
+  const RowGroups groups = row_groups(n);
+  const T* const first = of.shift;
+  for (Index j = 0; j < c; ++j) mean[j] = sum[j] = square[j] = T(0);
+  for (Index group = 0; group < groups.count; ++group) {
+    const T size = static_cast<T>(least(groups.rows, n - group * groups.rows));
+    const T* const shift = of.shift + group * c;
+    const T* const shifted = of.sum + group * c;
+    for (Index j = 0; j < c; ++j) mean[j] += mul_add(size, shift[j] - first[j], shifted[j]);
+  }
+  for (Index j = 0; j < c; ++j) mean[j] = first[j] + mean[j] / static_cast<T>(n);
+  for (Index group = 0; group < groups.count; ++group) {
+    const T size = static_cast<T>(least(groups.rows, n - group * groups.rows));
+    const T* const shift = of.shift + group * c;
+    const T* const shifted = of.sum + group * c;
+    const T* const squares = of.square + group * c;
+    for (Index j = 0; j < c; ++j) {
+      const T apart = shift[j] - mean[j];
+      const T moved = size * apart;
+      sum[j] += shifted[j] + moved;
+      square[j] += mul_add(apart, mul_add(T(2), shifted[j], moved), squares[j]);
+    }
+  }
+}
+
 template <class T>
 Status batch_norm_forward(Context& context, const BatchNormForward<T>& a) {
-  const RowGroups rows = row_groups(a.n);
-  T* const sums = group_sums<T>(context, a.n, 2 * a.c + 4 * a.c);
-  if (sums == nullptr) return Status::out_of_memory;
-  T* const squares = sums + most(rows.count, 1) * a.c;
-  T* const room = squares + most(rows.count, 1) * a.c;
-  const ColumnMaps<T> by = maps_at(room, a.c);
-  for_row_groups(context, a.n, a.c, [&](Index group, Index begin, Index end, int) {
-    T* __restrict__ const sum = sums + group * a.c;
-    for (Index j = 0; j < a.c; ++j) sum[j] = T(0);
-    for (Index r = begin; r < end; ++r) {
-      const T* const x = a.x + r * a.c;
-      for (Index j = 0; j < a.c; ++j) sum[j] += x[j] - a.x[j];
-    }
-  });
-  join_groups(sums, rows.count, a.c, false, by.mean);
-  for (Index j = 0; j < a.c; ++j) by.mean[j] = a.x[j] + by.mean[j] / static_cast<T>(a.n);
+  if (a.n == 0) return Status::ok;
+  const Index groups = row_groups(a.n).count;
+  T* const room = group_sums<T>(context, a.n, 3 * a.c + 4 * a.c);
+  if (room == nullptr) return Status::out_of_memory;
+  const ShiftedSums<T> sums{room, room + groups * a.c, room + 2 * groups * a.c};
+  const ColumnMaps<T> by = maps_at(room + 3 * groups * a.c, a.c);
   for_row_groups(context, a.n, 2 * a.c, [&](Index group, Index begin, Index end, int) {
-    T* __restrict__ const sum = sums + group * a.c;
-    T* __restrict__ const square = squares + group * a.c;
-    for (Index j = 0; j < a.c; ++j) sum[j] = square[j] = T(0);
-    for (Index r = begin; r < end; ++r) {
-      const T* const x = a.x + r * a.c;
-      for (Index j = 0; j < a.c; ++j) {
-        const T d = x[j] - by.mean[j];
-        sum[j] += d;
-        square[j] = mul_add(d, d, square[j]);
-      }
-    }
+    const Index at = group * a.c;
+    sum_group(end - begin, a.c, a.x + begin * a.c,
+              ShiftedSums<T>{sums.shift + at, sums.sum + at, sums.square + at});
   });
-  join_groups(sums, rows.count, a.c, false, by.residue);
-  join_groups(squares, rows.count, a.c, false, by.factor);
+  join_shifted(a.n, a.c, sums, by.mean, by.residue, by.factor);
   for (Index j = 0; j < a.c; ++j) {
     const ColumnStatistics<T> column =
         column_statistics(by.mean[j], by.residue[j], by.factor[j], a.n, a.epsilon);
@@ -198,9 +276,9 @@ Status batch_norm_backward(Context& context, const BatchNormBackward<T>& a) {
   }
   const ColumnSlopes<T> by{mean, residue, inverse, product_sum, plain_sum, scale};
   for_ranges(context, a.n, 2 * a.c * cost_of_element, [&](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      slope_of_row(a.c, by, a.dy + r * a.c, a.x + r * a.c, a.dx + r * a.c);
-    }
+    for_rows(begin, end, [&]<int rows>(Index r) {
+      slopes_of_rows<rows>(a.c, by, a.dy + r * a.c, a.x + r * a.c, a.dx + r * a.c);
+    });
   });
   return Status::ok;
 }
