@@ -3,6 +3,7 @@ epochs and rules are, and whatever is in the other lanes."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -358,3 +359,27 @@ def test_a_callback_that_uses_another_network_is_told_so() -> None:
 
     with pytest.raises(RuntimeError, match="beside the model that this callback is of"):
         fastnn.fit_many(models, x, y, epochs=10**7, callbacks=callbacks, threads=1)
+
+
+@pytest.mark.parametrize("kinds", [1, 6])
+def test_too_few_for_lanes_are_shared_by_threads(
+    monkeypatch: pytest.MonkeyPatch, kinds: int
+) -> None:
+    """Who holds them all would train them one after another, and leave the other threads idle."""
+    monkeypatch.setattr(abreast, "FEWEST", 8)
+    together = threading.Barrier(2, timeout=5)
+    x, y = data()
+
+    class Waits(abreast._Thread[Any]):
+        def _advance(self, *call: Any) -> None:
+            if threading.get_ident() not in seen:
+                seen.add(threading.get_ident())
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    together.wait()  # for another thread that has one to make, too
+            super()._advance(*call)
+
+    seen: set[int] = set()
+    monkeypatch.setattr(abreast, "_Thread", Waits)
+    models = [made(plan_of(hidden=[(5 + k % kinds, "relu", True)]), k) for k in range(6)]
+    fastnn.fit_many(models, x, y, threads=2)
+    assert len(seen) == 2

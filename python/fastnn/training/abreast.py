@@ -8,7 +8,7 @@ keeps the thread until it ends.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -46,7 +46,7 @@ def abreast(
     if at_once <= 1:
         _Thread(work, tasks).run()
         return work.all_results()
-    return work.run(at_once, lambda: _Thread(work, tasks, limits=True).run())
+    return work.run(at_once, lambda: _Thread(work, tasks, at_once).run())
 
 
 class _Training(NamedTuple):
@@ -61,12 +61,11 @@ class _Thread(Generic[Result]):
         self,
         work: Work[Result],
         tasks: Sequence[Callable[[Stop], Calls[Result]]],
-        *,
-        limits: bool = False,
+        threads: int = 1,
     ) -> None:
         self._work = work
         self._tasks = tasks
-        self._limits = limits  # whether kernels may use this thread alone
+        self._threads = threads  # that take trainings; of several, each has its kernels to itself
         self._lanes = _core.Lanes()
         self._kind = b""  # of those in lanes
         self._inside: dict[_core.Run, _Training] = {}
@@ -76,7 +75,7 @@ class _Thread(Generic[Result]):
         """Takes trainings until there are none."""
         try:
             while self._fill():
-                more = self._work.is_left or bool(self._held.get(self._kind))
+                more = self._work.left > 0 or bool(self._held.get(self._kind))
                 for run in self._lanes.advance(more=more, fewest=FEWEST):
                     self._left(run)
         except BaseException as error:  # noqa: BLE001  raised by Work
@@ -102,8 +101,11 @@ class _Thread(Generic[Result]):
     def _fill(self) -> bool:
         """Puts trainings into lanes that are free; whether there are any in lanes."""
         while not self._inside:
-            while self._begin() and max(map(len, self._held.values()), default=0) < LANES:
-                pass
+            # Too few for lanes are made one after another: other threads get theirs of these.
+            share = -(-self._work.left // self._threads)
+            while self._lengths(sum) < max(share, 1) and self._lengths(max) < LANES:
+                if not self._begin():
+                    break
             if not any(self._held.values()):
                 return False
             self._kind = max(self._held, key=lambda kind: len(self._held[kind]))
@@ -117,9 +119,13 @@ class _Thread(Generic[Result]):
                 self._enter(*held.popleft())
         return True
 
+    def _lengths(self, of: Callable[[Iterable[int]], int]) -> int:
+        """The sum of the numbers of calls that are held, or the largest number of one kind."""
+        return of([0, *map(len, self._held.values())])
+
     def _begin(self) -> bool:
         """Begins a training, until it makes a call that may share lanes; whether there was one."""
-        if sum(map(len, self._held.values())) >= _MOST_HELD:
+        if self._lengths(sum) >= _MOST_HELD:
             return False
         number = self._work.take()
         if number is None:
@@ -127,7 +133,7 @@ class _Thread(Generic[Result]):
         training = _Training(number, self._tasks[number](self._work.stop))
 
         def begin() -> Call:
-            if self._limits:
+            if self._threads > 1:
                 _core.limit_threads(1)
             return next(training.calls)
 

@@ -103,9 +103,9 @@ class Work(Generic[Result]):
             return self._next - 1
 
     @property
-    def is_left(self) -> bool:
-        """Whether there is a task to take."""
-        return not self.stop and self._next < self._count
+    def left(self) -> int:
+        """How many tasks there are to take."""
+        return 0 if self.stop else self._count - self._next
 
     def ended(self, number: int, result: Result) -> None:
         """A task has ended well."""
