@@ -1,78 +1,14 @@
 #include "nn/many.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
-#include <type_traits>
 #include <utility>
 
 #include "core/check.h"
+#include "core/plan_bytes.h"
 
 namespace fastnn {
 namespace {
-
-// The bytes of values, one after another.
-class Bytes {
- public:
-  template <class Value>
-  void add(const Value& value) {
-    static_assert(std::is_arithmetic_v<Value> || std::is_enum_v<Value>);
-    char bytes[sizeof(Value)];
-    std::memcpy(bytes, &value, sizeof value);
-    text_.append(bytes, sizeof value);
-  }
-  template <class Values>
-  void add_all(const Values& values) {
-    add(std::size(values));
-    for (const auto& value : values) add(value);
-  }
-  std::string text() && { return std::move(text_); }
-
- private:
-  std::string text_;
-};
-
-void add_loss(Bytes& bytes, const Loss& loss) {
-  bytes.add(loss.kind);
-  bytes.add_all(loss.options);
-  bytes.add(loss.by_element);
-  bytes.add_all(loss.column_weights);
-}
-
-// All of a plan that a session of lanes takes, but for the key.
-void add_plan(Bytes& bytes, const Plan& plan) {
-  bytes.add(plan.element);
-  bytes.add(plan.tensors.size());
-  for (const TensorShape& tensor : plan.tensors) bytes.add(tensor.width);
-  bytes.add(plan.nodes.size());
-  for (const Node& node : plan.nodes) {
-    bytes.add(node.kind);
-    bytes.add_all(node.inputs);
-    bytes.add(node.output);
-    bytes.add_all(node.parameters);
-    bytes.add(node.activation.kind);
-    bytes.add(node.activation.first);
-    bytes.add(node.activation.second);
-    bytes.add(node.activation.third);
-  }
-  for (const Parameter& parameter : plan.parameters) {
-    bytes.add(parameter.offset);
-    bytes.add(parameter.rows);
-    bytes.add(parameter.columns);
-  }
-  bytes.add(plan.input_scale);
-  bytes.add(plan.input_offset);
-  bytes.add(plan.folded);
-  add_loss(bytes, plan.loss);
-  bytes.add(plan.update.optimizer);
-  for (const Metric& metric : plan.metrics) {
-    bytes.add(metric.kind);
-    bytes.add(metric.value);
-    bytes.add(metric.weighted);
-    bytes.add(metric.tensor);
-    add_loss(bytes, metric.loss);
-  }
-}
 
 // Whether the session that the run would have alone is one whose numbers lanes give.
 bool fits_lanes(const TrainingParts& parts, Index batch_size) {
@@ -166,12 +102,10 @@ std::string Lanes::kind_of(const Run& run, const Run::Request& request) {
   if (!plain || data.count < 1 || request.logits != nullptr || !parts.compiled) return {};
   if (run.ranks() != nullptr || request.watches.until) return {};  // no time to wait for a lane
   if (request.validation_logits != nullptr || !fits_lanes(parts, run.batch_size())) return {};
-  Bytes bytes;
-  add_plan(bytes, *parts.plan);
-  bytes.add(run.batch_size());
-  bytes.add(data.labels != nullptr);
-  bytes.add(portable::kept_slots(parts.plan->update.optimizer, request.rates.settings));
-  return std::move(bytes).text();
+  const PlanBytes plan = bytes_of(*parts.plan);
+  const unsigned kept = portable::kept_slots(parts.plan->update.optimizer, request.rates.settings);
+  return message(plan.layers, plan.loss, plan.update, run.batch_size(), ' ', kept,
+                 data.labels != nullptr ? " labels" : " targets");
 }
 
 void Lanes::add(Run& run, const Run::Request& request, const OnProgress& on_progress) {
@@ -220,7 +154,7 @@ std::vector<Lanes::Ended> Lanes::advance(Index fewest) {
 // As many steps as the network can make that makes the fewest.
 void Lanes::step(std::vector<Ended>& ended) {
   std::vector<const LaneSteps*> steps(places_.size());
-  Index count = std::numeric_limits<Index>::max();
+  Index fewest = std::numeric_limits<Index>::max();
   for (std::size_t k = 0; k < places_.size(); ++k) {
     Place& place = *places_[k];
     if (place.run() == nullptr) continue;
@@ -230,11 +164,11 @@ void Lanes::step(std::vector<Ended>& ended) {
     } catch (...) {
       end(place, std::current_exception(), ended);
     }
-    if (steps[k] != nullptr) count = std::min(count, place.count());
+    if (steps[k] != nullptr) fewest = std::min(fewest, place.count());
   }
   if (!ended.empty()) return;
   std::vector<Ran> ran(places_.size());
-  session_->run(steps, count, ran);
+  session_->run(steps, fewest, ran);
   for (std::size_t k = 0; k < places_.size(); ++k) {
     if (steps[k] == nullptr) continue;
     try {
