@@ -12,6 +12,7 @@ from networks import Array
 
 import fastnn
 from fastnn import layers
+from fastnn.keras.ops import convert_to_tensor
 
 
 def same_after_a_file(model: Any, x: Any, path: Any) -> None:
@@ -124,6 +125,49 @@ def test_groups_of_columns(groups: int, rng: np.random.Generator, tmp_path: Any)
     want = want @ model.layers[1].kernel.numpy()
     np.testing.assert_allclose(model.predict(x, verbose=0), want, atol=1e-12)
     same_after_a_file(model, x, tmp_path / "m.safetensors")
+
+
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("center", "scale"), [(True, True), (True, False), (False, True), (False, False)]
+)
+def test_gradients_of_groups(
+    dtype: str, center: bool, scale: bool, rng: np.random.Generator
+) -> None:
+    """Against NumPy's, of more rows than are taken at a time."""
+    x, dy = rng.normal(size=(2, 1500, 48)).astype(dtype)
+    layer = layers.GroupNormalization(4, epsilon=0.1, center=center, scale=scale, dtype=dtype)
+    layer.build((None, 48))
+    weights = rng.normal(size=(len(layer.weights), 48)).astype(dtype)
+    layer.set_weights(list(weights))
+    with fastnn.GradientTape(persistent=True) as tape:
+        tape.watch(given := convert_to_tensor(x))
+        y = layer(given)
+        slopes = tape.gradient(y, [given, *layer.trainable_variables], dy)
+    once = [slope.numpy() for slope in slopes]  # recorded: of operations
+    twice = [g.numpy() for g in tape.gradient(y, [given, *layer.trainable_variables], dy)]
+    parts = np.float64(x).reshape(1500, 4, 12)
+    inverse = 1 / np.sqrt(parts.var(2, keepdims=True) + 0.1)
+    xhat = (parts - parts.mean(2, keepdims=True)) * inverse
+    whole = xhat.reshape(x.shape)
+    want = [*([(dy * whole).sum(0)] if scale else []), *([np.float64(dy).sum(0)] if center else [])]
+    g = (dy * np.float64(weights[0]) if scale else np.float64(dy)).reshape(parts.shape)
+    dx = inverse * (g - g.mean(2, keepdims=True) - xhat * (g * xhat).mean(2, keepdims=True))
+    want.insert(0, dx.reshape(x.shape))
+    close = {"float32": 2e-4, "float64": 1e-11}[dtype]
+    for found in (once, twice):
+        for one, other in zip(found, want, strict=True):
+            np.testing.assert_allclose(one, other, rtol=close, atol=close)
+
+
+def test_gradients_of_groups_without_rows() -> None:
+    layer = layers.GroupNormalization(2)
+    with fastnn.GradientTape() as tape:
+        y = layer(np.zeros((0, 4), np.float32))
+    dgamma, dbeta = tape.gradient(y, layer.trainable_variables)
+    np.testing.assert_array_equal(dgamma.numpy(), np.zeros(4))
+    np.testing.assert_array_equal(dbeta.numpy(), np.zeros(4))
 
 
 def test_groups_that_do_not_fit() -> None:

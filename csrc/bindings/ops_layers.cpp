@@ -2,6 +2,7 @@
 // once, and results allocated.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -225,6 +226,105 @@ py::tuple batch_normalization_backward(const Array& dy, const Array& x, const Op
   });
 }
 
+// -- groups of columns ------------------------------------------------------
+
+// Rows whose parts are normalized and scaled in turn while the second-level cache holds them. The
+// sums of gradients are added block by block, so threads do not decide how long one is.
+Index block_of(const CallSide& place, Index n, Index c) {
+  constexpr Index elements = 1 << 16;
+  return place.is_away() ? std::max<Index>(n, 1) : std::max<Index>(elements / c, 1);
+}
+
+Rows2d check_groups(const Array& x, Index groups, const Optional& gamma, const Optional& beta) {
+  const auto [n, c] = columns_of(x);
+  check(groups >= 1 && c % groups == 0, "groups: expected a divisor of ", c, " columns, got ",
+        groups);
+  if (gamma) check_shape(*gamma, "gamma", {c});
+  if (beta) check_shape(*beta, "beta", {c});
+  return {n, c};
+}
+
+// The parts of rows, each normalized for itself, without gamma and beta.
+template <class T>
+LayerNormForward<T> parts_of(Index rows, Index c, Index groups, double epsilon, const T* x, T* y,
+                             T* statistics) {
+  return {
+      rows * groups, c / groups, portable::layer_norm_epsilon<T>(epsilon), x, nullptr, nullptr, y,
+      statistics};
+}
+
+// y; with `keeps` y and what the backward pass needs.
+py::object group_normalization(const Array& x, Index groups, const Optional& gamma,
+                               const Optional& beta, double epsilon, bool keeps) {
+  const auto [n, c] = check_groups(x, groups, gamma, beta);
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
+    CallSide place(x);
+    Result<T> y = place.out_like<T>(x);
+    Result<T> statistics = place.out<T>({keeps ? n * groups : 0, 2});
+    const T* const given = place.in<T>(x, "x");
+    const T* const scale = place.in<T>(gamma, "gamma");
+    const T* const shift = place.in<T>(beta, "beta");
+    const Index block = block_of(place, n, c);
+    place.run([&](const Machine& machine) {
+      const Kernels<T>& table = kernels<T>(*machine.table);
+      for (Index r = 0; r < n; r += block) {
+        const Index rows = std::min(block, n - r);
+        T* const to = y.data + r * c;
+        T* const kept = keeps ? statistics.data + 2 * r * groups : nullptr;
+        machine.call(table.layer_norm_forward,
+                     parts_of<T>(rows, c, groups, epsilon, given + r * c, to, kept));
+        if (scale == nullptr && shift == nullptr) continue;
+        machine.call(table.normalize_columns_forward,
+                     NormalizeColumnsForward<T>{rows, c, ColumnScaling::with_epsilon, T(0), to,
+                                                nullptr, nullptr, scale, shift, to});
+      }
+    });
+    if (!keeps) return std::move(y.array);
+    return py::make_tuple(y.array, statistics.array);
+  });
+}
+
+// dx, dgamma and dbeta. The normalized parts that dgamma needs are made again, block by block.
+py::tuple group_normalization_backward(const Array& dy, const Array& x, Index groups,
+                                       const Optional& gamma, double epsilon, const Array& kept) {
+  const auto [n, c] = check_groups(x, groups, gamma, std::nullopt);
+  check_like(dy, "dy", x, "x");
+  check_shape(kept, "kept", {n * groups, 2});
+  return with_type(x, [&, n = n, c = c]<class T>() -> py::tuple {
+    CallSide place(x);
+    const Index block = block_of(place, n, c);
+    const T* const given = place.in<T>(x, "x");
+    const T* const slope = place.in<T>(dy, "dy");
+    const T* const scale = place.in<T>(gamma, "gamma");
+    const T* const statistics = place.in<T>(kept, "kept");
+    Result<T> dx = place.out_like<T>(x);
+    Result<T> dgamma = place.out<T>({c});
+    Result<T> dbeta = place.out<T>({c});
+    T* const xhat = place.room<T>(block * c);
+    place.run([&](const Machine& machine) {
+      const Kernels<T>& table = kernels<T>(*machine.table);
+      Index r = 0;
+      do {  // without rows the sums are zeros
+        const Index rows = std::min(block, n - r);
+        const T* const from = given + r * c;
+        T* const to = dx.data + r * c;
+        machine.call(table.layer_norm_forward,
+                     parts_of<T>(rows, c, groups, epsilon, from, xhat, nullptr));
+        machine.call(table.normalize_columns_backward,
+                     NormalizeColumnsBackward<T>{rows, c, ColumnScaling::with_epsilon, T(0),
+                                                 slope + r * c, xhat, nullptr, nullptr, scale, to,
+                                                 dgamma.data, dbeta.data, r > 0});
+        machine.call(
+            table.layer_norm_backward,
+            LayerNormBackward<T>{rows * groups, c / groups, to, from, nullptr,
+                                 statistics + 2 * r * groups, to, nullptr, nullptr, false});
+        r += rows;
+      } while (r < n);
+    });
+    return py::make_tuple(dx.array, dgamma.array, dbeta.array);
+  });
+}
+
 // -- rows of a table --------------------------------------------------------
 
 // x (n, k) or (n,): the numbers of rows, on the host, wherever the table lies.
@@ -319,6 +419,10 @@ void register_layer_ops(py::module_& module) {
              "keeps"_a = false);
   module.def("batch_normalization_backward", batch_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
              "epsilon"_a, "kept"_a = py::none());
+  module.def("group_normalization", group_normalization, "x"_a, "groups"_a, "gamma"_a, "beta"_a,
+             "epsilon"_a, "keeps"_a = false);
+  module.def("group_normalization_backward", group_normalization_backward, "dy"_a, "x"_a,
+             "groups"_a, "gamma"_a, "epsilon"_a, "kept"_a);
   module.def("embedding", embedding, "x"_a, "table"_a);
   module.def("embedding_backward", embedding_backward, "dy"_a, "x"_a, "vocabulary"_a);
 }

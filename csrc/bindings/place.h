@@ -65,6 +65,8 @@ class CallSide {
     if (!blocks_.empty()) give_back();
   }
 
+  bool is_away() const { return away_; }
+
   template <class T>
   const T* in(const Array& array, const char* name) {
     if (!away_) return data_of<T>(on_host(array, name), name);

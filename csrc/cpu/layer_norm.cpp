@@ -197,7 +197,7 @@ static LaneSlopes<T> slopes_of_tile(const LayerNormBackward<T>& a, const RowLane
 
 // Rows [begin, begin + n); those up to `end` are this task's. Rows of a tile that are not
 // there are zeros, with statistics of zero, and add nothing.
-template <bool has_gamma, class T>
+template <bool has_gamma, bool has_sums, class T>
 static void backward_row_lanes(const LayerNormBackward<T>& a, Index begin, Index n, Index end,
                                LaneSums<T>& sums) {
   const Index at = begin * a.c;
@@ -212,8 +212,10 @@ static void backward_row_lanes(const LayerNormBackward<T>& a, Index begin, Index
     for (int r = 0; r < lanes; ++r) {
       const T given = dy.column[j][r];
       const T xhat = slopes.norms.of(r).xhat(x.column[j][r]);
-      sums.gamma.column[j][r] = mul_add(given, xhat, sums.gamma.column[j][r]);
-      sums.beta.column[j][r] += given;
+      if constexpr (has_sums) {
+        sums.gamma.column[j][r] = mul_add(given, xhat, sums.gamma.column[j][r]);
+        sums.beta.column[j][r] += given;
+      }
       dy.column[j][r] = slopes.of(r).dx(has_gamma ? given * a.gamma[j] : given, xhat);
     }
   }
@@ -224,12 +226,18 @@ template <bool has_gamma, class T>
 static void backward_short(const LayerNormBackward<T>& a, Index begin, Index end, T* dgamma,
                            T* dbeta) {
   LaneSums<T> sums;
+  if (a.dgamma == nullptr && a.dbeta == nullptr) {  // parts of rows have none of their own
+    for (Index r = begin; r < end; r += row_lanes) {
+      backward_row_lanes<has_gamma, false>(a, r, least(row_lanes, end - r), end, sums);
+    }
+    return;
+  }
   for (Index j = 0; j < a.c; ++j) {
     set(sums.gamma.column[j], T(0));
     set(sums.beta.column[j], T(0));
   }
   for (Index r = begin; r < end; r += row_lanes) {
-    backward_row_lanes<has_gamma>(a, r, least(row_lanes, end - r), end, sums);
+    backward_row_lanes<has_gamma, true>(a, r, least(row_lanes, end - r), end, sums);
   }
   for (Index j = 0; j < a.c; ++j) {
     dgamma[j] = joined(sums.gamma.column[j]);

@@ -219,6 +219,17 @@ def scale_rows_backward(
     epsilon: float,
     kept: _Floats | None = None,
 ) -> tuple[_Floats, _Floats]: ...
+def group_normalization(
+    x: _Floats,
+    groups: int,
+    gamma: _Floats | None,
+    beta: _Floats | None,
+    epsilon: float,
+    keeps: bool = False,
+) -> Any: ...
+def group_normalization_backward(
+    dy: _Floats, x: _Floats, groups: int, gamma: _Floats | None, epsilon: float, kept: _Floats
+) -> tuple[_Floats, _Floats, _Floats]: ...
 def batch_normalization(
     x: _Floats, gamma: _Floats | None, beta: _Floats | None, epsilon: float, keeps: bool = False
 ) -> Any:

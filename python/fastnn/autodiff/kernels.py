@@ -172,6 +172,49 @@ def layer_normalization(
     return recorded(y, tuple(given), pull)
 
 
+def group_normalization(
+    x: Any, groups: int, gamma: Source | None, beta: Source | None, epsilon: float
+) -> Tensor:
+    """`layer_normalization` of each of `groups` parts of a row for itself."""
+    x = tensor(x)
+    scales = [source for source in (gamma, beta) if source is not None]
+    dtype = np.dtype(scales[0].dtype if scales else _float_type(x))
+    x_ = plain(x.value, dtype)
+    gamma_ = None if gamma is None else value_of(gamma, dtype)
+    beta_ = None if beta is None else value_of(beta, dtype)
+    keeps = recording()
+    made = _core.group_normalization(x_, groups, gamma_, beta_, epsilon, keeps)
+    y, kept = (Tensor(made[0]), made[1]) if keeps else (Tensor(made), None)
+    given = [x, *scales]
+    unchanged = Unchanged(given)
+
+    def forward(x: Tensor, *scales: Any) -> Tensor:
+        n, columns = x.shape
+        parts = f.reshape(x, (n * groups, columns // groups))
+        h = f.reshape(layer_normalization(parts, None, None, epsilon), (n, columns))
+        rest = list(scales)
+        if gamma is not None:
+            h = h * rest.pop(0)
+        return h if beta is None else h + rest.pop(0)
+
+    def pull(dy: Tensor) -> Sequence[Tensor | None]:
+        unchanged.check()
+        if recording():
+            return composed(forward, given, dy)
+        assert kept is not None  # else this is not recorded
+        dx, dgamma, dbeta = _core.group_normalization_backward(
+            plain(dy.value, dtype), x_, groups, gamma_, epsilon, kept
+        )
+        found = [
+            dx,
+            *([dgamma] if gamma is not None else []),
+            *([dbeta] if beta is not None else []),
+        ]
+        return [Tensor(part) for part in found]
+
+    return recorded(y, tuple(given), pull)
+
+
 def rms_normalization(x: Any, scale: Source, epsilon: float) -> Tensor:
     """scale * x / sqrt(mean(x**2) + epsilon), each row for itself."""
     return _scaled_rows(x, scale, "root_mean_square", epsilon)

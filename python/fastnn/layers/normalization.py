@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from fastnn import _core
-from fastnn.autodiff import functions, kernels
+from fastnn.autodiff import kernels
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
@@ -156,13 +156,7 @@ class GroupNormalization(LayerNormalization):
 
     def call(self, x: Tensor, _training: bool) -> Tensor:
         groups = self._groups_of(x.shape[1])
-        parts = functions.reshape(x, (len(x) * groups, x.shape[1] // groups))
-        h = kernels.layer_normalization(parts, None, None, self.epsilon)
-        h = functions.reshape(h, x.shape)
-        if self.gamma is not None:
-            h = h * self.gamma
-        y: Tensor = h if self.beta is None else h + self.beta
-        return y
+        return kernels.group_normalization(x, groups, self.gamma, self.beta, self.epsilon)
 
     def extend_again(self, network: _core.Graph, tensor: int, first: int) -> int:
         return self._extended(network, tensor, first)
