@@ -285,12 +285,12 @@ def test_the_last_ones_go_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         same(model, history, alone, alone.fit(x, y, verbose=0, **each[number]))
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_all(threads: int) -> None:
     """Within some 0.1 s; weights stay as they are, and the networks may be trained again."""
     x, y = data()
     models = [made(plan_of(), number) for number in range(20)]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.4, signal.raise_signal, [signal.SIGINT])
     timer.start()
     try:
@@ -299,7 +299,6 @@ def test_ctrl_c_ends_all(threads: int) -> None:
         ended = time.monotonic()
     finally:
         timer.join()
-        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - ended < 2
     epochs = [len(model.history.epoch) for model in models[:16]]
     assert min(epochs) > 0

@@ -115,7 +115,7 @@ def test_training_under_a_limit_of_memory(tmp_path):
     assert done.stdout == "trained under the limit\n", done.stderr
 
 
-@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="no signals")
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize("waits", [False, True])
 def test_ctrl_c_ends_a_long_fit(tmp_path, waits):
     """Where the model trains, and where it waits for a chunk."""

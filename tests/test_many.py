@@ -160,6 +160,7 @@ def test_one_that_fails_ends_the_others() -> None:
     assert 0 < len(models[0].history.epoch) < 10**8
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_an_interrupt_ends_all_and_keeps_their_weights() -> None:
     x, y = data()
     models = [made(0), made(1), made(2)]
@@ -169,19 +170,15 @@ def test_an_interrupt_ends_all_and_keeps_their_weights() -> None:
         if epoch == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            fastnn.fit_many(
-                models,
-                x,
-                y,
-                epochs=10**8,
-                callbacks=lambda k: [LambdaCallback(on_epoch_end=interrupt)] if k == 1 else [],
-                threads=2,
-            )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        fastnn.fit_many(
+            models,
+            x,
+            y,
+            epochs=10**8,
+            callbacks=lambda k: [LambdaCallback(on_epoch_end=interrupt)] if k == 1 else [],
+            threads=2,
+        )
     assert len(models[1].history.epoch) >= 4
     assert all(np.isfinite(w).all() for model in models for w in model.get_weights())
     assert models[2].history is None  # it did not begin

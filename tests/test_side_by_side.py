@@ -73,8 +73,8 @@ def test_the_first_failure_ends_the_others() -> None:
     assert ended in ([True], [True, True])
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_an_interrupt_ends_all() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     ended: list[bool] = []
 
     def waits(stop: Stop) -> None:
@@ -84,11 +84,8 @@ def test_an_interrupt_ends_all() -> None:
             time.sleep(0.005)
         ended.append(bool(stop))
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            side_by_side([waits, lambda _: None], 2)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([waits, lambda _: None], 2)
     assert ended == [True]
 
 
