@@ -249,7 +249,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 # They go through the same lines as others of the list, and take seconds.
-LONG = {"predict"}
+LONG = {"build", "predict"}
 
 
 @pytest.mark.parametrize(

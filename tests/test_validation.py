@@ -189,7 +189,7 @@ BAD = {
     "label": (CROSSENTROPY, X, at(Y, 6, 8).astype(int), None, ": y: .*got 8 at row 6"),
     "fraction": (CROSSENTROPY, X, at(Y, 6, 0.5), None, ": y: .*got 0.5 at row 6"),
     "labels' NaN": (CROSSENTROPY, X, at(Y, 6, np.nan), None, ": y: .*got nan at row 6"),
-    "fewer labels": (CROSSENTROPY, X, Y[:5], None, r": y: .*\(12,\).*got \(5,\)"),
+    "fewer labels": (CROSSENTROPY, X, Y[:5], None, ": y: expected 12 labels.*, got 5"),
     "strings": (CROSSENTROPY, X, ["a"] * 12, None, ": y: expected numbers.*encode them"),
     "missing": (CROSSENTROPY, X, [0, None] * 6, None, ": y: .*None at row 1"),
     "target NaN": ("mse", X, at(HOT, (4, 1), np.nan), None, ": y: .*nan at row 4, column 1"),

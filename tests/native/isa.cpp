@@ -10,6 +10,8 @@ extern const DenseFinish dense_finish;
 const DenseFinish dense_finish{};
 extern const EncodedDense encoded_dense;
 const EncodedDense encoded_dense{};
+extern const LaneTable lane_table;
+const LaneTable lane_table{};
 }  // namespace fastnn::baseline
 
 namespace {
