@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.callbacks.base import History
-from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.console import warn
 from fastnn.data.table import Table
 from fastnn.protocols import Logs, Position, Trainable
+from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
 from fastnn.training.seen import joined, room, taken
 from fastnn.training.stretches import stretch_of, warn_of_short
@@ -136,20 +136,10 @@ class ChunkFit:
         here = self._position(self.schedule.initial_epoch, 0, None)
         begins = self.callbacks.begins_at(here, self.begins, self._check_sums)
         self._passed = begins.passed
-        logs: Logs = {}
         try:
-            for epoch in range(begins.epoch, self.schedule.epochs):
-                logs = self._epoch(epoch, begins if epoch == begins.epoch else None) or logs
-                if self.model.stop_training:
-                    break
-        except _core.TrainingDiverged as error:
-            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
-            if ends is None:
-                raise
-            ends.diverged(error)
+            logs = each_epoch(self.model, self.callbacks, begins, self.schedule.epochs, self._epoch)
         finally:
             self._end_pass()
-            self.model.position = None
         went_on = self.begins is not None and self.begins.goes_on
         if self.model.keeps_averages and (went_on or network.updates != before):
             self.model.take_averages()
@@ -230,13 +220,7 @@ class ChunkFit:
         self._seen = []
         self._passed = 0 if self._pass is None else self._pass.step
         self.model.position = self._position(epoch + 1, 0, None)
-        try:
-            self.callbacks.call("on_epoch_end", epoch, logs)
-        except BaseException:
-            # The History comes last, and this epoch is finished.
-            if self.history.epoch[-1:] != [epoch]:
-                self.history.on_epoch_end(epoch, logs)
-            raise
+        end_epoch(self.callbacks, epoch, logs)
         return logs
 
     def _steps(self, epoch: int, first: int, sums: Sums) -> tuple[int, Sums]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from fastnn import _core
 from fastnn.callbacks.base import Callback, History
-from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import (
     EPOCH_HOOKS,
     TEST_BATCH_HOOKS,
@@ -30,6 +29,7 @@ from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs, Place, Position, Trainable
 from fastnn.training.calls import Call, Calls, alone
+from fastnn.training.epochs import end_epoch, ends_on_nan
 from fastnn.training.passes import evaluate
 from fastnn.training.ranks import Joined, digest_of
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
@@ -188,13 +188,8 @@ class Fit:
             self._see_labels()
         epochs = range(begins.epoch, self.schedule.epochs)
         logs: Logs = {}
-        try:
+        with ends_on_nan(self.callbacks):
             logs = yield from self._trained(run, epochs, begins)
-        except _core.TrainingDiverged as error:
-            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
-            if ends is None:
-                raise
-            ends.diverged(error)
         went_on = self.begins is not None and self.begins.goes_on
         if self.model.keeps_averages and (went_on or self.network.updates != before):
             self.model.take_averages()
@@ -533,13 +528,7 @@ class Fit:
         if validates and not together:
             logs |= self._validate(run, epoch)
         self.model.position = self._position(epoch + 1)
-        try:
-            self.callbacks.call("on_epoch_end", epoch, logs)
-        except BaseException:
-            # The History comes last, and this epoch is finished.
-            if self.history.epoch[-1:] != [epoch]:
-                self.history.on_epoch_end(epoch, logs)
-            raise
+        end_epoch(self.callbacks, epoch, logs)
         return logs
 
     def _is_last(self, epoch: int) -> bool:

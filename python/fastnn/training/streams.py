@@ -10,15 +10,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastnn import _core
 from fastnn.callbacks.base import History
-from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.console import warn
 from fastnn.data.feed import Feed
 from fastnn.data.structures import Form, form_of
 from fastnn.protocols import Logs, Position
+from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
 
 
@@ -80,19 +79,7 @@ class StreamFit:
         self.callbacks.call("on_train_begin", {})
         here = self._position(self.schedule.initial_epoch)
         begins = self.callbacks.begins_at(here, self.begins, self.stepper.check_counted)
-        logs: Logs = {}
-        try:
-            for epoch in range(begins.epoch, self.schedule.epochs):
-                logs = self._epoch(epoch, begins if epoch == begins.epoch else None) or logs
-                if self.model.stop_training:
-                    break
-        except _core.TrainingDiverged as error:
-            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
-            if ends is None:
-                raise
-            ends.diverged(error)
-        finally:
-            self.model.position = None
+        logs = each_epoch(self.model, self.callbacks, begins, self.schedule.epochs, self._epoch)
         if self.model.keeps_averages and self.steps:
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
@@ -124,13 +111,7 @@ class StreamFit:
             logs |= {f"val_{name}": value for name, value in self.streams.validate().items()}
         feed.call("on_epoch_end")
         self.model.position = self._position(epoch + 1)
-        try:
-            self.callbacks.call("on_epoch_end", epoch, logs)
-        except BaseException:
-            # The History comes last, and this epoch is finished.
-            if self.history.epoch[-1:] != [epoch]:
-                self.history.on_epoch_end(epoch, logs)
-            raise
+        end_epoch(self.callbacks, epoch, logs)
         return logs
 
     def _batches(self, feed: Feed, epoch: int, begins: Position | None) -> int:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from fastnn import _core
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
-from fastnn.callbacks.limits import TerminateOnNaN
 from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
 from fastnn.callbacks.progress import ProgbarLogger
 from fastnn.data.batches import Batches
 from fastnn.data.structures import Form, form_of, mapped
 from fastnn.protocols import Position
+from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import Snapshots
 from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
@@ -117,19 +117,11 @@ class TapedFit:
         begins = self.callbacks.begins_at(
             here, self.begins, lambda position: self.model.check_counted(position.sums)
         )
-        logs: Logs = {}
-        try:
-            for epoch in range(begins.epoch, self.schedule.epochs):
-                logs = self._epoch(epoch, copies, begins if epoch == begins.epoch else None)
-                if self.model.stop_training:
-                    break
-        except _core.TrainingDiverged as error:
-            ends: TerminateOnNaN | None = self.callbacks.first(TerminateOnNaN)
-            if ends is None:
-                raise
-            ends.diverged(error)
-        finally:
-            self.model.position = None
+
+        def epoch(number: int, begins: Position | None) -> Logs:
+            return self._epoch(number, copies, begins)
+
+        logs = each_epoch(self.model, self.callbacks, begins, self.schedule.epochs, epoch)
         return self._ended(logs)
 
     def _position(self, epoch: int, step: int = 0, sums: tuple[NDArray[Any], ...] = ()) -> Position:
@@ -156,13 +148,7 @@ class TapedFit:
         if self.validation is not None and self.schedule.validates(epoch):
             logs |= self._validate(epoch, copies)
         self.model.position = self._position(epoch + 1)
-        try:
-            self.callbacks.call("on_epoch_end", epoch, logs)
-        except BaseException:
-            # The History comes last, and this epoch is finished.
-            if self.history.epoch[-1:] != [epoch]:
-                self.history.on_epoch_end(epoch, logs)
-            raise
+        end_epoch(self.callbacks, epoch, logs)
         return logs
 
     def _stretch(self, epoch: int) -> Stretch:
