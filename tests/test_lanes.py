@@ -173,7 +173,7 @@ def test_narrow_networks_take_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_more_than_lanes(threads: int) -> None:
-    """Folds, weights, rates, epochs and rules of their own; who stops early leaves its lane."""
+    """Each has its own folds, weights, rates, epochs and rules; a network that stops early leaves its lane."""
     x, y = data()
     count = 37
     folds = [np.flatnonzero(np.arange(150) % 5 != number % 5) for number in range(count)]

@@ -79,7 +79,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         peaks.append(peak_of(train))
     # Evaluation takes windows of four thousand rows, of which two are in memory.
     assert peaks[1] < 6 << 20
-    # Of a chunk its file and its place are kept, some dozen bytes.
+    # The file and the place of each chunk are kept, some dozen bytes.
     assert peaks[1] - peaks[0] < 1 << 18
 
 

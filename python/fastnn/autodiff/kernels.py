@@ -132,6 +132,12 @@ def dense(x: Any, w: Source, b: Source | None, word: str = "linear") -> Tensor:
     return recorded(y, inputs, pull)
 
 
+def _wanted(found: Sequence[Any], gamma: object, beta: object) -> list[Tensor]:
+    """The gradients of x, gamma and beta, of those that there are."""
+    given = (True, gamma is not None, beta is not None)
+    return [Tensor(part) for part, is_given in zip(found, given, strict=True) if is_given]
+
+
 def layer_normalization(
     x: Any, gamma: Source | None, beta: Source | None, epsilon: float
 ) -> Tensor:
@@ -150,24 +156,16 @@ def layer_normalization(
     def forward(x: Tensor, *scales: Any) -> Tensor:
         mean = f.reduce_mean(x, 1, keepdims=True)
         h = (x - mean) * f.rsqrt(f.reduce_variance(x, 1, keepdims=True) + epsilon)
-        rest = list(scales)
-        if gamma is not None:
-            h = h * rest.pop(0)
-        return h if beta is None else h + rest.pop(0)
+        return _scaled(h, gamma, beta, scales)
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         unchanged.check()
         if recording():
             return composed(forward, given, dy)
-        dx, dgamma, dbeta = _core.layer_normalization_backward(
+        found = _core.layer_normalization_backward(
             plain(dy.value, dtype), x_, gamma_, epsilon, kept
         )
-        found = [
-            dx,
-            *([dgamma] if gamma is not None else []),
-            *([dbeta] if beta is not None else []),
-        ]
-        return [Tensor(part) for part in found]
+        return _wanted(found, gamma, beta)
 
     return recorded(y, tuple(given), pull)
 
@@ -192,25 +190,17 @@ def group_normalization(
         n, columns = x.shape
         parts = f.reshape(x, (n * groups, columns // groups))
         h = f.reshape(layer_normalization(parts, None, None, epsilon), (n, columns))
-        rest = list(scales)
-        if gamma is not None:
-            h = h * rest.pop(0)
-        return h if beta is None else h + rest.pop(0)
+        return _scaled(h, gamma, beta, scales)
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         unchanged.check()
         if recording():
             return composed(forward, given, dy)
         assert kept is not None  # else this is not recorded
-        dx, dgamma, dbeta = _core.group_normalization_backward(
+        found = _core.group_normalization_backward(
             plain(dy.value, dtype), x_, groups, gamma_, epsilon, kept
         )
-        found = [
-            dx,
-            *([dgamma] if gamma is not None else []),
-            *([dbeta] if beta is not None else []),
-        ]
-        return [Tensor(part) for part in found]
+        return _wanted(found, gamma, beta)
 
     return recorded(y, tuple(given), pull)
 
@@ -304,11 +294,10 @@ def batch_normalization(
         unchanged.check()
         if recording():
             return composed(forward, given, dy)
-        dx, dgamma, dbeta = _core.batch_normalization_backward(
+        found = _core.batch_normalization_backward(
             plain(dy.value, dtype), x_, gamma_, epsilon, *kept
         )
-        found = [dx, *([] if gamma is None else [dgamma]), *([] if beta is None else [dbeta])]
-        return [Tensor(part) for part in found]
+        return _wanted(found, gamma, beta)
 
     return recorded(y, tuple(given), pull), mean, variance
 

@@ -25,7 +25,8 @@ ROWS = 2048  # that first weights look at, at most
 # Inputs up to which each is scaled. Without, a dense layer encodes the columns itself, and costs by columns.
 _MOST_SCALED = 384
 _MIXED = 5  # rows of which a bias is a mixture
-# Of a number: waves, the deviation of their frequencies, in turns over a distance of quartiles, and codes.
+# A number has so many waves, whose frequencies are normal with this deviation (in turns over a distance of
+# quartiles), and so many codes made of them.
 _WAVES, _FREQUENCY, _CODES = 16, 0.3, 3
 
 

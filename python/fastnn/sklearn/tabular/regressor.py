@@ -98,7 +98,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         least = 10 * np.finfo(np.float64).eps * np.abs(self.y_mean_)
         varies = deviation > least
         self.y_scale_ = np.where(varies, deviation, 1.0)
-        # Of a constant, what is left of it is its rounding, which is no number of float32 if y is huge.
+        # What the mean leaves of a constant is rounding, which overflows float32 where y is huge.
         targets = np.where(varies, (y - self.y_mean_) / self.y_scale_, 0.0)
         self._range = [targets.min(axis=0), targets.max(axis=0)]
         self._checked_quantiles()
