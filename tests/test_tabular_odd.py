@@ -31,7 +31,7 @@ DAYS = np.datetime64("2024-01-01") + RNG.integers(0, 300, N)
 TABLES: dict[str, Any] = {
     "nothing but gaps": {"a": np.full(N, np.nan)},
     "gaps of objects": {"a": SIZE, "b": np.full(N, None, object)},
-    "gaps of dates": {"a": SIZE, "d": np.full(N, np.datetime64("NaT"))},
+    "gaps of dates": {"a": SIZE, "d": np.full(N, "NaT", "datetime64[D]")},
     "a constant": {"a": SIZE, "b": np.ones(N), "c": np.full(N, "x", object)},
     "names of rows": {"a": np.array([f"row {i}" for i in range(N)], object)},
     "huge numbers": {"a": SIZE * 1e300, "b": SIZE * 1e-300},
@@ -95,7 +95,7 @@ def test_a_constant_is_its_own_answer(value):
 
 @pytest.mark.parametrize(
     "gaps",
-    [np.full(N, None, object), np.full(N, np.nan), np.full(N, np.datetime64("NaT"))],
+    [np.full(N, None, object), np.full(N, np.nan), np.full(N, "NaT", "datetime64[D]")],
     ids=["objects", "numbers", "dates"],
 )
 def test_a_column_of_gaps_takes_anything_later(gaps, tmp_path):

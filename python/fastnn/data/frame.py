@@ -241,9 +241,8 @@ def _of_pandas(name: str, column: Any) -> FrameColumn:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         return FrameColumn(name, "number", _finite(name, values))
     if kind == "M":
-        return _of_array(
-            name, column.to_numpy(dtype="datetime64[ns]", na_value=np.datetime64("NaT"))
-        )
+        gap = np.datetime64("NaT", "ns")
+        return _of_array(name, column.to_numpy(dtype="datetime64[ns]", na_value=gap))
     values = np.array(column.to_numpy(dtype=object))
     values[np.asarray(column.isna())] = None
     return _of_array(name, values)
@@ -324,7 +323,7 @@ def _of_objects(name: str, array: Array) -> FrameColumn:
     if all(_is_number(kind) for kind in kinds):
         return FrameColumn(name, "number", _finite(name, _filled(array, missing)))
     if all(issubclass(kind, (dt.date, np.datetime64)) for kind in kinds):
-        dates = np.full(len(array), np.datetime64("NaT"), "datetime64[us]")
+        dates = np.full(len(array), "NaT", "datetime64[us]")
         dates[~missing] = [_in_utc(value) for value in there]
         return FrameColumn(name, "date", _seconds(dates))
     return _of_texts(name, array, missing)
@@ -362,7 +361,7 @@ def _number(value: Any) -> float:
 def _of_texts(name: str, array: Array, missing: NDArray[np.bool_]) -> FrameColumn:
     texts = [_text(name, value) for value in array[~missing]]
     if texts and all(_DAY.fullmatch(text) for text in texts):
-        dates = np.full(len(array), np.datetime64("NaT"), "datetime64[us]")
+        dates = np.full(len(array), "NaT", "datetime64[us]")
         try:
             dates[~missing] = np.array(texts, dtype="datetime64[us]")
         except ValueError:  # digits of no date, such as a month 13
