@@ -193,9 +193,9 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
                   batch};
   const double divisor = static_cast<double>(apart ? part.n : batch) * epoch.row_weight;
   std::fill(numbers.begin(), numbers.end(), 0.0);
-  if (apart && part.n == 0) return 0;
   // Kernels may leave the gradient of no rows as it was.
   if (part.n == 0) std::fill(gradients_, gradients_ + plan_.parameter_size, T(0));
+  if (apart && part.n == 0) return 0;
   walk_.gather(batch_, data, 0, part.n);
   batch_.gather_targets(data);
   walk_.forward(pass, part.n, walk_.needs_output());
@@ -242,29 +242,35 @@ Ran PlainSession<T>::run_part(const Dataset& data, const Epoch& epoch, Index fir
 }
 
 // Steps that each rank makes on its part of the batch alone. Weights are averaged after so many of
-// an epoch, and after its last; statistics of batch normalization are among them.
+// an epoch, and after its last; statistics of batch normalization are among them. The optimizer's
+// state is averaged where the epoch ends (nn/run.cpp).
 template <class T>
 Ran PlainSession<T>::run_apart(const Dataset& data, const Epoch& epoch, Index first, Index count,
                                const Steps& done, const Rates& rates, Sums sums) {
   std::vector<double> numbers(sums.size());
-  pending_.resize(sums.size());
   const Ranks& ranks = *epoch.ranks;
   const Index size = ranks.exchange->size();
+  // What a call that an error has ended left behind is of no use.
+  if (first % ranks.average_every == 0) pending_.clear();
+  pending_.resize(sums.size());
   for (Index step = 0; step < count; ++step) {
     const auto steps = static_cast<std::uint64_t>(step);
     const double divisor = gradients_of_part(data, epoch, first + step, done.life + steps, numbers);
     const OptimizerSettings settings = rates.at(step);
-    if (divisor > 0) {
-      if (updates_.penalizes()) numbers[0] += updates_.penalty(settings.penalties) * numbers[1];
-      updates_.weigh_batch(numbers.data(), 1, divisor);
-      update(done.updates + steps, settings);
-    }
+    if (updates_.penalizes()) numbers[0] += updates_.penalty(settings.penalties) * numbers[1];
+    updates_.weigh_batch(numbers.data(), 1, divisor);
+    // A step without rows is none, but for gradients of several batches: it is one of these.
+    if (divisor > 0 || plan_.update.accumulate > 1) update(done.updates + steps, settings);
     for (std::size_t i = 0; i < sums.size(); ++i) pending_[i] += numbers[i];
     const Index made = first + step + 1;
     const bool last = made * epoch.batch_size >= ranks.total;
     if (last || made % ranks.average_every == 0) {
-      ranks.exchange->sum(pending_, parameters_, plan_.parameter_size);
-      for (Index i = 0; i < plan_.parameter_size; ++i) parameters_[i] /= static_cast<T>(size);
+      // Not in place: where a rank has left or is interrupted, weights stay weights.
+      std::copy_n(parameters_, plan_.parameter_size, gradients_);
+      ranks.exchange->sum(pending_, gradients_, plan_.parameter_size);
+      for (Index i = 0; i < plan_.parameter_size; ++i) {
+        parameters_[i] = gradients_[i] / static_cast<T>(size);
+      }
       const std::vector<double> total = std::exchange(pending_, std::vector<double>(sums.size()));
       if (!std::isfinite(total[0])) return {step, total[0] / total[1]};
       for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += total[i];
