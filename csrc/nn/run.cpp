@@ -57,6 +57,26 @@ std::uint64_t hash_of(const void* memory, Index bytes) {
   return hash;
 }
 
+// A buffer's values become their means over ranks. Not in place: where a rank has left or is
+// interrupted, the buffer stays as it was.
+template <class T>
+void average_as(ParameterBuffer& buffer, Exchange& exchange) {
+  auto* const values = static_cast<T*>(buffer.data());
+  std::vector<T> sums(values, values + buffer.size());
+  exchange.sum({}, sums.data(), buffer.size());
+  for (Index i = 0; i < buffer.size(); ++i) {
+    values[i] = sums[static_cast<std::size_t>(i)] / static_cast<T>(exchange.size());
+  }
+}
+
+void average(ParameterBuffer& buffer, Exchange& exchange) {
+  if (buffer.element_size() == static_cast<Index>(sizeof(double))) {
+    average_as<double>(buffer, exchange);
+  } else {
+    average_as<float>(buffer, exchange);
+  }
+}
+
 std::vector<double> make_sums(Index epochs, std::size_t columns) {
   constexpr std::size_t most = std::size_t{1} << 40;
   if (static_cast<std::size_t>(epochs) > most / columns) throw std::bad_alloc();
@@ -188,6 +208,14 @@ bool Run::Call::is_over() const {
   return ranks->exchange->ends();
 }
 
+// Where ranks have trained apart: the optimizer's state becomes the mean of theirs, which a file
+// has for all of them.
+void Run::Call::average_state() const {
+  const Ranks* const ranks = run_.ranks();
+  if (ranks == nullptr || ranks->average_every == 0) return;
+  for (const auto& slot : state().slots()) average(*slot, *ranks->exchange);
+}
+
 // RankFailure where the parameters of ranks differ.
 void Run::Call::compare_ranks() const {
   const Ranks* const ranks = run_.ranks();
@@ -200,6 +228,7 @@ void Run::Call::compare_ranks() const {
 void Run::Call::diverge(const std::string& what, Index step, double loss) {
   const std::uint64_t made = state().steps;
   state().go_back();
+  average_state();
   stepper_->went_back();
   throw Diverged(what, now_.epoch, step, loss, static_cast<Index>(made - state().steps));
 }
@@ -225,6 +254,12 @@ void Run::Call::begin_epoch() {
   until_ = now_.step;
   // What comes after no steps at all may have to go back, too.
   if (now_.step == last_) static_cast<void>(copy_if_due());
+}
+
+// The first step from this one on before which ranks have the same weights: copies are made there.
+Index Run::Call::averaged_at(Index step) const {
+  const Index every = run_.ranks() != nullptr ? run_.ranks()->average_every : 0;
+  return every == 0 ? step : (step + every - 1) / every * every;
 }
 
 // As TrainingState::copy_if_due.
@@ -265,7 +300,7 @@ std::optional<Run::Call::Piece> Run::Call::next(Index most) {
       continue;
     }
     if (now_.step == until_) {
-      until_ = std::min(last_, now_.step + copy_if_due());
+      until_ = std::min(last_, averaged_at(now_.step + copy_if_due()));
       loss_ = now_.sums[0];
       counted_ = now_.sums[1];
     }
@@ -289,6 +324,7 @@ void Run::Call::made(const Ran& ran) {
 
 void Run::Call::end_epoch() {
   within_ = false;
+  average_state();
   compare_ranks();
   // The last update of a run is followed by no loss that would show it wrong.
   const bool last = begun_ == request_.epochs && (last_ == all_ || request_.ends);

@@ -196,10 +196,12 @@ class Run::Call {
   void end_epoch();
   void end();
   bool is_over() const;
+  void average_state() const;
   void compare_ranks() const;
   bool watched(std::span<const double> sums);
   void validate(Sums sums, Index step);
   Index copy_if_due();
+  Index averaged_at(Index step) const;
   Rates rates_of(Index& count) const;
   Sums row() const;
   [[noreturn]] void diverge(const std::string& what, Index step, double loss);

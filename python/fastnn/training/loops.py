@@ -235,7 +235,7 @@ class Fit:
         """ValueError where the ranks would not train the same model in the same way."""
         network, schedule = self.network, self.schedule
         counts = network.steps, network.updates, network.epochs
-        state = [array.tobytes() for array in network.optimizer_state]
+        states = b"".join(array.tobytes() for array in network.optimizer_state)
         layers, loss, update = network.plan_bytes()
         things = {
             "shapes of the weights": repr(network.parameters).encode(),
@@ -247,9 +247,8 @@ class Fit:
             "instruction sets": _core.isa().encode(),
             "weights": b"".join(array.tobytes() for array in self.model.get_weights()),
             "counts of steps": repr(counts).encode(),
+            "states of the optimizer": states,
         }
-        if not ranks.average_every:
-            things["states of the optimizer"] = b"".join(state)
         if not ranks.shards:
             things["rows"] = digest_of(self.table)
             if self.validation is not None:

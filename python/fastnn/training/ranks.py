@@ -71,8 +71,9 @@ class Ranks:
         average_every: 0: gradients are summed in every step. k: each rank makes k steps on its part of
             each batch alone, after which weights are averaged, as also after each epoch (Stich, Local
             SGD converges fast and communicates little, arXiv:1805.09767). For slow networks; the
-            weights are no longer those of one process. The state of the optimizer stays with each
-            rank; a backup has that of rank 0.
+            weights are no longer those of one process. The state of the optimizer, such as Adam's
+            moments, stays with each rank within an epoch, and is averaged where the epoch ends:
+            a backup, which is made there, has all that the next epoch begins with.
         timeout: seconds that a rank waits for others, above 0. Then it says so and ends the job.
 
     Raises:
