@@ -195,6 +195,31 @@ def test_the_gil_is_free_while_it_trains():
     assert longest < 0.25
 
 
+def test_a_short_call_that_waits_gives_the_gil_away():
+    """Its thread waits for a step, which waits for a long predict, which now and then needs the GIL."""
+    program = """
+from fastnn import _core
+x, y = data(100_000, 64)
+model = network((64, 1024, 1024, 3))
+model.build((None, 64))
+few = _core.Data(x=x[:8], labels=y[:8].astype(np.int32))
+read = threading.Thread(target=lambda: model.network.predict(_core.Data(x=x)))
+w = model.weights[0]
+gradient = np.ones(w.shape)
+step = threading.Thread(target=lambda: fastnn.optimizers.SGD().apply_gradients([(gradient, w)]))
+read.start()
+time.sleep(0.05)
+step.start()
+time.sleep(0.05)
+both = read.is_alive() and step.is_alive()
+model.network.check(few)
+print(both)
+read.join()
+step.join()
+"""
+    assert run(program) == ["True"]
+
+
 # -- fork ------------------------------------------------------------------------------------------
 
 FORKS = {

@@ -43,6 +43,8 @@ class Data {
   Data(py::object x, std::optional<py::array> targets, std::optional<py::array> labels,
        std::optional<py::array> weights, std::optional<py::array> rows);
   const Dataset& dataset() const { return dataset_; }
+  // Of all rows that count; a row of a sparse matrix has all its columns here.
+  Index numbers() const { return dataset_.count * (dataset_.x.columns + dataset_.targets.columns); }
 
  private:
   py::object x_;

@@ -330,14 +330,14 @@ void register_training(py::class_<Network>& network) {
   network.def(
       "check",
       [](Network& self, const Data& data) {
-        const Unlocked unlocked;
+        const UnlockedFor unlocked(data.numbers());
         self.check_data(data.dataset(), poll_signals);
       },
       "data"_a);
   network.def(
       "check_weight_of",
       [](Network& self, const std::string& name, const Data& data) {
-        const Unlocked unlocked;
+        const UnlockedFor unlocked(data.numbers());
         return self.check_weight_of(name.c_str(), data.dataset(), poll_signals);
       },
       "name"_a, "data"_a);

@@ -191,7 +191,7 @@ py::array_t<double> advance(BoundRun& self, const Run::Request& request, const A
 py::object keep_call(BoundRun& self, const Run::Request& request, const Advance& given,
                      const py::object& progress) {
   const std::string kind = [&] {
-    const Unlocked unlocked;  // it may wait for a change that another thread makes
+    const Brief brief;
     return Lanes::kind_of(*self.run, request);
   }();
   if (kind.empty()) return py::none();
@@ -229,7 +229,7 @@ class BoundLanes {
     check(own.call.has_value(), "add: the run has no call to make");
     runs_.push_back(run);
     try {
-      const Unlocked unlocked;
+      const Brief brief;
       lanes_.add(*own.run, *own.call, on_progress_with(own.progress));
     } catch (...) {
       runs_.pop_back();
@@ -359,7 +359,7 @@ void register_run(py::module_& module, py::class_<Network>& network) {
              return self;
            })
       .def("__exit__", [](BoundRun& self, const py::args&) {
-        const Unlocked unlocked;
+        const Brief brief;
         self.run->close();
       });
 }

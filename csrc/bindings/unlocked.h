@@ -3,6 +3,11 @@
 
 #include <pybind11/pybind11.h>
 
+#include <optional>
+
+#include "core/arrays.h"
+#include "nn/gate.h"
+
 namespace fastnn::bindings {
 
 // Releases the GIL during the object's life. A daemon thread must not ask for the GIL of an
@@ -18,6 +23,37 @@ class Unlocked {
 
  private:
   PyThreadState* state_;
+};
+
+// Around a call that takes microseconds. It keeps the GIL, since to give it away and to get it back
+// may take longer than the call where other threads wait for it, but releases it while the thread
+// waits for a network that another one uses.
+class Brief final : public AroundWaits {
+ public:
+  Brief() = default;
+  ~Brief() override = default;
+  void before() override { unlocked_.emplace(); }
+  void after() override { unlocked_.reset(); }
+
+ private:
+  std::optional<Unlocked> unlocked_;
+};
+
+// Around a call that looks at so many numbers: `Brief` for few, `Unlocked` for many.
+class UnlockedFor {
+ public:
+  explicit UnlockedFor(Index numbers) {
+    constexpr Index few = 1 << 14;  // some microseconds
+    if (numbers <= few) {
+      brief_.emplace();
+    } else {
+      unlocked_.emplace();
+    }
+  }
+
+ private:
+  std::optional<Brief> brief_;
+  std::optional<Unlocked> unlocked_;
 };
 
 // Does not return once the interpreter is ending. Long calls use this before they ask for the GIL.

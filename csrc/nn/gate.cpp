@@ -19,6 +19,8 @@ thread_local int own_readings = 0;
 // How long a thread waits for readers before it looks for signals.
 constexpr auto patience = std::chrono::milliseconds(50);
 
+thread_local AroundWaits* around_waits = nullptr;
+
 constexpr const char* in_use = "the model is in use in another thread";
 
 }  // namespace
@@ -29,6 +31,10 @@ unsigned fork_generation() {
   static_cast<void>(registered);
   return generation.load(std::memory_order_relaxed);
 }
+
+AroundWaits::AroundWaits() : outer_(around_waits) { around_waits = this; }
+
+AroundWaits::~AroundWaits() { around_waits = outer_; }
 
 Gate::Gate() : state_(new State) {}
 
@@ -54,7 +60,18 @@ void Gate::refuse_within_change(const State& state) {
 
 void Gate::wait_for_change(State& state, std::unique_lock<std::mutex>& lock) {
   refuse_within_change(state);
-  state.freed.wait(lock, [&] { return !state.changing; });
+  while (state.changing) wait(state, lock);
+}
+
+bool Gate::wait(State& state, std::unique_lock<std::mutex>& lock) {
+  AroundWaits* const around = around_waits;
+  if (around == nullptr) return state.freed.wait_for(lock, patience) == std::cv_status::no_timeout;
+  around->before();  // which does not wait
+  const std::cv_status status = state.freed.wait_for(lock, patience);
+  lock.unlock();
+  around->after();
+  lock.lock();
+  return status == std::cv_status::no_timeout;
 }
 
 void Gate::refuse_within_reading() {
@@ -94,7 +111,7 @@ Gate::Writing::Writing(Gate& gate, const Poll& poll) : state_(gate.state()) {
   state_.writing = true;  // from here on no reader comes in
   state_.writer = std::this_thread::get_id();
   while (state_.readers > 0) {
-    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    if (Gate::wait(state_, lock)) continue;
     lock.unlock();
     try {
       poll();
@@ -120,7 +137,7 @@ Gate::Stepping::Stepping(Gate& gate, const Poll& poll) : state_(gate.state()) {
   state_.changing = true;  // from here on no reader comes in
   state_.changer = std::this_thread::get_id();
   while (state_.readers > 0) {
-    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    if (Gate::wait(state_, lock)) continue;
     lock.unlock();
     try {
       poll();
@@ -148,7 +165,7 @@ Gate::Replacing::Replacing(Gate& gate, const Poll& poll) : state_(gate.state()) 
     if (state_.writing) gate.refuse_beside_writer();
     refuse_within_change(state_);
     if (state_.readers == 0 && !state_.changing) break;
-    if (state_.freed.wait_for(lock, patience) == std::cv_status::no_timeout) continue;
+    if (Gate::wait(state_, lock)) continue;
     lock.unlock();
     poll();
     lock.lock();

@@ -18,6 +18,23 @@ using Poll = std::function<void()>;
 // Grows in a child with every fork.
 unsigned fork_generation();
 
+// What a thread does around its waits for gates; it may be one that holds Python's lock, which those
+// that it waits for may need.
+class AroundWaits {
+ public:
+  AroundWaits(const AroundWaits&) = delete;
+  AroundWaits& operator=(const AroundWaits&) = delete;
+  virtual void before() = 0;
+  virtual void after() = 0;
+
+ protected:
+  AroundWaits();  // from here on around those of this thread, in place of the one that was
+  virtual ~AroundWaits();
+
+ private:
+  AroundWaits* const outer_;
+};
+
 class Gate {
  public:
   Gate();
@@ -40,7 +57,9 @@ class Gate {
   // Refused where this very thread makes a change, which a signal handler has interrupted.
   static void refuse_within_change(const State& state);
   // Waits until no change is under way; refused as above.
-  void wait_for_change(State& state, std::unique_lock<std::mutex>& lock);
+  static void wait_for_change(State& state, std::unique_lock<std::mutex>& lock);
+  // Waits for some milliseconds at most; whether it was not so long. The lock is given away.
+  static bool wait(State& state, std::unique_lock<std::mutex>& lock);
 
   std::atomic<State*> state_;  // replaced in the child of a fork
 

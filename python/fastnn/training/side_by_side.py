@@ -112,7 +112,7 @@ class Work(Generic[Result]):
         with self._changed:
             self._running -= 1
             self.results[number] = result
-            self._changed.notify_all()
+            self._tell_if_over()
 
     def failed(self, error: BaseException) -> None:
         """A task has ended by an exception; all are to end."""
@@ -121,7 +121,7 @@ class Work(Generic[Result]):
             self._running -= 1
             if self.error is None:
                 self.error = error
-            self._changed.notify_all()
+            self._tell_if_over()
 
     def run(self, threads: int, each: Callable[[], None]) -> list[Result]:
         """Calls `each`, which takes tasks until there are none, on so many threads; all results."""
@@ -149,6 +149,11 @@ class Work(Generic[Result]):
         """Whether no task runs and none is left, within so many seconds."""
         with self._changed:
             return self._changed.wait_for(self._over, seconds)
+
+    def _tell_if_over(self) -> None:
+        """Wakes the thread that waits, once all has ended: each time that it wakes, another one waits."""
+        if self._over():
+            self._changed.notify_all()
 
     def _over(self) -> bool:
         return self._running == 0 and (bool(self.stop) or self._next == self._count)
