@@ -13,6 +13,7 @@ import pytest
 import fastnn
 from fastnn import _core, layers
 from fastnn.callbacks import EarlyStopping, LambdaCallback, TimeLimit
+from fastnn.training import abreast
 
 N, COLUMNS = 240, 12
 
@@ -161,6 +162,20 @@ def test_one_that_fails_ends_the_others() -> None:
 
 
 @pytest.mark.usefixtures("hears_ctrl_c")
+def test_a_thread_that_fails_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it has taken by then, nobody waits for it."""
+
+    class Fails(abreast._Thread[Any]):
+        def _begin(self) -> bool:
+            self._work.take()
+            raise MemoryError
+
+    monkeypatch.setattr(abreast, "_Thread", Fails)
+    x, y = data()
+    with pytest.raises(MemoryError):
+        fastnn.fit_many([made(seed) for seed in range(4)], x, y, threads=2)
+
+
 def test_an_interrupt_ends_all_and_keeps_their_weights() -> None:
     x, y = data()
     models = [made(0), made(1), made(2)]

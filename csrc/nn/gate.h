@@ -18,8 +18,8 @@ using Poll = std::function<void()>;
 // Grows in a child with every fork.
 unsigned fork_generation();
 
-// What a thread does around its waits for gates; it may be one that holds Python's lock, which those
-// that it waits for may need.
+// What a thread does around its waits for gates; it may be one that holds Python's lock, which
+// those that it waits for may need.
 class AroundWaits {
  public:
   AroundWaits(const AroundWaits&) = delete;

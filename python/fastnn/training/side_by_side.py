@@ -90,16 +90,15 @@ class Work(Generic[Result]):
         self.results: dict[int, Result] = {}
         self.error: BaseException | None = None
         self._count = count
-        self._next = self._running = 0
-        self._changed = threading.Condition()
+        self._next = 0
+        self._lock = threading.Lock()
 
     def take(self) -> int | None:
         """The number of the next task, which has begun then; None: there is none, or all are to end."""
-        with self._changed:
+        with self._lock:
             if self.stop or self._next == self._count:
                 return None
             self._next += 1
-            self._running += 1
             return self._next - 1
 
     @property
@@ -109,33 +108,34 @@ class Work(Generic[Result]):
 
     def ended(self, number: int, result: Result) -> None:
         """A task has ended well."""
-        with self._changed:
-            self._running -= 1
-            self.results[number] = result
-            self._tell_if_over()
+        self.results[number] = result
 
     def failed(self, error: BaseException) -> None:
         """A task has ended by an exception; all are to end."""
         self.stop.set()
-        with self._changed:
-            self._running -= 1
+        with self._lock:
             if self.error is None:
                 self.error = error
-            self._tell_if_over()
 
     def run(self, threads: int, each: Callable[[], None]) -> list[Result]:
         """Calls `each`, which takes tasks until there are none, on so many threads; all results."""
+
+        def run_each() -> None:
+            try:
+                each()
+            except BaseException as error:  # noqa: BLE001  raised in the caller's thread
+                self.failed(error)
+
+        started: list[threading.Thread] = []
         try:
             for _ in range(threads):
-                threading.Thread(target=each, daemon=True).start()
-            while not self._wait(_LOOK):
-                if self.stop:
-                    self.stop.set()
+                started.append(threading.Thread(target=run_each, daemon=True))
+                started[-1].start()
+            self._wait(started)
         except BaseException:
             # A thread that began at this moment finds that there is nothing left to do.
             self.stop.set()
-            while not self._wait(_LOOK):
-                self.stop.set()
+            self._wait(started)
             raise
         return self.all_results()
 
@@ -145,15 +145,10 @@ class Work(Generic[Result]):
             raise self.error
         return [self.results[i] for i in range(self._count)]
 
-    def _wait(self, seconds: float) -> bool:
-        """Whether no task runs and none is left, within so many seconds."""
-        with self._changed:
-            return self._changed.wait_for(self._over, seconds)
-
-    def _tell_if_over(self) -> None:
-        """Wakes the thread that waits, once all has ended: each time that it wakes, another one waits."""
-        if self._over():
-            self._changed.notify_all()
-
-    def _over(self) -> bool:
-        return self._running == 0 and (bool(self.stop) or self._next == self._count)
+    def _wait(self, started: Sequence[threading.Thread]) -> None:
+        """Waits until the threads have ended; that wakes it, or a signal, or that all are to end."""
+        for thread in started:
+            while thread.is_alive():
+                thread.join(_LOOK)
+                if self.stop:
+                    self.stop.set()
