@@ -61,6 +61,29 @@ static void start_strip(const float* start, float* buffer, Index rows, Index col
   }
 }
 
+// What piece `i` prefetches of `block`, the panels of B that the pieces after these read: the first
+// half of the pieces one panel, the other half the other. Without it the first piece of each block
+// would wait for the last-level cache.
+struct Ahead {
+  const char* from;
+  Index step;  // bytes for each pair of k
+};
+
+static Ahead ahead(const Bf16Matrix& b, const uint16_t* block, Index depth, Index i, Index count) {
+  const Index half = ceil_div(count, 2);
+  const Index share = depth * bf16_lanes / half;
+  const uint16_t* const from = block + 2 * i / count * b.stride + i % half * share;
+  return {reinterpret_cast<const char*>(from), 2 * share * Index{sizeof(uint16_t)} / depth};
+}
+
+// Brings lines of C to the second-level cache before they are written.
+static void fetch_rows(const float* c, Index c_row, Index rows) {
+  for (Index r = 0; r < rows; ++r) {
+    __builtin_prefetch(c + r * c_row, 0, 2);
+    __builtin_prefetch(c + r * c_row + bf16_lanes, 0, 2);
+  }
+}
+
 // Multiplies one strip of a task over [k0, k1). Begins with C, its start or zeros, and ends in C.
 static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const ResultBlock<float>& c,
                            Index k0, Index k1, float* buffer) {
@@ -69,10 +92,15 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
   const bool from_c = p.add || k0 > 0;
   const bool starts = !from_c && p.start != nullptr;
   const bool aliased = c.c_row % aliasing == 0;
+  uint16_t* const panel = p.b.data + c.column / bf16_lanes * p.b.stride;
   if (from_c) copy_strip(c.c, c.c_row, buffer, strip, c.rows, c.columns);
   if (starts) start_strip(p.start + c.column, buffer, c.rows, c.columns);
   for (Index k = k0; k < k1; k += s.block) {
     const Index depth = least(s.block, k1 - k);
+    // The next block, of this strip or of the next one.
+    const Index below = k + depth < k1 ? k + depth : k0;
+    const uint16_t* const next =
+        panel + below * bf16_lanes + (below == k0 ? strip / bf16_lanes * p.b.stride : 0);
     for (Index i = 0; i < pieces.count; ++i) {
       const Index start = pieces.start(i);
       const Index rows = pieces.start(i + 1) - start;
@@ -80,17 +108,20 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
       const bool whole = c.columns % bf16_lanes == 0 && (!whole_tiles || rows % bf16_lanes == 0);
       const bool direct = last && whole && !aliased;
       float* const own = buffer + start * strip;
+      const Ahead fetched = ahead(p.b, next, depth, i, pieces.count);
+      if (last) fetch_rows(c.c + start * c.c_row, c.c_row, rows);
       multiply_unit(
           rows, c.columns,
           {.bf16_parts = p.bf16_parts,
            .steps = ceil_div(depth, bf16_depth),
            .a = {p.a.data + (c.row + start) * p.a.stride + k, p.a.part_stride, p.a.stride},
-           .b = {p.b.data + c.column / bf16_lanes * p.b.stride + k * bf16_lanes, p.b.part_stride,
-                 p.b.stride},
+           .b = {panel + k * bf16_lanes, p.b.part_stride, p.b.stride},
            .from = from_c || starts || k > k0 ? own : nullptr,
            .from_row = strip,
            .to = direct ? c.c + start * c.c_row : own,
-           .to_row = direct ? c.c_row : strip});
+           .to_row = direct ? c.c_row : strip,
+           .next = fetched.from,
+           .next_step = fetched.step});
       if (last && !direct) {
         copy_strip(own, strip, c.c + start * c.c_row, c.c_row, rows, c.columns);
       }
