@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastnn.protocols import Logs, Places, Position, Trainable
@@ -191,6 +191,24 @@ class Callback(Registered):
 CALLBACKS = Registry("callback", Callback)
 
 
+class Curves(dict[str, list[Any]]):
+    """Lists of values by name; a name that is not there is told with those that are, and why."""
+
+    def __missing__(self, name: object) -> list[Any]:
+        if (
+            isinstance(name, str)
+            and name.startswith("val_")
+            and not any(other.startswith("val_") for other in self)
+        ):
+            why = "fit had no validation rows: give it validation_split or validation_data"
+        elif isinstance(name, str) and name.replace("acc", "accuracy", 1) in self:
+            why = f"the name is {name.replace('acc', 'accuracy', 1)!r}"
+        else:
+            why = "metrics of compile are kept beside the loss, and what callbacks add to the logs"
+        listed = f"there are {', '.join(self)}" if self else "no epoch was run"
+        raise KeyError(f"history: no {name!r}; {listed}; {why}")
+
+
 @CALLBACKS.register("history")
 class History(Callback):
     """The result of `fit`: `history`, a list of values for each name, and `epoch`, their numbers.
@@ -202,18 +220,27 @@ class History(Callback):
         (['loss', 'mae'], 3, [0, 1, 2])
 
     Values are floats; those of a metric without an average, such as F1Score(average=None), are
-    arrays.
+    arrays. `history["loss"]` is `history.history["loss"]`.
+
+    Raises:
+        KeyError: a name that is not there is asked for; the message lists those that are.
     """
 
     _inside = ("extend",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.history: dict[str, list[Any]] = {}
+        self.history: dict[str, list[Any]] = Curves()
         self.epoch: list[int] = []
         # The row of each value of a name, among all epochs: a name may be missing in some.
         self._at: dict[str, list[int]] = {}
         self._count = 0
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return self.history[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
 
     def saved_state(self) -> dict[str, Any]:
         return {
@@ -223,7 +250,7 @@ class History(Callback):
         }
 
     def put_state(self, state: dict[str, Any]) -> None:
-        self.history = {name: list(values) for name, values in state["history"].items()}
+        self.history = Curves({name: list(own) for name, own in state["history"].items()})
         self.epoch = list(state["epoch"])
         at = state.get("rows", {})
         self._at = {name: [int(row) for row in rows] for name, rows in at.items()}
