@@ -11,6 +11,7 @@ from fastnn.callbacks.base import CALLBACKS, Callback
 from fastnn.callbacks.monitor import Monitor
 from fastnn.console import say
 from fastnn.files.layout import ModelFileError
+from fastnn.files.suffixes import refuse_other_formats
 from fastnn.protocols import Logs, Position
 from fastnn.registry import Checked
 from fastnn.words import flag, integer, keywords, number, optional, path, verbosity
@@ -25,6 +26,12 @@ def _frequency(name: str, value: object) -> Frequency:
             raise ValueError(f"{name}: expected 'epoch' or a number of steps, got {value!r}")
         return "epoch"
     return integer(name, value)
+
+
+def _own_file(name: str, value: object) -> str:
+    file = path(name, value)
+    refuse_other_formats(f"ModelCheckpoint: {name}", file)  # now, not after the first epoch
+    return file
 
 
 class _Saving(Callback):
@@ -89,12 +96,13 @@ class ModelCheckpoint(_Saving, Monitor):
         initial_value_threshold: with save_best_only a value that the first file has to improve on.
 
     Raises:
-        ValueError: the path names a value that the logs have not. When `fit` begins: see `Monitor`.
+        ValueError: the suffix is that of another format, such as .keras. When a file is written: the
+            path names a value that the logs have not. When `fit` begins: see `Monitor`.
         OSError: a file cannot be written.
     """
 
     _inside = ("min_delta",)
-    filepath = Checked(path)
+    filepath = Checked(_own_file)
     verbose = Checked(verbosity)
     save_best_only = Checked(flag)
     save_weights_only = Checked(flag)

@@ -16,6 +16,7 @@ from fastnn.changes import Change
 from fastnn.console import warn
 from fastnn.data.structures import Form
 from fastnn.files import layout
+from fastnn.files.suffixes import refuse_other_formats
 from fastnn.layers.base import Shape
 from fastnn.models.architecture import Decoder, Encoder
 from fastnn.models.codes import makes_itself
@@ -37,14 +38,6 @@ from fastnn.words import flag, keywords, path
 
 Path = str | os.PathLike[str]
 # Suffixes of files of other programs, and what writes them.
-_OTHERS = {
-    ".keras": "fastnn.to_keras(model).save(path)",
-    ".h5": "fastnn.to_keras(model).save(path)",
-    ".hdf5": "fastnn.to_keras(model).save(path)",
-    ".onnx": "model.export_onnx(path)",
-    ".pt": "fastnn.to_torch(model)",
-    ".pth": "fastnn.to_torch(model)",
-}
 
 
 class Saved(Exported):
@@ -301,12 +294,7 @@ class Saved(Exported):
 
 def _checked_path(doing: str, filepath: Path, overwrite: bool) -> str:
     file = path("filepath", filepath)
-    suffix = os.path.splitext(file)[1].lower()  # noqa: PTH122 - pathlib takes long
-    if suffix in _OTHERS:
-        raise ValueError(
-            f"{doing}: {suffix} is the suffix of another format, which {_OTHERS[suffix]} writes; "
-            f"end the name in .safetensors, got {file!r}"
-        )
+    refuse_other_formats(doing, file)
     if not overwrite and os.path.exists(file):  # noqa: PTH110 - pathlib takes long
         raise FileExistsError(f"{doing}: {file} exists, and overwrite is False")
     return file
