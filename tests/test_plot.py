@@ -463,4 +463,4 @@ def test_summary_as_wide_as_asked():
 def test_summary_before_the_graph_is_known():
     lines = summary(Traced())
     assert "Connected to" not in lines[2]
-    assert lines[-1] == "Parameters: not known until the model is built"
+    assert lines[-1].startswith("Parameters: not known until the model is built (by Input(")

@@ -130,7 +130,8 @@ void check_labels(const char* name, const std::int32_t* labels, const Index* row
     const std::int32_t label = labels[row];
     const bool known = label >= 0 && label < classes;
     check(known || (ignores && label == ignore_class), name, ": expected integers in [0, ", classes,
-          "), got ", label, " at row ", row);
+          "), got ", label, " at row ", row, "; there are ", classes,
+          " outputs, and labels count from 0");
   }
 }
 
@@ -158,8 +159,13 @@ void check_binary_targets(const char* name, const ArrayView& targets, const Rows
                           const Poll& poll) {
   check_elements(targets, rows, Expected::unit_or_missing, poll,
                  [&](double value, Index row, Index column) {
+                   const char* const meant =
+                       value == -1  ? "; for labels -1 and 1 use (y + 1) / 2, or the loss hinge"
+                       : value == 2 ? "; for more than two classes use an output for each, and the"
+                                      " loss sparse_categorical_crossentropy"
+                                    : "";
                    invalid(name, ": expected numbers in [0, 1], or NaN for a missing label, got ",
-                           value, " at row ", row, ", column ", column);
+                           value, " at row ", row, ", column ", column, meant);
                  });
 }
 

@@ -370,5 +370,5 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker reports unknown names by itself
-    __getattr__ = elsewhere.attributes(__name__, "fastnn")
+    __getattr__ = elsewhere.attributes(__name__, "fastnn", elsewhere.names_inside)
 __dir__ = names_of(__all__)

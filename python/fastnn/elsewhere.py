@@ -85,6 +85,24 @@ def attributes(
     return refuse
 
 
+def names_inside() -> dict[str, str]:
+    """Where the names of the modules stand that a program looks for in the package itself."""
+    package = sys.modules["fastnn"]
+    homes = (
+        *("layers", "losses", "optimizers", "metrics", "callbacks", "initializers", "regularizers"),
+        *("constraints", "activations", "datasets", "utils", "data", "ops"),
+    )
+    found = {
+        name: f"use fastnn.{home}.{name}"
+        for home in reversed(homes)
+        for name in getattr(package, home).__all__
+    }
+    for name in ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"):
+        found[name] = f"use fastnn.sklearn.{name}, after import fastnn.sklearn"
+    found["sklearn"] = "import fastnn.sklearn, which needs scikit-learn"
+    return found
+
+
 def attribute_of(owner: object, family: str, name: str) -> Any:
     """For the `__getattr__` of a class: the AttributeError for `name`, with advice where it is known.
 

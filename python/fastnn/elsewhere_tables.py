@@ -191,9 +191,10 @@ NAMES: dict[str, dict[str, str]] = {
     "model": {
         "use save_weights() and load_weights()": "state_dict load_state_dict",
         "use to_json()": "to_yaml",
-        "use fit, which takes whole arrays and memory maps": "fit_generator",
-        "use evaluate, which takes whole arrays and memory maps": "evaluate_generator",
-        "use predict, which takes whole arrays and memory maps": "predict_generator",
+        "use fit, which takes generators, arrays and memory maps": "fit_generator",
+        "use evaluate, which takes generators, arrays and memory maps": "evaluate_generator",
+        "use predict, which takes generators, arrays and memory maps": "predict_generator",
+        "use fit, which goes on from the weights and the optimizer's state": "partial_fit",
         "use predict(x).argmax(axis=1)": "predict_classes",
         "use predict(x)": "forward",
         "sums start anew with each epoch and each call": "reset_states",

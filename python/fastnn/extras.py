@@ -22,6 +22,12 @@ def needed(module: str, doing: str, extra: str | None = None) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = _PACKAGES.get(module.partition(".")[0], module.partition(".")[0])
+        lacks = (error.name or module).partition(".")[0]
+        if lacks != module.partition(".")[0]:  # it is there, and one that it needs is not
+            told = f"{doing} needs {package}, which cannot be imported: {error}"
+            if package == "keras":
+                told += "; KERAS_BACKEND=jax or torch chooses another backend than tensorflow"
+            raise ImportError(told, name=error.name) from error
         told = f"{doing} needs {package}: pip install {package}"
         if extra is not None:
             told += (

@@ -7,6 +7,7 @@ here; shapes are checked in `data`, and values natively, where they are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ Array = NDArray[Any]
 _ENCODE = (
     "; encode them as integers first, for example with classes, y = np.unique(y, "
     "return_inverse=True)"
+)
+# Of x: a table of words belongs to the estimators that encode columns themselves.
+_WORDS = (
+    "; x.astype(float) reads digits; words become columns of 0 and 1 (pandas.get_dummies, or "
+    "scikit-learn's OneHotEncoder), and fastnn.sklearn.TabularClassifier and TabularRegressor take "
+    "tables of them as they are"
 )
 _WHY_NOT = {
     "O": "Python objects; convert every entry to a number first",
@@ -94,7 +101,7 @@ def numeric(name: str, value: object, *, missing_is_nan: bool = False) -> Array:
     if array.dtype.kind not in "biuf":
         _refuse_missing(name, array)
         if array.ndim == 0 and not isinstance(value, (np.ndarray, np.generic)):
-            raise TypeError(f"{name}: expected numbers, got {_short(value)}")
+            raise TypeError(f"{name}: expected numbers, got {_short(value)}{_meant(name, value)}")
         why = _WHY_NOT.get(array.dtype.kind, "something else")
         encode = _encode(name, array.dtype.kind)
         raise TypeError(f"{name}: expected numbers, got dtype {array.dtype} ({why}){encode}")
@@ -143,11 +150,34 @@ def _short(value: object) -> str:
 
 
 def _encode(name: str, kind: str) -> str:
-    return _ENCODE if name == "y" and kind in "OUST" else ""
+    advice = {"x": _WORDS, "y": _ENCODE}.get(name)
+    return advice if advice is not None and kind in "OUST" else ""
+
+
+def _meant(name: str, value: object) -> str:
+    """What to give in place of an object that holds no array."""
+    if hasattr(value, "__next__"):
+        return "; what makes batches (x, y) is given as x alone, without y"
+    if callable(value):
+        return "; call it, and give what it returns"
+    if isinstance(value, Mapping) and name == "x":
+        return (
+            "; a model with one input takes an array, for example "
+            "np.column_stack(list(x.values())) of columns"
+        )
+    return ""
 
 
 def _as_array(name: str, value: object) -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:
+        rows = value if isinstance(value, (list, tuple)) else ()
+        lengths = [len(row) for row in rows if isinstance(row, (list, tuple))]
+        if lengths and len(lengths) == len(rows) and len(set(lengths)) > 1:
+            row = next(i for i, length in enumerate(lengths) if length != lengths[0])
+            raise ValueError(
+                f"{name}: not an array of numbers: row 0 has {lengths[0]} entries, row {row} has "
+                f"{lengths[row]}"
+            ) from error
         raise ValueError(f"{name}: not an array of numbers: {error}") from error

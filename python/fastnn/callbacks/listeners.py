@@ -28,13 +28,19 @@ PREDICT_BATCH_HOOKS = ("on_predict_batch_begin", "on_predict_batch_end")
 class CallbackList:
     """The callbacks of one call, called in turn; a History comes last.
 
-    >>> history = fastnn.callbacks.History()
-    >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
-    >>> callbacks = fastnn.callbacks.CallbackList([history], model, {"epochs": 1})
-    >>> callbacks.call("on_train_begin")
-    >>> callbacks.call("on_epoch_end", 0, {"loss": 0.5})
-    >>> history.history
-    {'loss': [0.5]}
+        >>> history = fastnn.callbacks.History()
+        >>> model = fastnn.Sequential([fastnn.layers.Dense(1, input_shape=(2,))])
+        >>> callbacks = fastnn.callbacks.CallbackList([history], model, {"epochs": 1})
+        >>> callbacks.call("on_train_begin")
+        >>> callbacks.call("on_epoch_end", 0, {"loss": 0.5})
+        >>> history.history
+        {'loss': [0.5]}
+
+    Args:
+        callbacks: a Callback, or several; None: none.
+        model: what their `model` is.
+        params: what their `params` are; see `Callback`.
+        defaults: further callbacks, each unless there is one of its class.
     """
 
     def __init__(
@@ -134,7 +140,12 @@ def _listed(given: object) -> list[Callback]:
     listed: list[Any] = list(given) if isinstance(given, Iterable) else [given]
     for callback in listed:
         if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
+            meant = ""
+            if isinstance(callback, type):
+                meant = f"; call the class, {callback.__name__}(...)"
+            elif callable(callback):
+                meant = "; a function goes into callbacks.LambdaCallback(on_epoch_end=f)"
+            raise TypeError(f"callbacks: expected Callback objects, got {callback!r}{meant}")
     return listed
 
 

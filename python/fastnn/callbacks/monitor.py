@@ -81,7 +81,7 @@ class Monitor(Callback):
             names = [*self.params.get("metrics", ())]
             known = self.monitor in names
             told = f"{where}:" if known else unknown(where, self.monitor, names)
-            stop = "" if told[-1] in ":?" else "."
+            stop = "" if told[-1] in ":?" else " and what compile(metrics=[...]) adds."
             raise ValueError(
                 f"{told}{stop} Whether more of {self.monitor!r} is better is not known: "
                 "give mode='min' or mode='max'"

@@ -608,7 +608,8 @@ def _given_shape(shape: object, dim: object) -> Shape | None:
     if shape is None:
         return None
     if isinstance(shape, str) or not isinstance(shape, Sequence):
-        raise TypeError(f"input_shape: expected a tuple such as (784,), got {shape!r}")
+        meant = f"({shape},)" if isinstance(shape, int) else "such as (784,)"
+        raise TypeError(f"input_shape: expected a tuple {meant}, got {shape!r}")
     if not shape:
         raise ValueError("input_shape: expected the shape of one row such as (784,), got ()")
     return tuple(integer("input_shape", size) for size in shape)

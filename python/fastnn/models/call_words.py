@@ -78,7 +78,7 @@ def progress_of(verbose: object) -> tuple[int, list[ProgbarLogger]]:
 
 
 def verbosity_of(verbose: object) -> int:
-    if isinstance(verbose, str):
+    if isinstance(verbose, str) and verbose in ("auto", "tqdm"):
         word: Literal["auto", "tqdm"] = choose("verbose", verbose, ("auto", "tqdm"))
         return 1 if word == "tqdm" or is_terminal() else 2
     if isinstance(verbose, (int, np.integer)) and int(verbose) in (0, 1, 2):

@@ -22,7 +22,8 @@ def check_are_layers(layers: Sequence[object]) -> None:
                 )
             continue
         if not isinstance(layer, Layer):
-            raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}")
+            meant = f"; call the class, {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise TypeError(f"layers: expected Layer objects, got {layer!r} at {i}{meant}")
         if layer.merges:
             raise ValueError(
                 f"layer {layer.name!r}: {type(layer).__name__} takes several inputs; use "

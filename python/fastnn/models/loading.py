@@ -62,7 +62,7 @@ def load_model(
 
 @keywords()
 def save_model(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """`model.save(filepath)`; see there.
+    """`model.save(filepath, overwrite)`; see there.
 
     >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
     >>> fastnn.models.save_model(model, "model.safetensors")
@@ -81,6 +81,10 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         >>> model = fastnn.Sequential([fastnn.layers.Dense(3, input_shape=(4,))])
         >>> fastnn.models.model_from_json(model.to_json()).output_shape
         (None, 3)
+
+    Args:
+        json_string: what `to_json` gave.
+        custom_objects: classes and functions of a program's own by name; see `load_model`.
 
     Raises:
         TypeError, ValueError: this is no such text; the message names the fault.

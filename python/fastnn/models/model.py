@@ -557,17 +557,14 @@ class Model(Weighted):
         assert names is not None
         if isinstance(names, list):
             if not isinstance(x, Mapping) or set(x) != set(names):
-                raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {x!r}")
+                raise ValueError(f"x: expected a dictionary of {', '.join(names)}, got {_told(x)}")
             return [x[name] for name in names]
         labels = self._input_labels
         if isinstance(x, Mapping) and set(x) == set(labels) and len(labels) == names:
             return [x[name] for name in labels]  # by the names of the Inputs, as in Keras
         if not isinstance(x, (list, tuple)) or len(x) != names:
-            told = f"{type(x).__name__} of {len(x)}" if isinstance(x, (list, tuple)) else repr(x)
-            if isinstance(x, Mapping):
-                told = f"a dictionary of {', '.join(map(str, x))}"
             named = f", or a dictionary of {', '.join(labels)}" if len(labels) == names else ""
-            raise ValueError(f"x: expected a list of {names} inputs{named}, got {told:.200}")
+            raise ValueError(f"x: expected a list of {names} inputs{named}, got {_told(x)}")
         return list(x)
 
     def _joined(self, x: Any) -> Any:
@@ -668,6 +665,16 @@ _ARRAYS = frozenset({np.ndarray, Tensor})
 
 def _has_weights(part: Layer | Variable) -> bool:
     return isinstance(part, Variable) or part.has_parameters
+
+
+def _told(x: Any) -> str:
+    """What was given in place of several inputs, in a message."""
+    if isinstance(x, Mapping):
+        return f"a dictionary of {', '.join(map(str, x))}"
+    if isinstance(x, (list, tuple)):
+        return f"{type(x).__name__} of {len(x)}"
+    shape = getattr(x, "shape", None)
+    return f"{x!r:.200}" if shape is None else f"{type(x).__name__} of shape {shape}"
 
 
 def _tensors(inputs: Any) -> Any:

@@ -464,7 +464,10 @@ class Parted(Trainer):
         15
         """
         if not self.built and not self.weights:
-            raise ValueError("count_params: the model is not built; its sizes are not known yet")
+            raise ValueError(
+                "count_params: the model is not built; its sizes are not known yet: begin it with "
+                "Input((columns,)), or call build or fit"
+            )
         return sum(variable.size for variable in self.weights)
 
     def get_weights(self) -> list[NDArray[Any]]:

@@ -260,6 +260,10 @@ def _build(build: Callable[..., Any], trial: Trial, models: dict[int, Any]) -> N
         return
     if not isinstance(model, Trainer):
         raise TypeError(f"build: expected it to return a compiled model, got {model!r:.100}")
+    if not model.compiled:
+        raise RuntimeError(
+            "build: expected it to return a compiled model; call model.compile(...) in it"
+        )
     models[trial.number] = model
 
 

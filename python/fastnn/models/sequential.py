@@ -78,7 +78,10 @@ class Sequential(Model):
     ) -> None:
         super().__init__(name=name, dtype=dtype, seed=seed)
         if isinstance(layers, Layer):
-            raise TypeError("layers: expected a list of layers, got a single layer")
+            raise TypeError(
+                "layers: expected a list of layers, got a single layer; put brackets around all: "
+                "Sequential([...])"
+            )
         given = list(layers or ())
         self._edit("Sequential", lambda _: given)
         if not flag("trainable", trainable):

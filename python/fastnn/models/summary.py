@@ -61,7 +61,7 @@ def summary_lines(
         yield f"{line}  {row[3]}".rstrip() if connected else line
     yield "-" * sum(widths)
     if not model.built and not model.weights:
-        yield "Parameters: not known until the model is built"
+        yield "Parameters: not known until the model is built (by Input((columns,)) first, or by fit)"
         return
     trained = sum(variable.size for variable in model.trainable_weights)
     total = model.count_params()

@@ -57,8 +57,7 @@ class Tabled(Compilable):
         """
         loss = self._compiled(doing).loss
         if x is None or y is None:
-            missing = "x" if x is None else "y"
-            raise ValueError(f"{doing}: expected x and y, got None for {missing}")
+            raise without(doing, "x" if x is None else "y", x)
         if like is None:
             return self._arrays(loss, x, y, weights)
         with within("validation_data"):
@@ -187,6 +186,16 @@ def weights_of_classes(
             return label_weights(class_weight, table)
     ignored = getattr(loss, "ignore_class", None)
     return class_weights(class_weight, table, 2 if outputs == 1 else outputs, ignored)
+
+
+def without(doing: str, missing: str, x: object) -> ValueError:
+    """The error for x or y that is None, with what the other one looks like."""
+    meant = ""
+    if isinstance(x, tuple) and len(x) in (2, 3):
+        meant = f"; x is a tuple: give its parts one by one, {doing}(x, y)"
+    elif callable(x) and not hasattr(x, "__array__"):
+        meant = "; x is a function: call it for the generator of batches that it makes"
+    return ValueError(f"{doing}: expected x and y, got None for {missing}{meant}")
 
 
 def parts_of_validation(given: object) -> tuple[Any, Any, Any]:

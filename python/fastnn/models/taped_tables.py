@@ -28,7 +28,7 @@ from fastnn.models.checked import by_leaf, labelled, renamed, stand_in, width_of
 from fastnn.models.compiled import Plan
 from fastnn.models.objective import Objective, Target, only_native
 from fastnn.models.steps import Steps, own_steps
-from fastnn.models.tables import parts_of_validation, weights_of_classes
+from fastnn.models.tables import parts_of_validation, weights_of_classes, without
 from fastnn.words import within
 
 Array = NDArray[Any]
@@ -138,7 +138,7 @@ class TapedTables(Steps):
         y = self._targets(plan, given.y, n)
         weights = self._weights(plan, given.sample_weight, n)
         if y is None and not own and any(not one.is_own for one in plan.objective.all_losses()):
-            raise _no_targets(doing)
+            raise without(doing, "y", given.x)
         return Batches(x, y, weights, n, self._float_type())
 
     def _targets(self, plan: Plan, y: Any, n: int) -> Any:
@@ -193,7 +193,7 @@ class TapedTables(Steps):
                         f"x: expected rows of shape {shapes[0]}, as those to train on, got {shapes[1]}"
                     )
                 if y is None and table.y is not None and not own:
-                    raise _no_targets("validation_data")
+                    raise without("validation_data", "y", x)
                 return table, None, self._batches("validation_data", plan, inputs, given, own)
         if share == 0.0:
             return table, None, None
@@ -230,10 +230,6 @@ class TapedTables(Steps):
         return table._replace(weights=weighed)
 
 
-def _no_targets(doing: str) -> ValueError:
-    return ValueError(f"{doing}: expected x and y, got None for y")
-
-
 def _check_without_targets(doing: str, objective: Objective, outputs: Sequence[Tensor]) -> None:
     """ValueError where a loss of the user's own does not do without y: a few rows tell."""
     for target, part in zip(objective.targets, outputs, strict=True):
@@ -241,7 +237,7 @@ def _check_without_targets(doing: str, objective: Objective, outputs: Sequence[T
             try:
                 target.loss.weighed(None, part)
             except Exception as error:
-                raise _no_targets(doing) from error
+                raise without(doing, "y", None) from error
 
 
 def _warn_of_logits(target: Target, outputs: Tensor) -> None:

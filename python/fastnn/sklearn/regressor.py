@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from fastnn.losses import Loss
 from fastnn.sklearn.base import BaseMLP
 from fastnn.sklearn.rows import Targets
 from fastnn.sklearn.solvers import Scale
+from fastnn.sklearn.words_of_y import refuse_words
 
 Array = NDArray[Any]
 _FLOATS = (np.float64, np.float32)
@@ -61,6 +62,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             standardized y.
         y_mean_, y_scale_: by which y is standardized, with scale=True.
     """
+
+    if TYPE_CHECKING:  # scikit-learn's carries no types
+
+        def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float: ...
 
     def __init__(
         self,
@@ -109,6 +114,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Targets]:
         del incremental
+        refuse_words(y, "MLPClassifier")
         X, y = validate_data(
             self,
             X,

@@ -18,6 +18,7 @@ from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
 from fastnn.sklearn.tabular.members import Data, Task
 from fastnn.sklearn.tabular.temperature import temperature, tempered
+from fastnn.sklearn.words_of_y import refuse_name
 
 if TYPE_CHECKING:
     from fastnn.sklearn.tabular.exported import Exported
@@ -95,6 +96,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     _exported = ("probabilities", "label")
     _fitted = (*BaseTabular._fitted, "classes_", "temperature_", "_multilabel")
 
+    if TYPE_CHECKING:  # scikit-learn's carries no types
+
+        def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float: ...
+
     def __init__(
         self,
         members: int = 6,
@@ -125,6 +130,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     # -- y
 
     def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
+        refuse_name(y)
         _check_labels(y)
         y = _check_y(y, multi_output=True, estimator=self)
         if len(y) != rows:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 from fastnn import losses
 from fastnn.sklearn.tabular.base import BaseTabular
 from fastnn.sklearn.tabular.members import Data, Task
+from fastnn.sklearn.words_of_y import refuse_words
 
 if TYPE_CHECKING:
     from fastnn.sklearn.tabular.exported import Exported
@@ -53,6 +54,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     _exported = ("prediction", "quantiles")
     _fitted = (*BaseTabular._fitted, "y_mean_", "y_scale_", "_one", "_range")
 
+    if TYPE_CHECKING:  # scikit-learn's carries no types
+
+        def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float: ...
+
     def __init__(
         self,
         members: int = 6,
@@ -81,6 +86,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     # -- y
 
     def _learn_targets(self, y: Any, rows: int) -> tuple[Array, Any]:
+        refuse_words(y, "TabularClassifier")
         y = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
