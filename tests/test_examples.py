@@ -12,23 +12,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import page_blocks
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVICE = ROOT / "examples" / "serve.py"  # which runs until it is ended: test_serve.py
 EXAMPLES = sorted(set((ROOT / "examples").glob("*.py")) - {SERVICE})
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-WITH_BLOCKS = [page for page in PAGES if BLOCK.search(page.read_text())]
-# Packages that the blocks of a page need, beside those of the extra `test`.
-PAGES_NEED = {"pytorch.md": "torch"}
-# Runs the blocks of a page in order, each with the names of those before it.
-RUN_BLOCKS = """
-import json, sys
-names = {"__name__": "page"}
-for i, block in enumerate(json.load(sys.stdin)):
-    exec(compile(block, f"block {i}", "exec"), names)
-"""
+WITH_BLOCKS = [page for page in page_blocks.PAGES if page_blocks.blocks(page, "python")]
+# Packages that all blocks of a page need, beside those of the extra `test`.
+PAGES_NEED = {"pytorch.md": "torch", "scale.md": "mpi4py"}
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=[page.name for page in WITH_BLOCKS])
@@ -36,9 +28,10 @@ def test_page(page, tmp_path):
     for package in PAGES_NEED.get(page.name, "").split():
         pytest.importorskip(package)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN_BLOCKS],
+        [sys.executable, "-W", "error", "-c", page_blocks.RUN_BLOCKS],
         cwd=tmp_path,
-        input=json.dumps(BLOCK.findall(page.read_text())),
+        env={"KERAS_BACKEND": "torch", **os.environ},
+        input=json.dumps([block.text for block in page_blocks.blocks(page, "python")]),
         capture_output=True,
         text=True,
         timeout=120,

@@ -7,6 +7,7 @@ has a page without results, which says so.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
 import re
@@ -54,10 +55,17 @@ def _page(path: Path, folder: Path, runs: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+@functools.cache
+def _package() -> bytes:
+    """What the package is made of: its native module, and its Python files."""
+    place = Path(fastnn.__file__).parent
+    files = [Path(fastnn._core.__file__), *sorted(place.rglob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()
+
+
 def _results(path: Path, folder: Path) -> tuple[str, list[str]]:
     """What a program prints, and the names of its pictures, which are put into the folder."""
-    core = Path(fastnn._core.__file__).read_bytes()
-    mark = hashlib.sha256(path.read_bytes() + core).hexdigest()[:16]
+    mark = hashlib.sha256(path.read_bytes() + _package()).hexdigest()[:16]
     kept = folder / f"{path.stem}.out"
     if kept.exists():
         first, _, rest = kept.read_text().partition("\n")
