@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,58 @@ def test_example(name, tmp_path, monkeypatch):
 def test_every_name_has_an_example():
     without = {name for name, value in ALL.items() if not _example(value)}
     assert without == WITHOUT, "a name needs an example, or has one and stays in WITHOUT"
+
+
+def _told(value: Any) -> str:
+    """The docstring of a name; of a class also those of its bases in this package."""
+    bases = value.__mro__[1:] if inspect.isclass(value) else ()
+    docs = [value.__doc__, *(base.__doc__ for base in bases if public_names.is_ours(base))]
+    return "\n".join(filter(None, docs))
+
+
+def _untold(value: Any, names: dict[str, list[Any]]) -> list[str]:
+    """Arguments that neither the docstring names nor that of another name that it refers to.
+
+    `names`: what the last part of a public name may mean.
+    """
+    try:
+        arguments = inspect.signature(value).parameters.values()
+    except ValueError:  # of native code
+        return []
+    told = _told(value)
+    seen = [word.rpartition(".")[2] for word in re.findall(r"`([\w.]+)[(`]", told)]
+    told += "".join(_told(meant) for word in seen for meant in names.get(word, ()))
+    named = (argument.name for argument in arguments if argument.kind.name not in ("VAR_KEYWORD",))
+    return [name for name in named if not re.search(rf"\b{re.escape(name)}\b", told)]
+
+
+def test_every_argument_is_told():
+    """In the docstring of the function or class, or where that says "see `Another`"."""
+    names = dict(NAMES)
+    try:
+        import fastnn.sklearn as estimators
+    except ImportError:
+        pass
+    else:
+        names |= {f"sklearn.{name}": getattr(estimators, name) for name in estimators.__all__}
+    by_name: dict[str, list[Any]] = {}
+    for path, value in names.items():
+        by_name.setdefault(path.rpartition(".")[2], []).append(value)
+    untold = {path: _untold(value, by_name) for path, value in names.items()}
+    assert not {path: left for path, left in untold.items() if left}
+
+
+def test_an_argument_that_is_not_told_is_found():
+    def scaled(x, factor, other):
+        """`x` times factor; see `shifted`."""
+        del x, factor, other
+
+    def shifted(x, other):
+        """x + other."""
+        del x, other
+
+    assert _untold(scaled, {"shifted": [shifted]}) == []
+    assert _untold(scaled, {}) == ["other"]
 
 
 def test_every_method_has_a_docstring():

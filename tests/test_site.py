@@ -5,6 +5,7 @@ The site itself is built by `nox -s docs`, which looks at its links by docs/site
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -12,7 +13,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import public_names
 import pytest
+
+import fastnn
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -103,6 +107,47 @@ def test_links_of_the_repository_lead_to_pages_of_the_site() -> None:
         "[docs/files.md](../files.md)"
     )
     assert converted("index", "[cmake/cuda.cmake](../cmake)") == "cmake/cuda.cmake"
+
+
+def test_the_reference_has_every_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each function and class of each `__all__`, under one of its names, and a page for each module."""
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(str(DOCS / "site"))
+    pages = module("api_pages").names_by_module()
+    shown = {id(value) for names in pages.values() for value in names.values()}
+    modules = public_names.modules() | {"fastnn.sklearn": importlib.import_module("fastnn.sklearn")}
+    for path, each in modules.items():
+        for name in each.__all__:
+            value = getattr(each, name)
+            if callable(value) and public_names.is_ours(value):
+                assert id(value) in shown, f"{path}.{name}"
+    text = module("api_pages").page("fastnn.layers", pages["fastnn.layers"])
+    assert ".. autoclass:: fastnn.layers.Dense\n" in text
+
+
+def test_how_it_works_says_what_the_code_has() -> None:
+    """Names and numbers of the page and its pictures, against those of the sources."""
+    page = (DOCS / "engine.md").read_text()
+    pictures = (ROOT / "scripts" / "engine_pictures.py").read_text()
+
+    def found(path: str, pattern: str) -> str:
+        (value,) = re.findall(pattern, (ROOT / path).read_text())
+        return str(value)
+
+    groups = found("csrc/core/kernels.h", r"max_groups = (\d+);")
+    least = found("csrc/core/kernels.h", r"constexpr Index least = (\d+);")
+    assert f"at most {groups} groups of at least {least} rows" in page
+    tile = found("csrc/cpu/session_tiled.h", r"tile_rows = (\d+);")
+    assert f"take {tile} rows at a time" in page
+    lanes = int(found("csrc/nn/many.h", r"count = (\d+);"))
+    assert lanes == fastnn._core.Lanes.count == 16
+    assert "up to sixteen networks" in page
+    assert "16 networks: " in pictures
+    fewest = found("python/fastnn/training/abreast.py", r"FEWEST = (\d+)")
+    assert (fewest, "at least eight of them" in page) == ("8", True)
+    sessions = found("csrc/core/session.h", r"session_names\[\] = \{([^}]*)\}")
+    names = set(re.findall(r"\w+", sessions)) - {"auto"}
+    assert {name for name in names if f'"{name}"' in pictures} == names
 
 
 @pytest.mark.parametrize(

@@ -408,7 +408,7 @@ def get(identifier: Any) -> Callable[..., Any]:
 
 
 def deserialize(config: Any) -> Callable[..., Any]:
-    """The function that `serialize` gave the word of; see `get`.
+    """The function that `config` means, the word that `serialize` gave of it; see `get`.
 
     >>> fastnn.activations.deserialize("relu") is fastnn.activations.relu
     True

@@ -268,10 +268,14 @@ def checked(name: str, value: Any) -> Constraint | None:
 def get(identifier: Any, what: str = "constraint") -> Constraint | None:
     """The constraint that a name, an object, a class or a function means; None: none.
 
-    >>> fastnn.constraints.get("non_neg")([[-1.0, 2.0]]).tolist()
-    [[0.0, 2.0]]
-    >>> fastnn.constraints.get(None) is None
-    True
+        >>> fastnn.constraints.get("non_neg")([[-1.0, 2.0]]).tolist()
+        [[0.0, 2.0]]
+        >>> fastnn.constraints.get(None) is None
+        True
+
+    Args:
+        identifier: the name, object, class or function, a config of one, or None.
+        what: the argument that errors name.
     """
     if identifier is None:
         return None

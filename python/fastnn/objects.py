@@ -46,7 +46,7 @@ KINDS: list[Kind] = []
 
 @keywords()
 def serialize_keras_object(obj: Any) -> Any:
-    """An object as numbers, words, lists and dictionaries, for `deserialize_keras_object`.
+    """`obj` as numbers, words, lists and dictionaries, for `deserialize_keras_object`.
 
         >>> import fastnn
         >>> told = fastnn.saving.serialize_keras_object(fastnn.losses.Huber(0.5))

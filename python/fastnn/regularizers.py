@@ -257,10 +257,14 @@ def checked(name: str, value: Any) -> Regularizer | None:
 def get(identifier: Any, what: str = "regularizer") -> Regularizer | None:
     """The regularizer that a name, an object, a class or a function means; None: none.
 
-    >>> round(float(fastnn.regularizers.get("l2")([3.0, -4.0])), 4)  # 0.01 * (9 + 16)
-    0.25
-    >>> fastnn.regularizers.get(None) is None
-    True
+        >>> round(float(fastnn.regularizers.get("l2")([3.0, -4.0])), 4)  # 0.01 * (9 + 16)
+        0.25
+        >>> fastnn.regularizers.get(None) is None
+        True
+
+    Args:
+        identifier: the name, object, class or function, a config of one, or None.
+        what: the argument that errors name.
     """
     if identifier is None:
         return None

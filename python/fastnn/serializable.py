@@ -76,7 +76,7 @@ def register_serializable(
 
 
 def get_registered_name(obj: Any) -> str:
-    """The name under which a class or function is registered; its own name if it is not.
+    """The name under which a class or function `obj` is registered; its own name if it is not.
 
     >>> fastnn.saving.get_registered_name(fastnn.layers.Dense)
     'Dense'
@@ -103,7 +103,8 @@ def get_registered_object(
         >>> fastnn.saving.get_registered_object("Doc>thrice") is None
         True
 
-    Looked up in the scopes of `custom_object_scope`, in what is registered, then in the arguments.
+    It is looked up in the scopes of `custom_object_scope`, in what is registered, then in the
+    dictionaries `custom_objects` and `module_objects`.
     """
     short = name.rpartition(">")[2]
     for known in (

@@ -405,6 +405,7 @@ def muon_step(
     Args:
         param, m: (rows, columns); changed.
         grad: the same shape and type.
+        muon_a, muon_b, muon_c: the a, b and c above.
         rms_rate: a positive number; None: param moves by -learning_rate * x.
 
     Raises:

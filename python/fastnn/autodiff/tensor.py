@@ -35,6 +35,9 @@ class Tensor(operand.Operand):
     plain numbers, and raise a TypeError where a tape watches the Tensor, whose gradient they lose.
     Python numbers take the type of the Tensor beside them. Lists of floats become float32.
 
+    Args:
+        value: the array that it holds; `fastnn.constant` makes a Tensor of lists and numbers, too.
+
     Attributes:
         shape, ndim, size, dtype: as of an array.
     """

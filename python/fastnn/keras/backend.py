@@ -186,7 +186,7 @@ def image_data_format() -> str:
 
 
 def get_value(x: Any) -> Any:
-    """The numbers of a Tensor or a Variable, as an array.
+    """The numbers of `x`, a Tensor or a Variable, as an array.
 
     >>> fastnn.keras.backend.get_value(fastnn.constant([1, 2])).tolist()
     [1, 2]
@@ -195,7 +195,7 @@ def get_value(x: Any) -> Any:
 
 
 def set_value(x: Any, value: Any) -> None:
-    """Writes numbers to a Variable, or to `optimizer.learning_rate`.
+    """Writes `value` to `x`, a Variable or `optimizer.learning_rate`.
 
         >>> step = fastnn.Variable(0.0)
         >>> fastnn.keras.backend.set_value(step, 5.0)
@@ -211,7 +211,7 @@ def set_value(x: Any, value: Any) -> None:
 
 
 def ndim(x: Any) -> int:
-    """The number of axes.
+    """The number of axes of `x`.
 
     >>> fastnn.keras.backend.ndim([[1, 2], [3, 4]])
     2
@@ -229,7 +229,7 @@ def int_shape(x: Any) -> tuple[int, ...]:
 
 
 def flatten(x: Any) -> Tensor:
-    """All numbers along one axis.
+    """All numbers of `x` along one axis.
 
     >>> fastnn.keras.backend.flatten([[1, 2], [3, 4]]).tolist()
     [1, 2, 3, 4]
@@ -238,7 +238,7 @@ def flatten(x: Any) -> Tensor:
 
 
 def batch_flatten(x: Any) -> Tensor:
-    """The numbers of each row along one axis.
+    """The numbers of each row of `x` along one axis.
 
     >>> fastnn.keras.backend.batch_flatten([[[1, 2], [3, 4]]]).tolist()
     [[1, 2, 3, 4]]

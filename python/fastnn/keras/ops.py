@@ -130,7 +130,7 @@ array = convert_to_tensor
 
 
 def shape(x: Any) -> tuple[int | None, ...]:
-    """The shape of a Tensor, an array or a symbol, as a tuple.
+    """The shape of `x`, a Tensor, an array or a symbol, as a tuple.
 
     >>> fastnn.keras.ops.shape(fastnn.ones((2, 3)))
     (2, 3)
@@ -140,7 +140,7 @@ def shape(x: Any) -> tuple[int | None, ...]:
 
 
 def convert_to_numpy(x: Any) -> NDArray[Any]:
-    """The numbers of a Tensor or a Variable as an array.
+    """The numbers of `x`, a Tensor or a Variable, as an array.
 
     >>> fastnn.keras.ops.convert_to_numpy(fastnn.ones(2)).tolist()
     [1.0, 1.0]
@@ -169,7 +169,7 @@ def norm(
 
 
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
-    """The elements in reverse order along an axis or several; None: along all.
+    """The elements of `x` in reverse order along `axis`, one or several; None: along all.
 
     >>> fastnn.keras.ops.flip([1, 2, 3]).tolist()
     [3, 2, 1]
@@ -178,7 +178,7 @@ def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
-    """The elements along an axis that integers name; None: of the flat array.
+    """The elements of `x` along `axis` that the integers `indices` name; None: of the flat array.
 
     >>> fastnn.keras.ops.take([[1, 2, 3]], [2, 0], axis=1).tolist()
     [[3, 1]]
@@ -187,7 +187,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Tensor:
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """The axes `source` at the places `destination`; the others stay in their order.
+    """The axes `source` of `x` at the places `destination`; the others stay in their order.
 
     >>> fastnn.keras.ops.moveaxis(fastnn.ones((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
@@ -202,7 +202,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
-    """Two axes, each in the place of the other.
+    """`x` with its axes `axis1` and `axis2` each in the place of the other.
 
     >>> fastnn.keras.ops.swapaxes(fastnn.ones((2, 3, 4)), 0, 2).shape
     (4, 3, 2)
@@ -213,7 +213,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Tensor:
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
-    """A Tensor of the shape of x, of the same number everywhere; dtype=None: of its type, too.
+    """A Tensor of the shape of `x`, with `fill_value` everywhere; dtype=None: of its type, too.
 
     >>> fastnn.keras.ops.full_like([1.0, 2.0], 7).tolist()
     [7.0, 7.0]
@@ -223,7 +223,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Tensor:
 
 
 def pad(x: Any, pad_width: Sequence[Sequence[int]], mode: str = "constant") -> Tensor:
-    """A Tensor with numbers before and behind those of each axis; see `fastnn.pad`.
+    """`x` with `pad_width` numbers before and behind those of each axis; see `fastnn.pad`.
 
     >>> fastnn.keras.ops.pad([1.0, 2.0], [[1, 0]]).numpy().tolist()
     [0.0, 1.0, 2.0]

@@ -114,6 +114,9 @@ class Poisson(OfNumbers):
         2.0
 
     The output is a rate: end the model so that it is positive, for example with softplus.
+
+    Args:
+        ignore_nan: True: missing targets (NaN) are left out; see `MeanSquaredError`.
     """
 
     native = "poisson"
@@ -160,6 +163,9 @@ class MeanSquaredLogarithmicError(OfNumbers):
 
     As in Keras, numbers below 1e-7 count as 1e-7: such an output has no gradient, so end the model
     so that it is positive, for example with softplus.
+
+    Args:
+        ignore_nan: True: missing targets (NaN) are left out; see `MeanSquaredError`.
     """
 
     native = "mean_squared_logarithmic_error"
@@ -208,6 +214,9 @@ class Hinge(OfNumbers):
 
     The outputs are scores, so the last layer has no activation. Targets that hold both -1 and 0 are
     a ValueError.
+
+    Args:
+        ignore_nan: True: missing targets (NaN) are left out; see `MeanSquaredError`.
     """
 
     native = "hinge"
@@ -227,8 +236,11 @@ class Hinge(OfNumbers):
 class SquaredHinge(OfNumbers):
     """Mean of max(0, 1 - sign * output)**2; targets and outputs as `Hinge`.
 
-    >>> float(fastnn.losses.SquaredHinge()([1.0, -1.0], [[3.0], [1.0]]))  # (0 + 4) / 2
-    2.0
+        >>> float(fastnn.losses.SquaredHinge()([1.0, -1.0], [[3.0], [1.0]]))  # (0 + 4) / 2
+        2.0
+
+    Args:
+        ignore_nan: True: missing targets (NaN) are left out; see `MeanSquaredError`.
     """
 
     native = "squared_hinge"
@@ -253,6 +265,9 @@ class Gamma(OfNumbers):
 
     The negative log-likelihood of a gamma distribution with mean m, up to constants. End the model so
     that the output is positive, for example with softplus.
+
+    Args:
+        ignore_nan: True: missing targets (NaN) are left out; see `MeanSquaredError`.
     """
 
     native = "gamma"

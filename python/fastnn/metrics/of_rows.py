@@ -74,7 +74,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Tensor:
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 for each row whose largest output is where the target is largest, else 0.
+    """1 for each row whose largest `y_pred` is where `y_true` (n, classes) is largest, else 0.
 
     >>> fastnn.metrics.categorical_accuracy([[0, 1], [1, 0]], [[0.1, 0.9], [0.2, 0.8]]).tolist()
     [1.0, 0.0]
@@ -85,7 +85,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
-    """1 for each row whose largest output is at its label (n,), else 0.
+    """1 for each row whose largest `y_pred` (n, classes) is at its label `y_true` (n,), else 0.
 
     >>> fastnn.metrics.sparse_categorical_accuracy([1, 0], [[0.1, 0.9], [0.2, 0.8]]).tolist()
     [1.0, 0.0]
@@ -95,7 +95,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Tensor:
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
-    """1 for each row with fewer than `k` outputs above that of its target (n, classes), else 0.
+    """1 for each row with fewer than `k` of `y_pred` above that of its `y_true` (n, classes), else 0.
 
     >>> y, p = [[0, 0, 1], [1, 0, 0]], [[0.5, 0.2, 0.3], [0.1, 0.7, 0.2]]
     >>> fastnn.metrics.top_k_categorical_accuracy(y, p, k=2).tolist()
@@ -106,7 +106,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
 
 
 def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Tensor:
-    """1 for each row with fewer than `k` outputs above that of its label (n,), else 0.
+    """1 for each row with fewer than `k` of `y_pred` above that of its label `y_true` (n,), else 0.
 
     >>> p = [[0.5, 0.2, 0.3], [0.1, 0.7, 0.2]]
     >>> fastnn.metrics.sparse_top_k_categorical_accuracy([2, 0], p, k=2).tolist()

@@ -439,7 +439,7 @@ class CosineLog(Formula):
 
 
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
-    """The config of a schedule, with the name of its class.
+    """The config of `learning_rate_schedule`, with the name of its class.
 
     >>> schedules = fastnn.optimizers.schedules
     >>> config = schedules.serialize(schedules.ExponentialDecay(0.1, 10, 0.5))
