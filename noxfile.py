@@ -90,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(default=False)
 def pyright(session: nox.Session) -> None:
     """What editors say of the program of a user, tests/typing; `nox -s lint` runs mypy on it."""
-    session.install("numpy", "pyright[nodejs]")
+    session.install("numpy", "pyright[nodejs]", "scikit-learn")
     session.run("pyright", *session.posargs)
 
 

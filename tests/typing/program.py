@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 import fastnn
 from fastnn import callbacks, layers, losses, metrics, optimizers
 from fastnn.models import Sequential
+from fastnn.sklearn import (
+    MLPClassifier,
+    TabularClassifier,
+    TabularRegressor,
+    load_table_estimator,
+)
 
 
 def build(units: int, rate: float = 1e-3, seed: int = 0) -> Sequential:
@@ -73,6 +79,27 @@ class Told(callbacks.Callback):
             self.model.stop_training = True
 
 
+def estimators(folder: Path) -> None:
+    x, y = fastnn.datasets.load_digits()
+    mlp = MLPClassifier(hidden_layer_sizes=(16,), max_iter=300, tol=0.01, random_state=0)
+    labels: NDArray[Any] = mlp.fit(x / 16, y).predict(x[:3] / 16)
+    score: float = mlp.score(x / 16, y)
+    print(labels, score)
+
+    table: dict[str, list[Any]] = {
+        "size": [31.0, 48.0, None, 85.0] * 20,
+        "city": ["Ulm", None, "Bonn", "Bonn"] * 20,
+    }
+    classes = TabularClassifier(members=2, max_epochs=2, random_state=0)
+    classes.fit(table, ["cheap", "cheap", "dear", "dear"] * 20)
+    shares: NDArray[np.floating] = classes.predict_proba(table)
+    classes.save(folder / "table.safetensors")
+    again = load_table_estimator(folder / "table.safetensors")
+    numbers = TabularRegressor(members=2, max_epochs=2, random_state=0).fit(table, range(80))
+    prices: NDArray[np.floating] = numbers.predict(table)
+    print(shares.shape, again.predict(table)[:2], prices.shape)
+
+
 def main(folder: Path) -> None:
     x, y = fastnn.datasets.load_digits()
     model = build(16)
@@ -113,6 +140,14 @@ def main(folder: Path) -> None:
     optimizer.apply_gradients(zip(grads, drawn.trainable_variables, strict=True))
     print(float(value), fastnn.reduce_mean(grads[0] ** 2).numpy())
 
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+    chunks = fastnn.data.Chunks(folder / "x.npy", folder / "y.npy", window=500)
+    curve: list[float] = model.fit(chunks, epochs=1, verbose=0)["loss"]
+    many: NDArray[np.floating] = model.predict(chunks)
+    print(chunks, curve, many.shape)
+
+    estimators(folder)
     models = [build(8, seed=seed) for seed in range(2)]
     histories = fastnn.fit_many(models, x, y, epochs=1)
     print([each.history["loss"][-1] for each in histories])
