@@ -96,10 +96,11 @@ def pyright(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Builds the documentation into build/site, with warnings as errors, and looks at its links."""
+    """Builds the documentation into build/site, with warnings as errors, and looks at its links and pages."""
     session.install(".[image,plot,sklearn]", *nox.project.dependency_groups(PYPROJECT, "docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-q", *session.posargs, "docs", "build/site")
     session.run("python", "docs/site/check.py", "build/site")
+    session.run("python", "docs/site/look.py", "build/site")
 
 
 @nox.session(default=False)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pages as pages_of_html
 import public_names
 import pytest
 
@@ -93,6 +94,25 @@ def test_the_check_of_the_site_finds_faults(tmp_path: Path) -> None:
         "a.html: loads https://elsewhere/a.js",
         "style.css: loads https://elsewhere/a.css",
     ]
+
+
+@pytest.mark.skipif(pages_of_html.CHROMIUM is None, reason="Chromium is not installed")
+def test_the_look_at_the_site_finds_faults(tmp_path: Path) -> None:
+    light, dark = "{background: #fff; color: #000}", "{background: #000; color: #fff}"
+    style = f"<style>body {light} @media (prefers-color-scheme: dark) {{body {dark}}}</style>"
+    for name, head, inside in (
+        ("fine", style, "<pre style='overflow-x: auto'>" + 99 * "wide " + "</pre>"),
+        ("wide", style, "<div style='width: 700px'>a box</div><img src='no.png'>"),
+        ("pale", "<style>body {background: #fff; color: #eee}</style>", "<p>text</p>"),
+    ):
+        page = f"<!doctype html><html><head>{head}</head><body><article>{inside}</article></body></html>"
+        (tmp_path / f"{name}.html").write_text(page)
+    found = module("look").faults(tmp_path)
+    assert {fault.partition(".html")[0] for fault in found} == {"wide", "pale"}
+    assert any(fault.startswith("wide.html, 400 pixels: too wide by") for fault in found)
+    assert not any(fault.startswith("wide.html, 1280 pixels: too wide") for fault in found)
+    assert any("no picture no.png" in fault for fault in found)
+    assert not list(tmp_path.glob("look*"))
 
 
 def test_links_of_the_repository_lead_to_pages_of_the_site() -> None:
