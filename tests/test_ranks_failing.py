@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from rank_threads import Aborted, Comm, WaitingComm, World, on_ranks, results
-from test_ranks import CUTS, FEATURES, fitted, made, network, plain_fit, problem, same
+from test_ranks import CUTS, FEATURES, ROWS, fitted, made, network, plain_fit, problem, same
 
 import fastnn
 from fastnn import _core, layers
@@ -136,6 +136,45 @@ def test_what_differs_is_named(name):
     for error in found:
         assert isinstance(error, ValueError), error
         assert f"comm: {name} of rank 2 differ from those of rank 0" in str(error)
+
+
+def _with_another_number(csr):
+    csr.data[7] += 1e-9
+    return csr
+
+
+def _with_another_column(csr):
+    last = csr.indptr[3] - 1  # of row 2
+    csr.indices[last] = csr.shape[1] - 1 if csr.indices[last] < csr.shape[1] - 1 else 0
+    return csr
+
+
+SPARSE = {
+    "a number": _with_another_number,
+    "a column": _with_another_column,
+    "the order of rows": lambda csr: csr[::-1].tocsr(),
+}
+
+
+@pytest.mark.parametrize("name", [None, *SPARSE])
+def test_sparse_rows_that_differ(name):
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.random(ROWS, 40, 0.1, format="csr", random_state=3)
+    y = np.ones(ROWS)
+
+    def work(rank, comm):
+        model = fastnn.Sequential([layers.Dense(1, input_shape=(40,))], seed=0)
+        model.compile("sgd", "mean_squared_error")
+        own = x.copy()
+        if rank == 2 and name is not None:
+            own = SPARSE[name](own)
+        model.fit(own, y, batch_size=8, verbose=0, comm=comm)
+
+    for error in on_ranks(3, work):
+        if name is None:
+            assert error is None
+        else:
+            assert "comm: rows of rank 2 differ from those of rank 0" in str(error)
 
 
 def test_models_that_differ_in_no_shape():
@@ -525,7 +564,6 @@ def test_what_is_refused():
     for error in on_ranks(2, looks):
         assert isinstance(error, ValueError)
         assert "average_every: not with callbacks that act after a batch" in str(error)
-    refused("not batches", x=iter([(x, y)]), y=None)
 
     def tape(_rank, model, _how):
         model.compile("sgd", lambda _t, p: fastnn.math.reduce_mean(p))

@@ -61,6 +61,13 @@ class SparseRows:
             self.shape[1],
         )
 
+    def told(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """What tells some rows apart from others: all their columns and numbers, and the count of all."""
+        some = self.matrix[rows]
+        parts = (some.indptr, np.int64), (some.indices, np.int64), (some.data, some.dtype)
+        told = [np.ascontiguousarray(part, kind).tobytes() for part, kind in parts]
+        return [repr((self.shape, int(self.matrix.nnz))).encode(), *told]
+
     @property
     def size(self) -> int:
         """The number of elements, zeros counted."""

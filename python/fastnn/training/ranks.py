@@ -355,7 +355,9 @@ def digest_of(table: Table) -> bytes:
     rows = np.arange(0, count, max(1, count // 1024))
     parts = [repr((count, table.x.shape[1:])).encode()]
     arrays = [table.targets, table.labels, table.weights]
-    if not isinstance(table.x, SparseRows):
+    if isinstance(table.x, SparseRows):
+        parts += table.x.told(rows)
+    else:
         arrays.append(table.x)
     parts += [np.ascontiguousarray(array[rows]).tobytes() for array in arrays if array is not None]
     if table.chosen is not None:
