@@ -347,6 +347,17 @@ void register_run(py::module_& module, py::class_<Network>& network) {
             self.run->go_on(step, std::span(data_of<double>(sums, "sums"), count));
           },
           "step"_a, "sums"_a)
+      .def(
+          "bring",
+          [](BoundRun& self, Index first_step, const std::vector<Index>& before,
+             const std::vector<Index>& rows) {
+            check(before.size() == rows.size(), "rows: expected as many as before, ", before.size(),
+                  ", got ", rows.size());
+            std::vector<Ranks::Part> parts;
+            for (std::size_t i = 0; i < rows.size(); ++i) parts.push_back({before[i], rows[i]});
+            self.run->bring(first_step, std::move(parts));
+          },
+          "first_step"_a, "before"_a, "rows"_a)
       .def("take_finished",
            [](BoundRun& self) {
              const py::array_t<double> sums = finished(self);

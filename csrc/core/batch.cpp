@@ -43,8 +43,15 @@ void Batch<T>::choose(const Dataset& data, const Epoch* epoch, Index first, Inde
 // Every rank goes through the order of all rows and keeps its own: any number of them, so that a
 // batch has the rows that it would have in one process.
 template <class T>
-auto Batch<T>::choose_part(const Dataset& data, const Epoch& epoch, Index first, Index n) -> Part {
+auto Batch<T>::choose_part(const Dataset& data, const Epoch& epoch, Index step) -> Part {
   const Ranks& ranks = *epoch.ranks;
+  const Index first = step * epoch.batch_size;
+  if (ranks.brings()) {
+    const Index count = std::clamp<Index>(data.count - first, 0, epoch.batch_size);
+    choose(data, nullptr, std::min(first, data.count), count);
+    return {count, ranks.part(step).before, nullptr};
+  }
+  const Index n = ranks.rows(step, epoch.batch_size);
   if (!ranks.shards) {
     const Index begin = ranks.exchange->begin(n);
     const Index count = ranks.exchange->end(n) - begin;

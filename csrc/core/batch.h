@@ -37,13 +37,13 @@ class Batch {
 
   // Takes rows first..first+n of the data, or of an epoch's order where there is one.
   void choose(const Dataset& data, const Epoch* epoch, Index first, Index n);
-  // Takes this rank's part of rows first..first+n of the rows of all ranks, in an epoch's order.
-  // `places` is as in Pass.
+  // Takes this rank's part of the batch of a step in an epoch's order: n rows, the first of which
+  // is `first_row` of the batch. `places` is as in Pass.
   struct Part {
     Index n, first_row;
     const Index* places;
   };
-  Part choose_part(const Dataset& data, const Epoch& epoch, Index first, Index n);
+  Part choose_part(const Dataset& data, const Epoch& epoch, Index step);
   // Takes these rows of the data.
   void choose(const Rows& rows) { rows_ = rows; }
   // Converts and scales the input of `n` of those rows from `first` on into x

@@ -6,6 +6,7 @@
 // they throw then, and none of them hangs. How bytes travel is the transport's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -94,6 +95,11 @@ class Exchange {
 
 // How the rows of a run are shared out.
 struct Ranks {
+  // Of a batch: the rows of the ranks before this one, and of all of them.
+  struct Part {
+    Index before, whole;
+  };
+
   Exchange* exchange = nullptr;
   // Whether the data are this rank's rows alone: those of all ranks in order are the data set. Else
   // every rank has the whole data set, and a part of each batch.
@@ -103,6 +109,17 @@ struct Ranks {
   // 0: gradients are summed in every step. Else each rank makes so many steps on its own rows,
   // after which, and after an epoch, weights are averaged.
   Index average_every = 0;
+  // Where each rank brings its own rows of every batch: those of the steps from `first_part` on. A
+  // step takes the next batch_size rows of the data, of which there may be fewer, or none.
+  Index first_part = 0;
+  std::vector<Part> parts = {};
+
+  bool brings() const { return !parts.empty(); }
+  const Part& part(Index step) const { return parts[static_cast<std::size_t>(step - first_part)]; }
+  // The rows of the batch of a step, of all ranks, where each has so many.
+  Index rows(Index step, Index batch_size) const {
+    return brings() ? part(step).whole : std::min(batch_size, total - step * batch_size);
+  }
 };
 
 }  // namespace fastnn

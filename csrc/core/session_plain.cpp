@@ -186,8 +186,8 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
                                           std::uint64_t life, std::vector<double>& numbers) {
   const Ranks& ranks = *epoch.ranks;
   const Index start = step * epoch.batch_size;
-  const Index batch = std::min(epoch.batch_size, ranks.total - start);
-  const auto part = batch_.choose_part(data, epoch, start, batch);
+  const Index batch = ranks.rows(step, epoch.batch_size);
+  const auto part = batch_.choose_part(data, epoch, step);
   const bool apart = ranks.average_every > 0;
   const Pass pass{true, life, part.first_row, true, part.places, apart ? nullptr : ranks.exchange,
                   batch};
@@ -204,7 +204,7 @@ double PlainSession<T>::gradients_of_part(const Dataset& data, const Epoch& epoc
   numbers[0] = value;
   numbers[1] = weight;
   walk_.measure(rows, numbers);
-  walk_.collect(start + part.first_row, part.n, epoch.logits);
+  walk_.collect(start + (ranks.brings() ? 0 : part.first_row), part.n, epoch.logits);
   walk_.backward(pass, part.n, training_);
   return divisor;
 }
@@ -228,8 +228,7 @@ Ran PlainSession<T>::run_part(const Dataset& data, const Epoch& epoch, Index fir
     if (!std::isfinite(numbers[0])) return {step, numbers[0] / weight};
     updates_.weigh_batch(numbers.data(), 1, divisor);
     if (updates_.averages_batches(settings) && weight > 0) {
-      const double rows = static_cast<double>(
-          std::min(epoch.batch_size, epoch.ranks->total - (first + step) * epoch.batch_size));
+      const auto rows = static_cast<double>(epoch.ranks->rows(first + step, epoch.batch_size));
       numbers[0] *= rows / weight;
       numbers[1] = rows;
     }

@@ -134,6 +134,30 @@ void Run::go_on(Index step, std::span<const double> sums) {
   part_until_ = step;
 }
 
+void Run::bring(Index first_step, std::vector<Ranks::Part> parts) {
+  check(ranks() != nullptr && ranks()->average_every == 0,
+        "bring: expected a run over ranks that sum gradients in every step");
+  check(first_step >= 0, "first_step: expected at least 0, got ", first_step);
+  check(!parts.empty(), "parts: expected those of at least one step");
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const Index step = first_step + static_cast<Index>(i);
+    const Index own = std::clamp<Index>(data_.count - step * batch_size(), 0, batch_size());
+    check(parts[i].before >= 0 && parts[i].whole >= std::max<Index>(parts[i].before + own, 1),
+          "parts: expected rows of this rank's ", own, " and of others in step ", step, ", got ",
+          parts[i].before, " before it and ", parts[i].whole, " in all");
+  }
+  options_.ranks.first_part = first_step;
+  options_.ranks.parts = std::move(parts);
+}
+
+// Of an epoch.
+Index Run::steps() const {
+  if (ranks() != nullptr && ranks()->brings()) {
+    return ranks()->first_part + static_cast<Index>(ranks()->parts.size());
+  }
+  return steps_of(rows(), batch_size());
+}
+
 // -- a call -----------------------------------------------------------------
 
 Run::Call::Call(Run& run, const Request& request, OnProgress on_progress)
@@ -149,7 +173,7 @@ Run::Call::Call(Run& run, const Request& request, OnProgress on_progress)
     refuse("the network was compiled again since this training began");
   }
   static_cast<void>(state().buffers());  // throws where there are none
-  all_ = steps_of(run_.rows(), batch_size_);
+  all_ = run_.steps();
   const bool part = request.steps >= 0;
   check(!part || (request.first_step >= 0 && request.first_step <= all_ &&
                   request.steps <= all_ - request.first_step),

@@ -97,6 +97,9 @@ class Run {
   // Lets the next call, if it begins at this step of an epoch, go on from these sums, which another
   // run had there.
   void go_on(Index step, std::span<const double> sums);
+  // Over ranks that bring their own rows of every batch: those of the steps from one on, at least
+  // one, which the calls that follow may make.
+  void bring(Index first_step, std::vector<Ranks::Part> parts);
   // For each epoch of the last call that was finished, or each part of an epoch, its sums, then
   // those of the validation data where it was validated. A part of an epoch that follows the part
   // before it goes on from its sums, so that those of the whole do not depend on how it was cut.
@@ -124,7 +127,10 @@ class Run {
   }
 
  private:
-  Index rows() const { return ranks() != nullptr ? options_.ranks.total : data_.count; }
+  Index rows() const {
+    return ranks() != nullptr && !ranks()->brings() ? options_.ranks.total : data_.count;
+  }
+  Index steps() const;
   double row_weight(const Poll& poll);
 
   TrainingParts& parts_;

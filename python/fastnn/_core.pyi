@@ -803,6 +803,12 @@ class Run:
         signal handler or `progress` raises (the weights stay as they are), and
         RuntimeError where another thread trains or predicts on this network.
         """
+    def bring(self, first_step: int, before: Sequence[int], rows: Sequence[int]) -> None:
+        """Over ranks that bring their own rows to every batch: by step from this one on, at least one,
+        the rows of the ranks before this one, and of all.
+
+        A step takes the next batch_size rows of the data, of which there may be fewer, or none.
+        """
     def keep_call(
         self,
         *,

@@ -75,6 +75,23 @@ class Table(NamedTuple):
             given=None if self.given is None else self.given[:count],
         )
 
+    def without_rows(self) -> Table:
+        """A table of such rows, none of which counts; one is there, since arrays of none have no memory."""
+
+        def one(array: Any) -> Any:
+            return None if array is None else array[:1].copy()
+
+        none = np.zeros(0, np.int64)
+        return Table(
+            one(self.x),
+            one(self.targets),
+            one(self.labels),
+            one(self.weights),
+            none,
+            None,
+            self.flat,
+        )
+
     def part(self, start: int, stop: int) -> _core.Data:
         """Rows `start` to `stop` of the rows that count."""
         if self.chosen is None:

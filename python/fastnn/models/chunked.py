@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ from fastnn.protocols import Position
 from fastnn.training import passes, window_passes
 from fastnn.training.chunked import ChunkFit, Ready
 from fastnn.training.loops import Schedule
+from fastnn.training.ranks import Joined
+from fastnn.training.sharing import shares_of
 from fastnn.words import within
 
 _ROW = re.compile(r"\brow (\d+)")
@@ -61,6 +64,7 @@ class Chunked(Streamed):
         schedule: Schedule,
         callbacks: tuple[Any, int, list[ProgbarLogger]],
         begins: Position,
+        ranks: Joined | None = None,
     ) -> History:
         """`fit` of checked words: see `Streamed._fit_streamed`."""
         if plan.optimizer.full_batch:
@@ -69,8 +73,11 @@ class Chunked(Streamed):
                 "use another optimizer"
             )
         few = chunks.first()
-        if chunks.length is not None:
-            schedule = schedule.of_rows(chunks.length)
+        of_all = _Rows.of(chunks, ranks)
+        if of_all.length is not None:
+            schedule = schedule.of_rows(of_all.length)
+        if ranks is not None:
+            self._refuse_chunks_over_ranks(plan, few, options)
         if self._over_tape(plan, few):
             source = _Batches(chunks, schedule.batch_size, self if schedule.shuffle else None)
             return self._fit_streamed(plan, source, options, schedule, callbacks, begins)
@@ -88,27 +95,29 @@ class Chunked(Streamed):
             if arrays is not None:
                 with within("validation_data"):
                     network.check(arrays.native())
-                network.check_weight_of("validation_data", arrays.native())
+                if ranks is None or not ranks.shards:
+                    network.check_weight_of("validation_data", arrays.native())
 
         self.prepare(table.x.shape[1:], check, "fit", plan, trains=True)
         checks = self.network.data_check()
-        weights, mean = self._weights_of_all(chunks, options["class_weight"], few, checks)
-        whole = None
-        if chunks.length is not None:
-            whole = math.ceil(chunks.length / schedule.batch_size)
+        weights, mean = self._weights_of_all(chunks, options["class_weight"], few, checks, ranks)
+        size, whole = of_all.steps(schedule.batch_size)
         listed, level, progress = callbacks
         validates = data is not None and schedule.validates_at_all()
         params: dict[str, Any] = {"verbose": level, "epochs": schedule.epochs}
         params["steps"] = whole if schedule.steps is None else schedule.steps
+        if ranks is not None:
+            params["rank"] = ranks.rank
         names = list(self.columns.names)
         params["metrics"] = names + [f"val_{n}" for n in names] if validates else names
         listeners = CallbackList(listed, self, params, *progress, History())
         validate = None
         if data is not None:
-            validate = self._validates(plan, arrays, options, schedule, listeners)
-        read = _Read(self, chunks, "fit", checks, schedule.batch_size, weights)
+            validate = self._validates(plan, arrays, options, schedule, listeners, ranks)
+        read = _Read(self, chunks, "fit", checks, size, weights)
+        read.length, read.layout, read.none = of_all.length, of_all.layout, table.without_rows()
         read.key = self.network.key if schedule.shuffle else None
-        run = ChunkFit(self, read, validate, schedule, listeners, begins, mean)
+        run = ChunkFit(self, read, validate, schedule, listeners, begins, mean, ranks, size, whole)
         former, self.history = self.history, run.history
         self.stop_training = False
         before = self.network.steps
@@ -120,7 +129,12 @@ class Chunked(Streamed):
             raise
 
     def _weights_of_all(
-        self, chunks: Chunks, class_weight: Any, few: Chunk, checks: _core.DataCheck
+        self,
+        chunks: Chunks,
+        class_weight: Any,
+        few: Chunk,
+        checks: _core.DataCheck,
+        ranks: Joined | None,
     ) -> tuple[Any, float | None]:
         """The weights of classes, and what a row of all chunks weighs on average; None: 1.
 
@@ -131,7 +145,12 @@ class Chunked(Streamed):
         gaps = loss.row.targets == "unit_or_missing" or loss.takes_gaps
         counts = gaps or getattr(loss, "ignore_class", None) is not None
         balances = isinstance(class_weight, str)
-        if not chunks.again or not (weighed or (counts and chunks.apart)):
+        again, weighs = chunks.again, weighed or (counts and chunks.apart)
+        shards = ranks is not None and ranks.shards
+        if ranks is not None and shards:  # all read labels, or none
+            once, weighs = ranks.any(not again, weighs)
+            again = not once
+        if not again or not weighs:
             if balances:
                 raise ValueError(
                     "class_weight: 'balanced' needs all rows before training, and these chunks can be "
@@ -139,12 +158,14 @@ class Chunked(Streamed):
                 )
             return class_weight, None
         if balances:
-            class_weight = self._balanced(chunks, class_weight, loss)
-        total, rows = 0.0, 0
+            class_weight = self._balanced(chunks, class_weight, loss, ranks)
+        total, rows = 0.0, 0.0
         for table in self._labels(chunks):
             table = self._weigh_classes(table, class_weight)
             total += checks.weight(table.native())
             rows += table.length
+        if ranks is not None and shards:
+            total, rows = (float(one) for one in ranks.exchange.sum(np.array([total, rows])))
         if not total > 0:
             raise ValueError(
                 "fit: nothing counts, all weights (sample_weight times class_weight) are 0 or all "
@@ -167,7 +188,7 @@ class Chunked(Streamed):
                 table = self._table("fit", x, y, weights)
             yield table
 
-    def _balanced(self, chunks: Chunks, word: str, loss: Any) -> Any:
+    def _balanced(self, chunks: Chunks, word: str, loss: Any, ranks: Joined | None) -> Any:
         counts: NDArray[np.int64] | None = None
         outputs = math.prod(self._built().shapes[-1])
         classes = 2 if outputs == 1 else outputs
@@ -188,6 +209,8 @@ class Chunked(Streamed):
             counted = np.bincount(kept, minlength=classes)
             counts = counted if counts is None else counts + counted
         assert counts is not None
+        if ranks is not None and ranks.shards:
+            counts = ranks.exchange.sum(counts.astype(np.float64)).astype(np.int64)
         return balanced_of(counts)
 
     def _validates(
@@ -197,6 +220,7 @@ class Chunked(Streamed):
         options: Mapping[str, Any],
         schedule: Schedule,
         listeners: CallbackList,
+        ranks: Joined | None,
     ) -> Callable[[], Logs]:
         """What validates, on arrays that are a table, on chunks, or on batches."""
         size, data = schedule.validation_batch_size, options["validation_data"]
@@ -204,13 +228,13 @@ class Chunked(Streamed):
             table = arrays
 
             def of_arrays() -> Logs:
-                logs = passes.evaluate(self.network, self.columns, table, listeners, size)
+                logs = passes.evaluate(self.network, self.columns, table, listeners, size, ranks)
                 if not math.isfinite(logs["loss"]):
                     self._refuse_validation(table.native())
                 return logs
 
             return of_arrays
-        return self._validation_of(plan, data, options, schedule, listeners)
+        return self._validation_of(plan, data, options, schedule, listeners, ranks)
 
     def _validation_of(
         self,
@@ -219,12 +243,13 @@ class Chunked(Streamed):
         options: Mapping[str, Any],
         schedule: Schedule,
         listeners: CallbackList,
+        ranks: Joined | None = None,
     ) -> Callable[[], Logs]:
         size = schedule.validation_batch_size
         if isinstance(data, Chunks) and self._over_tape(plan, data.first()):
             data = _Batches(data, size)
         if not isinstance(data, Chunks):
-            return super()._validation_of(plan, data, options, schedule, listeners)
+            return super()._validation_of(plan, data, options, schedule, listeners, ranks)
         steps = steps_of(options["validation_steps"], "validation_steps")
         most = None if steps is None else steps * size
 
@@ -232,11 +257,20 @@ class Chunked(Streamed):
             read = self._reads(data, "validation_data")
             with read.windows(0, 0) as windows:
                 some = windows if most is None else _first_rows(windows, most)
+                refuse = self._refuse_validation
                 return window_passes.evaluate(
-                    self.network, self.columns, some, listeners, size, self._refuse_validation
+                    self.network, self.columns, some, listeners, size, refuse, ranks
                 )
 
         return validate
+
+    def _refuse_chunks_over_ranks(self, plan: Plan, few: Chunk, options: Mapping[str, Any]) -> None:
+        reason = plan.reason or self._reason_for(plan, few.x)
+        if reason is not None:
+            raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
+        data = options["validation_data"]
+        if isinstance(data, Chunks) and self._over_tape(plan, data.first()):
+            raise ValueError("comm: validation_data: the model answers its rows over a tape")
 
     def _refuse_validation(self, data: _core.Data) -> None:
         """TrainingDiverged where the loss over these rows is NaN or infinite."""
@@ -295,6 +329,42 @@ class Chunked(Streamed):
         return kept.all()
 
 
+class _Rows(NamedTuple):
+    """The rows that are trained on, of all ranks where there are any."""
+
+    length: int | None  # None: not known
+    layout: str
+    counts: list[int] | None = None  # of each rank's shard, where all are known
+    ranks: Joined | None = None  # where they have shards
+
+    @staticmethod
+    def of(chunks: Chunks, ranks: Joined | None) -> _Rows:
+        if ranks is None or not ranks.shards:
+            return _Rows(chunks.length, chunks.layout)
+        length = -1 if chunks.length is None else chunks.length
+        given = np.array([length, int(chunks.layout, 16)], np.float64)
+        found = ranks.exchange.gather(given).astype(np.int64)
+        layout = f"{zlib.crc32(found.tobytes()):08x}"
+        counts = None if found[:, 0].min() < 0 else found[:, 0].tolist()
+        return _Rows(None if counts is None else sum(counts), layout, counts, ranks)
+
+    def steps(self, batch_size: int) -> tuple[int, int | None]:
+        """The rows that this rank brings to a batch, and the steps of a pass, where those are known.
+
+        Shards of unknown length bring as many each.
+        """
+        ranks = self.ranks
+        if ranks is None:
+            length = self.length
+            return batch_size, None if length is None else math.ceil(length / batch_size)
+        counts = self.counts or [1] * ranks.size
+        shares = shares_of(batch_size, counts)
+        whole = None
+        if self.counts is not None:
+            whole = max(math.ceil(n / share) for n, share in zip(counts, shares, strict=True))
+        return shares[ranks.rank], whole
+
+
 class _Read:
     """The windows of chunks as tables, read and checked by one thread, one window ahead."""
 
@@ -318,6 +388,7 @@ class _Read:
         self.key: int | None = None  # by which rows are shuffled
         # Once for a fit: there may be thousands of chunks.
         self.length, self.layout = chunks.length, chunks.layout
+        self.none = Table(None)  # of a training: see `Passes`
 
     @contextlib.contextmanager
     def windows(self, number: int, first_step: int) -> Iterator[Iterator[Ready]]:

@@ -30,7 +30,9 @@ from fastnn.protocols import Position
 from fastnn.training import passes, streams
 from fastnn.training.chunked import at_step
 from fastnn.training.loops import Schedule
+from fastnn.training.ranks import Joined
 from fastnn.training.seen import joined, room
+from fastnn.training.sharing import Lot, agree_on, lot_of, summed
 from fastnn.training.streams import StreamFit, Streams
 from fastnn.utils import unpack_x_y_sample_weight
 from fastnn.words import integer, within
@@ -65,6 +67,7 @@ class Streamed(Taped):
         schedule: Schedule,
         callbacks: tuple[Any, int, list[ProgbarLogger]],
         begins: Position | None = None,
+        ranks: Joined | None = None,
     ) -> History:
         """`fit` of checked words.
 
@@ -75,23 +78,29 @@ class Streamed(Taped):
             schedule: epochs, and when to validate.
             callbacks: these, the verbosity, and what shows the progress.
             begins: in the middle of an epoch, where the source can begin there.
+            ranks: each of which has batches of its own: parts of those of all.
         """
         listed, level, progress = callbacks
         feed = self._feed("x", source, options["steps_per_epoch"], shuffled=schedule.shuffle)
         params: dict[str, Any] = {"verbose": level, "epochs": schedule.epochs, "steps": feed.steps}
+        if ranks is not None:
+            params["rank"] = ranks.rank
         listeners = CallbackList(listed, self, params, *progress, History())
-        stepper = _stepper(self, plan, "fit", options["class_weight"])
+        stepper = _stepper(self, plan, "fit", options["class_weight"], ranks)
         data = options["validation_data"]
         validate: Callable[[], Logs] | None = None
         if data is not None:
-            validate = self._validation_of(plan, data, options, schedule, listeners)
+            validate = self._validation_of(plan, data, options, schedule, listeners, ranks)
         if plan.reason is None:
             names = list(plan.columns.names)
             validates = data is not None and schedule.validates_at_all()
             params["metrics"] = names + [f"val_{n}" for n in names] if validates else names
         if feed.position(0, False) is not None:
             stepper.settle(source.few)
-        run = StreamFit(self, stepper, Streams(feed, validate), schedule, listeners, begins)
+        if ranks is not None:
+            stepper.options = schedule, feed.steps is None, validate is None
+        fed = Streams(feed, validate)
+        run = StreamFit(self, stepper, fed, schedule, listeners, begins, ranks)
         former, self.history = self.history, run.history
         self.stop_training = False
         try:
@@ -109,12 +118,13 @@ class Streamed(Taped):
         options: Mapping[str, Any],
         schedule: Schedule,
         listeners: CallbackList,
+        ranks: Joined | None = None,
     ) -> Callable[[], Logs]:
         """Validates on batches, or on arrays, which are checked at once."""
         if kind_of(data) is not None:
             steps = options["validation_steps"]
             feed = self._feed("validation_data", data, steps, shuffled=False)
-            tester = _stepper(self, plan, "validation_data", None)
+            tester = _stepper(self, plan, "validation_data", None, ranks)
             return lambda: streams.evaluate(tester, feed, listeners, "fit")
         given = Given(*parts_of_validation(data))
         size, steps = schedule.validation_batch_size, options["validation_steps"]
@@ -126,7 +136,7 @@ class Streamed(Taped):
                 table = self._table("validation_data", given.x, given.y, given.sample_weight)
                 self.network.check(table.native())
             table = table.first(batches_of("validation_steps", steps, size, table.length, size)[1])
-            return passes.evaluate(self.network, self.columns, table, listeners, size)
+            return passes.evaluate(self.network, self.columns, table, listeners, size, ranks)
 
         return validate
 
@@ -167,20 +177,30 @@ def _is_loader(source: object) -> bool:
     return hasattr(source, "dataset") and hasattr(source, "collate_fn")
 
 
-def _stepper(model: Streamed, plan: Plan, doing: str, class_weight: Any) -> Any:
+def _stepper(
+    model: Streamed, plan: Plan, doing: str, class_weight: Any, ranks: Joined | None = None
+) -> Any:
     if isinstance(class_weight, str):
         raise ValueError(  # noqa: TRY004 - the type is right elsewhere
             "class_weight: 'balanced' needs all rows before training; give a weight of each class"
         )
     if plan.reason is None and not own_steps(model, "train"):
-        return NativeSteps(model, plan, doing, class_weight)
+        return NativeSteps(model, plan, doing, class_weight, ranks)
     return TapedSteps(model, plan, doing, class_weight, model._given_batch)
 
 
 class NativeSteps:
-    """Steps of native code, a call for each batch; sums go on from batch to batch."""
+    """Steps of native code, a call for each batch; sums go on from batch to batch.
 
-    def __init__(self, model: Streamed, plan: Plan, doing: str, class_weight: Any) -> None:
+    Over ranks each has a part of every batch, or None, where it has no more of them.
+    """
+
+    def __init__(
+        self, model: Streamed, plan: Plan, doing: str, class_weight: Any, ranks: Joined | None
+    ) -> None:
+        self._ranks = ranks
+        self._lot: Lot | None = None  # of the last step
+        self.options: Any = None  # of `fit`, which are those of all ranks
         self._model = model
         self._plan = plan
         self._doing = doing
@@ -248,8 +268,18 @@ class NativeSteps:
         self.check_counted(begins)
 
     def train(self, batch: Any) -> Logs:
-        table = self._table(batch)
-        network = self._prepared(table, trains=True)
+        if batch is None:
+            if self._last is None:
+                raise ValueError("x: expected batches on every rank, got none on this one")
+            table, network = self._last.without_rows(), self._model.network
+        else:
+            table = self._table(batch)
+            network = self._prepared(table, trains=True)
+        if self._ranks is not None:
+            if self.options is not None:
+                agree_on(self._ranks, self._model, self.options, {})
+                self.options = None
+            self._lot = lot_of(self._ranks, 1, table.length, table.length)
         self._size = max(self._size, table.length)
         logits = self._room(network, table)
         sums = self._add(self._advance(table, first_step=0, steps=1, logits=logits)[0])
@@ -267,9 +297,12 @@ class NativeSteps:
             shuffle=False,
             fresh=self._fresh,
             streams_in=True,
+            exchange=None if self._ranks is None else self._ranks.exchange,
         )
         try:
             with run:
+                if self._lot is not None:
+                    run.bring(0, self._lot.before, self._lot.rows)
                 how |= {"optimizer": optimizer.settings(), "rates": rates}
                 return run.advance(first_epoch=self._epoch, **how)
         except _core.TrainingDiverged as error:
@@ -299,6 +332,8 @@ class NativeSteps:
 
     def finish(self, *, trained: bool, ends: bool) -> Logs:
         assert self._sums is not None
+        if not trained:
+            self._sums = summed(self._ranks, self._sums)
         if trained:
             self._model.network.epochs += 1
             if ends and self._last is not None:

@@ -31,7 +31,9 @@ from fastnn.models.call_words import (
 )
 from fastnn.models.compiled import Plan
 from fastnn.models.fitness import warn_if_unfit
+from fastnn.models.reasons import of_steps
 from fastnn.models.single_steps import ClassWeight, SingleSteps
+from fastnn.models.steps import own_steps
 from fastnn.models.taped_tables import Given
 from fastnn.protocols import Logs, Position
 from fastnn.training import passes
@@ -251,10 +253,12 @@ class Trainer(SingleSteps):
         if isinstance(given.x, Chunks):
             refuse_beside_batches(share, given.sample_weight, chunks_y=given.y)
             schedule = self._limited(schedule, given)
-            return self._fit_chunks(plan, given.x, given.of_batches(), schedule, told, begins)
+            of_batches = given.of_batches()
+            return self._fit_chunks(plan, given.x, of_batches, schedule, told, begins, ranks)
         if given.y is None and kind_of(given.x) is not None:
             refuse_beside_batches(share, given.sample_weight, begins)
-            return self._fit_streamed(plan, given.x, given.of_batches(), schedule, told)
+            of_batches = given.of_batches()
+            return self._fit_streamed(plan, given.x, of_batches, schedule, told, None, ranks)
         schedule = self._limited(schedule, given)
         if self._reason_for(plan, given.x) is not None:
             arrays = Given(given.x, given.y, given.sample_weight, given.class_weight)
@@ -350,13 +354,21 @@ class Trainer(SingleSteps):
     def _refuse_over_ranks(self, plan: Plan, given: Fitting, ranks: Joined) -> None:
         """ValueError for what cannot be trained over ranks."""
         x = given.x
-        if isinstance(x, Chunks) or (given.y is None and kind_of(x) is not None):
-            raise ValueError("comm: ranks take arrays x and y, not batches")
-        reason = self._reason_for(plan, x)
+        chunks, batches = isinstance(x, Chunks), given.y is None and kind_of(x) is not None
+        batches = batches and not chunks
+        reason = plan.reason  # of chunks the rest is known once rows are read
+        if batches:
+            steps = own_steps(self, "train")
+            reason = reason or (of_steps(steps) if steps else None)
+        elif not chunks:
+            reason = self._reason_for(plan, x)
         if reason is not None:
             raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
-        if ranks.shards and plan.columns.collects:
-            raise ValueError("comm: a metric needs all rows at once, as AUC does; use rows='same'")
+        if ranks.average_every and (chunks or batches):
+            raise ValueError("average_every: with arrays x and y alone")
+        if plan.columns.collects and (ranks.shards or batches):
+            told = "give arrays or Chunks" if batches else "use rows='same'"
+            raise ValueError(f"comm: a metric needs all rows at once, as AUC does; {told}")
         if ranks.average_every and (given.steps_per_epoch is not None or plan.optimizer.use_ema):
             raise ValueError("average_every: not with steps_per_epoch or use_ema")
         if ranks.shards and given.validation_steps is not None:

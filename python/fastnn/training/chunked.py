@@ -6,7 +6,6 @@ windows are is decided in `data.windows`; their tables are made and checked in `
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple, Protocol
@@ -23,7 +22,9 @@ from fastnn.data.table import Table
 from fastnn.protocols import Logs, Position, Trainable
 from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
+from fastnn.training.ranks import Joined, digest_of
 from fastnn.training.seen import joined, room, taken
+from fastnn.training.sharing import agree_on, lot_of
 from fastnn.training.stretches import stretch_of, warn_of_short
 
 Array = NDArray[Any]
@@ -56,39 +57,103 @@ class Passes(Protocol):
     def layout(self) -> str:
         """What tells it apart from data in other windows."""
 
+    @property
+    def none(self) -> Table:
+        """A table of rows like these, none of which counts."""
+
     def windows(self, number: int, first_step: int) -> AbstractContextManager[Iterator[Ready]]:
         """The windows of a pass by its number in the life of the model, from that of a step on."""
 
 
 class _Pass:
-    """A pass that is under way."""
+    """A pass that is under way.
 
-    def __init__(self, model: Trainable, windows: Iterator[Ready], step: int) -> None:
+    Over ranks all of them read the same windows, or each has its own, of shards. Then they make as
+    many steps at a time as all have rows for; one that has no more makes steps without rows.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        windows: Iterator[Ready],
+        step: int,
+        ranks: Joined | None,
+        none: Table,
+    ) -> None:
         self._model = model
+        self._none = none
         self._windows = windows
+        self._ranks = ranks
         self._stack = ExitStack()
         self._window: Ready | None = None
+        self._over = False  # this rank has no more rows
+        self._lot: Ready | None = None  # the part of the window in which ranks make steps together
         self.run: Any = None
         self.logits: Array | None = None
         self.step = step  # that comes next
 
-    def window(self, **how: Any) -> Ready | None:
+    def window(self, size: int, **how: Any) -> Ready | None:
         """The window of the next step, with its run; None: the pass is over."""
-        if self._window is not None and self.step < self._window.stop:
-            return self._window
-        self.close()
-        self._window = next(self._windows, None)
-        if self._window is not None:
-            network, columns = self._model.network, self._model.columns
-            run = network.run(self._window.data, shuffle=False, streams_in=True, **how)
-            self.run = self._stack.enter_context(run)
-            if columns.collects:
-                self.logits = room(network, self._window.table.length, columns.outputs)
+        if self._ranks is None or not self._ranks.shards:
+            return self._own(size, how)
+        if self._lot is not None and self.step < self._lot.stop:
+            return self._lot
+        self._lot = None
+        own = self._own(size, how)
+        left = last = 0
+        if own is not None:
+            left, last = own.stop - self.step, own.table.length - (own.steps - 1) * size
+        lot = lot_of(self._ranks, left, size, last)
+        if lot is None:
+            self.close()
+            return None
+        if own is None:
+            own = self._without_rows(size, how)
+        first = self.step - own.step
+        self.run.bring(first, lot.before, lot.rows)
+        self._lot = own._replace(steps=first + lot.steps)
+        return self._lot
+
+    def _own(self, size: int, how: dict[str, Any]) -> Ready | None:
+        """The window of this rank, with its run; None: it has no more rows."""
+        if self._over or (self._window is not None and self.step < self._window.stop):
+            return None if self._over else self._window
+        while self._window is None or self.step >= self._window.stop:
+            self.close()
+            self._window = next(self._windows, None)
+            if self._window is None:
+                break
+        if self._ranks is not None and not self._ranks.shards:
+            told = b"" if self._window is None else digest_of(self._window.table)
+            self._ranks.agree({"rows": told})
+        if self._window is None:
+            self._over = True
+            return None
+        self._begin(self._window, size, how)
+        columns = self._model.columns
+        if columns.collects:
+            self.logits = room(self._model.network, self._window.table.length, columns.outputs)
+            if self._ranks is not None:
+                self.logits.fill(0)
         return self._window
+
+    def _without_rows(self, size: int, how: dict[str, Any]) -> Ready:
+        if self._window is None:
+            self._window = Ready(self._none, self._none.native(), self.step, 0)
+            self._begin(self._window, size, how)
+        return self._window
+
+    def _begin(self, window: Ready, size: int, how: dict[str, Any]) -> None:
+        if self._ranks is not None:
+            how = {**how, "exchange": self._ranks.exchange, "total": window.table.length}
+        run = self._model.network.run(
+            window.data, batch_size=size, shuffle=False, streams_in=True, **how
+        )
+        self.run = self._stack.enter_context(run)
 
     def close(self) -> None:
         """Lets go of the window."""
-        self._window = self.run = self.logits = None
+        self._window = self._lot = self.run = self.logits = None
         self._stack.close()
 
 
@@ -98,6 +163,9 @@ class ChunkFit:
     Args:
         validate: gives logs of validation; None: there is none.
         row_weight: what a row weighs on average; None: 1.
+        ranks: that train together; None: this process trains alone.
+        size: rows of a step that this rank brings where ranks have shards; None: the batch_size.
+        whole: steps of a pass; None: not known.
     """
 
     def __init__(
@@ -109,6 +177,9 @@ class ChunkFit:
         callbacks: CallbackList,
         begins: Position | None = None,
         row_weight: float | None = None,
+        ranks: Joined | None = None,
+        size: int | None = None,
+        whole: int | None = None,
     ) -> None:
         self.model = model
         self.passes = passes
@@ -117,9 +188,10 @@ class ChunkFit:
         self.callbacks = callbacks
         self.begins = begins
         self.row_weight = row_weight
-        self.whole: int | None = None  # steps of a pass, where that is known
-        if passes.length is not None:
-            self.whole = math.ceil(passes.length / schedule.batch_size)
+        self.ranks = ranks
+        self.size = schedule.batch_size if size is None else size
+        self.whole = whole  # steps of a pass, where that is known
+        self._by_batch_hooks = callbacks.listens(*TRAIN_BATCH_HOOKS)
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
         self._pass: _Pass | None = None
@@ -135,6 +207,8 @@ class ChunkFit:
         self.callbacks.call("on_train_begin", {})
         here = self._position(self.schedule.initial_epoch, 0, None)
         begins = self.callbacks.begins_at(here, self.begins, self._check_sums)
+        if self.ranks is not None:
+            self._agree(self.ranks, begins)
         self._passed = begins.passed
         try:
             logs = each_epoch(self.model, self.callbacks, begins, self.schedule.epochs, self._epoch)
@@ -145,6 +219,16 @@ class ChunkFit:
             self.model.take_averages()
         self.callbacks.call("on_train_end", logs)
         return self.history
+
+    def _agree(self, ranks: Joined, begins: Position) -> None:
+        options = self.schedule, begins.epoch, begins.step, begins.passed, self.validate is None
+        agree_on(ranks, self.model, options, {})
+        self._by_batch_hooks, stops = ranks.any(self._by_batch_hooks, self.model.stop_training)
+        self.model.stop_training = stops
+
+    def _any(self, flag: bool) -> bool:
+        """Whether it is so on any rank."""
+        return flag if self.ranks is None else self.ranks.any(flag)[0]
 
     # -- where training is
 
@@ -183,7 +267,8 @@ class ChunkFit:
 
     def _begin_pass(self, step: int) -> _Pass:
         windows = self.passes.windows(self.model.network.epochs, step)
-        self._pass = _Pass(self.model, self._stack.enter_context(windows), step)
+        under_way = self._stack.enter_context(windows)
+        self._pass = _Pass(self.model, under_way, step, self.ranks, self.passes.none)
         self._stack.callback(self._pass.close)
         return self._pass
 
@@ -193,9 +278,8 @@ class ChunkFit:
 
     def _window(self, under_way: _Pass) -> Ready | None:
         # As for arrays, a batch is no larger than all of the data.
-        size = min(self.schedule.batch_size, self.passes.length or self.schedule.batch_size)
-        how = {"batch_size": size, "row_weight": self.row_weight}
-        return under_way.window(fresh=self._fresh, **how)
+        size = min(self.size, self.passes.length or self.size)
+        return under_way.window(size, fresh=self._fresh, row_weight=self.row_weight)
 
     # -- an epoch
 
@@ -221,6 +305,7 @@ class ChunkFit:
         self._passed = 0 if self._pass is None else self._pass.step
         self.model.position = self._position(epoch + 1, 0, None)
         end_epoch(self.callbacks, epoch, logs)
+        self.model.stop_training = self._any(self.model.stop_training)
         return logs
 
     def _steps(self, epoch: int, first: int, sums: Sums) -> tuple[int, Sums]:
@@ -230,7 +315,6 @@ class ChunkFit:
             under_way = self._begin_pass(self._first_of(epoch) + first)
         begin = under_way.step - first  # the step of the pass with which the epoch begins
         end = None if self.schedule.steps is None else begin + self.schedule.steps
-        by_batch = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         over = stopped = False
         try:
             while end is None or under_way.step < end:
@@ -239,10 +323,10 @@ class ChunkFit:
                     over = True
                     break
                 stop = window.stop if end is None else min(window.stop, end)
-                advance = self._by_batch if by_batch else self._at_once
+                advance = self._by_batch if self._by_batch_hooks else self._at_once
                 sums = advance(under_way, window, (epoch, begin, stop), sums)
                 del window
-                if self.callbacks.stops():
+                if self._any(self.callbacks.stops()):
                     stopped = True
                     break
             if not over and not stopped:
@@ -313,7 +397,7 @@ class ChunkFit:
             self.callbacks.call("on_train_batch_end", step, dict(logs))
             if self.progress is not None:
                 self.progress.update(step + 1, logs)
-            if self.callbacks.stops():
+            if self._any(self.callbacks.stops()):
                 # No loss follows that would show the last update to be wrong.
                 self._advance(under_way, window, where, sums, steps=0, ends=True)
                 break
@@ -362,7 +446,10 @@ class ChunkFit:
             return
         size, first = self.schedule.batch_size, under_way.step - window.step
         rows = slice(first * size, min((first + steps) * size, window.table.length))
-        self._seen.append(taken(window.table, rows, under_way.logits[rows]))
+        logits = under_way.logits[rows]
+        if self.ranks is not None:  # each has those of its part, and zeros
+            logits = self.ranks.joint(logits)
+        self._seen.append(taken(window.table, rows, logits))
 
 
 def _table_of(sums: tuple[Array, ...]) -> Table:

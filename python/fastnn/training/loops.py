@@ -33,6 +33,7 @@ from fastnn.training.epochs import end_epoch, ends_on_nan
 from fastnn.training.passes import evaluate
 from fastnn.training.ranks import Joined, digest_of
 from fastnn.training.seen import SeenRows, room, seen_in, some_rows
+from fastnn.training.sharing import agree_on
 from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
 from fastnn.words import within
 
@@ -233,27 +234,12 @@ class Fit:
 
     def _agree(self, ranks: Joined, begins: Position) -> None:
         """ValueError where the ranks would not train the same model in the same way."""
-        network, schedule = self.network, self.schedule
-        counts = network.steps, network.updates, network.epochs
-        states = b"".join(array.tobytes() for array in network.optimizer_state)
-        layers, loss, update = network.plan_bytes()
-        things = {
-            "shapes of the weights": repr(network.parameters).encode(),
-            "layers": layers,
-            "loss and metrics": loss + repr(self.columns.names).encode(),
-            "options of fit": repr((schedule, begins.epoch, begins.step)).encode(),
-            "settings of the optimizer": update + repr(self.model.optimizer.settings()).encode(),
-            "seeds": ranks.seed.encode(),
-            "instruction sets": _core.isa().encode(),
-            "weights": b"".join(array.tobytes() for array in self.model.get_weights()),
-            "counts of steps": repr(counts).encode(),
-            "states of the optimizer": states,
-        }
+        rows: dict[str, bytes] = {}
         if not ranks.shards:
-            things["rows"] = digest_of(self.table)
+            rows["rows"] = digest_of(self.table)
             if self.validation is not None:
-                things["rows of validation"] = digest_of(self.validation)
-        ranks.agree(things)
+                rows["rows of validation"] = digest_of(self.validation)
+        agree_on(ranks, self.model, (self.schedule, begins.epoch, begins.step), rows)
         self._by_batch, self._watches, stops = ranks.any(
             self._by_batch, self._watches, self.model.stop_training
         )

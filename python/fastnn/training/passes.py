@@ -12,7 +12,9 @@ from fastnn import _core
 from fastnn.callbacks.listeners import PREDICT_BATCH_HOOKS, TEST_BATCH_HOOKS, CallbackList
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs
+from fastnn.training.ranks import Joined
 from fastnn.training.seen import SeenRows, room
+from fastnn.training.sharing import evaluated, summed
 
 
 def evaluate(
@@ -21,8 +23,9 @@ def evaluate(
     table: Table,
     callbacks: CallbackList,
     batch_size: int,
+    ranks: Joined | None = None,
 ) -> Logs:
-    """Loss and metrics over checked rows, in one native call.
+    """Loss and metrics over checked rows, in one native call; over `ranks` each takes its part.
 
     The network and its columns are given, since another thread may compile the model meanwhile.
     Batch hooks get the sums of the batches so far, in calls of their own: the result is added up
@@ -36,7 +39,9 @@ def evaluate(
             so_far += network.evaluate(table.part(start, start + batch_size))
             callbacks.call("on_test_batch_end", batch, columns.logs(so_far))
     logits = room(network, table.length, columns.outputs) if columns.collects else None
-    sums = network.evaluate(table.native(), logits)
+    sums = summed(ranks, evaluated(ranks, network, table, logits, np.zeros(columns.width)))
+    if ranks is not None and logits is not None:
+        logits = ranks.joint(logits)
     seen = None if logits is None else SeenRows(table, logits, sizes=batch_size)
     logs = columns.logs(sums, seen=seen)
     callbacks.call("on_test_end", dict(logs))

@@ -67,7 +67,9 @@ class Ranks:
             `Ialltoall` and `Abort`, too, Ctrl-C and `timeout` act while a rank waits for others.
         rows: "same": every rank has all rows, and takes its part of each batch. "shards": every rank
             has rows of its own, at least one; those of all ranks in order are the data set. The parts
-            of a batch are then as random as the rows in it.
+            of a batch are then as random as the rows in it. Of `Chunks` that are shards each rank
+            brings about as much of a batch as it has of all rows. Where programs make batches, those
+            of a rank are its part of each, with either word, which is then of validation data.
         average_every: 0: gradients are summed in every step. k: each rank makes k steps on its part of
             each batch alone, after which weights are averaged, as also after each epoch (Stich, Local
             SGD converges fast and communicates little, arXiv:1805.09767). For slow networks; the
@@ -296,6 +298,12 @@ class Joined:
 
         x = np.broadcast_to(np.zeros(1), (self.total, *table.x.shape[1:]))
         return Table(x, joined(table.targets), joined(table.labels), flat=table.flat)
+
+    def part_of(self, count: int) -> tuple[int, int]:
+        """This rank's part of so many rows in order: from the first number up to the second."""
+        each, more = divmod(count, self.size)
+        begin = each * self.rank + min(self.rank, more)
+        return begin, begin + each + (self.rank < more)
 
     def own(self, chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """Which of this rank's `count` rows are among the `chosen` of all ranks, ascending."""

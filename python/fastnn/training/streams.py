@@ -19,6 +19,8 @@ from fastnn.data.structures import Form, form_of
 from fastnn.protocols import Logs, Position
 from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
+from fastnn.training.ranks import Joined
+from fastnn.training.sharing import together
 
 
 class Stepper(Protocol):
@@ -64,8 +66,10 @@ class StreamFit:
         schedule: Schedule,
         callbacks: CallbackList,
         begins: Position | None = None,
+        ranks: Joined | None = None,
     ) -> None:
         self.begins = begins
+        self.ranks = ranks
         self.model = model
         self.stepper = stepper
         self.streams = streams
@@ -99,7 +103,11 @@ class StreamFit:
         feed.call("on_epoch_begin")
         self.model.position = None
         made = self._batches(feed, epoch, begins)
-        last = epoch + 1 == self.schedule.epochs or self.callbacks.stops() or feed.ran_out
+        if self.ranks is not None:
+            feed.ran_out, stops = self.ranks.any(feed.ran_out, self.callbacks.stops())
+        else:
+            stops = self.callbacks.stops()
+        last = epoch + 1 == self.schedule.epochs or stops or feed.ran_out
         if feed.ran_out:
             self._ran_out(feed, made)
             if not made:
@@ -112,6 +120,8 @@ class StreamFit:
         feed.call("on_epoch_end")
         self.model.position = self._position(epoch + 1)
         end_epoch(self.callbacks, epoch, logs)
+        if self.ranks is not None:
+            self.model.stop_training = self.ranks.any(self.model.stop_training)[0]
         return logs
 
     def _batches(self, feed: Feed, epoch: int, begins: Position | None) -> int:
@@ -123,8 +133,13 @@ class StreamFit:
         if begins is not None:
             self.stepper.go_on(begins)
             step = begins.step
+        first = step
+
+        def stops() -> bool:
+            return step > first and self.callbacks.stops()
+
         with feed.epoch(step) as batches:
-            for batch in batches:
+            for batch in together(self.ranks, batches, stops):
                 if listens:
                     self.callbacks.call("on_train_batch_begin", step, {})
                 logs = self.stepper.train(batch)
@@ -137,7 +152,7 @@ class StreamFit:
                     self.callbacks.call("on_train_batch_end", step - 1, dict(logs))
                 if self.progress is not None:
                     self.progress.update(step, logs)
-                if self.callbacks.stops():
+                if self.ranks is None and self.callbacks.stops():
                     break
         return step
 

@@ -13,7 +13,9 @@ from fastnn.callbacks.listeners import PREDICT_BATCH_HOOKS, TEST_BATCH_HOOKS, Ca
 from fastnn.data.table import Table
 from fastnn.protocols import Columns, Logs
 from fastnn.training.chunked import Ready
+from fastnn.training.ranks import Joined
 from fastnn.training.seen import joined, room, taken
+from fastnn.training.sharing import evaluated, summed
 
 Array = NDArray[Any]
 
@@ -25,10 +27,12 @@ def evaluate(
     callbacks: CallbackList,
     batch_size: int,
     refuse: Callable[[_core.Data], None] | None = None,
+    ranks: Joined | None = None,
 ) -> Logs:
     """Loss and metrics over the rows of all windows; sums go on from window to window.
 
-    `refuse` raises an error for rows over which the loss is no finite number.
+    `refuse` raises an error for rows over which the loss is no finite number. Over `ranks` the windows
+    are those of shards, or each evaluates its part of every one of them.
     """
     callbacks.call("on_test_begin", {})
     listens = callbacks.listens(*TEST_BATCH_HOOKS)
@@ -40,12 +44,15 @@ def evaluate(
             batch = _batches(network, columns, window, callbacks, (batch, batch_size), sums)
         table = window.table
         logits = room(network, table.length, columns.outputs) if columns.collects else None
-        sums = network.evaluate(window.data, logits, sums)
+        sums = evaluated(ranks, network, table, logits, sums)
         if refuse is not None and not np.isfinite(sums[0]):
             refuse(window.data)
         if logits is not None:
+            if ranks is not None:
+                logits = ranks.joint(logits)
             seen.append(taken(table, slice(0, table.length), logits))
         del window, table
+    sums = summed(ranks, sums)
     logs = columns.logs(sums, seen=joined(seen, batch_size) if seen else None)
     callbacks.call("on_test_end", dict(logs))
     return logs
