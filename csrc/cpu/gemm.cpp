@@ -186,9 +186,7 @@ template <class T>
 static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) {
   constexpr Index bytes = sizeof(T);
   constexpr Index line = 64 / bytes;
-  const Index vectors = ceil_div(width, Vector<T>::lanes);
-  const Index last = width - (vectors - 1) * Vector<T>::lanes;
-  const int masked = last != Vector<T>::lanes ? 1 : 0;
+  const Index last = width - (ceil_div(width, Vector<T>::lanes) - 1) * Vector<T>::lanes;
   // Contiguous memory is shared out evenly; otherwise tile i takes cache line i of each row.
   const bool contiguous = o.next_row == panel<T>;
   const Index share = o.k * panel<T> * bytes / h.count;
@@ -205,7 +203,7 @@ static void multiply_panel(const Heights& h, Index width, const Operands<T>& o) 
       step = o.next_row * bytes;
     }
     if (o.beside[0] != nullptr) fetch_beside(o, start, rows, width);
-    tiles<T>.at[rows - 1][vectors - 1][masked]({
+    tile_of<T>(rows, width, last)({
         .k = o.k,
         .a = o.packed_a ? o.a + start * o.k : o.a + start * o.a_row,
         .a_row = o.packed_a ? 1 : o.a_row,

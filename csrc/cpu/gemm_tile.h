@@ -36,9 +36,8 @@ struct Tile {
 };
 
 // Every loop over the tile must be unrolled, or the accumulators leave the registers.
-template <class T, int R, int V, bool Masked>
+template <class T, int R, int V, bool Masked, class Vec = Vector<T>>
 static void tile(const Tile<T>& t) {
-  using Vec = Vector<T>;
   typename Vec::Type c[R][V];
   const typename Vec::Mask mask = Vec::first(t.last);
   const T* a = t.a;
@@ -103,10 +102,14 @@ static void tile(const Tile<T>& t) {
 template <class T>
 using TileFunction = void (*)(const Tile<T>&);
 
-// Indexed by rows - 1, vectors - 1 and whether the last vector is masked.
+// `at` is indexed by rows - 1, vectors - 1 and whether the last vector is masked; `half`, for half
+// a vector, which is always masked, by rows - 1.
 template <class T>
 struct Tiles {
   TileFunction<T> at[max_rows][max_vectors][2];
+#if defined(__AVX512F__)
+  TileFunction<T> half[max_rows];
+#endif
 };
 
 template <class T, int R>
@@ -115,6 +118,9 @@ static constexpr void set_tiles(Tiles<T>& tiles) {
   tiles.at[R - 1][0][1] = tile<T, R, 1, true>;
   tiles.at[R - 1][1][0] = tile<T, R, 2, false>;
   tiles.at[R - 1][1][1] = tile<T, R, 2, true>;
+#if defined(__AVX512F__)
+  tiles.half[R - 1] = tile<T, R, 1, true, HalfVector<T>>;
+#endif
   if constexpr (R > 1) set_tiles<T, R - 1>(tiles);
 }
 
@@ -127,5 +133,14 @@ static constexpr Tiles<T> make_tiles() {
 
 template <class T>
 inline constexpr Tiles<T> tiles = make_tiles<T>();
+
+// The tile of so many rows and columns, of which `last` are in its last vector.
+template <class T>
+static FASTNN_INLINE TileFunction<T> tile_of(Index rows, Index columns, Index last) {
+#if defined(__AVX512F__)
+  if (columns <= HalfVector<T>::lanes) return tiles<T>.half[rows - 1];
+#endif
+  return tiles<T>.at[rows - 1][columns > Vector<T>::lanes][last != Vector<T>::lanes];
+}
 
 }  // namespace fastnn::FASTNN_TARGET
