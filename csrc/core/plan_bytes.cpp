@@ -28,7 +28,7 @@ class Writer {
       one(value.has_value());
       if (value) one(*value);
     } else if constexpr (requires { value.size(); }) {
-      each(value, [this](const auto& element) { one(element); });
+      each(value, [this](const auto& element) { this->one(element); });
     } else if constexpr (std::is_array_v<T>) {
       for (const auto& element : value) one(element);
     } else {
