@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zlib
 from pathlib import Path
 
@@ -85,6 +86,17 @@ if os.path.isdir("/proc/self/task"):
 """
     done = cases.python(program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has its GIL"
+)
+def test_free_threaded_python_gets_the_gil_back():
+    """No test has shown that the module is safe without it, so it must not say that it is."""
+    program = "import sys, fastnn; print(sys._is_gil_enabled())"
+    done = cases.python(program, PYTHON_GIL="")
+    assert done.stdout.split() == ["True"], done.stdout + done.stderr
+    assert "'fastnn._core'" in done.stderr
 
 
 @installed
