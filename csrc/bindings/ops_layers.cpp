@@ -145,19 +145,22 @@ py::tuple scale_rows_backward(const Array& dy, const Array& x, const Optional& g
 // -- noise ------------------------------------------------------------------
 
 // x with the noise of a kind; `backward`: dy times its slope, with dy as x. Dropout is its own
-// slope.
+// slope. `first_row`: the number of the first row, which random numbers count.
 py::object disturbed(const Array& x, const std::string& kind, double amount, std::uint64_t key,
-                     bool backward) {
+                     bool backward, Index first_row) {
   const auto [n, c] = rows_of(x);
+  check(first_row >= 0, "first_row: expected at least 0, got ", first_row);
   return with_type(x, [&, n = n, c = c]<class T>() -> py::object {
     CallSide place(x);
     Result<T> y = place.out_like<T>(x);
     const T* const given = place.in<T>(x, "x");
     if (kind == "dropout") {
-      place.call<T>(&Kernels<T>::dropout, Dropout<T>{key, 0, 0, n, c, amount, given, y.data});
+      place.call<T>(&Kernels<T>::dropout,
+                    Dropout<T>{key, 0, first_row, n, c, amount, given, y.data});
     } else {
-      place.call<T>(&Kernels<T>::noise, Noise<T>{find_name<NoiseKind>("kind", noise_names, kind),
-                                                 backward, key, 0, 0, n, c, amount, given, y.data});
+      place.call<T>(&Kernels<T>::noise,
+                    Noise<T>{find_name<NoiseKind>("kind", noise_names, kind), backward, key, 0,
+                             first_row, n, c, amount, given, y.data});
     }
     return std::move(y.array);
   });
@@ -410,7 +413,8 @@ void register_layer_ops(py::module_& module) {
              "keeps"_a = false);
   module.def("layer_normalization_backward", layer_normalization_backward, "dy"_a, "x"_a, "gamma"_a,
              "epsilon"_a, "kept"_a = py::none());
-  module.def("disturbed", disturbed, "x"_a, "kind"_a, "amount"_a, "key"_a, "backward"_a);
+  module.def("disturbed", disturbed, "x"_a, "kind"_a, "amount"_a, "key"_a, "backward"_a,
+             "first_row"_a = 0);
   module.def("scale_rows", scale_rows, "x"_a, "gamma"_a, "length"_a, "epsilon"_a,
              "keeps"_a = false);
   module.def("scale_rows_backward", scale_rows_backward, "dy"_a, "x"_a, "gamma"_a, "length"_a,

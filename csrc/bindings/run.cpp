@@ -282,14 +282,31 @@ py::object best_of(const BoundRun& self, std::size_t watch) {
 std::unique_ptr<Recorded> record(Network& network, const Data& data, bool training, bool logits,
                                  bool input_gradient) {
   const Unlocked unlocked;
-  return network.record(data.dataset(), {training, logits, input_gradient}, poll_signals);
+  const Recording how{.training = training, .logits = logits, .input_gradient = input_gradient};
+  return network.record(data.dataset(), how, poll_signals);
 }
 
 // The same for rows of an array, whose head is left out: a call less for each step of a loop.
-std::unique_ptr<Recorded> record_rows(Network& network, const py::array& x, bool training,
-                                      bool input_gradient) {
+py::object record_rows(Network& network, const py::array& x, bool training, bool input_gradient,
+                       const std::optional<py::object>& exchange, Index first_row, Index batch) {
   const Data data(x, std::nullopt, std::nullopt, std::nullopt, std::nullopt);
-  return record(network, data, training, true, input_gradient);
+  const Index rows = data.dataset().count;
+  check(first_row >= 0 && (!exchange || batch >= first_row + rows), "batch: expected ", rows,
+        " rows from ", first_row, " on, and those of others, got ", batch);
+  Recording how{.training = training, .logits = true, .input_gradient = input_gradient};
+  how.first_row = first_row;
+  how.batch = batch;
+  if (exchange) how.exchange = &exchange->cast<BoundExchange&>().exchange;
+  std::unique_ptr<Recorded> made;
+  {
+    const Unlocked unlocked;
+    made = network.record(data.dataset(), how, poll_signals);
+  }
+  const py::object recorded = py::cast(std::move(made));
+  // `pull` asks ranks for sums, too. As an argument of `def` this would end the process where an
+  // argument is of the wrong type.
+  if (exchange) py::detail::keep_alive_impl(recorded, *exchange);
+  return recorded;
 }
 
 // The gradient at the inputs, or None, and that of each parameter: parts of one array.
@@ -389,7 +406,8 @@ void register_recorded(py::module_& module, py::class_<Network>& network) {
   using namespace py::literals;
   network.def("record", record, "data"_a, py::kw_only(), "training"_a = false, "logits"_a = false,
               "input_gradient"_a = true);
-  network.def("record_rows", record_rows, "x"_a, "training"_a, "input_gradient"_a);
+  network.def("record_rows", record_rows, "x"_a, "training"_a, "input_gradient"_a,
+              "exchange"_a = py::none(), "first_row"_a = 0, "batch"_a = 0);
   py::class_<Recorded>(module, "Recorded")
       .def_property_readonly(
           "outputs",

@@ -289,7 +289,12 @@ std::unique_ptr<Recorded> Network::record(const Dataset& data, const Recording& 
   // meet here.
   const std::uint64_t life = how.training ? parts_.state.steps.fetch_add(1) : steps();
   auto recorded = std::make_unique<Recorded>(idle_pass_, std::move(memory), data,
-                                             Pass{how.training, life, 0, moves});
+                                             Pass{.random = how.training,
+                                                  .life = life,
+                                                  .first_row = how.first_row,
+                                                  .moves = moves,
+                                                  .exchange = how.exchange,
+                                                  .batch = how.batch});
   if (moves) parts_.state.parameters()->mark_statistics();
   return recorded;
 }

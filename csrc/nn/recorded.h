@@ -19,6 +19,11 @@ struct Recording {
   bool training = false;
   bool logits = false;         // a softmax or sigmoid at the end is left out
   bool input_gradient = true;  // `pull` is asked for the gradient at the inputs
+  // Where the rows are part of a batch of several ranks: the number of the first in it, which
+  // random numbers count, what statistics are summed over, and the rows of the batch.
+  Index first_row = 0;
+  Exchange* exchange = nullptr;
+  Index batch = 0;
 };
 
 // Memory for values and gradients of so many rows, over a plan without a loss.

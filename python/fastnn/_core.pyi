@@ -205,7 +205,11 @@ def layer_normalization(
 def layer_normalization_backward(
     dy: _Floats, x: _Floats, gamma: _Floats | None, epsilon: float, kept: _Floats | None = None
 ) -> tuple[_Floats, _Floats, _Floats]: ...
-def disturbed(x: _Floats, kind: str, amount: float, key: int, backward: bool) -> _Floats: ...
+def disturbed(
+    x: _Floats, kind: str, amount: float, key: int, backward: bool, first_row: int = 0
+) -> _Floats:
+    """`first_row`: the number of the first row, which random numbers count."""
+
 def scale_rows(
     x: _Floats, gamma: _Floats | None, length: str, epsilon: float, keeps: bool = False
 ) -> Any:
@@ -728,8 +732,20 @@ class Network(Graph):
         """Runs a forward pass over all rows and keeps it; `training` lets dropout act, and counts in
         `steps`. With `logits` a softmax or sigmoid at the end is left out; without
         `input_gradient`, `pull` gives None for the inputs."""
-    def record_rows(self, x: Array, training: bool, input_gradient: bool) -> Recorded:
-        """`record` of the rows of an array, with logits=True."""
+    def record_rows(
+        self,
+        x: Array,
+        training: bool,
+        input_gradient: bool,
+        exchange: Exchange | None = None,
+        first_row: int = 0,
+        batch: int = 0,
+    ) -> Recorded:
+        """`record` of the rows of an array, with logits=True.
+
+        `exchange`: the ranks that each have a part of a `batch` of so many rows; those here begin with
+        `first_row` of it. All ranks call this, and `pull`, with the same layers.
+        """
     def evaluate(
         self,
         data: Data,

@@ -17,6 +17,7 @@ from fastnn.activation_words import native, rows
 from fastnn.arrays.host import plain
 from fastnn.autodiff import functions as f
 from fastnn.autodiff.activation_formulas import composed_activation
+from fastnn.autodiff.shared import part_of_batch
 from fastnn.autodiff.tape import GradientTape, recording
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.variables import Variable
@@ -251,20 +252,27 @@ def disturbed(x: Any, kind: str, amount: float, key: int) -> Tensor:
     Each number's noise depends on the key, its row and its column alone, so that the gradient draws
     it again.
     """
-    return _disturbed(tensor(x), kind, amount, key, backward=False)
+    x = tensor(x)
+    part = part_of_batch()
+    first = 0 if part is None or x.ndim == 0 else part.first_of(len(x))
+    return _disturbed(x, kind, amount, (key, first), backward=False)
 
 
-def _disturbed(x: Tensor, kind: str, amount: float, key: int, *, backward: bool) -> Tensor:
+def _disturbed(
+    x: Tensor, kind: str, amount: float, drawn: tuple[int, int], *, backward: bool
+) -> Tensor:
+    """`drawn`: the key, and the number of the first row."""
     if backward and kind == "gaussian_noise":
         return x  # its slope is 1
     given = plain(x.value, np.dtype(_float_type(x)))
     rows = given if given.ndim > 0 else given[None]
-    found: Any = _core.disturbed(rows, kind, amount, key, backward)
+    key, first = drawn
+    found: Any = _core.disturbed(rows, kind, amount, key, backward, first)
     y = Tensor(found.reshape(given.shape))
 
     def pull(dy: Tensor) -> Sequence[Tensor | None]:
         # Slopes are constants: those of the gradient are the same.
-        return [_disturbed(dy, kind, amount, key, backward=True)]
+        return [_disturbed(dy, kind, amount, drawn, backward=True)]
 
     return recorded(y, (x,), pull)
 

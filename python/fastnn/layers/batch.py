@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from fastnn import _core, initializers
-from fastnn.autodiff import kernels
+from fastnn.autodiff import batch_over_ranks, kernels
+from fastnn.autodiff.shared import part_of_batch
 from fastnn.autodiff.tensor import Tensor
 from fastnn.constraints import ConstraintLike
 from fastnn.initializers import InitializerLike
@@ -116,14 +117,20 @@ class BatchNormalization(Scaled):
 
     def of_batch(self, x: Tensor) -> Tensor:
         """As in training, with the moving statistics left as they are."""
-        return kernels.batch_normalization(x, self.gamma, self.beta, self.epsilon)[0]
+        return self._of_batch(x)[0]
+
+    def _of_batch(self, x: Tensor) -> tuple[Tensor, Any, Any]:
+        part = part_of_batch()
+        if part is None or not part.of_rows(len(x)):
+            return kernels.batch_normalization(x, self.gamma, self.beta, self.epsilon)
+        return batch_over_ranks.batch_normalization(part, x, self.gamma, self.beta, self.epsilon)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         if not training or not self.trainable:
             return kernels.normalized_columns(
                 x, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon
             )
-        y, *found = kernels.batch_normalization(x, self.gamma, self.beta, self.epsilon)
+        y, *found = self._of_batch(x)
         for moving, of_batch in zip((self.moving_mean, self.moving_variance), found, strict=True):
             share = 1.0 - self.momentum
             moving.set_statistics(self.momentum * moving.view() + share * of_batch)

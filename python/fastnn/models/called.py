@@ -15,6 +15,7 @@ import numpy as np
 from fastnn.arrays.host import numeric, plain
 from fastnn.autodiff import functions
 from fastnn.autodiff.kernels import Source, Unchanged, composed
+from fastnn.autodiff.shared import part_of_batch
 from fastnn.autodiff.tape import recording, watched
 from fastnn.autodiff.tensor import Tensor, recorded, tensor
 from fastnn.data.rows import rows
@@ -36,7 +37,9 @@ def called(state: State, x: Tensor, training: bool) -> Any:
         array = rows("x", array, built.shapes[0])
     if training and any(layer.statistics for layer in state.layers):
         built.network.set_moving([flag for layer in state.layers for flag in layer.trained_flags()])
-    kept = built.network.record_rows(array, training, watched(x))
+    part = part_of_batch() if training else None
+    how = {} if part is None else part.of_rows(len(array))
+    kept = built.network.record_rows(array, training, watched(x), **how)
     y = Tensor(kept.outputs)
     if len(built.shapes[-1]) != 1:
         y.value = y.value.reshape(len(array), *built.shapes[-1])

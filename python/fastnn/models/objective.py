@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.autodiff.broadcasting import reduce_sum
+from fastnn.autodiff.shared import Part, part_of_batch
 from fastnn.autodiff.tensor import Tensor
 from fastnn.data.structures import Form, by_output, form_of
 from fastnn.losses import Loss
@@ -266,8 +267,6 @@ class Objective:
         `added`: losses that the model adds. Over an epoch they are a mean over rows.
         """
         assert self.form is not None
-        total: Tensor | None = None
-        sums = []
         outputs = zip(
             self.targets,
             self.targets_of(y),
@@ -275,28 +274,39 @@ class Objective:
             self.weights_of(sample_weight),
             strict=True,
         )
+        found: list[_Weighed] = []
         rows = 0
         for target, yk, pred, weights in outputs:
             if target.loss is None:
                 continue
             if yk is None and not target.loss.is_own:
                 raise ValueError(f"{target.loss.name}: expected y, got None")
-            mean, weight, parts = target.loss.weighed(yk, pred, weights)
             rows = len(pred)
-            sums.append((float(mean) * weight if weight > 0 else 0.0, weight))
-            if training and not target.loss.by_batch_weight:
-                mine = len(sums) - 1
+            found.append(_Weighed(target, *target.loss.weighed(yk, pred, weights), rows))
+        sums = [
+            (float(one.mean) * one.weight if one.weight > 0 else 0.0, one.weight) for one in found
+        ]
+        rows = rows or (len(self.form.leaves(y_pred)[0]) if added else 0)
+        # Over ranks it is what this rank's rows add to the loss of the whole batch.
+        part = part_of_batch() if training else None
+        of_all = found if part is None else _over_ranks(part, found)
+        total: Tensor | None = None
+        for mine, (one, every) in enumerate(zip(found, of_all, strict=True)):
+            mean, by_weight = one.mean, one.target.loss.by_batch_weight
+            whole = every.weight
+            if training and not by_weight:
                 known = mine < len(self.row_weights)
-                whole = rows * self.row_weights[mine] if known else parts
-                if weight != whole:
-                    mean = mean * (weight / whole)
-            if target.weight != 1:
-                mean = mean * target.weight
+                whole = every.rows * self.row_weights[mine] if known else every.parts
+            if training and whole and one.weight != whole:
+                mean = mean * (one.weight / whole)
+            if one.target.weight != 1:
+                mean = mean * one.target.weight
             total = mean if total is None else total + mean
         if added:
             more = functools.reduce(operator.add, map(reduce_sum, added))
-            rows = rows or len(self.form.leaves(y_pred)[0])
             sums.append((float(more) * rows, float(rows)))
+            if part is not None:
+                more = more * (part.own / part.whole)
             total = more if total is None else total + more
         if total is None:
             raise no_loss()
@@ -340,6 +350,25 @@ class Objective:
             if name == bound.name:
                 return bound.more_is_better
         return False if name == "loss" or name.endswith("_loss") else None
+
+
+class _Weighed(NamedTuple):
+    """The loss of an output: its mean, the weight and the parts of that, and rows."""
+
+    target: Any
+    mean: Tensor
+    weight: float
+    parts: float
+    rows: int
+
+
+def _over_ranks(part: Part, found: Sequence[_Weighed]) -> list[_Weighed]:
+    """The same with the weights, parts and rows of all ranks."""
+    own = [float(n) for one in found for n in (one.weight, one.parts, one.rows)]
+    sums = iter(part.sums(own))
+    return [
+        one._replace(weight=next(sums), parts=next(sums), rows=round(next(sums))) for one in found
+    ]
 
 
 def only_native(objective: Objective) -> Loss | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.autodiff.following import following_step, made_in_step
 from fastnn.autodiff.own_losses import with_axes_of
+from fastnn.autodiff.shared import part_of_batch
 from fastnn.autodiff.tape import GradientTape
 from fastnn.autodiff.tensor import Tensor, tensor
 from fastnn.console import warn
@@ -306,7 +307,11 @@ class Steps(Tabled):
         if any(id(v) not in trained.known for v in watched):
             trained = self._with_strangers(trained, watched, x)
         variables = [v for v in watched if id(v) not in trained.frozen]
-        return y_pred, loss, variables, tape.gradient(loss, variables)
+        grads = tape.gradient(loss, variables)
+        part = part_of_batch()
+        if part is not None:
+            grads = part.gradients(variables, grads)
+        return y_pred, loss, variables, grads
 
     def _with_strangers(self, trained: Trained, watched: Iterable[Variable], x: Any) -> Trained:
         """`trained` with weights that calls have made, and without Variables that are none.

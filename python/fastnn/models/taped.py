@@ -27,7 +27,10 @@ from fastnn.console import warn
 from fastnn.data.batches import Batches
 from fastnn.data.structures import mapped, parts
 from fastnn.metrics.base import Metric
+from fastnn.metrics.collected import Collected
+from fastnn.metrics.functions import is_own
 from fastnn.models.arguments import no_loss
+from fastnn.models.bound import Bound
 from fastnn.models.built import Built
 from fastnn.models.call_words import DEFAULT_BATCH, batches_of
 from fastnn.models.checked import check, row_weights_of
@@ -35,14 +38,17 @@ from fastnn.models.compiled import Plan, State
 from fastnn.models.objective import Objective, RowWeights
 from fastnn.models.reasons import Reason, TapeWarning, of_compile, of_layers, of_steps, without_loss
 from fastnn.models.steps import Logs, numbers_of, own_steps
+from fastnn.models.sums import LossTracker, PartOfLoss
 from fastnn.models.taped_tables import Given, TapedTables
 from fastnn.optimizers import Optimizer
 from fastnn.protocols import Backup, Position
 from fastnn.serializable import is_of_fastnn
 from fastnn.training import taped
 from fastnn.training.loops import Schedule
+from fastnn.training.ranks import Joined
 from fastnn.training.snapshots import steps_between_copies
 from fastnn.training.taped import TapedFit
+from fastnn.training.taped_ranks import TapedRanks
 from fastnn.utils import unpack_x_y_sample_weight
 from fastnn.variables import Variable
 from fastnn.words import within
@@ -62,7 +68,7 @@ class Taped(TapedTables):
 
     _inside: ClassVar[Iterable[str]] = (
         *("bad_loss", "copied_state", "copies_every", "has_bad_weights", "mean_of_step", "order"),
-        *("predict_on_data", "put_state", "test_on_data", "train_on_data"),
+        *("all_variables", "predict_on_data", "put_state", "test_on_data", "train_on_data"),
         *("check_counted", "count_on", "counted", "logs_so_far", "read_state", "write_state"),
     )
 
@@ -197,6 +203,7 @@ class Taped(TapedTables):
         validation: tuple[float, object],
         callbacks: tuple[Any, int, list[ProgbarLogger]],
         begins: Position | None = None,
+        joined: Joined | None = None,
     ) -> History:
         """`fit` of checked words: the share and data of validation, the callbacks and verbosity."""
         own = "train_step" in own_steps(self, "train")
@@ -217,8 +224,12 @@ class Taped(TapedTables):
             with within("validation_data") if split is None else contextlib.nullcontext():
                 check(plan.objective, held, shapes)
             row_weights_of(name, plan.objective, held, shapes)
+        ranks = None
+        if joined is not None:
+            self._refuse_metrics_over_ranks()
+            ranks = TapedRanks(joined, train.length, schedule.batch_size)
         reason = plan.reason or self._reason_of_call(given.x)
-        if reason is not None:
+        if reason is not None and (joined is None or joined.is_first):
             self._tell(reason)
         listed, level, progress = callbacks
         params: dict[str, Any] = {
@@ -226,15 +237,31 @@ class Taped(TapedTables):
             "epochs": schedule.epochs,
             "steps": schedule.steps_of(train.length),
         }
+        if joined is not None:
+            params["rank"] = joined.rank
         if not own:
             names = plan.objective.names()
             also = held is not None and schedule.validates_at_all()
             params["metrics"] = names + [f"val_{name}" for name in names] if also else names
         listeners = CallbackList(listed, self, params, *progress, History())
-        run = TapedFit(self, train, held, schedule, listeners, begins)
+        run = TapedFit(self, train, held, schedule, listeners, begins, ranks)
         if split is not None:
             self._splits.keep(train.rows, validation[0], split)
         return self._run_taped(plan, run, row_weights)
+
+    def _refuse_metrics_over_ranks(self) -> None:
+        """ValueError for metrics whose counts over ranks cannot be added up."""
+        for metric in self._counting():
+            counts = metric.metric if isinstance(metric, Bound) else metric
+            known = isinstance(counts, (LossTracker, PartOfLoss))
+            if not known and (isinstance(counts, Collected) or is_own(counts)):
+                raise ValueError(
+                    f"comm: metrics: {metric.name} counts all rows, or by Python code, which ranks that "
+                    "train over a tape cannot add up"
+                )
+
+    def all_variables(self) -> list[Variable]:
+        return self._variables()
 
     def _run_taped(self, plan: Plan, run: TapedFit, row_weights: RowWeights) -> History:
         built = self._state.now.built

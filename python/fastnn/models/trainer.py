@@ -31,7 +31,7 @@ from fastnn.models.call_words import (
 )
 from fastnn.models.compiled import Plan
 from fastnn.models.fitness import warn_if_unfit
-from fastnn.models.reasons import of_steps
+from fastnn.models.reasons import Reason, of_steps
 from fastnn.models.single_steps import ClassWeight, SingleSteps
 from fastnn.models.steps import own_steps
 from fastnn.models.taped_tables import Given
@@ -263,7 +263,7 @@ class Trainer(SingleSteps):
         if self._reason_for(plan, given.x) is not None:
             arrays = Given(given.x, given.y, given.sample_weight, given.class_weight)
             held_out = share, given.validation_data
-            return self._fit_taped(plan, arrays, schedule, held_out, told, begins)
+            return self._fit_taped(plan, arrays, schedule, held_out, told, begins, ranks)
         table = self._table("fit", given.x, given.y, given.sample_weight)
         if ranks is not None and ranks.shards:
             weights = given.class_weight
@@ -363,7 +363,8 @@ class Trainer(SingleSteps):
         elif not chunks:
             reason = self._reason_for(plan, x)
         if reason is not None:
-            raise ValueError(f"comm: the model trains over a tape, since {reason.why}")
+            self._refuse_tape_over_ranks(plan, reason, ranks, arrays=not (chunks or batches))
+            return
         if ranks.average_every and (chunks or batches):
             raise ValueError("average_every: with arrays x and y alone")
         if plan.columns.collects and (ranks.shards or batches):
@@ -373,6 +374,25 @@ class Trainer(SingleSteps):
             raise ValueError("average_every: not with steps_per_epoch or use_ema")
         if ranks.shards and given.validation_steps is not None:
             raise ValueError("validation_steps: rows are shards of ranks, and all are validated on")
+
+    def _refuse_tape_over_ranks(
+        self, plan: Plan, reason: Reason, ranks: Joined, *, arrays: bool
+    ) -> None:
+        why = None
+        if not arrays:
+            why = "takes arrays alone"
+        elif ranks.shards:
+            why = "needs the same rows on every rank; use rows='same'"
+        elif own_steps(self, "train"):
+            why = f"cannot have a {own_steps(self, 'train')[0]} of its own"
+        elif ranks.average_every:
+            why = "sums gradients in every step; leave average_every at 0"
+        elif plan.optimizer.full_batch:
+            why = f"has no {type(plan.optimizer).__name__}"
+        if why is not None:
+            raise ValueError(
+                f"comm: the model trains over a tape, since {reason.why}, which over ranks {why}"
+            )
 
     def _log_names(self, validates: bool) -> list[str]:
         names = list(self.columns.names)

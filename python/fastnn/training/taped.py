@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _core
+from fastnn.autodiff.shared import computing
 from fastnn.autodiff.tensor import Tensor
 from fastnn.callbacks.base import History
 from fastnn.callbacks.listeners import TRAIN_BATCH_HOOKS, CallbackList
@@ -24,7 +25,9 @@ from fastnn.training.epochs import each_epoch, end_epoch
 from fastnn.training.loops import Schedule
 from fastnn.training.snapshots import Snapshots
 from fastnn.training.stretches import Stretch, is_short, stretch_of, warn_of_short
+from fastnn.training.taped_ranks import TapedRanks
 from fastnn.utils import pack_x_y_sample_weight
+from fastnn.variables import Variable
 
 Logs = dict[str, Any]
 
@@ -47,6 +50,9 @@ class Stepping(Protocol):
 
     def count_on(self, sums: Sequence[NDArray[Any]]) -> None:
         """Lets the metrics go on from what `counted` gave."""
+
+    def all_variables(self) -> list[Variable]:
+        """Weights, those that are not trained too."""
 
     def reset_metrics(self) -> None: ...
     def train_on_data(self, data: Any) -> Logs: ...
@@ -89,8 +95,10 @@ class TapedFit:
         schedule: Schedule,
         callbacks: CallbackList,
         begins: Position | None = None,
+        ranks: TapedRanks | None = None,
     ) -> None:
         self.begins = begins
+        self.ranks = ranks
         self.model = model
         self.train = train
         self.validation = validation
@@ -102,6 +110,7 @@ class TapedFit:
         self._told_short = False
         self.progress: ProgbarLogger | None = callbacks.first(ProgbarLogger)
         self.history: History = callbacks.first(History)
+        self._listens = callbacks.listens(*TRAIN_BATCH_HOOKS)  # over ranks: on any of them
         self._begun = False  # whether a step was finished
         self._step = 0  # the last one of the epoch that was begun
 
@@ -117,6 +126,12 @@ class TapedFit:
         begins = self.callbacks.begins_at(
             here, self.begins, lambda position: self.model.check_counted(position.sums)
         )
+
+        if self.ranks is not None:
+            options = self.schedule, begins.epoch, begins.step
+            self.ranks.agree(self.model, options, self.train, self.validation)
+            self._listens = self.ranks.any(self._listens)
+            self.model.stop_training = self.ranks.any(self.model.stop_training)
 
         def epoch(number: int, begins: Position | None) -> Logs:
             return self._epoch(number, copies, begins)
@@ -139,9 +154,14 @@ class TapedFit:
         self.callbacks.call("on_epoch_begin", epoch, {})
         self.model.reset_metrics()
         if first and begins is not None:
-            self.model.count_on(begins.sums)
+            sums = begins.sums if self.ranks is None else self.ranks.of_first(begins.sums)
+            self.model.count_on(sums)
         logs = self._batches(epoch, copies, first, begins)
-        ends = epoch + 1 == self.schedule.epochs or self.callbacks.stops()
+        if self.ranks is not None:
+            self.model.count_on(self.ranks.counts(self.model.counted()))
+            logs = self.model.logs_so_far()
+            self.ranks.compare(self.model.all_variables())
+        ends = epoch + 1 == self.schedule.epochs or self._stops()
         if ends and self.model.has_bad_weights():
             # The last update is followed by no loss that would show it wrong.
             self._diverge("a weight became nan or infinite", epoch, math.nan, copies)
@@ -149,7 +169,14 @@ class TapedFit:
             logs |= self._validate(epoch, copies)
         self.model.position = self._position(epoch + 1)
         end_epoch(self.callbacks, epoch, logs)
+        if self.ranks is not None:
+            self.model.stop_training = self.ranks.any(self.model.stop_training)
         return logs
+
+    def _stops(self) -> bool:
+        """Whether no step is to follow, on any rank."""
+        stops = self.callbacks.stops()
+        return stops if self.ranks is None else self.ranks.any(stops)
 
     def _stretch(self, epoch: int) -> Stretch:
         """The steps of an epoch among those of its pass."""
@@ -175,43 +202,55 @@ class TapedFit:
         logs: Logs = {}
         if first == part.steps and begins is not None:  # nothing but the end of the epoch is left
             logs = self.model.logs_so_far() if begins.logs is None else dict(begins.logs)
-        listens = self.callbacks.listens(*TRAIN_BATCH_HOOKS)
         for step in range(first, part.steps):
             self._step = step
             begin = (part.start + step) * size
             stop = min(begin + size, self.train.length)
             copies.before_step()
             self.callbacks.call("on_train_batch_begin", step, {})
+            share = None if self.ranks is None else self.ranks.part(stop - begin)
+            if share is not None:
+                begin, stop = begin + share.before, begin + share.before + share.own
             places = slice(begin, stop) if order is None else order[begin:stop]
             self.model.more_follows = step + 1 < part.steps
             try:
-                logs = self.model.train_on_data(data_of(self.train, places))
+                with computing(share):
+                    logs = self.model.train_on_data(data_of(self.train, places))
             finally:
                 self.model.more_follows = False
             self._begun = True
-            bad = self.model.bad_loss(logs)
+            bad, mean = self._loss_of_step(logs, stop - begin)
             if bad is not None:
                 copies.after_step(0.0)
                 target = self.train.bad_target(places)
                 self._diverge(f"the loss became {_number(bad)}", epoch, bad, copies, target)
-            copies.after_step(self.model.mean_of_step(logs))
-            if listens:
-                position = self._position(epoch, step + 1, self.model.counted())
+            copies.after_step(mean)
+            if self._listens:
+                counted = self.model.counted()
+                if self.ranks is not None:
+                    counted = tuple(self.ranks.counts(counted))
+                position = self._position(epoch, step + 1, counted)
                 self.model.position = position._replace(logs=dict(logs))
             # Hooks get a dictionary of their own, which they may keep or change.
             self.callbacks.call("on_train_batch_end", step, dict(logs))
             if self.progress is not None:
                 self.progress.update(step + 1, logs)
-            if self.callbacks.stops():
+            if self._stops():
                 if step + 1 < part.steps:
                     logs = self.model.completed(logs)
                 break
         return logs
 
+    def _loss_of_step(self, logs: Logs, rows: int) -> tuple[float | None, float]:
+        """The loss of the last step where it is no finite number, and that of its batch."""
+        bad = self.model.bad_loss(logs)
+        mean = 0.0 if bad is not None else self.model.mean_of_step(logs)
+        return (bad, mean) if self.ranks is None else self.ranks.mean_loss(bad, mean, rows)
+
     def _validate(self, epoch: int, copies: Snapshots[Any]) -> Logs:
         assert self.validation is not None
         size = self.schedule.validation_batch_size
-        logs = evaluate(self.model, self.validation, self.callbacks, size)
+        logs = evaluate(self.model, self.validation, self.callbacks, size, self.ranks)
         bad = self.model.bad_loss(logs)
         if bad is not None:
             what = f"the validation loss became {_number(bad)}"
@@ -262,20 +301,32 @@ def data_of(batches: Batches, places: Any) -> Any:
     return pack_x_y_sample_weight(mapped(Tensor, x), mapped(Tensor, y), mapped(Tensor, weights))
 
 
-def evaluate(model: Stepping, rows: Batches, callbacks: CallbackList, batch_size: int) -> Logs:
-    """The logs of the last batch, in which metrics have counted all rows."""
+def evaluate(
+    model: Stepping,
+    rows: Batches,
+    callbacks: CallbackList,
+    batch_size: int,
+    ranks: TapedRanks | None = None,
+) -> Logs:
+    """The logs of the last batch, in which metrics have counted all rows; over `ranks` each has a part."""
     callbacks.call("on_test_begin", {})
     model.reset_metrics()
     logs: Logs = {}
-    for batch, begin in enumerate(range(0, rows.length, batch_size)):
+    if ranks is not None and rows.length < ranks.joined.size:
+        ranks = None  # each evaluates them all
+    first, last = (0, rows.length) if ranks is None else ranks.joined.part_of(rows.length)
+    for batch, begin in enumerate(range(first, last, batch_size)):
         callbacks.call("on_test_batch_begin", batch, {})
-        places = slice(begin, min(begin + batch_size, rows.length))
-        model.more_follows = begin + batch_size < rows.length
+        places = slice(begin, min(begin + batch_size, last))
+        model.more_follows = begin + batch_size < last
         try:
             logs = model.test_on_data(data_of(rows, places))
         finally:
             model.more_follows = False
         callbacks.call("on_test_batch_end", batch, dict(logs))
+    if ranks is not None:
+        model.count_on(ranks.counts(model.counted()))
+        logs = model.logs_so_far()
     callbacks.call("on_test_end", dict(logs))
     return logs
 
