@@ -356,3 +356,23 @@ def test_a_package_that_lacks_another_one(tmp_path: Any, monkeypatch: Any) -> No
         needed("half_a_package", "to_half")
     with pytest.raises(ImportError, match="to_half needs no_such_package: pip install no_such"):
         needed("no_such_package", "to_half")
+
+
+def test_a_table_in_a_file_of_another_format(tmp_path: Any, monkeypatch: Any, capsys: Any) -> None:
+    pytest.importorskip("sklearn")
+    from fastnn.commands import train
+    from fastnn.sklearn import TabularRegressor
+
+    monkeypatch.chdir(tmp_path)
+    net = TabularRegressor(members=1, max_epochs=1, random_state=0).fit(X, Y)
+    with pytest.raises(ValueError, match=r"which export_onnx\(path\) of the estimator writes"):
+        net.save("a.onnx")
+    with pytest.raises(ValueError, match=r"\.keras is the suffix of another format; end the name"):
+        net.save(tmp_path / "a.keras")
+    (tmp_path / "data.csv").write_text("a,b\n" + "1,2\n" * 30)
+    assert train.main(["data.csv", "--target", "b", "--out", "b.pkl"]) == 1
+    assert (
+        "--out: .pkl is the suffix of another format, which pickle writes"
+        in capsys.readouterr().err
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]

@@ -180,4 +180,7 @@ def _as_array(name: str, value: object) -> Array:
                 f"{name}: not an array of numbers: row 0 has {lengths[0]} entries, row {row} has "
                 f"{lengths[row]}"
             ) from error
-        raise ValueError(f"{name}: not an array of numbers: {error}") from error
+        meant = "; give x and y one by one" if name == "x" and isinstance(value, tuple) else ""
+        raise ValueError(
+            f"{name}: not an array of numbers: {str(error).rstrip('.')}{meant}"
+        ) from error

@@ -26,6 +26,7 @@ from fastnn.commands.table_models import TableModel, is_table_model
 from fastnn.commands.told import aligned, count, seconds, several, shown, size
 from fastnn.commands.versions import versions
 from fastnn.console import complain, printable, say
+from fastnn.files.suffixes import OF_TABLES, refuse_other_formats
 
 _DESCRIPTION = """Trains a model of a table: several networks, its members, each of which learns from four fifths of
 the rows and is judged by the others. The answer of the model is their mean.
@@ -194,6 +195,7 @@ def _validate(out: str, path: str, reading: Reading, tell: Tell) -> None:
 
 def _check_out(out: str, inputs: Sequence[str | None], force: bool) -> None:
     """Refuses, before anything is computed, what could not be written or should not be replaced."""
+    refuse_other_formats("--out", out, OF_TABLES)
     path = Path(out)
     folder = path.parent
     if not folder.is_dir():

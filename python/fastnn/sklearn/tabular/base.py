@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from fastnn.data.encoding import Encoding
 from fastnn.data.frame import Frame
 from fastnn.files.atomic import replacing
+from fastnn.files.suffixes import OF_TABLES, refuse_other_formats
 from fastnn.sklearn.net import checked_sizes
 from fastnn.sklearn.tabular.importances import rises
 from fastnn.sklearn.tabular.members import Data, Member, Task, fit_members
@@ -269,9 +270,11 @@ class BaseTabular(BaseEstimator):
         Raises:
             sklearn.exceptions.NotFittedError: `fit` was not called.
             TypeError: labels of classes are neither texts nor numbers.
+            ValueError: the suffix is that of another format, such as .onnx.
             OSError: the file cannot be written.
         """
         check_is_fitted(self)
+        refuse_other_formats("save", os.fspath(path), OF_TABLES)
         _ = self.feature_importances_
         params = self.get_params(deep=False)
         if not isinstance(params["random_state"], (Integral, type(None))):
