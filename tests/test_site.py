@@ -10,6 +10,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -143,6 +144,12 @@ def test_the_reference_has_every_public_name(monkeypatch: pytest.MonkeyPatch) ->
                 assert id(value) in shown, f"{path}.{name}"
     text = module("api_pages").page("fastnn.layers", pages["fastnn.layers"])
     assert ".. autoclass:: fastnn.layers.Dense\n" in text
+
+
+def test_the_page_of_installation_has_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (DOCS / "install.md").read_text()
+    assert not [name for name in project["optional-dependencies"] if f"`{name}`" not in text]
 
 
 def test_how_it_works_says_what_the_code_has() -> None:
