@@ -52,7 +52,12 @@ Device device_for(const Plan& plan, const Compile& compiled, Index batch_size) {
 
 namespace {
 
-// What trains over ranks: all gradients are summed before a step.
+// What trains over ranks: all gradients are summed before a step. A GPU's plain session would need,
+// for that: gradients read to the host before Exchange::sum and written back; statistics of batch
+// normalization in two kernels each way, with sums over ranks between them (their rules work on
+// memory of the host); the order and the places of a shard's rows on the device; means of weights
+// there; and parameters that are brought before they are compared. Recorded graphs hold whole
+// steps.
 void check_ranks(const Compile& compiled) {
   const bool plain =
       compiled.session == SessionKind::automatic || compiled.session == SessionKind::plain;

@@ -59,7 +59,9 @@ class Ranks:
     Every process makes the same model, from the same seed, and calls `fit` with the same arguments.
     Gradients are added up in the order of ranks, so that all ranks have the same weights to the last
     bit after each step, in each run. They are those of one process, but for rounding: rows, dropout
-    masks, statistics of batch normalization, losses and metrics are of the batch of all ranks.
+    masks, statistics of batch normalization, losses and metrics are of the batch of all ranks. That
+    holds for arrays, `Chunks`, batches that programs make, and models that train over a tape;
+    docs/scale.md lists what does not go over ranks.
 
     Args:
         comm: a communicator of mpi4py (`MPI.COMM_WORLD`), or an object with its calls `Get_rank`,
