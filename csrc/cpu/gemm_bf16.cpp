@@ -61,20 +61,27 @@ static void start_strip(const float* start, float* buffer, Index rows, Index col
   }
 }
 
-// What piece `i` prefetches of `block`, the panels of B that the pieces after these read: the first
-// half of the pieces one panel, the other half the other. Without it the first piece of each block
-// would wait for the last-level cache.
+// What pieces prefetch of the panels of B that the pieces after them read: the first half of the
+// pieces one panel, the other half the other, `share` elements each. Without it the first piece of
+// each block would wait for the last-level cache.
 struct Ahead {
-  const char* from;
+  const uint16_t* block;
+  Index panel;  // from one panel to the next
+  Index half, share;
   Index step;  // bytes for each pair of k
-};
 
-static Ahead ahead(const Bf16Matrix& b, const uint16_t* block, Index depth, Index i, Index count) {
-  const Index half = ceil_div(count, 2);
-  const Index share = depth * bf16_lanes / half;
-  const uint16_t* const from = block + 2 * i / count * b.stride + i % half * share;
-  return {reinterpret_cast<const char*>(from), 2 * share * Index{sizeof(uint16_t)} / depth};
-}
+  Ahead(const uint16_t* next, Index stride, Index depth, Index count)
+      : block(next),
+        panel(stride),
+        half(ceil_div(count, 2)),
+        share(depth * bf16_lanes / half),
+        step(2 * share * Index{sizeof(uint16_t)} / depth) {}
+
+  FASTNN_INLINE const char* of(Index i) const {
+    return reinterpret_cast<const char*>(i < half ? block + i * share
+                                                  : block + panel + (i - half) * share);
+  }
+};
 
 // Brings lines of C to the second-level cache before they are written.
 static void fetch_rows(const float* c, Index c_row, Index rows) {
@@ -92,6 +99,7 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
   const bool from_c = p.add || k0 > 0;
   const bool starts = !from_c && p.start != nullptr;
   const bool aliased = c.c_row % aliasing == 0;
+  const bool far_apart = c.c_row > 2 * strip;  // the hardware fetches shorter rows itself
   uint16_t* const panel = p.b.data + c.column / bf16_lanes * p.b.stride;
   if (from_c) copy_strip(c.c, c.c_row, buffer, strip, c.rows, c.columns);
   if (starts) start_strip(p.start + c.column, buffer, c.rows, c.columns);
@@ -101,6 +109,7 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
     const Index below = k + depth < k1 ? k + depth : k0;
     const uint16_t* const next =
         panel + below * bf16_lanes + (below == k0 ? strip / bf16_lanes * p.b.stride : 0);
+    const Ahead ahead(next, p.b.stride, depth, pieces.count);
     for (Index i = 0; i < pieces.count; ++i) {
       const Index start = pieces.start(i);
       const Index rows = pieces.start(i + 1) - start;
@@ -108,8 +117,7 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
       const bool whole = c.columns % bf16_lanes == 0 && (!whole_tiles || rows % bf16_lanes == 0);
       const bool direct = last && whole && !aliased;
       float* const own = buffer + start * strip;
-      const Ahead fetched = ahead(p.b, next, depth, i, pieces.count);
-      if (last) fetch_rows(c.c + start * c.c_row, c.c_row, rows);
+      if (last && far_apart) fetch_rows(c.c + start * c.c_row, c.c_row, rows);
       multiply_unit(
           rows, c.columns,
           {.bf16_parts = p.bf16_parts,
@@ -120,8 +128,8 @@ static void multiply_strip(const Bf16Product& p, const Bf16Schedule& s, const Re
            .from_row = strip,
            .to = direct ? c.c + start * c.c_row : own,
            .to_row = direct ? c.c_row : strip,
-           .next = fetched.from,
-           .next_step = fetched.step});
+           .next = ahead.of(i),
+           .next_step = ahead.step});
       if (last && !direct) {
         copy_strip(own, strip, c.c + start * c.c_row, c.c_row, rows, c.columns);
       }
