@@ -16,11 +16,13 @@ namespace fastnn {
 
 inline constexpr std::size_t memory_alignment = 64;
 
-// Asks the system for large pages. Arrays of many megabytes then need a few hundred times fewer
-// pages, which must be looked up and made at the first touch. The system may ignore this.
+inline constexpr std::size_t large_page = std::size_t{2} << 20U;
+
+// Asks the system for large pages. Arrays of megabytes then need a few hundred times fewer pages,
+// which must be looked up and made at the first touch. The system may ignore this.
 inline void prefer_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr std::uintptr_t page = std::uintptr_t{2} << 20U;
+  constexpr std::uintptr_t page = large_page;
   const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + page - 1) / page * page;
   const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / page * page;
   if (begin < end) {
@@ -38,14 +40,34 @@ inline constexpr std::size_t mapped_bytes = std::size_t{1} << 20U;
 inline constexpr std::size_t mapped_bytes = std::numeric_limits<std::size_t>::max();
 #endif
 
+#ifdef __linux__
+// What is mapped for so many bytes: a multiple of every page that a system may have.
+constexpr std::size_t mapped_size(std::size_t bytes) {
+  constexpr std::size_t page = std::size_t{64} << 10U;
+  return (bytes + page - 1) / page * page;
+}
+
+// Memory for a large page or more begins with one: three megabytes at any other place have room for
+// one in half of the cases.
+inline void* map_memory(std::size_t bytes) {
+  const std::size_t size = mapped_size(bytes);
+  const std::size_t more = size < large_page ? 0 : large_page;
+  void* const mapped =
+      mmap(nullptr, size + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  char* const memory = static_cast<char*>(mapped);
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(memory) % large_page;
+  const std::size_t before = more == 0 || past == 0 ? 0 : large_page - past;
+  if (before > 0) munmap(memory, before);
+  if (more > before) munmap(memory + before + size, more - before);
+  return memory + before;
+}
+#endif
+
 // Zeros, or null if there is no memory.
 inline void* take_from_system(std::size_t bytes) {
 #ifdef __linux__
-  if (bytes >= mapped_bytes) {
-    void* const memory =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? nullptr : memory;
-  }
+  if (bytes >= mapped_bytes) return map_memory(bytes);
 #endif
   return std::calloc(bytes, 1);
 }
@@ -53,7 +75,7 @@ inline void* take_from_system(std::size_t bytes) {
 inline void give_to_system(void* memory, [[maybe_unused]] std::size_t bytes) {
 #ifdef __linux__
   if (bytes >= mapped_bytes) {
-    munmap(memory, bytes);
+    munmap(memory, mapped_size(bytes));
     return;
   }
 #endif
