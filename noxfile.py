@@ -104,6 +104,27 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def reproducible(session: nox.Session) -> None:
+    """Builds the source distribution twice, in different folders: the wheels are the same to the byte."""
+    session.install("build")
+    work = Path(session.create_tmp()).resolve()
+    shutil.rmtree(work)
+    date = {"SOURCE_DATE_EPOCH": "1700000000"}
+    session.run("python", "-m", "build", "--sdist", "--outdir", str(work), ".", env=date)
+    (archive,) = work.glob("*.tar.gz")
+    wheels = []
+    for folder in (work / "one", work / "another one"):
+        shutil.unpack_archive(archive, folder, filter="data")
+        (tree,) = folder.iterdir()
+        options = ("--no-cache-dir", "--no-deps", "--wheel-dir", str(folder / "dist"))
+        session.run("pip", "wheel", *options, *session.posargs, str(tree), env=date)
+        wheels += (folder / "dist").glob("*.whl")
+    first, second = (wheel.read_bytes() for wheel in wheels)
+    if first != second:
+        session.error(f"{wheels[0]} and {wheels[1]} differ")
+
+
+@nox.session(default=False)
 def benchmarks(session: nox.Session) -> None:
     """Times a training step: `nox -s benchmarks -- --against numpy --rows iris`."""
     session.install(".", "scikit-learn")
