@@ -52,6 +52,33 @@ def test_values_and_slopes(name: str, dtype: str, rng: np.random.Generator) -> N
         np.testing.assert_array_equal(at_rest.pull(x)[0], x)
 
 
+@pytest.mark.isa
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_by_its_words(dtype: str, rng: np.random.Generator) -> None:
+    """To the bit, in rows short and long, of whole vectors and of others."""
+    rate = 0.4
+    last = int((1 - rate) * 2.0**32 - 1)
+    scale = np.dtype(dtype).type(1 / (1 - rate))
+    for n, c in (
+        (5, 3),
+        (3, 63),
+        (5, 64),
+        (2, 65),
+        (3, 76),
+        (7, 128),
+        (3, 300),
+        (2, 1024),
+        (3, 2070),
+    ):
+        key = int(rng.integers(2**63)) * 2 + 1
+        x = rng.normal(size=(n, c)).astype(dtype)
+        words = reference.words_of_rows(key, 0, n, c)
+        want = np.where(words <= last, x * scale, x.dtype.type(0))
+        np.testing.assert_array_equal(_core.disturbed(x, "dropout", rate, key, False), want)
+        dx = _core.disturbed(x, "alpha_dropout", rate, key, True)
+        np.testing.assert_array_equal(dx == 0, words > last)
+
+
 def test_a_seed_of_its_own(rng: np.random.Generator) -> None:
     """Its numbers do not depend on the key of the model."""
     x = rng.normal(size=(5, 9))

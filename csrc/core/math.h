@@ -123,8 +123,8 @@ FASTNN_INLINE float expm1_nonpositive(float x) {
   return mul_add(expm1_reduced(reduced.r), reduced.power, reduced.power - 1.0F);
 }
 
-// log(m * 2^e) with m in [sqrt(1/2), sqrt(2)). For x >= 0 that is not subnormal.
-FASTNN_INLINE float log(float x) {
+// log(m * 2^e) with m in [sqrt(1/2), sqrt(2)). For finite x > 0 that is not subnormal.
+FASTNN_INLINE float log_positive(float x) {
   constexpr int32_t sqrt_half = 0x3f3504f3;
   const int32_t bits = __builtin_bit_cast(int32_t, x);
   const int32_t exponent = (bits - sqrt_half) >> 23;
@@ -145,7 +145,12 @@ FASTNN_INLINE float log(float x) {
   const float square = r * r;
   float y = mul_add(p * square, r, e * -2.12194440e-4F);
   y = mul_add(square, -0.5F, y);
-  y = mul_add(e, 0.693359375F, y + r);
+  return mul_add(e, 0.693359375F, y + r);
+}
+
+// For x >= 0 that is not subnormal.
+FASTNN_INLINE float log(float x) {
+  float y = log_positive(x);
   y = x > 3.4028234e38F ? x : y;
   y = x == 0.0F ? -__builtin_inff() : y;
   return x >= 0.0F ? y : __builtin_nanf("");

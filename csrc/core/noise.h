@@ -4,9 +4,9 @@
 // tests/reference.py.
 //
 // Each struct is made from the amount that the layer is given, and has
-//   draw(word)          what a random word decides: of type Draw
-//   forward(drawn, x)   a number with its noise
-//   backward(drawn, dy) dy times the slope
+//   draw(word)        what a random word decides: of type Draw
+//   forward(drawn, x) a number with its noise
+//   slope()           the noise whose forward(drawn, dy) is dy times the slope
 #pragma once
 
 #include "core/math.h"
@@ -35,6 +35,24 @@ inline constexpr const char* noise_names[] = {
 
 namespace fastnn::FASTNN_TARGET {
 
+// The slope of noise that is added.
+template <class T>
+struct Unchanged {
+  template <class Draw>
+  FASTNN_INLINE T forward(Draw, T x) const {
+    return x;
+  }
+};
+
+// Dropout, which has a kernel of its own, and the slope of other kinds.
+template <class T>
+struct Drop {
+  using Draw = uint32_t;
+  Kept<T> kept;
+
+  FASTNN_INLINE T forward(uint32_t word, T x) const { return drop(kept, word, x); }
+};
+
 // y = x + deviation z.
 template <class T>
 struct GaussianNoise {
@@ -46,7 +64,7 @@ struct GaussianNoise {
   FASTNN_INLINE T forward(float normal, T x) const {
     return mul_add(deviation, static_cast<T>(normal), x);
   }
-  FASTNN_INLINE T backward(float, T dy) const { return dy; }
+  FASTNN_INLINE Unchanged<T> slope() const { return {}; }
 };
 
 // y = x (1 + sqrt(rate / (1 - rate)) z): Srivastava et al., JMLR 15, 2014.
@@ -61,7 +79,7 @@ struct GaussianDropout {
   FASTNN_INLINE T forward(float normal, T x) const {
     return x * mul_add(deviation, static_cast<T>(normal), T(1));
   }
-  FASTNN_INLINE T backward(float normal, T dy) const { return forward(normal, dy); }
+  FASTNN_INLINE GaussianDropout slope() const { return *this; }
 };
 
 // y = a x + b where kept, a low + b elsewhere, with low the limit of selu below zero, and a and b
@@ -86,10 +104,7 @@ struct AlphaDropout {
     const T y = mul_add(a, x, b);
     return word <= last ? y : dropped;
   }
-  FASTNN_INLINE T backward(uint32_t word, T dy) const {
-    const T dx = a * dy;
-    return word <= last ? dx : T(0);
-  }
+  FASTNN_INLINE Drop<T> slope() const { return {{last, a}}; }
 };
 
 // Calls f(GaussianNoise<T>{amount}) and so on for the noise at hand.

@@ -78,15 +78,22 @@ FASTNN_INLINE double normal_number(uint64_t key, uint64_t j, double mean, double
 }
 
 // The normal number of a word: the quantile of (word + 1/2) / 2^32. Its distance from zero is a
-// polynomial in sqrt(-2 log q), where q is the probability of its tail, fitted to absolute error
-// 3e-6. It is made in float for both types of arithmetic, and without branches.
-FASTNN_INLINE float normal_of(uint32_t word) {
-  // All bits where the number is above zero. A selection of ~word would read a register of the
-  // vector before it, and let each vector wait for the one before.
-  const auto above = static_cast<uint32_t>(static_cast<int32_t>(word) >> 31);
-  const auto tail = static_cast<int32_t>(word ^ above);
+// polynomial in s = sqrt(-2 log q) - 4, where q is the probability of its tail, fitted to absolute
+// error 3e-6. It is made in float for both types of arithmetic, and without branches.
+
+// All bits where the number is above zero. A selection of ~word would read a register of the
+// vector before it, and let each vector wait for the one before.
+FASTNN_INLINE uint32_t upper_half(uint32_t word) {
+  return static_cast<uint32_t>(static_cast<int32_t>(word) >> 31);
+}
+
+FASTNN_INLINE float normal_argument(uint32_t word) {
+  const auto tail = static_cast<int32_t>(word ^ upper_half(word));
   const float q = (static_cast<float>(tail) + 0.5F) * 0x1p-32F;
-  const float s = sqrt(-2.0F * log(q)) - 4.0F;
+  return sqrt(-2.0F * log_positive(q)) - 4.0F;
+}
+
+FASTNN_INLINE float normal_at(float s, uint32_t word) {
   float z = 9.880198466e-08F;
   z = mul_add(z, s, -2.898870908e-07F);
   z = mul_add(z, s, -9.772889148e-07F);
@@ -99,8 +106,11 @@ FASTNN_INLINE float normal_of(uint32_t word) {
   z = mul_add(z, s, -1.704608646e-02F);
   z = mul_add(z, s, 1.093387105e+00F);
   z = mul_add(z, s, 3.401194592e+00F);
-  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, z) ^ (~above & 0x80000000U));
+  return __builtin_bit_cast(float,
+                            __builtin_bit_cast(uint32_t, z) ^ (~upper_half(word) & 0x80000000U));
 }
+
+FASTNN_INLINE float normal_of(uint32_t word) { return normal_at(normal_argument(word), word); }
 
 // Dropout keeps an element whose word is at most `last`, and multiplies it by `scale`. Four columns
 // of a row share a counter in dropout_words: column j uses word j % 4.

@@ -174,88 +174,164 @@ static void count_on(Index row, Index column, Index in_row, uint64_t* counter) {
   }
 }
 
-// f(drawn, start, count): the words, or what Kind::draw makes of them, of `count` neighbouring
-// elements from `start` on, all in one row, for all elements of n rows of c columns.
-template <class Kind, class F>
-static void for_words(Context& context, Index n, Index c, Index cost, Index first_row, uint64_t key,
-                      uint64_t step, const F& f) {
-  const Index in_row = ceil_div(c, 4);
-  for_ranges(context, n, most(c * cost, 1), [&](Index begin, Index end) {
-    uint64_t counter[quads];
-    uint32_t words[4 * quads];
-    typename Kind::Draw made[4 * quads];
-    const Index total = (end - begin) * in_row;
-    Index row = begin;
-    Index column = 0;  // divided by 4
-    for (Index first = 0; first < total; first += quads) {
-      const Index count = least(quads, total - first);
-      count_on(first_row + row, column, in_row, counter);
-      random_words(key, step, counter, words);
-      const typename Kind::Draw* drawn = made;
-      if constexpr (std::is_same_v<typename Kind::Draw, uint32_t>) {
-        drawn = words;
-      } else {
-        for (Index i = 0; i < 4 * quads; ++i) made[i] = Kind::draw(words[i]);
-      }
-      for (Index done = 0; done < count;) {
-        const Index some = least(count - done, in_row - column);
-        f(drawn + 4 * done, row * c + 4 * column, least(4 * some, c - 4 * column));
-        done += some;
-        column += some;
-        if (column == in_row) {
-          column = 0;
-          ++row;
-        }
+// -- noise ------------------------------------------------------------------
+
+// A kernel's work on elements whose words are at hand: y is x with noise.
+template <class Kind, class T>
+struct Disturbed {
+  using Draw = typename Kind::Draw;
+  Kind kind;
+  const T* x;
+  T* y;
+
+  static void run(const Draw* __restrict__ drawn, const Kind kind, const T* x, T* y, Index count) {
+    FASTNN_INDEPENDENT
+    for (Index j = 0; j < count; ++j) y[j] = kind.forward(drawn[j], x[j]);
+  }
+  // `count` elements from `start` on.
+  FASTNN_INLINE void operator()(const Draw* drawn, Index start, Index count) const {
+    run(drawn, kind, x + start, y + start, count);
+  }
+  // A vector of them, of kinds whose draws are words.
+  template <Index lanes>
+  FASTNN_INLINE void vector(const uint32_t* words, Index start) const {
+    const T* const from = x + start;
+    T* const to = y + start;
+    FASTNN_LANES
+    for (Index k = 0; k < lanes; ++k) to[k] = kind.forward(words[k], from[k]);
+  }
+};
+
+inline constexpr Index words_at_once = 4 * quads;
+
+// What kinds of noise make of `count` words, at most words_at_once.
+static FASTNN_INLINE const uint32_t* drawn_from(const uint32_t* words, Index, uint32_t*) {
+  return words;
+}
+
+// In two loops: an element's operations are one chain, and a processor looks ahead as far as the
+// next few of it.
+static const float* drawn_from(const uint32_t* words, Index count, float* normal) {
+  for (Index i = 0; i < count; ++i) normal[i] = normal_argument(words[i]);
+  for (Index i = 0; i < count; ++i) normal[i] = normal_at(normal[i], words[i]);
+  return normal;
+}
+
+struct Draws {
+  Index c, first_row;
+  uint64_t key, step;
+};
+
+// Rows [begin, end), which are short: one lies behind the other.
+template <class Kind, class T>
+static void disturb_short_rows(const Draws& a, Index begin, Index end,
+                               const Disturbed<Kind, T>& disturbed) {
+  const Index in_row = ceil_div(a.c, 4);
+  uint64_t counter[quads];
+  alignas(64) uint32_t words[words_at_once];
+  alignas(64) typename Kind::Draw made[words_at_once];
+  const Index total = (end - begin) * in_row;
+  Index row = begin;
+  Index column = 0;  // divided by 4
+  for (Index first = 0; first < total; first += quads) {
+    const Index count = least(quads, total - first);
+    count_on(a.first_row + row, column, in_row, counter);
+    random_words(a.key, a.step, counter, words);
+    const auto* const drawn = drawn_from(words, 4 * count, made);
+    for (Index done = 0; done < count;) {
+      const Index some = least(count - done, in_row - column);
+      disturbed(drawn + 4 * done, row * a.c + 4 * column, least(4 * some, a.c - 4 * column));
+      done += some;
+      column += some;
+      if (column == in_row) {
+        column = 0;
+        ++row;
       }
     }
+  }
+}
+
+#if defined(__SSE2__)
+// Rows [begin, end), which are long, a table of columns after the other. Words that are used as
+// they are stay in registers.
+template <class Kind, class T>
+static void disturb_long_rows(const Draws& a, Index begin, Index end,
+                              const Disturbed<Kind, T>& disturbed) {
+  constexpr Index width = 4 * Halves::lanes;  // of the elements of a vector of counters
+  ColumnRounds table[table_vectors];
+  alignas(64) uint32_t words[words_at_once];
+  alignas(64) typename Kind::Draw made[words_at_once];
+  for (Index first = 0; first < a.c; first += width * table_vectors) {
+    const Index columns = least(a.c - first, width * table_vectors);
+    const Index vectors = ceil_div(columns, width);
+    for (Index v = 0; v < vectors; ++v) {
+      table[v] = column_rounds(a.key, a.step, first / 4 + v * Halves::lanes);
+    }
+    for (Index row = begin; row < end; ++row) {
+      const RowRounds rounds = row_rounds(a.key, a.step, a.first_row + row);
+      const Index start = row * a.c + first;
+      Index v = 0;
+      if constexpr (std::is_same_v<typename Kind::Draw, uint32_t>) {
+        for (; (v + vectors_at_once) * width <= columns; v += vectors_at_once) {
+          words_of_vectors<vectors_at_once>(a.key, table + v, rounds, words);
+          for (Index k = 0; k < vectors_at_once * width; k += width / 2) {
+            disturbed.template vector<width / 2>(words + k, start + v * width + k);
+          }
+        }
+      }
+      for (; v < vectors; v += words_at_once / width) {
+        const Index some = least(words_at_once / width, vectors - v);
+        words_of_row(a.key, table + v, some, rounds, words);
+        disturbed(drawn_from(words, some * width, made), start + v * width,
+                  least(some * width, columns - v * width));
+      }
+    }
+  }
+}
+
+// Whether tables of columns are worth their vectors that are not full.
+static bool is_long(Index c) {
+  const Index in_row = ceil_div(c, 4);
+  return c >= 64 && 10 * round_up(in_row, Halves::lanes) <= 13 * in_row;
+}
+#endif
+
+template <class Kind, class T>
+static Status disturb(Context& context, Index n, Index cost, const Draws& a, const Kind& kind,
+                      const T* x, T* y) {
+  const Disturbed<Kind, T> disturbed{kind, x, y};
+  for_ranges(context, n, most(a.c * cost, 1), [&](Index begin, Index end) {
+#if defined(__SSE2__)
+    if (is_long(a.c)) return disturb_long_rows(a, begin, end, disturbed);
+#endif
+    disturb_short_rows(a, begin, end, disturbed);
   });
+  return Status::ok;
 }
 
 template <class T>
-struct Drop {
-  using Draw = uint32_t;
-  Kept<T> kept;
-
-  FASTNN_INLINE T forward(uint32_t word, T x) const { return drop(kept, word, x); }
-};
-
-template <bool backward, class T, class Kind>
-static void disturb(const typename Kind::Draw* __restrict__ drawn, const Kind kind, Index n,
-                    const T* x, T* y) {
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < n; ++j) {
-    if constexpr (backward) {
-      y[j] = kind.backward(drawn[j], x[j]);
-    } else {
-      y[j] = kind.forward(drawn[j], x[j]);
-    }
-  }
+static Status disturb(Context& context, Index n, Index, const Draws& a, const Unchanged<T>&,
+                      const T* x, T* y) {
+  if (x == y) return Status::ok;
+  for_ranges(context, n, most(a.c, 1), [&](Index begin, Index end) {
+    for (Index i = begin * a.c; i < end * a.c; ++i) y[i] = x[i];
+  });
+  return Status::ok;
 }
 
 template <class T>
 Status dropout(Context& context, const Dropout<T>& a) {
   const Drop<T> kind{kept_of<T>(a.rate)};
-  for_words<Drop<T>>(context, a.n, a.c, 4, a.first_row, a.key, a.step,
-                     [&](const uint32_t* drawn, Index start, Index count) {
-                       disturb<false>(drawn, kind, count, a.x + start, a.y + start);
-                     });
-  return Status::ok;
+  return disturb(context, a.n, 4, {a.c, a.first_row, a.key, a.step}, kind, a.x, a.y);
 }
 
 template <class T>
 Status noise(Context& context, const Noise<T>& a) {
-  with_noise<T>(a.kind, a.amount, [&](auto kind) {
-    using Kind = decltype(kind);
-    for_words<Kind>(context, a.n, a.c, 8, a.first_row, a.key, a.step,
-                    [&](const typename Kind::Draw* drawn, Index start, Index count) {
-                      if (a.backward) {
-                        disturb<true>(drawn, kind, count, a.x + start, a.y + start);
-                      } else {
-                        disturb<false>(drawn, kind, count, a.x + start, a.y + start);
-                      }
-                    });
+  return with_noise<T>(a.kind, a.amount, [&](const auto& kind) {
+    const Draws draws{a.c, a.first_row, a.key, a.step};
+    if (a.backward) return disturb(context, a.n, 8, draws, kind.slope(), a.x, a.y);
+    return disturb(context, a.n, 8, draws, kind, a.x, a.y);
   });
-  return Status::ok;
 }
 
 template <class T>

@@ -78,7 +78,7 @@ struct Disturb {
       if (k >= columns) continue;
       const T x = a.x[start + k];
       const auto drawn = Kind::draw(words.word[k]);
-      a.y[start + k] = a.backward ? kind.backward(drawn, x) : kind.forward(drawn, x);
+      a.y[start + k] = a.backward ? kind.slope().forward(drawn, x) : kind.forward(drawn, x);
     }
   }
 };
