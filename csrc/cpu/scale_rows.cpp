@@ -43,25 +43,30 @@ Status scale_rows_forward(Context& context, const ScaleRowsForward<T>& a) {
   return Status::ok;
 }
 
-// Adds the row's part of dgamma, before dx, which may be dy.
+// Adds the row's part of dgamma, and writes dx, which may be dy: both need xhat.
 template <bool has_gamma, class T>
 static void pull_row(const ScaleRowsBackward<T>& a, Index r, T* __restrict__ dgamma) {
   const T* const x = a.x + r * a.c;
   const T* const dy = a.dy + r * a.c;
   const T inverse = a.inverses[r];
-  for (Index j = 0; j < a.c; ++j) dgamma[j] = mul_add(dy[j], x[j] * inverse, dgamma[j]);
-  if (a.dx == nullptr) return;
+  if (a.dx == nullptr) {
+    for (Index j = 0; j < a.c; ++j) dgamma[j] = mul_add(dy[j], x[j] * inverse, dgamma[j]);
+    return;
+  }
+  const T* const gamma = a.gamma;
   alignas(64) Lanes<T> sums{};
   for_lanes(a.c, [&](int k, Index j) {
-    const T g = has_gamma ? dy[j] * a.gamma[j] : dy[j];
+    const T g = has_gamma ? dy[j] * gamma[j] : dy[j];
     sums[k] = mul_add(g, x[j], sums[k]);
   });
   const T factor = slope_factor(a.length, inverse, joined(sums), a.c, a.epsilon);
   T* const dx = a.dx + r * a.c;
   FASTNN_INDEPENDENT
   for (Index j = 0; j < a.c; ++j) {
-    const T g = has_gamma ? dy[j] * a.gamma[j] : dy[j];
-    dx[j] = inverse * mul_add(-(x[j] * inverse), factor, g);
+    const T given = dy[j];
+    const T xhat = x[j] * inverse;
+    dgamma[j] = mul_add(given, xhat, dgamma[j]);
+    dx[j] = inverse * mul_add(-xhat, factor, has_gamma ? given * gamma[j] : given);
   }
 }
 
