@@ -96,11 +96,12 @@ static void normalize_row_lanes(const LayerNormForward<T>& a, Index begin, Index
 // -- forward: long rows -----------------------------------------------------
 
 template <class T>
-static RowNorm<T> norm_of_row(const T* x, Index c, T epsilon) {
-  const T first = x[0];
-  alignas(64) Lanes<T> shifted{};
-  for_lanes(c, [&](int k, Index j) { shifted[k] += x[j] - first; });
-  const T mean = first + joined(shifted) / static_cast<T>(c);
+static T mean_of_row(T first, Lanes<T>& shifted, Index c) {
+  return first + joined(shifted) / static_cast<T>(c);
+}
+
+template <class T>
+static RowNorm<T> norm_of_row(const T* x, T mean, Index c, T epsilon) {
   alignas(64) Lanes<T> sum{};
   alignas(64) Lanes<T> squares{};
   for_lanes(c, [&](int k, Index j) {
@@ -111,19 +112,34 @@ static RowNorm<T> norm_of_row(const T* x, Index c, T epsilon) {
   return row_norm(mean, joined(sum), joined(squares), c, epsilon);
 }
 
+// Rows [begin, end). A row is written while the next one is read for its mean: that pass is a chain
+// of additions, and either would wait for memory alone.
 template <bool has_gamma, bool has_beta, class T>
-static void normalize_row(const LayerNormForward<T>& a, Index r) {
-  const T* const x = a.x + r * a.c;
-  T* const y = a.y + r * a.c;
-  const RowNorm<T> norm = norm_of_row(x, a.c, a.epsilon);
-  FASTNN_INDEPENDENT
-  for (Index j = 0; j < a.c; ++j) y[j] = scaled<has_gamma, has_beta>(norm.xhat(x[j]), a, j);
-  keep(a, r, norm.mean, norm.inverse);
+static void normalize_rows(const LayerNormForward<T>& a, Index begin, Index end) {
+  const Index c = a.c;
+  const T* x = a.x + begin * c;
+  T* y = a.y + begin * c;
+  alignas(64) Lanes<T> shifted{};
+  for_lanes(c, [&, first = x[0]](int k, Index j) { shifted[k] += x[j] - first; });
+  T mean = mean_of_row(x[0], shifted, c);
+  for (Index r = begin; r < end; ++r, x += c, y += c) {
+    const RowNorm<T> norm = norm_of_row(x, mean, c, a.epsilon);
+    keep(a, r, norm.mean, norm.inverse);
+    const T* const next = r + 1 < end ? x + c : x;  // behind the last row nothing is left to read
+    const T first = next[0];
+    set(shifted, T(0));
+    for_lanes(c, [&](int k, Index j) {
+      shifted[k] += next[j] - first;
+      y[j] = scaled<has_gamma, has_beta>(norm.xhat(x[j]), a, j);
+    });
+    mean = mean_of_row(first, shifted, c);
+  }
 }
 
 template <bool has_gamma, bool has_beta, class T>
 static Status normalize(Context& context, const LayerNormForward<T>& a) {
-  const Index rows = round_up(most(4096 / a.c, 1), a.c <= short_row ? row_lanes : 1);
+  const Index rows =
+      a.c <= short_row ? round_up(most(4096 / a.c, 1), row_lanes) : most((1 << 15) / a.c, 1);
   for_tasks(context, ceil_div(a.n, rows), a.n * a.c * cost_of_element, [&](Index index, int) {
     const Index end = least((index + 1) * rows, a.n);
     if (a.c <= short_row) {
@@ -131,7 +147,7 @@ static Status normalize(Context& context, const LayerNormForward<T>& a) {
         normalize_row_lanes<has_gamma, has_beta>(a, r, least(row_lanes, end - r), end);
       }
     } else {
-      for (Index r = index * rows; r < end; ++r) normalize_row<has_gamma, has_beta>(a, r);
+      normalize_rows<has_gamma, has_beta>(a, index * rows, end);
     }
   });
   return Status::ok;
