@@ -385,6 +385,48 @@ except Alarm:
     assert run(program) == ["3", "True"]
 
 
+def test_a_signal_handler_waits_while_a_short_call_waits():
+    """Both for readers: of the network of the call, which keeps the GIL but for its waits, and of
+    another, on which the handler calls."""
+    program = """
+def narrow():
+    model = fastnn.Sequential([layers.Dense(4, "relu", input_shape=(8,)), layers.Dense(1)], seed=1)
+    model.compile("sgd", "mean_squared_error")
+    return model
+x = draw.standard_normal((100_000, 8)).astype(np.float32)
+many = np.broadcast_to(x, (100, *x.shape)).reshape(-1, 8)
+models, other = [narrow() for _ in range(8)], network((8, 512, 512, 3))
+for model in (*models, other):
+    model.predict(x[:4], verbose=0)
+found = []
+def handler(*_):
+    found.append(all(thread.is_alive() for thread in threads))
+    other.predict(x[:4], verbose=0)
+    found.append(changes.is_alive())
+changes = threading.Thread(
+    target=lambda: fastnn.optimizers.SGD().apply_gradients([([1.0] * 3, other.layers[-1].bias)])
+)
+reads = [
+    threading.Thread(target=lambda: models[0].predict(many, verbose=0)),
+    threading.Thread(target=lambda: other.predict(x, verbose=0)),
+]
+threads = [*reads, changes]
+signal.signal(signal.SIGALRM, handler)
+for thread in threads:
+    thread.start()
+    time.sleep(0.05)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+fastnn.fit_many(models, x[:64], x[:64, :1], epochs=1, threads=1)
+for thread in threads:
+    thread.join()
+print(*found)
+"""
+    found = run(program, FASTNN_NUM_THREADS="1")
+    if found[:1] != ["True"]:
+        pytest.skip("a prediction had ended")
+    assert len(found) == 2
+
+
 # -- the end ---------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,8 @@ class Unlocked {
 
  private:
   PyThreadState* state_;
+  // A signal handler may make this call in the middle of a `Brief` one.
+  const PlainWaits plain_;
 };
 
 // Around a call that takes microseconds. It keeps the GIL, since to give it away and to get it back

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "core/check.h"
 #include "core/fork.h"
@@ -35,6 +36,10 @@ unsigned fork_generation() {
 AroundWaits::AroundWaits() : outer_(around_waits) { around_waits = this; }
 
 AroundWaits::~AroundWaits() { around_waits = outer_; }
+
+PlainWaits::PlainWaits() : outer_(std::exchange(around_waits, nullptr)) {}
+
+PlainWaits::~PlainWaits() { around_waits = outer_; }
 
 Gate::Gate() : state_(new State) {}
 

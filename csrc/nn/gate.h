@@ -35,6 +35,19 @@ class AroundWaits {
   AroundWaits* const outer_;
 };
 
+// While it lives, nothing is done around the waits of this thread. For calls within another one,
+// which a poll has let in: what is around the waits of that one is for its own.
+class PlainWaits {
+ public:
+  PlainWaits();
+  PlainWaits(const PlainWaits&) = delete;
+  PlainWaits& operator=(const PlainWaits&) = delete;
+  ~PlainWaits();
+
+ private:
+  AroundWaits* const outer_;
+};
+
 class Gate {
  public:
   Gate();
