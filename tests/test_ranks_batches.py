@@ -126,12 +126,14 @@ def test_a_generator_with_steps_per_epoch(size):
 
 
 @pytest.mark.filterwarnings("ignore:fit. x ran out of data")
-def test_a_generator_that_ends_on_one_rank():
-    """Training ends on all of them after the epoch, as where it is alone."""
+@pytest.mark.parametrize("batches_of_one", [8, 9])
+def test_a_generator_that_ends_on_one_rank(batches_of_one):
+    """Training ends on all of them after the epoch, as where it is alone; also where the rank has no
+    batch of that epoch."""
 
     def work(rank, comm):
         model = model_of()
-        count = 9 if rank == 1 else 100
+        count = batches_of_one if rank == 1 else 100
         batches = ((X[i : i + 4], Y[i : i + 4]) for i in range(count))
         history = model.fit(batches, steps_per_epoch=4, epochs=10, verbose=0, comm=comm)
         return history.epoch, model.network.steps, [w.tobytes() for w in model.get_weights()]

@@ -210,7 +210,7 @@ class NativeSteps:
         self._begun = False
         self._sums: NDArray[np.float64] | None = None
         self._seen: list[tuple[Table, NDArray[Any]]] = []
-        self._last: Table | None = None
+        self._last: Table | None = None  # that was trained, also in an epoch before
         self._epoch = self._step = 0
 
     def training(self) -> Any:
@@ -220,7 +220,7 @@ class NativeSteps:
     testing = training
 
     def begin(self, epoch: int = 0) -> None:
-        self._sums, self._seen, self._last = None, [], None
+        self._sums, self._seen = None, []
         self._epoch, self._step = epoch, 0
 
     @property
