@@ -292,6 +292,33 @@ def test_bad_rows_of_one_rank():
         assert "rank 2 of 3 ended: ValueError" in str(error)
 
 
+@pytest.mark.parametrize("rows", ["same", "shards"])
+@pytest.mark.parametrize("arrays", [False, True])
+def test_a_validation_that_diverges_on_one_rank(arrays, rows):
+    """All go back to the same weights, whichever has the row."""
+
+    def work(rank, comm):
+        x, targets = X[HELD], X[HELD, :1].copy()
+        targets[7 if rows == "shards" else 45] = 1e200  # in the part of one rank
+        if rows == "shards" and rank != 1:
+            targets = X[HELD, :1]
+        held_out = (x, targets) if arrays else fastnn.data.Chunks(x, targets, rows=9, window=20)
+        model = fastnn.Sequential(
+            [layers.Dense(1, input_shape=(FEATURES,))], dtype="float64", seed=0
+        )
+        model.compile("adam", "mean_squared_error")
+        chunks = fastnn.data.Chunks(X, X[:, :1], rows=11, window=30)
+        ranks = fastnn.Ranks(comm, rows=rows)
+        with pytest.raises(fastnn.TrainingDiverged) as told:
+            model.fit(chunks, verbose=0, validation_data=held_out, comm=ranks)
+        model.fit(chunks, verbose=0, comm=ranks)  # which compares the weights
+        return str(told.value), model.get_weights()[0].tobytes()
+
+    found = results(on_ranks(3, work))
+    assert found == [found[0]] * 3
+    assert "the validation loss became inf" in found[0][0]
+
+
 def test_chunks_that_differ_are_told():
     def work(rank, comm):
         chunks = fastnn.data.Chunks(X + (rank == 1), Y, rows=11, window=30)

@@ -13,6 +13,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -230,7 +231,7 @@ class Chunked(Streamed):
             def of_arrays() -> Logs:
                 logs = passes.evaluate(self.network, self.columns, table, listeners, size, ranks)
                 if not math.isfinite(logs["loss"]):
-                    self._refuse_validation(table.native())
+                    self._refuse_validation(table.native(), ranks)
                 return logs
 
             return of_arrays
@@ -257,7 +258,7 @@ class Chunked(Streamed):
             read = self._reads(data, "validation_data")
             with read.windows(0, 0) as windows:
                 some = windows if most is None else _first_rows(windows, most)
-                refuse = self._refuse_validation
+                refuse = partial(self._refuse_validation, ranks=ranks)
                 return window_passes.evaluate(
                     self.network, self.columns, some, listeners, size, refuse, ranks
                 )
@@ -272,10 +273,14 @@ class Chunked(Streamed):
         if isinstance(data, Chunks) and self._over_tape(plan, data.first()):
             raise ValueError("comm: validation_data: the model answers its rows over a tape")
 
-    def _refuse_validation(self, data: _core.Data) -> None:
-        """TrainingDiverged where the loss over these rows is NaN or infinite."""
+    def _refuse_validation(self, data: _core.Data, ranks: Joined | None = None) -> None:
+        """TrainingDiverged where the loss over these rows is NaN or infinite; over `ranks` on all of
+        them, which go back to the same weights, where it is so on any."""
+        how: dict[str, Any] = {}
+        if ranks is not None:
+            how = {"exchange": ranks.exchange, "shards": ranks.shards, "total": 1}
         run = self.network.run(
-            data, batch_size=1, validation=data, shuffle=False, fresh=False, streams_in=True
+            data, batch_size=1, validation=data, shuffle=False, fresh=False, streams_in=True, **how
         )
         epoch = 0 if self.position is None else self.position.epoch
         settings = self.optimizer.settings()

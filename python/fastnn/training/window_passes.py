@@ -32,13 +32,16 @@ def evaluate(
     """Loss and metrics over the rows of all windows; sums go on from window to window.
 
     `refuse` raises an error for rows over which the loss is no finite number. Over `ranks` the windows
-    are those of shards, or each evaluates its part of every one of them.
+    are those of shards, or each evaluates its part of every one of them; where the loss of all is no
+    finite number, all call `refuse`, a rank whose own is finite with no rows.
     """
     callbacks.call("on_test_begin", {})
     listens = callbacks.listens(*TEST_BATCH_HOOKS)
     sums = np.zeros(columns.width)
     seen: list[tuple[Table, Array]] = []
     batch = 0
+    bad: _core.Data | None = None  # the first rows of such a loss, over ranks
+    none: Table | None = None
     for window in windows:
         if listens:
             batch = _batches(network, columns, window, callbacks, (batch, batch_size), sums)
@@ -46,13 +49,20 @@ def evaluate(
         logits = room(network, table.length, columns.outputs) if columns.collects else None
         sums = evaluated(ranks, network, table, logits, sums)
         if refuse is not None and not np.isfinite(sums[0]):
-            refuse(window.data)
+            if ranks is None:
+                refuse(window.data)
+            elif bad is None:
+                bad = window.data
+        if ranks is not None and none is None:
+            none = table.without_rows()
         if logits is not None:
             if ranks is not None:
                 logits = ranks.joint(logits)
             seen.append(taken(table, slice(0, table.length), logits))
         del window, table
     sums = summed(ranks, sums)
+    if refuse is not None and none is not None and not np.isfinite(sums[0]):
+        refuse(none.native() if bad is None else bad)
     logs = columns.logs(sums, seen=joined(seen, batch_size) if seen else None)
     callbacks.call("on_test_end", dict(logs))
     return logs
