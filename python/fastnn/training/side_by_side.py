@@ -120,22 +120,28 @@ class Work(Generic[Result]):
     def run(self, threads: int, each: Callable[[], None]) -> list[Result]:
         """Calls `each`, which takes tasks until there are none, on so many threads; all results."""
 
-        def run_each() -> None:
+        # Join and is_alive of Python before 3.13 take a running thread for ended once a signal handler
+        # has interrupted them.
+        ends = [threading.Event() for _ in range(threads)]
+        begun: list[threading.Event] = []
+
+        def run_each(end: threading.Event) -> None:
+            begun.append(end)
             try:
                 each()
             except BaseException as error:  # noqa: BLE001  raised in the caller's thread
                 self.failed(error)
+            finally:
+                end.set()
 
-        started: list[threading.Thread] = []
         try:
-            for _ in range(threads):
-                started.append(threading.Thread(target=run_each, daemon=True))
-                started[-1].start()
-            self._wait(started)
+            for end in ends:
+                threading.Thread(target=run_each, args=(end,), daemon=True).start()
+            self._wait(ends)
         except BaseException:
-            # A thread that began at this moment finds that there is nothing left to do.
+            # A thread that begins only now finds that there is nothing left to do.
             self.stop.set()
-            self._wait(started)
+            self._wait(begun)
             raise
         return self.all_results()
 
@@ -145,10 +151,9 @@ class Work(Generic[Result]):
             raise self.error
         return [self.results[i] for i in range(self._count)]
 
-    def _wait(self, started: Sequence[threading.Thread]) -> None:
+    def _wait(self, ends: Sequence[threading.Event]) -> None:
         """Waits until the threads have ended; that wakes it, or a signal, or that all are to end."""
-        for thread in started:
-            while thread.is_alive():
-                thread.join(_LOOK)
+        for end in ends:
+            while not end.wait(_LOOK):
                 if self.stop:
                     self.stop.set()
