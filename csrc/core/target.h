@@ -15,3 +15,6 @@
 #else
 #define FASTNN_INLINE inline __attribute__((always_inline))
 #endif
+
+// For long functions of the host with many callers: one copy, which they call.
+#define FASTNN_APART [[maybe_unused]] __attribute__((noinline)) static

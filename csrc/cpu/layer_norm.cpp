@@ -81,7 +81,7 @@ template <bool has_gamma, bool has_beta, class T>
 static void normalize_row_lanes(const LayerNormForward<T>& a, Index begin, Index n, Index end) {
   RowLanes<T> tile;
   fetch_rows(a.y + begin * a.c, n, a.c);
-  to_row_lanes(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
+  to_row_lanes_apart(a.x + begin * a.c, n, a.c, (end - begin) * a.c, tile);
   const LaneNorms<T> norms = norms_of_tile(tile, a.c, a.epsilon);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
@@ -89,7 +89,7 @@ static void normalize_row_lanes(const LayerNormForward<T>& a, Index begin, Index
       tile.column[j][r] = scaled<has_gamma, has_beta>(norms.of(r).xhat(tile.column[j][r]), a, j);
     }
   }
-  from_row_lanes(tile, n, a.c, a.y + begin * a.c);
+  from_row_lanes_apart(tile, n, a.c, a.y + begin * a.c);
   for (int r = 0; r < n; ++r) keep(a, begin + r, norms.mean[r], norms.inverse[r]);
 }
 
@@ -220,8 +220,8 @@ static void backward_row_lanes(const LayerNormBackward<T>& a, Index begin, Index
   RowLanes<T> x;
   RowLanes<T> dy;
   if (a.dx != nullptr) fetch_rows(a.dx + at, n, a.c);
-  to_row_lanes(a.x + at, n, a.c, (end - begin) * a.c, x);
-  to_row_lanes(a.dy + at, n, a.c, (end - begin) * a.c, dy);
+  to_row_lanes_apart(a.x + at, n, a.c, (end - begin) * a.c, x);
+  to_row_lanes_apart(a.dy + at, n, a.c, (end - begin) * a.c, dy);
   const LaneSlopes<T> slopes = slopes_of_tile<has_gamma>(a, dy, x, begin, n);
   for (Index j = 0; j < a.c; ++j) {
     FASTNN_LANES
@@ -235,7 +235,7 @@ static void backward_row_lanes(const LayerNormBackward<T>& a, Index begin, Index
       dy.column[j][r] = slopes.of(r).dx(has_gamma ? given * a.gamma[j] : given, xhat);
     }
   }
-  if (a.dx != nullptr) from_row_lanes(dy, n, a.c, a.dx + at);
+  if (a.dx != nullptr) from_row_lanes_apart(dy, n, a.c, a.dx + at);
 }
 
 template <bool has_gamma, class T>

@@ -149,4 +149,16 @@ FASTNN_INLINE void from_row_lanes(const RowLanes<T>& tile, Index n, Index c, T* 
   }
 }
 
+// The same in one copy for each type, for files with many callers whose own work is long.
+template <class T>
+FASTNN_APART void to_row_lanes_apart(const T* x, Index n, Index c, Index readable,
+                                     RowLanes<T>& tile) {
+  to_row_lanes(x, n, c, readable, tile);
+}
+
+template <class T>
+FASTNN_APART void from_row_lanes_apart(const RowLanes<T>& tile, Index n, Index c, T* y) {
+  from_row_lanes(tile, n, c, y);
+}
+
 }  // namespace fastnn::FASTNN_TARGET

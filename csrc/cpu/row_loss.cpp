@@ -59,7 +59,7 @@ template <class T>
 static void targets_of_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
                              RowLanes<T>& targets) {
   if (a.labels == nullptr) {
-    to_row_lanes(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
+    to_row_lanes_apart(a.targets + begin * a.c, n, a.c, (end - begin) * a.c, targets);
     return;
   }
   alignas(64) Lanes<T> label{};
@@ -82,7 +82,7 @@ static void loss_of_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
   RowLanes<T> targets;
   alignas(64) Lanes<T> top;
   if (a.gradient != nullptr) fetch_rows(a.gradient + begin * a.c, n, a.c);
-  to_row_lanes(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, outputs);
+  to_row_lanes_apart(a.outputs + begin * a.c, n, a.c, (end - begin) * a.c, outputs);
   targets_of_lanes(a, begin, n, end, targets);
   FASTNN_LANES
   for (int r = 0; r < lanes; ++r) {
@@ -142,7 +142,7 @@ static void loss_of_lanes(const LossRows<T>& a, Index begin, Index n, Index end,
       outputs.column[j][r] = weigh(factor[r], gradient);
     }
   }
-  from_row_lanes(outputs, n, a.c, a.gradient + begin * a.c);
+  from_row_lanes_apart(outputs, n, a.c, a.gradient + begin * a.c);
 }
 
 // -- long rows: a lane has some columns -------------------------------------

@@ -14,9 +14,6 @@
 #include <immintrin.h>
 #endif
 
-// One copy for all kinds of noise.
-#define FASTNN_APART [[maybe_unused]] __attribute__((noinline)) static
-
 namespace fastnn::FASTNN_TARGET {
 
 // The number of counters that are drawn at once.
