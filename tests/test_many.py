@@ -163,7 +163,7 @@ def test_one_that_fails_ends_the_others() -> None:
 
 @pytest.mark.usefixtures("hears_ctrl_c")
 def test_a_thread_that_fails_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it has taken by then, nobody waits for it."""
+    """It had taken a training, which never ends; `fit_many` raises its error and does not wait."""
 
     class Fails(abreast._Thread[Any]):
         def _begin(self) -> bool:

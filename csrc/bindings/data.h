@@ -43,7 +43,7 @@ class Data {
   Data(py::object x, std::optional<py::array> targets, std::optional<py::array> labels,
        std::optional<py::array> weights, std::optional<py::array> rows);
   const Dataset& dataset() const { return dataset_; }
-  // Of all rows that count; a row of a sparse matrix has all its columns here.
+  // How many numbers the rows that count have; zeros of a sparse matrix count, too.
   Index numbers() const { return dataset_.count * (dataset_.x.columns + dataset_.targets.columns); }
 
  private:

@@ -95,7 +95,7 @@ class Exchange {
 
 // How the rows of a run are shared out.
 struct Ranks {
-  // Of a batch: the rows of the ranks before this one, and of all of them.
+  // How many rows of a batch the ranks before this one have, and how many all ranks have.
   struct Part {
     Index before, whole;
   };

@@ -179,7 +179,7 @@ struct RowRounds {
 
 inline constexpr Index table_vectors = 256 / Halves::lanes;
 
-// Of a vector of columns from 4 * column on.
+// The rounds of a vector of counters from `column` on, each of which serves four columns of a row.
 FASTNN_APART ColumnRounds column_rounds(uint64_t key, uint64_t step, Index column) {
   uint64_t columns[Halves::lanes];
   for (Index k = 0; k < Halves::lanes; ++k) columns[k] = static_cast<uint64_t>(column + k);

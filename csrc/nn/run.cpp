@@ -150,7 +150,7 @@ void Run::bring(Index first_step, std::vector<Ranks::Part> parts) {
   options_.ranks.parts = std::move(parts);
 }
 
-// Of an epoch.
+// The steps of an epoch.
 Index Run::steps() const {
   if (ranks() != nullptr && ranks()->brings()) {
     return ranks()->first_part + static_cast<Index>(ranks()->parts.size());

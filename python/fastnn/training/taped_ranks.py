@@ -1,4 +1,4 @@
-"""What a `fit` over the tape does with other ranks: who computes which rows, and what is compared.
+"""`fit` over the tape on several ranks: which rows each computes, and what is compared.
 
 Gradients and the loss's divisor are summed in the steps (see `autodiff.shared`), and so are, at the
 end of an epoch, the counts of metrics.
